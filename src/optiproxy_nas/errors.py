@@ -1,0 +1,96 @@
+"""Every error the project raises on purpose.
+
+One base class, so that a caller can catch all of them; each message says what was wrong,
+where, what is allowed and what to do, and each exception carries the same facts as data
+(``error.data``) for programs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class OptiProxyError(Exception):
+    """Base of all errors of the project.
+
+    Args:
+        message: one sentence or two for a person.
+        **data: the facts of the message, for a program (``error.data["budget"]``).
+    """
+
+    def __init__(self, message: str, **data: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keeps ``data`` when a worker process hands the exception to its parent.
+        return (_rebuild, (type(self), self.message, self.data))
+
+
+def _rebuild(kind: type[OptiProxyError], message: str, data: dict[str, Any]) -> OptiProxyError:
+    return kind(message, **data)
+
+
+class ParameterError(OptiProxyError):
+    """A parameter has an unknown name, a wrong type or an impossible value."""
+
+
+class UnknownNameError(ParameterError):
+    """A name (dataset, source, preset, proxy, space, ...) is not one of those registered."""
+
+
+class InvalidArchitectureError(OptiProxyError):
+    """An architecture string or code is not a member of its search space."""
+
+
+class DataError(OptiProxyError):
+    """A data file is missing, truncated, tampered with or not what it claims to be."""
+
+
+class UnsafePickleError(DataError):
+    """A pickle asks for something that plain data never needs, so it was not loaded."""
+
+
+class MetricUnavailableError(DataError):
+    """The source does not hold the metric that was asked for; nothing is substituted."""
+
+
+class BudgetError(OptiProxyError):
+    """The query budget is impossible, or a query would exceed it."""
+
+
+class SamplingError(OptiProxyError):
+    """The bounded number of draws did not yield enough architectures outside the archive."""
+
+
+class ProxyError(OptiProxyError):
+    """The proxy produced values that are not finite."""
+
+
+class ArtifactError(OptiProxyError):
+    """A stored artifact does not match the digest recorded when it was written."""
+
+
+class ResumeError(OptiProxyError):
+    """A run cannot go on: other parameters, code or data, or it does not exist."""
+
+
+class RunLockedError(OptiProxyError):
+    """Another process works on the same run or file."""
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownNameError:
+    """Build the error for an unregistered name: the list, and the nearest member of it."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return UnknownNameError(
+        f"Unknown {kind} {name!r}.{hint} Allowed: {', '.join(names)}.",
+        kind=kind,
+        name=name,
+        allowed=names,
+        suggestion=near[0] if near else None,
+    )

@@ -1,0 +1,130 @@
+"""The search space 𝕊 as the method sees it.
+
+Three representations of an architecture, from the outside in:
+
+* a **string**, the benchmark's own notation;
+* a **code**, one row of small integers [L] (operations first, then edge choices), so that n
+  architectures are one integer tensor [n, L] and no loop over architectures is needed;
+* an **Encoding**, (s_o, s_t) of the paper: operations [n, N, M] and edges [n, E], hard one-hot
+  for a discrete architecture and soft for a relaxed one.
+
+Discrete and relaxed architectures reach a proxy through the same ``graph`` function, so they
+look alike to it by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+class Logits(NamedTuple):
+    """(α, β) of K groups (Eq. 5, 6): operation logits and edge log-odds."""
+
+    alpha: Tensor  # [K, N, M]
+    beta: Tensor  # [K, E]; E = 0 where the adjacency is fixed
+
+
+class Encoding(NamedTuple):
+    """(s_o, s_t): what a proxy is asked about. Entries lie in [0, 1]."""
+
+    operations: Tensor  # [n, N, M], rows sum to 1
+    edges: Tensor  # [n, E]
+
+
+class Graph(NamedTuple):
+    """An encoding as a labelled DAG, for graph proxies (appendix A.8)."""
+
+    features: Tensor  # [n, V, F]
+    adjacency: Tensor  # [n, V, V], row = from, column = to
+    mask: Tensor  # [n, V], 1 for a vertex, 0 for padding
+
+
+class Candidates(NamedTuple):
+    """Discrete architectures drawn from the groups (Algorithm 1, line 13)."""
+
+    codes: Tensor  # [n, L] int64
+    group: Tensor  # [n] int64, the group k that each was drawn from; -1: not from a group
+
+
+@runtime_checkable
+class SearchSpace(Protocol):
+    """What a new search space implements, in one file.
+
+    Attributes:
+        name: the registered name.
+        operations: the M candidate operations, in code order.
+        num_nodes: N, the nodes whose operation is searched.
+        num_edges: E, the free edge variables (0: fixed adjacency).
+        code_length: L, the length of an architecture's integer code.
+        num_vertices: V of ``graph``.
+        num_features: F of ``graph``.
+        size: distinct architectures in the space, or None where that is not countable.
+    """
+
+    name: str
+    operations: tuple[str, ...]
+    num_nodes: int
+    num_edges: int
+    code_length: int
+    num_vertices: int
+    num_features: int
+    size: int | None
+
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw ``count`` valid architectures uniformly: codes [count, L]."""
+        ...
+
+    def sample(
+        self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Candidates:
+        """Draw ``count`` valid architectures per group from s(α, β), Eq. 5 and 6.
+
+        ``exploration`` in [0, 1] mixes every choice with the uniform one.
+        """
+        ...
+
+    def relax(
+        self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
+    ) -> Encoding:
+        """One differentiable draw per group from ŝ(α, β), Eq. 9 and 10: K encodings."""
+        ...
+
+    def encode(self, codes: Tensor) -> Encoding:
+        """Hard encodings of codes [n, L]."""
+        ...
+
+    def graph(self, encoding: Encoding) -> Graph:
+        """The labelled DAG of hard or soft encodings, differentiable in both fields."""
+        ...
+
+    def identify(self, codes: Tensor) -> list[Hashable]:
+        """The identity that the benchmark tells apart, and the ledger charges: one per code."""
+        ...
+
+    def canonical(self, codes: Tensor) -> list[Hashable]:
+        """The computed function's identity: equal for architectures that are the same network."""
+        ...
+
+    def neighbours(self, codes: Tensor) -> Tensor:
+        """All valid one-change neighbours of each of codes [n, L], concatenated: [m, L]."""
+        ...
+
+    def to_string(self, codes: Tensor) -> list[str]:
+        """The benchmark's notation of codes [n, L]."""
+        ...
+
+    def from_string(self, architectures: Sequence[str]) -> Tensor:
+        """Parse the benchmark's notation to codes [n, L].
+
+        Raises:
+            InvalidArchitectureError: which architecture breaks which rule.
+        """
+        ...
+
+    def draw(self, architecture: str) -> str:
+        """A small text drawing of one architecture, for a terminal."""
+        ...

@@ -1,0 +1,214 @@
+"""NAS-Bench-201 (Dong & Yang 2020): 6 edges of a 4-node cell, 5 operations each (A.8.1).
+
+Code order is that of the architecture string,
+``|op(1,2)~0|+|op(1,3)~0|op(2,3)~1|+|op(1,4)~0|op(2,4)~1|op(3,4)~2|``,
+and the operations are numbered as in the appendix. The adjacency is fixed: there is no β.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.errors import InvalidArchitectureError
+from optiproxy_nas.relaxation import gumbel_softmax, sample_operations
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+# (from, to) of each code position; cell nodes counted from 0.
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+
+# NASLib (naslib/search_spaces/nasbench201/conversions.py) orders both differently.
+NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
+NASLIB_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
+
+_SHORT = {
+    "none": "none",
+    "skip_connect": "skip",
+    "nor_conv_1x1": "conv1x1",
+    "nor_conv_3x3": "conv3x3",
+    "avg_pool_3x3": "pool3x3",
+}
+_TOKEN = re.compile(r"^(?P<operation>[^~|]+)~(?P<source>\d+)$")
+
+
+def _operation_graph() -> Tensor:
+    """Adjacency [8, 8] of the operation graph: input, the 6 edges in code order, output.
+
+    Edge (a, b) feeds edge (b, c): 0->{1,2,4}; 1->{3,5}; 2->6; 3->6; 4->7; 5->7; 6->7.
+    """
+    adjacency = torch.zeros(8, 8)
+    for position, (source, target) in enumerate(EDGES, start=1):
+        if source == 0:
+            adjacency[0, position] = 1
+        if target == 3:
+            adjacency[position, 7] = 1
+        for next_position, (next_source, _) in enumerate(EDGES, start=1):
+            if next_source == target:
+                adjacency[position, next_position] = 1
+    return adjacency
+
+
+@lru_cache(maxsize=None)
+def _function(code: tuple[int, ...]) -> str:
+    """The function a cell computes: none and dead edges dropped, skips contracted, sums sorted."""
+    nodes: list[tuple[str, ...]] = [("x",)]  # each node: the sorted terms of its sum
+    for target in (1, 2, 3):
+        terms: list[str] = []
+        for operation, (source, edge_target) in zip(code, EDGES, strict=True):
+            if edge_target != target or operation == 0 or not nodes[source]:
+                continue
+            inner = nodes[source]
+            terms.extend(inner if operation == 1 else [f"{operation}({'+'.join(inner)})"])
+        nodes.append(tuple(sorted(terms)))
+    return "+".join(nodes[3])
+
+
+class NASBench201:
+    """The NAS-Bench-201 cell space: N = 6, M = 5, fixed adjacency, 15,625 cells."""
+
+    name = "nb201"
+    operations = OPERATIONS
+    num_nodes = 6
+    num_edges = 0
+    code_length = 6
+    num_vertices = 8
+    num_features = 7  # input, five operations, output
+    size: int | None = 5**6
+
+    def __init__(self) -> None:
+        self._adjacency = _operation_graph()
+        self._powers = 5 ** torch.arange(5, -1, -1)
+
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
+        """Uniform cells: codes [count, 6]."""
+        return torch.randint(0, 5, (count, 6), generator=generator)
+
+    def sample(
+        self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Candidates:
+        """``count`` cells per group from Cat(softmax(α)), Eq. 5."""
+        codes = sample_operations(logits.alpha, count, generator, exploration)
+        group = torch.arange(codes.shape[0]).repeat_interleave(count)
+        return Candidates(codes.reshape(-1, 6), group)
+
+    def relax(
+        self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
+    ) -> Encoding:
+        """Gumbel-softmax operations (Eq. 9); no edges, so ``noise`` does not matter."""
+        return Encoding(gumbel_softmax(logits.alpha, temperature, generator), logits.beta)
+
+    def encode(self, codes: Tensor) -> Encoding:
+        """One-hot operations [n, 6, 5] and no edges [n, 0]."""
+        return Encoding(
+            torch.nn.functional.one_hot(codes, 5).float(), torch.zeros(codes.shape[0], 0)
+        )
+
+    def graph(self, encoding: Encoding) -> Graph:
+        """Operation graph of 8 vertices: features [n, 8, 7], fixed adjacency [n, 8, 8]."""
+        count = encoding.operations.shape[0]
+        features = torch.nn.functional.pad(encoding.operations, (1, 1, 1, 1))
+        ends = torch.zeros(8, 7).to(features)
+        ends[0, 0] = ends[7, 6] = 1
+        adjacency = self._adjacency.to(features).expand(count, 8, 8)
+        return Graph(features + ends, adjacency, torch.ones(count, 8).to(features))
+
+    def identify(self, codes: Tensor) -> list[Hashable]:
+        """The table row: every code is its own (twins differ in the table by training noise)."""
+        rows: list[Hashable] = (codes * self._powers).sum(-1).tolist()
+        return rows
+
+    def canonical(self, codes: Tensor) -> list[Hashable]:
+        """The computed function (sums flattened and sorted); 4,930 distinct ones."""
+        return [_function(tuple(code)) for code in codes.tolist()]
+
+    def neighbours(self, codes: Tensor) -> Tensor:
+        """The 24 cells that differ in one operation, for each of codes [n, 6]: [24 n, 6]."""
+        position = torch.arange(6).repeat_interleave(4)  # [24]
+        shift = torch.arange(1, 5).repeat(6)  # [24]
+        moved = codes.unsqueeze(1).repeat(1, 24, 1)  # [n, 24, 6]
+        row = torch.arange(24)
+        moved[:, row, position] = (moved[:, row, position] + shift) % 5
+        return moved.reshape(-1, 6)
+
+    def to_string(self, codes: Tensor) -> list[str]:
+        """Architecture strings of codes [n, 6]."""
+        return [
+            "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|".format(*(OPERATIONS[i] for i in code))
+            for code in codes.tolist()
+        ]
+
+    def from_string(self, architectures: Sequence[str]) -> Tensor:
+        """Codes [n, 6] of architecture strings.
+
+        Raises:
+            InvalidArchitectureError: what the string breaks, and where.
+        """
+        codes = [_parse(architecture) for architecture in architectures]
+        return torch.tensor(codes, dtype=torch.int64).reshape(-1, 6)
+
+    def from_naslib(self, tuples: Sequence[Sequence[int]]) -> Tensor:
+        """Codes [n, 6] of NASLib's op-index tuples (its own edge and operation order)."""
+        codes = []
+        for indices in tuples:
+            if len(indices) != 6 or any(int(i) not in range(5) for i in indices):
+                raise InvalidArchitectureError(
+                    f"A NASLib NAS-Bench-201 tuple has six operation indices of 0-4, got "
+                    f"{tuple(indices)!r}.",
+                    architecture=tuple(indices),
+                )
+            by_edge = dict(zip(NASLIB_EDGES, indices, strict=True))
+            codes.append([OPERATIONS.index(NASLIB_OPERATIONS[by_edge[edge]]) for edge in EDGES])
+        return torch.tensor(codes, dtype=torch.int64).reshape(-1, 6)
+
+    def to_naslib(self, codes: Tensor) -> list[tuple[int, ...]]:
+        """NASLib's op-index tuples of codes [n, 6]."""
+        position = [EDGES.index(edge) for edge in NASLIB_EDGES]
+        return [
+            tuple(NASLIB_OPERATIONS.index(OPERATIONS[code[p]]) for p in position)
+            for code in codes.tolist()
+        ]
+
+    def draw(self, architecture: str) -> str:
+        """The cell as a matrix: rows are source nodes, columns target nodes."""
+        code = self.from_string([architecture])[0].tolist()
+        cell = {edge: _SHORT[OPERATIONS[i]] for edge, i in zip(EDGES, code, strict=True)}
+        names = ("in", "1", "2", "out")
+        lines = ["from \\ to" + "".join(f"{names[target]:>10}" for target in (1, 2, 3))]
+        for source in (0, 1, 2):
+            row = (cell.get((source, target), "") for target in (1, 2, 3))
+            lines.append(f"{names[source]:>9}" + "".join(f"{value:>10}" for value in row))
+        return "\n".join(lines)
+
+
+def _parse(architecture: str) -> list[int]:
+    def invalid(reason: str) -> InvalidArchitectureError:
+        return InvalidArchitectureError(
+            f"Not a NAS-Bench-201 cell: {architecture!r}: {reason}. Expected "
+            "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|' with op one of " + ", ".join(OPERATIONS) + ".",
+            architecture=architecture,
+            reason=reason,
+        )
+
+    if not isinstance(architecture, str):
+        raise invalid("it is not a string")
+    blocks = architecture.strip().split("+")
+    if len(blocks) != 3:
+        raise invalid(f"{len(blocks)} node blocks joined by '+', not 3")
+    code = []
+    for node, block in enumerate(blocks, start=1):
+        tokens = block.strip("|").split("|")
+        if len(tokens) != node or not (block.startswith("|") and block.endswith("|")):
+            raise invalid(f"node {node} needs {node} input(s) between '|' marks, got {block!r}")
+        for source, token in enumerate(tokens):
+            match = _TOKEN.match(token)
+            if match is None or int(match["source"]) != source:
+                raise invalid(f"input {source} of node {node} must read 'op~{source}'")
+            if match["operation"] not in OPERATIONS:
+                raise invalid(f"unknown operation {match['operation']!r}")
+            code.append(OPERATIONS.index(match["operation"]))
+    return code
