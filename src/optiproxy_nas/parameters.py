@@ -1,0 +1,121 @@
+"""Typed parameters of a search: names, types, ranges, and presets as parameter files.
+
+The names are the paper's (Tables 5 and 6 of the appendix) where it has one.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ProxySettings(_Settings):
+    """The proxy f̂_θ (Table 5)."""
+
+    name: str = Field(description="registered proxy, or package.module:Class")
+    hidden: int = Field(ge=1, description="neurons of a layer (gcn_hidden, linear_size)")
+    layers: int = Field(ge=1, description="number of layers (gcn_layers)")
+    members: int = Field(ge=1, description="independent proxies in the ensemble")
+
+
+class FitSettings(_Settings):
+    """Fitting θ on the archive (Table 5; Eq. 4 and 5 of A.4)."""
+
+    epochs: int = Field(ge=1, description="passes over the archive a step (model_epochs)")
+    batch_size: int = Field(ge=2)
+    lr: float = Field(gt=0, description="AdamW learning rate at the start of each step")
+    lr_gamma: float = Field(gt=0, le=1, description="decay rate of the learning rate")
+    lr_step: int = Field(ge=1, description="epochs between two decays")
+    weight_decay: float = Field(ge=0)
+    ranking_coefficient: float = Field(ge=0, description="λ of Eq. 4 (ranking_coe)")
+    ranking_margin: float = Field(ge=0, description="m of Eq. 5, in target units")
+    ranking_reduction: Literal["sum", "mean"] = Field(description="over the pairs of a batch")
+    targets: str = Field(description="standardised or rank; archive values only")
+    warm_start: bool = Field(description="start from the weights of the step before")
+
+
+class GradientSettings(_Settings):
+    """Gradient search over (α, β) (Algorithm 1, Table 6)."""
+
+    groups: int = Field(ge=1, description="K, groups of (α, β) (parallel_batch)")
+    epochs: int = Field(ge=1, description="updates a step (search_epochs)")
+    lr_alpha: float = Field(gt=0, description="η1, AdamW")
+    lr_beta: float = Field(gt=0, description="η2, AdamW")
+    weight_decay: float = Field(ge=0)
+    o_epochs: int = Field(ge=1, description="updates of α before it is β's turn")
+    t_epochs: int = Field(ge=1, description="updates of β before it is α's turn")
+    base_temperature: float = Field(gt=0, description="τ of the first epoch (base_temp)")
+    min_temperature: float = Field(gt=0, description="τ of the last epoch (min_temp)")
+    noise: Literal["logistic", "gumbel"] = Field(description="of Eq. 10")
+    lhs_lower: float = Field(description="lower bound of the Latin hypercube of α")
+    lhs_range: float = Field(gt=0, description="its width")
+    warm_start: bool = Field(description="start from the (α, β) of the step before")
+
+    @model_validator(mode="after")
+    def _temperatures_fall(self) -> GradientSettings:
+        if self.min_temperature > self.base_temperature:
+            raise ValueError(
+                f"min_temperature ({self.min_temperature}) is above base_temperature "
+                f"({self.base_temperature}); the temperature decays"
+            )
+        return self
+
+
+class SelectionSettings(_Settings):
+    """Sampling Q candidates and selecting B of them (Algorithm 1 line 13, Algorithm 2 line 8)."""
+
+    batch: int = Field(ge=1, description="B, queries a step (num_sample)")
+    samples: int = Field(ge=1, description="Q, candidates a step: Q/K from each group")
+    exploration: float = Field(ge=0, le=1, description="ε, share of uniform choices in a draw")
+    local_moves: int = Field(ge=0, description="best architectures whose neighbours join Q")
+    acquisition: Literal["mean", "optimistic"]
+    optimism: float = Field(ge=0, description="κ of mean + κ · sd over the ensemble")
+    skip_twins: bool = Field(description="skip architectures that compute a known function")
+    max_draws: int = Field(ge=1, description="bounded retries before SamplingError")
+
+
+class SearchParameters(_Settings):
+    """Everything that decides a search; two runs with equal values give equal archives."""
+
+    space: str
+    benchmark: str
+    source: str
+    dataset: str
+    preset: str
+    seed: int = Field(ge=0)
+    budget: int = Field(ge=1, description="C, queries in all, the initial sample included")
+    initial_samples: int = Field(ge=2, description="random architectures (num_sample_init)")
+    proxy: ProxySettings
+    fit: FitSettings
+    gradient: GradientSettings
+    selection: SelectionSettings
+
+    @model_validator(mode="after")
+    def _candidates_suffice(self) -> SearchParameters:
+        samples, groups = self.selection.samples, self.gradient.groups
+        if groups > samples:
+            raise ValueError(
+                f"gradient.groups K = {groups} is greater than selection.samples Q = {samples}: "
+                "each group draws Q/K candidates, at least one"
+            )
+        if self.selection.batch > samples:
+            raise ValueError(
+                f"selection.batch B = {self.selection.batch} is greater than selection.samples "
+                f"Q = {samples}: the batch is chosen among the samples"
+            )
+        return self
+
+    def steps(self) -> int:
+        """Search steps after the initial sample: ceil((C - n_0) / B)."""
+        return -(-(self.budget - self.initial_samples) // self.selection.batch)
+
+    def batch_of(self, step: int) -> int:
+        """Queries of step 1..S: B, or what is left of the budget in the last one."""
+        spent = self.initial_samples + (step - 1) * self.selection.batch
+        return min(self.selection.batch, self.budget - spent)
+

@@ -1,0 +1,58 @@
+"""What a proxy f̂ is, and the layer that trains an ensemble of them as one network."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from optiproxy_nas.spaces.base import Encoding
+
+
+@runtime_checkable
+class Proxy(Protocol):
+    """A differentiable proxy f̂_θ: any ``torch.nn.Module`` with this forward.
+
+    A plug-in is a module class built as ``Class(space, settings, generator)``, where ``settings``
+    is :class:`optiproxy_nas.parameters.ProxySettings` and every random initial weight comes from
+    ``generator``. It must be differentiable in both fields of the encoding.
+    """
+
+    def __call__(self, encoding: Encoding) -> Tensor:
+        """Predictions [E, n] of E ensemble members for n encodings, in standardised targets."""
+        ...
+
+
+class EnsembleLinear(nn.Module):
+    """E independent affine maps in one batched product: [E, n, in] -> [E, n, out].
+
+    Weights and biases start uniform in ±1/sqrt(in), as in ``torch.nn.Linear``.
+    """
+
+    def __init__(
+        self,
+        members: int,
+        inputs: int,
+        outputs: int,
+        generator: torch.Generator,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+        weight = torch.empty(members, inputs, outputs).uniform_(-bound, bound, generator=generator)
+        self.weight = nn.Parameter(weight)
+        self.bias = (
+            nn.Parameter(
+                torch.empty(members, 1, outputs).uniform_(-bound, bound, generator=generator)
+            )
+            if bias
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply member e's map to x[e]."""
+        if self.bias is None:
+            return torch.bmm(x, self.weight)
+        return torch.baddbmm(self.bias, x, self.weight)

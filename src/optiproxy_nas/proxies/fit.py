@@ -1,0 +1,127 @@
+"""Fitting the proxy on the archive D (Algorithm 2, line 6), and asking a fitted one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from optiproxy_nas.errors import ProxyError
+from optiproxy_nas.parameters import FitSettings, ProxySettings
+from optiproxy_nas.proxies import build_proxy
+from optiproxy_nas.proxies.losses import fitting_loss
+from optiproxy_nas.proxies.targets import make_targets
+from optiproxy_nas.randomness import torch_generator
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
+
+Weights = dict[str, Tensor]
+
+
+class Fit(NamedTuple):
+    """A fitted proxy."""
+
+    weights: Weights  # θ*, a state dict
+    loss: Tensor  # [epochs] mean loss of an epoch over members and batches
+
+
+def load_proxy(space: SearchSpace, settings: ProxySettings, weights: Weights) -> nn.Module:
+    """The proxy with weights θ*, frozen: no parameter asks for a gradient (Algorithm 1, line 4)."""
+    # The initial weights are overwritten, so their generator does not matter.
+    proxy = build_proxy(space, settings, torch.Generator())
+    proxy.load_state_dict(weights)
+    return proxy.eval().requires_grad_(False)
+
+
+def fit_proxy(
+    space: SearchSpace,
+    codes: Tensor,
+    values: NDArray[np.float64],
+    proxy_settings: ProxySettings,
+    settings: FitSettings,
+    previous: Weights | None,
+    seed: int,
+    step: int,
+) -> Fit:
+    """θ* = argmin ℒ(f̂_θ(𝒜), f(𝒜)) over the archive, by AdamW with exponential decay.
+
+    Args:
+        space: the search space.
+        codes: the archive's architectures [n, L].
+        values: f(𝒜), validation accuracy in percent [n].
+        proxy_settings: which proxy.
+        settings: how to fit it.
+        previous: weights of the step before; used where ``settings.warm_start`` says so.
+        seed: run seed.
+        step: search step, 1..S.
+
+    Raises:
+        ProxyError: the loss is not finite.
+    """
+    initial = torch_generator(seed, step, "proxy-initial-weights")
+    proxy = build_proxy(space, proxy_settings, initial).train()
+    if previous is not None and settings.warm_start:
+        proxy.load_state_dict(previous)
+    encoding = space.encode(codes)
+    targets = make_targets(values, settings.targets)
+    optimizer = torch.optim.AdamW(
+        proxy.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+    )
+    decay = torch.optim.lr_scheduler.StepLR(optimizer, settings.lr_step, settings.lr_gamma)
+    order = torch_generator(seed, step, "fit-batches")
+    losses = []
+    for _ in range(settings.epochs):
+        for rows in _batches(len(targets), settings.batch_size, order):
+            batch = Encoding(encoding.operations[rows], encoding.edges[rows])
+            loss = fitting_loss(
+                proxy(batch),
+                targets[rows],
+                settings.ranking_coefficient,
+                settings.ranking_margin,
+                settings.ranking_reduction,
+            )
+            optimizer.zero_grad(set_to_none=True)
+            loss.sum().backward()  # members share no weight: each follows its own gradient
+            optimizer.step()
+        losses.append(loss.detach().mean())
+        decay.step()
+    curve = torch.stack(losses)
+    if not bool(torch.isfinite(curve).all()):
+        first = int((~torch.isfinite(curve)).nonzero()[0])
+        raise ProxyError(
+            f"The proxy {proxy_settings.name!r} diverged in step {step}: its loss is not finite "
+            f"from epoch {first} on. Lower fit.lr (now {settings.lr}).",
+            step=step,
+            epoch=first,
+        )
+    weights = {name: value.detach().clone() for name, value in proxy.state_dict().items()}
+    return Fit(weights, curve)
+
+
+def _batches(count: int, size: int, generator: torch.Generator) -> list[Tensor]:
+    """A random partition of range(count) into batches; a last one of 1 joins its neighbour."""
+    order = torch.randperm(count, generator=generator)
+    batches = list(order.split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+@torch.no_grad()
+def predict(proxy: nn.Module, encoding: Encoding) -> Tensor:
+    """Predictions [E, n] of a fitted proxy.
+
+    Raises:
+        ProxyError: a prediction is not finite.
+    """
+    predictions: Tensor = proxy(encoding)
+    if not bool(torch.isfinite(predictions).all()):
+        bad = int((~torch.isfinite(predictions)).sum())
+        raise ProxyError(
+            f"The proxy gave {bad} predictions that are not finite (NaN or infinite) out of "
+            f"{predictions.numel()}; no query was spent on them. Lower fit.lr, or check the proxy.",
+            not_finite=bad,
+        )
+    return predictions

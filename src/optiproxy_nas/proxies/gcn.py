@@ -1,0 +1,75 @@
+"""GCN proxy (Eq. 3 of appendix A.4): two-directional graph convolutions, mean pooling, MLP head.
+
+A layer is ``LN(Linear(concat[GELU(Â V W⁺), GELU(Âᵀ V W⁻)]))``. As in Wen et al. (2020), whom the
+appendix follows, Â is the adjacency with self-loops, each row divided by its sum, and likewise
+for the reversed graph; without self-loops a vertex would not see its own operation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.proxies.base import EnsembleLinear
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
+
+
+def normalise(adjacency: Tensor) -> Tensor:
+    """Add self-loops and divide each row by its sum: [n, V, V] -> [n, V, V]."""
+    with_loops = adjacency + torch.eye(adjacency.shape[-1]).to(adjacency)
+    return with_loops / with_loops.sum(-1, keepdim=True)
+
+
+class GCNLayer(nn.Module):
+    """One propagation V_l -> V_{l+1} (Eq. 3) for E members: [E, n, V, in] -> [E, n, V, out]."""
+
+    def __init__(
+        self, members: int, inputs: int, outputs: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.forwards = EnsembleLinear(members, inputs, outputs, generator, bias=False)
+        self.backwards = EnsembleLinear(members, inputs, outputs, generator, bias=False)
+        self.merge = EnsembleLinear(members, 2 * outputs, outputs, generator)
+        self.scale = nn.Parameter(torch.ones(members, 1, outputs))
+        self.shift = nn.Parameter(torch.zeros(members, 1, outputs))
+
+    def forward(self, vertices: Tensor, along: Tensor, against: Tensor) -> Tensor:
+        """``along`` and ``against``: normalised adjacency [n, V, V] of the two directions."""
+        members, count, size, _ = vertices.shape
+        directions = [
+            nn.functional.gelu(layer((matrix @ vertices).reshape(members, count * size, -1)))
+            for layer, matrix in ((self.forwards, along), (self.backwards, against))
+        ]
+        merged = self.merge(torch.cat(directions, dim=-1))  # [E, n V, out]
+        normed = nn.functional.layer_norm(merged, merged.shape[-1:])
+        return (normed * self.scale + self.shift).reshape(members, count, size, -1)
+
+
+class GCN(nn.Module):
+    """An ensemble of E graph convolutional proxies."""
+
+    def __init__(
+        self, space: SearchSpace, settings: ProxySettings, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.members = settings.members
+        widths = [space.num_features] + [settings.hidden] * settings.layers
+        self.layers = nn.ModuleList(
+            GCNLayer(settings.members, a, b, generator)
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.hidden = EnsembleLinear(settings.members, widths[-1], settings.hidden, generator)
+        self.head = EnsembleLinear(settings.members, settings.hidden, 1, generator)
+
+    def forward(self, encoding: Encoding) -> Tensor:
+        """Predictions [E, n]."""
+        graph = self.space.graph(encoding)
+        along, against = normalise(graph.adjacency), normalise(graph.adjacency.transpose(-1, -2))
+        vertices = graph.features.expand(self.members, *graph.features.shape)  # [E, n, V, F]
+        for layer in self.layers:
+            vertices = layer(vertices, along, against)
+        mask = graph.mask.unsqueeze(-1)  # [n, V, 1]: padding has no part in the mean
+        pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
+        return self.head(nn.functional.gelu(self.hidden(pooled))).squeeze(-1)  # type: ignore[no-any-return]

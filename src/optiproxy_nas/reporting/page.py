@@ -1,0 +1,208 @@
+"""The report of one run as a page: Markdown beside its figures, or one HTML file with all of it.
+
+Nothing here reads a clock or a file: the same run gives the same page, byte for byte.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import pandas as pd
+
+from optiproxy_nas.reporting.captions import CAPTIONS
+from optiproxy_nas.reporting.style import png
+from optiproxy_nas.reporting.summary import (
+    MISSING,
+    Summary,
+    headline,
+    known,
+    result_rows,
+    settings_rows,
+)
+
+__all__ = ["html_page", "markdown_page", "png"]
+
+TOP = 10
+TOP_HEADER = ("Rank", "Value (%)", "Predicted", "Query", "Step", "Architecture")
+HONEST = (
+    "Optimum and regret are computed after the search from the benchmark's table, to judge the "
+    "run. The search itself saw only the values that it queried, each counted in the budget; "
+    "test accuracy is looked up once, for the cell chosen by validation accuracy."
+)
+
+_STYLE = """
+body{font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
+color:#222;background:#fff;max-width:60rem;margin:2rem auto;padding:0 1.2rem}
+h1{font-size:1.6rem;margin:0 0 .2rem}h2{font-size:1.2rem;margin:2.2rem 0 .6rem}
+.sub{color:#666;margin:0 0 1.2rem}.headline{font-size:1.15rem;background:#eef4fb;
+border-left:4px solid #1f5fa8;padding:.8rem 1rem;margin:1rem 0}
+code,pre{font:.85rem/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+code{overflow-wrap:anywhere}pre{background:#f6f6f6;padding:.8rem 1rem;overflow-x:auto}
+table{border-collapse:collapse;font-size:.92rem}th,td{text-align:left;padding:.3rem .9rem .3rem 0;
+border-bottom:1px solid #e4e4e4;vertical-align:top}th{font-weight:600}
+thead th{white-space:nowrap}.num{text-align:right;white-space:nowrap;
+font-variant-numeric:tabular-nums}.pair{display:flex;flex-wrap:wrap;gap:0 3.5rem}
+figure{margin:0 0 2rem}figure img{max-width:100%;height:auto}figcaption{color:#444;
+font-size:.92rem;max-width:48rem}figcaption b{color:#222}.note{color:#444}
+"""
+
+
+def markdown_page(summary: Summary, archive: pd.DataFrame, figure_files: Mapping[str, str]) -> str:
+    """The report as Markdown.
+
+    Args:
+        summary: the run's facts.
+        archive: one row per query.
+        figure_files: title -> file name of the picture, relative to the page.
+    """
+    parts = [f"# {_escape(_title(summary))}", f"**{_escape(headline(summary))}**"]
+    if summary.get("best_architecture"):
+        parts.append(_code(str(summary["best_architecture"])))
+    if summary.get("best_drawing"):
+        parts.append(_fence(str(summary["best_drawing"])))
+    parts += ["## Result", _table(("Quantity", "Value"), result_rows(summary)), f"*{HONEST}*"]
+    parts += ["## Settings", _table(("Setting", "Value"), settings_rows(summary))]
+    if figure_files:
+        parts.append("## Figures")
+    for title, name in figure_files.items():
+        parts.append(f"### {_escape(title)}\n\n![{_escape(title)}]({quote(name)})")
+        if title in CAPTIONS:
+            parts.append(_escape(CAPTIONS[title]))
+    rows = _top_rows(archive)
+    if rows:
+        cells = [tuple(map(_escape, row[:-1])) + (_code(row[-1], in_table=True),) for row in rows]
+        parts += [f"## Top {len(rows)} cells", _raw_table(TOP_HEADER, cells)]
+    parts.append("## Audit and reproduce")
+    for sentence, command in _commands(summary):
+        parts += [_escape(sentence)] + ([_fence(command)] if command else [])
+    return "\n\n".join(parts) + "\n"
+
+
+def html_page(summary: Summary, archive: pd.DataFrame, figures: Mapping[str, bytes]) -> str:
+    """The report as one self-contained HTML page.
+
+    Args:
+        summary: the run's facts.
+        archive: one row per query.
+        figures: title -> PNG bytes, embedded in the page.
+    """
+    title, safe = _title(summary), html.escape
+    body = [f"<h1>{safe(title)}</h1>", '<p class="sub">OptiProxy-NAS run report</p>']
+    body.append(f'<p class="headline">{safe(headline(summary))}</p>')
+    if summary.get("best_architecture"):
+        body.append(f"<p><code>{safe(str(summary['best_architecture']))}</code></p>")
+    if summary.get("best_drawing"):
+        body.append(f"<pre>{safe(str(summary['best_drawing']))}</pre>")
+    body.append('<div class="pair">')
+    for heading, pairs in (
+        ("Result", result_rows(summary)),
+        ("Settings", settings_rows(summary)),
+    ):
+        lines = "".join(
+            f'<tr><th scope="row">{safe(label)}</th><td>{safe(value)}</td></tr>\n'
+            for label, value in pairs
+        )
+        body.append(f"<section><h2>{heading}</h2>\n<table>\n{lines}</table></section>")
+    body += ["</div>", f'<p class="note">{safe(HONEST)}</p>']
+    if figures:
+        body.append("<h2>Figures</h2>")
+    for name, data in figures.items():
+        source = base64.b64encode(data).decode("ascii")
+        caption = f"<b>{safe(name)}.</b> {safe(CAPTIONS.get(name, ''))}"
+        body.append(
+            f'<figure><img alt="{safe(name)}" src="data:image/png;base64,{source}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+    rows = _top_rows(archive)
+    if rows:
+        head = "".join(f"<th{_numeric(i)}>{h}</th>" for i, h in enumerate(TOP_HEADER))
+        lines = "".join(
+            "<tr>"
+            + "".join(f"<td{_numeric(i)}>{safe(v)}</td>" for i, v in enumerate(row[:-1]))
+            + f"<td><code>{safe(row[-1])}</code></td></tr>\n"
+            for row in rows
+        )
+        body.append(f"<h2>Top {len(rows)} cells</h2>\n<table>\n<thead><tr>{head}</tr></thead>")
+        body.append(f"<tbody>\n{lines}</tbody></table>")
+    body.append("<h2>Audit and reproduce</h2>")
+    for sentence, command in _commands(summary):
+        body.append(f"<p>{safe(sentence)}</p>")
+        if command:
+            body.append(f"<pre>{safe(command)}</pre>")
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{safe(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _numeric(column: int) -> str:
+    return ' class="num"' if 0 < column < len(TOP_HEADER) - 1 else ""
+
+
+def _title(summary: Summary) -> str:
+    return f"Run {summary['run_id']}" if known(summary.get("run_id")) else "Run report"
+
+
+def _top_rows(archive: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The best cells, earlier queries first among equals; the architecture comes last."""
+    best = archive.sort_values(["value", "order"], ascending=[False, True]).head(TOP)
+    rows = []
+    for rank, row in enumerate(best.to_dict("records"), start=1):
+        predicted, spread = float(row["predicted"]), float(row["predicted_sd"])
+        guess = "initial sample" if int(row["step"]) == 0 else MISSING
+        if not math.isnan(predicted):
+            guess = f"{predicted:.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}")
+        numbers = (f"{float(row['value']):.2f}", guess, str(int(row["order"]) + 1))
+        rows.append((str(rank), *numbers, str(int(row["step"])), str(row["architecture"])))
+    return rows
+
+
+def _commands(summary: Summary) -> list[tuple[str, str]]:
+    """(sentence, command or "") of how to check this run and how to repeat it."""
+    rows = []
+    if known(summary.get("run_id")):
+        command = f"kedro audit {shlex.quote(str(summary['run_id']))}"
+        rows.append(("To check the stored run against what it recorded of itself:", command))
+    if known(summary.get("run_command")):
+        rows.append(("To repeat it:", str(summary["run_command"])))
+    else:
+        rows.append(("To repeat it, run the search again with the settings and seed above.", ""))
+    if known(summary.get("mlflow_command")):
+        rows.append(("To compare it with other runs:", str(summary["mlflow_command"])))
+    return rows
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+
+
+def _code(text: str, in_table: bool = False) -> str:
+    """A code span; a table needs its bars escaped even in there."""
+    text = " ".join(text.split())
+    ticks = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    pad = " " if "`" in text else ""
+    return f"{ticks}{pad}{text.replace('|', chr(92) + '|') if in_table else text}{pad}{ticks}"
+
+
+def _fence(text: str) -> str:
+    ticks = "`" * max(3, max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{ticks}text\n{text}\n{ticks}"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, str]]) -> str:
+    return _raw_table(header, [tuple(map(_escape, row)) for row in rows])
+
+
+def _raw_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,79 @@
+"""What all figures share: size, colours, notes for empty data, and bytes that repeat.
+
+Figures are plain ``matplotlib.figure.Figure`` objects. Nothing here touches pyplot or the
+global rcParams, because Kedro may run nodes in threads and a notebook has its own style.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+INK = "#222222"
+FAINT = "#9a9a9a"
+BLUE = "#1f5fa8"
+ORANGE = "#d9731a"
+GREEN = "#2c7f5b"
+DPI = 130
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A white figure of ``width`` x ``height`` inches whose parts make room for each other."""
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def tidy(axes: Axes, title: str, xlabel: str = "", ylabel: str = "") -> None:
+    """Title (left), axis labels, and only the two spines that carry ticks."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.set_xlabel(xlabel, fontsize=10)
+    axes.set_ylabel(ylabel, fontsize=10)
+    axes.tick_params(labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def note(axes: Axes, text: str) -> None:
+    """A grey sentence in the middle of axes that have nothing else to show."""
+    axes.text(
+        0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=10, color=FAINT
+    )
+
+
+def empty_figure(title: str, text: str) -> Figure:
+    """A small figure that says why there is nothing to draw."""
+    figure = new_figure(7.5, 2.2)
+    axes = figure.subplots()
+    tidy(axes, title)
+    axes.set_axis_off()
+    note(axes, text)
+    return figure
+
+
+def sequence_colours() -> Colormap:
+    """Dark to light with order; the lightest end is cut off, it vanishes on white."""
+    return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.9, 256)))
+
+
+def as_array(values: Any) -> Floats:
+    """A float64 array from a tensor (any device, with or without gradient), array or list."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def png(figure: Figure) -> bytes:
+    """PNG bytes of a figure; equal figures give equal bytes (no date, no version inside)."""
+    # The first layout moves labels a little, and the second settles them: without this pass
+    # the same figure saved twice would differ.
+    figure.draw_without_rendering()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()

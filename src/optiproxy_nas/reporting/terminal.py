@@ -1,0 +1,59 @@
+"""The few lines that a run prints when it ends; plain ASCII, so every console can show it."""
+
+from __future__ import annotations
+
+import shlex
+
+from optiproxy_nas.reporting.summary import (
+    RESULT,
+    Summary,
+    duration,
+    known,
+    text,
+)
+
+
+def terminal_summary(summary: Summary) -> str:
+    """What was found, how good it is, and where to look next.
+
+    Besides the keys of the report, ``wall_seconds``, ``artifacts`` (a path) and
+    ``mlflow_command`` are shown where they are given. An architecture string is never broken,
+    so that it can be copied; all other lines fit 80 columns unless a value is longer.
+    """
+    where = [text(summary[key]) for key in ("space", "dataset", "preset") if summary.get(key)]
+    if known(summary.get("seed")):
+        where.append(f"seed {summary['seed']}")
+    lines = [f"OptiProxy-NAS  {', '.join(where)}".rstrip(), "-" * 60]
+    if summary.get("best_architecture"):
+        lines += ["Best cell", f"  {summary['best_architecture']}", ""]
+    if summary.get("best_drawing"):
+        lines += [f"  {line}".rstrip() for line in str(summary["best_drawing"]).splitlines()]
+        lines.append("")
+    rows = []
+    for key in ("validation_accuracy", "test_accuracy", "queries", "regret"):
+        label, show = RESULT[key]
+        if known(summary.get(key)):
+            rows.append((label, show(summary[key]) + _remark(key, summary)))
+    if known(summary.get("wall_seconds")):
+        rows.append(("Wall time", duration(summary["wall_seconds"])))
+    if known(summary.get("run_id")):
+        rows.append(("Run", str(summary["run_id"])))
+    if known(summary.get("artifacts")):
+        rows.append(("Artifacts", str(summary["artifacts"])))
+    if known(summary.get("run_id")):
+        rows.append(("Audit", f"kedro audit {shlex.quote(str(summary['run_id']))}"))
+    if known(summary.get("mlflow_command")):
+        rows.append(("MLflow UI", str(summary["mlflow_command"])))
+    width = max((len(label) for label, _ in rows), default=0)
+    lines += [f"{label:<{width}}  {value}" for label, value in rows]
+    return "\n".join(lines)
+
+
+def _remark(key: str, summary: Summary) -> str:
+    if key == "queries":
+        budget, first = summary.get("budget"), summary.get("queries_to_best")
+        remark = f" of {text(budget)}" if known(budget) else ""
+        return remark + (f" (best at query {text(first)})" if known(first) else "")
+    if key == "regret" and known(summary.get("optimum")):
+        return f" to the table's optimum, {float(summary['optimum']):.2f} %"
+    return ""

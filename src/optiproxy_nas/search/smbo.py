@@ -1,0 +1,75 @@
+"""Algorithm 2: the OptiProxy-NAS loop as one plain function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.search import steps
+from optiproxy_nas.search.steps import Evaluate, Tensors
+from optiproxy_nas.spaces.base import SearchSpace
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found, and everything it did."""
+
+    parameters: SearchParameters
+    archive: pd.DataFrame  # D, one row a query
+    diagnostics: pd.DataFrame  # one row a step
+    traces: dict[int, Tensors]  # step -> trace of the search epochs
+    weights: Tensors  # θ* of the last step
+    logits: Tensors  # (α*, β*) of the last step
+
+    @property
+    def best_architecture(self) -> str:
+        """𝒜*: the best architecture queried (the first, of equals)."""
+        return str(self.archive.loc[self.archive["value"].idxmax(), "architecture"])
+
+    @property
+    def best_value(self) -> float:
+        """f(𝒜*): its validation accuracy, percent."""
+        return float(self.archive["value"].max())
+
+
+def run_search(
+    space: SearchSpace,
+    evaluate: Evaluate,
+    parameters: SearchParameters,
+    on_step: Callable[[dict[str, Any]], None] | None = None,
+) -> SearchResult:
+    """Fit, search, sample, select, evaluate and update until the budget is spent.
+
+    Args:
+        space: the search space.
+        evaluate: architecture strings [n] -> values [n], higher is better; called once for each
+            distinct architecture and at most ``parameters.budget`` times in all.
+        parameters: of :func:`optiproxy_nas.presets.resolve`.
+        on_step: called with the diagnostics of each finished step.
+
+    Raises:
+        OptiProxyError: see :mod:`optiproxy_nas.errors`.
+    """
+    first = steps.initial_batch(space, parameters)
+    archive = steps.update_archive(steps.evaluate_batch(space, first, evaluate, parameters))
+    weights: Tensors | None = None
+    logits: Tensors | None = None
+    diagnostics, traces = [], {}
+    for step in range(1, parameters.steps() + 1):
+        weights, fit = steps.fit_proxy(space, archive, parameters, step, weights)
+        logits, trace = steps.search_logits(space, weights, parameters, step, logits)
+        candidates = steps.sample_candidates(space, logits, archive, parameters, step)
+        batch = steps.select_batch(space, candidates, weights, archive, parameters, step)
+        evaluations = steps.evaluate_batch(space, batch, evaluate, parameters, archive)
+        archive = steps.update_archive(evaluations, archive)
+        traces[step] = trace
+        diagnostics.append(steps.diagnose(evaluations, archive, candidates, trace, fit))
+        if on_step is not None:
+            on_step(diagnostics[-1])
+    return SearchResult(
+        parameters, archive, pd.DataFrame(diagnostics), traces, weights or {}, logits or {}
+    )
