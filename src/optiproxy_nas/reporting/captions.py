@@ -30,7 +30,7 @@ CAPTIONS = MappingProxyType(
         ),
         LOGITS: (
             "The darker a row, the more the groups agree on that operation for that node; a "
-            "panel that stays pale all over is a choice the search left open."
+            "panel that stays pale all over is a choice that they left open or disagree on."
         ),
         DIAGNOSTICS: (
             "Above: how well the proxy ranked each new batch before it was queried (1 perfect, 0 "

@@ -6,7 +6,10 @@ columns goes through an invisible vertex in each, so that it does not cross boxe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
+from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,8 +23,9 @@ from optiproxy_nas.spaces.base import SearchSpace
 Bools = NDArray[np.bool_]
 Place = tuple[int, float]  # column, height
 
-COLUMN, ROW = 1.75, 0.78  # inches between columns and rows
+COLUMN, ROW = 1.95, 0.78  # inches between columns and rows
 WIDTH, HEIGHT = 1.2, 0.4  # inches of a box
+STARTS, SWEEPS = 20, 6  # of the search for few crossings
 
 
 def draw_cell(
@@ -130,29 +134,58 @@ def _layout(edges: Bools) -> tuple[list[Place], dict[tuple[int, int], list[Place
         chains[a, b] = chain
         links.extend(zip([a, *chain], [*chain, b], strict=True))
 
-    layers = [[v for v, c in enumerate(column) if c == k] for k in range(max(column) + 1)]
-    height = [0.0] * len(column)
-    beside: list[list[int]] = [[] for _ in column]
-    for a, b in links:
-        beside[a].append(b)
-        beside[b].append(a)
-    for _ in range(8):  # a few sweeps: sort each column by the mean height of its neighbours
-        for layer in layers:
-            layer.sort(key=lambda v: float(np.mean([height[n] for n in beside[v]] or [0.0])))
-            for index, vertex in enumerate(layer):
-                height[vertex] = index - (len(layer) - 1) / 2
-    places = [(column[v], -height[v]) for v in range(len(column))]
+    height = _heights(column, links)
+    places = [(column[v], height[v]) for v in range(len(column))]
     return places[:count], {edge: [places[v] for v in chain] for edge, chain in chains.items()}
 
 
+def _heights(column: Sequence[int], links: Sequence[tuple[int, int]]) -> list[float]:
+    """Heights with few crossings and short links.
+
+    From several random starts, columns are sorted by the mean height of their neighbours on the
+    left (rightward sweep) and on the right (leftward sweep) in turn; the best of all is kept.
+    """
+    left: list[list[int]] = [[] for _ in column]
+    right: list[list[int]] = [[] for _ in column]
+    for a, b in links:
+        left[b].append(a)
+        right[a].append(b)
+    layers = [[v for v, c in enumerate(column) if c == k] for k in range(max(column) + 1)]
+    pairs = [
+        (one, two)
+        for i, one in enumerate(links)
+        for two in links[:i]
+        if column[one[0]] == column[two[0]]
+    ]
+    shuffle = np.random.default_rng(0)  # fixed, so that a cell always looks the same
+    best: list[float] = []
+    least = (math.inf, math.inf)
+    for _ in range(STARTS):
+        height = [float(x) for x in shuffle.permutation(len(column))]
+        for sweep in range(SWEEPS):
+            beside = left if sweep % 2 else right
+            for layer in layers if sweep % 2 else reversed(layers):
+                pull = {v: fmean(height[n] for n in beside[v] or [v]) for v in layer}
+                ordered = sorted(layer, key=lambda v: (pull[v], height[v]))
+                for index, vertex in enumerate(ordered):
+                    height[vertex] = index - (len(layer) - 1) / 2
+            crossings = sum(
+                (height[a] - height[c]) * (height[b] - height[d]) < 0 for (a, b), (c, d) in pairs
+            )
+            cost = (crossings, sum(abs(height[a] - height[b]) for a, b in links))
+            if cost < least:
+                best, least = list(height), cost
+    return best
+
+
 def _curve(places: Sequence[Place]) -> Path:
-    """A smooth path, level at every place, from the right of the first box to the next box."""
-    points = [(column * COLUMN, height * ROW) for column, height in places]
-    points[0] = (points[0][0] + WIDTH / 2, points[0][1])
-    points[-1] = (points[-1][0] - WIDTH / 2, points[-1][1])
-    vertices, codes = [points[0]], [Path.MOVETO]
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    """A smooth path between box sides; it bends between columns and is level within them."""
+    vertices: list[tuple[float, float]] = []
+    codes: list[np.uint8] = []
+    for (column, height), (next_column, next_height) in pairwise(places):
+        x0, y0 = column * COLUMN + WIDTH / 2, height * ROW
+        x1, y1 = next_column * COLUMN - WIDTH / 2, next_height * ROW
         middle = (x0 + x1) / 2
-        vertices += [(middle, y0), (middle, y1), (x1, y1)]
-        codes += [Path.CURVE4] * 3
+        vertices += [(x0, y0), (middle, y0), (middle, y1), (x1, y1)]
+        codes += [Path.LINETO if codes else Path.MOVETO, *[Path.CURVE4] * 3]
     return Path(vertices, codes)

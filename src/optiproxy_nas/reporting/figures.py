@@ -14,22 +14,22 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from scipy.stats import kendalltau
 
+from optiproxy_nas.reporting.ranges import shared_range, top_range
 from optiproxy_nas.reporting.style import (
     BLUE,
     FAINT,
     GREEN,
     INK,
     ORANGE,
-    Floats,
     as_array,
     empty_figure,
     new_figure,
     note,
     sequence_colours,
     tidy,
+    whole_ticks,
 )
 from optiproxy_nas.reporting.traces import entropy_trace, logits_heatmap
 
@@ -61,7 +61,7 @@ def best_so_far(
     best, step = as_array(rows["best"]), as_array(rows["step"])
     if optimum is not None and not math.isfinite(optimum):
         optimum = None
-    low, high = _top_range(value, step, optimum)
+    low, high = top_range(value, step, optimum)
 
     figure = new_figure(8.0, 4.8)
     axes = figure.subplots()
@@ -106,7 +106,7 @@ def best_so_far(
     )
     axes.set_ylim(low, high)
     axes.set_xlim(0, query.max() + max(1.0, 0.02 * query.max()))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(whole_ticks(9))
     tidy(axes, "Best so far", "queries", metric)
     if step.max() > 1:
         _colour_bar(figure, axes, norm, "search step")
@@ -128,7 +128,7 @@ def predicted_against_true(archive: pd.DataFrame, metric: str = METRIC) -> Figur
     predicted, true = predicted[keep], true[keep]
     query = as_array(archive["order"])[keep] + 1
     spread = np.nan_to_num(as_array(archive["predicted_sd"])[keep])
-    low, high = _shared_range(np.concatenate([predicted, true]))
+    low, high = shared_range(np.concatenate([predicted, true]))
     x, y = np.clip(true, low, high), np.clip(predicted, low, high)
 
     figure = new_figure(6.4, 5.4)
@@ -137,7 +137,16 @@ def predicted_against_true(archive: pd.DataFrame, metric: str = METRIC) -> Figur
     axes.vlines(x, y - spread, y + spread, color=FAINT, alpha=0.35, linewidth=0.8, zorder=2)
     norm = Normalize(float(query.min()), max(float(query.max()), float(query.min()) + 1))
     axes.scatter(
-        x, y, c=query, cmap=sequence_colours(), norm=norm, s=26, alpha=0.85, linewidths=0, zorder=3
+        x,
+        y,
+        c=query,
+        cmap=sequence_colours(),
+        norm=norm,
+        s=26,
+        alpha=0.85,
+        linewidths=0,
+        clip_on=False,
+        zorder=3,
     )
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
@@ -204,8 +213,8 @@ def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
         bottom = bottom + values
     tidy(counts, "Candidates turned away", "step (0 = initial random sample)", "candidates")
     counts.set_ylim(0, max(float(bottom.max()) * 1.25, 1.0))  # head room for the legend
-    counts.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    counts.xaxis.set_major_locator(MaxNLocator(integer=True))
+    counts.yaxis.set_major_locator(whole_ticks(5))
+    counts.xaxis.set_major_locator(whole_ticks(9))
     counts.set_xlim(step.min() - 0.6, step.max() + 0.6)
     if bottom.any():
         counts.legend(loc="upper left", ncols=2, fontsize=9, frameon=False)
@@ -215,33 +224,9 @@ def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
 
 
 def _colour_bar(figure: Figure, axes: Axes, norm: Normalize, label: str) -> None:
-    ticks = MaxNLocator(8, integer=True)
+    ticks = whole_ticks(8)
     bar = figure.colorbar(
         ScalarMappable(norm, sequence_colours()), ax=axes, pad=0.02, ticks=ticks, shrink=0.9
     )
     bar.set_label(label, fontsize=10)
     bar.ax.tick_params(labelsize=9)
-
-
-def _top_range(value: Floats, step: Floats, optimum: float | None) -> tuple[float, float]:
-    """Limits that show the better part: the best of the initial sample and the upper 3/4."""
-    top = float(value.max()) if optimum is None else max(float(value.max()), optimum)
-    low = float(np.quantile(value, 0.25))
-    if (step == 0).any():
-        low = min(low, float(value[step == 0].max()))
-    span = max(top - low, 0.1)
-    # Where little lies below, cutting it off would hide more than it shows.
-    if value.min() > low - 0.5 * span:
-        low = float(value.min())
-        span = max(top - low, 0.1)
-    return low - 0.08 * span, top + 0.1 * span
-
-
-def _shared_range(values: Floats) -> tuple[float, float]:
-    """Limits of both axes: all values but far outliers (3 interquartile ranges away)."""
-    first, third = np.quantile(values, [0.25, 0.75])
-    reach = max(3.0 * float(third - first), 0.1)
-    low = max(float(values.min()), float(first) - reach)
-    high = min(float(values.max()), float(third) + reach)
-    pad = 0.05 * max(high - low, 0.1)
-    return low - pad, high + pad

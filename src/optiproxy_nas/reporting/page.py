@@ -31,9 +31,9 @@ __all__ = ["html_page", "markdown_page", "png"]
 TOP = 10
 TOP_HEADER = ("Rank", "Value (%)", "Predicted", "Query", "Step", "Architecture")
 HONEST = (
-    "Optimum and regret are computed after the search from the benchmark's table, to judge the "
-    "run. The search itself saw only the values that it queried, each counted in the budget; "
-    "test accuracy is looked up once, for the cell chosen by validation accuracy."
+    "Optimum and regret, where given, are computed after the search from the benchmark's table, "
+    "to judge the run; test accuracy is for the cell chosen by validation accuracy. The search "
+    "itself sees only the validation values that it queried, and each counts in the budget."
 )
 
 _STYLE = """
@@ -76,7 +76,7 @@ def markdown_page(summary: Summary, archive: pd.DataFrame, figure_files: Mapping
             parts.append(_escape(CAPTIONS[title]))
     rows = _top_rows(archive)
     if rows:
-        cells = [tuple(map(_escape, row[:-1])) + (_code(row[-1], in_table=True),) for row in rows]
+        cells = [(*map(_escape, row[:-1]), _code(row[-1], in_table=True)) for row in rows]
         parts += [f"## Top {len(rows)} cells", _raw_table(TOP_HEADER, cells)]
     parts.append("## Audit and reproduce")
     for sentence, command in _commands(summary):
@@ -125,7 +125,8 @@ def html_page(summary: Summary, archive: pd.DataFrame, figures: Mapping[str, byt
         lines = "".join(
             "<tr>"
             + "".join(f"<td{_numeric(i)}>{safe(v)}</td>" for i, v in enumerate(row[:-1]))
-            + f"<td><code>{safe(row[-1])}</code></td></tr>\n"
+            # A long cell string may break after a bar, and nowhere else.
+            + f"<td><code>{safe(row[-1]).replace('|', '|<wbr>')}</code></td></tr>\n"
             for row in rows
         )
         body.append(f"<h2>Top {len(rows)} cells</h2>\n<table>\n<thead><tr>{head}</tr></thead>")
@@ -154,8 +155,10 @@ def _title(summary: Summary) -> str:
 
 def _top_rows(archive: pd.DataFrame) -> list[tuple[str, ...]]:
     """The best cells, earlier queries first among equals; the architecture comes last."""
+    if archive.empty:
+        return []
     best = archive.sort_values(["value", "order"], ascending=[False, True]).head(TOP)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for rank, row in enumerate(best.to_dict("records"), start=1):
         predicted, spread = float(row["predicted"]), float(row["predicted_sd"])
         guess = "initial sample" if int(row["step"]) == 0 else MISSING
@@ -168,7 +171,7 @@ def _top_rows(archive: pd.DataFrame) -> list[tuple[str, ...]]:
 
 def _commands(summary: Summary) -> list[tuple[str, str]]:
     """(sentence, command or "") of how to check this run and how to repeat it."""
-    rows = []
+    rows: list[tuple[str, str]] = []
     if known(summary.get("run_id")):
         command = f"kedro audit {shlex.quote(str(summary['run_id']))}"
         rows.append(("To check the stored run against what it recorded of itself:", command))

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -31,9 +32,9 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
-def tidy(axes: Axes, title: str, xlabel: str = "", ylabel: str = "") -> None:
-    """Title (left), axis labels, and only the two spines that carry ticks."""
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
+def tidy(axes: Axes, title: str, xlabel: str = "", ylabel: str = "", pad: float = 6.0) -> None:
+    """Title (left, ``pad`` points above), axis labels, and only the spines that carry ticks."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK, pad=pad)
     axes.set_xlabel(xlabel, fontsize=10)
     axes.set_ylabel(ylabel, fontsize=10)
     axes.tick_params(labelsize=9)
@@ -60,6 +61,11 @@ def empty_figure(title: str, text: str) -> Figure:
 def sequence_colours() -> Colormap:
     """Dark to light with order; the lightest end is cut off, it vanishes on white."""
     return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.9, 256)))
+
+
+def whole_ticks(count: int) -> MaxNLocator:
+    """At most ``count`` ticks at round whole numbers."""
+    return MaxNLocator(count, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
 
 
 def as_array(values: Any) -> Floats:

@@ -7,8 +7,8 @@ key that is not listed here is shown under its own name.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 Summary = Mapping[str, Any]
@@ -18,7 +18,8 @@ MISSING = "not available"
 
 def known(value: Any) -> bool:
     """Whether there is something to show: neither None nor NaN."""
-    return value is not None and not (isinstance(value, float) and math.isnan(value))
+    # NaN is the one number that differs from itself, also as a numpy scalar.
+    return value is not None and not (isinstance(value, Real) and value != value)
 
 
 def text(value: Any) -> str:
@@ -27,8 +28,8 @@ def text(value: Any) -> str:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        return f"{float(value):.4g}"
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, default=str, ensure_ascii=False)
     return str(value)
@@ -121,7 +122,7 @@ def headline(summary: Summary) -> str:
     if known(summary.get("regret")) and known(summary.get("optimum")):
         optimum, regret = percent(summary["optimum"]), float(summary["regret"])
         sentence += (
-            f" This is the best cell of the table ({optimum})."
+            f" No cell of the table is better ({optimum})."
             if regret <= 0
             else f" The best cell of the table has {optimum}: a regret of {points(regret)}."
         )

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from optiproxy_nas.reporting.style import (
     BLUE,
@@ -26,6 +25,7 @@ from optiproxy_nas.reporting.style import (
     empty_figure,
     new_figure,
     tidy,
+    whole_ticks,
 )
 
 Traces = Mapping[int, Mapping[str, Any]]
@@ -69,8 +69,8 @@ def entropy_trace(traces: Traces, num_operations: int) -> Figure:
         axes.axhline(uniform, color=GREEN, linestyle="--", linewidth=1.2, label=label)
         axes.set_ylim(0, uniform * 1.08)
     axes.set_xlim(0.5, start + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    tidy(axes, title, "search epochs, all steps one after another", "entropy (nats)")
+    axes.xaxis.set_major_locator(whole_ticks(8))
+    tidy(axes, title, "search epochs, all steps one after another", "entropy (nats)", 18)
     _mark_steps(axes, blocks)
     figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return figure
@@ -123,12 +123,13 @@ def logits_heatmap(
         axes.set_title(label, fontsize=10, color=INK)
         axes.set_yticks(range(choices), list(operations)[:choices])
         axes.tick_params(labelsize=9)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_locator(whole_ticks(4))
         if node + columns >= nodes:  # the lowest panel of its column
             axes.tick_params(labelbottom=True)
         _mark_steps(axes, blocks, labels=False)
     figure.suptitle(title, fontsize=11, color=INK)
-    figure.supxlabel("search epoch", fontsize=10)
+    sequence = " (all steps one after another)" if steps == "all" else ""
+    figure.supxlabel(f"search epoch{sequence}", fontsize=10)
     bar = figure.colorbar(picture, ax=panels, pad=0.02, shrink=0.9)
     bar.set_label("probability", fontsize=10)
     bar.ax.tick_params(labelsize=9)

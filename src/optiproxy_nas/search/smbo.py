@@ -60,10 +60,10 @@ def run_search(
     logits: Tensors | None = None
     diagnostics, traces = [], {}
     for step in range(1, parameters.steps() + 1):
-        weights, fit = steps.fit_proxy(space, archive, parameters, step, weights)
-        logits, trace = steps.search_logits(space, weights, parameters, step, logits)
-        candidates = steps.sample_candidates(space, logits, archive, parameters, step)
-        batch = steps.select_batch(space, candidates, weights, archive, parameters, step)
+        weights, fit = steps.fit_proxy(space, archive, parameters, weights, step=step)
+        logits, trace = steps.search_logits(space, weights, parameters, logits, step=step)
+        candidates = steps.sample_candidates(space, logits, archive, parameters, step=step)
+        batch = steps.select_batch(space, candidates, weights, archive, parameters, step=step)
         evaluations = steps.evaluate_batch(space, batch, evaluate, parameters, archive)
         archive = steps.update_archive(evaluations, archive)
         traces[step] = trace

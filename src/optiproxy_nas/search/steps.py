@@ -45,8 +45,9 @@ def fit_proxy(
     space: SearchSpace,
     archive: pd.DataFrame,
     parameters: SearchParameters,
-    step: int,
     previous: Tensors | None = None,
+    *,
+    step: int,
 ) -> tuple[Tensors, Tensors]:
     """Train f̂_θ on D (line 6): weights θ*, and the loss curve {"loss": [epochs]}."""
     check_archive(space, archive)
@@ -67,8 +68,9 @@ def search_logits(
     space: SearchSpace,
     weights: Tensors,
     parameters: SearchParameters,
-    step: int,
     previous: Tensors | None = None,
+    *,
+    step: int,
 ) -> tuple[Tensors, Tensors]:
     """Algorithm 1 on the frozen proxy (line 7): {"alpha", "beta"}, and the trace of the epochs."""
     settings = parameters.gradient
@@ -92,6 +94,7 @@ def sample_candidates(
     logits: Tensors,
     archive: pd.DataFrame,
     parameters: SearchParameters,
+    *,
     step: int,
 ) -> Tensors:
     """Q candidates outside D (Algorithm 1, line 13), with the counts of what was rejected."""
@@ -99,7 +102,7 @@ def sample_candidates(
         space,
         Logits(logits["alpha"], logits["beta"]),
         codes_of(space, archive),
-        torch.as_tensor(archive["value"].to_numpy()),
+        torch.as_tensor(archive["value"].to_numpy(copy=True)),
         parameters.batch_of(step),
         parameters.selection,
         torch_generator(parameters.seed, step, "candidates"),
@@ -113,6 +116,7 @@ def select_batch(
     weights: Tensors,
     archive: pd.DataFrame,
     parameters: SearchParameters,
+    *,
     step: int,
 ) -> pd.DataFrame:
     """The B candidates that the proxy scores best (line 8)."""

@@ -1,0 +1,125 @@
+"""Finds the raw files of a source, or downloads them, and checks them before anyone reads them.
+
+Looked for in this order: the installed package that brings the file (then nowhere else);
+``$OPTIPROXY_DATA_DIR/<benchmark>/``; the project's ``data/01_raw/<benchmark>/``; the file's URL,
+downloaded into the latter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from optiproxy_nas.benchmarks.sources import RawFile, Source
+from optiproxy_nas.errors import DataError
+
+DATA_DIRECTORY_VARIABLE = "OPTIPROXY_DATA_DIR"
+_TIMEOUT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A checked file. The content is what was hashed, so nothing can change in between."""
+
+    path: Path
+    content: bytes
+    sha256: str
+
+
+def fetch(
+    source: Source,
+    data_directory: str | Path | None = None,
+    raw_directory: str | Path = "data/01_raw",
+) -> dict[str, Fetched]:
+    """The checked files of a source by name; a partial source may yield some of them only.
+
+    Args:
+        source: whose files.
+        data_directory: the user's own copies, default ``$OPTIPROXY_DATA_DIR``; never written to.
+        raw_directory: the project's raw layer, downloaded into.
+
+    Raises:
+        DataError: a file is missing and cannot be downloaded, or is truncated or another one.
+    """
+    own = data_directory or os.environ.get(DATA_DIRECTORY_VARIABLE)
+    directories = [Path(d) / source.benchmark for d in (own, raw_directory) if d]
+    found: dict[str, Fetched] = {}
+    for file in source.files:
+        places = _places(file, directories)
+        path = next((place for place in places if place.is_file()), None)
+        if path is None and file.url:
+            path = _download(source, file, places)
+        if path is not None:
+            found[file.name] = _checked(source, file, path)
+        elif not source.partial:
+            raise _missing(source, file, places)
+    if not found:
+        raise _missing(source, source.files[0], _places(source.files[0], directories))
+    return found
+
+
+def _places(file: RawFile, directories: list[Path]) -> list[Path]:
+    """Where the file may lie. The package is located but not imported: its code does not run."""
+    if file.package_path is None:
+        return [directory / file.name for directory in directories]
+    package, _, inner = file.package_path.partition("/")
+    spec = importlib.util.find_spec(package)
+    roots = (spec.submodule_search_locations or []) if spec else []
+    return [Path(root) / inner for root in roots]
+
+
+def _download(source: Source, file: RawFile, places: list[Path]) -> Path:
+    """Download into the last place; pooch renames a finished and checked file into it."""
+    import pooch  # Only needed here, and slow to import.
+
+    target = places[-1]
+    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=_TIMEOUT_SECONDS)
+    store = pooch.create(
+        path=target.parent,
+        base_url="",
+        registry={file.name: f"sha256:{file.sha256}"},
+        urls={file.name: file.url},
+        retry_if_failed=1,
+    )
+    try:
+        return Path(store.fetch(file.name, downloader=downloader))
+    except (OSError, ValueError) as error:  # No network or disk; another digest.
+        raise _missing(source, file, places, str(error)) from error
+
+
+def _checked(source: Source, file: RawFile, path: Path) -> Fetched:
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    if file.sha256 not in (None, sha256):
+        state = "truncated" if len(content) < (file.size or 0) else "not the published file"
+        raise DataError(
+            f"{path} is {state}: expected sha256 {file.sha256} ({file.size} bytes), found "
+            f"{sha256} ({len(content)} bytes). Remove it and get it again. {source.obtain}",
+            file=str(path),
+            expected=file.sha256,
+            found=sha256,
+            bytes=len(content),
+        )
+    return Fetched(path, content, sha256)
+
+
+def _missing(source: Source, file: RawFile, places: list[Path], reason: str = "") -> DataError:
+    looked = ", ".join(map(str, places)) or f"an installed package of {file.package_path}"
+    url = f" Its download from {file.url} failed: {reason}." if file.url else ""
+    put = (
+        ""
+        if file.package_path
+        else f" Put it at {places[-1]}, or set {DATA_DIRECTORY_VARIABLE} to a directory that has "
+        f"{source.benchmark}/{file.name}."
+    )
+    return DataError(
+        f"{file.name} of source {source.name!r} (sha256 {file.sha256 or 'not pinned'}) was not "
+        f"found in: {looked}.{url} {source.obtain}{put}",
+        file=file.name,
+        sha256=file.sha256,
+        url=file.url,
+        places=[str(place) for place in places],
+    )

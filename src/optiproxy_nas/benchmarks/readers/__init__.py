@@ -1,0 +1,1 @@
+"""Raw file formats: one source each, named in ``benchmarks.sources.SOURCES``."""

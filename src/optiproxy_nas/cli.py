@@ -1,0 +1,120 @@
+"""The project's commands: ``kedro run`` with ``--resume`` and one-line errors; ``kedro audit``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import settings
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import ProjectMetadata
+from kedro.io import DatasetError
+
+from optiproxy_nas.audit import audit_run
+from optiproxy_nas.errors import OptiProxyError, ParameterError
+from optiproxy_nas.manifest import Manifest, read_manifest
+from optiproxy_nas.presets import merge
+
+
+@click.group(name="optiproxy-nas")
+def cli() -> None:
+    """OptiProxy-NAS."""
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """One message and exit code 1 for our own errors and failed reads and writes."""
+    hooks = settings.HOOKS[0]
+    try:
+        yield
+    except (OptiProxyError, DatasetError, OSError) as error:
+        raise click.ClickException(_message(error)) from error
+    except KeyboardInterrupt:
+        run_id = hooks.run_id
+        hooks.interrupt()
+        hint = f" Go on with: kedro run --resume {run_id}" if run_id else ""
+        click.echo(f"\nInterrupted.{hint}", err=True)
+        raise SystemExit(130) from None
+
+
+def _message(error: BaseException) -> str:
+    """The message of our own error in the chain of causes, else that of the first cause."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    for link in chain:
+        if isinstance(link, OptiProxyError):
+            return link.message
+    if isinstance(chain[-1], OSError):
+        what = str(chain[-1])
+        return f"{error}\n{what}" if what not in str(error) else str(error)
+    return str(error)
+
+
+def _run(resume: str | None, **options: Any) -> Any:
+    """``kedro run``: its own callback, with what a search needs around it."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    pipeline = options.pop("pipeline")  # --pipelines is the new spelling; both work
+    names = list(options.pop("pipelines") or ()) + ([pipeline] if pipeline else [])
+    params = dict(options.pop("params") or {})
+    with _clear_errors():
+        if resume is not None:
+            manifest = read_manifest(_reporting(Path.cwd()), resume)
+            params = merge(manifest["parameters"], params)
+            params |= {"run_id": resume, "resume": True}
+            names = names or [manifest["pipeline"]]
+            options["only_missing_outputs"] = True
+        if len(names) > 1:
+            raise ParameterError(f"One pipeline a run; {', '.join(names)} were asked for.")
+        if names and names != ["__default__"]:
+            params["pipeline"] = names[0]
+        return kedro_run.callback(params=params, pipeline=None, pipelines=names, **options)
+
+
+def _reporting(project_path: Path) -> Path:
+    return project_path / "data" / "08_reporting"
+
+
+run = click.Command(
+    name="run",
+    callback=_run,
+    help="Run the pipeline.",
+    params=[
+        *kedro_run.params,
+        click.Option(
+            ["--resume"],
+            metavar="RUN_ID",
+            help="Go on with an unfinished run, to the same result as an uninterrupted one.",
+        ),
+    ],
+)
+cli.add_command(run)
+
+
+@cli.command()
+@click.argument("run_id")
+@click.pass_obj
+def audit(metadata: ProjectMetadata, run_id: str) -> None:
+    """Check a finished run's files and repeat its search; say whether all is the same."""
+    project = Path(metadata.project_path)
+
+    def rerun(repeat_id: str, manifest: Manifest) -> None:
+        params = {
+            **manifest["parameters"],
+            "pipeline": manifest["pipeline"],
+            "run_id": repeat_id,
+            "tracking": False,
+        }
+        with KedroSession.create(project, runtime_params=params) as session:
+            session.run(pipeline_names=[manifest["pipeline"]])
+
+    with _clear_errors():
+        result = audit_run(project, run_id, rerun)
+    click.echo(result.text())
+    if not result.passed:
+        raise SystemExit(1)

@@ -1,0 +1,6 @@
+"""Kedro datasets of our own: atomic files, tensors, raw benchmark files."""
+
+from optiproxy_nas.datasets.atomic import AtomicDataset
+from optiproxy_nas.datasets.tensors import TensorsDataset
+
+__all__ = ["AtomicDataset", "TensorsDataset"]

@@ -1,0 +1,149 @@
+"""The manifest of a run: written first, closed last; what resume and audit compare against.
+
+It names everything that decides a run's artifacts (parameters, code, data, versions) and, once
+the run has finished, the SHA-256 of every artifact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.datasets.atomic import write_atomically
+from optiproxy_nas.errors import ResumeError
+
+PACKAGE = Path(__file__).parent
+# Libraries whose version can change a number or the bytes of an artifact.
+LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors")
+# What must be equal for a run to go on, in the order in which differences are shown.
+DECISIVE = ("parameters", "code", "libraries", "data")
+
+Manifest = dict[str, Any]
+
+
+def manifest_path(reporting: Path, run_id: str) -> Path:
+    """``<reporting>/<run_id>/manifest.json``."""
+    return reporting / run_id / "manifest.json"
+
+
+def new_manifest(run_id: str, pipeline: str, parameters: Mapping[str, Any]) -> Manifest:
+    """An open manifest: what is known before the first node runs."""
+    return {
+        "run_id": run_id,
+        "pipeline": pipeline,
+        "status": "running",
+        "created": _now(),
+        "closed": None,
+        "parameters": dict(parameters),
+        "parameters_sha256": digest(parameters),
+        "code": {"version": metadata.version("optiproxy-nas"), "sha256": code_digest()},
+        "git": git_state(),
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "environment": {"python": platform.python_version(), "platform": platform.platform()},
+        "data": {},
+        "artifacts": {},
+        "result": None,
+        "mlflow_run_id": None,
+    }
+
+
+def close(manifest: Manifest, status: str, **facts: Any) -> Manifest:
+    """The manifest with its final status, the time, and more facts (artifacts, result)."""
+    return {**manifest, **facts, "status": status, "closed": _now()}
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write atomically."""
+    write_atomically(path, (json.dumps(manifest, indent=1, sort_keys=False) + "\n").encode())
+
+
+def read_manifest(reporting: Path, run_id: str) -> Manifest:
+    """The manifest of a run.
+
+    Raises:
+        ResumeError: there is no such run, or its manifest is not readable.
+    """
+    path = manifest_path(reporting, run_id)
+    if not path.exists():
+        runs = sorted(p.parent.name for p in reporting.glob("*/manifest.json"))
+        recent = ", ".join(runs[-5:]) or "none"
+        raise ResumeError(
+            f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.", run_id=run_id
+        )
+    try:
+        manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ResumeError(f"{path} is not a readable manifest: {error}.", path=str(path)) from error
+    return manifest
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What decides a run and differs, one line each: ``parameters.seed: 0 then, 3 now``."""
+    lines = []
+    for part in DECISIVE:
+        before, after = flatten(old.get(part), part), flatten(new.get(part), part)
+        for key in sorted(before.keys() | after.keys()):
+            if before.get(key) != after.get(key):
+                lines.append(f"{key}: {before.get(key)!r} then, {after.get(key)!r} now")
+    return lines
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """SHA-256 over the package's own source and preset files."""
+    total = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.suffix in {".py", ".yml"}:
+            total.update(path.relative_to(PACKAGE).as_posix().encode())
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def git_state() -> dict[str, Any]:
+    """Commit of the checkout that the package lies in and whether it is clean, where there is one."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(PACKAGE), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "HEAD")
+    status = git("status", "--porcelain", "--untracked-files=no") if commit else None
+    return {"commit": commit, "clean": None if status is None else status == ""}
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one: ``{"fit": {"lr": 1}}`` -> ``{"fit.lr": 1}``."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat.update(flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,28 @@
+"""The project's pipelines. The search pipeline's length follows from the run's parameters."""
+
+from __future__ import annotations
+
+from kedro.framework.project import pipelines
+from kedro.pipeline import Pipeline
+
+from optiproxy_nas.pipelines import ingest, search
+
+# Steps of the search pipeline; 18 are those of the default budget (kedro registry, kedro viz).
+_steps = 18
+
+
+def set_steps(steps: int) -> None:
+    """Have the search pipelines built with this many steps when they are next asked for."""
+    global _steps
+    _steps = steps
+    pipelines.configure(__name__)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """All pipelines by name."""
+    nb201_search = search.create_pipeline(_steps)
+    return {
+        "__default__": nb201_search,
+        "nb201_search": nb201_search,
+        "ingest": ingest.create_pipeline(),
+    }

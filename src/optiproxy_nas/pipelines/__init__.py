@@ -1,0 +1,1 @@
+"""Kedro pipelines: one package each, with a `create_pipeline`."""

@@ -1,0 +1,31 @@
+"""The ingest pipeline; run once per source, afterwards its outputs are only read."""
+
+from kedro.pipeline import Node, Pipeline
+
+from optiproxy_nas.pipelines.ingest.nodes import check, describe, read
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """``benchmark_files`` -> ``benchmark_table`` and ``benchmark_card``."""
+    return Pipeline(
+        [
+            Node(
+                read,
+                ["benchmark_files", "params:source"],
+                ["benchmark_rows", "benchmark_file_facts"],
+                name="read_benchmark",
+            ),
+            Node(
+                check,
+                ["benchmark_rows", "params:source"],
+                "benchmark_table",
+                name="check_benchmark",
+            ),
+            Node(
+                describe,
+                ["benchmark_table", "benchmark_file_facts", "params:source"],
+                "benchmark_card",
+                name="describe_benchmark",
+            ),
+        ]
+    )

@@ -1,0 +1,120 @@
+"""Nodes around the steps of Algorithm 2: what comes before the loop, and the report after it.
+
+The steps themselves are :mod:`optiproxy_nas.search.steps`, run by Kedro and by plain Python alike.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from optiproxy_nas.benchmarks.base import Benchmark, Metric
+from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.reporting import captions
+from optiproxy_nas.reporting.bundle import run_figures
+from optiproxy_nas.reporting.page import html_page, markdown_page
+from optiproxy_nas.reporting.style import png
+from optiproxy_nas.search.steps import Evaluate, Tensors
+from optiproxy_nas.spaces import SearchSpace, get_space
+
+# Title -> catalog name and file name of each figure, in the order of ``run_figures``.
+FIGURES = {
+    captions.BEST_SO_FAR: "best_so_far",
+    captions.CELL: "best_cell",
+    captions.PREDICTED: "predicted_against_true",
+    captions.DIAGNOSTICS: "step_diagnostics",
+    captions.ENTROPY: "entropy",
+    captions.LOGITS: "logits",
+}
+
+
+def load_benchmark(table: pd.DataFrame, search: SearchParameters) -> tuple[Benchmark, Evaluate]:
+    """The benchmark, for the report; and what the search gets of it: validation values by query."""
+    benchmark = TabularBenchmark(
+        table, search.dataset, search.source, search.benchmark, search.space
+    )
+    return benchmark, partial(benchmark.query, metric=Metric.VALIDATION_ACCURACY)
+
+
+def encode(search: SearchParameters) -> tuple[SearchSpace, dict[str, Any]]:
+    """The space with its encoding, and the encoding's dimensions for the record (A.8)."""
+    space = get_space(search.space)
+    return space, {
+        "space": space.name,
+        "operations": list(space.operations),
+        "N": space.num_nodes,
+        "M": len(space.operations),
+        "E": space.num_edges,
+        "code_length": space.code_length,
+        "graph_vertices": space.num_vertices,
+        "graph_features": space.num_features,
+        "size": space.size,
+    }
+
+
+def summarise(
+    archive: pd.DataFrame,
+    benchmark: Benchmark,
+    space: SearchSpace,
+    search: SearchParameters,
+    run: dict[str, Any],
+) -> dict[str, Any]:
+    """What the run found. Only here, after the search, is the table asked for more."""
+    row = archive.loc[archive["value"].idxmax()]
+    architecture = str(row["architecture"])
+    validation = Metric.VALIDATION_ACCURACY
+    test = Metric.TEST_ACCURACY
+    _, optimum = benchmark.optimum(validation)
+    return {
+        "run_id": run["run_id"],
+        "space": search.space,
+        "dataset": search.dataset,
+        "source": search.source,
+        "preset": search.preset,
+        "seed": search.seed,
+        "budget": search.budget,
+        "queries": len(archive),
+        "queries_to_best": int(row["order"]) + 1,
+        "best_architecture": architecture,
+        "best_drawing": space.draw(architecture),
+        "validation_accuracy": float(row["value"]),
+        "test_accuracy": (
+            float(benchmark.query([architecture], test)[0]) if test in benchmark.metrics else None
+        ),
+        "optimum": optimum,
+        "regret": optimum - float(row["value"]),
+        **benchmark.measurements(architecture),
+    }
+
+
+def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
+    """The diagnostics of all steps as one table, one row a step."""
+    return pd.DataFrame(list(steps))
+
+
+def draw(
+    summary: dict[str, Any],
+    archive: pd.DataFrame,
+    space: SearchSpace,
+    diagnostics: pd.DataFrame,
+    *traces: Tensors,
+) -> dict[str, Figure]:
+    """The report's figures by title; ``traces`` are those of steps 1..S."""
+    by_step = dict(enumerate(traces, start=1))
+    return run_figures(archive, by_step, diagnostics, summary, space)
+
+
+def write_pages(
+    summary: dict[str, Any], archive: pd.DataFrame, *figures: Figure
+) -> tuple[str, str]:
+    """The report as Markdown (linking the pictures) and as one self-contained HTML page."""
+    titled = dict(zip(FIGURES, figures, strict=True))
+    files = {title: f"{name}.png" for title, name in FIGURES.items()}
+    return (
+        markdown_page(summary, archive, files),
+        html_page(summary, archive, {title: png(figure) for title, figure in titled.items()}),
+    )

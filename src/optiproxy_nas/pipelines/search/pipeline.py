@@ -1,0 +1,175 @@
+"""The shared factory: Algorithm 2 unrolled into one namespace a step.
+
+``step_00`` is the initial sample; ``step_01`` .. ``step_NN`` follow from the budget, the initial
+sample and B. The list of nodes is built once: adding pipelines one by one is quadratic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, update_wrapper
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from optiproxy_nas.pipelines.search import nodes
+from optiproxy_nas.search import steps
+
+
+def step_name(step: int) -> str:
+    """The namespace of a step: ``step_00`` for the initial sample."""
+    return f"step_{step:02d}"
+
+
+def create_pipeline(last_step: int) -> Pipeline:
+    """Load, encode, initial sample, ``last_step`` search steps, report.
+
+    Inputs: ``benchmark_table`` (of the ingest pipeline), ``params:search``, ``params:run``.
+    """
+    parts = [
+        Node(
+            nodes.load_benchmark,
+            ["benchmark_table", "params:search"],
+            ["benchmark", "evaluate"],
+            name="load_benchmark",
+        ),
+        Node(nodes.encode, "params:search", ["space", "encoding"], name="encode"),
+        *_initial_sample(),
+    ]
+    for step in range(1, last_step + 1):
+        parts += _step(step)
+    return Pipeline(parts + _report(last_step))
+
+
+def _initial_sample() -> list[Node]:
+    here = step_name(0)
+    return [
+        Node(
+            steps.initial_batch,
+            ["space", "params:search"],
+            f"{here}.batch",
+            name="sample",
+            namespace=here,
+        ),
+        Node(
+            steps.evaluate_batch,
+            ["space", f"{here}.batch", "evaluate", "params:search"],
+            f"{here}.evaluations",
+            name="evaluate",
+            namespace=here,
+        ),
+        Node(
+            steps.update_archive,
+            f"{here}.evaluations",
+            f"{here}.archive",
+            name="update_archive",
+            namespace=here,
+        ),
+    ]
+
+
+def _step(step: int) -> list[Node]:
+    """The six nodes of one step, and its diagnostics."""
+    here, before = step_name(step), step_name(step - 1)
+    archive = f"{before}.archive"
+    # The first step has no proxy or logits to start from.
+    warm_weights = [f"{before}.proxy"] if step > 1 else []
+    warm_logits = [f"{before}.logits"] if step > 1 else []
+
+    def node(function: Callable[..., Any], inputs: list[str], outputs: Any, name: str) -> Node:
+        return Node(function, inputs, outputs, name=name, namespace=here)
+
+    return [
+        node(
+            _at(step, steps.fit_proxy),
+            ["space", archive, "params:search", *warm_weights],
+            [f"{here}.proxy", f"{here}.fit"],
+            "fit_proxy",
+        ),
+        node(
+            _at(step, steps.search_logits),
+            ["space", f"{here}.proxy", "params:search", *warm_logits],
+            [f"{here}.logits", f"{here}.trace"],
+            "gradient_search",
+        ),
+        node(
+            _at(step, steps.sample_candidates),
+            ["space", f"{here}.logits", archive, "params:search"],
+            f"{here}.candidates",
+            "sample",
+        ),
+        node(
+            _at(step, steps.select_batch),
+            ["space", f"{here}.candidates", f"{here}.proxy", archive, "params:search"],
+            f"{here}.batch",
+            "select",
+        ),
+        node(
+            steps.evaluate_batch,
+            ["space", f"{here}.batch", "evaluate", "params:search", archive],
+            f"{here}.evaluations",
+            "evaluate",
+        ),
+        node(
+            steps.update_archive,
+            [f"{here}.evaluations", archive],
+            f"{here}.archive",
+            "update_archive",
+        ),
+        node(
+            steps.diagnose,
+            [
+                f"{here}.{name}"
+                for name in ("evaluations", "archive", "candidates", "trace", "fit")
+            ],
+            f"{here}.diagnostics",
+            "diagnose",
+        ),
+    ]
+
+
+def _report(last_step: int) -> list[Node]:
+    names = [step_name(step) for step in range(1, last_step + 1)]
+    figures = [f"report.{name}" for name in nodes.FIGURES.values()]
+    archive = f"{step_name(last_step)}.archive"
+
+    def node(function: Callable[..., Any], inputs: list[str], outputs: Any, name: str) -> Node:
+        return Node(function, inputs, outputs, name=name, namespace="report")
+
+    return [
+        node(
+            nodes.summarise,
+            [archive, "benchmark", "space", "params:search", "params:run"],
+            "report.summary",
+            "summarise",
+        ),
+        node(
+            nodes.collect_diagnostics,
+            [f"{name}.diagnostics" for name in names],
+            "report.diagnostics",
+            "collect_diagnostics",
+        ),
+        node(
+            nodes.draw,
+            [
+                "report.summary",
+                archive,
+                "space",
+                "report.diagnostics",
+                *(f"{name}.trace" for name in names),
+            ],
+            {title: f"report.{name}" for title, name in nodes.FIGURES.items()},
+            "draw",
+        ),
+        node(
+            nodes.write_pages,
+            ["report.summary", archive, *figures],
+            ["report.markdown", "report.page"],
+            "write_pages",
+        ),
+    ]
+
+
+def _at(step: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` with its ``step`` bound, under its own name and annotations."""
+    return update_wrapper(partial(function, step=step), function)

@@ -1,0 +1,101 @@
+"""MLflow: one MLflow run per Kedro run, written through ``MlflowClient`` with explicit ids.
+
+``mlflow`` is imported when the first run starts, since the import takes longer than a search.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+BATCH = 1000  # metrics that one call of the MLflow API takes
+
+
+class MlflowTracker:
+    """Writes one run: parameters and tags at its start, metrics as they come, artifacts at its end.
+
+    Args:
+        project_path: where the default store lies (``mlflow.db`` and ``mlruns/``), unless
+            ``MLFLOW_TRACKING_URI`` names another.
+        experiment: the experiment's name (the pipeline).
+    """
+
+    def __init__(self, project_path: Path, experiment: str) -> None:
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_path}/mlflow.db"
+        self._artifacts = None if "MLFLOW_TRACKING_URI" in os.environ else project_path / "mlruns"
+        self._lock = filelock.FileLock(project_path / ".mlflow.lock", timeout=60)
+        self._experiment = experiment
+        self._client: Any = None
+        self._process = 0
+        self._metrics: list[tuple[str, float, int]] = []
+        self.run_id: str | None = None
+
+    @property
+    def client(self) -> Any:
+        """This process's client: a database connection must not cross a fork."""
+        if self._process != os.getpid():
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=self.uri)
+            self._process = os.getpid()
+        return self._client
+
+    def start(
+        self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], resume: str | None
+    ) -> str:
+        """Open a run, or open again the one with id ``resume``; its id."""
+        with self._lock:  # two first runs at once would both create the store's tables
+            if resume is not None:
+                self.client.update_run(resume, status="RUNNING")
+                self.run_id = resume
+                return resume
+            experiment = self.client.get_experiment_by_name(self._experiment)
+            if experiment is None:
+                location = self._artifacts.as_uri() if self._artifacts else None
+                experiment_id = self.client.create_experiment(self._experiment, location)
+            else:
+                experiment_id = experiment.experiment_id
+        run_id: str = self.client.create_run(experiment_id, run_name=name).info.run_id
+        self.run_id = run_id
+        from mlflow.entities import Param, RunTag
+
+        self.client.log_batch(
+            run_id,
+            params=[Param(key, str(value)) for key, value in parameters.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+        return run_id
+
+    def add(self, values: Mapping[str, float | None], step: int) -> None:
+        """Remember metrics of one step or query; None is left out."""
+        self._metrics += [(k, float(v), step) for k, v in values.items() if v is not None]
+
+    def flush(self) -> None:
+        """Send the remembered metrics."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, value, now, step) for key, value, step in self._metrics]
+        self._metrics = []
+        for first in range(0, len(metrics), BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[first : first + BATCH])
+
+    def log_artifacts(self, files: Iterable[tuple[Path, str]]) -> None:
+        """Copy files to the run's artifact store: (file, folder there)."""
+        for path, folder in files:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags that are known late."""
+        for key, value in tags.items():
+            self.client.set_tag(self.run_id, key, value)
+
+    def end(self, status: str) -> None:
+        """Close the run: FINISHED, FAILED or KILLED."""
+        self.flush()
+        self.client.set_terminated(self.run_id, status=status)

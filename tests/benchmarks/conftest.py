@@ -1,0 +1,27 @@
+"""Tables of the real sources, read once for all tests."""
+
+import os
+
+import pandas as pd
+import pytest
+
+from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
+from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles
+from optiproxy_nas.pipelines.ingest.nodes import check, read
+
+
+def checked_table(source: str) -> pd.DataFrame:
+    rows, _ = read(BenchmarkFiles(source, path="nowhere").load(), source)
+    return check(rows, source)
+
+
+@pytest.fixture(scope="session")
+def embedded() -> pd.DataFrame:
+    return checked_table("embedded")
+
+
+@pytest.fixture(scope="session")
+def v1_0() -> pd.DataFrame:
+    if not os.environ.get(DATA_DIRECTORY_VARIABLE):
+        pytest.skip(f"{DATA_DIRECTORY_VARIABLE} is not set: no v1.0 pickles here")
+    return checked_table("v1_0")

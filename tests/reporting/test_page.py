@@ -1,0 +1,112 @@
+"""The pages: complete, self-contained, escaped, and the same for the same run."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from optiproxy_nas.reporting import captions
+from optiproxy_nas.reporting.page import html_page, markdown_page
+
+PICTURE = b"\x89PNG not really"
+
+
+class Tags(HTMLParser):
+    """Checks that tags are closed in order, and collects text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text = [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in {"meta", "img", "wbr"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def page(run):
+    return html_page(run["summary"], run["archive"], {captions.BEST_SO_FAR: PICTURE})
+
+
+def test_html_is_well_formed_and_fetches_nothing(page):
+    parser = Tags()
+    parser.feed(page)
+    assert parser.open == []
+    assert not re.search(r"(src|href)=\"(?!data:)|@import|url\(|<script", page)
+    assert "data:image/png;base64,iVBORyBub3QgcmVhbGx5" in page
+
+
+def test_html_tells_the_whole_run(run, page):
+    parser = Tags()
+    parser.feed(page)
+    text = "".join(parser.text)
+    summary = run["summary"]
+    assert f"{summary['validation_accuracy']:.2f} % validation accuracy" in text
+    assert f"kedro audit {summary['run_id']}" in text
+    assert "computed after the search" in text
+    assert captions.CAPTIONS[captions.BEST_SO_FAR] in text
+    assert "something_new" in text
+    assert '{"a": [1, 2]}' in text
+    assert "Top 10 cells" in text
+    assert text.count(summary["best_architecture"]) >= 2
+
+
+def test_html_escapes_what_it_is_given(run):
+    summary = run["summary"] | {"run_id": "<b>&\"'", "note": "</table><script>"}
+    page = html_page(summary, run["archive"], {"<i>": PICTURE})
+    assert "<script" not in page
+    assert '<b>&"' not in page
+    assert "<i>" not in page
+    assert "&lt;i&gt;" in page
+
+
+def test_markdown_tables_have_equal_columns(run):
+    page = markdown_page(run["summary"], run["archive"], {captions.CELL: "figures/best cell.png"})
+    for block in re.findall(r"(?:^\|.*\n)+", page.split("```")[-1] + "\n", flags=re.M):
+        bars = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(bars) == 1, block
+    assert "![Best cell](figures/best%20cell.png)" in page
+    assert "| something\\_new |" in page
+    assert run["summary"]["best_drawing"] in page
+    assert captions.CAPTIONS[captions.CELL] in page
+
+
+def test_top_cells_are_sorted_and_say_what_was_predicted(run):
+    page = markdown_page(run["summary"], run["archive"], {})
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| (.*?) \| (\d+) \|", page, flags=re.M)
+    assert [int(row[0]) for row in rows] == list(range(1, 11))
+    values = [float(row[1]) for row in rows]
+    assert values == sorted(values, reverse=True)
+    assert any("±" in row[2] for row in rows)
+
+
+def test_what_is_unknown_is_said_so_and_nothing_is_invented(run):
+    summary = run["summary"] | dict.fromkeys(
+        ["test_accuracy", "optimum", "regret", "latency_seconds"]
+    )
+    for page in (
+        markdown_page(summary, run["archive"], {}),
+        html_page(summary, run["archive"], {}),
+    ):
+        assert page.count("not available") == 4
+        assert "a regret of" not in page
+
+
+@pytest.mark.parametrize("summary", [{}, {"validation_accuracy": float("nan")}])
+def test_pages_of_an_empty_run(run, summary):
+    archive = run["archive"].head(0)
+    assert "Run report" in markdown_page(summary, archive, {})
+    assert "Run report" in html_page(summary, archive, {})
+
+
+def test_the_same_run_gives_the_same_page(run, page):
+    again = html_page(run["summary"], run["archive"], {captions.BEST_SO_FAR: PICTURE})
+    assert page == again

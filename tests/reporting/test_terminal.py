@@ -1,0 +1,65 @@
+"""The end-of-run summary: short, aligned, ASCII."""
+
+from __future__ import annotations
+
+import pytest
+
+from optiproxy_nas.reporting.summary import duration, headline, known, text
+from optiproxy_nas.reporting.terminal import terminal_summary
+
+
+def test_it_tells_the_result_and_where_to_look(run):
+    summary = run["summary"] | {
+        "wall_seconds": 75.3,
+        "artifacts": "data/runs/x",
+        "mlflow_command": "mlflow ui --backend-store-uri sqlite:///mlflow.db",
+    }
+    shown = terminal_summary(summary)
+    assert shown.isascii()
+    lines = shown.splitlines()
+    assert f"  {summary['best_architecture']}" in lines
+    assert all(f"  {line}".rstrip() in lines for line in summary["best_drawing"].splitlines())
+    assert all(len(line) <= 80 for line in lines if summary["best_architecture"] not in line)
+    facts = dict(line.split("  ", 1) for line in lines[-9:])
+    assert facts["Wall time"].strip() == "1 min 15 s"
+    assert facts["Artifacts"].strip() == "data/runs/x"
+    assert facts["MLflow UI"].strip() == summary["mlflow_command"]
+    assert facts["Audit"].strip() == f"kedro audit {summary['run_id']}"
+    assert f"best at query {summary['queries_to_best']}" in facts["Queries"]
+    starts = {len(line) - len(line.split("  ", 1)[1].lstrip()) for line in lines[-9:]}
+    assert len(starts) == 1
+
+
+def test_unknown_facts_are_left_out(run):
+    summary = run["summary"] | {"test_accuracy": None, "regret": float("nan")}
+    shown = terminal_summary(summary)
+    assert "Test accuracy" not in shown
+    assert "Regret" not in shown
+    assert "MLflow" not in shown
+    assert terminal_summary({})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.0173, "17.3 ms"),
+        (59, "59 s"),
+        (75.3, "1 min 15 s"),
+        (7260, "2 h 1 min"),
+        (93600, "1 d 2 h"),
+    ],
+)
+def test_durations(seconds, shown):
+    assert duration(seconds) == shown
+
+
+def test_numpy_scalars_read_like_numbers():
+    numpy = pytest.importorskip("numpy")
+    assert text(numpy.float32(0.5)) == "0.5"
+    assert text(numpy.int64(7)) == "7"
+    assert not known(numpy.float32("nan"))
+
+
+def test_headline_when_nothing_is_better():
+    said = headline({"validation_accuracy": 91.61, "optimum": 91.61, "regret": 0.0})
+    assert said.endswith("No cell of the table is better (91.61 %).")
