@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -41,6 +42,7 @@ class MlflowTracker:
         if self._process != os.getpid():
             from mlflow import MlflowClient
 
+            logging.getLogger("mlflow").setLevel(logging.ERROR)  # it sets INFO when imported
             self._client = MlflowClient(tracking_uri=self.uri)
             self._process = os.getpid()
         return self._client

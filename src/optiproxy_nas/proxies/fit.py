@@ -14,7 +14,7 @@ from optiproxy_nas.parameters import FitSettings, ProxySettings
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.losses import fitting_loss
 from optiproxy_nas.proxies.targets import make_targets
-from optiproxy_nas.randomness import torch_generator
+from optiproxy_nas.reproducibility import torch_generator
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 Weights = dict[str, Tensor]

@@ -80,7 +80,7 @@ class QueryLedger:
 def codes_of(space: SearchSpace, table: pd.DataFrame) -> Tensor:
     """Integer codes [n, L] of a table with columns code_0 .. code_{L-1}."""
     columns = [f"code_{i}" for i in range(space.code_length)]
-    return torch.as_tensor(table[columns].to_numpy(dtype=np.int64))
+    return torch.as_tensor(table[columns].to_numpy(dtype=np.int64, copy=True))
 
 
 def make_batch(

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import qmc
 
 from optiproxy_nas.parameters import GradientSettings
-from optiproxy_nas.randomness import numpy_generator
+from optiproxy_nas.reproducibility import numpy_generator
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from optiproxy_nas.errors import DataError
 from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.proxies import fit as fitting
-from optiproxy_nas.randomness import torch_generator
+from optiproxy_nas.reproducibility import one_thread, torch_generator
 from optiproxy_nas.search import gradient, groups, selection
 from optiproxy_nas.search.archive import (
     QueryLedger,
@@ -41,6 +41,7 @@ def initial_batch(space: SearchSpace, parameters: SearchParameters) -> pd.DataFr
     return make_batch(space, sample_random(space, parameters.initial_samples, generator), step=0)
 
 
+@one_thread()
 def fit_proxy(
     space: SearchSpace,
     archive: pd.DataFrame,
@@ -64,6 +65,7 @@ def fit_proxy(
     return fit.weights, {"loss": fit.loss}
 
 
+@one_thread()
 def search_logits(
     space: SearchSpace,
     weights: Tensors,
@@ -89,6 +91,7 @@ def search_logits(
     return logits._asdict(), trace._asdict()
 
 
+@one_thread()
 def sample_candidates(
     space: SearchSpace,
     logits: Tensors,
@@ -110,6 +113,7 @@ def sample_candidates(
     return {name: torch.as_tensor(value) for name, value in pool._asdict().items()}
 
 
+@one_thread()
 def select_batch(
     space: SearchSpace,
     candidates: Tensors,

@@ -57,6 +57,7 @@ class SearchSpace(Protocol):
     Attributes:
         name: the registered name.
         operations: the M candidate operations, in code order.
+        node_labels: the N searched nodes by name, for figures.
         num_nodes: N, the nodes whose operation is searched.
         num_edges: E, the free edge variables (0: fixed adjacency).
         code_length: L, the length of an architecture's integer code.
@@ -67,6 +68,7 @@ class SearchSpace(Protocol):
 
     name: str
     operations: tuple[str, ...]
+    node_labels: tuple[str, ...]
     num_nodes: int
     num_edges: int
     code_length: int

@@ -73,6 +73,7 @@ class NASBench201:
 
     name = "nb201"
     operations = OPERATIONS
+    node_labels = tuple(f"edge {source}→{target}" for source, target in EDGES)
     num_nodes = 6
     num_edges = 0
     code_length = 6

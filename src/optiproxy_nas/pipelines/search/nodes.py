@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from optiproxy_nas.benchmarks.base import Benchmark, Metric
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
@@ -96,25 +95,23 @@ def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(list(steps))
 
 
-def draw(
+def report(
     summary: dict[str, Any],
     archive: pd.DataFrame,
     space: SearchSpace,
     diagnostics: pd.DataFrame,
     *traces: Tensors,
-) -> dict[str, Figure]:
-    """The report's figures by title; ``traces`` are those of steps 1..S."""
+) -> dict[str, Any]:
+    """Figures by name, and the page as "markdown" (linking them) and "page" (HTML holding them).
+
+    ``traces`` are those of steps 1..S.
+    """
     by_step = dict(enumerate(traces, start=1))
-    return run_figures(archive, by_step, diagnostics, summary, space)
-
-
-def write_pages(
-    summary: dict[str, Any], archive: pd.DataFrame, *figures: Figure
-) -> tuple[str, str]:
-    """The report as Markdown (linking the pictures) and as one self-contained HTML page."""
-    titled = dict(zip(FIGURES, figures, strict=True))
+    figures = run_figures(archive, by_step, diagnostics, summary, space, space.node_labels)
+    pictures = {title: png(figure) for title, figure in figures.items()}
     files = {title: f"{name}.png" for title, name in FIGURES.items()}
-    return (
-        markdown_page(summary, archive, files),
-        html_page(summary, archive, {title: png(figure) for title, figure in titled.items()}),
-    )
+    return {
+        **{FIGURES[title]: figure for title, figure in figures.items()},
+        "markdown": markdown_page(summary, archive, files),
+        "page": html_page(summary, archive, pictures),
+    }

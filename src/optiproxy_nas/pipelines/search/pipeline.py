@@ -6,6 +6,7 @@ sample and B. The list of nodes is built once: adding pipelines one by one is qu
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial, update_wrapper
 from typing import Any
@@ -26,7 +27,20 @@ def create_pipeline(last_step: int) -> Pipeline:
 
     Inputs: ``benchmark_table`` (of the ingest pipeline), ``params:search``, ``params:run``.
     """
-    parts = [
+    with warnings.catch_warnings():
+        # Kedro warns of "step_00.archive" as an input of a node in namespace step_01; a step that
+        # reads the one before is what is meant.
+        warnings.filterwarnings("ignore", message="One or more dataset names contain")
+        return Pipeline(
+            [*_before(), *(node for step in range(1, last_step + 1) for node in _step(step))]
+            + _report(last_step)
+        )
+
+
+def _before() -> list[Node]:
+    """Load, encode, and the initial sample as step_00."""
+    here = step_name(0)
+    return [
         Node(
             nodes.load_benchmark,
             ["benchmark_table", "params:search"],
@@ -34,16 +48,6 @@ def create_pipeline(last_step: int) -> Pipeline:
             name="load_benchmark",
         ),
         Node(nodes.encode, "params:search", ["space", "encoding"], name="encode"),
-        *_initial_sample(),
-    ]
-    for step in range(1, last_step + 1):
-        parts += _step(step)
-    return Pipeline(parts + _report(last_step))
-
-
-def _initial_sample() -> list[Node]:
-    here = step_name(0)
-    return [
         Node(
             steps.initial_batch,
             ["space", "params:search"],
@@ -130,7 +134,6 @@ def _step(step: int) -> list[Node]:
 
 def _report(last_step: int) -> list[Node]:
     names = [step_name(step) for step in range(1, last_step + 1)]
-    figures = [f"report.{name}" for name in nodes.FIGURES.values()]
     archive = f"{step_name(last_step)}.archive"
 
     def node(function: Callable[..., Any], inputs: list[str], outputs: Any, name: str) -> Node:
@@ -150,7 +153,7 @@ def _report(last_step: int) -> list[Node]:
             "collect_diagnostics",
         ),
         node(
-            nodes.draw,
+            nodes.report,
             [
                 "report.summary",
                 archive,
@@ -158,14 +161,8 @@ def _report(last_step: int) -> list[Node]:
                 "report.diagnostics",
                 *(f"{name}.trace" for name in names),
             ],
-            {title: f"report.{name}" for title, name in nodes.FIGURES.items()},
-            "draw",
-        ),
-        node(
-            nodes.write_pages,
-            ["report.summary", archive, *figures],
-            ["report.markdown", "report.page"],
-            "write_pages",
+            {name: f"report.{name}" for name in (*nodes.FIGURES.values(), "markdown", "page")},
+            "report",
         ),
     ]
 
