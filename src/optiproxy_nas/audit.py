@@ -73,8 +73,11 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
     try:
         rerun(repeat, old)
         new = read_manifest(reporting, repeat)
-        different = [f"data: {line}" for line in differences({"data": old["data"]}, new)
-                     if line.startswith("data")]
+        different = [
+            f"data: {line}"
+            for line in differences({"data": old["data"]}, new)
+            if line.startswith("data")
+        ]
         # The report names the run and so differs; everything else must be equal to the byte.
         names = [n for n in old["artifacts"] if not n.startswith("report.")]
         different += _compare_archives(project_path, old, new)

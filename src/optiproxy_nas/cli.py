@@ -73,7 +73,9 @@ def _run(resume: str | None, **options: Any) -> Any:
             raise ParameterError(f"One pipeline a run; {', '.join(names)} were asked for.")
         if names and names != ["__default__"]:
             params["pipeline"] = names[0]
-        return kedro_run.callback(params=params, pipeline=None, pipelines=names, **options)
+        callback = kedro_run.callback
+        assert callback is not None
+        return callback(params=params, pipeline=None, pipelines=names, **options)
 
 
 def _reporting(project_path: Path) -> Path:
@@ -109,8 +111,10 @@ def audit(metadata: ProjectMetadata, run_id: str) -> None:
             "pipeline": manifest["pipeline"],
             "run_id": repeat_id,
             "tracking": False,
+            "quiet": True,
         }
         with KedroSession.create(project, runtime_params=params) as session:
+            assert isinstance(session, KedroSession)
             session.run(pipeline_names=[manifest["pipeline"]])
 
     with _clear_errors():

@@ -21,7 +21,7 @@ from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.presets import resolve
 
 # Parameters of the run itself: they do not decide the search, so they are not in its digest.
-RUN_KEYS = ("pipeline", "run_id", "tracking", "resume")
+RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet")
 _RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 _SWITCH = {"on": True, "off": False, "true": True, "false": False}
 

@@ -115,7 +115,7 @@ def code_digest() -> str:
 
 @lru_cache(maxsize=1)
 def git_state() -> dict[str, Any]:
-    """Commit of the checkout that the package lies in and whether it is clean, where there is one."""
+    """Commit of the checkout that holds the package, and whether it is clean; None without one."""
 
     def git(*arguments: str) -> str | None:
         try:

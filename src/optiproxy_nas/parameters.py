@@ -118,4 +118,3 @@ class SearchParameters(_Settings):
         """Queries of step 1..S: B, or what is left of the budget in the last one."""
         spent = self.initial_samples + (step - 1) * self.selection.batch
         return min(self.selection.batch, self.budget - spent)
-

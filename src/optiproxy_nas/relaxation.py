@@ -60,9 +60,7 @@ def binary_concrete(
     draws = {"logistic": logistic_noise, "gumbel": gumbel_noise}
     if noise not in draws:
         raise unknown_name("noise", noise, draws)
-    return torch.sigmoid(
-        (beta + draws[noise](tuple(beta.shape), generator).to(beta)) / temperature
-    )
+    return torch.sigmoid((beta + draws[noise](tuple(beta.shape), generator).to(beta)) / temperature)
 
 
 def sample_operations(
@@ -111,4 +109,5 @@ def entropy(alpha: Tensor) -> Tensor:
 
     log(M) for a uniform group; near 0 where the group has collapsed to one architecture.
     """
-    return torch.special.entr(torch.softmax(alpha, dim=-1)).sum(-1).mean(-1)
+    nats: Tensor = torch.special.entr(torch.softmax(alpha, dim=-1)).sum(-1)
+    return nats.mean(-1)

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import pandas as pd
 
+STEP_METRICS = (
+    "kendall_tau",
+    "spearman",
+    "fit_loss",
+    "entropy",
+    "temperature",
+    "duplicates_rejected",
+    "twins_rejected",
+)
 BATCH = 1000  # metrics that one call of the MLflow API takes
 
 
@@ -33,6 +43,7 @@ class MlflowTracker:
         self._experiment = experiment
         self._client: Any = None
         self._process = 0
+        self._main_process = os.getpid()
         self._metrics: list[tuple[str, float, int]] = []
         self.run_id: str | None = None
 
@@ -72,6 +83,43 @@ class MlflowTracker:
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
         return run_id
+
+    def log_node(
+        self, kind: str, namespace: str, outputs: Mapping[str, Any], seconds: float
+    ) -> None:
+        """The metrics of one finished node: its seconds, and what its outputs tell.
+
+        Args:
+            kind: the node's name within its namespace.
+            namespace: ``step_NN``, or anything else outside the steps.
+            outputs: dataset name -> value.
+            seconds: how long it ran.
+        """
+        step = int(namespace.removeprefix("step_")) if namespace.startswith("step_") else 0
+        self.add({f"seconds/{kind}": seconds}, step)
+        if kind == "update_archive":
+            (archive,) = outputs.values()
+            new = archive[archive["step"] == step]
+            for query, value, best in zip(new["order"], new["value"], new["best"], strict=True):
+                values = {"validation_accuracy": value, "best_validation_accuracy": best}
+                self.add(values, query + 1)
+        if kind == "diagnose":
+            (values,) = outputs.values()
+            self.add({f"step/{name}": values[name] for name in STEP_METRICS}, step)
+        # A worker process of ParallelRunner ends without a further call.
+        if kind == "diagnose" or os.getpid() != self._main_process:
+            self.flush()
+
+    def log_result(
+        self, summary: Mapping[str, Any], archive: pd.DataFrame, wall_seconds: float
+    ) -> None:
+        """What is known only after the search: regret by query, test accuracy, wall time."""
+        for query, best in zip(archive["order"], archive["best"], strict=True):
+            self.add({"regret": summary["optimum"] - best}, query + 1)
+        final = ("validation_accuracy", "test_accuracy", "queries_to_best", "regret")
+        self.add({f"final/{name}": summary[name] for name in final}, 0)
+        self.add({"seconds/run": wall_seconds}, 0)
+        self.tag({"best_architecture": summary["best_architecture"]})
 
     def add(self, values: Mapping[str, float | None], step: int) -> None:
         """Remember metrics of one step or query; None is left out."""

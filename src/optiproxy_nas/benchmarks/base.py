@@ -6,7 +6,7 @@ search. Nothing that a search reads (means, deviations, maxima of a table) is of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -60,4 +60,8 @@ class Benchmark(Protocol):
         Raises:
             MetricUnavailableError: as ``query``.
         """
+        ...
+
+    def measurements(self, architecture: str) -> Mapping[str, float | None]:
+        """What else the source knows of one architecture, for reports; None where it is silent."""
         ...

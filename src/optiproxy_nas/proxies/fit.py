@@ -83,7 +83,9 @@ def fit_proxy(
                 settings.ranking_reduction,
             )
             optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()  # members share no weight: each follows its own gradient
+            torch.autograd.backward(
+                loss.sum()
+            )  # members share no weight: each follows its own gradient
             optimizer.step()
         losses.append(loss.detach().mean())
         decay.step()
@@ -103,7 +105,7 @@ def fit_proxy(
 def _batches(count: int, size: int, generator: torch.Generator) -> list[Tensor]:
     """A random partition of range(count) into batches; a last one of 1 joins its neighbour."""
     order = torch.randperm(count, generator=generator)
-    batches = list(order.split(size))
+    batches = list(torch.split(order, size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches

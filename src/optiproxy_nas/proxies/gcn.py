@@ -7,6 +7,8 @@ for the reversed graph; without self-loops a vertex would not see its own operat
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -24,9 +26,7 @@ def normalise(adjacency: Tensor) -> Tensor:
 class GCNLayer(nn.Module):
     """One propagation V_l -> V_{l+1} (Eq. 3) for E members: [E, n, V, in] -> [E, n, V, out]."""
 
-    def __init__(
-        self, members: int, inputs: int, outputs: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, members: int, inputs: int, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
         self.forwards = EnsembleLinear(members, inputs, outputs, generator, bias=False)
         self.backwards = EnsembleLinear(members, inputs, outputs, generator, bias=False)
@@ -57,8 +57,7 @@ class GCN(nn.Module):
         self.members = settings.members
         widths = [space.num_features] + [settings.hidden] * settings.layers
         self.layers = nn.ModuleList(
-            GCNLayer(settings.members, a, b, generator)
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            GCNLayer(settings.members, a, b, generator) for a, b in pairwise(widths)
         )
         self.hidden = EnsembleLinear(settings.members, widths[-1], settings.hidden, generator)
         self.head = EnsembleLinear(settings.members, settings.hidden, 1, generator)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -21,8 +23,7 @@ class MLP(nn.Module):
         self.members = settings.members
         widths = [inputs] + [settings.hidden] * settings.layers
         self.hidden = nn.ModuleList(
-            EnsembleLinear(settings.members, a, b, generator)
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)
         )
         self.head = EnsembleLinear(settings.members, widths[-1], 1, generator)
 

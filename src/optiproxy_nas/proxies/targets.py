@@ -18,7 +18,8 @@ Values = NDArray[np.float64]
 def standardise(values: Values) -> Values:
     """Z-scores by the archive's mean and standard deviation."""
     spread = float(values.std())
-    return (values - values.mean()) / (spread if spread > 0 else 1.0)
+    scores: Values = (values - values.mean()) / (spread if spread > 0 else 1.0)
+    return scores
 
 
 def rank(values: Values) -> Values:

@@ -28,7 +28,7 @@ class SearchResult:
     @property
     def best_architecture(self) -> str:
         """𝒜*: the best architecture queried (the first, of equals)."""
-        return str(self.archive.loc[self.archive["value"].idxmax(), "architecture"])
+        return str(self.archive["architecture"].iloc[int(self.archive["value"].argmax())])
 
     @property
     def best_value(self) -> float:

@@ -167,7 +167,11 @@ def update_archive(evaluations: pd.DataFrame, archive: pd.DataFrame | None = Non
 
 
 def diagnose(
-    evaluations: pd.DataFrame, archive: pd.DataFrame, candidates: Tensors, trace: Tensors, fit: Tensors
+    evaluations: pd.DataFrame,
+    archive: pd.DataFrame,
+    candidates: Tensors,
+    trace: Tensors,
+    fit: Tensors,
 ) -> dict[str, Any]:
     """What one step did, as numbers: proxy against truth on the batch it had not seen, and so on.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ def _operation_graph() -> Tensor:
     return adjacency
 
 
-@lru_cache(maxsize=None)
+@cache
 def _function(code: tuple[int, ...]) -> str:
     """The function a cell computes: none and dead edges dropped, skips contracted, sums sorted."""
     nodes: list[tuple[str, ...]] = [("x",)]  # each node: the sorted terms of its sum

@@ -63,8 +63,11 @@ def summarise(
     run: dict[str, Any],
 ) -> dict[str, Any]:
     """What the run found. Only here, after the search, is the table asked for more."""
-    row = archive.loc[archive["value"].idxmax()]
-    architecture = str(row["architecture"])
+    best = int(archive["value"].argmax())  # the first, of equals
+    architecture, value = (
+        str(archive["architecture"].iloc[best]),
+        float(archive["value"].iloc[best]),
+    )
     validation = Metric.VALIDATION_ACCURACY
     test = Metric.TEST_ACCURACY
     _, optimum = benchmark.optimum(validation)
@@ -77,15 +80,15 @@ def summarise(
         "seed": search.seed,
         "budget": search.budget,
         "queries": len(archive),
-        "queries_to_best": int(row["order"]) + 1,
+        "queries_to_best": best + 1,
         "best_architecture": architecture,
         "best_drawing": space.draw(architecture),
-        "validation_accuracy": float(row["value"]),
+        "validation_accuracy": value,
         "test_accuracy": (
             float(benchmark.query([architecture], test)[0]) if test in benchmark.metrics else None
         ),
         "optimum": optimum,
-        "regret": optimum - float(row["value"]),
+        "regret": optimum - value,
         **benchmark.measurements(architecture),
     }
 

@@ -32,8 +32,11 @@ def create_pipeline(last_step: int) -> Pipeline:
         # reads the one before is what is meant.
         warnings.filterwarnings("ignore", message="One or more dataset names contain")
         return Pipeline(
-            [*_before(), *(node for step in range(1, last_step + 1) for node in _step(step))]
-            + _report(last_step)
+            [
+                *_before(),
+                *(node for step in range(1, last_step + 1) for node in _step(step)),
+                *_report(last_step),
+            ]
         )
 
 
@@ -122,10 +125,7 @@ def _step(step: int) -> list[Node]:
         ),
         node(
             steps.diagnose,
-            [
-                f"{here}.{name}"
-                for name in ("evaluations", "archive", "candidates", "trace", "fit")
-            ],
+            [f"{here}.{name}" for name in ("evaluations", "archive", "candidates", "trace", "fit")],
             f"{here}.diagnostics",
             "diagnose",
         ),
