@@ -51,6 +51,7 @@ class MlflowTracker:
     def client(self) -> Any:
         """This process's client: a database connection must not cross a fork."""
         if self._process != os.getpid():
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
             from mlflow import MlflowClient
 
             logging.getLogger("mlflow").setLevel(logging.ERROR)  # it sets INFO when imported

@@ -105,7 +105,7 @@ def report(
     diagnostics: pd.DataFrame,
     *traces: Tensors,
 ) -> dict[str, Any]:
-    """Figures by name, and the page as "markdown" (linking them) and "page" (HTML holding them).
+    """PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML holding them).
 
     ``traces`` are those of steps 1..S.
     """
@@ -114,7 +114,7 @@ def report(
     pictures = {title: png(figure) for title, figure in figures.items()}
     files = {title: f"{name}.png" for title, name in FIGURES.items()}
     return {
-        **{FIGURES[title]: figure for title, figure in figures.items()},
+        **{FIGURES[title]: picture for title, picture in pictures.items()},
         "markdown": markdown_page(summary, archive, files),
         "page": html_page(summary, archive, pictures),
     }
