@@ -7,9 +7,8 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
-from optiproxy_nas.benchmarks.fetch import fetch
+from optiproxy_nas.benchmarks.load import load_files
 from optiproxy_nas.benchmarks.sources import get_source
-from optiproxy_nas.benchmarks.unpickle import restricted_load
 
 
 class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, Any]]]):
@@ -40,17 +39,7 @@ class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, Any]]]):
 
     def load(self) -> dict[str, dict[str, Any]]:
         """Fetch, check and unpickle every file that the source has here."""
-        files = fetch(self._source, self._data_directory, self._raw_directory)
-        return {
-            name: {
-                "object": restricted_load(
-                    file.content, self._source.allowed_globals, name=str(file.path)
-                ),
-                "sha256": file.sha256,
-                "bytes": len(file.content),
-            }
-            for name, file in files.items()
-        }
+        return load_files(self._source, self._data_directory, self._raw_directory)
 
     def save(self, data: NoReturn) -> None:
         """Refused: raw files are never written."""

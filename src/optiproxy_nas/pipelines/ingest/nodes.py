@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import Metric
-from optiproxy_nas.benchmarks.schema import COLUMNS, assemble, check_table, table_digest
+from optiproxy_nas.benchmarks.load import read_rows
+from optiproxy_nas.benchmarks.schema import COLUMNS, check_table, table_digest
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 
@@ -17,14 +18,10 @@ def read(
     files: Mapping[str, Mapping[str, Any]], source: str
 ) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
     """Raw objects to one tidy table, and the facts of the files: digest and bytes by name."""
-    known = get_source(source)
-    parts = [
-        known.read(file, files[file.name]["object"]) for file in known.files if file.name in files
-    ]
     facts = {
         name: {"sha256": file["sha256"], "bytes": file["bytes"]} for name, file in files.items()
     }
-    return assemble(parts), facts
+    return read_rows(files, get_source(source)), facts
 
 
 def check(rows: pd.DataFrame, source: str) -> pd.DataFrame:

@@ -1,29 +1,23 @@
-"""Conformance checks that plug-in authors run in their own tests.
-
-``check_search_space(MySpace())`` and ``check_proxy(MyProxy, MySpace())`` assert what the method
-relies on and name what failed. They take seconds at most, touch no global random state, and need
-no test framework.
-"""
+"""What every search space must keep to."""
 
 from __future__ import annotations
 
 import pickle
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from optiproxy_nas.errors import InvalidArchitectureError
-from optiproxy_nas.parameters import ProxySettings
 from optiproxy_nas.relaxation import gumbel_softmax
 from optiproxy_nas.spaces.base import Encoding, Graph, Logits, SearchSpace
+from optiproxy_nas.testing.streams import (
+    COUNT,
+    generator,
+    global_randomness_untouched,
+    logits_of,
+)
 
-BuildProxy = Callable[[SearchSpace, ProxySettings, torch.Generator], nn.Module]
-
-_COUNT = 32  # architectures a check looks at
 _SURE = 40.0  # a logit that no noise overturns
 
 
@@ -37,9 +31,9 @@ def check_search_space(space: SearchSpace, seed: int = 0) -> None:
     Raises:
         AssertionError: which promise is broken.
     """
-    with _global_randomness_untouched():
-        codes = _check_random(space, seed)
+    with global_randomness_untouched():
         _check_attributes(space)
+        codes = _check_random(space, seed)
         _check_strings(space, codes)
         _check_identities(space, codes)
         _check_neighbours(space, codes)
@@ -51,75 +45,6 @@ def check_search_space(space: SearchSpace, seed: int = 0) -> None:
         assert copy.to_string(codes) == space.to_string(codes), "a pickled space is another space"
 
 
-def check_proxy(build: BuildProxy, space: SearchSpace, seed: int = 0) -> None:
-    """Assert that a proxy fits the method: fitted as an ensemble, then frozen and climbed.
-
-    Args:
-        build: the plug-in's class, called as ``build(space, settings, generator)``.
-        space: any search space that the proxy supports.
-        seed: of the weights and architectures.
-
-    Raises:
-        AssertionError: which promise is broken.
-    """
-    settings = ProxySettings(name="checked", hidden=8, layers=2, members=3)
-    with _global_randomness_untouched():
-        proxy = build(space, settings, _generator(seed)).eval()
-        again = build(space, settings, _generator(seed)).eval()
-        other = build(space, settings, _generator(seed + 1)).eval()
-        hard = space.encode(space.random(_COUNT, _generator(seed)))
-        soft = _soft_encoding(space, seed)
-        predictions: Tensor = proxy(hard)
-        assert predictions.shape == (3, _COUNT), (
-            f"predictions have shape {tuple(predictions.shape)}, not [members, n] = (3, {_COUNT})"
-        )
-        for name, encoding in (("hard", hard), ("soft", soft)):
-            assert torch.isfinite(proxy(encoding)).all(), f"predictions of {name} encodings"
-        assert torch.equal(predictions, proxy(hard)), "two calls in eval mode differ"
-        assert torch.equal(predictions, again(hard)), "weights do not come from the generator alone"
-        assert not torch.equal(predictions, other(hard)), "weights ignore the generator"
-        first = proxy(Encoding(hard.operations[:3], hard.edges[:3]))
-        assert torch.allclose(first, predictions[:, :3], atol=1e-5), (
-            "a prediction depends on the rest of the batch"
-        )
-        assert not torch.isclose(predictions[0], predictions[1]).all(), "members are equal"
-        _check_members_share_no_weight(proxy, hard)
-        other.load_state_dict(proxy.state_dict())
-        assert torch.equal(predictions, other(hard)), "state_dict does not hold the whole proxy"
-        _check_frozen(other.requires_grad_(False), soft)
-
-
-@contextmanager
-def _global_randomness_untouched() -> Iterator[None]:
-    def state() -> tuple[object, ...]:
-        kind, keys, *rest = np.random.get_state()  # noqa: NPY002
-        return (
-            random.getstate(),
-            torch.get_rng_state().tolist(),
-            kind,
-            np.asarray(keys).tolist(),
-            rest,
-        )
-
-    before = state()
-    yield
-    assert state() == before, "a global random generator was used; use the one that is given"
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def _logits(space: SearchSpace, groups: int, seed: int) -> Logits:
-    generator = _generator(seed)
-    alpha = torch.randn(groups, space.num_nodes, len(space.operations), generator=generator)
-    return Logits(alpha, torch.randn(groups, space.num_edges, generator=generator))
-
-
-def _soft_encoding(space: SearchSpace, seed: int) -> Encoding:
-    return space.relax(_logits(space, 4, seed), 0.7, _generator(seed), "logistic")
-
-
 def _point_at(space: SearchSpace, codes: Tensor) -> Logits:
     """Logits whose every choice is as good as certain: one group an architecture."""
     hard = space.encode(codes)
@@ -127,12 +52,12 @@ def _point_at(space: SearchSpace, codes: Tensor) -> Logits:
 
 
 def _check_random(space: SearchSpace, seed: int) -> Tensor:
-    codes = space.random(_COUNT, _generator(seed))
-    expected = (_COUNT, space.code_length)
+    codes = space.random(COUNT, generator(seed))
+    expected = (COUNT, space.code_length)
     assert codes.shape == expected, f"random: shape {tuple(codes.shape)}, expected {expected}"
     assert codes.dtype == torch.int64, f"random: codes are {codes.dtype}, not int64"
-    assert torch.equal(codes, space.random(_COUNT, _generator(seed))), "random: not reproducible"
-    assert not torch.equal(codes, space.random(_COUNT, _generator(seed + 1))), (
+    assert torch.equal(codes, space.random(COUNT, generator(seed))), "random: not reproducible"
+    assert not torch.equal(codes, space.random(COUNT, generator(seed + 1))), (
         "random: ignores its generator"
     )
     return codes
@@ -180,7 +105,7 @@ def _check_neighbours(space: SearchSpace, codes: Tensor) -> None:
         near = space.neighbours(code.unsqueeze(0))
         assert near.shape[1:] == code.shape, "neighbours: not codes"
         assert len(near) > 0, "neighbours: none"
-        assert len(near.unique(dim=0)) == len(near), "neighbours: one listed twice"
+        assert len(set(map(tuple, near.tolist()))) == len(near), "neighbours: one listed twice"
         assert not (near == code).all(-1).any(), "neighbours: the architecture itself"
         again = space.from_string(space.to_string(near))
         assert space.identify(again) == space.identify(near), "neighbours: one is invalid"
@@ -218,7 +143,7 @@ def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
     one = space.graph(Encoding(hard.operations[:1], hard.edges[:1]))
     for field, whole, row in zip(Graph._fields, graph, one, strict=True):
         assert torch.equal(whole[:1], row), f"graph: {field} depends on the rest of the batch"
-    seen = {}
+    seen: dict[tuple[bytes, ...], Hashable] = {}
     for identity, *parts in zip(space.identify(codes), *graph, strict=True):
         key = tuple(part.numpy().tobytes() for part in parts)
         assert seen.setdefault(key, identity) == identity, "graph: two architectures look the same"
@@ -226,7 +151,7 @@ def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
 
 def _check_sampling(space: SearchSpace, codes: Tensor, seed: int) -> None:
     sure = _point_at(space, codes[:4])
-    drawn = space.sample(sure, 3, _generator(seed))
+    drawn = space.sample(sure, 3, generator(seed))
     assert drawn.codes.shape == (12, space.code_length), "sample: not count codes a group"
     wanted = [identity for identity in space.identify(codes[:4]) for _ in range(3)]
     by_group = torch.argsort(drawn.group, stable=True)
@@ -234,17 +159,17 @@ def _check_sampling(space: SearchSpace, codes: Tensor, seed: int) -> None:
         "sample: group"
     )
     assert space.identify(drawn.codes[by_group]) == wanted, "sample: does not follow the logits"
-    logits = _logits(space, 4, seed)
+    logits = logits_of(space, 4, seed)
     first, same, other = (
-        space.sample(logits, 8, _generator(number)).codes for number in (seed, seed, seed + 1)
+        space.sample(logits, 8, generator(number)).codes for number in (seed, seed, seed + 1)
     )
     assert torch.equal(first, same), "sample: not reproducible"
     assert not torch.equal(first, other), "sample: ignores its generator"
     assert space.identify(space.from_string(space.to_string(first))) == space.identify(first), (
         "sample: invalid architectures"
     )
-    explored = space.encode(space.sample(sure, 250, _generator(seed), exploration=1.0).codes)
-    uniform = space.encode(space.random(1000, _generator(seed + 1)))
+    explored = space.encode(space.sample(sure, 250, generator(seed), exploration=1.0).codes)
+    uniform = space.encode(space.random(1000, generator(seed + 1)))
     for field, value, reference in zip(Encoding._fields, explored, uniform, strict=True):
         gap = (value.mean(0) - reference.mean(0)).abs()
         assert (gap < 0.15).all(), f"sample: {field} at exploration 1 are not uniform"
@@ -253,34 +178,37 @@ def _check_sampling(space: SearchSpace, codes: Tensor, seed: int) -> None:
 def _check_relaxation(space: SearchSpace, codes: Tensor, seed: int) -> None:
     hard = space.encode(codes)
     for noise in ("logistic", "gumbel"):
-        cold = space.relax(_point_at(space, codes), 0.1, _generator(seed), noise)
+        cold = space.relax(_point_at(space, codes), 0.1, generator(seed), noise)
         for field, value, limit in zip(Encoding._fields, cold, hard, strict=True):
             assert torch.allclose(value, limit, atol=1e-3), (
                 f"relax: limit of {field}, {noise} noise"
             )
-        soft = space.relax(_logits(space, _COUNT, seed), 0.7, _generator(seed), noise)
-        again = space.relax(_logits(space, _COUNT, seed), 0.7, _generator(seed), noise)
+        soft = space.relax(logits_of(space, COUNT, seed), 0.7, generator(seed), noise)
+        again = space.relax(logits_of(space, COUNT, seed), 0.7, generator(seed), noise)
         assert all(map(torch.equal, soft, again)), "relax: not reproducible"
         assert torch.allclose(soft.operations.sum(-1), torch.ones(())), (
             "relax: rows do not sum to 1"
         )
-        _check_graph(space, space.graph(soft), _COUNT, "soft")
-    random_logits = _logits(space, _COUNT, seed)
-    cold = space.relax(random_logits, 1e-4, _generator(seed), "logistic")
+        _check_graph(space, space.graph(soft), COUNT, "soft")
+    random_logits = logits_of(space, COUNT, seed)
+    cold = space.relax(random_logits, 1e-4, generator(seed), "logistic")
     certain = torch.cat([cold.operations.amax(-1).flatten(), (2 * cold.edges - 1).abs().flatten()])
     assert (certain > 0.99).double().mean() > 0.95, "relax: not discrete as the temperature falls"
-    warm = space.relax(random_logits, 1e4, _generator(seed), "logistic")
-    flat = gumbel_softmax(random_logits.alpha, 1e4, _generator(seed))
+    warm = space.relax(random_logits, 1e4, generator(seed), "logistic")
+    flat = gumbel_softmax(random_logits.alpha, 1e4, generator(seed))
     assert torch.allclose(warm.operations, flat, atol=1e-2), "relax: not flat at high temperature"
 
 
 def _check_gradients(space: SearchSpace, seed: int) -> None:
-    alpha, beta = (part.double().requires_grad_() for part in _logits(space, 2, seed))
-    weights = [torch.randn(size, generator=_generator(seed), dtype=torch.float64) for size in (
-        (space.num_vertices, space.num_features), (space.num_vertices, space.num_vertices))]  # fmt: skip
+    alpha, beta = (part.double().requires_grad_() for part in logits_of(space, 2, seed))
+    vertices, features = space.num_vertices, space.num_features
+    weights = [
+        torch.randn(vertices, width, generator=generator(seed), dtype=torch.float64)
+        for width in (features, vertices)
+    ]
 
     def scores(alpha: Tensor, beta: Tensor) -> Tensor:
-        graph = space.graph(space.relax(Logits(alpha, beta), 0.7, _generator(seed), "logistic"))
+        graph = space.graph(space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic"))
         parts = zip((graph.features, graph.adjacency), weights, strict=True)
         return torch.stack([(part * weight).sum((-1, -2)) for part, weight in parts]).sum(0)
 
@@ -295,32 +223,3 @@ def _check_gradients(space: SearchSpace, seed: int) -> None:
     assert torch.autograd.gradcheck(scores, inputs, raise_exception=False), (
         "graph(relax): gradients disagree with finite differences"
     )
-
-
-def _check_members_share_no_weight(proxy: nn.Module, encoding: Encoding) -> None:
-    named = [(name, weight) for name, weight in proxy.named_parameters() if weight.requires_grad]
-    weights = [weight for _, weight in named]
-    moved = [
-        torch.autograd.grad(member.sum(), weights, allow_unused=True)
-        for member in proxy(encoding)[:2]
-    ]
-    for (name, _), first, second in zip(named, *moved, strict=True):
-        if first is not None and second is not None:
-            assert ((first == 0) | (second == 0)).all(), f"two members share the weights {name!r}"
-
-
-def _check_frozen(proxy: nn.Module, soft: Encoding) -> None:
-    """The frozen proxy still carries gradients to its input: Algorithm 1 depends on it."""
-    before = {name: value.clone() for name, value in proxy.state_dict().items()}
-    encoding = Encoding(*(field.detach().clone().requires_grad_() for field in soft))
-    score = proxy(encoding).sum()
-    fields = ("operations", "edges") if encoding.edges.shape[1] else ("operations",)
-    for field in fields:
-        (gradient,) = torch.autograd.grad(
-            score, getattr(encoding, field), retain_graph=True, allow_unused=True
-        )
-        assert gradient is not None, f"not differentiable in {field}"
-        assert torch.isfinite(gradient).all(), f"gradient in {field} not finite"
-        assert (gradient != 0).any(), f"gradient in {field} is zero"
-    for name, value in proxy.state_dict().items():
-        assert torch.equal(value, before[name]), f"a frozen proxy changed its {name!r}"

@@ -1,0 +1,73 @@
+"""The plain-Python entry: the same steps as the pipeline, without Kedro."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tqdm import tqdm
+
+from optiproxy_nas.benchmarks.base import Metric
+from optiproxy_nas.benchmarks.load import load_benchmark
+from optiproxy_nas.presets import resolve
+from optiproxy_nas.search.smbo import SearchResult, run_search
+from optiproxy_nas.search.steps import Evaluate
+from optiproxy_nas.spaces import get_space
+
+
+def search(
+    dataset: str = "cifar10",
+    budget: int = 100,
+    seed: int = 0,
+    *,
+    source: str = "embedded",
+    preset: str = "default",
+    space: str = "nb201",
+    evaluate: Evaluate | None = None,
+    progress: bool = False,
+    **overrides: Any,
+) -> SearchResult:
+    """Search a space with as few evaluations as possible.
+
+    Example:
+        >>> from optiproxy_nas import search
+        >>> result = search("cifar100", budget=100, seed=0)  # doctest: +SKIP
+        >>> result.best_architecture, result.best_value  # doctest: +SKIP
+
+    Args:
+        dataset: of the benchmark; with ``evaluate``, only a label.
+        budget: queries in all, the random initial sample included.
+        seed: decides the search together with the other arguments.
+        source: where the benchmark's values come from: ``embedded``, ``v1_0``, ``naslib``.
+        preset: ``default`` or ``paper``.
+        space: a registered search space, or ``package.module:Class``.
+        evaluate: your own objective, architecture strings [n] -> values [n], higher is better;
+            called once for each architecture. Default: the benchmark's validation accuracy.
+        progress: show a progress bar.
+        **overrides: any key of the preset, nested: ``proxy={"hidden": 128}``.
+
+    Raises:
+        OptiProxyError: see :mod:`optiproxy_nas.errors`.
+    """
+    parameters = resolve(
+        {
+            "space": space,
+            "benchmark": space,
+            "source": source,
+            "dataset": dataset,
+            "preset": preset,
+            "seed": seed,
+            "budget": budget,
+            **overrides,
+        }
+    )
+    if evaluate is None:
+        benchmark = load_benchmark(source, dataset)
+        evaluate = partial(benchmark.query, metric=Metric.VALIDATION_ACCURACY)
+    with tqdm(total=budget, desc="queries", disable=not progress) as bar:
+
+        def show(step: dict[str, Any]) -> None:
+            bar.set_postfix_str(f"best {step['best']:.3f}", refresh=False)
+            bar.update(step["queries"] - bar.n)
+
+        return run_search(get_space(space), evaluate, parameters, show)
