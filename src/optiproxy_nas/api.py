@@ -7,11 +7,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from optiproxy_nas.algorithm.smbo import SearchResult, run_search
+from optiproxy_nas.algorithm.steps import Evaluate
 from optiproxy_nas.benchmarks.base import Metric
 from optiproxy_nas.benchmarks.load import load_benchmark
 from optiproxy_nas.presets import resolve
-from optiproxy_nas.search.smbo import SearchResult, run_search
-from optiproxy_nas.search.steps import Evaluate
 from optiproxy_nas.spaces import get_space
 
 

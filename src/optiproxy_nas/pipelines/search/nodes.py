@@ -1,6 +1,6 @@
 """Nodes around the steps of Algorithm 2: what comes before the loop, and the report after it.
 
-The steps themselves are :mod:`optiproxy_nas.search.steps`, run by Kedro and by plain Python alike.
+The steps themselves are :mod:`optiproxy_nas.algorithm.steps`, run by Kedro and by plain Python alike.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.algorithm.steps import Evaluate, Tensors
 from optiproxy_nas.benchmarks.base import Benchmark, Metric
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.parameters import SearchParameters
@@ -17,7 +18,6 @@ from optiproxy_nas.reporting import captions
 from optiproxy_nas.reporting.bundle import run_figures
 from optiproxy_nas.reporting.page import html_page, markdown_page
 from optiproxy_nas.reporting.style import png
-from optiproxy_nas.search.steps import Evaluate, Tensors
 from optiproxy_nas.spaces import SearchSpace, get_space
 
 # Title -> catalog name and file name of each figure, in the order of ``run_figures``.
@@ -105,7 +105,7 @@ def report(
     diagnostics: pd.DataFrame,
     *traces: Tensors,
 ) -> dict[str, Any]:
-    """PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML holding them).
+    """PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML, whole).
 
     ``traces`` are those of steps 1..S.
     """

@@ -13,8 +13,8 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
+from optiproxy_nas.algorithm import steps
 from optiproxy_nas.pipelines.search import nodes
-from optiproxy_nas.search import steps
 
 
 def step_name(step: int) -> str:

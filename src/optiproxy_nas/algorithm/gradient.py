@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.errors import ProxyError
 from optiproxy_nas.parameters import GradientSettings, SelectionSettings
 from optiproxy_nas.relaxation import entropy, temperature_at
-from optiproxy_nas.search.acquisition import acquisition_score
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 

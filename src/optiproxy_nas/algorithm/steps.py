@@ -16,19 +16,19 @@ import torch
 from scipy.stats import kendalltau, spearmanr
 from torch import Tensor
 
-from optiproxy_nas.errors import DataError
-from optiproxy_nas.parameters import SearchParameters
-from optiproxy_nas.proxies import fit as fitting
-from optiproxy_nas.reproducibility import one_thread, torch_generator
-from optiproxy_nas.search import gradient, groups, selection
-from optiproxy_nas.search.archive import (
+from optiproxy_nas.algorithm import gradient, groups, selection
+from optiproxy_nas.algorithm.archive import (
     QueryLedger,
     check_archive,
     codes_of,
     extend,
     make_batch,
 )
-from optiproxy_nas.search.candidates import Pool, draw_candidates, sample_random
+from optiproxy_nas.algorithm.candidates import Pool, draw_candidates, sample_random
+from optiproxy_nas.errors import DataError
+from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.proxies import fit as fitting
+from optiproxy_nas.reproducibility import one_thread, torch_generator
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 Tensors = dict[str, Tensor]

@@ -7,12 +7,12 @@ import pandas as pd
 import torch
 from torch import nn
 
+from optiproxy_nas.algorithm.acquisition import acquisition_score
+from optiproxy_nas.algorithm.archive import make_batch
+from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.parameters import SelectionSettings
 from optiproxy_nas.proxies.fit import predict
 from optiproxy_nas.proxies.targets import to_values
-from optiproxy_nas.search.acquisition import acquisition_score
-from optiproxy_nas.search.archive import make_batch
-from optiproxy_nas.search.candidates import Pool
 from optiproxy_nas.spaces.base import SearchSpace
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.algorithm import steps
+from optiproxy_nas.algorithm.steps import Evaluate, Tensors
 from optiproxy_nas.parameters import SearchParameters
-from optiproxy_nas.search import steps
-from optiproxy_nas.search.steps import Evaluate, Tensors
 from optiproxy_nas.spaces.base import SearchSpace
 
 

@@ -1,0 +1,44 @@
+# make search   install, and run the main job (PARAMS=dataset=cifar100,seed=3 for other settings)
+# make test     install with the test extras, and run the whole suite
+# make lint     ruff and mypy
+# make bench    cost of a search: CPU seconds, memory, shares, overhead
+# make results  regenerate the tables of docs/results.md (about an hour on two cores)
+
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+BIN := .venv/bin
+PARAMS ?=
+
+.PHONY: search test lint bench results clean
+
+search: .venv/installed
+	$(BIN)/kedro run --pipeline=nb201_search $(if $(PARAMS),--params=$(PARAMS))
+
+test: .venv/installed-dev
+	$(BIN)/pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
+
+results: .venv/installed
+	$(BIN)/python -m benchmarks.results
+
+.venv/bin/python:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))" || \
+		{ echo "Python 3.11 or 3.12 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,viz]"
+	@touch $@ .venv/installed
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,94 @@
+"""One measurement, printed as JSON; run by ``python -m benchmarks`` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PARTS = {
+    "fit_proxy": "fit",
+    "search_logits": "search",
+    "sample_candidates": "sample",
+    "select_batch": "select",
+}
+
+
+def peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def time_parts(seconds: dict[str, float]) -> None:
+    """Have the steps add their CPU seconds to ``seconds``."""
+    from optiproxy_nas.algorithm import steps
+
+    def timed(function: Any, part: str) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            start = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                seconds[part] += time.process_time() - start
+
+        return wrapper
+
+    for name, part in PARTS.items():
+        setattr(steps, name, timed(getattr(steps, name), part))
+
+
+def search(preset: str, budget: int) -> dict[str, float]:
+    """CPU seconds and megabytes of one ``search(...)`` call, imports excluded."""
+    from optiproxy_nas import search as run
+
+    seconds: dict[str, float] = defaultdict(float)
+    time_parts(seconds)
+    before, start = peak_megabytes(), time.process_time()
+    run("cifar10", budget=budget, seed=1000, preset=preset)
+    cpu = time.process_time() - start
+    shares = {part: seconds[part] / cpu for part in PARTS.values()}
+    return {"cpu": cpu, "megabytes": peak_megabytes() - before, **shares}
+
+
+def kedro(tracking: str) -> dict[str, float]:
+    """CPU seconds of a Kedro run and of the plain search, in one process, both warmed up."""
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    from optiproxy_nas import search as run
+
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder)
+        shutil.copytree(ROOT / "conf", project / "conf")
+        shutil.copy(ROOT / "pyproject.toml", project)
+        (project / "src").mkdir()
+        bootstrap_project(project)
+
+        def session(seed: int) -> float:
+            start = time.process_time()
+            params = {"seed": seed, "tracking": tracking, "quiet": True}
+            with KedroSession.create(project, runtime_params=params) as current:
+                current.run(pipeline_names=["nb201_search"])  # type: ignore[call-arg]
+            return time.process_time() - start
+
+        session(1000)  # imports, ingest and the MLflow store
+        whole = session(1001)
+    run("cifar10", seed=1000)
+    start = time.process_time()
+    run("cifar10", seed=1001)
+    return {"run": whole, "search": time.process_time() - start}
+
+
+if __name__ == "__main__":
+    kind, *arguments = sys.argv[1:]
+    if kind == "search":
+        result = search(arguments[0], int(arguments[1]))
+    else:
+        result = kedro(arguments[0])
+    print(json.dumps(result))

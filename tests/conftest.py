@@ -1,0 +1,75 @@
+"""Shared by all tests: one torch thread, reproducible hypothesis, two spaces, small parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+
+from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.presets import merge, resolve
+from optiproxy_nas.spaces.nb201 import NASBench201
+from tiny_space import TinySpace
+
+torch.set_num_threads(1)
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("suite")
+
+SMALL: dict[str, Any] = {
+    "space": "nb201",
+    "benchmark": "nb201",
+    "source": "embedded",
+    "dataset": "cifar10",
+    "preset": "default",
+    "seed": 0,
+    "budget": 23,
+    "initial_samples": 8,
+    "proxy": {"hidden": 8, "members": 2},
+    "fit": {"epochs": 5, "batch_size": 8},
+    "gradient": {"groups": 4, "epochs": 4},
+    "selection": {"batch": 5, "samples": 24},
+}
+
+
+def small_parameters(**overrides: Any) -> SearchParameters:
+    return resolve(merge(SMALL, overrides))
+
+
+@pytest.fixture(scope="session")
+def make_parameters():
+    """Parameters of a search that takes milliseconds, with nested overrides."""
+    return small_parameters
+
+
+@pytest.fixture(scope="session")
+def nb201() -> NASBench201:
+    return NASBench201()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TinySpace:
+    return TinySpace()
+
+
+@pytest.fixture(params=["nb201", "tiny"])
+def space(request):
+    """Each space in turn: fixed adjacency, searched adjacency with padding."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def global_state():
+    """Fail if the test draws from torch's or numpy's global generator."""
+    import numpy as np
+
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    yield
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002

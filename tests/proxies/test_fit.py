@@ -1,0 +1,160 @@
+"""Fitting θ on the archive."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+from optiproxy_nas.errors import ProxyError
+from optiproxy_nas.parameters import FitSettings, ProxySettings
+from optiproxy_nas.proxies import build_proxy
+from optiproxy_nas.proxies.fit import _batches, fit_proxy, load_proxy, predict
+
+pytestmark = pytest.mark.usefixtures("global_state")
+
+FIT = FitSettings(
+    epochs=60, batch_size=16, lr=0.01, lr_gamma=0.9, lr_step=20, weight_decay=0.01,
+    ranking_coefficient=0.2, ranking_margin=0.1, ranking_reduction="mean",
+    targets="standardised", warm_start=True,
+)  # fmt: skip
+MLP = ProxySettings(name="mlp", hidden=16, layers=2, members=2)
+GCN = ProxySettings(name="gcn", hidden=12, layers=2, members=2)
+
+
+def archive(space, count=40, seed=0):
+    codes = space.random(count, torch.Generator().manual_seed(seed))
+    gain = torch.tensor([-3.0, 0.0, 1.0, 2.5, -1.0])[codes.clamp(max=4)].sum(-1)
+    return codes, 80 + gain.double().numpy()
+
+
+def fit(space, proxy=MLP, previous=None, seed=0, step=1, data=None, **values):
+    codes, truth = archive(space) if data is None else data
+    settings = FIT.model_copy(update=values)
+    return fit_proxy(space, codes, truth, proxy, settings, previous, seed, step)
+
+
+def equal(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("proxy", [MLP, GCN], ids=["mlp", "gcn"])
+def test_loss_falls_and_the_archive_is_ranked(space, proxy):
+    result = fit(space, proxy)
+    assert result.loss.shape == (FIT.epochs,)
+    assert result.loss[-5:].mean() < 0.3 * result.loss[:3].mean()
+    codes, truth = archive(space)
+    fitted = load_proxy(space, proxy, result.weights)
+    for member in predict(fitted, space.encode(codes)).numpy():
+        assert spearmanr(member, truth).statistic > 0.9
+
+
+def test_the_ranking_loss_alone_can_be_switched_on(nb201):
+    plain, ranked = fit(nb201, ranking_coefficient=0.0), fit(nb201, ranking_coefficient=5.0)
+    assert not equal(plain.weights, ranked.weights)
+    assert ranked.loss[0] > plain.loss[0]
+
+
+def test_equal_calls_give_equal_weights(space):
+    assert equal(fit(space).weights, fit(space).weights)
+    assert not equal(fit(space).weights, fit(space, seed=1).weights)
+    assert not equal(fit(space).weights, fit(space, step=2).weights)
+
+
+def test_warm_start_goes_on_from_the_weights_before(nb201):
+    first = fit(nb201)
+    warm = fit(nb201, previous=first.weights, step=2, epochs=3)
+    cold = fit(nb201, previous=first.weights, step=2, epochs=3, warm_start=False)
+    assert warm.loss[0] < 0.5 * cold.loss[0]
+    assert equal(cold.weights, fit(nb201, step=2, epochs=3).weights)
+
+
+def test_previous_weights_and_data_are_not_changed(nb201):
+    first = fit(nb201, epochs=2)
+    kept = {name: value.clone() for name, value in first.weights.items()}
+    data = archive(nb201)
+    fit(nb201, previous=first.weights, step=2, epochs=2, data=data)
+    assert equal(first.weights, kept)
+    codes, truth = archive(nb201)
+    assert torch.equal(data[0], codes)
+    assert (data[1] == truth).all()
+
+
+@pytest.mark.parametrize("proxy", [MLP, GCN], ids=["mlp", "gcn"])
+def test_a_members_fit_does_not_depend_on_the_others(nb201, proxy):
+    """Member e, started from its weights and fitted alone on the same batches, ends the same."""
+    start = build_proxy(nb201, proxy, torch.Generator().manual_seed(5)).state_dict()
+    together = fit(nb201, proxy, previous=start, epochs=8).weights
+    for member in range(2):
+        part = slice(member, member + 1)
+        lone = {name: value[part].clone() for name, value in start.items()}
+        one = proxy.model_copy(update={"members": 1})
+        alone = fit(nb201, one, previous=lone, epochs=8).weights
+        for name, value in together.items():
+            torch.testing.assert_close(alone[name], value[part], atol=2e-4, rtol=1e-3)
+            assert not torch.equal(value[part], start[name][part])
+
+
+def test_a_fit_that_diverges_is_a_proxy_error(nb201):
+    codes, truth = archive(nb201)
+    with pytest.raises(ProxyError, match="diverged in step 1.*Lower fit.lr") as caught:
+        fit(nb201, lr=1e30)
+    assert caught.value.data["step"] == 1
+    assert caught.value.data["epoch"] >= 1
+    with pytest.raises(ProxyError, match="from epoch 0 on"):
+        fit(nb201, data=(codes, np.where(np.arange(40) == 3, np.nan, truth)))
+
+
+def test_targets_are_in_the_units_that_are_asked_for(nb201):
+    assert not equal(fit(nb201).weights, fit(nb201, targets="rank").weights)
+    codes, truth = archive(nb201)
+    shifted = fit(nb201, targets="rank", data=(codes, np.exp(truth / 10))).weights
+    assert equal(shifted, fit(nb201, targets="rank").weights)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_a_tiny_or_constant_archive_fits(nb201, reduction):
+    codes, _ = archive(nb201, 2)
+    for truth in (np.array([10.0, 90.0]), np.array([50.0, 50.0])):
+        result = fit(nb201, data=(codes, truth), epochs=3, ranking_reduction=reduction)
+        assert torch.isfinite(result.loss).all()
+
+
+@pytest.mark.xfail(strict=True, reason="Fit.loss holds the last batch of an epoch, not the mean")
+def test_the_loss_of_an_epoch_is_the_mean_over_its_batches(nb201):
+    """With weights that hardly move, the mean over equal batches is the same in every epoch."""
+    result = fit(nb201, lr=1e-12, weight_decay=0.0, ranking_coefficient=0.0, batch_size=8, epochs=6)
+    torch.testing.assert_close(result.loss, result.loss[:1].expand(6), atol=1e-4, rtol=1e-4)
+
+
+def test_batches_are_a_partition_without_a_lonely_one(generator):
+    for count, size, expected in ((15, 7, [7, 8]), (14, 7, [7, 7]), (10, 7, [7, 3]), (1, 7, [1])):
+        batches = _batches(count, size, generator)
+        assert [len(batch) for batch in batches] == expected
+        assert sorted(torch.cat(batches).tolist()) == list(range(count))
+
+
+def test_a_loaded_proxy_is_frozen_and_the_same(space):
+    weights = fit(space, epochs=3).weights
+    proxy = load_proxy(space, MLP, weights)
+    assert not proxy.training
+    assert not any(weight.requires_grad for weight in proxy.parameters())
+    assert equal(proxy.state_dict(), weights)
+    assert not any(value.requires_grad for value in weights.values())
+
+
+class Broken(nn.Module):
+    def forward(self, encoding):
+        bad = torch.zeros(2, len(encoding.operations))
+        bad[1, 0] = torch.inf
+        bad[0, 1] = torch.nan
+        return bad
+
+
+def test_predictions_that_are_not_finite_are_a_proxy_error(nb201):
+    encoding = nb201.encode(archive(nb201, 5)[0])
+    with pytest.raises(ProxyError, match="gave 2 predictions that are not finite .* out of 10"):
+        predict(Broken(), encoding)
+    assert not predict(load_proxy(nb201, MLP, fit(nb201, epochs=1).weights), encoding).requires_grad

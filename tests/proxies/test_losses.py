@@ -1,0 +1,78 @@
+"""ℒ = ℒ_mse + λ ℒ_rank against the double loop of Eq. 5."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optiproxy_nas.proxies.losses import fitting_loss, pairwise_ranking_loss
+
+numbers = st.floats(-5, 5, width=32)
+
+
+@st.composite
+def problems(draw):
+    count, members = draw(st.integers(1, 9)), draw(st.integers(1, 3))
+    row = st.lists(numbers, min_size=count, max_size=count)
+    predictions = torch.tensor(draw(st.lists(row, min_size=members, max_size=members)))
+    ties = st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), min_size=count, max_size=count)
+    targets = torch.tensor(draw(st.one_of(row, ties)))
+    return predictions.double(), targets.double(), draw(st.floats(0, 2))
+
+
+def naive(predictions: list[float], targets: list[float], margin: float) -> tuple[float, int]:
+    total, pairs = 0.0, 0
+    for f_i, y_i in zip(predictions, targets, strict=True):
+        for f_j, y_j in zip(predictions, targets, strict=True):
+            if y_i > y_j:
+                total += max(0.0, margin - (f_i - f_j))
+                pairs += 1
+    return total, pairs
+
+
+@given(problems())
+def test_ranking_loss_is_the_double_loop(problem):
+    predictions, targets, margin = problem
+    total = pairwise_ranking_loss(predictions, targets, margin)
+    mean = pairwise_ranking_loss(predictions, targets, margin, "mean")
+    assert total.shape == mean.shape == (len(predictions),)
+    for member, row in enumerate(predictions.tolist()):
+        expected, pairs = naive(row, targets.tolist(), margin)
+        assert float(total[member]) == pytest.approx(expected, abs=1e-6)
+        assert float(mean[member]) == pytest.approx(expected / max(pairs, 1), abs=1e-6)
+
+
+@given(problems(), st.floats(0, 2))
+def test_fitting_loss_is_the_mean_square_plus_lambda_times_ranking(problem, coefficient):
+    predictions, targets, margin = problem
+    loss = fitting_loss(predictions, targets, coefficient, margin)
+    for member, row in enumerate(predictions.tolist()):
+        pairs = zip(row, targets.tolist(), strict=True)
+        square = sum((f - y) ** 2 for f, y in pairs) / len(row)
+        expected = square + coefficient * naive(row, targets.tolist(), margin)[0]
+        assert float(loss[member]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_targets_may_differ_between_members():
+    predictions, targets = torch.randn(2, 6), torch.randn(2, 6)
+    both = pairwise_ranking_loss(predictions, targets, 0.1)
+    for member in range(2):
+        alone = pairwise_ranking_loss(predictions[member : member + 1], targets[member], 0.1)
+        torch.testing.assert_close(both[member : member + 1], alone)
+
+
+def test_ties_make_no_pair_and_a_right_order_beyond_the_margin_costs_nothing():
+    tied = pairwise_ranking_loss(torch.randn(3, 5), torch.ones(5), 0.1)
+    assert tied.tolist() == [0.0] * 3
+    assert pairwise_ranking_loss(torch.ones(1, 5), torch.ones(5), 0.1, "mean").tolist() == [0.0]
+    ordered = torch.arange(5.0)
+    assert float(pairwise_ranking_loss(ordered.unsqueeze(0), ordered, 0.1)) == 0
+    assert float(pairwise_ranking_loss(-ordered.unsqueeze(0), ordered, 0.1)) > 0
+
+
+def test_gradient_raises_the_better_and_lowers_the_worse():
+    predictions = torch.zeros(1, 2, requires_grad=True)
+    pairwise_ranking_loss(predictions, torch.tensor([1.0, 2.0]), 0.1).sum().backward()
+    assert predictions.grad.tolist() == [[1.0, -1.0]]

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+
+import pytest
+
+from optiproxy_nas import errors
+from optiproxy_nas.errors import OptiProxyError, ParameterError, UnknownNameError, unknown_name
+
+KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)
+         if issubclass(kind, OptiProxyError)]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("transfer", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy])
+def test_errors_keep_message_and_data_between_processes(kind, transfer):
+    error = kind("Went wrong.", budget=3, kind="x", names=["a", "b"])
+    sent = transfer(error)
+    assert type(sent) is kind
+    assert str(sent) == sent.message == "Went wrong."
+    assert sent.data == {"budget": 3, "kind": "x", "names": ["a", "b"]}
+
+
+def test_every_error_has_the_one_base_and_a_docstring():
+    assert len(KINDS) >= 12
+    assert all(kind.__doc__ for kind in KINDS)
+
+
+def test_unknown_name_lists_and_suggests():
+    error = unknown_name("proxy", "gnc", iter(["mlp", "gcn", "lstm"]))
+    assert isinstance(error, UnknownNameError)
+    assert isinstance(error, ParameterError)
+    assert str(error) == "Unknown proxy 'gnc'. Did you mean 'gcn'? Allowed: gcn, lstm, mlp."
+    assert error.data == {
+        "kind": "proxy", "name": "gnc", "allowed": ["gcn", "lstm", "mlp"], "suggestion": "gcn",
+    }  # fmt: skip
+    assert pickle.loads(pickle.dumps(error)).data == error.data
+
+
+def test_unknown_name_without_a_near_one_suggests_nothing():
+    error = unknown_name("proxy", "zzzz", ["mlp", "gcn"])
+    assert "Did you mean" not in str(error)
+    assert error.data["suggestion"] is None

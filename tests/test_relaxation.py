@@ -1,0 +1,170 @@
+"""The relaxation against its closed forms (Eq. 5, 6, 9, 10; appendix A.5; Table 6)."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare, kstest
+
+from optiproxy_nas.errors import UnknownNameError
+from optiproxy_nas.relaxation import (
+    binary_concrete,
+    entropy,
+    gumbel_noise,
+    gumbel_softmax,
+    logistic_noise,
+    sample_edges,
+    sample_operations,
+    temperature_at,
+)
+
+pytestmark = pytest.mark.usefixtures("global_state")
+
+DRAWS = 40_000
+ALPHA = torch.tensor([[[0.0, 1.0, -1.0, 0.5, 2.0], [3.0, 0.0, 0.0, -2.0, 0.0]]])  # [1, 2, 5]
+BETA = torch.tensor([[-2.0, 0.0, 1.5]])
+
+
+def assert_frequencies(drawn: torch.Tensor, probability: torch.Tensor) -> None:
+    """Chi-square of indices [n, N] against probabilities [N, M]."""
+    for node in range(drawn.shape[1]):
+        counts = torch.bincount(drawn[:, node], minlength=probability.shape[-1])
+        expected = probability[node].double() / probability[node].double().sum() * len(drawn)
+        assert chisquare(counts, expected).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("noise", "law"), [(gumbel_noise, "gumbel_r"), (logistic_noise, "logistic")])
+def test_noise_follows_its_law(noise, law, generator):
+    assert kstest(noise((DRAWS,), generator).double().numpy(), law).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("noise", [gumbel_noise, logistic_noise])
+def test_noise_is_finite_even_at_the_ends_of_the_uniform(noise, generator, monkeypatch):
+    for end in (torch.zeros, torch.ones):
+        monkeypatch.setattr(torch, "rand", lambda shape, generator, end=end: end(shape))
+        assert torch.isfinite(noise((3,), generator)).all()
+
+
+def test_sample_operations_draws_from_the_softmax(generator):
+    drawn = sample_operations(ALPHA, DRAWS, generator)
+    assert drawn.shape == (1, DRAWS, 2)
+    assert drawn.dtype == torch.int64
+    assert_frequencies(drawn[0], torch.softmax(ALPHA[0], -1))
+
+
+def test_sample_operations_keeps_groups_apart(generator):
+    alpha = torch.full((3, 2, 4), -50.0)
+    for group in range(3):
+        alpha[group, :, group] = 50.0
+    drawn = sample_operations(alpha, 7, generator)
+    assert torch.equal(drawn, torch.arange(3).view(3, 1, 1).expand(3, 7, 2))
+
+
+@pytest.mark.parametrize("exploration", [0.3, 1.0])
+def test_exploration_mixes_operations_with_the_uniform(exploration, generator):
+    expected = torch.softmax(ALPHA[0], -1) * (1 - exploration) + exploration / 5
+    assert_frequencies(sample_operations(ALPHA, DRAWS, generator, exploration)[0], expected)
+
+
+@pytest.mark.parametrize("exploration", [0.0, 0.4, 1.0])
+def test_sample_edges_draws_from_the_mixed_sigmoid(exploration, generator):
+    drawn = sample_edges(BETA, DRAWS, generator, exploration)
+    assert drawn.shape == (1, DRAWS, 3)
+    assert drawn.dtype == torch.int64
+    on = torch.sigmoid(BETA[0]) * (1 - exploration) + exploration / 2
+    assert_frequencies(drawn[0], torch.stack([1 - on, on], -1))
+
+
+def test_gumbel_softmax_tends_to_the_categorical(generator):
+    """Eq. 11: P(lim ŝ_o = one-hot j) = softmax(α)_j."""
+    cold = gumbel_softmax(ALPHA.expand(DRAWS, 2, 5), 1e-4, generator)
+    assert (cold.amax(-1) > 0.999).float().mean() > 0.999
+    assert_frequencies(cold.argmax(-1), torch.softmax(ALPHA[0], -1))
+
+
+@given(temperature=st.floats(0.05, 50), seed=st.integers(0, 2**32))
+def test_gumbel_softmax_is_the_printed_formula(temperature, seed):
+    relaxed = gumbel_softmax(ALPHA, temperature, torch.Generator().manual_seed(seed))
+    noise = gumbel_noise((1, 2, 5), torch.Generator().manual_seed(seed)).double()
+    scaled = (ALPHA + noise) / temperature
+    printed = torch.exp(scaled - scaled.amax(-1, keepdim=True))  # the common factor cancels
+    printed /= printed.sum(-1, keepdim=True)
+    torch.testing.assert_close(relaxed.double(), printed, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(relaxed.sum(-1), torch.ones(1, 2))
+
+
+def test_logistic_noise_makes_the_edges_unbiased(generator):
+    """A.5: P(lim ŝ_t = 1) = σ(β)."""
+    cold = binary_concrete(BETA.expand(DRAWS, 3), 1e-4, generator)
+    on = torch.sigmoid(BETA[0])
+    assert_frequencies((cold > 0.5).long(), torch.stack([1 - on, on], -1))
+
+
+def test_gumbel_noise_of_equation_10_is_biased(generator):
+    """Eq. 10 as printed: P(lim ŝ_t = 1) = 1 - exp(-exp(β)), and not σ(β)."""
+    cold = binary_concrete(BETA.expand(DRAWS, 3), 1e-4, generator, noise="gumbel")
+    biased = 1 - torch.exp(-torch.exp(BETA[0]))
+    assert_frequencies((cold > 0.5).long(), torch.stack([1 - biased, biased], -1))
+    share = (cold > 0.5).float().mean(0)
+    assert abs(float(share[1]) - 0.632) < 0.01
+    assert abs(float(share[1]) - 0.5) > 0.1
+
+
+def test_binary_concrete_names_the_noise_it_does_not_know(generator):
+    with pytest.raises(UnknownNameError, match="Did you mean 'logistic'"):
+        binary_concrete(BETA, 0.5, generator, noise="logistik")
+
+
+def test_relaxed_samples_carry_gradients_and_keep_double_precision(generator):
+    alpha, beta = ALPHA.double().requires_grad_(), BETA.double().requires_grad_()
+    operations = gumbel_softmax(alpha, 0.5, generator)
+    edges = binary_concrete(beta, 0.5, generator)
+    assert operations.dtype == edges.dtype == torch.float64
+    gradients = torch.autograd.grad(operations[..., 0].sum() + edges.sum(), (alpha, beta))
+    assert all(bool((gradient != 0).any()) for gradient in gradients)
+
+
+def test_impossible_choices_are_never_drawn(generator):
+    alpha = torch.tensor([[[0.0, -torch.inf, -300.0]]])
+    assert (sample_operations(alpha, 1000, generator) == 0).all()
+
+
+@given(
+    base=st.floats(0.3, 5), minimum=st.floats(0.01, 0.3), epochs=st.integers(2, 400),
+)  # fmt: skip
+def test_temperature_is_linear_between_its_ends(base, minimum, epochs):
+    decay = [temperature_at(epoch, epochs, base, minimum) for epoch in range(epochs)]
+    assert decay[0] == base
+    assert decay[-1] == pytest.approx(minimum)
+    steps = torch.tensor(decay, dtype=torch.float64).diff()
+    torch.testing.assert_close(steps, torch.full_like(steps, (minimum - base) / (epochs - 1)))
+
+
+def test_temperature_of_a_single_epoch_is_the_lowest():
+    assert temperature_at(0, 1, 0.7, 0.2) == pytest.approx(0.2)
+
+
+def test_entropy_of_uniform_and_collapsed_groups():
+    alpha = torch.stack([torch.full((6, 5), 3.0), torch.eye(5)[[0, 1, 2, 3, 4, 0]] * 100])
+    assert entropy(alpha).tolist() == pytest.approx([math.log(5), 0.0], abs=1e-6)
+    half = torch.tensor([[[0.0, 0.0, -torch.inf], [0.0, -torch.inf, -torch.inf]]])
+    assert float(entropy(half)) == pytest.approx(math.log(2) / 2)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda g: gumbel_softmax(ALPHA, 0.5, g),
+        lambda g: binary_concrete(BETA, 0.5, g),
+        lambda g: sample_operations(ALPHA, 50, g),
+        lambda g: sample_edges(BETA, 50, g),
+    ],
+)
+def test_draws_depend_on_the_generator_alone(draw):
+    first, same, other = (draw(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)

@@ -1,0 +1,206 @@
+"""The conformance checks pass what is sound and name what is broken."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from optiproxy_nas.proxies import PROXIES
+from optiproxy_nas.proxies.mlp import MLP
+from optiproxy_nas.spaces import SPACES, Encoding, Graph, Logits, get_space
+from optiproxy_nas.testing import check_proxy, check_search_space
+from tiny_space import TinySpace
+
+
+@pytest.mark.parametrize("name", [*SPACES, "tiny_space:TinySpace"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_spaces_conform(name, seed):
+    check_search_space(get_space(name), seed)
+
+
+@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("space", [*SPACES, "tiny_space:TinySpace"])
+def test_proxies_conform(name, space):
+    check_proxy(PROXIES.load(name), get_space(space))
+
+
+class GlobalRandom(TinySpace):
+    def random(self, count, generator):
+        torch.rand(1)
+        return super().random(count, generator)
+
+
+class IgnoresGenerator(TinySpace):
+    def random(self, count, generator):
+        return super().random(count, torch.Generator().manual_seed(0))
+
+
+class WrongOrder(TinySpace):
+    def to_string(self, codes):
+        return super().to_string(codes[:, [1, 0, 2, 3, 4]])
+
+
+class MergesIdentities(TinySpace):
+    def identify(self, codes):
+        return [tuple(code[1:]) for code in codes.tolist()]
+
+
+class UnstableFunction(TinySpace):
+    def canonical(self, codes):
+        return [(row, *code) for row, code in enumerate(codes.tolist())]
+
+
+class OwnNeighbour(TinySpace):
+    def neighbours(self, codes):
+        return torch.cat([super().neighbours(codes), codes])
+
+
+class IgnoresLogits(TinySpace):
+    def sample(self, logits, count, generator, exploration=0.0):
+        flat = Logits(logits.alpha * 0, logits.beta * 0)
+        return super().sample(flat, count, generator, exploration)
+
+
+class NeverExplores(TinySpace):
+    def sample(self, logits, count, generator, exploration=0.0):
+        return super().sample(logits, count, generator)
+
+
+class HardEdges(TinySpace):
+    def relax(self, logits, temperature, generator, noise):
+        soft = super().relax(logits, temperature, generator, noise)
+        return Encoding(soft.operations, (soft.edges > 0.5).to(soft.edges))
+
+
+class DetachedEdges(TinySpace):
+    def graph(self, encoding):
+        return super().graph(Encoding(encoding.operations, encoding.edges.detach()))
+
+
+class WrongGradient(TinySpace):
+    def graph(self, encoding):
+        doubled = encoding.edges * 2 - encoding.edges.detach()
+        return super().graph(Encoding(encoding.operations, doubled))
+
+
+class Cyclic(TinySpace):
+    def graph(self, encoding):
+        features, adjacency, mask = super().graph(encoding)
+        return Graph(features, (adjacency + adjacency.transpose(-1, -2)).clamp(max=1), mask)
+
+
+class LosesOperation(TinySpace):
+    def graph(self, encoding):
+        features, adjacency, mask = super().graph(encoding)
+        features = features.clone()
+        features[:, 2] = features[:, 1]
+        return Graph(features, adjacency, mask)
+
+
+class ForgetsTemperature(TinySpace):
+    def relax(self, logits, temperature, generator, noise):
+        return super().relax(logits, max(temperature, 0.1), generator, noise)
+
+
+class AcceptsNonsense(TinySpace):
+    def from_string(self, architectures):
+        if architectures[0].startswith("this"):
+            return torch.zeros(len(architectures), 5, dtype=torch.int64)
+        return super().from_string(architectures)
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (GlobalRandom, "global random"),
+        (IgnoresGenerator, "random: ignores its generator"),
+        (WrongOrder, "strings do not survive"),
+        (MergesIdentities, "tell the same architectures apart"),
+        (UnstableFunction, "canonical"),
+        (OwnNeighbour, "neighbours: the architecture itself"),
+        (IgnoresLogits, "sample: does not follow the logits"),
+        (NeverExplores, "at exploration 1"),
+        (HardEdges, "gradient"),
+        (DetachedEdges, "no gradient reaches beta|gradient of beta"),
+        (WrongGradient, "finite differences"),
+        (Cyclic, "cycle"),
+        (LosesOperation, "look the same"),
+        (ForgetsTemperature, "not discrete"),
+        (AcceptsNonsense, "nonsense"),
+    ],
+)
+def test_broken_spaces_are_named(broken, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_search_space(broken())
+
+
+class Global(MLP):
+    def __init__(self, space, settings, generator):
+        torch.rand(1)
+        super().__init__(space, settings, generator)
+
+
+class OwnRandom(MLP):
+    def __init__(self, space, settings, generator):
+        super().__init__(space, settings, torch.Generator().manual_seed(0))
+
+
+class Transposed(MLP):
+    def forward(self, encoding):
+        return super().forward(encoding).T
+
+
+class NoEdges(MLP):
+    def forward(self, encoding):
+        return super().forward(Encoding(encoding.operations, encoding.edges * 0))
+
+
+class Rounded(MLP):
+    def forward(self, encoding):
+        return super().forward(Encoding(encoding.operations.round(), encoding.edges.round()))
+
+
+class BatchMean(MLP):
+    def forward(self, encoding):
+        output = super().forward(encoding)
+        return output - output.mean(-1, keepdim=True)
+
+
+class SharedWeight(MLP):
+    def __init__(self, space, settings, generator):
+        super().__init__(space, settings, generator)
+        self.shared = nn.Parameter(torch.ones(()))
+
+    def forward(self, encoding):
+        return super().forward(encoding) * self.shared
+
+
+class EqualMembers(MLP):
+    def forward(self, encoding):
+        output = super().forward(encoding)
+        return output[:1].expand_as(output)
+
+
+class NotFinite(MLP):
+    def forward(self, encoding):
+        return super().forward(encoding) / (encoding.operations.amax((-1, -2)) == 1)
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (Global, "global random"),
+        (OwnRandom, "weights ignore the generator"),
+        (Transposed, "shape"),
+        (NoEdges, "gradient in edges is zero"),
+        (Rounded, "gradient in operations is zero"),
+        (BatchMean, "rest of the batch"),
+        (SharedWeight, "share the weights 'shared'"),
+        (EqualMembers, "members are equal"),
+        (NotFinite, "predictions of soft encodings"),
+    ],
+)
+def test_broken_proxies_are_named(broken, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_proxy(broken, TinySpace())
