@@ -37,7 +37,9 @@ def assert_frequencies(drawn: torch.Tensor, probability: torch.Tensor) -> None:
         assert chisquare(counts, expected).pvalue > 1e-3
 
 
-@pytest.mark.parametrize(("noise", "law"), [(gumbel_noise, "gumbel_r"), (logistic_noise, "logistic")])
+@pytest.mark.parametrize(
+    ("noise", "law"), [(gumbel_noise, "gumbel_r"), (logistic_noise, "logistic")]
+)
 def test_noise_follows_its_law(noise, law, generator):
     assert kstest(noise((DRAWS,), generator).double().numpy(), law).pvalue > 1e-3
 

@@ -46,9 +46,7 @@ class TinySpace:
         return Encoding(operations, binary_concrete(logits.beta, temperature, generator, noise))
 
     def encode(self, codes):
-        return Encoding(
-            torch.nn.functional.one_hot(codes[:, :2], 3).float(), codes[:, 2:].float()
-        )
+        return Encoding(torch.nn.functional.one_hot(codes[:, :2], 3).float(), codes[:, 2:].float())
 
     def graph(self, encoding):
         operations, edges = encoding

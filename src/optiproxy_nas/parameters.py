@@ -21,21 +21,28 @@ class ProxySettings(_Settings):
     hidden: int = Field(ge=1, description="neurons of a layer (gcn_hidden, linear_size)")
     layers: int = Field(ge=1, description="number of layers (gcn_layers)")
     members: int = Field(ge=1, description="independent proxies in the ensemble")
+    activation: Literal["gelu", "relu", "silu", "tanh"]
 
 
 class FitSettings(_Settings):
     """Fitting θ on the archive (Table 5; Eq. 4 and 5 of A.4)."""
 
     epochs: int = Field(ge=1, description="passes over the archive a step (model_epochs)")
+    first_epochs: int = Field(ge=1, description="the same in step 1, where nothing is learnt yet")
     batch_size: int = Field(ge=2)
-    lr: float = Field(gt=0, description="AdamW learning rate at the start of each step")
-    lr_gamma: float = Field(gt=0, le=1, description="decay rate of the learning rate")
-    lr_step: int = Field(ge=1, description="epochs between two decays")
+    batches_per_epoch: int | None = Field(
+        ge=1, description="at most so many random batches an epoch; null: the whole archive"
+    )
+    lr: float = Field(gt=0, description="AdamW learning rate, at its highest in each step")
+    lr_schedule: Literal["exponential", "cosine"]
+    lr_gamma: float = Field(gt=0, le=1, description="decay rate of the exponential schedule")
+    lr_step: int = Field(ge=1, description="epochs between two of its decays")
     weight_decay: float = Field(ge=0)
     ranking_coefficient: float = Field(ge=0, description="λ of Eq. 4 (ranking_coe)")
     ranking_margin: float = Field(ge=0, description="m of Eq. 5, in target units")
     ranking_reduction: Literal["sum", "mean"] = Field(description="over the pairs of a batch")
-    targets: str = Field(description="standardised or rank; archive values only")
+    targets: str = Field(description="standardised, rank or log_regret; archive values only")
+    bootstrap: bool = Field(description="members weigh the archive by Exponential(1) draws")
     warm_start: bool = Field(description="start from the weights of the step before")
 
 

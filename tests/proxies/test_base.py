@@ -37,9 +37,7 @@ def test_ensemble_linear_starts_as_torch_linear_does(generator):
 
 
 def test_build_proxy_takes_a_class_of_a_third_party(tiny, generator):
-    settings = ProxySettings(
-        name="optiproxy_nas.proxies.mlp:MLP", hidden=3, layers=1, members=2
-    )
+    settings = ProxySettings(name="optiproxy_nas.proxies.mlp:MLP", hidden=3, layers=1, members=2)
     proxy = build_proxy(tiny, settings, generator)
     assert isinstance(proxy, MLP)
     assert isinstance(proxy, Proxy)

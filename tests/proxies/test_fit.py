@@ -102,7 +102,6 @@ def test_a_fit_that_diverges_is_a_proxy_error(nb201):
     with pytest.raises(ProxyError, match="diverged in step 1.*Lower fit.lr") as caught:
         fit(nb201, lr=1e30)
     assert caught.value.data["step"] == 1
-    assert caught.value.data["epoch"] >= 1
     with pytest.raises(ProxyError, match="from epoch 0 on"):
         fit(nb201, data=(codes, np.where(np.arange(40) == 3, np.nan, truth)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from optiproxy_nas.parameters import FitSettings, ProxySettings
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.losses import fitting_loss
 from optiproxy_nas.proxies.targets import make_targets
-from optiproxy_nas.reproducibility import torch_generator
+from optiproxy_nas.reproducibility import numpy_generator, torch_generator
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 Weights = dict[str, Tensor]
@@ -45,7 +46,7 @@ def fit_proxy(
     seed: int,
     step: int,
 ) -> Fit:
-    """θ* = argmin ℒ(f̂_θ(𝒜), f(𝒜)) over the archive, by AdamW with exponential decay.
+    """θ* = argmin ℒ(f̂_θ(𝒜), f(𝒜)) over the archive, by AdamW.
 
     Args:
         space: the search space.
@@ -66,21 +67,24 @@ def fit_proxy(
         proxy.load_state_dict(previous)
     encoding = space.encode(codes)
     targets = make_targets(values, settings.targets)
+    weights = _bootstrap(len(targets), proxy_settings.members, seed) if settings.bootstrap else None
     optimizer = torch.optim.AdamW(
         proxy.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
     )
-    decay = torch.optim.lr_scheduler.StepLR(optimizer, settings.lr_step, settings.lr_gamma)
     order = torch_generator(seed, step, "fit-batches")
+    epochs = settings.epochs if step > 1 else settings.first_epochs
     losses = []
-    for _ in range(settings.epochs):
-        for rows in _batches(len(targets), settings.batch_size, order):
-            batch = Encoding(encoding.operations[rows], encoding.edges[rows])
+    for epoch in range(epochs):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(epoch, epochs, settings)
+        for rows in _batches(len(targets), settings, order):
             loss = fitting_loss(
-                proxy(batch),
+                proxy(Encoding(encoding.operations[rows], encoding.edges[rows])),
                 targets[rows],
                 settings.ranking_coefficient,
                 settings.ranking_margin,
                 settings.ranking_reduction,
+                None if weights is None else weights[:, rows],
             )
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(
@@ -88,7 +92,6 @@ def fit_proxy(
             )  # members share no weight: each follows its own gradient
             optimizer.step()
         losses.append(loss.detach().mean())
-        decay.step()
     curve = torch.stack(losses)
     if not bool(torch.isfinite(curve).all()):
         first = int((~torch.isfinite(curve)).nonzero()[0])
@@ -98,17 +101,40 @@ def fit_proxy(
             step=step,
             epoch=first,
         )
-    weights = {name: value.detach().clone() for name, value in proxy.state_dict().items()}
-    return Fit(weights, curve)
+    return Fit({name: value.detach().clone() for name, value in proxy.state_dict().items()}, curve)
 
 
-def _batches(count: int, size: int, generator: torch.Generator) -> list[Tensor]:
-    """A random partition of range(count) into batches; a last one of 1 joins its neighbour."""
+def learning_rate(epoch: int, epochs: int, settings: FitSettings) -> float:
+    """The learning rate of an epoch.
+
+    ``exponential``: lr · γ^⌊epoch / lr_step⌋ (Table 5). ``cosine``: up in the first tenth of the
+    epochs, then down along half a cosine to 0.
+    """
+    if settings.lr_schedule == "exponential":
+        return settings.lr * settings.lr_gamma ** (epoch // settings.lr_step)
+    progress = (epoch + 0.5) / epochs
+    return settings.lr * min(1.0, 10 * progress) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _batches(count: int, settings: FitSettings, generator: torch.Generator) -> list[Tensor]:
+    """A random partition of range(count) into batches; a last one of 1 joins its neighbour.
+
+    Cut off after ``batches_per_epoch``, so that a step costs the same however long the archive.
+    """
+    if count <= settings.batch_size:
+        return [torch.arange(count)]
     order = torch.randperm(count, generator=generator)
-    batches = list(torch.split(order, size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    batches = list(torch.split(order, settings.batch_size))
+    if len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
+    return batches[: settings.batches_per_epoch]
+
+
+def _bootstrap(count: int, members: int, seed: int) -> Tensor:
+    """Bayesian bootstrap: weights [E, n] ~ Exponential(1), those of a query fixed for the run."""
+    # Drawn row by row, so the first n rows are the same for every longer archive.
+    draws = numpy_generator(seed, 0, "bootstrap").exponential(size=(count, members))
+    return torch.from_numpy(draws.T).float()
 
 
 @torch.no_grad()

@@ -36,9 +36,14 @@ def fitting_loss(
     coefficient: float,
     margin: float,
     reduction: str = "sum",
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """ℒ = ℒ_mse + λ ℒ_rank, one value a member: [E, n], [n] -> [E]."""
-    mse = (predictions - targets).square().mean(-1)
+    """ℒ = ℒ_mse + λ ℒ_rank, one value a member: [E, n], [n] -> [E].
+
+    ``weights`` [E, n], of mean about 1, weigh the squared errors (Bayesian bootstrap).
+    """
+    squared = (predictions - targets).square()
+    mse = (squared if weights is None else weights * squared).mean(-1)
     if coefficient == 0:
         return mse
     return mse + coefficient * pairwise_ranking_loss(predictions, targets, margin, reduction)

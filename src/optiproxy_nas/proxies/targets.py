@@ -32,7 +32,22 @@ def rank(values: Values) -> Values:
     return scores
 
 
-TARGETS: dict[str, Callable[[Values], Values]] = {"standardised": standardise, "rank": rank}
+def log_regret(values: Values) -> Values:
+    """-log((best - y) / (best - median) + 0.1), standardised; best and median of the archive.
+
+    Resolves the top on a logarithmic scale (each tenfold smaller distance to the best counts the
+    same) and pays little heed to how bad the bad ones are; 0.1 keeps the best one finite.
+    """
+    best, median = float(values.max()), float(np.median(values))
+    scale = best - median if best > median else 1.0
+    return standardise(-np.log((best - values) / scale + 0.1))
+
+
+TARGETS: dict[str, Callable[[Values], Values]] = {
+    "standardised": standardise,
+    "rank": rank,
+    "log_regret": log_regret,
+}
 
 
 def make_targets(values: Values, name: str) -> Tensor:

@@ -1,6 +1,6 @@
 """Nodes around the steps of Algorithm 2: what comes before the loop, and the report after it.
 
-The steps themselves are :mod:`optiproxy_nas.algorithm.steps`, run by Kedro and by plain Python alike.
+The steps themselves are :mod:`optiproxy_nas.algorithm.steps`, run by Kedro and plain Python alike.
 """
 
 from __future__ import annotations

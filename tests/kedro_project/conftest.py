@@ -1,0 +1,109 @@
+"""Temporary Kedro projects: the repository's configuration over empty data layers."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from kedro.framework.startup import bootstrap_project
+from kedro_runs import REPOSITORY, run, search_digests
+
+from optiproxy_nas.pipelines.search import nodes
+
+LAYERS = sorted(path.name for path in (REPOSITORY / "data").glob("0*_*"))
+
+
+def copy_project(target: Path) -> Path:
+    """What of the repository a project needs, without any data."""
+    target.mkdir(parents=True)
+    ignore = shutil.ignore_patterns("local")
+    shutil.copytree(REPOSITORY / "conf", target / "conf", ignore=ignore)
+    (target / "conf" / "local").mkdir()
+    for name in ("pyproject.toml", ".kedro.yml", ".telemetry"):
+        shutil.copy(REPOSITORY / name, target)
+    (target / "src").mkdir()
+    for layer in LAYERS:
+        (target / "data" / layer).mkdir(parents=True)
+    return target
+
+
+def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a project as its user does; undone after the test."""
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "path", sys.path[:])  # bootstrap adds to both
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("KEDRO_ENV", raising=False)
+    bootstrap_project(project)
+    return project
+
+
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no figures: they take most of a tiny run's time."""
+    monkeypatch.setattr(nodes, "run_figures", lambda *_: {title: title for title in nodes.FIGURES})
+    monkeypatch.setattr(nodes, "png", lambda title: title.encode())
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A project that has the benchmark's table, and one finished run, "reference"."""
+    project = copy_project(tmp_path_factory.mktemp("template") / "project")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(project, monkeypatch)
+        run(project, run_id="reference")
+    return project
+
+
+@pytest.fixture(scope="session")
+def reference(template):
+    """Artifact -> digest of an uninterrupted, sequential, tiny search."""
+    return search_digests(template, "reference")
+
+
+@pytest.fixture
+def bare_project(tmp_path, monkeypatch):
+    """A project as cloned: no table, no tracking store."""
+    return enter(copy_project(tmp_path / "project"), monkeypatch)
+
+
+@pytest.fixture
+def project(template, tmp_path, monkeypatch):
+    """A project with the table and nothing else."""
+    project = copy_project(tmp_path / "project")
+    layer = Path("data") / "03_primary"
+    shutil.copytree(template / layer, project / layer, dirs_exist_ok=True)
+    return enter(project, monkeypatch)
+
+
+@pytest.fixture
+def quick(project, monkeypatch):
+    """As ``project``; reports hold no pictures."""
+    without_pictures(monkeypatch)
+    return project
+
+
+@pytest.fixture
+def finished(template, tmp_path, monkeypatch):
+    """A project with the finished run "reference"; reports hold no pictures from here on."""
+    project = tmp_path / "project"
+    shutil.copytree(template, project)
+    without_pictures(monkeypatch)
+    return enter(project, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """An MLflow store without runs; creating one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def tracked(quick, empty_store):
+    """As ``quick``, with an empty tracking store."""
+    shutil.copy(empty_store, quick / "mlflow.db")
+    return quick

@@ -1,0 +1,29 @@
+"""A third party's proxies that break: named ``nan_proxy:...`` in the parameters of a run."""
+
+import torch
+
+from optiproxy_nas.proxies.mlp import MLP
+
+
+class _CountsFits(MLP):
+    fits = 0
+
+    def train(self, mode=True):
+        type(self).fits += mode
+        return super().train(mode)
+
+
+class NanInSecondStep(_CountsFits):
+    """Fits as it should; from the second fit on it predicts NaN."""
+
+    def forward(self, encoding):
+        predicted = super().forward(encoding)
+        return predicted * torch.nan if self.fits >= 2 and not self.training else predicted
+
+
+class DivergesInSecondStep(_CountsFits):
+    """Its second fit has a loss of NaN."""
+
+    def forward(self, encoding):
+        predicted = super().forward(encoding)
+        return predicted * torch.nan if self.fits >= 2 else predicted

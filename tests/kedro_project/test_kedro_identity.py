@@ -1,0 +1,186 @@
+"""The same search gives the same bytes, however it is executed or interrupted."""
+
+import os
+import signal
+import time
+
+import pandas as pd
+import pytest
+from kedro.runner import ParallelRunner, ThreadRunner
+from kedro_runs import (
+    STEPS,
+    TINY,
+    Killed,
+    archive,
+    artifact,
+    assert_history,
+    digests,
+    history,
+    kedro,
+    manifest,
+    mlflow_run,
+    partial_files,
+    resume,
+    run,
+    search_digests,
+)
+
+from optiproxy_nas.datasets import atomic
+from optiproxy_nas.pipelines.search.nodes import load_benchmark
+from optiproxy_nas.presets import resolve
+from optiproxy_nas.algorithm.smbo import run_search
+from optiproxy_nas.spaces import get_space
+
+# A tiny run renames 64 files of artifacts and digests, and its manifest four times.
+RENAMES = 68
+EVERY = int(os.environ.get("KILL_EVERY", "9"))  # KILL_EVERY=1 tries them all
+
+
+@pytest.mark.parametrize("runner", [ThreadRunner, ParallelRunner])
+def test_runners_give_the_same_bytes(quick, reference, runner):
+    run(quick, runner=runner(max_workers=2), run_id="other")
+    assert search_digests(quick, "other") == reference
+
+
+def test_a_repeated_run_gives_the_same_bytes_report_included(project, template):
+    """All of it under the same run id: figures, pages and summary too."""
+    run(project, run_id="reference")
+    assert digests(project, "reference") == digests(template, "reference")
+
+
+def test_another_seed_gives_another_archive(quick, reference):
+    run(quick, run_id="other", seed=1)
+    assert search_digests(quick, "other")["step_02.archive"] != reference["step_02.archive"]
+
+
+def test_plain_python_gives_the_same_search(template):
+    parameters = resolve(manifest(template, "reference")["parameters"])
+    table = pd.read_parquet(template / "data" / "03_primary" / "nb201" / "embedded.parquet")
+    _, evaluate = load_benchmark(table, parameters)
+    result = run_search(get_space("nb201"), evaluate, parameters)
+    pd.testing.assert_frame_equal(result.archive, archive(template, "reference"), check_exact=True)
+    stored = pd.read_csv(artifact(template, "reference", "report.diagnostics"))
+    pd.testing.assert_frame_equal(result.diagnostics, stored)
+
+
+def kill_at_rename(number, after):
+    """Let this process end by SIGKILL at its n-th rename: before it, or just after."""
+    real, count = os.replace, 0
+
+    def replace(source, target):
+        nonlocal count
+        count += 1
+        if count == number and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(source, target)
+        if count == number and after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    atomic.os.replace = replace
+
+
+def in_child(work):
+    """Do ``work`` in a forked process; the signal that ended it, or 0."""
+    pid = os.fork()
+    if pid == 0:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status := os.waitpid(pid, 0)[1]) else 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(1, RENAMES + 1, EVERY))
+def test_killed_at_any_rename_and_resumed(quick, reference, number, after):
+    def work():
+        kill_at_rename(number, after)
+        run(quick, run_id="r")
+
+    assert in_child(work) == signal.SIGKILL
+    record = resume(quick, run_id="r")
+    assert record["status"] == "finished"
+    assert search_digests(quick, "r") == reference
+    recorded = {name: facts["sha256"] for name, facts in record["artifacts"].items()}
+    assert recorded == digests(quick, "r")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_the_number_of_renames_is_known(quick):
+    """Holds the kill points above to the whole run: there is no rename after the last one."""
+
+    def work(number):
+        kill_at_rename(number, after=True)
+        run(quick, run_id=f"r{number}")
+
+    assert in_child(lambda: work(RENAMES)) == signal.SIGKILL
+    assert in_child(lambda: work(RENAMES + 1)) == 0
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        "load_benchmark",
+        "step_00.sample",
+        "step_00.update_archive",
+        "step_01.fit_proxy",
+        "step_01.update_archive",
+        "step_02.select",
+        "step_02.diagnose",
+        "report.summarise",
+    ],
+)
+def test_killed_after_a_node_and_resumed_with_whole_mlflow_history(
+    tracked, reference, monkeypatch, node
+):
+    """Each query is in MLflow's history once, whenever the process died."""
+    from kedro.runner.task import Task
+
+    real = Task.execute
+
+    def execute(self):
+        real(self)
+        if self.node.name == node:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "execute", execute)
+        with pytest.raises(Killed):
+            run(tracked, run_id="r", tracking=True)
+    assert manifest(tracked, "r")["status"] == "running"
+    record = resume(tracked, run_id="r", tracking=True)
+    assert search_digests(tracked, "r") == reference
+    client, found = mlflow_run(tracked, "r")
+    assert found.info.status == "FINISHED"
+    assert found.info.run_id == record["mlflow_run_id"]
+    values = archive(tracked, "r")["value"]
+    assert_history(client, found.info.run_id, "validation_accuracy", values)
+    steps = [step for step, _ in history(client, found.info.run_id, "step/entropy")]
+    assert steps == list(range(1, STEPS + 1))
+
+
+def test_a_process_killed_and_resumed(quick, reference):
+    """kill -9 of ``kedro run`` at a moment that nobody chose."""
+    arguments = [f"{k}={v}" for k, v in TINY.items() if not isinstance(v, dict)]
+    arguments += [f"{k}.{n}={x}" for k, v in TINY.items() if isinstance(v, dict) for n, x in v.items()]
+    process = kedro(
+        quick,
+        "run",
+        "--pipeline=nb201_search",
+        "--params=run_id=r,tracking=off," + ",".join(arguments),
+    )
+    folder = quick / "data" / "06_models" / "r"
+    deadline = time.monotonic() + 120
+    while not folder.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert manifest(quick, "r")["status"] == "running"
+    resume(quick, run_id="r")
+    assert search_digests(quick, "r") == reference
+    assert partial_files(quick) == []

@@ -1,0 +1,236 @@
+"""Resume: only what would end as it began, and only what is missing."""
+
+import json
+
+import pytest
+from kedro_runs import (
+    Killed,
+    TINY_ARGUMENT,
+    archive,
+    command,
+    digests,
+    history,
+    manifest,
+    mlflow_run,
+    partial_files,
+    resume,
+    run,
+    run_files,
+    search_digests,
+    sign,
+    tree,
+)
+
+from optiproxy_nas import manifest as manifests
+from optiproxy_nas.errors import ResumeError
+from optiproxy_nas.pipelines.search import nodes
+from optiproxy_nas.algorithm import steps
+
+
+@pytest.fixture
+def unfinished(quick, monkeypatch):
+    """A run "r" that died in its second step."""
+    from kedro.runner.task import Task
+
+    real = Task.execute
+
+    def execute(self):
+        if self.node.name == "step_02.sample":
+            raise Killed
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "execute", execute)
+        with pytest.raises(Killed):
+            run(quick, run_id="r")
+    return quick
+
+
+def run_data(project):
+    return {name: facts for name, facts in tree(project).items() if "/r/" in name}
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"seed": 3}, "parameters.seed: 0 then, 3 now"),
+        ({"fit": {"epochs": 6}}, "parameters.fit.epochs: 5 then, 6 now"),
+        ({"dataset": "cifar100"}, "parameters.dataset: 'cifar10' then, 'cifar100' now"),
+    ],
+)
+def test_refused_under_other_parameters(unfinished, changed, line):
+    before = run_data(unfinished)
+    with pytest.raises(ResumeError, match="cannot go on") as caught:
+        resume(unfinished, run_id="r", **changed)
+    assert line in caught.value.message
+    assert run_data(unfinished) == before
+
+
+def test_refused_under_other_code(unfinished, monkeypatch):
+    before = run_data(unfinished)
+    monkeypatch.setattr(manifests, "code_digest", lambda: "0" * 64)
+    with pytest.raises(ResumeError, match=r"code\.sha256"):
+        resume(unfinished, run_id="r")
+    assert run_data(unfinished) == before
+
+
+def test_refused_under_other_libraries(unfinished, monkeypatch):
+    real = manifests.metadata.version
+    monkeypatch.setattr(
+        manifests.metadata, "version", lambda name: "9.9" if name == "torch" else real(name)
+    )
+    with pytest.raises(ResumeError, match=r"libraries\.torch"):
+        resume(unfinished, run_id="r")
+
+
+def test_refused_under_other_data(unfinished):
+    card = unfinished / "data" / "03_primary" / "nb201" / "embedded.json"
+    facts = json.loads(card.read_text())
+    card.write_text(json.dumps({**facts, "table_sha256": "0" * 64}))
+    sign(card)
+    with pytest.raises(ResumeError, match=r"data\.table_sha256"):
+        resume(unfinished, run_id="r")
+
+
+def test_resumable_again_after_a_refusal(unfinished, reference):
+    with pytest.raises(ResumeError):
+        resume(unfinished, run_id="r", seed=3)
+    resume(unfinished, run_id="r")
+    assert search_digests(unfinished, "r") == reference
+
+
+def test_resumable_again_after_a_refusal_for_other_data(unfinished, reference):
+    card = unfinished / "data" / "03_primary" / "nb201" / "embedded.json"
+    content = card.read_text()
+    card.write_text(json.dumps({**json.loads(content), "table_sha256": "0" * 64}))
+    sign(card)
+    with pytest.raises(ResumeError):
+        resume(unfinished, run_id="r")
+    card.write_text(content)
+    sign(card)
+    resume(unfinished, run_id="r")
+    assert search_digests(unfinished, "r") == reference
+
+
+def test_a_run_that_exists_is_not_begun_again(unfinished):
+    before = run_data(unfinished)
+    with pytest.raises(ResumeError, match="exists already") as caught:
+        run(unfinished, run_id="r")
+    assert "kedro run --resume r" in caught.value.message
+    assert run_data(unfinished) == before
+
+
+def test_resume_of_an_unknown_run_lists_those_there_are(finished):
+    result = command(finished, "run", "--resume", "refrence")
+    assert result.exit_code == 1
+    assert "There is no run 'refrence'" in result.output
+    assert "Runs there: reference" in result.output
+    assert not (finished / "data" / "08_reporting" / "refrence").exists()
+
+
+def test_resume_by_command_takes_the_parameters_of_the_run(unfinished, reference):
+    result = command(unfinished, "run", "--resume", "r", "--params=tracking=off")
+    assert result.exit_code == 0, result.output
+    assert "Audit" in result.output
+    assert search_digests(unfinished, "r") == reference
+    assert manifest(unfinished, "r")["parameters"]["selection"]["batch"] == 5
+
+
+def test_resume_by_command_refuses_other_parameters(unfinished):
+    result = command(unfinished, "run", "--resume", "r", "--params=tracking=off,seed=4")
+    assert result.exit_code == 1
+    assert "parameters.seed: 0 then, 4 now" in result.output
+
+
+def test_resume_runs_only_what_is_missing(unfinished, reference, monkeypatch):
+    before = run_data(unfinished)
+
+    def refuse(*_, **__):
+        raise AssertionError("run again")
+
+    monkeypatch.setattr(steps, "initial_batch", refuse)
+    monkeypatch.setattr(steps, "fit_proxy", refuse)
+    resume(unfinished, run_id="r")
+    assert search_digests(unfinished, "r") == reference
+    after = run_data(unfinished)
+    kept = [n for n in before if not n.endswith(("manifest.json", ".lock"))]
+    assert len(kept) > 20
+    assert {n: after[n] for n in kept} == {n: before[n] for n in kept}
+
+
+def test_partial_files_are_ignored_and_cleaned(unfinished, reference):
+    left = []
+    for layer, name in (("07_model_output", "archive.parquet"), ("06_models", "proxy.safetensors")):
+        folder = unfinished / "data" / layer / "r" / "step_02" / name / "2099-01-01T00.00.00.000Z"
+        folder.mkdir(parents=True)
+        left.append(folder / f".partial-1-{name}")
+        left[-1].write_bytes(b"half a file")
+        (folder / f"{name}.sha256").write_text("0" * 64)
+    resume(unfinished, run_id="r")
+    assert partial_files(unfinished) == []
+    assert search_digests(unfinished, "r") == reference
+
+
+def test_a_stored_step_edited_before_the_resume_is_refused(unfinished):
+    folder = unfinished / "data" / "07_model_output" / "r" / "step_01" / "archive.parquet"
+    (file,) = folder.rglob("archive.parquet")
+    table = archive(unfinished, "r", step=1)
+    table.loc[0, "value"] = 99.0
+    table.to_parquet(file)
+    result = command(unfinished, "run", "--resume", "r", "--params=tracking=off")
+    assert result.exit_code == 1
+    assert "is not the file that was written" in result.output
+    assert "archive.parquet" in result.output
+    assert manifest(unfinished, "r")["status"] == "failed"
+
+
+def test_resume_of_a_finished_run_runs_nothing_and_changes_nothing(finished, monkeypatch):
+    from kedro.runner.task import Task
+
+    def execute(self):
+        raise AssertionError(f"{self.node.name} was run")
+
+    monkeypatch.setattr(Task, "execute", execute)
+    before = tree(finished)
+    recorded = manifest(finished, "reference")
+    resume(finished, run_id="reference")
+    after = tree(finished)
+    path = "data/08_reporting/reference/manifest.json"
+    assert {k: v for k, v in after.items() if k != path} == {
+        k: v for k, v in before.items() if k != path
+    }
+    assert manifest(finished, "reference") == recorded
+
+
+def test_resume_of_a_finished_run_adds_nothing_to_mlflow(tracked):
+    run(tracked, run_id="r", tracking=True)
+    resume(tracked, run_id="r", tracking=True)
+    client, found = mlflow_run(tracked, "r")
+    assert found.info.status == "FINISHED"
+    for metric in ("validation_accuracy", "regret", "final/regret", "seconds/run"):
+        steps_ = [step for step, _ in history(client, found.info.run_id, metric)]
+        assert len(steps_) == len(set(steps_)), metric
+
+
+def test_a_finished_run_whose_artifact_was_deleted_is_completed(finished, reference):
+    before = digests(finished, "reference")
+    folder = finished / "data" / "07_model_output" / "reference" / "step_02" / "candidates.safetensors"
+    for file in folder.rglob("*.safetensors*"):
+        if file.is_file():
+            file.unlink()
+    resume(finished, run_id="reference")
+    assert search_digests(finished, "reference") == reference
+    assert digests(finished, "reference").keys() == before.keys()
+
+
+def test_a_run_that_only_went_part_of_the_way_is_not_called_finished(quick, reference):
+    arguments = ["--params=tracking=off,run_id=r," + TINY_ARGUMENT]
+    result = command(quick, "run", "--to-nodes=step_01.update_archive", *arguments)
+    assert result.exit_code == 0, result.output
+    assert manifest(quick, "r")["status"] == "partial"
+    assert "Audit" not in result.output
+    assert any("step_01" in name for name in run_files(quick, "r"))
+    assert not any("step_02" in name for name in run_files(quick, "r"))
+    result = command(quick, "run", "--resume", "r", "--params=tracking=off")
+    assert result.exit_code == 0, result.output
+    assert search_digests(quick, "r") == reference

@@ -1,0 +1,46 @@
+"""Latin hypercube over the K groups (section 2.4, Table 6)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from optiproxy_nas.search.groups import initial_logits
+
+pytestmark = pytest.mark.usefixtures("global_state")
+
+
+def settings(make_parameters, **values):
+    return make_parameters(gradient=values).gradient
+
+
+@pytest.mark.parametrize("groups", [1, 5, 20])
+def test_every_dimension_has_one_group_in_each_stratum(space, make_parameters, groups):
+    chosen = settings(make_parameters, groups=groups, lhs_lower=0.9, lhs_range=0.1)
+    alpha, beta = initial_logits(space, chosen, seed=0, step=1)
+    assert alpha.shape == (groups, space.num_nodes, len(space.operations))
+    assert beta.shape == (groups, space.num_edges)
+    assert alpha.dtype == beta.dtype == torch.float32
+    unit = torch.cat([(alpha.flatten(1).double() - 0.9) / 0.1, beta.double() / 0.1 + 0.5], dim=1)
+    # A float32 next to a border may be on the other side of it: keep off by 1e-5.
+    strata = (unit * groups).clamp(1e-5, groups - 1e-5).floor().long()
+    for dimension in strata.T:
+        assert sorted(dimension.tolist()) == list(range(groups))
+
+
+def test_values_lie_in_the_range(tiny, make_parameters):
+    chosen = settings(make_parameters, groups=20, lhs_lower=-2.0, lhs_range=3.0)
+    alpha, beta = initial_logits(tiny, chosen, seed=0, step=1)
+    assert alpha.min() >= -2
+    assert alpha.max() <= 1
+    assert beta.abs().max() <= 1.5
+    assert alpha.std() > 0.5
+    assert beta.std() > 0.5
+
+
+def test_groups_depend_on_seed_and_step_alone(space, make_parameters):
+    chosen = settings(make_parameters, groups=4)
+    first, again = (initial_logits(space, chosen, 3, 2) for _ in range(2))
+    assert all(map(torch.equal, first, again))
+    assert not torch.equal(first.alpha, initial_logits(space, chosen, 4, 2).alpha)
+    assert not torch.equal(first.alpha, initial_logits(space, chosen, 3, 3).alpha)

@@ -1,0 +1,83 @@
+"""Selecting B of the candidates by the proxy's score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from optiproxy_nas.errors import ProxyError
+from optiproxy_nas.search.acquisition import acquisition_score
+from optiproxy_nas.search.candidates import Pool
+from optiproxy_nas.search.selection import select_batch
+
+VALUES = np.array([50.0, 60.0, 70.0, 80.0])
+
+
+class Fixed(nn.Module):
+    def __init__(self, predictions):
+        super().__init__()
+        self.predictions = torch.tensor(predictions)
+
+    def forward(self, encoding):
+        return self.predictions
+
+
+def select(space, predictions, batch, make_parameters, **settings):
+    count = len(predictions[0])
+    codes = space.random(count, torch.Generator().manual_seed(3))
+    settings = make_parameters(selection={"acquisition": "mean", **settings}).selection
+    pool = Pool(codes, torch.arange(count) % 3 - 1, 0, 0, 1)
+    table = select_batch(
+        space, Fixed(predictions), pool, VALUES, batch, settings, "standardised", 4
+    )
+    return codes, table
+
+
+def test_the_best_scores_are_taken_best_first(space, make_parameters):
+    codes, table = select(space, [[0.1, 0.9, -0.5, 0.4]], 2, make_parameters)
+    assert table["architecture"].tolist() == space.to_string(codes[[1, 3]])
+    assert table["score"].tolist() == pytest.approx([0.9, 0.4])
+    assert table["group"].tolist() == [0, -1]
+    assert table["step"].tolist() == [4, 4]
+    assert "value" not in table
+    for i in range(space.code_length):
+        assert table[f"code_{i}"].tolist() == codes[[1, 3], i].tolist()
+
+
+def test_ties_go_to_the_first_drawn(nb201, make_parameters):
+    scores = [0.5] * 40
+    scores[30] = 1.0
+    codes, table = select(nb201, [scores], 6, make_parameters)
+    assert table["architecture"].tolist() == nb201.to_string(codes[[30, 0, 1, 2, 3, 4]])
+
+
+def test_optimism_prefers_what_the_members_disagree_about(nb201, make_parameters):
+    predictions = [[0.5, 0.9, 0.0], [0.5, -0.1, 0.2]]  # means 0.5, 0.4, 0.1
+    codes, mean = select(nb201, predictions, 3, make_parameters)
+    assert mean["architecture"].tolist() == nb201.to_string(codes)
+    codes, hopeful = select(
+        nb201, predictions, 3, make_parameters, acquisition="optimistic", optimism=1.0
+    )
+    assert hopeful["architecture"].tolist() == nb201.to_string(codes[[1, 0, 2]])
+    sd = np.std([0.9, -0.1], ddof=1)
+    assert hopeful["score"].tolist()[0] == pytest.approx(0.4 + sd)
+
+
+def test_an_ensemble_of_one_has_no_spread_to_be_optimistic_about(make_parameters):
+    predictions = torch.tensor([[0.3, 0.1]])
+    settings = make_parameters(selection={"acquisition": "optimistic", "optimism": 9.0}).selection
+    assert torch.equal(acquisition_score(predictions, settings), predictions[0])
+
+
+def test_predictions_are_written_in_percent(nb201, make_parameters):
+    _, table = select(nb201, [[1.0, 0.0], [-1.0, 0.0]], 2, make_parameters)
+    sd = VALUES.std()
+    assert table["predicted"].tolist() == pytest.approx([65.0, 65.0])
+    assert table["predicted_sd"].tolist() == pytest.approx([sd, 0.0], abs=1e-5)
+
+
+def test_a_prediction_that_is_not_finite_selects_nothing(nb201, make_parameters):
+    with pytest.raises(ProxyError, match="1 predictions that are not finite"):
+        select(nb201, [[0.1, float("nan")]], 1, make_parameters)
