@@ -14,9 +14,7 @@ MEASURE = [sys.executable, "-m", "benchmarks.measure"]
 
 def measure(*arguments: str) -> dict[str, float]:
     """One measurement in its own process."""
-    done = subprocess.run(
-        [*MEASURE, *arguments], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*MEASURE, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"measurement {' '.join(arguments)} failed:\n{done.stderr}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -26,7 +24,9 @@ def measure(*arguments: str) -> dict[str, float]:
 def main() -> None:
     """Print the three tables."""
     print("A whole search(...) call, CIFAR-10, one core, seed 1000, embedded source")
-    print(f"{'preset':10}{'queries':>8}{'CPU s':>8}{'MB':>7}   share of fit / search / sample / select")
+    print(
+        f"{'preset':10}{'queries':>8}{'CPU s':>8}{'MB':>7}   share of fit / search / sample / select"
+    )
     for preset, budget in (("default", 100), ("paper", 100)):
         row = measure("search", preset, str(budget))
         shares = " / ".join(f"{row[part]:.0%}" for part in ("fit", "search", "sample", "select"))

@@ -26,8 +26,8 @@ SMALL: dict[str, Any] = {
     "seed": 0,
     "budget": 23,
     "initial_samples": 8,
-    "proxy": {"hidden": 8, "members": 2},
-    "fit": {"epochs": 5, "batch_size": 8},
+    "proxy": {"hidden": 8, "layers": 2, "members": 2},
+    "fit": {"epochs": 5, "first_epochs": 5, "batch_size": 8},
     "gradient": {"groups": 4, "epochs": 4},
     "selection": {"batch": 5, "samples": 24},
 }

@@ -21,7 +21,7 @@ def test_members_load_by_name_and_strangers_by_path():
 
 
 def test_unknown_names_are_refused_with_the_nearest():
-    with pytest.raises(UnknownNameError, match="Unknown tool 'rot'. Did you mean 'root'"):
+    with pytest.raises(UnknownNameError, match=r"Unknown tool 'rot'\. Did you mean 'root'"):
         TOOLS.load("rot")
 
 

@@ -110,11 +110,11 @@ def archive(project: Path, run_id: str, step: int = STEPS) -> pd.DataFrame:
 
 
 def tree(project: Path) -> dict[str, tuple[str, int]]:
-    """Every file -> (SHA-256, time of its last change)."""
+    """Every file but those of Kedro-Viz -> (SHA-256, time of its last change)."""
     return {
         path.relative_to(project).as_posix(): (sha256(path), path.stat().st_mtime_ns)
         for path in project.rglob("*")
-        if path.is_file()
+        if path.is_file() and ".viz" not in path.parts
     }
 
 

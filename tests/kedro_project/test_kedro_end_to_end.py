@@ -135,8 +135,12 @@ def test_mlflow_run_tells_all(tracked):
 def test_mlflow_artifacts_are_the_files_of_the_run(tracked):
     run(tracked, run_id="r", tracking=True)
     client, found = mlflow_run(tracked, "r")
-    listed = {a.path for folder in ("", "report", "step_02") for a in client.list_artifacts(
-        found.info.run_id, folder) if not a.is_dir}
+    listed = {
+        a.path
+        for folder in ("", "report", "step_02")
+        for a in client.list_artifacts(found.info.run_id, folder)
+        if not a.is_dir
+    }
     assert {
         "manifest.json",
         "encoding.json",
@@ -171,8 +175,9 @@ def test_two_runs_in_one_process_keep_their_own_files(quick):
     assert {name: after[name] for name in before if "/one/" in name} == {
         name: facts for name, facts in before.items() if "/one/" in name
     }
-    assert search_digests(quick, "one")["step_02.archive"] != (
-        search_digests(quick, "two")["step_02.archive"]
+    assert (
+        search_digests(quick, "one")["step_02.archive"]
+        != (search_digests(quick, "two")["step_02.archive"])
     )
 
 

@@ -153,7 +153,8 @@ def test_resume_runs_only_what_is_missing(unfinished, reference, monkeypatch):
     resume(unfinished, run_id="r")
     assert search_digests(unfinished, "r") == reference
     after = run_data(unfinished)
-    kept = [n for n in before if not n.endswith(("manifest.json", ".lock"))]
+    # The encoding is written again, to the same bytes: its node also makes the space in memory.
+    kept = [n for n in before if not n.endswith(("manifest.json", ".lock")) and "encod" not in n]
     assert len(kept) > 20
     assert {n: after[n] for n in kept} == {n: before[n] for n in kept}
 
@@ -214,7 +215,9 @@ def test_resume_of_a_finished_run_adds_nothing_to_mlflow(tracked):
 
 def test_a_finished_run_whose_artifact_was_deleted_is_completed(finished, reference):
     before = digests(finished, "reference")
-    folder = finished / "data" / "07_model_output" / "reference" / "step_02" / "candidates.safetensors"
+    folder = (
+        finished / "data" / "07_model_output" / "reference" / "step_02" / "candidates.safetensors"
+    )
     for file in folder.rglob("*.safetensors*"):
         if file.is_file():
             file.unlink()

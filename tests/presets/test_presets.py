@@ -27,6 +27,7 @@ def test_paper_is_table_5():
     assert parameters.proxy.hidden == 144  # gcn_hidden, linear_size
     assert parameters.proxy.layers == 2  # gcn_layers
     assert parameters.proxy.members == 1
+    assert parameters.proxy.activation == "gelu"  # A.4
     fit = parameters.fit
     assert fit.batch_size == 7
     assert fit.lr == 0.001
@@ -36,6 +37,10 @@ def test_paper_is_table_5():
     assert fit.ranking_reduction == "sum"  # Eq. 5
     assert fit.lr_gamma == 0.9
     assert fit.lr_step == 10
+    assert fit.lr_schedule == "exponential"  # lr_scheduler
+    assert fit.first_epochs == fit.epochs
+    assert fit.batches_per_epoch is None
+    assert not fit.bootstrap
 
 
 def test_paper_is_table_6():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import Proxy, build_proxy
 from optiproxy_nas.proxies.base import EnsembleLinear
 from optiproxy_nas.proxies.mlp import MLP
@@ -36,21 +37,46 @@ def test_ensemble_linear_starts_as_torch_linear_does(generator):
         assert float(values.detach().std()) == pytest.approx(bound / math.sqrt(3), rel=0.05)
 
 
+def settings(**values):
+    return ProxySettings(**{**load_preset("paper")["proxy"], **values})
+
+
 def test_build_proxy_takes_a_class_of_a_third_party(tiny, generator):
-    settings = ProxySettings(name="optiproxy_nas.proxies.mlp:MLP", hidden=3, layers=1, members=2)
-    proxy = build_proxy(tiny, settings, generator)
+    chosen = settings(name="optiproxy_nas.proxies.mlp:MLP", hidden=3, layers=1, members=2)
+    proxy = build_proxy(tiny, chosen, generator)
     assert isinstance(proxy, MLP)
     assert isinstance(proxy, Proxy)
 
 
-def test_mlp_is_the_stretched_vector_through_silu_layers(tiny, generator):
-    mlp = MLP(tiny, ProxySettings(name="mlp", hidden=4, layers=2, members=2), generator)
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [
+        ("silu", lambda x: x / (1 + torch.exp(-x))),
+        ("relu", lambda x: x * (x > 0)),
+        ("tanh", lambda x: 1 - 2 / (torch.exp(2 * x) + 1)),
+        ("gelu", lambda x: x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))),
+    ],
+)
+def test_mlp_is_the_stretched_vector_through_its_layers(tiny, generator, name, activation):
+    mlp = MLP(tiny, settings(hidden=4, layers=2, members=2, activation=name), generator)
     encoding = tiny.encode(tiny.random(3, generator))
     for member in range(2):
         for row in range(3):
             x = torch.cat([encoding.operations[row].flatten(), encoding.edges[row]])
             for layer in mlp.hidden:
-                x = x @ layer.weight[member] + layer.bias[member, 0]
-                x = x / (1 + torch.exp(-x))
+                x = activation(x @ layer.weight[member] + layer.bias[member, 0])
             expected = x @ mlp.head.weight[member] + mlp.head.bias[member, 0]
             torch.testing.assert_close(mlp(encoding)[member, row : row + 1], expected)
+
+
+def test_mlp_activations_keep_their_size_from_layer_to_layer(nb201, generator):
+    """N(0, 2 / active inputs): of a one-hot encoding one input a node is active, not M."""
+    mlp = MLP(nb201, settings(hidden=400, layers=3, members=4, activation="relu"), generator)
+    encoding = nb201.encode(nb201.random(64, generator))
+    x = encoding.operations.flatten(1).expand(4, 64, 30)
+    with torch.no_grad():
+        for layer in mlp.hidden:
+            x = layer(x)
+            assert float(x.std()) == pytest.approx(math.sqrt(2), rel=0.15)
+            x = torch.relu(x)
+        assert float(mlp.head(x).std()) == pytest.approx(1.0, rel=0.3)

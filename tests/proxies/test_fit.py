@@ -5,23 +5,36 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import kstest, spearmanr
 from torch import nn
 
 from optiproxy_nas.errors import ProxyError
 from optiproxy_nas.parameters import FitSettings, ProxySettings
+from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
-from optiproxy_nas.proxies.fit import _batches, fit_proxy, load_proxy, predict
+from optiproxy_nas.proxies.fit import (
+    _batches,
+    _bootstrap,
+    fit_proxy,
+    learning_rate,
+    load_proxy,
+    predict,
+)
+from optiproxy_nas.proxies.targets import make_targets
 
 pytestmark = pytest.mark.usefixtures("global_state")
 
+# The paper's own, but fewer epochs and larger batches; one schedule for the first step and later.
 FIT = FitSettings(
-    epochs=60, batch_size=16, lr=0.01, lr_gamma=0.9, lr_step=20, weight_decay=0.01,
-    ranking_coefficient=0.2, ranking_margin=0.1, ranking_reduction="mean",
-    targets="standardised", warm_start=True,
-)  # fmt: skip
-MLP = ProxySettings(name="mlp", hidden=16, layers=2, members=2)
-GCN = ProxySettings(name="gcn", hidden=12, layers=2, members=2)
+    **{
+        **load_preset("paper")["fit"],
+        **{"epochs": 60, "first_epochs": 60, "batch_size": 16, "lr": 0.01, "lr_step": 20},
+        **{"ranking_reduction": "mean", "warm_start": True, "bootstrap": False},
+    }
+)
+PROXY = {**load_preset("paper")["proxy"], "layers": 2, "members": 2}
+MLP = ProxySettings(**{**PROXY, "name": "mlp", "hidden": 16})
+GCN = ProxySettings(**{**PROXY, "name": "gcn", "hidden": 12})
 
 
 def archive(space, count=40, seed=0):
@@ -32,6 +45,8 @@ def archive(space, count=40, seed=0):
 
 def fit(space, proxy=MLP, previous=None, seed=0, step=1, data=None, **values):
     codes, truth = archive(space) if data is None else data
+    if "epochs" in values:
+        values = {"first_epochs": values["epochs"], **values}
     settings = FIT.model_copy(update=values)
     return fit_proxy(space, codes, truth, proxy, settings, previous, seed, step)
 
@@ -99,7 +114,7 @@ def test_a_members_fit_does_not_depend_on_the_others(nb201, proxy):
 
 def test_a_fit_that_diverges_is_a_proxy_error(nb201):
     codes, truth = archive(nb201)
-    with pytest.raises(ProxyError, match="diverged in step 1.*Lower fit.lr") as caught:
+    with pytest.raises(ProxyError, match=r"diverged in step 1.*Lower fit.lr") as caught:
         fit(nb201, lr=1e30)
     assert caught.value.data["step"] == 1
     with pytest.raises(ProxyError, match="from epoch 0 on"):
@@ -130,9 +145,64 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_batches(nb201):
 
 def test_batches_are_a_partition_without_a_lonely_one(generator):
     for count, size, expected in ((15, 7, [7, 8]), (14, 7, [7, 7]), (10, 7, [7, 3]), (1, 7, [1])):
-        batches = _batches(count, size, generator)
+        settings = FIT.model_copy(update={"batch_size": size, "batches_per_epoch": None})
+        batches = _batches(count, settings, generator)
         assert [len(batch) for batch in batches] == expected
         assert sorted(torch.cat(batches).tolist()) == list(range(count))
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_batches_per_epoch_bounds_the_work_but_every_row_gets_its_turn(generator, most):
+    settings = FIT.model_copy(update={"batch_size": 5, "batches_per_epoch": most})
+    epochs = [torch.cat(_batches(31, settings, generator)) for _ in range(60)]
+    assert {len(rows.unique()) for rows in epochs} == {5 * most}
+    assert len(torch.cat(epochs).unique()) == 31
+
+
+def test_learning_rate_of_the_paper_and_of_the_cosine():
+    paper = FIT.model_copy(update={"lr": 0.001, "lr_gamma": 0.9, "lr_step": 10})
+    rates = [learning_rate(epoch, 100, paper) for epoch in range(100)]
+    assert rates == pytest.approx([0.001 * 0.9 ** (epoch // 10) for epoch in range(100)])
+    cosine = FIT.model_copy(update={"lr": 0.01, "lr_schedule": "cosine"})
+    rates = torch.tensor([learning_rate(epoch, 100, cosine) for epoch in range(100)])
+    peak = int(rates.argmax())
+    assert 8 <= peak <= 11
+    assert 0.009 < rates.max() <= 0.01
+    assert (rates.diff()[:peak] > 0).all()
+    assert (rates.diff()[peak:] < 0).all()
+    assert 0 < rates[-1] < 1e-4 * 0.01
+    assert 0 < learning_rate(0, 1, cosine) <= 0.01
+
+
+def test_the_first_step_may_fit_longer(nb201):
+    assert len(fit(nb201, epochs=2, first_epochs=5).loss) == 5
+    assert len(fit(nb201, epochs=2, first_epochs=5, step=2).loss) == 2
+
+
+def test_bootstrap_weights_are_exponential_and_keep_to_their_query():
+    weights = _bootstrap(4000, 3, seed=1)
+    assert weights.shape == (3, 4000)
+    assert weights.dtype == torch.float32
+    for member in weights:
+        assert kstest(member.double().numpy(), "expon").pvalue > 1e-3
+    assert abs(float(torch.corrcoef(weights)[0, 1])) < 0.05
+    assert torch.equal(_bootstrap(10, 3, seed=1), weights[:, :10])
+    assert not torch.equal(_bootstrap(10, 3, seed=2), weights[:, :10])
+
+
+def test_bootstrap_makes_members_follow_different_archives(nb201):
+    """A query of weight near 0 hardly matters to the member; one of large weight does."""
+    codes, truth = archive(nb201)
+    weights = _bootstrap(len(codes), 2, seed=0)
+    options = {"bootstrap": True, "ranking_coefficient": 0.0, "epochs": 3, "batch_size": 64}
+    plain = fit(nb201, **{**options, "bootstrap": False}).weights
+    assert not equal(fit(nb201, **options).weights, plain)
+    # The gradient of the first epoch is that of the weighted squares.
+    settings = {"lr": 1e-12, "weight_decay": 0.0, **options, "epochs": 1}
+    result = fit(nb201, data=(codes, truth), **settings)
+    predictions = predict(load_proxy(nb201, MLP, result.weights), nb201.encode(codes))
+    squares = (predictions - make_targets(truth, "standardised")).square()
+    torch.testing.assert_close(result.loss[0], (weights * squares).mean(), atol=1e-4, rtol=1e-4)
 
 
 def test_a_loaded_proxy_is_frozen_and_the_same(space):
@@ -154,6 +224,6 @@ class Broken(nn.Module):
 
 def test_predictions_that_are_not_finite_are_a_proxy_error(nb201):
     encoding = nb201.encode(archive(nb201, 5)[0])
-    with pytest.raises(ProxyError, match="gave 2 predictions that are not finite .* out of 10"):
+    with pytest.raises(ProxyError, match=r"gave 2 predictions that are not finite .* out of 10"):
         predict(Broken(), encoding)
     assert not predict(load_proxy(nb201, MLP, fit(nb201, epochs=1).weights), encoding).requires_grad

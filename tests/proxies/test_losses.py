@@ -76,3 +76,16 @@ def test_gradient_raises_the_better_and_lowers_the_worse():
     predictions = torch.zeros(1, 2, requires_grad=True)
     pairwise_ranking_loss(predictions, torch.tensor([1.0, 2.0]), 0.1).sum().backward()
     assert predictions.grad.tolist() == [[1.0, -1.0]]
+
+
+def test_weights_weigh_the_squared_errors_and_nothing_else(generator):
+    predictions, targets = torch.randn(2, 6, generator=generator), torch.arange(6.0)
+    weights = torch.rand(2, 6, generator=generator)
+    squares = torch.stack([(weights[e] * (predictions[e] - targets) ** 2).mean() for e in range(2)])
+    ranking = pairwise_ranking_loss(predictions, targets, 0.1)
+    loss = fitting_loss(predictions, targets, 0.3, 0.1, weights=weights)
+    torch.testing.assert_close(loss, squares + 0.3 * ranking)
+    plain = fitting_loss(predictions, targets, 0.3, 0.1)
+    torch.testing.assert_close(
+        fitting_loss(predictions, targets, 0.3, 0.1, weights=weights * 0 + 1), plain
+    )

@@ -89,6 +89,25 @@ def test_a_constant_archive_has_zero_targets_in_spite_of_rounding():
     assert make_targets(np.full(3, 0.1), "standardised").tolist() == [0.0] * 3
 
 
+def test_log_regret_is_the_logarithm_of_the_distance_to_the_best():
+    values = np.array([91.0, 10.0, 90.0, 85.0, 89.0])  # best 91, median 89
+    raw = -np.log((91 - values) / 2 + 0.1)
+    expected = (raw - raw.mean()) / raw.std()
+    np.testing.assert_allclose(make_targets(values, "log_regret"), expected, rtol=1e-5)
+
+
+def test_log_regret_resolves_the_top_better_than_z_scores():
+    values = np.array([10.0, 85.0, 88.0, 90.0, 90.9, 91.0])
+    top = {name: np.diff(make_targets(values, name).numpy())[-1] for name in TARGETS}
+    assert top["log_regret"] > 3 * top["standardised"]
+
+
+def test_log_regret_where_the_median_is_the_best():
+    targets = make_targets(np.array([91.0, 91.0, 91.0, 90.0]), "log_regret")
+    assert torch.isfinite(targets).all()
+    assert targets[0] == targets[2] > targets[3]
+
+
 def test_unknown_target():
     with pytest.raises(UnknownNameError, match="Did you mean 'standardised'"):
         make_targets(np.ones(2), "standardized")

@@ -101,7 +101,7 @@ def test_adjacency_is_exactly_the_line_graph_of_the_cell(nb201):
 
 
 def test_the_vertex_of_an_edge_carries_its_operation():
-    """Vertex p holds code position p - 1, whose edge is fed by the edges that end where it starts."""
+    """Vertex p holds code position p - 1; the edges that end where its edge starts feed it."""
     graph = SPACE.graph(SPACE.encode(torch.tensor([[0, 1, 2, 3, 4, 0]])))
     assert graph.features[0].argmax(-1).tolist() == [0, 1, 2, 3, 4, 5, 1, 6]
     assert (graph.features.sum(-1) == 1).all()

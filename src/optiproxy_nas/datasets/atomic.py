@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
+from kedro.io.core import parse_dataset_definition
 
 from optiproxy_nas.errors import ArtifactError
 
@@ -90,19 +91,22 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(PurePosixPath(filepath), version)
-        self._config = dict(dataset)
+        self._class, self._config = parse_dataset_definition(dict(dataset))
         self.metadata = metadata
+        self._saved: tuple[Path, Any] | None = None
 
     def _inner(self, path: Path) -> AbstractDataset[Any, Any]:
-        return AbstractDataset.from_config(path.name, {**self._config, "filepath": str(path)})
+        return self._class(**self._config, filepath=str(path))  # type: ignore[call-arg]
 
     def load(self) -> Any:
-        """Read the latest (or the pinned) version.
+        """Read the latest (or the pinned) version; what was just saved comes from memory.
 
         Raises:
             ArtifactError: its digest is not the recorded one.
         """
         path = Path(self._get_load_path())
+        if self._saved is not None and self._saved[0] == path:
+            return self._saved[1]
         if path.exists():
             verify(path)
         return self._inner(path).load()
@@ -117,8 +121,13 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
             digest = file_digest(partial)
             write_atomically(digest_path(path), f"{digest}  {path.name}\n".encode())
             os.replace(partial, path)
+            self._saved = (path, data)
         finally:
             partial.unlink(missing_ok=True)
+
+    def _release(self) -> None:
+        super()._release()
+        self._saved = None  # the runner calls this once no later node needs it
 
     def stored(self) -> Path | None:
         """The file that ``load`` would read, or None."""
@@ -130,4 +139,5 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         return bool(self._get_versions())
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "version": self._version, "dataset": self._config}
+        inner = self._class.__name__
+        return {"filepath": self._filepath, "version": self._version, "dataset": inner}

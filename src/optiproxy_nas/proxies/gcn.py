@@ -35,7 +35,7 @@ class GCNLayer(nn.Module):
         self.shift = nn.Parameter(torch.zeros(members, 1, outputs))
 
     def forward(self, vertices: Tensor, along: Tensor, against: Tensor) -> Tensor:
-        """``along`` and ``against``: normalised adjacency [n, V, V] of the two directions."""
+        """``along`` and ``against``: normalised adjacency [n or 1, V, V] of the two directions."""
         members, count, size, _ = vertices.shape
         directions = [
             nn.functional.gelu(layer((matrix @ vertices).reshape(members, count * size, -1)))
@@ -65,7 +65,10 @@ class GCN(nn.Module):
     def forward(self, encoding: Encoding) -> Tensor:
         """Predictions [E, n]."""
         graph = self.space.graph(encoding)
-        along, against = normalise(graph.adjacency), normalise(graph.adjacency.transpose(-1, -2))
+        adjacency = graph.adjacency
+        if adjacency.stride(0) == 0:  # one matrix for all graphs: normalise it once
+            adjacency = adjacency[:1]
+        along, against = normalise(adjacency), normalise(adjacency.transpose(-1, -2))
         vertices = graph.features.expand(self.members, *graph.features.shape)  # [E, n, V, F]
         for layer in self.layers:
             vertices = layer(vertices, along, against)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 from optiproxy_nas.testing.streams import (
     COUNT,
@@ -30,7 +31,8 @@ def check_proxy(build: BuildProxy, space: SearchSpace, seed: int = 0) -> None:
     Raises:
         AssertionError: which promise is broken.
     """
-    settings = ProxySettings(name="checked", hidden=8, layers=2, members=3)
+    small = {"name": "checked", "hidden": 8, "layers": 2, "members": 3}
+    settings = ProxySettings(**{**load_preset("paper")["proxy"], **small})
     with global_randomness_untouched():
         proxy = build(space, settings, generator(seed)).eval()
         again = build(space, settings, generator(seed)).eval()

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.errors import ArtifactError, BudgetError
-from optiproxy_nas.search.archive import (
+from optiproxy_nas.algorithm.archive import (
     COLUMNS,
     QueryLedger,
     check_archive,
@@ -17,6 +16,7 @@ from optiproxy_nas.search.archive import (
     extend,
     make_batch,
 )
+from optiproxy_nas.errors import ArtifactError, BudgetError
 
 
 def test_the_ledger_charges_each_architecture_once():

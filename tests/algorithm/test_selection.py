@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from optiproxy_nas.algorithm.acquisition import acquisition_score
+from optiproxy_nas.algorithm.candidates import Pool
+from optiproxy_nas.algorithm.selection import select_batch
 from optiproxy_nas.errors import ProxyError
-from optiproxy_nas.search.acquisition import acquisition_score
-from optiproxy_nas.search.candidates import Pool
-from optiproxy_nas.search.selection import select_batch
 
 VALUES = np.array([50.0, 60.0, 70.0, 80.0])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from optiproxy_nas.search.groups import initial_logits
+from optiproxy_nas.algorithm.groups import initial_logits
 
 pytestmark = pytest.mark.usefixtures("global_state")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from optiproxy_nas.algorithm.candidates import draw_candidates, sample_random
+from optiproxy_nas.algorithm.groups import initial_logits
 from optiproxy_nas.errors import SamplingError
-from optiproxy_nas.search.candidates import draw_candidates, sample_random
-from optiproxy_nas.search.groups import initial_logits
 from optiproxy_nas.spaces import Logits
 
 pytestmark = pytest.mark.usefixtures("global_state")
@@ -24,7 +24,7 @@ def test_the_initial_sample_is_distinct_and_random(space, generator):
 
 def test_the_whole_space_can_be_the_initial_sample_but_not_more(tiny, generator):
     assert len(set(tiny.identify(sample_random(tiny, 72, generator)))) == 72
-    with pytest.raises(SamplingError, match="Only 72 of 73 distinct .*'tiny'") as caught:
+    with pytest.raises(SamplingError, match=r"Only 72 of 73 distinct .*'tiny'") as caught:
         sample_random(tiny, 73, generator)
     assert caught.value.data == {"found": 72, "wanted": 73}
 

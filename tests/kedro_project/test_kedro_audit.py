@@ -1,0 +1,172 @@
+"""``kedro audit``: passes on what is true, and names what is not."""
+
+import json
+
+import pandas as pd
+import pytest
+from kedro_runs import TINY, Killed, artifact, command, run, sign, tree
+
+from optiproxy_nas import audit as audits
+from optiproxy_nas import manifest as manifests
+from optiproxy_nas.benchmarks.schema import table_digest
+
+
+def edit_manifest(project, change):
+    path = project / "data" / "08_reporting" / "reference" / "manifest.json"
+    facts = json.loads(path.read_text())
+    change(facts)
+    path.write_text(json.dumps(facts))
+
+
+def test_passes_and_leaves_nothing_behind(finished):
+    before = tree(finished)
+    result = command(finished, "audit", "reference")
+    assert result.exit_code == 0, result.output
+    assert "AUDIT PASSED: 16 archive rows and 22 artifacts compared" in result.output
+    assert "0 damaged on disk, 0 different when run again" in result.output
+    assert tree(finished) == before
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+@pytest.mark.parametrize(
+    "name", ["step_01.proxy", "step_02.archive", "report.page", "report.best_so_far", "encoding"]
+)
+def test_names_the_artifact_that_was_edited(finished, name, signed):
+    file = artifact(finished, "reference", name)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    if signed:
+        sign(file)
+    result = command(finished, "audit", "reference")
+    assert result.exit_code == 1
+    damaged = [line for line in result.output.splitlines() if line.startswith("damaged: ")]
+    assert len(damaged) == 1
+    assert damaged[0].startswith(f"damaged: {name}: SHA-256")
+    assert "AUDIT FAILED" in result.output
+
+
+def test_names_the_artifact_that_is_gone(finished):
+    artifact(finished, "reference", "step_01.archive").unlink()
+    result = command(finished, "audit", "reference")
+    assert result.exit_code == 1
+    assert "damaged: step_01.archive: missing" in result.output
+
+
+def test_an_edit_that_is_signed_in_the_manifest_too_is_found(finished):
+    """Every record on disk agrees with the forged archive: the repeated search does not."""
+    file = artifact(finished, "reference", "step_02.archive")
+    table = pd.read_parquet(file)
+    table.loc[11, "value"] = table.loc[11, "value"] + 0.25
+    table.to_parquet(file)
+    sign(file)
+    digest = file.with_name(file.name + ".sha256").read_text().split()[0]
+    edit_manifest(
+        finished, lambda facts: facts["artifacts"]["step_02.archive"].update(sha256=digest)
+    )
+    result = command(finished, "audit", "reference")
+    assert result.exit_code == 1
+    assert "0 damaged on disk" in result.output
+    assert "different: archive row 11: " in result.output
+    assert "different: step_02.archive: SHA-256" in result.output
+
+
+@pytest.mark.parametrize(
+    ("change", "first_row"), [({"seed": 1}, 0), ({"fit": {**TINY["fit"], "lr": 0.5}}, 6)]
+)
+def test_names_the_first_archive_row_that_differs(finished, change, first_row):
+    def edit(facts):
+        for key, value in change.items():
+            if isinstance(value, dict):
+                facts["parameters"][key] |= value
+            else:
+                facts["parameters"][key] = value
+
+    edit_manifest(finished, edit)
+    result = command(finished, "audit", "reference")
+    assert result.exit_code == 1
+    lines = [line for line in result.output.splitlines() if "archive row" in line]
+    assert len(lines) == 2  # the row, and the verdict
+    row = int(lines[0].removeprefix("different: archive row ").partition(":")[0])
+    assert row == first_row if first_row == 0 else row >= first_row
+    assert " then, " in lines[0]
+
+
+def test_other_data_is_named(finished):
+    table_path = finished / "data" / "03_primary" / "nb201" / "embedded.parquet"
+    table = pd.read_parquet(table_path)
+    table["accuracy"] = 100 - table["accuracy"]
+    table.to_parquet(table_path)
+    sign(table_path)
+    card_path = table_path.with_suffix(".json")
+    card = json.loads(card_path.read_text()) | {"table_sha256": table_digest(table)}
+    card_path.write_text(json.dumps(card))
+    sign(card_path)
+    result = command(finished, "audit", "reference")
+    assert result.exit_code == 1
+    assert "different: data: data.table_sha256" in result.output
+    assert "different: archive row 0" in result.output
+
+
+def test_other_code_is_a_note(finished, monkeypatch):
+    monkeypatch.setattr(manifests, "code_digest", lambda: "0" * 64)
+    result = command(finished, "audit", "reference")
+    assert result.exit_code == 0, result.output
+    assert "note: code.sha256" in result.output
+
+
+def test_an_unfinished_run_is_refused(quick, monkeypatch):
+    from kedro.runner.task import Task
+
+    def execute(self):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "execute", execute)
+        with pytest.raises(Killed):
+            run(quick, run_id="r")
+    before = tree(quick)
+    result = command(quick, "audit", "r")
+    assert result.exit_code == 1
+    assert "Run 'r' is running, not finished" in result.output
+    assert tree(quick) == before
+
+
+def test_an_unknown_run_is_refused(finished):
+    result = command(finished, "audit", "refrence")
+    assert result.exit_code == 1
+    assert "There is no run 'refrence'" in result.output
+    assert "Runs there: reference" in result.output
+
+
+def test_a_run_of_the_user_survives_an_audit(finished):
+    """Whatever a user calls a run, an audit of another one does not delete it."""
+    run(finished, run_id="reference.audit")
+    before = tree(finished)
+    command(finished, "audit", "reference")
+    after = tree(finished)
+    assert {k: v for k, v in before.items() if "/reference.audit/" in k} == {
+        k: v for k, v in after.items() if "/reference.audit/" in k
+    }
+
+
+def test_the_longest_run_id_can_be_audited(quick):
+    run_id = "r" * 100
+    run(quick, run_id=run_id)
+    result = command(quick, "audit", run_id)
+    assert result.exit_code == 0, result.output
+
+
+def test_the_last_archive_is_compared_beyond_a_hundred_steps(tmp_path):
+    """Of step_99 and step_100, the last is not the last in alphabetical order."""
+    records = []
+    for which, last_value in (("old", 2.0), ("new", 3.0)):
+        artifacts = {}
+        for step, values in ((99, [1.0]), (100, [1.0, last_value])):
+            path = tmp_path / f"{which}-{step}.parquet"
+            pd.DataFrame({"architecture": "a", "value": values}).to_parquet(path)
+            artifacts[f"step_{step}.archive"] = {"path": path.name, "sha256": ""}
+        records.append({"artifacts": artifacts})
+    found = audits._compare_archives(tmp_path, *records)
+    assert len(found) == 1
+    assert found[0].startswith("archive row 1: ")

@@ -1,0 +1,85 @@
+"""The search sees validation values of what it queried, and nothing else of the table."""
+
+import json
+
+import pandas as pd
+import pytest
+from kedro_runs import archive, manifest, run, search_digests, sign
+
+from optiproxy_nas.benchmarks.schema import table_digest
+
+
+@pytest.fixture
+def rewrite(quick):
+    """Change the project's table: ``rewrite(change)``, where ``change`` edits the frame."""
+
+    def rewrite(change):
+        path = quick / "data" / "03_primary" / "nb201" / "embedded.parquet"
+        table = pd.read_parquet(path)
+        change(table)
+        table.to_parquet(path)
+        sign(path)
+        card_path = path.with_suffix(".json")
+        card = json.loads(card_path.read_text()) | {"table_sha256": table_digest(table)}
+        card_path.write_text(json.dumps(card))
+        sign(card_path)
+
+    return rewrite
+
+
+def queried_rows(table, queried):
+    return (
+        table["architecture"].isin(queried)
+        & (table["dataset"] == "cifar10")
+        & (table["split"] == "validation")
+    )
+
+
+def test_everything_not_queried_may_be_poisoned(quick, reference, template, rewrite):
+    queried = archive(template, "reference")["architecture"]
+
+    def poison(table):
+        free = ~queried_rows(table, queried)
+        assert free.sum() == len(table) - len(queried)
+        table.loc[free, "accuracy"] = 100 - table.loc[free, "accuracy"]
+        for column in ("latency_seconds", "parameters_millions", "training_seconds"):
+            table[column] = 1e6
+        table["training_seeds"] = pd.array([7] * len(table), dtype="Int16")
+
+    rewrite(poison)
+    result = run(quick, run_id="r")["result"]
+    assert search_digests(quick, "r") == reference
+    # The report, made after the search, does see the poison.
+    assert result["optimum"] != manifest(template, "reference")["result"]["optimum"]
+
+
+def test_one_queried_value_matters(quick, reference, template, rewrite):
+    """The other test can fail: a value that was queried changes what follows."""
+    first = archive(template, "reference")["architecture"].iloc[:1]
+
+    def change(table):
+        rows = queried_rows(table, first)
+        assert rows.sum() == 1
+        table.loc[rows, "accuracy"] = 1.0
+
+    rewrite(change)
+    run(quick, run_id="r")
+    found = search_digests(quick, "r")
+    assert found["step_00.batch"] == reference["step_00.batch"]
+    assert found["step_01.proxy"] != reference["step_01.proxy"]
+
+
+def test_a_table_that_is_not_the_one_of_its_card_is_refused_or_recorded(quick, template):
+    """A run must not claim, in its manifest, data that it did not read."""
+    path = quick / "data" / "03_primary" / "nb201" / "embedded.parquet"
+    table = pd.read_parquet(path)
+    table["accuracy"] = 100 - table["accuracy"]
+    table.to_parquet(path)
+    sign(path)
+    claimed = manifest(template, "reference")["data"]
+    try:
+        record = run(quick, run_id="r")
+    except Exception as error:
+        assert "embedded" in str(error)
+    else:
+        assert record["data"] != claimed

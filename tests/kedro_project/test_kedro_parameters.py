@@ -1,0 +1,95 @@
+"""A wrong parameter: one message that helps, exit code 1, and nothing created."""
+
+import pytest
+from kedro_runs import command, tree
+
+UNKNOWN = [
+    ("budgett=50", "Unknown parameter 'budgett'. Did you mean 'budget'?"),
+    ("bugdet=50", "Did you mean 'budget'?"),
+    ("trackin=off", "Unknown parameter 'trackin'. Did you mean 'tracking'?"),
+    ("runid=a", "Unknown parameter 'runid'. Did you mean 'run_id'?"),
+    ("proxy.hiden=8", "Unknown parameter 'proxy.hiden'. Did you mean 'hidden'?"),
+    ("gradient.epoch=5", "Did you mean 'epochs'?"),
+    ("selection.bacth=5", "Did you mean 'batch'?"),
+    ("fit.learning_rate=1", "Unknown parameter 'fit.learning_rate'."),
+    ("dataset=cifar1O", "Did you mean 'cifar10'? Allowed: cifar10, cifar100, imagenet16-120."),
+    ("source=embeded", "Did you mean 'embedded'? Allowed: embedded, naslib, v1_0."),
+    ("preset=papr", "Unknown preset 'papr'. Did you mean 'paper'? Allowed: default, paper."),
+    ("proxy.name=gnc", "Unknown proxy 'gnc'. Did you mean 'gcn'?"),
+    ("proxy.name=no.such.module:Proxy", "no.such.module"),
+    ("space=nb21", "Did you mean 'nb201'?"),
+    ("benchmark=nb21", "Did you mean 'nb201'?"),
+    ("fit.targets=rnk", "Did you mean 'rank'?"),
+    ("pipeline=nb201_serch", "Did you mean 'nb201_search'?"),
+]
+WRONG = [
+    ("budget=ten", "'budget' = 'ten'"),
+    ("budget=16.5", "'budget' = 16.5"),
+    ("seed=-1", "'seed' = -1"),
+    ("seed=", "'seed'"),
+    ("proxy.hidden=wide", "'proxy.hidden' = 'wide'"),
+    ("proxy=mlp", "'proxy' = 'mlp'"),
+    ("fit.lr=-0.1", "'fit.lr' = -0.1"),
+    ("fit.lr=nan", "'fit.lr' = 'nan'"),
+    ("fit.warm_start=perhaps", "'fit.warm_start' = 'perhaps'"),
+    ("selection.acquisition=best", "'selection.acquisition' = 'best'"),
+    ("budget=5", "budget of 5 queries is smaller than the initial sample of 10"),
+    ("budget=15626", "larger than the space, which has 15625"),
+    ("initial_samples=1", "'initial_samples' = 1"),
+    ("gradient.groups=201", "K = 201 is greater than selection.samples Q = 200"),
+    ("selection.batch=201", "B = 201 is greater than selection.samples Q = 200"),
+    ("gradient.min_temperature=2", "min_temperature (2.0) is above base_temperature"),
+    ("tracking=maybe", "'tracking' = 'maybe': on or off"),
+    ("resume=maybe", "'resume' = 'maybe'"),
+    ("run_id=a/b", "'run_id' = 'a/b' names folders"),
+    ("run_id=..", "'run_id' = '..'"),
+    ("run_id=.hidden", "'run_id'"),
+    ("run_id=a\\b", "'run_id'"),
+    ("run_id=" + "r" * 101, "at most 100"),
+]
+
+
+@pytest.mark.parametrize(("argument", "message"), UNKNOWN + WRONG, ids=lambda x: x[:40])
+def test_refused_before_anything_is_created(project, argument, message):
+    before = tree(project)
+    folders = sorted(project.rglob("*"))
+    result = command(project, "run", "--pipeline=nb201_search", f"--params={argument}")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert message in result.output
+    assert result.output.startswith("Error: ")
+    assert result.output.count("Error: ") == 1
+    assert "Traceback" not in result.output
+    assert tree(project) == before
+    assert sorted(project.rglob("*")) == folders
+
+
+@pytest.mark.parametrize("option", ["--pipeline=nb201_serch", "--pipelines=nb201_serch"])
+def test_an_unknown_pipeline_is_named(project, option):
+    before = tree(project)
+    result = command(project, "run", option)
+    assert result.exit_code == 1
+    assert "Unknown pipeline 'nb201_serch'. Did you mean 'nb201_search'?" in result.output
+    assert "ingest" in result.output
+    assert tree(project) == before
+
+
+def test_two_pipelines_at_once_are_refused(project):
+    result = command(project, "run", "--pipelines=nb201_search,ingest")
+    assert result.exit_code == 1
+    assert "One pipeline a run; nb201_search, ingest were asked for." in result.output
+
+
+def test_an_unknown_parameter_of_ingest_is_refused(project):
+    before = tree(project)
+    result = command(project, "run", "--pipeline=ingest", "--params=sorce=v1_0")
+    assert result.exit_code == 1
+    assert "Did you mean 'source'?" in result.output
+    assert tree(project) == before
+
+
+def test_all_mistakes_are_told_at_once(project):
+    result = command(project, "run", "--params=budgett=5,proxy.hiden=3,seed=-1")
+    assert result.exit_code == 1
+    for wrong in ("budgett", "proxy.hiden", "seed"):
+        assert f"'{wrong}'" in result.output

@@ -1,0 +1,125 @@
+"""The pipelines' shape follows from the parameters; catalog and files are as documented."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro_runs import REPOSITORY, catalog_patterns
+
+from optiproxy_nas.pipelines import ingest, search
+
+STEP_NODES = [
+    "fit_proxy",
+    "gradient_search",
+    "sample",
+    "select",
+    "evaluate",
+    "update_archive",
+    "diagnose",
+]
+
+
+@pytest.mark.parametrize(
+    ("budget", "initial", "batch", "steps"),
+    [(100, 10, 5, 18), (16, 6, 5, 2), (17, 6, 5, 3), (192, 10, 10, 19), (6, 6, 5, 0), (7, 6, 5, 1)],
+)
+def test_steps_follow_from_budget_initial_sample_and_batch(project, budget, initial, batch, steps):
+    params = {"budget": budget, "initial_samples": initial, "selection": {"batch": batch}}
+    with KedroSession.create(project, runtime_params=params) as session:
+        session.load_context()
+    for name in ("nb201_search", "__default__"):
+        found = {node.namespace for node in pipelines[name].nodes if node.namespace}
+        assert found == {"report", *(f"step_{step:02d}" for step in range(steps + 1))}
+
+
+def test_node_names():
+    pipeline = search.create_pipeline(3)
+    names = [node.name for node in pipeline.nodes]
+    expected = ["load_benchmark", "encode"]
+    expected += [f"step_00.{name}" for name in ("sample", "evaluate", "update_archive")]
+    expected += [f"step_{step:02d}.{name}" for step in (1, 2, 3) for name in STEP_NODES]
+    expected += [f"report.{name}" for name in ("summarise", "collect_diagnostics", "report")]
+    assert sorted(names) == sorted(expected)
+
+
+def test_a_step_reads_only_itself_and_the_one_before():
+    for node in search.create_pipeline(4).nodes:
+        if (node.namespace or "").startswith("step_"):
+            here = int(node.namespace[5:])
+            read = {int(n[5:7]) for n in node.inputs if n.startswith("step_")}
+            assert read <= {here - 1, here}, node.name
+
+
+def test_the_search_reads_the_table_by_one_node():
+    readers = [n.name for n in search.create_pipeline(2).nodes if "benchmark_table" in n.inputs]
+    assert readers == ["load_benchmark"]
+    seen = {i for n in search.create_pipeline(2).nodes for i in n.inputs if n.namespace != "report"}
+    assert "benchmark" not in seen  # the steps get ``evaluate``, not the table
+
+
+def test_inputs_of_the_pipelines():
+    assert search.create_pipeline(2).inputs() == {
+        "benchmark_table",
+        "params:search",
+        "params:run",
+    }
+    assert ingest.create_pipeline().inputs() == {"benchmark_files", "params:source"}
+    assert {"benchmark_table", "benchmark_card"} <= ingest.create_pipeline().outputs() | {
+        "benchmark_table"
+    }
+
+
+def matches(pattern, name):
+    parts = re.split(r"\{\w+\}", pattern)
+    return re.fullmatch(".+".join(map(re.escape, parts)), name)
+
+
+def test_every_catalog_entry_is_used():
+    names = search.create_pipeline(2).datasets() | ingest.create_pipeline().datasets()
+    for pattern in catalog_patterns():
+        assert any(matches(pattern, name) for name in names), pattern
+
+
+def test_every_product_of_a_step_and_of_the_report_is_stored():
+    outputs = search.create_pipeline(2).all_outputs()
+    stored = [p for p in catalog_patterns()]
+    loose = {name for name in outputs if not any(matches(p, name) for p in stored)}
+    assert loose == {"benchmark", "evaluate", "space"}
+
+
+def test_run_paths_carry_the_run_id_and_steps_are_versioned():
+    for name, entry in catalog_patterns().items():
+        if name.startswith("benchmark_"):
+            continue
+        assert "/${run:run_id}/" in entry["filepath"], name
+        assert entry.get("versioned", False) == name.startswith("{step}"), name
+        assert entry["type"] == "optiproxy_nas.datasets.AtomicDataset", name
+
+
+def test_legacy_kedro_file_equals_pyproject():
+    legacy = yaml.safe_load((REPOSITORY / ".kedro.yml").read_text(encoding="utf-8"))
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        assert legacy == tomllib.load(file)["tool"]["kedro"]
+
+
+@pytest.mark.parametrize(
+    "name", ["src", "conf", "data", "notebooks", "tests", "pyproject.toml", ".kedro.yml"]
+)
+def test_top_level_of_the_card(name):
+    path = REPOSITORY / name
+    assert path.is_file() if "." in name else any(path.iterdir())
+
+
+def test_layers():
+    layers = sorted(path.name for path in (REPOSITORY / "data").glob("0*_*"))
+    assert [name[:2] for name in layers] == [f"{i:02d}" for i in range(1, 9)]
+    for entry in catalog_patterns().values():
+        path = entry.get("filepath") or entry["path"]
+        assert path.split("/")[1] in layers
+
+
+def test_telemetry_is_off():
+    assert yaml.safe_load((REPOSITORY / ".telemetry").read_text()) == {"consent": False}
