@@ -1,1 +1,1 @@
-"""What the project costs (``python -m benchmarks``) and what it reaches (``benchmarks.results``)."""
+"""What a search costs (``python -m benchmarks``) and reaches (``benchmarks.results``)."""

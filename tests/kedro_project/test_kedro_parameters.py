@@ -3,6 +3,8 @@
 import pytest
 from kedro_runs import command, tree
 
+from optiproxy_nas import hooks
+
 UNKNOWN = [
     ("budgett=50", "Unknown parameter 'budgett'. Did you mean 'budget'?"),
     ("bugdet=50", "Did you mean 'budget'?"),
@@ -20,7 +22,6 @@ UNKNOWN = [
     ("space=nb21", "Did you mean 'nb201'?"),
     ("benchmark=nb21", "Did you mean 'nb201'?"),
     ("fit.targets=rnk", "Did you mean 'rank'?"),
-    ("pipeline=nb201_serch", "Did you mean 'nb201_search'?"),
 ]
 WRONG = [
     ("budget=ten", "'budget' = 'ten'"),
@@ -36,8 +37,8 @@ WRONG = [
     ("budget=5", "budget of 5 queries is smaller than the initial sample of 10"),
     ("budget=15626", "larger than the space, which has 15625"),
     ("initial_samples=1", "'initial_samples' = 1"),
-    ("gradient.groups=201", "K = 201 is greater than selection.samples Q = 200"),
-    ("selection.batch=201", "B = 201 is greater than selection.samples Q = 200"),
+    ("selection.samples=50,gradient.groups=51", "K = 51 is greater than selection.samples Q = 50"),
+    ("selection.samples=50,selection.batch=51", "B = 51 is greater than selection.samples Q = 50"),
     ("gradient.min_temperature=2", "min_temperature (2.0) is above base_temperature"),
     ("tracking=maybe", "'tracking' = 'maybe': on or off"),
     ("resume=maybe", "'resume' = 'maybe'"),
@@ -47,6 +48,16 @@ WRONG = [
     ("run_id=a\\b", "'run_id'"),
     ("run_id=" + "r" * 101, "at most 100"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_run(monkeypatch):
+    """Whatever is not refused fails at once, instead of searching."""
+
+    def begin(*_):
+        raise AssertionError("the run began")
+
+    monkeypatch.setattr(hooks, "RunRecord", begin)
 
 
 @pytest.mark.parametrize(("argument", "message"), UNKNOWN + WRONG, ids=lambda x: x[:40])
@@ -64,7 +75,10 @@ def test_refused_before_anything_is_created(project, argument, message):
     assert sorted(project.rglob("*")) == folders
 
 
-@pytest.mark.parametrize("option", ["--pipeline=nb201_serch", "--pipelines=nb201_serch"])
+@pytest.mark.parametrize(
+    "option",
+    ["--pipeline=nb201_serch", "--pipelines=nb201_serch", "--params=pipeline=nb201_serch"],
+)
 def test_an_unknown_pipeline_is_named(project, option):
     before = tree(project)
     result = command(project, "run", option)
@@ -72,6 +86,12 @@ def test_an_unknown_pipeline_is_named(project, option):
     assert "Unknown pipeline 'nb201_serch'. Did you mean 'nb201_search'?" in result.output
     assert "ingest" in result.output
     assert tree(project) == before
+
+
+def test_what_is_right_begins(project):
+    """The fixture above can tell: this run would begin."""
+    result = command(project, "run", "--params=budget=20,proxy.hidden=8,tracking=off,run_id=a.b-c")
+    assert isinstance(result.exception, AssertionError)
 
 
 def test_two_pipelines_at_once_are_refused(project):

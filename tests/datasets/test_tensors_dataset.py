@@ -1,0 +1,72 @@
+"""TensorsDataset and BytesDataset."""
+
+import pytest
+import torch
+from kedro.io import DatasetError
+
+from optiproxy_nas.datasets import BytesDataset, TensorsDataset
+from optiproxy_nas.errors import ArtifactError
+
+
+@pytest.fixture
+def tensors():
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "weight": torch.randn(3, 4, generator=generator),
+        "count": torch.tensor(7),
+        "codes": torch.arange(6).reshape(2, 3).T,  # not contiguous
+        "empty": torch.zeros(0, 2),
+        "flag": torch.tensor([True, False]),
+    }
+
+
+def test_round_trip_keeps_values_types_and_shapes(tmp_path, tensors):
+    entry = TensorsDataset(filepath=str(tmp_path / "t.safetensors"))
+    entry.save(tensors)
+    loaded = entry.load()
+    assert loaded.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert loaded[name].dtype == tensor.dtype
+        assert torch.equal(loaded[name], tensor)
+
+
+def test_equal_tensors_give_equal_bytes(tmp_path, tensors):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path, names in zip(paths, (list(tensors), list(tensors)[::-1]), strict=True):
+        TensorsDataset(filepath=str(path)).save({name: tensors[name] for name in names})
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_views_of_one_tensor_are_stored_apart(tmp_path):
+    """A proxy may share memory between two names of its state."""
+    whole = torch.arange(4.0)
+    entry = TensorsDataset(filepath=str(tmp_path / "t"))
+    entry.save({"all": whole, "part": whole[:2], "same": whole})
+    assert torch.equal(entry.load()["part"], whole[:2])
+    assert torch.equal(entry.load()["same"], whole)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 50, -1])
+def test_truncated_file(tmp_path, tensors, keep):
+    path = tmp_path / "t.safetensors"
+    entry = TensorsDataset(filepath=str(path))
+    entry.save(tensors)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises((ArtifactError, DatasetError), match="not a readable tensor file") as caught:
+        entry.load()
+    assert "t.safetensors" in str(caught.value)
+
+
+def test_a_pickle_is_not_unpickled(tmp_path):
+    path = tmp_path / "t.safetensors"
+    torch.save({"a": torch.ones(1)}, path)
+    with pytest.raises((ArtifactError, DatasetError), match="not a readable tensor file"):
+        TensorsDataset(filepath=str(path)).load()
+
+
+def test_bytes(tmp_path):
+    entry = BytesDataset(filepath=str(tmp_path / "p.png"))
+    assert not entry.exists()
+    entry.save(b"\x89PNG")
+    assert entry.exists()
+    assert entry.load() == b"\x89PNG"

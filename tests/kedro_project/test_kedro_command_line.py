@@ -1,0 +1,125 @@
+"""What a user types, in processes of their own: two first runs at once, an audit, a mistake."""
+
+import pandas as pd
+import pytest
+from conftest import copy_project
+from kedro_runs import (
+    BUDGET,
+    TINY_ARGUMENT,
+    archive,
+    assert_history,
+    kedro,
+    manifest,
+    mlflow_run,
+    partial_files,
+    search_digests,
+)
+
+from optiproxy_nas.algorithm.smbo import run_search
+from optiproxy_nas.pipelines.search.nodes import load_benchmark
+from optiproxy_nas.presets import resolve
+from optiproxy_nas.spaces import get_space
+
+NOISE = ("Traceback", "Deprecat", "deprecat", "UserWarning", "FutureWarning", "Alembic", "alembic")
+
+
+class Done:
+    def __init__(self, process):
+        self.out, self.err = process.communicate(timeout=300)
+        self.code = process.returncode
+
+
+@pytest.fixture(scope="module")
+def cloned(tmp_path_factory):
+    """A fresh clone in which two users begin at once: no table, no tracking store yet."""
+    return copy_project(tmp_path_factory.mktemp("cloned") / "project")
+
+
+@pytest.fixture(scope="module")
+def runs(cloned):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        started = {
+            "one": kedro(
+                cloned, "run", "--pipeline=nb201_search", f"--params=run_id=one,{TINY_ARGUMENT}"
+            ),
+            "two": kedro(cloned, "run", f"--params=run_id=two,seed=1,{TINY_ARGUMENT}"),
+        }
+        return {name: Done(process) for name, process in started.items()}
+
+
+@pytest.fixture(scope="module")
+def afterwards(cloned, runs):
+    started = {
+        "audit": kedro(cloned, "audit", "one"),
+        "mistake": kedro(cloned, "run", "--pipeline=nb201_search", "--params=budgett=50"),
+    }
+    return {name: Done(process) for name, process in started.items()}
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_run_ends_well_and_says_what_it_found(cloned, runs, name):
+    done = runs[name]
+    assert done.code == 0, done.err
+    result = manifest(cloned, name)["result"]
+    for line in (
+        result["best_architecture"],
+        f"Validation accuracy  {result['validation_accuracy']:.2f} %",
+        f"Queries              {BUDGET} of {BUDGET}",
+        f"Run                  {name}",
+        f"Artifacts            data/08_reporting/{name}",
+        f"Audit                kedro audit {name}",
+        "MLflow UI            mlflow ui --backend-store-uri sqlite:///",
+    ):
+        assert line in done.out
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_run_is_quiet(runs, name):
+    done = runs[name]
+    for word in NOISE:
+        assert word not in done.out + done.err
+    lines = done.err.replace("\r", "\n").splitlines()
+    assert {line.split(":")[0] for line in lines if line.strip()} <= {
+        "queries",
+        "Ingesting benchmark source 'embedded'",
+    }
+
+
+def test_two_first_runs_at_once_ingest_and_create_the_store_once(cloned, runs, reference):
+    said = [done.err.count("Ingesting benchmark source") for done in runs.values()]
+    assert sum(said) == 1
+    assert search_digests(cloned, "one") == reference
+    assert manifest(cloned, "one")["data"] == manifest(cloned, "two")["data"]
+    for name in runs:
+        client, found = mlflow_run(cloned, name)
+        assert found.info.status == "FINISHED"
+        values = archive(cloned, name)["value"]
+        assert_history(client, found.info.run_id, "validation_accuracy", values)
+    assert partial_files(cloned) == []
+
+
+def test_the_run_beside_is_the_search_of_plain_python(cloned, runs):
+    parameters = resolve(manifest(cloned, "two")["parameters"])
+    assert parameters.seed == 1
+    table = pd.read_parquet(cloned / "data" / "03_primary" / "nb201" / "embedded.parquet")
+    _, evaluate = load_benchmark(table, parameters)
+    result = run_search(get_space("nb201"), evaluate, parameters)
+    pd.testing.assert_frame_equal(result.archive, archive(cloned, "two"), check_exact=True)
+
+
+def test_audit_passes(afterwards):
+    done = afterwards["audit"]
+    assert done.code == 0, done.out + done.err
+    assert f"AUDIT PASSED: {BUDGET} archive rows" in done.out
+    for word in NOISE:
+        assert word not in done.out + done.err
+
+
+def test_a_mistake_is_one_message(cloned, afterwards):
+    done = afterwards["mistake"]
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err.startswith("Error: Unknown parameter 'budgett'. Did you mean 'budget'?")
+    assert len(done.err.strip().splitlines()) == 1
+    assert sorted(p.name for p in (cloned / "data" / "08_reporting").iterdir()) == ["one", "two"]

@@ -1,0 +1,383 @@
+"""Full disks, second processes, broken proxies and bad data: one message, and nothing half done."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nan_proxy
+import pandas as pd
+import pytest
+from kedro.runner import ParallelRunner, ThreadRunner
+from kedro.runner.task import Task
+from kedro_runs import (
+    TINY_ARGUMENT,
+    archive,
+    artifact,
+    command,
+    history,
+    manifest,
+    mlflow_run,
+    partial_files,
+    resume,
+    run,
+    search_digests,
+    sign,
+    tree,
+)
+
+from optiproxy_nas.datasets import TensorsDataset
+from optiproxy_nas.errors import OptiProxyError, ProxyError, RunLockedError
+
+SEARCH = ("run", "--pipeline=nb201_search")
+
+
+def one_message(result):
+    """The message of a command that failed as it should."""
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    assert result.output.count("Error: ") == 1
+    return result.output.partition("Error: ")[2]
+
+
+def disk_full(monkeypatch, name):
+    """The disk fills up while tensors are saved to ``name`` (a part of the path)."""
+    real = TensorsDataset.save
+
+    def save(self, data):
+        if name in str(self._path):
+            self._path.write_bytes(b"as much as there was room for")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        real(self, data)
+
+    monkeypatch.setattr(TensorsDataset, "save", save)
+
+
+@pytest.mark.parametrize("name", ["step_01/proxy", "step_02/candidates"])
+def test_full_disk_then_resume(tracked, reference, monkeypatch, name):
+    with monkeypatch.context() as patch:
+        disk_full(patch, name)
+        result = command(tracked, *SEARCH, f"--params=run_id=r,{TINY_ARGUMENT}")
+    message = one_message(result)
+    assert "No space left on device" in message
+    assert name in message
+    assert manifest(tracked, "r")["status"] == "failed"
+    assert "No space left on device" in manifest(tracked, "r")["error"]
+    client, found = mlflow_run(tracked, "r")
+    assert found.info.status == "FAILED"
+    assert partial_files(tracked) == []
+
+    result = command(tracked, "run", "--resume", "r")
+    assert result.exit_code == 0, result.output
+    assert search_digests(tracked, "r") == reference
+    record = manifest(tracked, "r")
+    assert record["status"] == "finished"
+    assert "error" not in record
+    client, found = mlflow_run(tracked, "r")
+    assert found.info.status == "FINISHED"
+    assert "error" not in found.data.tags
+    for metric in ("validation_accuracy", "seconds/fit_proxy", "step/entropy"):
+        steps = [step for step, _ in history(client, found.info.run_id, metric)]
+        assert len(steps) == len(set(steps)), metric
+
+
+def test_disk_too_full_for_the_manifest_as_well(quick, reference, monkeypatch):
+    real = Path.write_bytes
+
+    def write_bytes(self, data):
+        if (quick / "data" / "06_models" / "r" / "step_02").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return real(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write_bytes)
+        result = command(quick, *SEARCH, f"--params=run_id=r,tracking=off,{TINY_ARGUMENT}")
+    assert "No space left on device" in one_message(result)
+    resume(quick, run_id="r")
+    assert search_digests(quick, "r") == reference
+
+
+@pytest.mark.parametrize("runner", [ThreadRunner, ParallelRunner])
+def test_full_disk_under_other_runners(quick, reference, monkeypatch, runner):
+    with monkeypatch.context() as patch:
+        disk_full(patch, "step_02/logits")
+        with pytest.raises(Exception, match="No space left on device"):
+            run(quick, runner=runner(max_workers=2), run_id="r")
+    assert manifest(quick, "r")["status"] == "failed"
+    assert partial_files(quick) == []
+    resume(quick, run_id="r")
+    assert search_digests(quick, "r") == reference
+
+
+def interrupt_at(monkeypatch, name):
+    real = Task.execute
+
+    def execute(self):
+        if self.node.name == name:
+            raise KeyboardInterrupt
+        return real(self)
+
+    monkeypatch.setattr(Task, "execute", execute)
+
+
+def test_interrupted_by_the_user(tracked, reference, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "step_02.select")
+        result = command(tracked, *SEARCH, f"--params=run_id=r,{TINY_ARGUMENT}")
+    assert result.exit_code == 130
+    assert "Interrupted. Go on with: kedro run --resume r" in result.output
+    assert "Traceback" not in result.output
+    assert manifest(tracked, "r")["status"] == "failed"
+    assert mlflow_run(tracked, "r")[1].info.status == "KILLED"
+    assert command(tracked, "run", "--resume", "r").exit_code == 0
+    assert search_digests(tracked, "r") == reference
+    assert mlflow_run(tracked, "r")[1].info.status == "FINISHED"
+
+
+def test_a_second_process_on_the_same_run_is_refused(quick, reference):
+    folder = quick / "data" / "08_reporting" / "r"
+    folder.mkdir(parents=True)
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import filelock, sys, time; filelock.FileLock(sys.argv[1]).acquire();"
+            "print('held', flush=True); time.sleep(600)",
+            str(folder / ".lock"),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RunLockedError, match="working on run 'r'"):
+            run(quick, run_id="r")
+        result = command(quick, *SEARCH, f"--params=run_id=r,tracking=off,{TINY_ARGUMENT}")
+        assert "Another process is working on run 'r'" in one_message(result)
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    run(quick, run_id="r")  # a dead process holds nothing
+    assert search_digests(quick, "r") == reference
+
+
+@pytest.mark.parametrize(
+    ("proxy", "message"),
+    [("NanInSecondStep", "not finite"), ("DivergesInSecondStep", "diverged in step 2")],
+)
+def test_a_proxy_that_breaks(tracked, reference, monkeypatch, proxy, message):
+    monkeypatch.setattr(nan_proxy._CountsFits, "fits", 0)
+    monkeypatch.setattr(getattr(nan_proxy, proxy), "fits", 0)
+    with pytest.raises(ProxyError, match=message):
+        run(tracked, run_id="r", tracking=True, proxy={"name": f"nan_proxy:{proxy}"})
+    assert manifest(tracked, "r")["status"] == "failed"
+    assert "ProxyError" in manifest(tracked, "r")["error"]
+    client, found = mlflow_run(tracked, "r")
+    assert found.info.status == "FAILED"
+    assert "not finite" in found.data.tags["error"]
+    so_far = archive(tracked, "r", step=1)
+    assert len(so_far) == 11
+    assert not (tracked / "data" / "07_model_output" / "r" / "step_02" / "archive.parquet").exists()
+    steps = [step for step, _ in history(client, found.info.run_id, "validation_accuracy")]
+    assert steps == list(range(1, 12))
+
+
+def test_a_proxy_that_breaks_by_command(quick, monkeypatch):
+    monkeypatch.setattr(nan_proxy.NanInSecondStep, "fits", 0)
+    arguments = f"run_id=r,tracking=off,proxy.name=nan_proxy:NanInSecondStep,{TINY_ARGUMENT}"
+    result = command(quick, *SEARCH, f"--params={arguments}")
+    assert "not finite" in one_message(result)
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    import pooch
+
+    def download(*_, **__):
+        raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", download)
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("fault", ["missing", "truncated", "another file"])
+def test_bad_files_of_a_source(tracked, tmp_path, monkeypatch, fault):
+    name = "nb201_cifar10-valid_val_test_v1_0.pickle"
+    folder = tmp_path / "copies" / "nb201"
+    folder.mkdir(parents=True)
+    if fault != "missing":
+        size = 1000 if fault == "truncated" else 2_194_204
+        (folder / name).write_bytes(b"\x80" * size)
+    monkeypatch.setenv("OPTIPROXY_DATA_DIR", str(folder.parent))
+    result = command(tracked, *SEARCH, f"--params=run_id=r,source=v1_0,{TINY_ARGUMENT}")
+    message = one_message(result)
+    expected = {
+        "missing": f"{name} of source 'v1_0'",
+        "truncated": f"{name} is truncated",
+        "another file": f"{name} is not the published file",
+    }
+    assert expected[fault] in message
+    assert "ef417539808724f56097fca1bdbf9a82f17bf5508fd327d00685321fd25d0dc0" in message
+    assert manifest(tracked, "r")["status"] == "failed"
+    assert mlflow_run(tracked, "r")[1].info.status == "FAILED"
+    assert not list((tracked / "data" / "03_primary" / "nb201").glob("v1_0*"))
+
+
+def test_good_files_of_a_source(quick):
+    if not os.environ.get("OPTIPROXY_DATA_DIR"):
+        pytest.skip("OPTIPROXY_DATA_DIR is not set: no v1.0 pickles here")
+    record = run(quick, run_id="r", source="v1_0")
+    assert record["data"]["source"] == "v1_0"
+    assert record["result"]["test_accuracy"] > 0
+
+
+def test_an_edited_table_is_refused(quick):
+    path = quick / "data" / "03_primary" / "nb201" / "embedded.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    result = command(quick, *SEARCH, f"--params=run_id=r,tracking=off,{TINY_ARGUMENT}")
+    assert "embedded.parquet is not the file that was written" in one_message(result)
+
+
+def test_a_table_without_its_card_is_ingested_again(quick, reference):
+    folder = quick / "data" / "03_primary" / "nb201"
+    (folder / "embedded.json").unlink()
+    run(quick, run_id="r")
+    assert (folder / "embedded.json").exists()
+    assert search_digests(quick, "r") == reference
+
+
+def test_a_half_written_table_is_not_taken_for_one(quick, reference):
+    """An ingest killed before its rename leaves a partial file and a digest."""
+    folder = quick / "data" / "03_primary" / "nb201"
+    table = folder / "embedded.parquet"
+    (folder / ".partial-1-embedded.parquet").write_bytes(table.read_bytes()[:1000])
+    table.unlink()
+    run(quick, run_id="r")
+    assert search_digests(quick, "r") == reference
+
+
+def test_data_layer_that_is_a_file(quick):
+    folder = quick / "data" / "08_reporting"
+    shutil.rmtree(folder)
+    folder.write_text("not a folder")
+    before = tree(quick)
+    result = command(quick, *SEARCH, f"--params=run_id=r,{TINY_ARGUMENT}")
+    assert "Cannot write to the data directory" in one_message(result)
+    assert tree(quick) == before
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_data_directory_that_cannot_be_written(quick, monkeypatch, code):
+    real = Path.mkdir
+
+    def mkdir(self, *arguments, **options):
+        if (quick / "data") in self.parents:
+            raise OSError(code, os.strerror(code), str(self))
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    before = tree(quick)
+    result = command(quick, *SEARCH, f"--params=run_id=r,{TINY_ARGUMENT}")
+    message = one_message(result)
+    assert "Cannot write to the data directory" in message
+    assert os.strerror(code) in message
+    assert tree(quick) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_data_directory_without_permission(quick):
+    folder = quick / "data" / "08_reporting"
+    folder.chmod(0o500)
+    try:
+        result = command(quick, *SEARCH, f"--params=run_id=r,{TINY_ARGUMENT}")
+        assert "Cannot write to the data directory" in one_message(result)
+    finally:
+        folder.chmod(0o700)
+
+
+def test_one_layer_that_cannot_be_written(quick, reference, monkeypatch):
+    """Found out only when the first proxy is stored: still one message, and it can go on."""
+    real = Path.mkdir
+
+    def mkdir(self, *arguments, **options):
+        if (quick / "data" / "06_models") in self.parents:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+        return real(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", mkdir)
+        result = command(quick, *SEARCH, f"--params=run_id=r,tracking=off,{TINY_ARGUMENT}")
+    assert "Read-only file system" in one_message(result)
+    resume(quick, run_id="r")
+    assert search_digests(quick, "r") == reference
+
+
+def test_a_manifest_that_is_not_readable(finished):
+    path = finished / "data" / "08_reporting" / "reference" / "manifest.json"
+    path.write_text(path.read_text()[:100])
+    for arguments in (("run", "--resume", "reference"), ("audit", "reference")):
+        assert "is not a readable manifest" in one_message(command(finished, *arguments))
+
+
+def test_an_archive_forged_in_all_its_records_is_not_searched_on(quick):
+    """A file and digest that agree, but rows that contradict each other: refused by the fit."""
+    from kedro_runs import Killed
+
+    real = Task.execute
+
+    def execute(self):
+        if self.node.name == "step_02.fit_proxy":
+            raise Killed
+        return real(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Task, "execute", execute)
+        with pytest.raises(Killed):
+            run(quick, run_id="r")
+    folder = quick / "data" / "07_model_output" / "r" / "step_01" / "archive.parquet"
+    (file,) = (path for path in folder.rglob("archive.parquet") if path.is_file())
+    table = pd.read_parquet(file)
+    table.loc[3, "architecture"] = table.loc[4, "architecture"]
+    table.to_parquet(file)
+    sign(file)
+    with pytest.raises(OptiProxyError, match="Not a valid archive"):
+        resume(quick, run_id="r")
+
+
+def test_every_step_is_tracked_beyond_a_hundred(tracked):
+    """step_99 and step_100: the last is not the last in alphabetical order."""
+    budget = 103
+    run(
+        tracked,
+        run_id="r",
+        tracking=True,
+        budget=budget,
+        initial_samples=2,
+        proxy={"hidden": 2, "layers": 1, "members": 1},
+        fit={"epochs": 1},
+        gradient={"epochs": 1, "groups": 1},
+        selection={"batch": 1, "samples": 5},
+    )
+    client, found = mlflow_run(tracked, "r")
+    for metric in ("validation_accuracy", "regret"):
+        steps = [step for step, _ in history(client, found.info.run_id, metric)]
+        assert steps == list(range(1, budget + 1)), metric
+    listed = client.list_artifacts(found.info.run_id, "step_101")
+    assert "step_101/archive.parquet" in {item.path for item in listed}
+    assert json.loads(artifact(tracked, "r", "report.summary").read_text())["queries"] == budget
+
+
+def test_mlflow_broken_at_the_start_leaves_a_failed_run_that_can_go_on(quick, reference):
+    (quick / "mlflow.db").write_bytes(b"not a database, " * 100)
+    result = command(quick, *SEARCH, f"--params=run_id=r,{TINY_ARGUMENT}")
+    assert result.exit_code == 1
+    assert manifest(quick, "r")["status"] == "failed"
+    resume(quick, run_id="r")
+    assert search_digests(quick, "r") == reference
