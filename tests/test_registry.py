@@ -31,7 +31,6 @@ def test_what_cannot_be_imported_is_a_parameter_error(name):
         TOOLS.load(name)
 
 
-@pytest.mark.xfail(strict=True, raises=(ValueError, TypeError), reason="import_module's own error")
 @pytest.mark.parametrize("name", [":Name", ".relative:Name"])
 def test_malformed_paths_are_a_parameter_error(name):
     with pytest.raises(ParameterError):

@@ -15,6 +15,7 @@ from typing import Any
 
 from kedro.config import OmegaConfigLoader
 
+from optiproxy_nas import pipeline_registry
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.errors import ParameterError, unknown_name
 from optiproxy_nas.parameters import SearchParameters
@@ -58,6 +59,8 @@ class SearchConfigLoader(OmegaConfigLoader):
         if raw["pipelines"][pipeline] == "search":
             search = resolve(values)
             resolved["search"] = search.model_dump()
+            # Not in a hook: Kedro-Viz runs none, and is to draw the pipeline of these parameters.
+            pipeline_registry.set_steps(search.steps())
             source = search.source
             run["run_id"] = _run_id(run["run_id"], search)
             datasets = {file.dataset for file in get_source(source).files}

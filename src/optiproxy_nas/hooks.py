@@ -20,7 +20,6 @@ from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 from tqdm import tqdm
 
-from optiproxy_nas import pipeline_registry
 from optiproxy_nas.datasets.atomic import AtomicDataset, digest_path
 from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.manifest import flatten
@@ -53,7 +52,7 @@ class RunHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check all parameters, and have the pipelines built as long as they say."""
+        """Check all parameters before anything else."""
         self._clear()
         self._project = context.project_path
         parameters = context.config_loader["parameters"]
@@ -61,7 +60,6 @@ class RunHooks:
         self._search = None
         if "search" in parameters:
             self._search = SearchParameters.model_validate(parameters["search"])
-            pipeline_registry.set_steps(self._search.steps())
 
     @hook_impl
     def before_pipeline_run(

@@ -28,7 +28,7 @@ class FitSettings(_Settings):
     """Fitting θ on the archive (Table 5; Eq. 4 and 5 of A.4)."""
 
     epochs: int = Field(ge=1, description="passes over the archive a step (model_epochs)")
-    first_epochs: int = Field(ge=1, description="the same in step 1, where nothing is learnt yet")
+    first_epochs: int = Field(ge=1, description="the same where the weights are fresh")
     batch_size: int = Field(ge=2)
     batches_per_epoch: int | None = Field(
         ge=1, description="at most so many random batches an epoch; null: the whole archive"

@@ -55,7 +55,7 @@ class Registry(Mapping[str, str]):
         module_name, _, attribute = path.partition(":")
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise ParameterError(
                 f"The {self.kind} {name!r} cannot be imported from {path!r}: {error}. "
                 "A dotted path reads 'package.module:Name'.",

@@ -204,7 +204,7 @@ class Explodes(nn.Module):
 def test_a_proxy_that_explodes_is_a_proxy_error(nb201, make_parameters):
     with pytest.raises(ProxyError, match=r"not finite .* on a relaxed architecture") as caught:
         climb(nb201, Explodes(), make_parameters())
-    assert caught.value.data["epoch"] == 1
+    assert caught.value.data["finite_epochs"] == 1
 
 
 def test_members_that_agree_do_not_spoil_the_optimistic_climb(nb201, make_parameters):
@@ -214,6 +214,19 @@ def test_members_that_agree_do_not_spoil_the_optimistic_climb(nb201, make_parame
     )
     found, _ = climb(nb201, proxy, parameters)
     assert torch.isfinite(found.alpha).all()
+
+
+def test_alpha_and_beta_have_their_own_learning_rates(tiny, make_parameters):
+    """The first update of AdamW is lr · sign of the gradient."""
+    parameters = make_parameters(
+        gradient={"epochs": 2, "o_epochs": 1, "t_epochs": 1, "weight_decay": 0.0}
+        | {"lr_alpha": 0.02, "lr_beta": 0.005}
+    )
+    logits = start(tiny, parameters)
+    found, _ = climb(tiny, small_proxy(tiny), parameters, logits)
+    for name, lr in (("alpha", 0.02), ("beta", 0.005)):
+        moved = (getattr(found, name) - getattr(logits, name)).abs().flatten()
+        assert float(moved.median()) == pytest.approx(lr, rel=1e-2)
 
 
 def test_turns(make_parameters):

@@ -67,6 +67,7 @@ def test_round_trip(tmp_path):
     entry.save(b"content")
     assert entry.exists()
     assert entry.load() == b"content"
+    assert dataset(tmp_path / "a" / "b.bin").load() == b"content"
     assert entry.stored() == tmp_path / "a" / "b.bin"
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["b.bin", "b.bin.sha256"]
 
@@ -95,6 +96,7 @@ def test_any_kedro_dataset_can_be_wrapped(tmp_path):
     )
     frame = pd.DataFrame({"a": [1, 2]})
     entry.save(frame)
+    entry.release()
     pd.testing.assert_frame_equal(entry.load(), frame)
 
 
@@ -171,7 +173,10 @@ def test_edited_file_is_refused(tmp_path):
     entry = dataset(path)
     entry.save(b"content")
     path.write_bytes(b"c0ntent")
-    with pytest.raises((ArtifactError, DatasetError), match="is not the file that was written") as e:
+    entry = dataset(path)
+    with pytest.raises(
+        (ArtifactError, DatasetError), match="is not the file that was written"
+    ) as e:
         entry.load()
     assert "b.bin" in str(e.value)
 
@@ -181,6 +186,7 @@ def test_file_without_digest_is_refused(tmp_path):
     entry = dataset(path)
     entry.save(b"content")
     digest_path(path).unlink()
+    entry = dataset(path)
     with pytest.raises((ArtifactError, DatasetError), match="no digest file"):
         entry.load()
 
@@ -191,6 +197,7 @@ def test_file_with_a_broken_digest_is_refused(tmp_path, content):
     entry = dataset(path)
     entry.save(b"content")
     digest_path(path).write_text(content)
+    entry = dataset(path)
     with pytest.raises((ArtifactError, DatasetError), match="is not the file that was written"):
         entry.load()
 
@@ -201,6 +208,7 @@ def test_artifact_error_carries_its_facts(tmp_path):
     entry.save(b"content")
     recorded = file_digest(path)
     path.write_bytes(b"other")
+    entry = dataset(path)
     with pytest.raises((ArtifactError, DatasetError)) as caught:
         entry.load()
     error = caught.value

@@ -37,15 +37,6 @@ def test_equal_tensors_give_equal_bytes(tmp_path, tensors):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_views_of_one_tensor_are_stored_apart(tmp_path):
-    """A proxy may share memory between two names of its state."""
-    whole = torch.arange(4.0)
-    entry = TensorsDataset(filepath=str(tmp_path / "t"))
-    entry.save({"all": whole, "part": whole[:2], "same": whole})
-    assert torch.equal(entry.load()["part"], whole[:2])
-    assert torch.equal(entry.load()["same"], whole)
-
-
 @pytest.mark.parametrize("keep", [0, 4, 50, -1])
 def test_truncated_file(tmp_path, tensors, keep):
     path = tmp_path / "t.safetensors"

@@ -1,48 +1,10 @@
 """Temporary Kedro projects: the repository's configuration over empty data layers."""
 
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from kedro.framework.startup import bootstrap_project
-from kedro_runs import REPOSITORY, run, search_digests
-
-from optiproxy_nas.pipelines.search import nodes
-
-LAYERS = sorted(path.name for path in (REPOSITORY / "data").glob("0*_*"))
-
-
-def copy_project(target: Path) -> Path:
-    """What of the repository a project needs, without any data."""
-    target.mkdir(parents=True)
-    ignore = shutil.ignore_patterns("local")
-    shutil.copytree(REPOSITORY / "conf", target / "conf", ignore=ignore)
-    (target / "conf" / "local").mkdir()
-    for name in ("pyproject.toml", ".kedro.yml", ".telemetry"):
-        shutil.copy(REPOSITORY / name, target)
-    (target / "src").mkdir()
-    for layer in LAYERS:
-        (target / "data" / layer).mkdir(parents=True)
-    return target
-
-
-def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a project as its user does; undone after the test."""
-    monkeypatch.chdir(project)
-    monkeypatch.setattr(sys, "path", sys.path[:])  # bootstrap adds to both
-    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("KEDRO_ENV", raising=False)
-    bootstrap_project(project)
-    return project
-
-
-def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw no figures: they take most of a tiny run's time."""
-    monkeypatch.setattr(nodes, "run_figures", lambda *_: {title: title for title in nodes.FIGURES})
-    monkeypatch.setattr(nodes, "png", lambda title: title.encode())
+from kedro_runs import copy_project, enter, run, search_digests, without_pictures
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -17,8 +18,10 @@ import yaml
 from click.testing import CliRunner, Result
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.runner.task import Task
 
 from optiproxy_nas import cli
+from optiproxy_nas.pipelines.search import nodes
 
 REPOSITORY = Path(__file__).parents[2]
 BUDGET, INITIAL, BATCH = 16, 6, 5
@@ -36,8 +39,57 @@ TINY_ARGUMENT = (
 )
 
 
+LAYERS = sorted(path.name for path in (REPOSITORY / "data").glob("0*_*"))
+
+
 class Killed(BaseException):
     """Stands for the end of the process: nothing in Kedro or the project catches it."""
+
+
+def copy_project(target: Path) -> Path:
+    """What of the repository a project needs, without any data."""
+    target.mkdir(parents=True)
+    ignore = shutil.ignore_patterns("local")
+    shutil.copytree(REPOSITORY / "conf", target / "conf", ignore=ignore)
+    (target / "conf" / "local").mkdir()
+    for name in ("pyproject.toml", ".kedro.yml", ".telemetry"):
+        shutil.copy(REPOSITORY / name, target)
+    (target / "src").mkdir()
+    for layer in LAYERS:
+        (target / "data" / layer).mkdir(parents=True)
+    return target
+
+
+def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a project as its user does; undone after the test."""
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "path", sys.path[:])  # bootstrap adds to both
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("KEDRO_ENV", raising=False)
+    bootstrap_project(project)
+    return project
+
+
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no figures: they take most of a tiny run's time."""
+    monkeypatch.setattr(nodes, "run_figures", lambda *_: {title: title for title in nodes.FIGURES})
+    monkeypatch.setattr(nodes, "png", lambda title: title.encode())
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, name: str, after: bool = False) -> None:
+    """Let the process "end" before a node begins, or after it has been stored."""
+    real = Task.execute
+
+    def execute(self: Task) -> Any:
+        if self.node.name == name and not after:
+            raise Killed
+        done = real(self)
+        if self.node.name == name:
+            raise Killed
+        return done
+
+    monkeypatch.setattr(Task, "execute", execute)
 
 
 def run(

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from kedro_runs import TINY, Killed, artifact, command, run, sign, tree
+from kedro_runs import TINY, Killed, artifact, command, die_at, run, sign, tree
 
 from optiproxy_nas import audit as audits
 from optiproxy_nas import manifest as manifests
@@ -40,7 +40,7 @@ def test_names_the_artifact_that_was_edited(finished, name, signed):
         sign(file)
     result = command(finished, "audit", "reference")
     assert result.exit_code == 1
-    damaged = [line for line in result.output.splitlines() if line.startswith("damaged: ")]
+    damaged = [line for line in result.stdout.splitlines() if line.startswith("damaged: ")]
     assert len(damaged) == 1
     assert damaged[0].startswith(f"damaged: {name}: SHA-256")
     assert "AUDIT FAILED" in result.output
@@ -85,7 +85,7 @@ def test_names_the_first_archive_row_that_differs(finished, change, first_row):
     edit_manifest(finished, edit)
     result = command(finished, "audit", "reference")
     assert result.exit_code == 1
-    lines = [line for line in result.output.splitlines() if "archive row" in line]
+    lines = [line for line in result.stdout.splitlines() if "archive row" in line]
     assert len(lines) == 2  # the row, and the verdict
     row = int(lines[0].removeprefix("different: archive row ").partition(":")[0])
     assert row == first_row if first_row == 0 else row >= first_row
@@ -116,13 +116,8 @@ def test_other_code_is_a_note(finished, monkeypatch):
 
 
 def test_an_unfinished_run_is_refused(quick, monkeypatch):
-    from kedro.runner.task import Task
-
-    def execute(self):
-        raise Killed
-
     with monkeypatch.context() as patch:
-        patch.setattr(Task, "execute", execute)
+        die_at(patch, "encode")
         with pytest.raises(Killed):
             run(quick, run_id="r")
     before = tree(quick)

@@ -2,12 +2,12 @@
 
 import pandas as pd
 import pytest
-from conftest import copy_project
 from kedro_runs import (
     BUDGET,
     TINY_ARGUMENT,
     archive,
     assert_history,
+    copy_project,
     kedro,
     manifest,
     mlflow_run,

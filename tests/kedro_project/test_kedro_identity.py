@@ -1,6 +1,7 @@
 """The same search gives the same bytes, however it is executed or interrupted."""
 
 import os
+import shutil
 import signal
 import time
 
@@ -14,7 +15,9 @@ from kedro_runs import (
     archive,
     artifact,
     assert_history,
+    die_at,
     digests,
+    enter,
     history,
     kedro,
     manifest,
@@ -23,12 +26,13 @@ from kedro_runs import (
     resume,
     run,
     search_digests,
+    without_pictures,
 )
 
+from optiproxy_nas.algorithm.smbo import run_search
 from optiproxy_nas.datasets import atomic
 from optiproxy_nas.pipelines.search.nodes import load_benchmark
 from optiproxy_nas.presets import resolve
-from optiproxy_nas.algorithm.smbo import run_search
 from optiproxy_nas.spaces import get_space
 
 # A tiny run renames 64 files of artifacts and digests, and its manifest three times.
@@ -42,9 +46,33 @@ def test_runners_give_the_same_bytes(quick, reference, runner):
     assert search_digests(quick, "other") == reference
 
 
+@pytest.mark.parametrize("runner", [ThreadRunner, ParallelRunner])
+def test_runners_give_the_same_mlflow_history(tracked, runner):
+    """Worker processes report their metrics too."""
+    run(tracked, runner=runner(max_workers=2), run_id="r", tracking=True)
+    client, found = mlflow_run(tracked, "r")
+    assert found.info.status == "FINISHED"
+    values = archive(tracked, "r")["value"]
+    assert_history(client, found.info.run_id, "validation_accuracy", values)
+    for metric in ("step/entropy", "seconds/fit_proxy"):
+        steps = [step for step, _ in history(client, found.info.run_id, metric)]
+        assert steps == list(range(1, STEPS + 1)), metric
+
+
 def test_a_repeated_run_gives_the_same_bytes_report_included(project, template):
     """All of it under the same run id: figures, pages and summary too."""
     run(project, run_id="reference")
+    assert digests(project, "reference") == digests(template, "reference")
+
+
+@pytest.mark.parametrize("node", ["report.collect_diagnostics", "report.report"])
+def test_a_resumed_report_is_the_same_to_the_byte(project, template, monkeypatch, node):
+    """What the first process had in memory, the second reads from files."""
+    with monkeypatch.context() as patch:
+        die_at(patch, node)
+        with pytest.raises(Killed):
+            run(project, run_id="reference")
+    resume(project, run_id="reference")
     assert digests(project, "reference") == digests(template, "reference")
 
 
@@ -93,20 +121,32 @@ def in_child(work):
     return os.WTERMSIG(status) if os.WIFSIGNALED(status := os.waitpid(pid, 0)[1]) else 0
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(template, tmp_path_factory):
+    """Artifact -> digest of the uninterrupted run "reference" with its report, but no pictures."""
+    project = tmp_path_factory.mktemp("uninterrupted") / "project"
+    shutil.copytree(template, project, ignore=shutil.ignore_patterns("reference"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(project, monkeypatch)
+        without_pictures(monkeypatch)
+        run(project, run_id="reference")
+    return digests(project, "reference")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(1, RENAMES + 1, EVERY))
-def test_killed_at_any_rename_and_resumed(quick, reference, number, after):
+def test_killed_at_any_rename_and_resumed(quick, uninterrupted, number, after):
     def work():
         kill_at_rename(number, after)
-        run(quick, run_id="r")
+        run(quick, run_id="reference")
 
     assert in_child(work) == signal.SIGKILL
-    record = resume(quick, run_id="r")
+    record = resume(quick, run_id="reference")
     assert record["status"] == "finished"
-    assert search_digests(quick, "r") == reference
+    assert digests(quick, "reference") == uninterrupted
     recorded = {name: facts["sha256"] for name, facts in record["artifacts"].items()}
-    assert recorded == digests(quick, "r")
+    assert recorded == uninterrupted
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -138,17 +178,8 @@ def test_killed_after_a_node_and_resumed_with_whole_mlflow_history(
     tracked, reference, monkeypatch, node
 ):
     """Each query is in MLflow's history once, whenever the process died."""
-    from kedro.runner.task import Task
-
-    real = Task.execute
-
-    def execute(self):
-        real(self)
-        if self.node.name == node:
-            raise Killed
-
     with monkeypatch.context() as patch:
-        patch.setattr(Task, "execute", execute)
+        die_at(patch, node, after=True)
         with pytest.raises(Killed):
             run(tracked, run_id="r", tracking=True)
     assert manifest(tracked, "r")["status"] == "running"

@@ -4,10 +4,11 @@ import json
 
 import pytest
 from kedro_runs import (
-    Killed,
     TINY_ARGUMENT,
+    Killed,
     archive,
     command,
+    die_at,
     digests,
     history,
     manifest,
@@ -22,25 +23,15 @@ from kedro_runs import (
 )
 
 from optiproxy_nas import manifest as manifests
-from optiproxy_nas.errors import ResumeError
-from optiproxy_nas.pipelines.search import nodes
 from optiproxy_nas.algorithm import steps
+from optiproxy_nas.errors import ResumeError
 
 
 @pytest.fixture
 def unfinished(quick, monkeypatch):
     """A run "r" that died in its second step."""
-    from kedro.runner.task import Task
-
-    real = Task.execute
-
-    def execute(self):
-        if self.node.name == "step_02.sample":
-            raise Killed
-        return real(self)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Task, "execute", execute)
+        die_at(patch, "step_02.sample")
         with pytest.raises(Killed):
             run(quick, run_id="r")
     return quick

@@ -182,12 +182,7 @@ def test_unknown_names_are_refused_with_the_nearest(overrides, message):
     "overrides",
     [
         {"space": "no.such:Space"},
-        pytest.param(
-            {"proxy": {"name": "no.such:Proxy"}},
-            marks=pytest.mark.xfail(
-                strict=True, reason="found out only after the initial sample is paid for"
-            ),
-        ),
+        {"proxy": {"name": "no.such:Proxy"}},
     ],
 )
 def test_a_path_that_cannot_be_imported_is_refused_before_any_query(overrides):

@@ -172,7 +172,6 @@ def test_members_are_the_networks_they_would_be_alone(space, name, generator):
         torch.testing.assert_close(alone(encoding)[0], together[member])
 
 
-@pytest.mark.xfail(strict=True, reason="the GCN is always GELU; proxy.activation is ignored")
 def test_the_activation_is_the_one_that_is_asked_for(nb201):
     encoding = soft(nb201, 6)
     assert not torch.equal(make(nb201, activation="relu")(encoding), make(nb201)(encoding))

@@ -84,7 +84,6 @@ def test_a_constant_archive_has_constant_targets(name, value):
     np.testing.assert_allclose(to_values(np.array([-1.0, 0.0, 3.0]), values, name), value)
 
 
-@pytest.mark.xfail(strict=True, reason="the spread of three times 0.1 is 1e-17, not 0")
 def test_a_constant_archive_has_zero_targets_in_spite_of_rounding():
     assert make_targets(np.full(3, 0.1), "standardised").tolist() == [0.0] * 3
 

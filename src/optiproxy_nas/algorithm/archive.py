@@ -138,14 +138,19 @@ def check_archive(space: SearchSpace, archive: pd.DataFrame) -> pd.DataFrame:
     if needed - set(archive.columns):
         problems.append(f"columns missing: {sorted(needed - set(archive.columns))}")
     else:
-        if space.to_string(codes_of(space, archive)) != archive["architecture"].tolist():
+        if not _strings_match(space, archive):
             problems.append("codes and architecture strings disagree")
-        if not np.isfinite(archive["value"]).all():
-            problems.append("values that are not finite")
         if archive["architecture"].duplicated().any():
             problems.append("architectures queried twice")
-        if not archive["value"].cummax().equals(archive["best"].rename("value")):
+        numbers = archive[["value", "best", "order", "step"]].apply(pd.to_numeric, errors="coerce")
+        if not np.isfinite(numbers.to_numpy(dtype=np.float64)).all():
+            problems.append("values, orders or steps that are not finite numbers")
+        elif not np.array_equal(numbers["value"].cummax(), numbers["best"]):
             problems.append("'best' is not the running maximum of 'value'")
+        elif not np.array_equal(numbers["order"], np.arange(len(archive))):
+            problems.append("'order' does not count the queries from 0")
+        elif not (numbers["step"].is_monotonic_increasing and (numbers["step"] >= 0).all()):
+            problems.append("'step' falls")
     if problems:
         raise ArtifactError(
             f"Not a valid archive of space {space.name!r}: {'; '.join(problems)}. It was edited "
@@ -153,3 +158,12 @@ def check_archive(space: SearchSpace, archive: pd.DataFrame) -> pd.DataFrame:
             problems=problems,
         )
     return archive
+
+
+def _strings_match(space: SearchSpace, archive: pd.DataFrame) -> bool:
+    """Whether codes and strings name the same architectures."""
+    try:
+        codes = codes_of(space, archive)
+        return bool((codes >= 0).all()) and space.to_string(codes) == list(archive["architecture"])
+    except (IndexError, TypeError, ValueError):
+        return False  # a code outside the space, or not a number

@@ -104,7 +104,8 @@ def draw_candidates(
     raise SamplingError(
         f"{settings.max_draws} draws of {per_group * groups} architectures gave only "
         f"{sum(map(len, codes))} outside the archive of {len(archive_codes)}; {batch} are needed. "
-        "Raise selection.samples or selection.max_draws, or lower the budget.",
+        "Raise selection.samples or selection.max_draws, turn selection.skip_twins off, or lower "
+        "the budget.",
         found=sum(map(len, codes)),
         wanted=batch,
         draws=settings.max_draws,

@@ -46,7 +46,7 @@ def optimise_logits(
         generator: draws the noise of Eq. 9 and 10.
 
     Raises:
-        ProxyError: ψ is not finite.
+        ProxyError: ψ or its gradient is not finite.
     """
     alpha = logits.alpha.clone().requires_grad_()
     beta = logits.beta.clone().requires_grad_()
@@ -72,11 +72,11 @@ def optimise_logits(
         scores.append(score.detach())
         snapshots.append(alpha.detach().clone())
     psi = torch.stack(scores)
-    if not bool(torch.isfinite(psi).all()):
+    if not bool(torch.isfinite(psi).all() and torch.isfinite(alpha).all()):
         raise ProxyError(
-            "The proxy's output is not finite (NaN or infinite) on a relaxed architecture; no "
-            "query was spent. Lower fit.lr, or check the proxy.",
-            epoch=int((~torch.isfinite(psi)).any(-1).nonzero()[0]),
+            "The proxy's output or its gradient is not finite (NaN or infinite) on a relaxed "
+            "architecture; no query was spent. Lower fit.lr, or check the proxy.",
+            finite_epochs=int(torch.isfinite(psi).all(-1).sum()),
         )
     history = torch.stack(snapshots)  # [epochs, K, N, M]
     trace = Trace(

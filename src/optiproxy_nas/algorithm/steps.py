@@ -151,12 +151,17 @@ def evaluate_batch(
     """
     known = space.identify(codes_of(space, archive)) if archive is not None else []
     QueryLedger(parameters.budget, known).charge(space.identify(codes_of(space, batch)))
-    values = np.asarray(evaluate(batch["architecture"].tolist()), dtype=np.float64)
+    architectures = batch["architecture"].tolist()
+    answer: Any = evaluate(architectures)
+    try:
+        values = np.asarray(answer, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
     if values.shape != (len(batch),) or not np.isfinite(values).all():
         raise DataError(
-            f"The evaluation of {len(batch)} architectures gave {values.tolist()!r}; it must give "
-            "one finite number for each.",
-            architectures=batch["architecture"].tolist(),
+            f"The evaluation of {len(batch)} architectures gave {answer!r}; it must give one "
+            "finite number for each.",
+            architectures=architectures,
         )
     return batch.assign(value=values)
 

@@ -64,7 +64,7 @@ def resolve(values: Mapping[str, Any]) -> SearchParameters:
     except ValidationError as error:
         raise ParameterError(_explain(error), errors=error.error_count()) from None
     space = get_space(parameters.space)
-    PROXIES.check(parameters.proxy.name)
+    PROXIES.load(parameters.proxy.name)
     if parameters.fit.targets not in TARGETS:
         raise unknown_name("target", parameters.fit.targets, TARGETS)
     check_budget(parameters.budget, parameters.initial_samples, space.size)

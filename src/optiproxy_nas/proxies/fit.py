@@ -63,8 +63,9 @@ def fit_proxy(
     """
     initial = torch_generator(seed, step, "proxy-initial-weights")
     proxy = build_proxy(space, proxy_settings, initial).train()
-    if previous is not None and settings.warm_start:
-        proxy.load_state_dict(previous)
+    start = previous if settings.warm_start else None
+    if start is not None:
+        proxy.load_state_dict(start)
     encoding = space.encode(codes)
     targets = make_targets(values, settings.targets)
     weights = _bootstrap(len(targets), proxy_settings.members, seed) if settings.bootstrap else None
@@ -72,11 +73,12 @@ def fit_proxy(
         proxy.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
     )
     order = torch_generator(seed, step, "fit-batches")
-    epochs = settings.epochs if step > 1 else settings.first_epochs
+    epochs = settings.first_epochs if start is None else settings.epochs
     losses = []
     for epoch in range(epochs):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(epoch, epochs, settings)
+        batch_losses = []
         for rows in _batches(len(targets), settings, order):
             loss = fitting_loss(
                 proxy(Encoding(encoding.operations[rows], encoding.edges[rows])),
@@ -91,7 +93,8 @@ def fit_proxy(
                 loss.sum()
             )  # members share no weight: each follows its own gradient
             optimizer.step()
-        losses.append(loss.detach().mean())
+            batch_losses.append(loss.detach().mean())
+        losses.append(torch.stack(batch_losses).mean())
     curve = torch.stack(losses)
     if not bool(torch.isfinite(curve).all()):
         first = int((~torch.isfinite(curve)).nonzero()[0])

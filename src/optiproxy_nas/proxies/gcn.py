@@ -1,19 +1,21 @@
 """GCN proxy (Eq. 3 of appendix A.4): two-directional graph convolutions, mean pooling, MLP head.
 
-A layer is ``LN(Linear(concat[GELU(Â V W⁺), GELU(Âᵀ V W⁻)]))``. As in Wen et al. (2020), whom the
-appendix follows, Â is the adjacency with self-loops, each row divided by its sum, and likewise
-for the reversed graph; without self-loops a vertex would not see its own operation.
+A layer is ``LN(Linear(concat[GELU(Â V W⁺), GELU(Âᵀ V W⁻)]))`` (or another activation). As in Wen
+et al. (2020), whom the appendix follows, Â is the adjacency with self-loops, each row divided by
+its sum, and likewise for the reversed graph; without self-loops a vertex would not see its own
+operation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.parameters import ProxySettings
-from optiproxy_nas.proxies.base import EnsembleLinear
+from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 
@@ -26,8 +28,16 @@ def normalise(adjacency: Tensor) -> Tensor:
 class GCNLayer(nn.Module):
     """One propagation V_l -> V_{l+1} (Eq. 3) for E members: [E, n, V, in] -> [E, n, V, out]."""
 
-    def __init__(self, members: int, inputs: int, outputs: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        members: int,
+        inputs: int,
+        outputs: int,
+        activation: Callable[[Tensor], Tensor],
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.forwards = EnsembleLinear(members, inputs, outputs, generator, bias=False)
         self.backwards = EnsembleLinear(members, inputs, outputs, generator, bias=False)
         self.merge = EnsembleLinear(members, 2 * outputs, outputs, generator)
@@ -38,7 +48,7 @@ class GCNLayer(nn.Module):
         """``along`` and ``against``: normalised adjacency [n or 1, V, V] of the two directions."""
         members, count, size, _ = vertices.shape
         directions = [
-            nn.functional.gelu(layer((matrix @ vertices).reshape(members, count * size, -1)))
+            self.activation(layer((matrix @ vertices).reshape(members, count * size, -1)))
             for layer, matrix in ((self.forwards, along), (self.backwards, against))
         ]
         merged = self.merge(torch.cat(directions, dim=-1))  # [E, n V, out]
@@ -55,9 +65,11 @@ class GCN(nn.Module):
         super().__init__()
         self.space = space
         self.members = settings.members
+        self.activation = ACTIVATIONS[settings.activation]
         widths = [space.num_features] + [settings.hidden] * settings.layers
         self.layers = nn.ModuleList(
-            GCNLayer(settings.members, a, b, generator) for a, b in pairwise(widths)
+            GCNLayer(settings.members, a, b, self.activation, generator)
+            for a, b in pairwise(widths)
         )
         self.hidden = EnsembleLinear(settings.members, widths[-1], settings.hidden, generator)
         self.head = EnsembleLinear(settings.members, settings.hidden, 1, generator)
@@ -74,4 +86,4 @@ class GCN(nn.Module):
             vertices = layer(vertices, along, against)
         mask = graph.mask.unsqueeze(-1)  # [n, V, 1]: padding has no part in the mean
         pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
-        return self.head(nn.functional.gelu(self.hidden(pooled))).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(self.activation(self.hidden(pooled))).squeeze(-1)  # type: ignore[no-any-return]

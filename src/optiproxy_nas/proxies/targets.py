@@ -17,8 +17,9 @@ Values = NDArray[np.float64]
 
 def standardise(values: Values) -> Values:
     """Z-scores by the archive's mean and standard deviation."""
-    spread = float(values.std())
-    scores: Values = (values - values.mean()) / (spread if spread > 0 else 1.0)
+    if np.ptp(values) == 0:
+        return np.zeros_like(values)
+    scores: Values = (values - values.mean()) / values.std()
     return scores
 
 

@@ -33,7 +33,7 @@ _SHORT = {
     "nor_conv_3x3": "conv3x3",
     "avg_pool_3x3": "pool3x3",
 }
-_TOKEN = re.compile(r"^(?P<operation>[^~|]+)~(?P<source>\d+)$")
+_TOKEN = re.compile(r"(?P<operation>[^~|]+)~(?P<source>[0-9])")
 
 
 def _operation_graph() -> Tensor:
@@ -156,7 +156,7 @@ class NASBench201:
         """Codes [n, 6] of NASLib's op-index tuples (its own edge and operation order)."""
         codes = []
         for indices in tuples:
-            if len(indices) != 6 or any(int(i) not in range(5) for i in indices):
+            if len(indices) != 6 or any(i not in range(5) for i in indices):
                 raise InvalidArchitectureError(
                     f"A NASLib NAS-Bench-201 tuple has six operation indices of 0-4, got "
                     f"{tuple(indices)!r}.",
@@ -202,11 +202,11 @@ def _parse(architecture: str) -> list[int]:
         raise invalid(f"{len(blocks)} node blocks joined by '+', not 3")
     code = []
     for node, block in enumerate(blocks, start=1):
-        tokens = block.strip("|").split("|")
-        if len(tokens) != node or not (block.startswith("|") and block.endswith("|")):
+        tokens = block[1:-1].split("|")
+        if len(tokens) != node or block != f"|{'|'.join(tokens)}|":
             raise invalid(f"node {node} needs {node} input(s) between '|' marks, got {block!r}")
         for source, token in enumerate(tokens):
-            match = _TOKEN.match(token)
+            match = _TOKEN.fullmatch(token)
             if match is None or int(match["source"]) != source:
                 raise invalid(f"input {source} of node {node} must read 'op~{source}'")
             if match["operation"] not in OPERATIONS:
