@@ -136,6 +136,7 @@ def presets(seeds: dict[str, int], source: str) -> tuple[list[Search], Any]:
 
 ABLATIONS: dict[str, dict[str, Any]] = {
     "default": {},
+    "no graph statistics (plain MLP)": {"proxy": {"name": "mlp"}},
     "no gradient search (candidates uniform)": {"selection": {"exploration": 1.0}},
     "one group (K = 1)": {"gradient": {"groups": 1}},
     "no ensemble (one member)": {"proxy": {"members": 1}},
@@ -188,7 +189,7 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", help="presets, embedded, ablation (default: all)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=100, help="of the default preset")
-    parser.add_argument("--ablation-seeds", type=int, default=30)
+    parser.add_argument("--ablation-seeds", type=int, default=20)
     arguments = parser.parse_args()
     available = {
         "presets": lambda: presets({"default": arguments.seeds, "paper": 10}, "v1_0"),

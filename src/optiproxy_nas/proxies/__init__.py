@@ -10,7 +10,11 @@ from optiproxy_nas.spaces.base import SearchSpace
 
 PROXIES = Registry(
     "proxy",
-    {"gcn": "optiproxy_nas.proxies.gcn:GCN", "mlp": "optiproxy_nas.proxies.mlp:MLP"},
+    {
+        "gcn": "optiproxy_nas.proxies.gcn:GCN",
+        "graph_mlp": "optiproxy_nas.proxies.graph_mlp:GraphMLP",
+        "mlp": "optiproxy_nas.proxies.mlp:MLP",
+    },
 )
 
 

@@ -14,34 +14,41 @@ from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 
 class MLP(nn.Module):
-    """An ensemble of E multilayer perceptrons on [s_o, s_t] ∈ R^(N·M + edges).
+    """An ensemble of E multilayer perceptrons on ``features``: here [s_o, s_t] ∈ R^(N·M + edges).
 
-    Hidden weights start as N(0, 2 / a), where a is the number of inputs that are not zero: of a
-    one-hot encoding that is one a node, not M. Members so begin as clearly different functions,
-    and where the archive says nothing they go on to differ.
+    Weights of a layer start as N(0, g / a), a the mean squared norm of its input (of a one-hot
+    encoding one a node, not M) and g = 2, or 1 for the head. Members so begin as clearly different
+    functions, and where the archive says nothing they go on to differ.
     """
 
     def __init__(
         self, space: SearchSpace, settings: ProxySettings, generator: torch.Generator
     ) -> None:
         super().__init__()
-        inputs = space.num_nodes * len(space.operations) + space.num_edges
+        self.space = space
         self.members = settings.members
         self.activation = ACTIVATIONS[settings.activation]
-        widths = [inputs] + [settings.hidden] * settings.layers
+        # Only dimensions and a typical norm are taken from this sample; its seed is of no matter.
+        typical = space.encode(space.random(64, torch.Generator().manual_seed(0)))
+        sample = self.features(typical)
+        widths = [sample.shape[1]] + [settings.hidden] * settings.layers
         self.hidden = nn.ModuleList(
             EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)
         )
         self.head = EnsembleLinear(settings.members, widths[-1], 1, generator)
-        active = [space.num_nodes + space.num_edges, *widths[1:]]
-        for layer, count in zip([*self.hidden, self.head], active, strict=True):
+        norms = [float(sample.square().sum(-1).mean()), *widths[1:]]
+        for layer, norm in zip([*self.hidden, self.head], norms, strict=True):
             gain = 1.0 if layer is self.head else 2.0
-            nn.init.normal_(layer.weight, std=math.sqrt(gain / count), generator=generator)
+            nn.init.normal_(layer.weight, std=math.sqrt(gain / norm), generator=generator)
             nn.init.normal_(layer.bias, std=0.1, generator=generator)
+
+    def features(self, encoding: Encoding) -> Tensor:
+        """What the first layer sees: [n, inputs]."""
+        return torch.cat([encoding.operations.flatten(1), encoding.edges], dim=1)
 
     def forward(self, encoding: Encoding) -> Tensor:
         """Predictions [E, n]."""
-        flat = torch.cat([encoding.operations.flatten(1), encoding.edges], dim=1)
+        flat = self.features(encoding)
         x = flat.expand(self.members, *flat.shape)  # [E, n, inputs]
         for layer in self.hidden:
             x = self.activation(layer(x))
