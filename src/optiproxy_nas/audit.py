@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +12,16 @@ import pandas as pd
 
 from optiproxy_nas.datasets.atomic import file_digest
 from optiproxy_nas.errors import ResumeError
-from optiproxy_nas.manifest import Manifest, differences, new_manifest, read_manifest
+from optiproxy_nas.manifest import (
+    Manifest,
+    differences,
+    last_archive,
+    new_manifest,
+    read_manifest,
+)
 
-Rerun = Callable[[str, Manifest], None]  # (run id, manifest to repeat): runs the search again
+# (folder of a project copy, manifest to repeat): runs the search again, in that folder.
+Rerun = Callable[[Path, Manifest], None]
 
 
 class Audit(NamedTuple):
@@ -49,7 +57,7 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
     Args:
         project_path: the project whose ``data/`` holds the run.
         run_id: the run.
-        rerun: runs the manifest's search under another run id in the same project.
+        rerun: runs the manifest's search, under the same run id, in a copy of the project.
 
     Raises:
         ResumeError: no such run, or it has not finished.
@@ -68,35 +76,22 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
         for name, facts in old["artifacts"].items()
         if (found := _damage(project_path / facts["path"], facts["sha256"]))
     ]
-    repeat = f"{run_id}.audit"
-    remove_run(project_path, repeat)
-    try:
-        rerun(repeat, old)
-        new = read_manifest(reporting, repeat)
-        different = [
-            f"data: {line}"
-            for line in differences({"data": old["data"]}, new)
-            if line.startswith("data")
-        ]
-        # The report names the run and so differs; everything else must be equal to the byte.
-        names = [n for n in old["artifacts"] if not n.startswith("report.")]
-        different += _compare_archives(project_path, old, new)
+    with tempfile.TemporaryDirectory(prefix="optiproxy-audit-") as name:
+        copy = Path(name).resolve()
+        shutil.copytree(project_path / "conf", copy / "conf")
+        tables = Path("data") / "03_primary"
+        shutil.copytree(project_path / tables, copy / tables)
+        rerun(copy, old)
+        new = read_manifest(copy / "data" / "08_reporting", run_id)
+        different = differences({**new, "data": old["data"]}, new)
+        different += _compare_archives(project_path / _archive(old), copy / _archive(new))
         different += [
-            f"{name}: SHA-256 {old['artifacts'][name]['sha256'][:12]}.. then, "
-            f"{new['artifacts'].get(name, {}).get('sha256', 'missing')[:12]}.. now"
-            for name in names
-            if old["artifacts"][name]["sha256"] != new["artifacts"].get(name, {}).get("sha256")
+            f"{name}: SHA-256 {facts['sha256'][:12]}.. then, {found[:12]}.. now"
+            for name, facts in old["artifacts"].items()
+            if (found := new["artifacts"].get(name, {}).get("sha256", "missing")) != facts["sha256"]
         ]
-        rows = new["result"]["queries"]
-    finally:
-        remove_run(project_path, repeat)
-    return Audit(damaged, differences(old, now), different, rows, len(names))
-
-
-def remove_run(project_path: Path, run_id: str) -> None:
-    """Delete a run's folders in all data layers."""
-    for folder in (project_path / "data").glob(f"0*_*/{run_id}"):
-        shutil.rmtree(folder)
+    rows, count = new["result"]["queries"], len(old["artifacts"])
+    return Audit(damaged, differences(old, now), different, rows, count)
 
 
 def _damage(path: Path, sha256: str) -> str | None:
@@ -106,20 +101,23 @@ def _damage(path: Path, sha256: str) -> str | None:
     return None if found == sha256 else f"SHA-256 {found[:12]}.. instead of {sha256[:12]}.."
 
 
-def _compare_archives(project_path: Path, old: Manifest, new: Manifest) -> list[str]:
+def _archive(manifest: Manifest) -> str:
+    path: str = manifest["artifacts"][last_archive(manifest["artifacts"])]["path"]
+    return path
+
+
+def _compare_archives(old: Path, new: Path) -> list[str]:
     """The first archive row that differs, if any."""
-    name = max(n for n in old["artifacts"] if n.endswith(".archive"))
-    paths = [project_path / m["artifacts"][name]["path"] for m in (old, new)]
     try:
-        before, after = (pd.read_parquet(path) for path in paths)
+        before, after = pd.read_parquet(old), pd.read_parquet(new)
     except (OSError, ValueError):
         return []  # a damaged file is reported as such
     for row in range(min(len(before), len(after))):
-        if not before.iloc[row].equals(after.iloc[row]):
+        then, now = before.iloc[row], after.iloc[row]
+        if not then.equals(now):
             return [
-                f"archive row {row}: {before.iloc[row]['architecture']} "
-                f"{before.iloc[row]['value']} then, {after.iloc[row]['architecture']} "
-                f"{after.iloc[row]['value']} now"
+                f"archive row {row}: {then['architecture']} {then['value']} then, "
+                f"{now['architecture']} {now['value']} now"
             ]
     if len(before) != len(after):
         return [f"archive: {len(before)} rows then, {len(after)} now"]

@@ -67,6 +67,7 @@ def _run(resume: str | None, **options: Any) -> Any:
             manifest = read_manifest(_reporting(Path.cwd()), resume)
             params = merge(manifest["parameters"], params)
             params |= {"run_id": resume, "resume": True}
+            params.setdefault("tracking", manifest["mlflow_run_id"] is not None)
             names = names or [manifest["pipeline"]]
             options["only_missing_outputs"] = True
         if len(names) > 1:
@@ -105,15 +106,15 @@ def audit(metadata: ProjectMetadata, run_id: str) -> None:
     """Check a finished run's files and repeat its search; say whether all is the same."""
     project = Path(metadata.project_path)
 
-    def rerun(repeat_id: str, manifest: Manifest) -> None:
+    def rerun(folder: Path, manifest: Manifest) -> None:
         params = {
             **manifest["parameters"],
             "pipeline": manifest["pipeline"],
-            "run_id": repeat_id,
+            "run_id": run_id,
             "tracking": False,
             "quiet": True,
         }
-        with KedroSession.create(project, runtime_params=params) as session:
+        with KedroSession.create(folder, runtime_params=params) as session:
             assert isinstance(session, KedroSession)
             session.run(pipeline_names=[manifest["pipeline"]])
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
 
 from optiproxy_nas import pipeline_registry
 from optiproxy_nas.benchmarks.sources import get_source
@@ -38,6 +39,9 @@ class SearchConfigLoader(OmegaConfigLoader):
     def __getitem__(self, key: str) -> dict[str, Any]:
         """The configuration of a kind; ``parameters`` resolved and checked, once."""
         if key != "parameters":
+            # Kedro registers a resolver only if its name is new: without this, a second session in
+            # one process would write to the first one's paths.
+            OmegaConf.register_new_resolver("run", self._run_value, replace=True)
             return super().__getitem__(key)
         if self._resolved is None:
             self._resolved = self._resolve(super().__getitem__(key))
@@ -55,24 +59,30 @@ class SearchConfigLoader(OmegaConfigLoader):
         if pipeline not in sections:
             raise unknown_name("pipeline", pipeline, sections)
         values = {**sections[pipeline], **flat}
+        for key in ("tracking", "resume", "quiet"):
+            run[key] = _switch(key, run[key])
         resolved: dict[str, Any] = {"run": run}
         if raw["pipelines"][pipeline] == "search":
-            search = resolve(values)
+            search = resolve(values, also=("run_id", "tracking"))
             resolved["search"] = search.model_dump()
             # Not in a hook: Kedro-Viz runs none, and is to draw the pipeline of these parameters.
             pipeline_registry.set_steps(search.steps())
             source = search.source
             run["run_id"] = _run_id(run["run_id"], search)
-            datasets = {file.dataset for file in get_source(source).files}
+            known = get_source(source)
+            datasets = {file.dataset for file in known.files}
             if search.dataset not in datasets:
                 raise unknown_name(f"dataset of source {source!r}", search.dataset, datasets)
+            if search.benchmark != known.benchmark:
+                raise unknown_name(
+                    f"benchmark of source {source!r}", search.benchmark, [known.benchmark]
+                )
         else:
             source = values.pop("source")
             if values:
                 raise unknown_name("parameter", sorted(values)[0], ["source", *RUN_KEYS])
         get_source(source)
         run["source"] = source
-        run["tracking"] = _switch(run["tracking"])
         resolved["source"] = source
         return resolved
 
@@ -91,9 +101,9 @@ def _run_id(given: str | None, search: SearchParameters) -> str:
     return str(given)
 
 
-def _switch(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
+def _switch(name: str, value: Any) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
     if str(value).lower() not in _SWITCH:
-        raise ParameterError(f"Parameter 'tracking' = {value!r}: on or off.", tracking=value)
+        raise ParameterError(f"Parameter {name!r} = {value!r}: on or off.", name=name, value=value)
     return _SWITCH[str(value).lower()]

@@ -20,9 +20,10 @@ from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 from tqdm import tqdm
 
+from optiproxy_nas.benchmarks.schema import table_digest
 from optiproxy_nas.datasets.atomic import AtomicDataset, digest_path
-from optiproxy_nas.errors import ParameterError
-from optiproxy_nas.manifest import flatten
+from optiproxy_nas.errors import DataError, ParameterError
+from optiproxy_nas.manifest import flatten, last_archive
 from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.reporting.terminal import terminal_summary
 from optiproxy_nas.run_record import RunRecord
@@ -66,8 +67,8 @@ class RunHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Lock the run and write its manifest first; then tracking; then ingest what is missing."""
-        if "benchmark_table" not in pipeline.inputs():
-            return  # not a search
+        if "benchmark_table" in pipeline.all_outputs():
+            return  # ingest, which belongs to no run
         names = run_params["pipeline_names"] or ["__default__"]
         if self._search is None or names[0] not in (self._run["pipeline"], "__default__"):
             raise ParameterError(
@@ -81,18 +82,22 @@ class RunHooks:
             self._run["run_id"],
             self._run["pipeline"],
             self._search.model_dump(),
-            bool(self._run["resume"]),
+            self._run["resume"],
         )
         try:
             if self._run["tracking"]:
                 self._start_tracking(str(run_params.get("runner")))
             self._ingest(catalog)
-            card = catalog.load("benchmark_card")
-            self._record.record_data({key: card[key] for key in ("source", "table_sha256")})
+            self._record.record_data(self._data(catalog))
         except BaseException as error:
             self._fail(error)
             raise
-        self._bar = tqdm(total=self._search.budget, desc="queries", file=sys.stderr)
+        self._bar = tqdm(
+            total=self._search.budget,
+            desc="queries",
+            file=sys.stderr,
+            disable=self._run["quiet"],
+        )
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -120,13 +125,19 @@ class RunHooks:
         artifacts, logged = self._artifacts(pipeline, catalog)
         summary = catalog.load("report.summary") if "report.summary" in artifacts else None
         status = "finished" if summary else "partial"
-        self._record.end(status, artifacts=artifacts, result=summary)
         facts: dict[str, Any] = {"wall_seconds": time.perf_counter() - self._started}
+        unchanged = self._record.unchanged(artifacts)
+        if unchanged:
+            self._record.restore()
+        else:
+            self._record.end(status, artifacts=artifacts, result=summary)
         if self._tracker is not None:
-            if summary is not None:
-                archive = catalog.load(max(n for n in artifacts if n.endswith(".archive")))
-                self._tracker.log_result(summary, archive, facts["wall_seconds"])
-            self._tracker.log_artifacts([*logged, (self._record.path, "")])
+            if not unchanged:
+                if summary is not None:
+                    archive = catalog.load(last_archive(artifacts))
+                    diagnostics = catalog.load("report.diagnostics")
+                    self._tracker.log_result(summary, archive, diagnostics, facts["wall_seconds"])
+                self._tracker.log_artifacts([*logged, (self._record.path, "")])
             self._tracker.end("FINISHED")
             facts["mlflow_command"] = f"mlflow ui --backend-store-uri {self._tracker.uri}"
         if summary is not None and not self._run["quiet"]:
@@ -174,6 +185,22 @@ class RunHooks:
                     source = self._run["source"]
                     print(f"Ingesting benchmark source {source!r}", file=sys.stderr, flush=True)
                     SequentialRunner().run(pipelines["ingest"], catalog)
+
+    def _data(self, catalog: DataCatalog) -> dict[str, str]:
+        """Source and digest of the table, which must be the one that its card describes."""
+        source = self._run["source"]
+        found = table_digest(catalog.load("benchmark_table"))
+        recorded = catalog.load("benchmark_card")["table_sha256"]
+        if found != recorded:
+            raise DataError(
+                f"The table of source {source!r} in data/03_primary is not the one that its data "
+                f"card describes: SHA-256 {found[:12]}.. instead of {recorded[:12]}... Delete both "
+                "and run again; ingest writes them anew.",
+                source=source,
+                found=found,
+                recorded=recorded,
+            )
+        return {"source": source, "table_sha256": found}
 
     def _artifacts(
         self, pipeline: Pipeline, catalog: DataCatalog

@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
@@ -94,6 +94,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
             if before.get(key) != after.get(key):
                 lines.append(f"{key}: {before.get(key)!r} then, {after.get(key)!r} now")
     return lines
+
+
+def last_archive(artifacts: Iterable[str]) -> str:
+    """The name of the archive after the last step: ``step_100.archive`` is after ``step_99``."""
+    archives = (name for name in artifacts if name.endswith(".archive"))
+    return max(archives, key=lambda name: int(name.removeprefix("step_").partition(".")[0]))
 
 
 def digest(value: Any) -> str:

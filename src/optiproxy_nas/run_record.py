@@ -45,6 +45,7 @@ class RunRecord:
         resume: bool = False,
     ) -> None:
         self._data = data
+        self._before: Manifest | None = None  # the manifest of the run that goes on
         self.folder = data / "08_reporting" / run_id
         self.path = self.folder / "manifest.json"
         self._acquire(run_id)
@@ -70,6 +71,23 @@ class RunRecord:
         if self.manifest["data"]:
             _refuse_if_different(self.manifest, {**self.manifest, "data": dict(data)})
         self.update(data=dict(data))
+
+    def unchanged(self, artifacts: Mapping[str, Any]) -> bool:
+        """Whether a finished run was gone on with and nothing was missing."""
+        before = self._before
+        return (
+            before is not None
+            and before["status"] == "finished"
+            and (before["artifacts"] == artifacts)
+        )
+
+    def restore(self) -> None:
+        """Put the manifest back as it was before the run was gone on with; give up the lock."""
+        assert self._before is not None
+        try:
+            self._write(self._before)
+        finally:
+            self._lock.release()
 
     def end(self, status: str, **facts: Any) -> None:
         """Close the manifest and give up the lock."""
@@ -109,6 +127,7 @@ class RunRecord:
                 f"'kedro run --resume {run_id}', or use another run_id.",
                 run_id=run_id,
             )
+        self._before = old
         new["data"] = old["data"]  # compared by record_data, once the table is there
         _refuse_if_different(old, new)
         for layer in self._data.glob(f"0*_*/{run_id}"):

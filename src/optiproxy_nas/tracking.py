@@ -37,8 +37,9 @@ class MlflowTracker:
     """
 
     def __init__(self, project_path: Path, experiment: str) -> None:
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_path}/mlflow.db"
-        self._artifacts = None if "MLFLOW_TRACKING_URI" in os.environ else project_path / "mlruns"
+        chosen = os.environ.get("MLFLOW_TRACKING_URI")
+        self.uri = chosen or f"sqlite:///{project_path}/mlflow.db"
+        self._artifacts = None if chosen else project_path / "mlruns"
         self._lock = filelock.FileLock(project_path / ".mlflow.lock", timeout=60)
         self._experiment = experiment
         self._client: Any = None
@@ -66,6 +67,8 @@ class MlflowTracker:
         with self._lock:  # two first runs at once would both create the store's tables
             if resume is not None:
                 self.client.update_run(resume, status="RUNNING")
+                if "error" in self.client.get_run(resume).data.tags:
+                    self.client.delete_tag(resume, "error")
                 self.run_id = resume
                 return resume
             experiment = self.client.get_experiment_by_name(self._experiment)
@@ -100,21 +103,33 @@ class MlflowTracker:
         self.add({f"seconds/{kind}": seconds}, step)
         if kind == "update_archive":
             (archive,) = outputs.values()
-            new = archive[archive["step"] == step]
-            for query, value, best in zip(new["order"], new["value"], new["best"], strict=True):
-                values = {"validation_accuracy": value, "best_validation_accuracy": best}
-                self.add(values, query + 1)
+            self._add_queries(archive[archive["step"] == step])
         if kind == "diagnose":
             (values,) = outputs.values()
-            self.add({f"step/{name}": values[name] for name in STEP_METRICS}, step)
+            self._add_step(values)
         # A worker process of ParallelRunner ends without a further call.
         if kind == "diagnose" or os.getpid() != self._main_process:
             self.flush()
 
     def log_result(
-        self, summary: Mapping[str, Any], archive: pd.DataFrame, wall_seconds: float
+        self,
+        summary: Mapping[str, Any],
+        archive: pd.DataFrame,
+        diagnostics: pd.DataFrame,
+        wall_seconds: float,
     ) -> None:
-        """What is known only after the search: regret by query, test accuracy, wall time."""
+        """What is known only after the search: regret by query, test accuracy, wall time.
+
+        Also what a killed run had not sent: metrics wait for the end of their step.
+        """
+        self.flush()
+        sent = {
+            m.step for m in self.client.get_metric_history(self.run_id, "best_validation_accuracy")
+        }
+        self._add_queries(archive[~(archive["order"] + 1).isin(sent)])
+        sent = {m.step for m in self.client.get_metric_history(self.run_id, "step/fit_loss")}
+        for values in diagnostics[~diagnostics["step"].isin(sent)].to_dict("records"):
+            self._add_step(values)
         for query, best in zip(archive["order"], archive["best"], strict=True):
             self.add({"regret": summary["optimum"] - best}, query + 1)
         final = ("validation_accuracy", "test_accuracy", "queries_to_best", "regret")
@@ -122,9 +137,17 @@ class MlflowTracker:
         self.add({"seconds/run": wall_seconds}, 0)
         self.tag({"best_architecture": summary["best_architecture"]})
 
+    def _add_queries(self, rows: pd.DataFrame) -> None:
+        for query, value, best in zip(rows["order"], rows["value"], rows["best"], strict=True):
+            values = {"validation_accuracy": value, "best_validation_accuracy": best}
+            self.add(values, query + 1)
+
+    def _add_step(self, values: Mapping[Any, Any]) -> None:
+        self.add({f"step/{name}": values[name] for name in STEP_METRICS}, values["step"])
+
     def add(self, values: Mapping[str, float | None], step: int) -> None:
-        """Remember metrics of one step or query; None is left out."""
-        self._metrics += [(k, float(v), step) for k, v in values.items() if v is not None]
+        """Remember metrics of one step or query; None and NaN are left out."""
+        self._metrics += [(k, float(v), int(step)) for k, v in values.items() if not pd.isna(v)]
 
     def flush(self) -> None:
         """Send the remembered metrics."""

@@ -22,7 +22,7 @@ def test_passes_and_leaves_nothing_behind(finished):
     before = tree(finished)
     result = command(finished, "audit", "reference")
     assert result.exit_code == 0, result.output
-    assert "AUDIT PASSED: 16 archive rows and 22 artifacts compared" in result.output
+    assert "AUDIT PASSED: 16 archive rows and 32 artifacts compared" in result.output
     assert "0 damaged on disk, 0 different when run again" in result.output
     assert tree(finished) == before
 
@@ -104,7 +104,7 @@ def test_other_data_is_named(finished):
     sign(card_path)
     result = command(finished, "audit", "reference")
     assert result.exit_code == 1
-    assert "different: data: data.table_sha256" in result.output
+    assert "different: data.table_sha256" in result.output
     assert "different: archive row 0" in result.output
 
 
@@ -152,16 +152,16 @@ def test_the_longest_run_id_can_be_audited(quick):
     assert result.exit_code == 0, result.output
 
 
-def test_the_last_archive_is_compared_beyond_a_hundred_steps(tmp_path):
+def test_the_last_archive_is_compared_beyond_a_hundred_steps():
     """Of step_99 and step_100, the last is not the last in alphabetical order."""
-    records = []
-    for which, last_value in (("old", 2.0), ("new", 3.0)):
-        artifacts = {}
-        for step, values in ((99, [1.0]), (100, [1.0, last_value])):
-            path = tmp_path / f"{which}-{step}.parquet"
-            pd.DataFrame({"architecture": "a", "value": values}).to_parquet(path)
-            artifacts[f"step_{step}.archive"] = {"path": path.name, "sha256": ""}
-        records.append({"artifacts": artifacts})
-    found = audits._compare_archives(tmp_path, *records)
+    names = ["step_99.archive", "step_100.archive", "step_02.archive", "report.summary"]
+    assert manifests.last_archive(names) == "step_100.archive"
+
+
+def test_the_first_archive_row_that_differs_is_named(tmp_path):
+    paths = [tmp_path / "old.parquet", tmp_path / "new.parquet"]
+    for path, last in zip(paths, (2.0, 3.0), strict=True):
+        pd.DataFrame({"architecture": "a", "value": [1.0, last]}).to_parquet(path)
+    found = audits._compare_archives(*paths)
     assert len(found) == 1
     assert found[0].startswith("archive row 1: ")

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 from kedro_runs import (
     TINY_ARGUMENT,
@@ -24,7 +25,8 @@ from kedro_runs import (
 
 from optiproxy_nas import manifest as manifests
 from optiproxy_nas.algorithm import steps
-from optiproxy_nas.errors import ResumeError
+from optiproxy_nas.benchmarks.schema import table_digest
+from optiproxy_nas.errors import DataError, ResumeError
 
 
 @pytest.fixture
@@ -74,12 +76,31 @@ def test_refused_under_other_libraries(unfinished, monkeypatch):
         resume(unfinished, run_id="r")
 
 
-def test_refused_under_other_data(unfinished):
-    card = unfinished / "data" / "03_primary" / "nb201" / "embedded.json"
-    facts = json.loads(card.read_text())
-    card.write_text(json.dumps({**facts, "table_sha256": "0" * 64}))
+def other_data(project):
+    """Another table, with the card and the digests that belong to it."""
+    path = project / "data" / "03_primary" / "nb201" / "embedded.parquet"
+    table = pd.read_parquet(path)
+    table["accuracy"] = 100 - table["accuracy"]
+    table.to_parquet(path)
+    card = path.with_suffix(".json")
+    card.write_text(
+        json.dumps(json.loads(card.read_text()) | {"table_sha256": table_digest(table)})
+    )
+    sign(path)
     sign(card)
+
+
+def test_refused_under_other_data(unfinished):
+    other_data(unfinished)
     with pytest.raises(ResumeError, match=r"data\.table_sha256"):
+        resume(unfinished, run_id="r")
+
+
+def test_a_table_that_its_card_does_not_describe_is_refused(unfinished):
+    card = unfinished / "data" / "03_primary" / "nb201" / "embedded.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"table_sha256": "0" * 64}))
+    sign(card)
+    with pytest.raises(DataError, match="not the one that its data card describes"):
         resume(unfinished, run_id="r")
 
 
@@ -91,14 +112,13 @@ def test_resumable_again_after_a_refusal(unfinished, reference):
 
 
 def test_resumable_again_after_a_refusal_for_other_data(unfinished, reference):
-    card = unfinished / "data" / "03_primary" / "nb201" / "embedded.json"
-    content = card.read_text()
-    card.write_text(json.dumps({**json.loads(content), "table_sha256": "0" * 64}))
-    sign(card)
+    layer = unfinished / "data" / "03_primary" / "nb201"
+    kept = {path: path.read_bytes() for path in layer.iterdir()}
+    other_data(unfinished)
     with pytest.raises(ResumeError):
         resume(unfinished, run_id="r")
-    card.write_text(content)
-    sign(card)
+    for path, content in kept.items():
+        path.write_bytes(content)
     resume(unfinished, run_id="r")
     assert search_digests(unfinished, "r") == reference
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -46,12 +46,13 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def resolve(values: Mapping[str, Any]) -> SearchParameters:
+def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
     """Preset plus overrides, typed and checked before any query is spent.
 
     Args:
         values: run settings (space, benchmark, source, dataset, preset, seed, budget) and any
             overrides of the preset's own keys, nested.
+        also: names that the caller takes too, for the suggestions.
 
     Raises:
         ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
@@ -62,7 +63,7 @@ def resolve(values: Mapping[str, Any]) -> SearchParameters:
     try:
         parameters = SearchParameters.model_validate(merge(preset, values))
     except ValidationError as error:
-        raise ParameterError(_explain(error), errors=error.error_count()) from None
+        raise ParameterError(_explain(error, also), errors=error.error_count()) from None
     space = get_space(parameters.space)
     PROXIES.load(parameters.proxy.name)
     if parameters.fit.targets not in TARGETS:
@@ -103,14 +104,14 @@ def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, also: Iterable[str]) -> str:
     """A pydantic error as one message: what is wrong, where, what is allowed."""
     lines = []
     for detail in error.errors():
         location = detail["loc"]
         where = ".".join(str(part) for part in location)
         if detail["type"] == "extra_forbidden":
-            allowed = _fields(SearchParameters, location[:-1])
+            allowed = _fields(SearchParameters, location[:-1]) + list(also) * (len(location) == 1)
             near = difflib.get_close_matches(str(location[-1]), allowed, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             lines.append(
