@@ -139,7 +139,8 @@ class RunHooks:
                     self._tracker.log_result(summary, archive, diagnostics, facts["wall_seconds"])
                 self._tracker.log_artifacts([*logged, (self._record.path, "")])
             self._tracker.end("FINISHED")
-            facts["mlflow_command"] = f"mlflow ui --backend-store-uri {self._tracker.uri}"
+            store = self._tracker.uri.replace(f"{Path.cwd()}/", "")
+            facts["mlflow_command"] = f"mlflow ui --backend-store-uri {store}"
         if summary is not None and not self._run["quiet"]:
             facts["artifacts"] = os.path.relpath(self._record.folder)
             print(terminal_summary({**summary, **facts}), flush=True)
