@@ -150,23 +150,27 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
+HARD = ("cifar10", "imagenet16-120")  # CIFAR-100 is found by nearly every variant
+
+
 def ablation(seeds: int) -> tuple[list[Search], Any]:
-    """``default`` with one thing changed, 100 queries, all three datasets."""
+    """``default`` with one thing changed, 100 queries, on the two datasets that tell them apart."""
     groups = {
         (name, dataset): [Search(dataset, 100, seed, overrides=overrides) for seed in range(seeds)]
         for name, overrides in ABLATIONS.items()
-        for dataset in DATASETS
+        for dataset in HARD
     }
 
     def render(done: dict[str, dict[str, Any]]) -> str:
         rows = []
         for name in ABLATIONS:
             row = [name]
-            for dataset in DATASETS:
-                mean, _, _, share, _, _ = summary_row(groups[name, dataset], done, 100)
-                row += [mean, share]
+            for dataset in HARD:
+                mean, _, _, share, queries, _ = summary_row(groups[name, dataset], done, 100)
+                row += [mean, share, queries]
             rows.append(row)
-        head = ["setting"] + [f"{NAMES[d]} {what}" for d in DATASETS for what in ("mean", "opt.")]
+        columns = ("mean", "at the optimum", "median queries")
+        head = ["setting"] + [f"{NAMES[d]} {what}" for d in HARD for what in columns]
         return table(head, rows)
 
     return [search for group in groups.values() for search in group], render
