@@ -73,7 +73,8 @@ def kedro(tracking: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         shutil.copytree(ROOT / "conf", project / "conf")
-        shutil.copy(ROOT / "pyproject.toml", project)
+        for settings in (".telemetry", "pyproject.toml"):
+            shutil.copy(ROOT / settings, project)
         (project / "src").mkdir()
         bootstrap_project(project)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +76,8 @@ def run_all(searches: Iterable[Search], workers: int) -> dict[str, dict[str, Any
     lines = CACHE.read_text().splitlines() if CACHE.exists() else []
     done = {row["key"]: row for row in map(json.loads, lines)}
     missing = [search for search in searches if search.key() not in done]
-    with ProcessPoolExecutor(workers) as pool, CACHE.open("a") as cache:
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit torch's locks
+    with ProcessPoolExecutor(workers, spawn) as pool, CACHE.open("a") as cache:
         futures = [pool.submit(run, search) for search in missing]
         for future in tqdm(as_completed(futures), total=len(futures), desc="searches"):
             row = future.result()
@@ -85,7 +88,8 @@ def run_all(searches: Iterable[Search], workers: int) -> dict[str, dict[str, Any
 
 
 def summary_row(searches: Sequence[Search], done: dict[str, dict[str, Any]], at: int) -> list[str]:
-    """Mean, sd, 95 % interval of the mean, share at the optimum, median queries to it, regret."""
+    """Mean, sd, 95 % interval of the mean (bootstrap), share at the optimum (with its Wilson
+    interval), median queries to it, mean regret."""
     rows = [done[search.key()] for search in searches]
     best = np.array([row["curve"][at - 1] for row in rows])
     optimum = rows[0]["optimum"]
@@ -93,15 +97,18 @@ def summary_row(searches: Sequence[Search], done: dict[str, dict[str, Any]], at:
     reached = [int(hit[0]) + 1 if len(hit) else None for hit in hits]
     share = np.mean([value is not None for value in reached])
     queries = np.median([np.inf if value is None else value for value in reached])
+    chance = binomtest(sum(value is not None for value in reached), len(rows)).proportion_ci(
+        method="wilson"
+    )
     draws = np.random.default_rng(0).choice(best, (10_000, len(best))).mean(1)
     low, high = np.quantile(draws, [0.025, 0.975])
     return [
         f"{best.mean():.3f}",
         f"{best.std(ddof=1):.3f}",
         f"{low:.3f} to {high:.3f}",
-        f"{share:.0%}",
+        f"{share:.0%} ({chance.low:.0%} to {chance.high:.0%})",
         f"{queries:.0f}" if np.isfinite(queries) else f"> {at}",
-        f"{optimum - best.mean():.3f}",
+        f"{max(optimum - best.mean(), 0):.3f}",
     ]
 
 
@@ -139,13 +146,14 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no graph statistics (plain MLP)": {"proxy": {"name": "mlp"}},
     "no gradient search (candidates uniform)": {"selection": {"exploration": 1.0}},
     "one group (K = 1)": {"gradient": {"groups": 1}},
-    "no ensemble (one member)": {"proxy": {"members": 1}},
+    "one member (no ensemble, so no optimism)": {"proxy": {"members": 1}},
     "no optimism (mean)": {"selection": {"acquisition": "mean"}},
     "with exploration (ε = 0.2)": {"selection": {"exploration": 0.2}},
     "with local moves (3 best)": {"selection": {"local_moves": 3}},
     "twins queried too": {"selection": {"skip_twins": False}},
     "no bootstrap weights": {"fit": {"bootstrap": False}},
     "standardised targets": {"fit": {"targets": "standardised"}},
+    "groups kept from step to step": {"gradient": {"warm_start": True}},
     "B = 10": {"selection": {"batch": 10}},
 }
 

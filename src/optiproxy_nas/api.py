@@ -11,16 +11,17 @@ from optiproxy_nas.algorithm.smbo import SearchResult, run_search
 from optiproxy_nas.algorithm.steps import Evaluate
 from optiproxy_nas.benchmarks.base import Metric
 from optiproxy_nas.benchmarks.load import load_benchmark
+from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.presets import resolve
 from optiproxy_nas.spaces import get_space
 
 
 def search(
-    dataset: str = "cifar10",
+    dataset: str | None = None,
     budget: int = 100,
     seed: int = 0,
     *,
-    source: str = "embedded",
+    source: str | None = None,
     preset: str = "default",
     space: str = "nb201",
     evaluate: Evaluate | None = None,
@@ -35,10 +36,11 @@ def search(
         >>> result.best_architecture, result.best_value  # doctest: +SKIP
 
     Args:
-        dataset: of the benchmark; with ``evaluate``, only a label.
+        dataset: of the benchmark, default ``cifar10``; with ``evaluate``, only a label.
         budget: queries in all, the random initial sample included.
         seed: decides the search together with the other arguments.
-        source: where the benchmark's values come from: ``embedded``, ``v1_0``, ``naslib``.
+        source: where the benchmark's values come from: ``embedded`` (the default), ``v1_0``,
+            ``naslib``; with ``evaluate``, only a label.
         preset: ``default`` or ``paper``.
         space: a registered search space, or ``package.module:Class``.
         evaluate: your own objective, architecture strings [n] -> values [n], higher is better;
@@ -49,6 +51,9 @@ def search(
     Raises:
         OptiProxyError: see :mod:`optiproxy_nas.errors`.
     """
+    # What the record of a search says must be true: a user's own objective is no benchmark.
+    label = "custom" if evaluate is not None else None
+    dataset, source = dataset or label or "cifar10", source or label or "embedded"
     parameters = resolve(
         {
             "space": space,
@@ -63,6 +68,13 @@ def search(
     )
     if evaluate is None:
         benchmark = load_benchmark(source, dataset)
+        if benchmark.space != space:
+            raise ParameterError(
+                f"Source {source!r} is of search space {benchmark.space!r}, not {space!r}. Give "
+                "another source, or your own evaluate.",
+                source=source,
+                space=space,
+            )
         evaluate = partial(benchmark.query, metric=Metric.VALIDATION_ACCURACY)
     with tqdm(total=budget, desc="queries", disable=not progress) as bar:
 

@@ -15,6 +15,7 @@ from optiproxy_nas.errors import ResumeError
 from optiproxy_nas.manifest import (
     Manifest,
     differences,
+    digest,
     last_archive,
     new_manifest,
     read_manifest,
@@ -70,20 +71,27 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
             f"on with it by 'kedro run --resume {run_id}'.",
             run_id=run_id,
         )
-    now = new_manifest(run_id, old["pipeline"], old["parameters"]) | {"data": old["data"]}
+    now = new_manifest(run_id, old["pipeline"], old["parameters"], False) | {"data": old["data"]}
     damaged = [
         f"{name}: {found} ({facts['path']})"
         for name, facts in old["artifacts"].items()
         if (found := _damage(project_path / facts["path"], facts["sha256"]))
     ]
+    if digest(old["parameters"]) != old["parameters_sha256"]:
+        damaged.append("manifest: its parameters are not those of their digest")
     with tempfile.TemporaryDirectory(prefix="optiproxy-audit-") as name:
         copy = Path(name).resolve()
         shutil.copytree(project_path / "conf", copy / "conf")
+        for settings in (".telemetry", "pyproject.toml"):  # without the first, Kedro phones home
+            if (project_path / settings).exists():
+                shutil.copy(project_path / settings, copy)
         tables = Path("data") / "03_primary"
         shutil.copytree(project_path / tables, copy / tables)
         rerun(copy, old)
         new = read_manifest(copy / "data" / "08_reporting", run_id)
         different = differences({**new, "data": old["data"]}, new)
+        if new["result"] != old["result"]:
+            different.append("result: the summary in the manifest")
         different += _compare_archives(project_path / _archive(old), copy / _archive(new))
         different += [
             f"{name}: SHA-256 {facts['sha256'][:12]}.. then, {found[:12]}.. now"

@@ -67,7 +67,7 @@ def _run(resume: str | None, **options: Any) -> Any:
             manifest = read_manifest(_reporting(Path.cwd()), resume)
             params = merge(manifest["parameters"], params)
             params |= {"run_id": resume, "resume": True}
-            params.setdefault("tracking", manifest["mlflow_run_id"] is not None)
+            params.setdefault("tracking", manifest["tracking"])
             names = names or [manifest["pipeline"]]
             options["only_missing_outputs"] = True
         if len(names) > 1:

@@ -66,6 +66,10 @@ class SamplingError(OptiProxyError):
     """The bounded number of draws did not yield enough architectures outside the archive."""
 
 
+class EvaluationError(DataError):
+    """An evaluation failed or gave no numbers; ``data["archive"]`` holds all those before it."""
+
+
 class ProxyError(OptiProxyError):
     """The proxy produced values that are not finite."""
 

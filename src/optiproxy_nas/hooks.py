@@ -21,7 +21,7 @@ from kedro.runner import SequentialRunner
 from tqdm import tqdm
 
 from optiproxy_nas.benchmarks.schema import table_digest
-from optiproxy_nas.datasets.atomic import AtomicDataset, digest_path
+from optiproxy_nas.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.errors import DataError, ParameterError
 from optiproxy_nas.manifest import flatten, last_archive
 from optiproxy_nas.parameters import SearchParameters
@@ -82,6 +82,7 @@ class RunHooks:
             self._run["run_id"],
             self._run["pipeline"],
             self._search.model_dump(),
+            self._run["tracking"],
             self._run["resume"],
         )
         try:
@@ -214,10 +215,13 @@ class RunHooks:
                 continue
             artifacts[name] = {
                 "path": path.relative_to(self._project).as_posix(),
-                "sha256": digest_path(path).read_text().split()[0],
+                "sha256": verify(path),
             }
             if (dataset.metadata or {}).get("mlflow"):
                 logged.append((path, name.rpartition(".")[0]))
+        if archives := [name for name in artifacts if name.endswith(".archive")]:
+            path = self._project / artifacts[last_archive(archives)]["path"]
+            logged.append((path, ""))  # the last one holds all the others
         return artifacts, logged
 
     def _fail(self, error: BaseException, mlflow_status: str = "FAILED") -> None:

@@ -7,6 +7,7 @@ the run has finished, the SHA-256 of every artifact.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import platform
 import subprocess
@@ -17,14 +18,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from optiproxy_nas.datasets.atomic import write_atomically
 from optiproxy_nas.errors import ResumeError
 
 PACKAGE = Path(__file__).parent
 # Libraries whose version can change a number or the bytes of an artifact.
-LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors")
+LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "matplotlib")
 # What must be equal for a run to go on, in the order in which differences are shown.
-DECISIVE = ("parameters", "code", "libraries", "data")
+DECISIVE = ("parameters", "code", "libraries", "cpu", "data")
 
 Manifest = dict[str, Any]
 
@@ -34,7 +37,9 @@ def manifest_path(reporting: Path, run_id: str) -> Path:
     return reporting / run_id / "manifest.json"
 
 
-def new_manifest(run_id: str, pipeline: str, parameters: Mapping[str, Any]) -> Manifest:
+def new_manifest(
+    run_id: str, pipeline: str, parameters: Mapping[str, Any], tracking: bool
+) -> Manifest:
     """An open manifest: what is known before the first node runs."""
     return {
         "run_id": run_id,
@@ -44,9 +49,16 @@ def new_manifest(run_id: str, pipeline: str, parameters: Mapping[str, Any]) -> M
         "closed": None,
         "parameters": dict(parameters),
         "parameters_sha256": digest(parameters),
-        "code": {"version": metadata.version("optiproxy-nas"), "sha256": code_digest()},
+        "tracking": tracking,
+        "code": {
+            "version": metadata.version("optiproxy-nas"),
+            "sha256": code_digest(),
+            "plugins": plugin_digests(parameters),
+        },
         "git": git_state(),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        # Vector instructions decide in which order sums are added.
+        "cpu": torch.backends.cpu.get_cpu_capability(),
         "environment": {"python": platform.python_version(), "platform": platform.platform()},
         "data": {},
         "artifacts": {},
@@ -117,6 +129,17 @@ def code_digest() -> str:
             total.update(path.relative_to(PACKAGE).as_posix().encode())
             total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
+
+
+def plugin_digests(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the source file of every plug-in that is named by its dotted path."""
+    digests = {}
+    for value in flatten(parameters).values():
+        if isinstance(value, str) and ":" in value:
+            spec = importlib.util.find_spec(value.partition(":")[0])
+            if spec is not None and spec.origin is not None and Path(spec.origin).exists():
+                digests[value] = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+    return digests
 
 
 @lru_cache(maxsize=1)

@@ -6,14 +6,10 @@ Noise comes from the caller's generator, never from a global one. Gumbel(0, 1) n
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from optiproxy_nas.errors import unknown_name
-
-Noise = Literal["logistic", "gumbel"]
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 
 
 def derive_seed(seed: int, step: int, purpose: str) -> int:
-    """Hash (run seed, step, purpose) to an integer in [0, 2**63)."""
+    """Hash (run seed, step, purpose) to an integer in [0, 2**63); torch uses its lower 32 bits."""
     digest = hashlib.sha256(f"{seed}/{step}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -39,7 +39,8 @@ def one_thread() -> Iterator[None]:
     """Run torch on one thread inside: the proxies are too small to gain by more.
 
     Sums are then added in one order, whatever machine or runner; and two searches side by side
-    do not fight for cores.
+    do not fight for cores. The setting is the process's: searches in threads of one process share
+    it, so give each its own process.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

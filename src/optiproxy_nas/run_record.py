@@ -28,6 +28,7 @@ class RunRecord:
         run_id: the run.
         pipeline: its pipeline.
         parameters: what decides the search.
+        tracking: whether MLflow is told of it.
         resume: go on with a run that exists, instead of refusing it.
 
     Raises:
@@ -42,6 +43,7 @@ class RunRecord:
         run_id: str,
         pipeline: str,
         parameters: Mapping[str, Any],
+        tracking: bool,
         resume: bool = False,
     ) -> None:
         self._data = data
@@ -50,7 +52,7 @@ class RunRecord:
         self.path = self.folder / "manifest.json"
         self._acquire(run_id)
         try:
-            manifest = new_manifest(run_id, pipeline, parameters)
+            manifest = new_manifest(run_id, pipeline, parameters, tracking)
             if self.path.exists():
                 manifest = self._continue(manifest, resume)
             self._write(manifest)

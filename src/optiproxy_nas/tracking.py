@@ -18,6 +18,8 @@ import pandas as pd
 STEP_METRICS = (
     "kendall_tau",
     "spearman",
+    "recent_kendall_tau",
+    "recent_spearman",
     "fit_loss",
     "entropy",
     "temperature",
@@ -46,6 +48,7 @@ class MlflowTracker:
         self._process = 0
         self._main_process = os.getpid()
         self._metrics: list[tuple[str, float, int]] = []
+        self._flushed = 0.0
         self.run_id: str | None = None
 
     @property
@@ -107,8 +110,8 @@ class MlflowTracker:
         if kind == "diagnose":
             (values,) = outputs.values()
             self._add_step(values)
-        # A worker process of ParallelRunner ends without a further call.
-        if kind == "diagnose" or os.getpid() != self._main_process:
+        # Every second is live enough; a worker process of ParallelRunner ends without further call.
+        if time.monotonic() - self._flushed > 1 or os.getpid() != self._main_process:
             self.flush()
 
     def log_result(
@@ -120,7 +123,7 @@ class MlflowTracker:
     ) -> None:
         """What is known only after the search: regret by query, test accuracy, wall time.
 
-        Also what a killed run had not sent: metrics wait for the end of their step.
+        Also what a killed run had remembered and not sent.
         """
         self.flush()
         sent = {
@@ -155,7 +158,7 @@ class MlflowTracker:
 
         now = int(time.time() * 1000)
         metrics = [Metric(key, value, now, step) for key, value, step in self._metrics]
-        self._metrics = []
+        self._metrics, self._flushed = [], time.monotonic()
         for first in range(0, len(metrics), BATCH):
             self.client.log_batch(self.run_id, metrics=metrics[first : first + BATCH])
 

@@ -73,7 +73,8 @@ def test_an_ensemble_of_one_has_no_spread_to_be_optimistic_about(make_parameters
 
 def test_predictions_are_written_in_percent(nb201, make_parameters):
     _, table = select(nb201, [[1.0, 0.0], [-1.0, 0.0]], 2, make_parameters)
-    sd = VALUES.std()
+    # Of the members -1 and +1 sd around the mean, with the n - 1 of the acquisition.
+    sd = np.sqrt(2) * VALUES.std()
     assert table["predicted"].tolist() == pytest.approx([65.0, 65.0])
     assert table["predicted_sd"].tolist() == pytest.approx([sd, 0.0], abs=1e-5)
 

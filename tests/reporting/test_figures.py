@@ -113,7 +113,10 @@ def test_no_traces():
 
 def test_diagnostics_that_were_not_measured(run):
     nothing = run["diagnostics"].assign(
-        kendall_tau=math.nan, spearman=math.nan, duplicates_rejected=0, twins_rejected=0
+        recent_kendall_tau=math.nan,
+        recent_spearman=math.nan,
+        duplicates_rejected=0,
+        twins_rejected=0,
     )
     assert words(step_diagnostics(nothing)) == "not measured none"
 

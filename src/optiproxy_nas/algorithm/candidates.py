@@ -19,7 +19,7 @@ class Pool(NamedTuple):
     codes: Tensor  # [q, L]
     group: Tensor  # [q]
     duplicates: int  # draws rejected: in the archive, or drawn twice
-    twins: int  # draws rejected: compute the same function as one of the archive
+    twins: int  # draws rejected: compute the same function as one of the archive, or one drawn
     draws: int  # rounds of sampling that it took
 
 
@@ -56,7 +56,8 @@ def draw_candidates(
     """Draw Q/K architectures a group, add local moves, drop what the archive holds.
 
     Where fewer than ``batch`` new ones remain, the groups are drawn from again, with the
-    exploration share ε raised half the way to 1 each time, at most ``max_draws`` times.
+    exploration share ε raised half the way to 1 each time, at most ``max_draws`` times; in the
+    second half of them twins are taken too.
 
     Args:
         space: the search space.
@@ -89,7 +90,7 @@ def draw_candidates(
         for row, (identity, function) in enumerate(zip(identities, same, strict=True)):
             if identity in known:
                 duplicates += 1
-            elif function in functions:
+            elif function in functions and draw <= settings.max_draws // 2:
                 twins += 1
             else:
                 kept.append(row)

@@ -72,7 +72,7 @@ def optimise_logits(
         scores.append(score.detach())
         snapshots.append(alpha.detach().clone())
     psi = torch.stack(scores)
-    if not bool(torch.isfinite(psi).all() and torch.isfinite(alpha).all()):
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in (psi, alpha, beta)):
         raise ProxyError(
             "The proxy's output or its gradient is not finite (NaN or infinite) on a relaxed "
             "architecture; no query was spent. Lower fit.lr, or check the proxy.",

@@ -51,6 +51,6 @@ def select_batch(
         step,
         group=pool.group[best],
         predicted=members.mean(0),
-        predicted_sd=members.std(0),
+        predicted_sd=members.std(0, ddof=min(1, len(members) - 1)),
         score=score[best].double().numpy(),
     )

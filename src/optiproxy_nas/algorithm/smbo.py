@@ -10,6 +10,7 @@ import pandas as pd
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.steps import Evaluate, Tensors
+from optiproxy_nas.errors import EvaluationError
 from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -46,12 +47,13 @@ def run_search(
 
     Args:
         space: the search space.
-        evaluate: architecture strings [n] -> values [n], higher is better; called once for each
-            distinct architecture and at most ``parameters.budget`` times in all.
+        evaluate: architecture strings [n] -> values [n], higher is better; asked once for each
+            distinct architecture, and for ``parameters.budget`` of them in all.
         parameters: of :func:`optiproxy_nas.presets.resolve`.
         on_step: called with the diagnostics of each finished step.
 
     Raises:
+        EvaluationError: ``evaluate`` failed; the archive so far is in ``data["archive"]``.
         OptiProxyError: see :mod:`optiproxy_nas.errors`.
     """
     first = steps.initial_batch(space, parameters)
@@ -64,7 +66,15 @@ def run_search(
         logits, trace = steps.search_logits(space, weights, parameters, logits, step=step)
         candidates = steps.sample_candidates(space, logits, archive, parameters, step=step)
         batch = steps.select_batch(space, candidates, weights, archive, parameters, step=step)
-        evaluations = steps.evaluate_batch(space, batch, evaluate, parameters, archive)
+        try:
+            evaluations = steps.evaluate_batch(space, batch, evaluate, parameters, archive)
+        except Exception as error:
+            raise EvaluationError(
+                f"The evaluation failed after {len(archive)} queries, which are kept in this "
+                f"error's data['archive']: {error}",
+                archive=archive,
+                architectures=batch["architecture"].tolist(),
+            ) from error
         archive = steps.update_archive(evaluations, archive)
         traces[step] = trace
         diagnostics.append(steps.diagnose(evaluations, archive, candidates, trace, fit))

@@ -31,6 +31,7 @@ from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.reproducibility import one_thread, torch_generator
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
+RECENT = 20  # queries over which the proxy's recent rank correlation is measured
 Tensors = dict[str, Tensor]
 Evaluate = Callable[[Sequence[str]], np.ndarray]
 
@@ -187,14 +188,18 @@ def diagnose(
         trace: of :func:`search_logits`.
         fit: loss curve of :func:`fit_proxy`.
     """
-    predicted, value = evaluations["predicted"], evaluations["value"]
-    known = len(evaluations) > 1 and predicted.nunique() > 1 and value.nunique() > 1
+    batch_tau, batch_rho = _rank_correlation(evaluations)
+    # A small batch says little by itself: also over the last queries, each predicted before it.
+    recent = archive[archive["step"] > 0].tail(RECENT)
+    recent_tau, recent_rho = _rank_correlation(recent)
     return {
         "step": int(evaluations["step"].iloc[0]),
         "queries": len(archive),
         "best": float(archive["best"].iloc[-1]),
-        "kendall_tau": float(kendalltau(predicted, value).statistic) if known else None,
-        "spearman": float(spearmanr(predicted, value).statistic) if known else None,
+        "kendall_tau": batch_tau,
+        "spearman": batch_rho,
+        "recent_kendall_tau": recent_tau,
+        "recent_spearman": recent_rho,
         "fit_loss": float(fit["loss"][-1]),
         "entropy": float(trace["entropy"][-1].mean()),
         "temperature": float(trace["temperature"][-1]),
@@ -203,3 +208,12 @@ def diagnose(
         "twins_rejected": int(candidates["twins"]),
         "draws": int(candidates["draws"]),
     }
+
+
+def _rank_correlation(table: pd.DataFrame) -> tuple[float | None, float | None]:
+    """Kendall's τ-b and Spearman's ρ of prediction and value; None where they are not defined."""
+    predicted, value = table["predicted"], table["value"]
+    if len(table) < 2 or predicted.nunique() < 2 or value.nunique() < 2:
+        return None, None
+    tau, rho = kendalltau(predicted, value).statistic, spearmanr(predicted, value).statistic
+    return float(tau), float(rho)

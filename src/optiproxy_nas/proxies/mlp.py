@@ -28,7 +28,7 @@ class MLP(nn.Module):
         self.space = space
         self.members = settings.members
         self.activation = ACTIVATIONS[settings.activation]
-        # Only dimensions and a typical norm are taken from this sample; its seed is of no matter.
+        # A fixed sample, for its dimensions and the typical norm that scales the first weights.
         typical = space.encode(space.random(64, torch.Generator().manual_seed(0)))
         sample = self.features(typical)
         widths = [sample.shape[1]] + [settings.hidden] * settings.layers

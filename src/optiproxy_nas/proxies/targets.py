@@ -65,7 +65,8 @@ def make_targets(values: Values, name: str) -> Tensor:
 def to_values(predictions: Values, values: Values, name: str) -> Values:
     """Predictions in target units back in the units of the archive values, for reports.
 
-    Linear between and beyond the archive's own (target, value) pairs.
+    Linear between the archive's own (target, value) pairs and beyond the best one, there by at
+    most the distance from the median to the best; the worst value below all of them.
     """
     targets = TARGETS[name](values)
     order = np.argsort(targets, kind="stable")
@@ -74,9 +75,7 @@ def to_values(predictions: Values, values: Values, name: str) -> Values:
     inside = np.interp(predictions, known_targets, known_values)
     if len(known_targets) < 2:
         return inside
-    slope_low = (known_values[1] - known_values[0]) / (known_targets[1] - known_targets[0])
-    slope_high = (known_values[-1] - known_values[-2]) / (known_targets[-1] - known_targets[-2])
-    below = np.minimum(predictions - known_targets[0], 0) * slope_low
-    above = np.maximum(predictions - known_targets[-1], 0) * slope_high
-    restored: Values = inside + below + above
+    slope = (known_values[-1] - known_values[-2]) / (known_targets[-1] - known_targets[-2])
+    above = np.maximum(predictions - known_targets[-1], 0) * slope
+    restored: Values = inside + np.minimum(above, known_values[-1] - np.median(values))
     return restored

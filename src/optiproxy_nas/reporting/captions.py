@@ -33,9 +33,9 @@ CAPTIONS = MappingProxyType(
             "panel that stays pale all over is a choice that they left open or disagree on."
         ),
         DIAGNOSTICS: (
-            "Above: how well the proxy ranked each new batch before it was queried (1 perfect, 0 "
-            "chance). Below: candidates turned away because they, or cells that compute the "
-            "same, had been queried."
+            "Above: how well the proxy ranked the last 20 queries, each before it was made (1 "
+            "perfect, 0 chance, among ever better cells). Below: candidates turned away because "
+            "they, or cells that compute the same, had been queried."
         ),
         CELL: (
             "Boxes are operations and arrows feature maps, from left to right; grey parts carry "

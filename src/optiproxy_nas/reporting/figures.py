@@ -175,10 +175,10 @@ def predicted_against_true(archive: pd.DataFrame, metric: str = METRIC) -> Figur
 
 
 def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
-    """Rank correlation of the proxy on each new batch, and the candidates turned away.
+    """Rank correlation of the proxy on recent queries, and the candidates turned away.
 
     Args:
-        diagnostics: columns step, kendall_tau, spearman (NaN where not measured),
+        diagnostics: columns step, recent_kendall_tau, recent_spearman (NaN where not measured),
             duplicates_rejected, twins_rejected (counts).
     """
     if diagnostics.empty:
@@ -189,15 +189,20 @@ def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
     measured = False
     ranks.axhline(0, color=FAINT, linewidth=1.0)
     for column, label, colour, marker in (
-        ("kendall_tau", "Kendall τ", BLUE, "o"),
-        ("spearman", "Spearman ρ", ORANGE, "s"),
+        ("recent_kendall_tau", "Kendall τ", BLUE, "o"),
+        ("recent_spearman", "Spearman ρ", ORANGE, "s"),
     ):
         values = as_array(diagnostics[column])
         if np.isfinite(values).any():
             measured = True
-            ranks.plot(step, values, color=colour, marker=marker, markersize=5, label=label)
+            ranks.plot(step, values, color=colour, marker=marker, markersize=4, label=label)
     ranks.set_ylim(-1.05, 1.05)
-    tidy(ranks, "Proxy against truth on the batch, before it was queried", "", "rank correlation")
+    tidy(
+        ranks,
+        "Proxy against truth on the last 20 queries, predicted before each",
+        "",
+        "rank correlation",
+    )
     if measured:
         ranks.legend(loc="lower right", ncols=2, fontsize=9, frameon=False)
     else:
