@@ -231,7 +231,7 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=100, help="of the default preset")
-    parser.add_argument("--ablation-seeds", type=int, default=20)
+    parser.add_argument("--ablation-seeds", type=int, default=10)
     arguments = parser.parse_args()
     available = {
         "headline": lambda: headline(arguments.seeds),

@@ -77,6 +77,8 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
         for name, facts in old["artifacts"].items()
         if (found := _damage(project_path / facts["path"], facts["sha256"]))
     ]
+    if old["run_id"] != run_id:
+        damaged.append(f"manifest: it says that it is of run {old['run_id']!r}")
     if digest(old["parameters"]) != old["parameters_sha256"]:
         damaged.append("manifest: its parameters are not those of their digest")
     with tempfile.TemporaryDirectory(prefix="optiproxy-audit-") as name:
@@ -97,6 +99,10 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
             f"{name}: SHA-256 {facts['sha256'][:12]}.. then, {found[:12]}.. now"
             for name, facts in old["artifacts"].items()
             if (found := new["artifacts"].get(name, {}).get("sha256", "missing")) != facts["sha256"]
+        ]
+        different += [
+            f"{name}: not among the run's artifacts"
+            for name in sorted(new["artifacts"].keys() - old["artifacts"].keys())
         ]
     rows, count = new["result"]["queries"], len(old["artifacts"])
     return Audit(damaged, differences(old, now), different, rows, count)

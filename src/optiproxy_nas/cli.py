@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,10 @@ from optiproxy_nas.errors import OptiProxyError, ParameterError
 from optiproxy_nas.manifest import Manifest, read_manifest
 from optiproxy_nas.presets import merge
 
+TRACEBACK = "OPTIPROXY_TRACEBACK"
+# Set by the command line itself.
+INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet"})
+
 
 @click.group(name="optiproxy-nas")
 def cli() -> None:
@@ -34,6 +40,15 @@ def _clear_errors() -> Iterator[None]:
         yield
     except (OptiProxyError, DatasetError, OSError) as error:
         raise click.ClickException(_message(error)) from error
+    except click.ClickException:
+        raise
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        reason = " ".join(str(error).split())
+        raise click.ClickException(
+            f"{type(error).__name__}: {reason} ({TRACEBACK}=1 shows where.)"
+        ) from error
     except KeyboardInterrupt:
         run_id = hooks.run_id
         hooks.interrupt()
@@ -56,15 +71,30 @@ def _message(error: BaseException) -> str:
     return str(error)
 
 
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def _run(resume: str | None, **options: Any) -> Any:
     """``kedro run``: its own callback, with what a search needs around it."""
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     pipeline = options.pop("pipeline")  # --pipelines is the new spelling; both work
     names = list(options.pop("pipelines") or ()) + ([pipeline] if pipeline else [])
     params = dict(options.pop("params") or {})
+    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's kill ends a run as Ctrl-C does
     with _clear_errors():
+        if internal := sorted(INTERNAL & params.keys()):
+            raise ParameterError(
+                f"{internal[0]!r} is not for --params; there are the options --pipeline and "
+                "--resume.",
+                name=internal[0],
+            )
         if resume is not None:
-            manifest = read_manifest(_reporting(Path.cwd()), resume)
+            if names and names[0] == "ingest":
+                raise ParameterError("Ingest is no run; there is nothing to resume.")
+            project = click.get_current_context().find_object(ProjectMetadata)
+            folder = Path(project.project_path if project else Path.cwd())
+            manifest = read_manifest(_reporting(folder), resume)
             params = merge(manifest["parameters"], params)
             params |= {"run_id": resume, "resume": True}
             params.setdefault("tracking", manifest["tracking"])

@@ -82,6 +82,10 @@ class ResumeError(OptiProxyError):
     """A run cannot go on: other parameters, code or data, or it does not exist."""
 
 
+class TrackingError(OptiProxyError):
+    """The MLflow store cannot be reached, or does not know the run."""
+
+
 class RunLockedError(OptiProxyError):
     """Another process works on the same run or file."""
 

@@ -23,8 +23,9 @@ from tqdm import tqdm
 from optiproxy_nas.benchmarks.schema import table_digest
 from optiproxy_nas.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.errors import DataError, ParameterError
-from optiproxy_nas.manifest import flatten, last_archive
+from optiproxy_nas.manifest import last_archive
 from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.presets import flatten
 from optiproxy_nas.reporting.terminal import terminal_summary
 from optiproxy_nas.run_record import RunRecord
 from optiproxy_nas.tracking import MlflowTracker
@@ -88,6 +89,8 @@ class RunHooks:
         try:
             if self._run["tracking"]:
                 self._start_tracking(str(run_params.get("runner")))
+            if self._run["resume"]:
+                self._artifacts(pipeline, catalog)  # refuses to build on a damaged file
             self._ingest(catalog)
             self._record.record_data(self._data(catalog))
         except BaseException as error:
@@ -126,9 +129,11 @@ class RunHooks:
         artifacts, logged = self._artifacts(pipeline, catalog)
         summary = catalog.load("report.summary") if "report.summary" in artifacts else None
         status = "finished" if summary else "partial"
-        facts: dict[str, Any] = {"wall_seconds": time.perf_counter() - self._started}
         unchanged = self._record.unchanged(artifacts)
+        wall_seconds = time.perf_counter() - self._started
+        facts: dict[str, Any] = {} if unchanged else {"wall_seconds": wall_seconds}
         if unchanged:
+            print("The run had finished; nothing was run again.", flush=True)
             self._record.restore()
         else:
             self._record.end(status, artifacts=artifacts, result=summary)
@@ -137,7 +142,7 @@ class RunHooks:
                 if summary is not None:
                     archive = catalog.load(last_archive(artifacts))
                     diagnostics = catalog.load("report.diagnostics")
-                    self._tracker.log_result(summary, archive, diagnostics, facts["wall_seconds"])
+                    self._tracker.log_result(summary, archive, diagnostics, wall_seconds)
                 self._tracker.log_artifacts([*logged, (self._record.path, "")])
             self._tracker.end("FINISHED")
             store = self._tracker.uri.replace(f"{Path.cwd()}/", "")

@@ -22,6 +22,7 @@ import torch
 
 from optiproxy_nas.datasets.atomic import write_atomically
 from optiproxy_nas.errors import ResumeError
+from optiproxy_nas.presets import flatten
 
 PACKAGE = Path(__file__).parent
 # Libraries whose version can change a number or the bytes of an artifact.
@@ -94,6 +95,16 @@ def read_manifest(reporting: Path, run_id: str) -> Manifest:
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ResumeError(f"{path} is not a readable manifest: {error}.", path=str(path)) from error
+    lacking = {"run_id", "status", "parameters", "artifacts", "pipeline", "data"}
+    if isinstance(manifest, dict):
+        lacking -= manifest.keys()
+    if lacking or (manifest["status"] == "finished" and not manifest["artifacts"]):
+        what = ", ".join(sorted(lacking)) or "artifacts"
+        raise ResumeError(
+            f"{path} is not a manifest of a run: it lacks {what}. It was edited; restore it, or "
+            "start a new run.",
+            path=str(path),
+        )
     return manifest
 
 
@@ -162,16 +173,6 @@ def git_state() -> dict[str, Any]:
     commit = git("rev-parse", "HEAD")
     status = git("status", "--porcelain", "--untracked-files=no") if commit else None
     return {"commit": commit, "clean": None if status is None else status == ""}
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one: ``{"fit": {"lr": 1}}`` -> ``{"fit.lr": 1}``."""
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat.update(flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
 
 
 def _now() -> str:

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import filelock
 import pandas as pd
+
+from optiproxy_nas.errors import TrackingError
 
 STEP_METRICS = (
     "kendall_tau",
@@ -29,6 +33,31 @@ STEP_METRICS = (
 BATCH = 1000  # metrics that one call of the MLflow API takes
 
 
+logger = logging.getLogger(__name__)
+
+
+def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
+    """A search must not die of its tracker: the first failure is told, and ends the tracking."""
+
+    @functools.wraps(method)
+    def wrapper(self: MlflowTracker, *args: Any, **kwargs: Any) -> None:
+        if self.lost:
+            return
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:
+            self.lost = True
+            logger.warning(
+                "The MLflow store %s failed and is told no more: %s. The search goes on, and its "
+                "files and manifest are whole; 'kedro run --resume' sends what is missing once "
+                "the store is back.",
+                self.uri,
+                _first_line(error),
+            )
+
+    return wrapper
+
+
 class MlflowTracker:
     """Writes one run: parameters and tags at its start, metrics as they come, artifacts at its end.
 
@@ -42,13 +71,15 @@ class MlflowTracker:
         chosen = os.environ.get("MLFLOW_TRACKING_URI")
         self.uri = chosen or f"sqlite:///{project_path}/mlflow.db"
         self._artifacts = None if chosen else project_path / "mlruns"
-        self._lock = filelock.FileLock(project_path / ".mlflow.lock", timeout=60)
+        # Two first runs at once would both create the tables of the local store.
+        self._lock = nullcontext() if chosen else filelock.FileLock(project_path / ".mlflow.lock")
         self._experiment = experiment
         self._client: Any = None
         self._process = 0
         self._main_process = os.getpid()
         self._metrics: list[tuple[str, float, int]] = []
         self._flushed = 0.0
+        self.lost = False  # the store failed in the middle of the run
         self.run_id: str | None = None
 
     @property
@@ -56,6 +87,9 @@ class MlflowTracker:
         """This process's client: a database connection must not cross a fork."""
         if self._process != os.getpid():
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            # A server that is not there is to be noticed in seconds, not minutes.
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
             from mlflow import MlflowClient
 
             logging.getLogger("mlflow").setLevel(logging.ERROR)  # it sets INFO when imported
@@ -66,31 +100,47 @@ class MlflowTracker:
     def start(
         self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], resume: str | None
     ) -> str:
-        """Open a run, or open again the one with id ``resume``; its id."""
-        with self._lock:  # two first runs at once would both create the store's tables
+        """Open a run, or open again the one with id ``resume``; its id.
+
+        Raises:
+            TrackingError: the store cannot be reached or is damaged, or lacks the run.
+        """
+        try:
+            with self._lock:
+                self.run_id = resume or self._create(name)
             if resume is not None:
                 self.client.update_run(resume, status="RUNNING")
                 if "error" in self.client.get_run(resume).data.tags:
                     self.client.delete_tag(resume, "error")
-                self.run_id = resume
-                return resume
-            experiment = self.client.get_experiment_by_name(self._experiment)
-            if experiment is None:
-                location = self._artifacts.as_uri() if self._artifacts else None
-                experiment_id = self.client.create_experiment(self._experiment, location)
             else:
-                experiment_id = experiment.experiment_id
-        run_id: str = self.client.create_run(experiment_id, run_name=name).info.run_id
-        self.run_id = run_id
-        from mlflow.entities import Param, RunTag
+                from mlflow.entities import Param, RunTag
 
-        self.client.log_batch(
-            run_id,
-            params=[Param(key, str(value)) for key, value in parameters.items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
-        )
+                self.client.log_batch(
+                    self.run_id,
+                    params=[Param(key, str(value)) for key, value in parameters.items()],
+                    tags=[RunTag(key, value) for key, value in tags.items()],
+                )
+        except Exception as error:  # MLflow, SQLAlchemy, requests: each has its own
+            self.run_id = None
+            raise TrackingError(
+                f"The MLflow store {self.uri} cannot be used: {_first_line(error)}. Set or unset "
+                "MLFLOW_TRACKING_URI, or run without it by --params=tracking=off. No query was "
+                "made.",
+                uri=self.uri,
+            ) from error
+        return self.run_id
+
+    def _create(self, name: str) -> str:
+        experiment = self.client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            location = self._artifacts.as_uri() if self._artifacts else None
+            experiment_id = self.client.create_experiment(self._experiment, location)
+        else:
+            experiment_id = experiment.experiment_id
+        run_id: str = self.client.create_run(experiment_id, run_name=name).info.run_id
         return run_id
 
+    @_forgiving
     def log_node(
         self, kind: str, namespace: str, outputs: Mapping[str, Any], seconds: float
     ) -> None:
@@ -114,6 +164,7 @@ class MlflowTracker:
         if time.monotonic() - self._flushed > 1 or os.getpid() != self._main_process:
             self.flush()
 
+    @_forgiving
     def log_result(
         self,
         summary: Mapping[str, Any],
@@ -162,17 +213,24 @@ class MlflowTracker:
         for first in range(0, len(metrics), BATCH):
             self.client.log_batch(self.run_id, metrics=metrics[first : first + BATCH])
 
+    @_forgiving
     def log_artifacts(self, files: Iterable[tuple[Path, str]]) -> None:
         """Copy files to the run's artifact store: (file, folder there)."""
         for path, folder in files:
             self.client.log_artifact(self.run_id, str(path), folder)
 
+    @_forgiving
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags that are known late."""
         for key, value in tags.items():
             self.client.set_tag(self.run_id, key, value)
 
+    @_forgiving
     def end(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
         self.flush()
         self.client.set_terminated(self.run_id, status=status)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:300]

@@ -147,11 +147,11 @@ def test_mlflow_artifacts_are_the_files_of_the_run(tracked):
         "report/summary.json",
         "report/report.html",
         "report/best_so_far.png",
-        "step_02/archive.parquet",
+        "archive.parquet",
         "step_02/proxy.safetensors",
         "step_02/logits.safetensors",
     } <= listed
-    copy = client.download_artifacts(found.info.run_id, "step_02/archive.parquet")
+    copy = client.download_artifacts(found.info.run_id, "archive.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(copy), archive(tracked, "r"))
 
 

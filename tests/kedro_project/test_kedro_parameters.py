@@ -41,7 +41,8 @@ WRONG = [
     ("selection.samples=50,selection.batch=51", "B = 51 is greater than selection.samples Q = 50"),
     ("gradient.min_temperature=2", "min_temperature (2.0) is above base_temperature"),
     ("tracking=maybe", "'tracking' = 'maybe': on or off"),
-    ("resume=maybe", "'resume' = 'maybe'"),
+    ("resume=true", "'resume' is not for --params"),
+    ("pipeline=ingest", "'pipeline' is not for --params"),
     ("run_id=a/b", "'run_id' = 'a/b' names folders"),
     ("run_id=..", "'run_id' = '..'"),
     ("run_id=.hidden", "'run_id'"),
@@ -77,7 +78,7 @@ def test_refused_before_anything_is_created(project, argument, message):
 
 @pytest.mark.parametrize(
     "option",
-    ["--pipeline=nb201_serch", "--pipelines=nb201_serch", "--params=pipeline=nb201_serch"],
+    ["--pipeline=nb201_serch", "--pipelines=nb201_serch"],
 )
 def test_an_unknown_pipeline_is_named(project, option):
     before = tree(project)
@@ -88,8 +89,9 @@ def test_an_unknown_pipeline_is_named(project, option):
     assert tree(project) == before
 
 
-def test_what_is_right_begins(project):
+def test_what_is_right_begins(project, monkeypatch):
     """The fixture above can tell: this run would begin."""
+    monkeypatch.setenv("OPTIPROXY_TRACEBACK", "1")
     result = command(project, "run", "--params=budget=20,proxy.hidden=8,tracking=off,run_id=a.b-c")
     assert isinstance(result.exception, AssertionError)
 

@@ -72,6 +72,23 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
     return parameters
 
 
+def overrides(parameters: SearchParameters) -> list[str]:
+    """What differs from the preset's own values: ``["selection.batch = 5 (2)", ...]``."""
+    own = flatten(load_preset(parameters.preset))
+    now = flatten(parameters.model_dump())
+    return [f"{key} = {now[key]} ({own[key]})" for key in own if now[key] != own[key]]
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one: ``{"fit": {"lr": 1}}`` -> ``{"fit.lr": 1}``."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat.update(flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
 def check_budget(budget: int, initial_samples: int, size: int | None) -> None:
     """Refuse a budget that cannot be spent.
 

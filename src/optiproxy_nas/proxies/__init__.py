@@ -3,10 +3,11 @@
 import torch
 from torch import nn
 
+from optiproxy_nas.errors import ProxyError
 from optiproxy_nas.parameters import ProxySettings
 from optiproxy_nas.proxies.base import EnsembleLinear, Proxy
 from optiproxy_nas.registry import Registry
-from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 PROXIES = Registry(
     "proxy",
@@ -25,9 +26,47 @@ def build_proxy(
 
     Raises:
         UnknownNameError: with the list and the nearest name.
+        ProxyError: the plug-in is not what :class:`Proxy` asks for: what is wrong.
     """
-    module: nn.Module = PROXIES.load(settings.name)(space, settings, generator)
+    factory = PROXIES.load(settings.name)
+    try:
+        module = factory(space, settings, generator)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _not_a_proxy(
+            settings, f"Class(space, settings, generator) failed: {error}"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise _not_a_proxy(settings, f"it makes a {type(module).__name__}, not a torch.nn.Module")
     return module
 
 
-__all__ = ["PROXIES", "EnsembleLinear", "Proxy", "build_proxy"]
+def check_contract(module: nn.Module, space: SearchSpace, settings: ProxySettings) -> None:
+    """Ask a proxy about two architectures before anything is fitted.
+
+    Raises:
+        ProxyError: no predictions [members, 2] come back, or none that a gradient passes through.
+    """
+    hard = space.encode(space.random(2, torch.Generator().manual_seed(0)))
+    probe = Encoding(hard.operations.requires_grad_(), hard.edges)
+    try:
+        predictions = module(probe)
+    except Exception as error:
+        raise _not_a_proxy(settings, f"its forward failed: {error}") from error
+    shape = tuple(getattr(predictions, "shape", ()))
+    if len(shape) != 2 or shape[1] != 2:
+        got = f"shape {list(shape)}" if isinstance(predictions, torch.Tensor) else repr(predictions)
+        raise _not_a_proxy(settings, f"for 2 encodings it gave {got}, not [members, 2]")
+    if not predictions.requires_grad:
+        raise _not_a_proxy(settings, "no gradient passes from its predictions to the encoding")
+
+
+def _not_a_proxy(settings: ProxySettings, what: str) -> ProxyError:
+    return ProxyError(
+        f"Proxy {settings.name!r} does not keep the contract: {what}. It is a torch.nn.Module "
+        "class built as Class(space, settings, generator), its forward maps an Encoding of n "
+        "architectures to predictions [members, n]; optiproxy_nas.testing.check_proxy tells more.",
+        proxy=settings.name,
+    )
+
+
+__all__ = ["PROXIES", "EnsembleLinear", "Proxy", "build_proxy", "check_contract"]

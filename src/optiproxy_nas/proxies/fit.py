@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from optiproxy_nas.errors import ProxyError
 from optiproxy_nas.parameters import FitSettings, ProxySettings
-from optiproxy_nas.proxies import build_proxy
+from optiproxy_nas.proxies import build_proxy, check_contract
 from optiproxy_nas.proxies.losses import fitting_loss
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.reproducibility import numpy_generator, torch_generator
@@ -63,6 +63,8 @@ def fit_proxy(
     """
     initial = torch_generator(seed, step, "proxy-initial-weights")
     proxy = build_proxy(space, proxy_settings, initial).train()
+    if step == 1:
+        check_contract(proxy, space, proxy_settings)
     start = previous if settings.warm_start else None
     if start is not None:
         proxy.load_state_dict(start)

@@ -216,7 +216,7 @@ def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
         values = np.nan_to_num(as_array(diagnostics[column]))
         counts.bar(step, values, bottom=bottom, width=0.7, color=colour, label=label)
         bottom = bottom + values
-    tidy(counts, "Candidates turned away", "step (0 = initial random sample)", "candidates")
+    tidy(counts, "Candidates turned away", "step", "candidates")
     counts.set_ylim(0, max(float(bottom.max()) * 1.25, 1.0))  # head room for the legend
     counts.yaxis.set_major_locator(whole_ticks(5))
     counts.xaxis.set_major_locator(whole_ticks(9))

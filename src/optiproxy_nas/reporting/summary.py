@@ -84,8 +84,10 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "dataset": ("Dataset", text),
     "source": ("Benchmark source", text),
     "preset": ("Preset", text),
+    "overrides": ("Changed from the preset", text),
     "seed": ("Seed", text),
     "budget": ("Query budget", text),
+    "training_seeds": ("Training seeds of the best", text),
     "wall_seconds": ("Wall time", duration),
     "artifacts": ("Artifacts", text),
 }

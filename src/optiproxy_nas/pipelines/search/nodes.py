@@ -14,6 +14,7 @@ from optiproxy_nas.algorithm.steps import Evaluate, Tensors
 from optiproxy_nas.benchmarks.base import Benchmark, Metric
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.presets import overrides
 from optiproxy_nas.reporting import captions
 from optiproxy_nas.reporting.bundle import run_figures
 from optiproxy_nas.reporting.page import html_page, markdown_page
@@ -79,6 +80,7 @@ def summarise(
         "preset": search.preset,
         "seed": search.seed,
         "budget": search.budget,
+        "overrides": ", ".join(overrides(search)) or "none",
         "queries": len(archive),
         "queries_to_best": best + 1,
         "best_architecture": architecture,
