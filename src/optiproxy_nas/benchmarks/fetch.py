@@ -17,7 +17,6 @@ from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.errors import DataError
 
 DATA_DIRECTORY_VARIABLE = "OPTIPROXY_DATA_DIR"
-_TIMEOUT_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,10 @@ def _download(source: Source, file: RawFile, places: list[Path]) -> Path:
     """Download into the last place; pooch renames a finished and checked file into it."""
     import pooch  # Only needed here, and slow to import.
 
+    from optiproxy_nas.benchmarks.download import ResumingDownloader
+
     target = places[-1]
-    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=_TIMEOUT_SECONDS)
+    downloader = ResumingDownloader(target.with_name(target.name + ".part"))
     store = pooch.create(
         path=target.parent,
         base_url="",
