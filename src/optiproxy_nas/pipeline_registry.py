@@ -14,8 +14,9 @@ _steps = 1
 def set_steps(steps: int) -> None:
     """Have the search pipelines built with this many steps when they are next asked for."""
     global _steps
-    _steps = steps
-    pipelines.configure(__name__)
+    if steps != _steps:
+        _steps = steps
+        pipelines.configure(__name__)
 
 
 def register_pipelines() -> dict[str, Pipeline]:

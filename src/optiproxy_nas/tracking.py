@@ -160,8 +160,8 @@ class MlflowTracker:
         if kind == "diagnose":
             (values,) = outputs.values()
             self._add_step(values)
-        # Every second is live enough; a worker process of ParallelRunner ends without further call.
-        if time.monotonic() - self._flushed > 1 or os.getpid() != self._main_process:
+        # Live enough; a worker process of ParallelRunner ends without a further call.
+        if time.monotonic() - self._flushed > 2 or os.getpid() != self._main_process:
             self.flush()
 
     @_forgiving

@@ -84,6 +84,9 @@ class NASBench201:
     def __init__(self) -> None:
         self._adjacency = _operation_graph()
         self._powers = 5 ** torch.arange(5, -1, -1)
+        self._ends = torch.zeros(8, 7)  # the one-hot rows of input and output
+        self._ends[0, 0] = self._ends[7, 6] = 1
+        self._mask = torch.ones(1, 8)
 
     def random(self, count: int, generator: torch.Generator) -> Tensor:
         """Uniform cells: codes [count, 6]."""
@@ -113,10 +116,9 @@ class NASBench201:
         """Operation graph of 8 vertices: features [n, 8, 7], fixed adjacency [n, 8, 8]."""
         count = encoding.operations.shape[0]
         features = torch.nn.functional.pad(encoding.operations, (1, 1, 1, 1))
-        ends = torch.zeros(8, 7).to(features)
-        ends[0, 0] = ends[7, 6] = 1
         adjacency = self._adjacency.to(features).expand(count, 8, 8)
-        return Graph(features + ends, adjacency, torch.ones(count, 8).to(features))
+        mask = self._mask.to(features).expand(count, 8)
+        return Graph(features + self._ends.to(features), adjacency, mask)
 
     def identify(self, codes: Tensor) -> list[Hashable]:
         """The table row: every code is its own (twins differ in the table by training noise)."""
