@@ -30,7 +30,7 @@ def main() -> None:
         row = measure("search", preset, str(budget))
         shares = " / ".join(f"{row[part]:.0%}" for part in ("fit", "search", "sample", "select"))
         print(f"{preset:10}{budget:8d}{row['cpu']:8.2f}{row['megabytes']:7.0f}   {shares}")
-    print("\nCost against queries, default preset (linear: the last column stays level)")
+    print("\nCost against queries, default preset (exactly linear if the last column stays level)")
     print(f"{'queries':>8}{'CPU s':>8}{'MB':>7}{'ms/query':>10}")
     for budget in (100, 200, 500, 1000):
         row = measure("search", "default", str(budget))
