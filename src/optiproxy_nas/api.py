@@ -7,12 +7,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from optiproxy_nas.algorithm.smbo import SearchResult, run_search
+from optiproxy_nas.algorithm.smbo import SearchResult
 from optiproxy_nas.algorithm.steps import Evaluate
 from optiproxy_nas.benchmarks.base import Metric
 from optiproxy_nas.benchmarks.load import load_benchmark
 from optiproxy_nas.errors import ParameterError
-from optiproxy_nas.presets import resolve
+from optiproxy_nas.methods.search import search_by_method
+from optiproxy_nas.methods.settings import resolve_method
 from optiproxy_nas.spaces import get_space
 
 
@@ -22,6 +23,7 @@ def search(
     seed: int = 0,
     *,
     source: str | None = None,
+    method: str = "optiproxy",
     preset: str = "default",
     space: str = "nb201",
     evaluate: Evaluate | None = None,
@@ -41,12 +43,15 @@ def search(
         seed: decides the search together with the other arguments.
         source: where the benchmark's values come from: ``embedded`` (the default), ``v1_0``,
             ``naslib``; with ``evaluate``, only a label.
-        preset: ``default`` or ``paper``.
+        method: ``optiproxy``, or a baseline: ``random_search``, ``regularized_evolution``,
+            ``local_search``, ``bananas``, ``gaussian_process``, ``tpe``.
+        preset: of OptiProxy-NAS, ``default`` or ``paper``.
         space: a registered search space, or ``package.module:Class``.
         evaluate: your own objective, architecture strings [n] -> values [n], higher is better;
             called once for each architecture. Default: the benchmark's validation accuracy.
         progress: show a progress bar.
-        **overrides: any key of the preset, nested: ``proxy={"hidden": 128}``.
+        **overrides: any key of the preset, nested: ``proxy={"hidden": 128}``; of a baseline
+            ``settings={"population": 20}``.
 
     Raises:
         OptiProxyError: see :mod:`optiproxy_nas.errors`.
@@ -54,12 +59,13 @@ def search(
     # What the record of a search says must be true: a user's own objective is no benchmark.
     label = "custom" if evaluate is not None else None
     dataset, source = dataset or label or "cifar10", source or label or "embedded"
-    parameters = resolve(
+    parameters = resolve_method(
         {
             "space": space,
             "benchmark": space,
             "source": source,
             "dataset": dataset,
+            "method": method,
             "preset": preset,
             "seed": seed,
             "budget": budget,
@@ -82,4 +88,4 @@ def search(
             bar.set_postfix_str(f"best {step['best']:.3f}", refresh=False)
             bar.update(step["queries"] - bar.n)
 
-        return run_search(get_space(space), evaluate, parameters, show)
+        return search_by_method(get_space(space), evaluate, parameters, show)

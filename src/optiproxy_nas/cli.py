@@ -2,77 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
-from kedro.io import DatasetError
 
 from optiproxy_nas.audit import audit_run
-from optiproxy_nas.errors import OptiProxyError, ParameterError
+from optiproxy_nas.command_line import clear_errors, interrupt
+from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.manifest import Manifest, read_manifest
 from optiproxy_nas.presets import merge
+from optiproxy_nas.sweep_command import sweep
 
-TRACEBACK = "OPTIPROXY_TRACEBACK"
 # Set by the command line itself.
-INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet"})
+INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "sweep"})
 
 
 @click.group(name="optiproxy-nas")
 def cli() -> None:
     """OptiProxy-NAS."""
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """One message and exit code 1 for our own errors and failed reads and writes."""
-    hooks = settings.HOOKS[0]
-    try:
-        yield
-    except (OptiProxyError, DatasetError, OSError) as error:
-        raise click.ClickException(_message(error)) from error
-    except click.ClickException:
-        raise
-    except Exception as error:
-        if os.environ.get(TRACEBACK):
-            raise
-        reason = " ".join(str(error).split())
-        raise click.ClickException(
-            f"{type(error).__name__}: {reason} ({TRACEBACK}=1 shows where.)"
-        ) from error
-    except KeyboardInterrupt:
-        run_id = hooks.run_id
-        hooks.interrupt()
-        hint = f" Go on with: kedro run --resume {run_id}" if run_id else ""
-        click.echo(f"\nInterrupted.{hint}", err=True)
-        raise SystemExit(130) from None
-
-
-def _message(error: BaseException) -> str:
-    """The message of our own error in the chain of causes, else that of the first cause."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    for link in chain:
-        if isinstance(link, OptiProxyError):
-            return link.message
-    if isinstance(chain[-1], OSError):
-        what = str(chain[-1])
-        return f"{error}\n{what}" if what not in str(error) else str(error)
-    return str(error)
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _run(resume: str | None, **options: Any) -> Any:
@@ -81,8 +34,8 @@ def _run(resume: str | None, **options: Any) -> Any:
     pipeline = options.pop("pipeline")  # --pipelines is the new spelling; both work
     names = list(options.pop("pipelines") or ()) + ([pipeline] if pipeline else [])
     params = dict(options.pop("params") or {})
-    signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's kill ends a run as Ctrl-C does
-    with _clear_errors():
+    signal.signal(signal.SIGTERM, interrupt)  # a scheduler's kill ends a run as Ctrl-C does
+    with clear_errors():
         if internal := sorted(INTERNAL & params.keys()):
             raise ParameterError(
                 f"{internal[0]!r} is not for --params; there are the options --pipeline and "
@@ -127,6 +80,7 @@ run = click.Command(
     ],
 )
 cli.add_command(run)
+cli.add_command(sweep)
 
 
 @cli.command()
@@ -148,7 +102,7 @@ def audit(metadata: ProjectMetadata, run_id: str) -> None:
             assert isinstance(session, KedroSession)
             session.run(pipeline_names=[manifest["pipeline"]])
 
-    with _clear_errors():
+    with clear_errors():
         result = audit_run(project, run_id, rerun)
     click.echo(result.text())
     if not result.passed:

@@ -24,7 +24,6 @@ from optiproxy_nas.benchmarks.schema import table_digest
 from optiproxy_nas.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.errors import DataError, ParameterError
 from optiproxy_nas.manifest import last_archive
-from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.presets import flatten
 from optiproxy_nas.reporting.terminal import terminal_summary
 from optiproxy_nas.run_record import RunRecord
@@ -36,8 +35,9 @@ class RunHooks:
 
     def __init__(self) -> None:
         self._project = Path()
-        self._search: SearchParameters | None = None
+        self._search: dict[str, Any] | None = None
         self._run: dict[str, Any] = {}
+        self.tracking_lost = False  # in this process, the MLflow store lacks something of a sweep
         self._clear()
 
     def _clear(self) -> None:
@@ -46,6 +46,7 @@ class RunHooks:
         self._bar: Any = None
         self._started = time.perf_counter()
         self._node_started: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
 
     @property
     def run_id(self) -> str | None:
@@ -59,9 +60,7 @@ class RunHooks:
         self._project = context.project_path
         parameters = context.config_loader["parameters"]
         self._run = parameters["run"]
-        self._search = None
-        if "search" in parameters:
-            self._search = SearchParameters.model_validate(parameters["search"])
+        self._search = parameters.get("search")
 
     @hook_impl
     def before_pipeline_run(
@@ -71,18 +70,20 @@ class RunHooks:
         if "benchmark_table" in pipeline.all_outputs():
             return  # ingest, which belongs to no run
         names = run_params["pipeline_names"] or ["__default__"]
-        if self._search is None or names[0] not in (self._run["pipeline"], "__default__"):
+        if names[0] not in (self._run["pipeline"], "__default__"):
             raise ParameterError(
                 f"Pipeline {names[0]!r} was asked for, but the parameters are those of "
                 f"{self._run['pipeline']!r}. Give pipeline={names[0]} among the runtime parameters "
                 "(the command line does it by itself).",
                 pipeline=names[0],
             )
+        if self._search is None:
+            return  # it looks at runs, and is none
         self._record = RunRecord(
             self._project / "data",
             self._run["run_id"],
             self._run["pipeline"],
-            self._search.model_dump(),
+            self._search,
             self._run["tracking"],
             self._run["resume"],
         )
@@ -97,7 +98,7 @@ class RunHooks:
             self._fail(error)
             raise
         self._bar = tqdm(
-            total=self._search.budget,
+            total=self._search["budget"],
             desc="queries",
             file=sys.stderr,
             disable=self._run["quiet"],
@@ -113,8 +114,10 @@ class RunHooks:
         """Progress, and the metrics of queries, steps and seconds."""
         seconds = time.perf_counter() - self._node_started.pop(node.name, time.perf_counter())
         kind = node.name.rpartition(".")[2]
-        if kind == "update_archive" and self._bar is not None:
-            (archive,) = outputs.values()
+        self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
+        archives = [value for name, value in outputs.items() if name.endswith(".archive")]
+        if archives and self._bar is not None:
+            (archive,) = archives
             self._bar.set_postfix_str(f"best {archive['best'].iloc[-1]:.3f} %", refresh=False)
             self._bar.update(len(archive) - self._bar.n)
         if self._tracker is not None:
@@ -136,7 +139,7 @@ class RunHooks:
             print("The run had finished; nothing was run again.", flush=True)
             self._record.restore()
         else:
-            self._record.end(status, artifacts=artifacts, result=summary)
+            self._record.end(status, artifacts=artifacts, result=summary, seconds=self._seconds)
         if self._tracker is not None:
             if not unchanged:
                 if summary is not None:
@@ -145,6 +148,7 @@ class RunHooks:
                     self._tracker.log_result(summary, archive, diagnostics, wall_seconds)
                 self._tracker.log_artifacts([*logged, (self._record.path, "")])
             self._tracker.end("FINISHED")
+            self.tracking_lost |= self._tracker.lost
             store = self._tracker.uri.replace(f"{Path.cwd()}/", "")
             facts["mlflow_command"] = f"mlflow ui --backend-store-uri {store}"
         if summary is not None and not self._run["quiet"]:
@@ -164,7 +168,10 @@ class RunHooks:
     def _start_tracking(self, runner: str) -> None:
         assert self._record is not None
         manifest = self._record.manifest
-        self._tracker = MlflowTracker(self._project, manifest["pipeline"])
+        sweep = self._run["sweep"] or {}
+        self._tracker = MlflowTracker(
+            self._project, sweep.get("experiment", manifest["pipeline"]), sweep.get("lean", False)
+        )
         tags = {
             "run_id": manifest["run_id"],
             "git.commit": str(manifest["git"]["commit"]),

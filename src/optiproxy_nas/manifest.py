@@ -25,6 +25,20 @@ from optiproxy_nas.errors import ResumeError
 from optiproxy_nas.presets import flatten
 
 PACKAGE = Path(__file__).parent
+# What of the package can change the queries of a search; the rest runs, records and shows it.
+SEARCH_CODE = (
+    "algorithm",
+    "benchmarks",
+    "encodings.py",
+    "methods",
+    "parameters.py",
+    "presets",
+    "proxies",
+    "registry.py",
+    "relaxation.py",
+    "reproducibility.py",
+    "spaces",
+)
 # Libraries whose version can change a number or the bytes of an artifact.
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "matplotlib")
 # What must be equal for a run to go on, in the order in which differences are shown.
@@ -54,6 +68,7 @@ def new_manifest(
         "code": {
             "version": metadata.version("optiproxy-nas"),
             "sha256": code_digest(),
+            "search_sha256": code_digest(SEARCH_CODE),
             "plugins": plugin_digests(parameters),
         },
         "git": git_state(),
@@ -120,8 +135,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def last_archive(artifacts: Iterable[str]) -> str:
-    """The name of the archive after the last step: ``step_100.archive`` is after ``step_99``."""
-    archives = (name for name in artifacts if name.endswith(".archive"))
+    """The name of the whole archive: the only one, or that of the last step (100 is after 99)."""
+    archives = [name for name in artifacts if name.endswith(".archive")]
+    if len(archives) == 1:
+        return archives[0]
     return max(archives, key=lambda name: int(name.removeprefix("step_").partition(".")[0]))
 
 
@@ -131,13 +148,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@lru_cache(maxsize=1)
-def code_digest() -> str:
-    """SHA-256 over the package's own source and preset files."""
+@lru_cache(maxsize=2)
+def code_digest(parts: tuple[str, ...] = ()) -> str:
+    """SHA-256 over the package's own source and preset files, or over ``parts`` of them."""
     total = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
-        if path.suffix in {".py", ".yml"}:
-            total.update(path.relative_to(PACKAGE).as_posix().encode())
+        relative = path.relative_to(PACKAGE)
+        if path.suffix in {".py", ".yml"} and (not parts or relative.parts[0] in parts):
+            total.update(relative.as_posix().encode())
             total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 

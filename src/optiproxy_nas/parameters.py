@@ -5,7 +5,7 @@ The names are the paper's (Tables 5 and 6 of the appendix) where it has one.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -80,22 +80,36 @@ class SelectionSettings(_Settings):
     samples: int = Field(ge=1, description="Q, candidates a step: Q/K from each group")
     exploration: float = Field(ge=0, le=1, description="ε, share of uniform choices in a draw")
     local_moves: int = Field(ge=0, description="best architectures whose neighbours join Q")
+    use_proxy: bool = Field(description="false: a random B of the Q candidates (ablation)")
     acquisition: Literal["mean", "optimistic"]
     optimism: float = Field(ge=0, description="κ of mean + κ · sd over the ensemble")
     skip_twins: bool = Field(description="skip architectures that compute a known function")
     max_draws: int = Field(ge=1, description="bounded retries before SamplingError")
 
 
-class SearchParameters(_Settings):
-    """Everything that decides a search; two runs with equal values give equal archives."""
+class RunParameters(_Settings):
+    """What every search has, whatever its method."""
 
     space: str
     benchmark: str
     source: str
     dataset: str
-    preset: str
+    method: str
     seed: int = Field(ge=0)
     budget: int = Field(ge=1, description="C, queries in all, the initial sample included")
+
+
+class BaselineParameters(RunParameters):
+    """Everything that decides a search by a registered baseline."""
+
+    settings: dict[str, Any] = Field(description="the method's own, all of them")
+
+
+class SearchParameters(RunParameters):
+    """Everything that decides a search; two runs with equal values give equal archives."""
+
+    method: Literal["optiproxy"] = "optiproxy"
+    preset: str
     initial_samples: int = Field(ge=2, description="random architectures (num_sample_init)")
     proxy: ProxySettings
     fit: FitSettings

@@ -31,6 +31,8 @@ STEP_METRICS = (
     "twins_rejected",
 )
 BATCH = 1000  # metrics that one call of the MLflow API takes
+PARAMETERS = 100  # parameters that one call takes
+PARENT_TAG = "mlflow.parentRunId"  # by which MLflow nests a run
 
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,8 @@ def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
         if self.lost:
             return
         try:
-            method(self, *args, **kwargs)
+            with self._lock:
+                method(self, *args, **kwargs)
         except Exception as error:
             self.lost = True
             logger.warning(
@@ -65,19 +68,28 @@ class MlflowTracker:
         project_path: where the default store lies (``mlflow.db`` and ``mlruns/``), unless
             ``MLFLOW_TRACKING_URI`` names another.
         experiment: the experiment's name (the pipeline).
+        lean: one of the many runs of a sweep: nothing before its end, then what it reached, the
+            best value only where it improves, and no artifacts.
     """
 
-    def __init__(self, project_path: Path, experiment: str) -> None:
+    def __init__(self, project_path: Path, experiment: str, lean: bool = False) -> None:
         chosen = os.environ.get("MLFLOW_TRACKING_URI")
         self.uri = chosen or f"sqlite:///{project_path}/mlflow.db"
         self._artifacts = None if chosen else project_path / "mlruns"
-        # Two first runs at once would both create the tables of the local store.
-        self._lock = nullcontext() if chosen else filelock.FileLock(project_path / ".mlflow.lock")
+        # Two first runs at once would both create the tables of the local store, and SQLite refuses
+        # a second writer.
+        self._lock = (
+            nullcontext()
+            if chosen
+            else filelock.FileLock(project_path / ".mlflow.lock", timeout=60, poll_interval=0.01)
+        )
         self._experiment = experiment
+        self._lean = lean
         self._client: Any = None
         self._process = 0
         self._main_process = os.getpid()
         self._metrics: list[tuple[str, float, int]] = []
+        self._tags: dict[str, str] = {}
         self._flushed = 0.0
         self.lost = False  # the store failed in the middle of the run
         self.run_id: str | None = None
@@ -107,19 +119,11 @@ class MlflowTracker:
         """
         try:
             with self._lock:
-                self.run_id = resume or self._create(name)
-            if resume is not None:
-                self.client.update_run(resume, status="RUNNING")
-                if "error" in self.client.get_run(resume).data.tags:
-                    self.client.delete_tag(resume, "error")
-            else:
-                from mlflow.entities import Param, RunTag
-
-                self.client.log_batch(
-                    self.run_id,
-                    params=[Param(key, str(value)) for key, value in parameters.items()],
-                    tags=[RunTag(key, value) for key, value in tags.items()],
-                )
+                self.run_id = resume or self._create(name, tags)
+                if resume is not None:
+                    self._reopen(resume)
+                else:
+                    self._log_parameters(parameters)
         except Exception as error:  # MLflow, SQLAlchemy, requests: each has its own
             self.run_id = None
             raise TrackingError(
@@ -130,14 +134,28 @@ class MlflowTracker:
             ) from error
         return self.run_id
 
-    def _create(self, name: str) -> str:
+    def _reopen(self, run_id: str) -> None:
+        self.client.update_run(run_id, status="RUNNING")
+        if "error" in self.client.get_run(run_id).data.tags:
+            self.client.delete_tag(run_id, "error")
+
+    def _log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(key, str(value)) for key, value in parameters.items()]
+        for first in range(0, len(params), PARAMETERS):
+            self.client.log_batch(self.run_id, params=params[first : first + PARAMETERS])
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
         experiment = self.client.get_experiment_by_name(self._experiment)
         if experiment is None:
             location = self._artifacts.as_uri() if self._artifacts else None
             experiment_id = self.client.create_experiment(self._experiment, location)
         else:
             experiment_id = experiment.experiment_id
-        run_id: str = self.client.create_run(experiment_id, run_name=name).info.run_id
+        run_id: str = self.client.create_run(
+            experiment_id, run_name=name, tags=dict(tags)
+        ).info.run_id
         return run_id
 
     @_forgiving
@@ -152,6 +170,8 @@ class MlflowTracker:
             outputs: dataset name -> value.
             seconds: how long it ran.
         """
+        if self._lean:
+            return
         step = int(namespace.removeprefix("step_")) if namespace.startswith("step_") else 0
         self.add({f"seconds/{kind}": seconds}, step)
         if kind == "update_archive":
@@ -176,6 +196,21 @@ class MlflowTracker:
 
         Also what a killed run had remembered and not sent.
         """
+        if self._lean:
+            improved = archive["best"].diff() != 0  # NaN in the first row
+            for row in archive[improved | (archive["order"] == len(archive) - 1)].itertuples():
+                self.add({"best_validation_accuracy": row.best}, row.order + 1)
+        else:
+            self._add_unsent(archive, diagnostics)
+            for query, best in zip(archive["order"], archive["best"], strict=True):
+                self.add({"regret": summary["optimum"] - best}, query + 1)
+        final = ("validation_accuracy", "test_accuracy", "queries_to_best", "regret")
+        self.add({f"final/{name}": summary[name] for name in final}, 0)
+        self.add({"seconds/run": wall_seconds}, 0)
+        self._tags["best_architecture"] = summary["best_architecture"]
+
+    def _add_unsent(self, archive: pd.DataFrame, diagnostics: pd.DataFrame) -> None:
+        """Queries and steps that the store does not have yet."""
         self.flush()
         sent = {
             m.step for m in self.client.get_metric_history(self.run_id, "best_validation_accuracy")
@@ -184,12 +219,6 @@ class MlflowTracker:
         sent = {m.step for m in self.client.get_metric_history(self.run_id, "step/fit_loss")}
         for values in diagnostics[~diagnostics["step"].isin(sent)].to_dict("records"):
             self._add_step(values)
-        for query, best in zip(archive["order"], archive["best"], strict=True):
-            self.add({"regret": summary["optimum"] - best}, query + 1)
-        final = ("validation_accuracy", "test_accuracy", "queries_to_best", "regret")
-        self.add({f"final/{name}": summary[name] for name in final}, 0)
-        self.add({"seconds/run": wall_seconds}, 0)
-        self.tag({"best_architecture": summary["best_architecture"]})
 
     def _add_queries(self, rows: pd.DataFrame) -> None:
         for query, value, best in zip(rows["order"], rows["value"], rows["best"], strict=True):
@@ -204,19 +233,21 @@ class MlflowTracker:
         self._metrics += [(k, float(v), int(step)) for k, v in values.items() if not pd.isna(v)]
 
     def flush(self) -> None:
-        """Send the remembered metrics."""
-        from mlflow.entities import Metric
+        """Send the remembered metrics and tags."""
+        from mlflow.entities import Metric, RunTag
 
         now = int(time.time() * 1000)
         metrics = [Metric(key, value, now, step) for key, value, step in self._metrics]
         self._metrics, self._flushed = [], time.monotonic()
-        for first in range(0, len(metrics), BATCH):
-            self.client.log_batch(self.run_id, metrics=metrics[first : first + BATCH])
+        tags = [RunTag(key, value) for key, value in self._tags.items()]
+        self._tags = {}
+        for first in range(0, max(len(metrics), len(tags)), BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[first : first + BATCH], tags=tags)
 
     @_forgiving
     def log_artifacts(self, files: Iterable[tuple[Path, str]]) -> None:
         """Copy files to the run's artifact store: (file, folder there)."""
-        for path, folder in files:
+        for path, folder in () if self._lean else files:
             self.client.log_artifact(self.run_id, str(path), folder)
 
     @_forgiving

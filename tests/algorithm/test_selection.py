@@ -24,13 +24,21 @@ class Fixed(nn.Module):
         return self.predictions
 
 
-def select(space, predictions, batch, make_parameters, **settings):
+def select(space, predictions, batch, make_parameters, seed=0, **settings):
     count = len(predictions[0])
     codes = space.random(count, torch.Generator().manual_seed(3))
     settings = make_parameters(selection={"acquisition": "mean", **settings}).selection
     pool = Pool(codes, torch.arange(count) % 3 - 1, 0, 0, 1)
     table = select_batch(
-        space, Fixed(predictions), pool, VALUES, batch, settings, "standardised", 4
+        space,
+        Fixed(predictions),
+        pool,
+        VALUES,
+        batch,
+        settings,
+        "standardised",
+        4,
+        torch.Generator().manual_seed(seed),
     )
     return codes, table
 
@@ -44,6 +52,15 @@ def test_the_best_scores_are_taken_best_first(space, make_parameters):
     assert "value" not in table
     for i in range(space.code_length):
         assert table[f"code_{i}"].tolist() == codes[[1, 3], i].tolist()
+
+
+def test_without_the_proxy_every_candidate_is_as_likely(nb201, make_parameters):
+    scores, chosen = [0.0, 1.0, 2.0, 3.0], []
+    for seed in range(200):
+        codes, table = select(nb201, [scores], 1, make_parameters, seed=seed, use_proxy=False)
+        chosen += [scores.index(score) for score in table["score"]]
+    counts = np.bincount(chosen, minlength=4)
+    assert counts.min() > 25, counts  # 50 expected, sd 6
 
 
 def test_ties_go_to_the_first_drawn(nb201, make_parameters):

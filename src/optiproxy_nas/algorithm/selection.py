@@ -25,8 +25,12 @@ def select_batch(
     settings: SelectionSettings,
     targets: str,
     step: int,
+    generator: torch.Generator,
 ) -> pd.DataFrame:
     """The ``batch`` candidates of highest score, best first (ties: first drawn).
+
+    With ``use_proxy`` off, ``batch`` random candidates instead: what the selection is worth is
+    seen by leaving it out (section 3.4).
 
     Args:
         space: the search space.
@@ -37,13 +41,15 @@ def select_batch(
         settings: the acquisition.
         targets: the proxy's target units.
         step: search step.
+        generator: draws where the proxy is not to choose.
 
     Raises:
         ProxyError: a prediction is not finite.
     """
     predictions = predict(proxy, space.encode(pool.codes))  # [E, q]
     score = acquisition_score(predictions, settings)
-    best = torch.argsort(score, descending=True, stable=True)[:batch]
+    order = score if settings.use_proxy else torch.rand(len(score), generator=generator)
+    best = torch.argsort(order, descending=True, stable=True)[:batch]
     members = to_values(predictions[:, best].double().numpy(), archive_values, targets)
     return make_batch(
         space,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.steps import Evaluate, Tensors
 from optiproxy_nas.errors import EvaluationError
-from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.parameters import RunParameters, SearchParameters
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -19,12 +20,14 @@ from optiproxy_nas.spaces.base import SearchSpace
 class SearchResult:
     """What a search found, and everything it did."""
 
-    parameters: SearchParameters
+    parameters: RunParameters
     archive: pd.DataFrame  # D, one row a query
+    trials: pd.DataFrame  # one row a proposal: trial, its row of D, whether it was charged
     diagnostics: pd.DataFrame  # one row a step
-    traces: dict[int, Tensors]  # step -> trace of the search epochs
-    weights: Tensors  # θ* of the last step
-    logits: Tensors  # (α*, β*) of the last step
+    # Of OptiProxy-NAS only:
+    traces: dict[int, Tensors] = field(default_factory=dict)  # step -> trace of the search epochs
+    weights: Tensors = field(default_factory=dict)  # θ* of the last step
+    logits: Tensors = field(default_factory=dict)  # (α*, β*) of the last step
 
     @property
     def best_architecture(self) -> str:
@@ -80,6 +83,9 @@ def run_search(
         diagnostics.append(steps.diagnose(evaluations, archive, candidates, trace, fit))
         if on_step is not None:
             on_step(diagnostics[-1])
+    # It never proposes what it has queried: every proposal is a query.
+    order = np.arange(len(archive))
+    trials = pd.DataFrame({"trial": order, "order": order, "charged": True})
     return SearchResult(
-        parameters, archive, pd.DataFrame(diagnostics), traces, weights or {}, logits or {}
+        parameters, archive, trials, pd.DataFrame(diagnostics), traces, weights or {}, logits or {}
     )

@@ -134,6 +134,7 @@ def select_batch(
         parameters.selection,
         parameters.fit.targets,
         step,
+        torch_generator(parameters.seed, step, "selection"),
     )
 
 
@@ -152,19 +153,27 @@ def evaluate_batch(
     """
     known = space.identify(codes_of(space, archive)) if archive is not None else []
     QueryLedger(parameters.budget, known).charge(space.identify(codes_of(space, batch)))
-    architectures = batch["architecture"].tolist()
+    return batch.assign(value=ask_values(batch["architecture"].tolist(), evaluate))
+
+
+def ask_values(architectures: list[str], evaluate: Evaluate) -> np.ndarray:
+    """f(𝒜) of architecture strings [n], percent [n]; charges nothing.
+
+    Raises:
+        DataError: the evaluation gave something else than one finite number an architecture.
+    """
     answer: Any = evaluate(architectures)
     try:
         values = np.asarray(answer, dtype=np.float64)
     except (TypeError, ValueError):
         values = np.empty(0)
-    if values.shape != (len(batch),) or not np.isfinite(values).all():
+    if values.shape != (len(architectures),) or not np.isfinite(values).all():
         raise DataError(
-            f"The evaluation of {len(batch)} architectures gave {answer!r}; it must give one "
-            "finite number for each.",
+            f"The evaluation of {len(architectures)} architectures gave {answer!r}; it must give "
+            "one finite number for each.",
             architectures=architectures,
         )
-    return batch.assign(value=values)
+    return values
 
 
 def update_archive(evaluations: pd.DataFrame, archive: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,8 @@ from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces import get_space
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def preset_names() -> list[str]:
@@ -60,10 +62,7 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
         BudgetError: the budget is below the initial sample or above the size of the space.
     """
     preset = load_preset(str(values.get("preset", "default")))
-    try:
-        parameters = SearchParameters.model_validate(merge(preset, values))
-    except ValidationError as error:
-        raise ParameterError(_explain(error, also), errors=error.error_count()) from None
+    parameters = validate(SearchParameters, merge(preset, values), also)
     space = get_space(parameters.space)
     PROXIES.load(parameters.proxy.name)
     if parameters.fit.targets not in TARGETS:
@@ -72,11 +71,27 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
     return parameters
 
 
+def validate(model: type[_Model], values: Mapping[str, Any], also: Iterable[str] = ()) -> _Model:
+    """``values`` as a typed model.
+
+    Raises:
+        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ParameterError(_explain(model, error, also), errors=error.error_count()) from None
+
+
 def overrides(parameters: SearchParameters) -> list[str]:
     """What differs from the preset's own values: ``["selection.batch = 5 (2)", ...]``."""
-    own = flatten(load_preset(parameters.preset))
-    now = flatten(parameters.model_dump())
-    return [f"{key} = {now[key]} ({own[key]})" for key in own if now[key] != own[key]]
+    return changes(load_preset(parameters.preset), parameters.model_dump())
+
+
+def changes(own: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What of ``own`` has another value in ``now``: ``["selection.batch = 5 (2)", ...]``."""
+    before, after = flatten(own), flatten(now)
+    return [f"{key} = {after[key]} ({before[key]})" for key in before if after[key] != before[key]]
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -121,14 +136,14 @@ def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _explain(error: ValidationError, also: Iterable[str]) -> str:
+def _explain(model: type[BaseModel], error: ValidationError, also: Iterable[str]) -> str:
     """A pydantic error as one message: what is wrong, where, what is allowed."""
     lines = []
     for detail in error.errors():
         location = detail["loc"]
         where = ".".join(str(part) for part in location)
         if detail["type"] == "extra_forbidden":
-            allowed = _fields(SearchParameters, location[:-1]) + list(also) * (len(location) == 1)
+            allowed = _fields(model, location[:-1]) + list(also) * (len(location) == 1)
             near = difflib.get_close_matches(str(location[-1]), allowed, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             lines.append(

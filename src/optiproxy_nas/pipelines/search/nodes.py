@@ -13,8 +13,8 @@ import pandas as pd
 from optiproxy_nas.algorithm.steps import Evaluate, Tensors
 from optiproxy_nas.benchmarks.base import Benchmark, Metric
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
-from optiproxy_nas.parameters import SearchParameters
-from optiproxy_nas.presets import overrides
+from optiproxy_nas.methods.settings import setting_of
+from optiproxy_nas.parameters import RunParameters, SearchParameters
 from optiproxy_nas.reporting import captions
 from optiproxy_nas.reporting.bundle import run_figures
 from optiproxy_nas.reporting.page import html_page, markdown_page
@@ -34,9 +34,12 @@ FIGURES = {
 
 def load_benchmark(table: pd.DataFrame, search: SearchParameters) -> tuple[Benchmark, Evaluate]:
     """The benchmark, for the report; and what the search gets of it: validation values by query."""
-    benchmark = TabularBenchmark(
-        table, search.dataset, search.source, search.benchmark, search.space
-    )
+    return open_benchmark(table, search)
+
+
+def open_benchmark(table: pd.DataFrame, run: RunParameters) -> tuple[Benchmark, Evaluate]:
+    """The benchmark of any run, and its validation values by query."""
+    benchmark = TabularBenchmark(table, run.dataset, run.source, run.benchmark, run.space)
     return benchmark, partial(benchmark.query, metric=Metric.VALIDATION_ACCURACY)
 
 
@@ -59,11 +62,17 @@ def encode(search: SearchParameters) -> tuple[SearchSpace, dict[str, Any]]:
 def summarise(
     archive: pd.DataFrame,
     benchmark: Benchmark,
-    space: SearchSpace,
     search: SearchParameters,
     run: dict[str, Any],
 ) -> dict[str, Any]:
     """What the run found. Only here, after the search, is the table asked for more."""
+    return summary_of(archive, benchmark, search, run["run_id"])
+
+
+def summary_of(
+    archive: pd.DataFrame, benchmark: Benchmark, parameters: RunParameters, run_id: str
+) -> dict[str, Any]:
+    """The summary of a run by any method."""
     best = int(archive["value"].argmax())  # the first, of equals
     architecture, value = (
         str(archive["architecture"].iloc[best]),
@@ -73,18 +82,19 @@ def summarise(
     test = Metric.TEST_ACCURACY
     _, optimum = benchmark.optimum(validation)
     return {
-        "run_id": run["run_id"],
-        "space": search.space,
-        "dataset": search.dataset,
-        "source": search.source,
-        "preset": search.preset,
-        "seed": search.seed,
-        "budget": search.budget,
-        "overrides": ", ".join(overrides(search)) or "none",
+        "run_id": run_id,
+        "space": parameters.space,
+        "dataset": parameters.dataset,
+        "source": parameters.source,
+        "method": parameters.method,
+        "preset": parameters.preset if isinstance(parameters, SearchParameters) else "",
+        "seed": parameters.seed,
+        "budget": parameters.budget,
+        "overrides": ", ".join(setting_of(parameters)) or "none",
         "queries": len(archive),
         "queries_to_best": best + 1,
         "best_architecture": architecture,
-        "best_drawing": space.draw(architecture),
+        "best_drawing": get_space(parameters.space).draw(architecture),
         "validation_accuracy": value,
         "test_accuracy": (
             float(benchmark.query([architecture], test)[0]) if test in benchmark.metrics else None

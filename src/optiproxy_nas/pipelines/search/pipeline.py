@@ -142,7 +142,7 @@ def _report(last_step: int) -> list[Node]:
     return [
         node(
             nodes.summarise,
-            [archive, "benchmark", "space", "params:search", "params:run"],
+            [archive, "benchmark", "params:search", "params:run"],
             "report.summary",
             "summarise",
         ),

@@ -1,0 +1,120 @@
+"""BANANAS: Thompson sampling over an ensemble of neural predictors on the path encoding."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from optiproxy_nas.encodings import path_encoding
+from optiproxy_nas.methods.base import MethodSettings, Values
+from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.proxies.base import EnsembleLinear
+from optiproxy_nas.reproducibility import numpy_generator, torch_generator
+from optiproxy_nas.spaces.base import SearchSpace
+
+
+class BananasSettings(MethodSettings):
+    """Settings of :class:`Bananas`."""
+
+    initial_samples: int = Field(default=10, ge=2, description="random")
+    batch: int = Field(default=10, ge=1, description="k, queries a round")
+    members: int = Field(default=5, ge=1, description="M, networks in the ensemble")
+    hidden: int = Field(default=64, ge=1, description="neurons of a layer")
+    layers: int = Field(default=3, ge=1, description="hidden layers")
+    epochs: int = Field(default=150, ge=1, description="full-batch Adam updates a round")
+    lr: float = Field(default=0.01, gt=0)
+    margin: float = Field(default=0.1, gt=0, description="of the loss's lower bound y_LB")
+    parents: int = Field(default=10, ge=1, description="best architectures that are mutated")
+    longest: int | None = Field(default=None, ge=1, description="truncation of the path encoding")
+
+
+class Bananas:
+    """Five networks a round, refitted on all queries; candidates are mutations of the best.
+
+    Loss: the paper's relative error |(f̂ - y_LB) / (y - y_LB) - 1| of the validation error y. Its
+    y_LB is a lower bound on the error known beforehand; ours comes from the queries alone, the
+    lowest error minus ``margin`` times its distance to the median.
+    """
+
+    Settings = BananasSettings
+    reference: ClassVar[str] = (
+        "White, Neiswanger & Savani 2021, BANANAS: Bayesian optimization with neural "
+        "architectures for neural architecture search"
+    )
+
+    def __init__(
+        self, space: SearchSpace, settings: BananasSettings, budget: int, seed: int
+    ) -> None:
+        self._space = space
+        self._settings = settings
+        self._seed = seed
+        self._memory = Memory(space, seed)
+        self._random = numpy_generator(seed, 0, "bananas")
+        self._features = torch.empty(0)
+        self._round = 0
+
+    def ask(self) -> Tensor:
+        """The initial sample, then the batch of each round."""
+        settings, known = self._settings, len(self._memory)
+        if known < settings.initial_samples:
+            return self._memory.random(settings.initial_samples - known)
+        self._round += 1
+        pool = self._memory.unseen(self._space.neighbours(self._memory.best(settings.parents)))
+        if len(pool) < settings.batch:
+            extra = self._memory.unseen(self._memory.random(settings.batch))
+            pool = self._memory.unseen(torch.cat([pool, extra]))
+        predictions = self._fit(self._encode(pool)).numpy().astype(np.float64)
+        mean, deviation = predictions.mean(0), predictions.std(0)
+        draws = self._random.normal(mean, deviation)  # independent Thompson sampling
+        return pool[torch.from_numpy(np.argsort(draws, kind="stable")[: settings.batch].copy())]
+
+    def tell(self, codes: Tensor, values: Values) -> None:
+        """Remember them, for the next round's fit."""
+        self._memory.add(codes, values)
+
+    def _encode(self, codes: Tensor) -> Tensor:
+        return path_encoding(self._space, self._space.encode(codes), self._settings.longest)
+
+    def _fit(self, candidates: Tensor) -> Tensor:
+        """Predicted relative errors [M, n] of candidates [n, P], by fresh networks."""
+        values = self._memory.values
+        best, scale = values.max(), values.max() - np.median(values)
+        gap = best - values + self._settings.margin * (scale if scale > 0 else 1.0)  # y - y_LB
+        targets = torch.from_numpy(gap / np.median(gap)).float()
+        generator = torch_generator(self._seed, self._round, "bananas-weights")
+        inputs = self._encode(self._memory.codes)
+        network = _Ensemble(inputs.shape[1], self._settings, generator)
+        optimizer = torch.optim.Adam(network.parameters(), lr=self._settings.lr, fused=True)
+        for _ in range(self._settings.epochs):
+            loss = ((network(inputs) - targets).abs() / targets).mean(1).sum()
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimizer.step()
+        with torch.no_grad():
+            predictions: Tensor = network(candidates)
+        return predictions
+
+
+class _Ensemble(nn.Module):
+    def __init__(
+        self, inputs: int, settings: BananasSettings, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        widths = [inputs] + [settings.hidden] * settings.layers + [1]
+        self.members = settings.members
+        self.layers = nn.ModuleList(
+            EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions [M, n]."""
+        x = x.expand(self.members, *x.shape)
+        for layer in self.layers[:-1]:
+            x = torch.relu(layer(x))
+        return self.layers[-1](x).squeeze(-1)

@@ -1,0 +1,85 @@
+"""Local search: hill climbing among one-change neighbours, anew from random at each optimum."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from optiproxy_nas.methods.base import MethodSettings, Values
+from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.reproducibility import numpy_generator
+from optiproxy_nas.spaces.base import SearchSpace
+
+
+class LocalSearchSettings(MethodSettings):
+    """Settings of :class:`LocalSearch`."""
+
+    initial_samples: int = Field(default=10, ge=1, description="random; the best is the start")
+    restart_samples: int = Field(default=1, ge=1, description="the same at each restart")
+    query_until: Literal["improvement", "all"] = Field(
+        default="improvement", description="move to the first better neighbour, or the best of all"
+    )
+
+
+class LocalSearch:
+    """Hill climbing; neighbours are queried in random order.
+
+    Neighbours whose value is known are not queried again: their value counts as it is.
+    """
+
+    Settings = LocalSearchSettings
+    reference: ClassVar[str] = (
+        "White, Nolen & Savani 2021, Exploring the loss landscape in neural architecture search"
+    )
+
+    def __init__(
+        self, space: SearchSpace, settings: LocalSearchSettings, budget: int, seed: int
+    ) -> None:
+        self._space = space
+        self._settings = settings
+        self._memory = Memory(space, seed)
+        self._random = numpy_generator(seed, 0, "local-search")
+        self._samples = settings.initial_samples
+        self._here: tuple[Tensor, float] | None = None
+        self._next: Tensor | None = None  # unknown neighbours of here, in the order of asking
+
+    def ask(self) -> Tensor:
+        """Starting points, or neighbours of the place where the search stands."""
+        if self._here is None:
+            return self._memory.random(self._samples)
+        assert self._next is not None
+        return self._next if self._settings.query_until == "all" else self._next[:1]
+
+    def tell(self, codes: Tensor, values: Values) -> None:
+        """Move uphill as far as what is known allows; restart at a local optimum."""
+        self._memory.add(codes, values)
+        best = int(values.argmax())
+        if self._here is None or values[best] > self._here[1]:
+            self._move(codes[best], float(values[best]))
+        else:
+            assert self._next is not None
+            self._next = self._next[len(codes) :]
+            if not len(self._next):
+                self._restart()
+
+    def _move(self, code: Tensor, value: float) -> None:
+        while True:
+            near = self._space.neighbours(code.unsqueeze(0))
+            known = self._memory.value_of(near)
+            if np.isnan(known).all() or not np.nanmax(known) > value:
+                break
+            best = int(np.nanargmax(known))
+            code, value = near[best], float(known[best])
+        self._here = code, value
+        new = self._memory.unseen(near)
+        self._next = new[torch.from_numpy(self._random.permutation(len(new)))]
+        if not len(self._next):
+            self._restart()
+
+    def _restart(self) -> None:
+        self._here = self._next = None
+        self._samples = self._settings.restart_samples

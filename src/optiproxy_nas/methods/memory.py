@@ -1,0 +1,108 @@
+"""What a method has been told, each architecture once, and random ones that it has not."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optiproxy_nas.errors import SamplingError
+from optiproxy_nas.methods.base import Values
+from optiproxy_nas.reproducibility import torch_generator
+from optiproxy_nas.spaces.base import SearchSpace
+
+_BLOCK = 64  # architectures drawn at a time, twice as many after each fruitless block
+_FRUITLESS = 12  # fruitless blocks in a row (262,080 draws) before giving up
+
+
+class Memory:
+    """The evaluated architectures of one search.
+
+    Its random architectures are drawn from the stream that gives OptiProxy-NAS its initial sample,
+    so that every method begins with the same architectures in a seed, and a difference between
+    two methods is not one of luck in the first sample.
+
+    Args:
+        space: the search space.
+        seed: of the run.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
+        self.space = space
+        self._generator = torch_generator(seed, 0, "initial-sample")
+        self._drawn: list[Tensor] = []  # random architectures not handed out yet
+        self._rows: dict[Hashable, int] = {}
+        self._codes: list[Tensor] = []
+        self._values: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    @property
+    def codes(self) -> Tensor:
+        """Architectures in the order told: [n, L]."""
+        return torch.stack(self._codes)
+
+    @property
+    def values(self) -> Values:
+        """Their values, percent: [n]."""
+        return np.array(self._values)
+
+    def add(self, codes: Tensor, values: Values) -> None:
+        """Remember what is new among codes [m, L] and values [m]."""
+        for identity, code, value in zip(self.space.identify(codes), codes, values, strict=True):
+            if identity not in self._rows:
+                self._rows[identity] = len(self._codes)
+                self._codes.append(code)
+                self._values.append(float(value))
+
+    def value_of(self, codes: Tensor) -> Values:
+        """Values of codes [m, L], NaN where not known: [m]."""
+        rows = (self._rows.get(identity) for identity in self.space.identify(codes))
+        return np.array([np.nan if row is None else self._values[row] for row in rows])
+
+    def unseen(self, codes: Tensor) -> Tensor:
+        """The rows of codes [m, L] that are not known, each architecture once, in order."""
+        new: dict[Hashable, int] = {}
+        for row, identity in enumerate(self.space.identify(codes)):
+            if identity not in self._rows:
+                new.setdefault(identity, row)
+        return codes[list(new.values())]
+
+    def best(self, count: int) -> Tensor:
+        """The ``count`` best architectures (the first, of equals), best first: [<= count, L]."""
+        order = np.argsort(-self.values, kind="stable")[:count]
+        return self.codes[torch.from_numpy(order)]
+
+    def random(self, count: int) -> Tensor:
+        """Distinct uniform random architectures that are not known: [count, L].
+
+        Fewer than ``count`` where the space (``SearchSpace.size``) holds no more.
+
+        Raises:
+            SamplingError: the space does not yield that many in a bounded number of draws.
+        """
+        if self.space.size is not None:
+            count = max(1, min(count, self.space.size - len(self)))
+        found: list[Tensor] = []
+        taken: set[Hashable] = set()
+        size, fruitless = _BLOCK, 0
+        while len(found) < count:
+            if not self._drawn:
+                if fruitless == _FRUITLESS:
+                    raise SamplingError(
+                        f"Hardly an architecture of space {self.space.name!r} is left: none new in "
+                        f"the last {size - _BLOCK} random draws. Lower the budget.",
+                        known=len(self),
+                    )
+                self._drawn = list(self.space.random(size, self._generator).flip(0))
+                size, fruitless = 2 * size, fruitless + 1
+            code = self._drawn.pop()
+            (identity,) = self.space.identify(code.unsqueeze(0))
+            if identity not in self._rows and identity not in taken:
+                taken.add(identity)
+                found.append(code)
+                size, fruitless = _BLOCK, 0
+        return torch.stack(found)

@@ -1,0 +1,71 @@
+"""Regularized evolution: tournaments in a population from which the oldest member is removed."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from optiproxy_nas.methods.base import MethodSettings, Values
+from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.reproducibility import numpy_generator
+from optiproxy_nas.spaces.base import SearchSpace
+
+
+class RegularizedEvolutionSettings(MethodSettings):
+    """Settings of :class:`RegularizedEvolution`."""
+
+    population: int = Field(default=20, ge=2, description="P; also the random initial sample")
+    tournament: int = Field(default=10, ge=1, description="S, members drawn; the best is parent")
+    skip_known: bool = Field(default=True, description="children that were queried are not taken")
+
+    @model_validator(mode="after")
+    def _tournament_fits(self) -> RegularizedEvolutionSettings:
+        if self.tournament > self.population:
+            raise ValueError(
+                f"tournament ({self.tournament}) is larger than population ({self.population}); "
+                "its members are drawn without replacement"
+            )
+        return self
+
+
+class RegularizedEvolution:
+    """Aging evolution; a mutation is a one-change neighbour (``SearchSpace.neighbours``)."""
+
+    Settings = RegularizedEvolutionSettings
+    reference: ClassVar[str] = (
+        "Real et al. 2019, Regularized evolution for image classifier architecture search"
+    )
+
+    def __init__(
+        self, space: SearchSpace, settings: RegularizedEvolutionSettings, budget: int, seed: int
+    ) -> None:
+        self._space = space
+        self._settings = settings
+        self._memory = Memory(space, seed)
+        self._random = numpy_generator(seed, 0, "regularized-evolution")
+        self._population: deque[tuple[Tensor, float]] = deque(maxlen=settings.population)
+
+    def ask(self) -> Tensor:
+        """The initial population, then one child at a time."""
+        missing = self._settings.population - len(self._population)
+        if missing > 0:
+            return self._memory.random(missing)
+        rows = self._random.choice(
+            len(self._population), self._settings.tournament, replace=False, shuffle=False
+        )
+        parent = max((self._population[row] for row in rows), key=lambda member: member[1])[0]
+        children = self._space.neighbours(parent.unsqueeze(0))
+        if self._settings.skip_known:
+            children = self._memory.unseen(children)
+        if not len(children):
+            return self._memory.random(1)
+        row = int(self._random.integers(len(children)))
+        return children[row : row + 1]
+
+    def tell(self, codes: Tensor, values: Values) -> None:
+        """The newcomers join; the oldest members leave."""
+        self._memory.add(codes, values)
+        self._population.extend(zip(codes, values.tolist(), strict=True))

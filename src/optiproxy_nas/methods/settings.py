@@ -1,0 +1,66 @@
+"""Parameters of a search by any registered method, typed and checked before any query is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from optiproxy_nas.errors import ParameterError, unknown_name
+from optiproxy_nas.methods import METHODS
+from optiproxy_nas.parameters import BaselineParameters, RunParameters, SearchParameters
+from optiproxy_nas.presets import changes, check_budget, overrides, resolve, validate
+from optiproxy_nas.spaces import get_space
+
+OPTIPROXY = "optiproxy"
+
+
+def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunParameters:
+    """What decides a search: the preset plus overrides of OptiProxy-NAS, or a baseline's settings.
+
+    Args:
+        values: run settings with ``method``; for OptiProxy-NAS as of
+            :func:`optiproxy_nas.presets.resolve`, for a baseline ``settings``, nested.
+        also: names that the caller takes too, for the suggestions.
+
+    Raises:
+        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
+        UnknownNameError: an unregistered method, preset, space, proxy or target.
+        BudgetError: the budget is above the size of the space.
+    """
+    if values.get("method", OPTIPROXY) == OPTIPROXY:
+        return resolve(values, also)
+    name = values["method"]
+    if name not in METHODS and ":" not in str(name):
+        raise unknown_name("method", name, [OPTIPROXY, *METHODS])
+    given = {key: value for key, value in values.items() if key != "preset"}
+    parameters = validate(BaselineParameters, {"settings": {}, **given}, also)
+    method = METHODS.load(parameters.method)
+    try:
+        settings = validate(method.Settings, parameters.settings)
+    except ParameterError as error:
+        raise ParameterError(
+            f"Settings of method {parameters.method!r}: {error.message}", method=parameters.method
+        ) from None
+    check_budget(parameters.budget, 1, get_space(parameters.space).size)
+    return parameters.model_copy(update={"settings": settings.model_dump()})
+
+
+def parameters_of(values: Mapping[str, Any]) -> RunParameters:
+    """The typed parameters that were dumped as ``values``."""
+    model = SearchParameters if values["method"] == OPTIPROXY else BaselineParameters
+    return model.model_validate(values)
+
+
+def label_of(parameters: RunParameters) -> str:
+    """The preset of OptiProxy-NAS, the name of any other method."""
+    if isinstance(parameters, SearchParameters):
+        return parameters.preset
+    return parameters.method.rpartition(":")[2]
+
+
+def setting_of(parameters: RunParameters) -> list[str]:
+    """What differs from the preset or the method's defaults: ``["selection.batch = 5 (2)"]``."""
+    if isinstance(parameters, SearchParameters):
+        return overrides(parameters)
+    assert isinstance(parameters, BaselineParameters)
+    return changes(METHODS.load(parameters.method).Settings().model_dump(), parameters.settings)

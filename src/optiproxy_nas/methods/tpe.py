@@ -1,0 +1,121 @@
+"""Tree-structured Parzen estimator, Optuna's, over the positions of the integer code."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from optiproxy_nas.errors import InvalidArchitectureError
+from optiproxy_nas.methods.base import MethodSettings, Values, missing_extra
+from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.reproducibility import derive_seed, torch_generator
+from optiproxy_nas.spaces.base import SearchSpace
+
+try:
+    import optuna
+    from optuna.distributions import CategoricalDistribution
+    from optuna.trial import TrialState
+except ImportError as error:
+    raise missing_extra("tpe", error) from error
+
+_TRIES = 50  # proposals in a row that are invalid or known, before one is drawn at random
+
+
+class TPESettings(MethodSettings):
+    """Settings of :class:`TPE`."""
+
+    startup: int = Field(default=10, ge=1, description="random initial sample")
+    candidates: int = Field(default=24, ge=1, description="draws from l(x) a proposal")
+    multivariate: bool = Field(default=True, description="one joint density for all positions")
+    tell_known: bool = Field(default=False, description="repeats weigh in the densities again")
+
+
+class TPE:
+    """Optuna's TPE sampler through ask and tell, one categorical variable a code position.
+
+    Codes that are no architecture of the space are told to Optuna as failed trials.
+    """
+
+    Settings = TPESettings
+    reference: ClassVar[str] = (
+        "Bergstra, Bardenet, Bengio & Kégl 2011, Algorithms for hyper-parameter optimization; "
+        "optuna.samplers.TPESampler"
+    )
+
+    def __init__(self, space: SearchSpace, settings: TPESettings, budget: int, seed: int) -> None:
+        self._space = space
+        self._settings = settings
+        self._memory = Memory(space, seed)
+        self._variables = {
+            f"code_{i}": CategoricalDistribution(values)
+            for i, values in enumerate(code_values(space))
+        }
+        sampler = optuna.samplers.TPESampler(
+            n_startup_trials=settings.startup,
+            n_ei_candidates=settings.candidates,
+            multivariate=settings.multivariate,
+            seed=derive_seed(seed, 0, "tpe") % 2**32,
+        )
+        self._study = _create_study(sampler)
+        self._trial: optuna.Trial | None = None
+
+    def ask(self) -> Tensor:
+        """The initial sample, then one architecture at a time."""
+        if len(self._memory) < self._settings.startup:
+            return self._memory.random(self._settings.startup - len(self._memory))
+        for _ in range(_TRIES):
+            self._trial = self._study.ask(self._variables)
+            code = torch.tensor([[self._trial.params[name] for name in self._variables]])
+            if self._valid(code) and (
+                self._settings.tell_known or len(self._memory.unseen(code))
+            ):
+                return code
+            self._study.tell(self._trial, state=TrialState.FAIL)
+        self._trial = None
+        return self._memory.random(1)
+
+    def tell(self, codes: Tensor, values: Values) -> None:
+        """Hand the values to the study."""
+        self._memory.add(codes, values)
+        if self._trial is not None:
+            self._study.tell(self._trial, float(values[0]))
+            self._trial = None
+            return
+        for code, value in zip(codes.tolist(), values.tolist(), strict=True):
+            params = dict(zip(self._variables, code, strict=True))
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    params=params, distributions=self._variables, value=value
+                )
+            )
+
+    def _valid(self, code: Tensor) -> bool:
+        try:
+            self._space.from_string(self._space.to_string(code))
+        except (InvalidArchitectureError, IndexError, KeyError, ValueError):
+            return False
+        return True
+
+
+def code_values(space: SearchSpace) -> list[tuple[int, ...]]:
+    """The values that each code position takes, ascending: L tuples.
+
+    The protocol of spaces does not list them, so they are read off random architectures and their
+    neighbours, which between them hold every value but with a negligible probability.
+    """
+    seen = space.random(1024, torch_generator(0, 0, "code-values"))
+    seen = torch.cat([seen, space.neighbours(seen[:64])])
+    return [tuple(column.unique().tolist()) for column in seen.T]
+
+
+def _create_study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    """An in-memory study, without a line in the log; the level is the user's own after it."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(sampler=sampler, direction="maximize", study_name="tpe")
+    finally:
+        optuna.logging.set_verbosity(level)

@@ -1,0 +1,43 @@
+"""Nodes of the pipeline that runs any method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from optiproxy_nas.algorithm.steps import Evaluate
+from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.methods.search import search_by_method
+from optiproxy_nas.methods.settings import parameters_of
+from optiproxy_nas.pipelines.search.nodes import open_benchmark, summary_of
+from optiproxy_nas.spaces import get_space
+
+
+def load_benchmark(table: pd.DataFrame, search: dict[str, Any]) -> tuple[Benchmark, Evaluate]:
+    """The benchmark, for the summary; and what the method gets: validation values by query."""
+    return open_benchmark(table, parameters_of(search))
+
+
+def search(
+    evaluate: Evaluate, search: dict[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The whole search: archive, trials (proposals, repeats included), diagnostics by step."""
+    parameters = parameters_of(search)
+    result = search_by_method(get_space(parameters.space), evaluate, parameters)
+    return result.archive, result.trials, result.diagnostics
+
+
+def summarise(
+    archive: pd.DataFrame,
+    trials: pd.DataFrame,
+    benchmark: Benchmark,
+    search: dict[str, Any],
+    run: dict[str, Any],
+) -> dict[str, Any]:
+    """What the run found. Only here, after the search, is the table asked for more."""
+    parameters = parameters_of(search)
+    return {
+        **summary_of(archive, benchmark, parameters, run["run_id"]),
+        "trials": len(trials),
+    }

@@ -1,0 +1,17 @@
+"""Parameters of a run of any method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optiproxy_nas.methods.settings import label_of, resolve_method
+from optiproxy_nas.run_parameters import RUN_KEYS, check_source, name_run
+
+
+def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """``params:search`` of the given values; sets the run's id and source."""
+    parameters = resolve_method(values, also=RUN_KEYS)
+    check_source(parameters)
+    name_run(run, parameters, label_of(parameters))
+    return {"search": parameters.model_dump(), "source": parameters.source}

@@ -1,0 +1,71 @@
+"""Parameters of the run itself, beside those that decide its search: its id, source, tracking."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.errors import ParameterError, unknown_name
+from optiproxy_nas.parameters import RunParameters
+
+# They do not decide the search, so they are not in its digest.
+RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet", "sweep")
+_RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+_SWITCH = {"on": True, "off": False, "true": True, "false": False}
+
+
+def split_run(flat: dict[str, Any]) -> dict[str, Any]:
+    """Take the run's own keys out of ``flat``, switches as booleans."""
+    run = {key: flat.pop(key, None) for key in RUN_KEYS}
+    for key in ("tracking", "resume", "quiet"):
+        run[key] = _switch(key, run[key])
+    return run
+
+
+def check_source(parameters: RunParameters) -> None:
+    """Refuse a dataset or benchmark that the source does not hold, before any query.
+
+    Raises:
+        UnknownNameError: with the list and the nearest name.
+    """
+    source = get_source(parameters.source)
+    datasets = {file.dataset for file in source.files}
+    if parameters.dataset not in datasets:
+        raise unknown_name(f"dataset of source {parameters.source!r}", parameters.dataset, datasets)
+    if parameters.benchmark != source.benchmark:
+        raise unknown_name(
+            f"benchmark of source {parameters.source!r}", parameters.benchmark, [source.benchmark]
+        )
+
+
+def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None:
+    """Set the run's source and id: as given, or dataset, label, seed, time, four random digits.
+
+    Raises:
+        ParameterError: the id cannot name a folder.
+    """
+    run["source"] = parameters.source
+    given = run["run_id"]
+    if given is None:
+        now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        tail = f"s{parameters.seed}-{now}-{secrets.token_hex(2)}"
+        run["run_id"] = f"{parameters.dataset}-{label}-{tail}"
+    elif not _RUN_ID.match(str(given)):
+        raise ParameterError(
+            f"Parameter 'run_id' = {given!r} names folders: letters, digits, '.', '_' and '-', at "
+            "most 100, beginning with a letter or digit.",
+            run_id=given,
+        )
+    else:
+        run["run_id"] = str(given)
+
+
+def _switch(name: str, value: Any) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if str(value).lower() not in _SWITCH:
+        raise ParameterError(f"Parameter {name!r} = {value!r}: on or off.", name=name, value=value)
+    return _SWITCH[str(value).lower()]
