@@ -15,6 +15,7 @@ from kedro.framework.startup import ProjectMetadata
 from optiproxy_nas.audit import audit_run
 from optiproxy_nas.command_line import clear_errors, interrupt
 from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.evidence_command import evidence
 from optiproxy_nas.manifest import Manifest, read_manifest
 from optiproxy_nas.presets import merge
 from optiproxy_nas.sweep_command import sweep
@@ -81,6 +82,7 @@ run = click.Command(
 )
 cli.add_command(run)
 cli.add_command(sweep)
+cli.add_command(evidence)
 
 
 @cli.command()

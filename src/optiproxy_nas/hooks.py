@@ -5,6 +5,7 @@ The nodes know nothing of this; all of it is on the outside.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -22,12 +23,14 @@ from tqdm import tqdm
 
 from optiproxy_nas.benchmarks.schema import table_digest
 from optiproxy_nas.datasets.atomic import AtomicDataset, verify
-from optiproxy_nas.errors import DataError, ParameterError
+from optiproxy_nas.errors import DataError, ParameterError, TrackingError
 from optiproxy_nas.manifest import last_archive
 from optiproxy_nas.presets import flatten
 from optiproxy_nas.reporting.terminal import terminal_summary
 from optiproxy_nas.run_record import RunRecord
-from optiproxy_nas.tracking import MlflowTracker
+from optiproxy_nas.tracking import PARENT_TAG, MlflowTracker
+
+logger = logging.getLogger(__name__)
 
 
 class RunHooks:
@@ -37,7 +40,8 @@ class RunHooks:
         self._project = Path()
         self._search: dict[str, Any] | None = None
         self._run: dict[str, Any] = {}
-        self.tracking_lost = False  # in this process, the MLflow store lacks something of a sweep
+        self._tables: dict[str, str] = {}  # SHA-256 of a table's file -> digest of the table
+        self.lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
         self._clear()
 
     def _clear(self) -> None:
@@ -148,7 +152,8 @@ class RunHooks:
                     self._tracker.log_result(summary, archive, diagnostics, wall_seconds)
                 self._tracker.log_artifacts([*logged, (self._record.path, "")])
             self._tracker.end("FINISHED")
-            self.tracking_lost |= self._tracker.lost
+            if self._tracker.lost and self._run["sweep"]:
+                self.lost_sweep = self._run["sweep"]["parent"]
             store = self._tracker.uri.replace(f"{Path.cwd()}/", "")
             facts["mlflow_command"] = f"mlflow ui --backend-store-uri {store}"
         if summary is not None and not self._run["quiet"]:
@@ -169,8 +174,10 @@ class RunHooks:
         assert self._record is not None
         manifest = self._record.manifest
         sweep = self._run["sweep"] or {}
+        if sweep and sweep["parent"] == self.lost_sweep:
+            return  # asking again at each of its points would cost a timeout each
         self._tracker = MlflowTracker(
-            self._project, sweep.get("experiment", manifest["pipeline"]), sweep.get("lean", False)
+            self._project, sweep.get("experiment") or manifest["pipeline"], sweep.get("lean", False)
         )
         tags = {
             "run_id": manifest["run_id"],
@@ -181,9 +188,19 @@ class RunHooks:
             "kedro.runner": runner,
             **{f"version.{name}": value for name, value in manifest["libraries"].items()},
         }
+        if sweep:
+            tags |= {PARENT_TAG: sweep["parent"], "sweep": sweep["name"]}
         parameters = flatten(manifest["parameters"])
         name, known = manifest["run_id"], manifest["mlflow_run_id"]
-        self._record.update(mlflow_run_id=self._tracker.start(name, parameters, tags, known))
+        try:
+            mlflow_run_id = self._tracker.start(name, parameters, tags, known)
+        except TrackingError as error:
+            if not sweep:
+                raise
+            self._tracker, self.lost_sweep = None, sweep["parent"]
+            logger.warning("%s is not tracked, and the sweep goes on: %s", name, error.message)
+        else:
+            self._record.update(mlflow_run_id=mlflow_run_id)
 
     def _ingest(self, catalog: DataCatalog) -> None:
         """Run the ingest pipeline where the source's table or card is missing."""
@@ -203,7 +220,7 @@ class RunHooks:
     def _data(self, catalog: DataCatalog) -> dict[str, str]:
         """Source and digest of the table, which must be the one that its card describes."""
         source = self._run["source"]
-        found = table_digest(catalog.load("benchmark_table"))
+        found = self._table_digest(catalog)
         recorded = catalog.load("benchmark_card")["table_sha256"]
         if found != recorded:
             raise DataError(
@@ -215,6 +232,17 @@ class RunHooks:
                 recorded=recorded,
             )
         return {"source": source, "table_sha256": found}
+
+    def _table_digest(self, catalog: DataCatalog) -> str:
+        """The table's digest, worked out once a process for each file: a sweep asks often."""
+        dataset = catalog.get("benchmark_table")
+        path = dataset.stored() if isinstance(dataset, AtomicDataset) else None
+        if path is None:
+            return table_digest(catalog.load("benchmark_table"))
+        file = verify(path)
+        if file not in self._tables:
+            self._tables[file] = table_digest(catalog.load("benchmark_table"))
+        return self._tables[file]
 
     def _artifacts(
         self, pipeline: Pipeline, catalog: DataCatalog

@@ -22,6 +22,7 @@ import torch
 
 from optiproxy_nas.datasets.atomic import write_atomically
 from optiproxy_nas.errors import ResumeError
+from optiproxy_nas.parameters import OPTIPROXY
 from optiproxy_nas.presets import flatten
 
 PACKAGE = Path(__file__).parent
@@ -68,11 +69,11 @@ def new_manifest(
         "code": {
             "version": metadata.version("optiproxy-nas"),
             "sha256": code_digest(),
-            "search_sha256": code_digest(SEARCH_CODE),
+            "search_sha256": search_code_digest(parameters),
             "plugins": plugin_digests(parameters),
         },
         "git": git_state(),
-        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "libraries": dict(_versions()),
         # Vector instructions decide in which order sums are added.
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "environment": {"python": platform.python_version(), "platform": platform.platform()},
@@ -148,7 +149,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in LIBRARIES}
+
+
+@lru_cache(maxsize=3)
 def code_digest(parts: tuple[str, ...] = ()) -> str:
     """SHA-256 over the package's own source and preset files, or over ``parts`` of them."""
     total = hashlib.sha256()
@@ -158,6 +164,15 @@ def code_digest(parts: tuple[str, ...] = ()) -> str:
             total.update(relative.as_posix().encode())
             total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
+
+
+def search_code_digest(parameters: Mapping[str, Any]) -> str:
+    """SHA-256 of the code that can change the queries of a search with these parameters.
+
+    The baselines' code is none of OptiProxy-NAS's.
+    """
+    own = parameters.get("method") == OPTIPROXY
+    return code_digest(tuple(part for part in SEARCH_CODE if not (own and part == "methods")))
 
 
 def plugin_digests(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
-from optiproxy_nas.pipelines import ingest, methods, search
+from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
 
 # Before any parameters are read (kedro registry list): one step shows all there is.
 _steps = 1
@@ -27,4 +27,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "nb201_search": nb201_search,
         "nb201_methods": methods.create_pipeline(),
         "ingest": ingest.create_pipeline(),
+        "compare": compare.create_pipeline(),
+        "nb201_diagnose": diagnose.create_pipeline(),
     }

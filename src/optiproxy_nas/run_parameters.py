@@ -21,7 +21,7 @@ def split_run(flat: dict[str, Any]) -> dict[str, Any]:
     """Take the run's own keys out of ``flat``, switches as booleans."""
     run = {key: flat.pop(key, None) for key in RUN_KEYS}
     for key in ("tracking", "resume", "quiet"):
-        run[key] = _switch(key, run[key])
+        run[key] = switch(key, run[key])
     return run
 
 
@@ -63,7 +63,7 @@ def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None
         run["run_id"] = str(given)
 
 
-def _switch(name: str, value: Any) -> bool:
+def switch(name: str, value: Any) -> bool:
     if value is None or isinstance(value, bool):
         return bool(value)
     if str(value).lower() not in _SWITCH:

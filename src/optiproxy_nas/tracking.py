@@ -119,11 +119,12 @@ class MlflowTracker:
         """
         try:
             with self._lock:
-                self.run_id = resume or self._create(name, tags)
-                if resume is not None:
-                    self._reopen(resume)
-                else:
+                if resume is None:
+                    self.run_id = self._create(name, tags)
                     self._log_parameters(parameters)
+                else:
+                    self.run_id = resume
+                    self._reopen(resume)
         except Exception as error:  # MLflow, SQLAlchemy, requests: each has its own
             self.run_id = None
             raise TrackingError(
@@ -198,8 +199,9 @@ class MlflowTracker:
         """
         if self._lean:
             improved = archive["best"].diff() != 0  # NaN in the first row
-            for row in archive[improved | (archive["order"] == len(archive) - 1)].itertuples():
-                self.add({"best_validation_accuracy": row.best}, row.order + 1)
+            shown = archive[improved | (archive["order"] == len(archive) - 1)]
+            for query, best in zip(shown["order"], shown["best"], strict=True):
+                self.add({"best_validation_accuracy": best}, query + 1)
         else:
             self._add_unsent(archive, diagnostics)
             for query, best in zip(archive["order"], archive["best"], strict=True):

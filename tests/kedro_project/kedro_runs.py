@@ -8,8 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -93,13 +94,18 @@ def die_at(monkeypatch: pytest.MonkeyPatch, name: str, after: bool = False) -> N
 
 
 def run(
-    project: Path, runner: Any = None, only_missing_outputs: bool = False, **params: Any
+    project: Path,
+    runner: Any = None,
+    only_missing_outputs: bool = False,
+    pipeline: str = "nb201_search",
+    settings: Mapping[str, Any] = MappingProxyType(TINY),
+    **params: Any,
 ) -> dict[str, Any]:
     """One search in this process, without tracking unless asked for; its manifest."""
-    params = {"tracking": False, "quiet": True, **TINY, **params}
+    params = {"tracking": False, "quiet": True, "pipeline": pipeline, **settings, **params}
     with KedroSession.create(project, runtime_params=params) as session:
         session.run(
-            pipeline_names=["nb201_search"],
+            pipeline_names=[pipeline],
             runner=runner,
             only_missing_outputs=only_missing_outputs,
         )
@@ -189,13 +195,14 @@ def sign(path: Path) -> None:
     path.with_name(path.name + ".sha256").write_text(f"{sha256(path)}  {path.name}\n")
 
 
-def mlflow_run(project: Path, run_id: str, uri: str | None = None) -> Any:
+def mlflow_run(
+    project: Path, run_id: str, uri: str | None = None, experiment: str = "nb201_search"
+) -> Any:
     """(client, the MLflow run of a run id)."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri or f"sqlite:///{project}/mlflow.db")
-    experiment = client.get_experiment_by_name("nb201_search")
-    found = client.search_runs([experiment.experiment_id], f"tags.run_id = '{run_id}'")
+    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id], f"tags.run_id = '{run_id}'")
     assert len(found) == 1, f"{len(found)} MLflow runs of {run_id!r}"
     return client, found[0]
 

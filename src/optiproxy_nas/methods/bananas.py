@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import ClassVar
 
@@ -27,7 +26,7 @@ class BananasSettings(MethodSettings):
     members: int = Field(default=5, ge=1, description="M, networks in the ensemble")
     hidden: int = Field(default=64, ge=1, description="neurons of a layer")
     layers: int = Field(default=3, ge=1, description="hidden layers")
-    epochs: int = Field(default=150, ge=1, description="full-batch Adam updates a round")
+    epochs: int = Field(default=100, ge=1, description="full-batch Adam updates a round")
     lr: float = Field(default=0.01, gt=0)
     margin: float = Field(default=0.1, gt=0, description="of the loss's lower bound y_LB")
     parents: int = Field(default=10, ge=1, description="best architectures that are mutated")
@@ -35,11 +34,14 @@ class BananasSettings(MethodSettings):
 
 
 class Bananas:
-    """Five networks a round, refitted on all queries; candidates are mutations of the best.
+    """An ensemble a round, fitted anew on all queries; candidates are neighbours of the best.
 
     Loss: the paper's relative error |(f̂ - y_LB) / (y - y_LB) - 1| of the validation error y. Its
     y_LB is a lower bound on the error known beforehand; ours comes from the queries alone, the
     lowest error minus ``margin`` times its distance to the median.
+
+    The paper's networks have 10 layers of 20 neurons and see mini-batches; ours have 3 layers of 64
+    and see all queries at once, all members in one batched product, which is much quicker.
     """
 
     Settings = BananasSettings
@@ -102,9 +104,7 @@ class Bananas:
 
 
 class _Ensemble(nn.Module):
-    def __init__(
-        self, inputs: int, settings: BananasSettings, generator: torch.Generator
-    ) -> None:
+    def __init__(self, inputs: int, settings: BananasSettings, generator: torch.Generator) -> None:
         super().__init__()
         widths = [inputs] + [settings.hidden] * settings.layers + [1]
         self.members = settings.members
@@ -117,4 +117,4 @@ class _Ensemble(nn.Module):
         x = x.expand(self.members, *x.shape)
         for layer in self.layers[:-1]:
             x = torch.relu(layer(x))
-        return self.layers[-1](x).squeeze(-1)
+        return self.layers[-1](x).squeeze(-1)  # type: ignore[no-any-return]

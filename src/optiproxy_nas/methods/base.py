@@ -64,6 +64,5 @@ def missing_extra(method: str, error: ImportError) -> ParameterError:
         f"Method {method!r} needs a package that cannot be imported ({error}). Install it with "
         'pip install "optiproxy-nas[baselines]", or choose another method.',
         method=method,
-        package=error.name,
+        package=(error.name or "").partition(".")[0],
     )
-

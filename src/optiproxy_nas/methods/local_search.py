@@ -19,7 +19,7 @@ class LocalSearchSettings(MethodSettings):
     """Settings of :class:`LocalSearch`."""
 
     initial_samples: int = Field(default=10, ge=1, description="random; the best is the start")
-    restart_samples: int = Field(default=1, ge=1, description="the same at each restart")
+    restart_samples: int = Field(default=10, ge=1, description="the same at each restart")
     query_until: Literal["improvement", "all"] = Field(
         default="improvement", description="move to the first better neighbour, or the best of all"
     )
@@ -29,6 +29,9 @@ class LocalSearch:
     """Hill climbing; neighbours are queried in random order.
 
     Neighbours whose value is known are not queried again: their value counts as it is.
+
+    Tuned on seeds from 1000 on (NAS-Bench-201, v1.0 tables): moving to the first better neighbour,
+    and starting from the best of 10 random ones, at each restart as well.
     """
 
     Settings = LocalSearchSettings

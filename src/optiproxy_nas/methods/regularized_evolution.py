@@ -32,7 +32,12 @@ class RegularizedEvolutionSettings(MethodSettings):
 
 
 class RegularizedEvolution:
-    """Aging evolution; a mutation is a one-change neighbour (``SearchSpace.neighbours``)."""
+    """Aging evolution; a mutation is a one-change neighbour (``SearchSpace.neighbours``).
+
+    Tuned on seeds from 1000 on (NAS-Bench-201, v1.0 tables) for 100 to 280 queries: populations of
+    10, 20, 30 and 50 with tournaments of 3 to 40 members. A population of 100 would spend such a
+    budget on its initial sample.
+    """
 
     Settings = RegularizedEvolutionSettings
     reference: ClassVar[str] = (

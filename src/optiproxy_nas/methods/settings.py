@@ -7,11 +7,9 @@ from typing import Any
 
 from optiproxy_nas.errors import ParameterError, unknown_name
 from optiproxy_nas.methods import METHODS
-from optiproxy_nas.parameters import BaselineParameters, RunParameters, SearchParameters
+from optiproxy_nas.parameters import OPTIPROXY, BaselineParameters, RunParameters, SearchParameters
 from optiproxy_nas.presets import changes, check_budget, overrides, resolve, validate
 from optiproxy_nas.spaces import get_space
-
-OPTIPROXY = "optiproxy"
 
 
 def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunParameters:

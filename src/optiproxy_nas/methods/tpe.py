@@ -16,27 +16,35 @@ from optiproxy_nas.spaces.base import SearchSpace
 
 try:
     import optuna
-    from optuna.distributions import CategoricalDistribution
+    from optuna.distributions import BaseDistribution, CategoricalDistribution
     from optuna.trial import TrialState
 except ImportError as error:
     raise missing_extra("tpe", error) from error
-
-_TRIES = 50  # proposals in a row that are invalid or known, before one is drawn at random
 
 
 class TPESettings(MethodSettings):
     """Settings of :class:`TPE`."""
 
     startup: int = Field(default=10, ge=1, description="random initial sample")
-    candidates: int = Field(default=24, ge=1, description="draws from l(x) a proposal")
+    candidates: int = Field(default=8, ge=1, description="draws from l(x) a proposal")
     multivariate: bool = Field(default=True, description="one joint density for all positions")
-    tell_known: bool = Field(default=False, description="repeats weigh in the densities again")
+    tries: int = Field(
+        default=5,
+        ge=1,
+        description="draws in a row that give nothing new, before a random one",
+    )
 
 
 class TPE:
     """Optuna's TPE sampler through ask and tell, one categorical variable a code position.
 
-    Codes that are no architecture of the space are told to Optuna as failed trials.
+    TPE likes to repeat itself. What was queried before, or is no architecture of the space, is told
+    to Optuna as a failed trial, which leaves the densities alone; after ``tries`` of them in a row
+    the next architecture is a random one.
+
+    Tuned on seeds from 1000 on (NAS-Bench-201, v1.0 tables): 8 draws a proposal, better than 4 and
+    no worse than Optuna's own 24, which repeat thirteen times as often as they find something new;
+    5 tries, as good as 20.
     """
 
     Settings = TPESettings
@@ -49,7 +57,7 @@ class TPE:
         self._space = space
         self._settings = settings
         self._memory = Memory(space, seed)
-        self._variables = {
+        self._variables: dict[str, BaseDistribution] = {
             f"code_{i}": CategoricalDistribution(values)
             for i, values in enumerate(code_values(space))
         }
@@ -66,12 +74,10 @@ class TPE:
         """The initial sample, then one architecture at a time."""
         if len(self._memory) < self._settings.startup:
             return self._memory.random(self._settings.startup - len(self._memory))
-        for _ in range(_TRIES):
+        for _ in range(self._settings.tries):
             self._trial = self._study.ask(self._variables)
             code = torch.tensor([[self._trial.params[name] for name in self._variables]])
-            if self._valid(code) and (
-                self._settings.tell_known or len(self._memory.unseen(code))
-            ):
+            if self._valid(code) and len(self._memory.unseen(code)):
                 return code
             self._study.tell(self._trial, state=TrialState.FAIL)
         self._trial = None
@@ -87,9 +93,7 @@ class TPE:
         for code, value in zip(codes.tolist(), values.tolist(), strict=True):
             params = dict(zip(self._variables, code, strict=True))
             self._study.add_trial(
-                optuna.trial.create_trial(
-                    params=params, distributions=self._variables, value=value
-                )
+                optuna.trial.create_trial(params=params, distributions=self._variables, value=value)
             )
 
     def _valid(self, code: Tensor) -> bool:

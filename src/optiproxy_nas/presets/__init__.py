@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from functools import lru_cache
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -33,6 +35,11 @@ def load_preset(name: str) -> dict[str, Any]:
     """
     if name not in preset_names():
         raise unknown_name("preset", name, preset_names())
+    return deepcopy(_read(name))
+
+
+@lru_cache
+def _read(name: str) -> dict[str, Any]:
     text = resources.files(__name__).joinpath(f"{name}.yml").read_text(encoding="utf-8")
     preset: dict[str, Any] = yaml.safe_load(text)
     return preset

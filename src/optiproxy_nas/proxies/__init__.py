@@ -12,9 +12,14 @@ from optiproxy_nas.spaces.base import Encoding, SearchSpace
 PROXIES = Registry(
     "proxy",
     {
+        "gat": "optiproxy_nas.proxies.gat:GAT",
         "gcn": "optiproxy_nas.proxies.gcn:GCN",
         "graph_mlp": "optiproxy_nas.proxies.graph_mlp:GraphMLP",
+        "lstm": "optiproxy_nas.proxies.lstm:LSTM",
         "mlp": "optiproxy_nas.proxies.mlp:MLP",
+        "path_mlp": "optiproxy_nas.proxies.path_mlp:PathMLP",
+        "transformer": "optiproxy_nas.proxies.transformer:Transformer",
+        "truncated_path_mlp": "optiproxy_nas.proxies.path_mlp:TruncatedPathMLP",
     },
 )
 

@@ -33,6 +33,22 @@ class Proxy(Protocol):
         ...
 
 
+class FeatureProxy(nn.Module):
+    """A proxy on features that hold no weights, so that a fit computes them once, not each epoch."""
+
+    def features(self, encoding: Encoding) -> Tensor:
+        """Features [n, ...] of n encodings, differentiable in both fields."""
+        raise NotImplementedError
+
+    def predict(self, features: Tensor) -> Tensor:
+        """Predictions [E, n] from features [n, ...]."""
+        raise NotImplementedError
+
+    def forward(self, encoding: Encoding) -> Tensor:
+        """Predictions [E, n]."""
+        return self.predict(self.features(encoding))
+
+
 class EnsembleLinear(nn.Module):
     """E independent affine maps in one batched product: [E, n, in] -> [E, n, out].
 

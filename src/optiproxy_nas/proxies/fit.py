@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from optiproxy_nas.errors import ProxyError
 from optiproxy_nas.parameters import FitSettings, ProxySettings
 from optiproxy_nas.proxies import build_proxy, check_contract
+from optiproxy_nas.proxies.base import FeatureProxy
 from optiproxy_nas.proxies.losses import fitting_loss
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.reproducibility import numpy_generator, torch_generator
@@ -68,7 +70,7 @@ def fit_proxy(
     start = previous if settings.warm_start else None
     if start is not None:
         proxy.load_state_dict(start)
-    encoding = space.encode(codes)
+    ask = _by_rows(proxy, space.encode(codes))
     targets = make_targets(values, settings.targets)
     weights = _bootstrap(len(targets), proxy_settings.members, seed) if settings.bootstrap else None
     optimizer = torch.optim.AdamW(
@@ -83,7 +85,7 @@ def fit_proxy(
         batch_losses = []
         for rows in _batches(len(targets), settings, order):
             loss = fitting_loss(
-                proxy(Encoding(encoding.operations[rows], encoding.edges[rows])),
+                ask(rows),
                 targets[rows],
                 settings.ranking_coefficient,
                 settings.ranking_margin,
@@ -107,6 +109,15 @@ def fit_proxy(
             epoch=first,
         )
     return Fit({name: value.detach().clone() for name, value in proxy.state_dict().items()}, curve)
+
+
+def _by_rows(proxy: nn.Module, encoding: Encoding) -> Callable[[Tensor], Tensor]:
+    """Predictions [E, b] of some rows of the archive; features, where there are, computed once."""
+    if isinstance(proxy, FeatureProxy):
+        with torch.no_grad():
+            features = proxy.features(encoding)
+        return lambda rows: proxy.predict(features[rows])
+    return lambda rows: proxy(Encoding(encoding.operations[rows], encoding.edges[rows]))
 
 
 def learning_rate(epoch: int, epochs: int, settings: FitSettings) -> float:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.parameters import ProxySettings
-from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear
+from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear, FeatureProxy
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 
-class MLP(nn.Module):
+class MLP(FeatureProxy):
     """An ensemble of E multilayer perceptrons on ``features``: here [s_o, s_t] ∈ R^(N·M + edges).
 
     Weights of a layer start as N(0, g / a), a the mean squared norm of its input (of a one-hot
@@ -46,10 +46,9 @@ class MLP(nn.Module):
         """What the first layer sees: [n, inputs]."""
         return torch.cat([encoding.operations.flatten(1), encoding.edges], dim=1)
 
-    def forward(self, encoding: Encoding) -> Tensor:
+    def predict(self, features: Tensor) -> Tensor:
         """Predictions [E, n]."""
-        flat = self.features(encoding)
-        x = flat.expand(self.members, *flat.shape)  # [E, n, inputs]
+        x = features.expand(self.members, *features.shape)  # [E, n, inputs]
         for layer in self.hidden:
             x = self.activation(layer(x))
         return self.head(x).squeeze(-1)  # type: ignore[no-any-return]

@@ -1,0 +1,127 @@
+"""What a reader must know before trusting the numbers: one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optiproxy_nas.comparison.groups import Panel
+from optiproxy_nas.comparison.runs import ComparedRun, FoundRuns, codes_of
+from optiproxy_nas.comparison.tables import FEWEST_PAIRS
+
+FINAL_SHOWN = 5
+
+
+def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
+    """Sentences, the gravest first; none where there is nothing to warn of."""
+    runs = [run for panel in panels for run in panel.runs]
+    return [
+        *_left_out(found, panels),
+        *_tables(panels),
+        *_budgets(panels),
+        *_code(runs),
+        *_seeds(panels),
+    ]
+
+
+def _left_out(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
+    told = []
+    if found.unfinished:
+        verb = "has" if found.unfinished == 1 else "have"
+        told.append(f"{_count(found.unfinished, 'matching run')} {verb} not finished: left out.")
+    if found.incomplete:
+        names = ", ".join(found.incomplete[:FINAL_SHOWN])
+        names += ", ..." if len(found.incomplete) > FINAL_SHOWN else ""
+        told.append(
+            f"{_count(len(found.incomplete), 'run')} left out, without an archive or a summary in "
+            f"the store: {names}."
+        )
+    repeats = sum(group.repeats for panel in panels for group in panel.groups)
+    if repeats:
+        told.append(
+            f"{_count(repeats, 'run')} repeated the settings, seed and code of a later one: left "
+            "out."
+        )
+    return told
+
+
+def _tables(panels: Sequence[Panel]) -> list[str]:
+    told = []
+    for dataset in dict.fromkeys(panel.dataset for panel in panels):
+        titles = [panel.title for panel in panels if panel.dataset == dataset]
+        if len(titles) > 1:
+            told.append(
+                f"{dataset} was read from {len(titles)} different tables; accuracies are not "
+                "compared between them."
+            )
+    runs = [run for panel in panels for run in panel.runs]
+    unknown = [run for run in runs if not run.table]
+    if unknown:
+        told.append(
+            f"{_count(len(unknown), 'run')} of {len(runs)} without the digest of the table: that "
+            "all read the same data follows from the name of the source only."
+        )
+    return told
+
+
+def _budgets(panels: Sequence[Panel]) -> list[str]:
+    where: dict[tuple[int, ...], list[str]] = {}
+    for panel in panels:
+        budgets = tuple(sorted({run.budget for run in panel.runs}))
+        where.setdefault(budgets, []).append(panel.title)
+    return [
+        f"{', '.join(titles)}: budgets differ ({', '.join(map(str, budgets))} queries). All groups "
+        f"are compared over the first {budgets[0]} queries; beyond, only those that go on. A "
+        "method that plans for its budget may spend the first queries of a longer one otherwise."
+        for budgets, titles in where.items()
+        if len(budgets) > 1
+    ]
+
+
+def _code(runs: Sequence[ComparedRun]) -> list[str]:
+    told = []
+    codes = sorted(set(codes_of(runs)) - {""})
+    commits = sorted({run.tags.get("git.commit", "None") for run in runs} - {"None"})
+    if len(codes) > 1:
+        told.append(
+            f"The runs were made by {len(codes)} versions of the code (digests {_short(codes)}): "
+            "differences may come from the code."
+        )
+    elif len(commits) > 1:
+        told.append(
+            f"The runs are of {len(commits)} commits ({_short(commits)}), with the same package "
+            "code."
+        )
+    unclean = [run for run in runs if run.tags.get("git.clean") == "False"]
+    if unclean:
+        told.append(
+            f"{_count(len(unclean), 'run')} of {len(runs)} made from a checkout with uncommitted "
+            "changes: the commit does not say what ran (the code's digest does)."
+        )
+    for name in sorted({n for run in runs for n in run.tags if n.startswith("version.")}):
+        versions = sorted({run.tags[name] for run in runs if name in run.tags})
+        if len(versions) > 1:
+            library = name.removeprefix("version.")
+            told.append(f"Versions of {library} differ: {', '.join(versions)}.")
+    return told
+
+
+def _seeds(panels: Sequence[Panel]) -> list[str]:
+    told = []
+    for panel in panels:
+        few = [group for group in panel.groups if len(group.runs) < FEWEST_PAIRS]
+        if few and len(panel.groups) > 1:
+            told.append(
+                f"{panel.title}: fewer than {FEWEST_PAIRS} seeds in {len(few)} of "
+                f"{len(panel.groups)} groups; their intervals are rough, and no test can tell "
+                "them apart."
+            )
+    return told
+
+
+def _short(digests: Sequence[str]) -> str:
+    shown = ", ".join(digest[:8] for digest in digests[:FINAL_SHOWN])
+    return shown + (", ..." if len(digests) > FINAL_SHOWN else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,99 @@
+"""A comparison: runs sorted into panels and groups, with every table of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from optiproxy_nas.comparison.cautions import cautions
+from optiproxy_nas.comparison.groups import Panel, make_panels
+from optiproxy_nas.comparison.runs import FoundRuns
+from optiproxy_nas.comparison.tables import (
+    best_cells,
+    budgets_of,
+    common_settings,
+    paired_table,
+    results_table,
+    runs_table,
+    settings_table,
+)
+from optiproxy_nas.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class PanelTables:
+    """The tables of one panel; see :mod:`optiproxy_nas.comparison.tables` for their columns."""
+
+    settings: pd.DataFrame
+    results: pd.DataFrame
+    paired: pd.DataFrame
+    cells: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that the page shows; the same runs give the same comparison."""
+
+    name: str
+    selection: str
+    panels: tuple[Panel, ...]
+    tables: tuple[PanelTables, ...]
+    common: dict[str, str]
+    runs: pd.DataFrame
+    cautions: tuple[str, ...]
+
+    def table(self, which: str) -> pd.DataFrame:
+        """ "settings", "results", "paired" or "cells" of all panels, with a column ``panel``."""
+        parts = [
+            getattr(tables, which).assign(panel=panel.title)
+            for panel, tables in zip(self.panels, self.tables, strict=True)
+        ]
+        whole: pd.DataFrame = pd.concat([part for part in parts if len(part)] or parts[:1])
+        return whole[["panel", *(name for name in whole if name != "panel")]]
+
+
+def compare(found: FoundRuns, budgets: Sequence[int] = (), name: str = "comparison") -> Comparison:
+    """Sort the runs and compute every table.
+
+    Args:
+        found: at least one finished run.
+        budgets: queries after which groups are read; default: the smallest of all and the full.
+        name: of the page.
+
+    Raises:
+        ParameterError: no runs, runs of different spaces, or a budget that no run reaches.
+    """
+    if not found.runs:
+        raise ParameterError(f"There is no finished run to compare among {found.selection}.")
+    panels = make_panels(found.runs)
+    longest = max(panel.full_budget for panel in panels)
+    beyond = [budget for budget in budgets if budget < 1 or budget > longest]
+    if beyond:
+        raise ParameterError(
+            f"Parameter 'budgets' holds {beyond[0]}; the longest of the runs compared has "
+            f"{longest} queries. Allowed: 1 to {longest}.",
+            budget=beyond[0],
+            longest=longest,
+        )
+    tables = []
+    for panel in panels:
+        at = budgets_of(panel, budgets)
+        tables.append(
+            PanelTables(
+                settings_table(panel),
+                results_table(panel, at),
+                paired_table(panel, at),
+                best_cells(panel),
+            )
+        )
+    return Comparison(
+        name,
+        found.selection,
+        tuple(panels),
+        tuple(tables),
+        common_settings(panels),
+        runs_table(panels),
+        tuple(cautions(found, panels)),
+    )

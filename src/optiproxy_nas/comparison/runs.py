@@ -1,0 +1,129 @@
+"""One finished run as a comparison sees it, whatever store it was read from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optiproxy_nas.errors import ArtifactError
+
+NEEDED = ("order", "architecture", "value")
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A run: what decided it, where it came from, what it found.
+
+    Args:
+        run_id: our id.
+        reference: its id in the store.
+        parameters: flat and as text, ``{"proxy.hidden": "64"}``; seed, budget, dataset and space
+            are among them.
+        tags: commit, digests and versions, as the store keeps them.
+        summary: the facts computed after the search; ``optimum`` and ``test_accuracy`` are used
+            where they are there.
+        archive: one row a query: order (from 0), architecture, value (validation accuracy, %).
+        table: SHA-256 of the benchmark table that it read, "" if it was not recorded.
+
+    Raises:
+        ArtifactError: the archive lacks a column, is empty, or holds values that are not finite.
+    """
+
+    run_id: str
+    reference: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    summary: Mapping[str, Any]
+    archive: pd.DataFrame = field(repr=False)
+    table: str = ""
+
+    def __post_init__(self) -> None:
+        problem = ""
+        missing = [name for name in NEEDED if name not in self.archive]
+        absent = [n for n in ("space", "dataset", "seed", "budget") if n not in self.parameters]
+        if missing:
+            problem = f"its archive lacks the columns {', '.join(missing)}"
+        elif absent:
+            problem = f"its parameters lack {', '.join(absent)}"
+        elif self.archive.empty:
+            problem = "its archive is empty"
+        elif not np.isfinite(self.archive["value"].to_numpy(dtype=np.float64)).all():
+            problem = "its archive holds values that are not finite"
+        elif not (self.parameters["seed"].isdigit() and self.parameters["budget"].isdigit()):
+            problem = "its seed or budget is not a whole number"
+        if problem:
+            raise ArtifactError(
+                f"Run {self.run_id!r} cannot be compared: {problem}. It was written by something "
+                "else or damaged; leave it out, or run it again.",
+                run_id=self.run_id,
+            )
+
+    @property
+    def space(self) -> str:
+        """Its search space."""
+        return self.parameters["space"]
+
+    @property
+    def dataset(self) -> str:
+        """Its dataset."""
+        return self.parameters["dataset"]
+
+    @property
+    def source(self) -> str:
+        """Its benchmark source, "" where it has none."""
+        return self.parameters.get("source", "")
+
+    @property
+    def seed(self) -> int:
+        """Its random seed."""
+        return int(self.parameters["seed"])
+
+    @property
+    def budget(self) -> int:
+        """Its query budget."""
+        return int(self.parameters["budget"])
+
+    @property
+    def optimum(self) -> float | None:
+        """The best value of the whole table, where the run was told it after its search."""
+        value = self.summary.get("optimum")
+        return None if value is None or math.isnan(value) else float(value)
+
+    def results(self) -> pd.DataFrame:
+        """Rows of the results schema that statistics read: seed, query (1-based), best (%)."""
+        best = self.archive.sort_values("order")["value"].cummax().to_numpy(dtype=np.float64)
+        query = np.arange(1, len(best) + 1)
+        return pd.DataFrame({"seed": self.seed, "query": query, "best": best})
+
+
+def codes_of(runs: Sequence[ComparedRun]) -> list[str]:
+    """A digest of each run's code, "" where none is recorded.
+
+    Of the code that decides a search where all runs have it, else of the whole package.
+    """
+    name = "code.search_sha256"
+    if not all(name in run.tags for run in runs):
+        name = "code.sha256"
+    return [run.tags.get(name, "") for run in runs]
+
+
+@dataclass(frozen=True)
+class FoundRuns:
+    """What a store gave for one selection.
+
+    Args:
+        runs: the finished ones, oldest first.
+        selection: what was asked for, in words.
+        unfinished: how many more matched that have not finished.
+        incomplete: ids of those that had finished without an archive or a summary.
+    """
+
+    runs: tuple[ComparedRun, ...]
+    selection: str
+    unfinished: int = 0
+    incomplete: tuple[str, ...] = ()

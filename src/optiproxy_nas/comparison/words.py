@@ -1,0 +1,44 @@
+"""Numbers of a comparison as the page writes them."""
+
+from __future__ import annotations
+
+import math
+
+from optiproxy_nas.comparison.tables import FEWEST_PAIRS
+
+
+def accuracy(value: float) -> str:
+    """``91.607``; tables differ in the second digit, so three are shown."""
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def interval(low: float, high: float, digits: int = 3) -> str:
+    """``91.52 to 91.61``."""
+    return f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "−")
+
+
+def difference(value: float) -> str:
+    """With its sign, a true minus."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def share(hits: float, low: float, high: float) -> str:
+    """``98 % (93 to 99)``."""
+    return f"{100 * hits:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def queries(value: float) -> str:
+    """A median; inf where half of the seeds never got there."""
+    return f"{value:g}" if math.isfinite(value) else "never"
+
+
+def p_value(value: float, seeds: int) -> str:
+    """A p-value, or why there is none."""
+    if seeds < FEWEST_PAIRS:
+        return "too few seeds"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def seeds(count: int) -> str:
+    """``1 seed``, ``10 seeds``."""
+    return f"{count} seed{'' if count == 1 else 's'}"

@@ -1,0 +1,98 @@
+"""A finished search run, as it was stored."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.benchmarks.base import Metric
+from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.proxies.fit import load_proxy, predict
+from optiproxy_nas.proxies.targets import to_values
+from optiproxy_nas.reproducibility import one_thread, torch_generator
+from optiproxy_nas.spaces.base import SearchSpace
+
+Tensors = dict[str, Tensor]
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+class FinishedRun(NamedTuple):
+    """What a run left, by step 1..S where there is one of each step."""
+
+    run_id: str
+    parameters: SearchParameters
+    archive: pd.DataFrame  # D, one row a query
+    weights: dict[int, Tensors]  # θ*
+    logits: dict[int, Tensors]  # (α, β) after the search epochs
+    traces: dict[int, Tensors]  # of the search epochs
+    table: pd.DataFrame  # the tidy table that the run's queries were answered from
+
+    @property
+    def steps(self) -> list[int]:
+        """1..S."""
+        return sorted(self.weights)
+
+    def known_to(self, step: int) -> pd.DataFrame:
+        """The archive that the step's proxy was fitted on."""
+        return self.archive[self.archive["step"] < step]
+
+
+class Prediction(NamedTuple):
+    """What one step's proxy says of n architectures."""
+
+    mean: Floats  # [n] mean of the members in the units of the targets: ranks by it have no ties
+    value: Floats  # [n] the same in percent, as the archive's "predicted" is
+
+
+@one_thread()
+def predict_at(space: SearchSpace, run: FinishedRun, step: int, codes: Tensor) -> Prediction:
+    """Predictions of the proxy of ``step`` for codes [n, L].
+
+    Raises:
+        ProxyError: a prediction is not finite.
+    """
+    parameters = run.parameters
+    proxy = load_proxy(space, parameters.proxy, run.weights[step])
+    members = predict(proxy, space.encode(codes)).double().numpy()  # [E, n]
+    known = run.known_to(step)["value"].to_numpy()
+    value = to_values(members, known, parameters.fit.targets).mean(0)
+    return Prediction(members.mean(0), value)
+
+
+def archive_codes(space: SearchSpace, run: FinishedRun) -> Tensor:
+    """Codes [n, L] of the archive."""
+    return codes_of(space, run.archive)
+
+
+def table_cells(space: SearchSpace, run: FinishedRun) -> tuple[Tensor, Floats]:
+    """Codes [T, L] and validation accuracies [T] of every cell of the run's dataset."""
+    rows = run.table[
+        (run.table["dataset"] == run.parameters.dataset)
+        & (run.table["split"] == Metric.VALIDATION_ACCURACY.split_name)
+    ]
+    return space.from_string(rows["architecture"].tolist()), rows["accuracy"].to_numpy(np.float64)
+
+
+def probe_rows(run: FinishedRun, space: SearchSpace, codes: Tensor, count: int) -> Rows:
+    """Rows of at most ``count`` random cells of the table, without those that the run queried.
+
+    The draw does not depend on the run, so runs are judged on the same cells.
+
+    Args:
+        run: whose queries are left out.
+        space: the search space.
+        codes: the table's cells [T, L].
+        count: cells drawn.
+    """
+    order = torch.randperm(len(codes), generator=torch_generator(0, 0, "probe"))[:count]
+    queried = set(space.identify(archive_codes(space, run)))
+    drawn = space.identify(codes[order])
+    keep = [row for row, name in zip(order.tolist(), drawn, strict=True) if name not in queried]
+    return torch.tensor(keep, dtype=torch.int64).numpy()

@@ -1,0 +1,167 @@
+"""Methods side by side: a table a dataset, paired differences, the paper's figures, the curves."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from optiproxy_nas.evidence import table
+from optiproxy_nas.evidence.collect import Evidence
+from optiproxy_nas.evidence.curves import best_so_far, run_lengths
+from optiproxy_nas.evidence.interactive import page
+from optiproxy_nas.evidence.measures import HEAD, Measured, compare, measure
+from optiproxy_nas.evidence.rendered import Rendered
+from optiproxy_nas.evidence.sections import Quoted, Section
+from optiproxy_nas.reporting.style import png
+from optiproxy_nas.statistics import welch_difference
+
+Cells = dict[tuple[str, str, int], Measured]  # (label, dataset, budget) -> what was measured
+
+ROUNDING = 0.005  # the paper prints two decimals
+
+
+def render(section: Section, evidence: Evidence) -> Rendered:
+    """Texts ``<name>``, ``<name>-differences`` and, with quoted rows, ``-quoted`` and ``-paper``.
+
+    The first row is the one that the others are compared with. ``options.figures`` adds the curves;
+    ``options.paper`` and ``options.ours`` name the quoted rows and those set against them.
+    """
+    cells: Cells = {}
+    for row, dataset, budget in product(section.rows, section.datasets(), section.budgets):
+        measured = measure(evidence, section, row, dataset, budget, test=True)
+        if measured is not None:
+            cells[row.label, dataset, budget] = measured
+    name = section.name
+    texts = {name: _measured(section, cells), f"{name}-differences": _differences(section, cells)}
+    if section.quoted:
+        texts[f"{name}-quoted"] = quoted_table(section.quoted, section.datasets())
+    if "paper" in section.options:
+        texts[f"{name}-paper"] = _against_paper(section, cells)
+    if not section.options.get("figures"):
+        return Rendered(texts)
+    curves = _longest(section, cells)
+    return Rendered(
+        texts,
+        figures={
+            f"{name}_best_so_far.png": png(best_so_far(curves)),
+            f"{name}_run_lengths.png": png(run_lengths(curves)),
+        },
+        pages={f"{name}.html": page(section.title, curves)},
+    )
+
+
+def quoted_table(quoted: tuple[Quoted, ...], datasets: list[str]) -> str:
+    """Figures of the paper in a table of their own, every one marked as quoted."""
+    rows = []
+    for quote in quoted:
+        values = []
+        for dataset in datasets:
+            value = table.number(quote.values.get(dataset), 2)
+            sd = quote.sd.get(dataset)
+            values.append(value if sd is None else f"{value} ± {sd:.2f}")
+        rows.append([f"quoted: {quote.label}", str(quote.queries or table.NONE), *values])
+    return table.markdown(["method", "queries", *map(table.name_of, datasets)], rows)
+
+
+def _measured(section: Section, cells: Cells) -> str:
+    """One table a dataset."""
+    parts = []
+    for dataset in section.datasets():
+        rows = [
+            [str(budget), row.label, *cells[row.label, dataset, budget].cells()]
+            for budget, row in product(section.budgets, section.rows)
+            if (row.label, dataset, budget) in cells
+        ]
+        parts.append(
+            f"**{table.name_of(dataset)}**\n\n" + table.markdown(["queries", "method", *HEAD], rows)
+        )
+    return "\n\n".join(parts)
+
+
+def _differences(section: Section, cells: Cells) -> str:
+    """The first row minus each of the others, paired by seed."""
+    first, *others = section.rows
+    rows = []
+    for dataset, budget, other in product(section.datasets(), section.budgets, others):
+        one, two = (
+            cells.get((first.label, dataset, budget)),
+            cells.get((other.label, dataset, budget)),
+        )
+        if one is None or two is None:
+            continue
+        value, seeds = compare(one, two)
+        rows.append(
+            [
+                table.name_of(dataset),
+                str(budget),
+                other.label,
+                table.difference(value),
+                table.p_value(value.p_value),
+                f"{value.wins} / {value.ties} / {value.losses}",
+                str(seeds),
+                table.verdict(value),
+            ]
+        )
+    head = [
+        "dataset",
+        "queries",
+        "against",
+        "difference of means (95 % interval)",
+        "Wilcoxon p",
+        "wins / ties / losses",
+        "seeds",
+        first.label,
+    ]
+    return table.markdown(head, rows)
+
+
+def _against_paper(section: Section, cells: Cells) -> str:
+    """Ours minus the paper's quoted mean; Welch's interval where the paper gives a deviation."""
+    rows = []
+    quotes = [quote for quote in section.quoted if quote.label == section.options["paper"]]
+    for label, dataset, quote in product(section.options["ours"], section.datasets(), quotes):
+        measured = cells.get((label, dataset, quote.queries or 0))
+        if measured is None or dataset not in quote.values:
+            continue
+        paper, sd = quote.values[dataset], quote.sd.get(dataset, 0.0)
+        mean, bounds = welch_difference(
+            measured.mean, measured.sd, len(measured.seeds), paper, sd, quote.seeds
+        )
+        if abs(mean) <= ROUNDING:
+            said = "level, to the two decimals quoted"
+        elif bounds.low > ROUNDING:
+            said = "ahead"
+        elif bounds.high < -ROUNDING:
+            said = "behind"
+        else:
+            said = "no difference shown"
+        rows.append(
+            [
+                table.name_of(dataset),
+                str(quote.queries),
+                label,
+                table.number(measured.mean),
+                f"quoted: {paper:.2f}" + (f" ± {sd:.2f}" if sd else ""),
+                f"{table.signed(mean)} ({table.signed(bounds.low)} to {table.signed(bounds.high)})",
+                said,
+            ]
+        )
+    head = [
+        "dataset",
+        "queries",
+        "method",
+        "our mean",
+        "the paper's mean",
+        "difference (95 % interval)",
+        "verdict",
+    ]
+    return table.markdown(head, rows)
+
+
+def _longest(section: Section, cells: Cells) -> dict[str, dict[str, Measured]]:
+    """Dataset -> label -> the longest curves there are."""
+    longest: dict[str, dict[str, Measured]] = {}
+    for (label, dataset, budget), measured in cells.items():
+        known = longest.setdefault(dataset, {}).get(label)
+        if known is None or known.budget < budget:
+            longest[dataset][label] = measured
+    return {dataset: longest[dataset] for dataset in section.datasets() if dataset in longest}

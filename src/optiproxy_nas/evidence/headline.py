@@ -1,0 +1,46 @@
+"""The README's table: the first row beside random search and the paper's figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optiproxy_nas.evidence import table
+from optiproxy_nas.evidence.collect import Evidence
+from optiproxy_nas.evidence.measures import measure
+from optiproxy_nas.evidence.rendered import Rendered
+from optiproxy_nas.evidence.sections import Section
+from optiproxy_nas.statistics import median_queries, share
+
+
+def render(section: Section, evidence: Evidence) -> Rendered:
+    """Text ``headline``: a line for each pair (dataset, queries) of ``options.show``."""
+    ours, random = section.rows
+    rows = []
+    for dataset, budget in section.options["show"]:
+        measured = measure(evidence, section, ours, dataset, budget)
+        baseline = measure(evidence, section, random, dataset, budget)
+        if measured is None or baseline is None:
+            continue
+        reached = measured.to_optimum
+        quoted = [q.values.get(dataset) for q in section.quoted if q.queries == budget]
+        rows.append(
+            [
+                table.name_of(dataset),
+                str(budget),
+                table.percent(*share(int(np.isfinite(reached).sum()), len(reached))),
+                table.queries(median_queries(reached), budget),
+                table.number(measured.mean),
+                table.number(baseline.mean),
+                table.number(quoted[0], 2) if quoted else table.NONE,
+            ]
+        )
+    head = [
+        "dataset",
+        "queries",
+        "at the optimum",
+        "median queries to it",
+        "mean",
+        "random search",
+        "the paper's mean (quoted)",
+    ]
+    return Rendered({section.name: table.markdown(head, rows)})

@@ -1,0 +1,149 @@
+"""What a table says of one row on one dataset at one number of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optiproxy_nas.evidence import table
+from optiproxy_nas.evidence.collect import Evidence
+from optiproxy_nas.evidence.sections import Row, Section
+from optiproxy_nas.statistics import (
+    PairedDifference,
+    bootstrap_mean,
+    curves_of,
+    median_queries,
+    paired_difference,
+    queries_to,
+    share,
+)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Searches of several seeds, read after ``budget`` queries.
+
+    Attributes:
+        dataset: of all of them.
+        budget: number of queries.
+        seeds: ascending.
+        curves: best value so far in percent, [seeds, budget].
+        optimum: of the table, in percent.
+        test: test accuracy (%) of the architecture chosen by then, [seeds]; None where unknown.
+    """
+
+    dataset: str
+    budget: int
+    seeds: tuple[int, ...]
+    curves: Array
+    optimum: float
+    test: Array | None = None
+
+    @property
+    def best(self) -> Array:
+        """Best value at the end, [seeds]."""
+        return self.curves[:, -1]
+
+    @property
+    def mean(self) -> float:
+        """Mean of ``best``."""
+        return float(self.best.mean())
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of ``best`` over seeds (0 with one)."""
+        return float(self.best.std(ddof=1)) if len(self.seeds) > 1 else 0.0
+
+    @property
+    def regret(self) -> float:
+        """Mean distance to the optimum."""
+        return max(self.optimum - self.mean, 0.0)
+
+    @property
+    def to_optimum(self) -> Array:
+        """Queries until the optimum was queried, [seeds], inf where it was not."""
+        return queries_to(self.curves, self.optimum)
+
+    def cells(self) -> list[str]:
+        """The columns of ``HEAD``."""
+        reached = self.to_optimum
+        test = table.NONE if self.test is None else table.number(float(self.test.mean()), 2)
+        return [
+            table.number(self.mean),
+            table.number(self.sd),
+            table.interval(bootstrap_mean(self.best)),
+            table.percent(*share(int(np.isfinite(reached).sum()), len(reached))),
+            table.queries(median_queries(reached), self.budget),
+            table.number(self.regret),
+            test,
+            str(len(self.seeds)),
+        ]
+
+
+HEAD = [
+    "mean",
+    "sd",
+    "95 % interval",
+    "at the optimum",
+    "median queries to it",
+    "mean regret",
+    "test",
+    "seeds",
+]
+
+
+def measure(
+    evidence: Evidence,
+    section: Section,
+    row: Row,
+    dataset: str,
+    budget: int,
+    test: bool = False,
+) -> Measured | None:
+    """Read a row's searches after ``budget`` queries; None where they were not run so far.
+
+    Args:
+        evidence: the searches.
+        section: whose row it is.
+        row: the row.
+        dataset: one of the row's datasets.
+        budget: number of queries, at most that of the searches.
+        test: also read the test accuracy of what had been found by then.
+    """
+    results, runs = evidence.of(section, row)
+    runs = runs[(runs["dataset"] == dataset) & (runs["budget"] >= budget)]
+    if runs.empty:
+        return None
+    rows = results[results["run_id"].isin(runs["run_id"]) & (results["query"] <= budget)]
+    return Measured(
+        dataset=dataset,
+        budget=budget,
+        seeds=tuple(sorted(int(seed) for seed in runs["seed"])),
+        curves=curves_of(rows, budget),
+        optimum=float(runs["optimum"].iloc[0]),
+        test=_test(evidence, rows, str(runs["source"].iloc[0]), dataset) if test else None,
+    )
+
+
+def _test(evidence: Evidence, rows: pd.DataFrame, source: str, dataset: str) -> Array | None:
+    """Test accuracy of each seed's choice: the first of its best by validation."""
+    ordered = rows.sort_values(["seed", "query"])
+    chosen = ordered.loc[ordered.groupby("seed")["value"].idxmax()].sort_values("seed")
+    values = evidence.test_accuracy(source, dataset, chosen["architecture"].tolist())
+    return None if values is None else np.asarray(values, dtype=np.float64)
+
+
+def compare(one: Measured, other: Measured) -> tuple[PairedDifference, int]:
+    """Paired difference of the best values on the seeds that both have, and how many those are.
+
+    Raises:
+        ValueError: they share no seed.
+    """
+    common = sorted(set(one.seeds) & set(other.seeds))
+    first, second = ([float(m.best[m.seeds.index(seed)]) for seed in common] for m in (one, other))
+    return paired_difference(first, second), len(common)

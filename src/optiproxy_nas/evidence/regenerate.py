@@ -1,0 +1,79 @@
+"""From sections to documents: run, render, write."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.datasets.atomic import write_atomically
+from optiproxy_nas.evidence import RENDERERS
+from optiproxy_nas.evidence.collect import Evidence, collect
+from optiproxy_nas.evidence.pages import update_page
+from optiproxy_nas.evidence.rendered import Renderer
+from optiproxy_nas.evidence.sections import Section, load_sections, with_seeds
+from optiproxy_nas.evidence.smoke import miniature
+
+SECTIONS = Path("conf") / "base" / "evidence"
+REPORTING = Path("data") / "08_reporting"
+NOTICE = "> Written by `kedro evidence --smoke`: searches in miniature. Its figures mean nothing."
+FIGURES = Path("docs") / "images" / "results"
+
+
+def choose(
+    project: Path, names: Sequence[str] = (), seeds: int | None = None, smoke: bool = False
+) -> list[Section]:
+    """The sections named, or all; cut to ``seeds`` seeds, or to miniatures.
+
+    Raises:
+        UnknownNameError: no section of that name.
+        DataError: a file is not a section.
+    """
+    sections = load_sections(project / SECTIONS, names)
+    if smoke:
+        return [miniature(section) for section in sections]
+    return sections if seeds is None else [with_seeds(section, seeds) for section in sections]
+
+
+def regenerate(
+    project: Path,
+    sections: Sequence[Section],
+    smoke: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    gather: Callable[..., Evidence] = collect,
+    **options: Any,
+) -> list[Path]:
+    """Run what is missing, render every section and write it where it belongs.
+
+    Args:
+        project: the project's folder.
+        sections: of :func:`choose`.
+        smoke: write to data/08_reporting/evidence_smoke/, and nothing to the documents.
+        say: told of each section that is written.
+        gather: runs the searches; :func:`optiproxy_nas.evidence.collect.collect`.
+        **options: of ``run_sweep``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: searches failed, or a page lacks a marker.
+    """
+    if smoke:  # prose that has changed since is not to stay
+        shutil.rmtree(project / REPORTING / "evidence_smoke", ignore_errors=True)
+    renderers: list[Renderer] = [RENDERERS.load(section.render) for section in sections]
+    evidence = gather(project, sections, **options)
+    target = project / REPORTING / "evidence_smoke" if smoke else project
+    interactive = target if smoke else project / REPORTING / "evidence"
+    written: list[Path] = []
+    for section, renderer in zip(sections, renderers, strict=True):
+        rendered = renderer(section, evidence)
+        files = {target / FIGURES / name: data for name, data in rendered.figures.items()}
+        files |= {interactive / name: text.encode() for name, text in rendered.pages.items()}
+        for path, data in files.items():
+            write_atomically(path, data)
+        update_page(project / section.page, target / section.page, rendered.texts, NOTICE)
+        written += [*files, target / section.page]
+        say(f"{section.name}: {(target / section.page).relative_to(project)}")
+    return written

@@ -1,0 +1,162 @@
+"""What there is to show: one YAML file a section in conf/base/evidence/.
+
+A section names a renderer and its rows; a row names the searches that it summarises as blocks of a
+parameter grid, in the words of ``kedro run --params``. Rows of different sections may name the same
+searches: each is run once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from optiproxy_nas.errors import DataError, ParameterError, unknown_name
+
+Block = dict[str, Any]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Row(_Strict):
+    """One line of a table.
+
+    Attributes:
+        label: what the reader sees.
+        group: rows of one group stand in one table, under this heading.
+        seeds: "0-99"; the seeds of every block.
+        blocks: parameters, each one value or a list of values; over those of ``common``.
+        reference: label of the row that this one is compared with; default, the first of its group.
+    """
+
+    label: str
+    group: str = ""
+    seeds: str = Field(pattern=r"^\d+-\d+$")
+    blocks: tuple[Block, ...] = ({},)
+    reference: str | None = None
+
+    def seed_list(self) -> list[int]:
+        """The seeds, both ends included."""
+        first, last = map(int, self.seeds.split("-"))
+        return list(range(first, last + 1))
+
+
+class Quoted(_Strict):
+    """A figure of the paper, which nobody here measured.
+
+    Attributes:
+        label: of the method or setting.
+        queries: of the search; None where the paper gives none.
+        values: dataset -> accuracy in percent, validation or test.
+        sd: dataset -> standard deviation over seeds, where the paper gives one.
+        seeds: number of runs behind the mean.
+    """
+
+    label: str
+    group: str = ""
+    queries: int | None = None
+    split: Literal["validation", "test"] = "validation"
+    values: dict[str, float]
+    sd: dict[str, float] = {}
+    seeds: int = 10
+
+
+class Section(_Strict):
+    """One file.
+
+    Attributes:
+        name: of the file; also of the markers that the text goes between.
+        title: for the command line.
+        order: sections are rendered in this order.
+        render: name of a renderer, or ``package.module:function``.
+        page: the document, relative to the project.
+        pipeline: that runs the searches; by default whole, in one node.
+        common: parameters of every block.
+        budgets: numbers of queries at which curves are read.
+        rows: see ``Row``.
+        quoted: see ``Quoted``.
+        options: for the renderer.
+    """
+
+    name: str
+    title: str
+    order: int
+    render: str
+    page: str = "docs/results.md"
+    pipeline: str = "nb201_methods"
+    common: Block = {}
+    budgets: tuple[int, ...] = ()
+    rows: tuple[Row, ...] = ()
+    quoted: tuple[Quoted, ...] = ()
+    options: dict[str, Any] = {}
+
+    @field_validator("rows")
+    @classmethod
+    def _labels_differ(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        labels = [(row.group, row.label) for row in rows]
+        if len(set(labels)) < len(labels):
+            raise ValueError("two rows of one group have the same label")
+        return rows
+
+    def blocks(self, row: Row) -> list[Block]:
+        """The grid of a row: ``common``, the row's own parameters, and its seeds."""
+        base = {"pipeline": self.pipeline, **self.common}
+        return [{**base, **block, "seed": row.seed_list()} for block in row.blocks]
+
+    def datasets(self) -> list[str]:
+        """The datasets of the rows, in the order named."""
+        named: dict[str, None] = {}
+        for row in self.rows:
+            for block in self.blocks(row):
+                value = block["dataset"]
+                named |= dict.fromkeys([value] if isinstance(value, str) else value)
+        return list(named)
+
+    def groups(self) -> dict[str, list[Row]]:
+        """Group -> its rows, both in the order of the file."""
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault(row.group, []).append(row)
+        return groups
+
+
+def load_sections(folder: Path, names: Iterable[str] = ()) -> list[Section]:
+    """The sections of a folder, or those named, in their order.
+
+    Raises:
+        DataError: a file is not a section; says which and why.
+        UnknownNameError: no section of that name.
+        ParameterError: the folder holds none.
+    """
+    sections = [_read(path) for path in sorted(folder.glob("*.yml"))]
+    if not sections:
+        raise ParameterError(f"No sections (*.yml) in {folder}.", path=str(folder))
+    by_name = {section.name: section for section in sections}
+    wanted = list(names) or list(by_name)
+    for name in wanted:
+        if name not in by_name:
+            raise unknown_name("section", name, by_name)
+    return sorted((by_name[name] for name in set(wanted)), key=lambda s: (s.order, s.name))
+
+
+def _read(path: Path) -> Section:
+    try:
+        values: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Section(name=path.stem, **values)
+    except (yaml.YAMLError, ValidationError, TypeError) as error:
+        raise DataError(f"{path} is not an evidence section: {error}", path=str(path)) from error
+
+
+def with_seeds(section: Section, count: int) -> Section:
+    """The section with at most the first ``count`` seeds of every row."""
+
+    def fewer(row: Row) -> Row:
+        kept = row.seed_list()[:count]
+        return row.model_copy(update={"seeds": f"{kept[0]}-{kept[-1]}"})
+
+    return section.model_copy(update={"rows": tuple(map(fewer, section.rows))})

@@ -1,0 +1,82 @@
+"""Numbers as text: Markdown tables, intervals, datasets by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from optiproxy_nas.statistics import Interval, PairedDifference
+
+NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}
+NONE = "–"  # nothing was measured, or nothing is known
+
+
+def name_of(dataset: str) -> str:
+    """A dataset as the reader knows it."""
+    return NAMES.get(dataset, dataset)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def number(value: float | None, decimals: int = 3) -> str:
+    """A number of fixed decimals; a dash for nothing, and no negative zero."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def signed(value: float, decimals: int = 3) -> str:
+    """As ``number``, with its sign."""
+    text = number(value, decimals)
+    return text if text.startswith("-") or float(text) == 0 else f"+{text}"
+
+
+def interval(value: Interval, decimals: int = 3) -> str:
+    """``91.607 to 91.607``."""
+    return f"{number(value.low, decimals)} to {number(value.high, decimals)}"
+
+
+def percent(value: float, bounds: Interval) -> str:
+    """A share with its interval: ``77% (68% to 84%)``."""
+    return f"{value:.0%} ({bounds.low:.0%} to {bounds.high:.0%})"
+
+
+def queries(value: float, budget: int) -> str:
+    """A median number of queries; ``> 100`` where half never got there."""
+    return f"{value:.0f}" if math.isfinite(value) else f"> {budget}"
+
+
+def p_value(value: float) -> str:
+    """A p-value: two digits that mean something."""
+    return "< 0.001" if value < 0.001 else f"{value:.2g}"
+
+
+def difference(value: PairedDifference) -> str:
+    """``+0.120 (+0.080 to +0.170)``."""
+    return f"{signed(value.mean)} ({signed(value.low)} to {signed(value.high)})"
+
+
+LEVEL = 0.05  # of the signed-rank test
+
+
+def shown(value: PairedDifference) -> bool:
+    """Whether a difference is shown: the interval leaves out zero, and the ranks agree.
+
+    Where hardly any pair differs a bootstrap alone is too sure of itself: of 100 pairs, 4 losses
+    and no win leave zero outside its interval, and the signed-rank test at p = 0.125.
+    """
+    return (value.ahead or value.behind) and value.p_value < LEVEL
+
+
+def verdict(value: PairedDifference) -> str:
+    """Ahead or behind only where a difference is shown."""
+    if not shown(value):
+        return "not ahead: no difference shown"
+    return "ahead" if value.ahead else "behind"

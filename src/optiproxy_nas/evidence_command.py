@@ -1,0 +1,56 @@
+"""``kedro evidence``: run the searches behind docs/results.md and write its tables and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from kedro.framework.startup import ProjectMetadata
+
+from optiproxy_nas.command_line import clear_errors
+from optiproxy_nas.evidence.collect import count_searches
+from optiproxy_nas.evidence.regenerate import choose, regenerate
+
+
+@click.command()
+@click.argument("sections", nargs=-1, metavar="[SECTION ...]")
+@click.option("--smoke", is_flag=True, help="In miniature, to data/08_reporting/evidence_smoke/.")
+@click.option("--seeds", type=click.IntRange(min=1), help="At most the first N seeds of each row.")
+@click.option("--executor", default="process", show_default=True, help="How searches are run.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--tracking", is_flag=True, help="Tell MLflow of every search.")
+@click.option("--list", "only_list", is_flag=True, help="Name the sections, and run nothing.")
+@click.pass_obj
+def evidence(
+    metadata: ProjectMetadata,
+    sections: tuple[str, ...],
+    smoke: bool,
+    seeds: int | None,
+    executor: str,
+    workers: int,
+    tracking: bool,
+    only_list: bool,
+) -> None:
+    """Regenerate docs/results.md: run the searches that are missing, write tables and figures.
+
+    SECTIONs are the files of conf/base/evidence/; all, if none is named. Searches that are there
+    already are not run again, so an interrupted call goes on where it stopped.
+    """
+    project = Path(metadata.project_path)
+    with clear_errors("Go on with the same command: what has finished is kept."):
+        chosen = choose(project, sections, seeds, smoke)
+        if only_list:
+            counts = count_searches(project, chosen)
+            for section in chosen:
+                click.echo(f"{section.name:12}{counts[section.name]:6d} searches  {section.title}")
+            return
+        regenerate(
+            project,
+            chosen,
+            smoke=smoke,
+            say=click.echo,
+            name="evidence_smoke" if smoke else "evidence",
+            executor=executor,
+            workers=workers,
+            tracking=tracking,
+        )

@@ -1,0 +1,115 @@
+"""Bayesian optimisation by a Gaussian process with a categorical kernel, BoTorch's."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from optiproxy_nas.methods.base import MethodSettings, Values, missing_extra
+from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.proxies.targets import make_targets
+from optiproxy_nas.spaces.base import SearchSpace
+
+try:
+    from botorch.acquisition.analytic import LogExpectedImprovement
+    from botorch.exceptions.warnings import OptimizationWarning
+    from botorch.models import SingleTaskGP
+    from botorch.models.kernels import CategoricalKernel
+    from botorch.optim.fit import fit_gpytorch_mll_scipy
+    from gpytorch.kernels import ScaleKernel
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+except ImportError as error:
+    raise missing_extra("gaussian_process", error) from error
+
+
+class GaussianProcessSettings(MethodSettings):
+    """Settings of :class:`GaussianProcess`."""
+
+    initial_samples: int = Field(default=10, ge=2, description="random")
+    batch: int = Field(default=2, ge=1, description="queries a round: the best of the pool")
+    targets: Literal["standardised", "rank", "log_regret"] = Field(
+        default="rank", description="of the values, as of proxies.targets"
+    )
+    length_scales: Literal["one", "each"] = Field(
+        default="one", description="for all code positions, or one for each"
+    )
+    refit: float = Field(
+        default=1.2, ge=1, description="hyper-parameters are refitted as the queries grow by this"
+    )
+    iterations: int = Field(default=30, ge=1, description="of L-BFGS, at most")
+    parents: int = Field(default=10, ge=0, description="best ones whose neighbours are candidates")
+    random: int = Field(default=200, ge=0, description="random candidates a round")
+
+
+class GaussianProcess:
+    """Expected improvement over the neighbours of the best architectures and random ones.
+
+    The kernel exp(-h / (L·l)) falls with the Hamming distance h of two codes [L]. Hyper-parameters
+    maximise the marginal likelihood; they are fitted again each time the queries have grown by a
+    fifth, which depends on the queries alone, and in between only the posterior follows the data.
+
+    Tuned on seeds from 1000 on (NAS-Bench-201, v1.0 tables, 100 queries): normal scores of the
+    ranks rather than standardised log regret, one length scale rather than one a position (which
+    has six to fit on few queries).
+    """
+
+    Settings = GaussianProcessSettings
+    reference: ClassVar[str] = (
+        "Snoek, Larochelle & Adams 2012, Practical Bayesian optimization of machine learning "
+        "algorithms; botorch SingleTaskGP, CategoricalKernel, LogExpectedImprovement"
+    )
+
+    def __init__(
+        self, space: SearchSpace, settings: GaussianProcessSettings, budget: int, seed: int
+    ) -> None:
+        self._space = space
+        self._settings = settings
+        self._memory = Memory(space, seed)
+        self._hyper: dict[str, Any] | None = None  # state of the last fitted model
+        self._fitted = 0  # queries it was fitted on
+
+    def ask(self) -> Tensor:
+        """The initial sample, then the batch of each round."""
+        settings, known = self._settings, len(self._memory)
+        if known < settings.initial_samples:
+            return self._memory.random(settings.initial_samples - known)
+        near = self._space.neighbours(self._memory.best(settings.parents))
+        far = self._memory.random(max(settings.random, settings.batch))
+        pool = self._memory.unseen(torch.cat([near, far]))
+        model, best = self._model()
+        with torch.no_grad():
+            score = LogExpectedImprovement(model, best_f=best)(pool.double().unsqueeze(1))
+        return pool[score.argsort(descending=True, stable=True)[: settings.batch]]
+
+    def tell(self, codes: Tensor, values: Values) -> None:
+        """Remember them, for the next round's posterior."""
+        self._memory.add(codes, values)
+
+    def _model(self) -> tuple[SingleTaskGP, Tensor]:
+        """The posterior given all that is known, and the best target."""
+        codes = self._memory.codes.double()
+        targets = make_targets(self._memory.values, self._settings.targets).double().unsqueeze(-1)
+        scales = codes.shape[1] if self._settings.length_scales == "each" else None
+        kernel = ScaleKernel(CategoricalKernel(ard_num_dims=scales)).double()
+        model = SingleTaskGP(codes, targets, covar_module=kernel, outcome_transform=None)
+        if self._hyper is not None:
+            model.load_state_dict(self._hyper)
+        if len(codes) >= self._settings.refit * self._fitted:
+            self._fit(model)
+            self._hyper, self._fitted = model.state_dict(), len(codes)
+        return model.eval(), targets.max()
+
+    def _fit(self, model: SingleTaskGP) -> None:
+        """Maximise the marginal likelihood from the model's present hyper-parameters.
+
+        Not through ``fit_gpytorch_mll``, which starts anew from the global random generator where
+        L-BFGS stops early.
+        """
+        likelihood = ExactMarginalLogLikelihood(model.likelihood, model.train())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OptimizationWarning)  # stopped at ``iterations``
+            fit_gpytorch_mll_scipy(likelihood, options={"maxiter": self._settings.iterations})

@@ -1,0 +1,149 @@
+"""Nodes of the diagnosis: measure, draw, write. All of them are pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from optiproxy_nas.diagnosis.captions import FIGURES
+from optiproxy_nas.diagnosis.collapse import (
+    Alarm,
+    collapse_alarms,
+    group_numbers,
+    stagnation,
+)
+from optiproxy_nas.diagnosis.draw_collapse import collapse_figure
+from optiproxy_nas.diagnosis.draw_gap import gap_figure
+from optiproxy_nas.diagnosis.draw_landscape import overview, zoom
+from optiproxy_nas.diagnosis.draw_landscape_3d import in_three_dimensions
+from optiproxy_nas.diagnosis.draw_predictions import predictions_by_step
+from optiproxy_nas.diagnosis.finished_run import FinishedRun, archive_codes, table_cells
+from optiproxy_nas.diagnosis.gap import Judged, gap_table, judge, reproduction_error
+from optiproxy_nas.diagnosis.interactive import landscape_html
+from optiproxy_nas.diagnosis.landscape import Landscape, make_landscape, search_region
+from optiproxy_nas.diagnosis.page import diagnosis_page
+from optiproxy_nas.diagnosis.settings import DiagnosisSettings
+from optiproxy_nas.reporting.figures import predicted_against_true
+from optiproxy_nas.reporting.style import png
+from optiproxy_nas.spaces import get_space
+
+
+def ask_proxies(run: FinishedRun, diagnose: DiagnosisSettings) -> tuple[Judged, pd.DataFrame]:
+    """Every step's proxy asked again; and what it says of the archive as a table for the record."""
+    judged = judge(get_space(run.parameters.space), run, diagnose.probe)
+    return judged, judged.archive.drop(columns="predicted_target")
+
+
+def measure(
+    run: FinishedRun, judged: Judged, diagnose: DiagnosisSettings
+) -> tuple[pd.DataFrame, list[Alarm]]:
+    """One row of numbers a step, the collapse alarm among them; and where it fired."""
+    gap = gap_table(run, judged, diagnose.window, diagnose.top)
+    best = run.archive["best"].tolist()
+    groups = pd.DataFrame([group_numbers(run.logits[step]) for step in run.steps])
+    numbers = gap.join(groups)
+    numbers["stagnation"] = [stagnation(best[:count]) for count in gap["queries"]]
+    alarms, reasons = collapse_alarms(numbers, run.parameters.gradient.groups, diagnose.collapse)
+    return numbers.assign(alarm=reasons), alarms
+
+
+def find_landscape(run: FinishedRun, diagnose: DiagnosisSettings) -> Landscape:
+    """The whole table as a landscape, and the search's way through it."""
+    space = get_space(run.parameters.space)
+    cells, accuracy = table_cells(space, run)
+    return make_landscape(space, cells, accuracy, archive_codes(space, run), diagnose.every)
+
+
+def summarise(
+    run: FinishedRun,
+    judged: Judged,
+    steps: pd.DataFrame,
+    alarms: list[Alarm],
+    landscape: Landscape,
+    diagnose: DiagnosisSettings,
+) -> dict[str, Any]:
+    """The diagnosis as numbers."""
+    parameters, archive = run.parameters, run.archive
+    optimum = float(landscape.values.max())
+    best = float(archive["value"].max())
+    return {
+        "run_id": run.run_id,
+        "space": parameters.space,
+        "dataset": parameters.dataset,
+        "source": parameters.source,
+        "preset": parameters.preset,
+        "seed": parameters.seed,
+        "queries": len(archive),
+        "steps": len(steps),
+        "best": best,
+        "queries_to_best": int(archive["value"].argmax()) + 1,
+        "optimum": optimum,
+        "regret": optimum - best,
+        "settings": diagnose.model_dump(),
+        "probe_cells": len(judged.truth),
+        "median_optimism": _number(steps["optimism"].median()),
+        "last_step": {name: _number(value) for name, value in steps.iloc[-1].items()},
+        "alarms": [{**alarm._asdict(), "text": _told(alarm, archive, optimum)} for alarm in alarms],
+        # What today's code predicts against what the run stored, in points; 0 if they agree.
+        "prediction_difference": _number(reproduction_error(run, judged)),
+        "axes": {
+            "kind": landscape.axes.kind,
+            "variance": landscape.axes.variance.tolist(),
+        },
+        "trajectory": landscape.trajectory.drop(columns="row").to_dict("records"),
+    }
+
+
+def draw(
+    run: FinishedRun,
+    judged: Judged,
+    steps: pd.DataFrame,
+    alarms: list[Alarm],
+    landscape: Landscape,
+    diagnose: DiagnosisSettings,
+) -> dict[str, bytes]:
+    """PNG pictures by the names of ``captions.FIGURES``."""
+    region = search_region(landscape)
+    operations = len(get_space(run.parameters.space).operations)
+    initial = int((run.archive["step"] == 0).sum())
+    figures = {
+        "predictions_by_step": predictions_by_step(judged, steps, diagnose.window, diagnose.panels),
+        "predictions_whole_run": predicted_against_true(run.archive),
+        "gap": gap_figure(steps, diagnose.window, diagnose.top, len(judged.truth)),
+        "collapse": collapse_figure(run.traces, steps, alarms, diagnose.collapse, operations),
+        "landscape_overview": overview(landscape, region, initial),
+        "landscape_region": zoom(landscape, region, diagnose.every),
+        "landscape_3d": in_three_dimensions(landscape, diagnose.every),
+    }
+    return {name: png(figure) for name, figure in figures.items()}
+
+
+def write_page(
+    run: FinishedRun,
+    numbers: dict[str, Any],
+    steps: pd.DataFrame,
+    landscape: Landscape,
+    diagnose: DiagnosisSettings,
+    *pictures: bytes,
+) -> str:
+    """The HTML page; ``pictures`` in the order of ``captions.FIGURES``."""
+    space = get_space(run.parameters.space)
+    cells, _ = table_cells(space, run)
+    interactive = landscape_html(landscape, space.to_string(cells), diagnose.every)
+    named = dict(zip(FIGURES, pictures, strict=True))
+    return diagnosis_page(numbers, steps, named, interactive)
+
+
+def _told(alarm: Alarm, archive: pd.DataFrame, optimum: float) -> str:
+    found = float(archive["best"].iloc[alarm.first_query - 1]) >= optimum
+    return alarm.text() + (" The optimum of the table had been found by then." if found else "")
+
+
+def _number(value: Any) -> Any:
+    """A JSON value: NaN, which JSON has not, as null; numpy's numbers as Python's."""
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    return None if math.isnan(number) else int(number) if number.is_integer() else number

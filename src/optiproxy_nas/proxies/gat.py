@@ -1,0 +1,100 @@
+"""GAT proxy: graph attention (Veličković et al. 2018), mean pooling, MLP head (A.4, Table 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
+
+
+def weighted_softmax(scores: Tensor, weights: Tensor) -> Tensor:
+    """A e^s / Σ A e^s over the last axis, for weights A in [0, 1] and scores within ±40.
+
+    The softmax over the entries that A selects where A is 0 or 1, and differentiable in A also at
+    0. At least one weight of a row must be 1; no sum can then be 0 or overflow. (``torch.softmax``
+    is slow on axes as short as these.)
+    """
+    terms = weights * scores.exp()
+    return terms / terms.sum(-1, keepdim=True)
+
+
+class GATLayer(nn.Module):
+    """One layer of two heads for E members, [E, n, V, in] -> [E, n, V, 2 h].
+
+    One head attends to predecessors, the other to successors, both to the vertex itself: the
+    two-directional propagation of Eq. 3 with learned weights in the place of Â.
+    """
+
+    def __init__(
+        self,
+        members: int,
+        inputs: int,
+        outputs: int,
+        activation: Callable[[Tensor], Tensor],
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        # W, and the bias behind the attention: attention weights add up to 1, so it may go before.
+        self.project = EnsembleLinear(members, inputs, 2 * outputs, generator)
+        bound = 1 / math.sqrt(outputs)
+        # The two halves of the attention vector a, for the attending and the attended vertex.
+        self.a = nn.Parameter(
+            torch.empty(members, 2, 2, outputs).uniform_(-bound, bound, generator=generator)
+        )
+
+    def forward(self, vertices: Tensor, neighbours: Tensor) -> Tensor:
+        """``neighbours`` [n or 1, 2, V, V]: Aᵀ and A, with self-loops."""
+        members, count, size, _ = vertices.shape
+        flat = vertices.reshape(members, count * size, -1)
+        heads = self.project(flat).view(members, count, size, 2, -1).transpose(2, 3)  # W h + b
+        # aᵀ(W h) = (aᵀ W) h: a product with four columns instead of one with all features.
+        weight = self.project.weight.view(members, flat.shape[-1], 2, -1)  # [E, in, 2 heads, h]
+        halves = torch.einsum("eiho,eaho->eiah", weight, self.a).flatten(2)  # [E, in, 4]
+        terms = torch.bmm(flat, halves).clamp(-20, 20).view(members, count, size, 2, 2)
+        to, of = terms.permute(3, 0, 1, 4, 2)  # each [E, n, 2, V]
+        scores = nn.functional.leaky_relu(to.unsqueeze(-1) + of.unsqueeze(-2), 0.2)
+        mixed = weighted_softmax(scores, neighbours) @ heads  # [E, n, 2, V, h]
+        return self.activation(mixed.transpose(2, 3).flatten(3))
+
+
+class GAT(nn.Module):
+    """An ensemble of E graph attention proxies; ``hidden`` features a layer, half a head."""
+
+    def __init__(
+        self, space: SearchSpace, settings: ProxySettings, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.members = settings.members
+        self.activation = ACTIVATIONS[settings.activation]
+        head = -(-settings.hidden // 2)
+        widths = [space.num_features] + [2 * head] * settings.layers
+        self.layers = nn.ModuleList(
+            GATLayer(settings.members, a, head, self.activation, generator)
+            for a, _ in pairwise(widths)
+        )
+        self.hidden = EnsembleLinear(settings.members, widths[-1], settings.hidden, generator)
+        self.head = EnsembleLinear(settings.members, settings.hidden, 1, generator)
+
+    def forward(self, encoding: Encoding) -> Tensor:
+        """Predictions [E, n]."""
+        graph = self.space.graph(encoding)
+        adjacency = graph.adjacency
+        if adjacency.stride(0) == 0:  # one matrix for all graphs
+            adjacency = adjacency[:1]
+        loops = torch.eye(adjacency.shape[-1]).to(adjacency)
+        neighbours = torch.stack([adjacency.transpose(-1, -2), adjacency], dim=1) + loops
+        vertices = graph.features.expand(self.members, *graph.features.shape)
+        for layer in self.layers:
+            vertices = layer(vertices, neighbours)
+        mask = graph.mask.unsqueeze(-1)
+        pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
+        return self.head(self.activation(self.hidden(pooled))).squeeze(-1)  # type: ignore[no-any-return]

@@ -1,0 +1,32 @@
+"""Executors: where the points of a sweep run. One file each, in ``EXECUTORS``.
+
+An executor is a class ``MyExecutor(settings: ExecutorSettings)`` with one method ``run``; it is
+named in the registry or by its import path.
+"""
+
+from optiproxy_nas.registry import Registry
+from optiproxy_nas.sweeps.executors.base import Executor, ExecutorSettings
+
+_HERE = "optiproxy_nas.sweeps.executors"
+EXECUTORS = Registry(
+    "executor",
+    {
+        "serial": f"{_HERE}.serial:SerialExecutor",
+        "process": f"{_HERE}.process:ProcessExecutor",
+        "dask": f"{_HERE}.dask:DaskExecutor",
+    },
+)
+
+
+def get_executor(name: str, settings: ExecutorSettings) -> Executor:
+    """A registered executor (or one named ``package.module:Class``).
+
+    Raises:
+        UnknownNameError: with the list and the nearest name.
+        ParameterError: it needs a package that is not installed, or other settings.
+    """
+    executor: Executor = EXECUTORS.load(name)(settings)
+    return executor
+
+
+__all__ = ["EXECUTORS", "Executor", "ExecutorSettings", "get_executor"]

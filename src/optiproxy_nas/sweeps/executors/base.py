@@ -1,0 +1,61 @@
+"""What every executor has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.sweeps.point import Point
+from optiproxy_nas.sweeps.task import Outcome
+
+Function = Callable[[Point], Outcome]
+Outcomes = Generator[tuple[Point, Outcome], None, None]
+
+
+@dataclass(frozen=True)
+class ExecutorSettings:
+    """What a user may set of any executor.
+
+    Attributes:
+        workers: points that run at the same time.
+        scheduler: address of a cluster's scheduler, where the executor knows clusters.
+
+    Raises:
+        ParameterError: fewer than one worker.
+    """
+
+    workers: int = 2
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ParameterError(
+                f"workers = {self.workers}: at least 1 is needed.", workers=self.workers
+            )
+
+
+class Executor(Protocol):
+    """Runs points somewhere."""
+
+    def run(self, points: Sequence[Point], function: Function) -> Outcomes:
+        """Call ``function`` once for each point, and yield each with its outcome as it finishes.
+
+        A worker that dies makes an outcome with an error, and the others go on. When the generator
+        is closed, also by an exception, everything that was started has ended.
+        """
+        ...
+
+
+def refuse_scheduler(name: str, settings: ExecutorSettings) -> None:
+    """For executors that know no clusters.
+
+    Raises:
+        ParameterError: a scheduler is set.
+    """
+    if settings.scheduler is not None:
+        raise ParameterError(
+            f"Executor {name!r} has no scheduler; --scheduler is for --executor dask.",
+            executor=name,
+        )

@@ -1,0 +1,228 @@
+"""Grids: which values each parameter of a sweep takes, as text, YAML or Python values.
+
+A block maps dotted parameter names to values and stands for their product; a sweep is the union of
+its blocks. A value is a scalar, a list, or text: ``5``, ``cifar10,cifar100``, the half-open range
+``0:100`` or ``0:100:10``, and commas between any of these.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from optiproxy_nas.errors import DataError, ParameterError
+from optiproxy_nas.presets import flatten
+
+MOST = 100_000  # points; more is a typing error
+_KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
+_RANGE = re.compile(r"^(-?\d+):(-?\d+)(?::(-?\d+))?$")
+_LIKE_A_RANGE = re.compile(r"^[-+.\d]*:|:[-+.\d]*$")  # my_module:Class is none
+_WORDS = {"true": True, "false": False, "null": None}
+
+
+class Block(NamedTuple):
+    """A product of values."""
+
+    pipeline: str | None  # None: the sweep's
+    values: dict[str, Sequence[Any]]  # dotted name -> its values, at least one
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return math.prod(len(values) for values in self.values.values())
+
+
+def parse_text(name: str, text: str) -> Sequence[Any]:
+    """The values that a text stands for, of which there is at least one.
+
+    Raises:
+        ParameterError: a part is empty, or reads like a range and is none.
+    """
+    if _RANGE.match(text.strip()):
+        return _range(name, text.strip())  # not made into a list: it may be long
+    parts = [part.strip() for part in text.split(",")]
+    if "" in parts:
+        raise ParameterError(
+            f"The grid's {name!r} = {text!r} lacks a value. Values are separated by one comma: "
+            f"{name}=1,2,3.",
+            name=name,
+        )
+    return [
+        value
+        for part in parts
+        for value in (_range(name, part) if _LIKE_A_RANGE.search(part) else [_scalar(part)])
+    ]
+
+
+def parse_block(block: Mapping[str, Any]) -> Block:
+    """A block of Python values or text, dotted or nested.
+
+    Raises:
+        ParameterError: no parameter, a name that is none, or no value for one.
+    """
+    if not isinstance(block, Mapping):
+        raise ParameterError(
+            f"A block of a grid maps parameters to values; this is {block!r}.", block=repr(block)
+        )
+    values = {str(name): value for name, value in flatten(dict(block)).items() if name != ""}
+    pipeline = values.pop("pipeline", None)
+    if not values:
+        raise ParameterError(
+            "The grid is empty: it names no parameter. Give at least one, as in seed=0:10."
+        )
+    for name in values:
+        if not _KEY.match(name):
+            raise ParameterError(f"{name!r} in the grid is no parameter's name.", name=name)
+    return Block(
+        None if pipeline is None else str(pipeline),
+        {name: _values(name, value) for name, value in values.items()},
+    )
+
+
+def parse_arguments(arguments: Iterable[str]) -> dict[str, Any]:
+    """``["dataset=cifar10,cifar100", "seed=0:100"]`` as one block.
+
+    Raises:
+        ParameterError: an argument is not NAME=VALUES, or a name is given twice.
+    """
+    block: dict[str, Any] = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals or not name.strip():
+            raise ParameterError(
+                f"{argument!r} is not NAME=VALUES, as in seed=0:10 or dataset=cifar10,cifar100.",
+                argument=argument,
+            )
+        if name.strip() in block:
+            raise ParameterError(
+                f"{name.strip()!r} is given twice; its values are separated by commas.", name=name
+            )
+        block[name.strip()] = text
+    return block
+
+
+def read_blocks(path: Path) -> list[dict[str, Any]]:
+    """The blocks of a YAML file: a list of mappings, or one mapping.
+
+    Raises:
+        DataError: the file cannot be read or is no YAML.
+        ParameterError: it holds something else.
+    """
+    try:
+        # All scalars as text: YAML itself reads 10:20 as the number 620.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"The grid {path} cannot be read: {error}.", path=str(path)) from error
+    blocks = [content] if isinstance(content, Mapping) else content
+    if not isinstance(blocks, list) or not all(isinstance(block, Mapping) for block in blocks):
+        raise ParameterError(
+            f"The grid {path} is not a list of blocks, each a mapping of parameters to values.",
+            path=str(path),
+        )
+    if not blocks:
+        raise ParameterError(f"The grid {path} is empty.", path=str(path))
+    return [dict(block) for block in blocks]
+
+
+def expand(block: Block) -> Iterator[dict[str, Any]]:
+    """Every point of a block: dotted name -> value; the last parameter changes fastest."""
+    for values in itertools.product(*block.values.values()):
+        yield dict(zip(block.values, values, strict=True))
+
+
+def check_size(blocks: Sequence[Block]) -> int:
+    """The number of points, if it is sensible.
+
+    Raises:
+        ParameterError: none, or more than ``MOST``.
+    """
+    size = sum(block.size for block in blocks)
+    if size == 0:
+        raise ParameterError("The grid is empty: it has no blocks.")
+    if size > MOST:
+        raise ParameterError(
+            f"The grid has {size} points; at most {MOST} make a sweep. Is a range too long?",
+            size=size,
+        )
+    return size
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"fit.lr": 1}`` as ``{"fit": {"lr": 1}}``.
+
+    Raises:
+        ParameterError: one name is a part of another.
+    """
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, last = name.split(".")
+        place = tree
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                break
+        if not isinstance(place, dict) or last in place:
+            raise ParameterError(f"{name!r} and a part of it are both in the grid.", name=name)
+        place[last] = value
+    return tree
+
+
+def _values(name: str, value: Any) -> Sequence[Any]:
+    if isinstance(value, str):
+        return parse_text(name, value)
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        return [_plain(value)]
+    items = [
+        item
+        for part in value
+        for item in (parse_text(name, part) if isinstance(part, str) else [_plain(part)])
+    ]
+    if not items:
+        raise ParameterError(f"The grid's {name!r} has no value.", name=name)
+    return items
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as Python's."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    raise ParameterError(f"{value!r} in the grid is no scalar, list of scalars or text.")
+
+
+def _range(name: str, text: str) -> range:
+    match = _RANGE.match(text)
+    if match is None or match[3] == "0":
+        raise ParameterError(
+            f"The grid's {name!r} = {text!r} is not a range of integers. Ranges are half-open: "
+            "0:100 is 0 to 99, 0:100:10 takes every tenth.",
+            name=name,
+            text=text,
+        )
+    found = range(int(match[1]), int(match[2]), int(match[3] or 1))
+    if not found:
+        raise ParameterError(
+            f"The grid's {name!r} = {text!r} is a range without a value: ranges are half-open, so "
+            "0:100 is 0 to 99.",
+            name=name,
+            text=text,
+        )
+    return found
+
+
+def _scalar(text: str) -> Any:
+    """A number, true, false, null, or the text itself."""
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        # Python reads 1_0 and NaN, too.
+        return number if re.fullmatch(r"[-+.\deE]+", text) else text
+    return _WORDS.get(text.lower(), text)

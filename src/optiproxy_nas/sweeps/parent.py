@@ -1,0 +1,58 @@
+"""The MLflow run of a sweep, under which those of its points are nested."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.errors import TrackingError
+from optiproxy_nas.tracking import MlflowTracker
+
+MOST = 500  # characters of a parameter, which MLflow limits
+logger = logging.getLogger(__name__)
+
+
+def open_parent(
+    project: Path, experiment: str, name: str, grid: Sequence[Mapping[str, Any]], known: str | None
+) -> tuple[MlflowTracker, str]:
+    """Open the parent run, or the one with id ``known`` again; the tracker and the run's id.
+
+    Raises:
+        TrackingError: the store cannot be used; no point has been run.
+    """
+    tracker = MlflowTracker(project, experiment)
+    parameters = {
+        (f"block_{index}.{key}" if len(grid) > 1 else key): _text(value)
+        for index, block in enumerate(grid)
+        for key, value in block.items()
+    }
+    tags = {"sweep": name, "blocks": str(len(grid))}
+    if known is not None:
+        try:
+            return tracker, tracker.start(name, {}, {}, known)
+        except TrackingError as error:
+            logger.warning("The sweep's MLflow run is not opened again: %s", error.message)
+    return tracker, tracker.start(name, parameters, tags, None)
+
+
+def close_parent(
+    tracker: MlflowTracker, status: str, metrics: Mapping[str, float], files: Sequence[Path]
+) -> None:
+    """Send what the sweep came to, and close its run: FINISHED, FAILED or KILLED."""
+    tracker.add(metrics, 0)
+    tracker.log_artifacts((path, "") for path in files)
+    tracker.end(status)
+
+
+def _text(value: Any) -> str:
+    """Values of the grid for a table of parameters: integers in a row as a range."""
+    if not isinstance(value, list):
+        return str(value)
+    if len(value) > 2 and all(isinstance(item, int) for item in value):
+        found = range(value[0], value[-1] + 1)
+        if value == list(found):
+            return f"{found.start}:{found.stop}"
+    text = ",".join(map(str, value))
+    return text if len(text) <= MOST else f"{text[: MOST - 3]}..."

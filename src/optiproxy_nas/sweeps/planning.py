@@ -1,0 +1,124 @@
+"""From blocks of a grid to points: everything resolved and checked before anything runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+from kedro.framework.project import settings
+from kedro.framework.session import KedroSession
+
+from optiproxy_nas.configuration import resolve_parameters
+from optiproxy_nas.errors import OptiProxyError, ParameterError, unknown_name
+from optiproxy_nas.manifest import new_manifest
+from optiproxy_nas.methods.settings import parameters_of, setting_of
+from optiproxy_nas.presets import merge
+from optiproxy_nas.run_parameters import RUN_KEYS
+from optiproxy_nas.sweeps.grid import Block, check_size, expand, nested, parse_block
+from optiproxy_nas.sweeps.point import Point, here
+from optiproxy_nas.sweeps.project import enter_project, quiet_logs
+
+RUN_KINDS = ("search", "methods")
+
+
+def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]:
+    """The points of a grid, in its order, each once; tables that are missing are ingested.
+
+    Args:
+        project_path: the Kedro project.
+        blocks: mappings of dotted parameter names to a scalar, a list, or text as on the command
+            line ("0:100"); "pipeline" names another pipeline than the project's default.
+
+    Raises:
+        ParameterError: an empty grid, a bad range, an unknown parameter or value.
+    """
+    project = enter_project(project_path)
+    parsed = [parse_block(block) for block in blocks]
+    check_size(parsed)
+    points = _resolve(project, parsed)
+    tables = {source: _table(project, source) for source in _sources(points)}
+    return _identify(points, tables)
+
+
+def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
+    """All points, checked, without data and digest."""
+    raw = raw_parameters(project)
+    points = []
+    for index, block in enumerate(blocks):
+        pipeline = block.pipeline or raw["pipeline"]
+        if pipeline not in raw["pipelines"]:
+            raise unknown_name("pipeline", pipeline, raw["pipelines"])
+        kind = raw["pipelines"][pipeline]
+        if kind not in RUN_KINDS:
+            raise ParameterError(
+                f"Pipeline {pipeline!r} makes no runs, so it cannot be swept.", pipeline=pipeline
+            )
+        for name in block.values:
+            if name.partition(".")[0] in (*RUN_KEYS, "pipelines"):
+                raise ParameterError(
+                    f"{name!r} is no parameter of a search and cannot be in a grid; the sweep "
+                    "itself names and tracks its runs.",
+                    name=name,
+                )
+        for flat in expand(block):
+            values = nested(flat)
+            given = merge(raw, {**values, "pipeline": pipeline})
+            try:
+                search = resolve_parameters(given)["search"]
+            except OptiProxyError as error:
+                where = ", ".join(f"{name}={value}" for name, value in flat.items())
+                raise type(error)(f"{error.message} (At {where}.)", **error.data) from None
+            setting = ", ".join(setting_of(parameters_of(search)))
+            points.append(Point(pipeline, kind, values, search, setting, {}, "", (index,)))
+    return points
+
+
+def _identify(points: Sequence[Point], tables: Mapping[str, str]) -> list[Point]:
+    """The points with their data and digest; equal ones merged, in the order of the first."""
+    base = new_manifest("", "", {}, False)
+    merged: dict[str, Point] = {}
+    for point in points:
+        source = point.parameters["source"]
+        data = {"source": source, "table_sha256": tables[source]}
+        found = here(point.pipeline, point.parameters, data, base)
+        blocks = merged[found].blocks if found in merged else ()
+        first = merged.get(found, point)
+        blocks = tuple(sorted({*blocks, *point.blocks}))
+        merged[found] = replace(first, data=data, digest=found, blocks=blocks)
+    return list(merged.values())
+
+
+def raw_parameters(project: Path) -> dict[str, Any]:
+    """The project's parameter files, merged, without presets and checks."""
+    loader = settings.CONFIG_LOADER_CLASS(
+        conf_source=str(project / settings.CONF_SOURCE),
+        env=os.environ.get("KEDRO_ENV"),
+        runtime_params={},
+        **settings.CONFIG_LOADER_ARGS,
+    )
+    raw: dict[str, Any] = loader.raw_parameters()
+    return raw
+
+
+def _sources(points: Sequence[Point]) -> list[str]:
+    return list(dict.fromkeys(point.parameters["source"] for point in points))
+
+
+def _table(project: Path, source: str) -> str:
+    """The digest of a source's table, which is ingested if it is not there."""
+    parameters = {"pipeline": "ingest", "source": source, "quiet": True}
+    with quiet_logs(), KedroSession.create(project, runtime_params=parameters) as session:
+        assert isinstance(session, KedroSession)
+        catalog = session.load_context().catalog
+        names = ("benchmark_table", "benchmark_card")
+        lock = project / "data" / "03_primary" / ".ingest.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock, timeout=600):  # another run may be at it
+            if not all(catalog.exists(name) for name in names):
+                session.run(pipeline_names=["ingest"])
+        found: str = catalog.load("benchmark_card")["table_sha256"]
+        return found

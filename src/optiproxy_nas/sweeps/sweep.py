@@ -1,0 +1,274 @@
+"""A sweep from its grid to its tables: run what is missing, then read all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import filelock
+import pandas as pd
+from tqdm import tqdm
+
+from optiproxy_nas.datasets.atomic import write_atomically
+from optiproxy_nas.errors import DataError, ParameterError, RunLockedError
+from optiproxy_nas.manifest import digest
+from optiproxy_nas.sweeps.executors import Executor, ExecutorSettings, get_executor
+from optiproxy_nas.sweeps.grid import parse_block
+from optiproxy_nas.sweeps.parent import close_parent, open_parent
+from optiproxy_nas.sweeps.planning import plan
+from optiproxy_nas.sweeps.point import Point
+from optiproxy_nas.sweeps.project import enter_project, quiet_logs
+from optiproxy_nas.sweeps.tables import (
+    SCHEMA,
+    assemble,
+    failed_rows,
+    finished_manifest,
+    finished_rows,
+    parquet,
+    read_facts,
+    search_seconds,
+)
+from optiproxy_nas.sweeps.task import Outcome, RunPoint, reporting
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+
+
+class Failed(NamedTuple):
+    """A point that failed, and why."""
+
+    run_id: str
+    error: str
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a sweep came to.
+
+    Attributes:
+        name: of the sweep.
+        folder: where its tables are.
+        results: one row a query (``tables.RESULTS``).
+        runs: one row a point (``tables.RUNS``).
+        failed: the points that failed, in the order of the grid.
+        done: points run now, without those that failed.
+        skipped: points that had finished before.
+        wall_seconds: of running the points, from the first to the last.
+        search_seconds: of the searches that were run now, added up.
+        notes: what the user is to know of single points.
+    """
+
+    name: str
+    folder: Path
+    results: pd.DataFrame
+    runs: pd.DataFrame
+    failed: list[Failed]
+    done: int
+    skipped: int
+    wall_seconds: float
+    search_seconds: float
+    notes: list[str] = field(default_factory=list)
+
+
+def run_sweep(
+    project_path: Path | str,
+    blocks: Sequence[Mapping[str, Any]],
+    name: str | None = None,
+    executor: str = "process",
+    workers: int = 2,
+    scheduler: str | None = None,
+    tracking: bool = True,
+    progress: bool = True,
+) -> SweepOutcome:
+    """Run the points of a grid that have not finished, and write the tables of all of them.
+
+    A point that fails is recorded with its error and the others go on.
+
+    Args:
+        project_path: the Kedro project.
+        blocks: as of :func:`optiproxy_nas.sweeps.planning.plan`.
+        name: of the sweep; by default the pipeline's with a digest of the grid.
+        executor: a registered one (serial, process, dask) or ``package.module:Class``.
+        workers: points that run at the same time.
+        scheduler: of a Dask cluster.
+        tracking: whether MLflow is told: one run for the sweep, and one a point under it.
+        progress: whether to show a bar on standard error.
+
+    Raises:
+        ParameterError: the grid, the name or the executor; nothing has been run.
+        RunLockedError: another process works on the sweep of this name.
+        ArtifactError: tables of another version are in its folder.
+        TrackingError: the MLflow store cannot be used; nothing has been run.
+    """
+    project = enter_project(project_path)
+    pool = get_executor(executor, ExecutorSettings(workers, scheduler))
+    grid = [_canonical(block) for block in blocks]
+    if name is not None and not _NAME.match(name):
+        raise ParameterError(
+            f"The sweep's name {name!r} names a folder: letters, digits, '.', '_' and '-', at most "
+            "100, beginning with a letter or digit.",
+            name=name,
+        )
+    points = plan(project, blocks)
+    grid_digest = digest(grid)
+    name = name or f"{points[0].pipeline}-{grid_digest[:8]}"
+    folder = reporting(project) / "sweeps" / name
+    with _lock(folder, name):
+        facts = read_facts(folder) or {"mlflow_run_id": None, "tables": {}, "grid_sha256": ""}
+        same = facts["grid_sha256"] == grid_digest
+        facts = {
+            "schema": SCHEMA,
+            "name": name,
+            "status": "running",
+            "grid": grid,
+            "grid_sha256": grid_digest,
+            "points": len(points),
+            "mlflow_run_id": facts["mlflow_run_id"] if same else None,
+            "tables": facts["tables"],
+        }
+        return _Sweep(project, folder, name, points, facts, tracking, progress).run(pool)
+
+
+@dataclass
+class _Sweep:
+    """One sweep in progress, whose lock is held."""
+
+    project: Path
+    folder: Path
+    name: str
+    points: list[Point]
+    facts: dict[str, Any]
+    tracking: bool
+    progress: bool
+
+    def run(self, pool: Executor) -> SweepOutcome:
+        tracker = parent = None
+        experiment = self.points[0].pipeline
+        if self.tracking:
+            known = self.facts["mlflow_run_id"]
+            grid = self.facts["grid"]
+            tracker, parent = open_parent(self.project, experiment, self.name, grid, known)
+            self.facts["mlflow_run_id"] = parent
+        self._write_facts()
+        function = RunPoint(
+            self.project,
+            {"name": self.name, "parent": parent, "experiment": experiment} if parent else None,
+        )
+        try:
+            outcome = self._run_points(pool, function)
+        except BaseException as error:
+            if tracker is not None:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                close_parent(tracker, "KILLED" if interrupted else "FAILED", {}, [])
+            raise
+        if tracker is not None:
+            metrics = {
+                "points": len(outcome.runs),
+                "points/failed": len(outcome.failed),
+                "seconds/sweep": outcome.wall_seconds,
+            }
+            files = [self.folder / name for name in (*self.facts["tables"], "sweep.json")]
+            close_parent(tracker, "FAILED" if outcome.failed else "FINISHED", metrics, files)
+        return outcome
+
+    def _run_points(self, pool: Executor, function: RunPoint) -> SweepOutcome:
+        missing = [p for p in self.points if finished_manifest(self.project, p) is None]
+        started = time.perf_counter()
+        outcomes = self._outcomes(pool, missing, function) if missing else {}
+        wall = time.perf_counter() - started
+        rows, failed, seconds = [], [], 0.0
+        for point in self.points:
+            manifest = finished_manifest(self.project, point)
+            outcome = outcomes.get(point.run_id, Outcome())
+            if manifest is not None:  # also if its worker died just after
+                rows.append(finished_rows(self.project, point, manifest))
+                seconds += search_seconds(manifest) if point.run_id in outcomes else 0.0
+                continue
+            error = outcome.error or "It finished, but its files are not those of its manifest."
+            rows.append(failed_rows(point, error))
+            failed.append(Failed(point.run_id, error))
+        results, runs = assemble(rows)
+        self._write_tables(results, runs)
+        notes = [f"{run_id}: {o.note}" for run_id, o in outcomes.items() if o.note]
+        if any(outcome.tracking_lost for outcome in outcomes.values()):
+            notes.append("The MLflow store failed; some of the runs, or all, are not in it.")
+        done = len(outcomes) - len(failed)
+        skipped = len(self.points) - len(missing)
+        return SweepOutcome(
+            self.name, self.folder, results, runs, failed, done, skipped, wall, seconds, notes
+        )
+
+    def _outcomes(
+        self, pool: Executor, points: Sequence[Point], function: RunPoint
+    ) -> dict[str, Outcome]:
+        """Run id -> outcome, with a progress bar."""
+        outcomes: dict[str, Outcome] = {}
+        total = len(self.points)
+        tqdm.set_lock(threading.RLock())  # its own is a semaphore, which outlives a killed process
+        bar = tqdm(
+            total=total,
+            initial=total - len(points),
+            desc="points",
+            unit="point",
+            file=sys.stderr,
+            smoothing=0,  # the mean of all: points differ
+            disable=not self.progress,
+        )
+        with quiet_logs(), closing(bar), closing(pool.run(points, function)) as finished:
+            for point, outcome in finished:
+                outcomes[point.run_id] = outcome
+                if outcome.error:
+                    failures = sum(bool(o.error) for o in outcomes.values())
+                    bar.set_postfix_str(f"{failures} failed", refresh=False)
+                bar.update()
+        return outcomes
+
+    def _write_tables(self, results: pd.DataFrame, runs: pd.DataFrame) -> None:
+        files = {"results.parquet": parquet(results), "runs.parquet": parquet(runs)}
+        for name, data in files.items():
+            write_atomically(self.folder / name, data)
+        self.facts["tables"] = {name: _sha256(data) for name, data in files.items()}
+        self.facts["status"] = "finished" if (runs["status"] == "finished").all() else "failed"
+        self._write_facts()
+
+    def _write_facts(self) -> None:
+        text = json.dumps(self.facts, indent=1)
+        write_atomically(self.folder / "sweep.json", f"{text}\n".encode())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _canonical(block: Mapping[str, Any]) -> dict[str, Any]:
+    """A block as plain lists: equal for all spellings of the same grid."""
+    parsed = parse_block(block)
+    pipeline = {"pipeline": parsed.pipeline} if parsed.pipeline else {}
+    return {**pipeline, **{name: list(values) for name, values in parsed.values.items()}}
+
+
+def _lock(folder: Path, name: str) -> filelock.AcquireReturnProxy[Any]:
+    """The lock of a sweep, held; ``with`` gives it up."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return filelock.FileLock(folder / ".lock", timeout=0).acquire()
+    except filelock.Timeout:
+        raise RunLockedError(
+            f"Another process is running sweep {name!r}. Wait for it, or give this one another "
+            "--name.",
+            name=name,
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"Cannot write to {folder}: {error.strerror}. Make it writable, or work in a copy of "
+            "the project.",
+            path=str(folder),
+        ) from error

@@ -1,0 +1,229 @@
+"""The tables of a sweep: ``results``, one row a query, and ``runs``, one row a point.
+
+Both are made from what the runs left on disk, in the order of the grid, so they do not depend on
+who ran the points and when. ``RESULTS`` and ``RUNS`` are the documentation of the columns.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from optiproxy_nas.datasets.atomic import file_digest
+from optiproxy_nas.errors import ArtifactError, ResumeError
+from optiproxy_nas.manifest import Manifest, last_archive, read_manifest
+from optiproxy_nas.sweeps.point import Point, identity
+from optiproxy_nas.sweeps.task import reporting
+
+SCHEMA = 1  # changes when a column does
+
+_POINT = {
+    "run_id": "str",
+    "pipeline": "str",
+    "method": "str",  # optiproxy, random_search, ...
+    "preset": "str",  # of optiproxy; "" for other methods
+    "setting": "str",  # what differs from the preset or the method's defaults; "" if nothing
+    "dataset": "str",
+    "source": "str",
+    "seed": "int64",
+    "budget": "int64",
+}
+RESULTS: Mapping[str, str] = {
+    **_POINT,
+    "query": "int64",  # from 1: distinct architectures charged
+    "trials": "int64",  # proposals made until then, repeats included
+    "step": "int64",
+    "architecture": "str",
+    "value": "float64",  # validation accuracy, percent
+    "best": "float64",  # best so far, percent
+}
+RUNS: Mapping[str, str] = {
+    "run_id": "str",
+    "digest": "str",  # of what decides the run
+    "status": "str",  # finished or failed
+    "error": "str",  # "" where it finished
+    **{name: kind for name, kind in _POINT.items() if name != "run_id"},
+    "queries": "int64",  # 0 where it failed, and NaN in the columns below
+    "trials": "int64",
+    "best_architecture": "str",
+    "validation_accuracy": "float64",  # percent
+    "test_accuracy": "float64",  # percent; NaN where the source has none
+    "optimum": "float64",  # of the validation accuracy in the table, percent
+    "regret": "float64",  # optimum - validation_accuracy
+    "queries_to_best": "float64",
+    "seconds": "float64",  # of the search, without reading data and reporting
+    "parameters": "str",  # all that were resolved, as JSON
+}
+# Nodes that are no part of a search.
+_AROUND = {"load_benchmark", "encode", "summarise", "collect_diagnostics", "report", "diagnose"}
+
+
+class Rows(NamedTuple):
+    """What one point adds to the tables."""
+
+    results: pd.DataFrame
+    run: dict[str, Any]
+
+
+def finished_manifest(project: Path, point: Point) -> Manifest | None:
+    """The manifest of a point that has finished with what the tables need intact, else None."""
+    try:
+        manifest = read_manifest(reporting(project), point.run_id)
+        if manifest["status"] != "finished" or identity(manifest) != point.digest:
+            return None
+        for name in _needed(manifest):
+            facts = manifest["artifacts"][name]
+            if file_digest(project / facts["path"]) != facts["sha256"]:
+                return None
+    except (ResumeError, OSError, KeyError):
+        return None
+    return manifest
+
+
+def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
+    """The rows of a finished point."""
+    frames = [
+        pd.read_parquet(project / manifest["artifacts"][name]["path"]) for name in _needed(manifest)
+    ]
+    archive = frames[0].sort_values("order", ignore_index=True)
+    trials = _trials(archive, frames[1] if len(frames) > 1 else None)
+    facts = _facts(point)
+    results = pd.DataFrame(
+        {
+            **{name: np.full(len(archive), value) for name, value in facts.items()},
+            "query": archive["order"] + 1,
+            "trials": trials,
+            **{name: archive[name] for name in ("step", "architecture", "value", "best")},
+        }
+    )
+    summary = manifest["result"]
+    names = ("queries", "best_architecture", "validation_accuracy", "test_accuracy")
+    run = {
+        **_run(point, facts, "finished", ""),
+        **{name: summary[name] for name in (*names, "optimum", "regret", "queries_to_best")},
+        "trials": int(trials.max(initial=0)) if len(frames) == 1 else len(frames[1]),
+        "seconds": search_seconds(manifest),
+    }
+    return Rows(_typed(results, RESULTS), run)
+
+
+def failed_rows(point: Point, error: str) -> Rows:
+    """The rows of a point that failed: none in ``results``."""
+    return Rows(_typed(pd.DataFrame(), RESULTS), _run(point, _facts(point), "failed", error))
+
+
+def assemble(rows: Sequence[Rows]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``results`` and ``runs`` of all points, in their order."""
+    results = pd.concat([row.results for row in rows], ignore_index=True)
+    runs = pd.DataFrame([row.run for row in rows])
+    return _typed(results, RESULTS), _typed(runs, RUNS)
+
+
+def search_seconds(manifest: Manifest) -> float:
+    """Wall seconds of the nodes that are the search, of the session that finished the run."""
+    seconds: dict[str, float] = manifest.get("seconds") or {}
+    return sum(value for name, value in seconds.items() if name not in _AROUND)
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    """A table as the bytes of a Parquet file, the same for equal tables."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``results`` and ``runs`` of a finished sweep.
+
+    Raises:
+        ArtifactError: no finished sweep, another schema, or a file that is not what was written.
+    """
+    facts = read_facts(folder)
+    if facts is None or not facts["tables"]:
+        raise ArtifactError(f"There are no tables of a finished sweep in {folder}.")
+    for name, sha256 in facts["tables"].items():
+        path = folder / name
+        if not path.exists() or file_digest(path) != sha256:
+            raise ArtifactError(
+                f"{path} is not the file that the sweep wrote. Run the sweep again: it makes the "
+                "tables anew from its runs.",
+                path=str(path),
+            )
+    return pd.read_parquet(folder / "results.parquet"), pd.read_parquet(folder / "runs.parquet")
+
+
+def read_facts(folder: Path) -> dict[str, Any] | None:
+    """``sweep.json`` of a sweep's folder, None where there is none.
+
+    Raises:
+        ArtifactError: not readable, or of another version of the schema.
+    """
+    path = folder / "sweep.json"
+    if not path.exists():
+        return None
+    hint = "Move the folder away, or give the sweep another --name; its runs are kept and used."
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        schema = facts["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is not readable: {error}. {hint}", path=str(path)) from error
+    if schema != SCHEMA:
+        raise ArtifactError(
+            f"The tables in {folder} have schema version {schema}; this version of the package "
+            f"reads and writes {SCHEMA}. {hint}",
+            path=str(path),
+            found=schema,
+            expected=SCHEMA,
+        )
+    return facts
+
+
+def _needed(manifest: Manifest) -> list[str]:
+    """The artifacts that the tables are made of: the archive, and the proposals where stored."""
+    artifacts = manifest["artifacts"]
+    return [last_archive(artifacts), *(name for name in ("result.trials",) if name in artifacts)]
+
+
+def _trials(archive: pd.DataFrame, proposals: pd.DataFrame | None) -> np.ndarray:
+    """[queries] proposals made until each query."""
+    if proposals is None:
+        return archive["order"].to_numpy() + 1
+    charged = proposals[proposals["charged"]].sort_values("order")
+    found: np.ndarray = charged["trial"].to_numpy() + 1
+    return found
+
+
+def _facts(point: Point) -> dict[str, Any]:
+    known = point.parameters
+    return {
+        "run_id": point.run_id,
+        "pipeline": point.pipeline,
+        "method": known["method"],
+        "preset": known.get("preset", ""),
+        "setting": point.setting,
+        **{name: known[name] for name in ("dataset", "source", "seed", "budget")},
+    }
+
+
+def _run(point: Point, facts: Mapping[str, Any], status: str, error: str) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(RUNS, np.nan),
+        **facts,
+        "digest": point.digest,
+        "status": status,
+        "error": error,
+        "queries": 0,
+        "trials": 0,
+        "best_architecture": "",
+        "parameters": json.dumps(point.parameters, sort_keys=True),
+    }
+
+
+def _typed(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    return table.reindex(columns=list(columns)).astype(dict(columns))

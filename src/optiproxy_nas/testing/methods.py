@@ -1,0 +1,155 @@
+"""What every search method must keep to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from optiproxy_nas.algorithm.archive import check_archive, codes_of
+from optiproxy_nas.errors import OptiProxyError, SamplingError
+from optiproxy_nas.methods import METHODS, Method, MethodSettings, build_method
+from optiproxy_nas.methods.run import run_method
+from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.testing.streams import generator, global_randomness_untouched
+
+_BUDGET = 30
+_SMALL = 200  # architectures of a space that is searched whole
+
+
+def check_method(
+    name: str,
+    space: SearchSpace,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    prefix: bool = True,
+) -> None:
+    """Assert that a method can be run, repeated and compared.
+
+    A space of at most 200 architectures is also searched to its end.
+
+    Args:
+        name: the registered method, or its import path ``package.module:Class``.
+        space: what to search.
+        seed: of the runs.
+        settings: what differs from the method's defaults, to make it quick.
+        prefix: False for a method that plans with its budget: then a search with a smaller one
+            need not be the beginning of a search with a larger one.
+
+    Raises:
+        AssertionError: which promise is broken.
+    """
+    _check_class(name)
+    budget = _BUDGET if space.size is None else min(_BUDGET, space.size // 2)
+    with global_randomness_untouched():
+        _check_alone(name, space, settings or {}, budget, seed)
+        first = _search(name, space, settings, budget, seed)
+        same = _search(name, space, settings, budget, seed)
+        assert _bytes(first) == _bytes(same), "two runs with the same seed differ"
+        other = _search(name, space, settings, budget, seed + 1)
+        assert _bytes(first)[0] != _bytes(other)[0], "the seed does not matter"
+        if prefix:
+            shorter = _search(name, space, settings, budget // 2, seed)[0]
+            assert _queries(shorter) == _queries(first[0])[: len(shorter)], (
+                "a search with a smaller budget is not the beginning of one with a larger budget; "
+                "if that is meant, prefix=False"
+            )
+        if space.size is not None and space.size <= _SMALL:
+            _check_exhaustion(name, space, settings, seed)
+
+
+def _check_class(name: str) -> None:
+    method = METHODS.load(name)
+    settings = getattr(method, "Settings", None)
+    assert isinstance(settings, type), "Settings: not a class"
+    assert issubclass(settings, MethodSettings), "Settings: not a MethodSettings"
+    settings()  # raises where a field has no default
+    assert getattr(method, "reference", "").strip(), "reference: says nothing"
+
+
+def _objective(space: SearchSpace, asked: Counter[str] | None = None) -> Any:
+    """A made-up value of each architecture, in percent, from its operations and edges alone."""
+    stream = generator(1)
+    weights = torch.rand(space.num_nodes, len(space.operations), generator=stream)
+    edges = torch.rand(space.num_edges, generator=stream)
+
+    def evaluate(architectures: Sequence[str]) -> np.ndarray:
+        if asked is not None:
+            asked.update(architectures)
+        encoding = space.encode(space.from_string(architectures))
+        score = (encoding.operations * weights).sum((-1, -2)) + encoding.edges @ edges
+        return 50 + 40 * torch.sin(3 * score).double().numpy()
+
+    return evaluate
+
+
+def _search(
+    name: str, space: SearchSpace, settings: Mapping[str, Any] | None, budget: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One run through ``run_method``, which is watched: who is asked, and how often."""
+    asked: Counter[str] = Counter()
+    method = build_method(name, space, settings or {}, budget, seed)
+    archive, trials = run_method(space, _objective(space, asked), method, budget)
+    check_archive(space, archive)
+    assert len(archive) == budget, f"{len(archive)} queries made with a budget of {budget}"
+    identities = space.identify(codes_of(space, archive))
+    assert len(set(identities)) == budget, "an architecture was charged twice"
+    assert max(asked.values()) == 1, "a repeat was evaluated again"
+    assert int(trials["charged"].sum()) == budget, "trials: not one charged for each query"
+    return archive, trials
+
+
+def _check_alone(
+    name: str, space: SearchSpace, settings: Mapping[str, Any], budget: int, seed: int
+) -> None:
+    """By hand, without the loop that forgives repeats."""
+    method = build_method(name, space, settings, budget, seed)
+    assert isinstance(method, Method), "a member of the Method protocol is missing"
+    evaluate = _objective(space)
+    proposed = 0
+    while proposed < budget:
+        codes = method.ask()
+        shape = tuple(codes.shape)
+        assert len(shape) == 2, f"ask: codes of shape {shape}, not [n, L]"
+        assert shape[1] == space.code_length, f"ask: codes of shape {shape}, not [n, L]"
+        assert shape[0] > 0, "ask: proposes nothing"
+        assert codes.dtype == torch.int64, f"ask: codes are {codes.dtype}, not int64"
+        strings = _strings(space, codes)
+        before = codes.clone()
+        values = evaluate(strings)
+        method.tell(codes, values)
+        assert torch.equal(codes, before), "tell: changes the codes that it is given"
+        proposed += len(codes)
+
+
+def _strings(space: SearchSpace, codes: torch.Tensor) -> list[str]:
+    try:
+        strings = space.to_string(codes)
+        same = space.identify(space.from_string(strings)) == space.identify(codes)
+    except (OptiProxyError, IndexError, KeyError, ValueError) as error:
+        raise AssertionError(f"ask: not codes of the space: {codes.tolist()}") from error
+    assert same, f"ask: not codes of the space: {codes.tolist()}"
+    return strings
+
+
+def _check_exhaustion(
+    name: str, space: SearchSpace, settings: Mapping[str, Any] | None, seed: int
+) -> None:
+    assert space.size is not None
+    try:
+        _search(name, space, settings, space.size, seed)
+    except SamplingError:
+        return  # says that nothing new comes; what must not happen is that it hangs
+
+
+def _queries(archive: pd.DataFrame) -> list[str]:
+    return archive["architecture"].tolist()
+
+
+def _bytes(tables: tuple[pd.DataFrame, pd.DataFrame]) -> list[str]:
+    """Exact contents (floats by repr), the archive's first."""
+    return [table.to_csv() for table in tables]

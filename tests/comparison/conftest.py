@@ -1,0 +1,21 @@
+"""Comparisons of runs that were made up."""
+
+from __future__ import annotations
+
+import pytest
+from made_runs import found, make_run
+
+from optiproxy_nas.comparison import FoundRuns
+
+
+@pytest.fixture
+def two_methods() -> FoundRuns:
+    """Eight seeds of two methods on two datasets; the first method is better by 1 on each seed."""
+    runs = []
+    for dataset in ("cifar10", "cifar100"):
+        for seed in range(8):
+            values = [20 + seed, 10, 30 + seed % 3, 33 + seed % 2]
+            runs.append(make_run(seed, values, dataset=dataset))
+            worse = [value - 1 for value in values]
+            runs.append(make_run(seed, worse, dataset=dataset, method="tpe", preset=None))
+    return found(*runs)

@@ -1,0 +1,166 @@
+"""The page: whole, offline, escaped, the same for the same runs; its figures are valid."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from made_runs import found, make_run
+
+from optiproxy_nas.comparison import best_so_far, compare, comparison_page, interactive, run_lengths
+from optiproxy_nas.comparison import markup as pieces
+from optiproxy_nas.comparison.figures import value_range
+from optiproxy_nas.reporting.style import png
+
+LIBRARY = "/* plotly.js stands here */"
+
+
+class Tags(HTMLParser):
+    """Checks that tags are closed in order, and collects text and scripts."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text, self.attributes = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in {"meta", "img", "wbr"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in {"script", "style"}:
+            self.text.append(data)
+
+
+@pytest.fixture
+def light(monkeypatch):
+    """A page without the megabytes of plotly.js."""
+    monkeypatch.setattr(pieces, "plotly", lambda: LIBRARY)
+
+
+@pytest.fixture
+def page(two_methods, nb201, light):
+    return comparison_page(compare(two_methods, name="made-up"), nb201)
+
+
+def read(page):
+    parser = Tags()
+    parser.feed(page)
+    assert parser.open == []
+    return parser
+
+
+def test_page_is_well_formed_and_fetches_nothing(page):
+    parser = read(page)
+    places = [v for _, name, v in parser.attributes if name in {"src", "href", "action"}]
+    assert places
+    assert all(place.startswith("data:image/png;base64,") for place in places)
+    assert not re.search(r"@import|url\(|https?://", page)
+    assert page.count(LIBRARY) == 1
+
+
+def test_page_tells_all(page, two_methods):
+    text = "".join(read(page).text)
+    for expected in (
+        "Comparison made-up",
+        "32 finished runs: made up",
+        "cifar100",
+        "Settings that differ",
+        "regret".capitalize(),
+        "8 (0–7)",
+        "+1.000",
+        "8 / 0 / 0",
+        "optiproxy has 33.500 % on average over 8 seeds, the highest mean of 2 groups",
+        "set it apart (p < 0.05) from 1 of the other 1",
+    ):
+        assert expected in text
+    for run in two_methods.runs:
+        assert run.run_id in text
+
+
+def test_page_is_the_same_again(page, two_methods, nb201):
+    assert comparison_page(compare(two_methods, name="made-up"), nb201) == page
+
+
+def test_what_users_wrote_is_escaped(nb201, light):
+    evil = "<script>alert(1)</script>"
+    runs = [make_run(0, method=evil), make_run(0)]
+    page = comparison_page(compare(found(*runs), name="x"), nb201)
+    read(page)
+    assert evil not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_one_run_makes_a_page(nb201, light):
+    text = "".join(read(comparison_page(compare(found(make_run(0))), nb201)).text)
+    assert "no setting but the seed differs" in text
+    assert "Paired" not in text
+
+
+def test_targets_that_no_run_found_make_no_empty_figure(two_methods, nb201, light):
+    text = "".join(read(comparison_page(compare(two_methods), nb201)).text)
+    assert text.count("No run found the optimum of the table") == 2
+    text = "".join(read(comparison_page(compare(found(make_run(0))), nb201)).text)
+    assert "No run found" not in text
+
+
+def test_few_seeds_are_marked(nb201, light):
+    runs = [make_run(0), make_run(0, method="tpe")]
+    page = comparison_page(compare(found(*runs)), nb201)
+    assert "too few seeds" in page
+    assert "too few common seeds for a test" in page
+
+
+def test_page_holds_plotly_whole():
+    source = pieces.plotly()
+    assert "Plotly" in source
+    assert "</script" not in source.lower()
+    assert len(source) > 1_000_000
+
+
+def test_interactive_figures_are_of_plotlys_schema(two_methods):
+    from plotly.graph_objects import Figure
+
+    for panel in compare(two_methods).panels:
+        for make in (interactive.best_so_far, interactive.run_lengths):
+            made = make(panel)
+            figure = Figure(json.loads(json.dumps(made)))  # refuses unknown properties
+            assert len([t for t in figure.data if t.showlegend is not False]) == 2
+
+
+def test_interactive_curves_are_the_means(two_methods):
+    panel = compare(two_methods).panels[0]
+    lines = [t for t in interactive.best_so_far(panel)["data"] if t.get("name")]
+    for line, group in zip(lines, panel.groups, strict=True):
+        assert line["y"] == pytest.approx(group.curves(4).mean(axis=0), abs=1e-4)
+
+
+def test_pictures_are_the_same_again(two_methods):
+    panels = compare(two_methods).panels
+    for draw in (best_so_far, run_lengths):
+        assert png(draw(panels)) == png(draw(panels))
+
+
+def test_picture_shows_curves_and_target(two_methods):
+    panels = compare(two_methods).panels
+    axes = best_so_far(panels).axes
+    assert [a.get_title(loc="left") for a in axes] == ["cifar10", "cifar100"]
+    steps = {line.get_label(): line.get_ydata() for line in axes[0].lines}
+    mean = panels[0].groups[0].curves(4).mean(axis=0)
+    np.testing.assert_allclose(steps["optiproxy (8)"], mean)
+    assert list(steps["optimum"]) == [40.0, 40.0]
+    low, high = value_range(panels[0])
+    assert low < mean[-1] < high
+
+
+def test_run_length_ends_at_the_share_of_successes():
+    runs = [make_run(0, [10, 40, 40]), make_run(1, [10, 20, 20])]
+    (panel,) = compare(found(*runs)).panels
+    (line,) = run_lengths([panel]).axes[0].lines
+    assert list(line.get_ydata()) == [0, 0, 50, 50]

@@ -1,0 +1,162 @@
+"""The numbers of a comparison, against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_runs import cell, found, make_run
+
+from optiproxy_nas.comparison import compare
+from optiproxy_nas.comparison.tables import FEWEST_PAIRS, holm
+
+
+def test_results_by_hand():
+    runs = [make_run(0, [10, 20, 40, 40]), make_run(1, [10, 30, 20, 20])]
+    results = compare(found(*runs), [2, 4]).table("results")
+    assert results["budget"].tolist() == [2, 4]
+    assert results["mean"].tolist() == [25.0, 35.0]
+    assert results["sd"].tolist() == pytest.approx([math.sqrt(50), math.sqrt(50)])
+    assert results["at_target"].tolist() == [0.0, 0.5]
+    assert results["median_queries"].tolist() == [math.inf, math.inf]
+    assert results["regret"].tolist() == [15.0, 5.0]
+    assert (results["low"] >= [20, 30]).all()
+    assert (results["high"] <= [30, 40]).all()
+
+
+def test_without_an_optimum_the_best_known_value_is_the_target():
+    runs = [make_run(0, [10, 30], optimum=None), make_run(1, [10, 20], optimum=None)]
+    comparison = compare(found(*runs))
+    assert comparison.panels[0].target == (30.0, False)
+    assert comparison.table("results")["at_target"].tolist() == [0.5]
+
+
+def test_pairs_by_hand(two_methods):
+    comparison = compare(two_methods)
+    paired = comparison.table("paired")
+    assert paired["panel"].tolist() == ["cifar10", "cifar100"]
+    assert paired["first"].unique().tolist() == ["optiproxy"]
+    assert paired["difference"].tolist() == [1.0, 1.0]
+    assert paired[["wins", "ties", "losses"]].to_numpy().tolist() == [[8, 0, 0]] * 2
+    # Eight equal differences of one sign: p = 2 / 2**8 by the exact test.
+    assert paired["p_value"].tolist() == pytest.approx([2 / 256] * 2, rel=0.6)
+    assert paired["p_holm"].tolist() == paired["p_value"].tolist()  # one test a panel
+
+
+def test_pairs_use_common_seeds_only():
+    first = [make_run(seed, [10, 20 + seed]) for seed in range(10)]
+    second = [make_run(seed, [10, 20 + seed], method="tpe") for seed in range(3, 13)]
+    paired = compare(found(*first, *second)).table("paired")
+    assert paired["seeds"].tolist() == [7]
+    assert paired["ties"].tolist() == [7]
+    assert paired["p_value"].tolist() == [1.0]
+
+
+def test_few_seeds_have_no_p_value():
+    count = FEWEST_PAIRS - 1
+    runs = [make_run(s, [10, 20 + s]) for s in range(count)]
+    runs += [make_run(s, [10, 10 + s], method="tpe") for s in range(count)]
+    (row,) = compare(found(*runs)).table("paired").to_dict("records")
+    assert not row["meaningful"]
+    assert math.isnan(row["p_value"])
+    assert math.isnan(row["p_holm"])
+    assert row["difference"] == 10
+
+
+def test_no_common_seed_gives_no_pair():
+    comparison = compare(found(make_run(0), make_run(1, method="tpe")))
+    assert comparison.table("paired").empty
+
+
+def test_budgets_beyond_the_common_prefix_leave_the_shorter_groups_out():
+    short = [make_run(seed, [10, 20]) for seed in range(2)]
+    long = [make_run(seed, [10, 20, 30], method="tpe") for seed in range(2)]
+    comparison = compare(found(*short, *long))
+    results = comparison.table("results")
+    assert results["group"].tolist() == ["optiproxy", "tpe", "tpe"]
+    assert results["budget"].tolist() == [2, 2, 3]
+    assert comparison.table("paired")["budget"].tolist() == [2]
+    assert any("budgets differ (2, 3 queries)" in line for line in comparison.cautions)
+
+
+def test_best_cells_are_distinct_and_ranked():
+    runs = [make_run(0, [10, 40, 30]), make_run(1, [40, 20, 35], method="tpe")]
+    cells = compare(found(*runs)).table("cells")
+    assert cells["value"].tolist() == [40, 35, 30, 20, 10]
+    assert cells["architecture"].tolist() == [cell(n) for n in (400, 350, 300, 200, 100)]
+    assert cells["runs"].tolist() == [2, 1, 1, 1, 1]
+    assert cells["groups"][0] == "optiproxy; tpe"
+    assert cells["test"][0] == 39
+    assert cells["test"][1:].isna().all()
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.5]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_none_and_bonferroni_and_keeps_the_order(p):
+    adjusted = holm(p)
+    assert (adjusted >= np.asarray(p) - 1e-12).all()
+    assert (adjusted <= np.minimum(np.asarray(p) * len(p), 1) + 1e-12).all()
+    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
+
+
+def test_many_groups_are_each_compared_with_the_first():
+    runs = [make_run(0, [10, 20], **{"selection.batch": batch}) for batch in range(1, 11)]
+    paired = compare(found(*runs)).table("paired")
+    assert len(paired) == 9
+    assert paired["first"].nunique() == 1
+
+
+def test_common_settings_and_run_list(two_methods):
+    comparison = compare(two_methods)
+    assert comparison.common == {
+        "benchmark": "nb201",
+        "budget": "4",
+        "source": "embedded",
+        "space": "nb201",
+    }
+    assert len(comparison.runs) == 32
+    assert set(comparison.runs["panel"]) == {"cifar10", "cifar100"}
+
+
+@pytest.mark.parametrize(
+    ("runs", "facts", "expected"),
+    [
+        ([make_run(0), make_run(1, tags={"code.sha256": "f" * 64})], {}, "2 versions of the code"),
+        ([make_run(0), make_run(1, tags={"git.commit": "f" * 40})], {}, "of 2 commits"),
+        ([make_run(0, tags={"git.clean": "False"})], {}, "1 run of 1 made from a checkout"),
+        ([make_run(0), make_run(1, table="b" * 64)], {}, "read from 2 different tables"),
+        ([make_run(0, table="")], {}, "without the digest of the table"),
+        ([make_run(0)], {"unfinished": 3}, "3 matching runs have not finished"),
+        ([make_run(0)], {"incomplete": ("x",)}, "1 run left out, without an archive"),
+        ([make_run(0), make_run(0)], {}, "1 run repeated"),
+        (
+            [make_run(0, tags={"version.torch": v}) for v in "1"]
+            + [make_run(1, tags={"version.torch": "2"})],
+            {},
+            "Versions of torch differ: 1, 2",
+        ),
+        ([make_run(0), make_run(0, method="tpe")], {}, "fewer than 6 seeds in 2 of 2 groups"),
+    ],
+)
+def test_cautions(runs, facts, expected):
+    told = compare(found(*runs, **facts)).cautions
+    assert [line for line in told if expected in line], told
+
+
+def test_nothing_to_warn_of(two_methods):
+    assert compare(two_methods).cautions == ()
+
+
+def test_tables_are_numbers(two_methods):
+    results = compare(two_methods).table("results")
+    assert isinstance(results, pd.DataFrame)
+    assert results.select_dtypes("number").shape[1] == results.shape[1] - 2

@@ -1,0 +1,102 @@
+import re
+
+import pytest
+from matplotlib.figure import Figure
+
+from optiproxy_nas.diagnosis import DiagnosisSettings
+from optiproxy_nas.diagnosis.captions import CAPTIONS, FIGURES
+from optiproxy_nas.diagnosis.collapse import Alarm
+from optiproxy_nas.diagnosis.draw_collapse import collapse_figure
+from optiproxy_nas.diagnosis.draw_gap import gap_figure
+from optiproxy_nas.diagnosis.draw_predictions import predictions_by_step, spread_over
+from optiproxy_nas.pipelines.diagnose import nodes
+
+SETTINGS = DiagnosisSettings(run="made-up", probe=100, panels=4)
+
+
+@pytest.fixture(scope="module")
+def parts(run):
+    judged, _ = nodes.ask_proxies(run, SETTINGS)
+    steps, alarms = nodes.measure(run, judged, SETTINGS)
+    return judged, steps, alarms, nodes.find_landscape(run, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def pictures(run, parts):
+    return nodes.draw(run, *parts, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def page(run, parts, pictures):
+    numbers = nodes.summarise(run, *parts, SETTINGS)
+    _, steps, _, landscape = parts
+    return nodes.write_page(run, numbers, steps, landscape, SETTINGS, *pictures.values())
+
+
+def texts(figure: Figure) -> str:
+    return " ".join(t.get_text() for axes in figure.axes for t in (axes.title, *axes.texts))
+
+
+def test_every_figure_has_a_title_a_caption_and_a_picture(pictures):
+    assert list(pictures) == list(FIGURES) == list(CAPTIONS)
+    assert all(data.startswith(b"\x89PNG") for data in pictures.values())
+
+
+def test_the_same_run_gives_the_same_bytes(run, parts, pictures, page):
+    assert nodes.draw(run, *parts, SETTINGS) == pictures
+    numbers = nodes.summarise(run, *parts, SETTINGS)
+    _, steps, _, landscape = parts
+    again = nodes.write_page(run, numbers, steps, landscape, SETTINGS, *pictures.values())
+    assert again == page
+
+
+def test_the_page_needs_nothing_else(page):
+    assert page.count("plotly.js v") == 1
+    assert not re.findall(r'<(?:script|img|link)[^>]+(?:src|href)="http', page)
+    assert page.count("<img alt=") == len(FIGURES) - 1  # 3-D is drawn by the script
+    assert "kedro run --pipeline=nb201_diagnose --params=run=made-up" in page
+    for title in FIGURES.values():
+        assert f"<h2>{title}</h2>" in page
+
+
+def test_names_in_the_page_are_escaped(run, parts, pictures):
+    numbers = nodes.summarise(run._replace(run_id="<b>&"), *parts, SETTINGS)
+    _, steps, _, landscape = parts
+    told = nodes.write_page(run, numbers, steps, landscape, SETTINGS, *pictures.values())
+    assert "<b>&" not in told.partition("<h2>")[0]
+    assert "&lt;b&gt;&amp;" in told
+
+
+def test_alarms_are_told_with_what_was_known_by_then(run, parts):
+    judged, steps, _, landscape = parts
+    alarm = Alarm(2, 3, 18, "because.")
+    (told,) = nodes.summarise(run, judged, steps, [alarm], landscape, SETTINGS)["alarms"]
+    assert told["text"].startswith("mode collapse in steps 2 to 3 (from query 18 on): because.")
+    found = run.archive["best"].iloc[17] >= landscape.values.max()
+    assert ("optimum" in told["text"]) == found
+
+
+def test_panels_are_spread_over_the_run(parts):
+    judged, steps, *_ = parts
+    assert spread_over(list(range(1, 46)), 9) == [1, 7, 12, 17, 23, 29, 34, 39, 45]
+    assert spread_over([1, 2], 9) == [1, 2]
+    figure = predictions_by_step(judged, steps, 20, 3)
+    said = " ".join(a.get_title(loc="left") for a in figure.axes)
+    assert [f"step {n}" in said for n in (1, 2, 3, 4, 5)] == [True, False, True, False, True]
+
+
+def test_alarms_are_shaded(run, parts):
+    _, steps, *_ = parts
+    calm = collapse_figure(run.traces, steps, [], SETTINGS.collapse, 5)
+    loud = collapse_figure(run.traces, steps, [Alarm(2, 4, 18, "x")], SETTINGS.collapse, 5)
+    assert len(loud.axes[0].patches) == len(calm.axes[0].patches) + 1
+    assert loud.axes[0].patches[-1].get_x() == 1.5
+    assert loud.axes[0].patches[-1].get_width() == 3
+
+
+def test_nothing_to_draw_says_so(parts):
+    judged, steps, *_ = parts
+    nothing = judged._replace(archive=judged.archive.head(0))
+    assert "no search steps" in texts(predictions_by_step(nothing, steps, 20, 9))
+    assert "no search steps" in texts(gap_figure(steps.head(0), 20, 0.1, 100))
+    assert "no search epochs" in texts(collapse_figure({}, steps, [], SETTINGS.collapse, 5))

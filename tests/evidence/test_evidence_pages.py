@@ -1,0 +1,117 @@
+"""Text between markers, and what a regeneration writes where."""
+
+from __future__ import annotations
+
+import pytest
+from synthetic import synthetic
+
+from optiproxy_nas.errors import DataError
+from optiproxy_nas.evidence.pages import replace_between, update_page
+from optiproxy_nas.evidence.regenerate import choose, regenerate
+
+PAGE = "before\n<!-- x -->\nold\n<!-- end x -->\nbetween\n<!-- y -->\n<!-- end y -->\nafter\n"
+
+SECTION = """
+title: T
+order: 1
+render: comparison
+page: docs/page.md
+common: {source: v1_0, dataset: cifar10, budget: 280}
+budgets: [100]
+rows:
+  - {label: a, seeds: 0-3, blocks: [{method: a}]}
+  - {label: b, seeds: 0-3, blocks: [{method: b}]}
+options: {figures: true}
+"""
+
+
+def test_a_part_is_replaced_and_the_rest_kept():
+    assert replace_between(PAGE, "x", "\nnew\n") == PAGE.replace("old", "new")
+    assert replace_between(replace_between(PAGE, "y", "1"), "y", "") == PAGE.replace(
+        "<!-- y -->\n", "<!-- y -->\n\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "nothing",
+        "<!-- x -->",
+        "<!-- end x --><!-- x -->",
+        "<!-- x --><!-- x --><!-- end x -->",
+    ],
+)
+def test_a_page_without_its_markers_is_refused(page):
+    with pytest.raises(DataError, match="<!-- x --> and <!-- end x -->"):
+        replace_between(page, "x", "new")
+
+
+def test_nothing_is_written_if_one_marker_is_missing(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    with pytest.raises(DataError, match=r"page\.md"):
+        update_page(page, page, {"x": "new", "z": "lost"})
+    assert page.read_text() == PAGE
+    assert [path.name for path in tmp_path.iterdir()] == ["page.md"]  # nothing half-written
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with one section and its page."""
+    (tmp_path / "conf" / "base" / "evidence").mkdir(parents=True)
+    (tmp_path / "conf" / "base" / "evidence" / "made.yml").write_text(SECTION)
+    (tmp_path / "docs").mkdir()
+    markers = "".join(f"<!-- {m} -->\n<!-- end {m} -->\n" for m in ("made", "made-differences"))
+    (tmp_path / "docs" / "page.md").write_text(f"# Page\n{markers}")
+    return tmp_path
+
+
+def gather(asked):
+    """Synthetic searches in the place of real ones; notes what was asked for."""
+
+    def run(project, sections, **options):
+        asked.append((sections, options))
+        return synthetic(sections, project=project)
+
+    return run
+
+
+def test_a_regeneration_writes_page_figures_and_interactive_page(project):
+    asked, said = [], []
+    written = regenerate(project, choose(project), say=said.append, gather=gather(asked), workers=2)
+    assert {path.relative_to(project).as_posix() for path in written} == {
+        "docs/page.md",
+        "docs/images/results/made_best_so_far.png",
+        "docs/images/results/made_run_lengths.png",
+        "data/08_reporting/evidence/made.html",
+    }
+    assert all(path.stat().st_size > 0 for path in written)
+    assert "| 100 | a |" in (project / "docs" / "page.md").read_text()
+    assert asked[0][1] == {"workers": 2}
+    assert said == ["made: docs/page.md"]
+
+
+def test_a_second_regeneration_changes_nothing(project):
+    regenerate(project, choose(project), gather=gather([]))
+    before = (project / "docs" / "page.md").read_bytes()
+    regenerate(project, choose(project), gather=gather([]))
+    assert (project / "docs" / "page.md").read_bytes() == before
+
+
+def test_a_smoke_run_never_touches_the_documents(project):
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    asked = []
+    written = regenerate(project, choose(project, smoke=True), smoke=True, gather=gather(asked))
+    folder = project / "data" / "08_reporting" / "evidence_smoke"
+    assert all(path.is_relative_to(folder) for path in written)
+    assert {path: path.read_bytes() for path in before} == before
+    page = (folder / "docs" / "page.md").read_text()
+    assert page.startswith("> Written by `kedro evidence --smoke`")
+    assert page.count("> Written by") == 1
+    ((sections, _),) = asked
+    assert {row.seeds for row in sections[0].rows} == {"0-1"}
+
+
+def test_fewer_seeds_on_request(project):
+    (section,) = choose(project, seeds=3)
+    assert {row.seeds for row in section.rows} == {"0-2"}

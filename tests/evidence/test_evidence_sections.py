@@ -1,0 +1,116 @@
+"""The section files: what they may say, and that ours keep to the rules of reporting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from optiproxy_nas.errors import DataError, ParameterError, UnknownNameError
+from optiproxy_nas.evidence import RENDERERS
+from optiproxy_nas.evidence.regenerate import SECTIONS, choose
+from optiproxy_nas.evidence.sections import load_sections, with_seeds
+from optiproxy_nas.evidence.smoke import BUDGETS
+
+REPOSITORY = Path(__file__).parents[2]
+ALL = choose(REPOSITORY)
+
+SECTION = """
+title: T
+order: 1
+render: comparison
+common: {source: v1_0, budget: 100}
+rows:
+  - label: a
+    seeds: 3-5
+    blocks: [{method: m, dataset: cifar10}, {method: m, dataset: [x, y], budget: 7}]
+  - {label: b, seeds: 0-0, blocks: [{method: n, dataset: z}]}
+"""
+
+
+def write(folder, text, name="one.yml"):
+    (folder / name).write_text(text)
+    return folder
+
+
+def test_a_row_is_common_then_its_own_then_seeds(tmp_path):
+    (section,) = load_sections(write(tmp_path, SECTION))
+    first, second = section.blocks(section.rows[0])
+    assert first == {
+        "pipeline": "nb201_methods",
+        "source": "v1_0",
+        "budget": 100,
+        "method": "m",
+        "dataset": "cifar10",
+        "seed": [3, 4, 5],
+    }
+    assert second["budget"] == 7
+    assert section.datasets() == ["cifar10", "x", "y", "z"]
+    (row, _) = with_seeds(section, 2).rows
+    assert row.seed_list() == [3, 4]
+    assert with_seeds(section, 99).rows == section.rows
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds: 3-5", "seeds: 3:5", "seeds"),
+        ("label: b", "label: a", "same label"),
+        ("title: T", "titel: T", "titel"),
+        ("rows:", "rows: [", "one.yml"),
+        (SECTION, "- a list", "one.yml"),
+    ],
+)
+def test_a_file_that_is_no_section_is_named(tmp_path, old, new, message):
+    with pytest.raises(DataError, match=message):
+        load_sections(write(tmp_path, SECTION.replace(old, new)))
+
+
+def test_unknown_sections_are_refused_with_the_nearest(tmp_path):
+    write(tmp_path, SECTION)
+    with pytest.raises(UnknownNameError, match="one"):
+        load_sections(tmp_path, ["onne"])
+    with pytest.raises(ParameterError, match="No sections"):
+        load_sections(tmp_path / "nothing")
+
+
+def test_sections_come_in_their_order(tmp_path):
+    write(tmp_path, SECTION.replace("order: 1", "order: 9"), "a.yml")
+    write(tmp_path, SECTION, "b.yml")
+    assert [section.name for section in load_sections(tmp_path)] == ["b", "a"]
+    assert [section.name for section in load_sections(tmp_path, ["a", "a"])] == ["a"]
+
+
+@pytest.mark.parametrize("section", ALL, ids=lambda section: section.name)
+def test_reported_seeds_are_those_that_nothing_was_tuned_on(section):
+    assert {seed for row in section.rows for seed in row.seed_list()} <= set(range(100))
+    assert callable(RENDERERS.load(section.render))
+
+
+@pytest.mark.parametrize("section", ALL, ids=lambda section: section.name)
+def test_every_row_is_long_enough_for_a_budget_that_is_read(section):
+    for row in section.rows:
+        longest = max(block["budget"] for block in section.blocks(row))
+        assert min(section.budgets) <= longest <= 280
+
+
+def test_kedro_does_not_take_the_sections_for_parameters():
+    from kedro.config import OmegaConfigLoader
+
+    loader = OmegaConfigLoader(
+        str(REPOSITORY / "conf"), base_env="base", default_run_env="base", runtime_params={}
+    )
+    assert SECTIONS.is_relative_to("conf/base")
+    assert not {section.name for section in ALL} & set(loader["parameters"])
+    assert not {"rows", "render"} & set(loader["parameters"])
+
+
+def test_a_miniature_has_the_same_rows_on_two_seeds():
+    for whole, small in zip(ALL, choose(REPOSITORY, smoke=True), strict=True):
+        assert [row.label for row in small.rows] == [row.label for row in whole.rows]
+        for row in small.rows:
+            assert len(row.seed_list()) == 2
+            for block in small.blocks(row):
+                assert block["budget"] <= max(BUDGETS.values())
+                if block["method"] == "optiproxy":
+                    assert block["fit.epochs"] == 2

@@ -1,0 +1,228 @@
+"""From curves that are known to the numbers that are printed."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+from synthetic import OPTIMA, run_id_of, synthetic
+
+from optiproxy_nas.evidence import comparison, headline, table, transfer, variants
+from optiproxy_nas.evidence.measures import compare, measure
+from optiproxy_nas.evidence.sections import Quoted, Row, Section
+from optiproxy_nas.statistics import Interval, PairedDifference
+
+BEST = OPTIMA["cifar10"]
+
+
+def section_of(render="comparison", **facts):
+    rows = (
+        Row(label="ours", seeds="0-9", blocks=({"method": "ours"},)),
+        Row(label="theirs", seeds="0-9", blocks=({"method": "theirs"},)),
+    )
+    common = {"source": "v1_0", "dataset": "cifar10", "budget": 6}
+    base = {"title": "T", "order": 1, "budgets": (3, 6), "common": common, "rows": rows}
+    return Section(name="made", render=render, **{**base, **facts})
+
+
+def curve(point):
+    """Ours finds the optimum at query 4 in all seeds, at 2 in seeds 0-4; theirs never."""
+    if point["method"] == "theirs":
+        return [80.0, 85.0, 90.0, 90.0, 90.0, 91.0]
+    early = point["seed"] < 5
+    return [80.0, BEST if early else 86.0, 90.0, BEST, 50.0, 50.0]
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def rows_of(text):
+    """Body rows of all Markdown tables in a text."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    body = [line for line in lines if not set(line) <= set("|- ")]
+    heads = [
+        lines[i - 1] for i, line in enumerate(lines) if set(line) <= set("|- ") and "---" in line
+    ]
+    return [cells(line) for line in body if line not in heads]
+
+
+@pytest.fixture(scope="module")
+def made():
+    section = section_of()
+    return section, synthetic([section], curve)
+
+
+def test_a_curve_is_read_at_the_number_of_queries_asked_for(made):
+    section, evidence = made
+    at_3 = measure(evidence, section, section.rows[0], "cifar10", 3)
+    at_6 = measure(evidence, section, section.rows[0], "cifar10", 6)
+    assert at_3.best.tolist() == [BEST] * 5 + [90.0] * 5
+    assert at_3.regret == pytest.approx((BEST - 90.0) / 2)
+    assert at_3.to_optimum.tolist() == [2] * 5 + [math.inf] * 5
+    assert at_6.regret == 0
+    assert at_6.to_optimum.tolist() == [2] * 5 + [4] * 5
+    assert measure(evidence, section, section.rows[0], "cifar10", 7) is None
+    assert measure(evidence, section, section.rows[0], "cifar100", 3) is None
+
+
+def test_test_accuracy_is_of_the_architecture_chosen_by_then(made):
+    section, _ = made
+    asked = []
+
+    def table_of(source, dataset, architectures):
+        asked.append((source, dataset, architectures))
+        return [float(a.split()[1]) for a in architectures]
+
+    evidence = synthetic([section], curve, test_accuracy=table_of)
+    measured = measure(evidence, section, section.rows[0], "cifar10", 3, test=True)
+    assert asked == [("v1_0", "cifar10", ["cell 2"] * 5 + ["cell 3"] * 5)]
+    assert measured.test.tolist() == [2.0] * 5 + [3.0] * 5
+
+
+def test_a_source_without_test_values_leaves_the_column_empty(made):
+    section, _ = made
+    evidence = synthetic([section], curve, test_accuracy=lambda *_: None)
+    measured = measure(evidence, section, section.rows[0], "cifar10", 3, test=True)
+    assert measured.cells()[-2] == table.NONE
+
+
+def test_the_comparison_prints_what_was_measured(made):
+    section, evidence = made
+    texts = comparison.render(section, evidence).texts
+    assert set(texts) == {"made", "made-differences"}
+    first, *_ = rows_of(texts["made"])
+    assert first[:3] == ["3", "ours", f"{(BEST + 90) / 2:.3f}"]
+    assert first[5] == "50% (24% to 76%)"
+    assert first[6] == "> 3"  # half never got there
+    at_6 = rows_of(texts["made"])[2]
+    assert at_6[:3] == ["6", "ours", "91.607"]
+    assert at_6[6:8] == ["3", "0.000"]  # median of five 2s and five 4s
+    difference = rows_of(texts["made-differences"])[0]
+    assert difference[2] == "theirs"
+    assert difference[5:] == ["5 / 5 / 0", "10", "not ahead: no difference shown"]  # p = 1/16
+    assert rows_of(texts["made-differences"])[1][-1] == "ahead"
+
+
+def test_seeds_are_paired_and_only_common_ones(made):
+    section = section_of(
+        rows=(
+            Row(label="ours", seeds="2-7", blocks=({"method": "ours"},)),
+            Row(label="theirs", seeds="0-4", blocks=({"method": "theirs"},)),
+        )
+    )
+    evidence = synthetic([section], curve)
+    one, other = (measure(evidence, section, row, "cifar10", 3) for row in section.rows)
+    value, seeds = compare(one, other)
+    assert seeds == 3  # 2, 3 and 4
+    assert value.mean == pytest.approx(BEST - 90.0)
+    assert (value.wins, value.ties, value.losses) == (3, 0, 0)
+
+
+def test_the_papers_figures_are_marked_and_not_beaten_by_rounding():
+    quoted = (
+        Quoted(label="Paper", queries=6, values={"cifar10": 91.61}),
+        Quoted(label="Paper", queries=3, values={"cifar10": 95.0}, sd={"cifar10": 0.1}),
+        Quoted(label="Other", queries=192, values={"cifar10": 80.0}),
+    )
+    section = section_of(quoted=quoted, options={"paper": "Paper", "ours": ["ours"]})
+    texts = comparison.render(section, synthetic([section], curve)).texts
+    assert all(row[0].startswith("quoted: ") for row in rows_of(texts["made-quoted"]))
+    level, behind = rows_of(texts["made-paper"])
+    assert level[-1].startswith("level")
+    assert behind[4] == "quoted: 95.00 ± 0.10"
+    assert behind[-1] == "behind"
+
+
+def test_variants_are_set_against_the_first_of_their_group():
+    rows = tuple(
+        Row(label=label, group=group, seeds="0-9", blocks=({"method": label},))
+        for group in ("g", "h")
+        for label in ("theirs", "ours")
+    )
+    options = {"markers": {"g": "first", "h": "second"}}
+    section = section_of("variants", rows=rows, budgets=(6,), options=options)
+    texts = variants.render(section, synthetic([section], curve)).texts
+    assert texts["first"] == texts["second"]
+    reference, other = rows_of(texts["first"])
+    assert reference[:3] == ["theirs", "91.000", "reference"]
+    assert other[2] == "**+0.607 (+0.607 to +0.607)**"
+
+
+def test_transfer_counts_the_settings_in_the_records():
+    section = section_of("transfer", budgets=(6,))
+    evidence = synthetic([section], curve)
+    _, runs = evidence.of(section, section.rows[0])
+    assert transfer.distinct_settings(runs) == 1
+    changed = runs.copy()
+    changed.loc[changed.index[0], "parameters"] = '{"method": "ours", "hidden": 9}'
+    assert transfer.distinct_settings(changed) == 2
+    assert "ours: 1, theirs: 1" in transfer.render(section, evidence).texts["made"]
+
+
+def test_the_headline_leaves_out_what_was_not_run():
+    quoted = (Quoted(label="Paper", queries=6, values={"cifar10": 91.61}),)
+    show = {"show": [["cifar10", 3], ["cifar10", 6], ["cifar10", 192]]}
+    section = section_of("headline", quoted=quoted, options=show)
+    text = headline.render(section, synthetic([section], curve)).texts["made"]
+    at_3, at_6 = rows_of(text)
+    assert at_3[-1] == table.NONE
+    assert at_6[2:] == ["100% (72% to 100%)", "3", "91.607", "91.000", "91.61"]
+
+
+def test_figures_are_drawn_where_asked_for(made):
+    section, evidence = made
+    drawn = section.model_copy(update={"options": {"figures": True}})
+    one, again = (comparison.render(drawn, evidence) for _ in range(2))
+    assert set(one.figures) == {"made_best_so_far.png", "made_run_lengths.png"}
+    assert all(data.startswith(b"\x89PNG") for data in one.figures.values())
+    assert one.figures == again.figures
+    assert one.pages == again.pages
+    page = one.pages["made.html"]
+    assert "theirs" in page
+    assert not re.search(r'<script[^>]+src="http', page)  # opens without a network
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0004, "0.000"), (-0.0004, "0.000"), (-1.5, "-1.500"), (None, "–")]
+)
+def test_numbers(value, text):
+    assert table.number(value) == text
+
+
+def test_numbers_with_signs_and_bounds():
+    assert table.signed(0.25) == "+0.250"
+    assert table.signed(-0.25) == "-0.250"
+    assert table.signed(1e-9) == "0.000"
+    assert table.number(math.nan) == table.NONE
+    assert table.queries(math.inf, 100) == "> 100"
+    assert table.percent(0.5, Interval(0.25, 0.75)) == "50% (25% to 75%)"
+    assert table.p_value(0.0001) == "< 0.001"
+    assert table.markdown(["a|b"], [["1"]]).startswith(r"| a\|b |")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "said"),
+    [
+        (0.1, 0.3, 0.01, "ahead"),
+        (-0.3, -0.1, 0.01, "behind"),
+        (0.0, 0.3, 0.01, "not ahead"),
+        (-0.1, 0.3, 0.01, "not ahead"),
+        (0.1, 0.3, 0.2, "not ahead"),  # the ranks do not agree
+    ],
+)
+def test_ahead_needs_the_interval_above_zero_and_the_ranks(low, high, p, said):
+    value = PairedDifference((low + high) / 2, low, high, p, 5, 0, 5)
+    assert table.verdict(value).startswith(said)
+
+
+def test_points_shared_by_rows_are_one_search():
+    section = section_of()
+    other = section.model_copy(update={"name": "again"})
+    evidence = synthetic([section, other], curve)
+    assert evidence.runs["run_id"].is_unique
+    assert evidence.members["made", "", "ours"] == evidence.members["again", "", "ours"]
+    assert run_id_of({"a": 1}) != run_id_of({"a": 2})
+    assert np.isfinite(evidence.results["best"]).all()

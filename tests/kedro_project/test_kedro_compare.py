@@ -1,0 +1,289 @@
+"""``kedro run --pipeline=compare``: what it reads back from MLflow, writes and refuses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.io import DatasetError
+from kedro_runs import TINY, command, copy_project, enter, partial_files, run, without_pictures
+
+from optiproxy_nas.comparison import compare, markup
+from optiproxy_nas.datasets.mlflow_runs import MlflowRuns
+from optiproxy_nas.errors import ArtifactError, OptiProxyError, ParameterError, TrackingError
+from optiproxy_nas.pipelines.compare.parameters import items, resolve
+from optiproxy_nas.sweeps import run_sweep
+
+METHODS = ("random_search", "local_search")
+
+
+def make(project: Path, pipeline: str, **params) -> None:
+    """One tracked run."""
+    params = {"pipeline": pipeline, "quiet": True, "tracking": True, **params}
+    with KedroSession.create(project, runtime_params=params) as session:
+        session.run(pipeline_names=[pipeline])
+
+
+@pytest.fixture(scope="module")
+def store(template, empty_store, tmp_path_factory):
+    """A project with tracked runs: two methods, three seeds, a sweep, a search and a failure."""
+    project = copy_project(tmp_path_factory.mktemp("compare") / "project")
+    layer = Path("data") / "03_primary"
+    shutil.copytree(template / layer, project / layer, dirs_exist_ok=True)
+    shutil.copy(empty_store, project / "mlflow.db")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(project, monkeypatch)
+        without_pictures(monkeypatch)
+        for method in METHODS:
+            for seed in (1, 2):
+                make(project, "nb201_methods", method=method, seed=seed, budget=12,
+                     run_id=f"{method}-{seed}")  # fmt: skip
+        run(project, run_id="search-1", seed=1, tracking=True)
+        for seeds, name in (("1:3", "short"), ("1:4", "long")):
+            grid = [
+                {"pipeline": "nb201_methods", "method": METHODS[0], "seed": seeds, "budget": 12}
+            ]
+            run_sweep(project, grid, name=name, executor="serial", progress=False)
+        client = MlflowRuns({}, str(project))._tracker.client
+        experiment = client.get_experiment_by_name("nb201_methods").experiment_id
+        client.create_run(experiment, run_name="still-running", tags={"run_id": "still-running"})
+        empty = client.create_run(experiment, run_name="empty", tags={"run_id": "empty"})
+        client.set_terminated(empty.info.run_id)
+    return project
+
+
+@pytest.fixture
+def there(store, monkeypatch):
+    """The project of ``store``, which a test must not write runs into."""
+    enter(store, monkeypatch)
+    monkeypatch.setattr(markup, "plotly", lambda: "")
+    shutil.rmtree(store / "data" / "08_reporting" / "compare", ignore_errors=True)
+    return store
+
+
+def load(project: Path, **selection):
+    """What the dataset gives; its own error if it refuses."""
+    try:
+        return MlflowRuns(selection, str(project)).load()
+    except DatasetError as error:
+        own = error.__cause__
+        raise own if isinstance(own, OptiProxyError) else error from None
+
+
+def written(project: Path) -> set[str]:
+    folder = project / "data" / "08_reporting" / "compare"
+    return {path.name for path in folder.glob("*") if path.suffix != ".sha256"}
+
+
+def test_command_writes_one_page_and_its_pictures(there):
+    result = command(
+        there, "run", "--pipeline=compare", "--params=experiment=nb201_methods,budgets=6;12"
+    )
+    assert result.exit_code == 0, result.output
+    assert written(there) == {
+        "nb201_methods.html",
+        "nb201_methods_best_so_far.png",
+        "nb201_methods_run_length.png",
+        "nb201_methods_results.csv",
+        "nb201_methods_paired.csv",
+    }
+    folder = there / "data" / "08_reporting" / "compare"
+    page = (folder / "nb201_methods.html").read_text(encoding="utf-8")
+    for expected in ("random_search", "local_search", "1 matching run has not finished"):
+        assert expected in page
+    assert "1 run left out, without an archive or a summary in the store: empty" in page
+    results = pd.read_csv(folder / "nb201_methods_results.csv")
+    assert sorted(set(results["budget"])) == [6, 12]
+    assert (folder / "nb201_methods_best_so_far.png").read_bytes().startswith(b"\x89PNG")
+    assert partial_files(there) == []
+
+
+def test_comparison_is_no_run(there):
+    before = sorted(path.name for path in (there / "data" / "08_reporting").iterdir())
+    command(there, "run", "--pipeline=compare", "--params=runs=search-1,name=mine")
+    after = sorted(path.name for path in (there / "data" / "08_reporting").iterdir())
+    assert after == sorted([*before, "compare"])
+    assert "mine.html" in written(there)
+
+
+def test_runs_are_read_as_they_were_made(there):
+    (found,) = load(there, runs=["search-1"]).runs
+    stored = max((there / "data/07_model_output/search-1/step_02/archive.parquet").iterdir())
+    archive = pd.read_parquet(stored / "archive.parquet")
+    pd.testing.assert_frame_equal(found.archive, archive)
+    assert found.parameters["budget"] == str(TINY["budget"])
+    assert found.parameters["gradient.epochs"] == "5"
+    assert found.summary["optimum"] == pytest.approx(archive["value"].max(), abs=10)
+    assert len(found.table) == 64
+    by_reference = load(there, runs=[found.reference]).runs
+    assert [run.run_id for run in by_reference] == ["search-1"]
+
+
+def test_search_and_methods_are_compared(there):
+    found = load(there, runs=["search-1", "random_search-1", "random_search-2"])
+    (panel,) = compare(found).panels
+    assert [group.label for group in panel.groups] == ["optiproxy", "random_search"]
+    assert [group.budget for group in panel.groups] == [TINY["budget"], 12]
+
+
+def test_filter_and_experiment_together(there):
+    found = load(there, experiment="nb201_methods", filter="params.seed = '2'")
+    assert {run.seed for run in found.runs} == {2}
+    assert found.selection == "experiment nb201_methods, filter params.seed = '2'"
+
+
+def test_short_runs_of_a_sweep_are_read_from_its_tables(there):
+    found = load(there, sweep="short")
+    assert sorted(run.seed for run in found.runs) == [1, 2]
+    for part in found.runs:
+        (alone,) = load(there, runs=[f"random_search-{part.seed}"]).runs
+        assert part.archive["value"].tolist() == alone.archive["value"].tolist()
+        assert part.summary["optimum"] == pytest.approx(alone.summary["optimum"])
+
+
+def test_points_that_a_sweep_found_finished_are_among_its_runs(there):
+    found = load(there, sweep="long")
+    assert sorted(run.seed for run in found.runs) == [1, 2, 3]
+    (panel,) = compare(found).panels
+    assert len(panel.groups) == 1
+
+
+@pytest.mark.parametrize(
+    ("selection", "kind", "message"),
+    [
+        ({"experiment": "nb201_serch"}, ParameterError, "Did you mean 'nb201_search'"),
+        ({"filter": "params.seed = '77'"}, ParameterError, "No finished run matches: filter"),
+        ({"filter": "seed 1"}, ParameterError, "not one that MLflow can read"),
+        ({"filter": "params.seed = 1"}, ParameterError, "quoted"),
+        ({"runs": ["nowhere"]}, ParameterError, "Unknown run 'nowhere'.* search-1|latest"),
+        ({"runs": ["o'clock"]}, ParameterError, 'Unknown run "o\'clock"'),
+        ({"runs": ["still-running"]}, ParameterError, "1 that have not finished"),
+        ({"runs": ["search-1", "empty"]}, ArtifactError, "'empty' has no archive"),
+        ({"sweep": "shrt"}, ParameterError, "Did you mean 'short'"),
+    ],
+)
+def test_refusals_say_what_there_is(there, selection, kind, message):
+    with pytest.raises(kind, match=message):
+        load(there, **selection)
+
+
+def test_missing_store_is_not_created(bare_project):
+    with pytest.raises(TrackingError, match="no run was tracked here yet"):
+        load(bare_project, experiment="nb201_search")
+    result = command(bare_project, "run", "--pipeline=compare", "--params=experiment=nb201_search")
+    assert result.exit_code == 1
+    assert "There is no MLflow store" in result.output
+    assert not (bare_project / "mlflow.db").exists()
+
+
+def test_another_store_is_read_from_where_it_is(there, bare_project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{there}/mlflow.db")
+    assert [run.run_id for run in load(bare_project, runs=["search-1"]).runs] == ["search-1"]
+
+
+def test_server_that_does_not_answer_is_told(bare_project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9 cannot be read"):
+        load(bare_project, experiment="nb201_search")
+
+
+def test_store_gone_midway_is_told_and_nothing_is_written(there, monkeypatch):
+    from mlflow import MlflowClient
+
+    def fail(*_, **__):
+        raise ConnectionError("the server went away")
+
+    monkeypatch.setattr(MlflowClient, "download_artifacts", fail)
+    result = command(there, "run", "--pipeline=compare", "--params=experiment=nb201_methods")
+    assert result.exit_code == 1
+    assert "cannot be read: the server went away" in result.output
+    assert written(there) == set()
+
+
+def test_damaged_archive_is_named(there, monkeypatch):
+    from mlflow import MlflowClient
+
+    real = MlflowClient.download_artifacts
+
+    def damage(self, run_id, path, folder=None):
+        local = Path(real(self, run_id, path, folder))
+        if path != "archive.parquet":
+            return str(local)
+        copy = Path(folder) / "damaged.parquet"
+        copy.write_bytes(local.read_bytes()[:100])
+        return str(copy)
+
+    monkeypatch.setattr(MlflowClient, "download_artifacts", damage)
+    with pytest.raises(ArtifactError, match=r"archive\.parquet of MLflow run .* not readable"):
+        load(there, runs=["search-1"])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "Which runs are to be compared"),
+        ({"experiment": "a", "runs": "b"}, "cannot be added"),
+        ({"experiment": "a", "budgets": "10;x"}, "holds 'x'"),
+        ({"experiment": "a", "budgets": [0]}, "holds '0'"),
+        ({"experiment": "a", "name": "../b"}, "names files"),
+        ({"experiment": "a", "filter": {"x": "y"}}, "not as a text"),
+        ({"experimnt": "a"}, "Did you mean 'experiment'"),
+    ],
+)
+def test_parameters_are_checked(values, message):
+    with pytest.raises(ParameterError, match=message):
+        resolve(values, {})
+
+
+def test_run_id_is_refused():
+    with pytest.raises(ParameterError, match="no run_id"):
+        resolve({"experiment": "a"}, {"run_id": "x"})
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"experiment": "nb201_search"}, "nb201_search"),
+        ({"runs": "a;b"}, "a-b"),
+        ({"experiment": "e", "filter": "params.seed = '0'"}, "e-params.seed-0"),
+        ({"sweep": "s", "name": "mine"}, "mine"),
+    ],
+)
+def test_pages_are_named_after_what_was_chosen(values, name):
+    run: dict[str, Any] = {}
+    assert resolve(values, run)["compare"]["name"] == name == run["name"]
+
+
+def test_sweep_may_come_among_the_parameters_of_the_run():
+    run = {"sweep": "mine"}
+    resolve({"sweep": None}, run)
+    assert run["selection"] == {"sweep": "mine"}
+
+
+def test_long_names_are_cut_and_distinct():
+    names = set()
+    for last in ("x", "y"):
+        run: dict[str, Any] = {}
+        resolve({"runs": [f"run-{i}" for i in range(40)] + [last]}, run)
+        names.add(run["name"])
+    assert len(names) == 2
+    assert all(len(name) <= 80 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, []),
+        ("a;b; c", ["a", "b", "c"]),
+        (["a;b", "c"], ["a", "b", "c"]),
+        (100, ["100"]),
+        ([100, 192, 100], ["100", "192"]),
+    ],
+)
+def test_lists_may_be_written_with_semicolons(value, expected):
+    assert items(value) == expected

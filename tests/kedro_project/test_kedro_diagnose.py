@@ -1,0 +1,174 @@
+"""The diagnosis of a finished run: what it writes, what it leaves alone, what it refuses."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from kedro_runs import (
+    STEPS,
+    archive,
+    artifact,
+    command,
+    die_at,
+    enter,
+    manifest,
+    mlflow_run,
+    run,
+    run_files,
+    sha256,
+    sign,
+)
+
+from optiproxy_nas.diagnosis.captions import FIGURES
+from optiproxy_nas.pipelines.diagnose import nodes
+from optiproxy_nas.tracking import MlflowTracker
+
+FILES = {"steps.csv", "predictions.csv", "numbers.json", "diagnosis.html"} | {
+    f"{name}.png" for name in FIGURES
+}
+
+
+@pytest.fixture
+def stored(template, tmp_path, monkeypatch):
+    """A project of its own with the finished run "reference"."""
+    project = tmp_path / "project"
+    shutil.copytree(template, project)
+    return enter(project, monkeypatch)
+
+
+def diagnose(project, run_id="reference", more=""):
+    return command(
+        project,
+        "run",
+        "--pipeline=nb201_diagnose",
+        f"--params=run={run_id},tracking=off,probe=60{more}",
+    )
+
+
+def folder(project, run_id="reference"):
+    return project / "data" / "08_reporting" / run_id / "diagnose"
+
+
+def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(stored):
+    before = {path: sha256(stored / path) for path in run_files(stored, "reference")}
+    told = diagnose(stored)
+    assert told.exit_code == 0, told.output
+    assert "Look at data/08_reporting/reference/diagnose/diagnosis.html" in told.output
+    files = {path.name: path for path in folder(stored).iterdir() if path.suffix != ".sha256"}
+    assert files.keys() == FILES
+    first = {name: sha256(path) for name, path in files.items()}
+    assert diagnose(stored).exit_code == 0
+    assert {name: sha256(path) for name, path in files.items()} == first
+    new = f"{folder(stored).relative_to(stored)}/"
+    after = run_files(stored, "reference")
+    assert {p: sha256(stored / p) for p in after if not p.startswith(new)} == before
+    audited = command(stored, "audit", "reference")
+    assert audited.exit_code == 0, audited.output
+
+    numbers = json.loads(files["numbers.json"].read_text())
+    queries = archive(stored, "reference")
+    facts = manifest(stored, "reference")
+    assert numbers["seed"] == facts["parameters"]["seed"]
+    assert numbers["best"] == queries["value"].max()
+    assert numbers["optimum"] == facts["result"]["optimum"]
+    assert numbers["prediction_difference"] < 1e-4
+    steps = pd.read_csv(files["steps.csv"])
+    assert steps["step"].tolist() == list(range(1, STEPS + 1))
+    assert steps[["spread", "collapse", "stagnation", "probe_kendall_tau"]].notna().all(axis=None)
+    predictions = pd.read_csv(files["predictions.csv"])
+    assert len(predictions) == STEPS * len(queries)
+
+
+def test_it_is_added_to_the_mlflow_run(tracked, monkeypatch, caplog):
+    monkeypatch.setattr(nodes, "png", lambda figure: b"a picture")
+    run(tracked, run_id="seen", tracking=True)
+    told = command(tracked, "run", "--pipeline=nb201_diagnose", "--params=run=seen,probe=60")
+    assert told.exit_code == 0, told.output
+    assert "and in the MLflow run" in told.output
+    client, found = mlflow_run(tracked, "seen")
+    logged = {file.path for file in client.list_artifacts(found.info.run_id, "diagnose")}
+    assert logged == {f"diagnose/{name}" for name in FILES}
+    assert found.info.status == "FINISHED"
+
+    def lost(tracker):
+        raise ConnectionError("nobody listens there")
+
+    monkeypatch.setattr(MlflowTracker, "client", property(lost))
+    told = command(tracked, "run", "--pipeline=nb201_diagnose", "--params=run=seen,probe=60")
+    assert told.exit_code == 0, told.output
+    assert "in the MLflow run" not in told.output
+    assert "nobody listens there" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ("run=refernce", "There is no run 'refernce'"),
+        ("probe=60", "names no run. Give the id of a finished search"),
+        ("run=../08_reporting/reference", "names no run"),
+        ("run=reference,prob=60", "Did you mean 'probe'?"),
+        ("run=reference,probe=many", "Parameter 'probe' = 'many'"),
+        ("run=reference,dataset=cifar10", "Unknown parameter 'dataset'"),
+        ("run=reference,collapse.patience=0", "Parameter 'collapse.patience' = 0"),
+    ],
+)
+def test_bad_parameters(finished, params, message):
+    told = command(finished, "run", "--pipeline=nb201_diagnose", f"--params={params}")
+    assert told.exit_code == 1
+    assert message in told.output
+    assert not folder(finished).exists()
+
+
+def test_an_unfinished_run(quick, monkeypatch):
+    with monkeypatch.context() as dying:
+        die_at(dying, "step_02.fit_proxy")
+        with pytest.raises(BaseException):  # noqa: B017, PT011
+            run(quick, run_id="half")
+    told = diagnose(quick, "half")
+    assert told.exit_code == 1
+    assert "not finished: there is nothing to diagnose yet" in told.output
+    assert "kedro run --resume half" in told.output
+
+
+@pytest.mark.parametrize("name", ["step_01.proxy", "step_02.archive", "report.summary"])
+def test_a_damaged_artifact_is_named_even_if_its_digest_was_forged(finished, name):
+    path = artifact(finished, "reference", name)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    sign(path)
+    told = diagnose(finished)
+    assert told.exit_code == 1
+    assert f"Artifact '{name}' has SHA-256" in told.output
+    assert not folder(finished).exists()
+    path.unlink()
+    assert f"Artifact '{name}' is missing" in diagnose(finished).output
+
+
+def test_another_table(finished):
+    path = finished / "data" / "03_primary" / "nb201" / "embedded.parquet"
+    table = pd.read_parquet(path)
+    table.loc[0, "accuracy"] += 1
+    table.to_parquet(path)
+    told = diagnose(finished)
+    assert told.exit_code == 1
+    assert "is not the one that run 'reference' was answered from" in told.output
+    path.unlink()
+    assert "kedro run --pipeline=ingest --params=source=embedded" in diagnose(finished).output
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("random_search", "Method 'random_search' has no proxy"),
+        ("optiproxy", "kedro run --pipeline=nb201_search --params=dataset=cifar10"),
+    ],
+)
+def test_a_run_that_keeps_no_proxy_weights(quick, method, message):
+    settings = {"budget": 12}
+    if method == "optiproxy":
+        settings |= {"initial_samples": 6, "fit": {"epochs": 2, "first_epochs": 2}}
+    run(quick, pipeline="nb201_methods", settings=settings, run_id="lean", method=method)
+    told = diagnose(quick, "lean")
+    assert told.exit_code == 1
+    assert "keeps its archive only, no proxy weights" in told.output
+    assert message in told.output

@@ -1,0 +1,55 @@
+"""``kedro evidence --smoke``: every section, from its searches to its tables, in miniature."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+from kedro_runs import REPOSITORY, command, tree
+
+from optiproxy_nas.evidence.regenerate import choose
+
+MARKED = re.compile(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end \1 -->", re.DOTALL)
+
+
+@pytest.fixture
+def documented(project):
+    """A project with the documents, and the measurements that the costs come from."""
+    for folder in ("docs", "benchmarks"):
+        shutil.copytree(REPOSITORY / folder, project / folder, dirs_exist_ok=True)
+    shutil.copy(REPOSITORY / "README.md", project)
+    return project
+
+
+def test_every_section_in_miniature(documented):
+    before = tree(documented)
+    done = command(documented, "evidence", "--smoke")
+    assert done.exit_code == 0, done.output
+    folder = documented / "data" / "08_reporting" / "evidence_smoke"
+    pages = [(folder / name).read_text() for name in ("README.md", "docs/results.md")]
+    texts = dict(match for page in pages for match in MARKED.findall(page))
+    for section in choose(REPOSITORY):
+        assert any(marker.startswith(section.name) for marker in texts), section.name
+    empty = [marker for marker, text in texts.items() if "| --- |" not in text]
+    assert not empty
+    images = {path.name for path in folder.rglob("*.png")}
+    assert images == {"table1_best_so_far.png", "table1_run_lengths.png"}
+    after = tree(documented)
+    assert {path: after[path] for path in before} == before  # no document was touched
+
+
+def test_the_list_names_every_section_and_runs_nothing(documented):
+    done = command(documented, "evidence", "--smoke", "--list")
+    assert done.exit_code == 0, done.output
+    for section in choose(REPOSITORY):
+        assert re.search(
+            rf"^{section.name} +\d+ searches  {re.escape(section.title)}", done.output, re.M
+        )
+    assert not (documented / "data" / "08_reporting" / "evidence_smoke").exists()
+
+
+def test_an_unknown_section_is_refused(documented):
+    done = command(documented, "evidence", "tabel1")
+    assert done.exit_code == 1
+    assert "Did you mean 'table1'?" in done.output

@@ -1,0 +1,280 @@
+"""Sweeps: what they run, what they do not run again, and the tables that they write."""
+
+import json
+
+import filelock
+import pandas as pd
+import pytest
+from kedro_runs import Killed, command, die_at, history, manifest, run, run_files, tree
+from pandas.testing import assert_frame_equal
+
+from optiproxy_nas.errors import ArtifactError, OptiProxyError, RunLockedError, UnknownNameError
+from optiproxy_nas.sweeps import plan, run_sweep
+from optiproxy_nas.sweeps.point import identity
+from optiproxy_nas.sweeps.tables import RESULTS, RUNS, read_tables
+from optiproxy_nas.tracking import PARENT_TAG, MlflowTracker
+
+GRID = {
+    "pipeline": "nb201_methods",
+    "method": "random_search,local_search",
+    "seed": "0:2",
+    "budget": 12,
+}
+MOODY = {**GRID, "method": "moody_method:Moody", "seed": "0:3"}
+
+
+def sweep(project, *blocks, **options):
+    options = {"executor": "serial", "tracking": False, "progress": False, **options}
+    return run_sweep(project, list(blocks or [GRID]), **options)
+
+
+def result_bytes(outcome):
+    return (outcome.folder / "results.parquet").read_bytes()
+
+
+def mlflow_runs(project, experiment="nb201_methods"):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{project}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    return client, runs
+
+
+@pytest.fixture
+def no_rerun(monkeypatch):
+    """Nothing may be run any more."""
+
+    def forbid():
+        monkeypatch.setattr(
+            "optiproxy_nas.sweeps.task.RunPoint.__call__", lambda *_: pytest.fail("run again")
+        )
+
+    return forbid
+
+
+def test_tables_of_a_sweep(project):
+    outcome = sweep(project)
+    results, runs = read_tables(outcome.folder)
+    assert list(results) == list(RESULTS)
+    assert list(runs) == list(RUNS)
+    assert_frame_equal(results, outcome.results)
+    assert_frame_equal(runs, outcome.runs)
+    assert (outcome.done, outcome.skipped, outcome.failed) == (4, 0, [])
+    assert list(runs["method"]) == ["random_search"] * 2 + ["local_search"] * 2
+    assert list(runs["seed"]) == [0, 1, 0, 1]
+    assert list(results["query"]) == list(range(1, 13)) * 4
+    for run_id, rows in results.groupby("run_id"):
+        summary = manifest(project, run_id)["result"]
+        line = runs.set_index("run_id").loc[run_id]
+        assert line["validation_accuracy"] == summary["validation_accuracy"] == rows["value"].max()
+        assert line["queries_to_best"] == rows.set_index("query")["value"].idxmax()
+        assert line["regret"] == pytest.approx(line["optimum"] - line["validation_accuracy"])
+        assert (rows["best"] == rows["value"].cummax()).all()
+        assert (rows["trials"] >= rows["query"]).all()
+        assert json.loads(line["parameters"]) == manifest(project, run_id)["parameters"]
+
+
+def test_a_point_is_the_run_that_it_names(project):
+    sweep(project)
+    for point in plan(project, [GRID]):
+        found = manifest(project, point.run_id)
+        assert identity(found) == point.digest
+        assert point.digest.startswith(point.run_id.rpartition("-")[2])
+
+
+def test_equal_to_a_run_without_a_sweep(project):
+    outcome = sweep(project)
+    run(project, pipeline="nb201_methods", settings={}, run_id="alone", budget=12, seed=1,
+        method="local_search")  # fmt: skip
+    alone = pd.read_parquet(project / "data/07_model_output/alone/archive.parquet")
+    rows = outcome.results[outcome.runs["run_id"].iloc[3] == outcome.results["run_id"]]
+    assert list(rows["architecture"]) == list(alone["architecture"])
+    assert list(rows["value"]) == list(alone["value"])
+
+
+@pytest.mark.parametrize("executor", ["process", "dask"])
+def test_executors_agree(project, executor):
+    serial = sweep(project, name="serial")
+    files = {p.run_id: run_files(project, p.run_id) for p in plan(project, [GRID])}
+    for run_id in files:  # as if none had been run
+        for path in files[run_id]:
+            (project / path).unlink()
+    other = sweep(project, name="other", executor=executor)
+    assert other.done == 4
+    assert result_bytes(other) == result_bytes(serial)
+    assert_frame_equal(other.runs.drop(columns="seconds"), serial.runs.drop(columns="seconds"))
+    assert {p: run_files(project, p) for p in files} == files
+
+
+def test_nothing_is_run_twice(project, no_rerun):
+    first = sweep(project)
+    no_rerun()
+    again = sweep(project)
+    assert (again.done, again.skipped) == (0, 4)
+    assert result_bytes(again) == result_bytes(first)
+    part = sweep(project, {**GRID, "seed": 1, "method": "local_search"}, name="part")
+    assert (part.skipped, list(part.runs["seed"])) == (1, [1])
+
+
+def test_equal_points_are_merged(project):
+    blocks = [GRID, {**GRID, "seed": 1}, {**GRID, "source": "embedded", "dataset": "cifar10"}]
+    points = plan(project, blocks)
+    assert [point.blocks for point in points] == [(0, 2), (0, 1, 2)] * 2
+    assert len({point.run_id for point in points}) == 4
+
+
+def test_a_failed_point(project, monkeypatch):
+    (project / "mood").write_text("1")
+    outcome = sweep(project, MOODY)
+    assert [run_id.split("-")[2] for run_id, _ in outcome.failed] == ["s1"]
+    assert outcome.failed[0].error == "RuntimeError: not today"
+    assert list(outcome.runs["status"]) == ["finished", "failed", "finished"]
+    assert outcome.runs["error"].iloc[1] == "RuntimeError: not today"
+    assert set(outcome.results["seed"]) == {0, 2}
+    (project / "mood").unlink()
+    again = sweep(project, MOODY)
+    assert (again.done, again.skipped, again.failed) == (1, 2, [])
+    assert set(again.results["seed"]) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("pipeline", ["nb201_search", "nb201_methods"])
+def test_a_killed_sweep_goes_on(quick, monkeypatch, pipeline):
+    tiny = {"budget": 16, "initial_samples": 6, "selection.batch": 5, "gradient.epochs": 5,
+            "fit.epochs": 5, "seed": "0:2", "pipeline": pipeline}  # fmt: skip
+    whole = sweep(quick, tiny, name="whole")
+    for point in plan(quick, [tiny]):
+        for path in run_files(quick, point.run_id):
+            (quick / path).unlink()
+    with monkeypatch.context() as patch:
+        at = {"nb201_search": "step_02.select", "nb201_methods": "summarise"}[pipeline]
+        die_at(patch, at)
+        with pytest.raises(Killed):
+            sweep(quick, tiny, name="cut")
+    again = sweep(quick, tiny, name="cut")
+    assert again.done == 2
+    assert result_bytes(again) == result_bytes(whole)
+
+
+def test_a_spoilt_run_is_begun_anew(project):
+    first = sweep(project)
+    path = (
+        project / manifest(project, first.runs["run_id"][2])["artifacts"]["result.archive"]["path"]
+    )
+    path.write_bytes(b"spoilt")
+    again = sweep(project)
+    assert (again.done, again.skipped) == (1, 3)
+    assert "begun anew" in again.notes[0]
+    assert result_bytes(again) == result_bytes(first)
+
+
+def test_one_process_a_sweep(project):
+    outcome = sweep(project, name="mine")
+    with filelock.FileLock(outcome.folder / ".lock"), pytest.raises(RunLockedError, match="'mine'"):
+        sweep(project, name="mine")
+
+
+def test_tables_of_another_version(project):
+    outcome = sweep(project, name="old")
+    facts = json.loads((outcome.folder / "sweep.json").read_text())
+    (outcome.folder / "sweep.json").write_text(json.dumps({**facts, "schema": 99}))
+    before = tree(project)
+    with pytest.raises(ArtifactError, match="version 99"):
+        sweep(project, name="old")
+    with pytest.raises(ArtifactError, match="version 99"):
+        read_tables(outcome.folder)
+    assert tree(project) == before
+
+
+def test_tables_that_were_edited(project):
+    outcome = sweep(project)
+    (outcome.folder / "runs.parquet").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"runs\.parquet"):
+        read_tables(outcome.folder)
+
+
+def test_one_mlflow_run_a_point_under_one_of_the_sweep(tracked, no_rerun):
+    outcome = sweep(tracked, tracking=True, name="nested")
+    client, runs = mlflow_runs(tracked)
+    (parent,) = (r for r in runs if PARENT_TAG not in r.data.tags)
+    children = [r for r in runs if r.data.tags.get(PARENT_TAG) == parent.info.run_id]
+    assert len(runs) == 5
+    assert len(children) == 4
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    assert parent.info.run_name == "nested"
+    assert parent.data.params["seed"] == "0,1"
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert files == {"results.parquet", "runs.parquet", "sweep.json"}
+    for child in children:
+        rows = outcome.results[outcome.results["run_id"] == child.data.tags["run_id"]]
+        better = rows[rows["best"].diff() != 0]
+        expected = dict(zip(better["query"], better["best"], strict=True)) | {
+            12: rows["best"].max()
+        }
+        found = dict(history(client, child.info.run_id, "best_validation_accuracy"))
+        assert found == pytest.approx(expected)
+    no_rerun()
+    sweep(tracked, tracking=True, name="nested")
+    assert len(mlflow_runs(tracked)[1]) == 5  # opened again
+
+
+def test_a_store_that_fails_midway(tracked, monkeypatch):
+    real = MlflowTracker.start
+
+    def start(self, name, parameters, tags, resume):
+        if PARENT_TAG in tags:
+            self.uri = f"sqlite:///{tracked}/pyproject.toml/mlflow.db"
+        return real(self, name, parameters, tags, resume)
+
+    monkeypatch.setattr(MlflowTracker, "start", start)
+    outcome = sweep(tracked, tracking=True)
+    assert (outcome.done, outcome.failed) == (4, [])
+    assert "MLflow store failed" in outcome.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "grid is empty"),
+        (["seed=0:"], "not a range"),
+        (["seed=3:3"], "without a value"),
+        (["sede=0:3"], "Did you mean 'seed'"),
+        (["dataset=cifar10,cifar11"], "Did you mean 'cifar10'"),
+        (["budget=20,2"], "initial sample"),
+        (["run_id=a,b"], "'run_id'"),
+        (["seed=0", "--pipeline=ingest"], "makes no runs"),
+        (["seed=0", "--pipeline=nb201_serach"], "Did you mean 'nb201_search'"),
+        (["seed=0", "--executor=procces"], "Did you mean 'process'"),
+        (["seed=0", "--workers=0"], "at least 1"),
+        (["seed=0", "--name=../up"], "names a folder"),
+        (["seed=0", "--file=none.yml"], "none.yml"),
+    ],
+)
+def test_refused_before_anything_runs(project, arguments, message):
+    before = tree(project)
+    result = command(project, "sweep", "--no-tracking", *arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert tree(project) == before
+
+
+def test_errors_say_at_which_point(project):
+    with pytest.raises(OptiProxyError, match=r"At seed=0, selection\.batch=101"):
+        plan(project, [{"seed": 0, "selection.batch": [2, 101]}])
+    with pytest.raises(UnknownNameError, match="random_search"):
+        plan(project, [{**GRID, "method": "random_serach"}])
+
+
+def test_the_command(project):
+    (project / "mood").write_text("2")
+    arguments = ["--executor=serial", "--name=shown", "tracking=off", "--pipeline=nb201_methods"]
+    grid = ["method=moody_method:Moody", "seed=0:3", "budget=12"]
+    result = command(project, "sweep", *arguments, *grid)
+    assert result.exit_code == 1
+    assert "2 points run, 0 finished before, 1 failed" in result.output
+    assert "RuntimeError: not today" in result.output
+    (project / "mood").unlink()
+    (project / "grid.yml").write_text("- {method: 'moody_method:Moody', budget: 12}\n")
+    result = command(project, "sweep", *arguments, "--file=grid.yml", "seed=0:3")
+    assert result.exit_code == 0
+    assert "1 points run, 2 finished before, 0 failed" in result.output

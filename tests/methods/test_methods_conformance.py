@@ -1,0 +1,87 @@
+"""``check_method`` names what is broken in a method."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from optiproxy_nas.methods.random_search import RandomSearch
+from optiproxy_nas.testing import check_method
+
+
+class SilentReference(RandomSearch):
+    reference = " "
+
+
+class ForeignSettings(RandomSearch):
+    Settings = dict
+
+
+class GlobalRandom(RandomSearch):
+    def ask(self):
+        torch.rand(1)
+        return super().ask()
+
+
+class IgnoresSeed(RandomSearch):
+    def __init__(self, space, settings, budget, seed):
+        super().__init__(space, settings, budget, seed=0)
+
+
+class Unrepeatable(RandomSearch):
+    count = itertools.count()
+
+    def __init__(self, space, settings, budget, seed):
+        super().__init__(space, settings, budget, next(self.count))
+
+
+class PlansWithBudget(RandomSearch):
+    def __init__(self, space, settings, budget, seed):
+        super().__init__(space, settings, budget, seed + budget)
+
+
+class FloatCodes(RandomSearch):
+    def ask(self):
+        return super().ask().double()
+
+
+class OutsideTheSpace(RandomSearch):
+    def ask(self):
+        return super().ask() + 7
+
+
+class OneCode(RandomSearch):
+    def ask(self):
+        return super().ask()[0]
+
+
+class ChangesCodes(RandomSearch):
+    def tell(self, codes, values):
+        super().tell(codes.clone(), values)
+        codes.zero_()
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (SilentReference, "reference: says nothing"),
+        (ForeignSettings, "Settings: not a MethodSettings"),
+        (GlobalRandom, "global random generator"),
+        (IgnoresSeed, "the seed does not matter"),
+        (Unrepeatable, "two runs with the same seed differ"),
+        (PlansWithBudget, "prefix=False"),
+        (FloatCodes, "ask: codes are torch.float64"),
+        (OutsideTheSpace, "ask: not codes of the space"),
+        (OneCode, r"ask: codes of shape \(5,\)"),
+        (ChangesCodes, "tell: changes the codes"),
+    ],
+)
+def test_broken_promises_are_named(broken, message, tiny):
+    with pytest.raises(AssertionError, match=message):
+        check_method(f"{__name__}:{broken.__name__}", tiny)
+
+
+def test_a_method_that_plans_with_its_budget_passes_where_that_is_said(tiny):
+    check_method(f"{__name__}:PlansWithBudget", tiny, prefix=False)

@@ -1,0 +1,181 @@
+"""What is particular to each method."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from optiproxy_nas.errors import InvalidArchitectureError, ParameterError
+from optiproxy_nas.methods import build_method
+from optiproxy_nas.methods.bananas import Bananas
+from optiproxy_nas.methods.local_search import LocalSearch
+from optiproxy_nas.methods.regularized_evolution import RegularizedEvolution
+from optiproxy_nas.methods.run import run_method
+from tiny_space import TinySpace
+
+GOAL = torch.tensor([1, 2, 3, 4, 0, 1])
+
+
+def distance(code, other):
+    return int((code != other).sum())
+
+
+def test_the_oldest_leaves_the_population_however_good(nb201):
+    settings = RegularizedEvolution.Settings(population=3, tournament=3)
+    method = RegularizedEvolution(nb201, settings, 50, 0)
+    first = method.ask()
+    assert len(first) == 3
+    method.tell(first, np.array([9.0, 1.0, 2.0]))
+    child = method.ask()
+    assert distance(child[0], first[0]) == 1  # the tournament is the whole population
+    method.tell(child, np.array([3.0]))
+    grandchild = method.ask()
+    assert distance(grandchild[0], child[0]) == 1  # the best of the first three has left
+    assert grandchild.shape == (1, 6)
+
+
+def test_a_tournament_larger_than_the_population_is_refused(nb201):
+    with pytest.raises(ParameterError, match=r"tournament \(9\) is larger than population \(5\)"):
+        build_method("regularized_evolution", nb201, {"population": 5, "tournament": 9}, 50, 0)
+
+
+def climb(nb201, query_until):
+    """Local search on minus the distance to ``GOAL`` from one random cell, until it is found."""
+    settings = LocalSearch.Settings(initial_samples=1, restart_samples=1, query_until=query_until)
+    method = LocalSearch(nb201, settings, 300, 0)
+    rounds = []
+    while not rounds or rounds[-1][1].max() < 0:
+        codes = method.ask()
+        values = -(codes != GOAL).sum(-1).double().numpy()
+        method.tell(codes, values)
+        rounds.append((codes, values))
+    return method, rounds
+
+
+def test_local_search_takes_the_first_better_neighbour_and_restarts_at_an_optimum(nb201):
+    method, rounds = climb(nb201, "improvement")
+    here, value = rounds[0][0][0], rounds[0][1][0]
+    for codes, values in rounds[1:]:
+        assert len(codes) == 1
+        assert distance(codes[0], here) == 1
+        if values[0] > value:
+            here, value = codes[0], values[0]
+    left = 0
+    while distance((code := method.ask())[0], GOAL) == 1:  # the rest of the optimum's neighbours
+        method.tell(code, np.array([-1.0]))
+        left += 1
+        assert left <= 24
+    assert distance(code[0], GOAL) > 1  # elsewhere, at random
+
+
+def test_local_search_takes_the_best_of_all_neighbours(nb201):
+    _, rounds = climb(nb201, "all")
+    assert len(rounds[1][0]) == 24
+    for (codes, values), (following, _) in pairwise(rounds[1:]):
+        best = codes[int(values.argmax())]
+        assert all(distance(code, best) == 1 for code in following)
+    climbed = [values.max() for _, values in rounds]
+    assert climbed == sorted(set(climbed))
+
+
+def test_local_search_asks_in_random_order(nb201):
+    orders = []
+    for seed in (0, 1):
+        settings = LocalSearch.Settings(initial_samples=1, query_until="all")
+        method = LocalSearch(nb201, settings, 300, seed)
+        start = method.ask()
+        method.tell(start, np.zeros(1))
+        orders.append(((method.ask() - start) % 5).tolist())
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0] != orders[1]
+
+
+def test_bananas_asks_for_neighbours_of_the_best_that_it_predicts_good(nb201):
+    def value(codes):  # how many of the six operations are 3x3 convolutions
+        return 50 + 5 * (codes == 3).sum(-1).double().numpy()
+
+    method = Bananas(nb201, Bananas.Settings(initial_samples=60, parents=3, batch=5), 200, 0)
+    first = method.ask()
+    method.tell(first, value(first))
+    batch = method.ask()
+    assert batch.shape == (5, 6)
+    best = first[np.argsort(-value(first), kind="stable")[:3].copy()]
+    assert all(min(distance(code, parent) for parent in best) == 1 for code in batch)
+    assert value(batch).mean() > value(nb201.neighbours(best)).mean() + 3
+
+
+class Restricted(TinySpace):
+    """Half of TinySpace: operation a and the edge from it must fit."""
+
+    size = None
+
+    @staticmethod
+    def valid(codes):
+        return (codes[:, 0] + codes[:, 4]) % 2 == 0
+
+    def random(self, count, generator):
+        found = super().random(20 * count, generator)
+        return found[self.valid(found)][:count]
+
+    def neighbours(self, codes):
+        near = super().neighbours(codes)
+        return near[self.valid(near)]
+
+    def from_string(self, architectures):
+        codes = super().from_string(architectures)
+        if not self.valid(codes).all():
+            raise InvalidArchitectureError("operation a and the edge from it do not fit")
+        return codes
+
+
+def test_tpe_tells_optuna_what_is_invalid_and_proposes_it_to_nobody():
+    pytest.importorskip("optuna")
+    space = Restricted()
+    method = build_method("tpe", space, {"startup": 5}, 25, 0)
+    archive, _ = run_method(
+        space, lambda names: [len(space.from_string(names))] * len(names), method, 25
+    )
+    assert len(archive) == 25
+    states = {trial.state.name for trial in method._study.get_trials(deepcopy=False)}
+    assert states == {"COMPLETE", "FAIL"}
+
+
+def test_tpe_reads_the_choices_off_the_space(nb201, tiny):
+    pytest.importorskip("optuna")
+    from optiproxy_nas.methods.tpe import code_values
+
+    assert code_values(nb201) == [(0, 1, 2, 3, 4)] * 6
+    assert code_values(tiny) == [(0, 1, 2)] * 2 + [(0, 1)] * 3
+
+
+def value_of(name):
+    return float(sum(map(ord, name)) % 50)
+
+
+@pytest.mark.parametrize(("name", "package"), [("tpe", "optuna"), ("gaussian_process", "botorch")])
+def test_libraries_are_silent_and_leave_global_settings(name, package, nb201, caplog, capfd):
+    pytest.importorskip(package)
+    build_method(name, nb201, {}, 16, 0)  # imports, whose warnings are not ours
+    dtype, filters = torch.get_default_dtype(), list(warnings.filters)
+    with caplog.at_level(logging.INFO), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_method(
+            nb201, lambda names: [*map(value_of, names)], build_method(name, nb201, {}, 16, 0), 16
+        )
+    assert torch.get_default_dtype() == dtype
+    assert warnings.filters == filters
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["bananas", "gaussian_process", "tpe"])
+def test_equal_values_break_nothing(name, nb201):
+    pytest.importorskip({"tpe": "optuna", "gaussian_process": "botorch"}.get(name, "torch"))
+    method = build_method(name, nb201, {}, 24, 0)
+    archive, _ = run_method(nb201, lambda names: [10.0] * len(names), method, 24)
+    assert len(archive) == 24

@@ -1,0 +1,113 @@
+"""Every registered method: conformance, settings, dependencies, and better than chance."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from optiproxy_nas.algorithm.candidates import sample_random
+from optiproxy_nas.errors import ParameterError, UnknownNameError
+from optiproxy_nas.methods import METHODS, build_method
+from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.methods.run import run_method
+from optiproxy_nas.reproducibility import torch_generator
+from optiproxy_nas.spaces import get_space
+from optiproxy_nas.testing import check_method
+
+NEEDS = {"gaussian_process": "botorch", "tpe": "optuna"}
+QUICK = {"bananas": {"epochs": 20, "batch": 5}, "gaussian_process": {"iterations": 5, "random": 20}}
+
+
+def load(name):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    return METHODS.load(name)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("space", ["nb201", "tiny_space:TinySpace"])
+def test_methods_conform(name, space):
+    load(name)
+    check_method(name, get_space(space), settings=QUICK.get(name))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_say_what_they_follow(name):
+    assert any(character.isdigit() for character in load(name).reference), "no year"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_unknown_settings_are_refused(name, nb201):
+    load(name)
+    with pytest.raises(ParameterError, match="Unknown parameter 'colour'"):
+        build_method(name, nb201, {"colour": "red"}, 10, 0)
+
+
+def test_an_unknown_method_is_named_with_the_nearest(nb201):
+    with pytest.raises(UnknownNameError, match="Did you mean 'bananas'"):
+        build_method("banana", nb201, {}, 10, 0)
+
+
+@pytest.mark.parametrize(("name", "package"), NEEDS.items())
+def test_a_missing_package_is_one_clear_error(name, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    for loaded in [f"optiproxy_nas.methods.{name}", *sys.modules]:
+        if loaded.startswith((f"optiproxy_nas.methods.{name}", f"{package}.")):
+            monkeypatch.delitem(sys.modules, loaded, raising=False)
+    with pytest.raises(ParameterError, match=r'pip install "optiproxy-nas\[baselines\]"') as caught:
+        METHODS.load(name)
+    assert caught.value.data["package"] == package
+
+
+def test_no_optional_package_is_imported_before_it_is_needed():
+    code = (
+        "import sys, optiproxy_nas.methods.run, optiproxy_nas.testing\n"
+        "assert not {'botorch', 'gpytorch', 'optuna'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_all_begin_with_the_initial_sample_of_optiproxy(name, nb201):
+    load(name)
+    codes = build_method(name, nb201, {}, 100, seed=4).ask()
+    count = min(5, len(codes))
+    first = sample_random(nb201, 10, torch_generator(4, 0, "initial-sample"))
+    assert torch.equal(codes[:count], first[:count])
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "random_search"])
+def test_methods_beat_random_search(name, nb201):
+    """On a smooth objective, in every one of three seeds, by the mean of the last queries."""
+    load(name)
+    weights = torch.rand(6, 5, generator=torch.Generator().manual_seed(0))
+
+    def evaluate(names):
+        chosen = nb201.encode(nb201.from_string(names)).operations * weights
+        return 80 + chosen.sum((-1, -2)).double().numpy()
+
+    for seed in range(3):
+        means = []
+        for method in (name, "random_search"):
+            archive, _ = run_method(nb201, evaluate, build_method(method, nb201, {}, 60, seed), 60)
+            means.append(archive["value"].tail(20).mean())
+        assert means[0] > means[1] + 0.5
+
+
+def test_memory_hands_out_each_architecture_once_and_knows_what_it_was_told(tiny):
+    memory = Memory(tiny, 0)
+    drawn = memory.random(5)
+    memory.add(drawn, np.arange(5.0))
+    memory.add(drawn.flip(0), np.zeros(5))  # told again: the first value stays
+    assert memory.values.tolist() == [0, 1, 2, 3, 4]
+    assert torch.equal(memory.best(2), drawn[[4, 3]])
+    others = memory.random(100)  # all that is left
+    assert len(others) == 67
+    assert len(set(tiny.identify(torch.cat([drawn, others])))) == 72
+    assert torch.equal(memory.unseen(torch.cat([others[:1], drawn, others[:2]])), others[:2])
+    assert np.isnan(memory.value_of(others[:1])).all()
+    assert memory.value_of(drawn[2:3]) == [2.0]

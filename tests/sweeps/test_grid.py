@@ -1,0 +1,149 @@
+"""What a grid's text, files and Python values stand for."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optiproxy_nas.errors import DataError, ParameterError
+from optiproxy_nas.presets import flatten
+from optiproxy_nas.sweeps.grid import (
+    MOST,
+    check_size,
+    expand,
+    nested,
+    parse_arguments,
+    parse_block,
+    parse_text,
+    read_blocks,
+)
+
+names = st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){0,2}", fullmatch=True)
+
+
+@given(st.integers(-50, 50), st.integers(1, 30), st.integers(1, 7))
+def test_ranges_are_those_of_python(start, length, step):
+    stop = start + length
+    assert list(parse_text("seed", f"{start}:{stop}:{step}")) == list(range(start, stop, step))
+    assert list(parse_text("seed", f"{start}:{stop}")) == list(range(start, stop))
+
+
+@given(st.lists(st.integers(), min_size=1))
+def test_lists_of_integers(values):
+    assert list(parse_text("seed", ",".join(map(str, values)))) == values
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_floats_keep_their_value(value):
+    assert list(parse_text("fit.lr", repr(value))) == [value]
+
+
+def test_types_of_scalars():
+    values = parse_text("x", "5, 0.5,1e-3,true,False,null,cifar10,my_module:Class,1_0,nan")
+    assert values == [5, 0.5, 0.001, True, False, None, "cifar10", "my_module:Class", "1_0", "nan"]
+
+
+def test_ranges_among_other_values():
+    assert parse_text("seed", "0:3,7,10:4:-3") == [0, 1, 2, 7, 10, 7]
+
+
+@pytest.mark.parametrize("text", ["0:", ":5", "0:x:y:", "1:2:0", "5:5", "5:0", "0:1:2:3", "0.5:2"])
+def test_bad_ranges(text):
+    with pytest.raises(ParameterError, match="half-open"):
+        parse_text("seed", text)
+
+
+@pytest.mark.parametrize("text", ["", ",", "1,,2", "1,"])
+def test_values_left_out(text):
+    with pytest.raises(ParameterError, match="lacks a value"):
+        parse_text("seed", text)
+
+
+@given(st.dictionaries(names, st.lists(st.integers(), min_size=1, max_size=3), min_size=1))
+def test_a_block_is_a_product(block):
+    parsed = parse_block(block)
+    points = list(expand(parsed))
+    assert len(points) == parsed.size == np.prod([len(values) for values in block.values()])
+    assert points[0] == {name: values[0] for name, values in block.items()}
+    assert points[-1] == {name: values[-1] for name, values in block.items()}
+
+
+def test_the_last_parameter_changes_fastest():
+    points = list(expand(parse_block({"a": "1,2", "b": "0:2"})))
+    assert points == [{"a": 1, "b": 0}, {"a": 1, "b": 1}, {"a": 2, "b": 0}, {"a": 2, "b": 1}]
+
+
+def test_spellings_of_the_same_block():
+    spellings = [
+        {"seed": "0:3", "selection.batch": "2,5"},
+        {"seed": range(3), "selection": {"batch": [2, 5]}},
+        {"seed": [0, "1:3"], "selection.batch": ("2", 5)},
+        {"seed": np.arange(3), "selection.batch": [np.int64(2), np.float64(5)]},
+    ]
+    points = [list(expand(parse_block(block))) for block in spellings]
+    assert all(found == points[0] for found in points)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z]\.[a-z]|[A-Z]", fullmatch=True), st.integers()))
+def test_nested_undoes_flatten(flat):
+    assert (flatten(nested(flat)) if flat else {}) == flat
+
+
+def test_a_name_and_a_part_of_it():
+    for flat in ({"fit": 1, "fit.lr": 2}, {"fit.lr": 2, "fit": 1}):
+        with pytest.raises(ParameterError, match="both in the grid"):
+            nested(flat)
+
+
+@pytest.mark.parametrize("block", [{}, {"pipeline": "nb201_search"}])
+def test_empty_blocks(block):
+    with pytest.raises(ParameterError, match="empty"):
+        parse_block(block)
+
+
+def test_sizes():
+    with pytest.raises(ParameterError, match="no blocks"):
+        check_size([])
+    block = parse_block({"seed": f"0:{10**12}"})  # not made into a list
+    with pytest.raises(ParameterError, match=f"at most {MOST}"):
+        check_size([block])
+    assert check_size([parse_block({"a": "1,2"}), parse_block({"b": "0:5"})]) == 7
+
+
+@pytest.mark.parametrize("argument", ["seed", "=3", ""])
+def test_arguments_that_are_none(argument):
+    with pytest.raises(ParameterError, match="NAME=VALUES"):
+        parse_arguments([argument])
+
+
+def test_an_argument_twice():
+    with pytest.raises(ParameterError, match="given twice"):
+        parse_arguments(["seed=0", "seed=1"])
+
+
+def test_files(tmp_path):
+    path = tmp_path / "grid.yml"
+    path.write_text(
+        "- seed: 10:20\n  dataset: [cifar10, cifar100]\n"
+        "- {pipeline: nb201_methods, seed: 3, fit: {lr: 1e-3}}\n"
+    )
+    first, second = (parse_block(block) for block in read_blocks(path))
+    assert list(first.values["seed"]) == list(range(10, 20))  # YAML itself reads 620
+    assert first.values["dataset"] == ["cifar10", "cifar100"]
+    assert second.pipeline == "nb201_methods"
+    assert next(expand(second)) == {"seed": 3, "fit.lr": 0.001}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "5", "- 5", "[a, b]"])
+def test_files_without_blocks(tmp_path, text):
+    (tmp_path / "grid.yml").write_text(text)
+    with pytest.raises(ParameterError, match=r"grid\.yml"):
+        read_blocks(tmp_path / "grid.yml")
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(DataError, match=r"grid\.yml"):
+        read_blocks(tmp_path / "grid.yml")
+    (tmp_path / "grid.yml").write_text("- {a: [}")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_blocks(tmp_path / "grid.yml")
