@@ -90,11 +90,17 @@ def test_every_product_of_a_step_and_of_the_report_is_stored():
     assert loose == {"benchmark", "evaluate", "space"}
 
 
+# What tells the outputs of two runs of a pipeline apart, and what is only read.
+OWN_PATH = {"comparison": "${run:name}", "diagnosis": "/${run:diagnosed}/"}
+READ_ONLY = ("benchmark_", "compared_runs", "diagnosed_run")
+
+
 def test_run_paths_carry_the_run_id_and_steps_are_versioned():
     for name, entry in catalog_patterns().items():
-        if name.startswith("benchmark_"):
+        if name.startswith(READ_ONLY):
             continue
-        assert "/${run:run_id}/" in entry["filepath"], name
+        own = OWN_PATH.get(name.partition(".")[0], "/${run:run_id}/")
+        assert own in entry["filepath"], name
         assert entry.get("versioned", False) == name.startswith("{step}"), name
         assert entry["type"] == "optiproxy_nas.datasets.AtomicDataset", name
 
@@ -116,7 +122,9 @@ def test_top_level_of_the_card(name):
 def test_layers():
     layers = sorted(path.name for path in (REPOSITORY / "data").glob("0*_*"))
     assert [name[:2] for name in layers] == [f"{i:02d}" for i in range(1, 9)]
-    for entry in catalog_patterns().values():
+    for name, entry in catalog_patterns().items():
+        if name == "compared_runs":  # of the MLflow store
+            continue
         path = entry.get("filepath") or entry["path"]
         assert path.split("/")[1] in layers
 

@@ -13,7 +13,7 @@ import pandas as pd
 from optiproxy_nas.comparison import figures, interactive, markup, sections, words
 from optiproxy_nas.comparison.compare import Comparison, PanelTables
 from optiproxy_nas.comparison.groups import Panel
-from optiproxy_nas.reporting.page import _STYLE as STYLE
+from optiproxy_nas.reporting.page import STYLE
 from optiproxy_nas.reporting.style import png
 from optiproxy_nas.spaces.base import SearchSpace
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.diagnosis.captions import CAPTIONS, FIGURES
-from optiproxy_nas.reporting.page import _STYLE
+from optiproxy_nas.reporting.page import STYLE
 
 # Column of the table of steps -> its heading.
 COLUMNS = {
@@ -85,7 +85,7 @@ def diagnosis_page(
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Diagnosis of run {safe(run_id)}</title>\n<style>{_STYLE}{_MORE}</style>\n"
+        f"<title>Diagnosis of run {safe(run_id)}</title>\n<style>{STYLE}{_MORE}</style>\n"
         "</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
     )
 

@@ -34,7 +34,7 @@ class Proxy(Protocol):
 
 
 class FeatureProxy(nn.Module):
-    """A proxy on features that hold no weights, so that a fit computes them once, not each epoch."""
+    """A proxy on features that hold no weights, so that a fit computes them only once."""
 
     def features(self, encoding: Encoding) -> Tensor:
         """Features [n, ...] of n encodings, differentiable in both fields."""

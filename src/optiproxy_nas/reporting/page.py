@@ -36,7 +36,7 @@ HONEST = (
     "itself sees only the validation values that it queried, and each counts in the budget."
 )
 
-_STYLE = """
+STYLE = """
 body{font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
 color:#222;background:#fff;max-width:60rem;margin:2rem auto;padding:0 1.2rem}
 h1{font-size:1.6rem;margin:0 0 .2rem}h2{font-size:1.2rem;margin:2.2rem 0 .6rem}
@@ -139,7 +139,7 @@ def html_page(summary: Summary, archive: pd.DataFrame, figures: Mapping[str, byt
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{safe(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{safe(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(body)
         + "\n</body>\n</html>\n"
     )
