@@ -37,7 +37,8 @@ def _run(resume: str | None, **options: Any) -> Any:
     params = dict(options.pop("params") or {})
     signal.signal(signal.SIGTERM, interrupt)  # a scheduler's kill ends a run as Ctrl-C does
     with clear_errors():
-        if internal := sorted(INTERNAL & params.keys()):
+        asked = {"sweep"} if names == ["compare"] else set()  # a comparison names its sweep
+        if internal := sorted((INTERNAL - asked) & params.keys()):
             raise ParameterError(
                 f"{internal[0]!r} is not for --params; there are the options --pipeline and "
                 "--resume.",
@@ -53,6 +54,12 @@ def _run(resume: str | None, **options: Any) -> Any:
             params |= {"run_id": resume, "resume": True}
             params.setdefault("tracking", manifest["tracking"])
             names = names or [manifest["pipeline"]]
+            if names not in ([manifest["pipeline"]], ["__default__"]):
+                raise ParameterError(
+                    f"Run {resume!r} is of pipeline {manifest['pipeline']!r}; it cannot go on as "
+                    f"{', '.join(names)}. Leave --pipeline out.",
+                    run_id=resume,
+                )
             options["only_missing_outputs"] = True
         if len(names) > 1:
             raise ParameterError(f"One pipeline a run; {', '.join(names)} were asked for.")

@@ -97,7 +97,10 @@ class RunHooks:
             if self._run["resume"]:
                 self._artifacts(pipeline, catalog)  # refuses to build on a damaged file
             self._ingest(catalog)
-            self._record.record_data(self._data(catalog))
+            data = self._data(catalog)
+            self._record.record_data(data)
+            if self._tracker is not None:
+                self._tracker.tag({"data.sha256": data["table_sha256"]})
         except BaseException as error:
             self._fail(error)
             raise
@@ -184,6 +187,7 @@ class RunHooks:
             "git.commit": str(manifest["git"]["commit"]),
             "git.clean": str(manifest["git"]["clean"]),
             "code.sha256": manifest["code"]["sha256"],
+            "code.search_sha256": manifest["code"]["search_sha256"],
             "parameters.sha256": manifest["parameters_sha256"],
             "kedro.runner": runner,
             **{f"version.{name}": value for name, value in manifest["libraries"].items()},

@@ -4,6 +4,7 @@ import warnings
 
 from optiproxy_nas.configuration import SearchConfigLoader
 from optiproxy_nas.hooks import RunHooks
+from optiproxy_nas.pipelines.compare.hooks import ComparisonHooks
 from optiproxy_nas.pipelines.diagnose.hooks import DiagnosisHooks
 
 # Kedro 1.7 calls a name that OmegaConf has since renamed; nothing that a user could do about it.
@@ -11,4 +12,4 @@ warnings.filterwarnings("ignore", message="register_new_resolver")
 
 CONFIG_LOADER_CLASS = SearchConfigLoader
 CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local"}
-HOOKS = (RunHooks(), DiagnosisHooks())
+HOOKS = (RunHooks(), DiagnosisHooks(), ComparisonHooks())

@@ -83,7 +83,7 @@ def _text(outcome: SweepOutcome, workers: int) -> str:
         each = outcome.wall_seconds * workers / (outcome.done + len(failed))
         lines.append(
             f"{outcome.wall_seconds:.1f} s in all; a point searched for {search:.2f} s and took "
-            f"{max(each - search, 0):.2f} s more."
+            f"{max(each - search, 0):.2f} s more, the start of the workers included."
         )
     if failed:
         lines.append("The same command tries the failed ones again.")

@@ -145,6 +145,18 @@ def test_a_method_that_repeats_itself_is_stopped():
     assert method.asked <= PATIENCE + 1
 
 
+def test_a_method_that_has_nothing_to_propose_keeps_what_was_paid_for():
+    method = Scripted([1, 2])
+
+    def give_up():
+        raise SamplingError("nothing left")
+
+    method.tell = lambda codes, values: setattr(method, "ask", give_up)
+    with pytest.raises(SamplingError, match="nothing left") as caught:
+        run_method(SPACE, Objective(), method, 3)
+    assert numbers(caught.value.data["archive"]) == [1, 2]
+
+
 def test_a_budget_beyond_the_space_is_refused_before_any_query(tiny):
     objective = Objective()
     with pytest.raises(BudgetError, match="72"):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import Metric
 from optiproxy_nas.benchmarks.load import load_benchmark
@@ -51,10 +54,14 @@ class Evidence:
     def of(self, section: Section, row: Row) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Results and runs of one row."""
         ids = self.members[section.name, row.group, row.label]
-        return (
-            self.results[self.results["run_id"].isin(ids)],
-            self.runs[self.runs["run_id"].isin(ids)],
-        )
+        found = [self._places[run_id] for run_id in sorted(ids)]
+        return self.results.take(np.concatenate(found)), self.runs[self.runs["run_id"].isin(ids)]
+
+    @cached_property
+    def _places(self) -> dict[str, NDArray[np.intp]]:
+        """Run id -> its rows of ``results``: of some million, found once."""
+        indices = self.results.groupby("run_id").indices
+        return {str(run_id): np.asarray(rows) for run_id, rows in indices.items()}
 
 
 def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evidence:

@@ -135,7 +135,11 @@ def run_method(
     ledger, record = QueryLedger(budget), _Record(space)
     step = idle = 0
     while ledger.remaining:
-        codes = _checked(space, method)
+        try:
+            codes = _checked(space, method)
+        except SamplingError as error:
+            error.data.setdefault("archive", record.archive())
+            raise
         identities = space.identify(codes)
         new = _first_rows(identities, record.row, ledger.remaining)
         if len(new) == ledger.remaining:  # the last query ends the search

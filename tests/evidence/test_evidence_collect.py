@@ -1,0 +1,91 @@
+"""Which searches are run, once each, and whose they are."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from synthetic import points_of, run_id_of
+
+from optiproxy_nas import sweeps
+from optiproxy_nas.errors import DataError
+from optiproxy_nas.evidence.collect import collect, count_searches
+from optiproxy_nas.evidence.sections import Row, Section
+
+
+def section(name, *rows):
+    return Section(
+        name=name,
+        title="T",
+        order=1,
+        render="comparison",
+        common={"source": "v1_0", "dataset": "cifar10"},
+        rows=rows,
+    )
+
+
+SHORT = ({"method": "m", "budget": 100},)
+LONG = ({"method": "m", "budget": 280},)
+SECTIONS = [
+    section("one", Row(label="short", seeds="0-1", blocks=SHORT)),
+    section(
+        "two",
+        Row(label="again", seeds="0-2", blocks=SHORT),
+        Row(label="both", seeds="0-0", blocks=SHORT + LONG),
+    ),
+]
+
+
+@pytest.fixture
+def sweep(monkeypatch):
+    """A sweep that runs nothing; what it was asked for, and what is to fail."""
+    state = SimpleNamespace(asked=[], failed=[])
+
+    def plan(project, blocks):
+        owners = {}
+        for index, block in enumerate(blocks):
+            for point in points_of([block]):
+                owners.setdefault(run_id_of(point), []).append(index)
+        return [SimpleNamespace(run_id=run_id, blocks=tuple(b)) for run_id, b in owners.items()]
+
+    def run_sweep(project, blocks, **options):
+        state.asked.append((blocks, options))
+        ids = [run_id_of(point) for point in points_of(blocks)]
+        runs = pd.DataFrame({"run_id": ids})
+        results = pd.DataFrame({"run_id": ids * 2, "query": [1] * len(ids) + [2] * len(ids)})
+        return SimpleNamespace(results=results, runs=runs, failed=state.failed)
+
+    monkeypatch.setattr(sweeps, "plan", plan)
+    monkeypatch.setattr(sweeps, "run_sweep", run_sweep)
+    return state
+
+
+def test_every_row_gets_its_own_searches_and_shared_ones_are_run_once(sweep, tmp_path):
+    evidence = collect(tmp_path, SECTIONS, workers=3)
+    ((_, options),) = sweep.asked  # one sweep for all
+    assert options == {"workers": 3}
+    assert len(evidence.runs) == 4  # seeds 0, 1, 2 of the short ones, and one long one
+    sizes = {
+        row.label: tuple(map(len, evidence.of(one, row))) for one in SECTIONS for row in one.rows
+    }
+    assert sizes == {"short": (4, 2), "again": (6, 3), "both": (4, 2)}
+    results, runs = evidence.of(SECTIONS[0], SECTIONS[0].rows[0])
+    assert set(results["run_id"]) == set(runs["run_id"])
+
+
+def test_no_table_is_made_of_a_part_of_the_searches(sweep, tmp_path):
+    sweep.failed = [SimpleNamespace(run_id="m-s0", error="Out of luck.")]
+    with pytest.raises(DataError, match=r"1 searches failed.*m-s0: Out of luck\.") as caught:
+        collect(tmp_path, SECTIONS)
+    assert caught.value.data["failed"] == ["m-s0"]
+
+
+def test_searches_are_counted_by_section_without_running_them(sweep, tmp_path):
+    assert count_searches(tmp_path, SECTIONS) == {"one": 2, "two": 4}
+    assert sweep.asked == []
+
+
+def test_a_section_without_rows_runs_nothing(sweep, tmp_path):
+    assert collect(tmp_path, [section("none")]).members == {}
+    assert sweep.asked == []
