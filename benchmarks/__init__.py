@@ -1,1 +1,1 @@
-"""What a search costs (``python -m benchmarks``) and reaches (``benchmarks.results``)."""
+"""What a search costs: ``python -m benchmarks``."""

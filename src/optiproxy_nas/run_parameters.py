@@ -13,6 +13,7 @@ from optiproxy_nas.parameters import RunParameters
 
 # They do not decide the search, so they are not in its digest.
 RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet", "sweep")
+RESERVED = ("sweeps",)  # what else there is in data/08_reporting
 _RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 _SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
@@ -53,10 +54,10 @@ def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         tail = f"s{parameters.seed}-{now}-{secrets.token_hex(2)}"
         run["run_id"] = f"{parameters.dataset}-{label}-{tail}"
-    elif not _RUN_ID.match(str(given)):
+    elif not _RUN_ID.match(str(given)) or given in RESERVED:
         raise ParameterError(
             f"Parameter 'run_id' = {given!r} names folders: letters, digits, '.', '_' and '-', at "
-            "most 100, beginning with a letter or digit.",
+            "most 100, beginning with a letter or digit; and not 'sweeps', which has its own.",
             run_id=given,
         )
     else:
@@ -64,6 +65,11 @@ def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None
 
 
 def switch(name: str, value: Any) -> bool:
+    """``on``, ``off``, ``true`` or ``false`` as a boolean; None is off.
+
+    Raises:
+        ParameterError: anything else.
+    """
     if value is None or isinstance(value, bool):
         return bool(value)
     if str(value).lower() not in _SWITCH:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,5 +88,5 @@ def _text(outcome: SweepOutcome, workers: int) -> str:
         )
     if failed:
         lines.append("The same command tries the failed ones again.")
-    lines.append(f"Tables: {outcome.folder}/results.parquet, runs.parquet")
+    lines.append(f"Tables: {os.path.relpath(outcome.folder)}/results.parquet, runs.parquet")
     return "\n".join(lines)

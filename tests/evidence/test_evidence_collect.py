@@ -40,7 +40,7 @@ SECTIONS = [
 @pytest.fixture
 def sweep(monkeypatch):
     """A sweep that runs nothing; what it was asked for, and what is to fail."""
-    state = SimpleNamespace(asked=[], failed=[])
+    state = SimpleNamespace(asked=[], failed=[], regret={})
 
     def plan(project, blocks):
         owners = {}
@@ -51,8 +51,17 @@ def sweep(monkeypatch):
 
     def run_sweep(project, blocks, **options):
         state.asked.append((blocks, options))
-        ids = [run_id_of(point) for point in points_of(blocks)]
-        runs = pd.DataFrame({"run_id": ids})
+        points = {run_id_of(point): point for point in points_of(blocks)}
+        ids = list(points)
+        runs = pd.DataFrame(
+            {
+                "run_id": ids,
+                "dataset": [point["dataset"] for point in points.values()],
+                "seed": [point["seed"] for point in points.values()],
+                "budget": [point["budget"] for point in points.values()],
+                "regret": [state.regret.get(point["seed"], 0.0) for point in points.values()],
+            }
+        )
         results = pd.DataFrame({"run_id": ids * 2, "query": [1] * len(ids) + [2] * len(ids)})
         return SimpleNamespace(results=results, runs=runs, failed=state.failed)
 
@@ -72,6 +81,20 @@ def test_every_row_gets_its_own_searches_and_shared_ones_are_run_once(sweep, tmp
     assert sizes == {"short": (4, 2), "again": (6, 3), "both": (4, 2)}
     results, runs = evidence.of(SECTIONS[0], SECTIONS[0].rows[0])
     assert set(results["run_id"]) == set(runs["run_id"])
+
+
+def test_only_what_has_not_reached_the_optimum_is_extended(sweep, tmp_path):
+    sweep.regret = {1: 0.5}
+    extended = Row(label="extended", seeds="0-2", blocks=SHORT, extend=280)
+    sections = [section("one", extended, Row(label="not", seeds="0-2", blocks=SHORT))]
+    evidence = collect(tmp_path, sections)
+    (_, first), (longer, _) = sweep.asked[0][::-1], sweep.asked[1]
+    assert [(block["budget"], block["seed"]) for block in longer] == [(280, [1])]
+    assert len(first) == 2
+    _, runs = evidence.of(sections[0], extended)
+    assert dict(zip(runs["seed"], runs["budget"], strict=True)) == {0: 100, 1: 280, 2: 100}
+    _, runs = evidence.of(sections[0], sections[0].rows[1])
+    assert dict(zip(runs["seed"], runs["budget"], strict=True)) == {0: 100, 1: 100, 2: 100}
 
 
 def test_no_table_is_made_of_a_part_of_the_searches(sweep, tmp_path):

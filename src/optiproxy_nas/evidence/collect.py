@@ -18,6 +18,7 @@ from optiproxy_nas.errors import DataError
 from optiproxy_nas.evidence.sections import Block, Row, Section
 
 Key = tuple[str, str, str]  # (section, group, label) of a row
+Owned = tuple[Key, Row, Block]
 
 # (source, dataset, architectures) -> test accuracies, or None where the source holds none.
 TestAccuracy = Callable[[str, str, Sequence[str]], "list[float] | None"]
@@ -75,15 +76,42 @@ def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evide
     Raises:
         DataError: searches failed; no table is made of the others.
     """
+    grid = _grid(sections)
+    if not grid:
+        return Evidence(pd.DataFrame(), pd.DataFrame(), {}, project)
+    results, runs, ids = _run(project, [block for _, _, block in grid], options)
+    regret = runs.set_index("run_id")["regret"]
+    open_ids = {i: {r for r in ids[i] if regret[r] > 0} for i in _extended(grid)}
+    longer = [
+        (i, block) for i, short in open_ids.items() for block in _longer(grid[i], runs, short)
+    ]
+    members: dict[Key, set[str]] = {}
+    for index, (key, _, _) in enumerate(grid):
+        members.setdefault(key, set()).update(ids[index] - open_ids.get(index, set()))
+    if longer:
+        more_results, more_runs, more = _run(project, [block for _, block in longer], options)
+        for (index, _), found in zip(longer, more, strict=True):
+            members[grid[index][0]] |= found
+        results = pd.concat([results, more_results]).drop_duplicates(["run_id", "query"])
+        runs = pd.concat([runs, more_runs]).drop_duplicates("run_id")
+    return Evidence(
+        results.reset_index(drop=True),
+        runs.reset_index(drop=True),
+        {key: frozenset(found) for key, found in members.items()},
+        project,
+    )
+
+
+def _run(
+    project: Path, blocks: list[Block], options: dict[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[set[str]]]:
+    """One sweep: its tables, and the run ids of each block."""
     from optiproxy_nas.sweeps import plan, run_sweep
 
-    owners, blocks = _grid(sections)
-    if not blocks:
-        return Evidence(pd.DataFrame(), pd.DataFrame(), {}, project)
-    members: dict[Key, set[str]] = {key: set() for key in owners}
+    ids: list[set[str]] = [set() for _ in blocks]
     for point in plan(project, blocks):
         for index in point.blocks:
-            members[owners[index]].add(point.run_id)
+            ids[index].add(point.run_id)
     outcome = run_sweep(project, blocks, **options)
     if outcome.failed:
         first = outcome.failed[0]
@@ -93,32 +121,44 @@ def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evide
             "finished is kept.",
             failed=[failed.run_id for failed in outcome.failed],
         )
-    return Evidence(
-        outcome.results,
-        outcome.runs,
-        {key: frozenset(ids) for key, ids in members.items()},
-        project,
-    )
+    return outcome.results, outcome.runs, ids
+
+
+def _extended(grid: Sequence[Owned]) -> list[int]:
+    """The blocks whose searches are to go on until the optimum or a larger budget."""
+    return [index for index, (_, row, _) in enumerate(grid) if row.extend is not None]
+
+
+def _longer(owned: Owned, runs: pd.DataFrame, short: set[str]) -> list[Block]:
+    """The block with the larger budget, for the searches that have not reached the optimum."""
+    _, row, block = owned
+    unfinished = runs[runs["run_id"].isin(short)]
+    return [
+        {**block, "dataset": str(dataset), "seed": sorted(map(int, seeds)), "budget": row.extend}
+        for dataset, seeds in unfinished.groupby("dataset")["seed"]
+    ]
 
 
 def count_searches(project: Path, sections: Sequence[Section]) -> dict[str, int]:
-    """Section -> number of its searches; what sections share is counted in each."""
+    """Section -> number of its searches; what sections share is counted in each.
+
+    Without those that ``extend`` adds, which are known only after the others.
+    """
     from optiproxy_nas.sweeps import plan
 
-    owners, blocks = _grid(sections)
+    grid = _grid(sections)
     counts = {section.name: 0 for section in sections}
-    for point in plan(project, blocks) if blocks else ():
-        for name in {owners[index][0] for index in point.blocks}:
+    for point in plan(project, [block for _, _, block in grid]) if grid else ():
+        for name in {grid[index][0][0] for index in point.blocks}:
             counts[name] += 1
     return counts
 
 
-def _grid(sections: Sequence[Section]) -> tuple[list[Key], list[Block]]:
-    """All blocks of all rows, and whose each is."""
-    owned = [
-        ((section.name, row.group, row.label), block)
+def _grid(sections: Sequence[Section]) -> list[Owned]:
+    """All blocks of all rows, each with its owner."""
+    return [
+        ((section.name, row.group, row.label), row, block)
         for section in sections
         for row in section.rows
         for block in section.blocks(row)
     ]
-    return [key for key, _ in owned], [block for _, block in owned]

@@ -116,7 +116,10 @@ def measure(
         test: also read the test accuracy of what had been found by then.
     """
     results, runs = evidence.of(section, row)
-    runs = runs[(runs["dataset"] == dataset) & (runs["budget"] >= budget)]
+    settled = (runs["regret"] <= 0) & (row.extend is not None)
+    runs = runs[(runs["dataset"] == dataset) & ((runs["budget"] >= budget) | settled)]
+    if budget > (row.extend or budget):
+        return None
     if runs.empty:
         return None
     rows = results[results["run_id"].isin(runs["run_id"]) & (results["query"] <= budget)]

@@ -31,6 +31,8 @@ class Row(_Strict):
         group: rows of one group stand in one table, under this heading.
         seeds: "0-99"; the seeds of every block.
         blocks: parameters, each one value or a list of values; over those of ``common``.
+        extend: searches that have not reached the optimum are run again with this budget. One that
+            has reached it need not go on: no query can change its best. (Known after the search.)
         reference: label of the row that this one is compared with; default, the first of its group.
     """
 
@@ -38,6 +40,7 @@ class Row(_Strict):
     group: str = ""
     seeds: str = Field(pattern=r"^\d+-\d+$")
     blocks: tuple[Block, ...] = ({},)
+    extend: int | None = None
     reference: str | None = None
 
     def seed_list(self) -> list[int]:

@@ -41,7 +41,8 @@ def miniature(section: Section) -> Section:
         return {**block, "source": "embedded", "budget": budget, **quick}
 
     def fewer(row: Row) -> Row:
-        return row.model_copy(update={"blocks": tuple(map(small, row.blocks))})
+        extend = None if row.extend is None else BUDGETS[row.extend]
+        return row.model_copy(update={"blocks": tuple(map(small, row.blocks)), "extend": extend})
 
     updates: dict[str, Any] = {
         "rows": tuple(map(fewer, section.rows)),

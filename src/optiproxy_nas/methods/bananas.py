@@ -42,6 +42,10 @@ class Bananas:
 
     The paper's networks have 10 layers of 20 neurons and see mini-batches; ours have 3 layers of 64
     and see all queries at once, all members in one batched product, which is much quicker.
+
+    On NAS-Bench-201 (CIFAR-10) some seeds stay in a region of cells near 91.1 or 90.9 %. On seeds
+    1003-1008, neither 150 epochs nor a smaller step, nor 40 parents, nor 100 or 300 random
+    candidates led out of it, so the defaults are the simplest.
     """
 
     Settings = BananasSettings
