@@ -50,7 +50,7 @@ def test_a_baseline_in_mlflow(project):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ("method=banana", "Did you mean 'bananas'? Allowed: optiproxy, "),
+        ("method=banana", "Did you mean 'bananas'? Allowed: bananas, "),
         ("method=tpe,settings.depth=3", "Settings of method 'tpe': Unknown parameter 'depth'"),
         ("method=tpe,proxy.hidden=3", "Unknown parameter 'proxy'"),
         ("method=random_search,budget=15626", "larger than the space"),

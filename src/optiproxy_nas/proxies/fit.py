@@ -113,7 +113,8 @@ def fit_proxy(
 
 def _by_rows(proxy: nn.Module, encoding: Encoding) -> Callable[[Tensor], Tensor]:
     """Predictions [E, b] of some rows of the archive; features, where there are, computed once."""
-    if isinstance(proxy, FeatureProxy):
+    # A plug-in with a forward of its own means that one.
+    if isinstance(proxy, FeatureProxy) and type(proxy).forward is FeatureProxy.forward:
         with torch.no_grad():
             features = proxy.features(encoding)
         return lambda rows: proxy.predict(features[rows])
