@@ -18,7 +18,7 @@ from optiproxy_nas.evidence.regenerate import choose, regenerate
 @click.option("--seeds", type=click.IntRange(min=1), help="At most the first N seeds of each row.")
 @click.option("--executor", default="process", show_default=True, help="How searches are run.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--tracking", is_flag=True, help="Tell MLflow of every search.")
+@click.option("--no-tracking", is_flag=True, help="Do not tell MLflow of the searches.")
 @click.option("--list", "only_list", is_flag=True, help="Name the sections, and run nothing.")
 @click.pass_obj
 def evidence(
@@ -28,7 +28,7 @@ def evidence(
     seeds: int | None,
     executor: str,
     workers: int,
-    tracking: bool,
+    no_tracking: bool,
     only_list: bool,
 ) -> None:
     """Regenerate docs/results.md: run the searches that are missing, write tables and figures.
@@ -52,5 +52,5 @@ def evidence(
             name="evidence_smoke" if smoke else "evidence",
             executor=executor,
             workers=workers,
-            tracking=tracking,
+            tracking=not no_tracking,
         )
