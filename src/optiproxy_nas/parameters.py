@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
 OPTIPROXY = "optiproxy"  # the method's name among all methods
 
 

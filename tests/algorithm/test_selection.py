@@ -57,7 +57,7 @@ def test_the_best_scores_are_taken_best_first(space, make_parameters):
 def test_without_the_proxy_every_candidate_is_as_likely(nb201, make_parameters):
     scores, chosen = [0.0, 1.0, 2.0, 3.0], []
     for seed in range(200):
-        codes, table = select(nb201, [scores], 1, make_parameters, seed=seed, use_proxy=False)
+        _, table = select(nb201, [scores], 1, make_parameters, seed=seed, use_proxy=False)
         chosen += [scores.index(score) for score in table["score"]]
     counts = np.bincount(chosen, minlength=4)
     assert counts.min() > 25, counts  # 50 expected, sd 6

@@ -202,7 +202,9 @@ def mlflow_run(
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri or f"sqlite:///{project}/mlflow.db")
-    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id], f"tags.run_id = '{run_id}'")
+    found = client.search_runs(
+        [client.get_experiment_by_name(experiment).experiment_id], f"tags.run_id = '{run_id}'"
+    )
     assert len(found) == 1, f"{len(found)} MLflow runs of {run_id!r}"
     return client, found[0]
 
