@@ -12,18 +12,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import filelock
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
-from kedro.runner import SequentialRunner
 from tqdm import tqdm
 
-from optiproxy_nas.benchmarks.schema import table_digest
+from optiproxy_nas.benchmark_data import data_of, ingest_missing
 from optiproxy_nas.datasets.atomic import AtomicDataset, verify
-from optiproxy_nas.errors import DataError, ParameterError, TrackingError
+from optiproxy_nas.errors import ParameterError, TrackingError
 from optiproxy_nas.manifest import last_archive
 from optiproxy_nas.presets import flatten
 from optiproxy_nas.reporting.terminal import terminal_summary
@@ -40,7 +37,6 @@ class RunHooks:
         self._project = Path()
         self._search: dict[str, Any] | None = None
         self._run: dict[str, Any] = {}
-        self._tables: dict[str, str] = {}  # SHA-256 of a table's file -> digest of the table
         self.lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
         self._clear()
 
@@ -96,8 +92,9 @@ class RunHooks:
                 self._start_tracking(str(run_params.get("runner")))
             if self._run["resume"]:
                 self._artifacts(pipeline, catalog)  # refuses to build on a damaged file
-            self._ingest(catalog)
-            data = self._data(catalog)
+            source = self._run["source"]
+            ingest_missing(self._project, source, catalog)
+            data = data_of(source, catalog)
             self._record.record_data(data)
             if self._tracker is not None:
                 self._tracker.tag({"data.sha256": data["table_sha256"]})
@@ -205,48 +202,6 @@ class RunHooks:
             logger.warning("%s is not tracked, and the sweep goes on: %s", name, error.message)
         else:
             self._record.update(mlflow_run_id=mlflow_run_id)
-
-    def _ingest(self, catalog: DataCatalog) -> None:
-        """Run the ingest pipeline where the source's table or card is missing."""
-
-        def missing() -> bool:
-            return not (catalog.exists("benchmark_table") and catalog.exists("benchmark_card"))
-
-        if missing():
-            lock = self._project / "data" / "03_primary" / ".ingest.lock"
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(lock, timeout=600):  # another run may be at it
-                if missing():
-                    source = self._run["source"]
-                    print(f"Ingesting benchmark source {source!r}", file=sys.stderr, flush=True)
-                    SequentialRunner().run(pipelines["ingest"], catalog)
-
-    def _data(self, catalog: DataCatalog) -> dict[str, str]:
-        """Source and digest of the table, which must be the one that its card describes."""
-        source = self._run["source"]
-        found = self._table_digest(catalog)
-        recorded = catalog.load("benchmark_card")["table_sha256"]
-        if found != recorded:
-            raise DataError(
-                f"The table of source {source!r} in data/03_primary is not the one that its data "
-                f"card describes: SHA-256 {found[:12]}.. instead of {recorded[:12]}... Delete both "
-                "and run again; ingest writes them anew.",
-                source=source,
-                found=found,
-                recorded=recorded,
-            )
-        return {"source": source, "table_sha256": found}
-
-    def _table_digest(self, catalog: DataCatalog) -> str:
-        """The table's digest, worked out once a process for each file: a sweep asks often."""
-        dataset = catalog.get("benchmark_table")
-        path = dataset.stored() if isinstance(dataset, AtomicDataset) else None
-        if path is None:
-            return table_digest(catalog.load("benchmark_table"))
-        file = verify(path)
-        if file not in self._tables:
-            self._tables[file] = table_digest(catalog.load("benchmark_table"))
-        return self._tables[file]
 
     def _artifacts(
         self, pipeline: Pipeline, catalog: DataCatalog

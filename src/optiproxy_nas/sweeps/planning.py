@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import filelock
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
+from optiproxy_nas.benchmark_data import ingest_missing
 from optiproxy_nas.configuration import resolve_parameters
 from optiproxy_nas.errors import OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.manifest import new_manifest
@@ -114,11 +114,6 @@ def _table(project: Path, source: str) -> str:
     with quiet_logs(), KedroSession.create(project, runtime_params=parameters) as session:
         assert isinstance(session, KedroSession)
         catalog = session.load_context().catalog
-        names = ("benchmark_table", "benchmark_card")
-        lock = project / "data" / "03_primary" / ".ingest.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(lock, timeout=600):  # another run may be at it
-            if not all(catalog.exists(name) for name in names):
-                session.run(pipeline_names=["ingest"])
+        ingest_missing(project, source, catalog)
         found: str = catalog.load("benchmark_card")["table_sha256"]
         return found
