@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: CPU seconds, memory and overhead of a search, on one core.
+"""``python -m benchmarks``: CPU seconds, memory and overhead of a search and of a sweep.
 
 Every figure is measured in a fresh process, so that imports and earlier searches do not count.
 """
@@ -22,7 +22,7 @@ def measure(*arguments: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the three tables."""
+    """Print the four tables."""
     print("A whole search(...) call, CIFAR-10, one core, seed 1000, embedded source")
     head = f"{'preset':10}{'queries':>8}{'CPU s':>8}{'MB':>7}"
     print(f"{head}   share of fit / search / sample / select")
@@ -42,6 +42,12 @@ def main() -> None:
         row = measure("kedro", tracking)
         over = row["run"] - row["search"] - row["report"]
         print(f"{tracking:8}{row['run']:8.2f}{row['search']:8.2f}{row['report']:8.2f}{over:15.2f}")
+    points = 12
+    print(f"\nA sweep of {points} such searches, wall seconds, start of the workers included")
+    row = measure("sweep", str(points))
+    print(f"{'1 worker':>10}{'2 workers':>11}{'speed-up':>10}{'beside the search, a point':>28}")
+    speed_up = row["one"] / row["two"]
+    print(f"{row['one']:10.1f}{row['two']:11.1f}{speed_up:10.2f}{row['overhead']:28.2f}")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,38 @@ def search(preset: str, budget: int) -> dict[str, float]:
     return {"cpu": cpu, "megabytes": peak_megabytes() - before, **shares}
 
 
+def empty_project(folder: Path) -> Path:
+    """This project's configuration without any data."""
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    for settings in (".telemetry", "pyproject.toml"):
+        shutil.copy(ROOT / settings, folder)
+    (folder / "src").mkdir()
+    return folder
+
+
+def sweep(points: int) -> dict[str, float]:
+    """Wall seconds of one sweep of default searches with one worker and with two.
+
+    Also a point's wall seconds beside its search, MLflow on, with one worker.
+    """
+    from optiproxy_nas.sweeps import run_sweep
+
+    def run(workers: int, seeds: str) -> Any:
+        block = {"pipeline": "nb201_methods", "method": "optiproxy", "seed": seeds}
+        return run_sweep(project, [block], workers=workers, progress=False)
+
+    with tempfile.TemporaryDirectory() as folder:
+        project = empty_project(Path(folder))
+        run(1, "1000")  # ingest and the MLflow store
+        one = run(1, f"1001:{1001 + points}")
+        two = run(2, f"2001:{2001 + points}")
+    return {
+        "one": one.wall_seconds,
+        "two": two.wall_seconds,
+        "overhead": (one.wall_seconds - one.search_seconds) / points,
+    }
+
+
 def kedro(tracking: str) -> dict[str, float]:
     """CPU seconds of a Kedro run and of the plain search, in one process, both warmed up."""
     from kedro.framework.session import KedroSession
@@ -71,11 +103,7 @@ def kedro(tracking: str) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     nodes.report = timed(nodes.report, seconds, "report")
     with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder)
-        shutil.copytree(ROOT / "conf", project / "conf")
-        for settings in (".telemetry", "pyproject.toml"):
-            shutil.copy(ROOT / settings, project)
-        (project / "src").mkdir()
+        project = empty_project(Path(folder))
         bootstrap_project(project)
 
         def session(seed: int) -> float:
@@ -96,5 +124,10 @@ def kedro(tracking: str) -> dict[str, float]:
 
 if __name__ == "__main__":
     kind, *arguments = sys.argv[1:]
-    budgeted = kind == "search"
-    print(json.dumps(search(arguments[0], int(arguments[1])) if budgeted else kedro(arguments[0])))
+    if kind == "search":
+        measured = search(arguments[0], int(arguments[1]))
+    elif kind == "sweep":
+        measured = sweep(int(arguments[0]))
+    else:
+        measured = kedro(arguments[0])
+    print(json.dumps(measured))
