@@ -9,13 +9,17 @@ from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.command_line import clear_errors
 from optiproxy_nas.evidence.collect import count_searches
-from optiproxy_nas.evidence.regenerate import choose, regenerate
+from optiproxy_nas.evidence.regenerate import PREVIEW, SMOKE, choose, regenerate
 
 
 @click.command()
 @click.argument("sections", nargs=-1, metavar="[SECTION ...]")
 @click.option("--smoke", is_flag=True, help="In miniature, to data/08_reporting/evidence_smoke/.")
-@click.option("--seeds", type=click.IntRange(min=1), help="At most the first N seeds of each row.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    help="At most the first N seeds of each row, to data/08_reporting/evidence_preview/.",
+)
 @click.option("--executor", default="process", show_default=True, help="How searches are run.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--no-tracking", is_flag=True, help="Do not tell MLflow of the searches.")
@@ -47,9 +51,9 @@ def evidence(
         regenerate(
             project,
             chosen,
-            smoke=smoke,
+            preview=SMOKE if smoke else PREVIEW if seeds else None,
             say=click.echo,
-            name="evidence_smoke" if smoke else "evidence",
+            name=SMOKE if smoke else "evidence",
             executor=executor,
             workers=workers,
             tracking=not no_tracking,

@@ -7,41 +7,18 @@ the run has finished, the SHA-256 of every artifact.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import platform
-import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from optiproxy_nas.datasets.atomic import write_atomically
 from optiproxy_nas.errors import ResumeError
-from optiproxy_nas.parameters import OPTIPROXY
 from optiproxy_nas.presets import flatten
+from optiproxy_nas.software import git_state, software
 
-PACKAGE = Path(__file__).parent
-# What of the package can change the queries of a search; the rest runs, records and shows it.
-SEARCH_CODE = (
-    "algorithm",
-    "benchmarks",
-    "encodings.py",
-    "methods",
-    "parameters.py",
-    "presets",
-    "proxies",
-    "registry.py",
-    "relaxation.py",
-    "reproducibility.py",
-    "spaces",
-)
-# Libraries whose version can change a number or the bytes of an artifact.
-LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "matplotlib")
 # What must be equal for a run to go on, in the order in which differences are shown.
 DECISIVE = ("parameters", "code", "libraries", "cpu", "data")
 
@@ -66,16 +43,8 @@ def new_manifest(
         "parameters": dict(parameters),
         "parameters_sha256": digest(parameters),
         "tracking": tracking,
-        "code": {
-            "version": metadata.version("optiproxy-nas"),
-            "sha256": code_digest(),
-            "search_sha256": search_code_digest(parameters),
-            "plugins": plugin_digests(parameters),
-        },
+        **software(parameters),
         "git": git_state(),
-        "libraries": dict(_versions()),
-        # Vector instructions decide in which order sums are added.
-        "cpu": torch.backends.cpu.get_cpu_capability(),
         "environment": {"python": platform.python_version(), "platform": platform.platform()},
         "data": {},
         "artifacts": {},
@@ -147,65 +116,6 @@ def digest(value: Any) -> str:
     """SHA-256 of a JSON value in canonical form."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _versions() -> dict[str, str]:
-    return {name: metadata.version(name) for name in LIBRARIES}
-
-
-@lru_cache(maxsize=3)
-def code_digest(parts: tuple[str, ...] = ()) -> str:
-    """SHA-256 over the package's own source and preset files, or over ``parts`` of them."""
-    total = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*")):
-        relative = path.relative_to(PACKAGE)
-        if path.suffix in {".py", ".yml"} and (not parts or relative.parts[0] in parts):
-            total.update(relative.as_posix().encode())
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
-
-
-def search_code_digest(parameters: Mapping[str, Any]) -> str:
-    """SHA-256 of the code that can change the queries of a search with these parameters.
-
-    The baselines' code is none of OptiProxy-NAS's.
-    """
-    own = parameters.get("method") == OPTIPROXY
-    return code_digest(tuple(part for part in SEARCH_CODE if not (own and part == "methods")))
-
-
-def plugin_digests(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 of the source file of every plug-in that is named by its dotted path."""
-    digests = {}
-    for value in flatten(parameters).values():
-        if isinstance(value, str) and ":" in value:
-            spec = importlib.util.find_spec(value.partition(":")[0])
-            if spec is not None and spec.origin is not None and Path(spec.origin).exists():
-                digests[value] = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
-    return digests
-
-
-@lru_cache(maxsize=1)
-def git_state() -> dict[str, Any]:
-    """Commit of the checkout that holds the package, and whether it is clean; None without one."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(PACKAGE), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    commit = git("rev-parse", "HEAD")
-    status = git("status", "--porcelain", "--untracked-files=no") if commit else None
-    return {"commit": commit, "clean": None if status is None else status == ""}
 
 
 def _now() -> str:

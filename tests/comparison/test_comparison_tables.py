@@ -83,6 +83,15 @@ def test_budgets_beyond_the_common_prefix_leave_the_shorter_groups_out():
     assert any("budgets differ (2, 3 queries)" in line for line in comparison.cautions)
 
 
+def test_longer_runs_of_some_of_the_seeds_are_warned_of():
+    short = [make_run(seed, [10, 20]) for seed in range(3)]
+    comparison = compare(found(*short, make_run(2, [10, 20, 30])))
+    assert any("1 of the 3 seeds" in line for line in comparison.cautions)
+    everyone = [make_run(seed, [10, 20, 30]) for seed in range(3)]
+    comparison = compare(found(*short, *everyone))
+    assert not any("of the 3 seeds" in line for line in comparison.cautions)
+
+
 def test_best_cells_are_distinct_and_ranked():
     runs = [make_run(0, [10, 40, 30]), make_run(1, [40, 20, 35], method="tpe")]
     cells = compare(found(*runs)).table("cells")

@@ -63,7 +63,8 @@ def sweep(monkeypatch):
             }
         )
         results = pd.DataFrame({"run_id": ids * 2, "query": [1] * len(ids) + [2] * len(ids)})
-        return SimpleNamespace(results=results, runs=runs, failed=state.failed)
+        found = plan(project, blocks)
+        return SimpleNamespace(results=results, runs=runs, failed=state.failed, points=found)
 
     monkeypatch.setattr(sweeps, "plan", plan)
     monkeypatch.setattr(sweeps, "run_sweep", run_sweep)
@@ -87,9 +88,10 @@ def test_only_what_has_not_reached_the_optimum_is_extended(sweep, tmp_path):
     sweep.regret = {1: 0.5}
     extended = Row(label="extended", seeds="0-2", blocks=SHORT, extend=280)
     sections = [section("one", extended, Row(label="not", seeds="0-2", blocks=SHORT))]
-    evidence = collect(tmp_path, sections)
-    (_, first), (longer, _) = sweep.asked[0][::-1], sweep.asked[1]
+    evidence = collect(tmp_path, sections, name="e")
+    first, longer = (blocks for blocks, _ in sweep.asked)
     assert [(block["budget"], block["seed"]) for block in longer] == [(280, [1])]
+    assert [options["name"] for _, options in sweep.asked] == ["e", "e-extended"]
     assert len(first) == 2
     _, runs = evidence.of(sections[0], extended)
     assert dict(zip(runs["seed"], runs["budget"], strict=True)) == {0: 100, 1: 280, 2: 100}

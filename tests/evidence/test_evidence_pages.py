@@ -7,7 +7,7 @@ from synthetic import synthetic
 
 from optiproxy_nas.errors import DataError
 from optiproxy_nas.evidence.pages import replace_between, update_page
-from optiproxy_nas.evidence.regenerate import choose, regenerate
+from optiproxy_nas.evidence.regenerate import SMOKE, choose, regenerate
 
 PAGE = "before\n<!-- x -->\nold\n<!-- end x -->\nbetween\n<!-- y -->\n<!-- end y -->\nafter\n"
 
@@ -101,7 +101,7 @@ def test_a_second_regeneration_changes_nothing(project):
 def test_a_smoke_run_never_touches_the_documents(project):
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     asked = []
-    written = regenerate(project, choose(project, smoke=True), smoke=True, gather=gather(asked))
+    written = regenerate(project, choose(project, smoke=True), preview=SMOKE, gather=gather(asked))
     folder = project / "data" / "08_reporting" / "evidence_smoke"
     assert all(path.is_relative_to(folder) for path in written)
     assert {path: path.read_bytes() for path in before} == before

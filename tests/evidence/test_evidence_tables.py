@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 
@@ -10,6 +11,7 @@ import pytest
 from synthetic import OPTIMA, run_id_of, synthetic
 
 from optiproxy_nas.evidence import comparison, headline, table, transfer, variants
+from optiproxy_nas.evidence.collect import Evidence
 from optiproxy_nas.evidence.measures import compare, measure
 from optiproxy_nas.evidence.sections import Quoted, Row, Section
 from optiproxy_nas.statistics import Interval, PairedDifference
@@ -66,6 +68,52 @@ def test_a_curve_is_read_at_the_number_of_queries_asked_for(made):
     assert at_6.to_optimum.tolist() == [2] * 5 + [4] * 5
     assert measure(evidence, section, section.rows[0], "cifar10", 7) is None
     assert measure(evidence, section, section.rows[0], "cifar100", 3) is None
+
+
+def test_settled_searches_and_extended_ones_read_as_if_all_had_gone_on():
+    """Short where the optimum was reached by then, long where not: the same cells as all long."""
+    section = section_of()
+    whole = Row(label="whole", seeds="0-9", blocks=({"method": "ours"},))
+    spared = Row(
+        label="spared",
+        seeds="0-9",
+        extend=6,
+        blocks=(
+            {"method": "ours", "budget": 3, "seed": list(range(5))},
+            {"method": "ours", "budget": 6, "seed": list(range(5, 10))},
+        ),
+    )
+    section = section.model_copy(update={"rows": (whole,)})
+    evidence = synthetic([section], curve)
+    blocks = [{**section.common, "pipeline": section.pipeline, **b} for b in spared.blocks]
+    mixed = synthetic([section.model_copy(update={"rows": (whole,)})], curve)
+    ids = {run_id_of({**b, "seed": seed}) for b in blocks for seed in b["seed"]}
+    short = {
+        run_id: run_id.replace('"budget": 6', '"budget": 3') if index in range(5) else run_id
+        for index, run_id in enumerate(sorted(mixed.members["made", "", "whole"], key=seed_of))
+    }
+    results, runs = mixed.results, mixed.runs
+    settled = {run_id for run_id, new in short.items() if new != run_id}
+    results = results[~(results["run_id"].isin(settled) & (results["query"] > 3))]
+    runs = runs.assign(budget=[3 if r in settled else 6 for r in runs["run_id"]])
+    mixed = Evidence(
+        results.assign(run_id=results["run_id"].map(short)).reset_index(drop=True),
+        runs.assign(run_id=runs["run_id"].map(short)),
+        {("made", "", "spared"): frozenset(short.values())},
+        test_accuracy=mixed.test_accuracy,
+    )
+    assert set(short.values()) == ids
+    for budget in (3, 4, 6):
+        one = measure(evidence, section, whole, "cifar10", budget, test=True)
+        two = measure(mixed, section, spared, "cifar10", budget, test=True)
+        assert one.cells() == two.cells()
+        assert one.curves.tolist() == two.curves.tolist()
+        assert one.trials.tolist() == two.trials.tolist()
+    assert measure(mixed, section, spared, "cifar10", 7) is None
+
+
+def seed_of(run_id):
+    return json.loads(run_id)["seed"]
 
 
 def test_test_accuracy_is_of_the_architecture_chosen_by_then(made):

@@ -19,6 +19,8 @@ def documented(project):
     for folder in ("docs", "benchmarks"):
         shutil.copytree(REPOSITORY / folder, project / folder, dirs_exist_ok=True)
     shutil.copy(REPOSITORY / "README.md", project)
+    for page in (project / "README.md", project / "docs" / "results.md"):
+        page.write_text(MARKED.sub(r"<!-- \1 -->\n<!-- end \1 -->", page.read_text()))
     return project
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optiproxy_nas.comparison.groups import Panel
+from optiproxy_nas.comparison.groups import Group, Panel
 from optiproxy_nas.comparison.runs import ComparedRun, FoundRuns, codes_of
 from optiproxy_nas.comparison.tables import FEWEST_PAIRS
 
@@ -17,6 +17,7 @@ def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
     return [
         *_left_out(found, panels),
         *_tables(panels),
+        *_chosen(panels),
         *_budgets(panels),
         *_code(runs),
         *_seeds(panels),
@@ -75,6 +76,29 @@ def _budgets(panels: Sequence[Panel]) -> list[str]:
         for budgets, titles in where.items()
         if len(budgets) > 1
     ]
+
+
+def _chosen(panels: Sequence[Panel]) -> list[str]:
+    """Longer runs of some seeds of a shorter group: nobody goes on with what was found early."""
+    told = []
+    for panel, longer, shorter in (
+        (panel, longer, shorter)
+        for panel in panels
+        for longer in panel.groups
+        for shorter in panel.groups
+        if longer.budget > shorter.budget and _but_budget(longer) == _but_budget(shorter)
+    ):
+        if set(longer.seeds) < set(shorter.seeds):
+            told.append(
+                f"{panel.title}: {longer.label} has {len(longer.seeds)} of the {len(shorter.seeds)} "
+                f"seeds of {shorter.label}. If they were chosen, as kedro evidence does with those "
+                "that are short of the optimum, do not read their means beside the others."
+            )
+    return told
+
+
+def _but_budget(group: Group) -> dict[str, str]:
+    return {name: value for name, value in group.settings.items() if name != "budget"}
 
 
 def _code(runs: Sequence[ComparedRun]) -> list[str]:

@@ -89,6 +89,8 @@ def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evide
     for index, (key, _, _) in enumerate(grid):
         members.setdefault(key, set()).update(ids[index] - open_ids.get(index, set()))
     if longer:
+        if options.get("name"):  # another grid, so another sweep
+            options = {**options, "name": f"{options['name']}-extended"}
         more_results, more_runs, more = _run(project, [block for _, block in longer], options)
         for (index, _), found in zip(longer, more, strict=True):
             members[grid[index][0]] |= found
@@ -106,13 +108,13 @@ def _run(
     project: Path, blocks: list[Block], options: dict[str, Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[set[str]]]:
     """One sweep: its tables, and the run ids of each block."""
-    from optiproxy_nas.sweeps import plan, run_sweep
+    from optiproxy_nas.sweeps import run_sweep
 
+    outcome = run_sweep(project, blocks, **options)
     ids: list[set[str]] = [set() for _ in blocks]
-    for point in plan(project, blocks):
+    for point in outcome.points:
         for index in point.blocks:
             ids[index].add(point.run_id)
-    outcome = run_sweep(project, blocks, **options)
     if outcome.failed:
         first = outcome.failed[0]
         raise DataError(

@@ -34,6 +34,7 @@ class Measured:
         seeds: ascending.
         curves: best value so far in percent, [seeds, budget].
         optimum: of the table, in percent.
+        trials: proposals made by then, repeats included, [seeds].
         test: test accuracy (%) of the architecture chosen by then, [seeds]; None where unknown.
     """
 
@@ -42,6 +43,7 @@ class Measured:
     seeds: tuple[int, ...]
     curves: Array
     optimum: float
+    trials: Array
     test: Array | None = None
 
     @property
@@ -80,6 +82,7 @@ class Measured:
             table.percent(*share(int(np.isfinite(reached).sum()), len(reached))),
             table.queries(median_queries(reached), self.budget),
             table.number(self.regret),
+            table.number(float(self.trials.mean()), 0),
             test,
             str(len(self.seeds)),
         ]
@@ -92,6 +95,7 @@ HEAD = [
     "at the optimum",
     "median queries to it",
     "mean regret",
+    "trials",
     "test",
     "seeds",
 ]
@@ -129,8 +133,16 @@ def measure(
         seeds=tuple(sorted(int(seed) for seed in runs["seed"])),
         curves=curves_of(rows, budget),
         optimum=float(runs["optimum"].iloc[0]),
+        trials=_trials(rows, budget),
         test=_test(evidence, rows, str(runs["source"].iloc[0]), dataset) if test else None,
     )
+
+
+def _trials(rows: pd.DataFrame, budget: int) -> Array:
+    """Proposals of each seed by ``budget`` queries; a settled search is taken not to repeat any."""
+    last = rows.sort_values(["seed", "query"]).groupby("seed")[["query", "trials"]].last()
+    trials: Array = (last["trials"] + budget - last["query"]).to_numpy(dtype=np.float64)
+    return trials
 
 
 def _test(evidence: Evidence, rows: pd.DataFrame, source: str, dataset: str) -> Array | None:

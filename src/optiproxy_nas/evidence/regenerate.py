@@ -17,7 +17,11 @@ from optiproxy_nas.evidence.smoke import miniature
 
 SECTIONS = Path("conf") / "base" / "evidence"
 REPORTING = Path("data") / "08_reporting"
-NOTICE = "> Written by `kedro evidence --smoke`: searches in miniature. Its figures mean nothing."
+SMOKE, PREVIEW = "evidence_smoke", "evidence_preview"
+NOTICES = {
+    SMOKE: "> Written by `kedro evidence --smoke`: searches in miniature, of no meaning.",
+    PREVIEW: "> Written by `kedro evidence --seeds`: fewer seeds than the text below says.",
+}
 FIGURES = Path("docs") / "images" / "results"
 
 
@@ -39,7 +43,7 @@ def choose(
 def regenerate(
     project: Path,
     sections: Sequence[Section],
-    smoke: bool = False,
+    preview: str | None = None,
     say: Callable[[str], None] = lambda _: None,
     gather: Callable[..., Evidence] = collect,
     **options: Any,
@@ -49,7 +53,8 @@ def regenerate(
     Args:
         project: the project's folder.
         sections: of :func:`choose`.
-        smoke: write to data/08_reporting/evidence_smoke/, and nothing to the documents.
+        preview: write to this folder of data/08_reporting, and nothing to the documents; why it
+            is none is written on top.
         say: told of each section that is written.
         gather: runs the searches; :func:`optiproxy_nas.evidence.collect.collect`.
         **options: of ``run_sweep``.
@@ -60,12 +65,12 @@ def regenerate(
     Raises:
         DataError: searches failed, or a page lacks a marker.
     """
-    if smoke:  # prose that has changed since is not to stay
-        shutil.rmtree(project / REPORTING / "evidence_smoke", ignore_errors=True)
+    if preview:  # prose that has changed since is not to stay
+        shutil.rmtree(project / REPORTING / preview, ignore_errors=True)
     renderers: list[Renderer] = [RENDERERS.load(section.render) for section in sections]
     evidence = gather(project, sections, **options)
-    target = project / REPORTING / "evidence_smoke" if smoke else project
-    interactive = target if smoke else project / REPORTING / "evidence"
+    target = project / REPORTING / preview if preview else project
+    interactive = target if preview else project / REPORTING / "evidence"
     written: list[Path] = []
     for section, renderer in zip(sections, renderers, strict=True):
         rendered = renderer(section, evidence)
@@ -73,7 +78,12 @@ def regenerate(
         files |= {interactive / name: text.encode() for name, text in rendered.pages.items()}
         for path, data in files.items():
             write_atomically(path, data)
-        update_page(project / section.page, target / section.page, rendered.texts, NOTICE)
+        update_page(
+            project / section.page,
+            target / section.page,
+            rendered.texts,
+            NOTICES.get(preview or "", ""),
+        )
         written += [*files, target / section.page]
         say(f"{section.name}: {(target / section.page).relative_to(project)}")
     return written

@@ -28,5 +28,5 @@ class Renderer(Protocol):
     """A function in the table of renderers."""
 
     def __call__(self, section: Section, evidence: Evidence) -> Rendered:
-        """Numbers to text and pictures; runs nothing."""
+        """Numbers to text and pictures; runs no search, though it may measure what is no search."""
         ...

@@ -35,6 +35,8 @@ class Method(Protocol):
     Attributes:
         Settings: the model of its settings; the defaults are what it is compared with.
         reference: the paper and the library that it follows.
+        libraries: optional; distributions whose version can change its proposals. A run records
+            them, and is another run with another version.
     """
 
     Settings: ClassVar[type[MethodSettings]]

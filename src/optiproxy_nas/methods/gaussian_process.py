@@ -58,6 +58,7 @@ class GaussianProcess:
     """
 
     Settings = GaussianProcessSettings
+    libraries: ClassVar[tuple[str, ...]] = ("botorch", "gpytorch", "linear-operator")
     reference: ClassVar[str] = (
         "Snoek, Larochelle & Adams 2012, Practical Bayesian optimization of machine learning "
         "algorithms; botorch SingleTaskGP, CategoricalKernel, LogExpectedImprovement"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.smbo import SearchResult, run_search
 from optiproxy_nas.algorithm.steps import Evaluate
-from optiproxy_nas.methods import METHODS
+from optiproxy_nas.methods import build_method
 from optiproxy_nas.methods.run import run_method
 from optiproxy_nas.parameters import BaselineParameters, RunParameters, SearchParameters
 from optiproxy_nas.spaces.base import SearchSpace
@@ -36,9 +36,8 @@ def search_by_method(
     if isinstance(parameters, SearchParameters):
         return run_search(space, evaluate, parameters, on_step)
     assert isinstance(parameters, BaselineParameters)
-    factory = METHODS.load(parameters.method)
-    method = factory(
-        space, factory.Settings(**parameters.settings), parameters.budget, parameters.seed
+    method = build_method(
+        parameters.method, space, parameters.settings, parameters.budget, parameters.seed
     )
 
     def on_query(query: dict[str, Any]) -> None:

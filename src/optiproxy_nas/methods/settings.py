@@ -56,6 +56,13 @@ def label_of(parameters: RunParameters) -> str:
     return parameters.method.rpartition(":")[2]
 
 
+def reference_of(parameters: RunParameters) -> str:
+    """The paper, and the library, that the method follows."""
+    if isinstance(parameters, SearchParameters):
+        return "Lyu, Cui, Shi & Li 2025, OptiProxy-NAS (arXiv 2509.05656)"
+    return str(METHODS.load(parameters.method).reference)
+
+
 def setting_of(parameters: RunParameters) -> list[str]:
     """What differs from the preset or the method's defaults: ``["selection.batch = 5 (2)"]``."""
     if isinstance(parameters, SearchParameters):

@@ -48,8 +48,9 @@ class TPE:
     """
 
     Settings = TPESettings
+    libraries: ClassVar[tuple[str, ...]] = ("optuna",)
     reference: ClassVar[str] = (
-        "Bergstra, Bardenet, Bengio & Kégl 2011, Algorithms for hyper-parameter optimization; "
+        "Bergstra, Bardenet, Bengio & Kegl 2011, Algorithms for hyper-parameter optimization; "
         "optuna.samplers.TPESampler"
     )
 

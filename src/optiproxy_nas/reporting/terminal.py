@@ -20,7 +20,8 @@ def terminal_summary(summary: Summary) -> str:
     ``mlflow_command`` are shown where they are given. An architecture string is never broken,
     so that it can be copied; all other lines fit 80 columns unless a value is longer.
     """
-    where = [text(summary[key]) for key in ("space", "dataset", "preset") if summary.get(key)]
+    keys = ("space", "dataset", "preset" if summary.get("preset") else "method")
+    where = [text(summary[key]) for key in keys if summary.get(key)]
     if known(summary.get("seed")):
         where.append(f"seed {summary['seed']}")
     lines = [f"OptiProxy-NAS  {', '.join(where)}".rstrip(), "-" * 60]
@@ -34,6 +35,8 @@ def terminal_summary(summary: Summary) -> str:
         label, show = RESULT[key]
         if known(summary.get(key)):
             rows.append((label, show(summary[key]) + _remark(key, summary)))
+    if not summary.get("preset") and summary.get("reference"):
+        rows.append(("Follows", str(summary["reference"])))
     if known(summary.get("wall_seconds")):
         rows.append(("Wall time", duration(summary["wall_seconds"])))
     if known(summary.get("run_id")):

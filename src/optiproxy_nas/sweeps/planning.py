@@ -14,7 +14,6 @@ from kedro.framework.session import KedroSession
 from optiproxy_nas.benchmark_data import ingest_missing
 from optiproxy_nas.configuration import resolve_parameters
 from optiproxy_nas.errors import OptiProxyError, ParameterError, unknown_name
-from optiproxy_nas.manifest import new_manifest
 from optiproxy_nas.methods.settings import parameters_of, setting_of
 from optiproxy_nas.presets import merge
 from optiproxy_nas.run_parameters import RUN_KEYS
@@ -79,12 +78,11 @@ def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
 
 def _identify(points: Sequence[Point], tables: Mapping[str, str]) -> list[Point]:
     """The points with their data and digest; equal ones merged, in the order of the first."""
-    base = new_manifest("", "", {}, False)
     merged: dict[str, Point] = {}
     for point in points:
         source = point.parameters["source"]
         data = {"source": source, "table_sha256": tables[source]}
-        found = here(point.pipeline, point.parameters, data, base)
+        found = here(point.pipeline, point.parameters, data)
         blocks = merged[found].blocks if found in merged else ()
         first = merged.get(found, point)
         blocks = tuple(sorted({*blocks, *point.blocks}))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optiproxy_nas.manifest import Manifest, digest, plugin_digests, search_code_digest
+from optiproxy_nas.manifest import Manifest, digest
+from optiproxy_nas.software import software
 
 # What of a manifest's "code" is in the identity: the rest of the package only runs and shows it.
 _CODE = ("search_sha256", "plugins")
@@ -47,23 +48,16 @@ class Point:
         return f"{name}-s{known['seed']}-{self.digest[:_DIGITS]}"
 
 
-def here(
-    pipeline: str, parameters: Mapping[str, Any], data: Mapping[str, str], base: Manifest
-) -> str:
+def here(pipeline: str, parameters: Mapping[str, Any], data: Mapping[str, str]) -> str:
     """The identity that a run has in this process.
 
     Args:
         pipeline: its pipeline.
         parameters: what decides its search.
         data: source and digest of its table.
-        base: any new manifest of this process, for libraries and processor.
     """
-    code = {
-        "search_sha256": search_code_digest(parameters),
-        "plugins": plugin_digests(parameters),
-    }
-    facts = {"pipeline": pipeline, "parameters": parameters, "code": code, "data": data}
-    return identity({**base, **facts})
+    facts = {"pipeline": pipeline, "parameters": parameters, "data": data}
+    return identity({**facts, **software(parameters)})
 
 
 def identity(manifest: Manifest) -> str:

@@ -56,6 +56,7 @@ class SweepOutcome:
     Attributes:
         name: of the sweep.
         folder: where its tables are.
+        points: of the grid, in its order.
         results: one row a query (``tables.RESULTS``).
         runs: one row a point (``tables.RUNS``).
         failed: the points that failed, in the order of the grid.
@@ -68,6 +69,7 @@ class SweepOutcome:
 
     name: str
     folder: Path
+    points: list[Point]
     results: pd.DataFrame
     runs: pd.DataFrame
     failed: list[Failed]
@@ -203,7 +205,17 @@ class _Sweep:
         done = len(outcomes) - len(failed)
         skipped = len(self.points) - len(missing)
         return SweepOutcome(
-            self.name, self.folder, results, runs, failed, done, skipped, wall, seconds, notes
+            name=self.name,
+            folder=self.folder,
+            points=self.points,
+            results=results,
+            runs=runs,
+            failed=failed,
+            done=done,
+            skipped=skipped,
+            wall_seconds=wall,
+            search_seconds=seconds,
+            notes=notes,
         )
 
     def _outcomes(

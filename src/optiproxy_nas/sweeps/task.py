@@ -17,7 +17,7 @@ from kedro.framework.session import KedroSession
 
 from optiproxy_nas.command_line import message_of, own_error
 from optiproxy_nas.errors import ArtifactError, ResumeError, RunLockedError
-from optiproxy_nas.manifest import manifest_path, new_manifest
+from optiproxy_nas.manifest import manifest_path
 from optiproxy_nas.reproducibility import one_thread
 from optiproxy_nas.sweeps.point import Point, here
 from optiproxy_nas.sweeps.project import enter_project, quiet_logs
@@ -56,13 +56,12 @@ class RunPoint:
         with warnings.catch_warnings(), quiet_logs(), one_thread():
             warnings.simplefilter("ignore", DeprecationWarning)
             hooks = settings.HOOKS[0]
-            base = new_manifest("", "", {}, False)
-            if here(point.pipeline, point.parameters, point.data, base) != point.digest:
-                return Outcome(
-                    "This worker has other code or libraries than the process that planned the "
-                    "sweep; it was not run. Were they changed just now? Sweep again."
-                )
             try:
+                if here(point.pipeline, point.parameters, point.data) != point.digest:
+                    return Outcome(
+                        "This worker has other code or libraries than the process that planned "
+                        "the sweep; it was not run. Were they changed just now? Sweep again."
+                    )
                 error, note = "", self._run(point)
             except Exception as failure:
                 error, note = _text(failure), ""

@@ -13,7 +13,7 @@ import pandas as pd
 from optiproxy_nas.algorithm.steps import Evaluate, Tensors
 from optiproxy_nas.benchmarks.base import Benchmark, Metric
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
-from optiproxy_nas.methods.settings import setting_of
+from optiproxy_nas.methods.settings import reference_of, setting_of
 from optiproxy_nas.parameters import RunParameters, SearchParameters
 from optiproxy_nas.reporting import captions
 from optiproxy_nas.reporting.bundle import run_figures
@@ -88,6 +88,7 @@ def summary_of(
         "source": parameters.source,
         "method": parameters.method,
         "preset": parameters.preset if isinstance(parameters, SearchParameters) else "",
+        "reference": reference_of(parameters),
         "seed": parameters.seed,
         "budget": parameters.budget,
         "overrides": ", ".join(setting_of(parameters)) or "none",
