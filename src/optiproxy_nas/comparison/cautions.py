@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations
 
 from optiproxy_nas.comparison.groups import Group, Panel
 from optiproxy_nas.comparison.runs import ComparedRun, FoundRuns, codes_of
@@ -81,19 +82,17 @@ def _budgets(panels: Sequence[Panel]) -> list[str]:
 def _chosen(panels: Sequence[Panel]) -> list[str]:
     """Longer runs of some seeds of a shorter group: nobody goes on with what was found early."""
     told = []
-    for panel, longer, shorter in (
-        (panel, longer, shorter)
-        for panel in panels
-        for longer in panel.groups
-        for shorter in panel.groups
-        if longer.budget > shorter.budget and _but_budget(longer) == _but_budget(shorter)
-    ):
-        if set(longer.seeds) < set(shorter.seeds):
-            told.append(
-                f"{panel.title}: {longer.label} has {len(longer.seeds)} of the {len(shorter.seeds)} "
-                f"seeds of {shorter.label}. If they were chosen, as kedro evidence does with those "
-                "that are short of the optimum, do not read their means beside the others."
-            )
+    for panel in panels:
+        for longer, shorter in permutations(panel.groups, 2):
+            fewer = set(longer.seeds) < set(shorter.seeds)
+            same = _but_budget(longer) == _but_budget(shorter)
+            if fewer and same and longer.budget > shorter.budget:
+                told.append(
+                    f"{panel.title}: {longer.label} has {len(longer.seeds)} of the "
+                    f"{len(shorter.seeds)} seeds of {shorter.label}. If they were chosen, as kedro "
+                    "evidence does with those that are short of the optimum, do not read their "
+                    "means beside the others."
+                )
     return told
 
 

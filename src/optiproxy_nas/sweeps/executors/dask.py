@@ -43,10 +43,7 @@ class DaskExecutor:
         """
         with ExitStack() as stack:
             client = self._connect(stack)
-            futures = {
-                client.submit(function, point, key=point.run_id, pure=False): point
-                for point in points
-            }
+            futures = {client.submit(function, point, pure=False): point for point in points}
             stack.callback(client.cancel, list(futures))
             for future in self._dask.as_completed(futures):
                 yield futures[future], _outcome(future)

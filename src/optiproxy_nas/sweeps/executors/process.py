@@ -46,6 +46,7 @@ class ProcessExecutor:
         """See :class:`optiproxy_nas.sweeps.executors.base.Executor`."""
         waiting = list(reversed(points))
         workers: list[_Worker] = []
+        idle: list[_Worker] = []
         try:
             for _ in range(min(self._count, len(points))):
                 workers.append(_Worker(function))
@@ -64,10 +65,13 @@ class ProcessExecutor:
                         worker.give(waiting.pop())
                     else:
                         workers.remove(worker)
+                        idle.append(worker)
                         worker.dismiss()
                     yield point, outcome
         finally:
             _end(workers)
+            for worker in idle:
+                worker.process.join(GRACE)
 
 
 class _Worker:
