@@ -14,7 +14,7 @@ from optiproxy_nas.parameters import RunParameters
 # They do not decide the search, so they are not in its digest.
 RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet", "sweep")
 RESERVED = ("sweeps",)  # what else there is in data/08_reporting
-_RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
@@ -54,14 +54,27 @@ def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         tail = f"s{parameters.seed}-{now}-{secrets.token_hex(2)}"
         run["run_id"] = f"{parameters.dataset}-{label}-{tail}"
-    elif not _RUN_ID.match(str(given)) or given in RESERVED:
+    elif given in RESERVED:
         raise ParameterError(
-            f"Parameter 'run_id' = {given!r} names folders: letters, digits, '.', '_' and '-', at "
-            "most 100, beginning with a letter or digit; and not 'sweeps', which has its own.",
-            run_id=given,
+            f"Parameter 'run_id' = {given!r} is a folder of its own; choose another."
         )
     else:
-        run["run_id"] = str(given)
+        run["run_id"] = check_name("Parameter 'run_id'", given)
+
+
+def check_name(what: str, value: Any) -> str:
+    """The text of ``value``, which is to name a file or folder; ``what`` it is, for the message.
+
+    Raises:
+        ParameterError: it cannot name one.
+    """
+    if not _NAME.fullmatch(str(value)):
+        raise ParameterError(
+            f"{what} = {value!r} names files or folders: letters, digits, '.', '_' and '-', at "
+            "most 100, beginning with a letter or digit.",
+            name=value,
+        )
+    return str(value)
 
 
 def switch(name: str, value: Any) -> bool:

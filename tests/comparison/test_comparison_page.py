@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from made_runs import found, make_run
 
-from optiproxy_nas.comparison import best_so_far, compare, comparison_page, interactive, run_lengths
+from optiproxy_nas.comparison import best_so_far, compare, comparison_page, run_lengths
 from optiproxy_nas.comparison import markup as pieces
-from optiproxy_nas.comparison.figures import value_range
-from optiproxy_nas.reporting.style import png
+from optiproxy_nas.reporting.curves import BEST, REACHED, value_range
+from optiproxy_nas.reporting.interactive_curves import figure
+from optiproxy_nas.reporting.style import line_style, png
 
 LIBRARY = "/* plotly.js stands here */"
 
@@ -127,40 +128,49 @@ def test_page_holds_plotly_whole():
 def test_interactive_figures_are_of_plotlys_schema(two_methods):
     from plotly.graph_objects import Figure
 
-    for panel in compare(two_methods).panels:
-        for make in (interactive.best_so_far, interactive.run_lengths):
-            made = make(panel)
-            figure = Figure(json.loads(json.dumps(made)))  # refuses unknown properties
-            assert len([t for t in figure.data if t.showlegend is not False]) == 2
+    for panel in compare(two_methods).curves:
+        for view in (BEST, REACHED):
+            made = json.loads(json.dumps(figure([panel], [view])))
+            checked = Figure(made)  # refuses unknown properties
+            assert len([t for t in checked.data if t.showlegend is not False]) == 2
 
 
 def test_interactive_curves_are_the_means(two_methods):
     panel = compare(two_methods).panels[0]
-    lines = [t for t in interactive.best_so_far(panel)["data"] if t.get("name")]
+    lines = [t for t in figure([panel.curves], [BEST])["data"] if t.get("name")]
+    lines.sort(key=lambda trace: trace["legendrank"])
     for line, group in zip(lines, panel.groups, strict=True):
         assert line["y"] == pytest.approx(group.curves(4).mean(axis=0), abs=1e-4)
 
 
 def test_pictures_are_the_same_again(two_methods):
-    panels = compare(two_methods).panels
+    panels = compare(two_methods).curves
     for draw in (best_so_far, run_lengths):
         assert png(draw(panels)) == png(draw(panels))
 
 
 def test_picture_shows_curves_and_target(two_methods):
-    panels = compare(two_methods).panels
-    axes = best_so_far(panels).axes
+    comparison = compare(two_methods)
+    axes = best_so_far(comparison.curves).axes
     assert [a.get_title(loc="left") for a in axes] == ["cifar10", "cifar100"]
     steps = {line.get_label(): line.get_ydata() for line in axes[0].lines}
-    mean = panels[0].groups[0].curves(4).mean(axis=0)
+    mean = comparison.panels[0].groups[0].curves(4).mean(axis=0)
     np.testing.assert_allclose(steps["optiproxy (8)"], mean)
     assert list(steps["optimum"]) == [40.0, 40.0]
-    low, high = value_range(panels[0])
+    low, high = value_range(comparison.curves[0])
     assert low < mean[-1] < high
 
 
 def test_run_length_ends_at_the_share_of_successes():
     runs = [make_run(0, [10, 40, 40]), make_run(1, [10, 20, 20])]
-    (panel,) = compare(found(*runs)).panels
-    (line,) = run_lengths([panel]).axes[0].lines
+    (line,) = run_lengths(compare(found(*runs)).curves).axes[0].lines
     assert list(line.get_ydata()) == [0, 0, 50, 50]
+
+
+def test_tables_show_each_group_with_its_line(page):
+    swatches = re.findall(r'<svg class="swatch".*?stroke="(.*?)" .*?stroke-dasharray="(.*?)"', page)
+    first, second = (line_style(index) for index in (0, 1))
+    assert set(swatches) == {
+        (first.colour, "none"),
+        (second.colour, " ".join(f"{second.width * part:g}" for part in second.dashes)),
+    }

@@ -43,11 +43,12 @@ WRONG = [
     ("tracking=maybe", "'tracking' = 'maybe': on or off"),
     ("resume=true", "'resume' is not for --params"),
     ("pipeline=ingest", "'pipeline' is not for --params"),
-    ("run_id=a/b", "'run_id' = 'a/b' names folders"),
+    ("run_id=a/b", "'run_id' = 'a/b' names files or folders"),
     ("run_id=..", "'run_id' = '..'"),
     ("run_id=.hidden", "'run_id'"),
     ("run_id=a\\b", "'run_id'"),
     ("run_id=" + "r" * 101, "at most 100"),
+    ("run_id=sweeps", "'run_id' = 'sweeps' is a folder of its own"),
 ]
 
 

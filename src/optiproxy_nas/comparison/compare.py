@@ -20,6 +20,7 @@ from optiproxy_nas.comparison.tables import (
     settings_table,
 )
 from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.reporting.curves import CurvePanel
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Comparison:
     common: dict[str, str]
     runs: pd.DataFrame
     cautions: tuple[str, ...]
+
+    @property
+    def curves(self) -> list[CurvePanel]:
+        """What the figures show, panel by panel."""
+        return [panel.curves for panel in self.panels]
 
     def table(self, which: str) -> pd.DataFrame:
         """ "settings", "results", "paired" or "cells" of all panels, with a column ``panel``."""

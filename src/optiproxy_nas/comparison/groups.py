@@ -12,6 +12,7 @@ import pandas as pd
 
 from optiproxy_nas.comparison.runs import ComparedRun, codes_of
 from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.reporting.curves import Curve, CurvePanel
 from optiproxy_nas.statistics import curves_of
 
 # They say which panel or which member of a group a run is; everything else makes groups.
@@ -91,6 +92,14 @@ class Panel:
         if known:
             return max(known), True
         return max(float(run.archive["value"].max()) for run in self.runs), False
+
+    @property
+    def curves(self) -> CurvePanel:
+        """What the figures show of it."""
+        target, is_optimum = self.target
+        curves = tuple(Curve(group.label, group.curves(group.budget)) for group in self.groups)
+        name = "optimum" if is_optimum else "best known value"
+        return CurvePanel(self.title, curves, target, name)
 
 
 def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:

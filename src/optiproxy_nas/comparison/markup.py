@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from optiproxy_nas.comparison import figures
+from optiproxy_nas.reporting.style import line_style
 
 LONG_TABLE = 12  # rows; longer ones are folded
 Cell = tuple[str, str]  # (HTML, class)
@@ -76,11 +76,11 @@ def listed(sentences: Iterable[str]) -> str:
 
 def swatch(index: int) -> str:
     """A short piece of the line of the group at ``index``."""
-    style = {"solid": "solid", "dash": "dashed", "dot": "dotted", "dashdot": "double"}
-    line = style[figures.dash_of(index)[1]]
+    colour, dashes, width = line_style(index)
+    pattern = " ".join(f"{width * part:g}" for part in dashes) or "none"
     return (
-        f'<span class="swatch" style="border-top-style:{line};'
-        f'border-top-color:{figures.colour_of(index)}"></span>'
+        f'<svg class="swatch" width="28" height="4"><path d="M0 2h28" stroke="{colour}" '
+        f'stroke-width="{width}" stroke-dasharray="{pattern}"/></svg>'
     )
 
 

@@ -10,9 +10,11 @@ import html
 
 import pandas as pd
 
-from optiproxy_nas.comparison import figures, interactive, markup, sections, words
+from optiproxy_nas.comparison import markup, sections, words
 from optiproxy_nas.comparison.compare import Comparison, PanelTables
 from optiproxy_nas.comparison.groups import Panel
+from optiproxy_nas.reporting.curves import BEST, REACHED, draw
+from optiproxy_nas.reporting.interactive_curves import figure
 from optiproxy_nas.reporting.page import STYLE
 from optiproxy_nas.reporting.style import png
 from optiproxy_nas.spaces.base import SearchSpace
@@ -25,7 +27,7 @@ h3{font-size:1.02rem;margin:1.8rem 0 .5rem}.wide{overflow-x:auto}
 details{margin:.6rem 0}summary{cursor:pointer;color:#1f5fa8}td.weak{color:#777}
 thead th,thead th.num{white-space:normal;vertical-align:bottom}td.name{white-space:nowrap}
 th.num,td.num{padding-left:.6rem}tr.first td,tr.first th{border-top:2px solid #bbb}
-.swatch{display:inline-block;width:1.5rem;height:0;border-top:3px;vertical-align:middle;
+.swatch{vertical-align:middle;
 margin-right:.5rem}.plot{display:none}html.js .plot{display:block}html.js .still{display:none}
 .cells{display:flex;flex-wrap:wrap;gap:0 2rem}figure.cell{margin:.4rem 0 1.2rem;flex:1 1 26rem;
 max-width:31rem}figure.cell img{width:100%}
@@ -122,8 +124,8 @@ def _panel(
         "<h3>Best so far</h3>",
         markup.figure(
             f"best-{number}",
-            interactive.best_so_far(panel),
-            png(figures.best_so_far([panel])),
+            figure([panel.curves], [BEST]),
+            png(draw([panel.curves], [BEST])),
             "Mean over seeds of the best value found so far; the band is one standard error. "
             "In brackets: seeds.",
             scripts,
@@ -137,8 +139,8 @@ def _panel(
         body.append(
             markup.figure(
                 f"length-{number}",
-                interactive.run_lengths(panel),
-                png(figures.run_lengths([panel])),
+                figure([panel.curves], [REACHED]),
+                png(draw([panel.curves], [REACHED])),
                 f"Share of seeds that had found {what} by each query: further left is faster, "
                 "higher is more reliable.",
                 scripts,

@@ -6,11 +6,11 @@ from itertools import product
 
 from optiproxy_nas.evidence import table
 from optiproxy_nas.evidence.collect import Evidence
-from optiproxy_nas.evidence.curves import best_so_far, run_lengths
-from optiproxy_nas.evidence.interactive import page
 from optiproxy_nas.evidence.measures import HEAD, Measured, compare, measure
 from optiproxy_nas.evidence.rendered import Rendered
 from optiproxy_nas.evidence.sections import Quoted, Section
+from optiproxy_nas.reporting.curves import Curve, CurvePanel, best_so_far, run_lengths
+from optiproxy_nas.reporting.interactive_curves import page
 from optiproxy_nas.reporting.style import png
 from optiproxy_nas.statistics import welch_difference
 
@@ -38,14 +38,14 @@ def render(section: Section, evidence: Evidence) -> Rendered:
         texts[f"{name}-paper"] = _against_paper(section, cells)
     if not section.options.get("figures"):
         return Rendered(texts)
-    curves = _longest(section, cells)
+    panels = _longest(section, cells)
     return Rendered(
         texts,
         figures={
-            f"{name}_best_so_far.png": png(best_so_far(curves)),
-            f"{name}_run_lengths.png": png(run_lengths(curves)),
+            f"{name}_best_so_far.png": png(best_so_far(panels, regret=True)),
+            f"{name}_run_lengths.png": png(run_lengths(panels)),
         },
-        pages={f"{name}.html": page(section.title, curves)},
+        pages={f"{name}.html": page(section.title, panels)},
     )
 
 
@@ -157,11 +157,19 @@ def _against_paper(section: Section, cells: Cells) -> str:
     return table.markdown(head, rows)
 
 
-def _longest(section: Section, cells: Cells) -> dict[str, dict[str, Measured]]:
-    """Dataset -> label -> the longest curves there are."""
+def _longest(section: Section, cells: Cells) -> list[CurvePanel]:
+    """A panel a dataset, with the longest curves there are."""
     longest: dict[str, dict[str, Measured]] = {}
     for (label, dataset, budget), measured in cells.items():
         known = longest.setdefault(dataset, {}).get(label)
         if known is None or known.budget < budget:
             longest[dataset][label] = measured
-    return {dataset: longest[dataset] for dataset in section.datasets() if dataset in longest}
+    return [
+        CurvePanel(
+            title=table.name_of(dataset),
+            curves=tuple(Curve(label, one.curves) for label, one in longest[dataset].items()),
+            target=next(iter(longest[dataset].values())).optimum,
+        )
+        for dataset in section.datasets()
+        if dataset in longest
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -33,7 +33,6 @@ class Row(_Strict):
         blocks: parameters, each one value or a list of values; over those of ``common``.
         extend: searches that have not reached the optimum are run again with this budget. One that
             has reached it need not go on: no query can change its best. (Known after the search.)
-        reference: label of the row that this one is compared with; default, the first of its group.
     """
 
     label: str
@@ -41,7 +40,6 @@ class Row(_Strict):
     seeds: str = Field(pattern=r"^\d+-\d+$")
     blocks: tuple[Block, ...] = ({},)
     extend: int | None = None
-    reference: str | None = None
 
     def seed_list(self) -> list[int]:
         """The seeds, both ends included."""
@@ -61,9 +59,7 @@ class Quoted(_Strict):
     """
 
     label: str
-    group: str = ""
     queries: int | None = None
-    split: Literal["validation", "test"] = "validation"
     values: dict[str, float]
     sd: dict[str, float] = {}
     seeds: int = 10

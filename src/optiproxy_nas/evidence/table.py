@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
+from optiproxy_nas.reporting.page import markdown_table
 from optiproxy_nas.statistics import Interval, PairedDifference
 
+markdown = markdown_table
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}
 NONE = "–"  # nothing was measured, or nothing is known
 
@@ -14,14 +15,6 @@ NONE = "–"  # nothing was measured, or nothing is known
 def name_of(dataset: str) -> str:
     """A dataset as the reader knows it."""
     return NAMES.get(dataset, dataset)
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a bar inside a cell is escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
 
 
 def number(value: float | None, decimals: int = 3) -> str:

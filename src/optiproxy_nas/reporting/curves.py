@@ -52,7 +52,7 @@ class CurvePanel:
     @property
     def budget(self) -> int:
         """Queries of the longest curve."""
-        return max(curve.values.shape[1] for curve in self.curves)
+        return max(len(curve.values.T) for curve in self.curves)
 
 
 class Line(NamedTuple):
@@ -149,7 +149,7 @@ def draw(panels: Sequence[CurvePanel], views: Sequence[View]) -> Figure:
     columns = min(len(panels), MAX_COLUMNS)
     rows = math.ceil(len(panels) / columns) * len(views)
     figure = new_figure(8.0 if columns == 1 else 4.5 * columns, 0.8 + 3.5 * rows)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # type: ignore[union-attr]
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
     grid = figure.subplots(rows, columns, squeeze=False)
     legend = entries(panels)
     for index, panel in enumerate(panels):
@@ -157,7 +157,7 @@ def draw(panels: Sequence[CurvePanel], views: Sequence[View]) -> Figure:
         for below, view in enumerate(views):
             axes = grid[row * len(views) + below, column]
             _draw_view(axes, panel, view, legend)
-            label = view.label.format(target=panel.target_name) if column == 0 else ""
+            label = axis_label(view, panels, index, columns)
             last = below == len(views) - 1
             tidy(axes, "" if below else panel.title, "queries" if last else "", label)
             axes.tick_params(labelbottom=last)
@@ -177,6 +177,12 @@ def entries(panels: Sequence[CurvePanel]) -> dict[str, Entry]:
         label: Entry(f"{label} ({' / '.join(map(str, counts))})", line_style(index))
         for index, (label, counts) in enumerate(seeds.items())
     }
+
+
+def axis_label(view: View, panels: Sequence[CurvePanel], index: int, columns: int) -> str:
+    """The label of a value axis; empty where the panel to the left has the same."""
+    label, left = (view.label.format(target=panels[i].target_name) for i in (index, index - 1))
+    return "" if index % columns and label == left else label
 
 
 def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entry]) -> None:

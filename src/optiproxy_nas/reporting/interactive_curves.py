@@ -6,18 +6,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from optiproxy_nas.reporting.curves import BEST, REACHED, REGRET, CurvePanel, Line, View, entries
+from optiproxy_nas.reporting.curves import (
+    BEST,
+    REACHED,
+    REGRET,
+    CurvePanel,
+    Line,
+    View,
+    axis_label,
+    entries,
+)
 from optiproxy_nas.reporting.style import INK, Floats, LineStyle
 
 PlotlyFigure = dict[str, Any]
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
-_AXIS = {
-    "linecolor": INK,
-    "showline": True,
-    "ticks": "outside",
-    "gridcolor": "#eeeeee",
-    "zeroline": False,
-}
 
 
 def page(title: str, panels: Sequence[CurvePanel]) -> str:
@@ -42,7 +44,13 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
         "hovermode": "x unified",
-        "grid": {"rows": len(views), "columns": max(len(panels), 1), "pattern": "independent"},
+        "grid": {
+            "rows": len(views),
+            "columns": max(len(panels), 1),
+            "pattern": "independent",
+            "xgap": 0.15,
+            "ygap": 0.2,
+        },
         # 66 pixels below the plots, as a part of their height.
         "legend": {"orientation": "h", "yanchor": "top", "y": -66 / (height - 112), "x": 0},
         "shapes": [],
@@ -52,38 +60,119 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
     listed: set[str] = set()
     for row, view in enumerate(views):
         for column, panel in enumerate(panels):
-            cell = row * len(panels) + column
-            number = str(cell + 1) if cell else ""  # plotly's first axes have none
+            number = _number(row * len(panels) + column)
             place = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
-            for order, curve in enumerate(panel.curves):
+            for curve in reversed(panel.curves):  # the first on top
                 name, style = legend[curve.label]
-                about = {**place, "legendgroup": name, "mode": "lines"}
-                line = {
+                about = {
                     "name": name,
                     "showlegend": name not in listed,  # one entry, not one a panel
                     "hovertemplate": view.hover,
-                    "zorder": len(panel.curves) - order,  # the first on top
+                    "legendrank": 1 + list(legend).index(curve.label),
                 }
                 listed.add(name)
-                data += _traces(view.line(curve, panel.target), style, about, line)
-            layout[f"xaxis{number}"] = {
-                **_AXIS,
-                "title": {"text": "queries" if row == len(views) - 1 else "", "standoff": 8},
-                "range": [0, panel.budget + 1],
-                **({"matches": f"x{column + 1}".removesuffix("1")} if row else {}),
-            }
-            label = view.label.format(target=panel.target_name) if column == 0 else ""
-            limits = view.limits(panel)
-            layout[f"yaxis{number}"] = {
-                **_AXIS,
-                "title": {"text": label, "standoff": 8},
-                "type": "log" if view.log else "linear",
-                "range": [math.log10(limit) for limit in limits] if view.log else list(limits),
-            }
+                shared = {**place, "mode": "lines", "legendgroup": name}
+                data += _traces(view.line(curve, panel.target), style, shared, about)
+            across, up = _axes(panel, view)
+            across["title"]["text"] = "queries" if row == len(views) - 1 else ""
+            across |= {"matches": f"x{_number(column)}"} if row else {}
+            up["title"]["text"] = axis_label(view, panels, column, len(panels))
+            layout |= {f"xaxis{number}": across, f"yaxis{number}": up}
             if row == 0:
-                layout["annotations"].append(_text(f"<b>{panel.title}</b>", place, "y domain", 1))
+                layout["annotations"].append(_text(f"<b>{panel.title}</b>", number, 1, " domain"))
             if view.target:
                 text = f"{panel.target_name} {panel.target:.2f}"
-                layout["annotations"].append(_text(text, place, "y", panel.target))
-                layout["shapes"].append(_level(panel.target, place))
+                layout["annotations"].append(_text(text, number, panel.target))
+                layout["shapes"].append(_level(number, panel.target))
     return {"data": data, "layout": layout}
+
+
+def _number(cell: int) -> str:
+    """What plotly appends to the names of axes; the first have nothing."""
+    return str(cell + 1) if cell else ""
+
+
+def _traces(
+    line: Line, style: LineStyle, shared: dict[str, Any], about: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """A line, after the edges of its band."""
+    x = _numbers(line.x)
+    stroke = {"color": style.colour, "width": style.width, "shape": "hv"}
+    if style.dashes:
+        stroke["dash"] = ",".join(f"{style.width * part:.1f}px" for part in style.dashes)
+    trace = {**shared, **about, "x": x, "y": _numbers(line.y), "line": stroke}
+    if line.band is None:
+        return [trace]
+    low, high = line.band
+    edge = {
+        **shared,
+        "x": x,
+        "line": {"width": 0, "shape": "hv"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    trace["customdata"] = _numbers(high - line.y)
+    trace["hovertemplate"] += " ± %{customdata:.3f}"
+    fill = {"fill": "tonexty", "fillcolor": _transparent(style.colour)}
+    return [{**edge, "y": _numbers(low)}, {**edge, **fill, "y": _numbers(high)}, trace]
+
+
+def _axes(panel: CurvePanel, view: View) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The two axes of a view, their titles empty."""
+
+    def axis(low: float, high: float) -> dict[str, Any]:
+        return {
+            "range": [low, high],
+            "linecolor": INK,
+            "showline": True,
+            "ticks": "outside",
+            "gridcolor": "#eeeeee",
+            "zeroline": False,
+            "title": {"standoff": 8},
+        }
+
+    limits = view.limits(panel)
+    if view.log:
+        up = {**axis(*map(math.log10, limits)), "type": "log", "dtick": 1}
+    else:
+        up = axis(*limits)
+    return axis(0, panel.budget + 1), up
+
+
+def _text(text: str, number: str, height: float, units: str = "") -> dict[str, Any]:
+    """Words at the left of a plot, above ``height``."""
+    return {
+        "text": text,
+        "xref": f"x{number} domain",
+        "yref": f"y{number}{units}",
+        "x": 0,
+        "y": height,
+        "showarrow": False,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "font": {"size": 11 if not units else 13, "color": INK},
+    }
+
+
+def _level(number: str, height: float) -> dict[str, Any]:
+    """A dotted line across a plot."""
+    return {
+        "type": "line",
+        "xref": f"x{number} domain",
+        "yref": f"y{number}",
+        "x0": 0,
+        "x1": 1,
+        "y0": height,
+        "y1": height,
+        "line": {"color": INK, "width": 1, "dash": "dot"},
+    }
+
+
+def _numbers(values: Floats) -> list[float]:
+    """Rounded for a page: a hundredth of a percentage point is what is read."""
+    return [round(float(value), 4) for value in values]
+
+
+def _transparent(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.15)"

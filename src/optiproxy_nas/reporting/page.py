@@ -10,7 +10,7 @@ import html
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 import pandas as pd
@@ -76,8 +76,8 @@ def markdown_page(summary: Summary, archive: pd.DataFrame, figure_files: Mapping
             parts.append(_escape(CAPTIONS[title]))
     rows = _top_rows(archive)
     if rows:
-        cells = [(*map(_escape, row[:-1]), _code(row[-1], in_table=True)) for row in rows]
-        parts += [f"## Top {len(rows)} cells", _raw_table(TOP_HEADER, cells)]
+        cells = [(*map(_escape, row[:-1]), _code(row[-1])) for row in rows]
+        parts += [f"## Top {len(rows)} cells", markdown_table(TOP_HEADER, cells)]
     parts.append("## Audit and reproduce")
     for sentence, command in _commands(summary):
         parts += [_escape(sentence)] + ([_fence(command)] if command else [])
@@ -145,6 +145,14 @@ def html_page(summary: Summary, archive: pd.DataFrame, figures: Mapping[str, byt
     )
 
 
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown; a bar inside a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
 def _numeric(column: int) -> str:
     return ' class="num"' if 0 < column < len(TOP_HEADER) - 1 else ""
 
@@ -185,16 +193,16 @@ def _commands(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+    """Text that Markdown shows as it is, on one line; a table sees to its bars."""
+    return re.sub(r"([\\`*_<>\[\]#])", r"\\\1", " ".join(text.split())).replace("&", "&amp;")
 
 
-def _code(text: str, in_table: bool = False) -> str:
-    """A code span; a table needs its bars escaped even in there."""
+def _code(text: str) -> str:
+    """A code span."""
     text = " ".join(text.split())
     ticks = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     pad = " " if "`" in text else ""
-    return f"{ticks}{pad}{text.replace('|', chr(92) + '|') if in_table else text}{pad}{ticks}"
+    return f"{ticks}{pad}{text}{pad}{ticks}"
 
 
 def _fence(text: str) -> str:
@@ -203,9 +211,4 @@ def _fence(text: str) -> str:
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, str]]) -> str:
-    return _raw_table(header, [tuple(map(_escape, row)) for row in rows])
-
-
-def _raw_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(header, [list(map(_escape, row)) for row in rows])

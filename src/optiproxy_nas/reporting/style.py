@@ -7,7 +7,7 @@ global rcParams, because Kedro may run nodes in threads and a notebook has its o
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -25,6 +25,24 @@ BLUE = "#1f5fa8"
 ORANGE = "#d9731a"
 GREEN = "#2c7f5b"
 DPI = 130
+# Five dashes of eight colours: forty lines differ, and the first five also without colour.
+PALETTE = (BLUE, ORANGE, GREEN, "#8c4fa3", "#b8332e", "#1c9aa8", "#7a5c3e", "#5b6770")
+DASHES = ((), (5.0, 1.5), (6.0, 1.5, 1.2, 1.5), (2.5, 1.2), (1.2, 1.2))  # on, off, ... in widths
+HEAVY = 2  # the first lines are what the others are compared with
+
+
+class LineStyle(NamedTuple):
+    """Of a line in any figure: ``width`` in points or pixels, ``dashes`` in widths."""
+
+    colour: str
+    dashes: tuple[float, ...]
+    width: float
+
+
+def line_style(index: int) -> LineStyle:
+    """The style of the curve at ``index`` of its figure."""
+    width = 2.2 if index < HEAVY else 1.5
+    return LineStyle(PALETTE[index % len(PALETTE)], DASHES[index % len(DASHES)], width)
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 import threading
 import time
@@ -19,8 +18,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from optiproxy_nas.datasets.atomic import write_atomically
-from optiproxy_nas.errors import DataError, ParameterError, RunLockedError
+from optiproxy_nas.errors import DataError, RunLockedError
 from optiproxy_nas.manifest import digest
+from optiproxy_nas.run_parameters import check_name
 from optiproxy_nas.sweeps.executors import Executor, ExecutorSettings, get_executor
 from optiproxy_nas.sweeps.grid import parse_block
 from optiproxy_nas.sweeps.parent import close_parent, open_parent
@@ -38,8 +38,6 @@ from optiproxy_nas.sweeps.tables import (
     search_seconds,
 )
 from optiproxy_nas.sweeps.task import Outcome, RunPoint, reporting
-
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 
 
 class Failed(NamedTuple):
@@ -113,12 +111,8 @@ def run_sweep(
     project = enter_project(project_path)
     pool = get_executor(executor, ExecutorSettings(workers, scheduler))
     grid = [_canonical(block) for block in blocks]
-    if name is not None and not _NAME.match(name):
-        raise ParameterError(
-            f"The sweep's name {name!r} names a folder: letters, digits, '.', '_' and '-', at most "
-            "100, beginning with a letter or digit.",
-            name=name,
-        )
+    if name is not None:
+        check_name("The sweep's name", name)
     points = plan(project, blocks)
     grid_digest = digest(grid)
     name = name or f"{points[0].pipeline}-{grid_digest[:8]}"

@@ -138,26 +138,6 @@ def parquet(table: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``results`` and ``runs`` of a finished sweep.
-
-    Raises:
-        ArtifactError: no finished sweep, another schema, or a file that is not what was written.
-    """
-    facts = read_facts(folder)
-    if facts is None or not facts["tables"]:
-        raise ArtifactError(f"There are no tables of a finished sweep in {folder}.")
-    for name, sha256 in facts["tables"].items():
-        path = folder / name
-        if not path.exists() or file_digest(path) != sha256:
-            raise ArtifactError(
-                f"{path} is not the file that the sweep wrote. Run the sweep again: it makes the "
-                "tables anew from its runs.",
-                path=str(path),
-            )
-    return pd.read_parquet(folder / "results.parquet"), pd.read_parquet(folder / "runs.parquet")
-
-
 def read_facts(folder: Path) -> dict[str, Any] | None:
     """``sweep.json`` of a sweep's folder, None where there is none.
 

@@ -24,7 +24,7 @@ def tables(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def draw(comparison: Comparison) -> tuple[bytes, bytes]:
     """Best so far and run length of all panels side by side, as PNG."""
-    panels = comparison.panels
+    panels = comparison.curves
     return png(domain.best_so_far(panels)), png(domain.run_lengths(panels))
 
 

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from optiproxy_nas.errors import ParameterError, unknown_name
-from optiproxy_nas.run_parameters import RUN_KEYS
+from optiproxy_nas.run_parameters import RUN_KEYS, check_name
 
 SELECTORS = ("experiment", "runs", "sweep", "filter")
 KEYS = (*SELECTORS, "budgets", "name")
 LONGEST_NAME = 80
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 
 
 def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
@@ -46,13 +45,7 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
             "Parameter 'runs' names the runs; experiment, sweep and filter cannot be added to it."
         )
     name = _text("name", values.get("name")) or _name_of(selection)
-    if not _NAME.match(name):
-        raise ParameterError(
-            f"Parameter 'name' = {name!r} names files: letters, digits, '.', '_' and '-', at most "
-            "100, beginning with a letter or digit.",
-            name=name,
-        )
-    run["selection"], run["name"] = selection, name
+    run["selection"], run["name"] = selection, check_name("Parameter 'name'", name)
     return {"compare": {"budgets": _budgets(values.get("budgets")), "name": name}}
 
 

@@ -1,0 +1,141 @@
+"""Curves of several searches: the numbers that are drawn, in pictures and in the browser alike."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from optiproxy_nas.reporting.curves import (
+    BEST,
+    FLOOR,
+    REACHED,
+    REGRET,
+    Curve,
+    CurvePanel,
+    best_so_far,
+    draw,
+    run_lengths,
+    value_range,
+)
+from optiproxy_nas.reporting.interactive_curves import figure, page
+from optiproxy_nas.reporting.style import line_style
+
+OURS = Curve("ours", np.array([[10.0, 30.0, 40.0], [10.0, 20.0, 20.0]]))
+THEIRS = Curve("theirs", np.array([[10.0, 15.0]]))
+PANELS = [
+    CurvePanel("one", (OURS, THEIRS), 40.0),
+    CurvePanel("two", (THEIRS,), 16.0, "best known value"),
+]
+
+
+def test_mean_and_standard_error_by_hand():
+    x, mean, (low, high) = BEST.line(OURS, 40.0)
+    assert x.tolist() == [1, 2, 3]
+    assert mean.tolist() == [10, 25, 30]
+    assert (high - mean).tolist() == pytest.approx([0, 5, 10])
+    assert (mean - low).tolist() == pytest.approx([0, 5, 10])
+
+
+def test_regret_does_not_leave_its_logarithmic_axis():
+    _, regret, (low, high) = REGRET.line(OURS, 30.0)
+    assert regret.tolist() == [20, 5, FLOOR]
+    assert low.tolist() == pytest.approx([20, FLOOR, FLOOR])
+    assert high.tolist() == pytest.approx([20, 10, 10 + FLOOR])
+    bottom, top = REGRET.limits(CurvePanel("", (OURS,), 30.0))
+    assert (bottom, top) == (FLOOR, 30)
+
+
+def test_seeds_at_the_target_are_percent_of_them():
+    x, share, band = REACHED.line(OURS, 40.0)
+    assert x.tolist() == [0, 1, 2, 3]
+    assert share.tolist() == [0, 0, 0, 50]
+    assert band is None
+
+
+def test_a_cell_that_failed_does_not_squash_the_curves():
+    values = np.full((1, 20), 90.0)
+    values[0, 0] = 10.0
+    low, high = value_range(CurvePanel("", (Curve("a", values),), 91.0))
+    assert 89.5 < low < 90
+    assert 91 < high < 91.5
+
+
+def test_pictures_have_a_row_for_regret_and_one_legend():
+    drawn = best_so_far(PANELS, regret=True)
+    assert [axes.get_title(loc="left") for axes in drawn.axes] == ["one", "two", "", ""]
+    assert [axes.get_yscale() for axes in drawn.axes] == ["linear"] * 2 + ["log"] * 2
+    assert [len(axes.collections) for axes in drawn.axes] == [2, 1, 2, 1]  # a band a curve
+    (legend,) = drawn.legends
+    entries = [text.get_text() for text in legend.get_texts()]
+    assert entries == ["ours (2)", "theirs (1)", "optimum", "best known value"]
+    (only,) = drawn.axes[1].lines[:1]
+    assert only.get_color() == line_style(1).colour  # the same method, the same line
+
+
+def test_shares_are_told_in_the_same_words_everywhere():
+    labels = ["seeds at the optimum (%)", "seeds at the best known value (%)"]
+    assert [axes.get_ylabel() for axes in run_lengths(PANELS).axes] == labels
+    layout = figure(PANELS, [REACHED])["layout"]
+    assert [layout[axis]["title"]["text"] for axis in ("yaxis", "yaxis2")] == labels
+    twice = [axes.get_ylabel() for axes in run_lengths(PANELS[:1] * 2).axes]
+    assert twice == [labels[0], ""]
+
+
+def test_many_panels_wrap():
+    drawn = draw(PANELS * 2, [BEST])
+    assert [axes.get_visible() for axes in drawn.axes] == [True] * 4 + [False] * 2
+
+
+def test_methods_with_other_numbers_of_seeds_in_other_panels_say_so():
+    more = CurvePanel("two", (Curve("theirs", np.ones((3, 2))),), 1.0)
+    texts = [t.get_text() for t in run_lengths([PANELS[0], more]).legends[0].get_texts()]
+    assert texts == ["ours (2)", "theirs (1 / 3)"]
+
+
+def test_forty_lines_differ():
+    assert len({line_style(index)[:2] for index in range(40)}) == 40
+    assert len({line_style(index).dashes for index in range(5)}) == 5
+
+
+def test_the_browser_shows_what_the_pictures_show():
+    views = [BEST, REGRET, REACHED]
+    data = figure(PANELS, views)["data"]
+    drawn = draw(PANELS, views)
+    for number, axes in enumerate(drawn.axes):
+        place = f"x{number + 1 if number else ''}"
+        named = [t for t in data if t["xaxis"] == place and "name" in t]
+        lines = [line for line in axes.lines if "(" in str(line.get_label())]
+        named.sort(key=lambda trace: trace["legendrank"])
+        assert [t["name"] for t in named] == [line.get_label() for line in lines]
+        for trace, line in zip(named, lines, strict=True):
+            np.testing.assert_allclose(trace["x"], line.get_xdata())
+            np.testing.assert_allclose(trace["y"], line.get_ydata(), atol=1e-4)
+            assert trace["line"]["color"] == line.get_color()
+        edges = [t for t in data if t["xaxis"] == place and "name" not in t]
+        assert len(edges) == 2 * len(axes.collections)
+    shown = [t["name"] for t in data if t["showlegend"]]
+    assert sorted(shown) == ["ours (2)", "theirs (1)"]
+
+
+def test_interactive_figure_is_of_plotlys_schema():
+    from plotly.graph_objects import Figure
+
+    made = json.loads(json.dumps(figure(PANELS, [BEST, REGRET, REACHED])))
+    layout = Figure(made).layout  # refuses unknown properties
+    assert layout.yaxis3.type == "log"
+    assert layout.xaxis4.matches == "x2"
+
+
+def test_interactive_page_is_whole_and_the_same_again():
+    html = page("Made up", PANELS)
+    assert html == page("Made up", PANELS)
+    assert "Made up" in html
+    assert not re.search(r'<script[^>]+src="http', html)
+
+
+def test_nothing_to_draw_is_said():
+    assert best_so_far([]).axes[0].texts[0].get_text() == "no searches"
+    assert figure([], [BEST])["data"] == []
