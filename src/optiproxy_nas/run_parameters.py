@@ -13,7 +13,8 @@ from optiproxy_nas.parameters import RunParameters
 
 # They do not decide the search, so they are not in its digest.
 RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet", "sweep")
-RESERVED = ("sweeps",)  # what else there is in data/08_reporting
+# What else there is in data/08_reporting.
+RESERVED = ("compare", "evidence", "evidence_preview", "evidence_smoke", "sweeps")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
