@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from optiproxy_nas.errors import ProxyError
 from optiproxy_nas.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import Proxy, build_proxy
@@ -80,3 +81,9 @@ def test_mlp_activations_keep_their_size_from_layer_to_layer(nb201, generator):
             assert float(x.std()) == pytest.approx(math.sqrt(2), rel=0.15)
             x = torch.relu(x)
         assert float(mlp.head(x).std()) == pytest.approx(1.0, rel=0.3)
+
+
+def test_a_proxy_that_does_not_fit_into_memory_is_told_so(nb201, make_parameters):
+    settings = make_parameters(proxy={"name": "mlp", "hidden": 10**9}).proxy
+    with pytest.raises(ProxyError, match=r"does not fit into memory.*proxy\.hidden"):
+        build_proxy(nb201, settings, torch.Generator())

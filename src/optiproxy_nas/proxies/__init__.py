@@ -37,6 +37,13 @@ def build_proxy(
     try:
         module = factory(space, settings, generator)
     except (TypeError, ValueError, RuntimeError) as error:
+        if "allocate" in str(error):  # torch has no type of its own for it on a CPU
+            raise ProxyError(
+                f"Proxy {settings.name!r} does not fit into memory: lower proxy.hidden (now "
+                f"{settings.hidden}), proxy.layers ({settings.layers}) or proxy.members "
+                f"({settings.members}).",
+                proxy=settings.name,
+            ) from error
         raise _not_a_proxy(
             settings, f"Class(space, settings, generator) failed: {error}"
         ) from error
