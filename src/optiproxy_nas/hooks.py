@@ -199,7 +199,8 @@ class RunHooks:
             if not sweep:
                 raise
             self._tracker, self.lost_sweep = None, sweep["parent"]
-            logger.warning("%s is not tracked, and the sweep goes on: %s", name, error.message)
+            why = str(error.__cause__ or error.message).partition("\n")[0]
+            logger.warning("%s is not tracked, and the sweep goes on: %s", name, why)
         else:
             self._record.update(mlflow_run_id=mlflow_run_id)
 

@@ -71,10 +71,11 @@ def read_manifest(reporting: Path, run_id: str) -> Manifest:
     """
     path = manifest_path(reporting, run_id)
     if not path.exists():
-        runs = sorted(p.parent.name for p in reporting.glob("*/manifest.json"))
-        recent = ", ".join(runs[-5:]) or "none"
+        found = sorted(reporting.glob("*/manifest.json"), key=lambda p: (p.stat().st_mtime, p))
+        recent = ", ".join(p.parent.name for p in found[-5:]) or "none"
         raise ResumeError(
-            f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.", run_id=run_id
+            f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.",
+            run_id=run_id,
         )
     try:
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ SHOWN = 20  # failures that are listed
 
 @click.command(short_help="Run a grid of searches.")
 @click.argument("grid", nargs=-1, metavar="[NAME=VALUES]...")
-@click.option("--pipeline", "-p", help="Pipeline of all points.  [default: the project's]")
+@click.option("--pipeline", "-p", help="Of all points.  [default: nb201_methods]")
 @click.option("--file", "-f", type=click.Path(path_type=Path), help="YAML list of blocks.")
 @click.option(
     "--executor", "-e", default="process", show_default=True, help="serial, process, dask."
@@ -47,20 +47,25 @@ def sweep(
     blocks, each a product; what is given here, too, holds for all of them. What has finished, in
     this sweep or any other, is not run again.
 
+    Points run by the pipeline nb201_methods, whole in one node, unless --pipeline or a block names
+    another: nb201_search keeps every artifact of every step, and runs optiproxy only.
+
     \b
-    kedro sweep --pipeline=nb201_methods dataset=cifar10,cifar100 seed=0:10 method=bananas,tpe
+    kedro sweep dataset=cifar10,cifar100 seed=0:10 method=bananas,tpe
     """
     signal.signal(signal.SIGTERM, interrupt)
     with clear_errors("What has finished is kept; the same command goes on with the rest."):
         from optiproxy_nas.run_parameters import switch
         from optiproxy_nas.sweeps import run_sweep
-        from optiproxy_nas.sweeps.grid import parse_arguments, read_blocks
+        from optiproxy_nas.sweeps.grid import parse_arguments
+        from optiproxy_nas.sweeps.grid_file import check_pipeline, read_blocks, with_given
 
         given: dict[str, Any] = parse_arguments(grid)
         tracking = switch("tracking", given.pop("tracking", True)) and not no_tracking
         if pipeline is not None:
+            check_pipeline(pipeline, given.get("pipeline"), "its grid")
             given["pipeline"] = pipeline
-        blocks = [given] if file is None else [{**b, **given} for b in read_blocks(file)]
+        blocks = [given] if file is None else with_given(read_blocks(file), given)
         project = Path(metadata.project_path) if metadata else Path.cwd()
         outcome = run_sweep(project, blocks, name, executor, workers, scheduler, tracking)
     click.echo(_text(outcome, workers if executor != "serial" else 1))

@@ -93,6 +93,23 @@ def test_code_is_compared_where_the_same_seed_was_run_by_both():
     assert len(groups) == 1
 
 
+def test_code_is_compared_within_a_kind_of_method_only():
+    """The digest of the baselines' search code is always another than that of OptiProxy-NAS."""
+    own, theirs = ({"code.search_sha256": digit * 64} for digit in "12")
+    runs = [make_run(seed, tags=own) for seed in (0, 1)]
+    runs += [make_run(seed, tags=theirs, method="tpe", preset=None) for seed in (0, 1)]
+    groups, differing = make_groups(runs)
+    assert differing == ("method", "preset")
+    assert len(groups) == 2
+    runs.append(make_run(0, tags={"code.search_sha256": "3" * 64}))
+    groups, _ = make_groups(runs)
+    assert [(group.label, len(group.runs)) for group in groups] == [
+        ("optiproxy, code = 11111111", 2),
+        ("optiproxy, code = 33333333", 1),
+        ("tpe", 2),
+    ]
+
+
 def test_search_that_ended_early_keeps_its_last_value():
     (panel,) = make_panels([make_run(0, [5.0, 7.0], budget=4)])
     assert panel.groups[0].curves(4).tolist() == [[5.0, 7.0, 7.0, 7.0]]

@@ -167,6 +167,13 @@ def test_run_length_ends_at_the_share_of_successes():
     assert list(line.get_ydata()) == [0, 0, 50, 50]
 
 
+@pytest.mark.parametrize(("count", "title"), [(1, "1 setting of some"), (2, "2 settings of some")])
+def test_what_is_folded_is_counted(count, title):
+    rows = [[(str(index), "")] for index in range(count)]
+    (piece,) = pieces.folded([("Setting", "")], rows, "setting", " of some", always=True)
+    assert f"<summary>{title}</summary>" in piece
+
+
 def test_tables_show_each_group_with_its_line(page):
     swatches = re.findall(r'<svg class="swatch".*?stroke="(.*?)" .*?stroke-dasharray="(.*?)"', page)
     first, second = (line_style(index) for index in (0, 1))

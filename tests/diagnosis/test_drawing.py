@@ -1,3 +1,4 @@
+import base64
 import re
 
 import pytest
@@ -53,10 +54,22 @@ def test_the_same_run_gives_the_same_bytes(run, parts, pictures, page):
 def test_the_page_needs_nothing_else(page):
     assert page.count("plotly.js v") == 1
     assert not re.findall(r'<(?:script|img|link)[^>]+(?:src|href)="http', page)
-    assert page.count("<img alt=") == len(FIGURES) - 1  # 3-D is drawn by the script
+    assert page.count("<img alt=") == len(FIGURES)
     assert "kedro run --pipeline=nb201_diagnose --params=run=made-up" in page
     for title in FIGURES.values():
         assert f"<h2>{title}</h2>" in page
+
+
+def test_a_picture_stands_where_the_browser_cannot_turn_the_landscape(page, pictures):
+    picture = base64.b64encode(pictures["landscape_3d"]).decode()
+    turned, _, still = page.partition('</div><div class="still"><img alt="The landscape in three')
+    assert turned.count('<div class="turn">') == 1
+    assert still.startswith(f' dimensions" src="data:image/png;base64,{picture}"></div>')
+    # Hidden unless a script finds that the browser can draw it, and shown again if it fails.
+    head = page.partition("<body>")[0]
+    assert ".turn{display:none}html.webgl .turn{display:revert}" in head
+    assert "getContext('webgl')) return;" in head
+    assert "querySelector('#landscape .no-webgl')" in page
 
 
 def test_names_in_the_page_are_escaped(run, parts, pictures):

@@ -74,7 +74,7 @@ def sweep(monkeypatch):
 def test_every_row_gets_its_own_searches_and_shared_ones_are_run_once(sweep, tmp_path):
     evidence = collect(tmp_path, SECTIONS, workers=3)
     ((_, options),) = sweep.asked  # one sweep for all
-    assert options == {"workers": 3}
+    assert options == {"workers": 3, "replace": True}
     assert len(evidence.runs) == 4  # seeds 0, 1, 2 of the short ones, and one long one
     sizes = {
         row.label: tuple(map(len, evidence.of(one, row))) for one in SECTIONS for row in one.rows

@@ -66,6 +66,37 @@ def test_a_file_that_is_no_section_is_named(tmp_path, old, new, message):
         load_sections(write(tmp_path, SECTION.replace(old, new)))
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            SECTION.replace("label: b", "lable: b").replace("order: 1", "order: one"),
+            [
+                "rows, entry 2: Parameter 'label' is missing.",
+                "rows, entry 2: Unknown parameter 'lable'. Did you mean 'label'? Allowed here: "
+                "blocks, extend, group, label, seeds.",
+                "Parameter 'order' = 'one': Input should be a valid integer, unable to parse "
+                "string as an integer.",
+            ],
+        ),
+        (
+            "title: T\norder: 1\nrender: comparison\nrows: 5\n",
+            ["Parameter 'rows' = 5: Input should be a valid tuple."],
+        ),
+        ("title: [T\norder: 1\n", ["Line 2, column 6 is not YAML"]),
+        ("", ["It holds no fields; write 'title"]),
+        (SECTION + "name: x\n", ["'name' is that of the file"]),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_on_a_line_a_field(tmp_path, text, lines):
+    with pytest.raises(DataError) as caught:
+        load_sections(write(tmp_path, text))
+    first, *others = caught.value.message.splitlines()
+    assert first == f"{tmp_path / 'one.yml'} is not an evidence section:"
+    assert len(others) == len(lines)
+    assert all(other.startswith(line) for other, line in zip(others, lines, strict=True)), others
+
+
 def test_unknown_sections_are_refused_with_the_nearest(tmp_path):
     write(tmp_path, SECTION)
     with pytest.raises(UnknownNameError, match="one"):

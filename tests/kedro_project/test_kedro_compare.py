@@ -163,7 +163,8 @@ def test_points_that_a_sweep_found_finished_are_among_its_runs(there):
         ({"runs": ["o'clock"]}, ParameterError, 'Unknown run "o\'clock"'),
         ({"runs": ["still-running"]}, ParameterError, "1 that have not finished"),
         ({"runs": ["search-1", "empty"]}, ArtifactError, "'empty' has no archive"),
-        ({"sweep": "shrt"}, ParameterError, "Did you mean 'short'"),
+        ({"runs": ["short"]}, ParameterError, "^'short' is a sweep: use sweep=short.$"),
+        ({"sweep": "shrt"}, ParameterError, "Did you mean 'short'.*Allowed: long, short"),
     ],
 )
 def test_refusals_say_what_there_is(there, selection, kind, message):
@@ -249,7 +250,9 @@ def test_run_id_is_refused():
     ("values", "name"),
     [
         ({"experiment": "nb201_search"}, "nb201_search"),
-        ({"runs": "a;b"}, "a-b"),
+        ({"runs": "a"}, "a"),
+        ({"runs": "a;b"}, "runs-3554d2b8"),
+        ({"runs": "b;a"}, "runs-3554d2b8"),
         ({"experiment": "e", "filter": "params.seed = '0'"}, "e-params.seed-0"),
         ({"sweep": "s", "name": "mine"}, "mine"),
     ],
@@ -269,7 +272,7 @@ def test_long_names_are_cut_and_distinct():
     names = set()
     for last in ("x", "y"):
         run: dict[str, Any] = {}
-        resolve({"runs": [f"run-{i}" for i in range(40)] + [last]}, run)
+        resolve({"filter": "params.seed = '0' AND " * 9 + last}, run)
         names.add(run["name"])
     assert len(names) == 2
     assert all(len(name) <= 80 for name in names)

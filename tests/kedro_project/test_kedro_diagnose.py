@@ -104,7 +104,7 @@ def test_it_is_added_to_the_mlflow_run(tracked, monkeypatch, caplog):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ("run=refernce", "There is no run 'refernce'"),
+        ("run=refernce", "The latest finished searches: reference."),
         ("probe=60", "names no run. Give the id of a finished search"),
         ("run=../08_reporting/reference", "names no run"),
         ("run=reference,prob=60", "Did you mean 'probe'?"),

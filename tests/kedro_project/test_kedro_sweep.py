@@ -8,8 +8,16 @@ import pytest
 from kedro_runs import Killed, command, die_at, history, manifest, run, run_files, tree
 from pandas.testing import assert_frame_equal
 
-from optiproxy_nas.errors import ArtifactError, OptiProxyError, RunLockedError, UnknownNameError
+from optiproxy_nas.errors import (
+    ArtifactError,
+    OptiProxyError,
+    ParameterError,
+    RunLockedError,
+    TrackingError,
+    UnknownNameError,
+)
 from optiproxy_nas.sweeps import plan, run_sweep
+from optiproxy_nas.sweeps.parent import open_parent
 from optiproxy_nas.sweeps.point import identity
 from optiproxy_nas.sweeps.tables import RESULTS, RUNS
 from optiproxy_nas.tracking import PARENT_TAG, MlflowTracker
@@ -185,6 +193,53 @@ def test_tables_of_another_version(project):
     assert tree(project) == before
 
 
+def test_tables_of_another_grid(project):
+    first, other = {**GRID, "seed": 0, "method": "random_search"}, {**GRID, "seed": 1}
+    outcome = sweep(project, first, name="mine")
+    before = tree(project)
+    with pytest.raises(ParameterError, match="'mine' has tables of another grid"):
+        sweep(project, other, name="mine")
+    assert tree(project) == before
+    assert sweep(project, {**first, "seed": [0]}, name="mine").skipped == 1  # the same grid
+    assert set(sweep(project, other, name="mine", replace=True).runs["seed"]) == {1}
+    assert outcome.folder == project / "data/08_reporting/sweeps/mine"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "interrupted"), (MemoryError, "failed")]
+)
+def test_the_record_of_a_sweep_that_was_cut_off(project, monkeypatch, error, status):
+    def cut_off(*_):
+        raise error
+
+    monkeypatch.setattr("optiproxy_nas.sweeps.task.RunPoint.__call__", cut_off)
+    with pytest.raises(error):
+        sweep(project, name="cut")
+    path = project / "data/08_reporting/sweeps/cut/sweep.json"
+    assert json.loads(path.read_text())["status"] == status
+
+
+def test_a_dead_store(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/pyproject.toml/mlflow.db")
+    with pytest.raises(TrackingError, match="--no-tracking") as caught:
+        sweep(project, tracking=True, name="dead")
+    assert "--params" not in caught.value.message
+    assert not list((project / "data").glob("0*/*-s0-*"))
+
+
+def test_a_parent_run_that_is_gone(tmp_path, monkeypatch, caplog):
+    def start(self, name, parameters, tags, resume):
+        if resume:
+            raise TrackingError("by --params=tracking=off") from ValueError("No such run.")
+        return "new"
+
+    monkeypatch.setattr(MlflowTracker, "start", start)
+    assert open_parent(tmp_path, "e", "s", [{"seed": [0]}], "old")[1] == "new"
+    assert "goes on under a new MLflow run" in caplog.text
+    assert "(No such run)" in caplog.text
+    assert "--params" not in caplog.text
+
+
 def test_one_mlflow_run_a_point_under_one_of_the_sweep(tracked, no_rerun):
     outcome = sweep(tracked, tracking=True, name="nested")
     client, runs = mlflow_runs(tracked)
@@ -234,6 +289,12 @@ def test_a_store_that_fails_midway(tracked, monkeypatch):
         (["dataset=cifar10,cifar11"], "Did you mean 'cifar10'"),
         (["budget=20,2"], "initial sample"),
         (["run_id=a,b"], "'run_id'"),
+        (["seed=a:b"], "'seed' = 'a:b' is not a range of integers"),
+        (
+            ["method=tpe", "--pipeline=nb201_search"],
+            "(Pipeline nb201_search runs optiproxy only; use --pipeline=nb201_methods.)",
+        ),
+        (["seed=0", "pipeline=nb201_methods", "--pipeline=nb201_search"], "Leave out one"),
         (["seed=0", "--pipeline=ingest"], "makes no runs"),
         (["seed=0", "--pipeline=nb201_serach"], "Did you mean 'nb201_search'"),
         (["seed=0", "--executor=procces"], "Did you mean 'process'"),
@@ -256,6 +317,20 @@ def test_errors_say_at_which_point(project):
         plan(project, [{"seed": 0, "selection.batch": [2, 101]}])
     with pytest.raises(UnknownNameError, match="random_search"):
         plan(project, [{**GRID, "method": "random_serach"}])
+
+
+def test_without_a_pipeline_any_method_runs_whole_in_one_node(project):
+    points = plan(project, [{"method": "random_search,optiproxy", "seed": 0}])
+    assert [point.pipeline for point in points] == ["nb201_methods"] * 2
+    assert "default: nb201_methods" in command(project, "sweep", "--help").output
+
+
+def test_allowed_is_what_a_grid_may_hold(project):
+    with pytest.raises(ParameterError, match="Allowed here") as caught:
+        plan(project, [{"zzz": 0}])
+    allowed = caught.value.message.partition("Allowed here: ")[2].partition(".")[0].split(", ")
+    assert {"seed", "pipeline", "method", "selection"} <= set(allowed)
+    assert not {"run_id", "tracking", "resume", "quiet", "sweep"} & set(allowed)
 
 
 def test_the_command(project):

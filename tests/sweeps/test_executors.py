@@ -74,19 +74,22 @@ def test_a_killed_worker_costs_its_point_only(tmp_path, monkeypatch):
     assert len(processes(tmp_path)) <= 3  # two, and one in the place of that which died
 
 
-def test_no_worker_outlives_the_sweep(tmp_path):
+def test_no_worker_outlives_the_sweep(tmp_path, capsys):
     executor = get_executor("process", ExecutorSettings(workers=2))
     finished = executor.run(make_points(3), Work(tmp_path, slow=0))
     next(finished)
+    assert "Stopping" not in capsys.readouterr().err
     finished.close()
+    assert "Stopping; runs in progress are closed" in capsys.readouterr().err
     assert processes(tmp_path)
     assert not any(map(alive, processes(tmp_path)))
     assert not multiprocessing.active_children()
 
 
-def test_more_workers_than_points(tmp_path):
+def test_more_workers_than_points(tmp_path, capsys):
     executor = get_executor("process", ExecutorSettings(workers=4))
     assert len(list(executor.run(make_points(1), Work(tmp_path)))) == 1
+    assert "Stopping" not in capsys.readouterr().err
     assert len(processes(tmp_path)) == 1
 
 

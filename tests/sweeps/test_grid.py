@@ -15,8 +15,8 @@ from optiproxy_nas.sweeps.grid import (
     parse_arguments,
     parse_block,
     parse_text,
-    read_blocks,
 )
+from optiproxy_nas.sweeps.grid_file import check_pipeline, read_blocks, with_given
 
 names = st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){0,2}", fullmatch=True)
 
@@ -147,3 +147,41 @@ def test_unreadable_files(tmp_path):
     (tmp_path / "grid.yml").write_text("- {a: [}")
     with pytest.raises(DataError, match="cannot be read"):
         read_blocks(tmp_path / "grid.yml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- {seed: 1, budget: 9, seed: 2}",
+        "- seed: 1\n- {fit: {lr: 1, lr: 2}}",
+        "- {fit.lr: 1, fit.lr: 1}",
+    ],
+)
+def test_a_name_twice_in_a_file(tmp_path, text):
+    (tmp_path / "grid.yml").write_text(text)
+    with pytest.raises(ParameterError, match=r"given twice.*line \d of .*grid\.yml"):
+        read_blocks(tmp_path / "grid.yml")
+
+
+def test_a_name_in_two_blocks(tmp_path):
+    (tmp_path / "grid.yml").write_text("- {seed: 1}\n- {seed: 2}\n- {a: {lr: 1}, b: {lr: 1}}")
+    assert len(read_blocks(tmp_path / "grid.yml")) == 3
+
+
+def test_a_name_dotted_and_nested():
+    with pytest.raises(ParameterError, match=r"'fit\.lr' is given twice"):
+        parse_block({"fit.lr": 1, "fit": {"lr": 2}})
+
+
+def test_the_command_line_wins_over_a_file():
+    (block,) = with_given([{"seed": "0:9", "fit": {"lr": "1", "epochs": "5"}}], {"fit.lr": "2"})
+    assert block == {"seed": "0:9", "fit.lr": "2", "fit.epochs": "5"}
+
+
+def test_two_pipelines():
+    blocks = [{"seed": 0}, {"pipeline": "a", "seed": 0}]
+    assert [b["pipeline"] for b in with_given(blocks, {"pipeline": "a"})] == ["a", "a"]
+    assert with_given(blocks, {}) == blocks
+    with pytest.raises(ParameterError, match=r"says pipeline 'b', and block 2 .* says 'a'"):
+        with_given(blocks, {"pipeline": "b"})
+    check_pipeline(None, "a", "there")

@@ -102,17 +102,23 @@ def _but_budget(group: Group) -> dict[str, str]:
 
 def _code(runs: Sequence[ComparedRun]) -> list[str]:
     told = []
-    codes = sorted(set(codes_of(runs)) - {""})
+    kinds = {
+        "OptiProxy-NAS": [run for run in runs if run.is_optiproxy],
+        "the baselines": [run for run in runs if not run.is_optiproxy],
+    }
+    for name, members in kinds.items():
+        codes = sorted(set(codes_of(members)) - {""})
+        if len(codes) > 1:
+            told.append(
+                f"The runs of {name} were made by {len(codes)} versions of the code (digests "
+                f"{_short(codes)}): differences may come from the code."
+            )
     commits = sorted({run.tags.get("git.commit", "None") for run in runs} - {"None"})
-    if len(codes) > 1:
+    if len(commits) > 1 and not told:
+        where = " within OptiProxy-NAS, and within the baselines" if all(kinds.values()) else ""
         told.append(
-            f"The runs were made by {len(codes)} versions of the code (digests {_short(codes)}): "
-            "differences may come from the code."
-        )
-    elif len(commits) > 1:
-        told.append(
-            f"The runs are of {len(commits)} commits ({_short(commits)}), with the same package "
-            "code."
+            f"The runs are of {len(commits)} commits ({_short(commits)}), with the same search "
+            f"code{where}."
         )
     unclean = [run for run in runs if run.tags.get("git.clean") == "False"]
     if unclean:

@@ -156,18 +156,19 @@ def make_groups(runs: Sequence[ComparedRun]) -> tuple[tuple[Group, ...], tuple[s
     """Groups of one panel, and the settings that differ between them.
 
     The code's digest counts as a setting where the same settings and seed were run by different
-    code: then it is the code that is compared. Elsewhere a group may mix codes, and the page
-    says so.
+    code: then it is the code that is compared, of OptiProxy-NAS or of the baselines. Elsewhere a
+    group may mix codes, and the page says so.
     """
     codes: dict[tuple[tuple[tuple[str, str], ...], int], set[str]] = defaultdict(set)
     digests = codes_of(runs)
     for run, digest in zip(runs, digests, strict=True):
         codes[_key(settings_of(run)), run.seed].add(digest)
-    by_code = any(len(found - {""}) > 1 for found in codes.values())
+    mixed = {key for key, found in codes.items() if len(found - {""}) > 1}
+    by_code = {run.is_optiproxy for run in runs if (_key(settings_of(run)), run.seed) in mixed}
     members: dict[tuple[tuple[str, str], ...], list[ComparedRun]] = defaultdict(list)
     for run, digest in zip(runs, digests, strict=True):
         settings = settings_of(run)
-        if by_code:
+        if run.is_optiproxy in by_code:
             settings[CODE] = digest[:8] or "not recorded"
         members[_key(settings)].append(run)
     every = [dict(key) for key in members]

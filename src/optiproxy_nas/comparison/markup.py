@@ -56,13 +56,18 @@ def table(head: Sequence[Cell], rows: Iterable[Sequence[Cell]]) -> str:
 
 
 def folded(
-    head: Sequence[Cell], rows: Sequence[Sequence[Cell]], noun: str, always: bool = False
+    head: Sequence[Cell],
+    rows: Sequence[Sequence[Cell]],
+    noun: str,
+    which: str = "",
+    always: bool = False,
 ) -> list[str]:
-    """A table, folded where it is long."""
+    """A table, folded where it is long under "3 settings", a noun and ``which`` of them."""
     whole = table(head, rows)
     if len(rows) <= LONG_TABLE and not always:
         return [whole]
-    return [f"<details><summary>{len(rows)} {noun}</summary>{whole}</details>"]
+    title = f"{len(rows)} {noun}{'' if len(rows) == 1 else 's'}{which}"
+    return [f"<details><summary>{title}</summary>{whole}</details>"]
 
 
 def _class(name: str) -> str:

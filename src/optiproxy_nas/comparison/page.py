@@ -28,17 +28,39 @@ details{margin:.6rem 0}summary{cursor:pointer;color:#1f5fa8}td.weak{color:#777}
 thead th,thead th.num{white-space:normal;vertical-align:bottom}td.name{white-space:nowrap}
 th.num,td.num{padding-left:.6rem}tr.first td,tr.first th{border-top:2px solid #bbb}
 .swatch{vertical-align:middle;
-margin-right:.5rem}.plot{display:none}html.js .plot{display:block}html.js .still{display:none}
-.cells{display:flex;flex-wrap:wrap;gap:0 2rem}figure.cell{margin:.4rem 0 1.2rem;flex:1 1 26rem;
-max-width:31rem}figure.cell img{width:100%}
-@media print{html.js .plot{display:none}html.js .still{display:block}}
+margin-right:.5rem}.plot{display:none;overflow:hidden}
+html.js .plot{display:block}html.js .still{display:none}
+figure.cell{margin:.4rem 0 1.6rem;max-width:58rem}
+figure.cell img{width:100%;min-width:48rem;max-width:none}
+@media print{html.js .plot{display:none;overflow:hidden}html.js .still{display:block}}
 """
 _DRAW = """
 document.querySelectorAll('.plot').forEach(function (box) {
   var figure = JSON.parse(document.getElementById(box.dataset.figure).textContent);
-  Plotly.newPlot(box, figure.data, figure.layout,
-    {responsive: true, displaylogo: false,
-     modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']]});
+  var layout = figure.layout, names = figure.data.map(function (trace) { return trace.name; });
+  var margin = layout.margin, plot = layout.height - margin.t - margin.b, width = 0;
+  // The legend stands below the title of the axis, however many lines it takes.
+  function fit() {
+    if (!box.clientWidth || box.clientWidth === width) return;
+    width = box.clientWidth;
+    var narrow = width < 600;
+    Plotly.restyle(box, {name: names.map(function (name) {
+      return name && narrow ? name.replace(/, /g, ',<br>') : name;
+    })});
+    Plotly.relayout(box, {width: width, height: 3000, 'margin.b': 2000,
+      'margin.l': narrow ? 50 : margin.l, 'margin.r': narrow ? 8 : margin.r,
+      'font.size': narrow ? 11 : 13, 'legend.orientation': narrow ? 'v' : 'h',
+      'legend.maxheight': 1900}).then(function () {
+      var legend = box.querySelector('.legend .bg');
+      var below = 58 + (legend ? legend.getBBox().height : 0);
+      Plotly.relayout(box, {height: plot + margin.t + below, 'margin.b': below,
+        'legend.y': -54 / plot});
+    });
+  }
+  Plotly.newPlot(box, figure.data, layout,
+    {displaylogo: false,
+     modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']]}).then(fit);
+  window.addEventListener('resize', fit);
 });
 """
 

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.errors import ArtifactError
+from optiproxy_nas.parameters import OPTIPROXY
 
 NEEDED = ("order", "architecture", "value")
+SEARCH_CODE, PACKAGE_CODE = "code.search_sha256", "code.sha256"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,14 @@ class ComparedRun:
         return int(self.parameters["budget"])
 
     @property
+    def is_optiproxy(self) -> bool:
+        """Its kind of method: the baselines' code is no part of the digest of its search code.
+
+        So digests of the two kinds always differ. (The oldest runs name no method.)
+        """
+        return self.parameters.get("method", OPTIPROXY) == OPTIPROXY
+
+    @property
     def optimum(self) -> float | None:
         """The best value of the whole table, where the run was told it after its search."""
         value = self.summary.get("optimum")
@@ -102,14 +112,16 @@ class ComparedRun:
 
 
 def codes_of(runs: Sequence[ComparedRun]) -> list[str]:
-    """A digest of each run's code, "" where none is recorded.
+    """A digest of each run's code, "" where none is recorded; compare it within one kind only.
 
-    Of the code that decides a search where all runs have it, else of the whole package.
+    Of the code that decides a search where all runs of a kind have it, else of the whole package.
     """
-    name = "code.search_sha256"
-    if not all(name in run.tags for run in runs):
-        name = "code.sha256"
-    return [run.tags.get(name, "") for run in runs]
+    named = {
+        own: all(SEARCH_CODE in run.tags for run in runs if run.is_optiproxy == own)
+        for own in (True, False)
+    }
+    names = [SEARCH_CODE if named[run.is_optiproxy] else PACKAGE_CODE for run in runs]
+    return [run.tags.get(name, "") for name, run in zip(names, runs, strict=True)]
 
 
 @dataclass(frozen=True)

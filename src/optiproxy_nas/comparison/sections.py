@@ -37,8 +37,8 @@ def settings(panel: Panel, settings: pd.DataFrame) -> list[str]:
     own = [row for row, common in zip(rows, shared, strict=True) if not common]
     return [
         "<h3>Settings that differ</h3>",
-        *markup.folded(head, [*shown, seeds], "settings"),
-        *(markup.folded(head, own, "settings of some groups only", always=True) if own else []),
+        *markup.folded(head, [*shown, seeds], "setting"),
+        *(markup.folded(head, own, "setting", " of some groups only", True) if own else []),
     ]
 
 
@@ -108,7 +108,7 @@ def paired(panel: Panel, paired: pd.DataFrame) -> list[str]:
     )
     if len(panel.groups) > ALL_PAIRS_UP_TO:
         note += " There are many groups: each is compared with the first only."
-    return [*body, *markup.folded(head, rows, "pairs"), f'<p class="note">{note}</p>']
+    return [*body, *markup.folded(head, rows, "pair"), f'<p class="note">{note}</p>']
 
 
 def cells(cells: pd.DataFrame, space: SearchSpace) -> list[str]:
@@ -134,11 +134,11 @@ def cells(cells: pd.DataFrame, space: SearchSpace) -> list[str]:
             picture = png(draw_cell(space, row["architecture"], node_labels=space.node_labels))
             caption = f"<b>{words.accuracy(row['value'])} %.</b> {cell}"
             drawings.append(
-                f'<figure class="cell">{markup.image(picture, row["architecture"])}'
+                f'<figure class="cell"><div class="wide">'
+                f"{markup.image(picture, row['architecture'])}</div>"
                 f"<figcaption>{caption}</figcaption></figure>"
             )
-    drawn = f'<div class="cells">{"".join(drawings)}</div>'
-    return ["<h3>Best cells</h3>", drawn, markup.table(head, rows)]
+    return ["<h3>Best cells</h3>", *drawings, markup.table(head, rows)]
 
 
 def agreed(comparison: Comparison) -> list[str]:
@@ -148,8 +148,7 @@ def agreed(comparison: Comparison) -> list[str]:
         for name, value in comparison.common.items()
     ]
     head = [("Setting", ""), ("Value", "")]
-    title = f"{len(rows)} setting{'' if len(rows) == 1 else 's'} that all runs agree on"
-    return [f"<details><summary>{title}</summary>{markup.table(head, rows)}</details>"]
+    return markup.folded(head, rows, "setting", " that all runs agree on", always=True)
 
 
 def runs(runs: pd.DataFrame) -> list[str]:
@@ -169,7 +168,7 @@ def runs(runs: pd.DataFrame) -> list[str]:
         ]
         for row in runs.to_dict("records")
     ]
-    return markup.folded(head, rows, "runs", always=True)
+    return markup.folded(head, rows, "run", always=True)
 
 
 def _ranges(seeds: Sequence[int]) -> str:

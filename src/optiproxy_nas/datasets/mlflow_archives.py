@@ -42,8 +42,10 @@ class RunReader:
         self._folder = folder
         self._sweeps: dict[str, SweepTables | None] = {}
 
-    def read(self, run: Any) -> ComparedRun | None:
+    def read(self, run: Any, parent: str | None = None) -> ComparedRun | None:
         """A run with its archive; None if the store lacks the archive or the result.
+
+        ``parent``: of the sweep whose tables may hold it; by default the run's own.
 
         Raises:
             ArtifactError: a file is not readable, or is not what its name says.
@@ -52,7 +54,8 @@ class RunReader:
         if ARCHIVE in names:
             archive = self._fetch(run.info.run_id, ARCHIVE, pd.read_parquet)
         else:
-            sweep = self.sweep(run.data.tags[PARENT]) if PARENT in run.data.tags else None
+            parent = parent or run.data.tags.get(PARENT)
+            sweep = self.sweep(parent) if parent else None
             archive = sweep.archives.get(own_id(run)) if sweep else None
         summary = _summary(run) or self._stored_summary(run.info.run_id, names)
         if archive is None or not summary:
@@ -85,6 +88,11 @@ class RunReader:
                 tables = SweepTables(archives, self._fetch(parent, POINTS, pd.read_parquet))
             self._sweeps[parent] = tables
         return self._sweeps[parent]
+
+    def points(self, parent: str) -> set[str]:
+        """Our ids of the points of a sweep's grid; empty while it has not ended."""
+        tables = self.sweep(parent)
+        return set() if tables is None else set(tables.points["run_id"])
 
     def other_points(self, parent: str, known: Collection[str]) -> tuple[list[ComparedRun], int]:
         """Points of a sweep that have no run under it, and how many more failed.

@@ -7,13 +7,15 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
 from optiproxy_nas.comparison.runs import FoundRuns
-from optiproxy_nas.datasets.mlflow_archives import PARENT, SWEEP, RunReader, is_sweep, own_id
+from optiproxy_nas.datasets.mlflow_archives import RunReader, is_sweep, own_id
+from optiproxy_nas.datasets.mlflow_sweeps import Sweeps
 from optiproxy_nas.errors import (
     ArtifactError,
     OptiProxyError,
@@ -50,6 +52,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
     ) -> None:
         self._selection = {k: v for k, v in (selection or {}).items() if v}
         self._tracker = MlflowTracker(Path(path), "")
+        self._records = Path(path) / "data" / "08_reporting" / "sweeps"
         self.metadata = metadata
 
     def load(self) -> FoundRuns:
@@ -95,28 +98,25 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
             ) from error
 
     def _found(self, reader: RunReader) -> FoundRuns:
-        parents: list[str] = []
+        parent = None
         if explicit := "runs" in self._selection:
             matching = self._by_id()
         else:
-            matching, parents = self._by_search()
+            matching, parent = self._by_search(reader)
             matching = [run for run in matching if not is_sweep(run)]
         finished = [run for run in matching if run.info.status == "FINISHED"]
         unfinished = len(matching) - len(finished)
         runs, incomplete = [], []
         for run in finished:
-            read = reader.read(run)
+            read = reader.read(run, parent)
             if read is None:
                 incomplete.append(own_id(run))
             else:
                 runs.append(read)
-        if "filter" not in self._selection:
-            known = {own_id(run) for run in matching}
-            for parent in reversed(parents):
-                more, failed = reader.other_points(parent, known)
-                known |= {run.run_id for run in more}
-                runs = more + runs
-                unfinished += failed
+        if parent and "filter" not in self._selection:
+            more, failed = reader.other_points(parent, {own_id(run) for run in matching})
+            runs = more + runs
+            unfinished += failed
         self._check(len(runs), len(finished), unfinished, incomplete, explicit)
         return FoundRuns(tuple(runs), describe(self._selection), unfinished, tuple(incomplete))
 
@@ -147,16 +147,23 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
         for name in self._selection["runs"]:
             same = self._search(everywhere, f"tags.run_id = '{name}'") if _ID.match(name) else []
             run = same[-1] if same else self._get(name)
-            if run is None:
-                latest = [own_id(run) for run in self._search(everywhere, "", SHOWN)]
-                shown = ", ".join(latest) or "none, the store is empty"
-                raise ParameterError(
-                    f"Unknown run {name!r}: neither a run id nor one of MLflow's. The latest of "
-                    f"this store: {shown}.",
-                    name=name,
-                )
+            if run is None or is_sweep(run):
+                raise self._unknown_run(name, everywhere)
             found[run.info.run_id] = run
         return sorted(found.values(), key=lambda run: run.info.start_time)
+
+    def _unknown_run(self, name: str, everywhere: list[str]) -> ParameterError:
+        sweeps = self._sweeps(everywhere)
+        if sweeps.is_one(name):
+            return ParameterError(f"{name!r} is a sweep: use sweep={name}.", name=name)
+        limit = SHOWN + len(sweeps.parents())
+        finished = self._search(everywhere, "attributes.status = 'FINISHED'", limit)
+        latest = [own_id(run) for run in finished if not is_sweep(run)][:SHOWN]
+        return ParameterError(
+            f"Unknown run {name!r}: neither a run id nor one of MLflow's. The latest finished "
+            f"runs of this store: {', '.join(latest) or 'none'}.",
+            name=name,
+        )
 
     def _get(self, name: str) -> Any:
         from mlflow.exceptions import MlflowException
@@ -168,8 +175,8 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
                 return None
             raise
 
-    def _by_search(self) -> tuple[list[Any], list[str]]:
-        """Matching runs, and the MLflow ids of the parents of the sweep that was asked for."""
+    def _by_search(self, reader: RunReader) -> tuple[list[Any], str | None]:
+        """Matching runs, and the MLflow id of the parent of the sweep that was asked for."""
         experiments = self._experiments()
         chosen = list(experiments.values())
         if name := self._selection.get("experiment"):
@@ -178,21 +185,11 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
             chosen = [experiments[name]]
         condition = self._selection.get("filter", "")
         if not (sweep := self._selection.get("sweep")):
-            return self._search(chosen, condition), []
-        found, parents = [], self._parents(sweep, chosen)
-        for parent in parents:
-            child = f"tags.`{PARENT}` = '{parent}'"
-            found += self._search(chosen, f"{child} AND {condition}" if condition else child)
-        return sorted(found, key=lambda run: run.info.start_time), parents
+            return self._search(chosen, condition), None
+        return self._sweeps(chosen).runs(sweep, condition, reader)
 
-    def _parents(self, name: str, experiments: list[str]) -> list[str]:
-        """MLflow ids of the parent runs of a sweep, oldest first."""
-        every = [r for r in self._search(experiments, f"tags.{SWEEP} LIKE '%'") if is_sweep(r)]
-        found = [r.info.run_id for r in every if name in (r.data.tags[SWEEP], r.info.run_id)]
-        if not found:
-            names = {run.data.tags[SWEEP] for run in every}
-            raise unknown_name("sweep", name, names or {"(there is none in the store)"})
-        return found
+    def _sweeps(self, experiments: list[str]) -> Sweeps:
+        return Sweeps(partial(self._search, experiments), self._records)
 
     def _experiments(self) -> dict[str, str]:
         found = self._tracker.client.search_experiments(max_results=PAGE)

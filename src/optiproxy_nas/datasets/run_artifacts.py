@@ -12,10 +12,18 @@ from safetensors.torch import load_file
 from optiproxy_nas.benchmarks.schema import table_digest
 from optiproxy_nas.datasets.atomic import file_digest
 from optiproxy_nas.diagnosis.finished_run import FinishedRun, Tensors
-from optiproxy_nas.errors import ArtifactError, DataError, ParameterError, ResumeError
-from optiproxy_nas.manifest import Manifest, last_archive, read_manifest
+from optiproxy_nas.errors import (
+    ArtifactError,
+    DataError,
+    OptiProxyError,
+    ParameterError,
+    ResumeError,
+)
+from optiproxy_nas.manifest import Manifest, last_archive, manifest_path, read_manifest
 from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.presets import validate
+
+SHOWN = 5  # runs that an error names
 
 
 class RunArtifacts(AbstractDataset[NoReturn, FinishedRun]):
@@ -53,6 +61,13 @@ class RunArtifacts(AbstractDataset[NoReturn, FinishedRun]):
         """
         if self._run_id is None:
             raise ParameterError("Which run? Give --params=run=RUN_ID.", name="run")
+        if not manifest_path(self._reporting, self._run_id).exists():
+            latest = ", ".join(diagnosable(self._reporting)[-SHOWN:])
+            raise ResumeError(
+                f"There is no run {self._run_id!r} under {self._reporting}. The latest finished "
+                f"searches: {latest or 'none; make one by kedro run --pipeline=nb201_search'}.",
+                run_id=self._run_id,
+            )
         manifest = read_manifest(self._reporting, self._run_id)
         check_diagnosable(manifest)
         # Artifacts are noted relative to the project, which holds the data directory.
@@ -133,6 +148,19 @@ def check_diagnosable(manifest: Manifest) -> None:
         run_id=run_id,
         pipeline=pipeline,
     )
+
+
+def diagnosable(reporting: Path) -> list[str]:
+    """Ids of the runs that can be diagnosed, in the order in which they were begun."""
+    found = []
+    for path in reporting.glob("*/manifest.json"):
+        try:
+            manifest = read_manifest(reporting, path.parent.name)
+            check_diagnosable(manifest)
+        except OptiProxyError:
+            continue
+        found.append((str(manifest.get("created")), path.parent.name))
+    return [run_id for _, run_id in sorted(found)]
 
 
 def _check(name: str, path: Path, recorded: str) -> None:

@@ -96,6 +96,9 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
         include_plotlyjs=True,
         div_id="landscape",
         config={"displaylogo": False, "responsive": True},
+        # Plotly's own message for browsers that cannot: the page has a picture for them.
+        post_script="if (document.querySelector('#{plot_id} .no-webgl')) "
+        "document.documentElement.classList.remove('webgl');",
     )
     return page
 

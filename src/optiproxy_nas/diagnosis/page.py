@@ -33,6 +33,19 @@ _MORE = """
 .alarm{background:#fdf0ee;border-left:4px solid #b3261e;padding:.8rem 1rem;margin:1rem 0}
 .calm{background:#eef6f1;border-left:4px solid #2c7f5b;padding:.8rem 1rem;margin:1rem 0}
 .scroll{overflow-x:auto}td,th{padding-right:.9rem}details{margin:1rem 0}summary{cursor:pointer}
+.turn{display:none}html.webgl .turn{display:revert}html.webgl .still{display:none}
+@media print{html.webgl .turn{display:none}html.webgl .still{display:block}}
+"""
+# The picture gives way to the landscape that can be turned only where the browser can draw that.
+_WEBGL = """
+(function (page) {
+  var canvas = document.createElement('canvas');
+  if (!window.WebGLRenderingContext || !canvas.getContext('webgl')) return;
+  page.classList.add('webgl');
+  ['error', 'unhandledrejection'].forEach(function (failure) {
+    window.addEventListener(failure, function () { page.classList.remove('webgl'); });
+  });
+})(document.documentElement);
 """
 HONEST = (
     "True values of cells that the run did not query are read from the benchmark's table now, "
@@ -70,15 +83,13 @@ def diagnosis_page(
     body.append(f'<p class="note">{HONEST}</p>')
     for name, title in FIGURES.items():
         body.append(f"<h2>{safe(title)}</h2>")
-        if name == "landscape_3d":
-            body.append(f"<p>{safe(CAPTIONS[name])} Drag to turn it, scroll to come closer.</p>")
-            body.append(landscape)
-            continue
         source = base64.b64encode(pictures[name]).decode("ascii")
-        body.append(
-            f'<figure><img alt="{safe(title)}" src="data:image/png;base64,{source}">'
-            f"<figcaption>{safe(CAPTIONS[name])}</figcaption></figure>"
-        )
+        picture = f'<img alt="{safe(title)}" src="data:image/png;base64,{source}">'
+        caption = safe(CAPTIONS[name])
+        if name == "landscape_3d":
+            picture = f'<div class="turn">{landscape}</div><div class="still">{picture}</div>'
+            caption += '<span class="turn"> Drag to turn it, scroll to come closer.</span>'
+        body.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
     body += ["<h2>Numbers by step</h2>", _table(steps)]
     command = f"kedro run --pipeline=nb201_diagnose --params=run={shlex.quote(run_id)}"
     body += ["<h2>Make this page again</h2>", f"<pre>{safe(command)}</pre>"]
@@ -86,7 +97,7 @@ def diagnosis_page(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Diagnosis of run {safe(run_id)}</title>\n<style>{STYLE}{_MORE}</style>\n"
-        "</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
+        f"<script>{_WEBGL}</script>\n</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
     )
 
 

@@ -110,7 +110,7 @@ def _run(
     """One sweep: its tables, and the run ids of each block."""
     from optiproxy_nas.sweeps import run_sweep
 
-    outcome = run_sweep(project, blocks, **options)
+    outcome = run_sweep(project, blocks, replace=True, **options)
     ids: list[set[str]] = [set() for _ in blocks]
     for point in outcome.points:
         for index in point.blocks:

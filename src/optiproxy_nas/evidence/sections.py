@@ -7,14 +7,15 @@ searches: each is run once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from optiproxy_nas.errors import DataError, ParameterError, unknown_name
+from optiproxy_nas.presets import validate
 
 Block = dict[str, Any]
 
@@ -145,10 +146,53 @@ def load_sections(folder: Path, names: Iterable[str] = ()) -> list[Section]:
 
 def _read(path: Path) -> Section:
     try:
-        values: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Section(name=path.stem, **values)
-    except (yaml.YAMLError, ValidationError, TypeError) as error:
-        raise DataError(f"{path} is not an evidence section: {error}", path=str(path)) from error
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise _no_section(path, [_explain(error)]) from None
+    except UnicodeDecodeError:
+        raise _no_section(path, ["It is not a text in UTF-8."]) from None
+    if not isinstance(values, dict) or "name" in values:
+        why = "'name' is that of the file" if isinstance(values, dict) else "It holds no fields"
+        raise _no_section(path, [f"{why}; write 'title: ...', 'rows: ...' and so on."])
+    values = {**values, "name": path.stem}
+    problems: list[str] = []
+    for field, model in (("rows", Row), ("quoted", Quoted)):
+        entries = values.get(field)
+        wrong = _wrong_entries(field, model, entries) if isinstance(entries, list) else []
+        if wrong:  # told; what else is wrong is, too
+            problems += wrong
+            values[field] = []
+    try:
+        section = validate(Section, values)
+    except ParameterError as error:
+        problems += error.message.splitlines()
+    if problems:
+        raise _no_section(path, problems)
+    return section
+
+
+def _wrong_entries(field: str, model: type[BaseModel], entries: list[Any]) -> list[str]:
+    """A line a wrong field of an entry: validated by themselves, so that names are suggested."""
+    lines = []
+    for number, entry in enumerate(entries, start=1):
+        try:
+            validate(model, entry)
+        except ParameterError as error:
+            label = f" ({entry['label']!r})" if isinstance(entry, dict) and "label" in entry else ""
+            lines += [f"{field}, entry {number}{label}: {x}" for x in error.message.splitlines()]
+    return lines
+
+
+def _no_section(path: Path, problems: list[str]) -> DataError:
+    return DataError("\n".join([f"{path} is not an evidence section:", *problems]), path=str(path))
+
+
+def _explain(error: yaml.YAMLError) -> str:
+    """A YAML error on one line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"Line {mark.line + 1}, column {mark.column + 1} is not YAML: {error.problem}."
+    return f"It is not YAML: {' '.join(str(error).split())}."
 
 
 def with_seeds(section: Section, count: int) -> Section:

@@ -1,4 +1,4 @@
-"""Grids: which values each parameter of a sweep takes, as text, YAML or Python values.
+"""Grids: which values each parameter of a sweep takes, as text or Python values.
 
 A block maps dotted parameter names to values and stands for their product; a sweep is the union of
 its blocks. A value is a scalar, a list, or text: ``5``, ``cifar10,cifar100``, the half-open range
@@ -11,13 +11,9 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from optiproxy_nas.errors import DataError, ParameterError
-from optiproxy_nas.presets import flatten
+from optiproxy_nas.errors import ParameterError
 
 MOST = 100_000  # points; more is a typing error
 _KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
@@ -64,13 +60,13 @@ def parse_block(block: Mapping[str, Any]) -> Block:
     """A block of Python values or text, dotted or nested.
 
     Raises:
-        ParameterError: no parameter, a name that is none, or no value for one.
+        ParameterError: no parameter, a name that is none or occurs twice, or no value for one.
     """
     if not isinstance(block, Mapping):
         raise ParameterError(
             f"A block of a grid maps parameters to values; this is {block!r}.", block=repr(block)
         )
-    values = {str(name): value for name, value in flatten(dict(block)).items() if name != ""}
+    values = flat_block(block)
     pipeline = values.pop("pipeline", None)
     if not values:
         raise ParameterError(
@@ -100,34 +96,25 @@ def parse_arguments(arguments: Iterable[str]) -> dict[str, Any]:
                 argument=argument,
             )
         if name.strip() in block:
-            raise ParameterError(
-                f"{name.strip()!r} is given twice; its values are separated by commas.", name=name
-            )
+            raise _given_twice(name.strip())
         block[name.strip()] = text
     return block
 
 
-def read_blocks(path: Path) -> list[dict[str, Any]]:
-    """The blocks of a YAML file: a list of mappings, or one mapping.
+def flat_block(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A block with dotted names: ``{"fit": {"lr": 1}}`` -> ``{"fit.lr": 1}``.
 
     Raises:
-        DataError: the file cannot be read or is no YAML.
-        ParameterError: it holds something else.
+        ParameterError: a name is given twice, once dotted and once nested.
     """
-    try:
-        # All scalars as text: YAML itself reads 10:20 as the number 620.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"The grid {path} cannot be read: {error}.", path=str(path)) from error
-    blocks = [content] if isinstance(content, Mapping) else content
-    if not isinstance(blocks, list) or not all(isinstance(block, Mapping) for block in blocks):
-        raise ParameterError(
-            f"The grid {path} is not a list of blocks, each a mapping of parameters to values.",
-            path=str(path),
-        )
-    if not blocks:
-        raise ParameterError(f"The grid {path} is empty.", path=str(path))
-    return [dict(block) for block in blocks]
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        name = f"{prefix}{key}"
+        found = flat_block(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        if twice := flat.keys() & found.keys():
+            raise _given_twice(min(twice))
+        flat |= found
+    return flat
 
 
 def expand(block: Block) -> Iterator[dict[str, Any]]:
@@ -173,6 +160,22 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def bad_range(name: str, text: str) -> ParameterError:
+    """The error for a text with colons where numbers are expected."""
+    return ParameterError(
+        f"The grid's {name!r} = {text!r} is not a range of integers. Ranges are half-open: "
+        "0:100 is 0 to 99, 0:100:10 takes every tenth.",
+        name=name,
+        text=text,
+    )
+
+
+def _given_twice(name: str) -> ParameterError:
+    return ParameterError(
+        f"{name!r} is given twice; its values are separated by commas.", name=name
+    )
+
+
 def _values(name: str, value: Any) -> Sequence[Any]:
     if isinstance(value, str):
         return parse_text(name, value)
@@ -199,12 +202,7 @@ def _plain(value: Any) -> Any:
 def _range(name: str, text: str) -> range:
     match = _RANGE.match(text)
     if match is None or match[3] == "0":
-        raise ParameterError(
-            f"The grid's {name!r} = {text!r} is not a range of integers. Ranges are half-open: "
-            "0:100 is 0 to 99, 0:100:10 takes every tenth.",
-            name=name,
-            text=text,
-        )
+        raise bad_range(name, text)
     found = range(int(match[1]), int(match[2]), int(match[3] or 1))
     if not found:
         raise ParameterError(

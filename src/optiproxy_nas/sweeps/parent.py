@@ -33,8 +33,19 @@ def open_parent(
         try:
             return tracker, tracker.start(name, {}, {}, known)
         except TrackingError as error:
-            logger.warning("The sweep's MLflow run is not opened again: %s", error.message)
-    return tracker, tracker.start(name, parameters, tags, None)
+            logger.warning(
+                "Note: the sweep goes on under a new MLflow run; that of before cannot be opened "
+                "again (%s).",
+                _reason(error),
+            )
+    try:
+        return tracker, tracker.start(name, parameters, tags, None)
+    except TrackingError as error:
+        raise TrackingError(
+            f"The MLflow store {tracker.uri} cannot be used: {_reason(error)}. Set or unset "
+            "MLFLOW_TRACKING_URI, or sweep without it by --no-tracking. No point was run.",
+            **error.data,
+        ) from error
 
 
 def close_parent(
@@ -44,6 +55,12 @@ def close_parent(
     tracker.add(metrics, 0)
     tracker.log_artifacts((path, "") for path in files)
     tracker.end(status)
+
+
+def _reason(error: TrackingError) -> str:
+    """What the store said; the tracker's own message advises ``kedro run``, not a sweep."""
+    text = str(error.__cause__) or type(error.__cause__).__name__
+    return text.splitlines()[0][:MOST].rstrip(".")
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,16 @@ from optiproxy_nas.benchmark_data import ingest_missing
 from optiproxy_nas.configuration import resolve_parameters
 from optiproxy_nas.errors import OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.methods.settings import parameters_of, setting_of
+from optiproxy_nas.parameters import OPTIPROXY
 from optiproxy_nas.presets import merge
 from optiproxy_nas.run_parameters import RUN_KEYS
-from optiproxy_nas.sweeps.grid import Block, check_size, expand, nested, parse_block
+from optiproxy_nas.sweeps.grid import Block, bad_range, check_size, expand, nested, parse_block
 from optiproxy_nas.sweeps.point import Point, here
 from optiproxy_nas.sweeps.project import enter_project, quiet_logs
 
 RUN_KINDS = ("search", "methods")
+PIPELINE = "nb201_methods"  # of blocks that name none: whole in one node, and of any method
+_ALLOWED = re.compile(r"(?<=Allowed here: )[^\n]*(?=\.)")
 
 
 def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]:
@@ -30,7 +34,7 @@ def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]
     Args:
         project_path: the Kedro project.
         blocks: mappings of dotted parameter names to a scalar, a list, or text as on the command
-            line ("0:100"); "pipeline" names another pipeline than the project's default.
+            line ("0:100"); "pipeline" names another pipeline than ``PIPELINE``.
 
     Raises:
         ParameterError: an empty grid, a bad range, an unknown parameter or value.
@@ -48,7 +52,7 @@ def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
     raw = raw_parameters(project)
     points = []
     for index, block in enumerate(blocks):
-        pipeline = block.pipeline or raw["pipeline"]
+        pipeline = block.pipeline or PIPELINE
         if pipeline not in raw["pipelines"]:
             raise unknown_name("pipeline", pipeline, raw["pipelines"])
         kind = raw["pipelines"][pipeline]
@@ -69,11 +73,31 @@ def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
             try:
                 search = resolve_parameters(given)["search"]
             except OptiProxyError as error:
-                where = ", ".join(f"{name}={value}" for name, value in flat.items())
-                raise type(error)(f"{error.message} (At {where}.)", **error.data) from None
+                raise _explained(error, raw["pipelines"], pipeline, flat) from None
             setting = ", ".join(setting_of(parameters_of(search)))
             points.append(Point(pipeline, kind, values, search, setting, {}, "", (index,)))
     return points
+
+
+def _explained(
+    error: OptiProxyError, kinds: Mapping[str, str], pipeline: str, flat: Mapping[str, Any]
+) -> OptiProxyError:
+    """What is wrong with a point, in the words of a grid, and at which one."""
+    for name, value in flat.items():
+        wrong = f"{value!r}: Input should be a valid " in error.message
+        if isinstance(value, str) and ":" in value and wrong:
+            return bad_range(name, value)
+    message = _ALLOWED.sub(_without_run_keys, error.message)
+    if kinds[pipeline] == "search" and flat.get("method", OPTIPROXY) != OPTIPROXY:
+        message += f" (Pipeline {pipeline} runs {OPTIPROXY} only; use --pipeline={PIPELINE}.)"
+    where = ", ".join(f"{name}={value}" for name, value in flat.items())
+    return type(error)(f"{message} (At {where}.)", **error.data)
+
+
+def _without_run_keys(match: re.Match[str]) -> str:
+    """A list of names without those that a grid refuses."""
+    names = [name for name in match[0].split(", ") if name == "pipeline" or name not in RUN_KEYS]
+    return ", ".join(names)
 
 
 def _identify(points: Sequence[Point], tables: Mapping[str, str]) -> list[Point]:

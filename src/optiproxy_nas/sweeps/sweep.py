@@ -8,23 +8,22 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 import pandas as pd
 from tqdm import tqdm
 
 from optiproxy_nas.datasets.atomic import write_atomically
-from optiproxy_nas.errors import DataError, RunLockedError
 from optiproxy_nas.manifest import digest
 from optiproxy_nas.run_parameters import check_name
 from optiproxy_nas.sweeps.executors import Executor, ExecutorSettings, get_executor
+from optiproxy_nas.sweeps.folder import RECORD, TABLES, lock, read_facts, refuse_other_grid
 from optiproxy_nas.sweeps.grid import parse_block
 from optiproxy_nas.sweeps.parent import close_parent, open_parent
-from optiproxy_nas.sweeps.planning import plan
+from optiproxy_nas.sweeps.planning import PIPELINE, plan
 from optiproxy_nas.sweeps.point import Point
 from optiproxy_nas.sweeps.project import enter_project, quiet_logs
 from optiproxy_nas.sweeps.tables import (
@@ -34,7 +33,6 @@ from optiproxy_nas.sweeps.tables import (
     finished_manifest,
     finished_rows,
     parquet,
-    read_facts,
     search_seconds,
 )
 from optiproxy_nas.sweeps.task import Outcome, RunPoint, reporting
@@ -87,6 +85,8 @@ def run_sweep(
     scheduler: str | None = None,
     tracking: bool = True,
     progress: bool = True,
+    *,
+    replace: bool = False,
 ) -> SweepOutcome:
     """Run the points of a grid that have not finished, and write the tables of all of them.
 
@@ -101,24 +101,29 @@ def run_sweep(
         scheduler: of a Dask cluster.
         tracking: whether MLflow is told: one run for the sweep, and one a point under it.
         progress: whether to show a bar on standard error.
+        replace: whether tables of another grid under this name may be replaced.
 
     Raises:
-        ParameterError: the grid, the name or the executor; nothing has been run.
+        ParameterError: the grid, the name (also one with tables of another grid) or the executor;
+            nothing has been run.
         RunLockedError: another process works on the sweep of this name.
-        ArtifactError: tables of another version are in its folder.
+        ArtifactError: tables of another version are in its folder, or its record was edited.
+        DataError: its folder cannot be written to.
         TrackingError: the MLflow store cannot be used; nothing has been run.
     """
     project = enter_project(project_path)
     pool = get_executor(executor, ExecutorSettings(workers, scheduler))
-    grid = [_canonical(block) for block in blocks]
     if name is not None:
         check_name("The sweep's name", name)
     points = plan(project, blocks)
+    grid = [_canonical(block) for block in blocks]  # lists, so after the check of their size
     grid_digest = digest(grid)
     name = name or f"{points[0].pipeline}-{grid_digest[:8]}"
     folder = reporting(project) / "sweeps" / name
-    with _lock(folder, name):
+    with lock(folder, name):
         facts = read_facts(folder) or {"mlflow_run_id": None, "tables": {}, "grid_sha256": ""}
+        if not replace:
+            refuse_other_grid(folder, name, facts, grid_digest)
         same = facts["grid_sha256"] == grid_digest
         facts = {
             "schema": SCHEMA,
@@ -128,7 +133,7 @@ def run_sweep(
             "grid_sha256": grid_digest,
             "points": len(points),
             "mlflow_run_id": facts["mlflow_run_id"] if same else None,
-            "tables": facts["tables"],
+            "tables": facts["tables"] if same else {},
         }
         return _Sweep(project, folder, name, points, facts, tracking, progress).run(pool)
 
@@ -153,16 +158,19 @@ class _Sweep:
             grid = self.facts["grid"]
             tracker, parent = open_parent(self.project, experiment, self.name, grid, known)
             self.facts["mlflow_run_id"] = parent
-        self._write_facts()
         function = RunPoint(
             self.project,
             {"name": self.name, "parent": parent, "experiment": experiment} if parent else None,
         )
         try:
+            self._write_facts()
             outcome = self._run_points(pool, function)
         except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            self.facts["status"] = "interrupted" if interrupted else "failed"
+            with suppress(OSError):  # a full disk may be what ended it
+                self._write_facts()
             if tracker is not None:
-                interrupted = isinstance(error, KeyboardInterrupt)
                 close_parent(tracker, "KILLED" if interrupted else "FAILED", {}, [])
             raise
         if tracker is not None:
@@ -171,7 +179,7 @@ class _Sweep:
                 "points/failed": len(outcome.failed),
                 "seconds/sweep": outcome.wall_seconds,
             }
-            files = [self.folder / name for name in (*self.facts["tables"], "sweep.json")]
+            files = [self.folder / name for name in (*self.facts["tables"], RECORD)]
             close_parent(tracker, "FAILED" if outcome.failed else "FINISHED", metrics, files)
         return outcome
 
@@ -238,7 +246,7 @@ class _Sweep:
         return outcomes
 
     def _write_tables(self, results: pd.DataFrame, runs: pd.DataFrame) -> None:
-        files = {"results.parquet": parquet(results), "runs.parquet": parquet(runs)}
+        files = dict(zip(TABLES, (parquet(results), parquet(runs)), strict=True))
         for name, data in files.items():
             write_atomically(self.folder / name, data)
         self.facts["tables"] = {name: _sha256(data) for name, data in files.items()}
@@ -247,7 +255,7 @@ class _Sweep:
 
     def _write_facts(self) -> None:
         text = json.dumps(self.facts, indent=1)
-        write_atomically(self.folder / "sweep.json", f"{text}\n".encode())
+        write_atomically(self.folder / RECORD, f"{text}\n".encode())
 
 
 def _sha256(data: bytes) -> str:
@@ -257,24 +265,5 @@ def _sha256(data: bytes) -> str:
 def _canonical(block: Mapping[str, Any]) -> dict[str, Any]:
     """A block as plain lists: equal for all spellings of the same grid."""
     parsed = parse_block(block)
-    pipeline = {"pipeline": parsed.pipeline} if parsed.pipeline else {}
-    return {**pipeline, **{name: list(values) for name, values in parsed.values.items()}}
-
-
-def _lock(folder: Path, name: str) -> filelock.AcquireReturnProxy[Any]:
-    """The lock of a sweep, held; ``with`` gives it up."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return filelock.FileLock(folder / ".lock", timeout=0).acquire()
-    except filelock.Timeout:
-        raise RunLockedError(
-            f"Another process is running sweep {name!r}. Wait for it, or give this one another "
-            "--name.",
-            name=name,
-        ) from None
-    except OSError as error:
-        raise DataError(
-            f"Cannot write to {folder}: {error.strerror}. Make it writable, or work in a copy of "
-            "the project.",
-            path=str(folder),
-        ) from error
+    values = {name: list(values) for name, values in parsed.values.items()}
+    return {"pipeline": parsed.pipeline or PIPELINE, **values}

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.datasets.atomic import file_digest
-from optiproxy_nas.errors import ArtifactError, ResumeError
-from optiproxy_nas.manifest import Manifest, last_archive, read_manifest
+from optiproxy_nas.errors import ResumeError
+from optiproxy_nas.manifest import Manifest, last_archive, manifest_path, read_manifest
 from optiproxy_nas.sweeps.point import Point, identity
 from optiproxy_nas.sweeps.task import reporting
 
@@ -73,6 +73,8 @@ class Rows(NamedTuple):
 
 def finished_manifest(project: Path, point: Point) -> Manifest | None:
     """The manifest of a point that has finished with what the tables need intact, else None."""
+    if not manifest_path(reporting(project), point.run_id).exists():
+        return None  # read_manifest would look through all runs to say which there are
     try:
         manifest = read_manifest(reporting(project), point.run_id)
         if manifest["status"] != "finished" or identity(manifest) != point.digest:
@@ -136,32 +138,6 @@ def parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()
-
-
-def read_facts(folder: Path) -> dict[str, Any] | None:
-    """``sweep.json`` of a sweep's folder, None where there is none.
-
-    Raises:
-        ArtifactError: not readable, or of another version of the schema.
-    """
-    path = folder / "sweep.json"
-    if not path.exists():
-        return None
-    hint = "Move the folder away, or give the sweep another --name; its runs are kept and used."
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        schema = facts["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is not readable: {error}. {hint}", path=str(path)) from error
-    if schema != SCHEMA:
-        raise ArtifactError(
-            f"The tables in {folder} have schema version {schema}; this version of the package "
-            f"reads and writes {SCHEMA}. {hint}",
-            path=str(path),
-            found=schema,
-            expected=SCHEMA,
-        )
-    return facts
 
 
 def _needed(manifest: Manifest) -> list[str]:

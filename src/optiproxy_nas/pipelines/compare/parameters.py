@@ -81,11 +81,17 @@ def _text(name: str, value: Any) -> str:
 
 
 def _name_of(selection: Mapping[str, Any]) -> str:
-    """A file name from what was chosen; cut, with a digest, where it is long."""
+    """A file name from what was chosen: a digest of several ids; cut, with one, where long."""
+    runs = selection.get("runs", [])
+    if len(runs) > 1:
+        return f"runs-{_digest(sorted(runs))}"
     parts = [selection[key] for key in ("experiment", "sweep", "filter") if key in selection]
-    parts += selection.get("runs", [])
+    parts += runs
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).strip("-._") or "comparison"
     if len(slug) <= LONGEST_NAME:
         return slug
-    digest = hashlib.sha256(json.dumps(selection, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{slug[: LONGEST_NAME - 9].rstrip('-._')}-{digest}"
+    return f"{slug[: LONGEST_NAME - 9].rstrip('-._')}-{_digest(selection)}"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]

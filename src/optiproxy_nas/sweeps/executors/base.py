@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from tqdm import tqdm
 
 from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.sweeps.point import Point
@@ -59,3 +62,8 @@ def refuse_scheduler(name: str, settings: ExecutorSettings) -> None:
             f"Executor {name!r} has no scheduler; --scheduler is for --executor dask.",
             executor=name,
         )
+
+
+def tell_stopping(what: str) -> None:
+    """Say on standard error why the sweep does not end at once, beside its progress bar."""
+    tqdm.write(f"\nStopping; {what}", file=sys.stderr)

@@ -8,7 +8,12 @@ from importlib import import_module
 from typing import Any
 
 from optiproxy_nas.errors import ParameterError
-from optiproxy_nas.sweeps.executors.base import ExecutorSettings, Function, Outcomes
+from optiproxy_nas.sweeps.executors.base import (
+    ExecutorSettings,
+    Function,
+    Outcomes,
+    tell_stopping,
+)
 from optiproxy_nas.sweeps.point import Point
 from optiproxy_nas.sweeps.project import ONE_THREAD, environment
 from optiproxy_nas.sweeps.task import Outcome
@@ -45,9 +50,13 @@ class DaskExecutor:
             client = self._connect(stack)
             futures = {client.submit(function, point, pure=False): point for point in points}
             stack.callback(client.cancel, list(futures))
-            for future in self._dask.as_completed(futures):
-                yield futures[future], _outcome(future)
-                future.release()
+            try:
+                for future in self._dask.as_completed(futures):
+                    yield futures[future], _outcome(future)
+                    future.release()
+            except (KeyboardInterrupt, GeneratorExit):  # here, or where the outcomes are taken
+                tell_stopping("what has not begun is cancelled, and the cluster left ...")
+                raise
 
     def _connect(self, stack: ExitStack) -> Any:
         address = self._settings.scheduler

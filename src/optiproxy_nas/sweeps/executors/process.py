@@ -23,6 +23,7 @@ from optiproxy_nas.sweeps.executors.base import (
     Function,
     Outcomes,
     refuse_scheduler,
+    tell_stopping,
 )
 from optiproxy_nas.sweeps.point import Point
 from optiproxy_nas.sweeps.project import ONE_THREAD, environment
@@ -68,6 +69,10 @@ class ProcessExecutor:
                         idle.append(worker)
                         worker.dismiss()
                     yield point, outcome
+        except (KeyboardInterrupt, GeneratorExit):  # here, or where the outcomes are taken
+            if workers:
+                tell_stopping(f"runs in progress are closed (at most {GRACE:.0f} s) ...")
+            raise
         finally:
             _end(workers)
             for worker in idle:
