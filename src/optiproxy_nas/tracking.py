@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,8 @@ class MlflowTracker:
         chosen = os.environ.get("MLFLOW_TRACKING_URI")
         self.uri = chosen or f"sqlite:///{project_path}/mlflow.db"
         self._artifacts = None if chosen else project_path / "mlruns"
-        # Two first runs at once would both create the tables of the local store, and SQLite refuses
-        # a second writer.
-        self._lock = (
-            nullcontext()
-            if chosen
-            else filelock.FileLock(project_path / ".mlflow.lock", timeout=60, poll_interval=0.01)
-        )
+        self._lock_path = None if chosen else project_path / ".mlflow.lock"
+        self._locks: dict[int, filelock.BaseFileLock] = {}  # by process
         self._experiment = experiment
         self._lean = lean
         self._client: Any = None
@@ -93,6 +88,19 @@ class MlflowTracker:
         self._flushed = 0.0
         self.lost = False  # the store failed in the middle of the run
         self.run_id: str | None = None
+
+    @property
+    def _lock(self) -> AbstractContextManager[Any]:
+        """The local store's lock: two first runs at once would both create its tables, and SQLite
+        refuses a second writer. One a process, since a lock must not cross a fork either."""
+        if self._lock_path is None:
+            return nullcontext()
+        process = os.getpid()
+        if process not in self._locks:
+            self._locks = {
+                process: filelock.FileLock(self._lock_path, timeout=60, poll_interval=0.01)
+            }
+        return self._locks[process]
 
     @property
     def client(self) -> Any:

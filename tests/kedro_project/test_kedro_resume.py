@@ -23,7 +23,7 @@ from kedro_runs import (
     tree,
 )
 
-from optiproxy_nas import manifest as manifests
+from optiproxy_nas import software
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.benchmarks.schema import table_digest
 from optiproxy_nas.errors import DataError, ResumeError
@@ -61,17 +61,15 @@ def test_refused_under_other_parameters(unfinished, changed, line):
 
 def test_refused_under_other_code(unfinished, monkeypatch):
     before = run_data(unfinished)
-    monkeypatch.setattr(manifests, "code_digest", lambda: "0" * 64)
+    monkeypatch.setattr(software, "code_digest", lambda *_: "0" * 64)
     with pytest.raises(ResumeError, match=r"code\.sha256"):
         resume(unfinished, run_id="r")
     assert run_data(unfinished) == before
 
 
 def test_refused_under_other_libraries(unfinished, monkeypatch):
-    real = manifests.metadata.version
-    monkeypatch.setattr(
-        manifests.metadata, "version", lambda name: "9.9" if name == "torch" else real(name)
-    )
+    real = software._version
+    monkeypatch.setattr(software, "_version", lambda name: "9.9" if name == "torch" else real(name))
     with pytest.raises(ResumeError, match=r"libraries\.torch"):
         resume(unfinished, run_id="r")
 
