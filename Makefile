@@ -2,7 +2,7 @@
 # make test     install with the test extras, and run the whole suite
 # make lint     ruff and mypy
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
-# make results  regenerate the tables and figures of docs/results.md (hours on two cores)
+# make results  regenerate the tables and figures of docs/results.md (under two hours on two cores)
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
@@ -24,7 +24,7 @@ lint: .venv/installed-dev
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
 
-results: .venv/installed
+results: .venv/installed-baselines
 	$(BIN)/kedro evidence
 
 .venv/bin/python:
@@ -36,9 +36,13 @@ results: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
+.venv/installed-baselines: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[baselines]"
+	@touch $@ .venv/installed
+
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,viz]"
-	@touch $@ .venv/installed
+	@touch $@ .venv/installed .venv/installed-baselines
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
