@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -33,16 +34,16 @@ class Proxy(Protocol):
         ...
 
 
-class FeatureProxy(nn.Module):
+class FeatureProxy(nn.Module, ABC):
     """A proxy on features that hold no weights, so that a fit computes them only once."""
 
+    @abstractmethod
     def features(self, encoding: Encoding) -> Tensor:
         """Features [n, ...] of n encodings, differentiable in both fields."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, features: Tensor) -> Tensor:
         """Predictions [E, n] from features [n, ...]."""
-        raise NotImplementedError
 
     def forward(self, encoding: Encoding) -> Tensor:
         """Predictions [E, n]."""
