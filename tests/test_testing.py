@@ -136,19 +136,37 @@ def test_broken_spaces_are_named(broken, complaint):
 
 
 class Global(MLP):
-    def __init__(self, space, settings, generator):
+    def __init__(self, space, settings, generator, heads):
         torch.rand(1)
-        super().__init__(space, settings, generator)
+        super().__init__(space, settings, generator, heads)
 
 
 class OwnRandom(MLP):
-    def __init__(self, space, settings, generator):
-        super().__init__(space, settings, torch.Generator().manual_seed(0))
+    def __init__(self, space, settings, generator, heads):
+        super().__init__(space, settings, torch.Generator().manual_seed(0), heads)
 
 
 class Transposed(MLP):
     def forward(self, encoding):
-        return super().forward(encoding).T
+        return super().forward(encoding).transpose(-1, -2)
+
+
+class OneHead(MLP):
+    """As a proxy was before there were objectives with several heads."""
+
+    def __init__(self, space, settings, generator, heads):
+        super().__init__(space, settings, generator, 1)
+
+
+class FlatHead(MLP):
+    def forward(self, encoding):
+        return super().forward(encoding)[:, 0]
+
+
+class EqualHeads(MLP):
+    def forward(self, encoding):
+        output = super().forward(encoding)
+        return output[:, :1].expand_as(output)
 
 
 class NoEdges(MLP):
@@ -168,8 +186,8 @@ class BatchMean(MLP):
 
 
 class SharedWeight(MLP):
-    def __init__(self, space, settings, generator):
-        super().__init__(space, settings, generator)
+    def __init__(self, space, settings, generator, heads):
+        super().__init__(space, settings, generator, heads)
         self.shared = nn.Parameter(torch.ones(()))
 
     def forward(self, encoding):
@@ -193,6 +211,9 @@ class NotFinite(MLP):
         (Global, "global random"),
         (OwnRandom, "weights ignore the generator"),
         (Transposed, "shape"),
+        (OneHead, r"shape \(3, 1, 32\), not \[members, heads, n\] = \(3, 2, 32\)"),
+        (FlatHead, r"shape \(3, 32\)"),
+        (EqualHeads, "heads are equal"),
         (NoEdges, "gradient in edges is zero"),
         (Rounded, "gradient in operations is zero"),
         (BatchMean, "rest of the batch"),

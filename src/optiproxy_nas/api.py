@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from optiproxy_nas.algorithm.smbo import SearchResult
-from optiproxy_nas.algorithm.steps import Evaluate
-from optiproxy_nas.benchmarks.base import Metric
 from optiproxy_nas.benchmarks.load import load_benchmark
 from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.methods.search import search_by_method
 from optiproxy_nas.methods.settings import resolve_method
+from optiproxy_nas.objectives import objective_of
+from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.spaces import get_space
 
 
@@ -26,6 +27,7 @@ def search(
     method: str = "optiproxy",
     preset: str = "default",
     space: str = "nb201",
+    objective: str | Mapping[str, Any] = "accuracy",
     evaluate: Evaluate | None = None,
     progress: bool = False,
     **overrides: Any,
@@ -39,7 +41,8 @@ def search(
 
     Args:
         dataset: of the benchmark, default ``cifar10``; with ``evaluate``, only a label.
-        budget: queries in all, the random initial sample included.
+        budget: in all, the random initial sample included: queries, or epochs where the objective
+            counts them.
         seed: decides the search together with the other arguments.
         source: where the benchmark's values come from: ``embedded`` (the default), ``v1_0``,
             ``naslib``; with ``evaluate``, only a label.
@@ -47,8 +50,13 @@ def search(
             ``local_search``, ``bananas``, ``gaussian_process``, ``tpe``.
         preset: of OptiProxy-NAS, ``default`` or ``paper``.
         space: a registered search space, or ``package.module:Class``.
-        evaluate: your own objective, architecture strings [n] -> values [n], higher is better;
-            called once for each architecture. Default: the benchmark's validation accuracy.
+        objective: what is searched for, a registered name or a mapping of its name and settings:
+            ``accuracy``, ``{"name": "constrained", "constraints": ["latency_ms <= 12"]}``,
+            ``{"name": "multi_fidelity", ...}``.
+        evaluate: your own evaluation, architecture strings [n] -> values [n], higher is better;
+            called once for each architecture. Where the objective needs more than a value, it gives
+            a mapping of columns (``{"value": [...], "latency_ms": [...]}``), or takes the number
+            of training epochs as a second argument. Default: the benchmark's.
         progress: show a progress bar.
         **overrides: any key of the preset, nested: ``proxy={"hidden": 128}``; of a baseline
             ``settings={"population": 20}``.
@@ -67,6 +75,7 @@ def search(
             "dataset": dataset,
             "method": method,
             "preset": preset,
+            "objective": objective,
             "seed": seed,
             "budget": budget,
             **overrides,
@@ -81,11 +90,13 @@ def search(
                 source=source,
                 space=space,
             )
-        evaluate = partial(benchmark.query, metric=Metric.VALIDATION_ACCURACY)
+        objective_of(parameters).check(benchmark)
+        evaluate = objective_of(parameters).evaluator(benchmark)
     with tqdm(total=budget, desc="queries", disable=not progress) as bar:
 
         def show(step: dict[str, Any]) -> None:
-            bar.set_postfix_str(f"best {step['best']:.3f}", refresh=False)
+            if not pd.isna(step["best"]):  # nothing feasible yet
+                bar.set_postfix_str(f"best {step['best']:.3f}", refresh=False)
             bar.update(step["queries"] - bar.n)
 
         return search_by_method(get_space(space), evaluate, parameters, show)

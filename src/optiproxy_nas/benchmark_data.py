@@ -11,7 +11,8 @@ from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, DataCatalog
 from kedro.runner import SequentialRunner
 
-from optiproxy_nas.benchmarks.schema import table_digest
+from optiproxy_nas.benchmarks.schema import columns, table_digest
+from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.errors import DataError
 
@@ -20,10 +21,14 @@ _known: dict[str, str] = {}
 
 
 def ingest_missing(project: Path, source: str, catalog: CatalogProtocol[Any, Any]) -> None:
-    """Run the ingest pipeline where the source's table or card is missing."""
+    """Run the ingest pipeline where the source's table or card is missing or of another layout."""
+    layout = columns(get_source(source))
 
     def missing() -> bool:
-        return not (catalog.exists("benchmark_table") and catalog.exists("benchmark_card"))
+        if not (catalog.exists("benchmark_table") and catalog.exists("benchmark_card")):
+            return True
+        found = catalog.load("benchmark_card").get("schema")
+        return found is None or list(found) != list(layout)
 
     if missing():
         lock = project / "data" / "03_primary" / ".ingest.lock"

@@ -15,6 +15,7 @@ from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
 from optiproxy_nas.errors import unknown_name
+from optiproxy_nas.presets import merge
 from optiproxy_nas.run_parameters import split_run
 
 
@@ -56,7 +57,7 @@ def resolve_parameters(raw: dict[str, Any]) -> dict[str, Any]:
     if run["pipeline"] not in sections:
         raise unknown_name("pipeline", run["pipeline"], sections)
     kind = kinds[run["pipeline"]]
-    values = {**sections[run["pipeline"]], **flat}
+    values = merge(sections[run["pipeline"]], flat)
     return {"run": run, **resolve_kind(kind, values, run)}
 
 

@@ -62,6 +62,10 @@ class BudgetError(OptiProxyError):
     """The query budget is impossible, or a query would exceed it."""
 
 
+class ObjectiveError(ParameterError):
+    """The objective asks for what the benchmark does not hold, or for what no cell can meet."""
+
+
 class SamplingError(OptiProxyError):
     """The bounded number of draws did not yield enough architectures outside the archive."""
 

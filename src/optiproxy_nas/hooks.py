@@ -6,6 +6,7 @@ The nodes know nothing of this; all of it is on the outside.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
@@ -22,6 +23,9 @@ from optiproxy_nas.benchmark_data import data_of, ingest_missing
 from optiproxy_nas.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.errors import ParameterError, TrackingError
 from optiproxy_nas.manifest import last_archive
+from optiproxy_nas.objectives import build_objective
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
 from optiproxy_nas.presets import flatten
 from optiproxy_nas.reporting.terminal import terminal_summary
 from optiproxy_nas.run_record import RunRecord
@@ -37,6 +41,7 @@ class RunHooks:
         self._project = Path()
         self._search: dict[str, Any] | None = None
         self._run: dict[str, Any] = {}
+        self._objective: Objective = Accuracy(ObjectiveSettings())  # of the search, if one runs
         self.lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
         self._clear()
 
@@ -61,6 +66,8 @@ class RunHooks:
         parameters = context.config_loader["parameters"]
         self._run = parameters["run"]
         self._search = parameters.get("search")
+        if self._search is not None:
+            self._objective = build_objective(self._search["objective"])
 
     @hook_impl
     def before_pipeline_run(
@@ -103,7 +110,7 @@ class RunHooks:
             raise
         self._bar = tqdm(
             total=self._search["budget"],
-            desc="queries",
+            desc=self._objective.unit,
             file=sys.stderr,
             disable=self._run["quiet"],
         )
@@ -122,10 +129,12 @@ class RunHooks:
         archives = [value for name, value in outputs.items() if name.endswith(".archive")]
         if archives and self._bar is not None:
             (archive,) = archives
-            self._bar.set_postfix_str(f"best {archive['best'].iloc[-1]:.3f} %", refresh=False)
-            self._bar.update(len(archive) - self._bar.n)
+            best = archive["best"].iloc[-1]
+            told = "-" if math.isnan(best) else f"{best:.3f} %"
+            self._bar.set_postfix_str(f"best {told}", refresh=False)
+            self._bar.update(int(self._objective.costs(archive).sum()) - self._bar.n)
         if self._tracker is not None:
-            self._tracker.log_node(kind, node.namespace or "", outputs, seconds)
+            self._tracker.log_node(kind, node.namespace or "", outputs, seconds, self._objective)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -149,7 +158,9 @@ class RunHooks:
                 if summary is not None:
                     archive = catalog.load(last_archive(artifacts))
                     diagnostics = catalog.load("report.diagnostics")
-                    self._tracker.log_result(summary, archive, diagnostics, wall_seconds)
+                    self._tracker.log_result(
+                        summary, archive, diagnostics, wall_seconds, self._objective
+                    )
                 self._tracker.log_artifacts([*logged, (self._record.path, "")])
             self._tracker.end("FINISHED")
             if self._tracker.lost and self._run["sweep"]:

@@ -97,8 +97,13 @@ class RunParameters(_Settings):
     source: str
     dataset: str
     method: str
+    objective: dict[str, Any] = Field(description="name, and the objective's own settings, all")
     seed: int = Field(ge=0)
-    budget: int = Field(ge=1, description="C, queries in all, the initial sample included")
+    budget: int = Field(
+        ge=1,
+        description="C, in all, the initial sample included: queries, or what the objective "
+        "charges for them (epochs)",
+    )
 
 
 class BaselineParameters(RunParameters):
@@ -132,12 +137,3 @@ class SearchParameters(RunParameters):
                 f"Q = {samples}: the batch is chosen among the samples"
             )
         return self
-
-    def steps(self) -> int:
-        """Search steps after the initial sample: ceil((C - n_0) / B)."""
-        return -(-(self.budget - self.initial_samples) // self.selection.batch)
-
-    def batch_of(self, step: int) -> int:
-        """Queries of step 1..S: B, or what is left of the budget in the last one."""
-        spent = self.initial_samples + (step - 1) * self.selection.batch
-        return min(self.selection.batch, self.budget - spent)

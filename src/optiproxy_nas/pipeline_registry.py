@@ -9,22 +9,25 @@ from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
 
 # Before any parameters are read (kedro registry list): one step shows all there is.
 _steps = 1
+_figures: tuple[str, ...] = ()
 
 
-def set_steps(steps: int) -> None:
-    """Have the search pipelines built with this many steps when they are next asked for."""
-    global _steps
-    if steps != _steps:
-        _steps = steps
+def set_shape(steps: int, figures: tuple[str, ...]) -> None:
+    """Have the search pipelines built with so many steps, and the objective's own pictures."""
+    global _steps, _figures
+    if (steps, figures) != (_steps, _figures):
+        _steps, _figures = steps, figures
         pipelines.configure(__name__)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """All pipelines by name."""
-    nb201_search = search.create_pipeline(_steps)
+    any_search = search.create_pipeline(_steps, _figures)
     return {
-        "__default__": nb201_search,
-        "nb201_search": nb201_search,
+        "__default__": any_search,
+        "nb201_search": any_search,
+        "hw_search": any_search,
+        "lowfi_search": any_search,
         "nb201_methods": methods.create_pipeline(),
         "ingest": ingest.create_pipeline(),
         "compare": compare.create_pipeline(),

@@ -28,15 +28,30 @@ def split_run(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_source(parameters: RunParameters) -> None:
-    """Refuse a dataset or benchmark that the source does not hold, before any query.
+    """Refuse a source that cannot answer a search, before any query.
 
     Raises:
-        UnknownNameError: with the list and the nearest name.
+        UnknownNameError: a dataset or benchmark that it does not hold (the list, and the nearest
+            name), or no such source.
+        ParameterError: it holds no accuracies after full training, or cannot be joined.
     """
     source = get_source(parameters.source)
-    datasets = {file.dataset for file in source.files}
-    if parameters.dataset not in datasets:
-        raise unknown_name(f"dataset of source {parameters.source!r}", parameters.dataset, datasets)
+    if source.full_epochs not in source.epochs:
+        held = (
+            f"accuracies after {', '.join(map(str, source.epochs))} of {source.full_epochs} epochs"
+            if source.epochs
+            else "what architectures cost, and no accuracies"
+        )
+        join = f", as in source={source.join_to}+{source.name}" if source.join_to else ""
+        raise ParameterError(
+            f"Source {source.name!r} holds {held}, so it cannot be searched alone: join it to one "
+            f"that holds the accuracy after full training{join}.",
+            source=source.name,
+        )
+    if parameters.dataset not in source.datasets:
+        raise unknown_name(
+            f"dataset of source {parameters.source!r}", parameters.dataset, source.datasets
+        )
     if parameters.benchmark != source.benchmark:
         raise unknown_name(
             f"benchmark of source {parameters.source!r}", parameters.benchmark, [source.benchmark]

@@ -24,6 +24,7 @@ SEARCH_CODE = (
     "benchmarks",
     "encodings.py",
     "methods",
+    "objectives",
     "parameters.py",
     "presets",
     "proxies",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,19 +18,10 @@ from typing import Any
 import filelock
 import pandas as pd
 
+from optiproxy_nas import run_metrics
 from optiproxy_nas.errors import TrackingError
+from optiproxy_nas.objectives.base import Objective
 
-STEP_METRICS = (
-    "kendall_tau",
-    "spearman",
-    "recent_kendall_tau",
-    "recent_spearman",
-    "fit_loss",
-    "entropy",
-    "temperature",
-    "duplicates_rejected",
-    "twins_rejected",
-)
 BATCH = 1000  # metrics that one call of the MLflow API takes
 PARAMETERS = 100  # parameters that one call takes
 PARENT_TAG = "mlflow.parentRunId"  # by which MLflow nests a run
@@ -169,7 +161,12 @@ class MlflowTracker:
 
     @_forgiving
     def log_node(
-        self, kind: str, namespace: str, outputs: Mapping[str, Any], seconds: float
+        self,
+        kind: str,
+        namespace: str,
+        outputs: Mapping[str, Any],
+        seconds: float,
+        objective: Objective,
     ) -> None:
         """The metrics of one finished node: its seconds, and what its outputs tell.
 
@@ -178,6 +175,7 @@ class MlflowTracker:
             namespace: ``step_NN``, or anything else outside the steps.
             outputs: dataset name -> value.
             seconds: how long it ran.
+            objective: of the search.
         """
         if self._lean:
             return
@@ -185,10 +183,12 @@ class MlflowTracker:
         self.add({f"seconds/{kind}": seconds}, step)
         if kind == "update_archive":
             (archive,) = outputs.values()
-            self._add_queries(archive[archive["step"] == step])
+            first = len(archive) - int((archive["step"] == step).sum())
+            for query, metrics in run_metrics.query_metrics(archive, objective, first):
+                self.add(metrics, query)
         if kind == "diagnose":
             (values,) = outputs.values()
-            self._add_step(values)
+            self.add(run_metrics.step_metrics(values), values["step"])
         # Live enough; a worker process of ParallelRunner ends without a further call.
         if time.monotonic() - self._flushed > 2 or os.getpid() != self._main_process:
             self.flush()
@@ -200,47 +200,43 @@ class MlflowTracker:
         archive: pd.DataFrame,
         diagnostics: pd.DataFrame,
         wall_seconds: float,
+        objective: Objective,
     ) -> None:
-        """What is known only after the search: regret by query, test accuracy, wall time.
+        """What is known only after the search: regret by query, the summary, wall time.
 
         Also what a killed run had remembered and not sent.
         """
         if self._lean:
-            improved = archive["best"].diff() != 0  # NaN in the first row
-            shown = archive[improved | (archive["order"] == len(archive) - 1)]
-            for query, best in zip(shown["order"], shown["best"], strict=True):
-                self.add({"best_validation_accuracy": best}, query + 1)
+            by_query = run_metrics.improvements(archive)
         else:
-            self._add_unsent(archive, diagnostics)
-            for query, best in zip(archive["order"], archive["best"], strict=True):
-                self.add({"regret": summary["optimum"] - best}, query + 1)
-        final = ("validation_accuracy", "test_accuracy", "queries_to_best", "regret")
-        self.add({f"final/{name}": summary[name] for name in final}, 0)
-        self.add({"seconds/run": wall_seconds}, 0)
+            self._add_unsent(archive, diagnostics, objective)
+            by_query = run_metrics.regret_metrics(archive, summary["optimum"])
+        for query, metrics in by_query:
+            self.add(metrics, query)
+        self.add({**run_metrics.final_metrics(summary), "seconds/run": wall_seconds}, 0)
         self._tags["best_architecture"] = summary["best_architecture"]
 
-    def _add_unsent(self, archive: pd.DataFrame, diagnostics: pd.DataFrame) -> None:
+    def _add_unsent(
+        self, archive: pd.DataFrame, diagnostics: pd.DataFrame, objective: Objective
+    ) -> None:
         """Queries and steps that the store does not have yet."""
         self.flush()
-        sent = {
-            m.step for m in self.client.get_metric_history(self.run_id, "best_validation_accuracy")
-        }
-        self._add_queries(archive[~(archive["order"] + 1).isin(sent)])
-        sent = {m.step for m in self.client.get_metric_history(self.run_id, "step/fit_loss")}
-        for values in diagnostics[~diagnostics["step"].isin(sent)].to_dict("records"):
-            self._add_step(values)
-
-    def _add_queries(self, rows: pd.DataFrame) -> None:
-        for query, value, best in zip(rows["order"], rows["value"], rows["best"], strict=True):
-            values = {"validation_accuracy": value, "best_validation_accuracy": best}
-            self.add(values, query + 1)
-
-    def _add_step(self, values: Mapping[Any, Any]) -> None:
-        self.add({f"step/{name}": values[name] for name in STEP_METRICS}, values["step"])
+        sent = {m.step for m in self.client.get_metric_history(self.run_id, "validation_accuracy")}
+        for query, metrics in run_metrics.query_metrics(archive, objective):
+            if query not in sent:
+                self.add(metrics, query)
+        sent = {m.step for m in self.client.get_metric_history(self.run_id, "step/queries")}
+        for values in diagnostics.to_dict("records"):
+            if values["step"] not in sent:
+                self.add(run_metrics.step_metrics(values), values["step"])
 
     def add(self, values: Mapping[str, float | None], step: int) -> None:
-        """Remember metrics of one step or query; None and NaN are left out."""
-        self._metrics += [(k, float(v), int(step)) for k, v in values.items() if not pd.isna(v)]
+        """Remember metrics of one step or query; what is no finite number is left out."""
+        self._metrics += [
+            (name, float(value), int(step))
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        ]
 
     def flush(self) -> None:
         """Send the remembered metrics and tags."""

@@ -1,68 +1,43 @@
-"""The archive D and the ledger."""
+"""The archive D."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from optiproxy_nas.algorithm.archive import (
     COLUMNS,
-    QueryLedger,
     check_archive,
     codes_of,
     extend,
     make_batch,
 )
-from optiproxy_nas.errors import ArtifactError, BudgetError
+from optiproxy_nas.errors import ArtifactError
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.base import ObjectiveSettings
+
+OBJECTIVE = Accuracy(ObjectiveSettings())
 
 
-def test_the_ledger_charges_each_architecture_once():
-    ledger = QueryLedger(5, charged=["a"])
-    assert ledger.charge(["a", "b", "b", "c"]) == 2
-    assert (ledger.spent, ledger.remaining) == (3, 2)
-    assert ledger.charge(["a", "b", "c"]) == 0
-    assert "c" in ledger
-    assert "d" not in ledger
+def added(archive, batch, values):
+    """D and a batch with its values."""
+    return extend(archive, batch.assign(value=values), OBJECTIVE)
 
 
-def test_the_ledger_charges_all_or_nothing():
-    ledger = QueryLedger(3, charged=["a"])
-    with pytest.raises(BudgetError, match="3 queries asked for, 2 of 3 left; none") as caught:
-        ledger.charge(["b", "c", "d", "a"])
-    assert caught.value.data == {"asked": 3, "remaining": 2, "budget": 3}
-    assert ledger.spent == 1
-    assert "b" not in ledger
-    assert ledger.charge(["b", "c"]) == 2
-    assert ledger.charge([]) == 0
-
-
-@given(st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=12), st.integers(0, 8))
-def test_the_ledger_never_exceeds_its_budget(orders, budget):
-    ledger, paid = QueryLedger(budget), set()
-    for order in orders:
-        new = set(order) - paid
-        if len(paid | new) <= budget:
-            assert ledger.charge(order) == len(new)
-            paid |= new
-        else:
-            with pytest.raises(BudgetError):
-                ledger.charge(order)
-        assert ledger.spent == len(paid) <= budget
-        assert ledger.remaining == budget - len(paid)
+def checked(space, archive):
+    return check_archive(space, archive, OBJECTIVE)
 
 
 @pytest.fixture
 def archive(space, generator):
     codes = space.random(200, generator).unique(dim=0)[:6]
-    first = extend(None, make_batch(space, codes[:4], 0), np.array([50.0, 40, 60, 55]))
+    first = added(None, make_batch(space, codes[:4], 0), np.array([50.0, 40, 60, 55]))
     batch = make_batch(
         space, codes[4:], 1, group=codes[4:, 0],
         predicted=np.array([61.0, 62]), predicted_sd=np.array([1.0, 2]), score=np.array([0.5, 0.4]),
     )  # fmt: skip
-    return extend(first, batch, np.array([60, 70]))
+    return added(first, batch, np.array([60, 70]))
 
 
 def test_extend_appends_in_query_order(space, archive):
@@ -78,19 +53,19 @@ def test_extend_appends_in_query_order(space, archive):
     for name, kind in {**COLUMNS, **dict.fromkeys(code_columns, "int64")}.items():
         assert archive[name].dtype == pd.Series([], dtype=kind).dtype
     assert space.to_string(codes_of(space, archive)) == archive["architecture"].tolist()
-    assert check_archive(space, archive) is archive
+    assert checked(space, archive) is archive
 
 
 def test_extend_makes_a_new_table(space, archive, generator):
     before = archive.copy(deep=True)
     batch = make_batch(space, space.random(1, generator), 2)
     kept = batch.copy(deep=True)
-    grown = extend(archive, batch, np.array([99.0]))
+    grown = added(archive, batch, np.array([99.0]))
     pd.testing.assert_frame_equal(archive, before)
     pd.testing.assert_frame_equal(batch, kept)
     assert grown["best"].iloc[-1] == 99
     with pytest.raises(ValueError, match="length"):
-        extend(archive, batch, np.array([1.0, 2.0]))
+        added(archive, batch, np.array([1.0, 2.0]))
 
 
 def edited(archive, row, column, value):
@@ -114,7 +89,7 @@ def edited(archive, row, column, value):
 )
 def test_an_archive_that_was_edited_is_refused(space, archive, edit, problem):
     with pytest.raises(ArtifactError, match=problem) as caught:
-        check_archive(space, edit(archive))
+        checked(space, edit(archive))
     assert len(caught.value.data["problems"]) >= 1
 
 
@@ -123,8 +98,18 @@ def test_all_problems_are_told_at_once(space, archive):
         edited(archive, 2, "value", np.nan), 1, "architecture", archive.loc[0, "architecture"]
     )
     with pytest.raises(ArtifactError) as caught:
-        check_archive(space, bad)
-    assert len(caught.value.data["problems"]) >= 3
+        checked(space, bad)
+    assert caught.value.data["problems"] == [
+        "codes and architecture strings disagree",
+        "values, orders or steps that are not finite numbers",
+    ]
+    twice = pd.concat([archive, archive.iloc[[-1]]], ignore_index=True)
+    with pytest.raises(ArtifactError) as caught:
+        checked(space, edited(twice, 2, "value", np.nan))
+    assert caught.value.data["problems"] == [
+        "architectures queried twice",
+        "values, orders or steps that are not finite numbers",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,20 +117,20 @@ def test_all_problems_are_told_at_once(space, archive):
 )
 def test_a_cell_of_the_table_that_is_nonsense_is_an_artifact_error(nb201, generator, column, value):
     batch = make_batch(nb201, nb201.random(4, generator), 0)
-    archive = extend(None, batch, np.array([50.0, 40, 60, 55])).astype({column: object})
+    archive = added(None, batch, np.array([50.0, 40, 60, 55])).astype({column: object})
     with pytest.raises(ArtifactError):
-        check_archive(nb201, edited(archive, 1, column, value))
+        checked(nb201, edited(archive, 1, column, value))
 
 
 def test_a_negative_code_is_an_artifact_error(nb201, generator):
     codes = nb201.random(4, generator)
     codes[0, 0] = 4
-    archive = extend(None, make_batch(nb201, codes, 0), np.array([50.0, 40, 60, 55]))
+    archive = added(None, make_batch(nb201, codes, 0), np.array([50.0, 40, 60, 55]))
     with pytest.raises(ArtifactError):
-        check_archive(nb201, edited(archive, 0, "code_0", -1))
+        checked(nb201, edited(archive, 0, "code_0", -1))
 
 
 @pytest.mark.parametrize(("column", "value"), [("order", 99), ("step", -5)])
 def test_an_order_that_was_edited_is_refused(space, archive, column, value):
     with pytest.raises(ArtifactError):
-        check_archive(space, edited(archive, 3, column, value))
+        checked(space, edited(archive, 3, column, value))

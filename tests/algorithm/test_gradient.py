@@ -31,7 +31,8 @@ class Concave(nn.Module):
 
     def forward(self, encoding):
         gaps = zip(encoding, self.best, strict=True)
-        return -sum((x - y).square().flatten(1).sum(1) for x, y in gaps).expand(self.members, -1)
+        distance = sum((x - y).square().flatten(1).sum(1) for x, y in gaps)
+        return -distance.expand(self.members, 1, -1)
 
 
 def start(space, parameters, seed=0):
@@ -39,12 +40,13 @@ def start(space, parameters, seed=0):
 
 
 def climb(space, proxy, parameters, logits=None, seed=0):
+    """With the plain objective: what the acquisition makes of the only head."""
     return optimise_logits(
         space,
         proxy,
         start(space, parameters) if logits is None else logits,
         parameters.gradient,
-        parameters.selection,
+        lambda predictions: acquisition_score(predictions[:, 0], parameters.selection),
         torch.Generator().manual_seed(seed),
     )
 
@@ -156,7 +158,7 @@ def test_the_trace_tells_what_happened(space, make_parameters):
         torch.Generator().manual_seed(0), "logistic",
     )  # fmt: skip
     with torch.no_grad():
-        first = acquisition_score(small_proxy(space)(relaxed), parameters.selection)
+        first = acquisition_score(small_proxy(space)(relaxed)[:, 0], parameters.selection)
     torch.testing.assert_close(trace.score[0], first)
 
 
@@ -170,6 +172,28 @@ def test_groups_follow_their_own_gradient(nb201, make_parameters):
     apart, _ = climb(nb201, proxy, parameters, others)
     torch.testing.assert_close(together.alpha[0], apart.alpha[0])
     assert not torch.allclose(together.alpha[1], apart.alpha[1])
+
+
+def test_the_score_that_is_climbed_may_be_made_of_several_heads(nb201, make_parameters):
+    """Head 0 wants one architecture, head 1 another; the score decides between them."""
+
+    class TwoHeads(nn.Module):
+        def forward(self, encoding):
+            ones = encoding.operations.sum(1)  # [n, M]: how often each operation is chosen
+            return torch.stack([ones[:, 3], ones[:, 1]]).unsqueeze(0)  # [1, 2, n]
+
+    parameters = make_parameters(gradient={"epochs": 60, "lr_alpha": 0.1})
+    for weights, winner in (((1.0, 0.2), 3), ((0.2, 1.0), 1)):
+        found, trace = optimise_logits(
+            nb201,
+            TwoHeads(),
+            start(nb201, parameters),
+            parameters.gradient,
+            lambda predictions, w=weights: w[0] * predictions[0, 0] + w[1] * predictions[0, 1],
+            torch.Generator().manual_seed(0),
+        )
+        assert (found.alpha.argmax(-1) == winner).all()
+        assert trace.score.shape == (60, parameters.gradient.groups)
 
 
 def test_weight_decay_pulls_logits_to_zero(nb201, make_parameters):
@@ -198,7 +222,7 @@ class Explodes(nn.Module):
     def forward(self, encoding):
         self.calls += 1
         value = encoding.operations.sum((-1, -2)) * (1.0 if self.calls == 1 else torch.inf)
-        return value.unsqueeze(0)
+        return value.expand(1, 1, -1)
 
 
 def test_a_proxy_that_explodes_is_a_proxy_error(nb201, make_parameters):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.algorithm.candidates import Pool
-from optiproxy_nas.algorithm.selection import select_batch
+from optiproxy_nas.algorithm.selection import select_best
 from optiproxy_nas.errors import ProxyError
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.base import ObjectiveSettings
+from optiproxy_nas.proxies.fit import predict
 
 VALUES = np.array([50.0, 60.0, 70.0, 80.0])
 
@@ -18,7 +24,7 @@ VALUES = np.array([50.0, 60.0, 70.0, 80.0])
 class Fixed(nn.Module):
     def __init__(self, predictions):
         super().__init__()
-        self.predictions = torch.tensor(predictions)
+        self.predictions = torch.tensor(predictions).unsqueeze(1)  # [E, 1, n]
 
     def forward(self, encoding):
         return self.predictions
@@ -27,16 +33,17 @@ class Fixed(nn.Module):
 def select(space, predictions, batch, make_parameters, seed=0, **settings):
     count = len(predictions[0])
     codes = space.random(count, torch.Generator().manual_seed(3))
-    settings = make_parameters(selection={"acquisition": "mean", **settings}).selection
-    pool = Pool(codes, torch.arange(count) % 3 - 1, 0, 0, 1)
-    table = select_batch(
+    parameters = make_parameters(
+        selection={"acquisition": "mean", **settings}, fit={"targets": "standardised"}
+    )
+    proxy = Fixed(predictions)
+    table = Accuracy(ObjectiveSettings()).select(
         space,
-        Fixed(predictions),
-        pool,
-        VALUES,
+        Pool(codes, torch.arange(count) % 3 - 1, 0, 0, 1),
+        lambda asked: predict(proxy, space.encode(asked)),
+        pd.DataFrame({"value": VALUES}),
+        parameters,
         batch,
-        settings,
-        "standardised",
         4,
         torch.Generator().manual_seed(seed),
     )
@@ -99,3 +106,12 @@ def test_predictions_are_written_in_percent(nb201, make_parameters):
 def test_a_prediction_that_is_not_finite_selects_nothing(nb201, make_parameters):
     with pytest.raises(ProxyError, match="1 predictions that are not finite"):
         select(nb201, [[0.1, float("nan")]], 1, make_parameters)
+
+
+@given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=20), count=st.integers(0, 22))
+def test_select_best_is_a_stable_sort(make_parameters, scores, count):
+    rows = sorted(range(len(scores)), key=lambda row: -scores[row])[:count]
+    best = select_best(
+        torch.tensor(scores).float(), count, make_parameters().selection, torch.Generator()
+    )
+    assert best.tolist() == rows

@@ -12,9 +12,12 @@ from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import check_archive, codes_of
 from optiproxy_nas.algorithm.smbo import run_search
 from optiproxy_nas.errors import BudgetError, DataError
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.base import ObjectiveSettings
 
 pytestmark = pytest.mark.usefixtures("global_state")
 
+PLAIN = Accuracy(ObjectiveSettings())
 GAIN = {"none": -3.0, "skip": 0.0, "nor_conv_1x1": 1.0, "nor_conv_3x3": 2.5, "avg": -1.0}
 GAIN |= {"conv": 2.0, "pool": -1.0}
 
@@ -61,7 +64,7 @@ def test_the_budget_is_spent_exactly_and_nothing_is_asked_twice(space, make_para
         "architecture"
     ].tolist()
     assert len(set(space.identify(codes_of(space, result.archive)))) == 23
-    check_archive(space, result.archive)
+    check_archive(space, result.archive, PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -232,9 +235,10 @@ def test_an_evaluation_that_is_no_number_is_a_data_error(nb201, make_parameters,
 def test_a_batch_beyond_the_budget_is_not_evaluated(nb201, make_parameters):
     parameters, objective = make_parameters(budget=10), Objective()
     first = steps.initial_batch(nb201, parameters)
-    archive = steps.update_archive(steps.evaluate_batch(nb201, first, objective, parameters))
+    evaluations = steps.evaluate_batch(nb201, first, objective, parameters)
+    archive = steps.update_archive(evaluations, parameters)
     other = steps.initial_batch(nb201, parameters.model_copy(update={"seed": 9}))
-    with pytest.raises(BudgetError, match="8 queries asked for, 2 of 10 left"):
+    with pytest.raises(BudgetError, match="8 queries asked for at a price of 8, 2 of 10 left"):
         steps.evaluate_batch(nb201, other, objective, parameters, archive)
     assert len(objective.calls) == 1
 
@@ -251,7 +255,7 @@ def test_steps_may_run_twice_and_out_of_order(space, make_parameters):
     runs, before = [], archive.copy(deep=True)
     for _ in range(2):
         weights, _ = steps.fit_proxy(space, archive, parameters, None, step=3)
-        logits, _ = steps.search_logits(space, weights, parameters, None, step=3)
+        logits, _ = steps.search_logits(space, weights, archive, parameters, None, step=3)
         pool = steps.sample_candidates(space, logits, archive, parameters, step=3)
         runs.append(steps.select_batch(space, pool, weights, archive, parameters, step=3))
         steps.initial_batch(space, parameters)  # something else in between

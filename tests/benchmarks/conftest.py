@@ -1,6 +1,7 @@
 """Tables of the real sources, read once for all tests."""
 
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -25,3 +26,12 @@ def v1_0() -> pd.DataFrame:
     if not os.environ.get(DATA_DIRECTORY_VARIABLE):
         pytest.skip(f"{DATA_DIRECTORY_VARIABLE} is not set: no v1.0 pickles here")
     return checked_table("v1_0")
+
+
+@pytest.fixture(scope="session")
+def hardware() -> pd.DataFrame:
+    """``v1_0+hw_nas_bench``."""
+    own = os.environ.get(DATA_DIRECTORY_VARIABLE)
+    if not own or not (Path(own) / "hw_nas_bench").is_dir():
+        pytest.skip(f"{DATA_DIRECTORY_VARIABLE} has no hw_nas_bench/: no HW-NAS-Bench tables here")
+    return checked_table("v1_0+hw_nas_bench")

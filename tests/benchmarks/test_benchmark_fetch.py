@@ -12,6 +12,7 @@ import pytest
 
 from optiproxy_nas.benchmarks import RawFile, get_source
 from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE, fetch
+from optiproxy_nas.benchmarks.load import load_files
 from optiproxy_nas.errors import DataError
 
 CONTENT = b"published values"
@@ -51,6 +52,50 @@ def put(directory, content):
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     return path
+
+
+def folder_source(**changes):
+    """Curves of a cell a file, named by the user."""
+    file = RawFile("cells-*/*.bin", "cifar10")
+    return replace(get_source("v1_0"), files=(file,), **changes)
+
+
+def test_a_pattern_finds_many_files_in_the_first_directory_with_any(tmp_path):
+    own, raw = tmp_path / "own", tmp_path / "raw"
+    (own / "nb201").mkdir(parents=True)
+    for name in ("b", "a", "c.txt"):
+        path = raw / "nb201" / "cells-x" / (name if "." in name else f"{name}.bin")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    folder = fetch(folder_source(), own, raw)["cells-*/*.bin"]
+    assert folder.paths == ("cells-x/a.bin", "cells-x/b.bin")
+    assert folder.read("cells-x/b.bin").content == b"b"
+
+    parsed = load_files(folder_source(parse=lambda content, _: content), str(own), raw)
+    [(name, file)] = parsed["v1_0"].items()
+    assert file["object"] == {"cells-x/a.bin": b"a", "cells-x/b.bin": b"b"}
+    assert (file["bytes"], file["count"]) == (2, 2)
+    (raw / "nb201" / "cells-x" / "a.bin").write_bytes(b"A")
+    again = load_files(folder_source(parse=lambda content, _: content), str(own), raw)
+    assert again["v1_0"][name]["sha256"] != file["sha256"]
+
+
+def test_a_pattern_that_matches_nothing_says_where_it_looked(tmp_path):
+    with pytest.raises(DataError, match=r"cells-\*/\*\.bin .* was not found in"):
+        fetch(folder_source(obtain="Get them."), tmp_path / "own", tmp_path / "raw")
+
+
+def test_a_file_of_several_datasets_is_read_once(tmp_path):
+    put(tmp_path, CONTENT)
+    known = source()
+    both = replace(
+        known,
+        files=(*known.files, replace(known.files[0], dataset="cifar100")),
+        parse=lambda content, _: parsed.append(content),
+    )
+    parsed = []
+    assert list(load_files(both, str(tmp_path), tmp_path)["v1_0"]) == ["table.pickle"]
+    assert parsed == [CONTENT]
 
 
 def test_the_users_directory_comes_first(tmp_path, monkeypatch):

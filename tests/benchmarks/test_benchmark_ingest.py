@@ -1,15 +1,22 @@
 """The ingest pipeline, as Kedro runs it."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 
-from optiproxy_nas.benchmarks.schema import COLUMNS, table_digest
+from optiproxy_nas import benchmark_data
+from optiproxy_nas.benchmarks.schema import assemble, columns, table_digest, tidy
+from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles
-from optiproxy_nas.pipelines.ingest import create_pipeline
+from optiproxy_nas.pipelines.ingest import create_pipeline, nodes
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +42,37 @@ def test_the_pipeline_asks_for_files_and_source_only():
 def test_the_card_tells_what_the_table_holds(ingested):
     table, card = ingested
     assert card["rows"] == len(table) == 46_875
-    assert card["schema"].keys() == set(COLUMNS)
-    assert card["datasets"]["cifar10"]["training_seeds"] == {"2": 7_456, "3": 8_169}
-    assert card["datasets"]["cifar10"]["splits"] == {"validation": 15_625}
-    best = card["datasets"]["imagenet16-120"]["optimum"]["validation"]
-    assert best["accuracy"]["validation"] == pytest.approx(46.733, abs=5e-4)
-    assert [file["pinned"] for file in card["files"]] == [True] * 3
-    assert all(len(file["sha256"]) == 64 for file in card["files"])
+    assert list(card["schema"]) == list(table) == list(columns(get_source("embedded")))
+    facts = card["datasets"]["cifar10"]
+    assert facts["training_seeds"] == {"2": 7_456, "3": 8_169}
+    assert facts["cells_by_epochs"] == {"200": 15_625}
+    assert facts["metrics"]["latency_ms"] == {"numbers": 15_625, "not_stated": 0, "cannot_run": 0}
+    best = card["datasets"]["imagenet16-120"]["optimum"]["validation_accuracy"]
+    assert best["validation_accuracy"] == pytest.approx(46.733, abs=5e-4)
+    [part] = card["parts"]
+    assert [file["pinned"] for file in part["files"]] == [True] * 3
+    assert all(len(file["sha256"]) == 64 for file in part["files"])
+
+
+def test_the_card_of_a_joined_table_counts_gaps_and_cells_that_cannot_run():
+    """A made-up pair: three fully trained cells, one of which a device cannot run."""
+    codes = torch.tensor([[0] * 6, [1] * 6, [2] * 6])
+    full = {"validation_accuracy": [50, 60, 70], "edgetpu_latency_ms": [1.0, np.inf, 3.0]}
+    early = {"validation_accuracy": [1, 2, 3], "edgetpu_latency_ms": np.nan}
+    rows = assemble([tidy(codes, "cifar10", full), tidy(codes, "cifar10", early, epochs=12)])
+    made_up = replace(
+        get_source("embedded"),
+        metrics={"validation_accuracy": "percent", "edgetpu_latency_ms": "milliseconds"},
+    )
+    facts = nodes._describe_dataset(TabularBenchmark.of(rows, "cifar10", made_up), rows, made_up)
+    assert facts["metrics"]["edgetpu_latency_ms"] == {
+        "numbers": 2,
+        "not_stated": 3,
+        "cannot_run": 1,
+    }
+    assert facts["cells_by_epochs"] == {"12": 3, "200": 3}
+    assert facts["cells"] == 3
+    assert facts["optimum"]["validation_accuracy"]["validation_accuracy"] == 70
 
 
 def test_the_digest_survives_a_file_and_sees_a_change(ingested, tmp_path):
@@ -50,8 +81,38 @@ def test_the_digest_survives_a_file_and_sees_a_change(ingested, tmp_path):
     restored = pd.read_parquet(tmp_path / "table.parquet")
     pd.testing.assert_frame_equal(restored, table)
     assert table_digest(restored) == card["table_sha256"]
-    restored.loc[7, "accuracy"] += 1e-9
+    restored.loc[7, "validation_accuracy"] += 1e-9
     assert table_digest(restored) != card["table_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "ingests"),
+    [
+        (lambda card: card, False),
+        (lambda card: card | {"schema": {**card["schema"], "latency_seconds": ""}}, True),
+        (lambda card: {key: value for key, value in card.items() if key != "schema"}, True),
+    ],
+    ids=["of this layout", "of another layout", "of an older release"],
+)
+def test_a_table_of_another_layout_is_ingested_anew(
+    ingested, tmp_path, monkeypatch, capsys, spoil, ingests
+):
+    table, card = ingested
+    catalog = DataCatalog(
+        {
+            "benchmark_files": BenchmarkFiles("embedded", path="nowhere"),
+            "params:source": MemoryDataset("embedded"),
+            "benchmark_table": ParquetDataset(filepath=str(tmp_path / "table.parquet")),
+            "benchmark_card": JSONDataset(filepath=str(tmp_path / "card.json")),
+        }
+    )
+    catalog.save("benchmark_table", table.iloc[:3])
+    catalog.save("benchmark_card", spoil(card))
+    monkeypatch.setattr(benchmark_data, "pipelines", {"ingest": create_pipeline()})
+    benchmark_data.ingest_missing(tmp_path, "embedded", catalog)
+    assert ("Ingesting" in capsys.readouterr().err) == ingests
+    assert len(catalog.load("benchmark_table")) == (len(table) if ingests else 3)
+    assert catalog.load("benchmark_card")["schema"] == card["schema"]
 
 
 def test_raw_files_are_read_only():

@@ -12,15 +12,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.benchmarks import SOURCES, Metric, TabularBenchmark, get_source
-from optiproxy_nas.benchmarks.schema import COLUMNS, check_table
+from optiproxy_nas.benchmarks import (
+    SOURCES,
+    TEST_ACCURACY,
+    VALIDATION_ACCURACY,
+    TabularBenchmark,
+    get_source,
+)
+from optiproxy_nas.benchmarks.check import check_table
+from optiproxy_nas.benchmarks.schema import columns
 from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles
 from optiproxy_nas.errors import DataError, InvalidArchitectureError, UnknownNameError
 from optiproxy_nas.pipelines.ingest.nodes import read
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 SPACE = NASBench201()
-OPS = [f"op_{i}" for i in range(6)]
+OPS = [f"code_{i}" for i in range(6)]
 # NASLib's own orders, written out here once more.
 NASLIB_OPS = ["skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"]
 APPENDIX_OPS = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
@@ -50,6 +57,9 @@ def test_registered_sources_state_their_facts(name):
     assert source.name == name
     assert {file.dataset for file in source.files} == {"cifar10", "cifar100", "imagenet16-120"}
     assert all((file.sha256 is None) == (file.size is None) for file in source.files)
+    assert all(file.sha256 for file in source.files if file.url)
+    assert (VALIDATION_ACCURACY in source.metrics) == bool(source.epochs)
+    assert list(source.epochs) == sorted(set(source.epochs))
 
 
 def test_an_unknown_source_suggests_the_nearest():
@@ -58,14 +68,16 @@ def test_an_unknown_source_suggests_the_nearest():
 
 
 def test_embedded_is_complete(embedded):
-    assert list(embedded) == list(COLUMNS)
-    assert embedded.groupby(["dataset", "split"])["architecture"].nunique().to_dict() == {
-        (dataset, "validation"): 15_625 for dataset in ("cifar10", "cifar100", "imagenet16-120")
+    source = get_source("embedded")
+    assert list(embedded) == list(columns(source))
+    assert embedded.groupby(["dataset", "epochs"])["architecture"].nunique().to_dict() == {
+        (dataset, 200): 15_625 for dataset in ("cifar10", "cifar100", "imagenet16-120")
     }
     assert embedded["training_seeds"].isin([2, 3]).all()
-    assert embedded.dtypes["training_seeds"] == "Int16"
+    assert (embedded.dtypes[list(source.metrics)] == "float64").all()
+    assert embedded.dtypes["epochs"] == "int16"
     assert (embedded.dtypes[OPS] == "int8").all()
-    costs = embedded[["latency_seconds", "parameters_millions", "training_seconds"]]
+    costs = embedded[["latency_ms", "parameters_millions", "training_seconds"]]
     assert np.isfinite(costs).all(axis=None)
     assert (costs > 0).all(axis=None)
     codes = torch.tensor(embedded[OPS].to_numpy(), dtype=torch.int64)
@@ -81,15 +93,13 @@ def test_embedded_is_complete(embedded):
     ],
 )
 def test_embedded_maxima(embedded, dataset, maximum, last_operation):
-    best, value = TabularBenchmark(embedded, dataset, "embedded").optimum(
-        Metric.VALIDATION_ACCURACY
-    )
+    best, value = TabularBenchmark(embedded, dataset, "embedded").optimum(VALIDATION_ACCURACY)
     assert value == pytest.approx(maximum, abs=5e-4)
     assert best.endswith(f"|skip_connect~0|nor_conv_3x3~1|{last_operation}")
 
 
 def test_embedded_parameter_counts_are_those_that_some_seed_records(embedded):
-    raw = BenchmarkFiles("embedded", path="nowhere").load()["cifar100.pkl"]["object"]
+    raw = BenchmarkFiles("embedded", path="nowhere").load()["embedded"]["cifar100.pkl"]["object"]
     rows = embedded[embedded["dataset"] == "cifar100"].set_index("architecture")
     codes = torch.tensor([[int(digit) for digit in key] for key in raw])
     counts = rows["parameters_millions"].loc[SPACE.to_string(codes)]
@@ -117,11 +127,11 @@ def test_the_package_is_not_imported():
 )
 def test_v1_0_optima(v1_0, dataset, validation, test):
     benchmark = TabularBenchmark(v1_0, dataset, "v1_0")
-    best, value = benchmark.optimum(Metric.VALIDATION_ACCURACY)
+    best, value = benchmark.optimum(VALIDATION_ACCURACY)
     assert value == pytest.approx(validation, abs=5e-5)
-    assert benchmark.query([best], Metric.TEST_ACCURACY) == pytest.approx([test], abs=5e-5)
-    assert benchmark.measurements(best)["training_seeds"] is None
-    assert len(v1_0) == 2 * 3 * 15_625
+    assert benchmark.query([best], TEST_ACCURACY) == pytest.approx([test], abs=5e-5)
+    assert benchmark.measurements(best) == {}
+    assert len(v1_0) == 3 * 15_625
 
 
 def naslib_cell(validation, test, key="cifar10-valid"):
@@ -145,21 +155,35 @@ def test_naslib_files_with_strings_and_tuples(tmp_path):
         {
             first: naslib_cell(80.0, 70.0),
             naslib_string(second): naslib_cell(np.float64(81.0), np.float64(71.0)),
-            third: {"cifar10-valid": {"eval_acc1es": [82.0, 72.0]}},
+            third: naslib_cell(82.0, 72.0),
         },
     )
     assert check_table(rows, get_source("naslib")) is rows
     benchmark = TabularBenchmark(rows, "cifar10", "naslib")
     asked = [naslib_string(cell) for cell in (third, second, first)]
-    assert benchmark.query(asked, Metric.VALIDATION_ACCURACY).tolist() == [82.0, 81.0, 80.0]
-    assert benchmark.query(asked, Metric.TEST_ACCURACY).tolist() == [72.0, 71.0, 70.0]
+    assert benchmark.query(asked, VALIDATION_ACCURACY).tolist() == [82.0, 81.0, 80.0]
+    assert benchmark.query(asked, TEST_ACCURACY).tolist() == [72.0, 71.0, 70.0]
     assert benchmark.measurements(asked[2]) == {
-        "training_seeds": None,
-        "latency_seconds": 0.01,
+        "latency_ms": 10.0,
         "parameters_millions": 0.5,
         "training_seconds": 100.0,
     }
-    assert benchmark.measurements(asked[0])["latency_seconds"] is None
+
+
+def test_a_cost_that_a_naslib_cell_lacks_is_left_out_for_all(tmp_path):
+    second = {"cifar10-valid": {"eval_acc1es": [82.0, 72.0], "cost_info": {"params": 0.7}}}
+    rows = naslib_rows(tmp_path, {(0,) * 6: naslib_cell(80.0, 70.0), (2,) * 6: second})
+    benchmark = TabularBenchmark(check_table(rows, get_source("naslib")), "cifar10", "naslib")
+    assert benchmark.metrics.keys() == {
+        "validation_accuracy",
+        "test_accuracy",
+        "parameters_millions",
+    }
+    assert benchmark.measurements(naslib_string((0,) * 6)) == {
+        "latency_ms": None,
+        "parameters_millions": 0.5,
+        "training_seconds": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -182,6 +206,10 @@ def test_a_naslib_key_that_is_no_cell_is_refused(tmp_path, cell):
         naslib_rows(tmp_path, {cell: naslib_cell(1.0, 2.0)})
 
 
+def _changed(table: pd.DataFrame, column: str, value: float) -> pd.DataFrame:
+    return table.assign(**{column: table[column].where(table.index != 5, value)})
+
+
 def _doubled(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, table.iloc[[0]]])
 
@@ -191,19 +219,46 @@ def _doubled(table: pd.DataFrame) -> pd.DataFrame:
     [
         (_doubled, "occurs twice"),
         (lambda table: table.iloc[1:], "expected"),
-        (lambda table: table.assign(accuracy=table["accuracy"].where(table.index != 5)), "nan"),
-        (lambda table: table.assign(accuracy=table["accuracy"] + 10), "not a percentage|is known"),
-        (lambda table: table.assign(accuracy=table["accuracy"] + 0.001), "is known"),
+        (lambda table: _changed(table, VALIDATION_ACCURACY, float("nan")), "NaN"),
+        (lambda table: _changed(table, VALIDATION_ACCURACY, 100.1), "100.1 .*not a percentage"),
+        (
+            lambda table: _changed(table, "latency_ms", float("nan")),
+            "latency_ms .*NaN.* for 1 rows",
+        ),
+        (lambda table: _changed(table, "latency_ms", -np.inf), "is no measurement"),
+        (
+            lambda table: table.assign(validation_accuracy=table[VALIDATION_ACCURACY] + 0.001),
+            "known",
+        ),
+        (lambda table: table.drop(columns="latency_ms"), "columns"),
+        (lambda table: table.assign(latency_seconds=1.0), "columns .*latency_seconds"),
     ],
-    ids=["double", "missing", "not a number", "shifted", "slightly shifted"],
+    ids=[
+        "double",
+        "missing",
+        "not a number",
+        "not a percentage",
+        "a latency is not a number",
+        "minus infinity",
+        "shifted",
+        "a column missing",
+        "a column more",
+    ],
 )
 def test_a_table_that_is_not_what_it_claims_is_refused(embedded, spoil, message):
     with pytest.raises(DataError, match=message):
         check_table(spoil(embedded), get_source("embedded"))
 
 
+def test_a_metric_may_be_unknown_for_a_whole_dataset_and_a_device_may_be_unable(embedded):
+    first = embedded["dataset"] == "cifar10"
+    table = embedded.assign(latency_ms=embedded["latency_ms"].mask(first))
+    table.loc[len(table) - 1, "latency_ms"] = np.inf
+    assert check_table(table, get_source("embedded")) is table
+
+
 def test_a_partial_source_still_has_to_hit_the_optima_it_knows(embedded):
     source = replace(get_source("embedded"), partial=True)
-    some = embedded[embedded["accuracy"] < 90]
+    some = embedded[embedded[VALIDATION_ACCURACY] < 90]
     with pytest.raises(DataError, match="is known"):
         check_table(some, source)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from optiproxy_nas.algorithm import steps
-from optiproxy_nas.benchmarks.base import Metric
+from optiproxy_nas.algorithm.budget import number_of_steps
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.schema import tidy
 from optiproxy_nas.diagnosis import FinishedRun
 
@@ -21,28 +22,31 @@ WORTH = np.array([0.0, 1.0, 3.0, 4.0, 0.5])  # of each operation, points
 @pytest.fixture(scope="session")
 def table() -> pd.DataFrame:
     values = 60 + WORTH[CELLS.numpy()].sum(1) + 0.01 * (np.arange(len(CELLS)) % 97)
-    return tidy(CELLS, "cifar10", {Metric.VALIDATION_ACCURACY: values})
+    return tidy(CELLS, "cifar10", {VALIDATION_ACCURACY: values})
 
 
 @pytest.fixture(scope="session")
 def run(make_parameters, nb201, table) -> FinishedRun:
     """Five steps, run as the pipeline does, everything kept."""
     parameters = make_parameters(budget=33, selection={"batch": 5})
-    values = table.set_index("architecture")["accuracy"]
+    values = table.set_index("architecture")[VALIDATION_ACCURACY]
 
     def evaluate(architectures):
         return values.loc[list(architectures)].to_numpy()
 
     batch = steps.initial_batch(nb201, parameters)
-    archive = steps.update_archive(steps.evaluate_batch(nb201, batch, evaluate, parameters))
+    done = steps.evaluate_batch(nb201, batch, evaluate, parameters)
+    archive = steps.update_archive(done, parameters)
     weights, logits, traces = {}, {}, {}
     fitted = searched = None
-    for step in range(1, parameters.steps() + 1):
+    for step in range(1, number_of_steps(parameters) + 1):
         fitted, _ = steps.fit_proxy(nb201, archive, parameters, fitted, step=step)
-        searched, trace = steps.search_logits(nb201, fitted, parameters, searched, step=step)
+        searched, trace = steps.search_logits(
+            nb201, fitted, archive, parameters, searched, step=step
+        )
         pool = steps.sample_candidates(nb201, searched, archive, parameters, step=step)
         batch = steps.select_batch(nb201, pool, fitted, archive, parameters, step=step)
         done = steps.evaluate_batch(nb201, batch, evaluate, parameters, archive)
-        archive = steps.update_archive(done, archive)
+        archive = steps.update_archive(done, parameters, archive)
         weights[step], logits[step], traces[step] = fitted, searched, trace
     return FinishedRun("made-up", parameters, archive, weights, logits, traces, table)

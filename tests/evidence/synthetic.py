@@ -16,7 +16,10 @@ from optiproxy_nas.evidence.sections import Section
 
 OPTIMA = {"cifar10": 91.607, "cifar100": 73.493, "imagenet16-120": 46.767}
 
-Curve = Callable[[dict[str, Any]], Sequence[float]]  # parameters of a point -> values by query
+# Parameters of a point -> values by query, NaN where the query is not eligible to be the answer.
+Curve = Callable[[dict[str, Any]], Sequence[float]]
+# The same -> what each query costs.
+Costs = Callable[[dict[str, Any]], Sequence[int]]
 
 
 def points_of(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -51,6 +54,8 @@ def synthetic(
         [float(len(architectures))] * len(architectures)
     ),
     project: Path = Path(),
+    costs: Costs = lambda point: np.ones(point["budget"], dtype=int),
+    signal: Any = lambda source, dataset, epochs: None,
 ) -> Evidence:
     """Evidence of all rows of the sections, each search from ``curve``."""
     members, frames, runs = {}, {}, {}
@@ -61,20 +66,30 @@ def synthetic(
             for point in points:
                 run_id = run_id_of(point)
                 if run_id not in runs:
-                    frames[run_id], runs[run_id] = _search(run_id, point, curve(point))
+                    frames[run_id], runs[run_id] = _search(
+                        run_id, point, curve(point), costs(point)
+                    )
     return Evidence(
         results=pd.concat(frames.values(), ignore_index=True),
         runs=pd.DataFrame(list(runs.values())),
         members=members,
         project=project,
         test_accuracy=test_accuracy,
+        signal=signal,
     )
 
 
+def label_of(point: dict[str, Any]) -> str:
+    """The label of the objective of a point."""
+    if point.get("objective.name") == "multi_fidelity":
+        return "12 then 200 epochs"
+    return str(point.get("objective.constraints", ""))
+
+
 def _search(
-    run_id: str, point: dict[str, Any], values: Sequence[float]
+    run_id: str, point: dict[str, Any], values: Sequence[float], costs: Sequence[int]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    best = np.maximum.accumulate(np.asarray(values, dtype=float))
+    best = np.fmax.accumulate(np.asarray(values, dtype=float))
     queries = np.arange(1, len(best) + 1)
     optimum = OPTIMA[point["dataset"]]
     about = {
@@ -83,6 +98,7 @@ def _search(
         "method": point["method"],
         "preset": point.get("preset", ""),
         "setting": "",
+        "objective": label_of(point),
         "dataset": point["dataset"],
         "source": point["source"],
         "seed": point["seed"],
@@ -92,10 +108,11 @@ def _search(
         {
             **about,
             "query": queries,
+            "spent": np.cumsum(costs)[: len(best)],
             "trials": queries,
             "step": 0,
             "architecture": [f"cell {q}" for q in queries],
-            "value": values,
+            "value": np.nan_to_num(values, nan=10.0),
             "best": best,
         }
     )
@@ -106,7 +123,7 @@ def _search(
         "error": "",
         "queries": len(best),
         "trials": len(best),
-        "best_architecture": f"cell {int(np.argmax(values)) + 1}",
+        "best_architecture": f"cell {int(np.argmax(np.nan_to_num(values))) + 1}",
         "validation_accuracy": best[-1],
         "test_accuracy": np.nan,
         "optimum": optimum,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import pandas as pd
@@ -59,6 +60,7 @@ def sweep(monkeypatch):
                 "dataset": [point["dataset"] for point in points.values()],
                 "seed": [point["seed"] for point in points.values()],
                 "budget": [point["budget"] for point in points.values()],
+                "objective": [point.get("objective.constraints", "") for point in points.values()],
                 "regret": [state.regret.get(point["seed"], 0.0) for point in points.values()],
             }
         )
@@ -97,6 +99,18 @@ def test_only_what_has_not_reached_the_optimum_is_extended(sweep, tmp_path):
     assert dict(zip(runs["seed"], runs["budget"], strict=True)) == {0: 100, 1: 280, 2: 100}
     _, runs = evidence.of(sections[0], sections[0].rows[1])
     assert dict(zip(runs["seed"], runs["budget"], strict=True)) == {0: 100, 1: 100, 2: 100}
+
+
+def test_of_several_bounds_only_the_open_ones_are_extended(sweep, tmp_path):
+    sweep.regret = {1: math.nan}  # nothing feasible was found: not settled
+    bounds = {"objective.constraints": ["a < 1", "a < 2"]}
+    row = Row(label="r", seeds="0-1", blocks=({**SHORT[0], **bounds},), extend=280)
+    collect(tmp_path, [section("one", row)])
+    _, (longer, _) = sweep.asked
+    assert [(b["objective.constraints"], b["seed"]) for b in longer] == [
+        ("a < 1", [1]),
+        ("a < 2", [1]),
+    ]
 
 
 def test_no_table_is_made_of_a_part_of_the_searches(sweep, tmp_path):

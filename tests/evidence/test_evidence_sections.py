@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from synthetic import points_of, run_id_of
 
 from optiproxy_nas.errors import DataError, ParameterError, UnknownNameError
 from optiproxy_nas.evidence import RENDERERS
-from optiproxy_nas.evidence.regenerate import SECTIONS, choose
+from optiproxy_nas.evidence.constrained import bounds_of
+from optiproxy_nas.evidence.regenerate import SECTIONS, SMOKE, choose, regenerate
 from optiproxy_nas.evidence.sections import load_sections, with_seeds
 from optiproxy_nas.evidence.smoke import BUDGETS
 
@@ -121,8 +123,13 @@ def test_reported_seeds_are_those_that_nothing_was_tuned_on(section):
 @pytest.mark.parametrize("section", ALL, ids=lambda section: section.name)
 def test_every_row_is_long_enough_for_a_budget_that_is_read(section):
     for row in section.rows:
-        longest = max(block["budget"] for block in section.blocks(row))
-        assert min(section.budgets) <= longest <= 280
+        blocks = section.blocks(row)
+        if "full_epochs" in section.options:  # budgets are epochs, and plain searches train fully
+            unit = section.options["full_epochs"]
+            spent = [b["budget"] * (1 if "objective.name" in b else unit) for b in blocks]
+            assert min(spent) >= max(section.budgets)
+            continue
+        assert min(section.budgets) <= max(block["budget"] for block in blocks) <= 280
 
 
 def test_kedro_does_not_take_the_sections_for_parameters():
@@ -136,12 +143,48 @@ def test_kedro_does_not_take_the_sections_for_parameters():
     assert not {"rows", "render"} & set(loader["parameters"])
 
 
-def test_a_miniature_has_the_same_rows_on_two_seeds():
+def test_a_miniature_has_the_same_rows_on_two_seeds(monkeypatch):
+    monkeypatch.setenv("OPTIPROXY_DATA_DIR", "/data")
     for whole, small in zip(ALL, choose(REPOSITORY, smoke=True), strict=True):
         assert [row.label for row in small.rows] == [row.label for row in whole.rows]
         for row in small.rows:
             assert len(row.seed_list()) == 2
             for block in small.blocks(row):
-                assert block["budget"] <= max(BUDGETS.values())
+                assert block["budget"] in BUDGETS.values()
+                needs_data = "needs_data" in whole.options.get("smoke", {})
+                assert (block["source"] == "embedded") is not needs_data
                 if block["method"] == "optiproxy":
                     assert block["fit.epochs"] == 2
+
+
+def test_what_the_embedded_table_cannot_serve_is_left_out_with_the_reason(monkeypatch, tmp_path):
+    monkeypatch.delenv("OPTIPROXY_DATA_DIR", raising=False)
+    (small,) = choose(REPOSITORY, ["low_fidelity"], smoke=True)
+    assert small.rows == ()
+    said = []
+    assert regenerate(tmp_path, [small], preview=SMOKE, say=said.append) == []
+    assert said == [f"low_fidelity: left out: {small.options['left_out']}."]
+    assert "OPTIPROXY_DATA_DIR" in said[0]
+
+
+def test_bounds_of_the_embedded_table_stand_in_for_devices():
+    (small,) = choose(REPOSITORY, ["hardware"], smoke=True)
+    assert all("latency_ms <" in label for label in bounds_of(small))
+    assert not set(bounds_of(small)) & set(small.options["names"])
+
+
+def test_the_twelve_bounds_have_names_and_figures_of_the_paper():
+    (section,) = load_sections(REPOSITORY / SECTIONS, ["hardware"])
+    bounds = bounds_of(section)
+    assert len(bounds) == 12
+    assert set(section.options["names"]) == set(bounds)
+    assert all(set(quote.values) == set(bounds) for quote in section.quoted)
+    assert all(set(quote.sd) <= set(bounds) for quote in section.quoted)
+
+
+def test_full_trainings_are_the_searches_of_table_1():
+    table1, low = load_sections(REPOSITORY / SECTIONS, ["table1", "low_fidelity"])
+    known = [points_of(table1.blocks(row)) for row in table1.rows]
+    ids = {run_id_of(point) for points in known for point in points}
+    for row in low.rows[1:]:
+        assert {run_id_of(point) for point in points_of(low.blocks(row))} <= ids

@@ -147,7 +147,7 @@ def test_a_damaged_artifact_is_named_even_if_its_digest_was_forged(finished, nam
 def test_another_table(finished):
     path = finished / "data" / "03_primary" / "nb201" / "embedded.parquet"
     table = pd.read_parquet(path)
-    table.loc[0, "accuracy"] += 1
+    table.loc[0, "validation_accuracy"] += 1
     table.to_parquet(path)
     told = diagnose(finished)
     assert told.exit_code == 1

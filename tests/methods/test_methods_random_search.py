@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.special import gammaln
 
-from optiproxy_nas.benchmarks.base import Metric
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.load import load_benchmark
 from optiproxy_nas.methods import build_method
 from optiproxy_nas.methods.run import run_method
@@ -71,7 +71,7 @@ def searches():
 def test_mean_best_meets_its_expectation(source, dataset):
     space = NASBench201()
     names = space.to_string(torch.cartesian_prod(*[torch.arange(5)] * 6))
-    values = load_benchmark(source, dataset).query(names, Metric.VALIDATION_ACCURACY)
+    values = load_benchmark(source, dataset).query(names, VALIDATION_ACCURACY)
     best = np.maximum.accumulate(values[searches()], axis=1)
     for budget, known in zip(BUDGETS, KNOWN[dataset], strict=True):
         expected = expected_best_of_random(values, budget)

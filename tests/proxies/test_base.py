@@ -49,6 +49,7 @@ def test_build_proxy_takes_a_class_of_a_third_party(tiny, generator):
     assert isinstance(proxy, Proxy)
 
 
+@pytest.mark.parametrize("heads", [1, 3])
 @pytest.mark.parametrize(
     ("name", "activation"),
     [
@@ -58,16 +59,16 @@ def test_build_proxy_takes_a_class_of_a_third_party(tiny, generator):
         ("gelu", lambda x: x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))),
     ],
 )
-def test_mlp_is_the_stretched_vector_through_its_layers(tiny, generator, name, activation):
-    mlp = MLP(tiny, settings(hidden=4, layers=2, members=2, activation=name), generator)
+def test_mlp_is_the_stretched_vector_through_its_layers(tiny, generator, name, activation, heads):
+    mlp = MLP(tiny, settings(hidden=4, layers=2, members=2, activation=name), generator, heads)
     encoding = tiny.encode(tiny.random(3, generator))
     for member in range(2):
         for row in range(3):
             x = torch.cat([encoding.operations[row].flatten(), encoding.edges[row]])
             for layer in mlp.hidden:
                 x = activation(x @ layer.weight[member] + layer.bias[member, 0])
-            expected = x @ mlp.head.weight[member] + mlp.head.bias[member, 0]
-            torch.testing.assert_close(mlp(encoding)[member, row : row + 1], expected)
+            expected = x @ mlp.head.weight[member] + mlp.head.bias[member, 0]  # [H]
+            torch.testing.assert_close(mlp(encoding)[member, :, row], expected)
 
 
 def test_mlp_activations_keep_their_size_from_layer_to_layer(nb201, generator):

@@ -27,7 +27,7 @@ def settings(**values):
 @pytest.mark.parametrize("hidden", [1, 7])
 def test_any_width_will_do(nb201, generator, hidden):
     proxy = build_proxy(nb201, settings(hidden=hidden), generator)
-    assert proxy(nb201.encode(nb201.random(3, generator))).shape == (2, 3)
+    assert proxy(nb201.encode(nb201.random(3, generator))).shape == (2, 1, 3)
 
 
 def test_it_keeps_the_contract(space):
@@ -57,7 +57,7 @@ def naive_layer(layer, member, vertices, adjacency):
 
 @pytest.mark.parametrize("hard", [True, False])
 def test_forward_is_graph_attention(space, hard, generator):
-    proxy = build_proxy(space, settings(), generator)
+    proxy = build_proxy(space, settings(), generator, heads=2)
     encoding = space.encode(space.random(3, generator))
     if not hard:
         encoding = type(encoding)(encoding.operations * 0.6 + 0.1, encoding.edges * 0.6 + 0.1)
@@ -70,8 +70,8 @@ def test_forward_is_graph_attention(space, hard, generator):
                     x = naive_layer(layer, member, x, graph.adjacency[row])
                 x = x[graph.mask[row] == 1].mean(0)
                 x = torch.tanh(x @ proxy.hidden.weight[member] + proxy.hidden.bias[member, 0])
-                expected = x @ proxy.head.weight[member, :, 0] + proxy.head.bias[member, 0, 0]
-                torch.testing.assert_close(proxy(encoding)[member, row], expected)
+                expected = x @ proxy.head.weight[member] + proxy.head.bias[member, 0]
+                torch.testing.assert_close(proxy(encoding)[member, :, row], expected)
 
 
 class Renumbered:

@@ -19,8 +19,8 @@ def settings(**values):
     return ProxySettings(**{**load_preset("paper")["proxy"], **small, **values})
 
 
-def make(space, seed=0, **values):
-    gcn = GCN(space, settings(**values), torch.Generator().manual_seed(seed))
+def make(space, seed=0, heads=1, **values):
+    gcn = GCN(space, settings(**values), torch.Generator().manual_seed(seed), heads)
     with torch.no_grad():  # so that the affine part of the layer normalisation matters
         for layer in gcn.layers:
             layer.scale.uniform_(0.5, 2.0, generator=torch.Generator().manual_seed(seed))
@@ -64,18 +64,20 @@ def naive(gcn, graph, member, row):
     real = [v for v in range(len(vertices)) if graph.mask[row, v] == 1]
     pooled = sum(vertices[v] for v in real) / len(real)
     hidden = gelu(pooled @ gcn.hidden.weight[member] + gcn.hidden.bias[member, 0])
-    return hidden @ gcn.head.weight[member, :, 0] + gcn.head.bias[member, 0, 0]
+    return hidden @ gcn.head.weight[member] + gcn.head.bias[member, 0]  # [H]
 
 
 @pytest.mark.parametrize("hard", [True, False])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_forward_is_equation_3(space, layers, hard, generator):
-    gcn = make(space, layers=layers).eval()
+    gcn = make(space, heads=2, layers=layers).eval()
     encoding = space.encode(space.random(4, generator)) if hard else soft(space, 4)
     with torch.no_grad():
         graph, predictions = space.graph(encoding), gcn(encoding)
-        expected = [[naive(gcn, graph, e, row) for row in range(4)] for e in range(3)]
-    torch.testing.assert_close(predictions, torch.tensor(expected), atol=1e-5, rtol=1e-5)
+        expected = [
+            torch.stack([naive(gcn, graph, e, row) for row in range(4)], -1) for e in range(3)
+        ]  # of each member [H, n]
+    torch.testing.assert_close(predictions, torch.stack(expected), atol=1e-5, rtol=1e-5)
     assert predictions.std() > 1e-3
 
 
@@ -120,7 +122,7 @@ def test_padding_vertices_do_not_matter(space, padding):
 def test_each_direction_of_an_edge_matters(tiny):
     gcn = make(tiny)
     code = torch.tensor([[0, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 1, 0, 1, 0], [0, 1, 0, 0, 1]])
-    assert len(gcn(tiny.encode(code))[0].unique()) == 4
+    assert len(gcn(tiny.encode(code))[0, 0].unique()) == 4
     with torch.no_grad():
         whole = gcn(tiny.encode(code))
         for direction in ("forwards", "backwards"):

@@ -47,7 +47,8 @@ def test_ranking_loss_is_the_double_loop(problem):
 @given(problems(), st.floats(0, 2))
 def test_fitting_loss_is_the_mean_square_plus_lambda_times_ranking(problem, coefficient):
     predictions, targets, margin = problem
-    loss = fitting_loss(predictions, targets, coefficient, margin)
+    loss = fitting_loss(predictions.unsqueeze(1), targets.unsqueeze(0), coefficient, margin)
+    assert loss.shape == (len(predictions),)
     for member, row in enumerate(predictions.tolist()):
         pairs = zip(row, targets.tolist(), strict=True)
         square = sum((f - y) ** 2 for f, y in pairs) / len(row)
@@ -83,9 +84,38 @@ def test_weights_weigh_the_squared_errors_and_nothing_else(generator):
     weights = torch.rand(2, 6, generator=generator)
     squares = torch.stack([(weights[e] * (predictions[e] - targets) ** 2).mean() for e in range(2)])
     ranking = pairwise_ranking_loss(predictions, targets, 0.1)
-    loss = fitting_loss(predictions, targets, 0.3, 0.1, weights=weights)
+    heads, aims = predictions.unsqueeze(1), targets.unsqueeze(0)
+    loss = fitting_loss(heads, aims, 0.3, 0.1, weights=weights)
     torch.testing.assert_close(loss, squares + 0.3 * ranking)
-    plain = fitting_loss(predictions, targets, 0.3, 0.1)
-    torch.testing.assert_close(
-        fitting_loss(predictions, targets, 0.3, 0.1, weights=weights * 0 + 1), plain
-    )
+    plain = fitting_loss(heads, aims, 0.3, 0.1)
+    torch.testing.assert_close(fitting_loss(heads, aims, 0.3, 0.1, weights=weights * 0 + 1), plain)
+
+
+holes = st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=2, max_size=2)
+
+
+@given(holes=holes, seed=st.integers(0, 99), weighted=st.booleans(), reduction=st.booleans())
+def test_the_loss_is_that_of_each_heads_observed_rows(holes, seed, weighted, reduction):
+    """NaN targets: as if those rows were not there, head by head; and no gradient reaches them."""
+    stream = torch.Generator().manual_seed(seed)
+    predictions = torch.randn(3, 2, 7, generator=stream).double().requires_grad_()
+    full = torch.randn(2, 7, generator=stream).double()
+    weights = torch.rand(3, 7, generator=stream).double() if weighted else None
+    seen = ~torch.tensor(holes)
+    targets = full.where(seen, torch.nan)
+    how = (0.3, 0.1, "mean" if reduction else "sum")
+    loss = fitting_loss(predictions, targets, *how, weights)
+    expected = torch.zeros(3).double()
+    for head in range(2):
+        rows = seen[head].nonzero().flatten()
+        if len(rows):
+            expected += fitting_loss(
+                predictions[:, head : head + 1, rows], full[head : head + 1, rows], *how,
+                None if weights is None else weights[:, rows],
+            )  # fmt: skip
+    torch.testing.assert_close(loss, expected)
+    (slope,) = torch.autograd.grad(loss.sum(), predictions)
+    assert torch.isfinite(slope).all()
+    assert (slope[:, ~seen] == 0).all()
+    if seen.any():
+        assert (slope[:, seen] != 0).any()

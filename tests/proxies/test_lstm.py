@@ -58,7 +58,7 @@ def test_padding_passes_the_state_on(generator):
 
 
 def test_forward_reads_the_searched_vertices_in_order(space, generator):
-    proxy = build_proxy(space, settings(), generator)
+    proxy = build_proxy(space, settings(), generator, heads=2)
     encoding = space.encode(space.random(5, generator))
     tokens = vertex_tokens(space.graph(encoding))[:, searched_vertices(space)]
     for member in range(2):
@@ -66,8 +66,8 @@ def test_forward_reads_the_searched_vertices_in_order(space, generator):
         x = state[0]
         for dense in proxy.dense:
             x = torch.tanh(x @ dense.weight[member] + dense.bias[member, 0])
-        expected = x @ proxy.head.weight[member, :, 0] + proxy.head.bias[member, 0, 0]
-        torch.testing.assert_close(proxy(encoding)[member], expected)
+        expected = x @ proxy.head.weight[member] + proxy.head.bias[member, 0]  # [n, H]
+        torch.testing.assert_close(proxy(encoding)[member].T, expected)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

@@ -68,7 +68,7 @@ def test_without_positions_the_order_of_tokens_does_not_matter(generator):
 
 
 def test_forward_is_an_encoder_over_the_searched_vertices(space, generator):
-    proxy = build_proxy(space, settings(), generator)
+    proxy = build_proxy(space, settings(), generator, heads=2)
     encoding = space.encode(space.random(5, generator))
     graph = space.graph(encoding)
     vertices = searched_vertices(space)
@@ -79,12 +79,12 @@ def test_forward_is_an_encoder_over_the_searched_vertices(space, generator):
             x = naive_layer(layer, member, x, graph.mask[:, vertices] == 1)
         x = layer_norm(x.mean(1), x.shape[-1:])  # no searched vertex of the two spaces is padding
         x = torch.tanh(affine(proxy.hidden, member, x))
-        expected = affine(proxy.head, member, x)[:, 0]
-        torch.testing.assert_close(proxy(encoding)[member], expected, atol=1e-5, rtol=1e-4)
+        expected = affine(proxy.head, member, x)  # [n, H]
+        torch.testing.assert_close(proxy(encoding)[member].T, expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("hidden", [1, 2, 7, 64])
 def test_any_width_will_do(nb201, generator, hidden):
     proxy = build_proxy(nb201, settings(hidden=hidden, layers=1), generator)
-    assert proxy(nb201.encode(nb201.random(3, generator))).shape == (2, 3)
+    assert proxy(nb201.encode(nb201.random(3, generator))).shape == (2, 1, 3)
     assert len(proxy.layers) == 1

@@ -150,7 +150,7 @@ def test_equal_figures_give_equal_bytes(run):
 
 
 def test_every_figure_has_a_caption(run):
-    assert run_figures(**run).keys() == captions.CAPTIONS.keys()
+    assert run_figures(**run).keys() <= captions.CAPTIONS.keys()
 
 
 def test_inputs_are_left_alone(run):

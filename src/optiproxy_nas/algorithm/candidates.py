@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
+from optiproxy_nas.algorithm.archive import make_batch
 from optiproxy_nas.errors import SamplingError
 from optiproxy_nas.parameters import SelectionSettings
 from optiproxy_nas.spaces.base import Candidates, Logits, SearchSpace
@@ -21,6 +23,10 @@ class Pool(NamedTuple):
     duplicates: int  # draws rejected: in the archive, or drawn twice
     twins: int  # draws rejected: compute the same function as one of the archive, or one drawn
     draws: int  # rounds of sampling that it took
+
+    def batch(self, space: SearchSpace, rows: Tensor, step: int, **columns: Any) -> pd.DataFrame:
+        """Candidates ``rows`` [b] as a table to be queried; ``columns`` as of ``make_batch``."""
+        return make_batch(space, self.codes[rows], step, group=self.group[rows], **columns)
 
 
 def sample_random(space: SearchSpace, count: int, generator: torch.Generator) -> Tensor:
@@ -48,7 +54,7 @@ def draw_candidates(
     space: SearchSpace,
     logits: Logits,
     archive_codes: Tensor,
-    archive_values: Tensor,
+    fitness: Tensor,
     batch: int,
     settings: SelectionSettings,
     generator: torch.Generator,
@@ -63,7 +69,7 @@ def draw_candidates(
         space: the search space.
         logits: (α*, β*) of K groups.
         archive_codes: [n, L].
-        archive_values: [n], percent.
+        fitness: [n], how good each is; only to find the best for local moves.
         batch: B, the least number of candidates that will do.
         settings: Q, ε, local moves, twins.
         generator: draws the architectures.
@@ -75,7 +81,7 @@ def draw_candidates(
     functions = set(space.canonical(archive_codes)) if settings.skip_twins else set()
     groups = logits.alpha.shape[0]
     per_group = -(-settings.samples // groups)
-    moves = _local_moves(space, archive_codes, archive_values, settings.local_moves)
+    moves = _local_moves(space, archive_codes, fitness, settings.local_moves)
     codes: list[Tensor] = []
     group: list[Tensor] = []
     duplicates = twins = 0
@@ -113,8 +119,8 @@ def draw_candidates(
     )
 
 
-def _local_moves(space: SearchSpace, codes: Tensor, values: Tensor, count: int) -> Candidates:
+def _local_moves(space: SearchSpace, codes: Tensor, fitness: Tensor, count: int) -> Candidates:
     """One-change neighbours of the ``count`` best architectures of the archive."""
-    best = torch.argsort(values, descending=True, stable=True)[:count]
+    best = torch.argsort(fitness, descending=True, stable=True)[:count]
     neighbours = space.neighbours(codes[best]) if count else codes[:0]
     return Candidates(neighbours, torch.full((len(neighbours),), -1))

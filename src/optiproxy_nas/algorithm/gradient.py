@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.errors import ProxyError
-from optiproxy_nas.parameters import GradientSettings, SelectionSettings
+from optiproxy_nas.parameters import GradientSettings
 from optiproxy_nas.relaxation import entropy, temperature_at
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
@@ -28,7 +28,7 @@ def optimise_logits(
     proxy: nn.Module,
     logits: Logits,
     settings: GradientSettings,
-    selection: SelectionSettings,
+    objective: Callable[[Tensor], Tensor],
     generator: torch.Generator,
 ) -> tuple[Logits, Trace]:
     """Maximise ψ = f̂(ŝ(α, β), θ*) by AdamW on α and β in turn, τ decaying.
@@ -42,7 +42,7 @@ def optimise_logits(
         proxy: the fitted proxy, its weights frozen.
         logits: (α, β) to start from; not changed.
         settings: of Algorithm 1.
-        selection: which score of the ensemble is maximised.
+        objective: predictions [E, H, K] -> the score [K] that is maximised.
         generator: draws the noise of Eq. 9 and 10.
 
     Raises:
@@ -63,7 +63,7 @@ def optimise_logits(
             epoch, settings.epochs, settings.base_temperature, settings.min_temperature
         )
         relaxed = space.relax(both, temperature, generator, settings.noise)  # ŝ, line 6
-        score = acquisition_score(proxy(relaxed), selection)  # [K], line 7
+        score = objective(proxy(relaxed))  # [K], line 7
         turn = _turn(epoch, settings, space.num_edges)
         parameter = both[turn]
         (parameter.grad,) = torch.autograd.grad(score.sum(), parameter)  # line 9

@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.algorithm import steps
-from optiproxy_nas.algorithm.steps import Evaluate, Tensors
+from optiproxy_nas.algorithm.budget import number_of_steps
+from optiproxy_nas.algorithm.steps import Tensors
 from optiproxy_nas.errors import EvaluationError
+from optiproxy_nas.objectives import objective_of
+from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.parameters import RunParameters, SearchParameters
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -32,12 +35,21 @@ class SearchResult:
     @property
     def best_architecture(self) -> str:
         """𝒜*: the best architecture queried (the first, of equals)."""
-        return str(self.archive["architecture"].iloc[int(self.archive["value"].argmax())])
+        return str(self.archive["architecture"].iloc[self._incumbent])
 
     @property
     def best_value(self) -> float:
         """f(𝒜*): its validation accuracy, percent."""
-        return float(self.archive["value"].max())
+        return float(self.archive["value"].iloc[self._incumbent])
+
+    @property
+    def is_eligible(self) -> bool:
+        """Whether it is an answer: false where no feasible architecture was found."""
+        return bool(objective_of(self.parameters).eligible(self.archive)[self._incumbent])
+
+    @property
+    def _incumbent(self) -> int:
+        return objective_of(self.parameters).incumbent(self.archive)
 
 
 def run_search(
@@ -50,8 +62,8 @@ def run_search(
 
     Args:
         space: the search space.
-        evaluate: architecture strings [n] -> values [n], higher is better; asked once for each
-            distinct architecture, and for ``parameters.budget`` of them in all.
+        evaluate: what the objective asks for; of the plain one, architecture strings [n] ->
+            values [n], higher is better. Asked once for each query, within the budget.
         parameters: of :func:`optiproxy_nas.presets.resolve`.
         on_step: called with the diagnostics of each finished step.
 
@@ -60,13 +72,14 @@ def run_search(
         OptiProxyError: see :mod:`optiproxy_nas.errors`.
     """
     first = steps.initial_batch(space, parameters)
-    archive = steps.update_archive(steps.evaluate_batch(space, first, evaluate, parameters))
+    evaluations = steps.evaluate_batch(space, first, evaluate, parameters)
+    archive = steps.update_archive(evaluations, parameters)
     weights: Tensors | None = None
     logits: Tensors | None = None
     diagnostics, traces = [], {}
-    for step in range(1, parameters.steps() + 1):
+    for step in range(1, number_of_steps(parameters) + 1):
         weights, fit = steps.fit_proxy(space, archive, parameters, weights, step=step)
-        logits, trace = steps.search_logits(space, weights, parameters, logits, step=step)
+        logits, trace = steps.search_logits(space, weights, archive, parameters, logits, step=step)
         candidates = steps.sample_candidates(space, logits, archive, parameters, step=step)
         batch = steps.select_batch(space, candidates, weights, archive, parameters, step=step)
         try:
@@ -78,9 +91,9 @@ def run_search(
                 archive=archive,
                 architectures=batch["architecture"].tolist(),
             ) from error
-        archive = steps.update_archive(evaluations, archive)
+        archive = steps.update_archive(evaluations, parameters, archive)
         traces[step] = trace
-        diagnostics.append(steps.diagnose(evaluations, archive, candidates, trace, fit))
+        diagnostics.append(steps.diagnose(evaluations, archive, candidates, trace, fit, parameters))
         if on_step is not None:
             on_step(diagnostics[-1])
     # It never proposes what it has queried: every proposal is a query.

@@ -7,25 +7,21 @@ and gives the same result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Hashable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import kendalltau, spearmanr
 from torch import Tensor
 
-from optiproxy_nas.algorithm import gradient, groups, selection
-from optiproxy_nas.algorithm.archive import (
-    QueryLedger,
-    check_archive,
-    codes_of,
-    extend,
-    make_batch,
-)
+from optiproxy_nas.algorithm import gradient, groups
+from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
+from optiproxy_nas.algorithm.budget import QueryLedger, allowance
 from optiproxy_nas.algorithm.candidates import Pool, draw_candidates, sample_random
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.objectives import Objective, objective_of
+from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.reproducibility import one_thread, torch_generator
@@ -33,13 +29,14 @@ from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 RECENT = 20  # queries over which the proxy's recent rank correlation is measured
 Tensors = dict[str, Tensor]
-Evaluate = Callable[[Sequence[str]], np.ndarray]
 
 
 def initial_batch(space: SearchSpace, parameters: SearchParameters) -> pd.DataFrame:
     """The random architectures that the search starts from (Algorithm 2, line 4)."""
     generator = torch_generator(parameters.seed, 0, "initial-sample")
-    return make_batch(space, sample_random(space, parameters.initial_samples, generator), step=0)
+    codes = sample_random(space, parameters.initial_samples, generator)
+    objective = objective_of(parameters)
+    return make_batch(space, codes, step=0, **objective.initial_queries(len(codes)))
 
 
 @one_thread()
@@ -52,11 +49,12 @@ def fit_proxy(
     step: int,
 ) -> tuple[Tensors, Tensors]:
     """Train f̂_θ on D (line 6): weights θ*, and the loss curve {"loss": [epochs]}."""
-    check_archive(space, archive)
+    objective = objective_of(parameters)
+    check_archive(space, archive, objective)
     fit = fitting.fit_proxy(
         space,
         codes_of(space, archive),
-        archive["value"].to_numpy(),
+        objective.targets(archive, parameters.fit.targets),
         parameters.proxy,
         parameters.fit,
         previous,
@@ -70,6 +68,7 @@ def fit_proxy(
 def search_logits(
     space: SearchSpace,
     weights: Tensors,
+    archive: pd.DataFrame,
     parameters: SearchParameters,
     previous: Tensors | None = None,
     *,
@@ -81,12 +80,13 @@ def search_logits(
         start = Logits(previous["alpha"], previous["beta"])
     else:
         start = groups.initial_logits(space, settings, parameters.seed, step)
+    objective = objective_of(parameters)
     logits, trace = gradient.optimise_logits(
         space,
-        fitting.load_proxy(space, parameters.proxy, weights),
+        fitting.load_proxy(space, parameters.proxy, weights, objective.heads),
         start,
         settings,
-        parameters.selection,
+        objective.score(archive, parameters),
         torch_generator(parameters.seed, step, "relaxation-noise"),
     )
     return logits._asdict(), trace._asdict()
@@ -102,12 +102,13 @@ def sample_candidates(
     step: int,
 ) -> Tensors:
     """Q candidates outside D (Algorithm 1, line 13), with the counts of what was rejected."""
+    objective = objective_of(parameters)
     pool = draw_candidates(
         space,
         Logits(logits["alpha"], logits["beta"]),
         codes_of(space, archive),
-        torch.as_tensor(archive["value"].to_numpy(copy=True)),
-        parameters.batch_of(step),
+        torch.from_numpy(objective.fitness(archive).copy()),
+        objective.fewest(allowance(parameters, archive, step)),
         parameters.selection,
         torch_generator(parameters.seed, step, "candidates"),
     )
@@ -124,15 +125,16 @@ def select_batch(
     *,
     step: int,
 ) -> pd.DataFrame:
-    """The B candidates that the proxy scores best (line 8)."""
-    return selection.select_batch(
+    """The candidates that the proxy scores best (line 8), as far as the step's budget goes."""
+    objective = objective_of(parameters)
+    proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.heads)
+    return objective.select(
         space,
-        fitting.load_proxy(space, parameters.proxy, weights),
         Pool(**candidates),  # type: ignore[arg-type]
-        archive["value"].to_numpy(),
-        parameters.batch_of(step),
-        parameters.selection,
-        parameters.fit.targets,
+        lambda codes: fitting.predict(proxy, space.encode(codes)),
+        archive,
+        parameters,
+        allowance(parameters, archive, step),
         step,
         torch_generator(parameters.seed, step, "selection"),
     )
@@ -145,40 +147,29 @@ def evaluate_batch(
     parameters: SearchParameters,
     archive: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Query the batch (line 9): ``batch`` with a ``value`` column. Charged to the ledger first.
+    """Query the batch (line 9): ``batch`` with what it told. Charged to the ledger first.
 
     Raises:
         BudgetError: the batch exceeds what is left of the budget.
-        DataError: the evaluation gave something else than one finite number an architecture.
+        DataError: the evaluation gave something else than finite numbers.
     """
-    known = space.identify(codes_of(space, archive)) if archive is not None else []
-    QueryLedger(parameters.budget, known).charge(space.identify(codes_of(space, batch)))
-    return batch.assign(value=ask_values(batch["architecture"].tolist(), evaluate))
+    objective = objective_of(parameters)
+    paid = {} if archive is None else _prices(space, archive, objective)
+    QueryLedger(parameters.budget, paid).charge(_prices(space, batch, objective))
+    return objective.query(batch, evaluate)
 
 
-def ask_values(architectures: list[str], evaluate: Evaluate) -> np.ndarray:
-    """f(𝒜) of architecture strings [n], percent [n]; charges nothing.
-
-    Raises:
-        DataError: the evaluation gave something else than one finite number an architecture.
-    """
-    answer: Any = evaluate(architectures)
-    try:
-        values = np.asarray(answer, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.empty(0)
-    if values.shape != (len(architectures),) or not np.isfinite(values).all():
-        raise DataError(
-            f"The evaluation of {len(architectures)} architectures gave {answer!r}; it must give "
-            "one finite number for each.",
-            architectures=architectures,
-        )
-    return values
+def _prices(space: SearchSpace, table: pd.DataFrame, objective: Objective) -> dict[Hashable, int]:
+    """Identity -> cost of each query of a batch or an archive."""
+    identities = objective.identities(space, table, codes_of(space, table))
+    return dict(zip(identities, objective.costs(table).tolist(), strict=True))
 
 
-def update_archive(evaluations: pd.DataFrame, archive: pd.DataFrame | None = None) -> pd.DataFrame:
+def update_archive(
+    evaluations: pd.DataFrame, parameters: SearchParameters, archive: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """D ∪ the evaluated batch (line 10)."""
-    return extend(archive, evaluations, evaluations["value"].to_numpy())
+    return extend(archive, evaluations, objective_of(parameters))
 
 
 def diagnose(
@@ -187,6 +178,7 @@ def diagnose(
     candidates: Tensors,
     trace: Tensors,
     fit: Tensors,
+    parameters: SearchParameters,
 ) -> dict[str, Any]:
     """What one step did, as numbers: proxy against truth on the batch it had not seen, and so on.
 
@@ -196,6 +188,7 @@ def diagnose(
         candidates: of :func:`sample_candidates`.
         trace: of :func:`search_logits`.
         fit: loss curve of :func:`fit_proxy`.
+        parameters: of the search.
     """
     batch_tau, batch_rho = _rank_correlation(evaluations)
     # A small batch says little by itself: also over the last queries, each predicted before it.
@@ -204,7 +197,7 @@ def diagnose(
     return {
         "step": int(evaluations["step"].iloc[0]),
         "queries": len(archive),
-        "best": float(archive["best"].iloc[-1]),
+        "best": _number(archive["best"].iloc[-1]),
         "kendall_tau": batch_tau,
         "spearman": batch_rho,
         "recent_kendall_tau": recent_tau,
@@ -216,7 +209,13 @@ def diagnose(
         "duplicates_rejected": int(candidates["duplicates"]),
         "twins_rejected": int(candidates["twins"]),
         "draws": int(candidates["draws"]),
+        **objective_of(parameters).diagnose(evaluations, archive),
     }
+
+
+def _number(value: float) -> float | None:
+    """A number for JSON, which has no NaN."""
+    return None if math.isnan(value) else float(value)
 
 
 def _rank_correlation(table: pd.DataFrame) -> tuple[float | None, float | None]:

@@ -1,13 +1,14 @@
-"""Benchmarks: what an architecture scores, from tables of published values."""
+"""Benchmarks: what an architecture scores and costs, from tables of published values."""
 
-from optiproxy_nas.benchmarks.base import Benchmark, Metric
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.sources import SOURCES, RawFile, Source, get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 
 __all__ = [
     "SOURCES",
+    "TEST_ACCURACY",
+    "VALIDATION_ACCURACY",
     "Benchmark",
-    "Metric",
     "RawFile",
     "Source",
     "TabularBenchmark",

@@ -1,61 +1,79 @@
 """The benchmark as a search sees it: architectures go in, one metric comes out.
 
-``optimum`` is the one exception: it looks at the whole table and exists for reports after a
-search. Nothing that a search reads (means, deviations, maxima of a table) is offered here.
+``optimum`` and ``table`` are the exceptions: they look at all architectures and exist for checks
+before a search and reports after it. Nothing that a search reads (means, deviations, maxima of a
+table) is offered here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-
-class Metric(StrEnum):
-    """What can be asked about an architecture. Accuracies are in percent."""
-
-    VALIDATION_ACCURACY = "validation_accuracy"
-    TEST_ACCURACY = "test_accuracy"
-
-    @property
-    def split_name(self) -> str:
-        """The ``split`` value of the metric's rows in a tidy table."""
-        return self.value.removesuffix("_accuracy")
+VALIDATION_ACCURACY = "validation_accuracy"
+TEST_ACCURACY = "test_accuracy"
 
 
 @runtime_checkable
 class Benchmark(Protocol):
-    """What a new benchmark implements.
+    """What a new benchmark implements. A metric is a name with its unit: ``latency_ms``.
 
     Attributes:
         name: the benchmark family ("nb201").
-        source: the registered source of its values ("embedded").
-        dataset: the dataset whose accuracies it returns ("cifar10").
+        source: the registered source of its values ("embedded"), or several joined by "+".
+        dataset: the dataset whose values it returns ("cifar10").
         space: the registered name of its search space.
-        metrics: what it holds; anything else raises.
+        metrics: what it holds -> description with unit; anything else raises.
+        epochs: the numbers of training epochs after which there is a validation accuracy,
+            ascending; the last is full training.
+        continues: full training goes on from where an earlier number of epochs ended; false where
+            few epochs are a schedule of their own.
     """
 
     name: str
     source: str
     dataset: str
     space: str
-    metrics: frozenset[Metric]
+    metrics: Mapping[str, str]
+    epochs: tuple[int, ...]
+    continues: bool
 
-    def query(self, architectures: Sequence[str], metric: Metric) -> NDArray[np.float64]:
+    def query(
+        self, architectures: Sequence[str], metric: str, epochs: int | None = None
+    ) -> NDArray[np.float64]:
         """The metric of each architecture, in the order asked: [n].
 
+        Accuracies are in percent. +inf: the architecture cannot run on that device.
+
+        Args:
+            architectures: n strings in the space's notation.
+            metric: one of ``metrics``.
+            epochs: after how many epochs of training; None: after full training.
+
         Raises:
-            MetricUnavailableError: the source does not hold the metric; nothing stands in for it.
+            MetricUnavailableError: the source does not hold the metric, or not after so many
+                epochs; nothing stands in for it.
             InvalidArchitectureError: a string is not a member of the search space.
             DataError: a valid architecture is missing from the source.
         """
         ...
 
-    def optimum(self, metric: Metric) -> tuple[str, float]:
-        """The best architecture of all and its value: for reports after a search, never in one.
+    def table(self, metrics: Sequence[str]) -> pd.DataFrame | None:
+        """All architectures after full training, ``architecture`` and a column for each metric.
+
+        For checks and reports, never for a search; None where they cannot be enumerated.
+
+        Raises:
+            MetricUnavailableError: as ``query``.
+        """
+        ...
+
+    def optimum(self, metric: str) -> tuple[str, float]:
+        """The architecture with the largest value, and it: for reports, never in a search.
 
         Raises:
             MetricUnavailableError: as ``query``.

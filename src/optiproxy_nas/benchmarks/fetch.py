@@ -1,8 +1,8 @@
 """Finds the raw files of a source, or downloads them, and checks them before anyone reads them.
 
 Looked for in this order: the installed package that brings the file (then nowhere else);
-``$OPTIPROXY_DATA_DIR/<benchmark>/``; the project's ``data/01_raw/<benchmark>/``; the file's URL,
-downloaded into the latter.
+``$OPTIPROXY_DATA_DIR/<folder>/``; the project's ``data/01_raw/<folder>/``; the file's URL,
+downloaded into the latter. The folder is the source's: ``nb201``, ``hw_nas_bench``.
 """
 
 from __future__ import annotations
@@ -28,12 +28,33 @@ class Fetched:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Folder:
+    """The files that a pattern matches, to be read one by one.
+
+    Attributes:
+        directory: where they lie.
+        paths: relative to it, sorted, with "/" on every system.
+    """
+
+    directory: Path
+    paths: tuple[str, ...]
+
+    def read(self, path: str) -> Fetched:
+        """One of the files.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return _read(self.directory / path)
+
+
 def fetch(
     source: Source,
     data_directory: str | Path | None = None,
     raw_directory: str | Path = "data/01_raw",
-) -> dict[str, Fetched]:
-    """The checked files of a source by name; a partial source may yield some of them only.
+) -> dict[str, Fetched | Folder]:
+    """The checked files of a single source by name; a partial one may yield some of them only.
 
     Args:
         source: whose files.
@@ -44,10 +65,18 @@ def fetch(
         DataError: a file is missing and cannot be downloaded, or is truncated or another one.
     """
     own = data_directory or os.environ.get(DATA_DIRECTORY_VARIABLE)
-    directories = [Path(d) / source.benchmark for d in (own, raw_directory) if d]
-    found: dict[str, Fetched] = {}
-    for file in source.files:
+    directories = [Path(d) / source.folder for d in (own, raw_directory) if d]
+    found: dict[str, Fetched | Folder] = {}
+    for file in {file.name: file for file in source.files}.values():
         places = _places(file, directories)
+        if file.is_pattern:
+            folders = (_folder(directory, file.name) for directory in directories)
+            folder = next((folder for folder in folders if folder.paths), None)
+            if folder is not None:
+                found[file.name] = folder
+            elif not source.partial:
+                raise _missing(source, file, places)
+            continue
         path = next((place for place in places if place.is_file()), None)
         if path is None and file.url:
             path = _download(source, file, places)
@@ -58,6 +87,13 @@ def fetch(
     if not found:
         raise _missing(source, source.files[0], _places(source.files[0], directories))
     return found
+
+
+def _folder(directory: Path, pattern: str) -> Folder:
+    paths = sorted(
+        path.relative_to(directory).as_posix() for path in directory.glob(pattern) if path.is_file()
+    )
+    return Folder(directory, tuple(paths))
 
 
 def _places(file: RawFile, directories: list[Path]) -> list[Path]:
@@ -92,8 +128,8 @@ def _download(source: Source, file: RawFile, places: list[Path]) -> Path:
 
 
 def _checked(source: Source, file: RawFile, path: Path) -> Fetched:
-    content = path.read_bytes()
-    sha256 = hashlib.sha256(content).hexdigest()
+    found = _read(path)
+    content, sha256 = found.content, found.sha256
     if file.sha256 not in (None, sha256):
         state = "truncated" if len(content) < (file.size or 0) else "not the published file"
         raise DataError(
@@ -104,7 +140,15 @@ def _checked(source: Source, file: RawFile, path: Path) -> Fetched:
             found=sha256,
             bytes=len(content),
         )
-    return Fetched(path, content, sha256)
+    return found
+
+
+def _read(path: Path) -> Fetched:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}.", file=str(path)) from error
+    return Fetched(path, content, hashlib.sha256(content).hexdigest())
 
 
 def _missing(source: Source, file: RawFile, places: list[Path], reason: str = "") -> DataError:
@@ -114,7 +158,7 @@ def _missing(source: Source, file: RawFile, places: list[Path], reason: str = ""
         ""
         if file.package_path
         else f" Put it at {places[-1]}, or set {DATA_DIRECTORY_VARIABLE} to a directory that has "
-        f"{source.benchmark}/{file.name}."
+        f"{source.folder}/{file.name}."
     )
     return DataError(
         f"{file.name} of source {source.name!r} (sha256 {file.sha256 or 'not pinned'}) was not "

@@ -2,51 +2,93 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pooch
+from tqdm import tqdm
 
-from optiproxy_nas.benchmarks.fetch import fetch
-from optiproxy_nas.benchmarks.schema import assemble, check_table
+from optiproxy_nas.benchmarks.check import check_table
+from optiproxy_nas.benchmarks.fetch import Fetched, Folder, fetch
+from optiproxy_nas.benchmarks.join import join_rows
+from optiproxy_nas.benchmarks.schema import assemble, wrong
 from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
-from optiproxy_nas.benchmarks.unpickle import restricted_load
 from optiproxy_nas.errors import unknown_name
 
-RawObjects = Mapping[str, Mapping[str, Any]]
+# Source -> file name -> {"object": parsed, "sha256": digest, "bytes": size}.
+RawObjects = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def load_files(
     source: Source, data_directory: str | None, raw_directory: Path
-) -> dict[str, dict[str, Any]]:
-    """Fetch, check and unpickle every file of a source.
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Fetch, check and parse every file of a source.
 
     Returns:
-        ``{file name: {"object": unpickled, "sha256": digest, "bytes": size}}``.
+        ``{single source: {file name: {"object": parsed, "sha256": digest, "bytes": size}}}``;
+        of a pattern the object is ``{path: parsed}``, the digest one of all its files' digests.
 
     Raises:
         DataError: a file is missing, damaged or not plain data.
     """
     return {
-        name: {
-            "object": restricted_load(file.content, source.allowed_globals, name=str(file.path)),
-            "sha256": file.sha256,
-            "bytes": len(file.content),
+        part.name: {
+            name: _parse_folder(part, name, found)
+            if isinstance(found, Folder)
+            else _parse(part, found)
+            for name, found in fetch(part, data_directory, raw_directory).items()
         }
-        for name, file in fetch(source, data_directory, raw_directory).items()
+        for part in source.parts
     }
 
 
+def _parse(source: Source, file: Fetched) -> dict[str, Any]:
+    return {
+        "object": source.parsed(file.content, str(file.path)),
+        "sha256": file.sha256,
+        "bytes": len(file.content),
+    }
+
+
+def _parse_folder(source: Source, name: str, folder: Folder) -> dict[str, Any]:
+    """One file after the other, so that their contents are never in memory together."""
+    objects: dict[str, Any] = {}
+    digest, size = hashlib.sha256(), 0
+    with tqdm(folder.paths, desc=name, unit="file", leave=False, delay=2) as paths:
+        for path in paths:
+            file = folder.read(path)
+            objects[path] = source.parsed(file.content, str(file.path))
+            digest.update(f"{path}\0{file.sha256}\n".encode())
+            size += len(file.content)
+    return {"object": objects, "sha256": digest.hexdigest(), "bytes": size, "count": len(objects)}
+
+
 def read_rows(files: RawObjects, source: Source) -> pd.DataFrame:
-    """The raw objects of a source as one tidy table, not yet checked."""
-    return assemble(
+    """The raw objects of a source as one tidy table.
+
+    The table of a single source is not yet checked; those that are joined are, each by itself.
+
+    Raises:
+        DataError: a file has another layout, or the joined tables do not fit together.
+    """
+    if not source.joined:
+        return _rows(files[source.name], source)
+    parts = source.parts
+    return join_rows([check_table(_rows(files[part.name], part), part) for part in parts], source)
+
+
+def _rows(files: Mapping[str, Mapping[str, Any]], source: Source) -> pd.DataFrame:
+    table = assemble(
         source.read(file, files[file.name]["object"]) for file in source.files if file.name in files
     )
+    if table.empty:
+        raise wrong(source, "its files hold no architecture")
+    return table
 
 
 def load_benchmark(source: str, dataset: str) -> TabularBenchmark:
@@ -54,20 +96,18 @@ def load_benchmark(source: str, dataset: str) -> TabularBenchmark:
 
     Raises:
         UnknownNameError: no such source or dataset.
+        ParameterError: the sources cannot be joined.
         DataError: its files are missing, damaged or not what they claim to be.
     """
-    known = get_source(source)
-    table = _table(source, dataset)
-    return TabularBenchmark(table, dataset, source, known.benchmark, known.space)
+    return TabularBenchmark.of(_table(source, dataset), dataset, get_source(source))
 
 
 @lru_cache(maxsize=4)
 def _table(source: str, dataset: str) -> pd.DataFrame:
     """The table of one dataset alone: a third of the memory of all three."""
     known = get_source(source)
-    files = tuple(file for file in known.files if file.dataset == dataset)
-    if not files:
-        raise unknown_name("dataset", dataset, {file.dataset for file in known.files})
-    known = replace(known, files=files)
+    if dataset not in known.datasets:
+        raise unknown_name("dataset", dataset, known.datasets)
+    known = known.of_dataset(dataset)
     raw = load_files(known, None, Path(pooch.os_cache("optiproxy_nas")))
     return check_table(read_rows(raw, known), known)

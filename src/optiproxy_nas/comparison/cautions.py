@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import permutations
 
@@ -17,7 +18,9 @@ def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
     runs = [run for panel in panels for run in panel.runs]
     return [
         *_left_out(found, panels),
+        *_objectives(panels),
         *_tables(panels),
+        *_unanswered(panels),
         *_chosen(panels),
         *_budgets(panels),
         *_code(runs),
@@ -46,13 +49,40 @@ def _left_out(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
     return told
 
 
+def _objectives(panels: Sequence[Panel]) -> list[str]:
+    objectives = list(dict.fromkeys(panel.objective for panel in panels))
+    if len(objectives) < 2:
+        return []
+    named = "; ".join(objective or "accuracy alone" for objective in objectives)
+    return [
+        f"The runs searched for {len(objectives)} different objectives ({named}). Each has "
+        "sections of its own: what is best for one is not for another, so no test sets them "
+        "against each other."
+    ]
+
+
+def _unanswered(panels: Sequence[Panel]) -> list[str]:
+    told = []
+    for panel in panels:
+        for group in panel.groups:
+            without = sum(math.isnan(run.answer) for run in group.runs)
+            if without:
+                told.append(
+                    f"{panel.title}: {_count(without, 'run')} of {len(group.runs)} of "
+                    f"{group.label} found nothing that may be the answer. Means, curves and pairs "
+                    "are of the others, so they flatter the group; the share at the optimum is of "
+                    "all."
+                )
+    return told
+
+
 def _tables(panels: Sequence[Panel]) -> list[str]:
     told = []
     for dataset in dict.fromkeys(panel.dataset for panel in panels):
-        titles = [panel.title for panel in panels if panel.dataset == dataset]
-        if len(titles) > 1:
+        tables = {(panel.source, panel.table) for panel in panels if panel.dataset == dataset}
+        if len(tables) > 1:
             told.append(
-                f"{dataset} was read from {len(titles)} different tables; accuracies are not "
+                f"{dataset} was read from {len(tables)} different tables; accuracies are not "
                 "compared between them."
             )
     runs = [run for panel in panels for run in panel.runs]
@@ -66,15 +96,15 @@ def _tables(panels: Sequence[Panel]) -> list[str]:
 
 
 def _budgets(panels: Sequence[Panel]) -> list[str]:
-    where: dict[tuple[int, ...], list[str]] = {}
+    where: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for panel in panels:
         budgets = tuple(sorted({run.budget for run in panel.runs}))
-        where.setdefault(budgets, []).append(panel.title)
+        where.setdefault((panel.unit, budgets), []).append(panel.title)
     return [
-        f"{', '.join(titles)}: budgets differ ({', '.join(map(str, budgets))} queries). All groups "
-        f"are compared over the first {budgets[0]} queries; beyond, only those that go on. A "
-        "method that plans for its budget may spend the first queries of a longer one otherwise."
-        for budgets, titles in where.items()
+        f"{', '.join(titles)}: budgets differ ({', '.join(map(str, budgets))} {unit}). All groups "
+        f"are compared over the first {budgets[0]} {unit}; beyond, only those that go on. A "
+        f"method that plans for its budget may spend the first {unit} of a longer one otherwise."
+        for (unit, budgets), titles in where.items()
         if len(budgets) > 1
     ]
 

@@ -14,6 +14,7 @@ from optiproxy_nas.comparison.tables import (
     best_cells,
     budgets_of,
     common_settings,
+    margins_table,
     paired_table,
     results_table,
     runs_table,
@@ -31,6 +32,7 @@ class PanelTables:
     results: pd.DataFrame
     paired: pd.DataFrame
     cells: pd.DataFrame
+    margins: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,11 @@ class Comparison:
         return [panel.curves for panel in self.panels]
 
     def table(self, which: str) -> pd.DataFrame:
-        """ "settings", "results", "paired" or "cells" of all panels, with a column ``panel``."""
+        """A table of all panels, with a column ``panel``.
+
+        Args:
+            which: "settings", "results", "paired", "cells" or "margins".
+        """
         parts = [
             getattr(tables, which).assign(panel=panel.title)
             for panel, tables in zip(self.panels, self.tables, strict=True)
@@ -65,7 +71,8 @@ def compare(found: FoundRuns, budgets: Sequence[int] = (), name: str = "comparis
 
     Args:
         found: at least one finished run.
-        budgets: queries after which groups are read; default: the smallest of all and the full.
+        budgets: what is spent where groups are read, in each panel's unit; default: the smallest
+            of all and the full.
         name: of the page.
 
     Raises:
@@ -75,11 +82,12 @@ def compare(found: FoundRuns, budgets: Sequence[int] = (), name: str = "comparis
         raise ParameterError(f"There is no finished run to compare among {found.selection}.")
     panels = make_panels(found.runs)
     longest = max(panel.full_budget for panel in panels)
+    units = " or ".join(dict.fromkeys(panel.unit for panel in panels))
     beyond = [budget for budget in budgets if budget < 1 or budget > longest]
     if beyond:
         raise ParameterError(
             f"Parameter 'budgets' holds {beyond[0]}; the longest of the runs compared has "
-            f"{longest} queries. Allowed: 1 to {longest}.",
+            f"{longest} {units}. Allowed: 1 to {longest}.",
             budget=beyond[0],
             longest=longest,
         )
@@ -92,6 +100,7 @@ def compare(found: FoundRuns, budgets: Sequence[int] = (), name: str = "comparis
                 results_table(panel, at),
                 paired_table(panel, at),
                 best_cells(panel),
+                margins_table(panel),
             )
         )
     return Comparison(

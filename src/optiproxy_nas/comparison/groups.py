@@ -1,4 +1,4 @@
-"""Runs sorted: a panel for each benchmark table, in it a group for each setting but the seed."""
+"""Runs sorted: a panel for each benchmark table and objective, in it a group for each setting."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
+from optiproxy_nas.comparison.objective import NAMING
 from optiproxy_nas.comparison.runs import ComparedRun, codes_of
 from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.reporting.curves import Curve, CurvePanel
-from optiproxy_nas.statistics import curves_of
 
 # They say which panel or which member of a group a run is; everything else makes groups.
-NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark"})
+NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark"}) | NAMING
 # Named first, and enough to tell groups apart: other settings follow from them.
 LEADING = ("method", "preset")
 DEFAULTS = {"method": "optiproxy"}  # runs from before there were other methods
@@ -43,24 +42,25 @@ class Group:
 
     @property
     def budget(self) -> int:
-        """Queries that every run of the group was allowed."""
+        """What every run of the group was allowed to spend."""
         return min(run.budget for run in self.runs)
 
     def curves(self, budget: int) -> np.ndarray:
         """Best so far, % [seeds, budget], for a budget up to the group's own.
 
-        A search that stopped early keeps its last value.
+        By what was spent, from 1; NaN while a run had nothing that could be its answer. A search
+        that stopped early keeps its last value.
         """
         return self._curves[:, :budget]
 
     @cached_property
     def _curves(self) -> np.ndarray:
-        return curves_of(pd.concat([run.results() for run in self.runs]), self.budget)
+        return np.stack([run.curve(self.budget) for run in self.runs])
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The groups that were measured on one table, and may so be compared."""
+    """The groups that searched one table for the same, and may so be compared."""
 
     dataset: str
     source: str
@@ -69,6 +69,8 @@ class Panel:
     groups: tuple[Group, ...]
     differing: tuple[str, ...]  # the settings that tell the groups apart
     title: str = ""
+    objective: str = ""  # its label, "" for plain accuracy
+    unit: str = "queries"  # of budgets
 
     @property
     def runs(self) -> list[ComparedRun]:
@@ -77,21 +79,24 @@ class Panel:
 
     @property
     def common_budget(self) -> int:
-        """Queries that every run was allowed."""
+        """What every run was allowed to spend."""
         return min(group.budget for group in self.groups)
 
     @property
     def full_budget(self) -> int:
-        """Queries that the longest group was allowed."""
+        """What the longest group was allowed to spend."""
         return max(group.budget for group in self.groups)
 
     @property
     def target(self) -> tuple[float, bool]:
-        """(value, whether it is the table's optimum; else the best value that any run found)."""
+        """(value, whether it is the table's optimum; else the best value that any run found).
+
+        Of what the objective allows; NaN where there is neither.
+        """
         known = [run.optimum for run in self.runs if run.optimum is not None]
         if known:
             return max(known), True
-        return max(float(run.archive["value"].max()) for run in self.runs), False
+        return float(np.fmax.reduce([run.answer for run in self.runs])), False
 
     @property
     def curves(self) -> CurvePanel:
@@ -99,11 +104,11 @@ class Panel:
         target, is_optimum = self.target
         curves = tuple(Curve(group.label, group.curves(group.budget)) for group in self.groups)
         name = "optimum" if is_optimum else "best known value"
-        return CurvePanel(self.title, curves, target, name)
+        return CurvePanel(self.title, curves, target, name, self.unit)
 
 
 def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:
-    """Panels in order of dataset and source, groups with the default method and preset first.
+    """Panels in order of dataset, source and objective, groups with the default method first.
 
     Args:
         runs: at least one; later ones win where settings and seed are the same.
@@ -122,19 +127,26 @@ def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:
             f"'{spaces[0]}'\" or by their ids.",
             spaces=spaces,
         )
-    tables: dict[tuple[str, str, str], list[ComparedRun]] = defaultdict(list)
+    tables: dict[tuple[str, str, str, str], list[ComparedRun]] = defaultdict(list)
     for run in runs:
-        tables[run.dataset, run.source, _table_of(run, runs)].append(run)
+        key = (run.dataset, run.source, run.objective.label, _table_of(run, runs))
+        tables[key].append(run)
     panels = []
-    for (dataset, source, table), members in sorted(tables.items()):
+    for (dataset, source, objective, table), members in sorted(tables.items()):
         same_name = [key for key in tables if key[0] == dataset]
         title = dataset
         if len({key[1] for key in same_name}) > 1:
             title += f", {source}"
-        if len([key for key in same_name if key[1] == source]) > 1:
+        if objective:
+            title += f", {objective}"
+        alike = {key[3] for key in same_name if key[1:3] == (source, objective)}
+        if len(alike) > 1:
             title += f", table {table[:8] or 'not recorded'}"
         groups, differing = make_groups(members)
-        panels.append(Panel(dataset, source, table, spaces[0], groups, differing, title))
+        unit = members[0].objective.unit
+        panels.append(
+            Panel(dataset, source, table, spaces[0], groups, differing, title, objective, unit)
+        )
     return panels
 
 
@@ -191,13 +203,16 @@ def make_groups(runs: Sequence[ComparedRun]) -> tuple[tuple[Group, ...], tuple[s
 def _table_of(run: ComparedRun, runs: Sequence[ComparedRun]) -> str:
     """The digest of a run's table; an unrecorded one is taken from runs that cannot differ.
 
-    Those are of the same dataset and source, all of one table, which has the same optimum.
+    Those are of the same dataset and source, all of one table, which has the same optimum for what
+    was searched for.
     """
     if run.table:
         return run.table
     others = [r for r in runs if r.table and (r.dataset, r.source) == (run.dataset, run.source)]
     known = {other.table for other in others}
-    optima = [other.optimum for other in others if other.optimum is not None]
+    label = run.objective.label
+    alike_in_aim = [other for other in others if other.objective.label == label]
+    optima = [other.optimum for other in alike_in_aim if other.optimum is not None]
     alike = run.optimum is None or all(abs(run.optimum - optimum) < 1e-6 for optimum in optima)
     return known.pop() if len(known) == 1 and alike else ""
 

@@ -107,10 +107,13 @@ def headlines(comparison: Comparison) -> list[str]:
     for panel, tables in zip(comparison.panels, comparison.tables, strict=True):
         budget = min(tables.results["budget"])
         rows = tables.results[tables.results["budget"] == budget]
+        if rows["mean"].isna().all():
+            told.append(f"{panel.title}, {budget} {panel.unit}: no run found an answer.")
+            continue
         best = rows.loc[rows["mean"].idxmax()]
         sentence = (
-            f"{panel.title}, {budget} queries: {best['group']} has "
-            f"{words.accuracy(best['mean'])} % on average over {words.seeds(best['seeds'])}"
+            f"{panel.title}, {budget} {panel.unit}: {best['group']} has "
+            f"{words.accuracy(best['mean'])} % on average over {words.seeds(best['answered'])}"
         )
         if len(rows) > 1:
             sentence += f", the highest mean of {len(rows)} groups" + _apart(
@@ -136,11 +139,13 @@ def _panel(
 ) -> list[str]:
     target, is_optimum = panel.target
     what = "the optimum of the table" if is_optimum else "the best value that any run found"
+    if panel.objective:
+        what += f" for {html.escape(panel.objective)}"
     place = f"source {panel.source}, " if panel.source else ""
     body = [
         f"<h2>{html.escape(panel.title)}</h2>",
         f'<p class="note">{html.escape(place)}table {panel.table[:12] or "not recorded"}; '
-        f"{what} is {target:.3f} %. Accuracies are of the validation set, in %; "
+        f"{what} is {words.accuracy(target)} %. Accuracies are of the validation set, in %; "
         "differences in percentage points.</p>",
         *sections.settings(panel, tables.settings),
         "<h3>Best so far</h3>",
@@ -149,7 +154,7 @@ def _panel(
             figure([panel.curves], [BEST]),
             png(draw([panel.curves], [BEST])),
             "Mean over seeds of the best value found so far; the band is one standard error. "
-            "In brackets: seeds.",
+            "In brackets: seeds. A line begins where each of its seeds has an answer.",
             scripts,
         ),
         "<h3>Results</h3>",
@@ -163,11 +168,12 @@ def _panel(
                 f"length-{number}",
                 figure([panel.curves], [REACHED]),
                 png(draw([panel.curves], [REACHED])),
-                f"Share of seeds that had found {what} by each query: further left is faster, "
+                f"Share of seeds that had found {what} by then: further left is faster, "
                 "higher is more reliable.",
                 scripts,
             )
         )
     else:
-        body.append(f"<p>No run found {what} within the queries compared.</p>")
+        body.append(f"<p>No run found {what} within the {panel.unit} compared.</p>")
+    body += sections.margins(panel, tables.margins)
     return [*body, *sections.cells(tables.cells, space)]

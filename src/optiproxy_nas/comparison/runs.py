@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from optiproxy_nas.comparison.objective import objective_of_text
 from optiproxy_nas.errors import ArtifactError
+from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.parameters import OPTIPROXY
 
 NEEDED = ("order", "architecture", "value")
@@ -27,13 +31,17 @@ class ComparedRun:
         parameters: flat and as text, ``{"proxy.hidden": "64"}``; seed, budget, dataset and space
             are among them.
         tags: commit, digests and versions, as the store keeps them.
-        summary: the facts computed after the search; ``optimum`` and ``test_accuracy`` are used
-            where they are there.
-        archive: one row a query: order (from 0), architecture, value (validation accuracy, %).
+        summary: the facts computed after the search; ``optimum``, ``best_architecture``,
+            ``test_accuracy`` and ``margins`` (metric -> distance to its bound) are used where they
+            are there.
+        archive: one row a query: order (from 0), architecture, value (validation accuracy, %); and
+            ``best`` (NaN while nothing was eligible) and ``spent`` or the objective's own columns,
+            where the value alone does not tell them.
         table: SHA-256 of the benchmark table that it read, "" if it was not recorded.
 
     Raises:
-        ArtifactError: the archive lacks a column, is empty, or holds values that are not finite.
+        ArtifactError: the archive lacks a column, is empty, or holds values that are not finite;
+            the objective is not known here.
     """
 
     run_id: str
@@ -56,6 +64,8 @@ class ComparedRun:
             problem = "its archive is empty"
         elif not np.isfinite(self.archive["value"].to_numpy(dtype=np.float64)).all():
             problem = "its archive holds values that are not finite"
+        elif self.objective.label and not {"best", "spent"} <= self._columns:
+            problem = "its archive does not say what was spent, or what was best, by query"
         elif not (self.parameters["seed"].isdigit() and self.parameters["budget"].isdigit()):
             problem = "its seed or budget is not a whole number"
         if problem:
@@ -64,6 +74,17 @@ class ComparedRun:
                 "else or damaged; leave it out, or run it again.",
                 run_id=self.run_id,
             )
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What it searched for."""
+        return objective_of_text(self.parameters, self.run_id)
+
+    @property
+    def _columns(self) -> set[str]:
+        """Of the archive, with what the objective can tell from them."""
+        columns = set(self.archive.columns)
+        return columns | ({"spent"} if set(self.objective.columns) <= columns else set())
 
     @property
     def space(self) -> str:
@@ -87,7 +108,7 @@ class ComparedRun:
 
     @property
     def budget(self) -> int:
-        """Its query budget."""
+        """Its budget, in the objective's unit."""
         return int(self.parameters["budget"])
 
     @property
@@ -104,11 +125,39 @@ class ComparedRun:
         value = self.summary.get("optimum")
         return None if value is None or math.isnan(value) else float(value)
 
-    def results(self) -> pd.DataFrame:
-        """Rows of the results schema that statistics read: seed, query (1-based), best (%)."""
-        best = self.archive.sort_values("order")["value"].cummax().to_numpy(dtype=np.float64)
-        query = np.arange(1, len(best) + 1)
-        return pd.DataFrame({"seed": self.seed, "query": query, "best": best})
+    @cached_property
+    def archive_by_query(self) -> pd.DataFrame:
+        """The archive in query order, with ``spent`` (so far) and ``best`` (so far, eligible)."""
+        archive = self.archive.sort_values("order", ignore_index=True)
+        told: dict[str, Any] = {}
+        if "spent" not in archive:
+            told["spent"] = self.objective.costs(archive).cumsum()
+        if "best" not in archive:
+            told["best"] = archive["value"].cummax()
+        return archive.assign(**told)
+
+    @property
+    def eligible(self) -> pd.DataFrame:
+        """Queries that may be the answer; only those that were it, where nothing else is told."""
+        archive = self.archive_by_query
+        if set(self.objective.columns) <= set(archive):
+            return archive[self.objective.eligible(archive)]
+        return archive[archive["best"].notna() & (archive["best"] != archive["best"].shift())]
+
+    @property
+    def answer(self) -> float:
+        """The best eligible value, NaN where there is none."""
+        return float(self.archive_by_query["best"].iloc[-1])
+
+    def curve(self, budget: int) -> NDArray[np.float64]:
+        """Best so far after spending 1..``budget``: [budget], NaN while nothing is eligible.
+
+        A search that stopped early keeps its last value.
+        """
+        archive = self.archive_by_query
+        made = np.searchsorted(archive["spent"], np.arange(1, budget + 1), side="right")
+        best = np.concatenate([[np.nan], archive["best"].to_numpy(dtype=np.float64)])
+        return best[made]
 
 
 def codes_of(runs: Sequence[ComparedRun]) -> list[str]:

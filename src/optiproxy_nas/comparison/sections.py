@@ -46,16 +46,17 @@ def results(panel: Panel, results: pd.DataFrame, is_optimum: bool) -> str:
     """Mean, spread, share at the target, queries to it and regret, by budget and group."""
     swatch = {group.label: markup.swatch(index) for index, group in enumerate(panel.groups)}
     target = "optimum" if is_optimum else "best known"
-    titles = ("Queries", "Group", "Seeds", "Mean", "SD", "95 % interval", f"At the {target}")
+    spent = panel.unit.capitalize()
+    titles = (spent, "Group", "Seeds", "Mean", "SD", "95 % interval", f"At the {target}")
     head = [(title, "" if title == "Group" else "num") for title in titles]
-    head += [("Median queries to it", "num"), ("Regret", "num")]
+    head += [(f"Median {panel.unit} to it", "num"), ("Regret", "num")]
     rows: list[list[markup.Cell]] = []
     for row in results.to_dict("records"):
         rows.append(
             [
                 (str(row["budget"]), "num"),
                 (swatch[row["group"]] + html.escape(row["group"]), "name"),
-                (str(row["seeds"]), "num"),
+                (words.answered(row["answered"], row["seeds"]), "num"),
                 (words.accuracy(row["mean"]), "num"),
                 (words.accuracy(row["sd"]), "num"),
                 (words.interval(row["low"], row["high"]), "num"),
@@ -78,8 +79,15 @@ def paired(panel: Panel, paired: pd.DataFrame) -> list[str]:
         return []
     body = ["<h3>Paired by seed</h3>"]
     if paired.empty:
-        return [*body, "<p>No two groups share a seed, so none can be paired.</p>"]
-    titles = ("Queries", "First", "Second", "Common seeds", "Difference", "95 % interval")
+        return [*body, "<p>No two groups share a seed with an answer, so none can be paired.</p>"]
+    titles = (
+        panel.unit.capitalize(),
+        "First",
+        "Second",
+        "Common seeds",
+        "Difference",
+        "95 % interval",
+    )
     head = [(title, "" if title in ("First", "Second") else "num") for title in titles]
     head += [("Wins / ties / losses", "num"), ("p", "num"), ("p (Holm)", "num")]
     rows: list[list[markup.Cell]] = []
@@ -111,8 +119,34 @@ def paired(panel: Panel, paired: pd.DataFrame) -> list[str]:
     return [*body, *markup.folded(head, rows, "pair"), f'<p class="note">{note}</p>']
 
 
+def margins(panel: Panel, margins: pd.DataFrame) -> list[str]:
+    """How far the answers are from their bounds; nothing where nothing is bounded."""
+    if margins.empty:
+        return []
+    head = [("Group", ""), ("Metric", ""), ("Runs", "num"), ("Mean", "num"), ("Least", "num")]
+    head += [("Greatest", "num")]
+    swatch = {group.label: markup.swatch(index) for index, group in enumerate(panel.groups)}
+    rows: list[list[markup.Cell]] = [
+        [
+            (swatch[row["group"]] + html.escape(row["group"]), "name"),
+            (f"<code>{html.escape(row['metric'])}</code>", ""),
+            (str(row["runs"]), "num"),
+            *((words.margin(row[name]), "num") for name in ("mean", "least", "greatest")),
+        ]
+        for row in margins.to_dict("records")
+    ]
+    note = (
+        "From the answer of each run to the bound, in the unit of the metric's name; positive: the "
+        "bound is kept. Runs that found nothing feasible are left out, and so are those that left "
+        "no note of it."
+    )
+    return ["<h3>Margins</h3>", markup.table(head, rows), f'<p class="note">{note}</p>']
+
+
 def cells(cells: pd.DataFrame, space: SearchSpace) -> list[str]:
-    """The best cells as a table, the first of them drawn."""
+    """The best cells as a table, the first of them drawn; nothing where there is none."""
+    if cells.empty:
+        return []
     tested = bool(cells["test"].notna().any())
     head = [("Rank", ""), ("Validation (%)", "num")]
     head += [("Test (%)", "num")] * tested + [("Runs", "num"), ("Groups", ""), ("Cell", "")]

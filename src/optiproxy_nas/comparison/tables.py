@@ -58,10 +58,11 @@ def budgets_of(panel: Panel, asked: Sequence[int]) -> list[int]:
 def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
     """One row a budget and group that reaches it.
 
-    Columns: budget, group, seeds, mean, sd (ddof 1, NaN with one seed), low, high (95 % bootstrap
-    of the mean), at_target, at_target_low, at_target_high (share of seeds at the optimum or best
-    known value, Wilson), median_queries (to it; inf if half never), regret (of the mean, in
-    points, to it).
+    Columns: budget, group, seeds, answered (seeds that found something eligible; the next four are
+    over these, NaN without), mean, sd (ddof 1, NaN with one seed), low, high (95 % bootstrap of
+    the mean), at_target, at_target_low, at_target_high (share of all seeds at the optimum or best
+    known value, Wilson), median_queries (to it, in the panel's unit; inf if half never), regret
+    (of the mean, in points, to it).
     """
     target, _ = panel.target
     rows = []
@@ -70,29 +71,32 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
             curves = group.curves(budget)
             final = curves[:, -1]
             needed = queries_to(curves, target)
-            low, high = bootstrap_mean(final)
+            found = final[~np.isnan(final)]
+            low, high = bootstrap_mean(found) if len(found) else (math.nan, math.nan)
+            mean = float(found.mean()) if len(found) else math.nan
             hits, interval = share(int(np.isfinite(needed).sum()), len(needed))
             rows.append(
                 {
                     "budget": budget,
                     "group": group.label,
                     "seeds": len(final),
-                    "mean": float(final.mean()),
-                    "sd": float(final.std(ddof=1)) if len(final) > 1 else math.nan,
+                    "answered": len(found),
+                    "mean": mean,
+                    "sd": float(found.std(ddof=1)) if len(found) > 1 else math.nan,
                     "low": low,
                     "high": high,
                     "at_target": hits,
                     "at_target_low": interval.low,
                     "at_target_high": interval.high,
                     "median_queries": median_queries(needed),
-                    "regret": max(target - float(final.mean()), 0.0),
+                    "regret": max(target - mean, 0.0),
                 }
             )
     return pd.DataFrame(rows)
 
 
 def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
-    """One row a budget and pair of groups that both reach it and share a seed.
+    """One row a budget and pair of groups that both reach it and share a seed with two answers.
 
     Columns: budget, first, second, seeds (common), difference (mean of first - second, points),
     low, high (95 % bootstrap over seeds), p_value (Wilcoxon), p_holm, wins, ties, losses (of the
@@ -103,13 +107,11 @@ def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
     for budget in budgets:
         groups = _reaching(panel, budget)
         for first, second in _pairs(groups):
-            common = sorted(set(first.seeds) & set(second.seeds))
+            answers = [_answers(group, budget) for group in (first, second)]
+            common = sorted(answers[0].keys() & answers[1].keys())
             if not common:
                 continue
-            a, b = (
-                group.curves(budget)[[group.seeds.index(seed) for seed in common], -1]
-                for group in (first, second)
-            )
+            a, b = ([known[seed] for seed in common] for known in answers)
             found = paired_difference(a, b)
             meaningful = len(common) >= FEWEST_PAIRS
             rows.append(
@@ -146,7 +148,7 @@ def holm(p_values: Sequence[float] | pd.Series) -> np.ndarray:
 
 
 def best_cells(panel: Panel, count: int = TOP_CELLS) -> pd.DataFrame:
-    """The best distinct cells that any run queried, one row each.
+    """The best distinct cells that any run queried and could have answered with, one row each.
 
     Columns: architecture, value (%), test (%, where a run ended with it and its source has test
     accuracy, else NaN), runs (how many queried it), groups (their labels, joined).
@@ -155,13 +157,13 @@ def best_cells(panel: Panel, count: int = TOP_CELLS) -> pd.DataFrame:
     queried: dict[str, list[str]] = defaultdict(list)
     for group in panel.groups:
         for run in group.runs:
-            top = run.archive.nlargest(count, "value")
+            top = run.eligible.nlargest(count, "value")
             for architecture, accuracy in zip(top["architecture"], top["value"], strict=True):
                 value[str(architecture)] = float(accuracy)
     best = sorted(value, key=lambda cell: (-value[cell], cell))[:count]
     for group in panel.groups:
         for run in group.runs:
-            for cell in set(best) & set(run.archive["architecture"]):
+            for cell in set(best) & set(run.eligible["architecture"]):
                 queried[cell].append(group.label)
     test = {
         run.summary.get("best_architecture"): run.summary.get("test_accuracy") for run in panel.runs
@@ -177,8 +179,38 @@ def best_cells(panel: Panel, count: int = TOP_CELLS) -> pd.DataFrame:
     )
 
 
+def margins_table(panel: Panel) -> pd.DataFrame:
+    """How far the answers keep their bounds: one row a group and bounded metric.
+
+    Columns: group, metric, runs (that have an answer and tell of it), mean, least, greatest (in
+    the metric's unit, positive inside). Empty where nothing is bounded.
+    """
+    rows = []
+    for group in panel.groups:
+        known: dict[str, list[float]] = defaultdict(list)
+        for run in group.runs:
+            if not math.isnan(run.answer):
+                for metric, margin in (run.summary.get("margins") or {}).items():
+                    known[metric].append(float(margin))
+        rows += [
+            {
+                "group": group.label,
+                "metric": metric,
+                "runs": len(margins),
+                "mean": float(np.mean(margins)),
+                "least": min(margins),
+                "greatest": max(margins),
+            }
+            for metric, margins in sorted(known.items())
+        ]
+    return pd.DataFrame(rows)
+
+
 def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
-    """One row a compared run: panel, group, seed, run_id, queries, best (%), commit, reference."""
+    """One row a compared run: panel, group, seed, run_id, queries, best (%), commit, reference.
+
+    ``best`` is NaN where nothing that was found may be the answer.
+    """
     return pd.DataFrame(
         {
             "panel": panel.title,
@@ -186,7 +218,7 @@ def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
             "seed": run.seed,
             "run_id": run.run_id,
             "queries": len(run.archive),
-            "best": float(run.archive["value"].max()),
+            "best": run.answer,
             "commit": run.tags.get("git.commit", "")[:8],
             "reference": run.reference,
         }
@@ -198,6 +230,14 @@ def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
 
 def _reaching(panel: Panel, budget: int) -> list[Group]:
     return [group for group in panel.groups if group.budget >= budget]
+
+
+def _answers(group: Group, budget: int) -> dict[int, float]:
+    """Seed -> best value after the budget, of the seeds that have one."""
+    final = group.curves(budget)[:, -1].tolist()
+    return {
+        seed: value for seed, value in zip(group.seeds, final, strict=True) if not math.isnan(value)
+    }
 
 
 def _pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:

@@ -14,6 +14,8 @@ def accuracy(value: float) -> str:
 
 def interval(low: float, high: float, digits: int = 3) -> str:
     """``91.52 to 91.61``."""
+    if math.isnan(low):
+        return "–"
     return f"{low:.{digits}f} to {high:.{digits}f}".replace("-", "−")
 
 
@@ -37,6 +39,16 @@ def p_value(value: float, seeds: int) -> str:
     if seeds < FEWEST_PAIRS:
         return "too few seeds"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def answered(found: int, seeds: int) -> str:
+    """``8``, or ``6 of 8`` where some found nothing that may be the answer."""
+    return str(seeds) if found == seeds else f"{found} of {seeds}"
+
+
+def margin(value: float) -> str:
+    """A distance to a bound, in the metric's unit."""
+    return f"{value:+.3g}".replace("-", "−")
 
 
 def seeds(count: int) -> str:

@@ -1,4 +1,4 @@
-"""The raw files of a benchmark source as a Kedro dataset: found, downloaded, checked, unpickled."""
+"""The raw files of a benchmark source as a Kedro dataset: found, downloaded, checked, parsed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from optiproxy_nas.benchmarks.load import load_files
 from optiproxy_nas.benchmarks.sources import get_source
 
 
-class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, Any]]]):
-    """Read-only: ``{file name: {"object": unpickled, "sha256": digest, "bytes": size}}``.
+class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, dict[str, Any]]]]):
+    """Read-only: ``{single source: {file name: {"object": parsed, "sha256": ..., "bytes": ...}}}``.
 
     Args:
-        source: the registered name of a benchmark source.
+        source: the registered name of a benchmark source, or several joined by "+".
         path: the project's raw layer, which downloads go to. (This name, because Kedro makes a
             relative ``path`` of the catalog absolute.)
         data_directory: the user's own copies; default ``$OPTIPROXY_DATA_DIR``.
@@ -23,6 +23,7 @@ class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, Any]]]):
 
     Raises:
         UnknownNameError: there is no such source.
+        ParameterError: the sources cannot be joined.
     """
 
     def __init__(
@@ -37,8 +38,8 @@ class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, Any]]]):
         self._data_directory = data_directory
         self.metadata = metadata
 
-    def load(self) -> dict[str, dict[str, Any]]:
-        """Fetch, check and unpickle every file that the source has here."""
+    def load(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Fetch, check and parse every file that the source has here."""
         return load_files(self._source, self._data_directory, self._raw_directory)
 
     def save(self, data: NoReturn) -> None:

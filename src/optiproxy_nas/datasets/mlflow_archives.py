@@ -16,8 +16,10 @@ import pandas as pd
 from optiproxy_nas.comparison.runs import ComparedRun
 from optiproxy_nas.errors import ArtifactError
 from optiproxy_nas.presets import flatten
+from optiproxy_nas.run_metrics import MARGIN
 
 ARCHIVE, MANIFEST, SUMMARY = "archive.parquet", "manifest.json", "report/summary.json"
+QUERY = ("architecture", "value", "best", "spent")  # the last of these since schema 2
 RESULTS, POINTS = "results.parquet", "runs.parquet"  # of a sweep
 PARENT, SWEEP = "mlflow.parentRunId", "sweep"
 
@@ -71,7 +73,7 @@ class RunReader:
             reference=run.info.run_id,
             parameters=dict(run.data.params),
             tags=tags,
-            summary=summary,
+            summary={**summary, "margins": _margins(run)},
             archive=archive,
             table=str(table or ""),
         )
@@ -83,7 +85,7 @@ class RunReader:
             if {RESULTS, POINTS} <= self._names(parent):
                 rows = self._fetch(parent, RESULTS, pd.read_parquet)
                 rows = rows.assign(order=rows["query"] - 1)
-                kept = ["order", "architecture", "value"]
+                kept = [n for n in ("order", *QUERY) if n in rows]
                 archives = {str(name): part[kept] for name, part in rows.groupby("run_id")}
                 tables = SweepTables(archives, self._fetch(parent, POINTS, pd.read_parquet))
             self._sweeps[parent] = tables
@@ -154,13 +156,24 @@ def is_sweep(run: Any) -> bool:
 def _summary(run: Any) -> dict[str, Any]:
     """The summary as its metrics tell it: saves reading a file for each run."""
     metrics = run.data.metrics
-    value, regret = metrics.get("final/validation_accuracy"), metrics.get("final/regret")
-    if value is None or regret is None:
+    value, optimum = metrics.get("final/validation_accuracy"), metrics.get("final/optimum")
+    if value is not None and optimum is None and "final/regret" in metrics:
+        optimum = value + metrics["final/regret"]  # as older runs tell it
+    if value is None or optimum is None:
         return {}
     return {
-        "optimum": value + regret,
+        "optimum": optimum,
         "test_accuracy": metrics.get("final/test_accuracy"),
         "best_architecture": run.data.tags.get("best_architecture"),
+    }
+
+
+def _margins(run: Any) -> dict[str, float]:
+    """Bounded metric -> distance of the answer to its bound."""
+    return {
+        name.removeprefix(MARGIN): value
+        for name, value in run.data.metrics.items()
+        if name.startswith(MARGIN)
     }
 
 

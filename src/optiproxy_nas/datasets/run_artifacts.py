@@ -21,7 +21,7 @@ from optiproxy_nas.errors import (
 )
 from optiproxy_nas.manifest import Manifest, last_archive, manifest_path, read_manifest
 from optiproxy_nas.parameters import SearchParameters
-from optiproxy_nas.presets import validate
+from optiproxy_nas.validation import validate
 
 SHOWN = 5  # runs that an error names
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
-from optiproxy_nas.benchmarks.base import Metric
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.proxies.fit import load_proxy, predict
-from optiproxy_nas.proxies.targets import to_values
 from optiproxy_nas.reproducibility import one_thread, torch_generator
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -59,11 +60,11 @@ def predict_at(space: SearchSpace, run: FinishedRun, step: int, codes: Tensor) -
         ProxyError: a prediction is not finite.
     """
     parameters = run.parameters
-    proxy = load_proxy(space, parameters.proxy, run.weights[step])
-    members = predict(proxy, space.encode(codes)).double().numpy()  # [E, n]
-    known = run.known_to(step)["value"].to_numpy()
-    value = to_values(members, known, parameters.fit.targets).mean(0)
-    return Prediction(members.mean(0), value)
+    objective = objective_of(parameters)
+    proxy = load_proxy(space, parameters.proxy, run.weights[step], objective.heads)
+    predictions = predict(proxy, space.encode(codes))  # [E, H, n]
+    told = objective.predicted(predictions, run.known_to(step), parameters.fit.targets)
+    return Prediction(predictions[:, 0].double().mean(0).numpy(), told["predicted"])
 
 
 def archive_codes(space: SearchSpace, run: FinishedRun) -> Tensor:
@@ -72,12 +73,12 @@ def archive_codes(space: SearchSpace, run: FinishedRun) -> Tensor:
 
 
 def table_cells(space: SearchSpace, run: FinishedRun) -> tuple[Tensor, Floats]:
-    """Codes [T, L] and validation accuracies [T] of every cell of the run's dataset."""
-    rows = run.table[
-        (run.table["dataset"] == run.parameters.dataset)
-        & (run.table["split"] == Metric.VALIDATION_ACCURACY.split_name)
-    ]
-    return space.from_string(rows["architecture"].tolist()), rows["accuracy"].to_numpy(np.float64)
+    """Codes [T, L] and validation accuracies [T] of all cells of the run's dataset."""
+    parameters = run.parameters
+    benchmark = TabularBenchmark(run.table, parameters.dataset, parameters.source)
+    rows = benchmark.table([VALIDATION_ACCURACY])
+    accuracy = rows[VALIDATION_ACCURACY].to_numpy(np.float64)
+    return space.from_string(rows["architecture"].tolist()), accuracy
 
 
 def probe_rows(run: FinishedRun, space: SearchSpace, codes: Tensor, count: int) -> Rows:

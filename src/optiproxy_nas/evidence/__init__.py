@@ -14,6 +14,8 @@ RENDERERS = Registry(
     {
         "comparison": "optiproxy_nas.evidence.comparison:render",
         "headline": "optiproxy_nas.evidence.headline:render",
+        "constrained": "optiproxy_nas.evidence.constrained:render",
+        "fidelity": "optiproxy_nas.evidence.fidelity:render",
         "variants": "optiproxy_nas.evidence.variants:render",
         "proxies": "optiproxy_nas.evidence.proxies:render",
         "transfer": "optiproxy_nas.evidence.transfer:render",

@@ -12,14 +12,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optiproxy_nas.benchmarks.base import Metric
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY
 from optiproxy_nas.benchmarks.load import load_benchmark
 from optiproxy_nas.errors import DataError
 from optiproxy_nas.evidence.sections import Block, Row, Section
+from optiproxy_nas.evidence.signal import Signal, table_signal
+
+CONSTRAINTS = "objective.constraints"  # of a block
 
 Key = tuple[str, str, str]  # (section, group, label) of a row
 Owned = tuple[Key, Row, Block]
 
+# (source, dataset, epochs of a brief training) -> how good a signal that is (``signal``).
+SignalOf = Callable[[str, str, int], "Signal | None"]
 # (source, dataset, architectures) -> test accuracies, or None where the source holds none.
 TestAccuracy = Callable[[str, str, Sequence[str]], "list[float] | None"]
 
@@ -29,9 +34,9 @@ def table_test_accuracy(
 ) -> list[float] | None:
     """Test accuracy (%) from the benchmark's table: for reports, after a search."""
     benchmark = load_benchmark(source, dataset)
-    if Metric.TEST_ACCURACY not in benchmark.metrics:
+    if TEST_ACCURACY not in benchmark.metrics:
         return None
-    return [float(v) for v in benchmark.query(list(architectures), Metric.TEST_ACCURACY)]
+    return [float(v) for v in benchmark.query(list(architectures), TEST_ACCURACY)]
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Evidence:
         members: (section, group, label) -> run ids of that row.
         project: the project's folder.
         test_accuracy: read after the search, for the architecture that it would have returned.
+        signal: read from the whole table after the searches, to explain what they found.
     """
 
     results: pd.DataFrame
@@ -51,6 +57,7 @@ class Evidence:
     members: dict[Key, frozenset[str]]
     project: Path = field(default_factory=Path.cwd)
     test_accuracy: TestAccuracy = table_test_accuracy
+    signal: SignalOf = table_signal
 
     def of(self, section: Section, row: Row) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Results and runs of one row."""
@@ -81,7 +88,7 @@ def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evide
         return Evidence(pd.DataFrame(), pd.DataFrame(), {}, project)
     results, runs, ids = _run(project, [block for _, _, block in grid], options)
     regret = runs.set_index("run_id")["regret"]
-    open_ids = {i: {r for r in ids[i] if regret[r] > 0} for i in _extended(grid)}
+    open_ids = {i: {r for r in ids[i] if not regret[r] <= 0} for i in _extended(grid)}  # or NaN
     longer = [
         (i, block) for i, short in open_ids.items() for block in _longer(grid[i], runs, short)
     ]
@@ -135,10 +142,13 @@ def _longer(owned: Owned, runs: pd.DataFrame, short: set[str]) -> list[Block]:
     """The block with the larger budget, for the searches that have not reached the optimum."""
     _, row, block = owned
     unfinished = runs[runs["run_id"].isin(short)]
-    return [
-        {**block, "dataset": str(dataset), "seed": sorted(map(int, seeds)), "budget": row.extend}
-        for dataset, seeds in unfinished.groupby("dataset")["seed"]
-    ]
+    longer = []
+    for (dataset, objective), seeds in unfinished.groupby(["dataset", "objective"])["seed"]:
+        values = {"dataset": str(dataset), "seed": sorted(map(int, seeds)), "budget": row.extend}
+        if CONSTRAINTS in block:  # the label of that objective is its constraints
+            values[CONSTRAINTS] = str(objective)
+        longer.append({**block, **values})
+    return longer
 
 
 def count_searches(project: Path, sections: Sequence[Section]) -> dict[str, int]:

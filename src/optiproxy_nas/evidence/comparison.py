@@ -16,7 +16,13 @@ from optiproxy_nas.statistics import welch_difference
 
 Cells = dict[tuple[str, str, int], Measured]  # (label, dataset, budget) -> what was measured
 
-ROUNDING = 0.005  # the paper prints two decimals
+SAID = {
+    "level": "level, to the two decimals quoted",
+    "ahead": "ahead",
+    "behind": "behind",
+    "above": "no difference shown",
+    "below": "no difference shown",
+}
 
 
 def render(section: Section, evidence: Evidence) -> Rendered:
@@ -126,14 +132,6 @@ def _against_paper(section: Section, cells: Cells) -> str:
         mean, bounds = welch_difference(
             measured.mean, measured.sd, len(measured.seeds), paper, sd, quote.seeds
         )
-        if abs(mean) <= ROUNDING:
-            said = "level, to the two decimals quoted"
-        elif bounds.low > ROUNDING:
-            said = "ahead"
-        elif bounds.high < -ROUNDING:
-            said = "behind"
-        else:
-            said = "no difference shown"
         rows.append(
             [
                 table.name_of(dataset),
@@ -142,7 +140,7 @@ def _against_paper(section: Section, cells: Cells) -> str:
                 table.number(measured.mean),
                 f"quoted: {paper:.2f}" + (f" ± {sd:.2f}" if sd else ""),
                 f"{table.signed(mean)} ({table.signed(bounds.low)} to {table.signed(bounds.high)})",
-                said,
+                SAID[table.relation(mean, bounds)],
             ]
         )
     head = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ class Measured:
         dataset: of all of them.
         budget: number of queries.
         seeds: ascending.
-        curves: best value so far in percent, [seeds, budget].
+        curves: best eligible value so far in percent, [seeds, budget]; NaN while there is none.
         optimum: of the table, in percent.
         trials: proposals made by then, repeats included, [seeds].
         test: test accuracy (%) of the architecture chosen by then, [seeds]; None where unknown.
@@ -48,18 +49,39 @@ class Measured:
 
     @property
     def best(self) -> Array:
-        """Best value at the end, [seeds]."""
+        """Best value at the end, [seeds]; NaN where nothing eligible was found."""
         return self.curves[:, -1]
 
     @property
+    def found(self) -> Array:
+        """``best`` of the seeds that found something eligible: of plain searches, all."""
+        return self.best[np.isfinite(self.best)]
+
+    @property
+    def nothing(self) -> int:
+        """Seeds that found nothing eligible."""
+        return len(self.seeds) - len(self.found)
+
+    @property
     def mean(self) -> float:
-        """Mean of ``best``."""
-        return float(self.best.mean())
+        """Mean of ``found``; NaN where it is empty."""
+        return float(self.found.mean()) if len(self.found) else math.nan
 
     @property
     def sd(self) -> float:
-        """Standard deviation of ``best`` over seeds (0 with one)."""
-        return float(self.best.std(ddof=1)) if len(self.seeds) > 1 else 0.0
+        """Standard deviation of ``found`` over seeds (0 with one)."""
+        return float(self.found.std(ddof=1)) if len(self.found) > 1 else 0.0
+
+    @property
+    def interval(self) -> str:
+        """Bootstrap interval of ``mean``, as text."""
+        return table.interval(bootstrap_mean(self.found)) if len(self.found) else table.NONE
+
+    @property
+    def at_optimum(self) -> str:
+        """Share of all seeds at the optimum, with its interval, as text."""
+        reached = self.to_optimum
+        return table.percent(*share(int(np.isfinite(reached).sum()), len(reached)))
 
     @property
     def regret(self) -> float:
@@ -73,14 +95,13 @@ class Measured:
 
     def cells(self) -> list[str]:
         """The columns of ``HEAD``."""
-        reached = self.to_optimum
         test = table.NONE if self.test is None else table.number(float(self.test.mean()), 2)
         return [
             table.number(self.mean),
             table.number(self.sd),
-            table.interval(bootstrap_mean(self.best)),
-            table.percent(*share(int(np.isfinite(reached).sum()), len(reached))),
-            table.queries(median_queries(reached), self.budget),
+            self.interval,
+            self.at_optimum,
+            table.queries(median_queries(self.to_optimum), self.budget),
             table.number(self.regret),
             table.number(float(self.trials.mean()), 0),
             test,
@@ -108,6 +129,7 @@ def measure(
     dataset: str,
     budget: int,
     test: bool = False,
+    objective: str | None = None,
 ) -> Measured | None:
     """Read a row's searches after ``budget`` queries; None where they were not run so far.
 
@@ -118,8 +140,11 @@ def measure(
         dataset: one of the row's datasets.
         budget: number of queries, at most that of the searches.
         test: also read the test accuracy of what had been found by then.
+        objective: label of that of the searches, where the row has several.
     """
     results, runs = evidence.of(section, row)
+    if objective is not None:
+        runs = runs[runs["objective"] == objective]
     settled = (runs["regret"] <= 0) & (row.extend is not None)
     runs = runs[(runs["dataset"] == dataset) & ((runs["budget"] >= budget) | settled)]
     if budget > (row.extend or budget):
@@ -131,11 +156,17 @@ def measure(
         dataset=dataset,
         budget=budget,
         seeds=tuple(sorted(int(seed) for seed in runs["seed"])),
-        curves=curves_of(rows, budget),
+        curves=_curves(rows, budget),
         optimum=float(runs["optimum"].iloc[0]),
         trials=_trials(rows, budget),
         test=_test(evidence, rows, str(runs["source"].iloc[0]), dataset) if test else None,
     )
+
+
+def _curves(rows: pd.DataFrame, budget: int) -> Array:
+    """As ``curves_of``, NaN while nothing eligible was found."""
+    curves = curves_of(rows.fillna({"best": -np.inf}), budget)
+    return np.where(np.isneginf(curves), np.nan, curves)
 
 
 def _trials(rows: pd.DataFrame, budget: int) -> Array:
@@ -156,9 +187,16 @@ def _test(evidence: Evidence, rows: pd.DataFrame, source: str, dataset: str) -> 
 def compare(one: Measured, other: Measured) -> tuple[PairedDifference, int]:
     """Paired difference of the best values on the seeds that both have, and how many those are.
 
+    Seeds in which one of them found nothing eligible are left out.
+
     Raises:
         ValueError: they share no seed.
     """
-    common = sorted(set(one.seeds) & set(other.seeds))
+    common = [seed for seed in one.seeds if _has(one, seed) and _has(other, seed)]
     first, second = ([float(m.best[m.seeds.index(seed)]) for seed in common] for m in (one, other))
     return paired_difference(first, second), len(common)
+
+
+def _has(measured: Measured, seed: int) -> bool:
+    """Whether the search of a seed was run and found something eligible."""
+    return seed in measured.seeds and bool(np.isfinite(measured.best[measured.seeds.index(seed)]))

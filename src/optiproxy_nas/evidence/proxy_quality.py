@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from optiproxy_nas.algorithm.candidates import sample_random
-from optiproxy_nas.algorithm.steps import Evaluate
+from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.parameters import FitSettings, ProxySettings
 from optiproxy_nas.proxies.fit import fit_proxy, load_proxy, predict
-from optiproxy_nas.proxies.targets import Values
+from optiproxy_nas.proxies.targets import Values, make_targets
 from optiproxy_nas.reproducibility import one_thread, torch_generator
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -59,12 +59,11 @@ def measure_proxy(
     codes = sample_random(space, train + held_out, generator)
     values = np.asarray(evaluate(space.to_string(codes)), dtype=np.float64)
     started = time.thread_time()
-    fit = fit_proxy(
-        space, codes[:train], values[:train], proxy_settings, fit_settings, None, seed, step=1
-    )
+    targets = make_targets(values[:train], fit_settings.targets).unsqueeze(0)
+    fit = fit_proxy(space, codes[:train], targets, proxy_settings, fit_settings, None, seed, step=1)
     seconds = time.thread_time() - started
     proxy = load_proxy(space, proxy_settings, fit.weights)
-    predicted = predict(proxy, space.encode(codes[train:])).mean(0).numpy()
+    predicted = predict(proxy, space.encode(codes[train:]))[:, 0].mean(0).numpy()
     tau, rho = _rank_correlations(predicted, values[train:])
     return {
         "proxy": proxy_settings.name,

@@ -67,6 +67,7 @@ def regenerate(
     """
     if preview:  # prose that has changed since is not to stay
         shutil.rmtree(project / REPORTING / preview, ignore_errors=True)
+    sections, left_out = _to_do(sections)
     renderers: list[Renderer] = [RENDERERS.load(section.render) for section in sections]
     evidence = gather(project, sections, **options)
     target = project / REPORTING / preview if preview else project
@@ -86,4 +87,14 @@ def regenerate(
         )
         written += [*files, target / section.page]
         say(f"{section.name}: {(target / section.page).relative_to(project)}")
+    for section in left_out:
+        say(f"{section.name}: left out: {section.options['left_out']}.")
     return written
+
+
+def _to_do(sections: Sequence[Section]) -> tuple[list[Section], list[Section]]:
+    """The sections to render, and those that ``miniature`` left out."""
+    done: tuple[list[Section], list[Section]] = [], []
+    for section in sections:
+        done["left_out" in section.options].append(section)
+    return done

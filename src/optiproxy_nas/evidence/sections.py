@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from optiproxy_nas.errors import DataError, ParameterError, unknown_name
-from optiproxy_nas.presets import validate
+from optiproxy_nas.validation import validate
 
 Block = dict[str, Any]
 
@@ -54,8 +54,9 @@ class Quoted(_Strict):
     Attributes:
         label: of the method or setting.
         queries: of the search; None where the paper gives none.
-        values: dataset -> accuracy in percent, validation or test.
-        sd: dataset -> standard deviation over seeds, where the paper gives one.
+        values: dataset, or the objective's label -> accuracy in percent, validation or test; or
+            number of training epochs.
+        sd: likewise, the standard deviation over seeds, where the paper gives one.
         seeds: number of runs behind the mean.
     """
 

@@ -1,18 +1,24 @@
 """Every section in miniature: two seeds, some thirty queries and two epochs, for a test.
 
 The figures mean nothing; that every row can be run and every renderer works does. All of it is on
-the embedded table, so that it needs no download.
+the embedded table, so that it needs no download; a section that the embedded table cannot serve is
+left out, unless there is a folder of data files.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.evidence.sections import Block, Row, Section, with_seeds
 
-# Above 25, the largest initial sample; 20 is a budget of its own.
-BUDGETS: Mapping[int, int] = {20: 20, 100: 27, 192: 28, 280: 29}
+# Above 25, the largest initial sample; 20 is a budget of its own. From 1000 on they are epochs.
+BUDGETS: Mapping[int, int] = {
+    **{20: 20, 100: 27, 192: 28, 200: 28, 280: 29},
+    **{1000: 300, 2000: 350, 3200: 400, 3500: 450, 5000: 550, 7250: 700},
+}
 SEEDS = 2
 QUICK: Mapping[str, Block] = {
     "optiproxy": {
@@ -27,24 +33,38 @@ QUICK: Mapping[str, Block] = {
 
 
 def miniature(section: Section) -> Section:
-    """The section at a size that costs seconds; what differs else is in ``options.smoke``."""
+    """The section at a size that costs seconds; what differs else is in ``options.smoke``.
 
-    options = {**section.options, **section.options.get("smoke", {})}
+    ``smoke.common`` replaces values of ``common``; ``smoke.needs_data`` keeps the sources, and
+    leaves the section out, with the reason in ``options.left_out``, where no folder of data files
+    is named in the environment.
+    """
+    smoke = section.options.get("smoke", {})
+    options = {**section.options, **smoke}
+    if smoke.get("needs_data") and not os.environ.get(DATA_DIRECTORY_VARIABLE):
+        options["left_out"] = (
+            "no embedded table has what its searches ask for; set "
+            f"{DATA_DIRECTORY_VARIABLE} to a folder with the files"
+        )
+        return section.model_copy(update={"rows": (), "options": options})
+    common = {**section.common, **smoke.get("common", {})}
 
     def small(block: Block) -> Block:
-        whole = {**section.common, **block}
+        whole = {**common, **block}
         datasets = whole["dataset"]
         if options.get("one_dataset") and not isinstance(datasets, str):
             block = {**block, "dataset": datasets[0]}
         quick = QUICK.get(str(whole.get("method")), {})
         budget = BUDGETS[int(whole["budget"])]
-        return {**block, "source": "embedded", "budget": budget, **quick}
+        source = whole["source"] if smoke.get("needs_data") else "embedded"
+        return {**block, "source": source, "budget": budget, **quick}
 
     def fewer(row: Row) -> Row:
         extend = None if row.extend is None else BUDGETS[row.extend]
         return row.model_copy(update={"blocks": tuple(map(small, row.blocks)), "extend": extend})
 
     updates: dict[str, Any] = {
+        "common": common,
         "rows": tuple(map(fewer, section.rows)),
         "budgets": tuple(BUDGETS[budget] for budget in section.budgets),
         "quoted": tuple(

@@ -56,6 +56,29 @@ def difference(value: PairedDifference) -> str:
     return f"{signed(value.mean)} ({signed(value.low)} to {signed(value.high)})"
 
 
+def epochs(value: float, budget: float) -> str:
+    """A number of training epochs; ``> 7,250`` where that many do not suffice."""
+    return f"{value:,.0f}" if math.isfinite(value) else f"> {budget:,.0f}"
+
+
+ROUNDING = 0.005  # the paper prints two decimals
+
+
+def relation(mean: float, bounds: Interval) -> str:
+    """How a difference to a figure of two decimals stands.
+
+    "ahead" and "behind" where the interval says so, beyond rounding; "level" within rounding;
+    "above" and "below" where the mean says so and the interval does not.
+    """
+    if abs(mean) <= ROUNDING:
+        return "level"
+    if bounds.low > ROUNDING:
+        return "ahead"
+    if bounds.high < -ROUNDING:
+        return "behind"
+    return "above" if mean > 0 else "below"
+
+
 LEVEL = 0.05  # of the signed-rank test
 
 

@@ -38,7 +38,7 @@ def build_method(
         ParameterError: a setting has an unknown name or an impossible value; or the method needs
             a package that is not installed (which).
     """
-    from optiproxy_nas.presets import validate  # The presets import proxies: not to list names.
+    from optiproxy_nas.validation import validate
 
     factory = METHODS.load(name)
     method: Method = factory(space, validate(factory.Settings, settings), budget, seed)

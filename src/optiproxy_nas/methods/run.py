@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import math
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from optiproxy_nas.algorithm.archive import QueryLedger, extend, make_batch
-from optiproxy_nas.algorithm.steps import Evaluate, ask_values
+from optiproxy_nas.algorithm.archive import extend, make_batch
+from optiproxy_nas.algorithm.budget import QueryLedger
 from optiproxy_nas.errors import (
     BudgetError,
     EvaluationError,
@@ -19,6 +20,8 @@ from optiproxy_nas.errors import (
     SamplingError,
 )
 from optiproxy_nas.methods.base import Method
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.base import Evaluate, Objective, ObjectiveSettings
 from optiproxy_nas.reproducibility import one_thread
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -28,34 +31,31 @@ PATIENCE = 1000  # proposals in a row without a new architecture
 class _Record:
     """What was queried and what was proposed; made into tables once, at the end."""
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, objective: Objective) -> None:
         self.space = space
+        self.objective = objective
         self.row: dict[Hashable, int] = {}  # identity -> row of the archive
-        self.codes: list[Tensor] = []
-        self.values: list[float] = []
-        self.rounds: list[int] = []
+        self.evaluations: list[pd.DataFrame] = []
+        self.fitness: list[float] = []
+        self.best = math.nan
         self.order: list[int] = []  # of each proposal, its row of the archive
         self.charged: list[bool] = []
 
-    def query(
-        self, evaluate: Evaluate, codes: Tensor, identities: list[Hashable], step: int
-    ) -> None:
+    def query(self, batch: pd.DataFrame, evaluate: Evaluate, identities: list[Hashable]) -> None:
         """Evaluate what is new: one row of the archive each."""
-        architectures = self.space.to_string(codes)
         try:
-            values = ask_values(architectures, evaluate)
+            evaluated = self.objective.query(batch, evaluate)
         except Exception as error:
             raise EvaluationError(
-                f"The evaluation failed after {len(self.codes)} queries, which are kept in this "
+                f"The evaluation failed after {len(self.fitness)} queries, which are kept in this "
                 f"error's data['archive']: {error}",
                 archive=self.archive(),
-                architectures=architectures,
+                architectures=batch["architecture"].tolist(),
             ) from error
-        for identity, code, value in zip(identities, codes, values.tolist(), strict=True):
-            self.row[identity] = len(self.codes)
-            self.codes.append(code)
-            self.values.append(value)
-            self.rounds.append(step)
+        for row, identity in enumerate(identities, start=len(self.fitness)):
+            self.row[identity] = row
+        self.evaluations.append(evaluated)
+        self.fitness += self.objective.fitness(evaluated).tolist()
 
     def propose(self, identities: list[Hashable], charged: set[int]) -> list[int]:
         """Note the proposals of one round; the row of the archive of each."""
@@ -64,23 +64,26 @@ class _Record:
         self.charged += [row in charged for row in range(len(rows))]
         return rows
 
-    def event(self, row: int, trials: int) -> dict[str, Any]:
-        """What ``on_query`` is told of one row of the archive."""
-        return {
-            "query": row + 1,
-            "trials": trials,
-            "step": self.rounds[row],
-            "architecture": self.space.to_string(self.codes[row].unsqueeze(0))[0],
-            "value": self.values[row],
-            "best": max(self.values[: row + 1]),
-        }
+    def events(self, trials: list[int]) -> Iterator[dict[str, Any]]:
+        """What ``on_query`` is told of the last batch; ``trials``: the proposals at each query."""
+        batch = self.evaluations[-1]
+        eligible = self.objective.eligible(batch)
+        for row, (_, query) in enumerate(batch.iterrows()):
+            if eligible[row]:
+                self.best = np.fmax(self.best, query["value"])
+            yield {
+                "query": len(self.fitness) - len(batch) + row + 1,
+                "trials": trials[row],
+                **{name: query[name] for name in ("step", "architecture", "value")},
+                "best": float(self.best),
+            }
 
     def archive(self) -> pd.DataFrame:
-        length = self.space.code_length
-        codes = torch.stack(self.codes) if self.codes else torch.empty(0, length).long()
-        batch = make_batch(self.space, codes, step=0)
-        batch["step"] = np.array(self.rounds, dtype=np.int64)
-        return extend(None, batch, np.array(self.values))
+        if self.evaluations:
+            return extend(None, pd.concat(self.evaluations, ignore_index=True), self.objective)
+        empty = make_batch(self.space, torch.empty(0, self.space.code_length).long(), step=0)
+        columns = dict.fromkeys(["value", *self.objective.columns], np.empty(0))
+        return extend(None, empty.assign(**columns), self.objective)
 
     def trials(self) -> pd.DataFrame:
         return pd.DataFrame(
@@ -99,6 +102,7 @@ def run_method(
     method: Method,
     budget: int,
     on_query: Callable[[dict[str, Any]], None] | None = None,
+    objective: Objective | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ask, evaluate and tell until the budget is spent.
 
@@ -107,11 +111,14 @@ def run_method(
 
     Args:
         space: the search space.
-        evaluate: architecture strings [n] -> values [n], percent, higher is better.
+        evaluate: what the objective asks for; of the plain one, architecture strings [n] ->
+            values [n], percent, higher is better.
         method: of :func:`optiproxy_nas.methods.build_method`.
-        budget: queries in all.
+        budget: in all, in the objective's unit.
         on_query: called after each query with {query (from 1), trials, step, architecture, value,
             best}.
+        objective: what a query reveals and costs, and what the method is told of it
+            (``Objective.fitness``); by default the value itself.
 
     Returns:
         archive: as of :mod:`optiproxy_nas.algorithm.archive`; ``step`` is the round of asking,
@@ -125,33 +132,38 @@ def run_method(
         InvalidArchitectureError: the method proposed something that is no code of the space.
         SamplingError: the method proposes nothing new any more; the archive is in the data, too.
     """
-    if space.size is not None and budget > space.size:
+    objective = objective or Accuracy(ObjectiveSettings())
+    if space.size is not None and budget > objective.capacity(space.size):
         raise BudgetError(
-            f"The budget of {budget} queries is larger than the space, which has {space.size} "
-            f"architectures; each is charged once. Lower budget to at most {space.size}.",
+            f"The budget of {budget} {objective.unit} is larger than the space, which has "
+            f"{space.size} architectures; each is charged once. Lower budget to at most "
+            f"{objective.capacity(space.size)}.",
             budget=budget,
             size=space.size,
         )
-    ledger, record = QueryLedger(budget), _Record(space)
+    ledger, record, price = QueryLedger(budget), _Record(space, objective), objective.price
     step = idle = 0
-    while ledger.remaining:
+    while ledger.remaining >= price:
         try:
             codes = _checked(space, method)
         except SamplingError as error:
             error.data.setdefault("archive", record.archive())
             raise
         identities = space.identify(codes)
-        new = _first_rows(identities, record.row, ledger.remaining)
-        if len(new) == ledger.remaining:  # the last query ends the search
+        affordable = ledger.remaining // price
+        new = _first_rows(identities, record.row, affordable)
+        if len(new) == affordable:  # the last query ends the search
             identities = identities[: max(new.values()) + 1]
         before = len(record.order)
         if new:
-            ledger.charge(list(new))
-            record.query(evaluate, codes[list(new.values())], list(new), step)
+            ledger.charge(dict.fromkeys(new, price))
+            chosen = codes[list(new.values())]
+            batch = make_batch(space, chosen, step, **objective.whole_queries(len(chosen)))
+            record.query(batch, evaluate, list(new))
         rows = record.propose(identities, set(new.values()))
-        if on_query is not None:
-            for row in new.values():
-                on_query(record.event(rows[row], trials=before + row + 1))
+        if new and on_query is not None:
+            for event in record.events([before + row + 1 for row in new.values()]):
+                on_query(event)
         idle = 0 if new else idle + len(identities)
         if idle >= PATIENCE:
             raise SamplingError(
@@ -162,7 +174,7 @@ def run_method(
                 spent=ledger.spent,
                 budget=budget,
             )
-        method.tell(codes[: len(rows)], np.array([record.values[row] for row in rows]))
+        method.tell(codes[: len(rows)], np.array([record.fitness[row] for row in rows]))
         step += 1
     return record.archive(), record.trials()
 

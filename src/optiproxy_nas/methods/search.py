@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.algorithm.smbo import SearchResult, run_search
-from optiproxy_nas.algorithm.steps import Evaluate
 from optiproxy_nas.methods import build_method
 from optiproxy_nas.methods.run import run_method
+from optiproxy_nas.objectives import objective_of
+from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.parameters import BaselineParameters, RunParameters, SearchParameters
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -25,7 +26,8 @@ def search_by_method(
 
     Args:
         space: the search space.
-        evaluate: architecture strings [n] -> values [n], higher is better.
+        evaluate: what the objective asks for; of the plain one, architecture strings [n] ->
+            values [n], higher is better.
         parameters: of :func:`optiproxy_nas.methods.settings.resolve_method`.
         on_step: called with ``{"queries", "best"}`` (and more, by OptiProxy-NAS) as they grow.
 
@@ -44,5 +46,7 @@ def search_by_method(
         if on_step is not None:
             on_step({**query, "queries": query["query"]})
 
-    archive, trials = run_method(space, evaluate, method, parameters.budget, on_query)
+    archive, trials = run_method(
+        space, evaluate, method, parameters.budget, on_query, objective_of(parameters)
+    )
     return SearchResult(parameters, archive, trials, diagnostics=pd.DataFrame({"step": []}))

@@ -7,9 +7,11 @@ from typing import Any
 
 from optiproxy_nas.errors import ParameterError, unknown_name
 from optiproxy_nas.methods import METHODS
+from optiproxy_nas.objectives import build_objective, resolve_objective
 from optiproxy_nas.parameters import OPTIPROXY, BaselineParameters, RunParameters, SearchParameters
-from optiproxy_nas.presets import changes, check_budget, overrides, resolve, validate
+from optiproxy_nas.presets import changes, check_budget, overrides, resolve
 from optiproxy_nas.spaces import get_space
+from optiproxy_nas.validation import validate
 
 
 def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunParameters:
@@ -31,6 +33,7 @@ def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunPa
     if name not in METHODS and ":" not in str(name):
         raise unknown_name("method", name, [OPTIPROXY, *METHODS])
     given = {key: value for key, value in values.items() if key != "preset"}
+    given["objective"] = resolve_objective(given.get("objective"))
     parameters = validate(BaselineParameters, {"settings": {}, **given}, also)
     method = METHODS.load(parameters.method)
     try:
@@ -39,7 +42,8 @@ def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunPa
         raise ParameterError(
             f"Settings of method {parameters.method!r}: {error.message}", method=parameters.method
         ) from None
-    check_budget(parameters.budget, 1, get_space(parameters.space).size)
+    objective = build_objective(parameters.objective)
+    check_budget(objective, parameters.budget, 1, get_space(parameters.space).size)
     return parameters.model_copy(update={"settings": settings.model_dump()})
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import lru_cache
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
-from optiproxy_nas.errors import BudgetError, ParameterError, unknown_name
+from optiproxy_nas.errors import BudgetError, unknown_name
+from optiproxy_nas.objectives import Objective, build_objective, resolve_objective
 from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces import get_space
-
-_Model = TypeVar("_Model", bound=BaseModel)
+from optiproxy_nas.validation import validate
 
 
 def preset_names() -> list[str]:
@@ -65,29 +63,20 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
 
     Raises:
         ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
-        UnknownNameError: an unregistered preset, space, proxy or target.
+        UnknownNameError: an unregistered preset, space, objective, proxy or target.
         BudgetError: the budget is below the initial sample or above the size of the space.
     """
     preset = load_preset(str(values.get("preset", "default")))
-    parameters = validate(SearchParameters, merge(preset, values), also)
+    merged = merge(preset, values)
+    merged["objective"] = resolve_objective(merged.get("objective"))
+    parameters = validate(SearchParameters, merged, also)
     space = get_space(parameters.space)
     PROXIES.load(parameters.proxy.name)
     if parameters.fit.targets not in TARGETS:
         raise unknown_name("target", parameters.fit.targets, TARGETS)
-    check_budget(parameters.budget, parameters.initial_samples, space.size)
+    objective = build_objective(parameters.objective)
+    check_budget(objective, parameters.budget, parameters.initial_samples, space.size)
     return parameters
-
-
-def validate(model: type[_Model], values: Mapping[str, Any], also: Iterable[str] = ()) -> _Model:
-    """``values`` as a typed model.
-
-    Raises:
-        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ParameterError(_explain(model, error, also), errors=error.error_count()) from None
 
 
 def overrides(parameters: SearchParameters) -> list[str]:
@@ -111,55 +100,26 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check_budget(budget: int, initial_samples: int, size: int | None) -> None:
+def check_budget(objective: Objective, budget: int, initial_samples: int, size: int | None) -> None:
     """Refuse a budget that cannot be spent.
 
     Raises:
-        BudgetError: below the initial sample, or above the size of the space.
+        BudgetError: below the initial sample, or above what the whole space costs.
     """
-    if budget < initial_samples:
+    unit, first = objective.unit, objective.initial_cost(initial_samples)
+    if budget < first:
         raise BudgetError(
-            f"The budget of {budget} queries is smaller than the initial sample of "
-            f"{initial_samples}, which counts. Raise budget or lower initial_samples.",
+            f"The budget of {budget} {unit} is smaller than the initial sample of "
+            f"{initial_samples}, which costs {first} and counts. Raise budget or lower "
+            "initial_samples.",
             budget=budget,
             initial_samples=initial_samples,
         )
-    if size is not None and budget > size:
+    if size is not None and budget > objective.capacity(size):
         raise BudgetError(
-            f"The budget of {budget} queries is larger than the space, which has {size} "
-            f"architectures; each is charged once. Lower budget to at most {size}.",
+            f"The budget of {budget} {unit} is larger than the space, which has {size} "
+            f"architectures; each is charged once. Lower budget to at most "
+            f"{objective.capacity(size)}.",
             budget=budget,
             size=size,
         )
-
-
-def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """The field names allowed at a path of nested models."""
-    for part in path:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
-
-
-def _explain(model: type[BaseModel], error: ValidationError, also: Iterable[str]) -> str:
-    """A pydantic error as one message: what is wrong, where, what is allowed."""
-    lines = []
-    for detail in error.errors():
-        location = detail["loc"]
-        where = ".".join(str(part) for part in location)
-        if detail["type"] == "extra_forbidden":
-            allowed = _fields(model, location[:-1]) + list(also) * (len(location) == 1)
-            near = difflib.get_close_matches(str(location[-1]), allowed, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            lines.append(
-                f"Unknown parameter {where!r}.{hint} Allowed here: {', '.join(sorted(allowed))}."
-            )
-        elif detail["type"] == "missing":
-            lines.append(f"Parameter {where!r} is missing.")
-        else:
-            text = detail["msg"].removeprefix("Value error, ")
-            at = f"Parameter {where!r} = {detail['input']!r}: " if where else ""
-            lines.append(f"{at}{text}.")
-    return "\n".join(lines)

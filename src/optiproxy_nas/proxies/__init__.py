@@ -12,6 +12,7 @@ from optiproxy_nas.spaces.base import Encoding, SearchSpace
 PROXIES = Registry(
     "proxy",
     {
+        "autoregressive_mlp": "optiproxy_nas.proxies.autoregressive_mlp:AutoregressiveMLP",
         "gat": "optiproxy_nas.proxies.gat:GAT",
         "gcn": "optiproxy_nas.proxies.gcn:GCN",
         "graph_mlp": "optiproxy_nas.proxies.graph_mlp:GraphMLP",
@@ -25,7 +26,7 @@ PROXIES = Registry(
 
 
 def build_proxy(
-    space: SearchSpace, settings: ProxySettings, generator: torch.Generator
+    space: SearchSpace, settings: ProxySettings, generator: torch.Generator, heads: int = 1
 ) -> nn.Module:
     """Build a registered proxy (or one named ``package.module:Class``) with fresh weights.
 
@@ -35,7 +36,7 @@ def build_proxy(
     """
     factory = PROXIES.load(settings.name)
     try:
-        module = factory(space, settings, generator)
+        module = factory(space, settings, generator, heads)
     except (TypeError, ValueError, RuntimeError) as error:
         if "allocate" in str(error):  # torch has no type of its own for it on a CPU
             raise ProxyError(
@@ -45,18 +46,20 @@ def build_proxy(
                 proxy=settings.name,
             ) from error
         raise _not_a_proxy(
-            settings, f"Class(space, settings, generator) failed: {error}"
+            settings, f"Class(space, settings, generator, heads) failed: {error}"
         ) from error
     if not isinstance(module, nn.Module):
         raise _not_a_proxy(settings, f"it makes a {type(module).__name__}, not a torch.nn.Module")
     return module
 
 
-def check_contract(module: nn.Module, space: SearchSpace, settings: ProxySettings) -> None:
+def check_contract(
+    module: nn.Module, space: SearchSpace, settings: ProxySettings, heads: int = 1
+) -> None:
     """Ask a proxy about two architectures before anything is fitted.
 
     Raises:
-        ProxyError: no predictions [members, 2] come back, or none that a gradient passes through.
+        ProxyError: no predictions [members, heads, 2] come back, or no gradient passes through.
     """
     hard = space.encode(space.random(2, torch.Generator().manual_seed(0)))
     probe = Encoding(hard.operations.requires_grad_(), hard.edges)
@@ -65,9 +68,9 @@ def check_contract(module: nn.Module, space: SearchSpace, settings: ProxySetting
     except Exception as error:
         raise _not_a_proxy(settings, f"its forward failed: {error}") from error
     shape = tuple(getattr(predictions, "shape", ()))
-    if len(shape) != 2 or shape[1] != 2:
+    if len(shape) != 3 or shape[1:] != (heads, 2):
         got = f"shape {list(shape)}" if isinstance(predictions, torch.Tensor) else repr(predictions)
-        raise _not_a_proxy(settings, f"for 2 encodings it gave {got}, not [members, 2]")
+        raise _not_a_proxy(settings, f"for 2 encodings it gave {got}, not [members, {heads}, 2]")
     if not predictions.requires_grad:
         raise _not_a_proxy(settings, "no gradient passes from its predictions to the encoding")
 
@@ -75,8 +78,9 @@ def check_contract(module: nn.Module, space: SearchSpace, settings: ProxySetting
 def _not_a_proxy(settings: ProxySettings, what: str) -> ProxyError:
     return ProxyError(
         f"Proxy {settings.name!r} does not keep the contract: {what}. It is a torch.nn.Module "
-        "class built as Class(space, settings, generator), its forward maps an Encoding of n "
-        "architectures to predictions [members, n]; optiproxy_nas.testing.check_proxy tells more.",
+        "class built as Class(space, settings, generator, heads), its forward maps an Encoding of "
+        "n architectures to predictions [members, heads, n]; optiproxy_nas.testing.check_proxy "
+        "tells more.",
         proxy=settings.name,
     )
 

@@ -24,13 +24,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Proxy(Protocol):
     """A differentiable proxy f̂_θ: any ``torch.nn.Module`` with this forward.
 
-    A plug-in is a module class built as ``Class(space, settings, generator)``, where ``settings``
-    is :class:`optiproxy_nas.parameters.ProxySettings` and every random initial weight comes from
-    ``generator``. It must be differentiable in both fields of the encoding.
+    A plug-in is a module class built as ``Class(space, settings, generator, heads)``, where
+    ``settings`` is :class:`optiproxy_nas.parameters.ProxySettings`, ``heads`` the number of values
+    that it predicts (the objective's), and every random initial weight comes from ``generator``. It
+    must be differentiable in both fields of the encoding.
     """
 
     def __call__(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, n] of E ensemble members for n encodings, in standardised targets."""
+        """Predictions [E, H, n] of E members' H heads for n encodings, in units of the targets."""
         ...
 
 
@@ -43,10 +44,10 @@ class FeatureProxy(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, features: Tensor) -> Tensor:
-        """Predictions [E, n] from features [n, ...]."""
+        """Predictions [E, H, n] from features [n, ...]."""
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, n]."""
+        """Predictions [E, H, n]."""
         return self.predict(self.features(encoding))
 
 

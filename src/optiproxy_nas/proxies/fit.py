@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from optiproxy_nas.errors import ProxyError
@@ -16,7 +14,6 @@ from optiproxy_nas.parameters import FitSettings, ProxySettings
 from optiproxy_nas.proxies import build_proxy, check_contract
 from optiproxy_nas.proxies.base import FeatureProxy
 from optiproxy_nas.proxies.losses import fitting_loss
-from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.reproducibility import numpy_generator, torch_generator
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
@@ -30,10 +27,12 @@ class Fit(NamedTuple):
     loss: Tensor  # [epochs] mean loss of an epoch over members and batches
 
 
-def load_proxy(space: SearchSpace, settings: ProxySettings, weights: Weights) -> nn.Module:
+def load_proxy(
+    space: SearchSpace, settings: ProxySettings, weights: Weights, heads: int = 1
+) -> nn.Module:
     """The proxy with weights θ*, frozen: no parameter asks for a gradient (Algorithm 1, line 4)."""
     # The initial weights are overwritten, so their generator does not matter.
-    proxy = build_proxy(space, settings, torch.Generator())
+    proxy = build_proxy(space, settings, torch.Generator(), heads)
     proxy.load_state_dict(weights)
     return proxy.eval().requires_grad_(False)
 
@@ -41,7 +40,7 @@ def load_proxy(space: SearchSpace, settings: ProxySettings, weights: Weights) ->
 def fit_proxy(
     space: SearchSpace,
     codes: Tensor,
-    values: NDArray[np.float64],
+    targets: Tensor,
     proxy_settings: ProxySettings,
     settings: FitSettings,
     previous: Weights | None,
@@ -53,7 +52,7 @@ def fit_proxy(
     Args:
         space: the search space.
         codes: the archive's architectures [n, L].
-        values: f(𝒜), validation accuracy in percent [n].
+        targets: what each head is to predict [H, n]; NaN: not observed.
         proxy_settings: which proxy.
         settings: how to fit it.
         previous: weights of the step before; used where ``settings.warm_start`` says so.
@@ -64,15 +63,15 @@ def fit_proxy(
         ProxyError: the loss is not finite.
     """
     initial = torch_generator(seed, step, "proxy-initial-weights")
-    proxy = build_proxy(space, proxy_settings, initial).train()
+    heads, count = targets.shape
+    proxy = build_proxy(space, proxy_settings, initial, heads).train()
     if step == 1:
-        check_contract(proxy, space, proxy_settings)
+        check_contract(proxy, space, proxy_settings, heads)
     start = previous if settings.warm_start else None
     if start is not None:
         proxy.load_state_dict(start)
     ask = _by_rows(proxy, space.encode(codes))
-    targets = make_targets(values, settings.targets)
-    weights = _bootstrap(len(targets), proxy_settings.members, seed) if settings.bootstrap else None
+    weights = _bootstrap(count, proxy_settings.members, seed) if settings.bootstrap else None
     optimizer = torch.optim.AdamW(
         proxy.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
     )
@@ -83,10 +82,10 @@ def fit_proxy(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(epoch, epochs, settings)
         batch_losses = []
-        for rows in _batches(len(targets), settings, order):
+        for rows in _batches(count, settings, order):
             loss = fitting_loss(
                 ask(rows),
-                targets[rows],
+                targets[:, rows],
                 settings.ranking_coefficient,
                 settings.ranking_margin,
                 settings.ranking_reduction,
@@ -112,7 +111,7 @@ def fit_proxy(
 
 
 def _by_rows(proxy: nn.Module, encoding: Encoding) -> Callable[[Tensor], Tensor]:
-    """Predictions [E, b] of some rows of the archive; features, where there are, computed once."""
+    """Predictions [E, H, b] of some rows of D; features, where there are, computed once."""
     # A plug-in with a forward of its own means that one.
     if isinstance(proxy, FeatureProxy) and type(proxy).forward is FeatureProxy.forward:
         with torch.no_grad():
@@ -156,7 +155,7 @@ def _bootstrap(count: int, members: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def predict(proxy: nn.Module, encoding: Encoding) -> Tensor:
-    """Predictions [E, n] of a fitted proxy.
+    """Predictions [E, H, n] of a fitted proxy.
 
     Raises:
         ProxyError: a prediction is not finite.

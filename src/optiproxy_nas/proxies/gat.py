@@ -69,7 +69,11 @@ class GAT(nn.Module):
     """An ensemble of E graph attention proxies; ``hidden`` features a layer, half a head."""
 
     def __init__(
-        self, space: SearchSpace, settings: ProxySettings, generator: torch.Generator
+        self,
+        space: SearchSpace,
+        settings: ProxySettings,
+        generator: torch.Generator,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         self.space = space
@@ -82,10 +86,10 @@ class GAT(nn.Module):
             for a, _ in pairwise(widths)
         )
         self.hidden = EnsembleLinear(settings.members, widths[-1], settings.hidden, generator)
-        self.head = EnsembleLinear(settings.members, settings.hidden, 1, generator)
+        self.head = EnsembleLinear(settings.members, settings.hidden, heads, generator)
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, n]."""
+        """Predictions [E, H, n]."""
         graph = self.space.graph(encoding)
         adjacency = graph.adjacency
         if adjacency.stride(0) == 0:  # one matrix for all graphs
@@ -97,4 +101,4 @@ class GAT(nn.Module):
             vertices = layer(vertices, neighbours)
         mask = graph.mask.unsqueeze(-1)
         pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
-        return self.head(self.activation(self.hidden(pooled))).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(self.activation(self.hidden(pooled))).transpose(-1, -2)  # type: ignore[no-any-return]

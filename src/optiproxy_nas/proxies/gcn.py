@@ -60,7 +60,11 @@ class GCN(nn.Module):
     """An ensemble of E graph convolutional proxies."""
 
     def __init__(
-        self, space: SearchSpace, settings: ProxySettings, generator: torch.Generator
+        self,
+        space: SearchSpace,
+        settings: ProxySettings,
+        generator: torch.Generator,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         self.space = space
@@ -72,10 +76,10 @@ class GCN(nn.Module):
             for a, b in pairwise(widths)
         )
         self.hidden = EnsembleLinear(settings.members, widths[-1], settings.hidden, generator)
-        self.head = EnsembleLinear(settings.members, settings.hidden, 1, generator)
+        self.head = EnsembleLinear(settings.members, settings.hidden, heads, generator)
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, n]."""
+        """Predictions [E, H, n]."""
         graph = self.space.graph(encoding)
         adjacency = graph.adjacency
         if adjacency.stride(0) == 0:  # one matrix for all graphs: normalise it once
@@ -86,4 +90,4 @@ class GCN(nn.Module):
             vertices = layer(vertices, along, against)
         mask = graph.mask.unsqueeze(-1)  # [n, V, 1]: padding has no part in the mean
         pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
-        return self.head(self.activation(self.hidden(pooled))).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(self.activation(self.hidden(pooled))).transpose(-1, -2)  # type: ignore[no-any-return]

@@ -12,16 +12,16 @@ def pairwise_ranking_loss(
     """Hinge over all pairs with y_i > y_j: max(0, m - (f̂_i - f̂_j)), Eq. 5, vectorised.
 
     Args:
-        predictions: [E, n].
-        targets: [n] or [E, n]; ties form no pair.
+        predictions: [..., n].
+        targets: [..., n]; ties form no pair, nor does NaN with anything.
         margin: m, in the units of the targets.
         reduction: ``"sum"`` as Eq. 5 is printed, or ``"mean"`` over the pairs, which keeps λ
             comparable between batch sizes.
 
     Returns:
-        One value a member: [E].
+        One value a set of n: [...].
     """
-    gap = predictions.unsqueeze(-1) - predictions.unsqueeze(-2)  # [E, n, n], f̂_i - f̂_j
+    gap = predictions.unsqueeze(-1) - predictions.unsqueeze(-2)  # [..., n, n], f̂_i - f̂_j
     ordered = targets.unsqueeze(-1) > targets.unsqueeze(-2)  # y_i > y_j
     hinge = torch.relu(margin - gap) * ordered
     total = hinge.sum((-1, -2))
@@ -38,12 +38,25 @@ def fitting_loss(
     reduction: str = "sum",
     weights: Tensor | None = None,
 ) -> Tensor:
-    """ℒ = ℒ_mse + λ ℒ_rank, one value a member: [E, n], [n] -> [E].
+    """ℒ = ℒ_mse + λ ℒ_rank summed over the heads, one value a member: [E].
 
-    ``weights`` [E, n], of mean about 1, weigh the squared errors (Bayesian bootstrap).
+    Args:
+        predictions: [E, H, n].
+        targets: [H, n]; NaN: not observed, and in no term.
+        coefficient: λ.
+        margin: m.
+        reduction: of the ranking loss.
+        weights: [E, n], of mean about 1, weigh the squared errors (Bayesian bootstrap).
     """
-    squared = (predictions - targets).square()
-    mse = (squared if weights is None else weights * squared).mean(-1)
-    if coefficient == 0:
-        return mse
-    return mse + coefficient * pairwise_ranking_loss(predictions, targets, margin, reduction)
+    observed = ~torch.isnan(targets)
+    squared = (predictions - torch.nan_to_num(targets)).square()
+    if weights is not None:
+        squared = weights.unsqueeze(1) * squared
+    if bool(observed.all()):
+        mse = squared.mean(-1)  # [E, H]
+    else:
+        seen = torch.where(observed, squared, 0.0).sum(-1)
+        mse = seen / observed.sum(-1).clamp(min=1)
+    if coefficient != 0:
+        mse = mse + coefficient * pairwise_ranking_loss(predictions, targets, margin, reduction)
+    return mse.sum(-1)

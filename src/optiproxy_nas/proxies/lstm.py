@@ -52,7 +52,11 @@ class LSTM(nn.Module):
     """
 
     def __init__(
-        self, space: SearchSpace, settings: ProxySettings, generator: torch.Generator
+        self,
+        space: SearchSpace,
+        settings: ProxySettings,
+        generator: torch.Generator,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         self.space = space
@@ -65,14 +69,14 @@ class LSTM(nn.Module):
         self.dense = nn.ModuleList(
             EnsembleLinear(members, hidden, hidden, generator) for _ in range(settings.layers - 1)
         )
-        self.head = EnsembleLinear(members, hidden, 1, generator)
+        self.head = EnsembleLinear(members, hidden, heads, generator)
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, n]."""
+        """Predictions [E, H, n]."""
         graph = self.space.graph(encoding)
         mask = graph.mask[:, self.vertices]
         tokens = vertex_tokens(graph)[:, self.vertices]  # [n, T, F + V]
         x = self.recurrent(tokens.expand(self.members, *tokens.shape), mask)  # [E, n, h]
         for layer in self.dense:
             x = self.activation(layer(x))
-        return self.head(x).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(x).transpose(-1, -2)  # type: ignore[no-any-return]

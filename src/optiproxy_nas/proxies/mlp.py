@@ -22,7 +22,11 @@ class MLP(FeatureProxy):
     """
 
     def __init__(
-        self, space: SearchSpace, settings: ProxySettings, generator: torch.Generator
+        self,
+        space: SearchSpace,
+        settings: ProxySettings,
+        generator: torch.Generator,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         self.space = space
@@ -35,7 +39,7 @@ class MLP(FeatureProxy):
         self.hidden = nn.ModuleList(
             EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)
         )
-        self.head = EnsembleLinear(settings.members, widths[-1], 1, generator)
+        self.head = EnsembleLinear(settings.members, widths[-1], heads, generator)
         norms = [float(sample.square().sum(-1).mean()), *widths[1:]]
         for layer, norm in zip([*self.hidden, self.head], norms, strict=True):
             gain = 1.0 if layer is self.head else 2.0
@@ -47,8 +51,8 @@ class MLP(FeatureProxy):
         return torch.cat([encoding.operations.flatten(1), encoding.edges], dim=1)
 
     def predict(self, features: Tensor) -> Tensor:
-        """Predictions [E, n]."""
+        """Predictions [E, H, n]."""
         x = features.expand(self.members, *features.shape)  # [E, n, inputs]
         for layer in self.hidden:
             x = self.activation(layer(x))
-        return self.head(x).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(x).transpose(-1, -2)  # type: ignore[no-any-return]

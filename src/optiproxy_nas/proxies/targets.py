@@ -15,7 +15,7 @@ from optiproxy_nas.errors import unknown_name
 Values = NDArray[np.float64]
 
 
-def standardise(values: Values) -> Values:
+def standardise(values: Values, reference: float | None = None) -> Values:
     """Z-scores by the archive's mean and standard deviation."""
     if np.ptp(values) == 0:
         return np.zeros_like(values)
@@ -23,7 +23,7 @@ def standardise(values: Values) -> Values:
     return scores
 
 
-def rank(values: Values) -> Values:
+def rank(values: Values, reference: float | None = None) -> Values:
     """Normal scores Φ⁻¹((r - 1/2) / n) of the ranks r = 1..n (ties averaged).
 
     Failed architectures (10 % accuracy) dominate a standard deviation and squeeze the good ones
@@ -33,42 +33,53 @@ def rank(values: Values) -> Values:
     return scores
 
 
-def log_regret(values: Values) -> Values:
+def log_regret(values: Values, reference: float | None = None) -> Values:
     """-log((best - y) / (best - median) + 0.1), standardised; best and median of the archive.
 
     Resolves the top on a logarithmic scale (each tenfold smaller distance to the best counts the
     same) and pays little heed to how bad the bad ones are; 0.1 keeps the best one finite.
+
+    Where the answer is to come from a part of the archive, ``reference`` is the best of that part:
+    the scale is then fine around it, and goes on above it as it does below (point-symmetric).
     """
-    best, median = float(values.max()), float(np.median(values))
-    scale = best - median if best > median else 1.0
-    return standardise(-np.log((best - values) / scale + 0.1))
+    if reference is None:
+        best, median = float(values.max()), float(np.median(values))
+        scale = best - median if best > median else 1.0
+        return standardise(-np.log((best - values) / scale + 0.1))
+    regret = reference - values
+    scale = float(np.median(np.abs(regret))) or 1.0
+    at_reference = -np.log(0.1)
+    distance = np.log(np.abs(regret) / scale + 0.1) + at_reference  # >= 0
+    return standardise(at_reference - np.sign(regret) * distance)
 
 
-TARGETS: dict[str, Callable[[Values], Values]] = {
+TARGETS: dict[str, Callable[..., Values]] = {
     "standardised": standardise,
     "rank": rank,
     "log_regret": log_regret,
 }
 
 
-def make_targets(values: Values, name: str) -> Tensor:
-    """Targets [n], float32, of archive values [n].
+def make_targets(values: Values, name: str, reference: float | None = None) -> Tensor:
+    """Targets [n], float32, of archive values [n]; ``reference``: see :func:`log_regret`.
 
     Raises:
         UnknownNameError: not one of ``TARGETS``.
     """
     if name not in TARGETS:
         raise unknown_name("target", name, TARGETS)
-    return torch.as_tensor(TARGETS[name](np.asarray(values, dtype=np.float64))).float()
+    return torch.as_tensor(TARGETS[name](np.asarray(values, dtype=np.float64), reference)).float()
 
 
-def to_values(predictions: Values, values: Values, name: str) -> Values:
+def to_values(
+    predictions: Values, values: Values, name: str, reference: float | None = None
+) -> Values:
     """Predictions in target units back in the units of the archive values, for reports.
 
     Linear between the archive's own (target, value) pairs and beyond the best one, there by at
     most the distance from the median to the best; the worst value below all of them.
     """
-    targets = TARGETS[name](values)
+    targets = TARGETS[name](values, reference)
     order = np.argsort(targets, kind="stable")
     known_targets, first = np.unique(targets[order], return_index=True)
     known_values = values[order][first]

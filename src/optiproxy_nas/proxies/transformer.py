@@ -64,7 +64,11 @@ class Transformer(nn.Module):
     """
 
     def __init__(
-        self, space: SearchSpace, settings: ProxySettings, generator: torch.Generator
+        self,
+        space: SearchSpace,
+        settings: ProxySettings,
+        generator: torch.Generator,
+        heads: int = 1,
     ) -> None:
         super().__init__()
         self.space = space
@@ -82,10 +86,10 @@ class Transformer(nn.Module):
             for _ in range(max(1, settings.layers - 1))
         )
         self.hidden = EnsembleLinear(members, width, hidden, generator)
-        self.head = EnsembleLinear(members, hidden, 1, generator)
+        self.head = EnsembleLinear(members, hidden, heads, generator)
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, n]."""
+        """Predictions [E, H, n]."""
         graph = self.space.graph(encoding)
         mask = graph.mask[:, self.vertices]
         tokens = vertex_tokens(graph)[:, self.vertices].flatten(0, 1)  # [n T, F + V]
@@ -95,4 +99,4 @@ class Transformer(nn.Module):
             states = layer(states, mask)
         present = mask.unsqueeze(-1)
         pooled = normalise((states * present).sum(-2) / present.sum(-2))  # [E, n, d]
-        return self.head(self.activation(self.hidden(pooled))).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(self.activation(self.hidden(pooled))).transpose(-1, -2)  # type: ignore[no-any-return]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ def run_figures(
     summary: Summary,
     space: SearchSpace,
     node_labels: Sequence[str] = (),
+    extra: Mapping[str, Figure] | None = None,
 ) -> dict[str, Figure]:
     """Title -> figure, in reading order.
 
@@ -31,14 +33,25 @@ def run_figures(
         summary: the run's facts; ``best_architecture`` and ``optimum`` are used where known.
         space: the search space of the run.
         node_labels: names of the N searched nodes; missing ones are numbered.
+        extra: the objective's own figures by title: they come right after the first, and one with
+            the title of a figure here takes its place.
     """
+    own = dict(extra or {})
     optimum = float(summary["optimum"]) if known(summary.get("optimum")) else None
-    made = {captions.BEST_SO_FAR: figures.best_so_far(archive, optimum)}
+    usual: dict[str, Callable[[], Figure]] = {
+        captions.BEST_SO_FAR: partial(figures.best_so_far, archive, optimum)
+    }
     if summary.get("best_architecture"):
         best = str(summary["best_architecture"])
-        made[captions.CELL] = draw_cell(space, best, node_labels=node_labels)
-    made[captions.PREDICTED] = figures.predicted_against_true(archive)
-    made[captions.DIAGNOSTICS] = figures.step_diagnostics(diagnostics)
-    made[captions.ENTROPY] = figures.entropy_trace(traces, len(space.operations))
-    made[captions.LOGITS] = figures.logits_heatmap(traces, space.operations, node_labels)
-    return made
+        usual[captions.CELL] = partial(draw_cell, space, best, node_labels=node_labels)
+    usual |= {
+        captions.PREDICTED: partial(figures.predicted_against_true, archive),
+        captions.DIAGNOSTICS: partial(figures.step_diagnostics, diagnostics),
+        captions.ENTROPY: partial(figures.entropy_trace, traces, len(space.operations)),
+        captions.LOGITS: partial(figures.logits_heatmap, traces, space.operations, node_labels),
+    }
+    first, *others = usual
+    added = [title for title in own if title not in usual]
+    return {
+        title: own[title] if title in own else usual[title]() for title in (first, *added, *others)
+    }

@@ -10,13 +10,21 @@ ENTROPY = "Entropy of α"
 LOGITS = "Mean softmax(α)"
 DIAGNOSTICS = "Step diagnostics"
 CELL = "Best cell"
+# Of searches under constraints.
+VIOLATIONS = "Constraint violations"
+WEIGHTS = "Weights of the score"
+METRICS = "Predicted against real metrics"
+FRONT = "Pareto front of the archive"
+# Of searches on several fidelities.
+FIDELITIES = "Low against full fidelity"
+EPOCHS = "Training epochs by step"
 
 CAPTIONS = MappingProxyType(
     {
         BEST_SO_FAR: (
-            "Each dot is one query, coloured by its step; the line is the best value up to there, "
-            "so an early rise means few queries were wasted, and triangles on the lower border "
-            "are cells too bad for the range."
+            "Each mark is one query, as the legend says; the line is the best value up to there "
+            "that can be the answer, so an early rise means that little of the budget was "
+            "wasted, and triangles on the lower border are cells too bad for the range."
         ),
         PREDICTED: (
             "What the proxy expected before each query against what the benchmark answered: "
@@ -40,6 +48,35 @@ CAPTIONS = MappingProxyType(
         CELL: (
             "Boxes are operations and arrows feature maps, from left to right; grey parts carry "
             "no signal to the output."
+        ),
+        VIOLATIONS: (
+            "Above: how many queries broke a bound; some have to, to find the border of what is "
+            "feasible, but an alarm means that the search is lost outside. Below: were the two "
+            "lines far apart, the proxy would not know where the border is."
+        ),
+        WEIGHTS: (
+            "What the search maximised in each step: accuracy and each constraint times its "
+            "weight. The weights are learnt from the queries of the steps before."
+        ),
+        METRICS: (
+            "What the proxy expected of each bounded metric before the query against what the "
+            "query told: the green lines are the bound, and points between them, upper left and "
+            "lower right, were taken for feasible or infeasible and were not."
+        ),
+        FRONT: (
+            "Everything queried: no cell is both more accurate and better in the metric than "
+            "those on the line, so it is the price in accuracy of a tighter bound. The "
+            "hypervolume is what the cells within all bounds dominate, over all metrics at once; "
+            "it can be compared between runs with the same bounds."
+        ),
+        FIDELITIES: (
+            "Cells that were trained briefly and then fully: the closer to one order, the better "
+            "the brief training tells which are worth the full one."
+        ),
+        EPOCHS: (
+            "Above: what the budget was spent on. Below: how well brief training ranked the "
+            "cells that were also trained fully, as far as the search could know (1 perfect, 0 "
+            "chance)."
         ),
     }
 )

@@ -34,10 +34,21 @@ MAX_COLUMNS = 3
 
 @dataclass(frozen=True)
 class Curve:
-    """Searches of one method: best value so far in percent, [seeds, queries]."""
+    """Searches of one method: best value so far in percent, [seeds, queries].
+
+    NaN while a search knew nothing that could be its answer. A search that never did is not drawn;
+    a mean begins where all others did, so that it is of the same searches throughout.
+    """
 
     label: str
     values: Floats
+
+    @property
+    def answered(self) -> tuple[int, Floats]:
+        """First query, from 0, with a value in all that ever have one; their values from there."""
+        values = self.values[~np.isnan(self.values[:, -1])]
+        start = int(np.isnan(values).sum(axis=1).max(initial=0))
+        return start, values[:, start:]
 
 
 @dataclass(frozen=True)
@@ -48,10 +59,11 @@ class CurvePanel:
     curves: tuple[Curve, ...]
     target: float
     target_name: str = "optimum"
+    unit: str = "queries"  # of the axis
 
     @property
     def budget(self) -> int:
-        """Queries of the longest curve."""
+        """The longest curve, in the unit."""
         return max(len(curve.values.T) for curve in self.curves)
 
 
@@ -93,15 +105,24 @@ class Entry(NamedTuple):
 
 def mean_line(curve: Curve, target: float) -> Line:
     """Mean over seeds, in a band of one standard error to each side."""
-    mean, error = curve.values.mean(axis=0), standard_error(curve.values)
-    return Line(np.arange(1.0, len(mean) + 1), mean, (mean - error, mean + error))
+    x, mean, error = _mean(curve)
+    return Line(x, mean, (mean - error, mean + error))
 
 
 def regret_line(curve: Curve, target: float) -> Line:
     """Distance of ``mean_line`` to the target, not below ``FLOOR``: the axis is logarithmic."""
-    x, mean, _ = mean_line(curve, target)
-    regret, error = np.maximum(target - mean, FLOOR), standard_error(curve.values)
+    x, mean, error = _mean(curve)
+    regret = np.maximum(target - mean, FLOOR)
     return Line(x, regret, (np.maximum(regret - error, FLOOR), regret + error))
+
+
+def _mean(curve: Curve) -> tuple[Floats, Floats, Floats]:
+    """Queries from the first that counts, mean and standard error; empty if nothing is known."""
+    start, values = curve.answered
+    if not len(values):
+        return np.empty(0), np.empty(0), np.empty(0)
+    x = np.arange(start + 1.0, start + values.shape[1] + 1)
+    return x, values.mean(axis=0), standard_error(values)
 
 
 def reached_line(curve: Curve, target: float) -> Line:
@@ -115,7 +136,9 @@ def value_range(panel: CurvePanel) -> tuple[float, float]:
 
     The first cells of a random sample are often at chance accuracy and would squash the rest.
     """
-    means = [curve.values.mean(axis=0) for curve in panel.curves]
+    means = [mean for curve in panel.curves if len(mean := _mean(curve)[1])]
+    if not means:
+        return (0.0, 1.0) if math.isnan(panel.target) else (panel.target - 1, panel.target + 0.1)
     low = min(float(mean[min(math.ceil(len(mean) / 10), 10, len(mean)) - 1]) for mean in means)
     span = max(panel.target - low, 0.05)
     return low - 0.1 * span, panel.target + 0.08 * span
@@ -123,7 +146,8 @@ def value_range(panel: CurvePanel) -> tuple[float, float]:
 
 def regret_range(panel: CurvePanel) -> tuple[float, float]:
     """Limits of a regret axis: from ``FLOOR`` to above the worst."""
-    worst = max(float(regret_line(curve, panel.target).y.max()) for curve in panel.curves)
+    lines = [regret_line(curve, panel.target).y for curve in panel.curves]
+    worst = max(float(line.max(initial=FLOOR)) for line in lines)
     return FLOOR, 1.5 * max(worst, 10 * FLOOR)
 
 
@@ -159,7 +183,7 @@ def draw(panels: Sequence[CurvePanel], views: Sequence[View]) -> Figure:
             _draw_view(axes, panel, view, legend)
             label = axis_label(view, panels, index, columns)
             last = below == len(views) - 1
-            tidy(axes, "" if below else panel.title, "queries" if last else "", label)
+            tidy(axes, "" if below else panel.title, panel.unit if last else "", label)
             axes.tick_params(labelbottom=last)
     for axes in grid.flat:
         axes.set_visible(axes.has_data())
@@ -203,7 +227,7 @@ def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entr
             linewidth=style.width,
             zorder=20 + len(panel.curves) - order,  # the first on top
         )
-    if view.target:
+    if view.target and not math.isnan(panel.target):
         dots = (0, (1, 2))
         axes.axhline(
             panel.target, color=INK, linewidth=0.9, linestyle=dots, label=panel.target_name

@@ -1,4 +1,5 @@
-"""Figures of one run from its archive and its diagnostics; those of the traces are next door.
+"""Figures of one run from its archive and its diagnostics; those of the traces, and the
+best so far, are next door.
 
 ``archive`` has one row per query in order (order, step, value, predicted, predicted_sd, best,
 ...); values are validation accuracies in %. ``diagnostics`` has one row per step.
@@ -6,27 +7,24 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_rgba
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
-from optiproxy_nas.reporting.ranges import shared_range, top_range
+from optiproxy_nas.reporting.best import METRIC, best_so_far
+from optiproxy_nas.reporting.ranges import shared_range
 from optiproxy_nas.reporting.style import (
     BLUE,
     FAINT,
-    GREEN,
-    INK,
     ORANGE,
     as_array,
+    colour_bar,
     empty_figure,
     new_figure,
     note,
+    remark,
     sequence_colours,
     tidy,
     whole_ticks,
@@ -40,78 +38,6 @@ __all__ = [
     "predicted_against_true",
     "step_diagnostics",
 ]
-
-METRIC = "validation accuracy (%)"
-
-
-def best_so_far(
-    archive: pd.DataFrame, optimum: float | None = None, metric: str = METRIC
-) -> Figure:
-    """Best value so far against queries, over the queried values themselves.
-
-    Args:
-        archive: see the module; columns order, step, value, best.
-        optimum: the best value of the whole table, same units, where it is known.
-        metric: label of the value axis.
-    """
-    rows = archive[np.isfinite(as_array(archive["value"]))]
-    if rows.empty:
-        return empty_figure("Best so far", "no queries yet")
-    query, value = as_array(rows["order"]) + 1, as_array(rows["value"])
-    best, step = as_array(rows["best"]), as_array(rows["step"])
-    if optimum is not None and not math.isfinite(optimum):
-        optimum = None
-    low, high = top_range(value, step, optimum)
-
-    figure = new_figure(8.0, 4.8)
-    axes = figure.subplots()
-    norm, colours = Normalize(1, max(float(step.max()), 2)), sequence_colours()
-    inks = colours(norm(step))
-    inks[step == 0] = to_rgba(FAINT)
-    below = value < low
-    layers = (
-        (~below & (step == 0), value, "o", "initial random sample"),
-        (~below & (step > 0), value, "o", "queried in the search"),
-        # Failed cells sit at chance accuracy: drawn on the border, or they would squash the rest.
-        (below, np.full_like(value, low), "v", f"below the range ({below.sum()})"),
-    )
-    for mask, height, marker, label in layers:
-        if mask.any():
-            axes.scatter(
-                query[mask],
-                height[mask],
-                c=inks[mask],
-                s=20,
-                alpha=0.6,
-                linewidths=0,
-                marker=marker,
-                clip_on=False,
-                label=label,
-            )
-    axes.step(query, best, where="post", color=INK, linewidth=1.8, label="best so far")
-    if optimum is not None:
-        label = f"optimum of the table: {optimum:.2f}"
-        axes.axhline(optimum, color=GREEN, linestyle="--", linewidth=1.2, zorder=1, label=label)
-    winner = int(value.argmax())
-    axes.scatter(
-        query[winner],
-        value[winner],
-        marker="*",
-        s=190,
-        color=ORANGE,
-        edgecolors="white",
-        linewidths=0.8,
-        zorder=5,
-        label=f"best found: {value[winner]:.2f} (query {query[winner]:.0f})",
-    )
-    axes.set_ylim(low, high)
-    axes.set_xlim(0, query.max() + max(1.0, 0.02 * query.max()))
-    axes.xaxis.set_major_locator(whole_ticks(9))
-    tidy(axes, "Best so far", "queries", metric)
-    if step.max() > 1:
-        _colour_bar(figure, axes, norm, "search step")
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
-    return figure
 
 
 def predicted_against_true(archive: pd.DataFrame, metric: str = METRIC) -> Figure:
@@ -158,19 +84,9 @@ def predicted_against_true(archive: pd.DataFrame, metric: str = METRIC) -> Figur
     text = f"Kendall τ {tau}, n = {len(true)}"
     if outside:
         text += f"\n{outside} outside the range, drawn at its border"
-    axes.text(
-        0.03,
-        0.97,
-        text,
-        transform=axes.transAxes,
-        ha="left",
-        va="top",
-        fontsize=9,
-        zorder=6,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 3},
-    )
+    remark(axes, text)
     if len(true) > 1:
-        _colour_bar(figure, axes, norm, "query")
+        colour_bar(figure, axes, norm, "query")
     return figure
 
 
@@ -226,12 +142,3 @@ def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
     else:
         note(counts, "none")
     return figure
-
-
-def _colour_bar(figure: Figure, axes: Axes, norm: Normalize, label: str) -> None:
-    ticks = whole_ticks(8)
-    bar = figure.colorbar(
-        ScalarMappable(norm, sequence_colours()), ax=axes, pad=0.02, ticks=ticks, shrink=0.9
-    )
-    bar.set_label(label, fontsize=10)
-    bar.ax.tick_params(labelsize=9)

@@ -74,13 +74,13 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
                 shared = {**place, "mode": "lines", "legendgroup": name}
                 data += _traces(view.line(curve, panel.target), style, shared, about)
             across, up = _axes(panel, view)
-            across["title"]["text"] = "queries" if row == len(views) - 1 else ""
+            across["title"]["text"] = panel.unit if row == len(views) - 1 else ""
             across |= {"matches": f"x{_number(column)}"} if row else {}
             up["title"]["text"] = axis_label(view, panels, column, len(panels))
             layout |= {f"xaxis{number}": across, f"yaxis{number}": up}
             if row == 0:
                 layout["annotations"].append(_text(f"<b>{panel.title}</b>", number, 1, " domain"))
-            if view.target:
+            if view.target and not math.isnan(panel.target):
                 text = f"{panel.target_name} {panel.target:.2f}"
                 layout["annotations"].append(_text(text, number, panel.target))
                 layout["shapes"].append(_level(number, panel.target))

@@ -13,7 +13,9 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from optiproxy_nas.reporting.captions import CAPTIONS
 from optiproxy_nas.reporting.style import png
@@ -25,8 +27,11 @@ from optiproxy_nas.reporting.summary import (
     result_rows,
     settings_rows,
 )
+from optiproxy_nas.reporting.units import label as metric_label
 
 __all__ = ["html_page", "markdown_page", "png"]
+
+Mask = NDArray[np.bool_]
 
 TOP = 10
 TOP_HEADER = ("Rank", "Value (%)", "Predicted", "Query", "Step", "Architecture")
@@ -53,13 +58,19 @@ font-size:.92rem;max-width:48rem}figcaption b{color:#222}.note{color:#444}
 """
 
 
-def markdown_page(summary: Summary, archive: pd.DataFrame, figure_files: Mapping[str, str]) -> str:
+def markdown_page(
+    summary: Summary,
+    archive: pd.DataFrame,
+    figure_files: Mapping[str, str],
+    eligible: Mask | None = None,
+) -> str:
     """The report as Markdown.
 
     Args:
         summary: the run's facts.
         archive: one row per query.
         figure_files: title -> file name of the picture, relative to the page.
+        eligible: the rows that can be the answer [n]; None: all.
     """
     parts = [f"# {_escape(_title(summary))}", f"**{_escape(headline(summary))}**"]
     if summary.get("best_architecture"):
@@ -74,23 +85,29 @@ def markdown_page(summary: Summary, archive: pd.DataFrame, figure_files: Mapping
         parts.append(f"### {_escape(title)}\n\n![{_escape(title)}]({quote(name)})")
         if title in CAPTIONS:
             parts.append(_escape(CAPTIONS[title]))
-    rows = _top_rows(archive)
+    header, rows = _top_rows(summary, archive, eligible)
     if rows:
         cells = [(*map(_escape, row[:-1]), _code(row[-1])) for row in rows]
-        parts += [f"## Top {len(rows)} cells", markdown_table(TOP_HEADER, cells)]
+        parts += [f"## {_top_title(rows, eligible)}", markdown_table(header, cells)]
     parts.append("## Audit and reproduce")
     for sentence, command in _commands(summary):
         parts += [_escape(sentence)] + ([_fence(command)] if command else [])
     return "\n\n".join(parts) + "\n"
 
 
-def html_page(summary: Summary, archive: pd.DataFrame, figures: Mapping[str, bytes]) -> str:
+def html_page(
+    summary: Summary,
+    archive: pd.DataFrame,
+    figures: Mapping[str, bytes],
+    eligible: Mask | None = None,
+) -> str:
     """The report as one self-contained HTML page.
 
     Args:
         summary: the run's facts.
         archive: one row per query.
         figures: title -> PNG bytes, embedded in the page.
+        eligible: the rows that can be the answer [n]; None: all.
     """
     title, safe = _title(summary), html.escape
     body = [f"<h1>{safe(title)}</h1>", '<p class="sub">OptiProxy-NAS run report</p>']
@@ -119,17 +136,19 @@ def html_page(summary: Summary, archive: pd.DataFrame, figures: Mapping[str, byt
             f'<figure><img alt="{safe(name)}" src="data:image/png;base64,{source}">'
             f"<figcaption>{caption}</figcaption></figure>"
         )
-    rows = _top_rows(archive)
+    header, rows = _top_rows(summary, archive, eligible)
     if rows:
-        head = "".join(f"<th{_numeric(i)}>{h}</th>" for i, h in enumerate(TOP_HEADER))
+        last = len(header) - 1
+        head = "".join(f"<th{_numeric(i, last)}>{safe(h)}</th>" for i, h in enumerate(header))
         lines = "".join(
             "<tr>"
-            + "".join(f"<td{_numeric(i)}>{safe(v)}</td>" for i, v in enumerate(row[:-1]))
+            + "".join(f"<td{_numeric(i, last)}>{safe(v)}</td>" for i, v in enumerate(row[:-1]))
             # A long cell string may break after a bar, and nowhere else.
             + f"<td><code>{safe(row[-1]).replace('|', '|<wbr>')}</code></td></tr>\n"
             for row in rows
         )
-        body.append(f"<h2>Top {len(rows)} cells</h2>\n<table>\n<thead><tr>{head}</tr></thead>")
+        body.append(f"<h2>{_top_title(rows, eligible)}</h2>")
+        body.append(f"<table>\n<thead><tr>{head}</tr></thead>")
         body.append(f"<tbody>\n{lines}</tbody></table>")
     body.append("<h2>Audit and reproduce</h2>")
     for sentence, command in _commands(summary):
@@ -153,28 +172,43 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def _numeric(column: int) -> str:
-    return ' class="num"' if 0 < column < len(TOP_HEADER) - 1 else ""
+def _numeric(column: int, last: int) -> str:
+    return ' class="num"' if 0 < column < last else ""
 
 
 def _title(summary: Summary) -> str:
     return f"Run {summary['run_id']}" if known(summary.get("run_id")) else "Run report"
 
 
-def _top_rows(archive: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The best cells, earlier queries first among equals; the architecture comes last."""
-    if archive.empty:
-        return []
-    best = archive.sort_values(["value", "order"], ascending=[False, True]).head(TOP)
+def _top_title(rows: Sequence[object], eligible: Mask | None) -> str:
+    title = f"Top {len(rows)} cells"
+    if eligible is None or eligible.all():
+        return title
+    return f"{title} of the {int(eligible.sum())} that can be the answer"
+
+
+def _top_rows(
+    summary: Summary, archive: pd.DataFrame, eligible: Mask | None
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Header and rows of the best cells, earlier queries first among equals.
+
+    Constrained metrics stand after the value, and the architecture comes last.
+    """
+    bounded = dict.fromkeys(str(bound["metric"]) for bound in summary.get("constraints") or ())
+    metrics = [metric for metric in bounded if metric in archive]
+    header = [*TOP_HEADER[:2], *map(metric_label, metrics), *TOP_HEADER[2:]]
+    cells = archive if eligible is None else archive[eligible]
+    best = cells.sort_values(["value", "order"], ascending=[False, True]).head(TOP)
     rows: list[tuple[str, ...]] = []
     for rank, row in enumerate(best.to_dict("records"), start=1):
         predicted, spread = float(row["predicted"]), float(row["predicted_sd"])
         guess = "initial sample" if int(row["step"]) == 0 else MISSING
         if not math.isnan(predicted):
             guess = f"{predicted:.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}")
-        numbers = (f"{float(row['value']):.2f}", guess, str(int(row["order"]) + 1))
+        measured = [f"{float(row[metric]):.3g}" for metric in metrics]
+        numbers = (f"{float(row['value']):.2f}", *measured, guess, str(int(row["order"]) + 1))
         rows.append((str(rank), *numbers, str(int(row["step"])), str(row["architecture"])))
-    return rows
+    return header, rows
 
 
 def _commands(summary: Summary) -> list[tuple[str, str]]:

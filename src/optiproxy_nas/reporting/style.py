@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -24,9 +25,10 @@ FAINT = "#9a9a9a"
 BLUE = "#1f5fa8"
 ORANGE = "#d9731a"
 GREEN = "#2c7f5b"
+RED = "#b8332e"
 DPI = 130
 # Five dashes of eight colours: forty lines differ, and the first five also without colour.
-PALETTE = (BLUE, ORANGE, GREEN, "#8c4fa3", "#b8332e", "#1c9aa8", "#7a5c3e", "#5b6770")
+PALETTE = (BLUE, ORANGE, GREEN, "#8c4fa3", RED, "#1c9aa8", "#7a5c3e", "#5b6770")
 DASHES = ((), (5.0, 1.5), (6.0, 1.5, 1.2, 1.5), (2.5, 1.2), (1.2, 1.2))  # on, off, ... in widths
 HEAVY = 2  # the first lines are what the others are compared with
 
@@ -66,6 +68,21 @@ def note(axes: Axes, text: str) -> None:
     )
 
 
+def remark(axes: Axes, text: str) -> None:
+    """A few words in the upper left corner, legible over what is drawn there."""
+    axes.text(
+        0.03,
+        0.97,
+        text,
+        transform=axes.transAxes,
+        ha="left",
+        va="top",
+        fontsize=9,
+        zorder=6,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 3},
+    )
+
+
 def empty_figure(title: str, text: str) -> Figure:
     """A small figure that says why there is nothing to draw."""
     figure = new_figure(7.5, 2.2)
@@ -84,6 +101,19 @@ def sequence_colours() -> Colormap:
 def whole_ticks(count: int) -> MaxNLocator:
     """At most ``count`` ticks at round whole numbers."""
     return MaxNLocator(count, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+
+
+def colour_bar(figure: Figure, axes: Axes, norm: Normalize, label: str) -> None:
+    """The key to colours of :func:`sequence_colours` that stand for whole numbers."""
+    bar = figure.colorbar(
+        ScalarMappable(norm, sequence_colours()),
+        ax=axes,
+        pad=0.02,
+        ticks=whole_ticks(8),
+        shrink=0.9,
+    )
+    bar.set_label(label, fontsize=10)
+    bar.ax.tick_params(labelsize=9)
 
 
 def as_array(values: Any) -> Floats:

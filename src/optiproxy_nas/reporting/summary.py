@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
+from optiproxy_nas.reporting.bounds import bound_sentence
+from optiproxy_nas.reporting.units import quantity, unit, words
+
 Summary = Mapping[str, Any]
 
 MISSING = "not available"
@@ -61,6 +64,11 @@ def duration(value: Any) -> str:
     return f"{whole // 60} min {whole % 60} s"
 
 
+def milliseconds(value: Any) -> str:
+    """A duration that is given in milliseconds."""
+    return duration(float(value) / 1000) if known(value) else MISSING
+
+
 def millions(value: Any) -> str:
     """A number of parameters that is given in millions."""
     return f"{float(value):.3g} million" if known(value) else MISSING
@@ -71,13 +79,20 @@ RESULT: dict[str, tuple[str, Callable[[Any], str]]] = {
     "validation_accuracy": ("Validation accuracy", percent),
     "test_accuracy": ("Test accuracy", percent),
     "queries": ("Queries", text),
+    "low_queries": ("Queries at low fidelity", text),
+    "full_queries": ("Cells trained fully", text),
+    "spent_epochs": ("Training epochs spent", text),
     "trials": ("Proposals, repeats included", text),
     "queries_to_best": ("Queries to the best", text),
     "optimum": ("Optimum of the table", percent),
     "regret": ("Regret", points),
-    "latency_seconds": ("Latency", duration),
+    "feasible": ("Keeps all bounds", text),
+    "constraints": ("Constraint", text),
+    "hypervolume": ("Hypervolume of the Pareto front", text),
+    "latency_ms": ("Latency", milliseconds),
     "parameters_millions": ("Parameters", millions),
     "training_seconds": ("Training time", duration),
+    "eyeriss_arithmetic_intensity": ("Eyeriss arithmetic intensity", text),
 }
 SETTINGS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "run_id": ("Run", text),
@@ -86,6 +101,7 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "source": ("Benchmark source", text),
     "method": ("Method", text),
     "preset": ("Preset", text),
+    "objective": ("Objective", text),
     "overrides": ("Changed from the preset", text),
     "reference": ("Follows", text),
     "seed": ("Seed", text),
@@ -99,36 +115,96 @@ ELSEWHERE = frozenset({"best_architecture", "best_drawing", "mlflow_command", "r
 
 
 def result_rows(summary: Summary) -> list[tuple[str, str]]:
-    """(label, text) of what was found; keys that are absent are left out."""
-    return [(label, show(summary[key])) for key, (label, show) in RESULT.items() if key in summary]
+    """(label, text) of what was found; keys that are absent are left out.
+
+    Each constraint has a row of its own, and so has each metric that names its unit.
+    """
+    rows: list[tuple[str, str]] = []
+    for key, (label, show) in RESULT.items():
+        if key == "constraints":
+            rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
+        elif key in summary:
+            rows.append((label, show(summary[key])))
+    for key in _measured(summary):
+        value = summary[key]
+        rows.append(
+            (words(key).capitalize(), quantity(key, float(value)) if known(value) else MISSING)
+        )
+    return rows
 
 
 def settings_rows(summary: Summary) -> list[tuple[str, str]]:
     """(label, text) of how it was found, then every key that nothing else shows."""
+    labels = {"budget": "Epoch budget"} if known(summary.get("spent_epochs")) else {}
     rows = [
-        (label, show(summary[key])) for key, (label, show) in SETTINGS.items() if key in summary
+        (labels.get(key, label), show(summary[key]))
+        for key, (label, show) in SETTINGS.items()
+        if key in summary
     ]
-    told = ELSEWHERE | RESULT.keys() | SETTINGS.keys()
+    told = ELSEWHERE | RESULT.keys() | SETTINGS.keys() | set(_measured(summary))
     return rows + [(str(key), text(value)) for key, value in summary.items() if key not in told]
 
 
+def nothing_feasible(summary: Summary) -> bool:
+    """Whether the run had bounds, and its cell is only the one that breaks them least."""
+    return known(summary.get("feasible")) and not summary["feasible"]
+
+
 def headline(summary: Summary) -> str:
-    """The result of the run in one or two sentences."""
-    sentence = f"Best cell: {percent(summary.get('validation_accuracy'))} validation accuracy"
+    """The result of the run in a few sentences."""
+    accuracy = f"{percent(summary.get('validation_accuracy'))} validation accuracy"
     if known(summary.get("test_accuracy")):
-        sentence += f" ({percent(summary['test_accuracy'])} test accuracy)"
+        accuracy += f" ({percent(summary['test_accuracy'])} test accuracy)"
     if known(summary.get("queries_to_best")):
-        sentence += f", found at query {text(summary['queries_to_best'])}"
+        found = f", found at query {text(summary['queries_to_best'])}"
         if known(summary.get("queries")):
-            sentence += f" of {text(summary['queries'])}"
+            found += f" of {text(summary['queries'])}"
     elif known(summary.get("queries")):
-        sentence += f" after {text(summary['queries'])} queries"
-    sentence += "."
-    if known(summary.get("regret")) and known(summary.get("optimum")):
-        optimum, regret = percent(summary["optimum"]), float(summary["regret"])
-        sentence += (
-            f" No cell of the table is better ({optimum})."
-            if regret <= 0
-            else f" The best cell of the table has {optimum}: a regret of {points(regret)}."
-        )
-    return sentence
+        found = f" after {text(summary['queries'])} queries"
+    else:
+        found = ""
+    bounds = [f"{bound_sentence(bound)}." for bound in summary.get("constraints") or ()]
+    if nothing_feasible(summary):
+        start = f"No feasible cell was found; the least violating is one of {accuracy}{found}."
+    else:
+        kind = "Best feasible cell" if known(summary.get("feasible")) else "Best cell"
+        start = f"{kind}: {accuracy}{found}."
+    spent = _epochs(summary)
+    return " ".join([start, *bounds, *([spent] if spent else []), *_judged(summary)])
+
+
+def _judged(summary: Summary) -> list[str]:
+    """How good it is, where the best of all is known; at most one sentence."""
+    if not known(summary.get("optimum")):
+        return []
+    optimum = percent(summary["optimum"])
+    kind = "feasible cell" if known(summary.get("feasible")) else "cell"
+    if not known(summary.get("regret")):
+        # Nothing feasible: a difference to what is feasible would mean nothing.
+        return [f"The best {kind} of the table has {optimum}."] if nothing_feasible(summary) else []
+    regret = float(summary["regret"])
+    if regret <= 0:
+        return [f"No {kind} of the table is better ({optimum})."]
+    return [f"The best {kind} of the table has {optimum}: a regret of {points(regret)}."]
+
+
+def _epochs(summary: Summary) -> str:
+    """What a search on several fidelities spent, as a sentence; empty for others."""
+    if not known(summary.get("spent_epochs")):
+        return ""
+    said = f"It took {text(summary['spent_epochs'])} training epochs"
+    kinds = (("full_queries", "cells trained fully"), ("low_queries", "queries at low fidelity"))
+    parts = [f"{text(summary[key])} {what}" for key, what in kinds if known(summary.get(key))]
+    return said + (f": {' and '.join(parts)}" if parts else "") + "."
+
+
+def _measured(summary: Summary) -> list[str]:
+    """Keys of numbers that nothing names but their unit."""
+    named = RESULT.keys() | SETTINGS.keys() | ELSEWHERE
+    return [
+        str(key)
+        for key, value in summary.items()
+        if key not in named
+        and unit(str(key))
+        and (value is None or (isinstance(value, Real) and not isinstance(value, bool)))
+    ]

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import shlex
 
+from optiproxy_nas.reporting.bounds import bound_sentence
 from optiproxy_nas.reporting.summary import (
     RESULT,
     Summary,
     duration,
     known,
+    nothing_feasible,
     text,
+)
+
+SHOWN = (
+    "validation_accuracy",
+    "test_accuracy",
+    "constraints",
+    "queries",
+    "low_queries",
+    "full_queries",
+    "spent_epochs",
+    "regret",
 )
 
 
@@ -26,14 +39,19 @@ def terminal_summary(summary: Summary) -> str:
         where.append(f"seed {summary['seed']}")
     lines = [f"OptiProxy-NAS  {', '.join(where)}".rstrip(), "-" * 60]
     if summary.get("best_architecture"):
-        lines += ["Best cell", f"  {summary['best_architecture']}", ""]
+        title = "Best cell"
+        if nothing_feasible(summary):
+            title = "NO FEASIBLE CELL WAS FOUND; the least violating is"
+        lines += [title, f"  {summary['best_architecture']}", ""]
     if summary.get("best_drawing"):
         lines += [f"  {line}".rstrip() for line in str(summary["best_drawing"]).splitlines()]
         lines.append("")
     rows = []
-    for key in ("validation_accuracy", "test_accuracy", "queries", "regret"):
+    for key in SHOWN:
         label, show = RESULT[key]
-        if known(summary.get(key)):
+        if key == "constraints":
+            rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
+        elif known(summary.get(key)):
             rows.append((label, show(summary[key]) + _remark(key, summary)))
     if not summary.get("preset") and summary.get("reference"):
         rows.append(("Follows", str(summary["reference"])))
@@ -53,10 +71,13 @@ def terminal_summary(summary: Summary) -> str:
 
 
 def _remark(key: str, summary: Summary) -> str:
+    # A search on several fidelities has its budget in epochs.
+    charged = "spent_epochs" if known(summary.get("spent_epochs")) else "queries"
+    budget, first = summary.get("budget"), summary.get("queries_to_best")
+    remark = f" of {text(budget)}" if key == charged and known(budget) else ""
     if key == "queries":
-        budget, first = summary.get("budget"), summary.get("queries_to_best")
-        remark = f" of {text(budget)}" if known(budget) else ""
         return remark + (f" (best at query {text(first)})" if known(first) else "")
     if key == "regret" and known(summary.get("optimum")):
-        return f" to the table's optimum, {float(summary['optimum']):.2f} %"
-    return ""
+        kind = "feasible optimum" if known(summary.get("feasible")) else "optimum"
+        return f" to the table's {kind}, {float(summary['optimum']):.2f} %"
+    return remark

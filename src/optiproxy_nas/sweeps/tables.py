@@ -18,10 +18,11 @@ import pandas as pd
 from optiproxy_nas.datasets.atomic import file_digest
 from optiproxy_nas.errors import ResumeError
 from optiproxy_nas.manifest import Manifest, last_archive, manifest_path, read_manifest
+from optiproxy_nas.objectives import build_objective
 from optiproxy_nas.sweeps.point import Point, identity
 from optiproxy_nas.sweeps.task import reporting
 
-SCHEMA = 1  # changes when a column does
+SCHEMA = 2  # changes when a column does
 
 _POINT = {
     "run_id": "str",
@@ -29,6 +30,7 @@ _POINT = {
     "method": "str",  # optiproxy, random_search, ...
     "preset": "str",  # of optiproxy; "" for other methods
     "setting": "str",  # what differs from the preset or the method's defaults; "" if nothing
+    "objective": "str",  # its label, as in "edgegpu_latency_ms < 4"; "" for plain accuracy
     "dataset": "str",
     "source": "str",
     "seed": "int64",
@@ -37,11 +39,12 @@ _POINT = {
 RESULTS: Mapping[str, str] = {
     **_POINT,
     "query": "int64",  # from 1: distinct architectures charged
+    "spent": "int64",  # what they were charged until then, in the objective's unit
     "trials": "int64",  # proposals made until then, repeats included
     "step": "int64",
     "architecture": "str",
     "value": "float64",  # validation accuracy, percent
-    "best": "float64",  # best so far, percent
+    "best": "float64",  # best eligible so far, percent; NaN while nothing is
 }
 RUNS: Mapping[str, str] = {
     "run_id": "str",
@@ -52,10 +55,10 @@ RUNS: Mapping[str, str] = {
     "queries": "int64",  # 0 where it failed, and NaN in the columns below
     "trials": "int64",
     "best_architecture": "str",
-    "validation_accuracy": "float64",  # percent
+    "validation_accuracy": "float64",  # of the answer, percent
     "test_accuracy": "float64",  # percent; NaN where the source has none
-    "optimum": "float64",  # of the validation accuracy in the table, percent
-    "regret": "float64",  # optimum - validation_accuracy
+    "optimum": "float64",  # best eligible value of the table, percent; NaN where unknown
+    "regret": "float64",  # optimum - validation_accuracy; NaN where the answer is not eligible
     "queries_to_best": "float64",
     "seconds": "float64",  # of the search, without reading data and reporting
     "parameters": "str",  # all that were resolved, as JSON
@@ -96,10 +99,12 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
     archive = frames[0].sort_values("order", ignore_index=True)
     trials = _trials(archive, frames[1] if len(frames) > 1 else None)
     facts = _facts(point)
+    objective = build_objective(point.parameters["objective"])
     results = pd.DataFrame(
         {
             **{name: np.full(len(archive), value) for name, value in facts.items()},
             "query": archive["order"] + 1,
+            "spent": objective.costs(archive).cumsum(),
             "trials": trials,
             **{name: archive[name] for name in ("step", "architecture", "value", "best")},
         }
@@ -163,6 +168,7 @@ def _facts(point: Point) -> dict[str, Any]:
         "method": known["method"],
         "preset": known.get("preset", ""),
         "setting": point.setting,
+        "objective": build_objective(known["objective"]).label,
         **{name: known[name] for name in ("dataset", "source", "seed", "budget")},
     }
 

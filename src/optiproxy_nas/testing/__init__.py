@@ -1,13 +1,15 @@
 """Conformance checks that plug-in authors run in their own tests.
 
-``check_search_space(MySpace())``, ``check_proxy(MyProxy, MySpace())`` and
-``check_method("my_module:MyMethod", MySpace())`` assert what the package relies on and name what
-failed. They take a second or two, touch no global random state, and need
-no test framework.
+``check_search_space(MySpace())``, ``check_proxy(MyProxy, MySpace())``,
+``check_method("my_module:MyMethod", MySpace())`` and
+``check_objective("my_module:MyObjective", MySpace(), evaluate)`` assert what the package relies on
+and name what failed. They take a second or two, touch no global random state, and need no test
+framework.
 """
 
 from optiproxy_nas.testing.methods import check_method
+from optiproxy_nas.testing.objectives import check_objective
 from optiproxy_nas.testing.proxies import check_proxy
 from optiproxy_nas.testing.spaces import check_search_space
 
-__all__ = ["check_method", "check_proxy", "check_search_space"]
+__all__ = ["check_method", "check_objective", "check_proxy", "check_search_space"]

@@ -14,6 +14,8 @@ from optiproxy_nas.algorithm.archive import check_archive, codes_of
 from optiproxy_nas.errors import OptiProxyError, SamplingError
 from optiproxy_nas.methods import METHODS, Method, MethodSettings, build_method
 from optiproxy_nas.methods.run import run_method
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.base import ObjectiveSettings
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.streams import generator, global_randomness_untouched
 
@@ -94,7 +96,7 @@ def _search(
     asked: Counter[str] = Counter()
     method = build_method(name, space, settings or {}, budget, seed)
     archive, trials = run_method(space, _objective(space, asked), method, budget)
-    check_archive(space, archive)
+    check_archive(space, archive, Accuracy(ObjectiveSettings()))
     assert len(archive) == budget, f"{len(archive)} queries made with a budget of {budget}"
     identities = space.identify(codes_of(space, archive))
     assert len(set(identities)) == budget, "an architecture was charged twice"

@@ -17,14 +17,15 @@ from optiproxy_nas.testing.streams import (
     logits_of,
 )
 
-BuildProxy = Callable[[SearchSpace, ProxySettings, torch.Generator], nn.Module]
+BuildProxy = Callable[[SearchSpace, ProxySettings, torch.Generator, int], nn.Module]
+_HEADS = 2
 
 
 def check_proxy(build: BuildProxy, space: SearchSpace, seed: int = 0) -> None:
     """Assert that a proxy fits the method: fitted as an ensemble, then frozen and climbed.
 
     Args:
-        build: the plug-in's class, called as ``build(space, settings, generator)``.
+        build: the plug-in's class, called as ``build(space, settings, generator, heads)``.
         space: any search space that the proxy supports.
         seed: of the weights and architectures.
 
@@ -34,29 +35,36 @@ def check_proxy(build: BuildProxy, space: SearchSpace, seed: int = 0) -> None:
     small = {"name": "checked", "hidden": 8, "layers": 2, "members": 3}
     settings = ProxySettings(**{**load_preset("paper")["proxy"], **small})
     with global_randomness_untouched():
-        proxy = build(space, settings, generator(seed)).eval()
-        again = build(space, settings, generator(seed)).eval()
-        other = build(space, settings, generator(seed + 1)).eval()
+        proxy = build(space, settings, generator(seed), _HEADS).eval()
+        again = build(space, settings, generator(seed), _HEADS).eval()
+        other = build(space, settings, generator(seed + 1), _HEADS).eval()
         hard = space.encode(space.random(COUNT, generator(seed)))
         soft = _soft_encoding(space, seed)
         predictions: Tensor = proxy(hard)
-        assert predictions.shape == (3, COUNT), (
-            f"predictions have shape {tuple(predictions.shape)}, not [members, n] = (3, {COUNT})"
-        )
+        _check_shape(predictions, _HEADS)
+        _check_shape(build(space, settings, generator(seed), 1).eval()(hard), 1)
         for name, encoding in (("hard", hard), ("soft", soft)):
             assert torch.isfinite(proxy(encoding)).all(), f"predictions of {name} encodings"
         assert torch.equal(predictions, proxy(hard)), "two calls in eval mode differ"
         assert torch.equal(predictions, again(hard)), "weights do not come from the generator alone"
         assert not torch.equal(predictions, other(hard)), "weights ignore the generator"
         first = proxy(Encoding(hard.operations[:3], hard.edges[:3]))
-        assert torch.allclose(first, predictions[:, :3], atol=1e-5), (
+        assert torch.allclose(first, predictions[..., :3], atol=1e-5), (
             "a prediction depends on the rest of the batch"
         )
         assert not torch.isclose(predictions[0], predictions[1]).all(), "members are equal"
+        assert not torch.isclose(predictions[:, 0], predictions[:, 1]).all(), "heads are equal"
         _check_members_share_no_weight(proxy, hard)
         other.load_state_dict(proxy.state_dict())
         assert torch.equal(predictions, other(hard)), "state_dict does not hold the whole proxy"
         _check_frozen(other.requires_grad_(False), soft)
+
+
+def _check_shape(predictions: Tensor, heads: int) -> None:
+    shape, expected = tuple(predictions.shape), (3, heads, COUNT)
+    assert shape == expected, (
+        f"predictions have shape {shape}, not [members, heads, n] = {expected}"
+    )
 
 
 def _soft_encoding(space: SearchSpace, seed: int) -> Encoding:

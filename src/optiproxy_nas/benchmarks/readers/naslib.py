@@ -16,16 +16,24 @@ import numpy as np
 import pandas as pd
 import torch
 
-from optiproxy_nas.benchmarks.base import Metric
-from optiproxy_nas.benchmarks.schema import tidy
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.readers.advice import CURVES
+from optiproxy_nas.benchmarks.schema import METRICS, tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.unpickle import NUMPY_SCALARS
 from optiproxy_nas.errors import DataError
 from optiproxy_nas.spaces.nb201 import NASBench201
 
+# Metric -> the file's own name, and how many of the metric's units its unit is (seconds to ms).
+COSTS = {
+    "latency_ms": ("latency", 1000.0),
+    "parameters_millions": ("params", 1.0),
+    "training_seconds": ("train_time", 1.0),
+}
+
 
 def read(file: RawFile, content: Any) -> pd.DataFrame:
-    """Tidy rows of one dataset; the costs are NaN where a cell has no ``cost_info``.
+    """Tidy rows of one dataset, without a cost (NaN) that any of its cells lacks.
 
     Raises:
         DataError: the file has another layout.
@@ -37,8 +45,8 @@ def read(file: RawFile, content: Any) -> pd.DataFrame:
         validation, test = finals.reshape(-1, 2).T
         costs = [cell.get("cost_info", {}) for cell in cells]
         cost = {
-            name: np.array([c.get(name, np.nan) for c in costs], dtype=np.float64)
-            for name in ("latency", "params", "train_time")
+            metric: np.array([c.get(key, np.nan) for c in costs], dtype=np.float64) * factor
+            for metric, (key, factor) in COSTS.items()
         }
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise DataError(
@@ -46,13 +54,13 @@ def read(file: RawFile, content: Any) -> pd.DataFrame:
             f"[..., validation, test]}}}}}}: {type(error).__name__}: {error}.",
             file=file.name,
         ) from error
+    for values in cost.values():
+        if not np.isfinite(values).all():
+            values.fill(np.nan)
     return tidy(
         _codes(list(content)),
         file.dataset,
-        {Metric.VALIDATION_ACCURACY: validation, Metric.TEST_ACCURACY: test},
-        latency_seconds=cost["latency"],
-        parameters_millions=cost["params"],
-        training_seconds=cost["train_time"],
+        {VALIDATION_ACCURACY: validation, TEST_ACCURACY: test, **cost},
     )
 
 
@@ -84,7 +92,8 @@ SOURCE = Source(
         RawFile("nb201_ImageNet16_full_training.pickle", "imagenet16-120", key="ImageNet16-120"),
     ),
     read=read,
-    metrics=frozenset(Metric),
+    metrics={name: METRICS[name] for name in (VALIDATION_ACCURACY, TEST_ACCURACY, *COSTS)},
+    obtain_curves=CURVES,
     allowed_globals={**NUMPY_SCALARS, "collections.OrderedDict": OrderedDict},
     partial=True,
 )

@@ -2,7 +2,8 @@
 
 Layout: ``{"421211": {"val_acc": [per seed], "train_time": [...], "latency": [...],
 "model_size": [...]}}`` with 2 or 3 training seeds a cell; the key is the code, one digit per
-operation, in the order of the architecture string. No test accuracies.
+operation, in the order of the architecture string. Latency in seconds, model size in millions.
+No test accuracies.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from optiproxy_nas.benchmarks.base import Metric
-from optiproxy_nas.benchmarks.schema import tidy
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.readers.advice import CURVES
+from optiproxy_nas.benchmarks.schema import METRICS, tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.spaces.nb201 import OPERATIONS
 
@@ -51,11 +53,13 @@ def read(file: RawFile, content: Any) -> pd.DataFrame:
     return tidy(
         torch.from_numpy(codes),
         file.dataset,
-        {Metric.VALIDATION_ACCURACY: mean("val_acc")},
-        training_seeds=seeds,
-        latency_seconds=mean("latency"),
-        parameters_millions=per_seed("model_size").min() + convolutions,
-        training_seconds=mean("train_time"),
+        {
+            VALIDATION_ACCURACY: mean("val_acc"),
+            "training_seeds": seeds,
+            "latency_ms": mean("latency") * 1000,  # the file has seconds
+            "parameters_millions": per_seed("model_size").min() + convolutions,
+            "training_seconds": mean("train_time"),
+        },
     )
 
 
@@ -94,6 +98,16 @@ SOURCE = Source(
         ),
     ),
     read=read,
-    metrics=frozenset({Metric.VALIDATION_ACCURACY}),
+    metrics={
+        name: METRICS[name]
+        for name in (
+            VALIDATION_ACCURACY,
+            "training_seeds",
+            "latency_ms",
+            "parameters_millions",
+            "training_seconds",
+        )
+    },
+    obtain_curves=CURVES,
     optimum={"cifar10": 91.607, "cifar100": 73.493, "imagenet16-120": 46.733},
 )

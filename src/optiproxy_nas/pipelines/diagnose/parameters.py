@@ -8,8 +8,8 @@ from typing import Any
 
 from optiproxy_nas.diagnosis.settings import DiagnosisSettings
 from optiproxy_nas.errors import ParameterError
-from optiproxy_nas.presets import validate
 from optiproxy_nas.run_parameters import RUN_KEYS
+from optiproxy_nas.validation import validate
 
 
 def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:

@@ -5,89 +5,115 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from optiproxy_nas.benchmarks.base import Metric
-from optiproxy_nas.benchmarks.load import read_rows
-from optiproxy_nas.benchmarks.schema import COLUMNS, check_table, table_digest
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.check import check_table
+from optiproxy_nas.benchmarks.load import RawObjects, read_rows
+from optiproxy_nas.benchmarks.schema import columns, table_digest
+from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 
+Facts = dict[str, dict[str, dict[str, Any]]]
 
-def read(
-    files: Mapping[str, Mapping[str, Any]], source: str
-) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
-    """Raw objects to one tidy table, and the facts of the files: digest and bytes by name."""
+
+def read(files: RawObjects, source: str) -> tuple[pd.DataFrame, Facts]:
+    """Raw objects to one tidy table; and the facts of the files, digest and bytes, by source."""
     facts = {
-        name: {"sha256": file["sha256"], "bytes": file["bytes"]} for name, file in files.items()
+        part: {
+            name: {fact: value for fact, value in file.items() if fact != "object"}
+            for name, file in own.items()
+        }
+        for part, own in files.items()
     }
     return read_rows(files, get_source(source)), facts
 
 
 def check(rows: pd.DataFrame, source: str) -> pd.DataFrame:
-    """The table, if it is what its source claims to be (``schema.check_table``)."""
+    """The table, if it is what its source claims to be (``check_table``)."""
     return check_table(rows, get_source(source))
 
 
-def describe(
-    table: pd.DataFrame, file_facts: Mapping[str, Mapping[str, Any]], source: str
-) -> dict[str, Any]:
+def describe(table: pd.DataFrame, file_facts: Facts, source: str) -> dict[str, Any]:
     """The data card: where the table comes from, what it holds and its digest. JSON-ready."""
     known = get_source(source)
     return {
         "source": known.name,
         "benchmark": known.benchmark,
         "space": known.space,
-        "version": known.version,
-        "licence": known.licence,
-        "homepage": known.homepage,
-        "files": [
-            {
-                "name": file.name,
-                "dataset": file.dataset,
-                "url": file.url,
-                "package_path": file.package_path,
-                "pinned": file.sha256 is not None,
-                **file_facts[file.name],
-            }
-            for file in known.files
-            if file.name in file_facts
-        ],
+        "parts": [_describe_part(part, file_facts[part.name]) for part in known.parts],
         "rows": len(table),
         "datasets": {
             str(dataset): _describe_dataset(
-                TabularBenchmark(table, str(dataset), source, known.benchmark, known.space), rows
+                TabularBenchmark.of(table, str(dataset), known), rows, known
             )
             for dataset, rows in table.groupby("dataset")
         },
-        "schema": dict(COLUMNS),
+        "schema": columns(known),
         "table_sha256": table_digest(table),
     }
 
 
-def _describe_dataset(benchmark: TabularBenchmark, rows: pd.DataFrame) -> dict[str, Any]:
-    """Cells per number of training seeds ("unknown" too) and the best cell of each split."""
-    cells = rows.drop_duplicates("architecture")
-    seeds = cells["training_seeds"].value_counts(dropna=False).sort_index()
+def _describe_part(part: Source, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A single source: its release, licence and files, each with all its datasets."""
     return {
-        "cells": len(cells),
-        "splits": {str(split): int(n) for split, n in rows["split"].value_counts().items()},
-        "training_seeds": {
-            "unknown" if count is pd.NA else str(count): int(n) for count, n in seeds.items()
-        },
-        "optimum": {
-            metric.split_name: _optimum(benchmark, metric) for metric in sorted(benchmark.metrics)
-        },
+        "source": part.name,
+        "version": part.version,
+        "licence": part.licence,
+        "homepage": part.homepage,
+        "files": [
+            {
+                "name": file.name,
+                "datasets": [other.dataset for other in part.files if other.name == file.name],
+                "url": file.url,
+                "package_path": file.package_path,
+                "pinned": file.sha256 is not None,
+                **facts[file.name],
+            }
+            for file in {file.name: file for file in part.files}.values()
+            if file.name in facts
+        ],
     }
 
 
-def _optimum(benchmark: TabularBenchmark, metric: Metric) -> dict[str, Any]:
-    """The best cell by one metric, and what it scores by every metric of the source."""
+def _describe_dataset(
+    benchmark: TabularBenchmark, rows: pd.DataFrame, source: Source
+) -> dict[str, Any]:
+    """Cells by epochs, of each metric the gaps, the best cells, and cells by training seeds."""
+    counts = rows["epochs"].value_counts().sort_index()
+    described: dict[str, Any] = {
+        "cells": int(rows["architecture"].nunique()),
+        "cells_by_epochs": {str(epochs): int(count) for epochs, count in counts.items()},
+        "metrics": {
+            metric: {
+                "numbers": int(np.isfinite(rows[metric]).sum()),
+                "not_stated": int(rows[metric].isna().sum()),
+                "cannot_run": int(np.isposinf(rows[metric]).sum()),
+            }
+            for metric in source.metrics
+        },
+        "optimum": {
+            metric: _optimum(benchmark, metric)
+            for metric in (VALIDATION_ACCURACY, TEST_ACCURACY)
+            if metric in benchmark.metrics
+        },
+    }
+    if "training_seeds" in benchmark.metrics:
+        full = rows[rows["epochs"] == benchmark.epochs[-1]]
+        seeds = full["training_seeds"].value_counts().sort_index()
+        described["training_seeds"] = {f"{count:g}": int(cells) for count, cells in seeds.items()}
+    return described
+
+
+def _optimum(benchmark: TabularBenchmark, metric: str) -> dict[str, Any]:
+    """The best fully trained cell by one accuracy, and what it scores by every accuracy."""
     architecture, _ = benchmark.optimum(metric)
     return {
         "architecture": architecture,
-        "accuracy": {
-            other.split_name: float(benchmark.query([architecture], other)[0])
-            for other in sorted(benchmark.metrics)
+        **{
+            accuracy: float(benchmark.query([architecture], accuracy)[0])
+            for accuracy in (VALIDATION_ACCURACY, TEST_ACCURACY)
+            if accuracy in benchmark.metrics
         },
     }

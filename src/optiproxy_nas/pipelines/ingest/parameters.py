@@ -11,7 +11,12 @@ from optiproxy_nas.run_parameters import RUN_KEYS
 
 
 def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    """The source, checked; ingest belongs to no run."""
+    """The source, or several joined by "+", checked; ingest belongs to no run.
+
+    Raises:
+        UnknownNameError: an unknown parameter or source.
+        ParameterError: the sources cannot be joined.
+    """
     for name in sorted(set(values) - {"source"}):
         raise unknown_name("parameter", name, ["source", *RUN_KEYS])
     run["source"] = values["source"]

@@ -6,16 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from optiproxy_nas.algorithm.steps import Evaluate
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.methods.search import search_by_method
 from optiproxy_nas.methods.settings import parameters_of
+from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.pipelines.search.nodes import open_benchmark, summary_of
 from optiproxy_nas.spaces import get_space
 
 
 def load_benchmark(table: pd.DataFrame, search: dict[str, Any]) -> tuple[Benchmark, Evaluate]:
-    """The benchmark, for the summary; and what the method gets: validation values by query."""
+    """The benchmark, for the summary; and what the method gets: answers to queries."""
     return open_benchmark(table, parameters_of(search))
 
 

@@ -5,15 +5,19 @@ The steps themselves are :mod:`optiproxy_nas.algorithm.steps`, run by Kedro and 
 
 from __future__ import annotations
 
-from functools import partial
+import importlib
+import math
 from typing import Any
 
 import pandas as pd
 
-from optiproxy_nas.algorithm.steps import Evaluate, Tensors
-from optiproxy_nas.benchmarks.base import Benchmark, Metric
+from optiproxy_nas.algorithm.steps import Tensors
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY, Benchmark
+from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.methods.settings import reference_of, setting_of
+from optiproxy_nas.objectives import objective_of
+from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.parameters import RunParameters, SearchParameters
 from optiproxy_nas.reporting import captions
 from optiproxy_nas.reporting.bundle import run_figures
@@ -33,14 +37,20 @@ FIGURES = {
 
 
 def load_benchmark(table: pd.DataFrame, search: SearchParameters) -> tuple[Benchmark, Evaluate]:
-    """The benchmark, for the report; and what the search gets of it: validation values by query."""
+    """The benchmark, for the report; and what the search gets of it: answers to queries."""
     return open_benchmark(table, search)
 
 
 def open_benchmark(table: pd.DataFrame, run: RunParameters) -> tuple[Benchmark, Evaluate]:
-    """The benchmark of any run, and its validation values by query."""
-    benchmark = TabularBenchmark(table, run.dataset, run.source, run.benchmark, run.space)
-    return benchmark, partial(benchmark.query, metric=Metric.VALIDATION_ACCURACY)
+    """The benchmark of any run, and its answers to queries.
+
+    Raises:
+        ObjectiveError: the benchmark cannot answer what the objective asks for.
+    """
+    benchmark = TabularBenchmark.of(table, run.dataset, get_source(run.source))
+    objective = objective_of(run)
+    objective.check(benchmark)
+    return benchmark, objective.evaluator(benchmark)
 
 
 def encode(search: SearchParameters) -> tuple[SearchSpace, dict[str, Any]]:
@@ -73,14 +83,12 @@ def summary_of(
     archive: pd.DataFrame, benchmark: Benchmark, parameters: RunParameters, run_id: str
 ) -> dict[str, Any]:
     """The summary of a run by any method."""
-    best = int(archive["value"].argmax())  # the first, of equals
-    architecture, value = (
-        str(archive["architecture"].iloc[best]),
-        float(archive["value"].iloc[best]),
-    )
-    validation = Metric.VALIDATION_ACCURACY
-    test = Metric.TEST_ACCURACY
-    _, optimum = benchmark.optimum(validation)
+    objective = objective_of(parameters)
+    best = objective.incumbent(archive)
+    row = archive.iloc[best]
+    architecture, value = str(row["architecture"]), float(row["value"])
+    optimum = objective.optimum(benchmark)
+    regret = None if optimum is None or pd.isna(row["best"]) else optimum - value
     return {
         "run_id": run_id,
         "space": parameters.space,
@@ -88,6 +96,7 @@ def summary_of(
         "source": parameters.source,
         "method": parameters.method,
         "preset": parameters.preset if isinstance(parameters, SearchParameters) else "",
+        "objective": parameters.objective["name"],
         "reference": reference_of(parameters),
         "seed": parameters.seed,
         "budget": parameters.budget,
@@ -98,11 +107,17 @@ def summary_of(
         "best_drawing": get_space(parameters.space).draw(architecture),
         "validation_accuracy": value,
         "test_accuracy": (
-            float(benchmark.query([architecture], test)[0]) if test in benchmark.metrics else None
+            float(benchmark.query([architecture], TEST_ACCURACY)[0])
+            if TEST_ACCURACY in benchmark.metrics
+            else None
         ),
         "optimum": optimum,
-        "regret": optimum - value,
-        **benchmark.measurements(architecture),
+        "regret": regret,
+        **objective.summary(archive),
+        **{
+            name: value if value is None or math.isfinite(value) else None
+            for name, value in benchmark.measurements(architecture).items()
+        },
     }
 
 
@@ -111,11 +126,24 @@ def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(list(steps))
 
 
+def figure_names(parameters: RunParameters) -> tuple[str, ...]:
+    """The objective's own pictures by file name."""
+    drawn = _own_figures(parameters)
+    return () if drawn is None else tuple(drawn.FIGURES.values())
+
+
+def _own_figures(parameters: RunParameters) -> Any:
+    """The module that draws the objective's own pictures, or None."""
+    module = objective_of(parameters).figures
+    return importlib.import_module(module) if module else None
+
+
 def report(
     summary: dict[str, Any],
     archive: pd.DataFrame,
     space: SearchSpace,
     diagnostics: pd.DataFrame,
+    search: SearchParameters,
     *traces: Tensors,
 ) -> dict[str, Any]:
     """PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML, whole).
@@ -123,11 +151,15 @@ def report(
     ``traces`` are those of steps 1..S.
     """
     by_step = dict(enumerate(traces, start=1))
-    figures = run_figures(archive, by_step, diagnostics, summary, space, space.node_labels)
+    drawn = _own_figures(search)
+    own = drawn.figures(archive, diagnostics, summary) if drawn else {}
+    names = {**FIGURES, **(drawn.FIGURES if drawn else {})}
+    figures = run_figures(archive, by_step, diagnostics, summary, space, space.node_labels, own)
+    eligible = objective_of(search).eligible(archive)
     pictures = {title: png(figure) for title, figure in figures.items()}
-    files = {title: f"{name}.png" for title, name in FIGURES.items()}
+    files = {title: f"{names[title]}.png" for title in pictures}
     return {
-        **{FIGURES[title]: picture for title, picture in pictures.items()},
-        "markdown": markdown_page(summary, archive, files),
-        "page": html_page(summary, archive, pictures),
+        **{names[title]: picture for title, picture in pictures.items()},
+        "markdown": markdown_page(summary, archive, files, eligible),
+        "page": html_page(summary, archive, pictures, eligible),
     }

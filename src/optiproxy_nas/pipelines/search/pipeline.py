@@ -7,7 +7,7 @@ sample and B. The list of nodes is built once: adding pipelines one by one is qu
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -16,15 +16,18 @@ from kedro.pipeline import Node, Pipeline
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.pipelines.search import nodes
 
+PAGES = ("markdown", "page")
+
 
 def step_name(step: int) -> str:
     """The namespace of a step: ``step_00`` for the initial sample."""
     return f"step_{step:02d}"
 
 
-def create_pipeline(last_step: int) -> Pipeline:
+def create_pipeline(last_step: int, figures: Sequence[str] = ()) -> Pipeline:
     """Load, encode, initial sample, ``last_step`` search steps, report.
 
+    ``figures``: names of the objective's own pictures.
     Inputs: ``benchmark_table`` (of the ingest pipeline), ``params:search``, ``params:run``.
     """
     with warnings.catch_warnings():
@@ -35,7 +38,7 @@ def create_pipeline(last_step: int) -> Pipeline:
             [
                 *_before(),
                 *(node for step in range(1, last_step + 1) for node in _step(step)),
-                *_report(last_step),
+                *_report(last_step, figures),
             ]
         )
 
@@ -67,7 +70,7 @@ def _before() -> list[Node]:
         ),
         Node(
             steps.update_archive,
-            f"{here}.evaluations",
+            [f"{here}.evaluations", "params:search"],
             f"{here}.archive",
             name="update_archive",
             namespace=here,
@@ -83,6 +86,8 @@ def _step(step: int) -> list[Node]:
     warm_weights = [f"{before}.proxy"] if step > 1 else []
     warm_logits = [f"{before}.logits"] if step > 1 else []
 
+    told = ("evaluations", "archive", "candidates", "trace", "fit")
+
     def node(function: Callable[..., Any], inputs: list[str], outputs: Any, name: str) -> Node:
         return Node(function, inputs, outputs, name=name, namespace=here)
 
@@ -95,7 +100,7 @@ def _step(step: int) -> list[Node]:
         ),
         node(
             _at(step, steps.search_logits),
-            ["space", f"{here}.proxy", "params:search", *warm_logits],
+            ["space", f"{here}.proxy", archive, "params:search", *warm_logits],
             [f"{here}.logits", f"{here}.trace"],
             "gradient_search",
         ),
@@ -119,20 +124,20 @@ def _step(step: int) -> list[Node]:
         ),
         node(
             steps.update_archive,
-            [f"{here}.evaluations", archive],
+            [f"{here}.evaluations", "params:search", archive],
             f"{here}.archive",
             "update_archive",
         ),
         node(
             steps.diagnose,
-            [f"{here}.{name}" for name in ("evaluations", "archive", "candidates", "trace", "fit")],
+            [*(f"{here}.{name}" for name in told), "params:search"],
             f"{here}.diagnostics",
             "diagnose",
         ),
     ]
 
 
-def _report(last_step: int) -> list[Node]:
+def _report(last_step: int, figures: Sequence[str]) -> list[Node]:
     names = [step_name(step) for step in range(1, last_step + 1)]
     archive = f"{step_name(last_step)}.archive"
 
@@ -159,9 +164,10 @@ def _report(last_step: int) -> list[Node]:
                 archive,
                 "space",
                 "report.diagnostics",
+                "params:search",
                 *(f"{name}.trace" for name in names),
             ],
-            {name: f"report.{name}" for name in (*nodes.FIGURES.values(), "markdown", "page")},
+            {name: f"report.{name}" for name in (*nodes.FIGURES.values(), *figures, *PAGES)},
             "report",
         ),
     ]

@@ -1,0 +1,78 @@
+"""The budget: the ledger that charges queries to it, and how it is spread over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import pandas as pd
+
+from optiproxy_nas.errors import BudgetError
+from optiproxy_nas.objectives import objective_of
+from optiproxy_nas.parameters import SearchParameters
+
+
+class QueryLedger:
+    """Charges each distinct query once and never more than the budget.
+
+    Args:
+        budget: C, in the objective's unit.
+        charged: what is paid for already (of an archive that goes on): identity -> cost.
+    """
+
+    def __init__(self, budget: int, charged: Mapping[Hashable, int] | None = None) -> None:
+        self.budget = budget
+        self._charged = dict(charged or {})
+
+    def __contains__(self, identity: object) -> bool:
+        return identity in self._charged
+
+    @property
+    def spent(self) -> int:
+        """What was charged so far."""
+        return sum(self._charged.values())
+
+    @property
+    def remaining(self) -> int:
+        """What is left."""
+        return self.budget - self.spent
+
+    def charge(self, queries: Mapping[Hashable, int]) -> int:
+        """Charge what is new among ``queries`` (identity -> cost); all of it or nothing.
+
+        Returns:
+            What was charged.
+
+        Raises:
+            BudgetError: the budget would be exceeded; nothing is charged.
+        """
+        new = {identity: cost for identity, cost in queries.items() if identity not in self}
+        price = sum(new.values())
+        if price > self.remaining:
+            raise BudgetError(
+                f"{len(new)} queries asked for at a price of {price}, {self.remaining} of "
+                f"{self.budget} left; none of them was made.",
+                asked=price,
+                remaining=self.remaining,
+                budget=self.budget,
+            )
+        self._charged |= new
+        return price
+
+
+def number_of_steps(parameters: SearchParameters) -> int:
+    """Search steps after the initial sample: ceil((C - cost of it) / cost of a step).
+
+    A rest that no query can be paid with is not a step.
+    """
+    objective = objective_of(parameters)
+    rest = parameters.budget - objective.initial_cost(parameters.initial_samples)
+    rest -= objective.cheapest - 1
+    return max(0, -(-rest // objective.step_cost(parameters.selection.batch)))
+
+
+def allowance(parameters: SearchParameters, archive: pd.DataFrame, step: int) -> int:
+    """What step 1..S may spend: its share, and what the steps before it left over."""
+    objective = objective_of(parameters)
+    due = objective.initial_cost(parameters.initial_samples)
+    due += step * objective.step_cost(parameters.selection.batch)
+    return min(due, parameters.budget) - int(objective.costs(archive).sum())

@@ -1,0 +1,99 @@
+"""What the readers of accuracies by epoch share: their rows, and checks that name file and cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from optiproxy_nas.benchmarks.schema import tidy
+from optiproxy_nas.errors import DataError, InvalidArchitectureError
+from optiproxy_nas.spaces.nb201 import NASBench201
+
+_SPACE = NASBench201()
+
+
+def curve_rows(
+    codes: Tensor, dataset: str, epochs: Sequence[int], metrics: Mapping[str, NDArray[np.float64]]
+) -> pd.DataFrame:
+    """Tidy rows of n cells after each of k numbers of epochs.
+
+    Args:
+        codes: [n, 6].
+        dataset: the tidy name of the dataset.
+        epochs: the k numbers.
+        metrics: name -> [n, k].
+    """
+    cells = tidy(codes, dataset, {})
+    return pd.concat(
+        [
+            cells.assign(epochs=np.int16(number), **{m: v[:, i] for m, v in metrics.items()})
+            for i, number in enumerate(epochs)
+        ],
+        ignore_index=True,
+    )
+
+
+def percentages(
+    values: NDArray[np.float64], cells: Sequence[str], file: str, what: str
+) -> NDArray[np.float64]:
+    """The values unchanged if all are finite and within 0 to 100.
+
+    Args:
+        values: [n] or [n, k], a row per cell.
+        cells: the n cells, for the message.
+        file: the file's name, for the message.
+        what: what the values are, a plural.
+
+    Raises:
+        DataError: the first value that is none.
+    """
+    wrong = ~((values >= 0) & (values <= 100))  # NaN is in no range
+    if wrong.any():
+        first = tuple(int(i) for i in np.argwhere(wrong)[0])
+        entry = f", entry {first[1]}," if len(first) == 2 else ""
+        raise spoilt(
+            file, cells[first[0]], f"of the {what}{entry} {values[first]} is not a percentage"
+        )
+    return values
+
+
+def numbers(values: Any, file: str, cell: str, what: str) -> NDArray[np.float64]:
+    """A list of k numbers as an array [k].
+
+    Raises:
+        DataError: it is not a flat list of numbers.
+    """
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise spoilt(file, cell, f"the {what} are not numbers ({error})") from error
+    if found.ndim != 1:
+        raise spoilt(file, cell, f"the {what} are not a list of numbers")
+    return found
+
+
+def code_of(cell: Any, file: str) -> Tensor:
+    """The code [1, 6] of a NAS-Bench-201 cell: its string, or NASLib's tuple of six indices.
+
+    Raises:
+        DataError: it is no such cell.
+    """
+    try:
+        return _SPACE.from_naslib([cell]) if isinstance(cell, tuple) else _SPACE.from_string([cell])
+    except InvalidArchitectureError as error:
+        raise DataError(f"{file}: {error.message}", file=file, **error.data) from error
+
+
+def spoilt(file: str, cell: Any, what: str) -> DataError:
+    """The error for a cell that is not what the file's layout promises."""
+    return DataError(
+        f"{file}, cell {cell}: {what}. Replace the file with a fresh copy; "
+        "docs/low-fidelity-data.md tells its layout.",
+        file=file,
+        cell=cell,
+    )

@@ -1,0 +1,64 @@
+"""Objectives: one file each, named in ``OBJECTIVES``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
+from optiproxy_nas.parameters import RunParameters
+from optiproxy_nas.registry import Registry
+from optiproxy_nas.validation import validate
+
+OBJECTIVES = Registry(
+    "objective",
+    {
+        "accuracy": "optiproxy_nas.objectives.accuracy:Accuracy",
+        "constrained": "optiproxy_nas.objectives.constrained:Constrained",
+        "multi_fidelity": "optiproxy_nas.objectives.multi_fidelity:MultiFidelity",
+    },
+)
+DEFAULT = "accuracy"
+
+
+def resolve_objective(values: Any) -> dict[str, Any]:
+    """An objective's name and all its settings, of a name alone or a name with some of them.
+
+    Raises:
+        UnknownNameError: no such objective.
+        ParameterError: an unknown setting (with the nearest allowed one), a wrong type or value.
+    """
+    given = {"name": values} if isinstance(values, str) else dict(values or {})
+    name = given.pop("name", DEFAULT)
+    kind = OBJECTIVES.load(name)
+    try:
+        settings = validate(kind.Settings, given, also=("name",))
+    except ParameterError as error:
+        raise ParameterError(
+            f"Settings of objective {name!r}: {error.message}", objective=name
+        ) from None
+    return {"name": name, **settings.model_dump(mode="json")}
+
+
+def build_objective(values: Mapping[str, Any]) -> Objective:
+    """The objective of resolved values."""
+    settings = dict(values)
+    kind = OBJECTIVES.load(settings.pop("name"))
+    objective: Objective = kind(kind.Settings.model_validate(settings))
+    return objective
+
+
+def objective_of(parameters: RunParameters) -> Objective:
+    """The objective that a search's parameters name."""
+    return build_objective(parameters.objective)
+
+
+__all__ = [
+    "OBJECTIVES",
+    "Objective",
+    "ObjectiveSettings",
+    "build_objective",
+    "objective_of",
+    "resolve_objective",
+]

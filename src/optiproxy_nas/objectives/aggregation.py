@@ -1,0 +1,143 @@
+"""Aggregating the heads of a constrained proxy into one score (section 3.2).
+
+Head 0 predicts the value, head c the excess of constraint c over its bound (``constraints.excess``)
+in units in which 0 is the bound. Each mode gives the score to be maximised, and the weights it
+gives the metrics, from the archive alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from optiproxy_nas.algorithm.acquisition import acquisition_score
+from optiproxy_nas.objectives.base import ObjectiveSettings
+from optiproxy_nas.parameters import SelectionSettings
+
+
+class AggregationSettings(ObjectiveSettings):
+    """Settings of the modes."""
+
+    tolerated_violation_rate: float = Field(
+        default=0.3, ge=0, le=1, description="share of a batch that may be infeasible"
+    )
+    # Of mode default:
+    feasibility_weight: float = Field(
+        default=0.5, gt=0, description="of log P(feasible), to begin with"
+    )
+    gain: float = Field(default=0.15, ge=0, description="how fast that weight follows the rate")
+    noise: float = Field(
+        default=0.3, gt=0, description="least sd of a predicted metric, in sd of the archive's"
+    )
+    accuracy_before_feasible: float = Field(
+        default=0.1, ge=0, description="weight of the value while nothing feasible is known"
+    )
+    # Of mode paper_weights:
+    initial_weight: float = Field(default=0.5, ge=0, le=1, description="of each constraint")
+    greatest_weight: float = Field(default=0.9, ge=0, le=1)
+    weight_step: float = Field(default=0.05, ge=0, description="change after each step")
+
+
+class Weights(NamedTuple):
+    """What the score multiplies the value's and each constraint's term with."""
+
+    accuracy: float
+    constraints: NDArray[np.float64]  # [C]
+
+
+class Aggregation(NamedTuple):
+    """One way of making a score of accuracy and constraints."""
+
+    # (archive with ``violation``, C, settings) -> the weights after all its steps
+    weights: Callable[[pd.DataFrame, int, AggregationSettings], Weights]
+    # (predictions [E, 1 + C, n], weights, selection, settings) -> score [n]
+    score: Callable[[Tensor, Weights, SelectionSettings, AggregationSettings], Tensor]
+
+
+def log_feasibility(excess: Tensor, noise: float) -> Tensor:
+    """log P(excess <= 0) of each constraint, by a normal with the ensemble's mean and variance.
+
+    Args:
+        excess: predictions [E, C, n], 0 at the bound.
+        noise: the least standard deviation, in the same units: a proxy is never surer.
+
+    Returns:
+        [C, n], at most 0; differentiable, and quadratic far outside, so that its gradient leads
+        back however far.
+    """
+    spread = excess.var(0) if excess.shape[0] > 1 else torch.zeros_like(excess[0])
+    kept: Tensor = torch.special.log_ndtr(-excess.mean(0) / (spread + noise**2).sqrt())
+    return kept
+
+
+def _violation_rates(archive: pd.DataFrame) -> list[float]:
+    """The share of infeasible queries of each batch after the initial sample."""
+    searched = archive[archive["step"] > 0]
+    rates = (searched["violation"] > 0).groupby(searched["step"]).mean()
+    return [float(rate) for rate in rates]
+
+
+def _expected_weights(archive: pd.DataFrame, count: int, settings: AggregationSettings) -> Weights:
+    """w_c is multiplied by exp(gain · (violation rate - tolerated rate)) after each batch.
+
+    Where the metric is hard to predict, or the value tempts across the bound, the share of wasted
+    queries rises, and with it the weight, until it is about the tolerated one: a dual ascent on
+    the violation rate. Until something feasible is known, the value hardly counts.
+    """
+    first = weight = settings.feasibility_weight
+    for rate in _violation_rates(archive):
+        weight *= math.exp(settings.gain * (rate - settings.tolerated_violation_rate))
+        weight = float(np.clip(weight, first / 10, first * 10))
+    found = bool((archive["violation"] == 0).any())
+    return Weights(1.0 if found else settings.accuracy_before_feasible, np.full(count, weight))
+
+
+def _expected_score(
+    predictions: Tensor,
+    weights: Weights,
+    selection: SelectionSettings,
+    settings: AggregationSettings,
+) -> Tensor:
+    """w_a · (mean + κ sd of the value) + Σ_c w_c · log P(constraint c is kept)."""
+    value = acquisition_score(predictions[:, 0], selection)
+    kept = log_feasibility(predictions[:, 1:], settings.noise)  # [C, n]
+    factors = torch.as_tensor(weights.constraints, dtype=kept.dtype).unsqueeze(-1)
+    return weights.accuracy * value + (factors * kept).sum(0)
+
+
+def _learnt_weights(archive: pd.DataFrame, count: int, settings: AggregationSettings) -> Weights:
+    """w_c grows by a step where more than the tolerated share of a batch broke the bounds, and
+    shrinks by one where less did; w_a is what is left of 1."""
+    weight = settings.initial_weight
+    for rate in _violation_rates(archive):
+        over = rate > settings.tolerated_violation_rate
+        weight += settings.weight_step if over else -settings.weight_step
+        weight = float(np.clip(weight, 0.0, settings.greatest_weight))
+    return Weights(1.0 - weight, np.full(count, weight))
+
+
+def _learnt_score(
+    predictions: Tensor,
+    weights: Weights,
+    selection: SelectionSettings,
+    settings: AggregationSettings,
+) -> Tensor:
+    """w_a · value - Σ_c w_c · excess: the paper's weighted aggregation."""
+    value = acquisition_score(predictions[:, 0], selection)
+    excess = predictions[:, 1:].mean(0)  # [C, n]
+    factors = torch.as_tensor(weights.constraints, dtype=excess.dtype).unsqueeze(-1)
+    return weights.accuracy * value - (factors * excess).sum(0)
+
+
+MODES: dict[str, Aggregation] = {
+    "default": Aggregation(_expected_weights, _expected_score),
+    "paper_weights": Aggregation(_learnt_weights, _learnt_score),
+}

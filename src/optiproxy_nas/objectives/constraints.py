@@ -1,0 +1,188 @@
+"""Bounds on metrics: how they are written, when they hold, and how far a value is from them."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.errors import ObjectiveError, ParameterError, unknown_name
+
+Values = NDArray[np.float64]
+
+_HOLDS: dict[str, Callable[[Values, float], NDArray[np.bool_]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_TEXT = re.compile(r"\s*(?P<metric>[A-Za-z]\w*)\s*(?P<operator><=|>=|<|>)\s*(?P<bound>\S+)\s*")
+_TINY = 1e-12
+
+
+class Constraint(NamedTuple):
+    """One bound, ``edgegpu_latency_ms < 4``."""
+
+    metric: str
+    operator: str  # <, <=, > or >=
+    bound: float  # in the unit of the metric's name; positive
+
+    @property
+    def sign(self) -> float:
+        """1 for an upper bound, -1 for a lower one."""
+        return 1.0 if self.operator.startswith("<") else -1.0
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.operator} {repr(self.bound).removesuffix('.0')}"
+
+    def holds(self, values: Values) -> NDArray[np.bool_]:
+        """Whether each value [n] keeps the bound; an infinite one (cannot run) never does."""
+        return _HOLDS[self.operator](values, self.bound) & np.isfinite(values)
+
+    def excess(self, values: Values) -> Values:
+        """How far each value [n] is beyond the bound, in its unit: below 0 inside, +inf where the
+        cell cannot run."""
+        return np.where(np.isfinite(values), self.sign * (values - self.bound), np.inf)
+
+
+def parse_constraint(text: str) -> Constraint:
+    """A constraint of its text.
+
+    Raises:
+        ParameterError: what is wrong with it, and how one is written.
+    """
+
+    def wrong(why: str) -> ParameterError:
+        return ParameterError(
+            f"Constraint {text!r}: {why}. A constraint reads 'metric < bound' (or <=, >, >=), the "
+            "bound a positive number in the unit of the metric's name, as in "
+            "'edgegpu_latency_ms < 4'; several are separated by semicolons.",
+            constraint=text,
+        )
+
+    match = _TEXT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise wrong("it cannot be read")
+    try:
+        bound = float(match["bound"])
+    except ValueError:
+        raise wrong(f"{match['bound']!r} is not a number") from None
+    if not math.isfinite(bound) or bound <= 0:
+        raise wrong(f"the bound {match['bound']} is not a positive number")
+    return Constraint(match["metric"], match["operator"], bound)
+
+
+def parse_constraints(texts: str | Iterable[str]) -> tuple[Constraint, ...]:
+    """All constraints of a list, or of one text that separates them by semicolons.
+
+    Raises:
+        ParameterError: none, one that cannot be read, one twice, or two that exclude each other.
+    """
+    if isinstance(texts, str):
+        texts = [text for text in texts.split(";") if text.strip()]
+    constraints = tuple(parse_constraint(text) for text in texts)
+    if not constraints:
+        raise ParameterError(
+            "objective.constraints is empty: give at least one, as in 'latency_ms <= 12', or use "
+            "objective.name=accuracy."
+        )
+    seen: dict[tuple[str, str], Constraint] = {}
+    for constraint in constraints:
+        key = constraint.metric, constraint.operator[0]
+        if key in seen:
+            raise ParameterError(
+                f"Constraints '{seen[key]}' and '{constraint}' bound the same metric from the same "
+                "side; keep the tighter one.",
+                metric=constraint.metric,
+            )
+        seen[key] = constraint
+    for (metric, side), upper in seen.items():
+        lower = seen.get((metric, ">"))
+        if side == "<" and lower is not None and lower.bound >= upper.bound:
+            raise ParameterError(
+                f"Constraints '{upper}' and '{lower}' exclude each other.", metric=metric
+            )
+    return constraints
+
+
+def metrics_of(constraints: Iterable[Constraint]) -> tuple[str, ...]:
+    """The constrained metrics, each once, in the order of the constraints."""
+    return tuple(dict.fromkeys(constraint.metric for constraint in constraints))
+
+
+def feasible(constraints: Iterable[Constraint], table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row of a table keeps all bounds: [n]."""
+    held = np.ones(len(table), dtype=bool)
+    for constraint in constraints:
+        held &= constraint.holds(table[constraint.metric].to_numpy(dtype=np.float64))
+    return held
+
+
+def violation(constraints: Iterable[Constraint], table: pd.DataFrame) -> Values:
+    """How far each row is outside, as a share of the bounds it breaks, added up; 0 inside: [n]."""
+    total = np.zeros(len(table))
+    for constraint in constraints:
+        values = table[constraint.metric].to_numpy(dtype=np.float64)
+        # At the bound itself a strict one is broken by nothing, and must count as broken.
+        excess = np.maximum(constraint.excess(values) / constraint.bound, _TINY)
+        total += np.where(constraint.holds(values), 0.0, excess)
+    return total
+
+
+def check_constraints(constraints: tuple[Constraint, ...], benchmark: Benchmark) -> None:
+    """Refuse bounds that the benchmark cannot tell of, or that no architecture keeps.
+
+    It looks at the whole table, where there is one, and tells the search nothing but yes or no.
+
+    Raises:
+        UnknownNameError: a metric that the benchmark does not hold (the list, the nearest).
+        ObjectiveError: a metric with gaps, or bounds that every architecture breaks.
+    """
+    metrics = metrics_of(constraints)
+    for metric in metrics:
+        if metric not in benchmark.metrics:
+            raise unknown_name(f"metric of source {benchmark.source!r}", metric, benchmark.metrics)
+    table = benchmark.table(metrics)
+    if table is None:
+        return
+    for metric in metrics:
+        gaps = int(table[metric].isna().sum())
+        if gaps:
+            raise ObjectiveError(
+                f"Source {benchmark.source!r} does not know {metric} of {gaps} of {len(table)} "
+                f"architectures on {benchmark.dataset} (NaN), so it cannot be bounded. Bound "
+                "another metric, or mend the file.",
+                metric=metric,
+                gaps=gaps,
+            )
+    for constraint in constraints:
+        values = table[constraint.metric].to_numpy(dtype=np.float64)
+        if not constraint.holds(values).any():
+            raise _none_holds(constraint, values, benchmark)
+    if not feasible(constraints, table).any():
+        raise ObjectiveError(
+            "Each of the constraints "
+            + ", ".join(f"'{constraint}'" for constraint in constraints)
+            + f" can be kept, but no architecture of {benchmark.dataset} in source "
+            f"{benchmark.source!r} keeps all of them. Loosen one; no query was made.",
+            constraints=[str(constraint) for constraint in constraints],
+        )
+
+
+def _none_holds(constraint: Constraint, values: Values, benchmark: Benchmark) -> ObjectiveError:
+    finite = values[np.isfinite(values)] if np.isfinite(values).any() else values
+    held: Mapping[str, float] = {"lowest": float(finite.min()), "highest": float(finite.max())}
+    return ObjectiveError(
+        f"No architecture keeps '{constraint}': {constraint.metric} of {benchmark.dataset} in "
+        f"source {benchmark.source!r} goes from {held['lowest']:.4g} to {held['highest']:.4g}. "
+        "Loosen the bound, and look at the unit in the metric's name; no query was made.",
+        constraint=str(constraint),
+        **held,
+    )

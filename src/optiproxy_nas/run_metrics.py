@@ -1,0 +1,93 @@
+"""What the store is told of a run, as numbers: by query, by step, and at its end.
+
+Pure functions of the archive, the diagnostics and the summary. They know the columns that every
+objective has; whatever else is numeric there goes to the store under its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optiproxy_nas.algorithm.archive import COLUMNS
+from optiproxy_nas.objectives.base import Objective
+
+Metrics = Mapping[str, float | None]
+# Of the summary: what the run was given, not what it found.
+MARGIN = "final/margin_"
+GIVEN = frozenset({"seed", "budget"})
+
+
+def query_metrics(
+    archive: pd.DataFrame, objective: Objective, first: int = 0
+) -> Iterator[tuple[int, Metrics]]:
+    """(query from 1, metrics) of the archive's rows from row ``first`` on.
+
+    Where the objective has columns of its own, ``ineligible_queries`` counts those so far that
+    cannot be the answer (infeasible, or not fully trained); where a query does not cost one,
+    ``spent_<unit>`` is what was spent so far. Metrics that are not finite are for the store to
+    leave out.
+    """
+    own = [
+        name
+        for name in archive
+        if name not in COLUMNS
+        and not str(name).startswith("code_")
+        and pd.api.types.is_numeric_dtype(archive[name])
+    ]
+    columns = {"validation_accuracy": archive["value"], "best_validation_accuracy": archive["best"]}
+    columns |= {str(name): archive[name] for name in own}
+    eligible, costs = objective.eligible(archive), objective.costs(archive)
+    if own:
+        columns["ineligible_queries"] = pd.Series(np.cumsum(~eligible))
+    if not (costs == 1).all():
+        columns[f"spent_{objective.unit}"] = pd.Series(np.cumsum(costs))
+    for row in range(first, len(archive)):
+        values = {name: column.iloc[row] for name, column in columns.items()}
+        yield int(archive["order"].iloc[row]) + 1, values
+
+
+def regret_metrics(archive: pd.DataFrame, optimum: float | None) -> Iterator[tuple[int, Metrics]]:
+    """(query from 1, distance of the best so far to the optimum), where both are known."""
+    if optimum is not None:
+        for query, best in zip(archive["order"] + 1, archive["best"], strict=True):
+            yield int(query), {"regret": optimum - best}
+
+
+def improvements(archive: pd.DataFrame) -> Iterator[tuple[int, Metrics]]:
+    """(query from 1, best so far), where it improves and at the last query."""
+    improved = archive["best"].diff() != 0  # NaN in the first row, and where nothing is known
+    shown = archive[improved | (archive["order"] == len(archive) - 1)]
+    for query, best in zip(shown["order"] + 1, shown["best"], strict=True):
+        yield int(query), {"best_validation_accuracy": best}
+
+
+def step_metrics(values: Mapping[Any, Any]) -> Metrics:
+    """Every number of a step's diagnostics, as ``step/<name>``."""
+    return {f"step/{name}": value for name, value in _numbers(values).items() if name != "step"}
+
+
+def final_metrics(summary: Mapping[str, Any]) -> Metrics:
+    """Every number of the summary, as ``final/<name>``; ``final/margin_<metric>`` for bounds.
+
+    Of a metric that is bounded on both sides, the margin to the nearer bound.
+    """
+    told = {f"final/{name}": v for name, v in _numbers(summary).items() if name not in GIVEN}
+    for bound in summary.get("constraints") or ():
+        if (margin := bound["margin"]) is not None:
+            name = f"{MARGIN}{bound['metric']}"
+            told[name] = min(float(margin), told.get(name, float("inf")))
+    return told
+
+
+def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
+    """Numbers, truth as 0 and 1."""
+    return {
+        str(name): float(value)
+        for name, value in values.items()
+        if isinstance(value, Real | np.bool_)
+    }

@@ -1,0 +1,485 @@
+"""The constrained objective: what a query reveals, what is best, what is learnt, what is told."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from made_up import MadeUp, archive_of
+
+from optiproxy_nas import search
+from optiproxy_nas.algorithm.archive import COLUMNS, check_archive
+from optiproxy_nas.algorithm.smbo import run_search
+from optiproxy_nas.errors import (
+    ArtifactError,
+    DataError,
+    EvaluationError,
+    ObjectiveError,
+    OptiProxyError,
+    ParameterError,
+    UnknownNameError,
+)
+from optiproxy_nas.objectives import build_objective, resolve_objective
+from optiproxy_nas.proxies.targets import TARGETS, make_targets
+from optiproxy_nas.testing.purity import plain
+
+pytestmark = pytest.mark.usefixtures("global_state")
+
+TWO = ("latency_ms < 6", "size_mb <= 1.6")
+ONE_EACH = st.lists(
+    st.tuples(st.floats(0, 100), st.one_of(st.floats(0.5, 9), st.just(6.0), st.just(np.inf))),
+    min_size=2,
+    max_size=12,
+)
+
+
+def constrained(*constraints, **values):
+    chosen = {"constraints": constraints or TWO, **values}
+    return build_objective(resolve_objective({"name": "constrained", **chosen}))
+
+
+def table(rows):
+    return pd.DataFrame(rows, columns=["value", "latency_ms"])
+
+
+def test_columns_in_the_order_of_the_constraints_each_once():
+    objective = constrained("b > 1", "a < 3", "b < 2")
+    assert list(objective.columns) == [
+        "b", "predicted_b", "a", "predicted_a", "violation", "feasibility",
+    ]  # fmt: skip
+    assert set(objective.columns.values()) == {"float64"}
+    assert objective.heads == 4
+
+
+def test_a_query_reveals_everything_at_once_and_costs_one(space):
+    objective = constrained(*TWO, "some_fail_ms < 3")
+    evaluate = MadeUp(space, "latency_ms", "size_mb", "some_fail_ms")
+    archive = archive_of(space, objective)
+    truth = evaluate.all(archive["architecture"])
+    for name in ("value", "latency_ms", "size_mb", "some_fail_ms"):
+        assert archive[name].tolist() == truth[name].tolist()
+    outside = (
+        np.maximum(truth["latency_ms"] / 6 - 1, 0)
+        + np.maximum(truth["size_mb"] / 1.6 - 1, 0)
+        + np.maximum(truth["some_fail_ms"] / 3 - 1, 0)
+    )
+    np.testing.assert_allclose(archive["violation"], outside)
+    assert np.isinf(outside).any()
+    assert (outside == 0).any()
+    assert archive["predicted_latency_ms"].isna().all()
+    assert objective.costs(archive).tolist() == [1] * len(archive)
+    check_archive(space, archive, objective)
+
+
+@pytest.mark.parametrize("make", [dict, pd.DataFrame, lambda told: {**told, "more": "ignored"}])
+def test_any_mapping_of_columns_is_an_answer(tiny, make):
+    objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
+    batch = archive_of(tiny, objective)[["step", "architecture"]]
+    told = objective.query(batch, lambda names: make(evaluate(names)))
+    assert plain(told) == plain(objective.query(batch, evaluate))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda told: told["value"], r"columns value, latency_ms, size_mb.*it gave .*array"),
+        (lambda told: None, "it gave None"),
+        (lambda told: list(told.values()), "columns value, latency_ms, size_mb"),
+        (lambda told: {"value": told["value"]}, r"it gave \['value'\]"),
+        (lambda told: told | {"latency_ms": told["latency_ms"][:-1]}, "The latency_ms of 5 arch"),
+        (lambda told: told | {"latency_ms": 3.0}, "The latency_ms of 5 architectures"),
+        (lambda told: told | {"latency_ms": [np.nan] * 5}, "The latency_ms of 5 architectures"),
+        (lambda told: told | {"size_mb": [-np.inf] * 5}, "The size_mb of 5 architectures"),
+        (lambda told: told | {"value": [np.inf] * 5}, "The evaluation of 5 architectures"),
+        (lambda told: told | {"value": [np.nan] * 5}, "The evaluation of 5 architectures"),
+        (lambda told: told | {"latency_ms": ["slow"] * 5}, "latency_ms"),
+    ],
+)
+def test_an_answer_that_is_none_is_a_data_error(tiny, spoil, message):
+    objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
+    batch = archive_of(tiny, objective)[["step", "architecture"]].head()
+    with pytest.raises(DataError, match=f"(?s){message}"):
+        objective.query(batch, lambda names: spoil(evaluate(names)))
+
+
+@given(ONE_EACH)
+def test_feasible_before_infeasible_then_value_or_violation(rows):
+    """Deb (2000): any two rows compare as his three rules say."""
+    objective, archive = constrained("latency_ms < 6"), table(rows)
+    fitness, eligible = objective.fitness(archive), objective.eligible(archive)
+    violation = [max(latency - 6, 0) / 6 for _, latency in rows]
+    for i, (value_i, latency_i) in enumerate(rows):
+        for j, (value_j, _) in enumerate(rows):
+            if eligible[i] and eligible[j]:
+                assert (fitness[i] > fitness[j]) == (value_i > value_j)
+            elif eligible[i]:
+                assert fitness[i] > fitness[j]
+            elif violation[i] < violation[j] - 1e-6:  # a float of -1e6 has ten digits left
+                assert not eligible[j]
+                assert fitness[i] > fitness[j]
+        assert eligible[i] == (latency_i < 6)
+
+
+@given(ONE_EACH)
+def test_best_and_incumbent_are_those_of_a_double_loop(rows):
+    objective, archive = constrained("latency_ms < 6"), table(rows)
+    best = objective.best(archive)
+    for count in range(1, len(rows) + 1):
+        feasible = [(value, -row) for row, (value, m) in enumerate(rows[:count]) if m < 6]
+        incumbent = objective.incumbent(archive.iloc[:count])
+        if feasible:
+            value, row = max(feasible)
+            assert best[count - 1] == value
+            assert incumbent == -row
+        else:
+            assert np.isnan(best[count - 1])
+            assert rows[incumbent][1] == min(latency for _, latency in rows[:count])
+
+
+def test_strict_and_not_strict_differ_at_the_bound():
+    rows = table([(80.0, 6.0), (70.0, 5.0)])
+    assert constrained("latency_ms < 6").incumbent(rows) == 1
+    assert constrained("latency_ms <= 6").incumbent(rows) == 0
+    assert constrained("latency_ms > 5").incumbent(rows) == 0
+    assert constrained("latency_ms >= 5").eligible(rows).all()
+
+
+def test_what_cannot_run_is_the_answer_only_where_nothing_else_is():
+    objective = constrained("latency_ms < 1")
+    rows = table([(99.0, np.inf), (20.0, 50.0), (10.0, 40.0)])
+    assert objective.incumbent(rows) == 2
+    assert objective.incumbent(rows.iloc[:1]) == 0
+    assert not objective.eligible(rows).any()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_targets_are_excesses_in_standard_deviations(space, name):
+    objective = constrained("latency_ms < 6", "size_mb > 1.2", "latency_ms > 4")
+    archive = archive_of(space, objective)
+    targets = objective.targets(archive, name).double().numpy()
+    assert targets.shape == (4, len(archive))
+    latency, size = archive["latency_ms"], archive["size_mb"]
+    np.testing.assert_allclose(targets[1], (latency - 6) / latency.std(ddof=0), atol=1e-5)
+    np.testing.assert_allclose(targets[2], (1.2 - size) / size.std(ddof=0), atol=1e-5)
+    np.testing.assert_allclose(targets[3], (4 - latency) / latency.std(ddof=0), atol=1e-5)
+    assert ((targets[1:].max(0) <= 0) == objective.eligible(archive)).all()
+    best = archive["value"].to_numpy()[objective.incumbent(archive)]
+    known = make_targets(archive["value"].to_numpy(), name, best)
+    np.testing.assert_array_equal(targets[0], known)
+
+
+def test_what_cannot_run_counts_as_the_worst_that_can(space):
+    objective = constrained("some_fail_ms < 1.3")
+    archive = archive_of(space, objective)
+    targets, fails = objective.targets(archive, "rank")[1], np.isinf(archive["some_fail_ms"])
+    assert fails.any()
+    assert torch.isfinite(targets).all()
+    assert (targets[torch.tensor(fails)] == targets.max()).all()
+    nowhere = archive.assign(some_fail_ms=np.inf)
+    assert (objective.targets(nowhere, "rank")[1] == 1).all()
+    everywhere = archive.assign(some_fail_ms=1.0)  # no spread at all
+    assert torch.allclose(objective.targets(everywhere, "rank")[1], torch.tensor(-0.3 / 1.3))
+
+
+references = st.lists(st.integers(0, 1000), min_size=3, max_size=30, unique=True)
+
+
+@given(references, st.data())
+def test_targets_around_a_reference_are_monotone(values, data):
+    values = np.array(values) / 10
+    reference = data.draw(st.sampled_from(list(values)))
+    for name in TARGETS:
+        targets = TARGETS[name](values, reference)
+        order = np.argsort(values)
+        assert (np.diff(targets[order]) > 0).all()
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=12, unique=True), st.integers(0, 100))
+def test_log_regret_around_a_reference_is_point_symmetric(distances, reference):
+    """Values mirrored at the reference have targets mirrored at its own."""
+    away = np.array(distances) / 10
+    values = np.concatenate([reference - away, [reference], reference + away])
+    targets = TARGETS["log_regret"](values, float(reference))
+    count, middle = len(away), targets[len(away)]
+    np.testing.assert_allclose(targets[:count] - middle, middle - targets[count + 1 :], atol=1e-9)
+
+
+@given(references)
+def test_log_regret_around_the_best_keeps_the_order_it_had(values):
+    values = np.array(values) / 10
+    assume(np.median(values) < values.max())
+    plain_order = np.argsort(TARGETS["log_regret"](values))
+    assert (np.argsort(TARGETS["log_regret"](values, values.max())) == plain_order).all()
+
+
+def test_log_regret_is_finest_around_its_reference():
+    values = np.arange(0.0, 101.0)
+    steps = np.diff(TARGETS["log_regret"](values, 40.0))
+    assert set(np.argsort(steps)[-2:]) == {39, 40}
+
+
+def test_predictions_are_told_in_units_and_as_a_probability(space):
+    objective = constrained("latency_ms < 6", "size_mb > 1.2", noise=0.3)
+    archive = archive_of(space, objective)
+    targets = objective.targets(archive, "rank").unsqueeze(0)  # a proxy that is right
+    told = objective.predicted(targets, archive, "rank")
+    assert set(told) <= {*COLUMNS, *objective.columns}
+    for name in ("value", "latency_ms", "size_mb"):
+        predicted = told["predicted" if name == "value" else f"predicted_{name}"]
+        np.testing.assert_allclose(predicted, archive[name], atol=1e-4)
+    assert ((told["feasibility"] >= 0) & (told["feasibility"] <= 1)).all()
+    inside = objective.eligible(archive)
+    assert told["feasibility"][inside].mean() > 0.6 > 0.5 > told["feasibility"][~inside].max()
+    at_the_bounds = torch.zeros(1, 3, 1)
+    told = objective.predicted(at_the_bounds, archive, "rank")
+    assert told["feasibility"] == pytest.approx([0.25])
+    assert told["predicted_latency_ms"] == pytest.approx([6])
+    assert told["predicted_size_mb"] == pytest.approx([1.2])
+
+
+def test_a_metric_bounded_from_both_sides_is_drawn_between_them(tiny, make_parameters):
+    objective = constrained("latency_ms < 6", "latency_ms > 4")
+    archive = archive_of(tiny, objective)
+    scale = archive["latency_ms"].std(ddof=0)
+    latency = torch.linspace(1, 9, 9).double().requires_grad_()
+    heads = torch.stack([0 * latency, (latency - 6) / scale, (4 - latency) / scale]).unsqueeze(0)
+    score = objective.score(archive, make_parameters())(heads)
+    assert int(score.argmax()) == 4
+    (slope,) = torch.autograd.grad(score.sum(), latency)
+    assert (slope[:4] > 0).all()
+    assert (slope[5:] < 0).all()
+
+
+def test_diagnostics_are_the_violation_rates_and_the_weights(space):
+    objective = constrained("latency_ms < 6", "size_mb < 99", mode="paper_weights")
+    latency = [3.0] * 8 + [9.0] * 5 + [9.0, 9.0, 9.0, 3.0, 3.0]
+    archive = archive_of(space, objective, latency_ms=latency)
+    last = objective.diagnose(archive[archive["step"] == 2], archive)
+    assert last["violation_rate"] == pytest.approx(3 / 5)
+    assert last["recent_violation_rate"] == pytest.approx(8 / 10)
+    # The weights are those that chose the batch: after the step before it.
+    assert last["weight_latency_ms"] == last["weight_size_mb"] == pytest.approx(0.55)
+    assert last["weight_accuracy"] == pytest.approx(0.45)
+    assert last["violation_alarm"] == 0
+
+
+@pytest.mark.parametrize(("broken", "alarm"), [(20, 1), (17, 1), (16, 0), (0, 0)])
+def test_the_alarm_looks_at_the_last_twenty_queries(tiny, broken, alarm):
+    latency = [9.0] * 8 + [9.0] * 10 + [9.0] * broken + [3.0] * (20 - broken)
+    objective = constrained("latency_ms < 6")
+    archive = archive_of(tiny, objective, (8, 10, 20), latency_ms=latency)
+    told = objective.diagnose(archive[archive["step"] == 2], archive)
+    assert told["recent_violation_rate"] == broken / 20
+    assert told["violation_alarm"] == alarm
+
+
+def test_the_summary_tells_how_far_the_answer_is_from_each_bound(tiny):
+    objective = constrained("latency_ms < 6", "latency_ms > 1", "size_mb >= 0.5")
+    archive = archive_of(
+        tiny, objective, (3,), value=[80, 90, 70], latency_ms=[4.5, 7, 2], size_mb=[0.6, 1, 1]
+    )
+    told = objective.summary(archive)
+    assert told["feasible"] is True
+    expected = [
+        ("latency_ms < 6", "latency_ms", 6.0, 4.5, 1.5, 25.0),
+        ("latency_ms > 1", "latency_ms", 1.0, 4.5, 3.5, 350.0),
+        ("size_mb >= 0.5", "size_mb", 0.5, 0.6, pytest.approx(0.1), pytest.approx(20.0)),
+    ]
+    keys = ("constraint", "metric", "bound", "value", "margin", "margin_percent")
+    assert told["constraints"] == [dict(zip(keys, row, strict=True)) for row in expected]
+    lost = objective.summary(archive_of(tiny, objective, (2,), latency_ms=[7.0, np.inf]))
+    assert lost["feasible"] is False
+    assert lost["constraints"][0]["margin"] == -1
+    nowhere = objective.summary(archive_of(tiny, objective, (1,), latency_ms=[np.inf]))
+    assert nowhere["constraints"][0]["value"] is None
+    assert nowhere["constraints"][0]["margin_percent"] is None
+    json.dumps([told, lost, nowhere], allow_nan=False)
+
+
+def edited(archive, row, column, value):
+    archive = archive.copy()
+    archive.loc[row, column] = value
+    return archive
+
+
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [
+        (lambda a: a.drop(columns=["latency_ms"]), r"columns missing: \['latency_ms'\]"),
+        (lambda a: a.drop(columns=["violation"]), r"columns missing: \['violation'\]"),
+        (lambda a: edited(a, int(a["value"].argmax()), "latency_ms", 0.5), "'best' is not"),
+        (lambda a: edited(a.astype({"latency_ms": object}), 3, "latency_ms", "fast"), ""),
+    ],
+)
+def test_an_edited_archive_is_refused(tiny, edit, problem):
+    objective = constrained("latency_ms < 4")
+    archive = archive_of(tiny, objective)
+    check_archive(tiny, archive, objective)
+    assert not objective.eligible(archive)[archive["value"].argmax()]
+    with pytest.raises(ArtifactError, match=problem):
+        check_archive(tiny, edit(archive), objective)
+
+
+def searched(space, make_parameters, objective, evaluate, **overrides):
+    name = "nb201" if space.name == "nb201" else "tiny_space:TinySpace"
+    return run_search(
+        space, evaluate, make_parameters(space=name, objective=objective, **overrides)
+    )
+
+
+@pytest.mark.parametrize("mode", ["default", "paper_weights"])
+def test_equal_searches_give_equal_archives_byte_for_byte(space, make_parameters, mode):
+    objective = {"name": "constrained", "constraints": TWO, "mode": mode}
+    first, again = (
+        searched(space, make_parameters, objective, MadeUp(space, "latency_ms", "size_mb"))
+        for _ in range(2)
+    )
+    other = searched(
+        space, make_parameters, objective, MadeUp(space, "latency_ms", "size_mb"), seed=1
+    )
+    assert plain(first.archive) == plain(again.archive)
+    assert plain(first.diagnostics) == plain(again.diagnostics)
+    assert plain(first.archive) != plain(other.archive)
+
+
+def test_the_two_modes_are_two_searches(tiny, make_parameters):
+    archives = [
+        searched(
+            tiny, make_parameters, {"name": "constrained", "constraints": TWO, "mode": mode},
+            MadeUp(tiny, "latency_ms", "size_mb"),
+        ).archive["architecture"].tolist()
+        for mode in ("default", "paper_weights")
+    ]  # fmt: skip
+    assert archives[0][:8] == archives[1][:8]
+    assert archives[0] != archives[1]
+
+
+def test_each_architecture_is_asked_about_once_for_all_metrics(space, make_parameters):
+    evaluate = MadeUp(space, "latency_ms", "size_mb")
+    result = searched(space, make_parameters, {"name": "constrained", "constraints": TWO}, evaluate)
+    asked = [name for call in evaluate.calls for name in call]
+    assert asked == result.archive["architecture"].tolist()
+    assert len(set(asked)) == 23
+
+
+def test_the_plain_objective_has_the_columns_it_always_had(nb201, make_parameters):
+    archive = run_search(nb201, MadeUp(nb201), make_parameters()).archive
+    assert list(archive) == [
+        "order", "step", "architecture", "value", "predicted", "predicted_sd", "score", "group",
+        "best", *(f"code_{i}" for i in range(6)),
+    ]  # fmt: skip
+
+
+def test_a_bound_that_nothing_breaks_leaves_the_best_what_it_was(tiny, make_parameters):
+    objective = {"name": "constrained", "constraints": ["latency_ms < 1000"]}
+    result = searched(tiny, make_parameters, objective, MadeUp(tiny, "latency_ms"))
+    archive = result.archive
+    assert (archive["violation"] == 0).all()
+    assert archive["best"].tolist() == archive["value"].cummax().tolist()
+    assert result.is_eligible
+    assert result.best_value == archive["value"].max()
+
+
+def test_a_search_without_a_feasible_cell_says_so(tiny, make_parameters):
+    objective = {"name": "constrained", "constraints": ["latency_ms < 0.1"]}
+    result = searched(tiny, make_parameters, objective, MadeUp(tiny, "latency_ms"))
+    assert not result.is_eligible
+    assert result.archive["best"].isna().all()
+    least = result.archive.loc[result.archive["latency_ms"].idxmin()]
+    assert result.best_architecture == least["architecture"]
+    assert result.diagnostics["best"].isna().all()
+
+
+def test_the_search_turns_to_what_is_feasible(nb201, make_parameters):
+    """Of random cells few keep the bound; of the last queries most do, and they are better."""
+    bound = {"name": "constrained", "constraints": ["latency_ms < 5.2"]}
+    result = searched(
+        nb201, make_parameters, bound, MadeUp(nb201, "latency_ms"), budget=60,
+        proxy={"hidden": 24, "members": 3}, fit={"epochs": 40, "first_epochs": 80},
+        gradient={"groups": 8, "epochs": 20}, selection={"samples": 60},
+    )  # fmt: skip
+    archive = result.archive
+    late, random = archive[archive["step"] > 4], archive[archive["step"] == 0]
+    assert (late["violation"] == 0).mean() > (random["violation"] == 0).mean() + 0.2
+    assert result.is_eligible
+    assert result.archive["feasibility"].iloc[8:].between(0, 1).all()
+    kept = archive["violation"].iloc[8:] == 0
+    told = archive["feasibility"].iloc[8:]
+    assert told[kept].mean() > told[~kept].mean()
+
+
+@pytest.mark.parametrize(
+    ("constraints", "kind", "message"),
+    [
+        (["latency_ms < 0.001"], ObjectiveError, "No architecture keeps 'latency_ms < 0.001'"),
+        (["latency_s < 12"], UnknownNameError, "Did you mean 'latency_ms'"),
+        (["edgegpu_latency_ms < 4"], UnknownNameError, "Unknown metric of source 'embedded'"),
+        (["latency_ms < -1"], ParameterError, "-1 is not a positive number"),
+        (["latency_ms < 8; parameters_millions > 1.4"], ParameterError, "cannot be read|not a num"),
+        (["latency_ms < 8", "parameters_millions > 1.4"], ObjectiveError, "keeps all of them"),
+    ],
+)
+def test_impossible_bounds_are_refused_before_any_query(constraints, kind, message, monkeypatch):
+    from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+
+    def query(*_):
+        raise AssertionError("a query was made")
+
+    monkeypatch.setattr(TabularBenchmark, "query", query)
+    with pytest.raises(kind, match=message):
+        search(budget=12, objective={"name": "constrained", "constraints": constraints})
+
+
+def test_a_user_s_own_evaluation_of_value_and_metrics(nb201):
+    evaluate, objective = MadeUp(nb201, "latency_ms"), {
+        "name": "constrained", "constraints": "latency_ms <= 6",
+    }  # fmt: skip
+    kept = copy.deepcopy(objective)
+    small = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
+    result = search(budget=14, objective=objective, evaluate=evaluate, **small)
+    assert objective == kept
+    assert len(result.archive) == 14
+    assert result.is_eligible
+    assert result.parameters.source == "custom"
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_an_evaluation_that_forgets_a_metric_keeps_what_was_paid_for(tiny, make_parameters, call):
+    evaluate = MadeUp(tiny, "latency_ms")
+
+    def forgets(names):
+        told = evaluate(names)
+        return told["value"] if len(evaluate.calls) == call else told
+
+    with pytest.raises(OptiProxyError, match="columns value, latency_ms") as caught:
+        searched(
+            tiny,
+            make_parameters,
+            {"name": "constrained", "constraints": ["latency_ms < 6"]},
+            forgets,
+        )
+    if call == 2:
+        assert isinstance(caught.value, EvaluationError)
+        assert len(caught.value.data["archive"]) == 8
+
+
+@pytest.mark.parametrize("method", ["optiproxy", "random_search"])
+@pytest.mark.parametrize("progress", [False, True])
+def test_a_progress_bar_has_no_best_to_show_while_nothing_is_feasible(
+    nb201, method, progress, capfd
+):
+    objective = {"name": "constrained", "constraints": ["latency_ms < 0.1"]}
+    small = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
+    result = search(
+        budget=14, objective=objective, evaluate=MadeUp(nb201, "latency_ms"), method=method,
+        progress=progress, **(small if method == "optiproxy" else {}),
+    )  # fmt: skip
+    assert len(result.archive) == 14
+    assert not result.is_eligible
+    assert "nan" not in capfd.readouterr().err

@@ -1,0 +1,196 @@
+"""Objectives by name, by path, and with their settings: from values to an objective and back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from made_up import MadeUp
+from pydantic import Field
+
+from optiproxy_nas.algorithm.smbo import run_search
+from optiproxy_nas.errors import BudgetError, ParameterError, UnknownNameError
+from optiproxy_nas.methods.search import search_by_method
+from optiproxy_nas.methods.settings import resolve_method
+from optiproxy_nas.objectives import OBJECTIVES, build_objective, objective_of, resolve_objective
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
+from optiproxy_nas.objectives.constrained import Constrained
+from optiproxy_nas.presets import resolve
+
+NEEDED = {"constrained": {"constraints": ["latency_ms <= 12"]}}
+
+
+class CautiousSettings(ObjectiveSettings):
+    doubt: float = Field(default=2.0, ge=0)
+
+
+class Cautious(Objective):
+    """A third party's: the lower confidence bound, and a column of its own."""
+
+    Settings = CautiousSettings
+
+    @property
+    def columns(self):
+        return {"length": "int64"}
+
+    def query(self, batch, evaluate):
+        told = super().query(batch, evaluate)
+        return told.assign(length=told["architecture"].str.len())
+
+    def score(self, archive, parameters):
+        doubt = self.settings.doubt
+        return lambda p: p[:, 0].mean(0) - doubt * p[:, 0].var(0)
+
+
+PATH = f"{__name__}:Cautious"
+
+
+@pytest.mark.parametrize("values", [None, {}, "accuracy", {"name": "accuracy"}])
+def test_the_plain_objective_is_the_default(values):
+    assert resolve_objective(values) == {"name": "accuracy"}
+    assert type(build_objective(resolve_objective(values))) is Accuracy
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_resolved_settings_are_complete_and_survive_storing(name):
+    resolved = resolve_objective({"name": name, **NEEDED.get(name, {})})
+    assert set(resolved) == {"name", *OBJECTIVES.load(name).Settings.model_fields}
+    stored = json.loads(json.dumps(resolved))
+    assert stored == resolved  # a run that goes on compares its parameters with the stored ones
+    assert resolve_objective(stored) == resolved
+    assert build_objective(stored).settings == build_objective(resolved).settings
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_what_is_given_is_not_changed(name):
+    given = {"name": name, **NEEDED.get(name, {})}
+    kept = json.dumps(given)
+    build_objective(resolve_objective(given))
+    assert json.dumps(given) == kept
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("accurracy", "Unknown objective 'accurracy'. Did you mean 'accuracy'"),
+        ({"name": "constraint"}, "Unknown objective 'constraint'. Did you mean 'constrained'"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest(values, message):
+    with pytest.raises(UnknownNameError, match=message):
+        resolve_objective(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "accuracy", "constraints": ["a < 1"]},
+         "Settings of objective 'accuracy': Unknown parameter 'constraints'"),
+        ({"constraints": ["a < 1"]}, "Settings of objective 'accuracy'.*'constraints'"),
+        ({"name": "constrained", "mode": "paper", **NEEDED["constrained"]},
+         "Unknown mode of objective 'constrained' 'paper'. Did you mean 'paper_weights'"),
+        ({"name": "constrained"},
+         "Settings of objective 'constrained': Parameter 'constraints' is missing"),
+        ({"name": "constrained", "constraint": ["a < 1"]},
+         "Unknown parameter 'constraint'. Did you mean 'constraints'"),
+        ({"name": "constrained", "constraints": []}, "constraints is empty"),
+        ({"name": "constrained", "constraints": None}, "cannot be read"),
+        ({"name": "constrained", "constraints": 7}, "cannot be read"),
+        ({"name": "constrained", "constraints": ["a < -1"]}, "-1 is not a positive number"),
+        ({"name": "constrained", "constraints": ["a < 1"], "noise": 0}, "'noise' = 0.*greater"),
+        ({"name": "constrained", "constraints": ["a < 1"], "noise": float("nan")}, "noise.*finite"),
+        ({"name": "constrained", "constraints": "a < 1", "initial_weight": 1.1}, "initial_weight"),
+        ({"name": "multi_fidelity", "low_epochs": 200}, "is not below full_epochs"),
+        ({"name": PATH, "doubt": -1}, "Settings of objective '.*Cautious'.*'doubt' = -1"),
+        ({"name": "no.such:Objective"}, "objective 'no.such:Objective' cannot be imported"),
+        ({"name": f"{__name__}:Nothing"}, "cannot be imported"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused_with_the_objectives_name(values, message):
+    with pytest.raises(ParameterError, match=f"(?s){message}"):
+        resolve_objective(values)
+
+
+def test_a_list_and_one_text_with_semicolons_are_the_same_setting():
+    texts = "edgegpu_latency_ms < 4;parameters_millions <= 0.5"
+    listed = resolve_objective({"name": "constrained", "constraints": texts.split(";")})
+    assert resolve_objective({"name": "constrained", "constraints": texts}) == listed
+    objective = build_objective(listed)
+    assert isinstance(objective, Constrained)
+    assert objective.metrics == ("edgegpu_latency_ms", "parameters_millions")
+    assert objective.heads == 3
+
+
+def test_all_digits_of_a_bound_reach_the_search():
+    values = {"name": "constrained", "constraints": ["parameters_millions < 0.123456789"]}
+    once = resolve_objective(values)
+    objective = build_objective(json.loads(json.dumps(once)))
+    assert objective.constraints[0].bound == 0.123456789
+
+
+def test_presets_resolve_the_objective_before_any_query(make_parameters):
+    parameters = make_parameters(objective={"name": PATH, "doubt": 1})
+    assert parameters.objective == {"name": PATH, "doubt": 1.0}
+    assert isinstance(objective_of(parameters), Cautious)
+    assert make_parameters().objective == {"name": "accuracy"}
+    with pytest.raises(UnknownNameError, match="Did you mean 'accuracy'"):
+        make_parameters(objective="acuracy")
+
+
+def test_a_third_partys_objective_decides_the_search(nb201, make_parameters):
+    archives = [
+        run_search(nb201, MadeUp(nb201), make_parameters(objective=objective)).archive
+        for objective in ("accuracy", PATH, {"name": PATH, "doubt": 9})
+    ]
+    plain, cautious, fearful = archives
+    assert list(cautious) == [*list(plain)[:9], "length", *list(plain)[9:]]
+    assert (cautious["length"] == cautious["architecture"].str.len()).all()
+    assert plain["architecture"][:8].equals(cautious["architecture"][:8])
+    assert not cautious["architecture"].equals(plain["architecture"])
+    assert not cautious["architecture"].equals(fearful["architecture"])
+
+
+@pytest.mark.parametrize("objective", [PATH, {"name": "constrained", "constraints": "m <= 3"}])
+def test_baselines_take_any_objective(nb201, objective):
+    parameters = resolve_method(
+        dict.fromkeys(("space", "benchmark"), "nb201")
+        | {"source": "custom", "dataset": "custom", "method": "regularized_evolution"}
+        | {"seed": 0, "budget": 40, "objective": objective}
+    )
+
+    def evaluate(names):
+        values = MadeUp(nb201)(names)
+        plain = objective == PATH
+        return values if plain else {"value": values, "m": np.where(values > 70, 4.0, 2.0)}
+
+    result = search_by_method(nb201, evaluate, parameters)
+    assert len(result.archive) == 40
+    built = objective_of(parameters)
+    assert set(built.columns) <= set(result.archive)
+    assert result.is_eligible
+    if objective != PATH:
+        assert result.best_value <= 70 < result.archive["value"].max()
+
+
+def test_a_budget_is_checked_in_the_objectives_unit():
+    run = {
+        "space": "nb201", "benchmark": "nb201", "source": "s", "dataset": "cifar10", "seed": 0,
+        "preset": "default",
+        "objective": "multi_fidelity",
+    }  # fmt: skip
+    with pytest.raises(BudgetError, match="budget of 100 epochs is smaller"):
+        resolve({**run, "budget": 100})
+    assert resolve({**run, "budget": 3000}).budget == 3000
+
+
+def test_no_objective_is_imported_before_it_is_asked_for():
+    code = (
+        "import sys, optiproxy_nas.objectives\n"
+        "assert not [m for m in sys.modules if m.startswith('optiproxy_nas.objectives.') "
+        "and m.rpartition('.')[2] not in ('base',)]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

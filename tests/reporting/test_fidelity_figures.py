@@ -1,0 +1,165 @@
+"""Figures and words of a search on several fidelities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optiproxy_nas.reporting import captions, png, run_figures
+from optiproxy_nas.reporting.fidelity import FIGURES, figures
+from optiproxy_nas.reporting.summary import headline, result_rows, settings_rows
+from optiproxy_nas.reporting.terminal import terminal_summary
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def on_two_fidelities(run, full_initial: int = 2, promoted: int = 2):
+    """The made-up run, each query being brief first; the best of each step are promoted."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for step, batch in run["archive"].groupby("step"):
+        brief = batch.assign(epochs=12, cost=12)
+        brief["value"] = 0.9 * batch["value"] - 6 + rng.normal(0, 1.0, len(batch))
+        if step == 0:
+            brief.iloc[:full_initial, brief.columns.get_indexer(["epochs", "cost"])] = 200
+            brief.iloc[:full_initial, brief.columns.get_loc("value")] = batch["value"].iloc[
+                :full_initial
+            ]
+        picked = brief[brief["epochs"] == 12].nlargest(promoted, "value").index
+        full = batch.loc[picked].assign(epochs=200, cost=200 - 12)
+        rows += [brief, full]
+    archive = pd.concat(rows, ignore_index=True)
+    archive["order"] = np.arange(len(archive))
+    archive["best"] = archive["value"].where(archive["epochs"] == 200).cummax().ffill()
+    diagnostics = run["diagnostics"].iloc[1:]
+    diagnostics = diagnostics.assign(
+        fidelity_spearman=np.linspace(0.3, 0.8, len(diagnostics)), promoted=promoted
+    )
+    spent = int(archive["cost"].sum())
+    summary = run["summary"] | {
+        "objective": "multi_fidelity",
+        "budget": spent + 5,
+        "queries": len(archive),
+        "validation_accuracy": float(archive["best"].max()),
+        "spent_epochs": spent,
+        "low_queries": int((archive["epochs"] == 12).sum()),
+        "full_queries": int((archive["epochs"] == 200).sum()),
+    }
+    return {**run, "archive": archive, "diagnostics": diagnostics, "summary": summary}
+
+
+def draw(made):
+    return figures(made["archive"], made["diagnostics"], made["summary"])
+
+
+def labelled(figure):
+    return {
+        handle.get_label(): handle
+        for axes in figure.axes
+        for handle in axes.get_legend_handles_labels()[0]
+    }
+
+
+def words(figure):
+    return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+
+
+@pytest.fixture
+def made(run):
+    return on_two_fidelities(run)
+
+
+def test_each_figure_has_a_caption_and_a_file_name(made):
+    drawn = draw(made)
+    assert drawn.keys() == {captions.BEST_SO_FAR, *FIGURES}
+    assert drawn.keys() <= captions.CAPTIONS.keys()
+    assert all(png(figure).startswith(b"\x89PNG") for figure in drawn.values())
+    together = run_figures(**made, extra=drawn)
+    assert list(together)[:3] == list(drawn)
+    assert together[captions.BEST_SO_FAR] is drawn[captions.BEST_SO_FAR]
+
+
+def test_best_fully_trained_value_against_all_epochs_spent(made):
+    archive = made["archive"]
+    figure = draw(made)[captions.BEST_SO_FAR]
+    marks = labelled(figure)
+    curve = marks["best fully trained"]
+    assert curve.get_xdata() == pytest.approx(archive["cost"].cumsum())
+    full = archive[archive["epochs"] == 200]
+    assert curve.get_ydata()[-1] == full["value"].max()
+    low = figure.axes[0].get_ylim()[0]
+    at_once, promoted = full.iloc[:2]["value"] >= low, full.iloc[2:]["value"] >= low
+    assert len(marks["trained fully at once"].get_offsets()) == at_once.sum()
+    assert len(marks["promoted to full training"].get_offsets()) == promoted.sum()
+    hidden = int((~at_once).sum() + (~promoted).sum())
+    assert len(marks[f"below the range ({hidden})"].get_offsets()) == hidden
+    later = marks["trained briefly, later promoted"].get_offsets()
+    assert len(later) == len(full) - 2
+    assert len(marks["trained briefly"].get_offsets()) == (archive["epochs"] == 12).sum() - len(
+        later
+    )
+    assert figure.axes[1].get_title(loc="left") == "After 12 epochs"
+
+
+def test_low_against_full_by_hand():
+    archive = pd.DataFrame(
+        {
+            "order": range(6),
+            "step": [0, 0, 0, 1, 1, 1],
+            "architecture": list("abcabc"),
+            "value": [1.0, 2.0, 3.0, 70.0, 90.0, 80.0],
+            "epochs": [12, 12, 12, 200, 200, 200],
+            "cost": [12, 12, 12, 188, 188, 188],
+            "best": [np.nan] * 3 + [70.0, 90.0, 90.0],
+        }
+    )
+    drawn = figures(archive, pd.DataFrame(), {})
+    figure = drawn[captions.FIDELITIES]
+    assert "Spearman ρ 0.50, n = 3" in words(figure)
+    points = figure.axes[0].collections[0].get_offsets()
+    assert np.asarray(points).tolist() == [[1, 70], [2, 90], [3, 80]]
+    assert figure.axes[0].get_xlabel().endswith("after 12 epochs")
+    bars = drawn[captions.EPOCHS].axes[0].containers
+    assert [[bar.get_height() for bar in kind] for kind in bars] == [[36, 0], [0, 564]]
+    assert "not measured" in words(drawn[captions.EPOCHS])
+
+
+def test_epochs_by_step_add_up(made):
+    figure = draw(made)[captions.EPOCHS]
+    bars = [bar for kind in figure.axes[0].containers for bar in kind]
+    assert sum(bar.get_height() for bar in bars) == made["summary"]["spent_epochs"]
+    assert figure.axes[1].lines[-1].get_ydata()[-1] == pytest.approx(0.8)
+
+
+def test_full_training_only(run):
+    archive = run["archive"].assign(epochs=200, cost=200)
+    drawn = figures(archive, run["diagnostics"], run["summary"])
+    assert len(drawn[captions.BEST_SO_FAR].axes) == 1
+    assert "no cell was promoted" in words(drawn[captions.FIDELITIES])
+    assert all(png(figure) for figure in drawn.values())
+
+
+def test_brief_training_only_and_nothing(run):
+    archive = run["archive"].assign(epochs=12, cost=12, best=np.nan)
+    for part in (archive, archive.head(1), archive.head(0)):
+        drawn = figures(part, run["diagnostics"], {})
+        assert all(png(figure) for figure in drawn.values())
+    assert "no cell was trained fully" in words(
+        figures(archive, run["diagnostics"], {})[captions.BEST_SO_FAR]
+    )
+
+
+def test_words_count_in_epochs(made):
+    summary = made["summary"]
+    spent, budget = summary["spent_epochs"], summary["budget"]
+    said = headline(summary)
+    kinds = f"{summary['full_queries']} cells trained fully and {summary['low_queries']} queries"
+    assert f"It took {spent} training epochs: {kinds} at low fidelity." in said
+    facts = dict(
+        line.split("  ", 1) for line in terminal_summary(summary).splitlines()[-9:] if "  " in line
+    )
+    assert facts["Training epochs spent"].strip() == f"{spent} of {budget}"
+    assert str(budget) not in facts["Queries"]
+    assert ("Epoch budget", str(budget)) in settings_rows(summary)
+    assert ("Training epochs spent", str(spent)) in result_rows(summary)
