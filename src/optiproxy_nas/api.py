@@ -92,11 +92,12 @@ def search(
             )
         objective_of(parameters).check(benchmark)
         evaluate = objective_of(parameters).evaluator(benchmark)
-    with tqdm(total=budget, desc="queries", disable=not progress) as bar:
+    unit = objective_of(parameters).unit
+    with tqdm(total=budget, desc=unit, disable=not progress) as bar:
 
         def show(step: dict[str, Any]) -> None:
             if not pd.isna(step["best"]):  # nothing feasible yet
                 bar.set_postfix_str(f"best {step['best']:.3f}", refresh=False)
-            bar.update(step["queries"] - bar.n)
+            bar.update(step["spent"] - bar.n)
 
         return search_by_method(get_space(space), evaluate, parameters, show)

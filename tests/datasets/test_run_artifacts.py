@@ -9,18 +9,20 @@ import pytest
 from kedro.io import DatasetError
 
 from optiproxy_nas.datasets.run_artifacts import RunArtifacts, diagnosable
-from optiproxy_nas.errors import ResumeError
+from optiproxy_nas.errors import ParameterError, ResumeError
 from optiproxy_nas.manifest import read_manifest
 
 
-def make(reporting, run_id, created, status="finished", artifacts=("step_01.proxy",)):
+def make(
+    reporting, run_id, created, status="finished", artifacts=("step_01.proxy",), objective=None
+):
     (reporting / run_id).mkdir(parents=True)
     facts = {
         "run_id": run_id,
         "pipeline": "nb201_search",
         "status": status,
         "created": created,
-        "parameters": {"method": "optiproxy"},
+        "parameters": {"method": "optiproxy", "objective": objective or {"name": "accuracy"}},
         "artifacts": {name: {} for name in artifacts},
         "data": {},
     }
@@ -58,3 +60,12 @@ def test_the_latest_runs_come_last_in_the_list_of_an_unknown_one(reporting):
         os.utime(path, (2e9 - age, 2e9 - age))
     with pytest.raises(ResumeError, match=r"Runs there: v, x, half, z, lean\.$"):
         read_manifest(reporting, "absent")
+
+
+def test_a_run_on_several_fidelities_is_refused_and_not_offered(tmp_path):
+    make(tmp_path, "low", "2026-01-01", objective={"name": "multi_fidelity"})
+    bounds = {"name": "constrained", "constraints": ["latency_ms < 12"]}
+    make(tmp_path, "bounded", "2026-01-02", objective=bounds)
+    assert diagnosable(tmp_path) == ["bounded"]
+    with pytest.raises(ParameterError, match=r"several fidelities \(12 then 200 epochs\)"):
+        raise_own(RunArtifacts("low", str(tmp_path)))

@@ -136,3 +136,8 @@ def test_one_group_alone_is_judged_by_its_spread_only():
     alone = table(agreement=1.0, distance=math.nan)
     assert collapse_alarms(alone, 1, SETTINGS)[0] == []
     assert collapse_alarms(alone.assign(spread=0.0), 1, SETTINGS)[0] != []
+
+
+def test_without_an_answer_every_query_brought_nothing():
+    assert stagnation([math.nan, math.nan, math.nan]) == 3
+    assert stagnation([math.nan, 1.0, 1.0]) == 1

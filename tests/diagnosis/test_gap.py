@@ -45,7 +45,7 @@ def test_todays_predictions_are_those_that_the_run_stored(nb201, run, judged):
 
 
 def test_the_probe_is_fixed_and_holds_no_query(nb201, run):
-    cells, _ = table_cells(nb201, run)
+    cells = table_cells(nb201, run).codes
     rows = probe_rows(run, nb201, cells, 2000)
     queried = set(nb201.identify(archive_codes(nb201, run)))
     assert len(set(rows.tolist())) == len(rows) >= 2000 - len(queried)

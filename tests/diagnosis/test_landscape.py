@@ -18,7 +18,7 @@ from optiproxy_nas.diagnosis.landscape import (
 
 @pytest.fixture(scope="module")
 def landscape(nb201, run):
-    cells, values = table_cells(nb201, run)
+    cells, values = table_cells(nb201, run)[:2]
     return make_landscape(nb201, cells, values, archive_codes(nb201, run), 4)
 
 
@@ -56,7 +56,7 @@ def test_axes_do_not_depend_on_the_order_of_the_cells(seed):
 
 
 def test_places_and_queries(nb201, run, landscape):
-    cells, values = table_cells(nb201, run)
+    cells, values = table_cells(nb201, run)[:2]
     assert (landscape.values[landscape.queries] == run.archive["value"]).all()
     expected = (flat_encodings(nb201, cells) - landscape.axes.centre) @ landscape.axes.directions.T
     assert landscape.places == pytest.approx(expected)
@@ -99,3 +99,12 @@ def test_holds():
     region = Region((0, 1), (0, 2), (0, 1))
     places = np.array([[0.5, 1.5], [1.5, 1.5], [0.5, 2.5], [0, 2]])
     assert region.holds(places).tolist() == [True, False, False, True]
+
+
+def test_fitness_decides_the_optimum_and_the_way_where_the_value_does_not(nb201, run):
+    cells, values = table_cells(nb201, run)[:2]
+    queried = archive_codes(nb201, run)
+    turned = make_landscape(nb201, cells, values, queried, 4, fitness=-values)
+    assert values[turned.optimum] == values.min()
+    first = turned.trajectory.iloc[0]
+    assert first["value"] == run.archive["value"].head(4).min()

@@ -13,6 +13,7 @@ from optiproxy_nas.evidence import constrained, table
 from optiproxy_nas.evidence.constrained_figure import BoundPanel, by_bound, feasible_mean
 from optiproxy_nas.evidence.measures import compare, measure
 from optiproxy_nas.evidence.sections import Quoted, Row, Section
+from optiproxy_nas.reporting.curves import Curve
 from optiproxy_nas.statistics import Interval
 
 BEST = OPTIMA["cifar10"]
@@ -79,6 +80,20 @@ def test_a_mean_is_of_the_searches_that_found_something(made):
     assert at_3.at_optimum.startswith("0%")
 
 
+def test_the_noise_of_the_tables_is_no_difference():
+    section = section_of()
+
+    def noisy(point):
+        return [BEST - 5e-8 * (point["method"] == "ours") * (point["seed"] % 2)] * 6
+
+    evidence = synthetic([section], noisy)
+    one, other = (
+        measure(evidence, section, row, "cifar10", 6, objective=LOOSE) for row in section.rows
+    )
+    assert one.to_optimum.tolist() == [1.0] * 10
+    assert compare(one, other)[0].ties == 10
+
+
 def test_bounds_are_told_apart(made):
     section, evidence = made
     loose = measure(evidence, section, section.rows[0], "cifar10", 6, objective=LOOSE)
@@ -99,8 +114,8 @@ def test_what_is_printed_beside_the_paper(made):
     assert tight_6[-1] == "behind"
     assert tight_3[2:5] == [table.NONE, table.NONE, "10 of 10"]
     assert tight_3[-3:] == [table.NONE] * 3  # neither a mean of ours nor a figure of the paper
-    assert "After 6 queries 'ours' stands, of 2 bounds: level in 1; behind in 1." in text
-    assert "After 3 queries 'ours' stands, of 1 bounds: above, not shown in 1." in text
+    assert "at 6 queries, of 2 bounds: level 1; ahead 0; behind 1; above, not shown 0" in text
+    assert "at 3 queries, of 1 bounds: level 0; ahead 0; behind 0; above, not shown 1" in text
 
 
 def test_all_rows_differences_and_quoted_figures(made):
@@ -148,5 +163,7 @@ def test_a_mean_line_begins_where_half_of_the_seeds_have_something():
 def test_the_figure_has_a_panel_a_bound(made):
     figures = constrained.render(*made).figures
     assert figures["made_best_so_far.png"].startswith(b"\x89PNG")
-    panels = [BoundPanel(str(i), (), NAN) for i in range(0)]
-    assert by_bound(panels).axes  # says that there is nothing
+    panels = [BoundPanel(str(i), (Curve("a", np.ones((2, 3))),), 2.0) for i in range(4)]
+    axes = by_bound(panels).axes
+    assert [one.get_title(loc="left") for one in axes if one.get_visible()] == list("0123")
+    assert by_bound([]).axes[0].texts  # says that there is nothing

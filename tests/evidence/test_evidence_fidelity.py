@@ -184,7 +184,7 @@ def test_the_frontier_says_where_there_is_no_mean(made):
 def test_what_is_not_reached_is_explained(made):
     text = fidelity.render(*made).texts["made-why"]
     assert rows_of(text)[0] == ["CIFAR-10", "1,234 of 15,625", "0.90", "0.25"]
-    assert "CIFAR-100: 73.49 is not reached in 700 epochs." in text
+    assert "CIFAR-100: 73.49 is not reached in 600 epochs (> 700)." in text
     assert "3 of 4 seeds have the optimum, 73.493, and the others are 0.400 below" in text
     assert "CIFAR-10: " not in text
 

@@ -290,3 +290,29 @@ def test_long_names_are_cut_and_distinct():
 )
 def test_lists_may_be_written_with_semicolons(value, expected):
     assert items(value) == expected
+
+
+def test_a_sweep_under_bounds_beside_a_plain_run(tracked):
+    """Its points log no archive: what was best and spent comes from the sweep's tables."""
+    grid = [
+        {
+            "pipeline": "nb201_methods", "method": "random_search", "seed": "0:2", "budget": 12,
+            "objective": {"name": "constrained", "constraints": ["latency_ms <= 14"]},
+        }
+    ]  # fmt: skip
+    run_sweep(tracked, grid, name="bounds", executor="serial", progress=False)
+    run(tracked, pipeline="nb201_methods", run_id="plain", tracking=True,
+        method="random_search", settings={"budget": 12})  # fmt: skip
+    bounded = load(tracked, sweep="bounds")
+    assert [len(one.archive) for one in bounded.runs] == [12, 12]
+    for one in bounded.runs:
+        assert one.objective.label == "latency_ms <= 14"
+        assert set(one.summary["margins"]) == {"latency_ms"}
+        assert one.answer < one.archive["value"].max()  # the best of all is slower
+        assert one.optimum >= one.answer
+    both = load(tracked, experiment="nb201_methods")
+    comparison = compare(both)
+    assert [panel.title for panel in comparison.panels] == ["cifar10", "cifar10, latency_ms <= 14"]
+    assert comparison.table("paired").empty
+    assert (comparison.table("margins")["least"] >= 0).all()
+    assert any("2 different objectives" in told for told in comparison.cautions)

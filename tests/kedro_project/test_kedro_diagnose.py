@@ -172,3 +172,17 @@ def test_a_run_that_keeps_no_proxy_weights(quick, method, message):
     assert told.exit_code == 1
     assert "keeps its archive only, no proxy weights" in told.output
     assert message in told.output
+
+
+def test_a_run_under_bounds_is_judged_on_what_keeps_them(quick):
+    objective = {"name": "constrained", "constraints": ["latency_ms <= 14"]}
+    record = run(quick, pipeline="hw_search", run_id="r", objective=objective)
+    told = diagnose(quick, "r")
+    assert told.exit_code == 0, told.output
+    numbers = json.loads((folder(quick, "r") / "numbers.json").read_text())
+    assert numbers["objective"] == "latency_ms <= 14"
+    for name in ("optimum", "regret", "queries_to_best"):
+        assert numbers[name] == record["result"][name]
+    steps = pd.read_csv(folder(quick, "r") / "steps.csv")
+    assert steps["probe_kendall_tau_latency_ms"].between(-1, 1).all()
+    assert "τ latency_ms" in (folder(quick, "r") / "diagnosis.html").read_text()

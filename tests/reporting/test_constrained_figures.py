@@ -179,9 +179,9 @@ def test_weights_are_named_by_their_metric(made):
     figure = draw(made)[captions.WEIGHTS]
     assert [line.get_label() for line in figure.axes[0].lines] == [
         "accuracy",
-        "edgegpu latency",
+        "EdgeGPU latency",
         "parameters",
-        "edgetpu latency",
+        "EdgeTPU latency",
     ]
     assert figure.axes[0].lines[1].get_ydata()[-1] == pytest.approx(0.3)
 
@@ -294,7 +294,7 @@ def test_measured_metrics_are_results_with_their_units():
     assert result_rows(summary) == [
         ("Pixel3 latency", "12.3 ms"),
         ("Eyeriss energy", "not available"),
-        ("Edgetpu latency", "cannot run there"),
+        ("EdgeTPU latency", "cannot run there"),
     ]
     assert settings_rows(summary) == []
 
@@ -307,7 +307,7 @@ def test_only_cells_that_may_be_the_answer_are_top_cells(made):
     assert f"of the {feasible.sum()} that can be the answer" in page
     top = page.split("| 1 |")[1].splitlines()[0]
     assert kept in top.replace("\\|", "|")
-    assert "edgegpu latency (ms)" in page
+    assert "EdgeGPU latency (ms)" in page
     nothing = html_page(made["summary"], archive, {}, ~feasible & feasible)
     assert "Top" not in nothing
 

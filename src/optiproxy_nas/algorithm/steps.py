@@ -190,13 +190,15 @@ def diagnose(
         fit: loss curve of :func:`fit_proxy`.
         parameters: of the search.
     """
-    batch_tau, batch_rho = _rank_correlation(evaluations)
+    objective = objective_of(parameters)
+    batch_tau, batch_rho = _rank_correlation(evaluations[objective.judged(evaluations)])
     # A small batch says little by itself: also over the last queries, each predicted before it.
-    recent = archive[archive["step"] > 0].tail(RECENT)
+    recent = archive[(archive["step"] > 0) & objective.judged(archive)].tail(RECENT)
     recent_tau, recent_rho = _rank_correlation(recent)
     return {
         "step": int(evaluations["step"].iloc[0]),
         "queries": len(archive),
+        "spent": int(objective.costs(archive).sum()),
         "best": _number(archive["best"].iloc[-1]),
         "kendall_tau": batch_tau,
         "spearman": batch_rho,
@@ -209,7 +211,7 @@ def diagnose(
         "duplicates_rejected": int(candidates["duplicates"]),
         "twins_rejected": int(candidates["twins"]),
         "draws": int(candidates["draws"]),
-        **objective_of(parameters).diagnose(evaluations, archive),
+        **objective.diagnose(evaluations, archive),
     }
 
 

@@ -20,6 +20,7 @@ from optiproxy_nas.errors import (
     ResumeError,
 )
 from optiproxy_nas.manifest import Manifest, last_archive, manifest_path, read_manifest
+from optiproxy_nas.objectives import build_objective
 from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.validation import validate
 
@@ -122,7 +123,7 @@ def check_diagnosable(manifest: Manifest) -> None:
 
     Raises:
         ResumeError: it has not finished.
-        ParameterError: it keeps no proxy weights.
+        ParameterError: it keeps no proxy weights, or measured cells at several fidelities.
     """
     run_id, pipeline = manifest["run_id"], manifest["pipeline"]
     if manifest["status"] != "finished":
@@ -132,6 +133,7 @@ def check_diagnosable(manifest: Manifest) -> None:
             run_id=run_id,
         )
     if any(name.endswith(".proxy") for name in manifest["artifacts"]):
+        _check_fidelity(manifest)
         return
     parameters = manifest["parameters"]
     if parameters.get("method", "optiproxy") == "optiproxy":
@@ -148,6 +150,18 @@ def check_diagnosable(manifest: Manifest) -> None:
         run_id=run_id,
         pipeline=pipeline,
     )
+
+
+def _check_fidelity(manifest: Manifest) -> None:
+    """Queries that cost differently are not one measurement of a cell each."""
+    objective = build_objective(manifest["parameters"].get("objective") or {"name": "accuracy"})
+    if objective.unit != "queries":
+        raise ParameterError(
+            f"Run {manifest['run_id']!r} measured cells at several fidelities ({objective.label}); "
+            "a diagnosis judges a proxy on one value a cell. Its own page has the agreement of the "
+            "fidelities, and epochs by step: report.html.",
+            run_id=manifest["run_id"],
+        )
 
 
 def diagnosable(reporting: Path) -> list[str]:

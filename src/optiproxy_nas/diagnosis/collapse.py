@@ -80,8 +80,11 @@ def stagnation(best: Sequence[float]) -> int:
     """Queries since the best value last rose: 0 where the last query was the best.
 
     Args:
-        best: best value so far, by query.
+        best: best value so far, by query; NaN while nothing was found that may be the answer.
+            Until then every query counts: none of them brought a best.
     """
+    if math.isnan(best[-1]):
+        return len(best)
     return len(best) - 1 - list(best).index(best[-1])
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.parameters import SearchParameters
@@ -50,6 +49,7 @@ class Prediction(NamedTuple):
 
     mean: Floats  # [n] mean of the members in the units of the targets: ranks by it have no ties
     value: Floats  # [n] the same in percent, as the archive's "predicted" is
+    others: dict[str, Floats]  # metric -> [n], of the other heads, where the objective tells them
 
 
 @one_thread()
@@ -64,7 +64,8 @@ def predict_at(space: SearchSpace, run: FinishedRun, step: int, codes: Tensor) -
     proxy = load_proxy(space, parameters.proxy, run.weights[step], objective.heads)
     predictions = predict(proxy, space.encode(codes))  # [E, H, n]
     told = objective.predicted(predictions, run.known_to(step), parameters.fit.targets)
-    return Prediction(predictions[:, 0].double().mean(0).numpy(), told["predicted"])
+    others = {m: told[f"predicted_{m}"] for m in objective.columns if f"predicted_{m}" in told}
+    return Prediction(predictions[:, 0].double().mean(0).numpy(), told["predicted"], others)
 
 
 def archive_codes(space: SearchSpace, run: FinishedRun) -> Tensor:
@@ -72,13 +73,34 @@ def archive_codes(space: SearchSpace, run: FinishedRun) -> Tensor:
     return codes_of(space, run.archive)
 
 
-def table_cells(space: SearchSpace, run: FinishedRun) -> tuple[Tensor, Floats]:
-    """Codes [T, L] and validation accuracies [T] of all cells of the run's dataset."""
+class Cells(NamedTuple):
+    """All cells of the run's dataset, as its objective sees them."""
+
+    codes: Tensor  # [T, L]
+    accuracy: Floats  # [T] validation accuracy, percent
+    fitness: Floats  # [T] higher is better, also where the accuracy alone does not decide
+    eligible: NDArray[np.bool_]  # [T] whether it may be the answer
+    table: pd.DataFrame  # architecture, value and the metrics that the objective asks for
+
+    @property
+    def optimum(self) -> float:
+        """The best value that an answer may have, percent; NaN where no cell may be one."""
+        return float(self.accuracy[self.eligible].max()) if self.eligible.any() else float("nan")
+
+
+def table_cells(space: SearchSpace, run: FinishedRun) -> Cells:
+    """The table of the run, read now, after the search."""
     parameters = run.parameters
-    benchmark = TabularBenchmark(run.table, parameters.dataset, parameters.source)
-    rows = benchmark.table([VALIDATION_ACCURACY])
-    accuracy = rows[VALIDATION_ACCURACY].to_numpy(np.float64)
-    return space.from_string(rows["architecture"].tolist()), accuracy
+    objective = objective_of(parameters)
+    table = objective.whole(TabularBenchmark(run.table, parameters.dataset, parameters.source))
+    assert table is not None  # a run that was stored with its table has one
+    return Cells(
+        space.from_string(table["architecture"].tolist()),
+        table["value"].to_numpy(np.float64),
+        objective.fitness(table),
+        objective.eligible(table),
+        table,
+    )
 
 
 def probe_rows(run: FinishedRun, space: SearchSpace, codes: Tensor, count: int) -> Rows:

@@ -26,6 +26,7 @@ from optiproxy_nas.diagnosis.finished_run import (
 )
 from optiproxy_nas.spaces.base import SearchSpace
 
+METRIC_TAU = "probe_kendall_tau_"  # and the metric: a column of the steps
 MEASURABLE = 5  # fewer points than this say nothing of a rank correlation
 
 
@@ -35,6 +36,7 @@ class Judged(NamedTuple):
     archive: pd.DataFrame  # step, query (1-based), known (fitted on it), predicted (%), value (%)
     probe: dict[int, Floats]  # step -> predictions of the probe [P], in target units
     truth: Floats  # [P] percent
+    metrics: dict[int, dict[str, float]]  # step -> metric -> Kendall's τ on the probe
 
 
 def rank_agreement(predicted: Floats, true: Floats) -> float:
@@ -63,10 +65,10 @@ def favourite_regret(predicted: Floats, true: Floats) -> float:
 
 def judge(space: SearchSpace, run: FinishedRun, probe: int) -> Judged:
     """Ask every step's proxy about the whole archive and ``probe`` random cells."""
-    cells, accuracy = table_cells(space, run)
-    rows = probe_rows(run, space, cells, probe)
+    cells = table_cells(space, run)
+    rows = probe_rows(run, space, cells.codes, probe)
     codes = archive_codes(space, run)
-    tables, probes = [], {}
+    tables, probes, metrics = [], {}, {}
     for step in run.steps:
         said: Prediction = predict_at(space, run, step, codes)
         tables.append(
@@ -81,8 +83,14 @@ def judge(space: SearchSpace, run: FinishedRun, probe: int) -> Judged:
                 }
             )
         )
-        probes[step] = predict_at(space, run, step, cells[rows]).mean
-    return Judged(pd.concat(tables, ignore_index=True), probes, accuracy[rows])
+        probed = predict_at(space, run, step, cells.codes[rows])
+        probes[step] = probed.mean
+        metrics[step] = {
+            metric: rank_agreement(predicted, cells.table[metric].to_numpy(np.float64)[rows])
+            for metric, predicted in probed.others.items()
+        }
+    judged = pd.concat(tables, ignore_index=True)
+    return Judged(judged, probes, cells.accuracy[rows], metrics)
 
 
 def gap_table(run: FinishedRun, judged: Judged, window: int, top: float) -> pd.DataFrame:
@@ -94,7 +102,8 @@ def gap_table(run: FinishedRun, judged: Judged, window: int, top: float) -> pd.D
     before it (so by several proxies); ``probe_kendall_tau`` on the probe, and
     ``probe_top_kendall_tau`` on its truly best ``top``; ``probe_top_recall``;
     ``probe_regret``: points that the probe's best lies above the proxy's favourite of the probe;
-    ``batch_predicted``, ``batch_value`` (means) and ``optimism``, their difference, in points.
+    ``batch_predicted``, ``batch_value`` (means) and ``optimism``, their difference, in points;
+    ``probe_kendall_tau_<metric>`` of each further metric that the proxy predicts.
 
     Args:
         run: the run.
@@ -127,6 +136,7 @@ def gap_table(run: FinishedRun, judged: Judged, window: int, top: float) -> pd.D
                 "batch_predicted": float(batch["predicted"].mean()),
                 "batch_value": float(batch["value"].mean()),
                 "optimism": float((batch["predicted"] - batch["value"]).mean()),
+                **{f"{METRIC_TAU}{m}": tau for m, tau in judged.metrics[step].items()},
             }
         )
     return pd.DataFrame(rows)

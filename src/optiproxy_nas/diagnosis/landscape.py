@@ -42,11 +42,7 @@ class Landscape(NamedTuple):
     axes: Axes
     queries: Rows  # [n] row of each query, in query order
     trajectory: pd.DataFrame  # one row a point: number, query, row, x, y, value
-
-    @property
-    def optimum(self) -> int:
-        """Row of the best cell (the first of equals)."""
-        return int(self.values.argmax())
+    optimum: int  # row of the best cell that may be the answer (the first of equals)
 
 
 class Region(NamedTuple):
@@ -108,7 +104,12 @@ def _fix_sign(direction: Floats) -> Floats:
 
 
 def make_landscape(
-    space: SearchSpace, codes: Tensor, values: Floats, queried: Tensor, every: int
+    space: SearchSpace,
+    codes: Tensor,
+    values: Floats,
+    queried: Tensor,
+    every: int,
+    fitness: Floats | None = None,
 ) -> Landscape:
     """The picture of a table and of a search in it.
 
@@ -118,21 +119,26 @@ def make_landscape(
         values: their values [T].
         queried: the archive's cells [n, L], in query order.
         every: the trajectory's points are the best of so many queries each.
+        fitness: what decides which cell is better [T]; by default the value.
     """
+    fitness = values if fitness is None else fitness
     encodings = flat_encodings(space, codes)
     axes = find_axes(encodings, values)
     places = (encodings - axes.centre) @ axes.directions.T
     row_of = {name: row for row, name in enumerate(space.identify(codes))}
     queries = np.array([row_of[name] for name in space.identify(queried)], dtype=np.int64)
-    return Landscape(places, values, axes, queries, _trajectory(places, values, queries, every))
+    trajectory = _trajectory(places, values, fitness, queries, every)
+    return Landscape(places, values, axes, queries, trajectory, int(fitness.argmax()))
 
 
-def _trajectory(places: Floats, values: Floats, queries: Rows, every: int) -> pd.DataFrame:
+def _trajectory(
+    places: Floats, values: Floats, fitness: Floats, queries: Rows, every: int
+) -> pd.DataFrame:
     """The best of every ``every`` queries (the earliest of equals), in order."""
     points: list[dict[str, float]] = []
     for start in range(0, len(queries), every):
         rows = queries[start : start + every]
-        best = int(values[rows].argmax())
+        best = int(fitness[rows].argmax())
         row = int(rows[best])
         x, y = (float(part) for part in places[row])
         points.append(

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.diagnosis.captions import CAPTIONS, FIGURES
+from optiproxy_nas.diagnosis.gap import METRIC_TAU
 from optiproxy_nas.reporting.page import STYLE
 
 # Column of the table of steps -> its heading.
@@ -105,9 +106,17 @@ def headline(numbers: Mapping[str, Any]) -> str:
     """The diagnosis in one sentence or two."""
     last = numbers["last_step"]
     tau = "not defined" if last["probe_kendall_tau"] is None else f"{last['probe_kendall_tau']:.2f}"
+    goal = f" for {numbers['objective']}" if numbers["objective"] else ""
+    if numbers["best"] is None:
+        start = f"Nothing{goal} was found in {numbers['queries']} queries"
+        start += f"; the table's optimum is {numbers['optimum']:.2f} %"
+    else:
+        start = (
+            f"Best {numbers['best']:.2f} % at query {numbers['queries_to_best']} of "
+            f"{numbers['queries']}, {numbers['regret']:.2f} points from the table's optimum{goal}"
+        )
     return (
-        f"Best {numbers['best']:.2f} % at query {numbers['queries_to_best']} of "
-        f"{numbers['queries']}, {numbers['regret']:.2f} points from the table's optimum. The last "
+        f"{start}. The last "
         f"proxy ranks random cells with τ = {tau}, its favourite among them is "
         f"{last['probe_regret']:.2f} points below the best of them, and the batches were predicted "
         f"{abs(numbers['median_optimism']):.2f} points too "
@@ -123,10 +132,12 @@ def _what(numbers: Mapping[str, Any]) -> str:
 
 
 def _table(steps: pd.DataFrame) -> str:
-    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in COLUMNS.values())
+    heads = {f"{METRIC_TAU}{m}": f"τ {m}" for m in _metrics(steps)}
+    columns = {**{n: h for n, h in COLUMNS.items() if n != "alarm"}, **heads, "alarm": "Alarm"}
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in columns.values())
     rows = "".join(
         "<tr>"
-        + "".join(f'<td class="num">{_cell(name, row[name])}</td>' for name in COLUMNS)
+        + "".join(f'<td class="num">{_cell(name, row[name])}</td>' for name in columns)
         + "</tr>\n"
         for row in steps.to_dict("records")
     )
@@ -135,6 +146,11 @@ def _table(steps: pd.DataFrame) -> str:
         f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>'
         "</table></div></details>"
     )
+
+
+def _metrics(steps: pd.DataFrame) -> list[str]:
+    """Metrics that the proxy predicts beside the value."""
+    return [n.removeprefix(METRIC_TAU) for n in map(str, steps) if n.startswith(METRIC_TAU)]
 
 
 def _cell(name: str, value: Any) -> str:

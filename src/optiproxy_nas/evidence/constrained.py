@@ -83,7 +83,8 @@ def _against_paper(section: Section, cells: Cells, bounds: dict[str, str]) -> st
             difference = f"{table.signed(mean)} ({table.signed(interval.low)} to "
             difference += f"{table.signed(interval.high)})"
             said = SAID[table.relation(mean, interval)]
-        standings[budget][said] += 1
+        if quote is not None:
+            standings[budget][said if len(measured.found) else "nothing found"] += 1
         lines.append(
             [
                 bounds[bound],
@@ -113,11 +114,11 @@ def _against_paper(section: Section, cells: Cells, bounds: dict[str, str]) -> st
         "verdict",
     ]
     notes = [
-        f"After {budget} queries {ours!r} stands, of {sum(counts.values())} bounds: "
-        + "; ".join(f"{said} in {counts[said]}" for said in SAID.values() if counts[said])
+        f"{ours!r} against the paper's figures at {budget} queries, of {counts.total()} bounds: "
+        + "; ".join(f"{said} {counts[said]}" for said in (*SAID.values(), "nothing found"))
         + "."
         for budget, counts in sorted(standings.items(), reverse=True)
-        if set(counts) - {table.NONE}
+        if counts
     ]
     return "\n\n".join([table.markdown(head, lines), *notes])
 

@@ -87,7 +87,8 @@ def _draw(axes: Axes, panel: BoundPanel) -> None:
     for order, curve in enumerate(panel.curves):
         mean, error = feasible_mean(curve.values)
         x = np.arange(1.0, len(mean) + 1)
-        draw_line(axes, x, mean, error, curve.label, line_style(order), order)
+        name = f"{curve.label} ({len(curve.values)})"
+        draw_line(axes, x, mean, error, name, line_style(order), order)
         means.append(mean)
     if math.isfinite(panel.optimum):
         axes.axhline(
@@ -107,18 +108,20 @@ def _draw(axes: Axes, panel: BoundPanel) -> None:
             label="the paper's mean (quoted)",
         )
     longest = max(len(mean) for mean in means)
-    axes.set_ylim(*_limits(panel, means, longest))
+    axes.set_ylim(*_limits(panel, means))
     axes.set_xlim(0, longest + 1)
     axes.xaxis.set_major_locator(whole_ticks(5))
     axes.grid(color=FAINT, alpha=0.2, linewidth=0.6)
 
 
-def _limits(panel: BoundPanel, means: list[Array], longest: int) -> tuple[float, float]:
-    """From the lowest mean after a tenth of the queries, or where it begins, to the optimum."""
-    at = max(math.ceil(longest / 10), 1) - 1
-    seen = [mean[at:][np.isfinite(mean[at:])] for mean in means]
-    low = [float(values[0]) for values in seen if len(values)]
+def _limits(panel: BoundPanel, means: list[Array]) -> tuple[float, float]:
+    """From somewhat below the lowest mean at the end, or the paper's, to the optimum.
+
+    What lies before is far below under a tight bound, and would squash the rest.
+    """
+    shown = [mean[np.isfinite(mean)] for mean in means]
+    low = [float(values[-1]) for values in shown if len(values)]
     low += [point.value for point in panel.paper]
     high = panel.optimum if math.isfinite(panel.optimum) else max([*low, 1.0])
     span = max(high - min([*low, high]), 0.05)
-    return high - 1.1 * span, high + 0.08 * span
+    return high - 1.4 * span, high + 0.1 * span

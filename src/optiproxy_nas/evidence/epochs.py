@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optiproxy_nas.evidence.measures import without_noise
 from optiproxy_nas.statistics import TIE, Interval
 
 Array = NDArray[np.float64]
@@ -101,7 +102,7 @@ def epoch_curves(
         place = np.searchsorted(one["epochs"].to_numpy(), grid, side="right") - 1
         values = one["best"].to_numpy(dtype=np.float64)
         curves.append(np.where(place >= 0, values[np.maximum(place, 0)], math.nan))
-    return EpochCurves(grid, np.array(curves), optimum)
+    return EpochCurves(grid, without_noise(np.array(curves)), float(without_noise(optimum)))
 
 
 def _first(epochs: Array, means: Array, level: float) -> Array:

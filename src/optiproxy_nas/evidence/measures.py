@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from optiproxy_nas.evidence import table
-from optiproxy_nas.evidence.collect import Evidence
+from optiproxy_nas.evidence.collect import NOISE, Evidence
 from optiproxy_nas.evidence.sections import Row, Section
 from optiproxy_nas.statistics import (
     PairedDifference,
@@ -145,7 +145,7 @@ def measure(
     results, runs = evidence.of(section, row)
     if objective is not None:
         runs = runs[runs["objective"] == objective]
-    settled = (runs["regret"] <= 0) & (row.extend is not None)
+    settled = (runs["regret"] <= NOISE) & (row.extend is not None)
     runs = runs[(runs["dataset"] == dataset) & ((runs["budget"] >= budget) | settled)]
     if budget > (row.extend or budget):
         return None
@@ -157,16 +157,22 @@ def measure(
         budget=budget,
         seeds=tuple(sorted(int(seed) for seed in runs["seed"])),
         curves=_curves(rows, budget),
-        optimum=float(runs["optimum"].iloc[0]),
+        optimum=float(without_noise(runs["optimum"].iloc[0])),
         trials=_trials(rows, budget),
         test=_test(evidence, rows, str(runs["source"].iloc[0]), dataset) if test else None,
     )
 
 
+def without_noise(values: ArrayLike) -> Array:
+    """Values in percent to a whole number of ``NOISE``: equal accuracies are equal numbers."""
+    exact = np.asarray(values, dtype=np.float64)
+    return np.asarray(exact.round(round(-math.log10(NOISE))), dtype=np.float64)
+
+
 def _curves(rows: pd.DataFrame, budget: int) -> Array:
     """As ``curves_of``, NaN while nothing eligible was found."""
     curves = curves_of(rows.fillna({"best": -np.inf}), budget)
-    return np.where(np.isneginf(curves), np.nan, curves)
+    return without_noise(np.where(np.isneginf(curves), np.nan, curves))
 
 
 def _trials(rows: pd.DataFrame, budget: int) -> Array:

@@ -42,9 +42,11 @@ def search_by_method(
         parameters.method, space, parameters.settings, parameters.budget, parameters.seed
     )
 
+    price = objective_of(parameters).price
+
     def on_query(query: dict[str, Any]) -> None:
         if on_step is not None:
-            on_step({**query, "queries": query["query"]})
+            on_step({**query, "queries": query["query"], "spent": price * query["query"]})
 
     archive, trials = run_method(
         space, evaluate, method, parameters.budget, on_query, objective_of(parameters)

@@ -7,7 +7,7 @@ from typing import Any
 
 from optiproxy_nas.errors import ParameterError, unknown_name
 from optiproxy_nas.methods import METHODS
-from optiproxy_nas.objectives import build_objective, resolve_objective
+from optiproxy_nas.objectives import OBJECTIVES, build_objective, resolve_objective
 from optiproxy_nas.parameters import OPTIPROXY, BaselineParameters, RunParameters, SearchParameters
 from optiproxy_nas.presets import changes, check_budget, overrides, resolve
 from optiproxy_nas.spaces import get_space
@@ -68,8 +68,18 @@ def reference_of(parameters: RunParameters) -> str:
 
 
 def setting_of(parameters: RunParameters) -> list[str]:
-    """What differs from the preset or the method's defaults: ``["selection.batch = 5 (2)"]``."""
+    """What differs from the preset or the method's defaults, and from the objective's:
+    ``["selection.batch = 5 (2)"]``. What has no default, as bounds, is no difference."""
     if isinstance(parameters, SearchParameters):
-        return overrides(parameters)
-    assert isinstance(parameters, BaselineParameters)
-    return changes(METHODS.load(parameters.method).Settings().model_dump(), parameters.settings)
+        own = overrides(parameters)
+    else:
+        assert isinstance(parameters, BaselineParameters)
+        defaults = METHODS.load(parameters.method).Settings().model_dump()
+        own = changes(defaults, parameters.settings)
+    fields = OBJECTIVES.load(parameters.objective["name"]).Settings.model_fields
+    usual = {
+        f"objective.{name}": field.get_default(call_default_factory=True)
+        for name, field in fields.items()
+        if not field.is_required()
+    }
+    return own + changes(usual, {f"objective.{k}": v for k, v in parameters.objective.items()})

@@ -35,7 +35,7 @@ class AggregationSettings(ObjectiveSettings):
     )
     gain: float = Field(default=0.15, ge=0, description="how fast that weight follows the rate")
     noise: float = Field(
-        default=0.3, gt=0, description="least sd of a predicted metric, in sd of the archive's"
+        default=0.15, gt=0, description="least sd of a predicted metric, in sd of the archive's"
     )
     accuracy_before_feasible: float = Field(
         default=0.1, ge=0, description="weight of the value while nothing feasible is known"

@@ -156,6 +156,10 @@ class Objective:
         """Whether a row may be the answer: [n]."""
         return np.ones(len(archive), dtype=bool)
 
+    def judged(self, archive: pd.DataFrame) -> NDArray[np.bool_]:
+        """The rows whose values are of one kind, so that predictions of them can be ranked: [n]."""
+        return np.ones(len(archive), dtype=bool)
+
     def best(self, archive: pd.DataFrame) -> Values:
         """The best eligible value after each query, NaN while there is none: [n]."""
         values = np.where(self.eligible(archive), archive["value"], np.nan)

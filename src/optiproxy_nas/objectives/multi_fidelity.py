@@ -35,7 +35,7 @@ from optiproxy_nas.objectives.base import (
     Values,
     finite,
 )
-from optiproxy_nas.proxies.targets import make_targets
+from optiproxy_nas.proxies.targets import make_targets, to_values
 from optiproxy_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
@@ -188,6 +188,10 @@ class MultiFidelity(Objective):
         trained: NDArray[np.bool_] = archive["epochs"].to_numpy() == self.settings.full_epochs
         return trained
 
+    def judged(self, archive: pd.DataFrame) -> NDArray[np.bool_]:
+        """The low fidelity, of which there are many."""
+        return ~self.eligible(archive)
+
     def fitness(self, archive: pd.DataFrame) -> Values:
         """The value where fully trained, below all of these elsewhere."""
         return archive["value"].to_numpy(dtype=np.float64) + np.where(
@@ -272,7 +276,7 @@ class MultiFidelity(Objective):
             predictions = predict(pool.codes)
             score = self.score(archive, parameters)(predictions)
             best = select_best(score, count, parameters.selection, generator)
-            told = self.predicted(predictions[..., best], archive, name)
+            told = self._predicted_low(predictions[..., best], archive, name)
             queries = self._queries(len(best), settings.low_epochs, settings.low_epochs)
             values = score[best].double().numpy()
             parts.append(pool.batch(space, best, step, score=values, **queries, **told))
@@ -297,6 +301,17 @@ class MultiFidelity(Objective):
             "spent_epochs": int(archive["cost"].sum()),
             "low_queries": len(archive) - full,
             "full_queries": full,
+        }
+
+    def _predicted_low(
+        self, predictions: Tensor, archive: pd.DataFrame, name: str
+    ) -> dict[str, Any]:
+        """What a query of few epochs is to reveal, percent."""
+        low = archive["value"].to_numpy()[~self.eligible(archive)]
+        members = to_values(predictions[:, 0].double().numpy(), low, name)
+        return {
+            "predicted": members.mean(0),
+            "predicted_sd": members.std(0, ddof=min(1, len(members) - 1)),
         }
 
     def _promotions(

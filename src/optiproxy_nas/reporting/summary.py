@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from optiproxy_nas.reporting.bounds import bound_sentence
-from optiproxy_nas.reporting.units import quantity, unit, words
+from optiproxy_nas.reporting.units import capitalised, quantity, unit, words
 
 Summary = Mapping[str, Any]
 
@@ -127,9 +127,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
             rows.append((label, show(summary[key])))
     for key in _measured(summary):
         value = summary[key]
-        rows.append(
-            (words(key).capitalize(), quantity(key, float(value)) if known(value) else MISSING)
-        )
+        rows.append((capitalised(words(key)), quantity(key, value) if known(value) else MISSING))
     return rows
 
 

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import math
 
+NAMES = {
+    "edgegpu": "EdgeGPU",
+    "edgetpu": "EdgeTPU",
+    "eyeriss": "Eyeriss",
+    "fpga": "FPGA",
+    "pixel3": "Pixel3",
+    "raspi4": "Raspi4",
+}
 UNITS = {"ms": "ms", "mj": "mJ", "seconds": "s", "millions": "million", "accuracy": "%"}
 
 
@@ -13,20 +21,27 @@ def unit(metric: str) -> str:
 
 
 def words(metric: str) -> str:
-    """A metric without its unit: ``edgegpu latency``."""
+    """A metric without its unit: ``EdgeGPU latency``."""
     parts = metric.split("_")
     if unit(metric) and parts[-1] != "accuracy" and len(parts) > 1:
         parts.pop()
-    return " ".join(parts)
+    return " ".join(NAMES.get(part, part) for part in parts)
 
 
 def label(metric: str) -> str:
-    """A metric as the label of an axis: ``edgegpu latency (ms)``."""
+    """A metric as the label of an axis: ``EdgeGPU latency (ms)``."""
     return words(metric) + (f" ({unit(metric)})" if unit(metric) else "")
 
 
-def quantity(metric: str, value: float) -> str:
+def capitalised(phrase: str) -> str:
+    """A phrase with its first letter a capital, as the devices' names have theirs already."""
+    return phrase[:1].upper() + phrase[1:]
+
+
+def quantity(metric: str, value: float | str) -> str:
     """A value with its unit; an infinite one is of a cell that cannot run there."""
+    if isinstance(value, str):
+        return value
     if math.isinf(value):
         return "cannot run there"
     return f"{value:.3g} {unit(metric)}".rstrip()

@@ -16,9 +16,8 @@ from optiproxy_nas.benchmark_data import ingest_missing
 from optiproxy_nas.configuration import resolve_parameters
 from optiproxy_nas.errors import OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.methods.settings import parameters_of, setting_of
-from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.parameters import OPTIPROXY
-from optiproxy_nas.presets import changes, merge
+from optiproxy_nas.presets import merge
 from optiproxy_nas.run_parameters import RUN_KEYS
 from optiproxy_nas.sweeps.grid import Block, bad_range, check_size, expand, nested, parse_block
 from optiproxy_nas.sweeps.point import Point, here
@@ -75,21 +74,9 @@ def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
                 search = resolve_parameters(given)["search"]
             except OptiProxyError as error:
                 raise _explained(error, raw["pipelines"], pipeline, flat) from None
-            points.append(Point(pipeline, kind, values, search, _setting(search), {}, "", (index,)))
+            setting = ", ".join(setting_of(parameters_of(search)))
+            points.append(Point(pipeline, kind, values, search, setting, {}, "", (index,)))
     return points
-
-
-def _setting(search: Mapping[str, Any]) -> str:
-    """What differs from the preset or the method's defaults, and from the objective's."""
-    objective = search["objective"]
-    fields = OBJECTIVES.load(objective["name"]).Settings.model_fields
-    own = {
-        f"objective.{name}": field.get_default(call_default_factory=True)
-        for name, field in fields.items()
-        if not field.is_required()
-    }
-    now = {f"objective.{name}": value for name, value in objective.items()}
-    return ", ".join(dict.fromkeys([*setting_of(parameters_of(search)), *changes(own, now)]))
 
 
 def _explained(

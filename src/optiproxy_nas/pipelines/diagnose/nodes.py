@@ -25,6 +25,7 @@ from optiproxy_nas.diagnosis.interactive import landscape_html
 from optiproxy_nas.diagnosis.landscape import Landscape, make_landscape, search_region
 from optiproxy_nas.diagnosis.page import diagnosis_page
 from optiproxy_nas.diagnosis.settings import DiagnosisSettings
+from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.reporting.figures import predicted_against_true
 from optiproxy_nas.reporting.style import png
 from optiproxy_nas.spaces import get_space
@@ -52,8 +53,11 @@ def measure(
 def find_landscape(run: FinishedRun, diagnose: DiagnosisSettings) -> Landscape:
     """The whole table as a landscape, and the search's way through it."""
     space = get_space(run.parameters.space)
-    cells, accuracy = table_cells(space, run)
-    return make_landscape(space, cells, accuracy, archive_codes(space, run), diagnose.every)
+    cells = table_cells(space, run)
+    queried = archive_codes(space, run)
+    return make_landscape(
+        space, cells.codes, cells.accuracy, queried, diagnose.every, cells.fitness
+    )
 
 
 def summarise(
@@ -66,8 +70,8 @@ def summarise(
 ) -> dict[str, Any]:
     """The diagnosis as numbers."""
     parameters, archive = run.parameters, run.archive
-    optimum = float(landscape.values.max())
-    best = float(archive["value"].max())
+    optimum = table_cells(get_space(parameters.space), run).optimum
+    objective, best = objective_of(parameters), float(archive["best"].iloc[-1])
     return {
         "run_id": run.run_id,
         "space": parameters.space,
@@ -77,10 +81,12 @@ def summarise(
         "seed": parameters.seed,
         "queries": len(archive),
         "steps": len(steps),
-        "best": best,
-        "queries_to_best": int(archive["value"].argmax()) + 1,
+        "objective": objective.label,
+        # None: nothing was found that may be the answer.
+        "best": _number(best),
+        "queries_to_best": None if math.isnan(best) else objective.incumbent(archive) + 1,
         "optimum": optimum,
-        "regret": optimum - best,
+        "regret": _number(optimum - best),
         "settings": diagnose.model_dump(),
         "probe_cells": len(judged.truth),
         "median_optimism": _number(steps["optimism"].median()),
@@ -130,8 +136,8 @@ def write_page(
 ) -> str:
     """The HTML page; ``pictures`` in the order of ``captions.FIGURES``."""
     space = get_space(run.parameters.space)
-    cells, _ = table_cells(space, run)
-    interactive = landscape_html(landscape, space.to_string(cells), diagnose.every)
+    names = table_cells(space, run).table["architecture"].tolist()
+    interactive = landscape_html(landscape, names, diagnose.every)
     named = dict(zip(FIGURES, pictures, strict=True))
     return diagnosis_page(numbers, steps, named, interactive)
 

@@ -24,6 +24,7 @@ from optiproxy_nas.reporting.bundle import run_figures
 from optiproxy_nas.reporting.page import html_page, markdown_page
 from optiproxy_nas.reporting.style import png
 from optiproxy_nas.spaces import SearchSpace, get_space
+from optiproxy_nas.statistics import TIE
 
 # Title -> catalog name and file name of each figure, in the order of ``run_figures``.
 FIGURES = {
@@ -88,7 +89,7 @@ def summary_of(
     row = archive.iloc[best]
     architecture, value = str(row["architecture"]), float(row["value"])
     optimum = objective.optimum(benchmark)
-    regret = None if optimum is None or pd.isna(row["best"]) else optimum - value
+    regret = None if optimum is None or pd.isna(row["best"]) else _distance(optimum, value)
     return {
         "run_id": run_id,
         "space": parameters.space,
@@ -115,10 +116,15 @@ def summary_of(
         "regret": regret,
         **objective.summary(archive),
         **{
-            name: value if value is None or math.isfinite(value) else None
+            name: value if value is None or math.isfinite(value) else "cannot run there"
             for name, value in benchmark.measurements(architecture).items()
         },
     }
+
+
+def _distance(optimum: float, value: float) -> float:
+    """The regret; published means of equal accuracies differ in the seventh decimal, or so."""
+    return 0.0 if abs(optimum - value) < TIE else optimum - value
 
 
 def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
