@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from optiproxy_nas.errors import ArtifactError
-from optiproxy_nas.methods.settings import resolve_method
+from optiproxy_nas.methods.settings import resolve_method, setting_of
 from optiproxy_nas.sweeps.folder import read_facts
-from optiproxy_nas.sweeps.planning import _setting
 from optiproxy_nas.sweeps.point import Point, here
 from optiproxy_nas.sweeps.tables import RESULTS, RUNS, SCHEMA, assemble, finished_rows
 
@@ -32,7 +31,16 @@ def point_of(objective=None, **over):
     search = resolve_method({**values, **over}).model_dump()
     data = {"source": "embedded", "table_sha256": "0"}
     digest = here("nb201_methods", search, data)
-    return Point("nb201_methods", "methods", values, search, _setting(search), data, digest, (0,))
+    return Point(
+        "nb201_methods",
+        "methods",
+        values,
+        search,
+        ", ".join(setting_of(parameters_of(search))),
+        data,
+        digest,
+        (0,),
+    )
 
 
 def rows_of(tmp_path, point, archive, **summary):
