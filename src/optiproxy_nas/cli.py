@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
@@ -74,7 +75,22 @@ def _reporting(project_path: Path) -> Path:
     return project_path / "data" / "08_reporting"
 
 
-run = click.Command(
+class _Run(click.Command):
+    """``kedro run``, whose parser of --params reads values as YAML and lets its errors through."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except yaml.YAMLError as error:
+            raise click.UsageError(
+                "A value of --params cannot be read: "
+                f"{' '.join(str(error).split())}. Commas separate parameters; a list is written "
+                'with semicolons: --params="objective.constraints=latency_ms <= 12; '
+                'parameters_millions <= 0.5".'
+            ) from error
+
+
+run = _Run(
     name="run",
     callback=_run,
     help="Run the pipeline.",

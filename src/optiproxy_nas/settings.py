@@ -11,5 +11,10 @@ from optiproxy_nas.pipelines.diagnose.hooks import DiagnosisHooks
 warnings.filterwarnings("ignore", message="register_new_resolver")
 
 CONFIG_LOADER_CLASS = SearchConfigLoader
-CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local"}
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    # A section in conf/local changes what it names, and leaves the rest of the section as it is.
+    "merge_strategy": {"parameters": "soft"},
+}
 HOOKS = (RunHooks(), DiagnosisHooks(), ComparisonHooks())

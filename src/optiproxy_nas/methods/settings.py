@@ -43,7 +43,7 @@ def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunPa
             f"Settings of method {parameters.method!r}: {error.message}", method=parameters.method
         ) from None
     objective = build_objective(parameters.objective)
-    check_budget(objective, parameters.budget, 1, get_space(parameters.space).size)
+    check_budget(objective, parameters.budget, objective.price, get_space(parameters.space).size)
     return parameters.model_copy(update={"settings": settings.model_dump()})
 
 

@@ -134,6 +134,10 @@ class Objective:
         """What ``count`` initial architectures cost."""
         return count
 
+    def least_budget(self, initial_samples: int) -> int:
+        """The least budget of a search that can end with an answer."""
+        return self.initial_cost(initial_samples)
+
     def step_cost(self, batch: int) -> int:
         """What a step may spend; B is ``batch``."""
         return batch
@@ -277,9 +281,23 @@ def finite(
         values = np.empty(0)
     good = np.isfinite(values) | (may_not_run & np.isposinf(values))
     if values.shape != (len(architectures),) or not good.all():
+        if values.shape != (len(architectures),):
+            wrong = f"gave {_short(answer)}"
+        else:
+            first = int(np.argmin(good))
+            wrong = f"gave {values[first]} for {architectures[first]}"
+        also = ", or +inf where it cannot run" if may_not_run else ""
         raise DataError(
-            f"The {what} of {len(architectures)} architectures gave {answer!r}; it must give "
-            "one finite number for each.",
+            f"The {what} of {len(architectures)} architectures {wrong}; it must give one finite "
+            f"number for each{also}.",
             architectures=list(architectures),
         )
     return values
+
+
+def _short(answer: Any) -> str:
+    """An answer that cannot be used, in a few words."""
+    try:
+        return f"{len(answer)} of them ({type(answer).__name__})"
+    except TypeError:
+        return f"{answer!r} ({type(answer).__name__})"

@@ -56,7 +56,7 @@ class ConstrainedSettings(AggregationSettings):
     @field_validator("constraints", mode="before")
     @classmethod
     def _readable(cls, value: Any) -> tuple[str, ...]:
-        texts = value if isinstance(value, str | Sequence) else [value]
+        texts = value if isinstance(value, str | Sequence) else [value] if value else ()
         return tuple(str(constraint) for constraint in parse_constraints(texts))
 
     @model_validator(mode="after")

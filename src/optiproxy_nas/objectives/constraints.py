@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.errors import ObjectiveError, ParameterError, unknown_name
+from optiproxy_nas.algorithm.archive import COLUMNS
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
+from optiproxy_nas.errors import ObjectiveError, ParameterError, UnknownNameError, unknown_name
 
 Values = NDArray[np.float64]
 
@@ -25,6 +26,10 @@ _HOLDS: dict[str, Callable[[Values, float], NDArray[np.bool_]]] = {
 }
 _TEXT = re.compile(r"\s*(?P<metric>[A-Za-z]\w*)\s*(?P<operator><=|>=|<|>)\s*(?P<bound>\S+)\s*")
 _TINY = 1e-12
+# What the search maximises, or is judged by, is no cost to bound.
+_NOT_COSTS = (VALIDATION_ACCURACY, TEST_ACCURACY, "training_seeds")
+# Columns of every archive, which a metric must not overwrite.
+_RESERVED = re.compile(r"value|violation|feasibility|predicted.*|code_\d+|" + "|".join(COLUMNS))
 
 
 class Constraint(NamedTuple):
@@ -61,9 +66,10 @@ def parse_constraint(text: str) -> Constraint:
 
     def wrong(why: str) -> ParameterError:
         return ParameterError(
-            f"Constraint {text!r}: {why}. A constraint reads 'metric < bound' (or <=, >, >=), the "
-            "bound a positive number in the unit of the metric's name, as in "
-            "'edgegpu_latency_ms < 4'; several are separated by semicolons.",
+            f"Constraint {text!r}: {why}. A constraint reads 'metric < bound' (or <=, >, >=): the "
+            "metric's name of letters, digits and underscores, the bound a positive number in the "
+            "unit that the name ends with, as in 'edgegpu_latency_ms < 4'; several are separated "
+            "by semicolons.",
             constraint=text,
         )
 
@@ -74,6 +80,8 @@ def parse_constraint(text: str) -> Constraint:
         bound = float(match["bound"])
     except ValueError:
         raise wrong(f"{match['bound']!r} is not a number") from None
+    if _RESERVED.fullmatch(match["metric"]):
+        raise wrong(f"{match['metric']!r} is a column of the archive itself; name the metric else")
     if not math.isfinite(bound) or bound <= 0:
         raise wrong(f"the bound {match['bound']} is not a positive number")
     return Constraint(match["metric"], match["operator"], bound)
@@ -105,11 +113,19 @@ def parse_constraints(texts: str | Iterable[str]) -> tuple[Constraint, ...]:
         seen[key] = constraint
     for (metric, side), upper in seen.items():
         lower = seen.get((metric, ">"))
-        if side == "<" and lower is not None and lower.bound >= upper.bound:
+        if side == "<" and lower is not None and not _agree(upper, lower):
             raise ParameterError(
-                f"Constraints '{upper}' and '{lower}' exclude each other.", metric=metric
+                f"Constraints '{upper}' and '{lower}' exclude each other; drop one of them.",
+                metric=metric,
             )
     return constraints
+
+
+def _agree(upper: Constraint, lower: Constraint) -> bool:
+    """Whether a value can keep both."""
+    if lower.bound == upper.bound:
+        return "=" in upper.operator and "=" in lower.operator
+    return lower.bound < upper.bound
 
 
 def metrics_of(constraints: Iterable[Constraint]) -> tuple[str, ...]:
@@ -146,9 +162,15 @@ def check_constraints(constraints: tuple[Constraint, ...], benchmark: Benchmark)
         ObjectiveError: a metric with gaps, or bounds that every architecture breaks.
     """
     metrics = metrics_of(constraints)
+    held = [metric for metric in benchmark.metrics if metric not in _NOT_COSTS]
     for metric in metrics:
-        if metric not in benchmark.metrics:
-            raise unknown_name(f"metric of source {benchmark.source!r}", metric, benchmark.metrics)
+        if metric not in held:
+            error = unknown_name("metric", metric, held)
+            raise UnknownNameError(
+                f"{error.message} (These are what source {benchmark.source!r} holds; another "
+                "source's are had by joining it: source=embedded+hw_nas_bench.)",
+                **error.data,
+            )
     table = benchmark.table(metrics)
     if table is None:
         return

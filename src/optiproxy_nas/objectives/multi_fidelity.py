@@ -171,6 +171,13 @@ class MultiFidelity(Objective):
         """Epochs of the initial sample."""
         return count * int(self.settings.low_epochs)
 
+    def least_budget(self, initial_samples: int) -> int:
+        """The initial sample, the steps until promotions begin, and one more."""
+        settings = self.settings
+        missing = max(0, settings.low_first - initial_samples)
+        steps = -(-missing // (settings.step_epochs // settings.low_epochs)) + 1
+        return self.initial_cost(initial_samples) + int(steps * settings.step_epochs)
+
     def step_cost(self, batch: int) -> int:
         """Epochs of a step."""
         return int(self.settings.step_epochs)

@@ -75,7 +75,8 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
     if parameters.fit.targets not in TARGETS:
         raise unknown_name("target", parameters.fit.targets, TARGETS)
     objective = build_objective(parameters.objective)
-    check_budget(objective, parameters.budget, parameters.initial_samples, space.size)
+    least = objective.least_budget(parameters.initial_samples)
+    check_budget(objective, parameters.budget, least, space.size)
     return parameters
 
 
@@ -100,20 +101,20 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check_budget(objective: Objective, budget: int, initial_samples: int, size: int | None) -> None:
-    """Refuse a budget that cannot be spent.
+def check_budget(objective: Objective, budget: int, least: int, size: int | None) -> None:
+    """Refuse a budget that cannot be spent, or that cannot pay for an answer.
 
     Raises:
-        BudgetError: below the initial sample, or above what the whole space costs.
+        BudgetError: below ``least``, or above what the whole space costs.
     """
-    unit, first = objective.unit, objective.initial_cost(initial_samples)
-    if budget < first:
+    unit = objective.unit
+    if budget < least:
         raise BudgetError(
-            f"The budget of {budget} {unit} is smaller than the initial sample of "
-            f"{initial_samples}, which costs {first} and counts. Raise budget or lower "
-            "initial_samples.",
+            f"The budget of {budget} {unit} is too small: with these settings the initial sample, "
+            f"which counts, and what a search needs to give an answer cost {least} {unit}. Raise "
+            "budget, or lower initial_samples.",
             budget=budget,
-            initial_samples=initial_samples,
+            least=least,
         )
     if size is not None and budget > objective.capacity(size):
         raise BudgetError(
