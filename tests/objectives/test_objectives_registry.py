@@ -182,7 +182,9 @@ def test_a_budget_is_checked_in_the_objectives_unit():
         "preset": "default",
         "objective": "multi_fidelity",
     }  # fmt: skip
-    with pytest.raises(BudgetError, match=r"budget of 100 epochs is too small: .* cost 1240 epochs"):
+    with pytest.raises(
+        BudgetError, match=r"budget of 100 epochs is too small: .* cost 1240 epochs"
+    ):
         resolve({**run, "budget": 100})
     assert resolve({**run, "budget": 3000}).budget == 3000
 
