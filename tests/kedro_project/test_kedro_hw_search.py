@@ -162,7 +162,7 @@ def test_mlflow_holds_the_violation_rate_and_the_weights_by_step(tracked):
     ("params", "message"),
     [
         ("objective.constraints=latency_s <= 12", "Did you mean 'latency_ms'"),
-        ("objective.constraints=edgegpu_latency_ms < 4", "Unknown metric of source 'embedded'"),
+        ("objective.constraints=edgegpu_latency_ms < 4", "what source 'embedded' holds"),
         ("objective.constraints=latency_ms < 1", "goes from 7.145 to 25.58"),
         ("objective.constraints=latency_ms < -12", "-12 is not a positive number"),
         ("objective.constraints=latency_ms", "it cannot be read"),
