@@ -213,11 +213,7 @@ class Objective:
             archive: D, that they were fitted on.
             name: the target transformation.
         """
-        members = to_values(predictions[:, 0].double().numpy(), archive["value"].to_numpy(), name)
-        return {
-            "predicted": members.mean(0),
-            "predicted_sd": members.std(0, ddof=min(1, len(members) - 1)),
-        }
+        return value_columns(predictions[:, 0], archive["value"].to_numpy(), name)
 
     def select(
         self,
@@ -262,6 +258,20 @@ class Objective:
     def summary(self, archive: pd.DataFrame) -> dict[str, Any]:
         """Facts about the answer and the search, beside the common ones."""
         return {}
+
+
+def value_columns(
+    predictions: Tensor, values: Values, name: str, reference: float | None = None
+) -> dict[str, Values]:
+    """Predictions [E, n] in target units as ``predicted`` and ``predicted_sd`` [n], percent.
+
+    ``values``, ``name`` and ``reference`` are those that the targets were made with.
+    """
+    members = to_values(predictions.double().numpy(), values, name, reference)
+    return {
+        "predicted": members.mean(0),
+        "predicted_sd": members.std(0, ddof=min(1, len(members) - 1)),
+    }
 
 
 def finite(

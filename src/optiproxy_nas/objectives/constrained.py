@@ -27,6 +27,7 @@ from optiproxy_nas.objectives.base import (
     Score,
     Values,
     finite,
+    value_columns,
 )
 from optiproxy_nas.objectives.constraints import (
     Constraint,
@@ -37,7 +38,7 @@ from optiproxy_nas.objectives.constraints import (
     violation,
 )
 from optiproxy_nas.pareto import hypervolume, reference_of
-from optiproxy_nas.proxies.targets import make_targets, to_values
+from optiproxy_nas.proxies.targets import make_targets
 
 if TYPE_CHECKING:
     from optiproxy_nas.parameters import SearchParameters
@@ -168,13 +169,7 @@ class Constrained(Objective):
     ) -> dict[str, NDArray[np.float64]]:
         """The value, each metric, and the probability that all bounds are kept."""
         values = archive["value"].to_numpy()
-        members = to_values(
-            predictions[:, 0].double().numpy(), values, name, self._reference(archive)
-        )
-        told = {
-            "predicted": members.mean(0),
-            "predicted_sd": members.std(0, ddof=min(1, len(members) - 1)),
-        }
+        told = value_columns(predictions[:, 0], values, name, self._reference(archive))
         for head, constraint in enumerate(self.constraints, start=1):
             excess = predictions[:, head].double().mean(0).numpy() * _scale(constraint, archive)
             told[f"predicted_{constraint.metric}"] = constraint.bound + constraint.sign * excess

@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
@@ -34,8 +35,9 @@ from optiproxy_nas.objectives.base import (
     Score,
     Values,
     finite,
+    value_columns,
 )
-from optiproxy_nas.proxies.targets import make_targets, to_values
+from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
@@ -230,14 +232,8 @@ class MultiFidelity(Objective):
         return torch.stack([low, correction])
 
     def score(self, archive: pd.DataFrame, parameters: SearchParameters) -> Score:
-        """Mean + κ sd of the predicted final value over the ensemble."""
-        optimism = parameters.selection.optimism
-
-        def score(predictions: Tensor) -> Tensor:
-            final = predictions.sum(1)  # [E, n]
-            return final.mean(0) + optimism * final.std(0, correction=min(1, len(final) - 1))
-
-        return score
+        """The acquisition of the predicted final value."""
+        return lambda predictions: acquisition_score(predictions.sum(1), parameters.selection)
 
     def predicted(
         self, predictions: Tensor, archive: pd.DataFrame, name: str
@@ -283,7 +279,8 @@ class MultiFidelity(Objective):
             predictions = predict(pool.codes)
             score = self.score(archive, parameters)(predictions)
             best = select_best(score, count, parameters.selection, generator)
-            told = self._predicted_low(predictions[..., best], archive, name)
+            low = archive["value"].to_numpy()[~self.eligible(archive)]
+            told = value_columns(predictions[:, 0, best], low, name)  # what the query reveals
             queries = self._queries(len(best), settings.low_epochs, settings.low_epochs)
             values = score[best].double().numpy()
             parts.append(pool.batch(space, best, step, score=values, **queries, **told))
@@ -308,17 +305,6 @@ class MultiFidelity(Objective):
             "spent_epochs": int(archive["cost"].sum()),
             "low_queries": len(archive) - full,
             "full_queries": full,
-        }
-
-    def _predicted_low(
-        self, predictions: Tensor, archive: pd.DataFrame, name: str
-    ) -> dict[str, Any]:
-        """What a query of few epochs is to reveal, percent."""
-        low = archive["value"].to_numpy()[~self.eligible(archive)]
-        members = to_values(predictions[:, 0].double().numpy(), low, name)
-        return {
-            "predicted": members.mean(0),
-            "predicted_sd": members.std(0, ddof=min(1, len(members) - 1)),
         }
 
     def _promotions(
