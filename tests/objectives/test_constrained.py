@@ -314,7 +314,10 @@ def edited(archive, row, column, value):
         (lambda a: a.drop(columns=["latency_ms"]), r"columns missing: \['latency_ms'\]"),
         (lambda a: a.drop(columns=["violation"]), r"columns missing: \['violation'\]"),
         (lambda a: edited(a, int(a["value"].argmax()), "latency_ms", 0.5), "'best' is not"),
-        (lambda a: edited(a.astype({"latency_ms": object}), 3, "latency_ms", "fast"), ""),
+        (
+            lambda a: edited(a.astype({"latency_ms": object}), 3, "latency_ms", "fast"),
+            "something else than numbers in latency_ms",
+        ),
     ],
 )
 def test_an_edited_archive_is_refused(tiny, edit, problem):
