@@ -59,7 +59,10 @@ def test_values_left_out(text):
         parse_text("seed", text)
 
 
-@given(st.dictionaries(names, st.lists(st.integers(), min_size=1, max_size=3), min_size=1))
+# At most 3^4 points: without a bound, one draw of 25 names fills the machine's memory.
+@given(
+    st.dictionaries(names, st.lists(st.integers(), min_size=1, max_size=3), min_size=1, max_size=4)
+)
 def test_a_block_is_a_product(block):
     parsed = parse_block(block)
     points = list(expand(parsed))
