@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,17 @@ from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, DataCatalog
 from kedro.runner import SequentialRunner
 
+from optiproxy_nas.benchmarks.load import open_benchmark
 from optiproxy_nas.benchmarks.schema import columns, table_digest
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.errors import DataError
+from optiproxy_nas.objectives import Objective, objective_of
+from optiproxy_nas.parameters import RunParameters
 
 # SHA-256 of a table's file -> digest of the table: a sweep asks often, and it takes a while.
 _known: dict[str, str] = {}
+_NO_MODEL = hashlib.sha256(b"").hexdigest()
 
 
 def ingest_missing(project: Path, source: str, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -25,7 +31,7 @@ def ingest_missing(project: Path, source: str, catalog: CatalogProtocol[Any, Any
     layout = columns(get_source(source))
 
     def missing() -> bool:
-        if not (catalog.exists("benchmark_table") and catalog.exists("benchmark_card")):
+        if not all(catalog.exists(f"benchmark_{part}") for part in ("table", "model", "card")):
             return True
         found = catalog.load("benchmark_card").get("schema")
         return found is None or list(found) != list(layout)
@@ -39,14 +45,31 @@ def ingest_missing(project: Path, source: str, catalog: CatalogProtocol[Any, Any
                 SequentialRunner().run(pipelines["ingest"], catalog)
 
 
+def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any]) -> None:
+    """Refuse a search whose objective asks for what the ingested source cannot answer.
+
+    Raises:
+        UnknownNameError: the table has no such dataset, or not the metric of a bound.
+        ObjectiveError: see ``Objective.check``.
+        MetricUnavailableError: it has no accuracies after so many epochs.
+    """
+    objective, table = objective_of(parameters), catalog.load("benchmark_table")
+    asks_for_more = type(objective).check is not Objective.check
+    if asks_for_more or parameters.dataset not in set(table["dataset"]):  # opening may take long
+        model = catalog.load("benchmark_model")
+        source = get_source(parameters.source)
+        objective.check(open_benchmark(table, model, parameters.dataset, source))
+
+
 def data_of(source: str, catalog: DataCatalog) -> dict[str, str]:
-    """Source and digest of the table, as a manifest records them.
+    """Source and digest of the table, and of the model if one answers, as a manifest records them.
 
     Raises:
         DataError: the table is not the one that its card describes.
     """
     found = _digest(catalog)
-    recorded = catalog.load("benchmark_card")["table_sha256"]
+    card = catalog.load("benchmark_card")
+    recorded = card["table_sha256"]
     if found != recorded:
         raise DataError(
             f"The table of source {source!r} in data/03_primary is not the one that its data "
@@ -56,7 +79,19 @@ def data_of(source: str, catalog: DataCatalog) -> dict[str, str]:
             found=found,
             recorded=recorded,
         )
-    return {"source": source, "table_sha256": found}
+    model = hashlib.sha256(catalog.load("benchmark_model")).hexdigest()
+    if model != card.get("model_sha256", _NO_MODEL):
+        raise DataError(
+            f"The model of source {source!r} in data/03_primary is not the one that its data card "
+            "describes. Delete model and card and run again; ingest writes them anew.",
+            source=source,
+        )
+    return {"source": source, "table_sha256": found, **recorded_model(card)}
+
+
+def recorded_model(card: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of the model that answers, if one does."""
+    return {"model_sha256": card["model_sha256"]} if "model_sha256" in card else {}
 
 
 def _digest(catalog: DataCatalog) -> str:

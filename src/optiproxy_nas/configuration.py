@@ -3,18 +3,20 @@
 ``--params`` are flat (``dataset=cifar100,proxy.hidden=128``) and override the section of the
 pipeline that runs (conf/base/parameters_<pipeline>.yml), which overrides the preset. What the
 nodes see is the result, checked by the pipeline's kind (``pipelines/<kind>/parameters.py``);
-catalog paths may hold ``${run:run_id}`` and ``${run:source}``.
+catalog paths may hold ``${run:run_id}``, ``${run:benchmark}`` and ``${run:source}``.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
-from optiproxy_nas.errors import unknown_name
+from optiproxy_nas.errors import ParameterError, unknown_name
+from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import merge
 from optiproxy_nas.run_parameters import split_run
 
@@ -57,8 +59,26 @@ def resolve_parameters(raw: dict[str, Any]) -> dict[str, Any]:
     if run["pipeline"] not in sections:
         raise unknown_name("pipeline", run["pipeline"], sections)
     kind = kinds[run["pipeline"]]
-    values = merge(sections[run["pipeline"]], flat)
-    return {"run": run, **resolve_kind(kind, values, run)}
+    values = merge(_giving_way(sections[run["pipeline"]], flat), flat)
+    try:
+        return {"run": run, **resolve_kind(kind, values, run)}
+    except ParameterError as error:
+        owners = set(error.data.get("owners", {}).values())
+        theirs = [n for n, s in sections.items() if name_of(s.get("objective")) in owners]
+        if not theirs:
+            raise
+        hint = f"Or use a pipeline that has it: {', '.join(theirs)}."
+        raise type(error)(f"{error.message} {hint}", **error.data) from None
+
+
+def _giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A section, without its objective where another one is given: settings are one objective's."""
+    other = given.get("objective")
+    if not isinstance(other, Mapping) or "name" not in other:
+        return section
+    if name_of(other) == name_of(section.get("objective")):
+        return section
+    return {key: value for key, value in section.items() if key != "objective"}
 
 
 def resolve_kind(kind: str, values: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:

@@ -19,15 +19,19 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 from tqdm import tqdm
 
-from optiproxy_nas.benchmark_data import data_of, ingest_missing
+from optiproxy_nas.benchmark_data import check_answers, data_of, ingest_missing
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.errors import ParameterError, TrackingError
 from optiproxy_nas.manifest import last_archive
+from optiproxy_nas.methods.settings import parameters_of
 from optiproxy_nas.objectives import build_objective
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
 from optiproxy_nas.presets import flatten
 from optiproxy_nas.reporting.terminal import terminal_summary
+from optiproxy_nas.reporting.units import unit
 from optiproxy_nas.run_record import RunRecord
 from optiproxy_nas.tracking import PARENT_TAG, MlflowTracker
 
@@ -42,6 +46,7 @@ class RunHooks:
         self._search: dict[str, Any] | None = None
         self._run: dict[str, Any] = {}
         self._objective: Objective = Accuracy(ObjectiveSettings())  # of the search, if one runs
+        self._target = VALIDATION_ACCURACY
         self.lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
         self._clear()
 
@@ -68,12 +73,14 @@ class RunHooks:
         self._search = parameters.get("search")
         if self._search is not None:
             self._objective = build_objective(self._search["objective"])
+            self._target = get_source(self._search["source"]).target
 
     @hook_impl
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
-        """Lock the run and write its manifest first; then tracking; then ingest what is missing."""
+        """Ingest what is missing and check the search against it; then lock the run and write its
+        manifest; then tracking. What is refused before the manifest leaves nothing of the run."""
         if "benchmark_table" in pipeline.all_outputs():
             return  # ingest, which belongs to no run
         names = run_params["pipeline_names"] or ["__default__"]
@@ -86,6 +93,9 @@ class RunHooks:
             )
         if self._search is None:
             return  # it looks at runs, and is none
+        source = self._run["source"]
+        ingest_missing(self._project, source, catalog)
+        check_answers(parameters_of(self._search), catalog)
         self._record = RunRecord(
             self._project / "data",
             self._run["run_id"],
@@ -99,8 +109,6 @@ class RunHooks:
                 self._start_tracking(str(run_params.get("runner")))
             if self._run["resume"]:
                 self._artifacts(pipeline, catalog)  # refuses to build on a damaged file
-            source = self._run["source"]
-            ingest_missing(self._project, source, catalog)
             data = data_of(source, catalog)
             self._record.record_data(data)
             if self._tracker is not None:
@@ -130,7 +138,7 @@ class RunHooks:
         if archives and self._bar is not None:
             (archive,) = archives
             best = archive["best"].iloc[-1]
-            told = "-" if math.isnan(best) else f"{best:.3f} %"
+            told = "-" if math.isnan(best) else f"{best:.3f} {unit(self._target)}".rstrip()
             self._bar.set_postfix_str(f"best {told}", refresh=False)
             self._bar.update(int(self._objective.costs(archive).sum()) - self._bar.n)
         if self._tracker is not None:
@@ -188,7 +196,10 @@ class RunHooks:
         if sweep and sweep["parent"] == self.lost_sweep:
             return  # asking again at each of its points would cost a timeout each
         self._tracker = MlflowTracker(
-            self._project, sweep.get("experiment") or manifest["pipeline"], sweep.get("lean", False)
+            self._project,
+            sweep.get("experiment") or manifest["pipeline"],
+            sweep.get("lean", False),
+            self._target,
         )
         tags = {
             "run_id": manifest["run_id"],
@@ -198,6 +209,7 @@ class RunHooks:
             "code.search_sha256": manifest["code"]["search_sha256"],
             "parameters.sha256": manifest["parameters_sha256"],
             "kedro.runner": runner,
+            "target": self._target,
             **{f"version.{name}": value for name, value in manifest["libraries"].items()},
         }
         if sweep:

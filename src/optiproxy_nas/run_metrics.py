@@ -23,9 +23,11 @@ GIVEN = frozenset({"seed", "budget"})
 
 
 def query_metrics(
-    archive: pd.DataFrame, objective: Objective, first: int = 0
+    archive: pd.DataFrame, objective: Objective, target: str, first: int = 0
 ) -> Iterator[tuple[int, Metrics]]:
     """(query from 1, metrics) of the archive's rows from row ``first`` on.
+
+    The value goes by the name of the benchmark's ``target``, the best so far by ``best_<target>``.
 
     Where the objective has columns of its own, ``ineligible_queries`` counts those so far that
     cannot be the answer (infeasible, or not fully trained); where a query does not cost one,
@@ -39,7 +41,7 @@ def query_metrics(
         and not str(name).startswith("code_")
         and pd.api.types.is_numeric_dtype(archive[name])
     ]
-    columns = {"validation_accuracy": archive["value"], "best_validation_accuracy": archive["best"]}
+    columns = {target: archive["value"], f"best_{target}": archive["best"]}
     columns |= {str(name): archive[name] for name in own}
     eligible, costs = objective.eligible(archive), objective.costs(archive)
     if own:
@@ -58,12 +60,12 @@ def regret_metrics(archive: pd.DataFrame, optimum: float | None) -> Iterator[tup
             yield int(query), {"regret": optimum - best}
 
 
-def improvements(archive: pd.DataFrame) -> Iterator[tuple[int, Metrics]]:
+def improvements(archive: pd.DataFrame, target: str) -> Iterator[tuple[int, Metrics]]:
     """(query from 1, best so far), where it improves and at the last query."""
     improved = archive["best"].diff() != 0  # NaN in the first row, and where nothing is known
     shown = archive[improved | (archive["order"] == len(archive) - 1)]
     for query, best in zip(shown["order"] + 1, shown["best"], strict=True):
-        yield int(query), {"best_validation_accuracy": best}
+        yield int(query), {f"best_{target}": best}
 
 
 def step_metrics(values: Mapping[Any, Any]) -> Metrics:

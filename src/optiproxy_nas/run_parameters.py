@@ -59,12 +59,14 @@ def check_source(parameters: RunParameters) -> None:
 
 
 def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None:
-    """Set the run's source and id: as given, or dataset, label, seed, time, four random digits.
+    """Set the run's source, benchmark and id.
+
+    The id is as given, or dataset, label, seed, time and four random digits.
 
     Raises:
         ParameterError: the id cannot name a folder.
     """
-    run["source"] = parameters.source
+    run["source"], run["benchmark"] = parameters.source, parameters.benchmark
     given = run["run_id"]
     if given is None:
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

@@ -19,6 +19,7 @@ import filelock
 import pandas as pd
 
 from optiproxy_nas import run_metrics
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.errors import TrackingError
 from optiproxy_nas.objectives.base import Objective
 
@@ -64,7 +65,13 @@ class MlflowTracker:
             best value only where it improves, and no artifacts.
     """
 
-    def __init__(self, project_path: Path, experiment: str, lean: bool = False) -> None:
+    def __init__(
+        self,
+        project_path: Path,
+        experiment: str,
+        lean: bool = False,
+        target: str = VALIDATION_ACCURACY,
+    ) -> None:
         chosen = os.environ.get("MLFLOW_TRACKING_URI")
         self.uri = chosen or f"sqlite:///{project_path}/mlflow.db"
         self._artifacts = None if chosen else project_path / "mlruns"
@@ -72,6 +79,7 @@ class MlflowTracker:
         self._locks: dict[int, filelock.BaseFileLock] = {}  # by process
         self._experiment = experiment
         self._lean = lean
+        self.target = target
         self._client: Any = None
         self._process = 0
         self._main_process = os.getpid()
@@ -184,7 +192,7 @@ class MlflowTracker:
         if kind == "update_archive":
             (archive,) = outputs.values()
             first = len(archive) - int((archive["step"] == step).sum())
-            for query, metrics in run_metrics.query_metrics(archive, objective, first):
+            for query, metrics in run_metrics.query_metrics(archive, objective, self.target, first):
                 self.add(metrics, query)
         if kind == "diagnose":
             (values,) = outputs.values()
@@ -207,7 +215,7 @@ class MlflowTracker:
         Also what a killed run had remembered and not sent.
         """
         if self._lean:
-            by_query = run_metrics.improvements(archive)
+            by_query = run_metrics.improvements(archive, self.target)
         else:
             self._add_unsent(archive, diagnostics, objective)
             by_query = run_metrics.regret_metrics(archive, summary["optimum"])
@@ -221,8 +229,8 @@ class MlflowTracker:
     ) -> None:
         """Queries and steps that the store does not have yet."""
         self.flush()
-        sent = {m.step for m in self.client.get_metric_history(self.run_id, "validation_accuracy")}
-        for query, metrics in run_metrics.query_metrics(archive, objective):
+        sent = {m.step for m in self.client.get_metric_history(self.run_id, self.target)}
+        for query, metrics in run_metrics.query_metrics(archive, objective, self.target):
             if query not in sent:
                 self.add(metrics, query)
         sent = {m.step for m in self.client.get_metric_history(self.run_id, "step/queries")}

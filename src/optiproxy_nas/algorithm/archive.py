@@ -68,9 +68,15 @@ def make_batch(
             "group": np.full(count, -1) if group is None else group.numpy(),
         }
     ).assign(**columns)
-    for i, column in enumerate(codes.T.numpy()):
-        table[f"code_{i}"] = column
-    return table
+    found = {f"code_{i}": column for i, column in enumerate(codes.T.numpy())}
+    return pd.concat([table, pd.DataFrame(found)], axis=1)
+
+
+def empty_archive(space: SearchSpace, objective: Objective) -> pd.DataFrame:
+    """D before the first query: all its columns, no row."""
+    batch = make_batch(space, torch.empty(0, space.code_length).long(), step=0)
+    columns = dict.fromkeys(["value", *objective.columns], np.empty(0))
+    return extend(None, batch.assign(**columns), objective)
 
 
 def extend(

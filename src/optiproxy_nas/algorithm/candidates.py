@@ -23,6 +23,7 @@ class Pool(NamedTuple):
     duplicates: int  # draws rejected: in the archive, or drawn twice
     twins: int  # draws rejected: compute the same function as one of the archive, or one drawn
     draws: int  # rounds of sampling that it took
+    rejected: int = 0  # draws that were no valid architecture (``Candidates.rejected``)
 
     def batch(self, space: SearchSpace, rows: Tensor, step: int, **columns: Any) -> pd.DataFrame:
         """Candidates ``rows`` [b] as a table to be queried; ``columns`` as of ``make_batch``."""
@@ -84,12 +85,15 @@ def draw_candidates(
     moves = _local_moves(space, archive_codes, fitness, settings.local_moves)
     codes: list[Tensor] = []
     group: list[Tensor] = []
-    duplicates = twins = 0
+    duplicates = twins = rejected = 0
     exploration = settings.exploration
     for draw in range(1, settings.max_draws + 1):
         drawn = space.sample(logits, per_group, generator, exploration)
+        rejected += drawn.rejected
         if draw == 1:
-            drawn = Candidates(*(torch.cat(pair) for pair in zip(drawn, moves, strict=True)))
+            drawn = Candidates(
+                torch.cat([drawn.codes, moves.codes]), torch.cat([drawn.group, moves.group])
+            )
         identities = space.identify(drawn.codes)
         same = space.canonical(drawn.codes) if settings.skip_twins else identities
         kept = []
@@ -106,7 +110,7 @@ def draw_candidates(
         codes.append(drawn.codes[kept])
         group.append(drawn.group[kept])
         if sum(map(len, codes)) >= batch:
-            return Pool(torch.cat(codes), torch.cat(group), duplicates, twins, draw)
+            return Pool(torch.cat(codes), torch.cat(group), duplicates, twins, draw, rejected)
         exploration = (1 + exploration) / 2
     raise SamplingError(
         f"{settings.max_draws} draws of {per_group * groups} architectures gave only "

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.algorithm import steps
+from optiproxy_nas.algorithm.archive import empty_archive
 from optiproxy_nas.algorithm.budget import number_of_steps
+from optiproxy_nas.algorithm.evaluation import keeping_answers
 from optiproxy_nas.algorithm.steps import Tensors
-from optiproxy_nas.errors import EvaluationError
 from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.parameters import RunParameters, SearchParameters
@@ -68,11 +69,14 @@ def run_search(
         on_step: called with the diagnostics of each finished step.
 
     Raises:
-        EvaluationError: ``evaluate`` failed; the archive so far is in ``data["archive"]``.
+        EvaluationError: ``evaluate`` failed; the archive so far is in ``data["archive"]``, the
+            answers of the failing step, as far as there are any, in ``data["answers"]``.
         OptiProxyError: see :mod:`optiproxy_nas.errors`.
     """
+    objective = objective_of(parameters)
     first = steps.initial_batch(space, parameters)
-    evaluations = steps.evaluate_batch(space, first, evaluate, parameters)
+    with keeping_answers(evaluate, first, empty_archive(space, objective)) as ask:
+        evaluations = steps.evaluate_batch(space, first, ask, parameters)
     archive = steps.update_archive(evaluations, parameters)
     weights: Tensors | None = None
     logits: Tensors | None = None
@@ -82,15 +86,8 @@ def run_search(
         logits, trace = steps.search_logits(space, weights, archive, parameters, logits, step=step)
         candidates = steps.sample_candidates(space, logits, archive, parameters, step=step)
         batch = steps.select_batch(space, candidates, weights, archive, parameters, step=step)
-        try:
-            evaluations = steps.evaluate_batch(space, batch, evaluate, parameters, archive)
-        except Exception as error:
-            raise EvaluationError(
-                f"The evaluation failed after {len(archive)} queries, which are kept in this "
-                f"error's data['archive']: {error}",
-                archive=archive,
-                architectures=batch["architecture"].tolist(),
-            ) from error
+        with keeping_answers(evaluate, batch, archive) as ask:
+            evaluations = steps.evaluate_batch(space, batch, ask, parameters, archive)
         archive = steps.update_archive(evaluations, parameters, archive)
         traces[step] = trace
         diagnostics.append(steps.diagnose(evaluations, archive, candidates, trace, fit, parameters))

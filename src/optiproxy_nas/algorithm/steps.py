@@ -210,6 +210,7 @@ def diagnose(
         "candidates": len(candidates["codes"]),
         "duplicates_rejected": int(candidates["duplicates"]),
         "twins_rejected": int(candidates["twins"]),
+        "invalid_rejected": int(candidates["rejected"]),
         "draws": int(candidates["draws"]),
         **objective.diagnose(evaluations, archive),
     }

@@ -28,8 +28,10 @@ class Benchmark(Protocol):
         dataset: the dataset whose values it returns ("cifar10").
         space: the registered name of its search space.
         metrics: what it holds -> description with unit; anything else raises.
-        epochs: the numbers of training epochs after which there is a validation accuracy,
-            ascending; the last is full training.
+        target: the metric that a search maximises; higher is better.
+        caution: one sentence that is told wherever its values are shown; "" where they are what
+            they seem: validation figures of real trainings.
+        epochs: the numbers of training epochs after which it holds the target, ascending; the last is full training.
         continues: full training goes on from where an earlier number of epochs ended; false where
             few epochs are a schedule of their own.
     """
@@ -39,6 +41,8 @@ class Benchmark(Protocol):
     dataset: str
     space: str
     metrics: Mapping[str, str]
+    target: str
+    caution: str
     epochs: tuple[int, ...]
     continues: bool
 
@@ -72,8 +76,10 @@ class Benchmark(Protocol):
         """
         ...
 
-    def optimum(self, metric: str) -> tuple[str, float]:
+    def optimum(self, metric: str) -> tuple[str, float] | None:
         """The architecture with the largest value, and it: for reports, never in a search.
+
+        None where the architectures cannot be enumerated.
 
         Raises:
             MetricUnavailableError: as ``query``.

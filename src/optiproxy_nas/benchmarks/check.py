@@ -49,7 +49,7 @@ def _check_metric(table: pd.DataFrame, name: str, source: Source) -> None:
     """No number is made up for NaN later on, so a metric is there for all cells or for none."""
     values = table[name]
     unknown = values.isna()
-    if name == VALIDATION_ACCURACY:
+    if name == source.target:
         partly = unknown
     else:
         share = unknown.groupby([table[key] for key in _GROUP]).transform("mean")
@@ -74,15 +74,16 @@ def _check_metric(table: pd.DataFrame, name: str, source: Source) -> None:
 
 
 def _check_optimum(table: pd.DataFrame, source: Source) -> None:
-    if VALIDATION_ACCURACY not in source.metrics:
+    if source.target not in source.metrics:
         return
     trained = table[table["epochs"] == source.epochs[-1]]
-    for dataset, found in trained.groupby("dataset")[VALIDATION_ACCURACY].max().items():
+    for dataset, found in trained.groupby("dataset")[source.target].max().items():
         known = source.optimum.get(str(dataset), found)
         if abs(found - known) > _OPTIMUM_TOLERANCE:
             raise wrong(
                 source,
-                f"the best validation accuracy on {dataset} is {found:.4f}, but {known} is known",
+                f"the best {source.target.replace('_', ' ')} on {dataset} is {found:.4f}, but "
+                f"{known} is known",
             )
 
 

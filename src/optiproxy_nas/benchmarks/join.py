@@ -24,6 +24,12 @@ def join_sources(parts: Sequence[Source]) -> Source:
             dataset in common, or a metric that two of them hold.
     """
     main, *others = parts
+    for part in parts:
+        if part.open is not None and others:
+            raise _refused(
+                "+".join(part.name for part in parts),
+                f"the values of {part.name} come from a model, not from a table",
+            )
     name = "+".join(part.name for part in parts)
     if len({part.name for part in parts}) < len(parts):
         raise _refused(name, "it names one source twice")

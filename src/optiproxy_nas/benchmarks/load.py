@@ -12,6 +12,7 @@ import pandas as pd
 import pooch
 from tqdm import tqdm
 
+from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.check import check_table
 from optiproxy_nas.benchmarks.fetch import Fetched, Folder, fetch
 from optiproxy_nas.benchmarks.join import join_rows
@@ -91,7 +92,27 @@ def _rows(files: Mapping[str, Mapping[str, Any]], source: Source) -> pd.DataFram
     return table
 
 
-def load_benchmark(source: str, dataset: str) -> TabularBenchmark:
+def build_model(files: RawObjects, table: pd.DataFrame, source: Source) -> bytes:
+    """What answers for architectures outside the checked table; b"" where nothing does."""
+    if source.build is None:
+        return b""
+    objects = {name: file["object"] for name, file in files[source.name].items()}
+    return source.build(objects, table)
+
+
+def open_benchmark(table: pd.DataFrame, model: bytes, dataset: str, source: Source) -> Benchmark:
+    """The benchmark that answers queries of one dataset, from a source's table and model.
+
+    Raises:
+        UnknownNameError: the table has no such dataset.
+        DataError: the table holds an architecture twice, or the model is not what it should be.
+    """
+    if source.open is not None:
+        return source.open(table, model, dataset, source)
+    return TabularBenchmark.of(table, dataset, source)
+
+
+def load_benchmark(source: str, dataset: str) -> Benchmark:
     """A benchmark without Kedro; downloads, where needed, go to the user's cache folder.
 
     Raises:
@@ -99,15 +120,16 @@ def load_benchmark(source: str, dataset: str) -> TabularBenchmark:
         ParameterError: the sources cannot be joined.
         DataError: its files are missing, damaged or not what they claim to be.
     """
-    return TabularBenchmark.of(_table(source, dataset), dataset, get_source(source))
+    return open_benchmark(*_loaded(source, dataset), dataset, get_source(source))
 
 
 @lru_cache(maxsize=4)
-def _table(source: str, dataset: str) -> pd.DataFrame:
-    """The table of one dataset alone: a third of the memory of all three."""
+def _loaded(source: str, dataset: str) -> tuple[pd.DataFrame, bytes]:
+    """Table and model of one dataset alone: a third of the memory of all three."""
     known = get_source(source)
     if dataset not in known.datasets:
         raise unknown_name("dataset", dataset, known.datasets)
     known = known.of_dataset(dataset)
     raw = load_files(known, None, Path(pooch.os_cache("optiproxy_nas")))
-    return check_table(read_rows(raw, known), known)
+    table = check_table(read_rows(raw, known), known)
+    return table, build_model(raw, table, known)

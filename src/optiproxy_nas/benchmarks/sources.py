@@ -25,10 +25,12 @@ from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.unpickle import restricted_load
 from optiproxy_nas.registry import Registry
 
 _READERS = "optiproxy_nas.benchmarks.readers"
+# The first of a benchmark is the one that its pipelines use unless another is named.
 SOURCES = Registry(
     "benchmark source",
     {
@@ -41,6 +43,14 @@ SOURCES = Registry(
         "natsbench_schedule12": f"{_READERS}.natsbench_curves:SCHEDULE12",
         "hw_nas_bench": f"{_READERS}.hw_nas_bench:SOURCE",
         "hw_nas_bench_pickle": f"{_READERS}.hw_nas_bench_pickle:SOURCE",
+        "nb101_table": f"{_READERS}.nb101_table:SOURCE",
+        "nb101_validation": f"{_READERS}.nb101_table:VALIDATION",
+        "nb101_tfrecord": f"{_READERS}.nb101_tfrecord:SOURCE",
+        "nb101_full_tfrecord": f"{_READERS}.nb101_tfrecord:FULL",
+        "nb301_yahpo": f"{_READERS}.nb301_yahpo:SOURCE",
+        "nb301_package": f"{_READERS}.nb301_package:SOURCE",
+        "nbnlp_surrogate": f"{_READERS}.nbnlp:SURROGATE",
+        "nbnlp": f"{_READERS}.nbnlp:SOURCE",
     },
 )
 
@@ -85,12 +95,18 @@ class Source:
         obtain: one sentence: how a person gets the files.
         files: all its files.
         read: (file, parsed object) -> tidy rows of that file (``schema.tidy``).
+        target: the metric that a search maximises, higher is better.
+        caution: one sentence that is told wherever its values are shown; "" where they are what
+            they seem: validation figures of real trainings.
+        build: ({file name: parsed object}, checked table) -> the model that answers for
+            architectures outside the table, as bytes; None: there is none.
+        open: (table, model, dataset, source) -> the benchmark; None: the table answers.
+        facts: (table, model) -> what the data card tells of the model, ready for JSON.
         metrics: the columns of its table -> description with unit.
-        epochs: after how many epochs of training it holds a validation accuracy, ascending; ()
-            where it measures cells without training them.
+        epochs: after how many epochs of training it holds the target, ascending; () where it measures cells without training them.
         parse: (content, path for messages) -> the object; None: restricted unpickling.
         allowed_globals: what its pickles may name, and what they get for it (``unpickle``).
-        optimum: dataset -> known best validation accuracy in percent, asserted at ingest.
+        optimum: dataset -> known best value of the target, asserted at ingest.
         partial: some of the files, and some of the cells, are enough.
         cells: architectures per dataset in a complete source.
         full_epochs: how many epochs full training has in its benchmark.
@@ -114,6 +130,11 @@ class Source:
     files: tuple[RawFile, ...]
     read: Callable[[RawFile, Any], pd.DataFrame]
     metrics: Mapping[str, str]
+    target: str = VALIDATION_ACCURACY
+    caution: str = ""
+    build: Callable[[Mapping[str, Any], pd.DataFrame], bytes] | None = None
+    open: Callable[[pd.DataFrame, bytes, str, Source], Benchmark] | None = None
+    facts: Callable[[pd.DataFrame, bytes], Mapping[str, Any]] | None = None
     epochs: tuple[int, ...] = (200,)
     parse: Callable[[bytes, str], Any] | None = None
     allowed_globals: Mapping[str, Any] = field(default_factory=dict)
@@ -164,6 +185,11 @@ class Source:
         return restricted_load(content, self.allowed_globals, name=path)
 
 
+def source_name(text: str) -> str:
+    """A source as it is named everywhere: without blanks around a "+"."""
+    return "+".join(part.strip() for part in text.split("+"))
+
+
 def get_source(name: str) -> Source:
     """A registered source, one named ``package.module:SOURCE``, or several joined by "+".
 
@@ -171,7 +197,7 @@ def get_source(name: str) -> Source:
         UnknownNameError: with the list and the nearest name.
         ParameterError: the sources cannot be joined, and why.
     """
-    parts = [SOURCES.load(part) for part in str(name).split("+")]
+    parts = [SOURCES.load(part) for part in source_name(str(name)).split("+")]
     if len(parts) == 1:
         source: Source = parts[0]
         return source

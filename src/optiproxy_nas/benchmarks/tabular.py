@@ -27,6 +27,8 @@ class TabularBenchmark:
         descriptions: metric -> description with unit; default those of ``schema.METRICS``.
         advice: where to get what it lacks, for messages.
         continues: full training goes on from its earlier epochs (``Source.continues``).
+        target: the metric that a search maximises.
+        caution: what is told wherever its values are shown.
 
     Raises:
         UnknownNameError: the table has no such dataset (the list, and the nearest name).
@@ -43,6 +45,8 @@ class TabularBenchmark:
         descriptions: Mapping[str, str] = METRICS,
         advice: str = "",
         continues: bool = False,
+        target: str = VALIDATION_ACCURACY,
+        caution: str = "",
     ) -> None:
         datasets = table["dataset"].unique()
         if dataset not in datasets:
@@ -52,6 +56,8 @@ class TabularBenchmark:
         self.dataset = dataset
         self.space = space
         self.continues = continues
+        self.target = target
+        self.caution = caution
         self._advice = advice
         rows = table[table["dataset"] == dataset]
         names = metric_names(table)
@@ -69,7 +75,7 @@ class TabularBenchmark:
         self.metrics: Mapping[str, str] = {
             metric: descriptions.get(metric, metric) for metric in self._held
         }
-        self.epochs: tuple[int, ...] = self._held.get(VALIDATION_ACCURACY, ())
+        self.epochs: tuple[int, ...] = self._held.get(target, ())
         self._full = max(self.epochs or self._rows)
         for epochs, found in self._rows.items():
             if not found.index.is_unique:
@@ -93,6 +99,8 @@ class TabularBenchmark:
             source.metrics,
             source.obtain_curves,
             source.continues,
+            source.target,
+            source.caution,
         )
 
     def query(
@@ -117,7 +125,8 @@ class TabularBenchmark:
     def measurements(self, architecture: str) -> dict[str, float | None]:
         """What else the source knows of one cell, for a report; None where it does not say.
 
-        Keys: the metrics of the table, without accuracies. +inf: it cannot run on that device.
+        Keys: the metrics of the table, without accuracies and target. +inf: it cannot run on that
+        device.
 
         Raises:
             InvalidArchitectureError, DataError: as ``query``.
@@ -127,7 +136,7 @@ class TabularBenchmark:
         return {
             str(name): None if pd.isna(value) else float(value)
             for name, value in cell.items()
-            if name not in (VALIDATION_ACCURACY, TEST_ACCURACY)
+            if name not in (VALIDATION_ACCURACY, TEST_ACCURACY, self.target)
         }
 
     def _values(self, metric: str, epochs: int | None = None) -> pd.Series:

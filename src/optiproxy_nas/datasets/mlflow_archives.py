@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.comparison.runs import ComparedRun
 from optiproxy_nas.errors import ArtifactError
 from optiproxy_nas.presets import flatten
@@ -155,13 +156,14 @@ def is_sweep(run: Any) -> bool:
 
 def _summary(run: Any) -> dict[str, Any]:
     """The summary as its metrics tell it: saves reading a file for each run."""
-    metrics = run.data.metrics
-    value, optimum = metrics.get("final/validation_accuracy"), metrics.get("final/optimum")
+    metrics, target = run.data.metrics, run.data.tags.get("target", VALIDATION_ACCURACY)
+    value, optimum = metrics.get(f"final/{target}"), metrics.get("final/optimum")
     if value is not None and optimum is None and "final/regret" in metrics:
         optimum = value + metrics["final/regret"]  # as older runs tell it
     if value is None or optimum is None:
         return {}
     return {
+        "target": target,
         "optimum": optimum,
         "test_accuracy": metrics.get("final/test_accuracy"),
         "best_architecture": run.data.tags.get("best_architecture"),

@@ -93,7 +93,8 @@ class RunArtifacts(AbstractDataset[NoReturn, FinishedRun]):
 
     def _table(self, manifest: Manifest) -> pd.DataFrame:
         source, recorded = manifest["data"]["source"], manifest["data"]["table_sha256"]
-        path = self._data / "03_primary" / "nb201" / f"{source}.parquet"
+        benchmark = manifest["parameters"]["benchmark"]
+        path = self._data / "03_primary" / benchmark / f"{source}.parquet"
         again = f"'kedro run --pipeline=ingest --params=source={source}'"
         if not path.exists():
             raise DataError(

@@ -22,6 +22,23 @@ OBJECTIVES = Registry(
 DEFAULT = "accuracy"
 
 
+def name_of(values: Any) -> str:
+    """The objective that values name, as :func:`resolve_objective` takes them."""
+    return values if isinstance(values, str) else str((values or {}).get("name", DEFAULT))
+
+
+def setting_names() -> list[str]:
+    """The settings of all registered objectives: ``["objective.constraints", ...]``."""
+    fields = [field for name in OBJECTIVES for field in OBJECTIVES.load(name).Settings.model_fields]
+    return [f"objective.{field}" for field in dict.fromkeys(fields)]
+
+
+def owner_of(setting: str) -> str | None:
+    """The registered objective that has a setting, the first of several."""
+    having = (n for n in OBJECTIVES if setting in OBJECTIVES.load(n).Settings.model_fields)
+    return next(having, None)
+
+
 def resolve_objective(values: Any) -> dict[str, Any]:
     """An objective's name and all its settings, of a name alone or a name with some of them.
 
@@ -35,9 +52,16 @@ def resolve_objective(values: Any) -> dict[str, Any]:
     try:
         settings = validate(kind.Settings, given, also=("name",))
     except ParameterError as error:
-        raise ParameterError(
-            f"Settings of objective {name!r}: {error.message}", objective=name
-        ) from None
+        told = [f"Settings of objective {name!r}: {error.message}"]
+        owners = {}
+        for setting in given.keys() - kind.Settings.model_fields.keys():
+            if owner := owner_of(setting):
+                owners[setting] = owner
+                told.append(
+                    f"{setting!r} is a setting of objective {owner!r}: add objective.name={owner}, "
+                    "or leave it out."
+                )
+        raise ParameterError(" ".join(told), objective=name, owners=owners) from None
     return {"name": name, **settings.model_dump(mode="json")}
 
 
@@ -59,6 +83,8 @@ __all__ = [
     "Objective",
     "ObjectiveSettings",
     "build_objective",
+    "name_of",
     "objective_of",
     "resolve_objective",
+    "setting_names",
 ]

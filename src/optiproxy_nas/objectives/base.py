@@ -23,7 +23,7 @@ from torch import Tensor
 from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
+from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.errors import DataError
 from optiproxy_nas.proxies.targets import make_targets, to_values
 from optiproxy_nas.spaces.base import SearchSpace
@@ -93,7 +93,7 @@ class Objective:
 
     def evaluator(self, benchmark: Benchmark) -> Evaluate:
         """What a search gets of a benchmark: a function that a user could have written."""
-        return partial(benchmark.query, metric=VALIDATION_ACCURACY)
+        return partial(benchmark.query, metric=benchmark.target)
 
     def query(self, batch: pd.DataFrame, evaluate: Evaluate) -> pd.DataFrame:
         """``batch`` with ``value`` and the objective's own columns.
@@ -185,8 +185,8 @@ class Objective:
 
         For checks before a search and reports after it.
         """
-        table = benchmark.table([VALIDATION_ACCURACY])
-        return None if table is None else table.rename(columns={VALIDATION_ACCURACY: "value"})
+        table = benchmark.table([benchmark.target])
+        return None if table is None else table.rename(columns={benchmark.target: "value"})
 
     # What the proxy learns, and what is maximised on it.
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
+from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.errors import DataError, unknown_name
 from optiproxy_nas.objectives.aggregation import MODES, AggregationSettings, log_feasibility
 from optiproxy_nas.objectives.base import (
@@ -149,8 +149,8 @@ class Constrained(Objective):
 
     def whole(self, benchmark: Benchmark) -> pd.DataFrame | None:
         """All architectures with value and metrics."""
-        table = benchmark.table([VALIDATION_ACCURACY, *self.metrics])
-        return None if table is None else table.rename(columns={VALIDATION_ACCURACY: "value"})
+        table = benchmark.table([benchmark.target, *self.metrics])
+        return None if table is None else table.rename(columns={benchmark.target: "value"})
 
     def targets(self, archive: pd.DataFrame, name: str) -> Tensor:
         """Targets [1 + C, n]: the value, finest around the incumbent; the excess over each bound in
@@ -226,7 +226,7 @@ def _scale(constraint: Constraint, archive: pd.DataFrame) -> float:
 def _ask(
     benchmark: Benchmark, metrics: tuple[str, ...], architectures: Sequence[str]
 ) -> dict[str, Values]:
-    values = {"value": benchmark.query(architectures, VALIDATION_ACCURACY)}
+    values = {"value": benchmark.query(architectures, benchmark.target)}
     return values | {metric: benchmark.query(architectures, metric) for metric in metrics}
 
 

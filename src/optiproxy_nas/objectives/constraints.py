@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from optiproxy_nas.algorithm.archive import COLUMNS
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
-from optiproxy_nas.errors import ObjectiveError, ParameterError, UnknownNameError, unknown_name
+from optiproxy_nas.benchmarks.sources import SOURCES, get_source
+from optiproxy_nas.errors import (
+    ObjectiveError,
+    OptiProxyError,
+    ParameterError,
+    UnknownNameError,
+    unknown_name,
+)
 
 Values = NDArray[np.float64]
 
@@ -74,6 +81,8 @@ def parse_constraint(text: str) -> Constraint:
         )
 
     match = _TEXT.fullmatch(text) if isinstance(text, str) else None
+    if "," in str(text):
+        raise wrong("a comma separates nothing here")
     if match is None:
         raise wrong("it cannot be read")
     try:
@@ -165,12 +174,7 @@ def check_constraints(constraints: tuple[Constraint, ...], benchmark: Benchmark)
     held = [metric for metric in benchmark.metrics if metric not in _NOT_COSTS]
     for metric in metrics:
         if metric not in held:
-            error = unknown_name("metric", metric, held)
-            raise UnknownNameError(
-                f"{error.message} (These are what source {benchmark.source!r} holds; another "
-                "source's are had by joining it: source=embedded+hw_nas_bench.)",
-                **error.data,
-            )
+            raise _not_held(metric, held, benchmark)
     table = benchmark.table(metrics)
     if table is None:
         return
@@ -196,6 +200,36 @@ def check_constraints(constraints: tuple[Constraint, ...], benchmark: Benchmark)
             f"{benchmark.source!r} keeps all of them. Loosen one; no query was made.",
             constraints=[str(constraint) for constraint in constraints],
         )
+
+
+def _not_held(metric: str, held: list[str], benchmark: Benchmark) -> UnknownNameError:
+    """The error for a metric that the benchmark lacks: where it is had, or the nearest name."""
+    error = unknown_name("metric", metric, held)
+    what = f"what source {benchmark.source!r} holds"
+    if advice := _where_held(metric, benchmark):
+        message = (
+            f"Metric {metric!r} is not among {what} (of those that can be bounded: "
+            f"{', '.join(held) or 'none'}). {advice}"
+        )
+        return UnknownNameError(message, **{**error.data, "suggestion": None})
+    return UnknownNameError(f"{error.message} (These are {what}.)", **error.data)
+
+
+def _where_held(metric: str, benchmark: Benchmark) -> str:
+    """How to get a metric that another registered source of the same space holds; "" if none."""
+    alone = ""
+    for name in SOURCES:
+        try:
+            source = get_source(name)
+            if metric not in source.metrics or source.space != benchmark.space:
+                continue
+            alone = alone or f"Source {name!r} holds it: use source={name}."
+            joined = get_source(f"{benchmark.source}+{name}")
+        except OptiProxyError:  # not to be joined with this one; or a reader that does not import
+            continue
+        if benchmark.dataset in joined.datasets:
+            return f"Source {name!r} holds it: join it, source={joined.name}."
+    return alone
 
 
 def _none_holds(constraint: Constraint, values: Values, benchmark: Benchmark) -> ObjectiveError:

@@ -26,7 +26,7 @@ from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
+from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.errors import ObjectiveError
 from optiproxy_nas.objectives.base import (
     Evaluate,
@@ -127,7 +127,7 @@ class MultiFidelity(Objective):
         for epochs in (self.settings.low_epochs, self.settings.full_epochs):
             if epochs not in benchmark.epochs:
                 # An empty query raises the benchmark's own error, which knows what to fetch.
-                benchmark.query([], VALIDATION_ACCURACY, epochs)
+                benchmark.query([], benchmark.target, epochs)
         if self.settings.full_epochs != benchmark.epochs[-1]:
             raise ObjectiveError(
                 f"objective.full_epochs = {self.settings.full_epochs}, but full training of source "
@@ -351,4 +351,4 @@ def _ranks(values: Values) -> NDArray[np.intp]:
 
 
 def _ask(benchmark: Benchmark, architectures: Sequence[str], epochs: int) -> Values:
-    return benchmark.query(architectures, VALIDATION_ACCURACY, epochs)
+    return benchmark.query(architectures, benchmark.target, epochs)

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from optiproxy_nas.reporting import captions, figures
 from optiproxy_nas.reporting.cell import draw_cell
-from optiproxy_nas.reporting.summary import Summary, known
+from optiproxy_nas.reporting.summary import Summary, known, target_of
 from optiproxy_nas.reporting.traces import Traces
+from optiproxy_nas.reporting.units import label
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -39,7 +40,9 @@ def run_figures(
     own = dict(extra or {})
     optimum = float(summary["optimum"]) if known(summary.get("optimum")) else None
     usual: dict[str, Callable[[], Figure]] = {
-        captions.BEST_SO_FAR: partial(figures.best_so_far, archive, optimum)
+        captions.BEST_SO_FAR: partial(
+            figures.best_so_far, archive, optimum, label(target_of(summary))
+        )
     }
     if summary.get("best_architecture"):
         best = str(summary["best_architecture"])

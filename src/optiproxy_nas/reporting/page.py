@@ -26,19 +26,21 @@ from optiproxy_nas.reporting.summary import (
     known,
     result_rows,
     settings_rows,
+    target_of,
 )
 from optiproxy_nas.reporting.units import label as metric_label
+from optiproxy_nas.reporting.units import unit
 
 __all__ = ["html_page", "markdown_page", "png"]
 
 Mask = NDArray[np.bool_]
 
 TOP = 10
-TOP_HEADER = ("Rank", "Value (%)", "Predicted", "Query", "Step", "Architecture")
+TOP_HEADER = ("Rank", "Value", "Predicted", "Query", "Step", "Architecture")
 HONEST = (
     "Optimum and regret, where given, are computed after the search from the benchmark's table, "
-    "to judge the run; test accuracy is for the cell chosen by validation accuracy. The search "
-    "itself sees only the validation values that it queried, and each counts in the budget."
+    "to judge the run, and so is the test accuracy of a cell chosen by another value. The search "
+    "itself sees only the values that it queried, and each counts in the budget."
 )
 
 STYLE = """
@@ -196,7 +198,8 @@ def _top_rows(
     """
     bounded = dict.fromkeys(str(bound["metric"]) for bound in summary.get("constraints") or ())
     metrics = [metric for metric in bounded if metric in archive]
-    header = [*TOP_HEADER[:2], *map(metric_label, metrics), *TOP_HEADER[2:]]
+    value = f"{TOP_HEADER[1]} ({unit(target_of(summary))})".replace(" ()", "")
+    header = [TOP_HEADER[0], value, *map(metric_label, metrics), *TOP_HEADER[2:]]
     cells = archive if eligible is None else archive[eligible]
     best = cells.sort_values(["value", "order"], ascending=[False, True]).head(TOP)
     rows: list[tuple[str, ...]] = []

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.reporting.bounds import bound_sentence
 from optiproxy_nas.reporting.units import capitalised, quantity, unit, words
 
@@ -38,14 +39,27 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def target_of(summary: Summary) -> str:
+    """The metric that the run maximised."""
+    return str(summary.get("target") or VALIDATION_ACCURACY)
+
+
 def percent(value: Any) -> str:
     """An accuracy in %."""
     return f"{float(value):.2f} %" if known(value) else MISSING
 
 
-def points(value: Any) -> str:
-    """A difference of accuracies, in percentage points."""
-    return f"{float(value):.2f} points" if known(value) else MISSING
+def amount(summary: Summary, value: Any) -> str:
+    """A value of what the run maximised: ``91.61 %``, ``-4.61 nats``."""
+    if not known(value):
+        return MISSING
+    return f"{float(value):.2f} {unit(target_of(summary))}".rstrip()
+
+
+def points(summary: Summary, value: Any) -> str:
+    """A difference of two such values; of percentages, in points."""
+    name = unit(target_of(summary))
+    return f"{float(value):.2f} {'points' if name == '%' else name}".rstrip()
 
 
 def duration(value: Any) -> str:
@@ -74,9 +88,8 @@ def millions(value: Any) -> str:
     return f"{float(value):.3g} million" if known(value) else MISSING
 
 
-# key -> (label, format). The order is that of the report.
+# key -> (label, format), after the target. The order is that of the report.
 RESULT: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "validation_accuracy": ("Validation accuracy", percent),
     "test_accuracy": ("Test accuracy", percent),
     "queries": ("Queries", text),
     "low_queries": ("Queries at low fidelity", text),
@@ -84,8 +97,8 @@ RESULT: dict[str, tuple[str, Callable[[Any], str]]] = {
     "spent_epochs": ("Training epochs spent", text),
     "trials": ("Proposals, repeats included", text),
     "queries_to_best": ("Queries to the best", text),
-    "optimum": ("Optimum of the table", percent),
-    "regret": ("Regret", points),
+    "optimum": ("Optimum of the table", text),
+    "regret": ("Regret", text),
     "feasible": ("Keeps all bounds", text),
     "constraints": ("Constraint", text),
     "hypervolume": ("Hypervolume of the Pareto front", text),
@@ -111,7 +124,9 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "artifacts": ("Artifacts", text),
 }
 # Told elsewhere on the page, so not repeated in a table.
-ELSEWHERE = frozenset({"best_architecture", "best_drawing", "mlflow_command", "run_command"})
+ELSEWHERE = frozenset(
+    {"best_architecture", "best_drawing", "mlflow_command", "run_command", "target", "caution"}
+)
 
 
 def result_rows(summary: Summary) -> list[tuple[str, str]]:
@@ -119,12 +134,15 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
 
     Each constraint has a row of its own, and so has each metric that names its unit.
     """
-    rows: list[tuple[str, str]] = []
+    target = target_of(summary)
+    rows = []
+    if target in summary:
+        rows.append((capitalised(words(target)), amount(summary, summary[target])))
     for key, (label, show) in RESULT.items():
         if key == "constraints":
             rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
-        elif key in summary:
-            rows.append((label, show(summary[key])))
+        elif key in summary and key != target:
+            rows.append((label, shown(summary, key, show)))
     for key in _measured(summary):
         value = summary[key]
         rows.append((capitalised(words(key)), quantity(key, value) if known(value) else MISSING))
@@ -139,8 +157,17 @@ def settings_rows(summary: Summary) -> list[tuple[str, str]]:
         for key, (label, show) in SETTINGS.items()
         if key in summary
     ]
-    told = ELSEWHERE | RESULT.keys() | SETTINGS.keys() | set(_measured(summary))
+    told = ELSEWHERE | RESULT.keys() | SETTINGS.keys() | {target_of(summary), *_measured(summary)}
     return rows + [(str(key), text(value)) for key, value in summary.items() if key not in told]
+
+
+def shown(summary: Summary, key: str, show: Callable[[Any], str]) -> str:
+    """The text of a result; optimum and regret are in the unit of what was maximised."""
+    if not known(summary[key]):
+        return MISSING
+    if key == "optimum":
+        return amount(summary, summary[key])
+    return points(summary, summary[key]) if key == "regret" else show(summary[key])
 
 
 def nothing_feasible(summary: Summary) -> bool:
@@ -150,8 +177,9 @@ def nothing_feasible(summary: Summary) -> bool:
 
 def headline(summary: Summary) -> str:
     """The result of the run in a few sentences."""
-    accuracy = f"{percent(summary.get('validation_accuracy'))} validation accuracy"
-    if known(summary.get("test_accuracy")):
+    target = target_of(summary)
+    accuracy = f"{amount(summary, summary.get(target))} {words(target)}"
+    if known(summary.get("test_accuracy")) and target != "test_accuracy":
         accuracy += f" ({percent(summary['test_accuracy'])} test accuracy)"
     if known(summary.get("queries_to_best")):
         found = f", found at query {text(summary['queries_to_best'])}"
@@ -168,14 +196,15 @@ def headline(summary: Summary) -> str:
         kind = "Best feasible cell" if known(summary.get("feasible")) else "Best cell"
         start = f"{kind}: {accuracy}{found}."
     spent = _epochs(summary)
-    return " ".join([start, *bounds, *([spent] if spent else []), *_judged(summary)])
+    caution = str(summary.get("caution") or "")
+    return " ".join(part for part in (start, *bounds, spent, *_judged(summary), caution) if part)
 
 
 def _judged(summary: Summary) -> list[str]:
     """How good it is, where the best of all is known; at most one sentence."""
     if not known(summary.get("optimum")):
         return []
-    optimum = percent(summary["optimum"])
+    optimum = amount(summary, summary["optimum"])
     kind = "feasible cell" if known(summary.get("feasible")) else "cell"
     if not known(summary.get("regret")):
         # Nothing feasible: a difference to what is feasible would mean nothing.
@@ -183,7 +212,7 @@ def _judged(summary: Summary) -> list[str]:
     regret = float(summary["regret"])
     if regret <= 0:
         return [f"No {kind} of the table is better ({optimum})."]
-    return [f"The best {kind} of the table has {optimum}: a regret of {points(regret)}."]
+    return [f"The best {kind} of the table has {optimum}: a regret of {points(summary, regret)}."]
 
 
 def _epochs(summary: Summary) -> str:
@@ -198,7 +227,7 @@ def _epochs(summary: Summary) -> str:
 
 def _measured(summary: Summary) -> list[str]:
     """Keys of numbers that nothing names but their unit."""
-    named = RESULT.keys() | SETTINGS.keys() | ELSEWHERE
+    named = RESULT.keys() | SETTINGS.keys() | ELSEWHERE | {target_of(summary)}
     return [
         str(key)
         for key, value in summary.items()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 
 from optiproxy_nas.reporting.bounds import bound_sentence
 from optiproxy_nas.reporting.summary import (
     RESULT,
     Summary,
+    amount,
     duration,
     known,
     nothing_feasible,
+    shown,
+    target_of,
     text,
 )
+from optiproxy_nas.reporting.units import capitalised, words
 
 SHOWN = (
-    "validation_accuracy",
     "test_accuracy",
     "constraints",
     "queries",
@@ -46,13 +50,16 @@ def terminal_summary(summary: Summary) -> str:
     if summary.get("best_drawing"):
         lines += [f"  {line}".rstrip() for line in str(summary["best_drawing"]).splitlines()]
         lines.append("")
+    target = target_of(summary)
     rows = []
+    if known(summary.get(target)):
+        rows.append((capitalised(words(target)), amount(summary, summary[target])))
     for key in SHOWN:
         label, show = RESULT[key]
         if key == "constraints":
             rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
-        elif known(summary.get(key)):
-            rows.append((label, show(summary[key]) + _remark(key, summary)))
+        elif known(summary.get(key)) and key != target:
+            rows.append((label, shown(summary, key, show) + _remark(key, summary)))
     if not summary.get("preset") and summary.get("reference"):
         rows.append(("Follows", str(summary["reference"])))
     if known(summary.get("wall_seconds")):
@@ -67,6 +74,8 @@ def terminal_summary(summary: Summary) -> str:
         rows.append(("MLflow UI", str(summary["mlflow_command"])))
     width = max((len(label) for label, _ in rows), default=0)
     lines += [f"{label:<{width}}  {value}" for label, value in rows]
+    if summary.get("caution"):
+        lines += ["", *textwrap.wrap(f"Note: {summary['caution']}", 80)]
     return "\n".join(lines)
 
 
@@ -79,5 +88,5 @@ def _remark(key: str, summary: Summary) -> str:
         return remark + (f" (best at query {text(first)})" if known(first) else "")
     if key == "regret" and known(summary.get("optimum")):
         kind = "feasible optimum" if known(summary.get("feasible")) else "optimum"
-        return f" to the table's {kind}, {float(summary['optimum']):.2f} %"
+        return f" to the table's {kind}, {amount(summary, summary['optimum'])}"
     return remark

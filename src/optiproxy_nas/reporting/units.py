@@ -12,7 +12,15 @@ NAMES = {
     "pixel3": "Pixel3",
     "raspi4": "Raspi4",
 }
-UNITS = {"ms": "ms", "mj": "mJ", "seconds": "s", "millions": "million", "accuracy": "%"}
+UNITS = {
+    "ms": "ms",
+    "mj": "mJ",
+    "seconds": "s",
+    "millions": "million",
+    "accuracy": "%",
+    "loss": "nats",
+}
+_NAMED = ("accuracy", "loss")  # units that are words of the name too
 
 
 def unit(metric: str) -> str:
@@ -23,7 +31,7 @@ def unit(metric: str) -> str:
 def words(metric: str) -> str:
     """A metric without its unit: ``EdgeGPU latency``."""
     parts = metric.split("_")
-    if unit(metric) and parts[-1] != "accuracy" and len(parts) > 1:
+    if unit(metric) and parts[-1] not in _NAMED and len(parts) > 1:
         parts.pop()
     return " ".join(NAMES.get(part, part) for part in parts)
 

@@ -3,7 +3,15 @@
 from optiproxy_nas.registry import Registry
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, SearchSpace
 
-SPACES = Registry("search space", {"nb201": "optiproxy_nas.spaces.nb201:NASBench201"})
+SPACES = Registry(
+    "search space",
+    {
+        "nb101": "optiproxy_nas.spaces.nb101:NASBench101",
+        "nb201": "optiproxy_nas.spaces.nb201:NASBench201",
+        "nb301": "optiproxy_nas.spaces.nb301:NASBench301",
+        "nbnlp": "optiproxy_nas.spaces.nbnlp:NASBenchNLP",
+    },
+)
 
 
 def get_space(name: str) -> SearchSpace:

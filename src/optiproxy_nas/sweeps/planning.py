@@ -12,12 +12,13 @@ from typing import Any
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
-from optiproxy_nas.benchmark_data import ingest_missing
+from optiproxy_nas.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.configuration import resolve_parameters
-from optiproxy_nas.errors import OptiProxyError, ParameterError, unknown_name
+from optiproxy_nas.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
+from optiproxy_nas.manifest import digest
 from optiproxy_nas.methods.settings import parameters_of, setting_of
 from optiproxy_nas.parameters import OPTIPROXY
-from optiproxy_nas.presets import merge
+from optiproxy_nas.presets import flatten, merge
 from optiproxy_nas.run_parameters import RUN_KEYS
 from optiproxy_nas.sweeps.grid import Block, bad_range, check_size, expand, nested, parse_block
 from optiproxy_nas.sweeps.point import Point, here
@@ -38,12 +39,15 @@ def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]
 
     Raises:
         ParameterError: an empty grid, a bad range, an unknown parameter or value.
+        OptiProxyError: a source cannot answer what the objective of some points asks for; the
+            message has them all.
     """
     project = enter_project(project_path)
     parsed = [parse_block(block) for block in blocks]
     check_size(parsed)
     points = _resolve(project, parsed)
-    tables = {source: _table(project, source) for source in _sources(points)}
+    sources = _sources(points)
+    tables = {source: _table(project, source, of_source) for source, of_source in sources.items()}
     return _identify(points, tables)
 
 
@@ -100,12 +104,12 @@ def _without_run_keys(match: re.Match[str]) -> str:
     return ", ".join(names)
 
 
-def _identify(points: Sequence[Point], tables: Mapping[str, str]) -> list[Point]:
+def _identify(points: Sequence[Point], tables: Mapping[str, Mapping[str, str]]) -> list[Point]:
     """The points with their data and digest; equal ones merged, in the order of the first."""
     merged: dict[str, Point] = {}
     for point in points:
         source = point.parameters["source"]
-        data = {"source": source, "table_sha256": tables[source]}
+        data = {"source": source, **tables[source]}
         found = here(point.pipeline, point.parameters, data)
         blocks = merged[found].blocks if found in merged else ()
         first = merged.get(found, point)
@@ -126,16 +130,46 @@ def raw_parameters(project: Path) -> dict[str, Any]:
     return raw
 
 
-def _sources(points: Sequence[Point]) -> list[str]:
-    return list(dict.fromkeys(point.parameters["source"] for point in points))
+def _sources(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """Source -> its points."""
+    grouped: dict[str, list[Point]] = {}
+    for point in points:
+        grouped.setdefault(point.parameters["source"], []).append(point)
+    return grouped
 
 
-def _table(project: Path, source: str) -> str:
-    """The digest of a source's table, which is ingested if it is not there."""
+def _table(project: Path, source: str, points: Sequence[Point]) -> dict[str, str]:
+    """The digests of a source's table and model, which are ingested if they are not there.
+
+    Raises:
+        OptiProxyError: they cannot answer what some of the points ask for.
+    """
     parameters = {"pipeline": "ingest", "source": source, "quiet": True}
     with quiet_logs(), KedroSession.create(project, runtime_params=parameters) as session:
         assert isinstance(session, KedroSession)
         catalog = session.load_context().catalog
         ingest_missing(project, source, catalog)
-        found: str = catalog.load("benchmark_card")["table_sha256"]
-        return found
+        _check_points(points, catalog)
+        card = catalog.load("benchmark_card")
+        return {"table_sha256": card["table_sha256"], **recorded_model(card)}
+
+
+def _check_points(points: Sequence[Point], catalog: Any) -> None:
+    """Refuse the points of one source that it cannot answer, all of them in one message."""
+    asked: dict[str, list[Point]] = {}
+    for point in points:
+        question = {key: point.parameters[key] for key in ("dataset", "objective")}
+        asked.setdefault(digest(question), []).append(point)
+    refused: list[OptiProxyError] = []
+    for first, *others in asked.values():
+        try:
+            check_answers(parameters_of(first.parameters), catalog)
+        except OptiProxyError as error:
+            where = ", ".join(f"{name}={value}" for name, value in flatten(first.values).items())
+            more = f", and {len(others)} more points" if others else ""
+            refused.append(type(error)(f"{error.message} (At {where}{more}.)", **error.data))
+    if len(refused) > 1:
+        message = "\n".join(error.message for error in refused)
+        raise ObjectiveError(message, refused=len(refused))
+    if refused:
+        raise refused[0]

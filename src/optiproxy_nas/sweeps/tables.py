@@ -22,7 +22,7 @@ from optiproxy_nas.objectives import build_objective
 from optiproxy_nas.sweeps.point import Point, identity
 from optiproxy_nas.sweeps.task import reporting
 
-SCHEMA = 2  # changes when a column does
+SCHEMA = 3  # changes when a column does
 
 _POINT = {
     "run_id": "str",
@@ -43,8 +43,8 @@ RESULTS: Mapping[str, str] = {
     "trials": "int64",  # proposals made until then, repeats included
     "step": "int64",
     "architecture": "str",
-    "value": "float64",  # validation accuracy, percent
-    "best": "float64",  # best eligible so far, percent; NaN while nothing is
+    "value": "float64",  # the benchmark's target: validation accuracy in percent, or another
+    "best": "float64",  # best eligible so far; NaN while nothing is
 }
 RUNS: Mapping[str, str] = {
     "run_id": "str",
@@ -55,10 +55,10 @@ RUNS: Mapping[str, str] = {
     "queries": "int64",  # 0 where it failed, and NaN in the columns below
     "trials": "int64",
     "best_architecture": "str",
-    "validation_accuracy": "float64",  # of the answer, percent
+    "value": "float64",  # of the answer
     "test_accuracy": "float64",  # percent; NaN where the source has none
-    "optimum": "float64",  # best eligible value of the table, percent; NaN where unknown
-    "regret": "float64",  # optimum - validation_accuracy; NaN where the answer is not eligible
+    "optimum": "float64",  # best eligible value of the table; NaN where unknown
+    "regret": "float64",  # optimum - value; NaN where the answer is not eligible
     "queries_to_best": "float64",
     "seconds": "float64",  # of the search, without reading data and reporting
     "parameters": "str",  # all that were resolved, as JSON
@@ -110,10 +110,12 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
         }
     )
     summary = manifest["result"]
-    names = ("queries", "best_architecture", "validation_accuracy", "test_accuracy")
+    names = ("queries", "best_architecture", "optimum", "regret", "queries_to_best")
     run = {
         **_run(point, facts, "finished", ""),
-        **{name: summary[name] for name in (*names, "optimum", "regret", "queries_to_best")},
+        **{name: summary[name] for name in names},
+        "value": summary[summary["target"]],
+        "test_accuracy": summary.get("test_accuracy", np.nan),
         "trials": int(trials.max(initial=0)) if len(frames) == 1 else len(frames[1]),
         "seconds": search_seconds(manifest),
     }

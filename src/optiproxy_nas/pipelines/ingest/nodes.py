@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.load import RawObjects, read_rows
+from optiproxy_nas.benchmarks.load import RawObjects, build_model, read_rows
 from optiproxy_nas.benchmarks.schema import columns, table_digest
 from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
@@ -35,7 +36,12 @@ def check(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     return check_table(rows, get_source(source))
 
 
-def describe(table: pd.DataFrame, file_facts: Facts, source: str) -> dict[str, Any]:
+def build(files: RawObjects, table: pd.DataFrame, source: str) -> bytes:
+    """The model that answers for architectures outside the table; b"" where there is none."""
+    return build_model(files, table, get_source(source))
+
+
+def describe(table: pd.DataFrame, model: bytes, file_facts: Facts, source: str) -> dict[str, Any]:
     """The data card: where the table comes from, what it holds and its digest. JSON-ready."""
     known = get_source(source)
     return {
@@ -51,8 +57,17 @@ def describe(table: pd.DataFrame, file_facts: Facts, source: str) -> dict[str, A
             for dataset, rows in table.groupby("dataset")
         },
         "schema": columns(known),
+        "target": known.target,
+        "caution": known.caution,
         "table_sha256": table_digest(table),
+        **(_describe_model(table, model, known) if model else {}),
     }
+
+
+def _describe_model(table: pd.DataFrame, model: bytes, source: Source) -> dict[str, Any]:
+    """The digest of the model that answers, and what its source has measured of it."""
+    facts = source.facts(table, model) if source.facts else {}
+    return {"model_sha256": hashlib.sha256(model).hexdigest(), "model": dict(facts)}
 
 
 def _describe_part(part: Source, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -95,7 +110,7 @@ def _describe_dataset(
         },
         "optimum": {
             metric: _optimum(benchmark, metric)
-            for metric in (VALIDATION_ACCURACY, TEST_ACCURACY)
+            for metric in dict.fromkeys((benchmark.target, VALIDATION_ACCURACY, TEST_ACCURACY))
             if metric in benchmark.metrics
         },
     }
@@ -108,9 +123,10 @@ def _describe_dataset(
 
 def _optimum(benchmark: TabularBenchmark, metric: str) -> dict[str, Any]:
     """The best fully trained cell by one accuracy, and what it scores by every accuracy."""
-    architecture, _ = benchmark.optimum(metric)
+    architecture, value = benchmark.optimum(metric)
     return {
         "architecture": architecture,
+        metric: value,
         **{
             accuracy: float(benchmark.query([architecture], accuracy)[0])
             for accuracy in (VALIDATION_ACCURACY, TEST_ACCURACY)

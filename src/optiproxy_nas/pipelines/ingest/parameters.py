@@ -5,20 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optiproxy_nas.benchmarks.sources import get_source
-from optiproxy_nas.errors import unknown_name
+from optiproxy_nas.benchmarks.sources import SOURCES, get_source, source_name
+from optiproxy_nas.errors import ParameterError, unknown_name
 from optiproxy_nas.run_parameters import RUN_KEYS
 
 
 def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     """The source, or several joined by "+", checked; ingest belongs to no run.
 
+    Where only ``benchmark`` is given, the first source that is registered for it.
+
     Raises:
-        UnknownNameError: an unknown parameter or source.
-        ParameterError: the sources cannot be joined.
+        UnknownNameError: an unknown parameter, benchmark or source.
+        ParameterError: the sources cannot be joined, or are of another benchmark.
     """
-    for name in sorted(set(values) - {"source"}):
-        raise unknown_name("parameter", name, ["source", *RUN_KEYS])
-    run["source"] = values["source"]
-    get_source(run["source"])
-    return {"source": run["source"]}
+    for name in sorted(set(values) - {"source", "benchmark"}):
+        raise unknown_name("parameter", name, ["source", "benchmark", *RUN_KEYS])
+    wanted = values.get("benchmark")
+    name = source_name(str(values.get("source") or _first_source(wanted or "nb201")))
+    source = get_source(name)
+    if wanted not in (None, source.benchmark):
+        raise ParameterError(
+            f"Source {name!r} is of benchmark {source.benchmark!r}, not {wanted!r}; give one of "
+            "the two only.",
+            source=name,
+            benchmark=wanted,
+        )
+    run["source"], run["benchmark"] = name, source.benchmark
+    return {"source": name}
+
+
+def _first_source(benchmark: str) -> str:
+    benchmarks = {name: get_source(name).benchmark for name in SOURCES}
+    for name, found in benchmarks.items():
+        if found == benchmark:
+            return name
+    raise unknown_name("benchmark", benchmark, sorted(set(benchmarks.values())))

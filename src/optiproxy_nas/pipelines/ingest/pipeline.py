@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from optiproxy_nas.pipelines.ingest.nodes import check, describe, read
+from optiproxy_nas.pipelines.ingest.nodes import build, check, describe, read
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """``benchmark_files`` -> ``benchmark_table`` and ``benchmark_card``."""
+    """``benchmark_files`` -> ``benchmark_table``, ``benchmark_model`` and ``benchmark_card``."""
     return Pipeline(
         [
             Node(
@@ -22,8 +22,14 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="check_benchmark",
             ),
             Node(
+                build,
+                ["benchmark_files", "benchmark_table", "params:source"],
+                "benchmark_model",
+                name="build_benchmark",
+            ),
+            Node(
                 describe,
-                ["benchmark_table", "benchmark_file_facts", "params:source"],
+                ["benchmark_table", "benchmark_model", "benchmark_file_facts", "params:source"],
                 "benchmark_card",
                 name="describe_benchmark",
             ),

@@ -10,13 +10,15 @@ from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.methods.search import search_by_method
 from optiproxy_nas.methods.settings import parameters_of
 from optiproxy_nas.objectives.base import Evaluate
-from optiproxy_nas.pipelines.search.nodes import open_benchmark, summary_of
+from optiproxy_nas.pipelines.search.nodes import open_checked, summary_of
 from optiproxy_nas.spaces import get_space
 
 
-def load_benchmark(table: pd.DataFrame, search: dict[str, Any]) -> tuple[Benchmark, Evaluate]:
+def load_benchmark(
+    table: pd.DataFrame, model: bytes, search: dict[str, Any]
+) -> tuple[Benchmark, Evaluate]:
     """The benchmark, for the summary; and what the method gets: answers to queries."""
-    return open_benchmark(table, parameters_of(search))
+    return open_checked(table, model, parameters_of(search))
 
 
 def search(

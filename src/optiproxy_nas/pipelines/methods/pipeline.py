@@ -8,12 +8,14 @@ from optiproxy_nas.pipelines.methods import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Inputs: ``benchmark_table`` (of the ingest pipeline), ``params:search``, ``params:run``."""
+    """Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
+    ``params:run``.
+    """
     return Pipeline(
         [
             Node(
                 nodes.load_benchmark,
-                ["benchmark_table", "params:search"],
+                ["benchmark_table", "benchmark_model", "params:search"],
                 ["benchmark", "evaluate"],
                 name="load_benchmark",
             ),

@@ -13,8 +13,8 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.steps import Tensors
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, Benchmark
+from optiproxy_nas.benchmarks.load import open_benchmark
 from optiproxy_nas.benchmarks.sources import get_source
-from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.methods.settings import reference_of, setting_of
 from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.objectives.base import Evaluate
@@ -37,18 +37,22 @@ FIGURES = {
 }
 
 
-def load_benchmark(table: pd.DataFrame, search: SearchParameters) -> tuple[Benchmark, Evaluate]:
+def load_benchmark(
+    table: pd.DataFrame, model: bytes, search: SearchParameters
+) -> tuple[Benchmark, Evaluate]:
     """The benchmark, for the report; and what the search gets of it: answers to queries."""
-    return open_benchmark(table, search)
+    return open_checked(table, model, search)
 
 
-def open_benchmark(table: pd.DataFrame, run: RunParameters) -> tuple[Benchmark, Evaluate]:
+def open_checked(
+    table: pd.DataFrame, model: bytes, run: RunParameters
+) -> tuple[Benchmark, Evaluate]:
     """The benchmark of any run, and its answers to queries.
 
     Raises:
         ObjectiveError: the benchmark cannot answer what the objective asks for.
     """
-    benchmark = TabularBenchmark.of(table, run.dataset, get_source(run.source))
+    benchmark = open_benchmark(table, model, run.dataset, get_source(run.source))
     objective = objective_of(run)
     objective.check(benchmark)
     return benchmark, objective.evaluator(benchmark)
@@ -106,12 +110,10 @@ def summary_of(
         "queries_to_best": best + 1,
         "best_architecture": architecture,
         "best_drawing": get_space(parameters.space).draw(architecture),
-        "validation_accuracy": value,
-        "test_accuracy": (
-            float(benchmark.query([architecture], TEST_ACCURACY)[0])
-            if TEST_ACCURACY in benchmark.metrics
-            else None
-        ),
+        "target": benchmark.target,
+        "caution": benchmark.caution,
+        benchmark.target: value,
+        **_test_accuracy(benchmark, architecture),
         "optimum": optimum,
         "regret": regret,
         **objective.summary(archive),
@@ -119,6 +121,16 @@ def summary_of(
             name: value if value is None or math.isfinite(value) else "cannot run there"
             for name, value in benchmark.measurements(architecture).items()
         },
+    }
+
+
+def _test_accuracy(benchmark: Benchmark, architecture: str) -> dict[str, float | None]:
+    """Of the answer, unless it is what was searched for; None where the benchmark has none."""
+    if benchmark.target == TEST_ACCURACY:
+        return {}
+    held = TEST_ACCURACY in benchmark.metrics
+    return {
+        TEST_ACCURACY: float(benchmark.query([architecture], TEST_ACCURACY)[0]) if held else None
     }
 
 

@@ -28,7 +28,8 @@ def create_pipeline(last_step: int, figures: Sequence[str] = ()) -> Pipeline:
     """Load, encode, initial sample, ``last_step`` search steps, report.
 
     ``figures``: names of the objective's own pictures.
-    Inputs: ``benchmark_table`` (of the ingest pipeline), ``params:search``, ``params:run``.
+    Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
+    ``params:run``.
     """
     with warnings.catch_warnings():
         # Kedro warns of "step_00.archive" as an input of a node in namespace step_01; a step that
@@ -49,7 +50,7 @@ def _before() -> list[Node]:
     return [
         Node(
             nodes.load_benchmark,
-            ["benchmark_table", "params:search"],
+            ["benchmark_table", "benchmark_model", "params:search"],
             ["benchmark", "evaluate"],
             name="load_benchmark",
         ),
