@@ -87,7 +87,7 @@ def _rows(files: Mapping[str, Mapping[str, Any]], source: Source) -> pd.DataFram
     table = assemble(
         source.read(file, files[file.name]["object"]) for file in source.files if file.name in files
     )
-    if table.empty:
+    if table.empty and source.build is None:
         raise wrong(source, "its files hold no architecture")
     return table
 

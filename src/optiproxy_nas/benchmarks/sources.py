@@ -49,6 +49,7 @@ SOURCES = Registry(
         "nb101_full_tfrecord": f"{_READERS}.nb101_tfrecord:FULL",
         "nb301_yahpo": f"{_READERS}.nb301_yahpo:SOURCE",
         "nb301_package": f"{_READERS}.nb301_package:SOURCE",
+        "nb301_package_v0_9": f"{_READERS}.nb301_package:V0_9",
         "nbnlp_surrogate": f"{_READERS}.nbnlp:SURROGATE",
         "nbnlp": f"{_READERS}.nbnlp:SOURCE",
     },

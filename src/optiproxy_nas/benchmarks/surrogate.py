@@ -50,7 +50,7 @@ class SurrogateBenchmark:
         self.caution = source.caution
         self.continues = source.continues
         self.epochs = epochs
-        self.metrics = dict(metrics)
+        self.metrics: Mapping[str, str] = dict(metrics)
         self._measured = tuple(measured)
         self._predict = predict
 

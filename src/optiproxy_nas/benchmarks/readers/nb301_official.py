@@ -1,0 +1,94 @@
+"""Values of the official NAS-Bench-301 surrogate (xgb v1.0) for 1,218 architectures.
+
+A JSON list of ``[[normal, reduction], percent]``; a cell is four nodes, a node two pairs ``[input,
+operation]`` in NASLib's numbers. The file is in NASLib's history and in no release of it, so it has
+no address here; without it a source says that its agreement was not checked.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau, spearmanr
+
+from optiproxy_nas.benchmarks.schema import tidy
+from optiproxy_nas.benchmarks.sources import RawFile
+from optiproxy_nas.errors import DataError, InvalidArchitectureError
+from optiproxy_nas.spaces.nb301 import NASBench301
+
+SPACE = NASBench301()
+EPOCHS = 98  # of full training
+OFFICIAL = "official_validation_accuracy"
+METRICS = {
+    OFFICIAL: "percent of the validation images, as the official xgb v1.0 surrogate predicts"
+}
+FILE = RawFile(
+    "nb301_xgb_v1_predictions_1218.json",
+    "cifar10",
+    sha256="f2f6b110c767b0428d07c986dd889ce212849a85812e7b24083d3c1ce338a718",
+    size=208_087,
+)
+
+
+def parse_json(content: bytes, path: str) -> Any:
+    """A JSON file (UTF-8).
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise DataError(f"{path} is damaged or is not JSON ({error}).", file=path) from error
+
+
+def read_official(file: RawFile, content: Any) -> pd.DataFrame:
+    """Tidy rows of the official values.
+
+    Raises:
+        DataError: another layout, no valid architecture, or a value that is no percentage.
+    """
+    try:
+        codes = SPACE.from_naslib([architecture for architecture, _ in content])
+        values = np.array([value for _, value in content], dtype=np.float64)
+    except InvalidArchitectureError as error:
+        raise DataError(f"{file.name}: {error.message}", file=file.name) from error
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{file.name} is not a list of [[normal, reduction], percent] ({error}).",
+            file=file.name,
+        ) from error
+    if not ((values >= 0) & (values <= 100)).all():
+        raise DataError(f"{file.name} has a value that is not a percentage.", file=file.name)
+    return tidy(codes, file.dataset, {OFFICIAL: values}, space=SPACE.name, epochs=EPOCHS)
+
+
+def no_rows(file: RawFile) -> pd.DataFrame:
+    """The rows of a file that has none, in the columns of the others."""
+    codes = SPACE.from_string([])
+    return tidy(codes, file.dataset, {OFFICIAL: []}, space=SPACE.name, epochs=EPOCHS)
+
+
+def codes_of(table: pd.DataFrame) -> Any:
+    """Codes [n, 24] of a tidy table."""
+    return SPACE.from_string(table["architecture"].tolist())
+
+
+def agreement(predicted: Any, table: pd.DataFrame) -> dict[str, Any]:
+    """How predictions [n] agree with the official values of a table's rows, for a data card."""
+    if len(table) < 2:
+        return {"checked": False, "reason": f"{FILE.name} was not there"}
+    official = table[OFFICIAL].to_numpy()
+    difference = np.asarray(predicted) - official
+    return {
+        "checked": True,
+        "against": METRICS[OFFICIAL],
+        "architectures": len(table),
+        "spearman": float(spearmanr(predicted, official).statistic),
+        "kendall": float(kendalltau(predicted, official).statistic),
+        "mean_difference": float(difference.mean()),
+        "sd_difference": float(difference.std()),
+    }
