@@ -14,6 +14,8 @@ from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.objectives.aggregation import MODES, log_feasibility
 from optiproxy_nas.objectives.constrained import ConstrainedSettings
 
+NOISE = torch.tensor([0.3, 0.3]).double()
+
 pytestmark = pytest.mark.usefixtures("global_state")
 
 
@@ -31,14 +33,14 @@ def test_log_feasibility_is_the_normal_distribution_function(members, noise, spr
     excess = spread * predictions(members, 2, 7, seed)
     variance = excess.numpy().var(0, ddof=1) if members > 1 else 0.0
     expected = norm.logcdf(0, loc=excess.numpy().mean(0), scale=np.sqrt(variance + noise**2))
-    result = log_feasibility(excess, noise)
+    result = log_feasibility(excess, torch.tensor([noise, noise]).double())
     assert result.shape == (2, 7)
     np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-12)
 
 
 def test_log_feasibility_at_the_bound_far_inside_and_far_outside():
     excess = torch.tensor([0.0, -60.0, 60.0]).double().expand(1, 1, 3)
-    at, inside, outside = log_feasibility(excess, 0.5)[0]
+    at, inside, outside = log_feasibility(excess, torch.tensor([0.5]))[0]
     assert at == pytest.approx(np.log(0.5))
     assert inside == pytest.approx(0, abs=1e-12)
     # log Φ(-z) = -z²/2 - log(z sqrt(2π)) for large z: a slope that leads back, however far.
@@ -48,21 +50,22 @@ def test_log_feasibility_at_the_bound_far_inside_and_far_outside():
 
 def test_a_proxy_is_never_surer_than_the_noise():
     agreed = torch.full((3, 1, 1), 0.3)
-    assert log_feasibility(agreed, 0.3) == pytest.approx(norm.logcdf(-1), rel=1e-5)
+    noise = torch.tensor([0.3])
+    assert log_feasibility(agreed, noise) == pytest.approx(norm.logcdf(-1), rel=1e-5)
     split = torch.tensor([0.0, 0.3, 0.6]).reshape(3, 1, 1)  # the same mean, less sure
-    assert log_feasibility(split, 0.3) > log_feasibility(agreed, 0.3)
+    assert log_feasibility(split, noise) > log_feasibility(agreed, noise)
 
 
 @pytest.mark.parametrize("members", [1, 4])
 @pytest.mark.parametrize("distance", [1.0, 20.0])
 def test_its_gradient_is_that_of_finite_differences(members, distance):
     excess = (distance * predictions(members, 2)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: log_feasibility(x, 0.3), excess, atol=1e-4)
+    assert torch.autograd.gradcheck(lambda x: log_feasibility(x, NOISE), excess, atol=1e-4)
 
 
 def test_its_gradient_leads_to_the_bound_from_however_far_in_single_precision():
     excess = torch.tensor([[[-40.0, -1.0, 0.0, 1.0, 40.0]]], requires_grad=True)
-    (slope,) = torch.autograd.grad(log_feasibility(excess, 0.3).sum(), excess)
+    (slope,) = torch.autograd.grad(log_feasibility(excess, NOISE[:1]).sum(), excess)
     slope = slope[0, 0]
     assert torch.isfinite(slope).all()
     assert (slope <= 0).all()
@@ -86,13 +89,13 @@ def archive(*rates, size=4, initial=0.5):
 @pytest.mark.parametrize("acquisition", ["mean", "optimistic"])
 def test_the_default_score_is_acquisition_plus_log_feasibility(make_parameters, acquisition):
     chosen, mode = selection(make_parameters, acquisition), MODES["default"]
-    how, heads = settings(feasibility_weight=0.7, gain=0, noise=0.4), predictions()
+    how, heads = settings(feasibility_weight=0.7, gain=0), predictions()
     weights = mode.weights(archive(0.5), 2, how)
     assert weights.accuracy == 1.0
     assert weights.constraints.tolist() == [0.7, 0.7]
-    kept = log_feasibility(heads[:, 1:], 0.4)
+    kept = log_feasibility(heads[:, 1:], NOISE)
     expected = acquisition_score(heads[:, 0], chosen) + 0.7 * (kept[0] + kept[1])
-    torch.testing.assert_close(mode.score(heads, weights, chosen, how), expected)
+    torch.testing.assert_close(mode.score(heads, weights, NOISE, chosen), expected)
 
 
 def test_the_default_weight_follows_the_violation_rate():
@@ -105,7 +108,7 @@ def test_the_default_weight_follows_the_violation_rate():
     after = mode.weights(archive(1.0, 0.0, 0.5), 2, how).constraints
     np.testing.assert_allclose(after, 0.5 * np.exp(0.2 * (0.75 - 0.25 + 0.25)))
     bounds = [mode.weights(archive(*[rate] * 99), 1, how).constraints[0] for rate in (0.0, 1.0)]
-    np.testing.assert_allclose(bounds, [0.05, 5.0])
+    np.testing.assert_allclose(bounds, [0.5, 5.0])  # never below its start
 
 
 def test_before_anything_is_feasible_the_accuracy_hardly_counts(make_parameters):
@@ -116,7 +119,7 @@ def test_before_anything_is_feasible_the_accuracy_hardly_counts(make_parameters)
     heads = torch.zeros(1, 3, 2)
     heads[0, 0] = torch.tensor([1.0, 0.0])  # better, but outside by one sd
     heads[0, 1] = torch.tensor([1.0, 0.0])
-    one, two = mode.score(heads, lost, chosen, how)
+    one, two = mode.score(heads, lost, NOISE, chosen)
     assert one < two
 
 
@@ -126,7 +129,7 @@ def test_the_learnt_score_is_the_papers_weighted_sum(make_parameters):
     weights = mode.weights(archive(1.0, 1.0), 2, how)
     mean = heads.mean(0)
     expected = weights.accuracy * mean[0] - weights.constraints @ mean[1:].numpy()
-    torch.testing.assert_close(mode.score(heads, weights, chosen, how), expected)
+    torch.testing.assert_close(mode.score(heads, weights, NOISE, chosen), expected)
 
 
 def learnt(*rates, initial=0.5, **values):
@@ -145,7 +148,7 @@ def test_learnt_weights_follow_the_violation_rate():
     assert learnt(1.0, 1.0) == pytest.approx(0.60)
     assert learnt(0.0) == pytest.approx(0.45)
     assert learnt(1.0, 0.0) == pytest.approx(0.5)
-    assert learnt(0.25) < start < learnt(0.5)  # tolerated are 30 %
+    assert learnt(0.25) < start < learnt(0.5)  # tolerated are 40 %
     assert learnt(0.25, tolerated_violation_rate=0.25) < start  # no more than tolerated
     assert learnt(0.25, tolerated_violation_rate=0.2) > start
     assert learnt(1.0, weight_step=0.2) == pytest.approx(0.7)
@@ -170,7 +173,7 @@ def test_scores_fall_with_every_excess_and_rise_with_the_value(mode, make_parame
     chosen, how = selection(make_parameters, "mean"), settings()
     weights = MODES[mode].weights(archive(0.5), 2, how)
     heads = predictions().requires_grad_()
-    (slope,) = torch.autograd.grad(MODES[mode].score(heads, weights, chosen, how).sum(), heads)
+    (slope,) = torch.autograd.grad(MODES[mode].score(heads, weights, NOISE, chosen).sum(), heads)
     by_head = slope.sum(0)  # of all members together: the spread is not changed
     assert (by_head[0] > 0).all()
     assert (by_head[1:] < 0).all()
@@ -184,5 +187,5 @@ def test_gradients_of_the_scores_are_those_of_finite_differences(mode, members, 
         weights = MODES[mode].weights(archive(*rates, initial=1.0), 2, how)
         heads = predictions(members).requires_grad_()
         assert torch.autograd.gradcheck(
-            lambda x, w=weights: MODES[mode].score(x, w, chosen, how), heads, atol=1e-4
+            lambda x, w=weights: MODES[mode].score(x, w, NOISE, chosen), heads, atol=1e-4
         )

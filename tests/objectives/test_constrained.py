@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -486,3 +487,24 @@ def test_a_progress_bar_has_no_best_to_show_while_nothing_is_feasible(
     assert len(result.archive) == 14
     assert not result.is_eligible
     assert "nan" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["optiproxy", "random_search"])
+def test_fifty_bounds_make_a_wide_archive_without_a_warning(method):
+    """pandas warns of tables that were put together column by column."""
+    metrics = [f"device_{i}_ms" for i in range(50)]
+
+    def evaluate(names):
+        told = {metric: [5.0 + len(set(name)) for name in names] for metric in metrics}
+        return {"value": [float(name.count("conv")) for name in names], **told}
+
+    small = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.PerformanceWarning)
+        result = search(
+            budget=14, evaluate=evaluate, method=method,
+            objective={"name": "constrained", "constraints": [f"{m} <= 16" for m in metrics]},
+            **(small if method == "optiproxy" else {}),
+        )  # fmt: skip
+    assert result.archive.shape == (14, len(COLUMNS) + 2 * 50 + 2 + 6)
+    assert set(metrics) < set(result.archive)

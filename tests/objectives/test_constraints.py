@@ -71,7 +71,8 @@ HOW = r"A constraint reads 'metric < bound'.*as in 'edgegpu_latency_ms < 4'; sev
         ("latency_ms == 4", "it cannot be read"),
         ("2 < latency_ms < 4", "it cannot be read"),
         ("latency_ms < 4 ms", "it cannot be read"),
-        ("latency_ms < 4, size < 2", "it cannot be read"),
+        ("latency_ms < 4, size < 2", "a comma separates nothing here"),
+        ("latency_ms < 4,5", "a comma separates nothing here"),
         ("latency ms < 4", "it cannot be read"),
         (4, "it cannot be read"),
         (None, "it cannot be read"),
@@ -220,11 +221,31 @@ def test_what_a_cell_keeps_is_not_refused(texts):
 def test_an_unknown_metric_or_unit_is_named_with_the_nearest(metric, near):
     message = (
         rf"Unknown metric '{metric}'. Did you mean '{near}'\? Allowed: edgegpu_latency_ms, "
-        r"raspi4_latency_ms. \(These are what source 'v1_0\+hw_nas_bench' holds; .* joining it"
+        r"raspi4_latency_ms. \(These are what source 'v1_0\+hw_nas_bench' holds"
     )
     with pytest.raises(UnknownNameError, match=message) as caught:
         check_constraints(parse_constraints(f"{metric} < 4"), benchmark())
     assert caught.value.data["suggestion"] == near
+
+
+@pytest.mark.parametrize(
+    ("source", "metric", "advice"),
+    [
+        ("embedded", "edgegpu_latency_ms", "join it, source=embedded+hw_nas_bench."),
+        ("v1_0", "eyeriss_energy_mj", "join it, source=v1_0+hw_nas_bench."),
+        # Both have accuracies after full training, so they cannot be joined.
+        ("v1_0", "latency_ms", "Source 'embedded' holds it: use source=embedded."),
+    ],
+)
+def test_a_metric_of_another_source_is_had_by_joining_it(source, metric, advice):
+    codes = torch.zeros(1, 6, dtype=torch.int64)
+    told = {"validation_accuracy": [90.0], "parameters_millions": [1.0]}
+    asked = TabularBenchmark(tidy(codes, "cifar10", told), "cifar10", source)
+    with pytest.raises(UnknownNameError) as caught:
+        check_constraints(parse_constraints(f"{metric} < 4"), asked)
+    assert caught.value.message.endswith(advice)
+    assert f"'{metric}' is not among what source '{source}' holds" in caught.value.message
+    assert "Did you mean" not in caught.value.message
 
 
 @pytest.mark.parametrize(

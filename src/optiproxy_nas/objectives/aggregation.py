@@ -22,12 +22,14 @@ from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.objectives.base import ObjectiveSettings
 from optiproxy_nas.parameters import SelectionSettings
 
+MOST = 10.0  # times its start that a weight of mode default may reach
+
 
 class AggregationSettings(ObjectiveSettings):
     """Settings of the modes."""
 
     tolerated_violation_rate: float = Field(
-        default=0.3, ge=0, le=1, description="share of a batch that may be infeasible"
+        default=0.4, ge=0, le=1, description="share of a batch that may be infeasible"
     )
     # Of mode default:
     feasibility_weight: float = Field(
@@ -35,7 +37,9 @@ class AggregationSettings(ObjectiveSettings):
     )
     gain: float = Field(default=0.15, ge=0, description="how fast that weight follows the rate")
     noise: float = Field(
-        default=0.15, gt=0, description="least sd of a predicted metric, in sd of the archive's"
+        default=0.15,
+        gt=0,
+        description="error of a predicted metric, in sd of the archive's, before any is known",
     )
     accuracy_before_feasible: float = Field(
         default=0.1, ge=0, description="weight of the value while nothing feasible is known"
@@ -58,23 +62,24 @@ class Aggregation(NamedTuple):
 
     # (archive with ``violation``, C, settings) -> the weights after all its steps
     weights: Callable[[pd.DataFrame, int, AggregationSettings], Weights]
-    # (predictions [E, 1 + C, n], weights, selection, settings) -> score [n]
-    score: Callable[[Tensor, Weights, SelectionSettings, AggregationSettings], Tensor]
+    # (predictions [E, 1 + C, n], weights, noise [C], selection) -> score [n]
+    score: Callable[[Tensor, Weights, Tensor, SelectionSettings], Tensor]
 
 
-def log_feasibility(excess: Tensor, noise: float) -> Tensor:
+def log_feasibility(excess: Tensor, noise: Tensor) -> Tensor:
     """log P(excess <= 0) of each constraint, by a normal with the ensemble's mean and variance.
 
     Args:
         excess: predictions [E, C, n], 0 at the bound.
-        noise: the least standard deviation, in the same units: a proxy is never surer.
+        noise: [C] the least standard deviation of each, in the same units: a proxy is never surer.
 
     Returns:
         [C, n], at most 0; differentiable, and quadratic far outside, so that its gradient leads
         back however far.
     """
     spread = excess.var(0) if excess.shape[0] > 1 else torch.zeros_like(excess[0])
-    kept: Tensor = torch.special.log_ndtr(-excess.mean(0) / (spread + noise**2).sqrt())
+    sd = (spread + noise.to(spread).unsqueeze(-1) ** 2).sqrt()  # [C, n]
+    kept: Tensor = torch.special.log_ndtr(-excess.mean(0) / sd)
     return kept
 
 
@@ -88,27 +93,25 @@ def _violation_rates(archive: pd.DataFrame) -> list[float]:
 def _expected_weights(archive: pd.DataFrame, count: int, settings: AggregationSettings) -> Weights:
     """w_c is multiplied by exp(gain · (violation rate - tolerated rate)) after each batch.
 
-    Where the metric is hard to predict, or the value tempts across the bound, the share of wasted
-    queries rises, and with it the weight, until it is about the tolerated one: a dual ascent on
-    the violation rate. Until something feasible is known, the value hardly counts.
+    Where the value tempts across the bound, the share of wasted queries rises, and with it the
+    weight, until it is about the tolerated one: a dual ascent on the violation rate. The weight
+    never falls below its start: how bold the search may be, the proxy's errors say. Until something
+    feasible is known, the value hardly counts.
     """
     first = weight = settings.feasibility_weight
     for rate in _violation_rates(archive):
         weight *= math.exp(settings.gain * (rate - settings.tolerated_violation_rate))
-        weight = float(np.clip(weight, first / 10, first * 10))
+        weight = float(np.clip(weight, first, first * MOST))
     found = bool((archive["violation"] == 0).any())
     return Weights(1.0 if found else settings.accuracy_before_feasible, np.full(count, weight))
 
 
 def _expected_score(
-    predictions: Tensor,
-    weights: Weights,
-    selection: SelectionSettings,
-    settings: AggregationSettings,
+    predictions: Tensor, weights: Weights, noise: Tensor, selection: SelectionSettings
 ) -> Tensor:
     """w_a · (mean + κ sd of the value) + Σ_c w_c · log P(constraint c is kept)."""
     value = acquisition_score(predictions[:, 0], selection)
-    kept = log_feasibility(predictions[:, 1:], settings.noise)  # [C, n]
+    kept = log_feasibility(predictions[:, 1:], noise)  # [C, n]
     factors = torch.as_tensor(weights.constraints, dtype=kept.dtype).unsqueeze(-1)
     return weights.accuracy * value + (factors * kept).sum(0)
 
@@ -125,10 +128,7 @@ def _learnt_weights(archive: pd.DataFrame, count: int, settings: AggregationSett
 
 
 def _learnt_score(
-    predictions: Tensor,
-    weights: Weights,
-    selection: SelectionSettings,
-    settings: AggregationSettings,
+    predictions: Tensor, weights: Weights, noise: Tensor, selection: SelectionSettings
 ) -> Tensor:
     """w_a · value - Σ_c w_c · excess: the paper's weighted aggregation."""
     value = acquisition_score(predictions[:, 0], selection)

@@ -18,17 +18,12 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
+from optiproxy_nas.algorithm.archive import with_columns
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.errors import DataError, unknown_name
 from optiproxy_nas.objectives.aggregation import MODES, AggregationSettings, log_feasibility
-from optiproxy_nas.objectives.base import (
-    Evaluate,
-    Objective,
-    Score,
-    Values,
-    finite,
-    value_columns,
-)
+from optiproxy_nas.objectives.base import Evaluate, Objective, Score
+from optiproxy_nas.objectives.calibration import prediction_error
 from optiproxy_nas.objectives.constraints import (
     Constraint,
     check_constraints,
@@ -37,6 +32,7 @@ from optiproxy_nas.objectives.constraints import (
     parse_constraints,
     violation,
 )
+from optiproxy_nas.objectives.values import Values, finite, value_columns
 from optiproxy_nas.pareto import hypervolume, reference_of
 from optiproxy_nas.proxies.targets import make_targets
 
@@ -135,8 +131,8 @@ class Constrained(Objective):
         told = {"value": finite(answer["value"], architectures)}
         for metric in self.metrics:
             told[metric] = finite(answer[metric], architectures, metric, may_not_run=True)
-        table = batch.assign(**told)
-        return table.assign(violation=violation(self.constraints, table))
+        outside = violation(self.constraints, pd.DataFrame(told))
+        return with_columns(batch, {**told, "violation": outside})
 
     def fitness(self, archive: pd.DataFrame) -> Values:
         """The value where feasible; elsewhere less than any of these, by violation (Deb 2000)."""
@@ -161,8 +157,8 @@ class Constrained(Objective):
     def score(self, archive: pd.DataFrame, parameters: SearchParameters) -> Score:
         """The weighted aggregation of the mode."""
         weights = self.mode.weights(archive, len(self.constraints), self.settings)
-        selection = parameters.selection
-        return lambda predictions: self.mode.score(predictions, weights, selection, self.settings)
+        noise, selection = self._noise(archive), parameters.selection
+        return lambda predictions: self.mode.score(predictions, weights, noise, selection)
 
     def predicted(
         self, predictions: Tensor, archive: pd.DataFrame, name: str
@@ -173,7 +169,7 @@ class Constrained(Objective):
         for head, constraint in enumerate(self.constraints, start=1):
             excess = predictions[:, head].double().mean(0).numpy() * _scale(constraint, archive)
             told[f"predicted_{constraint.metric}"] = constraint.bound + constraint.sign * excess
-        kept = log_feasibility(predictions[:, 1:], self.settings.noise).sum(0)
+        kept = log_feasibility(predictions[:, 1:], self._noise(archive)).sum(0)
         return {**told, "feasibility": kept.exp().double().numpy()}
 
     def diagnose(self, evaluations: pd.DataFrame, archive: pd.DataFrame) -> dict[str, Any]:
@@ -206,6 +202,15 @@ class Constrained(Objective):
 
     def _reference(self, archive: pd.DataFrame) -> float:
         return float(archive["value"].iloc[self.incumbent(archive)])
+
+    def _noise(self, archive: pd.DataFrame) -> Tensor:
+        """The proxy's own errors so far, [C], in the units of the excess."""
+        return torch.tensor(
+            [
+                prediction_error(archive, c.metric, _scale(c, archive), self.settings.noise)
+                for c in self.constraints
+            ]
+        )
 
     @staticmethod
     def _excess(constraint: Constraint, archive: pd.DataFrame) -> Tensor:
