@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import warnings
 from pathlib import Path
@@ -23,6 +24,10 @@ from optiproxy_nas.sweep_command import sweep
 
 # Set by the command line itself.
 INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "sweep"})
+COMMAS = (
+    "Commas separate parameters; a list is written with semicolons: "
+    '--params="objective.constraints=latency_ms <= 12; parameters_millions <= 0.5".'
+)
 
 
 @click.group(name="optiproxy-nas")
@@ -44,6 +49,11 @@ def _run(resume: str | None, **options: Any) -> Any:
                 f"{internal[0]!r} is not for --params; there are the options --pipeline and "
                 "--resume.",
                 name=internal[0],
+            )
+        if cut := [key for key in params if "<" in key or ">" in key]:
+            raise ParameterError(
+                f"{cut[0].strip()!r} is no parameter's name: it is what follows a comma. {COMMAS}",
+                name=cut[0],
             )
         if resume is not None:
             if names and names[0] == "ingest":
@@ -83,11 +93,12 @@ class _Run(click.Command):
             return super().make_context(*args, **kwargs)
         except yaml.YAMLError as error:
             raise click.UsageError(
-                "A value of --params cannot be read: "
-                f"{' '.join(str(error).split())}. Commas separate parameters; a list is written "
-                'with semicolons: --params="objective.constraints=latency_ms <= 12; '
-                'parameters_millions <= 0.5".'
+                f"A value of --params cannot be read: {' '.join(str(error).split())}. {COMMAS}"
             ) from error
+        except click.ClickException as error:
+            if "params" in error.message and re.search("[<>]", error.message):
+                raise click.UsageError(f"{error.message} {COMMAS}") from error  # several bounds
+            raise
 
 
 run = _Run(

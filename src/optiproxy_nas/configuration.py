@@ -65,9 +65,9 @@ def resolve_parameters(raw: dict[str, Any]) -> dict[str, Any]:
     except ParameterError as error:
         owners = set(error.data.get("owners", {}).values())
         theirs = [n for n, s in sections.items() if name_of(s.get("objective")) in owners]
-        if not theirs:
+        if not theirs or run["pipeline"] in theirs:
             raise
-        hint = f"Or use a pipeline that has it: {', '.join(theirs)}."
+        hint = f"Pipeline {', '.join(theirs)} has that objective."
         raise type(error)(f"{error.message} {hint}", **error.data) from None
 
 

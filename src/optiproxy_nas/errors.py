@@ -71,7 +71,8 @@ class SamplingError(OptiProxyError):
 
 
 class EvaluationError(DataError):
-    """An evaluation failed or gave no numbers; ``data["archive"]`` holds all those before it."""
+    """An evaluation failed or gave no numbers; ``data["archive"]`` holds all queries before it, and
+    ``data["answers"]`` what it had told of the batch (``algorithm.evaluation``)."""
 
 
 class ProxyError(OptiProxyError):

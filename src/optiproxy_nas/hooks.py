@@ -29,7 +29,7 @@ from optiproxy_nas.methods.settings import parameters_of
 from optiproxy_nas.objectives import build_objective
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
-from optiproxy_nas.presets import flatten
+from optiproxy_nas.presets import flatten, misfit
 from optiproxy_nas.reporting.terminal import terminal_summary
 from optiproxy_nas.reporting.units import unit
 from optiproxy_nas.run_record import RunRecord
@@ -95,7 +95,10 @@ class RunHooks:
             return  # it looks at runs, and is none
         source = self._run["source"]
         ingest_missing(self._project, source, catalog)
-        check_answers(parameters_of(self._search), catalog)
+        parameters = parameters_of(self._search)
+        check_answers(parameters, catalog)
+        if (note := misfit(parameters)) and not self._run["quiet"]:
+            print(f"Note: {note}", file=sys.stderr, flush=True)
         self._record = RunRecord(
             self._project / "data",
             self._run["run_id"],

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from optiproxy_nas.benchmarks.sources import source_name
 
 OPTIPROXY = "optiproxy"  # the method's name among all methods
 
@@ -104,6 +106,11 @@ class RunParameters(_Settings):
         description="C, in all, the initial sample included: queries, or what the objective "
         "charges for them (epochs)",
     )
+
+    @field_validator("source")
+    @classmethod
+    def _one_spelling(cls, source: str) -> str:
+        return source_name(source)
 
 
 class BaselineParameters(RunParameters):

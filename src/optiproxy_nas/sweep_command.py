@@ -75,6 +75,8 @@ def sweep(
 
 def _text(outcome: SweepOutcome, workers: int) -> str:
     """What there is to say at the end."""
+    from optiproxy_nas.benchmarks.sources import get_source
+
     failed = outcome.failed
     lines = [*outcome.notes]
     lines += [f"failed: {run_id}: {error}" for run_id, error in failed[:SHOWN]]
@@ -94,4 +96,7 @@ def _text(outcome: SweepOutcome, workers: int) -> str:
     if failed:
         lines.append("The same command tries the failed ones again.")
     lines.append(f"Tables: {os.path.relpath(outcome.folder)}/results.parquet, runs.parquet")
+    sources = dict.fromkeys(str(point.parameters["source"]) for point in outcome.points)
+    cautions = dict.fromkeys(get_source(source).caution for source in sources)
+    lines += [f"Note: {caution}" for caution in cautions if caution]
     return "\n".join(lines)

@@ -80,10 +80,16 @@ def test_an_id_of_mlflow_names_one_grid(tmp_path):
     assert Sweeps(search, tmp_path).runs("old", "", READER)[1] == "old"
 
 
-def test_unknown_sweeps_are_refused_with_those_that_have_finished_runs(tmp_path):
+def test_unknown_sweeps_are_refused_with_all_there_are(tmp_path):
+    """Also those without a finished run under them, which may have found all points done."""
     sweeps = Sweeps(search, tmp_path)
-    with pytest.raises(UnknownNameError, match=r"Unknown sweep 'onne'.*Allowed: one, three\.$"):
+    message = (
+        r"Unknown sweep 'onne'. Did you mean 'one'\? Allowed: one, three, two. No run has finished "
+        r"under: two\.$"
+    )
+    with pytest.raises(UnknownNameError, match=message) as caught:
         sweeps.runs("onne", "", READER)
+    assert caught.value.data["allowed"] == ["one", "three", "two"]
 
 
 def test_names_and_ids_of_sweeps_are_told_from_those_of_runs(tmp_path):

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 
 import pytest
+from kedro.framework.cli.utils import _split_params
 from kedro.io import DatasetError
 
 from optiproxy_nas.datasets.run_artifacts import RunArtifacts, diagnosable
 from optiproxy_nas.errors import ParameterError, ResumeError
 from optiproxy_nas.manifest import read_manifest
+from optiproxy_nas.presets import resolve
 
 
 def make(
-    reporting, run_id, created, status="finished", artifacts=("step_01.proxy",), objective=None
+    reporting,
+    run_id,
+    created,
+    status="finished",
+    artifacts=("step_01.proxy",),
+    objective=None,
+    **parameters,
 ):
     (reporting / run_id).mkdir(parents=True)
     facts = {
@@ -22,7 +31,11 @@ def make(
         "pipeline": "nb201_search",
         "status": status,
         "created": created,
-        "parameters": {"method": "optiproxy", "objective": objective or {"name": "accuracy"}},
+        "parameters": {
+            "method": "optiproxy",
+            "objective": objective or {"name": "accuracy"},
+            **parameters,
+        },
         "artifacts": {name: {} for name in artifacts},
         "data": {},
     }
@@ -69,3 +82,45 @@ def test_a_run_on_several_fidelities_is_refused_and_not_offered(tmp_path):
     assert diagnosable(tmp_path) == ["bounded"]
     with pytest.raises(ParameterError, match=r"several fidelities \(12 then 200 epochs\)"):
         raise_own(RunArtifacts("low", str(tmp_path)))
+
+
+SAME = {"space": "nb201", "benchmark": "nb201", "method": "optiproxy"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"preset": "paper"},
+        {"fit": {"batches_per_epoch": None, "epochs": 1}, "gradient": {"warm_start": True}},
+        {"objective": {"name": "constrained", "constraints": ["a_ms <= 12", "b_mj < 0.5"]}},
+        {"preset": "hardware", "objective": "constrained", "mode": "paper_weights"},
+    ],
+)
+def test_the_command_for_a_run_that_kept_no_proxies_gives_its_search(tmp_path, own):
+    """What the message says is typed as it stands: the same parameters, nothing else to set."""
+    given = {"dataset": "cifar100", "source": "embedded", "seed": 3, "budget": 30}
+    given |= {"preset": "default", **SAME, **own}
+    if mode := given.pop("mode", None):
+        bounds = {"name": "constrained", "constraints": "a_ms <= 12", "mode": mode}
+        given["objective"] = bounds
+    parameters = resolve(given).model_dump()
+    make(tmp_path, "lean", "2026-01-01", artifacts=("result.archive",), **parameters)
+    with pytest.raises(ParameterError, match="keeps its archive only") as caught:
+        raise_own(RunArtifacts("lean", str(tmp_path)))
+    command = shlex.split(caught.value.message.partition("diagnose that run: ")[2])
+    assert command[:3] == ["kedro", "run", "--pipeline=nb201_search"]
+    typed = _split_params(None, None, command[3].removeprefix("--params="))
+    assert resolve({**SAME, **typed}).model_dump() == parameters
+
+
+def test_a_run_on_several_fidelities_that_kept_no_proxies_is_not_to_be_repeated(tmp_path):
+    objective = {"name": "multi_fidelity"}
+    make(tmp_path, "lean", "2026-01-01", artifacts=("result.archive",), objective=objective)
+    with pytest.raises(ParameterError, match="several fidelities"):
+        raise_own(RunArtifacts("lean", str(tmp_path)))
+    make(
+        tmp_path, "plain", "2026-01-01", artifacts=("result.archive",), objective=objective,
+        method="random_search",
+    )  # fmt: skip
+    with pytest.raises(ParameterError, match="Method 'random_search' has no proxy"):
+        raise_own(RunArtifacts("plain", str(tmp_path)))

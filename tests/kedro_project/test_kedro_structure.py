@@ -54,8 +54,9 @@ def test_a_step_reads_only_itself_and_the_one_before():
 
 
 def test_the_search_reads_the_table_by_one_node():
-    readers = [n.name for n in search.create_pipeline(2).nodes if "benchmark_table" in n.inputs]
-    assert readers == ["load_benchmark"]
+    for data in ("benchmark_table", "benchmark_model"):
+        readers = [n.name for n in search.create_pipeline(2).nodes if data in n.inputs]
+        assert readers == ["load_benchmark"]
     seen = {i for n in search.create_pipeline(2).nodes for i in n.inputs if n.namespace != "report"}
     assert "benchmark" not in seen  # the steps get ``evaluate``, not the table
 
@@ -63,13 +64,13 @@ def test_the_search_reads_the_table_by_one_node():
 def test_inputs_of_the_pipelines():
     assert search.create_pipeline(2).inputs() == {
         "benchmark_table",
+        "benchmark_model",
         "params:search",
         "params:run",
     }
     assert ingest.create_pipeline().inputs() == {"benchmark_files", "params:source"}
-    assert {"benchmark_table", "benchmark_card"} <= ingest.create_pipeline().outputs() | {
-        "benchmark_table"
-    }
+    made = {"benchmark_table", "benchmark_model", "benchmark_card"}
+    assert made <= ingest.create_pipeline().all_outputs()
 
 
 def matches(pattern, name):
@@ -125,6 +126,8 @@ def test_layers():
     for name, entry in catalog_patterns().items():
         if name == "compared_runs":  # of the MLflow store
             continue
+        if entry["type"] == "CachedDataset":
+            entry = entry["dataset"]
         path = entry.get("filepath") or entry["path"]
         assert path.split("/")[1] in layers
 

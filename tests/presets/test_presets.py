@@ -12,7 +12,7 @@ from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.errors import BudgetError, ParameterError, UnknownNameError
 from optiproxy_nas.manifest import digest
 from optiproxy_nas.parameters import SearchParameters
-from optiproxy_nas.presets import load_preset, merge, preset_names, resolve
+from optiproxy_nas.presets import MADE_FOR, load_preset, merge, misfit, preset_names, resolve
 
 RUN = {
     "space": "nb201", "benchmark": "nb201", "source": "embedded", "dataset": "cifar10",
@@ -227,3 +227,30 @@ def test_parameters_are_frozen_and_equal_by_value():
     assert parameters == resolved()
     assert digest(parameters.model_dump()) == digest(resolved().model_dump())
     assert SearchParameters.model_validate_json(parameters.model_dump_json()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("preset", "objective", "better"),
+    [
+        ("default", "accuracy", None),
+        ("hardware", "constrained", None),
+        ("low_fidelity", "multi_fidelity", None),
+        ("paper", "constrained", None),
+        ("default", "constrained", "hardware"),
+        ("low_fidelity", "constrained", "hardware"),
+        ("hardware", "accuracy", "default"),
+        ("default", "multi_fidelity", "low_fidelity"),
+    ],
+)
+def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective, better):
+    named = {"name": objective}
+    if objective == "constrained":
+        named["constraints"] = "a < 1"
+    budget = 3000 if objective == "multi_fidelity" else 100
+    parameters = resolve({**RUN, "preset": preset, "objective": named, "budget": budget})
+    note = misfit(parameters)
+    assert note == "" if better is None else f"there is preset={better}." in note
+
+
+def test_every_preset_is_known_to_fit_something():
+    assert set(MADE_FOR) == set(preset_names()) - {"paper"}

@@ -6,6 +6,7 @@ so it holds nothing that differs between two equal runs (no times).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,16 +68,23 @@ def make_batch(
             "score": missing,
             "group": np.full(count, -1) if group is None else group.numpy(),
         }
-    ).assign(**columns)
+    )
     found = {f"code_{i}": column for i, column in enumerate(codes.T.numpy())}
-    return pd.concat([table, pd.DataFrame(found)], axis=1)
+    return with_columns(table, {**columns, **found})
+
+
+def with_columns(table: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """``table.assign(**columns)``, without a warning where there are a hundred new ones."""
+    new = {name: column for name, column in columns.items() if name not in table}
+    known = {name: column for name, column in columns.items() if name in table}
+    return pd.concat([table.assign(**known), pd.DataFrame(new, index=table.index)], axis=1)
 
 
 def empty_archive(space: SearchSpace, objective: Objective) -> pd.DataFrame:
     """D before the first query: all its columns, no row."""
     batch = make_batch(space, torch.empty(0, space.code_length).long(), step=0)
     columns = dict.fromkeys(["value", *objective.columns], np.empty(0))
-    return extend(None, batch.assign(**columns), objective)
+    return extend(None, with_columns(batch, columns), objective)
 
 
 def extend(
@@ -94,7 +102,7 @@ def extend(
         grown = pd.concat([archive, grown], ignore_index=True)
     codes = [name for name in grown.columns if name.startswith("code_")]
     missing = {name: np.nan for name in objective.columns if name not in grown}
-    grown = grown.assign(order=np.arange(len(grown)), **missing)
+    grown = with_columns(grown, {"order": np.arange(len(grown)), **missing})
     grown["best"] = objective.best(grown)
     types = {**COLUMNS, **objective.columns, **dict.fromkeys(codes, "int64")}
     return grown[list(types)].astype(types)

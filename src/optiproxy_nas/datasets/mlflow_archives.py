@@ -160,7 +160,7 @@ def _summary(run: Any) -> dict[str, Any]:
     value, optimum = metrics.get(f"final/{target}"), metrics.get("final/optimum")
     if value is not None and optimum is None and "final/regret" in metrics:
         optimum = value + metrics["final/regret"]  # as older runs tell it
-    if value is None or optimum is None:
+    if value is None:
         return {}
     return {
         "target": target,

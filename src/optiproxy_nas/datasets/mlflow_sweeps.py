@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.datasets.mlflow_archives import PARENT, SWEEP, RunReader, is_sweep, own_id
-from optiproxy_nas.errors import unknown_name
+from optiproxy_nas.errors import UnknownNameError, unknown_name
 
 
 class Sweeps:
@@ -59,11 +59,19 @@ class Sweeps:
         tag = by_id[0].data.tags[SWEEP] if by_id else name
         same = [str(run.info.run_id) for run in reversed(every) if run.data.tags[SWEEP] == tag]
         if not same:
-            names = {run.data.tags[SWEEP] for run in every if self._has_finished_runs(run)}
-            raise unknown_name("sweep", name, names or {"(there is none in the store)"})
+            raise self._unknown(name, every)
         recorded = name if by_id else self._recorded(name)
         parent = recorded if recorded in same else same[0]
         return parent, [other for other in same if other != parent]
+
+    def _unknown(self, name: str, every: list[Any]) -> UnknownNameError:
+        """The error that lists all sweeps, and says which of them have nothing to compare."""
+        names = {run.data.tags[SWEEP] for run in every}
+        finished = {run.data.tags[SWEEP] for run in every if self._has_finished_runs(run)}
+        error = unknown_name("sweep", name, names or {"(there is none in the store)"})
+        note = ", ".join(sorted(names - finished))
+        message = f"{error.message} No run has finished under: {note}." if note else error.message
+        return UnknownNameError(message, **error.data)
 
     def _children(self, parent: str, condition: str, limit: int = 0) -> list[Any]:
         child = f"tags.`{PARENT}` = '{parent}'"

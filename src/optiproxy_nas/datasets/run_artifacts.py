@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,7 +13,10 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from safetensors.torch import load_file
 
+from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.benchmarks.load import open_benchmark
 from optiproxy_nas.benchmarks.schema import table_digest
+from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.datasets.atomic import file_digest
 from optiproxy_nas.diagnosis.finished_run import FinishedRun, Tensors
 from optiproxy_nas.errors import (
@@ -20,18 +27,20 @@ from optiproxy_nas.errors import (
     ResumeError,
 )
 from optiproxy_nas.manifest import Manifest, last_archive, manifest_path, read_manifest
-from optiproxy_nas.objectives import build_objective
-from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.objectives import OBJECTIVES, build_objective, name_of
+from optiproxy_nas.parameters import OPTIPROXY, SearchParameters
+from optiproxy_nas.presets import flatten, load_preset
 from optiproxy_nas.validation import validate
 
 SHOWN = 5  # runs that an error names
+_ALWAYS = ("dataset", "source", "preset", "seed", "budget")  # of a search, for a message
 
 
 class RunArtifacts(AbstractDataset[NoReturn, FinishedRun]):
     """Read-only: a :class:`~optiproxy_nas.diagnosis.finished_run.FinishedRun`.
 
     Every artifact of the manifest must have the SHA-256 that the manifest says, and the table
-    that the run's queries were answered from must still be the same.
+    that the run's queries were answered from, and the model if one answered, must be the same.
 
     Args:
         run_id: the run.
@@ -58,7 +67,8 @@ class RunArtifacts(AbstractDataset[NoReturn, FinishedRun]):
             ResumeError: no such run, or it has not finished.
             ParameterError: it is no search run, or one of another version of the project.
             ArtifactError: an artifact is missing or damaged.
-            DataError: the table is missing, or is another one.
+            DataError: the table, or the model, is missing or another one.
+            UnknownNameError: the source is a plug-in that is not installed here.
         """
         if self._run_id is None:
             raise ParameterError("Which run? Give --params=run=RUN_ID.", name="run")
@@ -84,17 +94,46 @@ class RunArtifacts(AbstractDataset[NoReturn, FinishedRun]):
             weights=_by_step(files, "proxy"),
             logits=_by_step(files, "logits"),
             traces=_by_step(files, "trace"),
-            table=self._table(manifest),
+            benchmark=self._benchmark(manifest),
         )
 
     def save(self, data: NoReturn) -> None:
         """Refused: a finished run is never written to."""
         raise DatasetError(f"Run {self._run_id!r} has finished and is read-only.")
 
+    def _benchmark(self, manifest: Manifest) -> Benchmark:
+        """What answered the run's queries, from table and model."""
+        table, model = self._table(manifest), self._model(manifest)
+        source = get_source(manifest["data"]["source"])
+        return open_benchmark(table, model, manifest["parameters"]["dataset"], source)
+
+    def _path(self, manifest: Manifest, suffix: str) -> Path:
+        folder = self._data / "03_primary" / str(manifest["parameters"]["benchmark"])
+        return folder / f"{manifest['data']['source']}.{suffix}"
+
+    def _model(self, manifest: Manifest) -> bytes:
+        """The bytes of the model that answered, none where a table did."""
+        recorded = manifest["data"].get("model_sha256")
+        if recorded is None:
+            return b""
+        source, path = manifest["data"]["source"], self._path(manifest, "model")
+        model = path.read_bytes() if path.exists() else None
+        found = None if model is None else hashlib.sha256(model).hexdigest()
+        if model is None or found != recorded:
+            state = "is missing" if found is None else f"has SHA-256 {found[:12]}.."
+            raise DataError(
+                f"The model of source {source!r} {state}; run {self._run_id!r} was answered by "
+                f"{recorded[:12]}..: {path}. Delete it and its card ({path.stem}.json), and make "
+                f"it again by 'kedro run --pipeline=ingest --params=source={source}'.",
+                source=source,
+                found=found,
+                recorded=recorded,
+            )
+        return model
+
     def _table(self, manifest: Manifest) -> pd.DataFrame:
         source, recorded = manifest["data"]["source"], manifest["data"]["table_sha256"]
-        benchmark = manifest["parameters"]["benchmark"]
-        path = self._data / "03_primary" / benchmark / f"{source}.parquet"
+        path = self._path(manifest, "parquet")
         again = f"'kedro run --pipeline=ingest --params=source={source}'"
         if not path.exists():
             raise DataError(
@@ -133,16 +172,16 @@ def check_diagnosable(manifest: Manifest) -> None:
             f"yet. Go on with it by 'kedro run --resume {run_id}'.",
             run_id=run_id,
         )
-    if any(name.endswith(".proxy") for name in manifest["artifacts"]):
-        _check_fidelity(manifest)
-        return
     parameters = manifest["parameters"]
-    if parameters.get("method", "optiproxy") == "optiproxy":
-        keys = ("dataset", "source", "preset", "seed", "budget")
-        given = ",".join(f"{key}={parameters[key]}" for key in keys if key in parameters)
+    if parameters.get("method", OPTIPROXY) == OPTIPROXY:
+        _check_fidelity(manifest)
+    if any(name.endswith(".proxy") for name in manifest["artifacts"]):
+        return
+    if parameters.get("method", OPTIPROXY) == OPTIPROXY:
+        search = pipeline.replace("_methods", "_search")
         what = (
-            f"Make the same search with all its artifacts by 'kedro run --pipeline=nb201_search "
-            f"--params={given}' (and what else you had set), and diagnose that run."
+            "Make the same search with all its artifacts, and diagnose that run: "
+            f"kedro run --pipeline={search} --params={shlex.quote(_given(parameters))}"
         )
     else:
         what = f"Method {parameters['method']!r} has no proxy that could be diagnosed."
@@ -151,6 +190,29 @@ def check_diagnosable(manifest: Manifest) -> None:
         run_id=run_id,
         pipeline=pipeline,
     )
+
+
+def _given(parameters: Mapping[str, Any]) -> str:
+    """The runtime parameters that give a search of the same parameters: what no default gives."""
+    given = {key: parameters[key] for key in _ALWAYS if key in parameters}
+    objective = dict(parameters.get("objective") or {})
+    if name_of(objective) != name_of(None):
+        fields = OBJECTIVES.load(name_of(objective)).Settings.model_fields
+        usual = {name: field.get_default() for name, field in fields.items()}
+        told = {k: v for k, v in objective.items() if k not in usual or v != usual[k]}
+        given |= flatten(told, "objective")
+    now = flatten(parameters)
+    for key, value in flatten(load_preset(str(parameters.get("preset", "default")))).items():
+        if now.get(key, value) != value:
+            given[key] = now[key]
+    return ",".join(f"{key}={_as_text(value)}" for key, value in given.items())
+
+
+def _as_text(value: Any) -> str:
+    """A value as a runtime parameter."""
+    if isinstance(value, list | tuple):
+        return "; ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _check_fidelity(manifest: Manifest) -> None:

@@ -16,7 +16,7 @@ from optiproxy_nas.evidence.sections import Block, Row, Section, with_seeds
 
 # Above 25, the largest initial sample; 20 is a budget of its own. From 1000 on they are epochs.
 BUDGETS: Mapping[int, int] = {
-    **{20: 20, 100: 27, 192: 28, 200: 28, 280: 29},
+    **{20: 20, 50: 26, 75: 26, 100: 27, 142: 28, 150: 29, 192: 28, 200: 28, 280: 29},
     **{1000: 1100, 2000: 1150, 3200: 1200, 3500: 1260, 5000: 1300, 7250: 1480},
 }
 SEEDS = 2

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from optiproxy_nas.algorithm.archive import extend, make_batch
+from optiproxy_nas.algorithm.archive import empty_archive, extend, make_batch
 from optiproxy_nas.algorithm.budget import QueryLedger
+from optiproxy_nas.algorithm.evaluation import keeping_answers
 from optiproxy_nas.errors import (
     BudgetError,
-    EvaluationError,
     InvalidArchitectureError,
     SamplingError,
 )
@@ -43,15 +43,8 @@ class _Record:
 
     def query(self, batch: pd.DataFrame, evaluate: Evaluate, identities: list[Hashable]) -> None:
         """Evaluate what is new: one row of the archive each."""
-        try:
-            evaluated = self.objective.query(batch, evaluate)
-        except Exception as error:
-            raise EvaluationError(
-                f"The evaluation failed after {len(self.fitness)} queries, which are kept in this "
-                f"error's data['archive']: {error}",
-                archive=self.archive(),
-                architectures=batch["architecture"].tolist(),
-            ) from error
+        with keeping_answers(evaluate, batch, self.archive) as ask:
+            evaluated = self.objective.query(batch, ask)
         for row, identity in enumerate(identities, start=len(self.fitness)):
             self.row[identity] = row
         self.evaluations.append(evaluated)
@@ -81,9 +74,7 @@ class _Record:
     def archive(self) -> pd.DataFrame:
         if self.evaluations:
             return extend(None, pd.concat(self.evaluations, ignore_index=True), self.objective)
-        empty = make_batch(self.space, torch.empty(0, self.space.code_length).long(), step=0)
-        columns = dict.fromkeys(["value", *self.objective.columns], np.empty(0))
-        return extend(None, empty.assign(**columns), self.objective)
+        return empty_archive(self.space, self.objective)
 
     def trials(self) -> pd.DataFrame:
         return pd.DataFrame(
@@ -128,7 +119,8 @@ def run_method(
 
     Raises:
         BudgetError: the space has fewer architectures than the budget; nothing was queried.
-        EvaluationError: ``evaluate`` failed; the archive so far is in ``data["archive"]``.
+        EvaluationError: ``evaluate`` failed; the archive so far is in ``data["archive"]``, the
+            answers after it in ``data["answers"]``.
         InvalidArchitectureError: the method proposed something that is no code of the space.
         SamplingError: the method proposes nothing new any more; the archive is in the data, too.
     """

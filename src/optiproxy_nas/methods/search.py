@@ -32,7 +32,8 @@ def search_by_method(
         on_step: called with ``{"queries", "best"}`` (and more, by OptiProxy-NAS) as they grow.
 
     Raises:
-        EvaluationError: ``evaluate`` failed; the archive so far is in ``data["archive"]``.
+        EvaluationError: ``evaluate`` failed; the archive so far is in ``data["archive"]``, the
+            answers after it in ``data["answers"]``.
         OptiProxyError: see :mod:`optiproxy_nas.errors`.
     """
     if isinstance(parameters, SearchParameters):

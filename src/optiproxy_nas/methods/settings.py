@@ -7,7 +7,12 @@ from typing import Any
 
 from optiproxy_nas.errors import ParameterError, unknown_name
 from optiproxy_nas.methods import METHODS
-from optiproxy_nas.objectives import OBJECTIVES, build_objective, resolve_objective
+from optiproxy_nas.objectives import (
+    OBJECTIVES,
+    build_objective,
+    resolve_objective,
+    setting_names,
+)
 from optiproxy_nas.parameters import OPTIPROXY, BaselineParameters, RunParameters, SearchParameters
 from optiproxy_nas.presets import changes, check_budget, overrides, resolve
 from optiproxy_nas.spaces import get_space
@@ -34,7 +39,7 @@ def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunPa
         raise unknown_name("method", name, [OPTIPROXY, *METHODS])
     given = {key: value for key, value in values.items() if key != "preset"}
     given["objective"] = resolve_objective(given.get("objective"))
-    parameters = validate(BaselineParameters, {"settings": {}, **given}, also)
+    parameters = validate(BaselineParameters, {"settings": {}, **given}, also, setting_names)
     method = METHODS.load(parameters.method)
     try:
         settings = validate(method.Settings, parameters.settings)

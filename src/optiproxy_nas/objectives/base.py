@@ -9,7 +9,7 @@ that goes on is the search that never stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,14 +24,13 @@ from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.errors import DataError
-from optiproxy_nas.proxies.targets import make_targets, to_values
+from optiproxy_nas.objectives.values import Values, finite, value_columns
+from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
     from optiproxy_nas.parameters import SearchParameters
 
-Values = NDArray[np.float64]
 # Architecture strings [n] -> what they are worth: values [n], or a table of n rows by metric.
 Evaluate = Callable[..., Any]
 Score = Callable[[Tensor], Tensor]  # predictions [E, H, n] -> [n], differentiable, to be maximised
@@ -258,56 +257,3 @@ class Objective:
     def summary(self, archive: pd.DataFrame) -> dict[str, Any]:
         """Facts about the answer and the search, beside the common ones."""
         return {}
-
-
-def value_columns(
-    predictions: Tensor, values: Values, name: str, reference: float | None = None
-) -> dict[str, Values]:
-    """Predictions [E, n] in target units as ``predicted`` and ``predicted_sd`` [n], percent.
-
-    ``values``, ``name`` and ``reference`` are those that the targets were made with.
-    """
-    members = to_values(predictions.double().numpy(), values, name, reference)
-    return {
-        "predicted": members.mean(0),
-        "predicted_sd": members.std(0, ddof=min(1, len(members) - 1)),
-    }
-
-
-def finite(
-    answer: Any,
-    architectures: Sequence[str],
-    what: str = "evaluation",
-    may_not_run: bool = False,
-) -> Values:
-    """An evaluation's answer as values [n]; with ``may_not_run``, +inf is one too.
-
-    Raises:
-        DataError: something else than one finite number an architecture.
-    """
-    try:
-        values = np.asarray(answer, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.empty(0)
-    good = np.isfinite(values) | (may_not_run & np.isposinf(values))
-    if values.shape != (len(architectures),) or not good.all():
-        if values.shape != (len(architectures),):
-            wrong = f"gave {_short(answer)}"
-        else:
-            first = int(np.argmin(good))
-            wrong = f"gave {values[first]} for {architectures[first]}"
-        also = ", or +inf where it cannot run" if may_not_run else ""
-        raise DataError(
-            f"The {what} of {len(architectures)} architectures {wrong}; it must give one finite "
-            f"number for each{also}.",
-            architectures=list(architectures),
-        )
-    return values
-
-
-def _short(answer: Any) -> str:
-    """An answer that cannot be used, in a few words."""
-    try:
-        return f"{len(answer)} of them ({type(answer).__name__})"
-    except TypeError:
-        return f"{answer!r} ({type(answer).__name__})"

@@ -206,7 +206,8 @@ def _not_held(metric: str, held: list[str], benchmark: Benchmark) -> UnknownName
     """The error for a metric that the benchmark lacks: where it is had, or the nearest name."""
     error = unknown_name("metric", metric, held)
     what = f"what source {benchmark.source!r} holds"
-    if advice := _where_held(metric, benchmark):
+    advice = "" if metric in _NOT_COSTS else _where_held(metric, benchmark)
+    if advice:
         message = (
             f"Metric {metric!r} is not among {what} (of those that can be bounded: "
             f"{', '.join(held) or 'none'}). {advice}"

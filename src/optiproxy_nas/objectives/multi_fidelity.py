@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -28,15 +27,9 @@ from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.errors import ObjectiveError
-from optiproxy_nas.objectives.base import (
-    Evaluate,
-    Objective,
-    ObjectiveSettings,
-    Score,
-    Values,
-    finite,
-    value_columns,
-)
+from optiproxy_nas.objectives.base import Evaluate, Objective, Score
+from optiproxy_nas.objectives.fidelity_settings import MultiFidelitySettings
+from optiproxy_nas.objectives.values import Values, finite, value_columns
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -44,38 +37,6 @@ if TYPE_CHECKING:
     from optiproxy_nas.parameters import SearchParameters
 
 _BELOW_ALL = -1e6  # the fitness of a cell that is not fully trained
-
-
-class MultiFidelitySettings(ObjectiveSettings):
-    """Settings of :class:`MultiFidelity`."""
-
-    low_epochs: int = Field(default=12, ge=1, description="training epochs of the cheap signal")
-    full_epochs: int = Field(default=200, ge=2, description="training epochs that count")
-    continues: bool = Field(
-        default=False,
-        description="the low fidelity is a point of the full training's own curve, so that a "
-        "promotion costs only the epochs that are missing",
-    )
-    step_epochs: int = Field(default=224, ge=1, description="epochs that a step may spend")
-    low_first: int = Field(
-        default=80, ge=1, description="cells at low fidelity before the first promotion"
-    )
-    measured: float = Field(
-        default=0.5, ge=0, le=1, description="weight of a cell's own low value beside the proxy's"
-    )
-
-    @model_validator(mode="after")
-    def _fidelities_rise(self) -> MultiFidelitySettings:
-        if self.low_epochs >= self.full_epochs:
-            raise ValueError(
-                f"low_epochs ({self.low_epochs}) is not below full_epochs ({self.full_epochs})"
-            )
-        if self.step_epochs < self.full_epochs:
-            raise ValueError(
-                f"step_epochs ({self.step_epochs}) is below full_epochs ({self.full_epochs}), so "
-                "no step could train a cell fully"
-            )
-        return self
 
 
 class MultiFidelity(Objective):

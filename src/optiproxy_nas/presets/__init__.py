@@ -11,12 +11,25 @@ from typing import Any
 import yaml
 
 from optiproxy_nas.errors import BudgetError, unknown_name
-from optiproxy_nas.objectives import Objective, build_objective, resolve_objective
-from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.objectives import (
+    Objective,
+    build_objective,
+    resolve_objective,
+    setting_names,
+)
+from optiproxy_nas.parameters import RunParameters, SearchParameters
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.validation import validate
+
+# The objective that a preset was tuned for; the paper's is as published, whatever is searched for.
+MADE_FOR = {
+    "default": "accuracy",
+    "large": "accuracy",
+    "hardware": "constrained",
+    "low_fidelity": "multi_fidelity",
+}
 
 
 def preset_names() -> list[str]:
@@ -69,7 +82,7 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
     preset = load_preset(str(values.get("preset", "default")))
     merged = merge(preset, values)
     merged["objective"] = resolve_objective(merged.get("objective"))
-    parameters = validate(SearchParameters, merged, also)
+    parameters = validate(SearchParameters, merged, also, setting_names)
     space = get_space(parameters.space)
     PROXIES.load(parameters.proxy.name)
     if parameters.fit.targets not in TARGETS:
@@ -78,6 +91,20 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
     least = objective.least_budget(parameters.initial_samples)
     check_budget(objective, parameters.budget, least, space.size)
     return parameters
+
+
+def misfit(parameters: RunParameters) -> str:
+    """A sentence where the preset was made for another registered objective, else ""."""
+    preset = parameters.preset if isinstance(parameters, SearchParameters) else None
+    objective = parameters.objective["name"]
+    made_for = MADE_FOR.get(preset or "")
+    better = next((name for name, own in MADE_FOR.items() if own == objective), None)
+    if made_for in (None, objective) or better is None:
+        return ""
+    return (
+        f"Preset {preset!r} was made for objective {made_for!r}; for {objective!r} there is "
+        f"preset={better}."
+    )
 
 
 def overrides(parameters: SearchParameters) -> list[str]:

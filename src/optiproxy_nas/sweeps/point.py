@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from optiproxy_nas.manifest import Manifest, digest
+from optiproxy_nas.methods.settings import parameters_of
+from optiproxy_nas.presets import misfit
 from optiproxy_nas.software import software
 
 # What of a manifest's "code" is in the identity: the rest of the package only runs and shows it.
@@ -38,6 +40,11 @@ class Point:
     data: Mapping[str, str]
     digest: str
     blocks: tuple[int, ...]
+
+    @property
+    def note(self) -> str:
+        """What its user is to know of its parameters, "" if nothing."""
+        return misfit(parameters_of(self.parameters))
 
     @property
     def run_id(self) -> str:

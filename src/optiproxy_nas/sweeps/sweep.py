@@ -201,7 +201,8 @@ class _Sweep:
             failed.append(Failed(point.run_id, error))
         results, runs = assemble(rows)
         self._write_tables(results, runs)
-        notes = [f"{run_id}: {o.note}" for run_id, o in outcomes.items() if o.note]
+        notes = list(dict.fromkeys(note for p in self.points if (note := p.note)))
+        notes += [f"{run_id}: {o.note}" for run_id, o in outcomes.items() if o.note]
         if any(outcome.tracking_lost for outcome in outcomes.values()):
             notes.append("The MLflow store failed; some of the runs, or all, are not in it.")
         done = len(outcomes) - len(failed)

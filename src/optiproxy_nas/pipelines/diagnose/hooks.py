@@ -50,6 +50,8 @@ class DiagnosisHooks:
             return
         numbers = catalog.load("diagnosis.numbers")
         print(headline(numbers))
+        if numbers["caution"]:
+            print(f"Note: {numbers['caution']}")
         for alarm in numbers["alarms"]:
             print(f"ALARM: {alarm['text']}")
         folder = os.path.relpath(files[0].parent)

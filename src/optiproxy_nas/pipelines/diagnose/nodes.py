@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.diagnosis.captions import FIGURES
+from optiproxy_nas.diagnosis.cells import Cells, cells_of
 from optiproxy_nas.diagnosis.collapse import (
     Alarm,
     collapse_alarms,
@@ -19,7 +20,7 @@ from optiproxy_nas.diagnosis.draw_gap import gap_figure
 from optiproxy_nas.diagnosis.draw_landscape import overview, zoom
 from optiproxy_nas.diagnosis.draw_landscape_3d import in_three_dimensions
 from optiproxy_nas.diagnosis.draw_predictions import predictions_by_step
-from optiproxy_nas.diagnosis.finished_run import FinishedRun, archive_codes, table_cells
+from optiproxy_nas.diagnosis.finished_run import FinishedRun, archive_codes
 from optiproxy_nas.diagnosis.gap import Judged, gap_table, judge, reproduction_error
 from optiproxy_nas.diagnosis.interactive import landscape_html
 from optiproxy_nas.diagnosis.landscape import Landscape, make_landscape, search_region
@@ -28,12 +29,20 @@ from optiproxy_nas.diagnosis.settings import DiagnosisSettings
 from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.reporting.figures import predicted_against_true
 from optiproxy_nas.reporting.style import png
+from optiproxy_nas.reporting.units import label
 from optiproxy_nas.spaces import get_space
 
 
-def ask_proxies(run: FinishedRun, diagnose: DiagnosisSettings) -> tuple[Judged, pd.DataFrame]:
+def read_cells(run: FinishedRun) -> Cells:
+    """The cells that the run is judged on, with their values, now that the search is over."""
+    return cells_of(get_space(run.parameters.space), run)
+
+
+def ask_proxies(
+    run: FinishedRun, cells: Cells, diagnose: DiagnosisSettings
+) -> tuple[Judged, pd.DataFrame]:
     """Every step's proxy asked again; and what it says of the archive as a table for the record."""
-    judged = judge(get_space(run.parameters.space), run, diagnose.probe)
+    judged = judge(get_space(run.parameters.space), run, cells, diagnose.probe)
     return judged, judged.archive.drop(columns="predicted_target")
 
 
@@ -50,14 +59,11 @@ def measure(
     return numbers.assign(alarm=reasons), alarms
 
 
-def find_landscape(run: FinishedRun, diagnose: DiagnosisSettings) -> Landscape:
-    """The whole table as a landscape, and the search's way through it."""
+def find_landscape(run: FinishedRun, cells: Cells, diagnose: DiagnosisSettings) -> Landscape:
+    """The cells as a landscape, and the search's way through it."""
     space = get_space(run.parameters.space)
-    cells = table_cells(space, run)
     queried = archive_codes(space, run)
-    return make_landscape(
-        space, cells.codes, cells.accuracy, queried, diagnose.every, cells.fitness
-    )
+    return make_landscape(space, cells, queried, diagnose.every, run.benchmark.target)
 
 
 def summarise(
@@ -66,11 +72,11 @@ def summarise(
     steps: pd.DataFrame,
     alarms: list[Alarm],
     landscape: Landscape,
+    cells: Cells,
     diagnose: DiagnosisSettings,
 ) -> dict[str, Any]:
     """The diagnosis as numbers."""
-    parameters, archive = run.parameters, run.archive
-    optimum = table_cells(get_space(parameters.space), run).optimum
+    parameters, archive, optimum = run.parameters, run.archive, cells.optimum
     objective, best = objective_of(parameters), float(archive["best"].iloc[-1])
     return {
         "run_id": run.run_id,
@@ -82,17 +88,21 @@ def summarise(
         "queries": len(archive),
         "steps": len(steps),
         "objective": objective.label,
+        "target": run.benchmark.target,
+        "caution": run.benchmark.caution,
         # None: nothing was found that may be the answer.
         "best": _number(best),
         "queries_to_best": None if math.isnan(best) else objective.incumbent(archive) + 1,
-        "optimum": optimum,
-        "regret": _number(optimum - best),
+        # None: nobody knows it.
+        "optimum": None if optimum is None else _number(optimum),
+        "regret": None if optimum is None else _number(optimum - best),
         "settings": diagnose.model_dump(),
+        "cells": cells.words,
         "probe_cells": len(judged.truth),
         "median_optimism": _number(steps["optimism"].median()),
         "last_step": {name: _number(value) for name, value in steps.iloc[-1].items()},
         "alarms": [{**alarm._asdict(), "text": _told(alarm, archive, optimum)} for alarm in alarms],
-        # What today's code predicts against what the run stored, in points; 0 if they agree.
+        # What today's code predicts against what the run stored; 0 if they agree.
         "prediction_difference": _number(reproduction_error(run, judged)),
         "axes": {
             "kind": landscape.axes.kind,
@@ -113,11 +123,13 @@ def draw(
     """PNG pictures by the names of ``captions.FIGURES``."""
     region = search_region(landscape)
     operations = len(get_space(run.parameters.space).operations)
-    initial = int((run.archive["step"] == 0).sum())
+    initial, metric = int((run.archive["step"] == 0).sum()), run.benchmark.target
     figures = {
-        "predictions_by_step": predictions_by_step(judged, steps, diagnose.window, diagnose.panels),
-        "predictions_whole_run": predicted_against_true(run.archive),
-        "gap": gap_figure(steps, diagnose.window, diagnose.top, len(judged.truth)),
+        "predictions_by_step": predictions_by_step(
+            judged, steps, diagnose.window, diagnose.panels, metric
+        ),
+        "predictions_whole_run": predicted_against_true(run.archive, label(metric)),
+        "gap": gap_figure(steps, diagnose.window, diagnose.top, len(judged.truth), metric),
         "collapse": collapse_figure(run.traces, steps, alarms, diagnose.collapse, operations),
         "landscape_overview": overview(landscape, region, initial),
         "landscape_region": zoom(landscape, region, diagnose.every),
@@ -127,7 +139,7 @@ def draw(
 
 
 def write_page(
-    run: FinishedRun,
+    cells: Cells,
     numbers: dict[str, Any],
     steps: pd.DataFrame,
     landscape: Landscape,
@@ -135,15 +147,15 @@ def write_page(
     *pictures: bytes,
 ) -> str:
     """The HTML page; ``pictures`` in the order of ``captions.FIGURES``."""
-    space = get_space(run.parameters.space)
-    names = table_cells(space, run).table["architecture"].tolist()
+    names = cells.table["architecture"].tolist()
     interactive = landscape_html(landscape, names, diagnose.every)
     named = dict(zip(FIGURES, pictures, strict=True))
     return diagnosis_page(numbers, steps, named, interactive)
 
 
-def _told(alarm: Alarm, archive: pd.DataFrame, optimum: float) -> str:
-    found = float(archive["best"].iloc[alarm.first_query - 1]) >= optimum
+def _told(alarm: Alarm, archive: pd.DataFrame, optimum: float | None) -> str:
+    best = float(archive["best"].iloc[alarm.first_query - 1])
+    found = optimum is not None and best >= optimum
     return alarm.text() + (" The optimum of the table had been found by then." if found else "")
 
 

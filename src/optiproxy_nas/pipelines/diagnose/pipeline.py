@@ -10,13 +10,14 @@ from optiproxy_nas.pipelines.diagnose import nodes
 
 def create_pipeline() -> Pipeline:
     """Inputs: ``diagnosed_run`` (the run's stored artifacts, read-only), ``params:diagnose``."""
-    run, settings = "diagnosed_run", "params:diagnose"
-    measured = [run, "judged", "diagnosis.steps", "alarms", "landscape", settings]
+    run, cells, settings = "diagnosed_run", "cells", "params:diagnose"
+    measured = [run, "judged", "diagnosis.steps", "alarms", "landscape"]
     return Pipeline(
         [
+            Node(nodes.read_cells, run, cells, name="read_cells"),
             Node(
                 nodes.ask_proxies,
-                [run, settings],
+                [run, cells, settings],
                 ["judged", "diagnosis.predictions"],
                 name="ask_proxies",
             ),
@@ -26,18 +27,23 @@ def create_pipeline() -> Pipeline:
                 ["diagnosis.steps", "alarms"],
                 name="measure",
             ),
-            Node(nodes.find_landscape, [run, settings], "landscape", name="find_landscape"),
-            Node(nodes.summarise, measured, "diagnosis.numbers", name="summarise"),
+            Node(nodes.find_landscape, [run, cells, settings], "landscape", name="find_landscape"),
+            Node(
+                nodes.summarise,
+                [*measured, cells, settings],
+                "diagnosis.numbers",
+                name="summarise",
+            ),
             Node(
                 nodes.draw,
-                measured,
+                [*measured, settings],
                 {name: f"diagnosis.{name}" for name in FIGURES},
                 name="draw",
             ),
             Node(
                 nodes.write_page,
                 [
-                    run,
+                    cells,
                     "diagnosis.numbers",
                     "diagnosis.steps",
                     "landscape",

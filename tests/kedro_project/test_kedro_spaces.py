@@ -1,0 +1,77 @@
+"""The pipelines of the other search spaces, on their real data where these are."""
+
+import html
+import json
+import os
+
+import pytest
+from kedro_runs import (
+    TINY_ARGUMENT,
+    Killed,
+    archive,
+    command,
+    die_at,
+    manifest,
+    resume,
+    run,
+    search_digests,
+    without_pictures,
+)
+
+from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.spaces import get_space
+
+SPACES = {
+    "nb301": ("nb301_yahpo", "cifar10"),
+    "nlp": ("nbnlp_surrogate", "ptb"),
+    "nb101": ("nb101_validation", "cifar10"),  # the small one of its tables
+}
+
+
+@pytest.fixture
+def with_data():
+    if not os.environ.get("OPTIPROXY_DATA_DIR"):
+        pytest.skip("OPTIPROXY_DATA_DIR is not set: no tables of NAS-Bench-101, 301 and NLP here")
+
+
+@pytest.mark.usefixtures("with_data")
+@pytest.mark.parametrize("name", SPACES)
+def test_a_search_from_the_command_line(bare_project, name):
+    source, dataset = SPACES[name]
+    result = command(
+        bare_project, "run", f"--pipeline={name}_search",
+        f"--params=run_id=r,tracking=off,source={source},{TINY_ARGUMENT}",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    record = manifest(bare_project, "r")
+    summary, target = record["result"], get_source(source).target
+    table = archive(bare_project, "r")
+    assert record["parameters"]["dataset"] == dataset
+    assert summary["target"] == target
+    assert summary[target] == table["value"].max() == table["best"].iloc[-1]
+    space = get_space(record["parameters"]["space"])
+    codes = space.from_string(table["architecture"].tolist())
+    assert len(set(space.identify(codes))) == len(table)
+    page = (bare_project / "data" / "08_reporting" / "r" / "report.html").read_text()
+    caution = get_source(source).caution
+    if caution:
+        assert html.escape(caution) in page
+        assert caution.split()[0] in result.output
+    card = bare_project / "data" / "03_primary" / record["parameters"]["benchmark"]
+    facts = json.loads((card / f"{source}.json").read_text())
+    assert facts.get("model_sha256") == record["data"].get("model_sha256")
+    assert (get_source(source).open is None) == ("model_sha256" not in facts)
+
+
+@pytest.mark.usefixtures("with_data")
+def test_killed_and_resumed_is_the_run_that_never_stopped(bare_project, monkeypatch):
+    without_pictures(monkeypatch)
+    given = {"pipeline": "nb301_search"}
+    run(bare_project, run_id="whole", **given)
+    with pytest.MonkeyPatch.context() as patch:
+        die_at(patch, "step_02.select")
+        with pytest.raises(Killed):
+            run(bare_project, run_id="cut", **given)
+    resume(bare_project, run_id="cut", **given)
+    assert search_digests(bare_project, "cut") == search_digests(bare_project, "whole")
+    assert command(bare_project, "audit", "cut").exit_code == 0
