@@ -72,6 +72,15 @@ class TinySpace:
             functions.append((a, b, input_b, a_b, a_output))
         return functions
 
+    def isomorphic(self, codes, generator):
+        """A node without input, or without use, computes nothing: any operation will do."""
+        a, b, input_b, a_b, a_output = codes.T
+        shift = torch.randint(1, 3, (2, len(codes)), generator=generator)
+        moved = codes.clone()
+        moved[:, 0] = torch.where((a_b + a_output) == 0, (a + shift[0]) % 3, a)
+        moved[:, 1] = torch.where((input_b + a_b) == 0, (b + shift[1]) % 3, b)
+        return moved
+
     def neighbours(self, codes):
         moved = []
         for code in codes:

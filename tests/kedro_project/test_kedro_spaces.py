@@ -24,7 +24,7 @@ from optiproxy_nas.spaces import get_space
 SPACES = {
     "nb301": ("nb301_yahpo", "cifar10"),
     "nlp": ("nbnlp_surrogate", "ptb"),
-    "nb101": ("nb101_validation", "cifar10"),  # the small one of its tables
+    "nb101": ("nb101_table", "cifar10"),
 }
 
 

@@ -48,6 +48,7 @@ class Candidates(NamedTuple):
 
     codes: Tensor  # [n, L] int64
     group: Tensor  # [n] int64, the group k that each was drawn from; -1: not from a group
+    rejected: int = 0  # draws thrown away because they were no valid architecture
 
 
 @runtime_checkable
@@ -109,6 +110,15 @@ class SearchSpace(Protocol):
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
         """The computed function's identity: equal for architectures that are the same network."""
+        ...
+
+    def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """Each of codes [n, L] written in another way: another order of vertices or operands.
+
+        The same network, so ``canonical`` is equal, and where the benchmark does not tell the
+        spellings apart ``identify`` is too. Drawn at random where there are several other ways;
+        the code itself where there is none.
+        """
         ...
 
     def neighbours(self, codes: Tensor) -> Tensor:

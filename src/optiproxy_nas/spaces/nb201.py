@@ -129,6 +129,15 @@ class NASBench201:
         """The computed function (sums flattened and sorted); 4,930 distinct ones."""
         return [_function(tuple(code)) for code in codes.tolist()]
 
+    def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """Nodes 2 and 3 in the other order, where no edge between them forbids it: [n, 6].
+
+        There is one other order at most, so nothing is drawn. The two are rows of their own in the
+        table: equal in ``canonical``, not in ``identify``.
+        """
+        swapped = codes[:, [1, 0, 2, 3, 5, 4]]
+        return torch.where(codes[:, 2:3] == 0, swapped, codes)
+
     def neighbours(self, codes: Tensor) -> Tensor:
         """The 24 cells that differ in one operation, for each of codes [n, 6]: [24 n, 6]."""
         position = torch.arange(6).repeat_interleave(4)  # [24]

@@ -11,14 +11,14 @@ from torch import Tensor
 from optiproxy_nas.errors import InvalidArchitectureError
 from optiproxy_nas.relaxation import gumbel_softmax
 from optiproxy_nas.spaces.base import Encoding, Graph, Logits, SearchSpace
+from optiproxy_nas.testing.sampling import check_extremes, check_sampling, point_at
+from optiproxy_nas.testing.spellings import check_one_code_each, check_spellings
 from optiproxy_nas.testing.streams import (
     COUNT,
     generator,
     global_randomness_untouched,
     logits_of,
 )
-
-_SURE = 40.0  # a logit that no noise overturns
 
 
 def check_search_space(space: SearchSpace, seed: int = 0) -> None:
@@ -36,19 +36,16 @@ def check_search_space(space: SearchSpace, seed: int = 0) -> None:
         codes = _check_random(space, seed)
         _check_strings(space, codes)
         _check_identities(space, codes)
+        check_spellings(space, codes, seed)
         _check_neighbours(space, codes)
         _check_encodings(space, codes)
-        _check_sampling(space, codes, seed)
+        check_sampling(space, codes, seed)
+        check_extremes(space, seed)
         _check_relaxation(space, codes, seed)
         _check_gradients(space, seed)
+        _check_mask(space, codes, seed)
         copy = pickle.loads(pickle.dumps(space))
         assert copy.to_string(codes) == space.to_string(codes), "a pickled space is another space"
-
-
-def _point_at(space: SearchSpace, codes: Tensor) -> Logits:
-    """Logits whose every choice is as good as certain: one group an architecture."""
-    hard = space.encode(codes)
-    return Logits(_SURE * hard.operations, _SURE * (2 * hard.edges - 1))
 
 
 def _check_random(space: SearchSpace, seed: int) -> Tensor:
@@ -60,6 +57,8 @@ def _check_random(space: SearchSpace, seed: int) -> Tensor:
     assert not torch.equal(codes, space.random(COUNT, generator(seed + 1))), (
         "random: ignores its generator"
     )
+    assert ((codes >= -128) & (codes <= 127)).all(), "random: codes do not fit int8"
+    assert len(set(space.identify(codes))) > 1, "random: always the same"
     return codes
 
 
@@ -77,12 +76,17 @@ def _check_strings(space: SearchSpace, codes: Tensor) -> None:
     assert parsed.dtype == codes.dtype, "from_string: codes are not int64"
     assert space.to_string(parsed) == strings, "strings do not survive the round trip"
     assert space.identify(parsed) == space.identify(codes), "identities do not survive to_string"
-    assert space.draw(strings[0]).strip(), "draw: nothing drawn"
+    for string in strings[:8]:
+        drawing = space.draw(string)
+        assert drawing.strip(), "draw: nothing drawn"
+        assert max(map(len, drawing.splitlines())) <= 78, "draw: wider than 78 columns"
     try:
         space.from_string(["this is no architecture"])
     except InvalidArchitectureError:
-        return
-    raise AssertionError("from_string: nonsense does not raise InvalidArchitectureError")
+        pass
+    else:
+        raise AssertionError("from_string: nonsense does not raise InvalidArchitectureError")
+    assert space.from_string([]).shape == (0, space.code_length), "from_string: no empty batch"
 
 
 def _check_identities(space: SearchSpace, codes: Tensor) -> None:
@@ -94,6 +98,7 @@ def _check_identities(space: SearchSpace, codes: Tensor) -> None:
     assert len(pairs) == len(set(identities)) == len(set(strings)), (
         "identify and to_string do not tell the same architectures apart"
     )
+    check_one_code_each(space, codes, "random and neighbours")
     owners = set(zip(identities, functions, strict=True))
     assert len(owners) == len(set(identities)), "canonical: one architecture, two functions"
     backwards = space.canonical(codes.flip(0))[::-1]
@@ -149,47 +154,30 @@ def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
         assert seen.setdefault(key, identity) == identity, "graph: two architectures look the same"
 
 
-def _check_sampling(space: SearchSpace, codes: Tensor, seed: int) -> None:
-    sure = _point_at(space, codes[:4])
-    drawn = space.sample(sure, 3, generator(seed))
-    assert drawn.codes.shape == (12, space.code_length), "sample: not count codes a group"
-    wanted = [identity for identity in space.identify(codes[:4]) for _ in range(3)]
-    by_group = torch.argsort(drawn.group, stable=True)
-    assert drawn.group[by_group].tolist() == [k for k in range(4) for _ in range(3)], (
-        "sample: group"
-    )
-    assert space.identify(drawn.codes[by_group]) == wanted, "sample: does not follow the logits"
-    logits = logits_of(space, 4, seed)
-    first, same, other = (
-        space.sample(logits, 8, generator(number)).codes for number in (seed, seed, seed + 1)
-    )
-    assert torch.equal(first, same), "sample: not reproducible"
-    assert not torch.equal(first, other), "sample: ignores its generator"
-    assert space.identify(space.from_string(space.to_string(first))) == space.identify(first), (
-        "sample: invalid architectures"
-    )
-    explored = space.encode(space.sample(sure, 250, generator(seed), exploration=1.0).codes)
-    uniform = space.encode(space.random(1000, generator(seed + 1)))
-    for field, value, reference in zip(Encoding._fields, explored, uniform, strict=True):
-        gap = (value.mean(0) - reference.mean(0)).abs()
-        assert (gap < 0.15).all(), f"sample: {field} at exploration 1 are not uniform"
-
-
 def _check_relaxation(space: SearchSpace, codes: Tensor, seed: int) -> None:
     hard = space.encode(codes)
     for noise in ("logistic", "gumbel"):
-        cold = space.relax(_point_at(space, codes), 0.1, generator(seed), noise)
+        cold = space.relax(point_at(space, codes), 0.1, generator(seed), noise)
         for field, value, limit in zip(Encoding._fields, cold, hard, strict=True):
             assert torch.allclose(value, limit, atol=1e-3), (
                 f"relax: limit of {field}, {noise} noise"
             )
+        pairs = zip(Graph._fields, space.graph(cold), space.graph(hard), strict=True)
+        for field, value, limit in pairs:
+            assert torch.allclose(value, limit, atol=1e-2), f"graph: limit of {field}"
         soft = space.relax(logits_of(space, COUNT, seed), 0.7, generator(seed), noise)
         again = space.relax(logits_of(space, COUNT, seed), 0.7, generator(seed), noise)
         assert all(map(torch.equal, soft, again)), "relax: not reproducible"
         assert torch.allclose(soft.operations.sum(-1), torch.ones(())), (
             "relax: rows do not sum to 1"
         )
-        _check_graph(space, space.graph(soft), COUNT, "soft")
+        graph = space.graph(soft)
+        _check_graph(space, graph, COUNT, "soft")
+        one = space.graph(Encoding(soft.operations[:1], soft.edges[:1]))
+        for field, whole, row in zip(Graph._fields, graph, one, strict=True):
+            assert torch.allclose(whole[:1], row, atol=1e-6), (
+                f"graph: {field} of soft encodings depends on the rest of the batch"
+            )
     random_logits = logits_of(space, COUNT, seed)
     cold = space.relax(random_logits, 1e-4, generator(seed), "logistic")
     certain = torch.cat([cold.operations.amax(-1).flatten(), (2 * cold.edges - 1).abs().flatten()])
@@ -204,12 +192,14 @@ def _check_gradients(space: SearchSpace, seed: int) -> None:
     vertices, features = space.num_vertices, space.num_features
     weights = [
         torch.randn(vertices, width, generator=generator(seed), dtype=torch.float64)
-        for width in (features, vertices)
+        for width in (features, vertices, 1)
     ]
 
     def scores(alpha: Tensor, beta: Tensor) -> Tensor:
         graph = space.graph(space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic"))
-        parts = zip((graph.features, graph.adjacency), weights, strict=True)
+        parts = zip(
+            (graph.features, graph.adjacency, graph.mask.unsqueeze(-1)), weights, strict=True
+        )
         return torch.stack([(part * weight).sum((-1, -2)) for part, weight in parts]).sum(0)
 
     names = ("alpha", "beta") if space.num_edges else ("alpha",)
@@ -222,4 +212,19 @@ def _check_gradients(space: SearchSpace, seed: int) -> None:
     inputs = (alpha, beta) if space.num_edges else (alpha, beta.detach())
     assert torch.autograd.gradcheck(scores, inputs, raise_exception=False), (
         "graph(relax): gradients disagree with finite differences"
+    )
+
+
+def _check_mask(space: SearchSpace, codes: Tensor, seed: int) -> None:
+    """Where architectures differ in their padding, a relaxed one fades into it, without a jump."""
+    mask = space.graph(space.encode(codes)).mask
+    if bool((mask == mask[0]).all()):
+        return
+    alpha, beta = (part.requires_grad_() for part in logits_of(space, COUNT, seed))
+    relaxed = space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic")
+    soft = space.graph(relaxed).mask
+    assert soft.requires_grad, "graph: the mask is not a function of the relaxed architecture"
+    gradients = torch.autograd.grad(soft.sum(), (alpha, beta), allow_unused=True)
+    assert any(part is not None and bool((part != 0).any()) for part in gradients), (
+        "graph: the mask jumps; it must be smooth in the relaxed architecture"
     )

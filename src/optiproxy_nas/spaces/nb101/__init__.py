@@ -1,0 +1,215 @@
+"""NAS-Bench-101 (Ying et al. 2019): α over 5 vertices' operations, β over 21 edges (A.8.2).
+
+A cell is a DAG of up to 7 vertices, input and output included, with at most 9 edges. Vertices that
+are on no path from input to output do not count, and isomorphic cells are one architecture: 423,624
+of them. Codes that come out of this space are canonical (``cells.canonicalise``); those that go in
+may be any spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.relaxation import (
+    binary_concrete,
+    gumbel_softmax,
+    sample_edges,
+    sample_operations,
+)
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
+from optiproxy_nas.spaces.nb101 import notation
+from optiproxy_nas.spaces.nb101.cells import (
+    CODE_LENGTH,
+    FLAT,
+    INNER,
+    OPERATIONS,
+    PAIRS,
+    VERTICES,
+    canonicalise,
+    graph_hash,
+    is_valid,
+    keys,
+    matrices,
+    on_paths,
+    reorder,
+)
+from optiproxy_nas.spaces.nb101.neighbours import neighbours
+
+# Rounds of drawing from the logits as they are; in each later one, half of what is left of the
+# logits' share gives way to uniform choices; whoever is missing then is drawn at random.
+_FREE_ROUNDS = 6
+_ROUNDS = 12
+_SPARE = 2  # draws for each architecture that is missing: 73 % of uniform ones are valid
+_RANDOM_ROUNDS = 200
+
+
+class NASBench101:
+    """The NAS-Bench-101 cell space: N = 5, M = 3, E = 21, 423,624 distinct cells."""
+
+    name = "nb101"
+    operations = OPERATIONS
+    node_labels = tuple(f"vertex {v}" for v in range(1, VERTICES - 1))
+    num_nodes = INNER
+    num_edges = len(PAIRS)
+    code_length = CODE_LENGTH
+    num_vertices = VERTICES
+    num_features = len(OPERATIONS) + 2  # input, three operations, output
+    size: int | None = 423_624
+
+    def __init__(self) -> None:
+        self._spread = torch.zeros(len(PAIRS), VERTICES * VERTICES)  # pairs -> matrix entries
+        self._spread[torch.arange(len(PAIRS)), FLAT] = 1
+        self._ends = torch.zeros(VERTICES, self.num_features)  # one-hot rows of input and output
+        self._ends[0, 0] = self._ends[-1, -1] = 1
+
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
+        """Cells drawn as the benchmark's authors do: codes [count, 26].
+
+        Uniform operations and matrices of seven vertices until the cell is valid; so the more
+        spellings a cell has, the likelier it is.
+        """
+        found = torch.zeros(0, CODE_LENGTH, dtype=torch.int64)
+        for _ in range(_RANDOM_ROUNDS):
+            wanted = (count - len(found)) * _SPARE
+            operations = torch.randint(0, len(OPERATIONS), (wanted, INNER), generator=generator)
+            edges = torch.randint(0, 2, (wanted, len(PAIRS)), generator=generator)
+            drawn = torch.cat([operations, edges], dim=1)
+            found = torch.cat([found, drawn[is_valid(drawn)]])[:count]
+            if len(found) == count:
+                break
+        else:  # never seen: three draws of four are valid
+            plain = torch.zeros(count - len(found), CODE_LENGTH, dtype=torch.int64)
+            plain[:, INNER + PAIRS.index((0, VERTICES - 1))] = 1
+            found = torch.cat([found, plain])
+        return canonicalise(found)
+
+    def sample(
+        self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Candidates:
+        """``count`` valid cells a group from Cat(softmax(α)) and Bernoulli(σ(β)), Eq. 5 and 6.
+
+        Invalid draws are thrown away, and counted as far as they came before a group's last cell.
+        Where a group yields too few in six rounds of twice as many draws, uniform choices
+        are mixed in, more with each of six further rounds; the rest are random cells.
+        """
+        groups = logits.alpha.shape[0]
+        codes = torch.zeros(groups, count, CODE_LENGTH, dtype=torch.int64)
+        found = torch.zeros(groups, dtype=torch.int64)
+        rejected = 0
+        for attempt in range(_ROUNDS):
+            open_groups = (found < count).nonzero()[:, 0]
+            if not len(open_groups):
+                break
+            own = (1 - exploration) * 0.5 ** max(0, attempt - _FREE_ROUNDS + 1)
+            alpha, beta = (part.detach()[open_groups] for part in logits)
+            drawn = torch.cat(
+                [
+                    sample_operations(alpha, _SPARE * count, generator, 1 - own),
+                    sample_edges(beta, _SPARE * count, generator, 1 - own),
+                ],
+                dim=-1,
+            )  # [open, draws, 26]
+            valid = is_valid(drawn.flatten(0, 1)).reshape(drawn.shape[:2])
+            place = found[open_groups].unsqueeze(1) + valid.cumsum(1) - valid.long()
+            needed = place < count  # its group was not complete before this draw
+            rows, draws = (valid & needed).nonzero(as_tuple=True)
+            codes[open_groups[rows], place[rows, draws]] = drawn[rows, draws]
+            found[open_groups] += (valid & needed).sum(1)
+            rejected += int((~valid & needed).sum())
+        empty = torch.arange(count) >= found.unsqueeze(1)
+        if bool(empty.any()):
+            codes[empty] = self.random(int(empty.sum()), generator)
+        group = torch.arange(groups).repeat_interleave(count)
+        return Candidates(canonicalise(codes.reshape(-1, CODE_LENGTH)), group, rejected)
+
+    def relax(
+        self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
+    ) -> Encoding:
+        """Gumbel-softmax operations (Eq. 9) and Binary-Concrete edges (Eq. 10)."""
+        operations = gumbel_softmax(logits.alpha, temperature, generator)
+        return Encoding(operations, binary_concrete(logits.beta, temperature, generator, noise))
+
+    def encode(self, codes: Tensor) -> Encoding:
+        """One-hot operations [n, 5, 3] and edges [n, 21], as the code spells them."""
+        operations = torch.nn.functional.one_hot(codes[:, :INNER], len(OPERATIONS)).float()
+        return Encoding(operations, codes[:, INNER:].float())
+
+    def graph(self, encoding: Encoding) -> Graph:
+        """The pruned cell: features [n, 7, 5], adjacency [n, 7, 7], mask [n, 7].
+
+        The mask of a vertex says how surely it is on a path from input to output
+        (``cells.on_paths``): 0 or 1 in a discrete cell, a polynomial in the edges of a relaxed one.
+        The output is always the last vertex.
+        """
+        edges, vertices = on_paths(encoding.edges)
+        adjacency = (edges @ self._spread.to(edges)).reshape(-1, VERTICES, VERTICES)
+        used = encoding.operations * vertices[:, 1:-1].unsqueeze(-1)
+        features = torch.nn.functional.pad(used, (1, 1, 1, 1)) + self._ends.to(used)
+        return Graph(features, adjacency, vertices)
+
+    def identify(self, codes: Tensor) -> list[Hashable]:
+        """One integer a cell, the same for isomorphic ones, as the benchmark's graph hash is."""
+        rows: list[Hashable] = keys(codes).tolist()
+        return rows
+
+    def canonical(self, codes: Tensor) -> list[Hashable]:
+        """As ``identify``: the benchmark has one row for all spellings of a cell."""
+        return self.identify(codes)
+
+    def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """The same cells, their vertices in another order."""
+        return reorder(codes, generator)
+
+    def neighbours(self, codes: Tensor) -> Tensor:
+        """The cells that differ by one change of each of codes [n, 26]: [m, 26].
+
+        A change: another operation; an edge more or less; a vertex put in with one edge to it and
+        one from it (which undoes the loss of an edge that leaves a vertex without use).
+        """
+        return neighbours(codes)
+
+    def hashes(self, codes: Tensor) -> list[str]:
+        """The benchmark's own graph hash of each cell, 32 hexadecimal digits."""
+        return [graph_hash(*cell) for cell in matrices(codes)]
+
+    def to_string(self, codes: Tensor) -> list[str]:
+        """The text of each cell (``notation``): one for all its spellings."""
+        return notation.to_strings(canonicalise(codes))
+
+    def from_string(self, architectures: Sequence[str]) -> Tensor:
+        """Canonical codes [n, 26] of the text of cells.
+
+        Raises:
+            InvalidArchitectureError: which rule a cell breaks.
+        """
+        parsed = [notation.parse(architecture) for architecture in architectures]
+        if not parsed:
+            return torch.zeros(0, CODE_LENGTH, dtype=torch.int64)
+        return canonicalise(torch.stack(parsed))
+
+    def from_nasbench(self, cells: Sequence[tuple[object, Sequence[str]]]) -> Tensor:
+        """Canonical codes [n, 26] of the benchmark's own (matrix, operations), as of ModelSpec.
+
+        Raises:
+            InvalidArchitectureError: which rule a cell breaks.
+        """
+        return notation.from_nasbench(cells)  # type: ignore[arg-type]
+
+    def to_nasbench(self, codes: Tensor) -> list[notation.Cell]:
+        """The benchmark's (matrix, operations) of codes [n, 26], pruned."""
+        return [
+            (matrix, [notation.INPUT, *(OPERATIONS[i] for i in inner), notation.OUTPUT])
+            for matrix, inner in matrices(canonicalise(codes))
+        ]
+
+    def draw(self, architecture: str) -> str:
+        """The cell as a list: each vertex, its operation, and which vertices it feeds."""
+        ((matrix, names),) = self.to_nasbench(self.from_string([architecture]))
+        lines = []
+        for vertex, (row, name) in enumerate(zip(matrix, names, strict=True)):
+            feeds = " ".join(str(target) for target, edge in enumerate(row) if edge)
+            lines.append(f"{vertex}  {name:<16}{'-> ' + feeds if feeds else ''}".rstrip())
+        return "\n".join(lines)

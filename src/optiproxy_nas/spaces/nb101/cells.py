@@ -1,0 +1,221 @@
+"""Cells of NAS-Bench-101 as integers: pruning, validity, one code a cell, the benchmark's hash.
+
+A code [26] has the operations of vertices 1-5, then the 21 pairs of vertices (i, j), i < j, row by
+row: 1 where i feeds j. Vertex 0 is the input and vertex 6 the output, also of a smaller cell, whose
+unused vertices have no edge. All functions work on n codes at once, but for the hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import permutations
+
+import torch
+from torch import Tensor
+
+OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
+VERTICES = 7
+INNER = 5
+MAX_EDGES = 9
+PAIRS = tuple((i, j) for i in range(VERTICES) for j in range(i + 1, VERTICES))
+CODE_LENGTH = INNER + len(PAIRS)
+
+SOURCES = torch.tensor([i for i, _ in PAIRS])
+TARGETS = torch.tensor([j for _, j in PAIRS])
+FLAT = SOURCES * VERTICES + TARGETS  # where a pair is in a flattened 7 x 7 matrix
+# The pair that takes a pair's place when input and output, and all arrows, are swapped.
+_REVERSED = torch.tensor([PAIRS.index((6 - j, 6 - i)) for i, j in PAIRS])
+
+_UNUSED = 3  # the digit of a vertex that is on no path: behind all operations
+_BITS = len(PAIRS)
+BROKEN = 2.0**40  # of an order that turns an edge round; beyond every key of 31 bits
+_BLOCK = 8192  # cells x 120 orders at a time: 8 MB
+
+
+def reach(edges: Tensor) -> tuple[Tensor, Tensor]:
+    """How surely each vertex is reached from the input, and reaches the output: [n, 7] each.
+
+    From edges [n, 21] in [0, 1], along the DAG: r_0 = 1 and r_j = 1 - Π_i (1 - e_ij r_i), "or" at
+    the corners, a polynomial in between; backwards likewise.
+    """
+    both = torch.cat([edges, edges[:, _REVERSED]])  # the way back is the way of the reversed cell
+    start = VERTICES - 1
+    missing = 1 - both[:, :start]  # of the vertices ahead: Π (1 - e_ij r_i) so far
+    found = [torch.ones_like(missing[:, :1])]
+    for width in range(start - 1, -1, -1):
+        reached = 1 - missing[:, :1]
+        found.append(reached)
+        missing = missing[:, 1:]
+        if width:
+            row = both[:, start : start + width]
+            missing = torch.addcmul(missing, missing * reached, row, value=-1)
+            start += width
+    forwards, backwards = torch.cat(found, dim=1).chunk(2)
+    return forwards, backwards.flip(1)
+
+
+def on_paths(edges: Tensor) -> tuple[Tensor, Tensor]:
+    """Edges [n, 21] and vertices [n, 7] as far as they are on a path from input to output.
+
+    An edge counts as present x its source reached x its target reaching the output. Exactly 0 or 1
+    for edges of 0 and 1; polynomials in between. Input and output are always there.
+    """
+    forwards, backwards = reach(edges)
+    kept = edges * forwards[:, SOURCES] * backwards[:, TARGETS]
+    ends = torch.ones_like(edges[:, :1])
+    return kept, torch.cat([ends, (forwards * backwards)[:, 1:-1], ends], dim=1)
+
+
+def check_range(codes: Tensor) -> None:
+    """Refuse numbers that no code has.
+
+    Raises:
+        ValueError: an operation outside 0-2, or an edge that is neither 0 nor 1.
+    """
+    operations, edges = codes[:, :INNER], codes[:, INNER:]
+    if (
+        codes.shape[1:] != (CODE_LENGTH,)
+        or bool((codes < 0).any())
+        or bool((operations >= len(OPERATIONS)).any())
+        or bool((edges > 1).any())
+    ):
+        raise ValueError(
+            "A NAS-Bench-101 code is five operations of 0-2 and 21 edges of 0 or 1 for vertices "
+            "1-5 and the pairs of seven vertices."
+        )
+
+
+def is_valid(codes: Tensor) -> Tensor:
+    """Whether input and output are connected by at most 9 edges on paths between them: [n]."""
+    edges, vertices = codes[:, INNER:].float(), VERTICES
+    forwards, backwards = reach(edges)
+    kept = edges * forwards[:, SOURCES] * backwards[:, TARGETS]
+    return (forwards[:, vertices - 1] == 1) & (kept.sum(1) <= MAX_EDGES)
+
+
+# The 120 places that the vertices can have, input and output staying: [120, 7].
+PLACES = torch.tensor([(0, *order, 6) for order in permutations(range(1, 6))])
+
+
+def _weights() -> Tensor:
+    """What each digit of a code adds to the key of each order: [26, 120].
+
+    The key has the operations first (base 4, vertex 1 leading), then the 21 edges as bits.
+    """
+    weights = torch.zeros(CODE_LENGTH, len(PLACES), dtype=torch.float64)
+    for column, places in enumerate(PLACES.tolist()):
+        for vertex in range(1, VERTICES - 1):
+            weights[vertex - 1, column] = 4.0 ** (INNER - places[vertex]) * 2.0**_BITS
+        for row, (i, j) in enumerate(PAIRS, start=INNER):
+            pair = (places[i], places[j])
+            weights[row, column] = (
+                2.0 ** (_BITS - 1 - PAIRS.index(pair)) if pair in PAIRS else BROKEN
+            )
+    return weights
+
+
+_WEIGHTS = _weights()
+
+
+def _digits(codes: Tensor) -> Tensor:
+    """Pruned codes [n, 26] as float64, with the digit 3 for unused vertices."""
+    kept, vertices = on_paths(codes[:, INNER:].double())
+    used = vertices[:, 1:-1]
+    return torch.cat([codes[:, :INNER] * used + _UNUSED * (1 - used), kept], dim=1)
+
+
+def spellings(codes: Tensor) -> Tensor:
+    """The key [n, 120] of the pruned cell in each order of its vertices, the own order first.
+
+    At least ``BROKEN`` where an edge would go backwards.
+    """
+    return _digits(codes) @ _WEIGHTS
+
+
+def keys(codes: Tensor) -> Tensor:
+    """An integer [n] a cell, equal for isomorphic ones: the least over all orders of the vertices.
+
+    Args:
+        codes: [n, 26], any spelling.
+
+    Raises:
+        ValueError: numbers that no code has.
+    """
+    check_range(codes)
+    least = [spellings(block).amin(1) for block in torch.split(codes, _BLOCK)]
+    return torch.cat(least).long()
+
+
+def decode(keys: Tensor) -> Tensor:
+    """The canonical codes [n, 26] of keys [n]: unused vertices last, as operation 0."""
+    shifts = torch.arange(_BITS - 1, -1, -1)
+    edges = (keys.unsqueeze(1) >> shifts) & 1
+    operations = (keys.unsqueeze(1) >> (_BITS + 2 * torch.arange(INNER - 1, -1, -1))) & 3
+    operations[operations == _UNUSED] = 0
+    return torch.cat([operations, edges], dim=1)
+
+
+def canonicalise(codes: Tensor) -> Tensor:
+    """The one code of each cell: pruned, its vertices in the order with the least key."""
+    return decode(keys(codes))
+
+
+def reorder(codes: Tensor, generator: torch.Generator) -> Tensor:
+    """Pruned codes with the vertices in another order that has no edge backwards, drawn at random.
+
+    A cell that looks the same in all its orders stays as it is.
+    """
+    every = spellings(codes)
+    possible = (every < BROKEN) & (every != every[:, :1])
+    ticket = torch.rand(every.shape, generator=generator) * possible
+    chosen = every.gather(1, ticket.argmax(1, keepdim=True))[:, 0].long()
+    return decode(chosen)
+
+
+def matrices(codes: Tensor) -> list[tuple[list[list[int]], list[int]]]:
+    """Pruned (adjacency matrix, operation indices of the inner vertices) of canonical codes."""
+    kept, vertices = on_paths(codes[:, INNER:].float())
+    full = torch.zeros(len(codes), VERTICES * VERTICES, dtype=torch.int64)
+    full[:, FLAT] = kept.long()
+    square = full.reshape(-1, VERTICES, VERTICES)
+    cells = []
+    for matrix, used, code in zip(square, vertices.bool(), codes.tolist(), strict=True):
+        places = used.nonzero()[:, 0].tolist()
+        rows = matrix.tolist()
+        cells.append(
+            ([[rows[i][j] for j in places] for i in places], [code[v - 1] for v in places[1:-1]])
+        )
+    return cells
+
+
+def graph_hash(matrix: Sequence[Sequence[int]], operations: Sequence[int]) -> str:
+    """NAS-Bench-101's ``hash_module`` (nasbench/lib/graph_util.py): 32 hexadecimal digits.
+
+    Iterated md5 of each vertex's label and its neighbours' hashes; equal for isomorphic cells.
+
+    Args:
+        matrix: pruned adjacency [v, v] of 0 and 1, row = from.
+        operations: indices of the v - 2 inner vertices' operations.
+    """
+
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+    size = len(matrix)
+    labels = [-1, *operations, -2]
+    into = [[i for i in range(size) if matrix[i][v]] for v in range(size)]
+    out = [[j for j in range(size) if matrix[v][j]] for v in range(size)]
+    hashes = [md5(str((len(out[v]), len(into[v]), labels[v]))) for v in range(size)]
+    for _ in range(size):
+        hashes = [
+            md5(
+                "".join(sorted(hashes[w] for w in into[v]))
+                + "|"
+                + "".join(sorted(hashes[w] for w in out[v]))
+                + "|"
+                + hashes[v]
+            )
+            for v in range(size)
+        ]
+    return md5(str(sorted(hashes)))

@@ -1,0 +1,142 @@
+"""One-change neighbours of NAS-Bench-101 cells, all cells and all changes at once.
+
+The loss of an edge can leave a vertex without use, but a new edge alone never brings one into use:
+it takes one to the vertex and one from it. Such a vertex put in is one change here; without it,
+cells could only shrink. An edge, or a vertex, may come between any two vertices that make no cycle,
+also where the code has them in the other order.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optiproxy_nas.spaces.nb101.cells import (
+    BROKEN,
+    CODE_LENGTH,
+    INNER,
+    OPERATIONS,
+    PAIRS,
+    PLACES,
+    VERTICES,
+    canonicalise,
+    decode,
+    is_valid,
+    keys,
+    spellings,
+)
+
+_CHOICES = len(OPERATIONS)
+_COLUMN = torch.zeros(VERTICES, VERTICES, dtype=torch.int64)  # of a code, for a pair
+for _row, (_i, _j) in enumerate(PAIRS):
+    _COLUMN[_i, _j] = INNER + _row
+# Inner vertices i < j, and the orders that have j before i: [10], [10], [120, 10].
+_EARLIER, _LATER = torch.tensor(list(combinations(range(1, VERTICES - 1), 2))).T
+_TURNED = PLACES[:, _LATER] < PLACES[:, _EARLIER]
+
+
+def _room() -> Tensor:
+    """Gather maps [5, 26] that make room at vertex 1-5: where each column comes from; 26: zero."""
+    maps = []
+    for place in range(1, VERTICES - 1):
+        old = {v: v - 1 if place < v < VERTICES - 1 else v for v in range(VERTICES) if v != place}
+        columns = [old[v] - 1 if v in old else CODE_LENGTH for v in range(1, VERTICES - 1)]
+        for i, j in PAIRS:
+            new = place in (i, j)
+            columns.append(CODE_LENGTH if new else int(_COLUMN[old[i], old[j]]))
+        maps.append(columns)
+    return torch.tensor(maps)
+
+
+_ROOM = _room()
+# Every place of a new vertex with every source before and every target after it: [35, 3].
+_GAPS = torch.tensor(
+    [
+        (place, source, target)
+        for place in range(1, VERTICES - 1)
+        for source in range(place)
+        for target in range(place + 1, VERTICES)
+    ]
+)
+
+
+def neighbours(codes: Tensor) -> Tensor:
+    """Canonical codes [m, 26] of the valid cells one change away, each once, by cell."""
+    if not len(codes):
+        return codes
+    own = canonicalise(codes)
+    changed = torch.cat([_other_operations(own), _flipped(own), _grown(own), _turned(own)], dim=1)
+    owner = torch.arange(len(codes)).repeat_interleave(changed.shape[1])
+    flat = changed.flatten(0, 1)
+    valid = is_valid(flat)
+    flat, owner = flat[valid], owner[valid]
+    found = keys(flat)
+    other = found != keys(own)[owner]
+    found, owner = found[other], owner[other]
+    # The first of equals, in the order of the changes.
+    pairs = torch.stack([owner, found], dim=1).numpy()
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    return decode(found[torch.from_numpy(np.sort(first))])
+
+
+def _other_operations(codes: Tensor) -> Tensor:
+    """[n, 10, 26]"""
+    changed = codes.unsqueeze(1).repeat(1, 2 * INNER, 1)
+    rows, position = torch.arange(2 * INNER), torch.arange(INNER).repeat_interleave(2)
+    shift = torch.tensor([1, 2]).repeat(INNER)
+    changed[:, rows, position] = (changed[:, rows, position] + shift) % _CHOICES
+    return changed
+
+
+def _flipped(codes: Tensor) -> Tensor:
+    """Each pair with the other entry: [n, 21, 26]."""
+    changed = codes.unsqueeze(1).repeat(1, len(PAIRS), 1)
+    rows = torch.arange(len(PAIRS))
+    changed[:, rows, INNER + rows] = 1 - changed[:, rows, INNER + rows]
+    return changed
+
+
+def _grown(codes: Tensor) -> Tensor:
+    """A vertex between two that are in this order: [n, 105, 26]."""
+    count = len(codes)
+    spelt = codes.unsqueeze(1).expand(count, len(_GAPS), CODE_LENGTH)
+    return _insert(spelt, *(part.expand(count, -1) for part in _GAPS.T))
+
+
+def _turned(codes: Tensor) -> Tensor:
+    """An edge, or a vertex, from a later to an earlier inner vertex: [n, 40, 26]."""
+    orders = spellings(codes).unsqueeze(2) + BROKEN * ~_TURNED  # [n, 120, 10]
+    least, order = orders.min(1)  # a spelling of the cell that has the two turned round
+    spelt = decode(least.flatten().long()).reshape(len(codes), -1, CODE_LENGTH)
+    possible = least < BROKEN
+    source = PLACES[order, _LATER].where(possible, 1)  # [n, 10]
+    target = PLACES[order, _EARLIER].where(possible, 2)
+    linked = spelt.scatter(2, _COLUMN[source, target].unsqueeze(2), 1)
+    changed = torch.cat([linked, _insert(spelt, source + 1, source, target + 1)], dim=1)
+    kept = possible.repeat(1, 1 + _CHOICES).unsqueeze(2)
+    return torch.where(kept, changed, codes.unsqueeze(1))
+
+
+def _insert(codes: Tensor, place: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """A vertex of each operation put in at its place, fed by source and feeding target.
+
+    Args:
+        codes: [n, k, 26], unused vertices last.
+        place, source, target: [n, k], as numbered with the new vertex.
+
+    Returns:
+        [n, 3 k, 26], operation by operation; the code itself where all vertices are in use.
+    """
+    padded = torch.nn.functional.pad(codes, (0, 1))
+    grown = padded.gather(2, _ROOM[place - 1])
+    for edge in (_COLUMN[source, place], _COLUMN[place, target]):
+        grown = grown.scatter(2, edge.unsqueeze(2), 1)
+    full = codes[..., _COLUMN[VERTICES - 2, VERTICES - 1]] == 1  # vertex 5 is in use
+    every = [
+        torch.where(full.unsqueeze(2), codes, grown.scatter(2, (place - 1).unsqueeze(2), operation))
+        for operation in range(_CHOICES)
+    ]
+    return torch.cat(every, dim=1)

@@ -1,0 +1,5 @@
+"""The recurrent cells of NAS-Bench-NLP."""
+
+from optiproxy_nas.spaces.nbnlp.space import NASBenchNLP
+
+__all__ = ["NASBenchNLP"]

@@ -1,0 +1,118 @@
+"""Cells as labelled graphs, hard and soft by the same formulas.
+
+Vertices: x, the three previous states, the nodes, the three new states. The label of a vertex is
+input, an operation, or output; both ends of a hidden state carry a little of the other end's label,
+3/4, 1/2 or 1/4 for state 0, 1 or 2, so that the states differ from x and from each other, and the
+two ends of one belong together. Edges into a blend weigh 1 (gate), 3/4 (kept) and 1/2 (other),
+because their order matters; all others weigh 1.
+
+A soft input is the softmax of its choices, reweighted by what the node's operation may read and by
+what the earlier inputs have taken already, and normalised: a discrete one stays exactly one-hot.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.spaces.base import Encoding, Graph
+from optiproxy_nas.spaces.nbnlp.grammar import (
+    ABSENT,
+    BLEND,
+    CHOICES,
+    FIRST,
+    LINEAR,
+    NODES,
+    PRODUCT,
+    SOURCES,
+    STATES,
+    SUM,
+    TANH,
+    WEIGHTS,
+)
+from optiproxy_nas.spaces.nbnlp.layout import spread
+
+VERTICES = len(SOURCES) + NODES + STATES
+STATE_LABELS = torch.tensor([0.75, 0.5, 0.25])
+_CLASSES = WEIGHTS[[LINEAR, SUM, TANH]]  # linear; element by element; activations
+_THIRD_OR_NOT = torch.tensor([1.0, 0.0])  # linear, or element by element: whether "none" is a choice of the third input
+
+
+def normalised(weights: Tensor) -> Tensor:
+    """Weights over the last axis as shares; all 0 where there is nothing to share."""
+    return weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)
+
+
+def graph(encoding: Encoding) -> Graph:
+    """The graph of n encodings; see the module."""
+    operations = encoding.operations
+    inputs, outputs = spread(encoding.edges, 0.0)
+    count = len(operations)
+    present = 1 - operations[..., ABSENT]  # [n, NODES]
+    makers, made = _outputs(outputs, present)
+    links, reads = _reads(operations, inputs, made)  # [n, NODES, CHOICES - 1]: node, what it reads
+    direct = 1 - (1 - makers).prod(1)  # [n, NODES] makes a state
+    between = links[..., len(SOURCES) :].transpose(1, 2) * present.unsqueeze(1)  # from, to
+    identity = torch.eye(NODES).to(between)
+    paths = torch.linalg.solve_triangular(identity - between, direct.unsqueeze(-1), upper=True)
+    alive = present * paths.squeeze(-1).clamp(max=1)
+
+    one = torch.ones(count, 1).to(alive)
+    mask = torch.cat([one, made, alive, made], 1)
+    size = len(SOURCES) + NODES
+    adjacency = alive.new_zeros(count, VERTICES, VERTICES)
+    adjacency[:, :size, len(SOURCES) : size] = reads.transpose(1, 2)
+    adjacency[:, len(SOURCES) : size, size:] = makers.transpose(1, 2)
+    adjacency = adjacency * mask.unsqueeze(1) * mask.unsqueeze(2)
+
+    features = alive.new_zeros(count, VERTICES, operations.shape[-1] + 2)
+    features[:, : len(SOURCES), 0] = features[:, size:, -1] = 1
+    features[:, 1 : len(SOURCES), -1] = features[:, size:, 0] = STATE_LABELS.to(alive)
+    features[:, len(SOURCES) : size, 1:-1] = operations
+    return Graph(features * mask.unsqueeze(-1), adjacency, mask)
+
+
+def _outputs(choices: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Who makes each state [n, 3, NODES], and whether there is such a state [n, 3]."""
+    willing = torch.nn.functional.pad(present, (1, 0), value=1)  # none first
+    first = normalised(choices[:, 0] * willing)
+    free = willing * (1 - torch.nn.functional.pad(first[:, 1:], (1, 0)))
+    second = normalised(choices[:, 1] * free)
+    free = free * (1 - torch.nn.functional.pad(second[:, 1:], (1, 0)))
+    third = normalised(choices[:, 2] * free)
+    has_second = 1 - second[:, :1]
+    has_third = has_second * (1 - third[:, :1])
+    made = torch.cat([torch.ones_like(has_second), has_second, has_third], 1)
+    makers = torch.stack([first[:, 1:], second[:, 1:], third[:, 1:] * has_second], 1)
+    return makers, made
+
+
+def _reads(operations: Tensor, inputs: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether each node reads each source [n, NODES, CHOICES - 1]; and with what weight."""
+    weights = _CLASSES.to(operations)
+    states = weights[:, 2, None] * made.unsqueeze(1)  # [n, 3 classes, 3 states]
+    nodes = weights[:, 2:] @ operations.transpose(1, 2)  # absent ones weigh 0
+    x = weights[:, 1, None].expand(len(operations), 3, 1)
+    willing = torch.cat([x, states, nodes], -1).unsqueeze(1)  # [n, 1, 3, CHOICES - 1]
+    choices = inputs[..., 1:].unsqueeze(2)  # [n, NODES, 1, 3, CHOICES - 1]
+    first = normalised(choices[:, :, :, 0] * willing)
+    # Activations, the last class, have one input only.
+    taken = 1 - first[:, :, :2]
+    free = willing[:, :, :2] * taken
+    second = normalised(choices[:, :, :, 1] * free)
+    two = taken * (1 - second)  # read by neither of the first two
+    third = choices[:, :, :, 2] * (free * (1 - second))
+    none = inputs[:, :, 2, :1, None] * _THIRD_OR_NOT.to(operations)[:, None]  # [n, NODES, 2, 1]
+    third = third / (third.sum(-1, keepdim=True) + none).clamp_min(1e-6)
+    three = two * (1 - third)
+    linear, pair, plain = 1 - three[:, :, 0], 1 - two[:, :, 1], 1 - three[:, :, 1]
+    gate, kept, other = first[:, :, 1], second[:, :, 1], third[:, :, 1]
+    weighted = 1 - (1 - gate) * (1 - 0.75 * kept) * (1 - 0.5 * other)
+    acts = operations[..., TANH:].sum(-1, keepdim=True)
+    pairs = operations[..., PRODUCT : SUM + 1].sum(-1, keepdim=True)
+    rest = operations[..., LINEAR, None] * linear + pairs * pair + acts * first[:, :, 2]
+    blend = operations[..., BLEND, None]
+    return rest + blend * plain, rest + blend * weighted
+
+
+assert VERTICES == CHOICES - 1 + STATES and 1 + len(SOURCES) == FIRST

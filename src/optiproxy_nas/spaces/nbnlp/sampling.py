@@ -1,0 +1,248 @@
+"""Drawing valid recipes, node by node.
+
+A node's operation is drawn among those that have enough to read; its inputs one after the other,
+each among what the operation may read and no earlier input has taken. Nodes without a path to a
+state are dropped then, as the benchmark's generator drops them. What is left to chance is whether x
+and every state are read: recipes that do not are drawn again.
+
+Every choice is (1 - ε) what (α, β) want + ε what the prior wants. The prior imitates the published
+recipes: sizes as counted among them, a linear node mostly followed by its activation, inputs
+preferably those that nobody reads yet, states made by nodes that nobody reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import torch
+from torch import Tensor
+
+from optiproxy_nas.spaces.base import Logits
+from optiproxy_nas.spaces.nbnlp.canonical import canonical, sorted_inputs
+from optiproxy_nas.spaces.nbnlp.grammar import (
+    ABSENT,
+    BLEND,
+    CHOICES,
+    FIRST,
+    LEAST_INPUTS,
+    LINEAR,
+    NODES,
+    STATES,
+    TANH,
+    UNUSUAL,
+    WEIGHTS,
+    Cells,
+    complete,
+    pack,
+    pruned,
+)
+from optiproxy_nas.spaces.nbnlp.layout import spread
+
+ROUNDS = 12
+_AT_ONCE = 128
+_FLOOR = 1e-25  # added to every probability: where (α, β) leave nothing, all is as likely
+# Nodes drawn, before dead ones are dropped: shares of 1 .. NODES.
+_SIZES = torch.tensor([0, 0, 0, 6.5, 4, 16, 8, 20, 9, 13.5, 10, 7, 2.5, 2.5, 0.5, 0.5])
+_SIZES = _SIZES / _SIZES.sum()
+_STATE_SHARES = (0.65, 0.28)  # of recipes with a second state; of these with a third
+_OPERATION_SHARES = torch.tensor([0.0, 0.57, 0.057, 0.065, 0.065, 0.1, 0.1, 0.1])
+_OPEN_LINEAR = torch.tensor([0.0, 0.1, 0.035, 0.035, 0.035, 0.27, 0.27, 0.27])  # after such a node
+_UNREAD = 15.0  # how much rather the prior reads what nobody reads yet
+_THIRD = 0.2  # share of linear nodes with three inputs
+_LEAST = torch.tensor(LEAST_INPUTS)
+_USUAL, _POSSIBLE = (WEIGHTS.T == 1).float(), (WEIGHTS.T > 0).float()
+_NOTHING = torch.tensor([1.0] + 7 * [0.0])
+
+
+class Policy:
+    """What each row's group wants, and how much of the prior is mixed in."""
+
+    def __init__(self, logits: Logits | None, row: Tensor, exploration: float) -> None:
+        self.exploration = exploration if logits is not None else 1.0
+        if logits is None or self.exploration >= 1:
+            return
+        inputs, outputs = spread(logits.beta, -torch.inf)
+        self._operations = logits.alpha.softmax(-1)[row]  # [n, NODES, 8]
+        self._inputs = inputs.softmax(-1)[row]  # [n, NODES, 3, CHOICES]
+        self._outputs = outputs.softmax(-1)[row]  # [n, 3, 1 + NODES]
+
+    def operation(self, node: int, able: Tensor, prior: Callable[[], Tensor]) -> Tensor:
+        """Weights [n, 8] of a node's operation among those that are possible."""
+        return self._mix(lambda: (self._operations[:, node] + _FLOOR) * able, prior)
+
+    def source(self, node: int, slot: int, free: Tensor, prior: Callable[[], Tensor]) -> Tensor:
+        """Weights [n, w] of an input among the choices that are free [n, w]."""
+        width = free.shape[1]
+        return self._mix(lambda: (self._inputs[:, node, slot, :width] + _FLOOR) * free, prior)
+
+    def maker(self, state: int, free: Tensor, prior: Callable[[], Tensor]) -> Tensor:
+        """Weights [n, NODES] of what makes a state."""
+        return self._mix(lambda: (self._outputs[:, state, 1:] + _FLOOR) * free, prior)
+
+    def wanted(self, state: int, share: float, count: int) -> Tensor:
+        """The probability [n] that a state is there."""
+        prior = torch.full((count,), share)
+        if self.exploration >= 1:
+            return prior
+        own = 1 - self._outputs[:, state, 0]
+        return (1 - self.exploration) * own + self.exploration * prior
+
+    def _mix(self, own: Callable[[], Tensor], prior: Callable[[], Tensor]) -> Tensor:
+        if self.exploration >= 1:
+            return prior()
+        if self.exploration <= 0:
+            return own()
+        return (1 - self.exploration) * _shares(own()) + self.exploration * _shares(prior())
+
+
+def _shares(weights: Tensor) -> Tensor:
+    return weights / weights.sum(-1, keepdim=True).clamp_min(1e-30)
+
+
+def _pick(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """An index a row, in proportion to weights [n, m] (exponential races); 0 if all are 0."""
+    clock = torch.empty_like(weights).exponential_(generator=generator)
+    return (weights / clock).argmax(-1)
+
+
+def draw(policy: Policy, count: int, generator: torch.Generator) -> Cells:
+    """One recipe a row, dead nodes dropped; not all are complete."""
+    size = 1 + _pick(_SIZES.expand(count, NODES), generator)
+    operations = torch.zeros(count, NODES, dtype=torch.int64)
+    inputs = torch.zeros(count, NODES, 3, dtype=torch.int64)
+    outputs = torch.zeros(count, STATES, dtype=torch.int64)
+    makes = torch.ones(count, dtype=torch.bool)
+    kind = torch.zeros(count, CHOICES, dtype=torch.int64)
+    kind[:, 1], kind[:, 2] = 1, 2
+    for state, share in enumerate(_STATE_SHARES, start=1):
+        chance = torch.rand(count, generator=generator)
+        makes = makes & (chance < policy.wanted(state, share, count))
+        kind[:, 2 + state] = 2 * makes
+        outputs[:, state] = makes
+    read = torch.zeros(count, CHOICES)  # how often
+    last = int(size.max()) if policy.exploration >= 1 else NODES
+    for node in range(last):
+        operations[:, node] = _operation(policy, node, kind, read, node < size, generator)
+        inputs[:, node] = _inputs(policy, node, operations[:, node], kind, read, generator)
+        kind[:, FIRST + node] = torch.where(operations[:, node] > 0, operations[:, node] + 2, 0)
+        read.scatter_add_(1, inputs[:, node], torch.ones(count, 3))
+    outputs = _makers(policy, outputs, operations, read, generator)
+    return pruned(Cells(operations, sorted_inputs(operations, inputs), outputs))
+
+
+def _operation(
+    policy: Policy, node: int, kind: Tensor, read: Tensor, wanted: Tensor, generator: torch.Generator
+) -> Tensor:
+    there = torch.zeros(len(kind), WEIGHTS.shape[1])  # how many sources of each kind
+    there.scatter_add_(1, kind, torch.ones(kind.shape))
+    usual = there @ _USUAL >= _LEAST
+    possible = there @ _POSSIBLE >= _LEAST
+    able = torch.where(usual, 1.0, torch.where(possible, UNUSUAL, 0.0))
+    able[:, ABSENT] = 1
+
+    def prior() -> Tensor:
+        open_linear = ((kind == LINEAR + 2) & (read == 0)).any(-1, keepdim=True)
+        shares = torch.where(open_linear, _OPEN_LINEAR, _OPERATION_SHARES) * able
+        shares[:, ABSENT] = 0
+        return torch.where(wanted.unsqueeze(1), shares, _NOTHING)
+
+    return _pick(policy.operation(node, able, prior), generator)
+
+
+def _inputs(
+    policy: Policy,
+    node: int,
+    operation: Tensor,
+    kind: Tensor,
+    read: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    count, width = len(operation), FIRST + node
+    free = WEIGHTS[operation.unsqueeze(-1), kind[:, :width]]  # [n, width]; none weighs 0
+    takes = (operation > 0, (operation > 0) & (operation < TANH))
+    linear, blend = operation == LINEAR, operation == BLEND
+    chosen = torch.zeros(count, 3, dtype=torch.int64)
+
+    def prior() -> Tensor:
+        unread = read[:, :width] == 0
+        shares = torch.where(unread, _UNREAD, 1.0)
+        # An activation follows a linear node that has none yet.
+        follows = unread & (kind[:, :width] == LINEAR + 2) & (operation >= TANH).unsqueeze(-1)
+        return torch.where(follows, 100.0, shares) * free
+
+    for slot in range(3):
+        if slot < 2:
+            asked = takes[slot]
+            weights = policy.source(node, slot, free, prior)
+        else:  # of a linear node, none is a choice
+            asked = linear | blend
+            free = torch.cat([linear.to(free).unsqueeze(1), free[:, 1:]], 1)
+            weights = policy.source(node, slot, free, lambda: _third(prior()))
+        chosen[:, slot] = _pick(weights, generator) * asked
+        free = free.scatter(1, chosen[:, slot, None], 0.0)
+    return chosen
+
+
+def _third(weights: Tensor) -> Tensor:
+    """The prior of a third input: none, where that is a choice, with its share."""
+    none, others = weights[:, :1] > 0, weights[:, 1:]
+    return torch.cat([(1 - _THIRD) * none, _THIRD * _shares(others)], 1)
+
+
+def _makers(
+    policy: Policy, wanted: Tensor, operations: Tensor, read: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Which node makes each state that is wanted [n, 3]."""
+    outputs = torch.zeros_like(wanted)
+    free = (operations > 0).float()
+    unread = torch.where(read[:, FIRST:] == 0, 1.0, 0.02)
+    for state in range(STATES):
+        maker = _pick(policy.maker(state, free, lambda: unread * free), generator)
+        enough = (free > 0).any(1) & ((wanted[:, state] > 0) if state else True)
+        outputs[:, state] = (maker + 1) * enough
+        free = free.scatter(1, maker[:, None], 0.0)
+    return outputs
+
+
+def draw_complete(
+    logits: Logits | None, row: Tensor, generator: torch.Generator, exploration: float
+) -> tuple[Tensor, int]:
+    """Valid canonical codes, one a row, and how many draws were thrown away.
+
+    Each round draws again what was incomplete, with ε nearer to 1; what the last round leaves (one
+    in a million) becomes the simplest recipe, tanh(linear(x, h_prev_0)).
+
+    Args:
+        logits: (α, β) of the groups; None: the prior alone.
+        row: [n] the group of each row.
+        generator: draws.
+        exploration: ε.
+    """
+    codes = simplest().expand(len(row), -1).clone()
+    pending, rejected = torch.arange(len(row)), 0
+    for attempt in range(2 * ROUNDS):
+        share = 1 - (1 - exploration) * max(0.0, 1 - attempt / ROUNDS)
+        # A few rows cost as much as many: several draws for each, the first valid one counts.
+        times = max(1, _AT_ONCE // len(pending))
+        each = pending.repeat(times)
+        cells = draw(Policy(logits, row[each], share), len(each), generator)
+        valid = complete(cells).reshape(times, -1)
+        first = valid.int().argmax(0)
+        found = valid.any(0)
+        chosen = (first * len(pending) + torch.arange(len(pending)))[found]
+        codes[pending[found]] = pack(canonical(cells.rows(chosen)))
+        rejected += int(torch.where(found, first, times).sum())
+        pending = pending[~found]
+        if not len(pending):
+            break
+    return codes, rejected
+
+
+def simplest() -> Tensor:
+    """The code of tanh(linear(x, h_prev_0)) [1, L]."""
+    code = torch.zeros(1, 4 * NODES + STATES, dtype=torch.int64)
+    code[0, :2] = torch.tensor([LINEAR, TANH])
+    code[0, NODES : NODES + 2] = torch.tensor([1, 2])
+    code[0, NODES + 3] = FIRST
+    code[0, 4 * NODES] = 2
+    return code
+

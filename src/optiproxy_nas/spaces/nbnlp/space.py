@@ -1,0 +1,123 @@
+"""NAS-Bench-NLP (Klyuchnikov et al. 2022): cells of recurrent networks, as recipes.
+
+A code has 16 operations (``absent`` for what is not there), three input choices for each node, and
+the nodes that make the hidden states. All codes that come out are canonical: nodes by level,
+operation and place in the graph. (α, β): α chooses the operations, β each input and each maker of a
+state, group-wise (``layout``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.relaxation import gumbel_softmax
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
+from optiproxy_nas.spaces.nbnlp import grammar, layout
+from optiproxy_nas.spaces.nbnlp.canonical import canonical_codes, code_bytes
+from optiproxy_nas.spaces.nbnlp.drawing import draw_recipe
+from optiproxy_nas.spaces.nbnlp.grammar import NODES, OPERATIONS, Cells, pack, unpack
+from optiproxy_nas.spaces.nbnlp.graph import VERTICES, graph
+from optiproxy_nas.spaces.nbnlp.moves import neighbours, renumbered
+from optiproxy_nas.spaces.nbnlp.recipes import parse_recipe, to_recipe
+from optiproxy_nas.spaces.nbnlp.sampling import draw_complete
+
+
+class NASBenchNLP:
+    """The recipes of up to 16 nodes and three hidden states that keep the rules of ``grammar``."""
+
+    name = "nbnlp"
+    operations = OPERATIONS
+    node_labels = tuple(f"node {i}" for i in range(NODES))
+    num_nodes = NODES
+    num_edges = layout.NUM_EDGES
+    code_length = 4 * NODES + grammar.STATES
+    num_vertices = VERTICES
+    num_features = len(OPERATIONS) + 2
+    size: int | None = None
+
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
+        """Recipes of the prior (``sampling``), which imitates the published ones' sizes and parts.
+
+        Not uniform: nearly all codes have all 16 nodes, and no published recipe but one has.
+        """
+        return draw_complete(None, torch.zeros(count, dtype=torch.int64), generator, 1.0)[0]
+
+    def sample(
+        self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Candidates:
+        """``count`` recipes per group; ``exploration`` mixes every choice with the prior's."""
+        group = torch.arange(len(logits.alpha)).repeat_interleave(count)
+        codes, rejected = draw_complete(logits, group, generator, exploration)
+        return Candidates(codes, group, rejected)
+
+    def relax(
+        self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
+    ) -> Encoding:
+        """Gumbel-softmax of every operation and every group of edges; ``noise`` does not matter."""
+        inputs, outputs = layout.spread(logits.beta, -torch.inf)
+        operations = gumbel_softmax(logits.alpha, temperature, generator)
+        chosen = layout.join(
+            gumbel_softmax(inputs, temperature, generator),
+            gumbel_softmax(outputs, temperature, generator),
+        )
+        return Encoding(operations, chosen)
+
+    def encode(self, codes: Tensor) -> Encoding:
+        """One-hot operations [n, 16, 8] and one-hot groups of edges [n, E]."""
+        cells = unpack(canonical_codes(codes))
+        operations = torch.nn.functional.one_hot(cells.operations, len(OPERATIONS)).float()
+        return Encoding(operations, layout.one_hot(cells))
+
+    def graph(self, encoding: Encoding) -> Graph:
+        """x, previous states, nodes and new states as 23 vertices (``graph``)."""
+        return graph(encoding)
+
+    def identify(self, codes: Tensor) -> list[Hashable]:
+        """The canonical code: the same recipe, however its nodes are named and listed."""
+        rows: list[Hashable] = [*code_bytes(canonical_codes(codes))]
+        return rows
+
+    def canonical(self, codes: Tensor) -> list[Hashable]:
+        """As ``identify``, the hidden states 1 and 2 exchanged where that comes first."""
+        own = code_bytes(canonical_codes(codes))
+        swapped = canonical_codes(pack(_swapped(unpack(codes))))
+        return [min(pair) for pair in zip(own, code_bytes(swapped), strict=True)]
+
+    def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """The same recipes with nodes numbered, and sums' inputs listed, in another order."""
+        return pack(renumbered(unpack(codes), generator))
+
+    def neighbours(self, codes: Tensor) -> Tensor:
+        """All valid recipes one change away (``moves``), each once: codes [m, L]."""
+        return neighbours(canonical_codes(codes))
+
+    def to_string(self, codes: Tensor) -> list[str]:
+        """Recipes as JSON, keys sorted, plain nodes named node_0, node_1 ... by canonical number."""
+        return [to_recipe(code) for code in canonical_codes(codes).tolist()]
+
+    def from_string(self, architectures: Sequence[str]) -> Tensor:
+        """Codes [n, L] of recipes in JSON.
+
+        Raises:
+            InvalidArchitectureError: which rule a recipe breaks, and at which node.
+        """
+        parsed = [parse_recipe(architecture) for architecture in architectures]
+        codes = torch.tensor(parsed, dtype=torch.int64).reshape(-1, self.code_length)
+        return canonical_codes(codes)
+
+    def draw(self, architecture: str) -> str:
+        """One line a node: its name, operation and inputs."""
+        return draw_recipe(self.to_string(self.from_string([architecture]))[0])
+
+
+def _swapped(cells: Cells) -> Cells:
+    """Hidden states 1 and 2 exchanged, where there are both."""
+    both = (cells.outputs > 0).all(1)
+    names = torch.arange(grammar.CHOICES)
+    names[3], names[4] = 4, 3
+    inputs = torch.where(both[:, None, None], names[cells.inputs], cells.inputs)
+    outputs = torch.where(both[:, None], cells.outputs[:, [0, 2, 1]], cells.outputs)
+    return Cells(cells.operations, inputs, outputs)

@@ -1,0 +1,69 @@
+"""Whether discrete sampling follows the logits, and ends where they leave little that is valid."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.spaces.base import Candidates, Encoding, Logits, SearchSpace
+from optiproxy_nas.testing.spellings import check_one_code_each
+from optiproxy_nas.testing.streams import generator, logits_of
+
+SURE = 40.0  # a logit that no noise overturns
+
+
+def point_at(space: SearchSpace, codes: Tensor) -> Logits:
+    """Logits whose every choice is as good as certain: one group an architecture."""
+    hard = space.encode(codes)
+    return Logits(SURE * hard.operations, SURE * (2 * hard.edges - 1))
+
+
+def check_sampling(space: SearchSpace, codes: Tensor, seed: int) -> None:
+    """Assert that ``sample`` follows its logits, its generator and its exploration share."""
+    sure = point_at(space, codes[:4])
+    drawn = space.sample(sure, 3, generator(seed))
+    _check_candidates(space, drawn, 12)
+    assert drawn.rejected == 0, "sample: valid architectures rejected"
+    wanted = [identity for identity in space.identify(codes[:4]) for _ in range(3)]
+    by_group = torch.argsort(drawn.group, stable=True)
+    assert drawn.group[by_group].tolist() == [k for k in range(4) for _ in range(3)], (
+        "sample: group"
+    )
+    assert space.identify(drawn.codes[by_group]) == wanted, "sample: does not follow the logits"
+    logits = logits_of(space, 4, seed)
+    first, same, other = (
+        space.sample(logits, 8, generator(number)) for number in (seed, seed, seed + 1)
+    )
+    assert torch.equal(first.codes, same.codes), "sample: not reproducible"
+    assert first.rejected == same.rejected, "sample: rejected is not reproducible"
+    assert not torch.equal(first.codes, other.codes), "sample: ignores its generator"
+    _check_candidates(space, first, 32)
+    check_one_code_each(space, torch.cat([first.codes, codes]), "sample and random")
+    explored = space.encode(space.sample(sure, 250, generator(seed), exploration=1.0).codes)
+    uniform = space.encode(space.random(1000, generator(seed + 1)))
+    for field, value, reference in zip(Encoding._fields, explored, uniform, strict=True):
+        gap = (value.mean(0) - reference.mean(0)).abs()
+        assert (gap < 0.15).all(), f"sample: {field} at exploration 1 are not uniform"
+
+
+def _check_candidates(space: SearchSpace, drawn: Candidates, count: int) -> None:
+    codes = drawn.codes
+    assert codes.shape == (count, space.code_length), "sample: not count codes a group"
+    assert codes.dtype == torch.int64, f"sample: codes are {codes.dtype}, not int64"
+    assert drawn.group.shape == (count,), "sample: group is not [n]"
+    assert isinstance(drawn.rejected, int), "sample: rejected is not an int"
+    assert drawn.rejected >= 0, "sample: rejected is negative"
+    assert space.identify(space.from_string(space.to_string(codes))) == space.identify(codes), (
+        "sample: invalid architectures"
+    )
+
+
+def check_extremes(space: SearchSpace, seed: int) -> None:
+    """Logits that hardly any valid architecture follows: sampling ends, and rejection is told."""
+    alpha = logits_of(space, 2, seed).alpha
+    for sign in (-1, 1):
+        beta = torch.full((2, space.num_edges), sign * SURE)
+        for choice in range(alpha.shape[-1]):
+            pushed = alpha.clone()
+            pushed[..., choice] = SURE
+            _check_candidates(space, space.sample(Logits(pushed, beta), 2, generator(seed)), 4)

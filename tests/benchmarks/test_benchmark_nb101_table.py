@@ -1,0 +1,123 @@
+"""NAS-Bench-101's compact archive: a small one made here, and the real one where it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from optiproxy_nas.benchmarks.check import check_table
+from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
+from optiproxy_nas.benchmarks.load import load_benchmark
+from optiproxy_nas.benchmarks.readers.nb101_table import (
+    EPOCHS,
+    SOURCE,
+    VALIDATION,
+    codes_of,
+    read,
+    read_validation,
+)
+from optiproxy_nas.benchmarks.schema import assemble
+from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.errors import MetricUnavailableError
+from optiproxy_nas.spaces.nb101 import NASBench101
+
+SPACE = NASBench101()
+
+
+@pytest.fixture
+def arrays():
+    """Three cells: input -> output; conv3x3 with a bypass; pool -> conv1x1."""
+    return {
+        "num_vertices": np.array([2, 3, 4], dtype=np.uint8),
+        # Pairs (0,1) (0,2) .. (1,2) .., the first one the lowest bit.
+        "edge_bits": np.array([0b1, 0b111, 0b101001], dtype=np.uint32),
+        "ops": np.array([[255] * 5, [0, *[255] * 4], [2, 1, 255, 255, 255]], dtype=np.uint8),
+        "mean_test_count_of_29952": np.array([2995, 28080, 14976], dtype=np.uint16),
+        "params": np.array([227_274, 8_000_000, 2_500_000], dtype=np.int32),
+        "val_index": np.array([2, 1], dtype=np.int32),
+        "val_count_of_9984_epochs_4_12_36_108": np.array(
+            [[2496, 4992, 7488, 9984], [998, 1, 2, 9000]], dtype=np.uint16
+        ),
+        "val_training_time": np.array([1000.0, 1500.0], dtype=np.float32),
+    }
+
+
+def test_cells_are_read_by_hand(arrays):
+    assert SPACE.to_string(codes_of(arrays)) == [
+        "/1",
+        "conv3x3/11.1",
+        "maxpool3x3+conv1x1/100.10.1",
+    ]
+
+
+def test_the_table_of_all_cells(arrays):
+    rows = read(SOURCE.files[0], arrays)
+    assert rows["test_accuracy"].tolist() == pytest.approx([2995 / 299.52, 93.75, 50])
+    assert rows["parameters_millions"].tolist() == pytest.approx([0.227274, 8, 2.5])
+    assert set(rows["epochs"]) == {108}
+    assert "validation_accuracy" not in rows
+
+
+def test_the_table_of_validation_accuracies(arrays):
+    table = check_table(assemble([read_validation(VALIDATION.files[0], arrays)]), VALIDATION)
+    benchmark = TabularBenchmark.of(table, "cifar10", VALIDATION)
+    cells = ["maxpool3x3+conv1x1/100.10.1", "conv3x3/11.1"]
+    for epochs, expected in zip(EPOCHS, ([25, 50, 75, 100],), strict=False):
+        assert benchmark.query(cells[:1], "validation_accuracy", epochs) == expected[0]
+    curve = [benchmark.query(cells[:1], "validation_accuracy", e)[0] for e in EPOCHS]
+    assert curve == [25, 50, 75, 100]
+    assert benchmark.query(cells, "test_accuracy").tolist() == pytest.approx([50, 93.75])
+    assert benchmark.query(cells, "training_seconds").tolist() == [1000, 1500]
+    assert benchmark.epochs == EPOCHS
+    assert not benchmark.continues
+    with pytest.raises(MetricUnavailableError, match="after 108 epochs of training, not after 4"):
+        benchmark.query(cells, "test_accuracy", 4)
+
+
+def test_all_cells_are_searched_on_test_accuracy_and_the_source_says_so():
+    assert SOURCE.target == "test_accuracy"
+    assert "TEST images" in SOURCE.caution
+    assert "never" in SOURCE.caution
+    assert "validation_accuracy" not in SOURCE.metrics
+    assert VALIDATION.caution == ""
+
+
+@pytest.fixture(scope="module")
+def real() -> Path:
+    own = os.environ.get(DATA_DIRECTORY_VARIABLE)
+    if not own or not (Path(own) / "nb101" / "nb101_table.npz").is_file():
+        pytest.skip(f"{DATA_DIRECTORY_VARIABLE} has no nb101/nb101_table.npz")
+    return Path(own) / "nb101"
+
+
+def test_real_cells_have_their_hashes(real):
+    """A sample of the rows. (All 423,624 agree; it takes a minute.)"""
+    rows = np.sort(np.random.default_rng(0).choice(423_624, 2000, replace=False))
+    with np.load(real / SOURCE.files[0].name) as archive:
+        arrays = {name: archive[name][rows] for name in ("num_vertices", "edge_bits", "ops")}
+    hashes = np.load(real / "nb101_hashes_uint8x16.npy", mmap_mode="r")
+    codes = codes_of(arrays)
+    assert SPACE.hashes(codes) == [bytes(row).hex() for row in hashes[rows]]
+    assert len(set(SPACE.identify(codes))) == len(rows)
+
+
+def test_the_real_tables_known_figures(real):
+    every = load_benchmark("nb101_table", "cifar10")
+    assert len(every.table(["test_accuracy"])) == SPACE.size
+    architecture, value = every.optimum("test_accuracy")
+    assert value == pytest.approx(94.3176, abs=5e-5)
+    assert SPACE.hashes(SPACE.from_string([architecture])) == ["02e5a0247bbdcf2860b7e96f74961594"]
+    some = load_benchmark("nb101_validation", "cifar10")
+    cells = some.table(["validation_accuracy"])["architecture"].tolist()
+    assert len(cells) == 30_001
+    test = every.query(cells, "test_accuracy")
+    assert np.array_equal(test, some.query(cells, "test_accuracy"))
+    figures = [
+        spearmanr(some.query(cells, "validation_accuracy", epochs), test).statistic
+        for epochs in EPOCHS
+    ]
+    assert figures == pytest.approx([0.48, 0.64, 0.89, 0.986], abs=0.005)
