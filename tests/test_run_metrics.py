@@ -12,6 +12,8 @@ from optiproxy_nas import run_metrics
 from optiproxy_nas.objectives import build_objective, resolve_objective
 from optiproxy_nas.objectives.base import Objective
 
+TARGET = "validation_accuracy"
+
 
 def objective(**settings) -> Objective:
     return build_objective(resolve_objective(settings))
@@ -37,15 +39,23 @@ def bounded():
 
 def test_queries_of_the_plain_objective_are_two_values_each():
     archive = pd.DataFrame({"order": [0, 1], "value": [1.0, 3.0], "best": [1.0, 3.0]})
-    told = dict(run_metrics.query_metrics(archive, objective(name="accuracy")))
+    told = dict(run_metrics.query_metrics(archive, objective(name="accuracy"), TARGET))
     assert told == {
         1: {"validation_accuracy": 1.0, "best_validation_accuracy": 1.0},
         2: {"validation_accuracy": 3.0, "best_validation_accuracy": 3.0},
     }
 
 
+def test_values_go_by_the_name_of_the_target():
+    archive = pd.DataFrame({"order": [0, 1], "value": [-5.0, -4.5], "best": [-5.0, -4.5]})
+    told = dict(run_metrics.query_metrics(archive, objective(), "negative_test_loss"))
+    assert told[2] == {"negative_test_loss": -4.5, "best_negative_test_loss": -4.5}
+    best = dict(run_metrics.improvements(archive, "negative_test_loss"))
+    assert best == {1: {"best_negative_test_loss": -5.0}, 2: {"best_negative_test_loss": -4.5}}
+
+
 def test_queries_under_bounds_tell_the_metrics_and_count_what_breaks_them(bounded):
-    told = dict(run_metrics.query_metrics(*bounded))
+    told = dict(run_metrics.query_metrics(*bounded, TARGET))
     assert [told[query]["ineligible_queries"] for query in (1, 2, 3)] == [1, 2, 2]
     assert told[3]["latency_ms"] == 10.0
     assert told[3]["predicted_latency_ms"] == 11.0
@@ -54,9 +64,8 @@ def test_queries_under_bounds_tell_the_metrics_and_count_what_breaks_them(bounde
 
 def test_counts_go_on_in_a_later_step(bounded):
     archive, bound = bounded
-    assert list(run_metrics.query_metrics(archive, bound, first=2)) == [
-        (query, values) for query, values in run_metrics.query_metrics(archive, bound) if query == 3
-    ]
+    whole = dict(run_metrics.query_metrics(archive, bound, TARGET))
+    assert dict(run_metrics.query_metrics(archive, bound, TARGET, first=2)) == {3: whole[3]}
 
 
 def test_queries_that_cost_epochs_tell_what_is_spent():
@@ -69,7 +78,7 @@ def test_queries_that_cost_epochs_tell_what_is_spent():
             "cost": [12, 12, 200],
         }
     )
-    told = dict(run_metrics.query_metrics(archive, objective(name="multi_fidelity")))
+    told = dict(run_metrics.query_metrics(archive, objective(name="multi_fidelity"), TARGET))
     assert [values["spent_epochs"] for values in told.values()] == [12, 24, 224]
     assert [values["ineligible_queries"] for values in told.values()] == [1, 2, 2]
 
@@ -86,7 +95,7 @@ def test_improvements_are_the_first_each_better_and_the_last_query():
     archive = pd.DataFrame({"order": range(5), "best": [math.nan, 1.0, 1.0, 2.0, 2.0]})
     told = [
         (query, values["best_validation_accuracy"])
-        for query, values in run_metrics.improvements(archive)
+        for query, values in run_metrics.improvements(archive, TARGET)
         if not math.isnan(values["best_validation_accuracy"])
     ]
     assert told == [(2, 1.0), (4, 2.0), (5, 2.0)]

@@ -34,9 +34,9 @@ VALIDATION = "validation_accuracy"
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    load._table.cache_clear()
+    load._loaded.cache_clear()
     yield
-    load._table.cache_clear()
+    load._loaded.cache_clear()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def folder(tmp_path, monkeypatch):
 def table(source, dataset):
     """All rows that a search on the dataset could ever see."""
     known = get_source(source)
-    return load.load_benchmark(known.name, dataset), load._table(source, dataset)
+    return load.load_benchmark(known.name, dataset), load._loaded(source, dataset)[0]
 
 
 def assert_no_test_value(rows: pd.DataFrame):

@@ -15,6 +15,7 @@ from optiproxy_nas import benchmark_data
 from optiproxy_nas.benchmarks.schema import assemble, columns, table_digest, tidy
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.datasets import BytesDataset
 from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles
 from optiproxy_nas.pipelines.ingest import create_pipeline, nodes
 
@@ -103,10 +104,12 @@ def test_a_table_of_another_layout_is_ingested_anew(
             "benchmark_files": BenchmarkFiles("embedded", path="nowhere"),
             "params:source": MemoryDataset("embedded"),
             "benchmark_table": ParquetDataset(filepath=str(tmp_path / "table.parquet")),
+            "benchmark_model": BytesDataset(filepath=str(tmp_path / "model")),
             "benchmark_card": JSONDataset(filepath=str(tmp_path / "card.json")),
         }
     )
     catalog.save("benchmark_table", table.iloc[:3])
+    catalog.save("benchmark_model", b"")
     catalog.save("benchmark_card", spoil(card))
     monkeypatch.setattr(benchmark_data, "pipelines", {"ingest": create_pipeline()})
     benchmark_data.ingest_missing(tmp_path, "embedded", catalog)

@@ -26,6 +26,8 @@ def make_run(
     table: str = "a" * 64,
     tags: dict[str, str] | None = None,
     optimum: float | None = 40.0,
+    target: str | None = None,
+    caution: str = "",
     **parameters: Any,
 ) -> ComparedRun:
     """A run whose queries had these values; the cell of a value is always the same."""
@@ -57,6 +59,7 @@ def make_run(
         "optimum": optimum,
         "test_accuracy": float(values[best]) - 1,
         "best_architecture": archive["architecture"][best],
+        **({"target": target, "caution": caution} if target else {}),
     }
     known = {"code.sha256": "c" * 64, "git.commit": "d" * 40, "git.clean": "True"}
     return ComparedRun(

@@ -13,7 +13,9 @@ from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.schema import tidy
+from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.diagnosis import FinishedRun
+from optiproxy_nas.diagnosis.cells import Cells, cells_of
 
 CELLS = torch.tensor(list(product(range(5), repeat=6)))
 WORTH = np.array([0.0, 1.0, 3.0, 4.0, 0.5])  # of each operation, points
@@ -49,4 +51,10 @@ def run(make_parameters, nb201, table) -> FinishedRun:
         done = steps.evaluate_batch(nb201, batch, evaluate, parameters, archive)
         archive = steps.update_archive(done, parameters, archive)
         weights[step], logits[step], traces[step] = fitted, searched, trace
-    return FinishedRun("made-up", parameters, archive, weights, logits, traces, table)
+    benchmark = TabularBenchmark(table, "cifar10", "embedded")
+    return FinishedRun("made-up", parameters, archive, weights, logits, traces, benchmark)
+
+
+@pytest.fixture(scope="session")
+def cells(nb201, run) -> Cells:
+    return cells_of(nb201, run)

@@ -16,10 +16,10 @@ SETTINGS = DiagnosisSettings(run="made-up", probe=100, panels=4)
 
 
 @pytest.fixture(scope="module")
-def parts(run):
-    judged, _ = nodes.ask_proxies(run, SETTINGS)
+def parts(run, cells):
+    judged, _ = nodes.ask_proxies(run, cells, SETTINGS)
     steps, alarms = nodes.measure(run, judged, SETTINGS)
-    return judged, steps, alarms, nodes.find_landscape(run, SETTINGS)
+    return judged, steps, alarms, nodes.find_landscape(run, cells, SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +28,10 @@ def pictures(run, parts):
 
 
 @pytest.fixture(scope="module")
-def page(run, parts, pictures):
-    numbers = nodes.summarise(run, *parts, SETTINGS)
+def page(run, cells, parts, pictures):
+    numbers = nodes.summarise(run, *parts, cells, SETTINGS)
     _, steps, _, landscape = parts
-    return nodes.write_page(run, numbers, steps, landscape, SETTINGS, *pictures.values())
+    return nodes.write_page(cells, numbers, steps, landscape, SETTINGS, *pictures.values())
 
 
 def texts(figure: Figure) -> str:
@@ -43,11 +43,11 @@ def test_every_figure_has_a_title_a_caption_and_a_picture(pictures):
     assert all(data.startswith(b"\x89PNG") for data in pictures.values())
 
 
-def test_the_same_run_gives_the_same_bytes(run, parts, pictures, page):
+def test_the_same_run_gives_the_same_bytes(run, cells, parts, pictures, page):
     assert nodes.draw(run, *parts, SETTINGS) == pictures
-    numbers = nodes.summarise(run, *parts, SETTINGS)
+    numbers = nodes.summarise(run, *parts, cells, SETTINGS)
     _, steps, _, landscape = parts
-    again = nodes.write_page(run, numbers, steps, landscape, SETTINGS, *pictures.values())
+    again = nodes.write_page(cells, numbers, steps, landscape, SETTINGS, *pictures.values())
     assert again == page
 
 
@@ -72,18 +72,18 @@ def test_a_picture_stands_where_the_browser_cannot_turn_the_landscape(page, pict
     assert "querySelector('#landscape .no-webgl')" in page
 
 
-def test_names_in_the_page_are_escaped(run, parts, pictures):
-    numbers = nodes.summarise(run._replace(run_id="<b>&"), *parts, SETTINGS)
+def test_names_in_the_page_are_escaped(run, cells, parts, pictures):
+    numbers = nodes.summarise(run._replace(run_id="<b>&"), *parts, cells, SETTINGS)
     _, steps, _, landscape = parts
-    told = nodes.write_page(run, numbers, steps, landscape, SETTINGS, *pictures.values())
+    told = nodes.write_page(cells, numbers, steps, landscape, SETTINGS, *pictures.values())
     assert "<b>&" not in told.partition("<h2>")[0]
     assert "&lt;b&gt;&amp;" in told
 
 
-def test_alarms_are_told_with_what_was_known_by_then(run, parts):
+def test_alarms_are_told_with_what_was_known_by_then(run, cells, parts):
     judged, steps, _, landscape = parts
     alarm = Alarm(2, 3, 18, "because.")
-    (told,) = nodes.summarise(run, judged, steps, [alarm], landscape, SETTINGS)["alarms"]
+    (told,) = nodes.summarise(run, judged, steps, [alarm], landscape, cells, SETTINGS)["alarms"]
     assert told["text"].startswith("mode collapse in steps 2 to 3 (from query 18 on): because.")
     found = run.archive["best"].iloc[17] >= landscape.values.max()
     assert ("optimum" in told["text"]) == found

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from optiproxy_nas.diagnosis import gap
-from optiproxy_nas.diagnosis.finished_run import archive_codes, predict_at, probe_rows, table_cells
+from optiproxy_nas.diagnosis.cells import probe_rows
+from optiproxy_nas.diagnosis.finished_run import archive_codes, predict_at
 
 
 def test_rank_agreement():
@@ -32,8 +33,8 @@ def test_the_top():
 
 
 @pytest.fixture(scope="module")
-def judged(nb201, run):
-    return gap.judge(nb201, run, 200)
+def judged(nb201, run, cells):
+    return gap.judge(nb201, run, cells, 200)
 
 
 def test_todays_predictions_are_those_that_the_run_stored(nb201, run, judged):
@@ -44,12 +45,11 @@ def test_todays_predictions_are_those_that_the_run_stored(nb201, run, judged):
         assert ours.value == pytest.approx(batch["predicted"].to_numpy(), abs=1e-4)
 
 
-def test_the_probe_is_fixed_and_holds_no_query(nb201, run):
-    cells = table_cells(nb201, run).codes
+def test_the_probe_is_fixed_and_holds_no_query(nb201, run, cells):
     rows = probe_rows(run, nb201, cells, 2000)
     queried = set(nb201.identify(archive_codes(nb201, run)))
     assert len(set(rows.tolist())) == len(rows) >= 2000 - len(queried)
-    assert not queried & set(nb201.identify(cells[rows]))
+    assert not queried & set(nb201.identify(cells.codes[rows]))
     half = run._replace(archive=run.archive.head(8))
     more = probe_rows(half, nb201, cells, 2000).tolist()
     assert [row for row in more if row in set(rows.tolist())] == rows.tolist()
@@ -94,8 +94,8 @@ def test_optimism_is_that_of_the_stored_predictions(run, judged):
     assert found["recent_kendall_tau"].to_numpy() == pytest.approx(1)
 
 
-def test_measuring_twice_gives_the_same(nb201, run, judged):
-    again = gap.judge(nb201, run, 200)
+def test_measuring_twice_gives_the_same(nb201, run, cells, judged):
+    again = gap.judge(nb201, run, cells, 200)
     pd.testing.assert_frame_equal(
         gap.gap_table(run, again, 10, 0.1), gap.gap_table(run, judged, 10, 0.1)
     )

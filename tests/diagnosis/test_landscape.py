@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.diagnosis.finished_run import archive_codes, table_cells
+from optiproxy_nas.diagnosis.finished_run import archive_codes
 from optiproxy_nas.diagnosis.landscape import (
     COMPONENTS,
     TOWARDS_BEST,
@@ -17,9 +17,8 @@ from optiproxy_nas.diagnosis.landscape import (
 
 
 @pytest.fixture(scope="module")
-def landscape(nb201, run):
-    cells, values = table_cells(nb201, run)[:2]
-    return make_landscape(nb201, cells, values, archive_codes(nb201, run), 4)
+def landscape(nb201, run, cells):
+    return make_landscape(nb201, cells, archive_codes(nb201, run), 4)
 
 
 def test_principal_components_where_they_are_defined():
@@ -55,12 +54,14 @@ def test_axes_do_not_depend_on_the_order_of_the_cells(seed):
     assert (one.directions[[0, 1], leading] > 0).all()
 
 
-def test_places_and_queries(nb201, run, landscape):
-    cells, values = table_cells(nb201, run)[:2]
+def test_places_and_queries(nb201, run, cells, landscape):
     assert (landscape.values[landscape.queries] == run.archive["value"]).all()
-    expected = (flat_encodings(nb201, cells) - landscape.axes.centre) @ landscape.axes.directions.T
+    expected = (
+        flat_encodings(nb201, cells.codes) - landscape.axes.centre
+    ) @ landscape.axes.directions.T
     assert landscape.places == pytest.approx(expected)
-    assert values[landscape.optimum] == values.max()
+    assert landscape.values[landscape.optimum] == cells.values.max() == cells.optimum
+    assert landscape.best == f"optimum of the table: {cells.optimum:.2f}"
 
 
 def test_flat_encodings_hold_operations_and_edges(tiny):
@@ -101,10 +102,9 @@ def test_holds():
     assert region.holds(places).tolist() == [True, False, False, True]
 
 
-def test_fitness_decides_the_optimum_and_the_way_where_the_value_does_not(nb201, run):
-    cells, values = table_cells(nb201, run)[:2]
-    queried = archive_codes(nb201, run)
-    turned = make_landscape(nb201, cells, values, queried, 4, fitness=-values)
+def test_fitness_decides_the_optimum_and_the_way_where_the_value_does_not(nb201, run, cells):
+    queried, values = archive_codes(nb201, run), cells.values
+    turned = make_landscape(nb201, cells._replace(fitness=-values), queried, 4)
     assert values[turned.optimum] == values.min()
     first = turned.trajectory.iloc[0]
     assert first["value"] == run.archive["value"].head(4).min()

@@ -124,7 +124,7 @@ def _search(
         "queries": len(best),
         "trials": len(best),
         "best_architecture": f"cell {int(np.argmax(np.nan_to_num(values))) + 1}",
-        "validation_accuracy": best[-1],
+        "value": best[-1],
         "test_accuracy": np.nan,
         "optimum": optimum,
         "regret": optimum - best[-1],

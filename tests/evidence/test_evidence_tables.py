@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -238,6 +239,27 @@ def test_figures_are_drawn_where_asked_for(made):
 )
 def test_numbers(value, text):
     assert table.number(value) == text
+
+
+def test_where_nobody_knows_the_optimum_nothing_is_said_of_it():
+    common = {"source": "nbnlp_surrogate", "dataset": "cifar10", "budget": 6}
+    section = section_of(common=common, options={"figures": True})
+    evidence = synthetic([section], curve)
+    unknown = evidence.runs.assign(optimum=np.nan, regret=np.nan)
+    evidence = replace(evidence, runs=unknown)
+    measured = measure(evidence, section, section.rows[0], "cifar10", 6)
+    assert measured.metric == "negative_test_loss"
+    assert measured.at_optimum == measured.median_to_optimum == table.NONE
+    assert math.isnan(measured.regret)
+    rendered = comparison.render(section, evidence)
+    assert len(rendered.figures) > 0
+    (html,) = rendered.pages.values()
+    assert "best negative test loss (nats)" in html
+    assert "seeds at the best known value" in html
+    (caution,) = evidence.cautions(section)
+    assert "surrogate" in caution
+    assert table.with_notes("| a |", [caution]) == f"| a |\n\n*{caution}*"
+    assert table.with_notes("| a |", []) == "| a |"
 
 
 def test_numbers_with_signs_and_bounds():

@@ -103,7 +103,7 @@ def test_the_run_beside_is_the_search_of_plain_python(cloned, runs):
     parameters = resolve(manifest(cloned, "two")["parameters"])
     assert parameters.seed == 1
     table = pd.read_parquet(cloned / "data" / "03_primary" / "nb201" / "embedded.parquet")
-    _, evaluate = load_benchmark(table, parameters)
+    _, evaluate = load_benchmark(table, b"", parameters)
     result = run_search(get_space("nb201"), evaluate, parameters)
     pd.testing.assert_frame_equal(result.archive, archive(cloned, "two"), check_exact=True)
 

@@ -84,7 +84,7 @@ def test_another_seed_gives_another_archive(quick, reference):
 def test_plain_python_gives_the_same_search(template):
     parameters = resolve(manifest(template, "reference")["parameters"])
     table = pd.read_parquet(template / "data" / "03_primary" / "nb201" / "embedded.parquet")
-    _, evaluate = load_benchmark(table, parameters)
+    _, evaluate = load_benchmark(table, b"", parameters)
     result = run_search(get_space("nb201"), evaluate, parameters)
     pd.testing.assert_frame_equal(result.archive, archive(template, "reference"), check_exact=True)
     stored = pd.read_csv(artifact(template, "reference", "report.diagnostics"))

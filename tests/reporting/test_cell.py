@@ -6,10 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.colors import to_hex
 
-from optiproxy_nas.reporting.cell import _layout, _live, draw_cell
+from optiproxy_nas.reporting.cell import _in_lines, _live, draw_cell
+from optiproxy_nas.reporting.cell_layout import COLUMN, LINE, Folded, layout
 from optiproxy_nas.reporting.style import FAINT, INK
+from optiproxy_nas.spaces.base import Graph
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 HALF_DEAD = "|none~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
@@ -42,7 +45,7 @@ def test_the_graph_of_nb201_is_drawn_without_crossings_from_left_to_right():
     space = NASBench201()
     graph = space.graph(space.encode(space.from_string([HALF_DEAD])))
     edges = graph.adjacency[0].numpy() > 0.5
-    places, routes = _layout(edges)
+    places, routes = layout(edges)
     assert len(set(places)) == 8
     assert all(places[a][0] < places[b][0] for a, b in routes)
     steps = []
@@ -62,3 +65,58 @@ def test_vertices_without_edges_are_not_alive():
     edges = np.zeros((3, 3), dtype=bool)
     edges[0, 2] = True
     assert _live(edges, np.zeros(3, dtype=bool)).tolist() == [True, False, True]
+
+
+def test_a_long_graph_goes_on_in_lines_that_fit_a_page():
+    # Two diamonds of six columns joined by one edge, as the two cells of NAS-Bench-301 are.
+    chain = [(i, i + 1) for i in range(11)] + [(0, 2), (1, 4), (6, 8), (7, 11)]
+    edges = np.zeros((12, 12), dtype=bool)
+    edges[tuple(np.transpose(chain))] = True
+    places, routes = layout(edges)
+    folded = Folded(places, routes)
+    assert folded.size[0] == LINE * COLUMN
+    assert folded.letters == {5: "a"}
+    first, second = (
+        {folded.point(places[v])[1] for v in half} for half in (range(6), range(6, 12))
+    )
+    assert min(first) > max(second)
+    assert folded.point(places[6])[0] == folded.point(places[0])[0] == 0
+    parts = folded.parts([places[5], *routes[5, 6], places[6]])
+    assert [len(part) for part in parts] == [1, 1]
+
+
+def test_what_fits_one_line_stays_on_it():
+    edges = np.diag(np.ones(LINE, dtype=bool), 1)
+    places, routes = layout(edges)
+    folded = Folded(places, routes)
+    assert folded.letters == {}
+    assert folded.size[0] == (LINE + 1) * COLUMN
+
+
+def test_letters_join_the_lines_of_a_long_cell():
+    class Chain:
+        operations = ("activation_leaky_relu", "none")
+        num_features = 4
+
+        def from_string(self, architectures):
+            return architectures
+
+        def encode(self, codes):
+            return codes
+
+        def graph(self, encoding):
+            kinds = torch.eye(4)[[0, *[1] * 20, 3]].unsqueeze(0)
+            joined = torch.diag(torch.ones(21), 1).unsqueeze(0)
+            return Graph(kinds, joined, torch.ones(1, 22))
+
+    figure = draw_cell(Chain(), "x")
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert said.count("a") == said.count("b") == said.count("c") == 2  # where it ends, and begins
+    assert said.count("activation_\nleaky_relu") == 20
+    assert figure.get_figwidth() <= (LINE + 1) * COLUMN
+
+
+def test_long_labels_are_split_where_their_words_are():
+    assert _in_lines("conv3x3-bn-relu") == "conv3x3-bn-relu"
+    assert _in_lines("activation_leaky_relu") == "activation_\nleaky_relu"
+    assert _in_lines("a" * 30) == "a" * 30

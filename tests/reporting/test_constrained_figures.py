@@ -328,3 +328,14 @@ def test_without_predictions_bounds_or_steps(made):
     assert all(png(figure) for figure in bare.values())
     nothing = figures(archive.head(0), pd.DataFrame(), {})
     assert all(png(figure) for figure in nothing.values())
+
+
+def test_values_go_by_the_target_of_the_run(made):
+    summary = {**made["summary"], "target": "negative_test_loss", "optimum": None}
+    drawn = draw({**made, "summary": summary})
+    for figure in drawn.values():
+        assert not any("accuracy" in axes.get_ylabel() for axes in figure.axes)
+    best = drawn[captions.BEST_SO_FAR].axes[0]
+    assert best.get_ylabel() == "negative test loss (nats)"
+    assert not any("optimum" in text for text in best.get_legend_handles_labels()[1])
+    assert "negative test loss (nats)" in all_words(drawn[captions.FRONT])

@@ -20,7 +20,7 @@ from optiproxy_nas.reporting.curves import (
     run_lengths,
     value_range,
 )
-from optiproxy_nas.reporting.interactive_curves import figure, page
+from optiproxy_nas.reporting.interactive_curves import MOST, figure, page
 from optiproxy_nas.reporting.style import line_style
 
 OURS = Curve("ours", np.array([[10.0, 30.0, 40.0], [10.0, 20.0, 20.0]]))
@@ -134,6 +134,28 @@ def test_interactive_page_is_whole_and_the_same_again():
     assert html == page("Made up", PANELS)
     assert "Made up" in html
     assert not re.search(r'<script[^>]+src="http', html)
+
+
+def test_a_budget_in_epochs_does_not_make_a_page_of_megabytes():
+    """What is kept is as it was, from the first to the last, at the same places of all lines."""
+    rise = np.maximum.accumulate(np.random.default_rng(0).normal(90, 1, (5, 20_000)), axis=1)
+    panels = [CurvePanel("long", (Curve("a", rise), Curve("b", rise - 1)), 95.0)]
+    made = figure(panels, [BEST, REGRET, REACHED])
+    for view, start in ((BEST, ""), (REGRET, "2"), (REACHED, "3")):
+        named = {t["name"]: t for t in made["data"] if "name" in t and t["xaxis"] == f"x{start}"}
+        for trace, curve in zip((named["a (5)"], named["b (5)"]), panels[0].curves, strict=True):
+            line = view.line(curve, 95.0)
+            assert len(trace["x"]) == len(trace["y"]) == MOST
+            assert (trace["x"][0], trace["x"][-1]) == (line.x[0], line.x[-1])
+            assert np.diff(trace["x"]).max() <= np.ceil(len(line.x) / (MOST - 1))
+            at = np.searchsorted(line.x, trace["x"])
+            np.testing.assert_allclose(trace["y"], line.y[at], atol=1e-4)
+        assert named["a (5)"]["x"] == named["b (5)"]["x"]
+    short = figure([CurvePanel("short", (Curve("a", rise[:, :MOST]),), 95.0)], [BEST])
+    assert len(short["data"][-1]["x"]) == MOST
+    seven = tuple(Curve(f"{i}", rise - i) for i in range(7))
+    most = json.dumps(figure([CurvePanel("", seven, 95.0)] * 3, [BEST, REGRET, REACHED]))
+    assert len(most) < 2_500_000
 
 
 def test_nothing_to_draw_is_said():

@@ -163,3 +163,15 @@ def test_words_count_in_epochs(made):
     assert str(budget) not in facts["Queries"]
     assert ("Epoch budget", str(budget)) in settings_rows(summary)
     assert ("Training epochs spent", str(spent)) in result_rows(summary)
+
+
+def test_values_go_by_the_target_of_the_run(made):
+    summary = {**made["summary"], "target": "negative_test_loss", "optimum": None}
+    drawn = draw({**made, "summary": summary})
+    for figure in drawn.values():
+        assert not any("accuracy" in axes.get_ylabel() for axes in figure.axes)
+    best = drawn[captions.BEST_SO_FAR].axes[0]
+    assert best.get_ylabel() == "negative test loss (nats)"
+    assert not any("optimum" in text for text in best.get_legend_handles_labels()[1])
+    fidelities = drawn[captions.FIDELITIES].axes[0]
+    assert fidelities.get_xlabel().startswith("negative test loss (nats) after 12 ")

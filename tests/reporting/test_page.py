@@ -108,3 +108,18 @@ def test_pages_of_an_empty_run(run, summary):
 def test_the_same_run_gives_the_same_page(run, page):
     again = html_page(run["summary"], run["archive"], {captions.BEST_SO_FAR: PICTURE})
     assert page == again
+
+
+def test_values_go_by_the_target_with_its_caution(run):
+    own = {"target": "negative_test_loss", "negative_test_loss": -4.5, "caution": "A model's."}
+    known = {
+        k: v for k, v in run["summary"].items() if k not in ("validation_accuracy", "latency_ms")
+    }
+    summary = {**known, **own, "optimum": None, "regret": None, "test_accuracy": None}
+    page = markdown_page(summary, run["archive"], {})
+    assert "**Best cell: -4.50 nats negative test loss, found at" in page
+    assert page.count("A model's.") == 1
+    assert "| Negative test loss | -4.50 nats |" in page
+    assert "| Optimum | not available |" in page
+    assert "Value (nats)" in page
+    assert "alidation accuracy" not in page

@@ -52,6 +52,7 @@ def rows_of(tmp_path, point, archive, **summary):
         "result": {
             "queries": len(archive),
             "best_architecture": "x",
+            "target": "validation_accuracy",
             "validation_accuracy": 90.0,
             "test_accuracy": None,
             "optimum": 91.0,
@@ -80,6 +81,14 @@ def test_bounds_are_the_label_and_nothing_found_is_nan(tmp_path):
     assert results["best"].isna().all()
     assert runs["regret"].isna().all()
     assert runs["optimum"].tolist() == [91.0]
+
+
+def test_another_target_without_an_optimum(tmp_path):
+    archive = pd.DataFrame({"value": [-5.0, -4.5], "best": [-5.0, -4.5]})
+    told = {"target": "negative_test_loss", "negative_test_loss": -4.5}
+    _, runs = rows_of(tmp_path, point_of(), archive, **told, optimum=None, regret=None)
+    assert runs["value"].tolist() == [-4.5]
+    assert runs[["optimum", "regret", "test_accuracy"]].isna().all(axis=None)
 
 
 def test_epochs_are_added_up(tmp_path):

@@ -9,6 +9,7 @@ from itertools import permutations
 from optiproxy_nas.comparison.groups import Group, Panel
 from optiproxy_nas.comparison.runs import ComparedRun, FoundRuns, codes_of
 from optiproxy_nas.comparison.tables import FEWEST_PAIRS
+from optiproxy_nas.reporting.units import words
 
 FINAL_SHOWN = 5
 
@@ -19,6 +20,7 @@ def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
     return [
         *_left_out(found, panels),
         *_objectives(panels),
+        *_targets(panels),
         *_tables(panels),
         *_unanswered(panels),
         *_chosen(panels),
@@ -53,11 +55,21 @@ def _objectives(panels: Sequence[Panel]) -> list[str]:
     objectives = list(dict.fromkeys(panel.objective for panel in panels))
     if len(objectives) < 2:
         return []
-    named = "; ".join(objective or "accuracy alone" for objective in objectives)
+    named = "; ".join(objective or "the value alone" for objective in objectives)
     return [
         f"The runs searched for {len(objectives)} different objectives ({named}). Each has "
         "sections of its own: what is best for one is not for another, so no test sets them "
         "against each other."
+    ]
+
+
+def _targets(panels: Sequence[Panel]) -> list[str]:
+    metrics = list(dict.fromkeys(panel.metric for panel in panels))
+    if len(metrics) < 2:
+        return []
+    return [
+        f"The runs maximised {len(metrics)} different metrics ({'; '.join(map(words, metrics))}): "
+        "values of one say nothing of the other, so each has sections of its own."
     ]
 
 
@@ -70,8 +82,7 @@ def _unanswered(panels: Sequence[Panel]) -> list[str]:
                 told.append(
                     f"{panel.title}: {_count(without, 'run')} of {len(group.runs)} of "
                     f"{group.label} found nothing that may be the answer. Means, curves and pairs "
-                    "are of the others, so they flatter the group; the share at the optimum is of "
-                    "all."
+                    "are of the others, so they flatter the group; shares are of all."
                 )
     return told
 
@@ -82,7 +93,7 @@ def _tables(panels: Sequence[Panel]) -> list[str]:
         tables = {(panel.source, panel.table) for panel in panels if panel.dataset == dataset}
         if len(tables) > 1:
             told.append(
-                f"{dataset} was read from {len(tables)} different tables; accuracies are not "
+                f"{dataset} was read from {len(tables)} different tables; values are not "
                 "compared between them."
             )
     runs = [run for panel in panels for run in panel.runs]

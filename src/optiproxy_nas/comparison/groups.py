@@ -1,4 +1,4 @@
-"""Runs sorted: a panel for each benchmark table and objective, in it a group for each setting."""
+"""Runs sorted: a panel for each benchmark table and aim, in it a group for each setting."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.comparison.objective import NAMING
 from optiproxy_nas.comparison.runs import ComparedRun, codes_of
 from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.reporting.curves import Curve, CurvePanel
+from optiproxy_nas.reporting.units import words
 
 # They say which panel or which member of a group a run is; everything else makes groups.
 NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark"}) | NAMING
@@ -46,7 +48,7 @@ class Group:
         return min(run.budget for run in self.runs)
 
     def curves(self, budget: int) -> np.ndarray:
-        """Best so far, % [seeds, budget], for a budget up to the group's own.
+        """Best so far, [seeds, budget], for a budget up to the group's own.
 
         By what was spent, from 1; NaN while a run had nothing that could be its answer. A search
         that stopped early keeps its last value.
@@ -69,13 +71,19 @@ class Panel:
     groups: tuple[Group, ...]
     differing: tuple[str, ...]  # the settings that tell the groups apart
     title: str = ""
-    objective: str = ""  # its label, "" for plain accuracy
+    objective: str = ""  # its label, "" for the plain value
     unit: str = "queries"  # of budgets
+    metric: str = VALIDATION_ACCURACY  # what was maximised
 
     @property
     def runs(self) -> list[ComparedRun]:
         """All runs of the panel."""
         return [run for group in self.groups for run in group.runs]
+
+    @property
+    def cautions(self) -> list[str]:
+        """What is told wherever its values are shown, each once."""
+        return list(dict.fromkeys(run.caution for run in self.runs if run.caution))
 
     @property
     def common_budget(self) -> int:
@@ -104,11 +112,11 @@ class Panel:
         target, is_optimum = self.target
         curves = tuple(Curve(group.label, group.curves(group.budget)) for group in self.groups)
         name = "optimum" if is_optimum else "best known value"
-        return CurvePanel(self.title, curves, target, name, self.unit)
+        return CurvePanel(self.title, curves, target, name, self.unit, self.metric)
 
 
 def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:
-    """Panels in order of dataset, source and objective, groups with the default method first.
+    """Panels in order of dataset, source, target and objective; groups, the default method first.
 
     Args:
         runs: at least one; later ones win where settings and seed are the same.
@@ -127,26 +135,27 @@ def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:
             f"'{spaces[0]}'\" or by their ids.",
             spaces=spaces,
         )
-    tables: dict[tuple[str, str, str, str], list[ComparedRun]] = defaultdict(list)
+    tables: dict[tuple[str, str, str, str, str], list[ComparedRun]] = defaultdict(list)
     for run in runs:
-        key = (run.dataset, run.source, run.objective.label, _table_of(run, runs))
+        key = (run.dataset, run.source, run.target, run.objective.label, _table_of(run, runs))
         tables[key].append(run)
     panels = []
-    for (dataset, source, objective, table), members in sorted(tables.items()):
+    for (dataset, source, metric, objective, table), members in sorted(tables.items()):
         same_name = [key for key in tables if key[0] == dataset]
         title = dataset
         if len({key[1] for key in same_name}) > 1:
             title += f", {source}"
+        if len({key[2] for key in same_name}) > 1:
+            title += f", {words(metric)}"
         if objective:
             title += f", {objective}"
-        alike = {key[3] for key in same_name if key[1:3] == (source, objective)}
+        alike = {key[4] for key in same_name if key[1:4] == (source, metric, objective)}
         if len(alike) > 1:
             title += f", table {table[:8] or 'not recorded'}"
         groups, differing = make_groups(members)
         unit = members[0].objective.unit
-        panels.append(
-            Panel(dataset, source, table, spaces[0], groups, differing, title, objective, unit)
-        )
+        about = (title, objective, unit, metric)
+        panels.append(Panel(dataset, source, table, spaces[0], groups, differing, *about))
     return panels
 
 
@@ -210,8 +219,8 @@ def _table_of(run: ComparedRun, runs: Sequence[ComparedRun]) -> str:
         return run.table
     others = [r for r in runs if r.table and (r.dataset, r.source) == (run.dataset, run.source)]
     known = {other.table for other in others}
-    label = run.objective.label
-    alike_in_aim = [other for other in others if other.objective.label == label]
+    aim = (run.target, run.objective.label)
+    alike_in_aim = [other for other in others if (other.target, other.objective.label) == aim]
     optima = [other.optimum for other in alike_in_aim if other.optimum is not None]
     alike = run.optimum is None or all(abs(run.optimum - optimum) < 1e-6 for optimum in optima)
     return known.pop() if len(known) == 1 and alike else ""

@@ -17,6 +17,7 @@ from optiproxy_nas.reporting.curves import BEST, REACHED, draw
 from optiproxy_nas.reporting.interactive_curves import figure
 from optiproxy_nas.reporting.page import STYLE
 from optiproxy_nas.reporting.style import png
+from optiproxy_nas.reporting.units import difference_unit, label
 from optiproxy_nas.spaces.base import SearchSpace
 
 _MORE_STYLE = """
@@ -88,7 +89,11 @@ def comparison_page(comparison: Comparison, space: SearchSpace) -> str:
         zip(comparison.panels, comparison.tables, strict=True), start=1
     ):
         body += _panel(number, panel, tables, space, scripts)
-    body += ["<h2>All runs</h2>", *sections.agreed(comparison), *sections.runs(comparison.runs)]
+    body += [
+        "<h2>All runs</h2>",
+        *sections.agreed(comparison),
+        *sections.runs(comparison.panels, comparison.runs),
+    ]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -113,7 +118,8 @@ def headlines(comparison: Comparison) -> list[str]:
         best = rows.loc[rows["mean"].idxmax()]
         sentence = (
             f"{panel.title}, {budget} {panel.unit}: {best['group']} has "
-            f"{words.accuracy(best['mean'])} % on average over {words.seeds(best['answered'])}"
+            f"{words.value(panel.metric, best['mean'])} on average over "
+            f"{words.seeds(best['answered'])}"
         )
         if len(rows) > 1:
             sentence += f", the highest mean of {len(rows)} groups" + _apart(
@@ -145,8 +151,9 @@ def _panel(
     body = [
         f"<h2>{html.escape(panel.title)}</h2>",
         f'<p class="note">{html.escape(place)}table {panel.table[:12] or "not recorded"}; '
-        f"{what} is {words.accuracy(target)} %. Accuracies are of the validation set, in %; "
-        "differences in percentage points.</p>",
+        f"{what} is {words.value(panel.metric, target)}. Values: {label(panel.metric)}; "
+        f"differences: {difference_unit(panel.metric) or 'in the same unit'}.</p>",
+        *(f'<p class="caution">{html.escape(text)}</p>' for text in panel.cautions),
         *sections.settings(panel, tables.settings),
         "<h3>Best so far</h3>",
         markup.figure(
@@ -176,4 +183,4 @@ def _panel(
     else:
         body.append(f"<p>No run found {what} within the {panel.unit} compared.</p>")
     body += sections.margins(panel, tables.margins)
-    return [*body, *sections.cells(tables.cells, space)]
+    return [*body, *sections.cells(panel, tables.cells, space)]

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.comparison.objective import objective_of_text
-from optiproxy_nas.errors import ArtifactError
+from optiproxy_nas.errors import ArtifactError, OptiProxyError
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.parameters import OPTIPROXY
 
@@ -31,10 +33,10 @@ class ComparedRun:
         parameters: flat and as text, ``{"proxy.hidden": "64"}``; seed, budget, dataset and space
             are among them.
         tags: commit, digests and versions, as the store keeps them.
-        summary: the facts computed after the search; ``optimum``, ``best_architecture``,
-            ``test_accuracy`` and ``margins`` (metric -> distance to its bound) are used where they
-            are there.
-        archive: one row a query: order (from 0), architecture, value (validation accuracy, %); and
+        summary: the facts computed after the search; ``target`` (the metric that was maximised),
+            ``caution``, ``optimum``, ``best_architecture``, ``test_accuracy`` and ``margins``
+            (metric -> distance to its bound) are used where they are there.
+        archive: one row a query: order (from 0), architecture, value (of the target); and
             ``best`` (NaN while nothing was eligible) and ``spent`` or the objective's own columns,
             where the value alone does not tell them.
         table: SHA-256 of the benchmark table that it read, "" if it was not recorded.
@@ -118,6 +120,26 @@ class ComparedRun:
         So digests of the two kinds always differ. (The oldest runs name no method.)
         """
         return self.parameters.get("method", OPTIPROXY) == OPTIPROXY
+
+    @property
+    def target(self) -> str:
+        """The metric that it maximised: as it says, else that of its source."""
+        known = self.summary.get("target")
+        return str(known or (self._source.target if self._source else VALIDATION_ACCURACY))
+
+    @property
+    def caution(self) -> str:
+        """What is told wherever its values are shown."""
+        known = self.summary.get("caution")
+        return str(known or (self._source.caution if self._source else ""))
+
+    @cached_property
+    def _source(self) -> Source | None:
+        """What is registered here under its source's name; a plug-in may not be installed."""
+        try:
+            return get_source(self.source)
+        except OptiProxyError:
+            return None
 
     @property
     def optimum(self) -> float | None:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY
 from optiproxy_nas.comparison import markup, words
 from optiproxy_nas.comparison.compare import Comparison
 from optiproxy_nas.comparison.groups import ABSENT, Panel
 from optiproxy_nas.comparison.tables import ALL_PAIRS_UP_TO, FEWEST_PAIRS
 from optiproxy_nas.reporting.cell import draw_cell
 from optiproxy_nas.reporting.style import png
+from optiproxy_nas.reporting.units import capitalised, label, unit, with_unit
 from optiproxy_nas.spaces.base import SearchSpace
 
 DRAWN_CELLS = 2
@@ -46,10 +48,11 @@ def results(panel: Panel, results: pd.DataFrame, is_optimum: bool) -> str:
     """Mean, spread, share at the target, queries to it and regret, by budget and group."""
     swatch = {group.label: markup.swatch(index) for index, group in enumerate(panel.groups)}
     target = "optimum" if is_optimum else "best known"
+    distance = "Regret" if is_optimum else "Below the best known"
     spent = panel.unit.capitalize()
     titles = (spent, "Group", "Seeds", "Mean", "SD", "95 % interval", f"At the {target}")
     head = [(title, "" if title == "Group" else "num") for title in titles]
-    head += [(f"Median {panel.unit} to it", "num"), ("Regret", "num")]
+    head += [(f"Median {panel.unit} to it", "num"), (distance, "num")]
     rows: list[list[markup.Cell]] = []
     for row in results.to_dict("records"):
         rows.append(
@@ -57,18 +60,18 @@ def results(panel: Panel, results: pd.DataFrame, is_optimum: bool) -> str:
                 (str(row["budget"]), "num"),
                 (swatch[row["group"]] + html.escape(row["group"]), "name"),
                 (words.answered(row["answered"], row["seeds"]), "num"),
-                (words.accuracy(row["mean"]), "num"),
-                (words.accuracy(row["sd"]), "num"),
+                (words.number(row["mean"]), "num"),
+                (words.number(row["sd"]), "num"),
                 (words.interval(row["low"], row["high"]), "num"),
                 (words.share(row["at_target"], row["at_target_low"], row["at_target_high"]), "num"),
                 (words.queries(row["median_queries"]), "num"),
-                (words.accuracy(row["regret"]), "num"),
+                (words.number(row["regret"]), "num"),
             ]
         )
     note = (
         "Interval of the mean: percentile bootstrap over seeds; of the share: Wilson, 95 %. "
-        "“never”: half of the seeds or more did not reach it. Regret: from the mean to the "
-        f"{target}."
+        "“never”: half of the seeds or more did not reach it. "
+        f"{distance}: from the mean to the {target}."
     )
     return markup.table(head, rows) + f'<p class="note">{note}</p>'
 
@@ -143,21 +146,25 @@ def margins(panel: Panel, margins: pd.DataFrame) -> list[str]:
     return ["<h3>Margins</h3>", markup.table(head, rows), f'<p class="note">{note}</p>']
 
 
-def cells(cells: pd.DataFrame, space: SearchSpace) -> list[str]:
+def cells(panel: Panel, cells: pd.DataFrame, space: SearchSpace) -> list[str]:
     """The best cells as a table, the first of them drawn; nothing where there is none."""
     if cells.empty:
         return []
     tested = bool(cells["test"].notna().any())
-    head = [("Rank", ""), ("Validation (%)", "num")]
-    head += [("Test (%)", "num")] * tested + [("Runs", "num"), ("Groups", ""), ("Cell", "")]
+    head = [("Rank", ""), (html.escape(capitalised(label(panel.metric))), "num")]
+    head += [(capitalised(label(TEST_ACCURACY)), "num")] * tested + [
+        ("Runs", "num"),
+        ("Groups", ""),
+        ("Cell", ""),
+    ]
     drawings, rows = [], []
     for rank, row in enumerate(cells.to_dict("records"), start=1):
-        test = [(words.accuracy(row["test"]), "num")] * tested
+        test = [(words.number(row["test"]), "num")] * tested
         cell = f"<code>{html.escape(row['architecture']).replace('|', '|<wbr>')}</code>"
         rows.append(
             [
                 (str(rank), ""),
-                (words.accuracy(row["value"]), "num"),
+                (words.number(row["value"]), "num"),
                 *test,
                 (str(row["runs"]), "num"),
                 (html.escape(row["groups"]), ""),
@@ -166,7 +173,7 @@ def cells(cells: pd.DataFrame, space: SearchSpace) -> list[str]:
         )
         if rank <= DRAWN_CELLS:
             picture = png(draw_cell(space, row["architecture"], node_labels=space.node_labels))
-            caption = f"<b>{words.accuracy(row['value'])} %.</b> {cell}"
+            caption = f"<b>{words.value(panel.metric, row['value'])}.</b> {cell}"
             drawings.append(
                 f'<figure class="cell"><div class="wide">'
                 f"{markup.image(picture, row['architecture'])}</div>"
@@ -185,10 +192,12 @@ def agreed(comparison: Comparison) -> list[str]:
     return markup.folded(head, rows, "setting", " that all runs agree on", always=True)
 
 
-def runs(runs: pd.DataFrame) -> list[str]:
+def runs(panels: Sequence[Panel], runs: pd.DataFrame) -> list[str]:
     """Every run that was compared, folded."""
     head = [("Dataset", ""), ("Group", ""), ("Seed", "num"), ("Run", ""), ("Queries", "num")]
-    head += [("Best (%)", "num"), ("Commit", ""), ("MLflow run", "")]
+    units = {unit(panel.metric) for panel in panels}
+    best = with_unit("Best", panels[0].metric) if len(units) == 1 else "Best"
+    head += [(best, "num"), ("Commit", ""), ("MLflow run", "")]
     rows: list[list[markup.Cell]] = [
         [
             (html.escape(row["panel"]), ""),
@@ -196,7 +205,7 @@ def runs(runs: pd.DataFrame) -> list[str]:
             (str(row["seed"]), "num"),
             (f"<code>{html.escape(row['run_id'])}</code>", ""),
             (str(row["queries"]), "num"),
-            (words.accuracy(row["best"]), "num"),
+            (words.number(row["best"]), "num"),
             (html.escape(row["commit"]), ""),
             (f"<code>{html.escape(row['reference'])}</code>", ""),
         ]

@@ -62,7 +62,7 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
     over these, NaN without), mean, sd (ddof 1, NaN with one seed), low, high (95 % bootstrap of
     the mean), at_target, at_target_low, at_target_high (share of all seeds at the optimum or best
     known value, Wilson), median_queries (to it, in the panel's unit; inf if half never), regret
-    (of the mean, in points, to it).
+    (of the mean, to it).
     """
     target, _ = panel.target
     rows = []
@@ -98,7 +98,7 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
 def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
     """One row a budget and pair of groups that both reach it and share a seed with two answers.
 
-    Columns: budget, first, second, seeds (common), difference (mean of first - second, points),
+    Columns: budget, first, second, seeds (common), difference (mean of first - second),
     low, high (95 % bootstrap over seeds), p_value (Wilcoxon), p_holm, wins, ties, losses (of the
     first), meaningful. Tests on fewer than ``FEWEST_PAIRS`` seeds have no p-values, and no part
     in the correction, which is over all the tests of the panel (Holm 1979).
@@ -150,8 +150,8 @@ def holm(p_values: Sequence[float] | pd.Series) -> np.ndarray:
 def best_cells(panel: Panel, count: int = TOP_CELLS) -> pd.DataFrame:
     """The best distinct cells that any run queried and could have answered with, one row each.
 
-    Columns: architecture, value (%), test (%, where a run ended with it and its source has test
-    accuracy, else NaN), runs (how many queried it), groups (their labels, joined).
+    Columns: architecture, value, test (%, where a run ended with it and its source has test
+    accuracy beside the value, else NaN), runs (how many queried it), groups (their labels, joined).
     """
     value: dict[str, float] = {}
     queried: dict[str, list[str]] = defaultdict(list)
@@ -207,7 +207,7 @@ def margins_table(panel: Panel) -> pd.DataFrame:
 
 
 def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
-    """One row a compared run: panel, group, seed, run_id, queries, best (%), commit, reference.
+    """One row a compared run: panel, group, seed, run_id, queries, best, commit, reference.
 
     ``best`` is NaN where nothing that was found may be the answer.
     """

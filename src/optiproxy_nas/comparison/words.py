@@ -5,11 +5,21 @@ from __future__ import annotations
 import math
 
 from optiproxy_nas.comparison.tables import FEWEST_PAIRS
+from optiproxy_nas.reporting.units import value_text
+
+DIGITS = 3  # tables differ in the second
 
 
-def accuracy(value: float) -> str:
-    """``91.607``; tables differ in the second digit, so three are shown."""
-    return "–" if math.isnan(value) else f"{value:.3f}"
+def number(value: float) -> str:
+    """``91.607``, with a true minus."""
+    return "–" if math.isnan(value) else f"{value:.{DIGITS}f}".replace("-", "−")
+
+
+def value(metric: str, value: float) -> str:
+    """``91.607 %``: a value of the metric that was maximised."""
+    return (
+        number(value) if math.isnan(value) else value_text(metric, value, DIGITS).replace("-", "−")
+    )
 
 
 def interval(low: float, high: float, digits: int = 3) -> str:

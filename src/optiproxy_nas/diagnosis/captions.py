@@ -1,4 +1,4 @@
-"""Titles of the figures by file name, and how to read each."""
+"""Titles of the figures by file name, and how to read each; ``{cells}``: of which cells it is."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ CAPTIONS = MappingProxyType(
             "the red bar alone only says that there was no new best."
         ),
         "landscape_overview": (
-            "All cells of the table in a plane through their encodings, coloured by their true "
-            "value (read after the search). The frame is what the next picture shows."
+            "{cells} in a plane through their encodings, coloured by their value (read after the "
+            "search). The frame is what the next picture shows."
         ),
         "landscape_region": (
             "The frame of the overview with colours of its own, from above and from the side. "

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.reporting.style import (
     BLUE,
     FAINT,
@@ -19,11 +20,14 @@ from optiproxy_nas.reporting.style import (
     tidy,
     whole_ticks,
 )
+from optiproxy_nas.reporting.units import difference_unit
 
 TITLE = "Proxy against reality, by step"
 
 
-def gap_figure(gap: pd.DataFrame, window: int, top: float, probe: int) -> Figure:
+def gap_figure(
+    gap: pd.DataFrame, window: int, top: float, probe: int, metric: str = VALIDATION_ACCURACY
+) -> Figure:
     """Rank correlation, what the proxy's favourite costs, and optimism, over the queries.
 
     Args:
@@ -31,6 +35,7 @@ def gap_figure(gap: pd.DataFrame, window: int, top: float, probe: int) -> Figure
         window: queries that "next" means.
         top: share of the probe that "best" means.
         probe: cells of the probe.
+        metric: what the values are of.
     """
     if gap.empty:
         return empty_figure(TITLE, "no search steps")
@@ -38,7 +43,7 @@ def gap_figure(gap: pd.DataFrame, window: int, top: float, probe: int) -> Figure
     ranks, regret, optimism = figure.subplots(
         3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 2, 2.2]}
     )
-    query = as_array(gap["fitted_on"])
+    query, points = as_array(gap["fitted_on"]), difference_unit(metric)
     best = f"best {top:.0%} of the probe"
     ranks.axhline(0, color=FAINT, linewidth=1.0)
     for column, label, colour, style in (
@@ -61,15 +66,20 @@ def gap_figure(gap: pd.DataFrame, window: int, top: float, probe: int) -> Figure
     regret.step(query, cost, where="post", color=BLUE, linewidth=1.8)
     regret.fill_between(query, cost, step="post", color=BLUE, alpha=0.12, linewidth=0)
     regret.set_ylim(0, max(float(cost.max()) * 1.15, 0.1))
-    tidy(regret, "What the proxy's favourite of the probe costs", "", "points below its best")
+    tidy(
+        regret,
+        "What the proxy's favourite of the probe costs",
+        "",
+        f"{points} below its best".lstrip(),
+    )
 
-    _optimism(optimism, query, as_array(gap["optimism"]))
+    _optimism(optimism, query, as_array(gap["optimism"]), points)
     optimism.set_xlim(0, query.max() * 1.02 + 1)
     optimism.xaxis.set_major_locator(whole_ticks(9))
     return figure
 
 
-def _optimism(axes: Axes, query: np.ndarray, optimism: np.ndarray) -> None:
+def _optimism(axes: Axes, query: np.ndarray, optimism: np.ndarray, points: str) -> None:
     """Each batch as a stem, clipped to where most lie, and their running median."""
     reach = max(float(np.quantile(np.abs(optimism), 0.9)) * 1.4, 0.1)
     shown = np.clip(optimism, -reach, reach)
@@ -102,6 +112,6 @@ def _optimism(axes: Axes, query: np.ndarray, optimism: np.ndarray) -> None:
         axes,
         "Optimism: predicted minus true of the selected batch",
         "queries the proxy knew",
-        "points",
+        points,
     )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, fontsize=9, frameon=False)

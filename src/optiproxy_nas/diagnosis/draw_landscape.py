@@ -23,7 +23,6 @@ from optiproxy_nas.reporting.style import (
 )
 
 RED = "#c0271c"
-METRIC = "validation accuracy (%)"
 
 
 def axis_labels(landscape: Landscape) -> tuple[str, str]:
@@ -39,12 +38,12 @@ def axis_labels(landscape: Landscape) -> tuple[str, str]:
 
 
 def value_range(landscape: Landscape) -> tuple[float, float]:
-    """Colours of the whole table: the best 85 % of the cells."""
+    """Colours of the whole: the best 85 % of the cells."""
     return float(np.quantile(landscape.values, 0.15)), float(landscape.values.max())
 
 
 def overview(landscape: Landscape, region: Region, initial: int) -> Figure:
-    """Every cell of the table, the search's queries on top, and the region that is zoomed into."""
+    """Every cell, the search's queries on top, and the region that is zoomed into."""
     figure = new_figure(8.0, 6.2)
     axes = figure.subplots()
     norm = Normalize(*value_range(landscape))
@@ -72,10 +71,13 @@ def overview(landscape: Landscape, region: Region, initial: int) -> Figure:
             linestyle=(0, (4, 3)), zorder=3, label="region of the search",
         )
     )  # fmt: skip
-    share = len(landscape.queries) / len(landscape.values)
-    title = f"All {len(landscape.values):,} cells, and the {share:.1%} of them that were queried"
+    if landscape.drawn:
+        title = f"{landscape.drawn:,} random cells, and the {len(landscape.queries):,} queried"
+    else:
+        share = len(landscape.queries) / len(landscape.values)
+        title = f"All {len(landscape.values):,} cells, and the {share:.1%} of them queried"
     tidy(axes, title, *axis_labels(landscape))
-    _bar(figure, axes, norm, extend="min")
+    _bar(figure, axes, norm, landscape.label)
     figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return figure
 
@@ -100,13 +102,13 @@ def zoom(landscape: Landscape, region: Region, every: int) -> Figure:
     _star(side, landscape, (landscape.places[best, 0], landscape.values[best]), 520)
     first, second = axis_labels(landscape)
     tidy(above, "Region of the search, from above", first, second)
-    tidy(side, "The same from the side", first, METRIC)
+    tidy(side, "The same from the side", first, landscape.label)
     above.set_xlim(*region.x)
     above.set_ylim(*region.y)
     side.set_xlim(*region.x)
     span = region.value[1] - region.value[0]
     side.set_ylim(region.value[0], region.value[1] + 0.06 * span)
-    _bar(figure, side, norm, extend="min")
+    _bar(figure, side, norm, landscape.label)
     above.plot(
         [], [], "o-", color=RED, markersize=8, label=f"best of every {every} queries, in order"
     )
@@ -129,10 +131,9 @@ def _cells(axes: Axes, places: Floats, values: Floats, norm: Normalize, size: fl
 
 def _star(axes: Axes, landscape: Landscape, place: Sequence[float] | Floats, size: float) -> None:
     """The optimum, under the numbered points: it may be one of them."""
-    label = f"optimum of the table: {landscape.values[landscape.optimum]:.2f}"
     axes.scatter(
         place[0], place[1], marker="*", s=size, color=ORANGE, edgecolors="white", linewidths=0.8,
-        zorder=4.5, label=label,
+        zorder=4.5, label=landscape.best,
     )  # fmt: skip
 
 
@@ -156,9 +157,9 @@ def _path(axes: Axes, points: pd.DataFrame, height: str) -> None:
         )
 
 
-def _bar(figure: Figure, axes: Axes, norm: Normalize, extend: str = "neither") -> None:
+def _bar(figure: Figure, axes: Axes, norm: Normalize, label: str) -> None:
     bar = figure.colorbar(
-        ScalarMappable(norm, sequence_colours()), ax=axes, pad=0.02, shrink=0.9, extend=extend
+        ScalarMappable(norm, sequence_colours()), ax=axes, pad=0.02, shrink=0.9, extend="min"
     )
-    bar.set_label(METRIC, fontsize=10)
+    bar.set_label(label, fontsize=10)
     bar.ax.tick_params(labelsize=9)

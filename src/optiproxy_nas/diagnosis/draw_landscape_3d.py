@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from optiproxy_nas.diagnosis.draw_landscape import METRIC, RED, axis_labels, value_range
+from optiproxy_nas.diagnosis.draw_landscape import RED, axis_labels, value_range
 from optiproxy_nas.diagnosis.landscape import Landscape
 from optiproxy_nas.reporting.style import DPI, INK, ORANGE, sequence_colours
 
@@ -41,7 +41,7 @@ def in_three_dimensions(landscape: Landscape, every: int) -> Figure:
     axes.scatter(
         *landscape.places[best], landscape.values[best], marker="*", s=520, color=ORANGE,
         edgecolors="white", linewidths=0.8, depthshade=False, zorder=3.5,
-        label=f"optimum of the table: {landscape.values[best]:.2f}",
+        label=landscape.best,
     )  # fmt: skip
     axes.set_zlim(low, high)
     axes.view_init(elev=22, azim=-62)
@@ -49,7 +49,7 @@ def in_three_dimensions(landscape: Landscape, every: int) -> Figure:
     names = [label.partition(" (")[0] for label in axis_labels(landscape)]
     axes.set_xlabel(names[0], fontsize=9, labelpad=6)
     axes.set_ylabel(names[1], fontsize=9, labelpad=6)
-    axes.set_zlabel(METRIC, fontsize=9, labelpad=4)
+    axes.set_zlabel(landscape.label, fontsize=9, labelpad=4)
     axes.tick_params(labelsize=8, pad=1)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.pane.set_facecolor("white")
@@ -63,6 +63,6 @@ def in_three_dimensions(landscape: Landscape, every: int) -> Figure:
         cax=figure.add_axes((0.91, 0.22, 0.018, 0.55)),
         extend="min",
     )
-    bar.set_label(METRIC, fontsize=10)
+    bar.set_label(landscape.label, fontsize=10)
     bar.ax.tick_params(labelsize=9)
     return figure

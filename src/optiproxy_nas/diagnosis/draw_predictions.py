@@ -14,6 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.diagnosis.gap import Judged
 from optiproxy_nas.reporting.style import (
     FAINT,
@@ -23,6 +24,7 @@ from optiproxy_nas.reporting.style import (
     new_figure,
     sequence_colours,
 )
+from optiproxy_nas.reporting.units import label
 
 TITLE = "Predicted against true, by step"
 
@@ -33,7 +35,13 @@ def spread_over(steps: list[int], count: int) -> list[int]:
     return [steps[pick] for pick in picks]
 
 
-def predictions_by_step(judged: Judged, gap: pd.DataFrame, window: int, panels: int) -> Figure:
+def predictions_by_step(
+    judged: Judged,
+    gap: pd.DataFrame,
+    window: int,
+    panels: int,
+    metric: str = VALIDATION_ACCURACY,
+) -> Figure:
     """Small multiples: each is one step's proxy on what it was fitted on and on what came next.
 
     Args:
@@ -41,6 +49,7 @@ def predictions_by_step(judged: Judged, gap: pd.DataFrame, window: int, panels: 
         gap: of :func:`optiproxy_nas.diagnosis.gap.gap_table`, for the correlations.
         window: next queries shown.
         panels: steps shown.
+        metric: what the values are of.
     """
     table = judged.archive
     chosen = spread_over(sorted(table["step"].unique()), panels)
@@ -95,8 +104,8 @@ def predictions_by_step(judged: Judged, gap: pd.DataFrame, window: int, panels: 
     for axes in list(grid.flat)[len(chosen) :]:
         axes.set_axis_off()
     figure.suptitle(TITLE, fontsize=11, color=INK, x=0.01, ha="left")
-    grid[-1, columns // 2].set_xlabel("true validation accuracy (%)", fontsize=10)
-    grid[lines // 2, 0].set_ylabel("predicted validation accuracy (%)", fontsize=10)
+    grid[-1, columns // 2].set_xlabel(f"true {label(metric)}", fontsize=10)
+    grid[lines // 2, 0].set_ylabel(f"predicted {label(metric)}", fontsize=10)
     bar = figure.colorbar(
         ScalarMappable(norm, sequence_colours()), ax=grid, pad=0.02, shrink=0.8, aspect=35
     )

@@ -1,8 +1,8 @@
 """The gap between proxy and reality, step by step.
 
 Each step's proxy is asked again, with its stored weights, about the queries that came after it,
-and about a probe: random cells of the table that the run never queried. True values of the probe
-are read after the search, never by it.
+and about a probe: random cells that the run never queried. True values of the probe are read after
+the search, never by it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
+from optiproxy_nas.diagnosis.cells import Cells, probe_rows
 from optiproxy_nas.diagnosis.finished_run import (
     FinishedRun,
     Floats,
@@ -21,8 +22,6 @@ from optiproxy_nas.diagnosis.finished_run import (
     Rows,
     archive_codes,
     predict_at,
-    probe_rows,
-    table_cells,
 )
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -33,9 +32,9 @@ MEASURABLE = 5  # fewer points than this say nothing of a rank correlation
 class Judged(NamedTuple):
     """The predictions of every step's proxy, beside the truth."""
 
-    archive: pd.DataFrame  # step, query (1-based), known (fitted on it), predicted (%), value (%)
+    archive: pd.DataFrame  # step, query (1-based), known (fitted on it), predicted, value
     probe: dict[int, Floats]  # step -> predictions of the probe [P], in target units
-    truth: Floats  # [P] percent
+    truth: Floats  # [P]
     metrics: dict[int, dict[str, float]]  # step -> metric -> Kendall's τ on the probe
 
 
@@ -63,10 +62,9 @@ def favourite_regret(predicted: Floats, true: Floats) -> float:
     return float(true.max() - true[predicted.argmax()])
 
 
-def judge(space: SearchSpace, run: FinishedRun, probe: int) -> Judged:
-    """Ask every step's proxy about the whole archive and ``probe`` random cells."""
-    cells = table_cells(space, run)
-    rows = probe_rows(run, space, cells.codes, probe)
+def judge(space: SearchSpace, run: FinishedRun, cells: Cells, probe: int) -> Judged:
+    """Ask every step's proxy about the whole archive and ``probe`` random cells of ``cells``."""
+    rows = probe_rows(run, space, cells, probe)
     codes = archive_codes(space, run)
     tables, probes, metrics = [], {}, {}
     for step in run.steps:
@@ -90,7 +88,7 @@ def judge(space: SearchSpace, run: FinishedRun, probe: int) -> Judged:
             for metric, predicted in probed.others.items()
         }
     judged = pd.concat(tables, ignore_index=True)
-    return Judged(judged, probes, cells.accuracy[rows], metrics)
+    return Judged(judged, probes, cells.values[rows], metrics)
 
 
 def gap_table(run: FinishedRun, judged: Judged, window: int, top: float) -> pd.DataFrame:
@@ -101,8 +99,8 @@ def gap_table(run: FinishedRun, judged: Judged, window: int, top: float) -> pd.D
     ``window`` ones; ``recent_kendall_tau`` over the last ``window`` queries, each as predicted
     before it (so by several proxies); ``probe_kendall_tau`` on the probe, and
     ``probe_top_kendall_tau`` on its truly best ``top``; ``probe_top_recall``;
-    ``probe_regret``: points that the probe's best lies above the proxy's favourite of the probe;
-    ``batch_predicted``, ``batch_value`` (means) and ``optimism``, their difference, in points;
+    ``probe_regret``: what the probe's best lies above the proxy's favourite of the probe;
+    ``batch_predicted``, ``batch_value`` (means) and ``optimism``, their difference;
     ``probe_kendall_tau_<metric>`` of each further metric that the proxy predicts.
 
     Args:
@@ -143,7 +141,7 @@ def gap_table(run: FinishedRun, judged: Judged, window: int, top: float) -> pd.D
 
 
 def reproduction_error(run: FinishedRun, judged: Judged) -> float:
-    """Largest difference (points) between the stored predictions of the batches and ours.
+    """Largest difference between the stored predictions of the batches and ours.
 
     About 0 where today's code reads the weights as the run's code did.
     """

@@ -8,9 +8,10 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex
 
-from optiproxy_nas.diagnosis.draw_landscape import METRIC, RED, axis_labels, value_range
+from optiproxy_nas.diagnosis.draw_landscape import RED, axis_labels, value_range
 from optiproxy_nas.diagnosis.landscape import Landscape
 from optiproxy_nas.reporting.style import ORANGE
+from optiproxy_nas.reporting.units import unit
 
 SHADES = [(x, to_hex(matplotlib.colormaps["viridis"](0.9 * x))) for x in np.linspace(0, 1, 10)]
 
@@ -30,14 +31,17 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
     shown = landscape.values >= low
     points = landscape.trajectory
     best = landscape.optimum
+    of = unit(landscape.metric)
+    value, on_way = f"%{{z:.2f}} {of}".rstrip(), f"%{{customdata[1]}} {of}".rstrip()
+    name = "optimum" if landscape.total else "best"
     figure = go.Figure(
         [
             go.Scatter3d(
                 **_places(landscape.places[shown], landscape.values[shown]),
                 mode="markers",
-                name="cells of the table",
+                name="cells" if landscape.drawn else "cells of the table",
                 text=names[shown].tolist(),
-                hovertemplate="%{z:.2f} %<br>%{text}<extra></extra>",
+                hovertemplate=f"{value}<br>%{{text}}<extra></extra>",
                 marker={
                     "size": 2,
                     "opacity": 0.55,
@@ -45,7 +49,7 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
                     "colorscale": SHADES,
                     "cmin": low,
                     "cmax": high,
-                    "colorbar": {"title": {"text": METRIC, "side": "right"}, "len": 0.7},
+                    "colorbar": {"title": {"text": landscape.label, "side": "right"}, "len": 0.7},
                 },
             ),
             go.Scatter3d(
@@ -57,7 +61,7 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
                 textfont={"size": 11, "color": RED},
                 customdata=np.column_stack([points["query"], points["value"].round(3)]).tolist(),
                 hovertext=names[points["row"]].tolist(),
-                hovertemplate="query %{customdata[0]}: %{customdata[1]} %<br>%{hovertext}"
+                hovertemplate=f"query %{{customdata[0]}}: {on_way}<br>%{{hovertext}}"
                 "<extra></extra>",
                 line={"color": RED, "width": 4},
                 marker={"size": 4.5, "color": RED},
@@ -65,9 +69,9 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
             go.Scatter3d(
                 **_places(landscape.places[[best]], landscape.values[[best]]),
                 mode="markers",
-                name=f"optimum of the table: {landscape.values[best]:.2f}",
+                name=landscape.best,
                 text=[names[best]],
-                hovertemplate="optimum: %{z:.2f} %<br>%{text}<extra></extra>",
+                hovertemplate=f"{name}: {value}<br>%{{text}}<extra></extra>",
                 marker={"size": 7, "color": ORANGE, "symbol": "diamond"},
             ),
         ]
@@ -81,7 +85,10 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
         scene={
             "xaxis": {"title": {"text": first}},
             "yaxis": {"title": {"text": second}},
-            "zaxis": {"title": {"text": METRIC}, "range": [low, high + 0.02 * (high - low)]},
+            "zaxis": {
+                "title": {"text": landscape.label},
+                "range": [low, high + 0.02 * (high - low)],
+            },
             "aspectmode": "manual",
             "aspectratio": {"x": 1.3, "y": 1.05, "z": 0.85},
             "camera": {

@@ -17,7 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.diagnosis.cells import Cells
 from optiproxy_nas.diagnosis.finished_run import Floats, Rows
+from optiproxy_nas.reporting.units import label
 from optiproxy_nas.spaces.base import SearchSpace
 
 BEST = 0.1  # share of the cells that the axes of a complete table lead to
@@ -35,14 +38,28 @@ class Axes(NamedTuple):
 
 
 class Landscape(NamedTuple):
-    """The cells of a table in the plane, and a search's way through them."""
+    """Cells in the plane, and a search's way through them."""
 
     places: Floats  # [T, 2]
-    values: Floats  # [T] percent
+    values: Floats  # [T]
     axes: Axes
     queries: Rows  # [n] row of each query, in query order
     trajectory: pd.DataFrame  # one row a point: number, query, row, x, y, value
     optimum: int  # row of the best cell that may be the answer (the first of equals)
+    metric: str = VALIDATION_ACCURACY  # what the values are of
+    total: int = 0  # cells of the benchmark's table; 0: there is none, the best is the best known
+    drawn: int = 0  # random cells among them; 0: they are all
+
+    @property
+    def label(self) -> str:
+        """Of the value, for axes."""
+        return label(self.metric)
+
+    @property
+    def best(self) -> str:
+        """The best cell with its value, for legends."""
+        name = "optimum of the table" if self.total else "best of these cells"
+        return f"{name}: {self.values[self.optimum]:.2f}"
 
 
 class Region(NamedTuple):
@@ -105,30 +122,30 @@ def _fix_sign(direction: Floats) -> Floats:
 
 def make_landscape(
     space: SearchSpace,
-    codes: Tensor,
-    values: Floats,
+    cells: Cells,
     queried: Tensor,
     every: int,
-    fitness: Floats | None = None,
+    metric: str = VALIDATION_ACCURACY,
 ) -> Landscape:
-    """The picture of a table and of a search in it.
+    """The picture of cells and of a search in it.
 
     Args:
         space: the search space.
-        codes: all cells [T, L].
-        values: their values [T].
+        cells: T cells, those of the archive among them.
         queried: the archive's cells [n, L], in query order.
         every: the trajectory's points are the best of so many queries each.
-        fitness: what decides which cell is better [T]; by default the value.
+        metric: what the values are of.
     """
-    fitness = values if fitness is None else fitness
+    codes, values, fitness = cells.codes, cells.values, cells.fitness
     encodings = flat_encodings(space, codes)
     axes = find_axes(encodings, values)
     places = (encodings - axes.centre) @ axes.directions.T
     row_of = {name: row for row, name in enumerate(space.identify(codes))}
     queries = np.array([row_of[name] for name in space.identify(queried)], dtype=np.int64)
     trajectory = _trajectory(places, values, fitness, queries, every)
-    return Landscape(places, values, axes, queries, trajectory, int(fitness.argmax()))
+    drawn = 0 if cells.complete else cells.drawn
+    best = int(fitness.argmax())
+    return Landscape(places, values, axes, queries, trajectory, best, metric, cells.total, drawn)
 
 
 def _trajectory(

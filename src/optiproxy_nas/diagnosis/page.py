@@ -13,6 +13,7 @@ import pandas as pd
 from optiproxy_nas.diagnosis.captions import CAPTIONS, FIGURES
 from optiproxy_nas.diagnosis.gap import METRIC_TAU
 from optiproxy_nas.reporting.page import STYLE
+from optiproxy_nas.reporting.units import difference_text, value_text
 
 # Column of the table of steps -> its heading.
 COLUMNS = {
@@ -49,8 +50,8 @@ _WEBGL = """
 })(document.documentElement);
 """
 HONEST = (
-    "True values of cells that the run did not query are read from the benchmark's table now, "
-    "after the search, to judge it; the search itself never saw them."
+    "Values of cells that the run did not query are asked of the benchmark now, after the search, "
+    "to judge it; the search itself never saw them."
 )
 
 
@@ -82,11 +83,13 @@ def diagnosis_page(
     else:
         body.append('<p class="calm">No mode collapse: the alarm did not fire.</p>')
     body.append(f'<p class="note">{HONEST}</p>')
+    if numbers["caution"]:
+        body.append(f'<p class="note"><b>Note:</b> {safe(numbers["caution"])}</p>')
     for name, title in FIGURES.items():
         body.append(f"<h2>{safe(title)}</h2>")
         source = base64.b64encode(pictures[name]).decode("ascii")
         picture = f'<img alt="{safe(title)}" src="data:image/png;base64,{source}">'
-        caption = safe(CAPTIONS[name])
+        caption = safe(CAPTIONS[name].format(cells=numbers["cells"]))
         if name == "landscape_3d":
             picture = f'<div class="turn">{landscape}</div><div class="still">{picture}</div>'
             caption += '<span class="turn"> Drag to turn it, scroll to come closer.</span>'
@@ -107,19 +110,24 @@ def headline(numbers: Mapping[str, Any]) -> str:
     last = numbers["last_step"]
     tau = "not defined" if last["probe_kendall_tau"] is None else f"{last['probe_kendall_tau']:.2f}"
     goal = f" for {numbers['objective']}" if numbers["objective"] else ""
+    metric = numbers["target"]
     if numbers["best"] is None:
         start = f"Nothing{goal} was found in {numbers['queries']} queries"
-        start += f"; the table's optimum is {numbers['optimum']:.2f} %"
+        if numbers["optimum"] is not None:
+            start += f"; the table's optimum is {value_text(metric, numbers['optimum'])}"
     else:
         start = (
-            f"Best {numbers['best']:.2f} % at query {numbers['queries_to_best']} of "
-            f"{numbers['queries']}, {numbers['regret']:.2f} points from the table's optimum{goal}"
+            f"Best {value_text(metric, numbers['best'])} at query {numbers['queries_to_best']} of "
+            f"{numbers['queries']}"
         )
+        if numbers["regret"] is not None:
+            start += f", {difference_text(metric, numbers['regret'])} from the table's optimum"
+        start += goal
     return (
         f"{start}. The last "
         f"proxy ranks random cells with τ = {tau}, its favourite among them is "
-        f"{last['probe_regret']:.2f} points below the best of them, and the batches were predicted "
-        f"{abs(numbers['median_optimism']):.2f} points too "
+        f"{difference_text(metric, last['probe_regret'])} below the best of them, and the batches "
+        f"were predicted {difference_text(metric, abs(numbers['median_optimism']))} too "
         f"{'high' if numbers['median_optimism'] >= 0 else 'low'} (median)."
     )
 

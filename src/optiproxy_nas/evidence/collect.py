@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY
 from optiproxy_nas.benchmarks.load import load_benchmark
+from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.errors import DataError
 from optiproxy_nas.evidence.sections import Block, Row, Section
 from optiproxy_nas.evidence.signal import Signal, table_signal
@@ -68,11 +69,26 @@ class Evidence:
         found = [self._places[run_id] for run_id in sorted(ids)]
         return self.results.take(np.concatenate(found)), self.runs[self.runs["run_id"].isin(ids)]
 
+    def cautions(self, section: Section) -> list[str]:
+        """What is told wherever values of the section's searches are shown, each once."""
+        rows = [(section.name, row.group, row.label) for row in section.rows]
+        ids = frozenset[str]().union(*(self.members.get(key, frozenset()) for key in rows))
+        if not ids:
+            return []
+        sources = self.runs["source"][self.runs["run_id"].isin(ids)].unique()
+        found = [get_source(str(source)).caution for source in sources]
+        return [caution for caution in dict.fromkeys(found) if caution]
+
     @cached_property
     def _places(self) -> dict[str, NDArray[np.intp]]:
         """Run id -> its rows of ``results``: of some million, found once."""
         indices = self.results.groupby("run_id").indices
         return {str(run_id): np.asarray(rows) for run_id, rows in indices.items()}
+
+
+def metric_of(runs: pd.DataFrame) -> str:
+    """What searches of one source maximised."""
+    return get_source(str(runs["source"].iloc[0])).target
 
 
 def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evidence:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from itertools import product
+
+import numpy as np
 
 from optiproxy_nas.evidence import table
 from optiproxy_nas.evidence.collect import Evidence
@@ -163,11 +167,16 @@ def _longest(section: Section, cells: Cells) -> list[CurvePanel]:
         if known is None or known.budget < budget:
             longest[dataset][label] = measured
     return [
-        CurvePanel(
-            title=table.name_of(dataset),
-            curves=tuple(Curve(label, one.curves) for label, one in longest[dataset].items()),
-            target=next(iter(longest[dataset].values())).optimum,
-        )
-        for dataset in section.datasets()
-        if dataset in longest
+        _panel(dataset, longest[dataset]) for dataset in section.datasets() if dataset in longest
     ]
+
+
+def _panel(dataset: str, rows: Mapping[str, Measured]) -> CurvePanel:
+    """The curves of one dataset; the best of all is the target where nobody knows the optimum."""
+    first = next(iter(rows.values()))
+    target, name = first.optimum, "optimum"
+    if math.isnan(target):
+        target = float(np.fmax.reduce(np.concatenate([one.best for one in rows.values()])))
+        name = "best known value"
+    curves = tuple(Curve(label, one.curves) for label, one in rows.items())
+    return CurvePanel(table.name_of(dataset), curves, target, name, metric=first.metric)

@@ -14,7 +14,7 @@ from optiproxy_nas.evidence.sections import Quoted, Section
 from optiproxy_nas.objectives.constraints import parse_constraints
 from optiproxy_nas.reporting.curves import Curve
 from optiproxy_nas.reporting.style import png
-from optiproxy_nas.statistics import median_queries, welch_difference
+from optiproxy_nas.statistics import welch_difference
 
 Cells = dict[tuple[str, str, int], Measured]  # (row, bound, queries) -> what was measured
 
@@ -93,7 +93,7 @@ def _against_paper(section: Section, cells: Cells, bounds: dict[str, str]) -> st
                 measured.interval,
                 _nothing(measured),
                 measured.at_optimum,
-                table.queries(median_queries(measured.to_optimum), budget),
+                measured.median_to_optimum,
                 table.number(measured.optimum, 2),
                 figure,
                 difference,
@@ -140,7 +140,7 @@ def _methods(section: Section, cells: Cells, bounds: dict[str, str]) -> str:
                 measured.interval,
                 _nothing(measured),
                 measured.at_optimum,
-                table.queries(median_queries(measured.to_optimum), budget),
+                measured.median_to_optimum,
                 str(len(measured.seeds)),
             ]
         )
@@ -235,7 +235,7 @@ def _panels(section: Section, cells: Cells, bounds: dict[str, str]) -> list[Boun
         curves = tuple(
             Curve(label, measured.curves) for label, measured in zip(labels, longest, strict=True)
         )
-        panels.append(BoundPanel(name, curves, longest[0].optimum, points))
+        panels.append(BoundPanel(name, curves, longest[0].optimum, points, longest[0].metric))
     return panels
 
 

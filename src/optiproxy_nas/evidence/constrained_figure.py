@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.evidence.drawing import draw_line, legend_below
 from optiproxy_nas.reporting.curves import Curve
 from optiproxy_nas.reporting.style import (
@@ -23,6 +25,7 @@ from optiproxy_nas.reporting.style import (
     tidy,
     whole_ticks,
 )
+from optiproxy_nas.reporting.units import label
 
 Array = NDArray[np.float64]
 
@@ -44,6 +47,7 @@ class BoundPanel(NamedTuple):
     curves: tuple[Curve, ...]
     optimum: float
     paper: tuple[PaperPoint, ...] = ()
+    metric: str = VALIDATION_ACCURACY
 
 
 def feasible_mean(curves: Array) -> tuple[Array, Array]:
@@ -74,7 +78,7 @@ def by_bound(panels: Sequence[BoundPanel]) -> Figure:
         _draw(grid[divmod(index, COLUMNS)], panel)
         row, column = divmod(index, COLUMNS)
         lowest = index + COLUMNS >= len(panels)
-        value = "best feasible validation\naccuracy (%)" if column == 0 else ""
+        value = textwrap.fill(f"best feasible {label(panel.metric)}", 24) if column == 0 else ""
         tidy(grid[row, column], panel.title, "queries" if lowest else "", value)
     for axes in grid.flat:
         axes.set_visible(axes.has_data())

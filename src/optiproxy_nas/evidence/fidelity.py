@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
 
 from optiproxy_nas.evidence import table
-from optiproxy_nas.evidence.collect import Evidence
+from optiproxy_nas.evidence.collect import Evidence, metric_of
 from optiproxy_nas.evidence.epochs import ENOUGH, EpochCurves, epoch_curves, reach_interval
 from optiproxy_nas.evidence.fidelity_figure import EpochPanel, PaperPoint, against_epochs
 from optiproxy_nas.evidence.rendered import Rendered
@@ -27,9 +28,11 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     (epochs beyond which nothing is read), ``against`` (row -> quoted row).
     """
     cells: Cells = {}
+    metrics: dict[str, str] = {}
     for row in section.rows:
         results, runs = evidence.of(section, row)
         for dataset, own in runs.groupby("dataset"):
+            metrics[str(dataset)] = metric_of(own)
             # The plain objective counts queries, and each is a full training.
             unit = section.options["full_epochs"] if own["objective"].iloc[0] == "" else 1
             cells[row.label, str(dataset)] = epoch_curves(
@@ -47,7 +50,7 @@ def render(section: Section, evidence: Evidence) -> Rendered:
             f"{name}-frontier": _frontier(section, cells),
             f"{name}-why": _why(section, evidence, cells),
         },
-        figures={f"{name}_epochs.png": png(against_epochs(_panels(section, cells)))},
+        figures={f"{name}_epochs.png": png(against_epochs(_panels(section, cells, metrics)))},
     )
 
 
@@ -232,7 +235,7 @@ def _shortfall(dataset: str, curves: EpochCurves, level: float, epochs: float) -
     )
 
 
-def _panels(section: Section, cells: Cells) -> list[EpochPanel]:
+def _panels(section: Section, cells: Cells, metrics: Mapping[str, str]) -> list[EpochPanel]:
     against = section.options["against"]
     panels = []
     for dataset in section.datasets():
@@ -248,7 +251,9 @@ def _panels(section: Section, cells: Cells) -> list[EpochPanel]:
             for quote in _named(section, paper)
             if dataset in quote.values
         )
-        panels.append(EpochPanel(table.name_of(dataset), own, level, points))
+        if own:
+            title = table.name_of(dataset)
+            panels.append(EpochPanel(title, own, level, points, metrics[dataset]))
     return panels
 
 

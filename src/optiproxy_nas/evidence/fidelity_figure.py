@@ -11,14 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.evidence.drawing import draw_line, legend_below
 from optiproxy_nas.evidence.epochs import EpochCurves
 from optiproxy_nas.reporting.style import FAINT, INK, empty_figure, line_style, new_figure, tidy
+from optiproxy_nas.reporting.units import label, regret_label
 from optiproxy_nas.statistics import standard_error
 
 Array = NDArray[np.float64]
 
-FLOOR = 1e-3  # percentage points of regret: what the tables print as the last decimal
+FLOOR = 1e-3  # of regret: what the tables print as the last decimal
 TICKS = (200, 500, 1000, 2000, 5000, 10000, 20000)
 
 
@@ -37,6 +39,7 @@ class EpochPanel(NamedTuple):
     curves: Mapping[str, EpochCurves]
     level: float
     paper: tuple[PaperPoint, ...] = ()
+    metric: str = VALIDATION_ACCURACY
 
 
 def against_epochs(panels: Sequence[EpochPanel]) -> Figure:
@@ -48,8 +51,8 @@ def against_epochs(panels: Sequence[EpochPanel]) -> Figure:
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
     grid = figure.subplots(2, len(panels), squeeze=False, sharex="col")
     for column, panel in enumerate(panels):
-        value = "best fully trained\nvalidation accuracy (%)" if column == 0 else ""
-        regret = "regret (percentage points)" if column == 0 else ""
+        value = f"best fully trained\n{label(panel.metric)}" if column == 0 else ""
+        regret = regret_label(panel.metric) if column == 0 else ""
         _draw(grid[0, column], panel, regret=False)
         _draw(grid[1, column], panel, regret=True)
         tidy(grid[0, column], panel.title, "", value)
@@ -60,13 +63,13 @@ def against_epochs(panels: Sequence[EpochPanel]) -> Figure:
 
 def _draw(axes: Axes, panel: EpochPanel, regret: bool) -> None:
     optimum = next(iter(panel.curves.values())).optimum
-    for order, (label, curves) in enumerate(panel.curves.items()):
+    for order, (row, curves) in enumerate(panel.curves.items()):
         mean, error = curves.mean, standard_error(curves.curves)
         x = curves.epochs
         if regret:
             mean = np.maximum(optimum - mean, FLOOR)
             error = np.minimum(error, mean - FLOOR)  # the axis is logarithmic
-        name = f"{label} ({len(curves.curves)})"
+        name = f"{row} ({len(curves.curves)})"
         draw_line(axes, x, mean, error, name, line_style(order), order)
     level = optimum - panel.level if regret else panel.level
     text = "mean that the paper's epochs are for"

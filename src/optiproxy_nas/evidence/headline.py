@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from optiproxy_nas.evidence import table
 from optiproxy_nas.evidence.collect import Evidence
 from optiproxy_nas.evidence.measures import measure
 from optiproxy_nas.evidence.rendered import Rendered
 from optiproxy_nas.evidence.sections import Section
-from optiproxy_nas.statistics import median_queries, share
 
 
 def render(section: Section, evidence: Evidence) -> Rendered:
@@ -21,14 +18,13 @@ def render(section: Section, evidence: Evidence) -> Rendered:
         baseline = measure(evidence, section, random, dataset, budget)
         if measured is None or baseline is None:
             continue
-        reached = measured.to_optimum
         quoted = [q.values.get(dataset) for q in section.quoted if q.queries == budget]
         rows.append(
             [
                 table.name_of(dataset),
                 str(budget),
-                table.percent(*share(int(np.isfinite(reached).sum()), len(reached))),
-                table.queries(median_queries(reached), budget),
+                measured.at_optimum,
+                measured.median_to_optimum,
                 table.number(measured.mean),
                 table.number(baseline.mean),
                 table.number(quoted[0], 2) if quoted else table.NONE,

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.evidence import table
-from optiproxy_nas.evidence.collect import NOISE, Evidence
+from optiproxy_nas.evidence.collect import NOISE, Evidence, metric_of
 from optiproxy_nas.evidence.sections import Row, Section
 from optiproxy_nas.statistics import (
     PairedDifference,
@@ -33,10 +34,11 @@ class Measured:
         dataset: of all of them.
         budget: number of queries.
         seeds: ascending.
-        curves: best eligible value so far in percent, [seeds, budget]; NaN while there is none.
-        optimum: of the table, in percent.
+        curves: best eligible value so far, [seeds, budget]; NaN while there is none.
+        optimum: of the table; NaN where nobody knows it.
         trials: proposals made by then, repeats included, [seeds].
         test: test accuracy (%) of the architecture chosen by then, [seeds]; None where unknown.
+        metric: what was maximised.
     """
 
     dataset: str
@@ -46,6 +48,7 @@ class Measured:
     optimum: float
     trials: Array
     test: Array | None = None
+    metric: str = VALIDATION_ACCURACY
 
     @property
     def best(self) -> Array:
@@ -80,12 +83,21 @@ class Measured:
     @property
     def at_optimum(self) -> str:
         """Share of all seeds at the optimum, with its interval, as text."""
+        if math.isnan(self.optimum):
+            return table.NONE
         reached = self.to_optimum
         return table.percent(*share(int(np.isfinite(reached).sum()), len(reached)))
 
     @property
+    def median_to_optimum(self) -> str:
+        """Median queries to the optimum, as text."""
+        if math.isnan(self.optimum):
+            return table.NONE
+        return table.queries(median_queries(self.to_optimum), self.budget)
+
+    @property
     def regret(self) -> float:
-        """Mean distance to the optimum."""
+        """Mean distance to the optimum; NaN where nobody knows it."""
         return max(self.optimum - self.mean, 0.0)
 
     @property
@@ -101,7 +113,7 @@ class Measured:
             table.number(self.sd),
             self.interval,
             self.at_optimum,
-            table.queries(median_queries(self.to_optimum), self.budget),
+            self.median_to_optimum,
             table.number(self.regret),
             table.number(float(self.trials.mean()), 0),
             test,
@@ -158,13 +170,14 @@ def measure(
         seeds=tuple(sorted(int(seed) for seed in runs["seed"])),
         curves=_curves(rows, budget),
         optimum=float(without_noise(runs["optimum"].iloc[0])),
+        metric=metric_of(runs),
         trials=_trials(rows, budget),
         test=_test(evidence, rows, str(runs["source"].iloc[0]), dataset) if test else None,
     )
 
 
 def without_noise(values: ArrayLike) -> Array:
-    """Values in percent to a whole number of ``NOISE``: equal accuracies are equal numbers."""
+    """Values to a whole number of ``NOISE``: equal accuracies are equal numbers."""
     exact = np.asarray(values, dtype=np.float64)
     return np.asarray(exact.round(round(-math.log10(NOISE))), dtype=np.float64)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.load import load_benchmark
 from optiproxy_nas.evidence import table
 from optiproxy_nas.evidence.collect import Evidence
@@ -76,7 +75,7 @@ def _quality(section: Section, evidence: Evidence, row: Row, dataset: str) -> li
     runs = runs[runs["dataset"] == dataset].sort_values("seed")
     source = str(runs["source"].iloc[0])
     benchmark = load_benchmark(source, dataset)
-    evaluate = partial(benchmark.query, metric=VALIDATION_ACCURACY)
+    evaluate = partial(benchmark.query, metric=benchmark.target)
     qualities = []
     for seed, text in zip(runs["seed"], runs["parameters"], strict=True):
         parameters = SearchParameters.model_validate(json.loads(text))

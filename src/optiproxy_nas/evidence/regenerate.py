@@ -14,6 +14,7 @@ from optiproxy_nas.evidence.pages import update_page
 from optiproxy_nas.evidence.rendered import Renderer
 from optiproxy_nas.evidence.sections import Section, load_sections, with_seeds
 from optiproxy_nas.evidence.smoke import miniature
+from optiproxy_nas.evidence.table import with_notes
 
 SECTIONS = Path("conf") / "base" / "evidence"
 REPORTING = Path("data") / "08_reporting"
@@ -79,10 +80,11 @@ def regenerate(
         files |= {interactive / name: text.encode() for name, text in rendered.pages.items()}
         for path, data in files.items():
             write_atomically(path, data)
+        notes = evidence.cautions(section)
         update_page(
             project / section.page,
             target / section.page,
-            rendered.texts,
+            {marker: with_notes(text, notes) for marker, text in rendered.texts.items()},
             NOTICES.get(preview or "", ""),
         )
         written += [*files, target / section.page]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from optiproxy_nas.reporting.page import markdown_table
 from optiproxy_nas.statistics import Interval, PairedDifference
@@ -10,6 +11,11 @@ from optiproxy_nas.statistics import Interval, PairedDifference
 markdown = markdown_table
 NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}
 NONE = "–"  # nothing was measured, or nothing is known
+
+
+def with_notes(text: str, notes: Sequence[str]) -> str:
+    """A table with what its reader must know, a line each below it."""
+    return "\n\n".join([text, *(f"*{note}*" for note in notes)])
 
 
 def name_of(dataset: str) -> str:

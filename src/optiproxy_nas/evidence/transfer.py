@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pandas as pd
 
 from optiproxy_nas.evidence import table
@@ -12,7 +11,7 @@ from optiproxy_nas.evidence.collect import Evidence
 from optiproxy_nas.evidence.measures import measure
 from optiproxy_nas.evidence.rendered import Rendered
 from optiproxy_nas.evidence.sections import Section
-from optiproxy_nas.statistics import bootstrap_mean, share
+from optiproxy_nas.statistics import bootstrap_mean
 
 # What may differ between the searches of one setting.
 OWN = frozenset({"dataset", "seed", "budget"})
@@ -29,7 +28,6 @@ def render(section: Section, evidence: Evidence) -> Rendered:
             if measured is None:
                 continue
             own = runs[runs["dataset"] == dataset]
-            reached = measured.to_optimum
             lines.append(
                 [
                     row.label,
@@ -38,7 +36,7 @@ def render(section: Section, evidence: Evidence) -> Rendered:
                     table.number(measured.mean),
                     table.interval(bootstrap_mean(measured.best)),
                     table.number(measured.regret),
-                    table.percent(*share(int(np.isfinite(reached).sum()), len(reached))),
+                    measured.at_optimum,
                 ]
             )
     head = [

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from optiproxy_nas.evidence import table
 from optiproxy_nas.evidence.collect import Evidence
 from optiproxy_nas.evidence.comparison import quoted_table
 from optiproxy_nas.evidence.measures import compare, measure
 from optiproxy_nas.evidence.rendered import Rendered
 from optiproxy_nas.evidence.sections import Row, Section
-from optiproxy_nas.statistics import median_queries, share
 
 HEAD = ["mean", "difference (95 % interval)", "p", "at the optimum", "median queries"]
 
@@ -47,15 +44,14 @@ def _group(section: Section, evidence: Evidence, rows: list[Row]) -> str:
                 difference, p_value = table.difference(value), table.p_value(value.p_value)
                 if table.shown(value):
                     difference = f"**{difference}**"
-            reached = measured.to_optimum
             lines.append(
                 [
                     row.label,
                     table.number(measured.mean),
                     difference,
                     p_value,
-                    table.percent(*share(int(np.isfinite(reached).sum()), len(reached))),
-                    table.queries(median_queries(reached), budget),
+                    measured.at_optimum,
+                    measured.median_to_optimum,
                     str(len(measured.seeds)),
                 ]
             )

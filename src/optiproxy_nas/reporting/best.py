@@ -1,6 +1,6 @@
 """The best value so far against queries, over all values found.
 
-``archive`` has one row per query in order; values are validation accuracies in %.
+``archive`` has one row per query in order; values are of the benchmark's target.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.reporting.ranges import top_range
 from optiproxy_nas.reporting.style import (
     FAINT,
@@ -28,8 +29,9 @@ from optiproxy_nas.reporting.style import (
     tidy,
     whole_ticks,
 )
+from optiproxy_nas.reporting.units import label
 
-METRIC = "validation accuracy (%)"
+METRIC = label(VALIDATION_ACCURACY)  # of most benchmarks
 MOST_BOUNDS = 4  # named in a legend
 
 
@@ -76,7 +78,7 @@ def best_so_far(
         # Failed cells sit at chance accuracy: drawn on the border, or they would squash the rest.
         (below, np.full_like(value, low), "v", f"below the range ({below.sum()})"),
     )
-    for mask, height, marker, label in layers:
+    for mask, height, marker, text in layers:
         if mask.any():
             axes.scatter(
                 query[mask],
@@ -87,7 +89,7 @@ def best_so_far(
                 linewidths=1.1 if marker == "x" else 0,
                 marker=marker,
                 clip_on=False,
-                label=label,
+                label=text,
             )
     axes.step(
         query,
@@ -98,8 +100,8 @@ def best_so_far(
         label=_curve_label(feasible_if, bool(outside.all())),
     )
     if optimum is not None:
-        label = f"optimum of the table: {optimum:.2f}"
-        axes.axhline(optimum, color=GREEN, linestyle="--", linewidth=1.2, zorder=1, label=label)
+        text = f"optimum of the table: {optimum:.2f}"
+        axes.axhline(optimum, color=GREEN, linestyle="--", linewidth=1.2, zorder=1, label=text)
     if not outside.all():
         winner = int(np.where(outside, -np.inf, value).argmax())
         axes.scatter(

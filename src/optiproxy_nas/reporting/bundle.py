@@ -39,16 +39,15 @@ def run_figures(
     """
     own = dict(extra or {})
     optimum = float(summary["optimum"]) if known(summary.get("optimum")) else None
+    metric = label(target_of(summary))
     usual: dict[str, Callable[[], Figure]] = {
-        captions.BEST_SO_FAR: partial(
-            figures.best_so_far, archive, optimum, label(target_of(summary))
-        )
+        captions.BEST_SO_FAR: partial(figures.best_so_far, archive, optimum, metric)
     }
     if summary.get("best_architecture"):
         best = str(summary["best_architecture"])
         usual[captions.CELL] = partial(draw_cell, space, best, node_labels=node_labels)
     usual |= {
-        captions.PREDICTED: partial(figures.predicted_against_true, archive),
+        captions.PREDICTED: partial(figures.predicted_against_true, archive, metric),
         captions.DIAGNOSTICS: partial(figures.step_diagnostics, diagnostics),
         captions.ENTROPY: partial(figures.entropy_trace, traces, len(space.operations)),
         captions.LOGITS: partial(figures.logits_heatmap, traces, space.operations, node_labels),

@@ -47,7 +47,7 @@ CAPTIONS = MappingProxyType(
         ),
         CELL: (
             "Boxes are operations and arrows feature maps, from left to right; grey parts carry "
-            "no signal to the output."
+            "no signal to the output. An edge that ends at a letter goes on there in the next line."
         ),
         VIOLATIONS: (
             "Above: how many queries broke a bound; some have to, to find the border of what is "
@@ -55,7 +55,7 @@ CAPTIONS = MappingProxyType(
             "lines far apart, the proxy would not know where the border is."
         ),
         WEIGHTS: (
-            "What the search maximised in each step: accuracy and each constraint times its "
+            "What the search maximised in each step: the value and each constraint times its "
             "weight. The weights are learnt from the queries of the steps before."
         ),
         METRICS: (
@@ -64,8 +64,8 @@ CAPTIONS = MappingProxyType(
             "lower right, were taken for feasible or infeasible and were not."
         ),
         FRONT: (
-            "Everything queried: no cell is both more accurate and better in the metric than "
-            "those on the line, so it is the price in accuracy of a tighter bound. The "
+            "Everything queried: no cell has both a better value and a better metric than "
+            "those on the line, so it is the price of a tighter bound. The "
             "hypervolume is what the cells within all bounds dominate, over all metrics at once; "
             "it can be compared between runs with the same bounds."
         ),

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from optiproxy_nas.reporting import captions
-from optiproxy_nas.reporting.best import METRIC, best_so_far
+from optiproxy_nas.reporting.best import best_so_far
 from optiproxy_nas.reporting.constrained_metrics import (
     bounds_of,
     metric_predictions,
@@ -36,8 +36,8 @@ from optiproxy_nas.reporting.style import (
     tidy,
     whole_ticks,
 )
-from optiproxy_nas.reporting.summary import known
-from optiproxy_nas.reporting.units import words
+from optiproxy_nas.reporting.summary import known, target_of
+from optiproxy_nas.reporting.units import label, words
 
 # Beside the best so far, which takes the place of the one without constraints.
 FIGURES = {
@@ -60,16 +60,16 @@ def figures(
         summary: the run's facts; ``constraints``, ``optimum`` and ``hypervolume`` are used.
     """
     optimum = float(summary["optimum"]) if known(summary.get("optimum")) else None
-    bounds = bounds_of(summary)
+    bounds, target = bounds_of(summary), target_of(summary)
     infeasible = archive["violation"].to_numpy() > 0
     return {
         captions.BEST_SO_FAR: best_so_far(
-            archive, optimum, METRIC, infeasible, [str(bound) for bound in bounds]
+            archive, optimum, label(target), infeasible, [str(bound) for bound in bounds]
         ),
         captions.VIOLATIONS: violations(archive, diagnostics),
         captions.WEIGHTS: weights(diagnostics),
         captions.METRICS: metric_predictions(archive, bounds),
-        captions.FRONT: pareto_fronts(archive, bounds, summary.get("hypervolume")),
+        captions.FRONT: pareto_fronts(archive, bounds, summary.get("hypervolume"), target),
     }
 
 
@@ -150,7 +150,7 @@ def _moving_share(axes: Axes, diagnostics: pd.DataFrame) -> None:
 
 
 def weights(diagnostics: pd.DataFrame) -> Figure:
-    """What accuracy and each constraint weighed in the score, by step."""
+    """What the value and each constraint weighed in the score, by step."""
     names = [name for name in diagnostics.columns if str(name).startswith("weight_")]
     values = {name: as_array(diagnostics[name]) for name in names}
     values = {name: weight for name, weight in values.items() if np.isfinite(weight).any()}

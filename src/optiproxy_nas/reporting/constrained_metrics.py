@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.objectives.constraints import Constraint, metrics_of, parse_constraint
 from optiproxy_nas.pareto import pareto_front
 from optiproxy_nas.reporting import captions
-from optiproxy_nas.reporting.best import METRIC
 from optiproxy_nas.reporting.panels import Mask, legend, panels, scale, scatter
 from optiproxy_nas.reporting.ranges import top_range
 from optiproxy_nas.reporting.style import (
@@ -28,7 +28,7 @@ from optiproxy_nas.reporting.style import (
     tidy,
 )
 from optiproxy_nas.reporting.summary import known
-from optiproxy_nas.reporting.units import label
+from optiproxy_nas.reporting.units import label, unit, words
 
 
 def bounds_of(summary: Mapping[str, Any]) -> tuple[Constraint, ...]:
@@ -99,14 +99,18 @@ def _predictions(
 
 
 def pareto_fronts(
-    archive: pd.DataFrame, bounds: Sequence[Constraint], volume: float | None = None
+    archive: pd.DataFrame,
+    bounds: Sequence[Constraint],
+    volume: float | None = None,
+    target: str = VALIDATION_ACCURACY,
 ) -> Figure:
-    """Accuracy against each bounded metric, and the front of all queried cells in that plane.
+    """The value against each bounded metric, and the front of all queried cells in that plane.
 
     Args:
         archive: see ``constrained``.
         bounds: the constraints.
         volume: the hypervolume over all metrics at once (``pareto.reference_of``).
+        target: the metric that was maximised.
     """
     metrics = metrics_of(bounds)
     if not metrics or archive.empty:
@@ -115,10 +119,14 @@ def pareto_fronts(
     feasible = archive["violation"].to_numpy() == 0
     chosen = int(np.lexsort((-as_array(archive["value"]), as_array(archive["violation"])))[0])
     for axes, metric in zip(places, metrics, strict=True):
-        _front(axes, archive, metric, [b for b in bounds if b.metric == metric], feasible, chosen)
+        own = [bound for bound in bounds if bound.metric == metric]
+        _front(axes, archive, metric, own, feasible, chosen)
+        tidy(axes, "", label(metric), label(target))
     title = captions.FRONT
     if known(volume):
-        title += f"\nhypervolume {volume:.4g} (cells within all bounds, above 0 % accuracy)"
+        zero = f"0 {unit(target)}".rstrip()
+        title += f"\nhypervolume {volume:.4g} (cells within all bounds, above {zero} "
+        title += "accuracy)" if unit(target) == "%" else f"{words(target)})"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     legend(figure, places)
     return figure
@@ -180,4 +188,3 @@ def _front(
         clip_on=False,
         label="chosen cell" if feasible.any() else "least violating cell",
     )
-    tidy(axes, "", label(metric), METRIC)

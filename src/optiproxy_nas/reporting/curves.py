@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.reporting.style import (
     FAINT,
     INK,
@@ -26,15 +27,17 @@ from optiproxy_nas.reporting.style import (
     tidy,
     whole_ticks,
 )
+from optiproxy_nas.reporting.units import label as metric_label
+from optiproxy_nas.reporting.units import regret_label
 from optiproxy_nas.statistics import queries_to, run_length, standard_error
 
-FLOOR = 1e-3  # percentage points of regret: what the tables print as the last decimal
+FLOOR = 1e-3  # of regret: what the tables print as the last decimal
 MAX_COLUMNS = 3
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Searches of one method: best value so far in percent, [seeds, queries].
+    """Searches of one method: best value so far, [seeds, queries].
 
     NaN while a search knew nothing that could be its answer. A search that never did is not drawn;
     a mean begins where all others did, so that it is of the same searches throughout.
@@ -53,13 +56,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class CurvePanel:
-    """Curves that were measured on one table; ``target`` is its optimum or the best value known."""
+    """Curves that were measured on one table; ``target`` is its optimum or the best value known.
+
+    ``metric`` is the name of what was maximised.
+    """
 
     title: str
     curves: tuple[Curve, ...]
     target: float
     target_name: str = "optimum"
     unit: str = "queries"  # of the axis
+    metric: str = VALIDATION_ACCURACY
 
     @property
     def budget(self) -> int:
@@ -80,7 +87,8 @@ class View:
     """One way to look at a panel.
 
     Attributes:
-        label: of the axis; ``{target}`` stands for the panel's ``target_name``.
+        label: of the axis; ``{target}`` stands for the panel's ``target_name``, ``{metric}`` and
+            ``{regret}`` for its metric and differences of that, with their units.
         hover: a value in the browser, as plotly formats it.
         line: of a curve, given the panel's target.
         limits: of the axis.
@@ -151,8 +159,8 @@ def regret_range(panel: CurvePanel) -> tuple[float, float]:
     return FLOOR, 1.5 * max(worst, 10 * FLOOR)
 
 
-BEST = View("best validation accuracy (%)", "%{y:.3f}", mean_line, value_range, target=True)
-REGRET = View("regret (percentage points)", "%{y:.3f}", regret_line, regret_range, log=True)
+BEST = View("best {metric}", "%{y:.3f}", mean_line, value_range, target=True)
+REGRET = View("{regret}", "%{y:.3f}", regret_line, regret_range, log=True)
 REACHED = View("seeds at the {target} (%)", "%{y:.0f} %", reached_line, lambda _: (-2.0, 102.0))
 
 
@@ -205,8 +213,13 @@ def entries(panels: Sequence[CurvePanel]) -> dict[str, Entry]:
 
 def axis_label(view: View, panels: Sequence[CurvePanel], index: int, columns: int) -> str:
     """The label of a value axis; empty where the panel to the left has the same."""
-    label, left = (view.label.format(target=panels[i].target_name) for i in (index, index - 1))
+    label, left = (_label(view, panels[i]) for i in (index, index - 1))
     return "" if index % columns and label == left else label
+
+
+def _label(view: View, panel: CurvePanel) -> str:
+    metric, regret = metric_label(panel.metric), regret_label(panel.metric)
+    return view.label.format(target=panel.target_name, metric=metric, regret=regret)
 
 
 def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entry]) -> None:

@@ -37,7 +37,8 @@ from optiproxy_nas.reporting.style import (
     tidy,
     whole_ticks,
 )
-from optiproxy_nas.reporting.summary import known
+from optiproxy_nas.reporting.summary import known, target_of
+from optiproxy_nas.reporting.units import label
 
 # Beside the best so far, which takes the place of the one against queries.
 FIGURES = {captions.FIDELITIES: "fidelities", captions.EPOCHS: "epochs_by_step"}
@@ -54,14 +55,17 @@ def figures(
         summary: the run's facts; ``optimum`` is used where known.
     """
     optimum = float(summary["optimum"]) if known(summary.get("optimum")) else None
+    metric = label(target_of(summary))
     return {
-        captions.BEST_SO_FAR: best_byepochs_text(archive, optimum),
-        captions.FIDELITIES: low_against_full(archive),
+        captions.BEST_SO_FAR: best_by_epochs(archive, optimum, metric),
+        captions.FIDELITIES: low_against_full(archive, metric),
         captions.EPOCHS: epochs_by_step(archive, diagnostics),
     }
 
 
-def best_byepochs_text(archive: pd.DataFrame, optimum: float | None = None) -> Figure:
+def best_by_epochs(
+    archive: pd.DataFrame, optimum: float | None = None, metric: str = METRIC
+) -> Figure:
     """The best fully trained value against all epochs spent (Fig. 4); brief trainings below."""
     title = captions.BEST_SO_FAR
     if archive.empty:
@@ -72,14 +76,14 @@ def best_byepochs_text(archive: pd.DataFrame, optimum: float | None = None) -> F
     figure = new_figure(8.0, 6.4 if kinds.low.any() else 4.6)
     if kinds.low.any():
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        _brief(below, archive, kinds, spent)
+        _brief(below, archive, kinds, spent, metric)
     else:
         above = below = figure.subplots()
     if full.any():
         _full(above, archive, kinds, spent, optimum)
     else:
         note(above, "no cell was trained fully yet")
-    tidy(above, title, "", METRIC)
+    tidy(above, title, "", metric)
     below.set_xlabel("training epochs spent", fontsize=10)
     below.set_xlim(0, 1.02 * spent.max())
     if full.any():
@@ -131,7 +135,7 @@ def _full(
     axes.set_ylim(low, high)
 
 
-def _brief(axes: Axes, archive: pd.DataFrame, kinds: Kinds, spent: Floats) -> None:
+def _brief(axes: Axes, archive: pd.DataFrame, kinds: Kinds, spent: Floats, metric: str) -> None:
     value, step = as_array(archive["value"]), as_array(archive["step"])
     low, high = top_range(value[kinds.low], step[kinds.low], None)
     chosen = np.zeros(len(archive), dtype=bool)
@@ -150,10 +154,10 @@ def _brief(axes: Axes, archive: pd.DataFrame, kinds: Kinds, spent: Floats) -> No
             y = np.maximum(value[mask], low)
             axes.scatter(spent[mask], y, s=size, alpha=0.8, clip_on=False, label=text, **style)
     axes.set_ylim(low, high)
-    tidy(axes, f"After {epochs_text(archive, kinds.low)}", "", METRIC)
+    tidy(axes, f"After {epochs_text(archive, kinds.low)}", "", metric)
 
 
-def low_against_full(archive: pd.DataFrame) -> Figure:
+def low_against_full(archive: pd.DataFrame, metric: str = METRIC) -> Figure:
     """Brief against full training of the promoted cells, coloured by order."""
     title = captions.FIDELITIES
     kinds = kinds_of(archive)
@@ -187,7 +191,7 @@ def low_against_full(archive: pd.DataFrame) -> Figure:
         text += f"\n{outside} outside the range, drawn at its border"
     remark(axes, text)
     after = epochs_text(archive, kinds.low), epochs_text(archive, kinds.promoted)
-    tidy(axes, title, f"{METRIC} after {after[0]}", f"{METRIC} after {after[1]}")
+    tidy(axes, title, f"{metric} after {after[0]}", f"{metric} after {after[1]}")
     if len(full) > 1:
         colour_bar(figure, axes, norm, "query of the full training")
     return figure

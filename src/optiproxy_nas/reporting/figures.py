@@ -2,7 +2,7 @@
 best so far, are next door.
 
 ``archive`` has one row per query in order (order, step, value, predicted, predicted_sd, best,
-...); values are validation accuracies in %. ``diagnostics`` has one row per step.
+...); values are of the benchmark's target. ``diagnostics`` has one row per step.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def predicted_against_true(archive: pd.DataFrame, metric: str = METRIC) -> Figur
     """The proxy's prediction before each query against the value found, by order (Fig. A2).
 
     The initial sample has no prediction and is left out. Kendall's tau is over all points
-    shown, so it mixes proxies of different steps.
+    shown, so it mixes proxies of different steps. ``metric``: label of both axes.
     """
     title = "Predicted against true"
     predicted, true = as_array(archive["predicted"]), as_array(archive["value"])

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from optiproxy_nas.reporting.curves import (
     BEST,
     REACHED,
@@ -19,6 +21,7 @@ from optiproxy_nas.reporting.curves import (
 from optiproxy_nas.reporting.style import INK, Floats, LineStyle
 
 PlotlyFigure = dict[str, Any]
+MOST = 600  # points of a line: more than a plot has pixels only make a page of megabytes
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 
@@ -96,6 +99,7 @@ def _traces(
     line: Line, style: LineStyle, shared: dict[str, Any], about: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """A line, after the edges of its band."""
+    line = _thinned(line)
     x = _numbers(line.x)
     stroke = {"color": style.colour, "width": style.width, "shape": "hv"}
     if style.dashes:
@@ -115,6 +119,18 @@ def _traces(
     trace["hovertemplate"] += " ± %{customdata:.3f}"
     fill = {"fill": "tonexty", "fillcolor": _transparent(style.colour)}
     return [{**edge, "y": _numbers(low)}, {**edge, **fill, "y": _numbers(high)}, trace]
+
+
+def _thinned(line: Line) -> Line:
+    """At most ``MOST`` of its points, evenly spaced, the first and the last among them.
+
+    Each is where it was, so what the page says of it is exact; a step is drawn late by a pixel.
+    """
+    if len(line.x) <= MOST:
+        return line
+    kept = np.linspace(0, len(line.x) - 1, MOST).round().astype(int)
+    band = None if line.band is None else (line.band[0][kept], line.band[1][kept])
+    return Line(line.x[kept], line.y[kept], band)
 
 
 def _axes(panel: CurvePanel, view: View) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -169,7 +185,7 @@ def _level(number: str, height: float) -> dict[str, Any]:
 
 
 def _numbers(values: Floats) -> list[float]:
-    """Rounded for a page: a hundredth of a percentage point is what is read."""
+    """Rounded for a page: no more is read."""
     return [round(float(value), 4) for value in values]
 
 

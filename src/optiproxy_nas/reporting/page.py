@@ -29,7 +29,7 @@ from optiproxy_nas.reporting.summary import (
     target_of,
 )
 from optiproxy_nas.reporting.units import label as metric_label
-from optiproxy_nas.reporting.units import unit
+from optiproxy_nas.reporting.units import with_unit
 
 __all__ = ["html_page", "markdown_page", "png"]
 
@@ -198,7 +198,7 @@ def _top_rows(
     """
     bounded = dict.fromkeys(str(bound["metric"]) for bound in summary.get("constraints") or ())
     metrics = [metric for metric in bounded if metric in archive]
-    value = f"{TOP_HEADER[1]} ({unit(target_of(summary))})".replace(" ()", "")
+    value = with_unit(TOP_HEADER[1], target_of(summary))
     header = [TOP_HEADER[0], value, *map(metric_label, metrics), *TOP_HEADER[2:]]
     cells = archive if eligible is None else archive[eligible]
     best = cells.sort_values(["value", "order"], ascending=[False, True]).head(TOP)

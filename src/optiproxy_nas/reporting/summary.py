@@ -13,7 +13,14 @@ from typing import Any
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.reporting.bounds import bound_sentence
-from optiproxy_nas.reporting.units import capitalised, quantity, unit, words
+from optiproxy_nas.reporting.units import (
+    capitalised,
+    difference_text,
+    quantity,
+    unit,
+    value_text,
+    words,
+)
 
 Summary = Mapping[str, Any]
 
@@ -53,13 +60,12 @@ def amount(summary: Summary, value: Any) -> str:
     """A value of what the run maximised: ``91.61 %``, ``-4.61 nats``."""
     if not known(value):
         return MISSING
-    return f"{float(value):.2f} {unit(target_of(summary))}".rstrip()
+    return value_text(target_of(summary), float(value))
 
 
 def points(summary: Summary, value: Any) -> str:
     """A difference of two such values; of percentages, in points."""
-    name = unit(target_of(summary))
-    return f"{float(value):.2f} {'points' if name == '%' else name}".rstrip()
+    return difference_text(target_of(summary), float(value))
 
 
 def duration(value: Any) -> str:
@@ -142,6 +148,8 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
         if key == "constraints":
             rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
         elif key in summary and key != target:
+            if key == "optimum" and not known(summary[key]):
+                label = "Optimum"  # there may be no table
             rows.append((label, shown(summary, key, show)))
     for key in _measured(summary):
         value = summary[key]

@@ -19,6 +19,7 @@ UNITS = {
     "millions": "million",
     "accuracy": "%",
     "loss": "nats",
+    "nats": "nats",
 }
 _NAMED = ("accuracy", "loss")  # units that are words of the name too
 
@@ -38,7 +39,33 @@ def words(metric: str) -> str:
 
 def label(metric: str) -> str:
     """A metric as the label of an axis: ``EdgeGPU latency (ms)``."""
-    return words(metric) + (f" ({unit(metric)})" if unit(metric) else "")
+    return with_unit(words(metric), metric)
+
+
+def with_unit(phrase: str, metric: str) -> str:
+    """A phrase about values of a metric, with the unit: ``true value (%)``."""
+    return f"{phrase} ({unit(metric)})" if unit(metric) else phrase
+
+
+def difference_unit(metric: str) -> str:
+    """The unit of differences of values: of percentages these are points."""
+    return "points" if unit(metric) == "%" else unit(metric)
+
+
+def regret_label(metric: str) -> str:
+    """The label of an axis of differences to the best value."""
+    name = "percentage points" if unit(metric) == "%" else unit(metric)
+    return f"regret ({name})" if name else "regret"
+
+
+def value_text(metric: str, value: float, digits: int = 2) -> str:
+    """A value of what was searched for, as the tables round it: ``91.61 %``."""
+    return f"{value:.{digits}f} {unit(metric)}".rstrip()
+
+
+def difference_text(metric: str, value: float, digits: int = 2) -> str:
+    """A difference of two such values: ``0.33 points``."""
+    return f"{value:.{digits}f} {difference_unit(metric)}".rstrip()
 
 
 def capitalised(phrase: str) -> str:

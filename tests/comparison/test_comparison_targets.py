@@ -1,0 +1,74 @@
+"""Runs that maximised something else than validation accuracy, alone and beside others."""
+
+import html
+
+import numpy as np
+import pytest
+from made_runs import found, make_run
+
+from optiproxy_nas.comparison import compare, comparison_page
+from optiproxy_nas.reporting.curves import BEST, REGRET, axis_label, draw
+from optiproxy_nas.reporting.interactive_curves import figure, page
+
+LOSS = "negative_test_loss"
+NOTE = "Loss on the TEST text."
+
+
+def loss_run(seed, **more):
+    values = np.array([-6.0, -5.0, -5.5, -4.5]) - seed / 10
+    return make_run(seed, values, optimum=None, target=LOSS, caution=NOTE, **more)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return compare(found(make_run(0), make_run(1), loss_run(0), loss_run(1)))
+
+
+def test_each_target_has_a_panel_of_its_own(mixed):
+    assert [panel.metric for panel in mixed.panels] == [LOSS, "validation_accuracy"]
+    assert [panel.title for panel in mixed.panels] == [
+        "cifar10, negative test loss",
+        "cifar10, validation accuracy",
+    ]
+    assert [len(panel.runs) for panel in mixed.panels] == [2, 2]
+    (told,) = [text for text in mixed.cautions if "different metrics" in text]
+    assert "negative test loss; validation accuracy" in told
+
+
+def test_a_run_that_says_nothing_has_the_target_of_its_source():
+    assert make_run().target == "validation_accuracy"
+    assert make_run(source="nbnlp").target == LOSS
+    assert "TEST" in make_run(source="nbnlp").caution
+    assert make_run(source="not:installed").target == "validation_accuracy"
+
+
+def test_labels_are_those_of_the_panels(mixed):
+    panels = mixed.curves
+    assert [axis_label(BEST, panels, i, 2) for i in (0, 1)] == [
+        "best negative test loss (nats)",
+        "best validation accuracy (%)",
+    ]
+    assert [axis_label(REGRET, panels, i, 2) for i in (0, 1)] == [
+        "regret (nats)",
+        "regret (percentage points)",
+    ]
+    shown = [axes.get_ylabel() for axes in draw(panels, [BEST]).axes]
+    assert shown == ["best negative test loss (nats)", "best validation accuracy (%)"]
+    made = figure(panels, [BEST])["layout"]
+    assert made["yaxis"]["title"]["text"] == shown[0]
+    assert made["yaxis2"]["title"]["text"] == shown[1]
+    assert "regret (nats)" in page("Both", panels)
+
+
+def test_the_page_tells_unit_and_caution_once_a_panel(mixed, nb201):
+    text = html.unescape(comparison_page(mixed, nb201))
+    first, second = text.split("<h2>cifar10, ")[1:3]
+    assert first.count(NOTE) == 1
+    assert "the best value that any run found is −4.500 nats" in first
+    assert "differences: nats" in first
+    assert "%" not in first.split("<h3>Best so far")[0]
+    assert NOTE not in second
+    assert "the optimum of the table is 40.000 %" in second
+    assert "differences: points" in second
+    assert "Negative test loss (nats)</th>" in text
+    assert "Best</th>" in text  # of runs in different units
