@@ -66,9 +66,7 @@ def test_of_a_step_that_asks_twice_the_first_answer_is_kept():
         return [float(len(set(name))) for name in names]
 
     with pytest.raises(EvaluationError, match="out of memory") as caught:
-        search(
-            evaluate=evaluate, budget=1500, preset="low_fidelity", objective=FIDELITIES, **SMALL
-        )
+        search(evaluate=evaluate, budget=1500, preset="low_fidelity", objective=FIDELITIES, **SMALL)
     data = caught.value.data
     assert (data["archive"]["epochs"] == 12).all()
     assert len(data["archive"]) >= 20

@@ -31,7 +31,8 @@ class Benchmark(Protocol):
         target: the metric that a search maximises; higher is better.
         caution: one sentence that is told wherever its values are shown; "" where they are what
             they seem: validation figures of real trainings.
-        epochs: the numbers of training epochs after which it holds the target, ascending; the last is full training.
+        epochs: the numbers of training epochs after which it holds the target, ascending; the last
+            is full training.
         continues: full training goes on from where an earlier number of epochs ended; false where
             few epochs are a schedule of their own.
     """

@@ -104,7 +104,8 @@ class Source:
         open: (table, model, dataset, source) -> the benchmark; None: the table answers.
         facts: (table, model) -> what the data card tells of the model, ready for JSON.
         metrics: the columns of its table -> description with unit.
-        epochs: after how many epochs of training it holds the target, ascending; () where it measures cells without training them.
+        epochs: after how many epochs of training it holds the target, ascending; () where it
+            measures cells without training them.
         parse: (content, path for messages) -> the object; None: restricted unpickling.
         allowed_globals: what its pickles may name, and what they get for it (``unpickle``).
         optimum: dataset -> known best value of the target, asserted at ingest.
