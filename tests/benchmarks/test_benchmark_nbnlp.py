@@ -114,7 +114,8 @@ def test_a_missing_column_is_named() -> None:
 def test_features_do_not_depend_on_the_numbering() -> None:
     codes = SPACE.random(200, torch.Generator().manual_seed(1))
     names, features = feature_table(unpack(codes))
-    assert features.shape == (200, len(names)) and len(set(names)) == len(names)
+    assert features.shape == (200, len(names))
+    assert len(set(names)) == len(names)
     other = SPACE.isomorphic(codes, torch.Generator().manual_seed(2))
     assert (other != codes).any()
     np.testing.assert_array_equal(feature_table(unpack(other))[1], features)
@@ -131,10 +132,13 @@ def test_features_of_a_known_recipe() -> None:
     }
     names, features = feature_table(unpack(SPACE.from_string([json.dumps(recipe)])))
     found = dict(zip(names, features[0].tolist(), strict=True))
-    assert found["nodes"] == 5 and found["levels"] == 5 and found["linear of three"] == 1
+    assert found["nodes"] == 5
+    assert found["levels"] == 5
+    assert found["linear of three"] == 1
     assert found["blend gate reads activation_sigm"] == found["h_new_0 is blend"] == 1
     assert found["blend kept reads h_prev_0"] == found["blend other reads activation_tanh"] == 1
-    assert found["linear  reads x"] == 2 and found["shared"] == 1
+    assert found["linear  reads x"] == 2
+    assert found["shared"] == 1
     assert found["least steps from h_prev_0 to h_new_0"] == 1
     assert found["most steps from h_prev_0 to h_new_0"] == 5
     assert found["least linear from x to h_new_0"] == 1
@@ -147,18 +151,21 @@ def test_the_surrogate_is_a_benchmark(made: tuple[pd.DataFrame, bytes]) -> None:
     table, model = made
     benchmark = nbnlp.open_surrogate(table, model, "ptb", nbnlp.SURROGATE)
     assert isinstance(benchmark, Benchmark)
-    assert benchmark.target == "negative_test_loss" and "surrogate" in benchmark.caution
+    assert benchmark.target == "negative_test_loss"
+    assert "surrogate" in benchmark.caution
     recipes = SPACE.to_string(SPACE.random(200, torch.Generator().manual_seed(3)))
     values = benchmark.query(recipes, benchmark.target)
     known = table["negative_test_loss"]
-    assert known.min() <= values.min() and values.max() <= known.max()  # no extrapolation
+    assert known.min() <= values.min()
+    assert values.max() <= known.max()
     np.testing.assert_array_equal(benchmark.query(recipes, benchmark.target, 50), values)
     again = pickle.loads(pickle.dumps(benchmark)).query(recipes, benchmark.target)
     np.testing.assert_array_equal(again, values)
     told = benchmark.measurements(recipes[0])
     assert set(told) == {"parameters_millions", "surrogate_sd_nats", "distance_to_data"}
     assert told["surrogate_sd_nats"] > 0
-    assert benchmark.optimum(benchmark.target) is None and benchmark.table(["x"]) is None
+    assert benchmark.optimum(benchmark.target) is None
+    assert benchmark.table(["x"]) is None
     with pytest.raises(MetricUnavailableError):
         benchmark.query(recipes, "validation_accuracy")
     with pytest.raises(MetricUnavailableError):
@@ -185,7 +192,8 @@ def test_its_facts_are_those_of_recipes_left_out(made: tuple[pd.DataFrame, bytes
     facts = nbnlp.facts(table, model)
     assert facts["architectures"] == len(table)
     checked = facts["cross_validation"]
-    assert 0.8 < checked["spearman"] < 0.999 and checked["folds"] == 10
+    assert 0.8 < checked["spearman"] < 0.999
+    assert checked["folds"] == 10
     for level, share in (("68 %", 0.68), ("90 %", 0.9), ("95 %", 0.95)):
         assert checked["coverage"][level]["covered"] == pytest.approx(share, abs=0.05)
     json.dumps(facts)
@@ -244,7 +252,8 @@ def test_the_published_table(published: pd.DataFrame) -> None:
         source = get_source(name)
         table = check_table(assemble(source.read(file, published) for file in source.files), source)
         ptb = table[table["dataset"] == "ptb"]
-        assert len(ptb) == 2833 and len(table) == 2833 + others
+        assert len(ptb) == 2833
+        assert len(table) == 2833 + others
         assert ptb["negative_test_loss"].max() == pytest.approx(-4.435683, abs=1e-6)
     assert (
         ptb["training_seeds"].sum()

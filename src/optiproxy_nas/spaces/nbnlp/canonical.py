@@ -2,7 +2,7 @@
 
 Colour refinement (Weisfeiler & Leman 1968): a node's colour is hashed with those of its inputs (by
 place, where the order matters) and of its readers until all that differ in the graph differ in
-colour; nodes of one colour that remain, four like gates of an LSTM, are told apart one by one. Nodes
+colour; nodes of one colour that remain, as like gates of an LSTM, are told apart one by one. Nodes
 are then numbered by level, operation and colour. Codes define their recipes exactly, so different
 recipes never get one code. Like nodes are interchangeable in all recipes that one meets; for a
 made-up graph that fools colour refinement, two numberings could get two codes.
@@ -76,7 +76,7 @@ def _refine(cells: Cells, colour: Tensor) -> Tensor:
     sources = _mix(torch.arange(FIRST) + 7001).expand(count, FIRST)
     for _ in range(_ROUNDS):
         everything = torch.cat([sources, colour], 1)
-        read = _mix(everything.gather(1, flat) + places.flatten(1)).unflatten(1, (NODES, 3)).sum(-1)
+        read = _mix(everything.gather(1, flat) + places.flatten(1)).reshape(-1, NODES, 3).sum(-1)
         told = _mix(colour.unsqueeze(-1) * 3 + places).flatten(1)
         readers = torch.zeros(count, CHOICES, dtype=torch.int64).scatter_add_(1, flat, told)
         colour = _mix(colour + 3 * read + 5 * readers[:, FIRST:])
@@ -89,7 +89,7 @@ def renumber(cells: Cells, order: Tensor) -> Cells:
     place = torch.empty_like(order).scatter_(1, order, torch.arange(NODES).expand(count, NODES))
     head = torch.arange(FIRST).expand(count, FIRST)
     choice = torch.cat([head, place + FIRST], 1)  # old input choice -> new
-    inputs = choice.gather(1, cells.inputs.flatten(1)).unflatten(1, (NODES, 3))
+    inputs = choice.gather(1, cells.inputs.flatten(1)).reshape(-1, NODES, 3)
     inputs = inputs.gather(1, order.unsqueeze(-1).expand(-1, -1, 3))
     operations = cells.operations.gather(1, order)
     outputs = torch.nn.functional.pad(place + 1, (1, 0)).gather(1, cells.outputs)

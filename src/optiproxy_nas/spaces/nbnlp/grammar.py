@@ -1,8 +1,8 @@
 """The grammar of recipes, and cells as tensors.
 
 A recipe (Klyuchnikov et al. 2022) is a DAG of named nodes: ``{"h_new_0": {"input": ["node_0"],
-"op": "activation_tanh"}, "node_0": {"input": ["x", "h_prev_0"], "op": "linear"}}``. The rules, which
-all 4,322 published recipes keep:
+"op": "activation_tanh"}, "node_0": {"input": ["x", "h_prev_0"], "op": "linear"}}``. The rules, kept
+by all 4,322 published recipes:
 
 1. An operation takes a fixed number of distinct inputs: linear 2 or 3, blend 3 (gate, what it
    keeps where the gate is open, what else), product and sum 2, an activation 1.
@@ -87,7 +87,7 @@ def pack(cells: Cells) -> Tensor:
 
 def unpack(codes: Tensor) -> Cells:
     """The cells of codes."""
-    inputs = codes[:, NODES : 4 * NODES].unflatten(1, (NODES, 3))
+    inputs = codes[:, NODES : 4 * NODES].reshape(-1, NODES, 3)
     return Cells(codes[:, :NODES], inputs, codes[:, 4 * NODES :])
 
 

@@ -19,8 +19,6 @@ from optiproxy_nas.spaces.base import Encoding, Graph
 from optiproxy_nas.spaces.nbnlp.grammar import (
     ABSENT,
     BLEND,
-    CHOICES,
-    FIRST,
     LINEAR,
     NODES,
     PRODUCT,
@@ -35,7 +33,9 @@ from optiproxy_nas.spaces.nbnlp.layout import spread
 VERTICES = len(SOURCES) + NODES + STATES
 STATE_LABELS = torch.tensor([0.75, 0.5, 0.25])
 _CLASSES = WEIGHTS[[LINEAR, SUM, TANH]]  # linear; element by element; activations
-_THIRD_OR_NOT = torch.tensor([1.0, 0.0])  # linear, or element by element: whether "none" is a choice of the third input
+_THIRD_OR_NOT = torch.tensor(
+    [1.0, 0.0]
+)  # linear, or element by element: whether "none" is a choice of the third input
 
 
 def normalised(weights: Tensor) -> Tensor:
@@ -113,6 +113,3 @@ def _reads(operations: Tensor, inputs: Tensor, made: Tensor) -> tuple[Tensor, Te
     rest = operations[..., LINEAR, None] * linear + pairs * pair + acts * first[:, :, 2]
     blend = operations[..., BLEND, None]
     return rest + blend * plain, rest + blend * weighted
-
-
-assert VERTICES == CHOICES - 1 + STATES and 1 + len(SOURCES) == FIRST

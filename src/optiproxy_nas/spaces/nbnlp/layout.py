@@ -37,8 +37,8 @@ def spread(edges: Tensor, fill: float) -> tuple[Tensor, Tensor]:
     """Edges [n, E] as the inputs' choices [n, NODES, 3, CHOICES] and outputs' [n, 3, 1 + NODES]."""
     # index_select: its gradient is much faster than that of indexing.
     table = torch.nn.functional.pad(edges, (0, 1), value=fill).index_select(1, _PLACES)
-    rows = table.unflatten(1, (_ROWS, CHOICES))
-    inputs = rows[:, : 3 * NODES].unflatten(1, (NODES, 3))
+    rows = table.reshape(-1, _ROWS, CHOICES)
+    inputs = rows[:, : 3 * NODES].reshape(-1, NODES, 3, CHOICES)
     outputs = rows[:, 3 * NODES :]
     return inputs, torch.cat([outputs[..., :1], outputs[..., FIRST:]], -1)
 

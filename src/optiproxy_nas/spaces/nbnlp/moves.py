@@ -72,7 +72,8 @@ def neighbours(codes: Tensor) -> Tensor:
     owner, moved = owner[valid], canonical_codes(pack(found.rows(valid)))
     other = (moved != codes[owner]).any(1)
     rows = torch.cat([owner.unsqueeze(1), moved], 1)[other]
-    return rows.unique(dim=0)[:, 1:]
+    distinct: Tensor = rows.unique(dim=0)  # type: ignore[no-untyped-call]
+    return distinct[:, 1:]
 
 
 def renumbered(cells: Cells, generator: torch.Generator) -> Cells:
@@ -91,7 +92,7 @@ def in_order(cells: Cells) -> Cells:
     flat = cells.inputs.flatten(1)
     level = torch.zeros(len(flat), CHOICES, dtype=torch.int64)
     for _ in range(NODES):
-        deepest = level.gather(1, flat).unflatten(1, (NODES, 3)).amax(-1)
+        deepest = level.gather(1, flat).reshape(-1, NODES, 3).amax(-1)
         level[:, FIRST:] = deepest + 1
     level = level[:, FIRST:] + 99 * (cells.operations == ABSENT)
     return renumber(cells, level.argsort(dim=1, stable=True))
@@ -142,7 +143,9 @@ def _nodes(cells: Cells, after: Tensor) -> Iterator[_Changed]:
     twice = (first == second) & (first > 0) | (third > 0) & ((third == first) | (third == second))
     local = packed & ~cyclic & ~twice & (cells.operations > 0).unsqueeze(-1)
     number = filled.sum(-1)
-    read = kind.unsqueeze(1).expand(-1, NODES, -1).gather(2, inputs.flatten(2)).unflatten(2, (-1, 3))
+    read = (
+        kind.unsqueeze(1).expand(-1, NODES, -1).gather(2, inputs.flatten(2)).reshape(inputs.shape)
+    )
     same_inputs = inputs == padded[:, :, None, :3]
     readers = _reader_operations(cells)  # [n, NODES, 8]
     for operation in range(LINEAR, LEAKY_RELU + 1):
@@ -168,7 +171,7 @@ def _reader_operations(cells: Cells) -> Tensor:
     found = torch.zeros(count, CHOICES * 8, dtype=torch.bool)
     place = cells.inputs * 8 + cells.operations.unsqueeze(-1)
     found.scatter_(1, place.flatten(1), True)
-    return found.unflatten(1, (CHOICES, 8))[:, FIRST:]
+    return found.reshape(count, CHOICES, 8)[:, FIRST:]
 
 
 def _states(cells: Cells) -> Iterator[_Changed]:
@@ -214,7 +217,9 @@ def _layers(cells: Cells, after: Tensor) -> Iterator[_Changed]:
     size = (cells.operations > 0).sum(1)
     outputs = torch.where(cells.outputs > 0, cells.outputs - 1 + FIRST, 0)
     source = torch.cat([cells.inputs.flatten(1), outputs], 1)  # [n, 51]
-    reader = torch.cat([cells.operations.repeat_interleave(3, 1), torch.zeros(count, STATES).long()], 1)
+    reader = torch.cat(
+        [cells.operations.repeat_interleave(3, 1), torch.zeros(count, STATES).long()], 1
+    )
     accepts = _USUAL[reader]  # [n, 51, 10]
     accepts[:, 3 * NODES :] = True
     kind_of_source = kind.gather(1, source)
@@ -273,6 +278,4 @@ def _bypasses(cells: Cells, after: Tensor) -> Iterator[_Changed]:
     has = (moved.inputs == other[:, None, None]).any(-1)
     distinct = ~(hit.any(-1) & has).any(1)
     inputs = torch.where(hit, other[:, None, None], moved.inputs)
-    yield _Changed(
-        owner[distinct], Cells(moved.operations, inputs, moved.outputs).rows(distinct)
-    )
+    yield _Changed(owner[distinct], Cells(moved.operations, inputs, moved.outputs).rows(distinct))

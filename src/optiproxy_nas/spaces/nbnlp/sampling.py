@@ -13,6 +13,7 @@ preferably those that nobody reads yet, states made by nodes that nobody reads.
 from __future__ import annotations
 
 from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -74,9 +75,11 @@ class Policy:
         width = free.shape[1]
         return self._mix(lambda: (self._inputs[:, node, slot, :width] + _FLOOR) * free, prior)
 
-    def maker(self, state: int, free: Tensor, prior: Callable[[], Tensor]) -> Tensor:
-        """Weights [n, NODES] of what makes a state."""
-        return self._mix(lambda: (self._outputs[:, state, 1:] + _FLOOR) * free, prior)
+    def maker(self, state: int, free: Tensor, prior: Tensor) -> Tensor:
+        """Weights [n, NODES] of what makes a state, among the nodes that are free."""
+        return self._mix(
+            lambda: (self._outputs[:, state, 1:] + _FLOOR) * free, lambda: prior * free
+        )
 
     def wanted(self, state: int, share: float, count: int) -> Tensor:
         """The probability [n] that a state is there."""
@@ -130,7 +133,12 @@ def draw(policy: Policy, count: int, generator: torch.Generator) -> Cells:
 
 
 def _operation(
-    policy: Policy, node: int, kind: Tensor, read: Tensor, wanted: Tensor, generator: torch.Generator
+    policy: Policy,
+    node: int,
+    kind: Tensor,
+    read: Tensor,
+    wanted: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     there = torch.zeros(len(kind), WEIGHTS.shape[1])  # how many sources of each kind
     there.scatter_add_(1, kind, torch.ones(kind.shape))
@@ -141,7 +149,7 @@ def _operation(
 
     def prior() -> Tensor:
         open_linear = ((kind == LINEAR + 2) & (read == 0)).any(-1, keepdim=True)
-        shares = torch.where(open_linear, _OPEN_LINEAR, _OPERATION_SHARES) * able
+        shares = torch.where(open_linear, _OPEN_LINEAR, _OPERATION_SHARES) * usual
         shares[:, ABSENT] = 0
         return torch.where(wanted.unsqueeze(1), shares, _NOTHING)
 
@@ -167,7 +175,7 @@ def _inputs(
         shares = torch.where(unread, _UNREAD, 1.0)
         # An activation follows a linear node that has none yet.
         follows = unread & (kind[:, :width] == LINEAR + 2) & (operation >= TANH).unsqueeze(-1)
-        return torch.where(follows, 100.0, shares) * free
+        return torch.where(follows, 100.0, shares) * (free == 1)  # nothing unusual
 
     for slot in range(3):
         if slot < 2:
@@ -196,7 +204,7 @@ def _makers(
     free = (operations > 0).float()
     unread = torch.where(read[:, FIRST:] == 0, 1.0, 0.02)
     for state in range(STATES):
-        maker = _pick(policy.maker(state, free, lambda: unread * free), generator)
+        maker = _pick(policy.maker(state, free, unread), generator)
         enough = (free > 0).any(1) & ((wanted[:, state] > 0) if state else True)
         outputs[:, state] = (maker + 1) * enough
         free = free.scatter(1, maker[:, None], 0.0)
@@ -245,4 +253,3 @@ def simplest() -> Tensor:
     code[0, NODES + 3] = FIRST
     code[0, 4 * NODES] = 2
     return code
-

@@ -95,7 +95,7 @@ class NASBenchNLP:
         return neighbours(canonical_codes(codes))
 
     def to_string(self, codes: Tensor) -> list[str]:
-        """Recipes as JSON, keys sorted, plain nodes named node_0, node_1 ... by canonical number."""
+        """Recipes as JSON, keys sorted; plain nodes are named node_0, node_1 ... in code order."""
         return [to_recipe(code) for code in canonical_codes(codes).tolist()]
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:

@@ -1,0 +1,357 @@
+"""A surrogate of boosted trees (LightGBM) with what it is worth: fitted, stored, asked.
+
+Ten members, each fitted without one tenth of the data, so that the errors on the tenths left out
+are the ten-fold cross-validation of what is used; the prediction is the members' mean. A member
+learns normal scores (the quantile of a value among its data, by the normal distribution), because
+the values have a long tail of failures, and translates back by interpolation between the values
+that it has seen: no prediction lies outside the data.
+
+The standard deviation has two parts. How large errors are in such a place is learnt from the
+cross-validation's errors, and scaled so that 68 % of them are smaller; how much the members
+disagree is added in quadrature. Intervals are split-conformal with that scale (Lei et al. 2018).
+
+Single-threaded and seeded: the same data give the same bytes with the same release of LightGBM.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, norm, spearmanr
+
+from optiproxy_nas.errors import DataError
+
+Floats = NDArray[np.floating[Any]]
+
+FOLDS = 10
+_TREES, _ERROR_TREES = 400, 80
+_COMMON = {
+    "objective": "regression",
+    "feature_fraction": 0.3,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambda_l2": 1.0,
+    "max_bin": 63,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_col_wise": True,
+    "verbosity": -1,
+}
+_MEMBER = {**_COMMON, "learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 5}
+_ERROR = {**_COMMON, "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 20}
+_LEAST_ERROR = 1e-3  # errors below are alike; nats
+_LEVELS = (0.68, 0.9, 0.95)
+_LEAST_SPREAD = 0.5  # of a feature, so that a rare one does not decide the distances alone
+
+
+def lightgbm() -> Any:
+    """The package, imported only where it is needed.
+
+    Raises:
+        DataError: it is not installed.
+    """
+    try:
+        import lightgbm
+    except (ImportError, OSError) as error:  # OSError: a system library of it is missing
+        raise DataError(
+            f"This source's surrogate needs LightGBM, which cannot be imported ({error}). Install "
+            'it: pip install "optiproxy-nas[surrogates]".',
+            package="lightgbm",
+        ) from error
+    return lightgbm
+
+
+def fit_boosted(names: Sequence[str], features: Floats, values: Floats, seed: int = 0) -> bytes:
+    """Fit and validate a surrogate.
+
+    Args:
+        names: of the features [f].
+        features: [n, f].
+        values: [n], what is predicted.
+        seed: of the folds and of the trees.
+
+    Returns:
+        A zip file with members, error model, scaled data and facts; no pickle.
+
+    Raises:
+        DataError: LightGBM is not installed, or there are too few values for ten folds.
+    """
+    if len(values) < 5 * FOLDS:
+        raise DataError(
+            f"A surrogate needs at least {5 * FOLDS} different architectures, got {len(values)}."
+        )
+    varies = features.std(0) > 0
+    kept = [name for name, used in zip(names, varies, strict=True) if used]
+    features = features[:, varies].astype(np.float32)
+    fold = np.random.default_rng(seed).permutation(len(values)) % FOLDS
+    members, held_out = [], np.empty(len(values))
+    for k in range(FOLDS):
+        inside = fold != k
+        known = np.sort(values[inside])
+        member = _train(_MEMBER, features[inside], _scores(values[inside], known), _TREES, seed + k)
+        held_out[~inside] = _values(member.predict(features[~inside], num_threads=1), known)
+        members.append((member, known))
+    errors = np.abs(values - held_out)
+    seen = np.column_stack([features, held_out]).astype(np.float32)
+    target = np.log(np.maximum(errors, _LEAST_ERROR))
+    expected = np.empty(len(values))
+    for k in range(FOLDS):
+        inside = fold != k
+        model = _train(_ERROR, seen[inside], target[inside], _ERROR_TREES, seed + k)
+        expected[~inside] = np.exp(model.predict(seen[~inside], num_threads=1))
+    ratio = errors / expected
+    space = _Neighbours.fit(features)
+    nearest = space.to_others()
+    arrays = {
+        "centre": space.centre,
+        "spread": space.spread,
+        "data": features,
+        "unit": np.array(np.median(nearest)),
+        "scale": np.array(np.quantile(ratio, 0.68)),
+        **{f"known_{k}": known for k, (_, known) in enumerate(members)},
+    }
+    error_model = _train(_ERROR, seen, target, _ERROR_TREES, seed)
+    facts = {
+        "method": f"LightGBM {lightgbm().__version__}, {FOLDS} members, {_TREES} trees each",
+        "architectures": len(values),
+        "features": len(kept),
+        "cross_validation": {
+            "folds": FOLDS,
+            **agreement(held_out, values),
+            "best_half_spearman": _best_half(held_out, values),
+            "coverage": _coverage(ratio, fold),
+            "coverage_by_third_of_prediction": _by_third(held_out, ratio),
+            "error_by_third_of_distance": _error_by_distance(nearest, errors),
+        },
+    }
+    texts = {f"member_{k}": _text(member) for k, (member, _) in enumerate(members)}
+    return _pack({"names": kept, "facts": facts}, arrays, {**texts, "error": _text(error_model)})
+
+
+class Boosted:
+    """A fitted surrogate; picklable.
+
+    Args:
+        model: what ``fit_boosted`` gave.
+
+    Raises:
+        DataError: it is damaged, or LightGBM is not installed.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        self._model = model
+        head, arrays, texts = _unpack(model)
+        self.names: list[str] = head["names"]
+        self.facts: dict[str, Any] = head["facts"]
+        self._unit, self._scale = float(arrays["unit"]), float(arrays["scale"])
+        self._space = _Neighbours(arrays["data"], arrays["centre"], arrays["spread"])
+        load = lightgbm().Booster
+        try:
+            self._members = [
+                (load(model_str=texts[f"member_{k}"]), arrays[f"known_{k}"]) for k in range(FOLDS)
+            ]
+            self._error = load(model_str=texts["error"])
+        except Exception as error:  # LightGBM's own errors derive from Exception only
+            raise _damaged(error) from error
+
+    def __reduce__(self) -> tuple[type[Boosted], tuple[bytes]]:
+        return type(self), (self._model,)
+
+    def select(self, names: Sequence[str], features: Floats) -> NDArray[np.float32]:
+        """The features that it was fitted on [n, f], out of a table with those names."""
+        place = {name: i for i, name in enumerate(names)}
+        return np.asarray(features[:, [place[name] for name in self.names]], dtype=np.float32)
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The members' mean [n], between the least and the largest value of the data."""
+        return np.asarray(self._each(features).mean(0))
+
+    def deviation(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The standard deviation [n] of what the true value may be; see the module."""
+        each = self._each(features)
+        seen = np.column_stack([features, each.mean(0)]).astype(np.float32)
+        local = self._scale * np.exp(self._error.predict(seen, num_threads=1))
+        return np.asarray(np.hypot(local, each.std(0)))
+
+    def distance(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How far the nearest architecture of the data is [n].
+
+        1: as far as the data's architectures typically (in the median) are from the next one.
+        """
+        return np.asarray(self._space.to_nearest(features) / self._unit)
+
+    def _each(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.stack(
+            [_values(m.predict(features, num_threads=1), known) for m, known in self._members]
+        )
+
+
+class _Neighbours:
+    """Euclidean distances to the data, every feature in units of its spread."""
+
+    def __init__(self, data: Floats, centre: Floats, spread: Floats) -> None:
+        self.centre, self.spread = centre, spread
+        self._data = self._scaled(data)
+
+    @classmethod
+    def fit(cls, data: Floats) -> _Neighbours:
+        spread = np.maximum(data.std(0), _LEAST_SPREAD)
+        return cls(data, data.mean(0).astype(np.float64), spread.astype(np.float64))
+
+    def _scaled(self, features: Floats) -> NDArray[np.float64]:
+        return (features - self.centre) / self.spread / math.sqrt(len(self.spread))
+
+    def to_nearest(self, features: Floats) -> NDArray[np.float64]:
+        return np.asarray(np.sqrt(self._squares(self._scaled(features)).min(1)))
+
+    def to_others(self) -> NDArray[np.float64]:
+        """Of each of the data, the distance to the nearest other one."""
+        squares = self._squares(self._data)
+        np.fill_diagonal(squares, np.inf)
+        return np.asarray(np.sqrt(squares.min(1)))
+
+    def _squares(self, points: Floats) -> NDArray[np.float64]:
+        own, theirs = (points**2).sum(1), (self._data**2).sum(1)
+        squares = np.maximum(own[:, None] + theirs - 2 * points @ self._data.T, 0)
+        return np.where(squares < 1e-9, 0.0, squares)  # rounding, where it is the same point
+
+
+def _train(
+    settings: dict[str, Any], features: Floats, target: Floats, trees: int, seed: int
+) -> Any:
+    package = lightgbm()
+    data = package.Dataset(features, target, params={"max_bin": settings["max_bin"]})
+    return package.train({**settings, "seed": seed}, data, trees)
+
+
+def _scores(values: Floats, known: Floats) -> NDArray[np.float64]:
+    """Normal scores of values among sorted known ones; equal values have equal scores."""
+    place = (np.searchsorted(known, values) + np.searchsorted(known, values, side="right")) / 2
+    return np.asarray(norm.ppf(place / len(known)))
+
+
+def _values(scores: Floats, known: Floats) -> NDArray[np.float64]:
+    """The values of scores, by interpolation between the known ones."""
+    distinct = np.unique(known)
+    return np.interp(scores, _scores(distinct, known), distinct)
+
+
+def agreement(predicted: Floats, values: Floats) -> dict[str, float]:
+    """Spearman's and Kendall's rank correlation, and the errors' sizes (in the values' unit)."""
+    errors = predicted - values
+    return {
+        "spearman": _rounded(spearmanr(predicted, values).statistic),
+        "kendall": _rounded(kendalltau(predicted, values).statistic),
+        "root_mean_squared_error": _rounded(np.sqrt(np.mean(errors**2))),
+        "mean_absolute_error": _rounded(np.abs(errors).mean()),
+        "median_absolute_error": _rounded(np.median(np.abs(errors))),
+    }
+
+
+def _best_half(predicted: Floats, values: Floats) -> float:
+    """Spearman among the upper half of the values, where a search ends."""
+    best = values > np.median(values)
+    return _rounded(spearmanr(predicted[best], values[best]).statistic)
+
+
+def _coverage(ratio: Floats, fold: NDArray[np.integer[Any]]) -> dict[str, dict[str, float]]:
+    """Share of values within their intervals, whose widths come from the other folds."""
+    found = {}
+    for level in _LEVELS:
+        inside = np.empty(len(ratio), dtype=bool)
+        for k in range(FOLDS):
+            others = ratio[fold != k]
+            share = min(1.0, level * (1 + 1 / len(others)))
+            inside[fold == k] = ratio[fold == k] <= np.quantile(others, share, method="higher")
+        found[f"{100 * level:g} %"] = {
+            "covered": _rounded(inside.mean()),
+            "half_width_in_deviations": _rounded(
+                np.quantile(ratio, level) / np.quantile(ratio, 0.68)
+            ),
+        }
+    return found
+
+
+def _by_third(predicted: Floats, ratio: Floats) -> dict[str, float]:
+    """Share of values within one deviation, where the prediction is low, middling, high."""
+    inside = ratio <= np.quantile(ratio, 0.68)
+    return {name: _rounded(inside[rows].mean()) for name, rows in _thirds(predicted).items()}
+
+
+def _error_by_distance(nearest: Floats, errors: Floats) -> dict[str, float]:
+    """Mean absolute error, where the next architecture is near, middling, far."""
+    return {name: _rounded(errors[rows].mean()) for name, rows in _thirds(nearest).items()}
+
+
+def _thirds(values: Floats) -> dict[str, NDArray[np.intp]]:
+    parts = np.array_split(np.argsort(values, kind="stable"), 3)
+    return dict(zip(("lowest", "middle", "highest"), parts, strict=True))
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 4)
+
+
+def _text(model: Any) -> str:
+    text: str = model.model_to_string()
+    return text
+
+
+def _pack(head: dict[str, Any], arrays: dict[str, Any], texts: dict[str, str]) -> bytes:
+    """A zip file that depends on its content only (no dates)."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+
+        def add(name: str, data: bytes) -> None:
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
+
+        add("surrogate.json", json.dumps(head, sort_keys=True).encode())
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            add(f"{name}.npy", buffer.getvalue())
+        for name, text in texts.items():
+            add(f"{name}.txt", text.encode())
+    return content.getvalue()
+
+
+def _unpack(model: bytes) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            head = json.loads(archive.read("surrogate.json"))
+            arrays, texts = {}, {}
+            for name in archive.namelist():
+                stem = name.rpartition(".")[0]
+                if name.endswith(".npy"):
+                    arrays[stem] = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+                elif name.endswith(".txt"):
+                    texts[stem] = archive.read(name).decode()
+    except Exception as error:  # a damaged zip file can raise almost anything
+        raise _damaged(error) from error
+    return head, arrays, texts
+
+
+def stored_facts(model: bytes) -> dict[str, Any]:
+    """What ``fit_boosted`` found out about its surrogate, without loading the trees.
+
+    Raises:
+        DataError: the model is damaged.
+    """
+    facts: dict[str, Any] = _unpack(model)[0]["facts"]
+    return facts
+
+
+def _damaged(error: Exception) -> DataError:
+    return DataError(
+        f"The surrogate's model is damaged ({type(error).__name__}: {error}). Remove it and "
+        "ingest its source again: kedro run --pipeline=ingest --params=source=<source>."
+    )

@@ -1,0 +1,213 @@
+"""Sources ``nbnlp`` and ``nbnlp_surrogate``: NAS-Bench-NLP (Klyuchnikov et al. 2022).
+
+The file lists 4,322 recipes; 3,371 have a final loss on the test text of Penn Treebank, 288 on
+that of WikiText-2. Recipes that differ in node names only are one: the 3,371 are 2,833 recipes, and
+their trainings are pooled. A search needs values of any recipe: ``nbnlp_surrogate`` has the same
+table and a surrogate fitted to it (``boosted``, on ``graph_features``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
+from optiproxy_nas.benchmarks.graph_features import feature_table, parameters_millions
+from optiproxy_nas.benchmarks.parsing import csv_table
+from optiproxy_nas.benchmarks.schema import code_names, tidy
+from optiproxy_nas.benchmarks.sources import RawFile, Source
+from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.errors import DataError, InvalidArchitectureError
+from optiproxy_nas.spaces.nbnlp import NASBenchNLP
+from optiproxy_nas.spaces.nbnlp.grammar import unpack
+
+TARGET = "negative_test_loss"
+EPOCHS = 50
+_LOSSES = {"ptb": "ptb_test_loss_mean", "wikitext2": "wt2_test_loss_last"}
+_COLUMNS = ("n_runs", "ptb_test_loss_mean", "ptb_test_loss_sd", "wt2_test_loss_last", "recipe")
+_METRICS = {
+    TARGET: "nats, minus the loss (log perplexity) on the test text at the end of training, mean "
+    "over the trainings",
+    "test_loss_sd_nats": "nats, standard deviation between the trainings (0 of a single one)",
+    "training_seeds": "trainings behind the loss",
+    "parameters_millions": "trainable parameters of the network on Penn Treebank, millions",
+}
+_PREDICTED = {
+    TARGET: "nats, minus the loss on the test text that the surrogate expects",
+    "parameters_millions": _METRICS["parameters_millions"],
+    "surrogate_sd_nats": "nats, standard deviation of the true value about the surrogate's",
+    "distance_to_data": "distance to the nearest recipe that the surrogate was fitted to; 1: as "
+    "far as those recipes typically are from each other",
+}
+
+
+def read(file: RawFile, content: pd.DataFrame) -> pd.DataFrame:
+    """Tidy rows of the recipes with a loss on the file's dataset.
+
+    Raises:
+        DataError: another layout, or a recipe that breaks the grammar.
+    """
+    missing = [name for name in _COLUMNS if name not in content.columns]
+    if missing:
+        raise DataError(f"{file.name} has no column {', '.join(missing)}.", file=file.name)
+    rows = content[content[_LOSSES[file.dataset]] != ""]
+    space = NASBenchNLP()
+    try:
+        codes = space.from_string(list(rows["recipe"]))
+    except InvalidArchitectureError as error:
+        raise DataError(f"{file.name}: {error.message}", file=file.name) from error
+    numbers = {name: _numbers(file, rows, name) for name in _COLUMNS[:-1]}
+    ptb = file.dataset == "ptb"
+    runs = numbers["n_runs"] if ptb else np.ones(len(rows))
+    spread = numbers["ptb_test_loss_sd"] if ptb else np.zeros(len(rows))
+    pooled = _pooled(codes, numbers[_LOSSES[file.dataset]], spread, runs)
+    codes = codes[torch.tensor(pooled.index.to_list())]
+    nothing = np.full(len(pooled), np.nan)
+    return tidy(
+        codes,
+        file.dataset,
+        {
+            TARGET: -pooled["mean"].to_numpy(),
+            "test_loss_sd_nats": pooled["sd"].to_numpy() if ptb else nothing,
+            "training_seeds": pooled["runs"].to_numpy() if ptb else nothing,
+            "parameters_millions": parameters_millions(unpack(codes)) if ptb else nothing,
+        },
+        space="nbnlp",
+        epochs=EPOCHS,
+    )
+
+
+def _numbers(file: RawFile, rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    try:
+        found = rows[name].replace("", "nan").astype(float).to_numpy()
+    except ValueError as error:
+        raise DataError(
+            f"{file.name}: {name} has a cell that is no number ({error}).", file=file.name
+        ) from error
+    return np.asarray(found, dtype=np.float64)
+
+
+def _pooled(
+    codes: Tensor,
+    mean: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    runs: NDArray[np.float64],
+) -> pd.DataFrame:
+    """One row a recipe, by the place of its first listing: all its trainings as one sample."""
+    _, owner = codes.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
+    rows = pd.DataFrame({"owner": owner.numpy(), "runs": runs, "sum": runs * mean})
+    rows["squares"] = (runs - 1) * sd**2 + runs * mean**2
+    rows["first"] = np.arange(len(rows))
+    found = rows.groupby("owner").agg(
+        {"runs": "sum", "sum": "sum", "squares": "sum", "first": "first"}
+    )
+    found["mean"] = found["sum"] / found["runs"]
+    within = (found["squares"] - found["runs"] * found["mean"] ** 2).clip(lower=0)
+    found["sd"] = np.sqrt(within / (found["runs"] - 1).clip(lower=1))
+    return found.set_index("first").sort_index()
+
+
+def build(_: Mapping[str, Any], table: pd.DataFrame) -> bytes:
+    """The surrogate of the table's losses on Penn Treebank.
+
+    Raises:
+        DataError: LightGBM is not installed.
+    """
+    names, features = feature_table(unpack(_codes(table)))
+    return fit_boosted(names, features, table[TARGET].to_numpy())
+
+
+def facts(_: pd.DataFrame, model: bytes) -> dict[str, Any]:
+    """What the surrogate predicts, from what, and how well it does on recipes left out."""
+    return {"predicts": dict(_PREDICTED), **stored_facts(model)}
+
+
+class Predict:
+    """Asks the surrogate about codes; picklable.
+
+    Args:
+        model: what ``build`` gave.
+
+    Raises:
+        DataError: it is damaged, or LightGBM is not installed.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        self._model = Boosted(model)
+
+    def __call__(self, codes: Tensor, metric: str, _: int) -> NDArray[np.float64]:
+        """One of ``_PREDICTED`` for each of codes [n, L]: [n]."""
+        cells = unpack(codes)
+        if metric == "parameters_millions":
+            return parameters_millions(cells)
+        features = self._model.select(*feature_table(cells))
+        if metric == TARGET:
+            return self._model.predict(features)
+        if metric == "surrogate_sd_nats":
+            return self._model.deviation(features)
+        return self._model.distance(features)
+
+
+def open_surrogate(_: pd.DataFrame, model: bytes, dataset: str, source: Source) -> Benchmark:
+    """The benchmark that asks the surrogate.
+
+    Raises:
+        DataError: the model is damaged, or LightGBM is not installed.
+    """
+    return SurrogateBenchmark(source, dataset, Predict(model), (EPOCHS,), _PREDICTED)
+
+
+def _codes(table: pd.DataFrame) -> Tensor:
+    return torch.from_numpy(table[code_names(table)].to_numpy().astype(np.int64))
+
+
+_SHA256 = "48e35823be51ba07aa5c576bfbcece2d95159c48753e81759294c7da6a8b9a6d"
+
+
+def _file(dataset: str) -> RawFile:
+    return RawFile("nbnlp_unique_recipes.csv", dataset, sha256=_SHA256, size=2_532_147)
+
+
+SOURCE = Source(
+    name="nbnlp",
+    version="NAS-Bench-NLP: loss on the test text at the end of 50 epochs, mean over the trainings "
+    "of a recipe (Penn Treebank); of one training on WikiText-2",
+    licence="CC-BY-4.0 (training-free-nas); Apache-2.0 (nas-bench-nlp-release)",
+    homepage="https://github.com/fmsnew/nas-bench-nlp-release",
+    obtain="It is a table of the training logs of nas-bench-nlp-release, one line a recipe: id, "
+    "n_runs, ptb_test_loss_mean, ptb_test_loss_sd, params, wt2_val_loss_best, wt2_test_loss_last, "
+    "recipe (JSON); docs/nas-bench-nlp.md says how it is made.",
+    files=(_file("ptb"), _file("wikitext2")),
+    read=read,
+    parse=csv_table,
+    metrics=_METRICS,
+    target=TARGET,
+    caution="Loss on the TEST text: the published tables hold no final validation loss, "
+    "so these figures must not be set beside validation figures.",
+    epochs=(EPOCHS,),
+    full_epochs=EPOCHS,
+    partial=True,
+    benchmark="nbnlp",
+    space="nbnlp",
+)
+SURROGATE = replace(
+    SOURCE,
+    name="nbnlp_surrogate",
+    version="Boosted trees on graph features, fitted by this package to the losses of source nbnlp "
+    "on Penn Treebank",
+    files=(_file("ptb"),),
+    caution="A surrogate's value of the loss on the TEST text, not a trained network's: see "
+    "surrogate_sd_nats for its error and distance_to_data for how far from trained recipes it was "
+    "asked.",
+    build=build,
+    open=open_surrogate,
+    facts=facts,
+)
