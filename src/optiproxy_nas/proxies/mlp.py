@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -11,6 +12,12 @@ from torch import Tensor, nn
 from optiproxy_nas.parameters import ProxySettings
 from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear, FeatureProxy
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
+
+
+@lru_cache(maxsize=4)
+def _typical(space: SearchSpace) -> Encoding:
+    """A fixed sample of 64, for its dimensions and the norm that scales the first weights."""
+    return space.encode(space.random(64, torch.Generator().manual_seed(0)))
 
 
 class MLP(FeatureProxy):
@@ -32,9 +39,7 @@ class MLP(FeatureProxy):
         self.space = space
         self.members = settings.members
         self.activation = ACTIVATIONS[settings.activation]
-        # A fixed sample, for its dimensions and the typical norm that scales the first weights.
-        typical = space.encode(space.random(64, torch.Generator().manual_seed(0)))
-        sample = self.features(typical)
+        sample = self.features(_typical(space))
         widths = [sample.shape[1]] + [settings.hidden] * settings.layers
         self.hidden = nn.ModuleList(
             EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)
