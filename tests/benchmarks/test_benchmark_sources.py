@@ -51,14 +51,25 @@ def test_strings_codes_and_naslib_tuples_round_trip(tuples):
         assert [e12, e13, e14, e23, e24, e34] == [NASLIB_OPS[i] for i in indices]
 
 
+DATASETS = {
+    "nb201": {"cifar10", "cifar100", "imagenet16-120"},
+    "nb101": {"cifar10"},
+    "nb301": {"cifar10"},
+    "nbnlp": {"ptb", "wikitext2"},
+}
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_registered_sources_state_their_facts(name):
     source = get_source(name)
     assert source.name == name
-    assert {file.dataset for file in source.files} == {"cifar10", "cifar100", "imagenet16-120"}
+    assert {file.dataset for file in source.files} <= DATASETS[source.benchmark]
+    assert source.benchmark == source.space
     assert all((file.sha256 is None) == (file.size is None) for file in source.files)
     assert all(file.sha256 for file in source.files if file.url)
-    assert (VALIDATION_ACCURACY in source.metrics) == bool(source.epochs)
+    # A source without epochs measures cells, and one with a model need not list what it predicts.
+    assert (source.target in source.metrics) == bool(source.epochs) or source.open is not None
+    assert source.open is None or source.caution
     assert list(source.epochs) == sorted(set(source.epochs))
 
 

@@ -28,7 +28,7 @@ def section_of(**facts):
         "order": 1,
         "render": "constrained",
         "common": {
-            "source": "s",
+            "source": "embedded",
             "dataset": "cifar10",
             "budget": 6,
             "objective.name": "constrained",

@@ -102,7 +102,7 @@ def section_of():
         title="T",
         order=1,
         render="fidelity",
-        common={"dataset": ["cifar10", "cifar100"], "source": "s"},
+        common={"dataset": ["cifar10", "cifar100"], "source": "embedded"},
         budgets=(224, 600, 3000),
         rows=(
             Row(
