@@ -34,15 +34,19 @@ def test_every_section_in_miniature(documented):
     texts = dict(match for page in pages for match in MARKED.findall(page))
     for section in choose(REPOSITORY):
         assert any(marker.startswith(section.name) for marker in texts), section.name
-    data = "OPTIPROXY_DATA_DIR" in os.environ  # the embedded table has no brief training
+    data = "OPTIPROXY_DATA_DIR" in os.environ  # brief trainings, and the other search spaces
+    left_out = tuple(s.name for s in choose(REPOSITORY, smoke=True) if "left_out" in s.options)
+    assert {"nb101", "nlp", "ablation_spaces"} <= set(left_out)
+    assert ("low_fidelity" in left_out) == ("nb301" in left_out) == (not data)
     empty = {marker for marker, text in texts.items() if "| --- |" not in text}
-    assert all(not data and marker.startswith("low_fidelity") for marker in empty), empty
+    assert all(marker.startswith(left_out) for marker in empty), empty
     images = {path.name for path in folder.rglob("*.png")}
     assert images == {
         "table1_best_so_far.png",
         "table1_run_lengths.png",
         "hardware_best_so_far.png",
         *(["low_fidelity_epochs.png"] if data else []),
+        *(["nb301_best_so_far.png", "nb301_run_lengths.png"] if data else []),
     }
     after = tree(documented)
     assert {path: after[path] for path in before} == before  # no document was touched

@@ -35,12 +35,15 @@ QUICK: Mapping[str, Block] = {
 def miniature(section: Section) -> Section:
     """The section at a size that costs seconds; what differs else is in ``options.smoke``.
 
+    ``smoke.left_out`` is why a section has none: another one does the same.
     ``smoke.common`` replaces values of ``common``; ``smoke.needs_data`` keeps the sources, and
     leaves the section out, with the reason in ``options.left_out``, where no folder of data files
     is named in the environment.
     """
     smoke = section.options.get("smoke", {})
     options = {**section.options, **smoke}
+    if "left_out" in smoke:
+        return section.model_copy(update={"rows": (), "options": options})
     if smoke.get("needs_data") and not os.environ.get(DATA_DIRECTORY_VARIABLE):
         options["left_out"] = (
             "no embedded table has what its searches ask for; set "
