@@ -140,9 +140,10 @@ def test_adjacency_encoding_tells_all_apart(tiny):
     assert len(torch.unique(rows, dim=0)) == tiny.size
 
 
-def test_padding_has_no_token():
-    graph = Graph(torch.ones(1, 3, 2), torch.ones(1, 3, 3), torch.tensor([[1.0, 1, 0]]))
-    assert vertex_tokens(graph)[0].sum(-1).tolist() == [5, 5, 0]
+def test_padding_has_no_token(tiny):
+    graph = tiny.graph(tiny.encode(torch.tensor([[0, 1, 1, 1, 1]])))
+    present = vertex_tokens(graph)[0].sum(-1) > 0
+    assert present.tolist() == [True, True, True, True, False] == (graph.mask[0] > 0).tolist()
 
 
 def test_searched_vertices(nb201, tiny):

@@ -24,7 +24,7 @@ MAX_PATHS = 10_000  # label sequences; a fitted layer of 64 on top has then 640,
 def vertex_tokens(graph: Graph) -> Tensor:
     """Each vertex's label and incoming edges [n, V, F + V], zero for padding."""
     incoming = graph.adjacency.transpose(-1, -2)
-    return torch.cat([graph.features, incoming], dim=-1) * graph.mask.unsqueeze(-1)
+    return torch.cat([graph.features, incoming], dim=-1)
 
 
 def searched_vertices(space: SearchSpace) -> list[int]:
@@ -85,8 +85,8 @@ def path_lengths(space: SearchSpace, longest: int | None = None) -> tuple[int, .
         )
     # Every operation and every edge a little: a path that some architecture has is here too.
     operations = torch.full((1, space.num_nodes, choices), 1 / choices)
-    features, adjacency, mask = space.graph(Encoding(operations, torch.ones(1, space.num_edges)))
-    labels = (features * mask.unsqueeze(-1) > 0).float()[0]  # [V, F]
+    features, adjacency, _ = space.graph(Encoding(operations, torch.ones(1, space.num_edges)))
+    labels = (features > 0).float()[0]  # [V, F]
     links = (adjacency > 0).float()[0]
     ends = (links @ labels[:, -1]) > 0  # [V] may be the last before the output
     reached, lengths = labels[:, 0], []
@@ -132,7 +132,7 @@ def path_indicators(graph: Graph, lengths: Collection[int]) -> Tensor:
     sequence share no vertex, as in NAS-Bench-201, it is the probability that the sequence occurs
     when each vertex draws its operation, each edge its presence, independently.
     """
-    labels = graph.features * graph.mask.unsqueeze(-1)  # [n, V, F]
+    labels = graph.features  # [n, V, F], 0 where masked
     exits = _any(graph.adjacency * labels[:, None, :, -1], 2)  # [n, V] leads to an output
     state = labels[..., :1]  # [n, V, 1]
     parts = []

@@ -14,6 +14,8 @@ from optiproxy_nas.errors import SamplingError
 from optiproxy_nas.parameters import SelectionSettings
 from optiproxy_nas.spaces.base import Candidates, Logits, SearchSpace
 
+BLOCK = 64  # random architectures drawn at a time
+
 
 class Pool(NamedTuple):
     """Distinct candidates that the archive does not hold."""
@@ -33,12 +35,15 @@ class Pool(NamedTuple):
 def sample_random(space: SearchSpace, count: int, generator: torch.Generator) -> Tensor:
     """``count`` distinct random architectures: the initial sample (Algorithm 2, line 4).
 
+    Drawn ``BLOCK`` at a time, as the baselines draw theirs (``methods.memory``): in a seed all
+    methods begin with the same architectures.
+
     Raises:
         SamplingError: the space does not yield that many in a bounded number of draws.
     """
     found: dict[Hashable, Tensor] = {}
     for _ in range(100):
-        codes = space.random(count, generator)
+        codes = space.random(BLOCK, generator)
         for identity, code in zip(space.identify(codes), codes, strict=True):
             found.setdefault(identity, code)
         if len(found) >= count:

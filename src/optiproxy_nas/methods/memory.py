@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from optiproxy_nas.algorithm.candidates import BLOCK
 from optiproxy_nas.errors import SamplingError
 from optiproxy_nas.methods.base import Values
 from optiproxy_nas.reproducibility import torch_generator
 from optiproxy_nas.spaces.base import SearchSpace
 
-_BLOCK = 64  # architectures drawn at a time, twice as many after each fruitless block
-_FRUITLESS = 12  # fruitless blocks in a row (262,080 draws) before giving up
+# Blocks twice as large after each fruitless one; so many in a row (262,080 draws) before giving up.
+_FRUITLESS = 12
 
 
 class Memory:
@@ -47,7 +48,7 @@ class Memory:
 
     @property
     def values(self) -> Values:
-        """Their values, percent: [n]."""
+        """Their values: [n]."""
         return np.array(self._values)
 
     def add(self, codes: Tensor, values: Values) -> None:
@@ -77,7 +78,7 @@ class Memory:
         return self.codes[torch.from_numpy(order)]
 
     def random(self, count: int) -> Tensor:
-        """Distinct uniform random architectures that are not known: [count, L].
+        """Distinct random architectures (``SearchSpace.random``) that are not known: [count, L].
 
         Fewer than ``count`` where the space (``SearchSpace.size``) holds no more.
 
@@ -88,13 +89,13 @@ class Memory:
             count = max(1, min(count, self.space.size - len(self)))
         found: list[Tensor] = []
         taken: set[Hashable] = set()
-        size, fruitless = _BLOCK, 0
+        size, fruitless = BLOCK, 0
         while len(found) < count:
             if not self._drawn:
                 if fruitless == _FRUITLESS:
                     raise SamplingError(
                         f"Hardly an architecture of space {self.space.name!r} is left: none new in "
-                        f"the last {size - _BLOCK} random draws. Lower the budget.",
+                        f"the last {size - BLOCK} random draws. Lower the budget.",
                         known=len(self),
                     )
                 self._drawn = list(self.space.random(size, self._generator).flip(0))
@@ -104,5 +105,5 @@ class Memory:
             if identity not in self._rows and identity not in taken:
                 taken.add(identity)
                 found.append(code)
-                size, fruitless = _BLOCK, 0
+                size, fruitless = BLOCK, 0
         return torch.stack(found)

@@ -16,7 +16,7 @@ from optiproxy_nas.spaces.base import SearchSpace
 
 try:
     import optuna
-    from optuna.distributions import BaseDistribution, CategoricalDistribution
+    from optuna.distributions import CategoricalDistribution
     from optuna.trial import TrialState
 except ImportError as error:
     raise missing_extra("tpe", error) from error
@@ -28,6 +28,10 @@ class TPESettings(MethodSettings):
     startup: int = Field(default=10, ge=1, description="random initial sample")
     candidates: int = Field(default=8, ge=1, description="draws from l(x) a proposal")
     multivariate: bool = Field(default=True, description="one joint density for all positions")
+    parents: int = Field(default=10, ge=1, description="as of random")
+    random: int = Field(
+        default=64, ge=1, description="architectures among which an invalid proposal finds its own"
+    )
     tries: int = Field(
         default=5,
         ge=1,
@@ -39,8 +43,9 @@ class TPE:
     """Optuna's TPE sampler through ask and tell, one categorical variable a code position.
 
     TPE likes to repeat itself. What was queried before, or is no architecture of the space, is told
-    to Optuna as a failed trial, which leaves the densities alone; after ``tries`` of them in a row
-    the next architecture is a random one.
+    to Optuna as a failed trial, which leaves the densities alone. In the place of what is none,
+    the most similar architecture is queried (``_nearest``); after ``tries`` repeats in a row, a
+    random one.
 
     Tuned on seeds from 1000 on (NAS-Bench-201, v1.0 tables): 8 draws a proposal, better than 4 and
     no worse than Optuna's own 24, which repeat thirteen times as often as they find something new;
@@ -58,7 +63,7 @@ class TPE:
         self._space = space
         self._settings = settings
         self._memory = Memory(space, seed)
-        self._variables: dict[str, BaseDistribution] = {
+        self._variables: dict[str, CategoricalDistribution] = {
             f"code_{i}": CategoricalDistribution(values)
             for i, values in enumerate(code_values(space))
         }
@@ -76,11 +81,15 @@ class TPE:
         if len(self._memory) < self._settings.startup:
             return self._memory.random(self._settings.startup - len(self._memory))
         for _ in range(self._settings.tries):
-            self._trial = self._study.ask(self._variables)
+            self._trial = self._study.ask(dict(self._variables))
             code = torch.tensor([[self._trial.params[name] for name in self._variables]])
-            if self._valid(code) and len(self._memory.unseen(code)):
+            valid = self._valid(code)
+            if valid and len(self._memory.unseen(code)):
                 return code
             self._study.tell(self._trial, state=TrialState.FAIL)
+            if not valid:
+                self._trial = None
+                return self._nearest(code)
         self._trial = None
         return self._memory.random(1)
 
@@ -93,9 +102,23 @@ class TPE:
             return
         for code, value in zip(codes.tolist(), values.tolist(), strict=True):
             params = dict(zip(self._variables, code, strict=True))
+            if any(choice not in self._variables[name].choices for name, choice in params.items()):
+                continue  # a value so rare that the variable lacks it
             self._study.add_trial(
-                optuna.trial.create_trial(params=params, distributions=self._variables, value=value)
+                optuna.trial.create_trial(
+                    params=params, distributions=dict(self._variables), value=value
+                )
             )
+
+    def _nearest(self, code: Tensor) -> Tensor:
+        """The unknown architecture that differs from a code in the fewest positions: [1, L].
+
+        Among the neighbours of the best ones and random ones: where positions depend on each other,
+        hardly a proposal would be an architecture otherwise.
+        """
+        near = self._space.neighbours(self._memory.best(self._settings.parents))
+        pool = self._memory.unseen(torch.cat([near, self._memory.random(self._settings.random)]))
+        return pool[(pool != code).sum(-1).argmin()].unsqueeze(0)
 
     def _valid(self, code: Tensor) -> bool:
         try:
@@ -109,7 +132,7 @@ def code_values(space: SearchSpace) -> list[tuple[int, ...]]:
     """The values that each code position takes, ascending: L tuples.
 
     The protocol of spaces does not list them, so they are read off random architectures and their
-    neighbours, which between them hold every value but with a negligible probability.
+    neighbours, which between them hold every value but the rarest.
     """
     seen = space.random(1024, torch_generator(0, 0, "code-values"))
     seen = torch.cat([seen, space.neighbours(seen[:64])])

@@ -22,7 +22,7 @@ class GraphMLP(MLP):
     def features(self, encoding: Encoding) -> Tensor:
         """Encoding, operation counts [n, F] and pair counts [n, F·F]: [n, inputs]."""
         graph = self.space.graph(encoding)
-        vertices = graph.features * graph.mask.unsqueeze(-1)  # [n, V, F]
+        vertices = graph.features  # [n, V, F], 0 where masked
         counts = vertices.sum(-2)
         pairs = vertices.transpose(-1, -2) @ (graph.adjacency @ vertices)  # [n, F, F]
         return torch.cat([super().features(encoding), counts, pairs.flatten(1)], dim=1)

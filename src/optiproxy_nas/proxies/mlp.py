@@ -39,7 +39,7 @@ class MLP(FeatureProxy):
         self.space = space
         self.members = settings.members
         self.activation = ACTIVATIONS[settings.activation]
-        sample = self.features(_typical(space))
+        sample = self.features(_typical(space))  # type: ignore[arg-type]  # by its identity
         widths = [sample.shape[1]] + [settings.hidden] * settings.layers
         self.hidden = nn.ModuleList(
             EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)

@@ -38,7 +38,7 @@ class Encoding(NamedTuple):
 class Graph(NamedTuple):
     """An encoding as a labelled DAG, for graph proxies (appendix A.8)."""
 
-    features: Tensor  # [n, V, F]
+    features: Tensor  # [n, V, F], times the mask: rows of padding are 0
     adjacency: Tensor  # [n, V, V], row = from, column = to
     mask: Tensor  # [n, V], 1 for a vertex, 0 for padding
 

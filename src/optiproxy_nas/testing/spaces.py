@@ -143,6 +143,7 @@ def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
     _check_graph(space, graph, len(codes), "hard")
     assert ((graph.mask == 0) | (graph.mask == 1)).all(), "graph: mask not 0 or 1"
     padding = (graph.mask == 0).unsqueeze(-1)
+    assert (graph.features * padding == 0).all(), "graph: a padding vertex has features"
     touched = graph.adjacency * (padding | padding.transpose(-1, -2))
     assert (touched == 0).all(), "graph: an edge touches a padding vertex"
     one = space.graph(Encoding(hard.operations[:1], hard.edges[:1]))

@@ -53,9 +53,7 @@ def graph(encoding: Encoding) -> Graph:
     links, reads = _reads(operations, inputs, made)  # [n, NODES, CHOICES - 1]: node, what it reads
     direct = 1 - (1 - makers).prod(1)  # [n, NODES] makes a state
     between = links[..., len(SOURCES) :].transpose(1, 2) * present.unsqueeze(1)  # from, to
-    identity = torch.eye(NODES).to(between)
-    paths = torch.linalg.solve_triangular(identity - between, direct.unsqueeze(-1), upper=True)
-    alive = present * paths.squeeze(-1).clamp(max=1)
+    alive = present * _reaching(between, direct)
 
     one = torch.ones(count, 1).to(alive)
     mask = torch.cat([one, made, alive, made], 1)
@@ -70,6 +68,22 @@ def graph(encoding: Encoding) -> Graph:
     features[:, 1 : len(SOURCES), -1] = features[:, size:, 0] = STATE_LABELS.to(alive)
     features[:, len(SOURCES) : size, 1:-1] = operations
     return Graph(features * mask.unsqueeze(-1), adjacency, mask)
+
+
+def _reaching(between: Tensor, direct: Tensor) -> Tensor:
+    """How surely each node leads to a state: [n, NODES], 1 - (1 - d_i) Π_j (1 - b_ij r_j).
+
+    "Or" at the corners, a polynomial in between: unlike a clipped number of paths it has a gradient
+    wherever the choices are soft.
+    """
+    reached: list[Tensor] = []  # of the nodes behind, the nearest first
+    for node in range(NODES - 1, -1, -1):
+        missing = 1 - direct[:, node]
+        if reached:
+            behind = torch.stack(reached[::-1], 1)  # [n, NODES - 1 - node]
+            missing = missing * (1 - between[:, node, node + 1 :] * behind).prod(1)
+        reached.append(1 - missing)
+    return torch.stack(reached[::-1], 1)
 
 
 def _outputs(choices: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
