@@ -63,6 +63,7 @@ class TPE:
         self._space = space
         self._settings = settings
         self._memory = Memory(space, seed)
+        self._random = torch_generator(seed, 0, "tpe-nearest")
         self._variables: dict[str, CategoricalDistribution] = {
             f"code_{i}": CategoricalDistribution(values)
             for i, values in enumerate(code_values(space))
@@ -117,7 +118,10 @@ class TPE:
         hardly a proposal would be an architecture otherwise.
         """
         near = self._space.neighbours(self._memory.best(self._settings.parents))
-        pool = self._memory.unseen(torch.cat([near, self._memory.random(self._settings.random)]))
+        far = self._space.random(self._settings.random, self._random)
+        pool = self._memory.unseen(torch.cat([near, far]))
+        if not len(pool):
+            return self._memory.random(1)
         return pool[(pool != code).sum(-1).argmin()].unsqueeze(0)
 
     def _valid(self, code: Tensor) -> bool:
