@@ -146,6 +146,9 @@ def test_kedro_does_not_take_the_sections_for_parameters():
 def test_a_miniature_has_the_same_rows_on_two_seeds(monkeypatch):
     monkeypatch.setenv("OPTIPROXY_DATA_DIR", "/data")
     for whole, small in zip(ALL, choose(REPOSITORY, smoke=True), strict=True):
+        if "left_out" in whole.options.get("smoke", {}):
+            assert small.rows == ()
+            continue
         assert [row.label for row in small.rows] == [row.label for row in whole.rows]
         for row in small.rows:
             assert len(row.seed_list()) == 2
