@@ -45,12 +45,25 @@ def timed(function: Any, seconds: dict[str, float], part: str) -> Any:
     return wrapper
 
 
-def search(preset: str, budget: int) -> dict[str, float]:
-    """CPU seconds and megabytes of one ``search(...)`` call, imports excluded."""
+# Space -> source, dataset, and what its pipeline changes of the preset.
+SPACES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "nb201": ("embedded", "cifar10", {}),
+    "nb101": ("nb101_table", "cifar10", {}),
+    "nb301": ("nb301_yahpo", "cifar10", {}),
+    "nbnlp": ("nbnlp_surrogate", "ptb", {"selection": {"batch": 5}}),
+}
+
+
+def search(preset: str, budget: int, space: str = "nb201") -> dict[str, float]:
+    """CPU seconds and megabytes of one ``search(...)`` call, imports excluded.
+
+    On other spaces than NAS-Bench-201 without loading the benchmark, too, which may be large.
+    """
     import torch
 
     from optiproxy_nas import search as run
     from optiproxy_nas.algorithm import steps
+    from optiproxy_nas.benchmarks.load import load_benchmark
 
     # torch imports its compiler (70 MB) when the first optimizer is made.
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
@@ -58,8 +71,13 @@ def search(preset: str, budget: int) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     for name, part in PARTS.items():
         setattr(steps, name, timed(getattr(steps, name), seconds, part))
+    source, dataset, given = SPACES[space]
+    if space != "nb201":
+        benchmark = load_benchmark(source, dataset)
+        ask = functools.partial(benchmark.query, metric=benchmark.target)
+        given = {**given, "space": space, "evaluate": ask}
     before, start = peak_megabytes(), time.process_time()
-    run("cifar10", budget=budget, seed=1000, preset=preset)
+    run(dataset, budget=budget, seed=1000, preset=preset, **given)
     cpu = time.process_time() - start
     shares = {part: seconds[part] / cpu for part in PARTS.values()}
     return {"cpu": cpu, "megabytes": peak_megabytes() - before, **shares}
@@ -130,7 +148,7 @@ def kedro(tracking: str) -> dict[str, float]:
 if __name__ == "__main__":
     kind, *arguments = sys.argv[1:]
     if kind == "search":
-        measured = search(arguments[0], int(arguments[1]))
+        measured = search(arguments[0], int(arguments[1]), *arguments[2:])
     elif kind == "sweep":
         measured = sweep(int(arguments[0]))
     else:
