@@ -10,7 +10,10 @@ from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.mlp import MLP
 from optiproxy_nas.spaces import SPACES, Encoding, Graph, Logits, get_space
+from optiproxy_nas.spaces.nbnlp import NASBenchNLP
+from optiproxy_nas.spaces.nbnlp.grammar import LEAKY_RELU, NODES, TANH
 from optiproxy_nas.testing import check_proxy, check_search_space
+from optiproxy_nas.testing.sampling import check_alike
 from tiny_space import TinySpace
 
 
@@ -72,6 +75,27 @@ class NeverExplores(TinySpace):
         return super().sample(logits, count, generator)
 
 
+class NoneIsTooFew(TinySpace):
+    def random(self, count, generator):
+        return super().random(count // count * count, generator)
+
+
+class RareEdges(TinySpace):
+    """``random`` has each edge in one architecture of ten; exploration never has the last."""
+
+    def random(self, count, generator):
+        codes = super().random(count, generator)
+        codes[:, 2:] = torch.rand(count, 3, generator=generator) < 0.1
+        return codes
+
+    def sample(self, logits, count, generator, exploration=0.0):
+        drawn = super().sample(logits, count, generator, exploration)
+        if exploration == 1:
+            drawn.codes[:, 2:] = self.random(len(drawn.codes), generator)[:, 2:]
+            drawn.codes[:, 4] = 0
+        return drawn
+
+
 class HardEdges(TinySpace):
     def relax(self, logits, temperature, generator, noise):
         soft = super().relax(logits, temperature, generator, noise)
@@ -110,7 +134,7 @@ class ForgetsTemperature(TinySpace):
 
 class AcceptsNonsense(TinySpace):
     def from_string(self, architectures):
-        if architectures[0].startswith("this"):
+        if architectures and architectures[0].startswith("this"):
             return torch.zeros(len(architectures), 5, dtype=torch.int64)
         return super().from_string(architectures)
 
@@ -126,6 +150,8 @@ class AcceptsNonsense(TinySpace):
         (OwnNeighbour, "neighbours: the architecture itself"),
         (IgnoresLogits, "sample: does not follow the logits"),
         (NeverExplores, "at exploration 1"),
+        (RareEdges, "edges at exploration 1 are not as random has them: entry 2 is 0.000"),
+        (NoneIsTooFew, "random of 0 architectures fails: ZeroDivisionError"),
         (HardEdges, "gradient"),
         (DetachedEdges, "no gradient reaches beta|gradient of beta"),
         (WrongGradient, "finite differences"),
@@ -138,6 +164,23 @@ class AcceptsNonsense(TinySpace):
 def test_broken_spaces_are_named(broken, complaint):
     with pytest.raises(AssertionError, match=complaint):
         check_search_space(broken())
+
+
+def test_a_rare_choice_that_exploration_never_makes_is_noticed():
+    """On NAS-Bench-NLP hardly any choice is made often enough for its absence to be a wide gap."""
+    space = NASBenchNLP()
+    one, other = (space.random(1000, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    check_alike(space, one, other)
+    wrong = one.clone()
+    late = wrong[:, 6:NODES]
+    late[late == LEAKY_RELU] = TANH
+    gaps = [
+        float((first.mean(0) - second.mean(0)).abs().max())
+        for first, second in zip(space.encode(wrong), space.encode(other), strict=True)
+    ]
+    assert max(gaps) < 0.15, "not a rare choice"
+    with pytest.raises(AssertionError, match="not as random has them"):
+        check_alike(space, wrong, other)
 
 
 class Global(MLP):

@@ -1,8 +1,10 @@
 """Encodings of architectures as vectors (White et al. 2020, "A study on encodings for NAS").
 
 Both are computed from the labelled graph (``SearchSpace.graph``), so they fit every space, and are
-the same function for discrete and relaxed architectures: exactly 0 or 1 for a discrete one, smooth
-in between, with a gradient at the corners as well.
+the same function for discrete and relaxed architectures, smooth in between, with a gradient at the
+corners as well. For a discrete architecture they are exactly 0 or 1 where its graph is. That of
+NAS-Bench-NLP has labels of hidden states (1/4, 1/2, 3/4) and weights of a blend's inputs (1/2, 3/4)
+in between: the adjacency encoding holds them as they are, the path encoding what they multiply to.
 
 The label of a vertex is its row of ``features``: first the input, then the M operations, last the
 output, as in all spaces of this package.

@@ -1,5 +1,6 @@
 """HW-NAS-Bench in both layouts: the same table from either, and one clear message otherwise."""
 
+import ast
 import itertools
 import pickle
 from dataclasses import replace
@@ -58,8 +59,8 @@ def csv(frame, tmp_path):
 def layout(frame):
     """The same values in HW-NAS-Bench's own layout."""
     configs = [
-        {"name": "infer.tiny", "C": 16, "N": 5, "arch_str": string(eval(net)), "num_classes": 10}
-        for net in frame["net"]
+        {"name": "infer.tiny", "C": 16, "N": 5, "arch_str": string(net), "num_classes": 10}
+        for net in map(ast.literal_eval, frame["net"])
     ]
     columns = {name: frame[name].tolist() for name in frame if name != "net"}
     return {"nasbench201": {"cifar10": {**columns, "config": configs}}, "fbnet": {}}

@@ -190,6 +190,19 @@ def test_means_over_the_trainings_of_a_cell():
     assert set(rows["epochs"]) == {108}
 
 
+def test_base64_in_lines_is_read_as_that_in_one():
+    """``encodebytes`` breaks lines after 76 characters and ends with a break."""
+    plain, broken = trainings(), []
+    for part in plain:
+        *row, text = json.loads(part)
+        lines = base64.encodebytes(base64.b64decode(text)).decode()
+        assert lines.count("\n") > 1
+        broken.append(json.dumps([*row, lines]).encode())
+    one, other = parse(framed(*plain), "x"), parse(framed(*broken), "x")
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
 def test_from_the_file_to_the_benchmark(tmp_path):
     """By the way of every source, with all four numbers of epochs."""
     (tmp_path / "nb101").mkdir()
@@ -267,7 +280,9 @@ def test_damaged_files_are_named_with_the_record(place, what, batch, monkeypatch
         (b"7", "unpack"),
         (json.dumps(["h", 108, *CONV, "!!!"]).encode(), "base64|Non-base64|padding|Only"),
         (json.dumps(["h", 108, *CONV, "CQA="]).encode(), "a number is cut short"),
-        (json.dumps(["h", 108, *CONV, 7]).encode(), "bytes-like"),
+        (json.dumps(["h", 108, *CONV, "Cg\n!=="]).encode(), "base64|Non-base64|padding|Only"),
+        (json.dumps(["h", 108, *CONV, "Cg\u00a0=="]).encode(), "ascii"),
+        (json.dumps(["h", 108, *CONV, 7]).encode(), "metrics are not a text"),
         (json.dumps([["h"], 108, *CONV, metrics()]).encode(), "unhashable"),
         (training(epochs="108"), "not supported between"),
         (training(epochs=0), "trained for 0 epochs"),

@@ -17,7 +17,8 @@ import torch
 from scipy.stats import spearmanr
 
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
+from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted
+from optiproxy_nas.benchmarks.boosted_storage import stored_facts
 from optiproxy_nas.benchmarks.check import check_table
 from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.benchmarks.graph_features import feature_table, parameters_millions

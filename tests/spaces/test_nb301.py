@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections import namedtuple
 
@@ -161,7 +162,8 @@ def test_a_published_genotype():
     assert written.endswith("reduce_concat=range(2, 6))")
     assert torch.equal(SPACE.from_string([written]), code)
     other = namedtuple("Other", "normal normal_concat reduce reduce_concat")
-    fields = eval(DARTS_V2, {"Genotype": dict})
+    (call,) = (node for node in ast.walk(ast.parse(DARTS_V2)) if isinstance(node, ast.Call))
+    fields = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     assert torch.equal(SPACE.from_genotype([other(**fields)]), code)
     assert torch.equal(SPACE.from_genotype([Genotype(**fields)]), code)
 
@@ -333,3 +335,31 @@ def test_drawing():
     longest = max(OPERATIONS, key=len)
     assert len(longest) == 12
     assert max(map(len, drawn)) <= 78
+
+
+@pytest.mark.parametrize(
+    ("place", "number", "reason"),
+    [
+        (0, 7, "Place 0 of code 1 is 7; it can be 0 to 6"),
+        (15, -1, "Place 15 of code 1 is -1"),
+        (16, 1, "it can be 0 to 0"),
+        (23, 10, "it can be 0 to 9"),
+    ],
+)
+def test_numbers_that_no_code_has(place, number, reason):
+    codes = SPACE.random(2, generator())
+    codes[1, place] = number
+    for method in (
+        SPACE.encode,
+        SPACE.identify,
+        SPACE.canonical,
+        SPACE.neighbours,
+        SPACE.to_string,
+        SPACE.to_genotype,
+        SPACE.to_naslib,
+        lambda codes: SPACE.isomorphic(codes, generator()),
+    ):
+        with pytest.raises(ValueError, match=f"NAS-Bench-301 code is .*{reason}"):
+            method(codes)
+    with pytest.raises(ValueError, match=r"not \[2, 23\]"):
+        SPACE.identify(codes[:, :23])

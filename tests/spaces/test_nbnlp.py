@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import sys
+import threading
 from pathlib import Path
 
 import networkx as nx
@@ -13,7 +15,7 @@ import torch
 from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.errors import InvalidArchitectureError
 from optiproxy_nas.spaces.base import Encoding, Logits
-from optiproxy_nas.spaces.nbnlp import NASBenchNLP
+from optiproxy_nas.spaces.nbnlp import NASBenchNLP, canonical
 from optiproxy_nas.spaces.nbnlp.grammar import NODES, OPERATIONS, complete, unpack
 from optiproxy_nas.testing import check_search_space
 
@@ -178,6 +180,10 @@ BROKEN = [
     (with_node("x", "activation_tanh", "a"), "x", "name of an input"),
     (with_node("h_new_2", "activation_tanh", "a"), None, "numbered from 0"),
     (with_node("h_new_1", "activation_tanh", "a"), None, "no node reads h_prev_1"),
+    (with_node("h_new_" + 5000 * "1", "activation_tanh", "a"), None, "h_new_11111111111111..."),
+    (with_node("h_new_01", "activation_tanh", "a"), None, "h_new_0, h_new_01; there must be"),
+    (with_node("h_new_\u0661", "activation_tanh", "a"), None, "numbered from 0"),
+    ({"h_new_00": LINEAR_XH}, None, "the hidden states h_new_00;"),
     ({"a": LINEAR_XH}, None, r"\(none\)"),
     ({"h_new_0": {"op": "activation_tanh", "input": ["h_prev_0"]}}, None, "no node reads x"),
     (None, None, "not a string"),
@@ -318,3 +324,61 @@ def test_a_drawing_has_one_line_a_node() -> None:
     assert len(lines) == len(GRU)
     assert max(map(len, lines)) <= 78
     assert re.fullmatch(r" h_new_0 = blend\(node_\d, h_prev_0, node_\d\)", lines[-1])
+
+
+@pytest.mark.parametrize(
+    ("place", "number", "reason"),
+    [
+        (0, 8, "Place 0 of code 1 is 8; it can be 0 to 7"),
+        (NODES, 5, "Place 16 of code 1 is 5; it can be 0 to 4"),  # node 0 reads a later node
+        (NODES, -1, "is -1"),
+        (4 * NODES + 2, 17, "it can be 0 to 16"),
+        (0, 256, "is 256"),  # 0 as a byte
+    ],
+)
+def test_numbers_that_no_code_has(place: int, number: int, reason: str) -> None:
+    codes = SPACE.random(2, generator())
+    codes[1, place] = number
+    for method in (
+        SPACE.encode,
+        SPACE.identify,
+        SPACE.canonical,
+        SPACE.neighbours,
+        SPACE.to_string,
+        lambda codes: SPACE.isomorphic(codes, generator()),
+    ):
+        with pytest.raises(ValueError, match=f"NAS-Bench-NLP code is .*{reason}"):
+            method(codes)
+    with pytest.raises(ValueError, match=r"not \[2, 66\]"):
+        SPACE.identify(codes[:, :66])
+
+
+def test_two_threads_share_the_table_of_known_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table is emptied all the time, by either thread while the other one reads it."""
+    codes = SPACE.random(60, generator())
+    written = SPACE.isomorphic(codes, generator())
+    monkeypatch.setattr(canonical, "_known", {})
+    monkeypatch.setattr(canonical, "_MOST_KNOWN", 40)
+    wrong: list[object] = []
+
+    def ask(seed: int) -> None:
+        stream = generator(seed)
+        try:
+            for _ in range(300):
+                rows = torch.randint(0, len(codes), (20,), generator=stream)
+                if not torch.equal(canonical.canonical_codes(written[rows]), codes[rows]):
+                    wrong.append(rows)
+        except Exception as error:
+            wrong.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []

@@ -7,28 +7,34 @@ the values have a long tail of failures, and translates back by interpolation be
 that it has seen: no prediction lies outside the data.
 
 The standard deviation has two parts. How large errors are in such a place is learnt from the
-cross-validation's errors, and scaled so that 68 % of them are smaller; how much the members
-disagree is added in quadrature. Intervals are split-conformal with that scale (Lei et al. 2018).
+cross-validation's errors, and scaled so that 68 % of them are smaller: this local scale is what is
+validated, and the coverages among the facts are of split-conformal intervals with it alone (Lei et
+al. 2018). An answer adds in quadrature how much the members disagree, which a value left out by one
+member only cannot show; with it, intervals are wider than those that were validated.
 
 Single-threaded and seeded: the same data give the same bytes with the same release of LightGBM.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, norm, spearmanr
+from scipy.stats import norm
 
+from optiproxy_nas.benchmarks.boosted_storage import damaged, pack, unpack
+from optiproxy_nas.benchmarks.boosted_validation import (
+    Floats,
+    agreement,
+    best_half_spearman,
+    coverage,
+    coverage_by_third,
+    error_by_third,
+)
 from optiproxy_nas.errors import DataError
-
-Floats = NDArray[np.floating[Any]]
 
 FOLDS = 10
 _TREES, _ERROR_TREES = 400, 80
@@ -47,7 +53,6 @@ _COMMON = {
 _MEMBER = {**_COMMON, "learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 5}
 _ERROR = {**_COMMON, "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 20}
 _LEAST_ERROR = 1e-3  # errors below are alike; nats
-_LEVELS = (0.68, 0.9, 0.95)
 _LEAST_SPREAD = 0.5  # of a feature, so that a rare one does not decide the distances alone
 
 
@@ -125,14 +130,14 @@ def fit_boosted(names: Sequence[str], features: Floats, values: Floats, seed: in
         "cross_validation": {
             "folds": FOLDS,
             **agreement(held_out, values),
-            "best_half_spearman": _best_half(held_out, values),
-            "coverage": _coverage(ratio, fold),
-            "coverage_by_third_of_prediction": _by_third(held_out, ratio),
-            "error_by_third_of_distance": _error_by_distance(nearest, errors),
+            "best_half_spearman": best_half_spearman(held_out, values),
+            "coverage": coverage(ratio, fold),
+            "coverage_by_third_of_prediction": coverage_by_third(held_out, ratio),
+            "error_by_third_of_distance": error_by_third(nearest, errors),
         },
     }
     texts = {f"member_{k}": _text(member) for k, (member, _) in enumerate(members)}
-    return _pack({"names": kept, "facts": facts}, arrays, {**texts, "error": _text(error_model)})
+    return pack({"names": kept, "facts": facts}, arrays, {**texts, "error": _text(error_model)})
 
 
 class Boosted:
@@ -147,7 +152,7 @@ class Boosted:
 
     def __init__(self, model: bytes) -> None:
         self._model = model
-        head, arrays, texts = _unpack(model)
+        head, arrays, texts = unpack(model)
         self.names: list[str] = head["names"]
         self.facts: dict[str, Any] = head["facts"]
         self._unit, self._scale = float(arrays["unit"]), float(arrays["scale"])
@@ -159,7 +164,7 @@ class Boosted:
             ]
             self._error = load(model_str=texts["error"])
         except Exception as error:  # LightGBM's own errors derive from Exception only
-            raise _damaged(error) from error
+            raise damaged(error) from error
 
     def __reduce__(self) -> tuple[type[Boosted], tuple[bytes]]:
         return type(self), (self._model,)
@@ -174,7 +179,11 @@ class Boosted:
         return np.asarray(self._each(features).mean(0))
 
     def deviation(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The standard deviation [n] of what the true value may be; see the module."""
+        """The standard deviation [n] of what the true value may be.
+
+        The local scale, whose coverage was validated, and the members' spread in quadrature: with
+        it, wider than what the facts' coverages are of.
+        """
         each = self._each(features)
         seen = np.column_stack([features, each.mean(0)]).astype(np.float32)
         local = self._scale * np.exp(self._error.predict(seen, num_threads=1))
@@ -243,115 +252,6 @@ def _values(scores: Floats, known: Floats) -> NDArray[np.float64]:
     return np.interp(scores, _scores(distinct, known), distinct)
 
 
-def agreement(predicted: Floats, values: Floats) -> dict[str, float]:
-    """Spearman's and Kendall's rank correlation, and the errors' sizes (in the values' unit)."""
-    errors = predicted - values
-    return {
-        "spearman": _rounded(spearmanr(predicted, values).statistic),
-        "kendall": _rounded(kendalltau(predicted, values).statistic),
-        "root_mean_squared_error": _rounded(np.sqrt(np.mean(errors**2))),
-        "mean_absolute_error": _rounded(np.abs(errors).mean()),
-        "median_absolute_error": _rounded(np.median(np.abs(errors))),
-    }
-
-
-def _best_half(predicted: Floats, values: Floats) -> float:
-    """Spearman among the upper half of the values, where a search ends."""
-    best = values > np.median(values)
-    return _rounded(spearmanr(predicted[best], values[best]).statistic)
-
-
-def _coverage(ratio: Floats, fold: NDArray[np.integer[Any]]) -> dict[str, dict[str, float]]:
-    """Share of values within their intervals, whose widths come from the other folds."""
-    found = {}
-    for level in _LEVELS:
-        inside = np.empty(len(ratio), dtype=bool)
-        for k in range(FOLDS):
-            others = ratio[fold != k]
-            share = min(1.0, level * (1 + 1 / len(others)))
-            inside[fold == k] = ratio[fold == k] <= np.quantile(others, share, method="higher")
-        found[f"{100 * level:g} %"] = {
-            "covered": _rounded(inside.mean()),
-            "half_width_in_deviations": _rounded(
-                np.quantile(ratio, level) / np.quantile(ratio, 0.68)
-            ),
-        }
-    return found
-
-
-def _by_third(predicted: Floats, ratio: Floats) -> dict[str, float]:
-    """Share of values within one deviation, where the prediction is low, middling, high."""
-    inside = ratio <= np.quantile(ratio, 0.68)
-    return {name: _rounded(inside[rows].mean()) for name, rows in _thirds(predicted).items()}
-
-
-def _error_by_distance(nearest: Floats, errors: Floats) -> dict[str, float]:
-    """Mean absolute error, where the next architecture is near, middling, far."""
-    return {name: _rounded(errors[rows].mean()) for name, rows in _thirds(nearest).items()}
-
-
-def _thirds(values: Floats) -> dict[str, NDArray[np.intp]]:
-    parts = np.array_split(np.argsort(values, kind="stable"), 3)
-    return dict(zip(("lowest", "middle", "highest"), parts, strict=True))
-
-
-def _rounded(value: Any) -> float:
-    return round(float(value), 4)
-
-
 def _text(model: Any) -> str:
     text: str = model.model_to_string()
     return text
-
-
-def _pack(head: dict[str, Any], arrays: dict[str, Any], texts: dict[str, str]) -> bytes:
-    """A zip file that depends on its content only (no dates)."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-
-        def add(name: str, data: bytes) -> None:
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, data)
-
-        add("surrogate.json", json.dumps(head, sort_keys=True).encode())
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.save(buffer, array, allow_pickle=False)
-            add(f"{name}.npy", buffer.getvalue())
-        for name, text in texts.items():
-            add(f"{name}.txt", text.encode())
-    return content.getvalue()
-
-
-def _unpack(model: bytes) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(model)) as archive:
-            head = json.loads(archive.read("surrogate.json"))
-            arrays, texts = {}, {}
-            for name in archive.namelist():
-                stem = name.rpartition(".")[0]
-                if name.endswith(".npy"):
-                    arrays[stem] = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-                elif name.endswith(".txt"):
-                    texts[stem] = archive.read(name).decode()
-    except Exception as error:  # a damaged zip file can raise almost anything
-        raise _damaged(error) from error
-    return head, arrays, texts
-
-
-def stored_facts(model: bytes) -> dict[str, Any]:
-    """What ``fit_boosted`` found out about its surrogate, without loading the trees.
-
-    Raises:
-        DataError: the model is damaged.
-    """
-    facts: dict[str, Any] = _unpack(model)[0]["facts"]
-    return facts
-
-
-def _damaged(error: Exception) -> DataError:
-    return DataError(
-        f"The surrogate's model is damaged ({type(error).__name__}: {error}). Remove it and "
-        "ingest its source again: kedro run --pipeline=ingest --params=source=<source>."
-    )

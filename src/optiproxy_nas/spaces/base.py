@@ -78,7 +78,10 @@ class SearchSpace(Protocol):
     size: int | None
 
     def random(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw ``count`` valid architectures uniformly: codes [count, L]."""
+        """Draw ``count`` valid architectures: codes [count, L].
+
+        As the space's own paper draws them, uniformly where it says nothing.
+        """
         ...
 
     def sample(
@@ -86,7 +89,8 @@ class SearchSpace(Protocol):
     ) -> Candidates:
         """Draw ``count`` valid architectures per group from s(α, β), Eq. 5 and 6.
 
-        ``exploration`` in [0, 1] mixes every choice with the uniform one.
+        ``exploration`` in [0, 1] mixes every choice with that of ``random``; at 1 the two draw
+        alike.
         """
         ...
 
@@ -130,7 +134,7 @@ class SearchSpace(Protocol):
         ...
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
-        """Parse the benchmark's notation to codes [n, L].
+        """Parse the benchmark's notation to codes [n, L]; one string alone is a list of one.
 
         Raises:
             InvalidArchitectureError: which architecture breaks which rule.

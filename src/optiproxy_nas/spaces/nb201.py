@@ -17,6 +17,7 @@ from torch import Tensor
 from optiproxy_nas.errors import InvalidArchitectureError
 from optiproxy_nas.relaxation import gumbel_softmax, sample_operations
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
+from optiproxy_nas.spaces.texts import listed
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 # (from, to) of each code position; cell nodes counted from 0.
@@ -155,12 +156,12 @@ class NASBench201:
         ]
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
-        """Codes [n, 6] of architecture strings.
+        """Codes [n, 6] of architecture strings, or of one.
 
         Raises:
             InvalidArchitectureError: what the string breaks, and where.
         """
-        codes = [_parse(architecture) for architecture in architectures]
+        codes = [_parse(architecture) for architecture in listed(architectures)]
         return torch.tensor(codes, dtype=torch.int64).reshape(-1, 6)
 
     def from_naslib(self, tuples: Sequence[Sequence[int]]) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from optiproxy_nas.errors import InvalidArchitectureError
 from optiproxy_nas.relaxation import gumbel_softmax
 from optiproxy_nas.spaces.base import Encoding, Graph, Logits, SearchSpace
+from optiproxy_nas.testing.empty import check_empty
 from optiproxy_nas.testing.sampling import check_extremes, check_sampling, point_at
 from optiproxy_nas.testing.spellings import check_one_code_each, check_spellings
 from optiproxy_nas.testing.streams import (
@@ -34,6 +35,7 @@ def check_search_space(space: SearchSpace, seed: int = 0) -> None:
     with global_randomness_untouched():
         _check_attributes(space)
         codes = _check_random(space, seed)
+        check_empty(space, seed)
         _check_strings(space, codes)
         _check_identities(space, codes)
         check_spellings(space, codes, seed)
@@ -76,17 +78,21 @@ def _check_strings(space: SearchSpace, codes: Tensor) -> None:
     assert parsed.dtype == codes.dtype, "from_string: codes are not int64"
     assert space.to_string(parsed) == strings, "strings do not survive the round trip"
     assert space.identify(parsed) == space.identify(codes), "identities do not survive to_string"
+    assert space.to_string(space.from_string(strings[0])) == strings[:1], (
+        "from_string: one string alone is not taken as a list of one (spaces.texts.listed)"
+    )
     for string in strings[:8]:
         drawing = space.draw(string)
         assert drawing.strip(), "draw: nothing drawn"
         assert max(map(len, drawing.splitlines())) <= 78, "draw: wider than 78 columns"
-    try:
-        space.from_string(["this is no architecture"])
-    except InvalidArchitectureError:
-        pass
-    else:
+    for nonsense in (["this is no architecture"], None, 5):
+        try:
+            space.from_string(nonsense)  # type: ignore[arg-type]
+        except InvalidArchitectureError:
+            continue
+        except Exception as error:
+            raise AssertionError(f"from_string: {nonsense} raises {error!r}") from error
         raise AssertionError("from_string: nonsense does not raise InvalidArchitectureError")
-    assert space.from_string([]).shape == (0, space.code_length), "from_string: no empty batch"
 
 
 def _check_identities(space: SearchSpace, codes: Tensor) -> None:

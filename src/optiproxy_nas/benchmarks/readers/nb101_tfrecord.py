@@ -58,12 +58,12 @@ def parse(content: bytes, path: str) -> dict[str, Any]:
     """
     numbers: dict[str, int] = {}  # hash -> cell
     cells: list[tuple[str, str, Record]] = []
-    cell, epochs = array("l"), array("l")
+    cell, epochs = array("q"), array("q")  # 64 bits everywhere, as ``_means`` shifts them
     values = array("d")
     for record in records(content, path):
         try:
             name, trained, adjacency, operations, metrics = json.loads(record.data)
-            row = _final(base64.b64decode(metrics, validate=True))
+            row = _final(_decoded(metrics))
             if not 0 < trained < 1 << 15:
                 raise ValueError(f"it was trained for {trained} epochs")
             epochs.append(trained)
@@ -79,6 +79,17 @@ def parse(content: bytes, path: str) -> dict[str, Any]:
         raise DataError(f"{path} holds no record.", file=path)
     codes = _codes(cells, path)
     return _means(codes, np.array(cell), np.array(epochs), np.array(values).reshape(-1, 4))
+
+
+def _decoded(metrics: Any) -> bytes:
+    """Bytes of base64, in one line or in several (as Python's ``encodebytes`` writes it).
+
+    Raises:
+        ValueError, TypeError: it is not base64.
+    """
+    if not isinstance(metrics, str):
+        raise TypeError("its metrics are not a text")
+    return base64.b64decode(b"".join(metrics.encode("ascii").split()), validate=True)
 
 
 def _final(message: bytes) -> tuple[float, float, float, float]:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
+from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted
+from optiproxy_nas.benchmarks.boosted_storage import stored_facts
 from optiproxy_nas.benchmarks.graph_features import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.parsing import csv_table
 from optiproxy_nas.benchmarks.schema import code_names, tidy
@@ -182,9 +183,10 @@ SOURCE = Source(
     "of a recipe (Penn Treebank); of one training on WikiText-2",
     licence="CC-BY-4.0 (training-free-nas); Apache-2.0 (nas-bench-nlp-release)",
     homepage="https://github.com/fmsnew/nas-bench-nlp-release",
-    obtain="It is a table of the training logs of nas-bench-nlp-release, one line a recipe: id, "
-    "n_runs, ptb_test_loss_mean, ptb_test_loss_sd, params, wt2_val_loss_best, wt2_test_loss_last, "
-    "recipe (JSON); docs/nas-bench-nlp.md says how it is made.",
+    obtain="It is published nowhere as it is: it is joined, by recipe, of the training logs of "
+    "https://github.com/fmsnew/nas-bench-nlp-release and the loss tables of training-free-nas, one "
+    "line a recipe: id, n_runs, ptb_test_loss_mean, ptb_test_loss_sd, params, wt2_val_loss_best, "
+    "wt2_test_loss_last, recipe (JSON); docs/nas-bench-nlp.md defines the columns.",
     files=(_file("ptb"), _file("wikitext2")),
     read=read,
     parse=csv_table,
@@ -195,6 +197,8 @@ SOURCE = Source(
     epochs=(EPOCHS,),
     full_epochs=EPOCHS,
     partial=True,
+    incomplete="it holds the trained recipes alone, of a space that has many more, so most of what "
+    "a search asks for is not there. A surrogate is fitted to them.",
     benchmark="nbnlp",
     space="nbnlp",
 )
@@ -207,6 +211,7 @@ SURROGATE = replace(
     caution="A surrogate's value of the loss on the TEST text, not a trained network's: see "
     "surrogate_sd_nats for its error and distance_to_data for how far from trained recipes it was "
     "asked.",
+    incomplete="",
     build=build,
     open=open_surrogate,
     facts=facts,

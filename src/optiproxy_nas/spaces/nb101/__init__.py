@@ -29,6 +29,7 @@ from optiproxy_nas.spaces.nb101.cells import (
     PAIRS,
     VERTICES,
     canonicalise,
+    check_range,
     graph_hash,
     is_valid,
     keys,
@@ -37,6 +38,7 @@ from optiproxy_nas.spaces.nb101.cells import (
     reorder,
 )
 from optiproxy_nas.spaces.nb101.neighbours import neighbours
+from optiproxy_nas.spaces.texts import listed
 
 # Rounds of drawing from the logits as they are; in each later one, half of what is left of the
 # logits' share gives way to uniform choices; whoever is missing then is drawn at random.
@@ -134,6 +136,7 @@ class NASBench101:
 
     def encode(self, codes: Tensor) -> Encoding:
         """One-hot operations [n, 5, 3] and edges [n, 21], as the code spells them."""
+        check_range(codes)
         operations = torch.nn.functional.one_hot(codes[:, :INNER], len(OPERATIONS)).float()
         return Encoding(operations, codes[:, INNER:].float())
 
@@ -180,12 +183,12 @@ class NASBench101:
         return notation.to_strings(canonicalise(codes))
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
-        """Canonical codes [n, 26] of the text of cells.
+        """Canonical codes [n, 26] of the texts of cells, or of one.
 
         Raises:
             InvalidArchitectureError: which rule a cell breaks.
         """
-        parsed = [notation.parse(architecture) for architecture in architectures]
+        parsed = [notation.parse(architecture) for architecture in listed(architectures)]
         if not parsed:
             return torch.zeros(0, CODE_LENGTH, dtype=torch.int64)
         return canonicalise(torch.stack(parsed))

@@ -14,12 +14,15 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from optiproxy_nas.spaces.codes import check_codes
+
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 VERTICES = 7
 INNER = 5
 MAX_EDGES = 9
 PAIRS = tuple((i, j) for i in range(VERTICES) for j in range(i + 1, VERTICES))
 CODE_LENGTH = INNER + len(PAIRS)
+_CHOICES = torch.tensor([len(OPERATIONS)] * INNER + [2] * len(PAIRS))  # of each place of a code
 
 SOURCES = torch.tensor([i for i, _ in PAIRS])
 TARGETS = torch.tensor([j for _, j in PAIRS])
@@ -73,17 +76,12 @@ def check_range(codes: Tensor) -> None:
     Raises:
         ValueError: an operation outside 0-2, or an edge that is neither 0 nor 1.
     """
-    operations, edges = codes[:, :INNER], codes[:, INNER:]
-    if (
-        codes.shape[1:] != (CODE_LENGTH,)
-        or bool((codes < 0).any())
-        or bool((operations >= len(OPERATIONS)).any())
-        or bool((edges > 1).any())
-    ):
-        raise ValueError(
-            "A NAS-Bench-101 code is five operations of 0-2 and 21 edges of 0 or 1 for vertices "
-            "1-5 and the pairs of seven vertices."
-        )
+    check_codes(
+        codes,
+        _CHOICES,
+        "A NAS-Bench-101 code is five operations of 0-2 and 21 edges of 0 or 1 for vertices "
+        "1-5 and the pairs of seven vertices.",
+    )
 
 
 def is_valid(codes: Tensor) -> Tensor:
@@ -165,7 +163,11 @@ def reorder(codes: Tensor, generator: torch.Generator) -> Tensor:
     """Pruned codes with the vertices in another order that has no edge backwards, drawn at random.
 
     A cell that looks the same in all its orders stays as it is.
+
+    Raises:
+        ValueError: numbers that no code has.
     """
+    check_range(codes)
     every = spellings(codes)
     possible = (every < BROKEN) & (every != every[:, :1])
     ticket = torch.rand(every.shape, generator=generator) * possible

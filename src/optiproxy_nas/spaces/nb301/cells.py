@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from optiproxy_nas.spaces.codes import check_codes
+
 # The order of NASLib and of DARTS' own list, which has "none" in front.
 OPERATIONS = (
     "max_pool_3x3",
@@ -31,6 +33,21 @@ SLOTS = 2 * NODES
 PAIRS = tuple(tuple(combinations(range(node + 2), 2)) for node in range(NODES))
 CHOICES = tuple(len(pairs) for pairs in PAIRS)
 VERTICES = 2 + SLOTS + 1
+_PLACES = torch.tensor(2 * SLOTS * [len(OPERATIONS)] + 2 * list(CHOICES))  # choices of each place
+
+
+def check_range(codes: Tensor) -> None:
+    """Refuse numbers that no code of two cells has.
+
+    Raises:
+        ValueError: an operation outside 0-6, or a pair of inputs that its node has not.
+    """
+    check_codes(
+        codes,
+        _PLACES,
+        "A NAS-Bench-301 code is 16 operations of 0-6 and the pairs of inputs of 8 nodes, which "
+        "have 1, 3, 6 and 10 of them in each cell.",
+    )
 
 
 def graph_of_pairs() -> tuple[Tensor, Tensor]:

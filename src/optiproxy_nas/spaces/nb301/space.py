@@ -29,6 +29,7 @@ from optiproxy_nas.spaces.nb301.genotype import (
     genotype_of,
     text_of,
 )
+from optiproxy_nas.spaces.texts import listed
 
 _SOURCES = ("c_{k-2}", "c_{k-1}", *(f"node {number}" for number in range(2, 2 + NODES)))
 
@@ -99,6 +100,7 @@ class NASBench301:
 
     def encode(self, codes: Tensor) -> Encoding:
         """One-hot operations [n, 16, 7] and one-hot pairs of inputs [n, 40]."""
+        cells.check_range(codes)
         one_hot = torch.nn.functional.one_hot
         pairs = _pairs(codes)
         hot = [one_hot(pairs[..., node], choices) for node, choices in enumerate(CHOICES)]
@@ -118,7 +120,8 @@ class NASBench301:
         adjacency = taken + self._fixed.to(edges)
         # Sums of a softmax can be over 1 in the last digit.
         adjacency = adjacency - (adjacency - 1).clamp(min=0).detach()
-        labels = torch.nn.functional.pad(operations, (1, 1)).reshape(count, 2, SLOTS, -1)
+        labels = torch.nn.functional.pad(operations, (1, 1))
+        labels = labels.reshape(count, 2, SLOTS, self.num_features)
         features = torch.nn.functional.pad(labels, (0, 0, 2, 1)).flatten(1, 2)
         mask = self._mask.to(features).expand(count, size)
         return Graph(features + self._ends.to(features), adjacency, mask)
@@ -145,14 +148,15 @@ class NASBench301:
         draw[:, 0] = -0.5  # the given order, where there is no other
         best = draw.argmax(-1)
         rows = torch.arange(len(best))
-        operations = spelt.operations[rows, best].reshape(len(codes), -1)
-        return torch.cat([operations, spelt.pairs[rows, best].reshape(len(codes), -1)], dim=1)
+        operations = spelt.operations[rows, best].reshape(-1, 2 * SLOTS)
+        return torch.cat([operations, spelt.pairs[rows, best].reshape(-1, 2 * NODES)], dim=1)
 
     def neighbours(self, codes: Tensor) -> Tensor:
         """The 120 that differ in one operation or in one input of a node: [120 n, 24].
 
         96 have another operation, 24 (12 a cell) another input; an operation stays with its input.
         """
+        cells.check_range(codes)
         count, slots, choices = len(codes), 2 * SLOTS, len(OPERATIONS)
         row = torch.arange(slots * (choices - 1))
         slot, shift = row // (choices - 1), row % (choices - 1) + 1
@@ -175,6 +179,7 @@ class NASBench301:
 
     def to_string(self, codes: Tensor) -> list[str]:
         """DARTS genotypes as text; in each node the lower input is first."""
+        cells.check_range(codes)
         return [text_of(code) for code in codes.tolist()]
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
@@ -183,10 +188,11 @@ class NASBench301:
         Raises:
             InvalidArchitectureError: which rule one breaks, and in which node.
         """
-        return _codes([code_of_text(architecture) for architecture in architectures])
+        return _codes([code_of_text(architecture) for architecture in listed(architectures)])
 
     def to_genotype(self, codes: Tensor) -> list[Genotype]:
         """Named tuples with the fields of DARTS' ``Genotype``."""
+        cells.check_range(codes)
         return [genotype_of(code) for code in codes.tolist()]
 
     def from_genotype(self, genotypes: Sequence[Any]) -> Tensor:
@@ -244,7 +250,7 @@ class NASBench301:
 
 def _groups(beta: Tensor) -> list[Tensor]:
     """β [K, 40] by node: [K, 2 cells, pairs of the node] each."""
-    return list(torch.split(beta.reshape(len(beta), 2, -1), list(CHOICES), dim=-1))
+    return list(torch.split(beta.reshape(-1, 2, sum(CHOICES)), list(CHOICES), dim=-1))
 
 
 def _by_cell(pairs: Sequence[Tensor]) -> Tensor:
@@ -258,6 +264,7 @@ def _pairs(codes: Tensor) -> Tensor:
 
 def _split(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Operations [n, 2, 8] and numbers of pairs [n, 2, 4] of codes [n, 24]."""
+    cells.check_range(codes)
     return codes[:, : 2 * SLOTS].reshape(-1, 2, SLOTS), _pairs(codes)
 
 

@@ -20,6 +20,7 @@ from optiproxy_nas.spaces.nbnlp.grammar import (
     FIRST,
     NODES,
     Cells,
+    check_range,
     levels,
     pack,
     unpack,
@@ -109,18 +110,26 @@ _MOST_KNOWN = 200_000
 
 
 def canonical_codes(codes: Tensor) -> Tensor:
-    """Canonical codes of codes [n, L]. Those seen before are looked up: a search asks often."""
+    """Canonical codes of codes [n, L]. Those seen before are looked up: a search asks often.
+
+    Raises:
+        ValueError: numbers that no code has.
+    """
+    check_range(codes)
     rows = code_bytes(codes)
-    new = [i for i, row in enumerate(rows) if row not in _known]
+    if not rows:
+        return codes
+    # Each row is looked up once: another thread may empty the table at any time.
+    found = [_known.get(row) for row in rows]
+    new = [i for i, code in enumerate(found) if code is None]
     if new:
+        fresh = code_bytes(pack(canonical(unpack(codes[torch.tensor(new)]))))
         if len(_known) + len(new) > _MOST_KNOWN:
             _known.clear()
-            new = list(range(len(rows)))
-        fresh = code_bytes(pack(canonical(unpack(codes[torch.tensor(new)]))))
         for i, code in zip(new, fresh, strict=True):
-            _known[rows[i]] = _known[code] = code
-    found = bytearray().join([_known[row] for row in rows])
-    return torch.frombuffer(found, dtype=torch.int8).reshape(codes.shape).long() if rows else codes
+            found[i] = _known[rows[i]] = _known[code] = code
+    joined = bytearray().join(found)  # type: ignore[arg-type]  # none is missing now
+    return torch.frombuffer(joined, dtype=torch.int8).reshape(codes.shape).long()
 
 
 def code_bytes(codes: Tensor) -> list[bytes]:

@@ -24,6 +24,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from optiproxy_nas.spaces.codes import check_codes
+
 NODES = 16  # the largest published recipe
 STATES = 3
 SOURCES = ("x", "h_prev_0", "h_prev_1", "h_prev_2")
@@ -83,6 +85,29 @@ class Cells(NamedTuple):
 def pack(cells: Cells) -> Tensor:
     """Codes [n, 4 NODES + 3]: operations, inputs node by node, outputs."""
     return torch.cat([cells.operations, cells.inputs.flatten(1), cells.outputs], 1)
+
+
+# Choices of each place of a code: a node reads sources and the nodes before it.
+_PLACES = torch.tensor(
+    [len(OPERATIONS)] * NODES
+    + [FIRST + node for node in range(NODES) for _ in range(3)]
+    + [1 + NODES] * STATES
+)
+
+
+def check_range(codes: Tensor) -> None:
+    """Refuse numbers that no code has.
+
+    Raises:
+        ValueError: an operation, an input or a maker of a state that there is not.
+    """
+    check_codes(
+        codes,
+        _PLACES,
+        "A NAS-Bench-NLP code is 16 operations of 0-7, three inputs for each node (0 none, 1 x, "
+        "2-4 the previous states, 5 and more the nodes before it), and the nodes that make three "
+        "states (1-16, or 0).",
+    )
 
 
 def unpack(codes: Tensor) -> Cells:

@@ -18,7 +18,7 @@ from optiproxy_nas.spaces.nbnlp.grammar import (
     STATES,
 )
 
-_NEW = re.compile(r"h_new_(\d+)")
+_NEW = re.compile(r"h_new_\d+")
 _PREVIOUS = re.compile(r"h_prev_(\d+)")
 
 
@@ -121,14 +121,16 @@ def _nodes(text: str) -> dict[str, dict[str, Any]]:
 
 def _check_states(text: str, recipe: dict[str, Any]) -> int:
     """The number of hidden states."""
-    numbers = sorted(int(match[1]) for name in recipe if (match := _NEW.fullmatch(name)))
-    if numbers != list(range(len(numbers))) or not 1 <= len(numbers) <= STATES:
+    # Compared as text: a number can have leading zeros, foreign digits, or thousands of them.
+    names = sorted((name for name in recipe if _NEW.fullmatch(name)), key=lambda n: (len(n), n))
+    if not 1 <= len(names) <= STATES or names != [f"h_new_{k}" for k in range(len(names))]:
+        shown = [name if len(name) <= 20 else f"{name[:20]}..." for name in names[:20]]
         raise _invalid(
             text,
-            f"it makes the hidden states {', '.join(f'h_new_{k}' for k in numbers) or '(none)'}; "
+            f"it makes the hidden states {', '.join(shown) or '(none)'}; "
             f"there must be one to {STATES}, numbered from 0",
         )
-    return len(numbers)
+    return len(names)
 
 
 def _check_node(

@@ -228,6 +228,8 @@ def draw_complete(
     codes = simplest().expand(len(row), -1).clone()
     pending, rejected = torch.arange(len(row)), 0
     for attempt in range(2 * ROUNDS):
+        if not len(pending):
+            break
         share = 1 - (1 - exploration) * max(0.0, 1 - attempt / ROUNDS)
         # A few rows cost as much as many: several draws for each, the first valid one counts.
         times = max(1, _AT_ONCE // len(pending))
@@ -240,8 +242,6 @@ def draw_complete(
         codes[pending[found]] = pack(canonical(cells.rows(chosen)))
         rejected += int(torch.where(found, first, times).sum())
         pending = pending[~found]
-        if not len(pending):
-            break
     return codes, rejected
 
 

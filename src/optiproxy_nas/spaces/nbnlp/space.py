@@ -23,6 +23,7 @@ from optiproxy_nas.spaces.nbnlp.graph import VERTICES, graph
 from optiproxy_nas.spaces.nbnlp.moves import neighbours, renumbered
 from optiproxy_nas.spaces.nbnlp.recipes import parse_recipe, to_recipe
 from optiproxy_nas.spaces.nbnlp.sampling import draw_complete
+from optiproxy_nas.spaces.texts import listed
 
 
 class NASBenchNLP:
@@ -88,6 +89,7 @@ class NASBenchNLP:
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """The same recipes with nodes numbered, and sums' inputs listed, in another order."""
+        grammar.check_range(codes)
         return pack(renumbered(unpack(codes), generator))
 
     def neighbours(self, codes: Tensor) -> Tensor:
@@ -99,12 +101,12 @@ class NASBenchNLP:
         return [to_recipe(code) for code in canonical_codes(codes).tolist()]
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
-        """Codes [n, L] of recipes in JSON.
+        """Codes [n, L] of recipes in JSON, or of one.
 
         Raises:
             InvalidArchitectureError: which rule a recipe breaks, and at which node.
         """
-        parsed = [parse_recipe(architecture) for architecture in architectures]
+        parsed = [parse_recipe(architecture) for architecture in listed(architectures)]
         codes = torch.tensor(parsed, dtype=torch.int64).reshape(-1, self.code_length)
         return canonical_codes(codes)
 

@@ -1,0 +1,78 @@
+"""What a surrogate's predictions of values left out are worth: agreement, coverage, errors.
+
+Facts for the data card, rounded. Intervals are split-conformal (Lei et al. 2018): so many local
+scales (``boosted``) as the errors of the other folds were.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, spearmanr
+
+Floats = NDArray[np.floating[Any]]
+
+_LEVELS = (0.68, 0.9, 0.95)
+
+
+def agreement(predicted: Floats, values: Floats) -> dict[str, float]:
+    """Spearman's and Kendall's rank correlation, and the errors' sizes (in the values' unit)."""
+    errors = predicted - values
+    return {
+        "spearman": _rounded(spearmanr(predicted, values).statistic),
+        "kendall": _rounded(kendalltau(predicted, values).statistic),
+        "root_mean_squared_error": _rounded(np.sqrt(np.mean(errors**2))),
+        "mean_absolute_error": _rounded(np.abs(errors).mean()),
+        "median_absolute_error": _rounded(np.median(np.abs(errors))),
+    }
+
+
+def best_half_spearman(predicted: Floats, values: Floats) -> float:
+    """Spearman among the upper half of the values, where a search ends."""
+    best = values > np.median(values)
+    return _rounded(spearmanr(predicted[best], values[best]).statistic)
+
+
+def coverage(ratio: Floats, fold: NDArray[np.integer[Any]]) -> dict[str, dict[str, float]]:
+    """Share of values within their intervals, whose widths come from the other folds.
+
+    Args:
+        ratio: [n] absolute errors in local scales.
+        fold: [n] 0 .. k - 1, in which each value was left out.
+    """
+    found = {}
+    for level in _LEVELS:
+        inside = np.empty(len(ratio), dtype=bool)
+        for k in range(int(fold.max()) + 1):
+            others = ratio[fold != k]
+            share = min(1.0, level * (1 + 1 / len(others)))
+            inside[fold == k] = ratio[fold == k] <= np.quantile(others, share, method="higher")
+        found[f"{100 * level:g} %"] = {
+            "covered": _rounded(inside.mean()),
+            "half_width_in_deviations": _rounded(
+                np.quantile(ratio, level) / np.quantile(ratio, 0.68)
+            ),
+        }
+    return found
+
+
+def coverage_by_third(predicted: Floats, ratio: Floats) -> dict[str, float]:
+    """Share of values within one local scale, where the prediction is low, middling, high."""
+    inside = ratio <= np.quantile(ratio, 0.68)
+    return {name: _rounded(inside[rows].mean()) for name, rows in _thirds(predicted).items()}
+
+
+def error_by_third(nearest: Floats, errors: Floats) -> dict[str, float]:
+    """Mean absolute error, where the next architecture is near, middling, far."""
+    return {name: _rounded(errors[rows].mean()) for name, rows in _thirds(nearest).items()}
+
+
+def _thirds(values: Floats) -> dict[str, NDArray[np.intp]]:
+    parts = np.array_split(np.argsort(values, kind="stable"), 3)
+    return dict(zip(("lowest", "middle", "highest"), parts, strict=True))
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 4)
