@@ -16,6 +16,7 @@ from optiproxy_nas.relaxation import (
     sample_operations,
 )
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph
+from optiproxy_nas.spaces.texts import listed
 
 FREE_EDGES = ((0, 2), (1, 2), (1, 3))
 
@@ -28,6 +29,7 @@ class TinySpace:
     num_edges = 3
     code_length = 5
     num_vertices = 5
+    vertex_labels = ("input", "", "", "output", "padding")
     num_features = 5  # input, three operations, output
     size = 72
 
@@ -101,7 +103,7 @@ class TinySpace:
 
     def from_string(self, architectures):
         codes = []
-        for architecture in architectures:
+        for architecture in listed(architectures):
             try:
                 names, edges = architecture.split("/")
                 a, b = (self.operations.index(name) for name in names.split("-"))

@@ -9,13 +9,16 @@ import pandas as pd
 from tqdm import tqdm
 
 from optiproxy_nas.algorithm.smbo import SearchResult
+from optiproxy_nas.benchmarks.choice import benchmarks, find_source, first_source
 from optiproxy_nas.benchmarks.load import load_benchmark
+from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.methods.search import search_by_method
 from optiproxy_nas.methods.settings import resolve_method
 from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.objectives.base import Evaluate
-from optiproxy_nas.spaces import get_space
+from optiproxy_nas.run_parameters import check_source
+from optiproxy_nas.spaces import SPACES, get_space
 
 
 def search(
@@ -40,12 +43,14 @@ def search(
         >>> result.best_architecture, result.best_value  # doctest: +SKIP
 
     Args:
-        dataset: of the benchmark, default ``cifar10``; with ``evaluate``, only a label.
+        dataset: of the benchmark, default the source's first (``cifar10``, ``ptb``); with
+            ``evaluate``, only a label.
         budget: in all, the random initial sample included: queries, or epochs where the objective
             counts them.
         seed: decides the search together with the other arguments.
-        source: where the benchmark's values come from: ``embedded`` (the default), ``v1_0``,
-            ``naslib``; with ``evaluate``, only a label.
+        source: where the benchmark's values come from; default the first that is registered for
+            the space (``embedded``, ``nb101_table``, ``nb301_yahpo``, ``nbnlp_surrogate``); with
+            ``evaluate``, only a label.
         method: ``optiproxy``, or a baseline: ``random_search``, ``regularized_evolution``,
             ``local_search``, ``bananas``, ``gaussian_process``, ``tpe``.
         preset: of OptiProxy-NAS, ``default`` or ``paper``.
@@ -66,11 +71,16 @@ def search(
     """
     # What the record of a search says must be true: a user's own objective is no benchmark.
     label = "custom" if evaluate is not None else None
-    dataset, source = dataset or label or "cifar10", source or label or "embedded"
+    benchmark_name = space
+    if evaluate is None:
+        known = _source_of(source, space)
+        source, benchmark_name = source or known.name, known.benchmark
+        dataset = dataset or known.datasets[0]
+    dataset, source = dataset or label, source or label
     parameters = resolve_method(
         {
             "space": space,
-            "benchmark": space,
+            "benchmark": benchmark_name,
             "source": source,
             "dataset": dataset,
             "method": method,
@@ -82,14 +92,8 @@ def search(
         }
     )
     if evaluate is None:
-        benchmark = load_benchmark(source, dataset)
-        if benchmark.space != space:
-            raise ParameterError(
-                f"Source {source!r} is of search space {benchmark.space!r}, not {space!r}. Give "
-                "another source, or your own evaluate.",
-                source=source,
-                space=space,
-            )
+        check_source(parameters)
+        benchmark = load_benchmark(parameters.source, parameters.dataset)
         objective_of(parameters).check(benchmark)
         evaluate = objective_of(parameters).evaluator(benchmark)
     unit = objective_of(parameters).unit
@@ -101,3 +105,22 @@ def search(
             bar.update(step["spent"] - bar.n)
 
         return search_by_method(get_space(space), evaluate, parameters, show)
+
+
+def _source_of(source: str | None, space: str) -> Source:
+    """The source that is named, or the first registered one of the space's benchmark.
+
+    Raises:
+        UnknownNameError: no such source or space.
+        ParameterError: none is named, and none is registered for the space.
+    """
+    name = SPACES.check(space) if space in SPACES else get_space(space).name
+    if source is not None:
+        return find_source(source, name)
+    if name not in benchmarks():
+        raise ParameterError(
+            f"No registered source is of search space {space!r}: give one, source=..., or your own "
+            "evaluate=...",
+            space=space,
+        )
+    return get_source(first_source(name))

@@ -108,7 +108,10 @@ def test_the_users_directory_comes_first(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("content", "state"),
-    [(CONTENT[:-3], "truncated"), (CONTENT[::-1], "not the published file")],
+    [
+        (CONTENT[:-3], r"shorter than the pinned file \(13 of 16 bytes\), truncated or another"),
+        (CONTENT[::-1], "not the published file"),
+    ],
 )
 def test_another_content_is_refused_with_both_digests(tmp_path, content, state):
     path = put(tmp_path, content)
@@ -129,7 +132,34 @@ def test_a_missing_file_is_downloaded_once(tmp_path, server):
 def test_a_wrong_download_leaves_nothing(tmp_path, server):
     with pytest.raises(DataError, match=r"download from .* failed"):
         fetch(source(server, b"other values"), None, tmp_path / "raw")
-    assert not list((tmp_path / "raw" / "nb201").iterdir())
+    assert not list(tmp_path.glob("raw/nb201"))
+
+
+def test_a_folder_that_was_there_stays(tmp_path, server):
+    (tmp_path / "raw" / "nb201").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"download from .* failed"):
+        fetch(source(server, b"other values"), None, tmp_path / "raw")
+    assert (tmp_path / "raw" / "nb201").is_dir()
+
+
+@pytest.mark.parametrize("name", ["nb301_yahpo", "nb301_package"])
+def test_a_damaged_optional_file_may_be_removed(tmp_path, name):
+    known = get_source(name)
+    optional = known.files[-1]
+    path = tmp_path / "nb301" / optional.name
+    path.parent.mkdir()
+    path.write_bytes(b"[]")
+    with pytest.raises(DataError, match=r"2 of 208087 bytes.* It is optional.* Remove it.*NASLib"):
+        fetch(replace(known, files=(optional,)), tmp_path, tmp_path / "raw")
+
+
+def test_damaged_content_says_where_to_get_it(tmp_path):
+    known = get_source("nb101_tfrecord")
+    path = tmp_path / "nb101" / known.files[0].name
+    path.parent.mkdir()
+    path.write_bytes(b"no TFRecord" * 9)
+    with pytest.raises(DataError, match=r"damaged.* https://storage.*nasbench_only108.tfrecord"):
+        load_files(known, str(tmp_path), tmp_path / "raw")
 
 
 def test_offline_says_everything_once_and_soon(tmp_path):

@@ -221,7 +221,7 @@ def test_bad_files_of_a_source(tracked, tmp_path, monkeypatch, fault):
     message = one_message(result)
     expected = {
         "missing": f"{name} of source 'v1_0'",
-        "truncated": f"{name} is truncated",
+        "truncated": f"{name} is shorter than the pinned file (1000 of 2194204 bytes)",
         "another file": f"{name} is not the published file",
     }
     assert expected[fault] in message

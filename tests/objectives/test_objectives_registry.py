@@ -12,7 +12,9 @@ from made_up import MadeUp
 from pydantic import Field
 
 from optiproxy_nas.algorithm.smbo import run_search
-from optiproxy_nas.errors import BudgetError, ParameterError, UnknownNameError
+from optiproxy_nas.benchmarks import get_source
+from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.errors import BudgetError, OptiProxyError, ParameterError, UnknownNameError
 from optiproxy_nas.methods.search import search_by_method
 from optiproxy_nas.methods.settings import resolve_method
 from optiproxy_nas.objectives import OBJECTIVES, build_objective, objective_of, resolve_objective
@@ -104,7 +106,8 @@ def test_unknown_names_are_refused_with_the_nearest(values, message):
         ({"name": "constrained", "constraints": ["a < 1"], "noise": 0}, "'noise' = 0.*greater"),
         ({"name": "constrained", "constraints": ["a < 1"], "noise": float("nan")}, "noise.*finite"),
         ({"name": "constrained", "constraints": "a < 1", "initial_weight": 1.1}, "initial_weight"),
-        ({"name": "multi_fidelity", "low_epochs": 200}, "is not below full_epochs"),
+        ({"name": "multi_fidelity", "low_epochs": 200},
+         "objective.low_epochs .200. is not below objective.full_epochs"),
         ({"name": PATH, "doubt": -1}, "Settings of objective '.*Cautious'.*'doubt' = -1"),
         ({"name": "no.such:Objective"}, "objective 'no.such:Objective' cannot be imported"),
         ({"name": f"{__name__}:Nothing"}, "cannot be imported"),
@@ -183,10 +186,50 @@ def test_a_budget_is_checked_in_the_objectives_unit():
         "objective": "multi_fidelity",
     }  # fmt: skip
     with pytest.raises(
-        BudgetError, match=r"budget of 100 epochs is too small: .* cost 1240 epochs"
+        BudgetError, match=r"100 epochs is too small: .* cost 1240 epochs .*full_epochs = 200"
     ):
         resolve({**run, "budget": 100})
     assert resolve({**run, "budget": 3000}).budget == 3000
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "full", "step"),
+    [
+        ("v1_0+schedule12", {}, 200, 224),
+        ("custom", {}, 200, 224),
+        ("nb301_yahpo", {}, 98, 122),
+        ("nb301_yahpo", {"step_epochs": 300}, 98, 300),
+        ("nb301_yahpo", {"full_epochs": 90}, 90, 224),
+        ("nb101_full_tfrecord", {}, 108, 132),
+    ],
+)
+def test_full_training_follows_the_source_where_it_is_not_given(source, given, full, step):
+    found = resolve_objective({"name": "multi_fidelity", **given}, source)
+    assert (found["full_epochs"], found["step_epochs"]) == (full, step)
+    assert not found["continues"]
+    usual = resolve_objective("multi_fidelity")
+    assert {k: v for k, v in found.items() if k not in ("full_epochs", "step_epochs")} == {
+        k: v for k, v in usual.items() if k not in ("full_epochs", "step_epochs")
+    }
+
+
+@pytest.mark.parametrize(
+    ("epochs", "settings", "message"),
+    [
+        ((1, 2, 98), {}, r"low_epochs = 12: .*not after 12.* objective.low_epochs: 1, 2\.$"),
+        ((12, 98), {"full_epochs": 200}, r"full_epochs = 200: .* after 98 epochs: objective\."
+         r"full_epochs=98,objective.continues=true\.$"),
+        ((12, 50, 98), {"full_epochs": 50}, r"full_epochs = 50, but .*full_epochs=98,"),
+        ((98,), {}, "one fidelity, and this objective needs two"),
+    ],
+)  # fmt: skip
+def test_fidelities_that_a_source_lacks_are_told_with_those_that_fit(epochs, settings, message):
+    known = get_source("nb301_yahpo")
+    metrics = {known.target: "percent"}
+    benchmark = SurrogateBenchmark(known, "cifar10", lambda *_: np.empty(0), epochs, metrics)
+    given = {"name": "multi_fidelity", "full_epochs": 98, **settings}
+    with pytest.raises(OptiProxyError, match=message):
+        build_objective(resolve_objective(given)).check(benchmark)
 
 
 def test_no_objective_is_imported_before_it_is_asked_for():

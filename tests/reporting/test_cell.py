@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from optiproxy_nas.reporting.cell import _in_lines, _live, draw_cell
+from optiproxy_nas.reporting.cell import _in_lines, _live, _order, draw_cell
 from optiproxy_nas.reporting.cell_layout import COLUMN, LINE, Folded, layout
 from optiproxy_nas.reporting.style import FAINT, INK
 from optiproxy_nas.spaces.base import Graph
 from optiproxy_nas.spaces.nb201 import NASBench201
+from optiproxy_nas.spaces.nb301 import NASBench301
+from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 
 HALF_DEAD = "|none~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
 
@@ -97,6 +100,7 @@ def test_letters_join_the_lines_of_a_long_cell():
     class Chain:
         operations = ("activation_leaky_relu", "none")
         num_features = 4
+        vertex_labels = ("input", *20 * ("",), "output")
 
         def from_string(self, architectures):
             return architectures
@@ -120,3 +124,39 @@ def test_long_labels_are_split_where_their_words_are():
     assert _in_lines("conv3x3-bn-relu") == "conv3x3-bn-relu"
     assert _in_lines("activation_leaky_relu") == "activation_\nleaky_relu"
     assert _in_lines("a" * 30) == "a" * 30
+
+
+def drawn(space, architecture):
+    figure = draw_cell(space, architecture, node_labels=space.node_labels)
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_both_cells_of_nb301_have_a_title_and_their_own_inputs():
+    space = NASBench301()
+    (architecture,) = space.to_string(space.random(1, torch.Generator().manual_seed(0)))
+    said = drawn(space, architecture)
+    assert said.count("normal cell") == said.count("reduction cell") == 1
+    assert said.count("c_{k-2}") == said.count("c_{k-1}") == said.count("output") == 2
+    assert set(space.node_labels) <= set(said)
+
+
+def test_a_recurrent_cell_names_its_states_and_numbers_the_inputs_of_a_blend():
+    recipe = {
+        "node_0": {"op": "linear", "input": ["x", "h_prev_0"]},
+        "node_1": {"op": "activation_sigm", "input": ["node_0"]},
+        "node_2": {"op": "activation_tanh", "input": ["node_0"]},
+        "h_new_0": {"op": "blend", "input": ["node_1", "h_prev_0", "node_2"]},
+    }
+    said = drawn(NASBenchNLP(), json.dumps(recipe))
+    assert {"x", "h_prev_0", "h_new_0"} <= set(said)
+    assert not {"h_prev_1", "input", "output"} & set(said)
+    assert sorted(text for text in said if text.isdigit()) == ["1", "2", "3"]
+    plain = {**recipe, "h_new_0": {"op": "elementwise_sum", "input": ["node_1", "node_2"]}}
+    assert not any(text.isdigit() for text in drawn(NASBenchNLP(), json.dumps(plain)))
+
+
+def test_only_edges_of_different_weights_have_an_order():
+    weights = np.zeros((4, 4))
+    weights[:3, 3] = [0.5, 1.0, 0.75]
+    weights[0, 1] = weights[0, 2] = weights[1, 2] = 1
+    assert _order(weights) == {(1, 3): "1", (2, 3): "2", (0, 3): "3"}

@@ -94,11 +94,17 @@ def test_best_fully_trained_value_against_all_epochs_spent(made):
     assert len(marks["promoted to full training"].get_offsets()) == promoted.sum()
     hidden = int((~at_once).sum() + (~promoted).sum())
     assert len(marks[f"below the range ({hidden})"].get_offsets()) == hidden
-    later = marks["trained briefly, later promoted"].get_offsets()
-    assert len(later) == len(full) - 2
-    assert len(marks["trained briefly"].get_offsets()) == (archive["epochs"] == 12).sum() - len(
-        later
-    )
+    # Below: dots within the range, and triangles on its border, which are told apart.
+    brief = archive[archive["epochs"] == 12]
+    border = figure.axes[1].get_ylim()[0]
+    under = int((brief["value"] < border).sum())
+    dots = ("trained briefly", "trained briefly, later promoted")
+    shown = np.concatenate([marks[name].get_offsets() for name in dots])
+    assert len(shown) == len(brief) - under
+    assert (shown[:, 1] >= border).all()
+    fallen = [m for m in figure.axes[1].collections if (m.get_offsets()[:, 1] == border).all()]
+    assert sum(len(mark.get_offsets()) for mark in fallen) == under > 0
+    assert f"trained briefly, below the range ({under})" in marks
     assert figure.axes[1].get_title(loc="left") == "After 12 epochs"
 
 

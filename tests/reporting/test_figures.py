@@ -9,8 +9,11 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from optiproxy_nas.benchmarks.sources import SOURCES, get_source
 from optiproxy_nas.reporting import captions, png, run_figures
+from optiproxy_nas.reporting.edges import edge_probabilities
 from optiproxy_nas.reporting.figures import (
     best_so_far,
     entropy_trace,
@@ -19,6 +22,9 @@ from optiproxy_nas.reporting.figures import (
     step_diagnostics,
 )
 from optiproxy_nas.reporting.ranges import top_range
+from optiproxy_nas.reporting.units import label
+from optiproxy_nas.spaces.nb101 import NASBench101
+from optiproxy_nas.spaces.nb301 import NASBench301
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -166,3 +172,45 @@ def test_pyplot_kedro_and_mlflow_are_not_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_values_of_a_surrogate_are_labelled_as_such_and_none_as_true(run):
+    caution = "A surrogate's value: what a model predicts."
+    figures = run_figures(**run | {"summary": run["summary"] | {"caution": caution}})
+    axes = figures[captions.PREDICTED].axes[0]
+    assert axes.get_xlabel() == "queried validation accuracy, surrogate (%)"
+    assert axes.get_ylabel() == "predicted validation accuracy, surrogate (%)"
+    first = figures[captions.BEST_SO_FAR].axes[0]
+    assert first.get_ylabel() == "validation accuracy, surrogate (%)"
+    plain = run_figures(**run)[captions.BEST_SO_FAR].axes[0]
+    assert plain.get_ylabel() == "validation accuracy (%)"
+
+
+def test_every_surrogate_source_is_labelled_as_one():
+    for name in SOURCES:
+        source = get_source(name)
+        surrogate = "surrogate (" in label(source.target, source.caution)
+        assert surrogate == (source.open is not None), name
+
+
+def test_searched_edges_have_a_panel_of_their_probability_after_each_step(run):
+    traces = {s: {**t, "edges": np.full(3, s / 10)} for s, t in run["traces"].items()}
+    figure = logits_heatmap(traces, run["space"].operations, [])
+    (panel,) = [axes for axes in figure.axes if axes.get_ylabel() == "entry of β"]
+    assert np.allclose(panel.images[0].get_array(), np.arange(1, 9) / 10 * np.ones((3, 1)))
+    without = logits_heatmap(run["traces"], run["space"].operations, [])
+    assert not any(axes.get_ylabel() == "entry of β" for axes in without.axes)
+
+
+def test_probabilities_of_edges_are_those_of_the_space():
+    generator = torch.Generator().manual_seed(0)
+    for space, groups in ((NASBench101(), (1,) * 21), (NASBench301(), 2 * (1, 3, 6, 10))):
+        beta = torch.randn(4, space.num_edges, generator=generator)
+        alpha = torch.zeros(4, space.num_nodes, len(space.operations))
+        parts = torch.split(beta, groups, dim=-1)
+        if space.name == "nb101":
+            expected = torch.sigmoid(beta)
+        else:
+            expected = torch.cat([torch.softmax(part, dim=-1) for part in parts], dim=-1)
+        shares = edge_probabilities(space, alpha, beta)
+        assert np.allclose(shares, expected.mean(0), atol=0.05)

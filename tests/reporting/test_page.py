@@ -9,6 +9,7 @@ import pytest
 
 from optiproxy_nas.reporting import captions
 from optiproxy_nas.reporting.page import html_page, markdown_page
+from optiproxy_nas.reporting.summary import result_rows, settings_rows
 
 PICTURE = b"\x89PNG not really"
 
@@ -94,7 +95,8 @@ def test_what_is_unknown_is_said_so_and_nothing_is_invented(run):
         markdown_page(summary, run["archive"], {}),
         html_page(summary, run["archive"], {}),
     ):
-        assert page.count("not available") == 4
+        assert page.count("not available") == 2  # test accuracy, latency
+        assert page.count("no optimum is known") == 1
         assert "a regret of" not in page
 
 
@@ -120,6 +122,25 @@ def test_values_go_by_the_target_with_its_caution(run):
     assert "**Best cell: -4.50 nats negative test loss, found at" in page
     assert page.count("A model's.") == 1
     assert "| Negative test loss | -4.50 nats |" in page
-    assert "| Optimum | not available |" in page
+    assert "| Optimum | no optimum is known |" in page
+    assert "not available" not in page
     assert "Value (nats)" in page
     assert "alidation accuracy" not in page
+
+
+def test_values_of_the_top_cells_have_the_digits_that_tell_them_apart(run):
+    archive = run["archive"].nlargest(3, "value")
+    for values, shown in (
+        ([3.0, 2.0, 2.0], ["3.00", "2.00", "2.00"]),
+        ([3.0, 2.001, 2.0], ["3.000", "2.001", "2.000"]),
+        ([3.0, 2.0000001, 2.0], ["3.0000", "2.0000", "2.0000"]),
+    ):
+        page = markdown_page(run["summary"], archive.assign(value=values), {})
+        assert re.findall(r"^\| \d+ \| ([\d.]+) \|", page, flags=re.M) == shown
+
+
+def test_what_a_surrogate_says_of_itself_is_a_result():
+    told = {"surrogate_sd_nats": 0.05, "distance_to_data": 1.25}
+    rows = dict(result_rows(told))
+    assert list(rows.values()) == ["0.05 nats", "1.25"]
+    assert settings_rows(told) == []

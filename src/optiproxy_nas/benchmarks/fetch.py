@@ -7,6 +7,7 @@ downloaded into the latter. The folder is the source's: ``nb201``, ``hw_nas_benc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -113,6 +114,7 @@ def _download(source: Source, file: RawFile, places: list[Path]) -> Path:
     from optiproxy_nas.benchmarks.download import ResumingDownloader
 
     target = places[-1]
+    existed = target.parent.exists()
     downloader = ResumingDownloader(target.with_name(target.name + ".part"))
     store = pooch.create(
         path=target.parent,
@@ -125,16 +127,26 @@ def _download(source: Source, file: RawFile, places: list[Path]) -> Path:
         return Path(store.fetch(file.name, downloader=downloader))
     except (OSError, ValueError) as error:  # No network or disk; another digest.
         raise _missing(source, file, places, str(error)) from error
+    finally:
+        if not existed:
+            with contextlib.suppress(OSError):  # it holds the file, or the part that has come
+                target.parent.rmdir()
 
 
 def _checked(source: Source, file: RawFile, path: Path) -> Fetched:
     found = _read(path)
     content, sha256 = found.content, found.sha256
     if file.sha256 not in (None, sha256):
-        state = "truncated" if len(content) < (file.size or 0) else "not the published file"
+        has, size = len(content), file.size or 0
+        state = (
+            f"is shorter than the pinned file ({has} of {size} bytes), truncated or another file"
+            if has < size
+            else "is not the published file"
+        )
+        advice = file.obtain or f"Remove it and get it again. {source.obtain}"
         raise DataError(
-            f"{path} is {state}: expected sha256 {file.sha256} ({file.size} bytes), found "
-            f"{sha256} ({len(content)} bytes). Remove it and get it again. {source.obtain}",
+            f"{path} {state}: expected sha256 {file.sha256} ({file.size} bytes), found {sha256} "
+            f"({has} bytes). {advice}",
             file=str(path),
             expected=file.sha256,
             found=sha256,

@@ -28,11 +28,13 @@ def join_sources(parts: Sequence[Source]) -> Source:
         if part.open is not None and others:
             raise _refused(
                 "+".join(part.name for part in parts),
-                f"the values of {part.name} come from a model, not from a table",
+                f"the values of {part.name} come from a model, not from a table. Give it alone: "
+                f"source={part.name}",
             )
     name = "+".join(part.name for part in parts)
     if len({part.name for part in parts}) < len(parts):
-        raise _refused(name, "it names one source twice")
+        once = "+".join(dict.fromkeys(part.name for part in parts))
+        raise _refused(name, f"it names one source twice. Name each once: source={once}")
     if not main.epochs:
         turned = "+".join([main.join_to or "embedded", main.name])
         raise _refused(
@@ -44,14 +46,17 @@ def join_sources(parts: Sequence[Source]) -> Source:
             raise _refused(
                 name,
                 f"{main.name} is of search space {main.space}, fully trained at "
-                f"{main.full_epochs} epochs; {other.name} of {other.space}, {other.full_epochs}",
+                f"{main.full_epochs} epochs; {other.name} of {other.space}, {other.full_epochs}. "
+                f"Leave one of them out",
             )
     joined = main
     for other in others:
         joined = _pair(name, joined, other)
     if not joined.datasets:
         each = "; ".join(f"{part.name}: {', '.join(part.datasets)}" for part in parts)
-        raise _refused(name, f"they have no dataset in common ({each})")
+        raise _refused(
+            name, f"they have no dataset in common ({each}). Join sources of one dataset"
+        )
     return joined
 
 
@@ -63,7 +68,7 @@ def _pair(name: str, left: Source, right: Source) -> Source:
         raise _refused(
             name,
             f"{left.name} and {right.name} both hold {', '.join(both)}{after}, and which one is "
-            "meant cannot be known",
+            "meant cannot be known. Leave one of them out",
         )
     last = max(left, right, key=lambda source: source.epochs[-1:])
     return replace(
@@ -78,6 +83,7 @@ def _pair(name: str, left: Source, right: Source) -> Source:
         epochs=tuple(sorted({*left.epochs, *right.epochs})),
         optimum=last.optimum,
         partial=left.partial or right.partial,
+        incomplete=left.incomplete or right.incomplete,
         joined=left.parts + right.parts,
     )
 
@@ -128,7 +134,8 @@ def _check_complete(cells: pd.DataFrame, table: pd.DataFrame, part: Source, sour
         raise DataError(
             f"Source {source.name!r} cannot be joined: {part.name} lacks {len(lacking)} of the "
             f"{len(wanted)} cells (on their datasets) of {source.parts[0].name}, the first of them "
-            f"{architecture} on {dataset}. Nothing stands in for them.",
+            f"{architecture} on {dataset}. Nothing stands in for them: get the rest of its "
+            f"files, or leave {part.name} out.",
             source=source.name,
             part=part.name,
             architecture=architecture,

@@ -19,7 +19,7 @@ from optiproxy_nas.benchmarks.join import join_rows
 from optiproxy_nas.benchmarks.schema import assemble, wrong
 from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
-from optiproxy_nas.errors import unknown_name
+from optiproxy_nas.errors import DataError, unknown_name
 
 # Source -> file name -> {"object": parsed, "sha256": digest, "bytes": size}.
 RawObjects = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -50,10 +50,18 @@ def load_files(
 
 def _parse(source: Source, file: Fetched) -> dict[str, Any]:
     return {
-        "object": source.parsed(file.content, str(file.path)),
+        "object": _object(source, file),
         "sha256": file.sha256,
         "bytes": len(file.content),
     }
+
+
+def _object(source: Source, file: Fetched) -> Any:
+    """The parsed content; where it is damaged, the message ends in how to get the file."""
+    try:
+        return source.parsed(file.content, str(file.path))
+    except DataError as error:
+        raise type(error)(f"{error.message} {source.obtain}", **error.data) from error
 
 
 def _parse_folder(source: Source, name: str, folder: Folder) -> dict[str, Any]:
@@ -63,7 +71,7 @@ def _parse_folder(source: Source, name: str, folder: Folder) -> dict[str, Any]:
     with tqdm(folder.paths, desc=name, unit="file", leave=False, delay=2) as paths:
         for path in paths:
             file = folder.read(path)
-            objects[path] = source.parsed(file.content, str(file.path))
+            objects[path] = _object(source, file)
             digest.update(f"{path}\0{file.sha256}\n".encode())
             size += len(file.content)
     return {"object": objects, "sha256": digest.hexdigest(), "bytes": size, "count": len(objects)}

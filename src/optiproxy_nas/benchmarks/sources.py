@@ -68,6 +68,7 @@ class RawFile:
         size: bytes, where the digest is pinned (tells a truncated file from another one).
         url: where it can be downloaded, or None; the digest must be pinned.
         package_path: "package/dir/file" where an installed package brings it.
+        obtain: sentences: what to do where it is damaged, if not what the source's ``obtain`` says.
     """
 
     name: str
@@ -77,6 +78,7 @@ class RawFile:
     size: int | None = None
     url: str | None = None
     package_path: str | None = None
+    obtain: str = ""
 
     @property
     def is_pattern(self) -> bool:
@@ -111,6 +113,9 @@ class Source:
         optimum: dataset -> known best value of the target, asserted at ingest.
         partial: some of the files, and some of the cells, are enough.
         cells: architectures per dataset in a complete source.
+        incomplete: sentences, where a search cannot live on it because it answers for few of the
+            architectures of its space: what it holds, and which source to take. Partial sources
+            of which a user may have all files are not.
         full_epochs: how many epochs full training has in its benchmark.
         continues: full training goes on from its earlier epochs, so that a cell trained for 12 of
             200 costs 188 more. False: they are of schedules of their own, and it costs 200. Of
@@ -143,6 +148,7 @@ class Source:
     optimum: Mapping[str, float] = field(default_factory=dict)
     partial: bool = False
     cells: int = 15_625
+    incomplete: str = ""
     full_epochs: int = 200
     continues: bool = False
     join_to: str = ""

@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 FIGURES = MappingProxyType(
     {
-        "predictions_by_step": "Predicted against true, by step",
-        "predictions_whole_run": "Predicted against true, whole run",
+        "predictions_by_step": "Predicted against queried, by step",
+        "predictions_whole_run": "Predicted against queried, whole run",
         "gap": "Proxy against reality",
         "collapse": "Entropy of α, and mode collapse",
         "landscape_overview": "The landscape from above",

@@ -110,7 +110,7 @@ def _optimism(axes: Axes, query: np.ndarray, optimism: np.ndarray, points: str) 
     axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     tidy(
         axes,
-        "Optimism: predicted minus true of the selected batch",
+        "Optimism: predicted minus queried of the selected batch",
         "queries the proxy knew",
         points,
     )

@@ -1,4 +1,4 @@
-"""Predicted against true, step by step (Figure A2)."""
+"""Predicted against queried, step by step (Figure A2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -26,7 +25,7 @@ from optiproxy_nas.reporting.style import (
 )
 from optiproxy_nas.reporting.units import label
 
-TITLE = "Predicted against true, by step"
+TITLE = "Predicted against queried, by step"
 
 
 def spread_over(steps: list[int], count: int) -> list[int]:
@@ -40,7 +39,7 @@ def predictions_by_step(
     gap: pd.DataFrame,
     window: int,
     panels: int,
-    metric: str = VALIDATION_ACCURACY,
+    metric: str = label(VALIDATION_ACCURACY),
 ) -> Figure:
     """Small multiples: each is one step's proxy on what it was fitted on and on what came next.
 
@@ -49,7 +48,7 @@ def predictions_by_step(
         gap: of :func:`optiproxy_nas.diagnosis.gap.gap_table`, for the correlations.
         window: next queries shown.
         panels: steps shown.
-        metric: what the values are of.
+        metric: label of both axes.
     """
     table = judged.archive
     chosen = spread_over(sorted(table["step"].unique()), panels)
@@ -99,13 +98,13 @@ def predictions_by_step(
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.tick_params(labelsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set_title(f"step {step}", loc="left", fontsize=10, color=INK)
-        _caption(axes, taus[step])
+        # Above the panel: inside, it would hide points of one step or another.
+        axes.set_title(_heading(step, taus[step]), loc="left", fontsize=8.5, color=INK)
     for axes in list(grid.flat)[len(chosen) :]:
         axes.set_axis_off()
     figure.suptitle(TITLE, fontsize=11, color=INK, x=0.01, ha="left")
-    grid[-1, columns // 2].set_xlabel(f"true {label(metric)}", fontsize=10)
-    grid[lines // 2, 0].set_ylabel(f"predicted {label(metric)}", fontsize=10)
+    grid[-1, columns // 2].set_xlabel(f"queried {metric}", fontsize=10)
+    grid[lines // 2, 0].set_ylabel(f"predicted {metric}", fontsize=10)
     bar = figure.colorbar(
         ScalarMappable(norm, sequence_colours()), ax=grid, pad=0.02, shrink=0.8, aspect=35
     )
@@ -129,21 +128,10 @@ def predictions_by_step(
     return figure
 
 
-def _caption(axes: Axes, row: Mapping[Any, Any]) -> None:
+def _heading(step: int, row: Mapping[Any, Any]) -> str:
     said = [
-        f"τ {name} {row[column]:.2f}"
+        f"{name} {row[column]:.2f}"
         for name, column in (("known", "known_kendall_tau"), ("next", "next_kendall_tau"))
         if math.isfinite(row[column])
     ]
-    axes.text(
-        0.03,
-        0.98,
-        "\n".join(said),
-        transform=axes.transAxes,
-        ha="left",
-        va="top",
-        fontsize=8.5,
-        color=INK,
-        zorder=5,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 2},
-    )
+    return f"step {step}" + (f"   τ {', '.join(said)}" if said else "")

@@ -49,11 +49,12 @@ class Landscape(NamedTuple):
     metric: str = VALIDATION_ACCURACY  # what the values are of
     total: int = 0  # cells of the benchmark's table; 0: there is none, the best is the best known
     drawn: int = 0  # random cells among them; 0: they are all
+    caution: str = ""  # the benchmark's, of its values
 
     @property
     def label(self) -> str:
         """Of the value, for axes."""
-        return label(self.metric)
+        return label(self.metric, self.caution)
 
     @property
     def best(self) -> str:
@@ -126,6 +127,7 @@ def make_landscape(
     queried: Tensor,
     every: int,
     metric: str = VALIDATION_ACCURACY,
+    caution: str = "",
 ) -> Landscape:
     """The picture of cells and of a search in it.
 
@@ -135,6 +137,7 @@ def make_landscape(
         queried: the archive's cells [n, L], in query order.
         every: the trajectory's points are the best of so many queries each.
         metric: what the values are of.
+        caution: the benchmark's, of these values.
     """
     codes, values, fitness = cells.codes, cells.values, cells.fitness
     encodings = flat_encodings(space, codes)
@@ -145,7 +148,9 @@ def make_landscape(
     trajectory = _trajectory(places, values, fitness, queries, every)
     drawn = 0 if cells.complete else cells.drawn
     best = int(fitness.argmax())
-    return Landscape(places, values, axes, queries, trajectory, best, metric, cells.total, drawn)
+    return Landscape(
+        places, values, axes, queries, trajectory, best, metric, cells.total, drawn, caution
+    )
 
 
 def _trajectory(

@@ -38,7 +38,7 @@ def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunPa
     if name not in METHODS and ":" not in str(name):
         raise unknown_name("method", name, [OPTIPROXY, *METHODS])
     given = {key: value for key, value in values.items() if key != "preset"}
-    given["objective"] = resolve_objective(given.get("objective"))
+    given["objective"] = resolve_objective(given.get("objective"), given.get("source"))
     parameters = validate(BaselineParameters, {"settings": {}, **given}, also, setting_names)
     method = METHODS.load(parameters.method)
     try:
@@ -81,10 +81,13 @@ def setting_of(parameters: RunParameters) -> list[str]:
         assert isinstance(parameters, BaselineParameters)
         defaults = METHODS.load(parameters.method).Settings().model_dump()
         own = changes(defaults, parameters.settings)
-    fields = OBJECTIVES.load(parameters.objective["name"]).Settings.model_fields
+    objective = OBJECTIVES.load(parameters.objective["name"])
+    fields = objective.Settings.model_fields
     usual = {
         f"objective.{name}": field.get_default(call_default_factory=True)
         for name, field in fields.items()
         if not field.is_required()
     }
+    following = objective.defaults(parameters.source, {})
+    usual |= {f"objective.{name}": value for name, value in following.items()}
     return own + changes(usual, {f"objective.{k}": v for k, v in parameters.objective.items()})

@@ -39,8 +39,12 @@ def owner_of(setting: str) -> str | None:
     return next(having, None)
 
 
-def resolve_objective(values: Any) -> dict[str, Any]:
+def resolve_objective(values: Any, source: Any = "") -> dict[str, Any]:
     """An objective's name and all its settings, of a name alone or a name with some of them.
+
+    Args:
+        values: the name, or a mapping of it and settings.
+        source: of the benchmark, which some settings follow where they are not given.
 
     Raises:
         UnknownNameError: no such objective.
@@ -50,7 +54,8 @@ def resolve_objective(values: Any) -> dict[str, Any]:
     name = given.pop("name", DEFAULT)
     kind = OBJECTIVES.load(name)
     try:
-        settings = validate(kind.Settings, given, also=("name",))
+        following = kind.defaults(str(source), given)
+        settings = validate(kind.Settings, {**following, **given}, also=("name",))
     except ParameterError as error:
         told = [f"Settings of objective {name!r}: {error.message}"]
         owners = {}

@@ -66,6 +66,16 @@ class Objective:
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
+    @classmethod
+    def defaults(cls, source: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings that follow the benchmark's source where they are not ``given``.
+
+        Args:
+            source: its name; where there is no such source, nothing follows it.
+            given: the settings that are given.
+        """
+        return {}
+
     @property
     def label(self) -> str:
         """What tells it from the plain objective, in a word or two; "" for that one."""
@@ -136,6 +146,11 @@ class Objective:
     def least_budget(self, initial_samples: int) -> int:
         """The least budget of a search that can end with an answer."""
         return self.initial_cost(initial_samples)
+
+    @property
+    def terms(self) -> str:
+        """The settings that prices follow from, for messages about the budget."""
+        return ""
 
     def step_cost(self, batch: int) -> int:
         """What a step may spend; B is ``batch``."""

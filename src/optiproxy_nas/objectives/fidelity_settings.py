@@ -8,7 +8,11 @@ from optiproxy_nas.objectives.base import ObjectiveSettings
 
 
 class MultiFidelitySettings(ObjectiveSettings):
-    """Settings of :class:`~optiproxy_nas.objectives.multi_fidelity.MultiFidelity`."""
+    """Settings of :class:`~optiproxy_nas.objectives.multi_fidelity.MultiFidelity`.
+
+    ``full_epochs`` and ``step_epochs`` are here those of NAS-Bench-201; where they are not given
+    they follow the source (``MultiFidelity.defaults``).
+    """
 
     low_epochs: int = Field(default=12, ge=1, description="training epochs of the cheap signal")
     full_epochs: int = Field(default=200, ge=2, description="training epochs that count")
@@ -29,11 +33,12 @@ class MultiFidelitySettings(ObjectiveSettings):
     def _fidelities_rise(self) -> MultiFidelitySettings:
         if self.low_epochs >= self.full_epochs:
             raise ValueError(
-                f"low_epochs ({self.low_epochs}) is not below full_epochs ({self.full_epochs})"
+                f"objective.low_epochs ({self.low_epochs}) is not below objective.full_epochs "
+                f"({self.full_epochs})"
             )
         if self.step_epochs < self.full_epochs:
             raise ValueError(
-                f"step_epochs ({self.step_epochs}) is below full_epochs ({self.full_epochs}), so "
-                "no step could train a cell fully"
+                f"objective.step_epochs ({self.step_epochs}) is below objective.full_epochs "
+                f"({self.full_epochs}), so no step could train a cell fully"
             )
         return self

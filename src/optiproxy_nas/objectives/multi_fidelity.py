@@ -26,7 +26,8 @@ from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.errors import ObjectiveError
+from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.errors import MetricUnavailableError, ObjectiveError, ParameterError
 from optiproxy_nas.objectives.base import Evaluate, Objective, Score
 from optiproxy_nas.objectives.fidelity_settings import MultiFidelitySettings
 from optiproxy_nas.objectives.values import Values, finite, value_columns
@@ -36,6 +37,7 @@ from optiproxy_nas.spaces.base import SearchSpace
 if TYPE_CHECKING:
     from optiproxy_nas.parameters import SearchParameters
 
+_SPARE = 24  # epochs that a step may spend beside one full training, by default
 _BELOW_ALL = -1e6  # the fitness of a cell that is not fully trained
 
 
@@ -45,6 +47,17 @@ class MultiFidelity(Objective):
     Settings = MultiFidelitySettings
     figures: ClassVar[str | None] = "optiproxy_nas.reporting.fidelity"
     unit: ClassVar[str] = "epochs"
+
+    @classmethod
+    def defaults(cls, source: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Full training takes as many epochs as in the source; a step pays for one, and more."""
+        if "full_epochs" in given:
+            return {}
+        try:
+            full = get_source(source).full_epochs
+        except ParameterError:  # a user's own evaluation; or refused later, with the run's facts
+            return {}
+        return {"full_epochs": full, "step_epochs": full + _SPARE}
 
     @property
     def label(self) -> str:
@@ -85,21 +98,45 @@ class MultiFidelity(Objective):
             ObjectiveError: full training is another number of epochs; or the source's low fidelity
                 is a schedule of its own, from which training cannot go on.
         """
-        for epochs in (self.settings.low_epochs, self.settings.full_epochs):
-            if epochs not in benchmark.epochs:
-                # An empty query raises the benchmark's own error, which knows what to fetch.
-                benchmark.query([], benchmark.target, epochs)
-        if self.settings.full_epochs != benchmark.epochs[-1]:
+        self._check_held("low_epochs", benchmark)
+        full, own = self.settings.full_epochs, benchmark.epochs[-1]
+        if full in benchmark.epochs and full != own:
             raise ObjectiveError(
-                f"objective.full_epochs = {self.settings.full_epochs}, but full training of source "
-                f"{benchmark.source!r} takes {benchmark.epochs[-1]} epochs."
+                f"objective.full_epochs = {full}, but source {benchmark.source!r} is fully trained "
+                f"after {own} epochs: {self._fitting(benchmark)}."
             )
+        self._check_held("full_epochs", benchmark)
         if self.settings.continues and not benchmark.continues:
             raise ObjectiveError(
                 f"objective.continues is on, but in source {benchmark.source!r} the training for "
                 f"{self.settings.low_epochs} epochs is a schedule of its own, from which full "
                 "training cannot go on. Leave it off."
             )
+
+    def _check_held(self, name: str, benchmark: Benchmark) -> None:
+        """Raise the benchmark's own error, which knows what to fetch, with the setting's name."""
+        epochs, held = getattr(self.settings, name), benchmark.epochs
+        if epochs in held:
+            return
+        if name == "full_epochs":
+            hint = f" It is fully trained after {held[-1]} epochs: {self._fitting(benchmark)}."
+        elif len(held) == 1:
+            hint = " It has one fidelity, and this objective needs two."
+        else:
+            fit = [str(number) for number in held if number < held[-1]]
+            told = ", ".join(fit) if len(fit) < 10 else f"{fit[0]} to {fit[-1]}"
+            hint = f" What fits objective.low_epochs: {told}."
+        try:
+            benchmark.query([], benchmark.target, epochs)
+        except MetricUnavailableError as error:
+            told = f"objective.{name} = {epochs}: {error.message}{hint}"
+            raise type(error)(told, **error.data) from None
+
+    def _fitting(self, benchmark: Benchmark) -> str:
+        """The settings of full training that fit the benchmark, as they are given."""
+        continues = benchmark.continues and not self.settings.continues
+        more = ",objective.continues=true" if continues else ""
+        return f"objective.full_epochs={benchmark.epochs[-1]}{more}"
 
     def evaluator(self, benchmark: Benchmark) -> Evaluate:
         """Validation accuracy of architectures after a number of epochs."""
@@ -140,6 +177,12 @@ class MultiFidelity(Objective):
         missing = max(0, settings.low_first - initial_samples)
         steps = -(-missing // (settings.step_epochs // settings.low_epochs)) + 1
         return self.initial_cost(initial_samples) + int(steps * settings.step_epochs)
+
+    @property
+    def terms(self) -> str:
+        """The epochs of both fidelities and of a step."""
+        names = ("low_epochs", "full_epochs", "step_epochs")
+        return ", ".join(f"objective.{name} = {getattr(self.settings, name)}" for name in names)
 
     def step_cost(self, batch: int) -> int:
         """Epochs of a step."""

@@ -81,7 +81,7 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
     """
     preset = load_preset(str(values.get("preset", "default")))
     merged = merge(preset, values)
-    merged["objective"] = resolve_objective(merged.get("objective"))
+    merged["objective"] = resolve_objective(merged.get("objective"), merged.get("source"))
     parameters = validate(SearchParameters, merged, also, setting_names)
     space = get_space(parameters.space)
     PROXIES.load(parameters.proxy.name)
@@ -138,8 +138,9 @@ def check_budget(objective: Objective, budget: int, least: int, size: int | None
     if budget < least:
         raise BudgetError(
             f"The budget of {budget} {unit} is too small: with these settings the initial sample, "
-            f"which counts, and what a search needs to give an answer cost {least} {unit}. Raise "
-            "budget, or lower initial_samples.",
+            f"which counts, and what a search needs to give an answer cost {least} {unit}"
+            f"{f' ({objective.terms})' if objective.terms else ''}. Raise budget, or lower "
+            "initial_samples.",
             budget=budget,
             least=least,
         )

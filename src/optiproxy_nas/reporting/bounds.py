@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optiproxy_nas.reporting.units import unit
+from optiproxy_nas.reporting.units import capitalised, unit, words
 
 
 def bound_sentence(bound: Mapping[str, Any]) -> str:
-    """``edgegpu_latency_ms 3.71 < 4: 0.29 ms (7.3 %) below the bound``.
+    """``EdgeGPU latency 3.71 < 4: 0.29 ms (7.3 %) below the bound``.
 
     Args:
         bound: constraint (its text), metric, bound, value, margin, margin_percent; the margin is
             positive inside, and these three are None where the cell cannot run.
     """
     metric, operator, limit = str(bound["constraint"]).split(maxsplit=2)
+    name = capitalised(words(metric))
     value, margin = bound.get("value"), bound.get("margin")
     if value is None or margin is None:
-        return f"{metric} {operator} {limit}: broken, the cell cannot run there"
+        return f"{name} {operator} {limit}: broken, the cell cannot run there"
     kept = margin > 0 or (margin == 0 and operator.endswith("="))
-    shown = f"{metric} {float(value):.4g}{'' if kept else ', not'} {operator} {limit}"
+    shown = f"{name} {float(value):.4g}{'' if kept else ', not'} {operator} {limit}"
     if margin == 0:
         return f"{shown}: at the bound"
     side = "below" if (margin > 0) == operator.startswith("<") else "above"

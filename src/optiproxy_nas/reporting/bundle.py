@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 
 from optiproxy_nas.reporting import captions, figures
 from optiproxy_nas.reporting.cell import draw_cell
-from optiproxy_nas.reporting.summary import Summary, known, target_of
+from optiproxy_nas.reporting.summary import Summary, known, target_label
 from optiproxy_nas.reporting.traces import Traces
-from optiproxy_nas.reporting.units import label
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -39,7 +38,7 @@ def run_figures(
     """
     own = dict(extra or {})
     optimum = float(summary["optimum"]) if known(summary.get("optimum")) else None
-    metric = label(target_of(summary))
+    metric = target_label(summary)
     usual: dict[str, Callable[[], Figure]] = {
         captions.BEST_SO_FAR: partial(figures.best_so_far, archive, optimum, metric)
     }

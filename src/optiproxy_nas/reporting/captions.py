@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 BEST_SO_FAR = "Best so far"
-PREDICTED = "Predicted against true"
+PREDICTED = "Predicted against queried"
 ENTROPY = "Entropy of α"
 LOGITS = "Mean softmax(α)"
 DIAGNOSTICS = "Step diagnostics"
@@ -38,7 +38,9 @@ CAPTIONS = MappingProxyType(
         ),
         LOGITS: (
             "The darker a row, the more the groups agree on that operation for that node; a "
-            "panel that stays pale all over is a choice that they left open or disagree on."
+            "panel that stays pale all over is a choice that they left open or disagree on. Where "
+            "edges are searched too, the lowest panel shows the probability of each of them after "
+            "every step, in the order of β."
         ),
         DIAGNOSTICS: (
             "Above: how well the proxy ranked the last 20 queries, each before it was made (1 "
@@ -46,8 +48,12 @@ CAPTIONS = MappingProxyType(
             "they, or cells that compute the same, had been queried."
         ),
         CELL: (
-            "Boxes are operations and arrows feature maps, from left to right; grey parts carry "
-            "no signal to the output. An edge that ends at a letter goes on there in the next line."
+            "Filled boxes are operations, white ones inputs and outputs, and arrows lead from left "
+            "to right; grey parts carry no signal to the output. An edge that ends at a letter "
+            "goes on there in the next line. Numbers on arrows: the order of inputs, where it "
+            "counts. Of two cells in one picture, the encoding feeds the normal cell's output to "
+            "both inputs of the reduction cell; in the network these are the outputs of the cell "
+            "before it and of the one before that."
         ),
         VIOLATIONS: (
             "Above: how many queries broke a bound; some have to, to find the border of what is "

@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from optiproxy_nas.reporting.cell_layout import COLUMN, Bools, Folded, Point, layout
-from optiproxy_nas.reporting.style import BLUE, DPI, FAINT, INK, as_array
+from optiproxy_nas.reporting.style import BLUE, DPI, FAINT, INK, Floats, as_array
 from optiproxy_nas.spaces.base import SearchSpace
 
 WIDTH, HEIGHT = 1.2, 0.4  # inches of a box
@@ -33,25 +33,29 @@ def draw_cell(
     """Draw an architecture as its graph; what no signal passes through is grey.
 
     Args:
-        space: gives the graph.
+        space: gives the graph, and the names of its inputs and outputs. Edges of different
+            weights into one vertex are numbered, the heaviest first: its inputs have an order.
         architecture: in the notation of the space.
-        feature_names: names of the F features; default: input, the M operations, output where
-            F = M + 2, and numbers elsewhere.
+        feature_names: names of the F features; default: the space's M operations and its
+            ``vertex_labels`` where F = M + 2, and numbers elsewhere.
         node_labels: small captions of the N operation vertices, in vertex order.
         idle: labels that pass nothing on.
     """
     graph = space.graph(space.encode(space.from_string([architecture])))
     keep = as_array(graph.mask[0]) > 0.5
-    edges = (as_array(graph.adjacency[0]) > 0.5)[np.ix_(keep, keep)]
+    weights = as_array(graph.adjacency[0])[np.ix_(keep, keep)]
+    edges = weights > 0
     kinds = as_array(graph.features[0])[keep].argmax(axis=1)
-    if feature_names is None:
-        standard = space.num_features == len(space.operations) + 2
-        feature_names = (
-            ("input", *space.operations, "output")
-            if standard
-            else [f"kind {index}" for index in range(space.num_features)]
-        )
-    labels = [feature_names[kind] for kind in kinds]
+    shown = np.flatnonzero(keep).tolist()
+    parts_of, ends = _named(space.vertex_labels, shown)
+    if feature_names is None and space.num_features == len(space.operations) + 2:
+        names = ("", *space.operations, "")
+        labels = [end or names[kind] for end, kind in zip(ends, kinds, strict=True)]
+    elif feature_names is None:
+        labels = [f"kind {kind}" for kind in kinds]
+    else:
+        labels = [feature_names[kind] for kind in kinds]
+    order = _order(weights)
     live = _live(edges, np.array([label in idle for label in labels]))
     places, routes = layout(edges)
 
@@ -66,11 +70,11 @@ def draw_cell(
         used = bool(live[source] and live[target])
         parts = folded.parts([places[source], *route, places[target]])
         for index, points in enumerate(parts):
-            begins, ends = index == 0, index == len(parts) - 1
+            begins, ends_here = index == 0, index == len(parts) - 1
             axes.add_patch(
                 FancyArrowPatch(
-                    path=_curve(points, not begins, not ends),
-                    arrowstyle="-|>" if ends else "-",
+                    path=_curve(points, not begins, not ends_here),
+                    arrowstyle="-|>" if ends_here else "-",
                     mutation_scale=9,
                     color=INK if used else FAINT,
                     linewidth=1.2 if used else 0.8,
@@ -78,10 +82,18 @@ def draw_cell(
                     zorder=2 if used else 1,
                 )
             )
-            sides = [(points[0], -1)] * (not begins) + [(points[-1], 1)] * (not ends)
+            sides = [(points[0], -1)] * (not begins) + [(points[-1], 1)] * (not ends_here)
+            number = order.get((source, target), "") if ends_here else ""
+            if number and len(points) > 1:
+                (x0, y0), (x1, y1) = points[-2:]
+                axes.text(
+                    (x0 + x1) / 2, (y0 + y1) / 2, number, ha="center", va="center", fontsize=8,
+                    color=INK if used else FAINT, zorder=3,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+                )  # fmt: skip
             for (x, y), side in sides:
                 found = letters.setdefault((x + side * (WIDTH / 2 + STUB + 0.07), y), {})
-                letter = folded.letters[source]
+                letter = folded.letters[source] + (number if len(points) == 1 else "")
                 found[letter] = used or found.get(letter, False)
     for (x, y), found in letters.items():
         colour = INK if any(found.values()) else FAINT
@@ -89,9 +101,17 @@ def draw_cell(
             x, y, ",".join(sorted(found)), ha="center", va="center_baseline", fontsize=8,
             fontweight="bold", color=colour, zorder=4,
         )  # fmt: skip
-    captions = list(node_labels)
+    searched = [vertex for vertex, name in enumerate(space.vertex_labels) if not name]
+    captions = dict(zip(searched, node_labels, strict=False))
+    for section, members in parts_of.items():  # above the highest of its first column
+        first = min(members, key=lambda v: (places[v][0], -places[v][1]))
+        x, y = folded.point(places[first])
+        axes.text(
+            x - WIDTH / 2, y + HEIGHT / 2 + 0.06, section, ha="left", va="bottom", fontsize=9.5,
+            fontweight="bold", color=INK, zorder=4,
+        )  # fmt: skip
     for vertex, place in enumerate(places):
-        (x, y), end = folded.point(place), labels[vertex] not in space.operations
+        (x, y), end = folded.point(place), bool(ends[vertex])
         axes.add_patch(
             FancyBboxPatch(
                 (x - WIDTH / 2, y - HEIGHT / 2),
@@ -110,12 +130,36 @@ def draw_cell(
             x, y, name, ha="center", va="center" if "\n" in name else "center_baseline",
             fontsize=8 if "\n" in name else 9, linespacing=1.0, color=colour, zorder=4,
         )  # fmt: skip
-        if not end and captions:
+        if shown[vertex] in captions:
             axes.text(
-                x, y - HEIGHT / 2 - 0.03, captions.pop(0), ha="center", va="top", fontsize=7.5,
-                color=FAINT,
+                x, y - HEIGHT / 2 - 0.03, captions[shown[vertex]], ha="center", va="top",
+                fontsize=7.5, color=FAINT,
             )  # fmt: skip
     return figure
+
+
+def _named(
+    vertex_labels: Sequence[str], shown: Sequence[int]
+) -> tuple[dict[str, list[int]], list[str]]:
+    """The named vertices of each part of the graph, and the names of all; "" of operations."""
+    members: dict[str, list[int]] = {}
+    names = []
+    for place, vertex in enumerate(shown):
+        part, parted, name = vertex_labels[vertex].partition(": ")
+        names.append(name if parted else part)
+        if parted:
+            members.setdefault(part, []).append(place)
+    return members, names
+
+
+def _order(weights: Floats) -> dict[tuple[int, int], str]:
+    """The rank, by weight, of each edge into a vertex whose edges differ in weight."""
+    order: dict[tuple[int, int], str] = {}
+    for target in range(len(weights)):
+        sources = sorted(np.flatnonzero(weights[:, target]), key=lambda s: -weights[s, target])
+        if len({float(weights[source, target]) for source in sources}) > 1:
+            order |= {(int(s), target): str(rank) for rank, s in enumerate(sources, start=1)}
+    return order
 
 
 def _in_lines(label: str) -> str:

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from optiproxy_nas.objectives.constraints import Constraint
 from optiproxy_nas.reporting import captions
 from optiproxy_nas.reporting.best import best_so_far
 from optiproxy_nas.reporting.constrained_metrics import (
@@ -36,8 +37,8 @@ from optiproxy_nas.reporting.style import (
     tidy,
     whole_ticks,
 )
-from optiproxy_nas.reporting.summary import known, target_of
-from optiproxy_nas.reporting.units import label, words
+from optiproxy_nas.reporting.summary import known, target_label, target_of
+from optiproxy_nas.reporting.units import unit, words
 
 # Beside the best so far, which takes the place of the one without constraints.
 FIGURES = {
@@ -64,13 +65,21 @@ def figures(
     infeasible = archive["violation"].to_numpy() > 0
     return {
         captions.BEST_SO_FAR: best_so_far(
-            archive, optimum, label(target), infeasible, [str(bound) for bound in bounds]
+            archive, optimum, target_label(summary), infeasible, list(map(_bound_text, bounds))
         ),
         captions.VIOLATIONS: violations(archive, diagnostics),
         captions.WEIGHTS: weights(diagnostics),
         captions.METRICS: metric_predictions(archive, bounds),
-        captions.FRONT: pareto_fronts(archive, bounds, summary.get("hypervolume"), target),
+        captions.FRONT: pareto_fronts(
+            archive, bounds, summary.get("hypervolume"), target, target_label(summary)
+        ),
     }
+
+
+def _bound_text(bound: Constraint) -> str:
+    """``EdgeGPU latency < 4 ms``."""
+    _, limit = str(bound).split(maxsplit=1)
+    return f"{words(bound.metric)} {limit} {unit(bound.metric)}".rstrip()
 
 
 def violations(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:

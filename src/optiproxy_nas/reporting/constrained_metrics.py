@@ -103,6 +103,7 @@ def pareto_fronts(
     bounds: Sequence[Constraint],
     volume: float | None = None,
     target: str = VALIDATION_ACCURACY,
+    name: str = "",
 ) -> Figure:
     """The value against each bounded metric, and the front of all queried cells in that plane.
 
@@ -111,6 +112,7 @@ def pareto_fronts(
         bounds: the constraints.
         volume: the hypervolume over all metrics at once (``pareto.reference_of``).
         target: the metric that was maximised.
+        name: the label of its axis, where it is not that of ``target``.
     """
     metrics = metrics_of(bounds)
     if not metrics or archive.empty:
@@ -121,7 +123,7 @@ def pareto_fronts(
     for axes, metric in zip(places, metrics, strict=True):
         own = [bound for bound in bounds if bound.metric == metric]
         _front(axes, archive, metric, own, feasible, chosen)
-        tidy(axes, "", label(metric), label(target))
+        tidy(axes, "", label(metric), name or label(target))
     title = captions.FRONT
     if known(volume):
         zero = f"0 {unit(target)}".rstrip()

@@ -37,8 +37,7 @@ from optiproxy_nas.reporting.style import (
     tidy,
     whole_ticks,
 )
-from optiproxy_nas.reporting.summary import known, target_of
-from optiproxy_nas.reporting.units import label
+from optiproxy_nas.reporting.summary import known, target_label
 
 # Beside the best so far, which takes the place of the one against queries.
 FIGURES = {captions.FIDELITIES: "fidelities", captions.EPOCHS: "epochs_by_step"}
@@ -55,7 +54,7 @@ def figures(
         summary: the run's facts; ``optimum`` is used where known.
     """
     optimum = float(summary["optimum"]) if known(summary.get("optimum")) else None
-    metric = label(target_of(summary))
+    metric = target_label(summary)
     return {
         captions.BEST_SO_FAR: best_by_epochs(archive, optimum, metric),
         captions.FIDELITIES: low_against_full(archive, metric),
@@ -140,13 +139,20 @@ def _brief(axes: Axes, archive: pd.DataFrame, kinds: Kinds, spent: Floats, metri
     low, high = top_range(value[kinds.low], step[kinds.low], None)
     chosen = np.zeros(len(archive), dtype=bool)
     chosen[kinds.before[kinds.promoted]] = True
+    below = kinds.low & (value < low)
+    count = f"below the range ({below.sum()})"
+    plain = {"color": FAINT, "linewidths": 0}
+    ringed = {"facecolors": "white", "edgecolors": GREEN, "linewidths": 1.3}
     marks: tuple[tuple[Mask, int, dict[str, Any], str], ...] = (
-        (kinds.low & ~chosen, 12, {"color": FAINT, "linewidths": 0}, "trained briefly"),
+        (kinds.low & ~chosen & ~below, 12, plain, "trained briefly"),
+        (chosen & ~below, 26, ringed, "trained briefly, later promoted"),
+        # One entry in the legend: their edges tell them apart as those of the dots do.
+        (~chosen & below, 20, {**plain, "marker": "v"}, f"trained briefly, {count}"),
         (
-            chosen,
+            chosen & below,
             26,
-            {"facecolors": "white", "edgecolors": GREEN, "linewidths": 1.3},
-            "trained briefly, later promoted",
+            {**ringed, "marker": "v"},
+            "_nolegend_" if (~chosen & below).any() else f"trained briefly, {count}",
         ),
     )
     for mask, size, style, text in marks:

@@ -41,12 +41,12 @@ __all__ = [
 
 
 def predicted_against_true(archive: pd.DataFrame, metric: str = METRIC) -> Figure:
-    """The proxy's prediction before each query against the value found, by order (Fig. A2).
+    """The proxy's prediction before each query against the value that it told, by order (Fig. A2).
 
     The initial sample has no prediction and is left out. Kendall's tau is over all points
     shown, so it mixes proxies of different steps. ``metric``: label of both axes.
     """
-    title = "Predicted against true"
+    title = "Predicted against queried"
     predicted, true = as_array(archive["predicted"]), as_array(archive["value"])
     keep = np.isfinite(predicted) & np.isfinite(true)
     if not keep.any():
@@ -77,7 +77,7 @@ def predicted_against_true(archive: pd.DataFrame, metric: str = METRIC) -> Figur
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal", adjustable="box")
-    tidy(axes, title, f"true {metric}", f"predicted {metric}")
+    tidy(axes, title, f"queried {metric}", f"predicted {metric}")
     varied = len(true) > 1 and np.ptp(true) > 0 and np.ptp(predicted) > 0
     tau = f"{float(kendalltau(predicted, true).statistic):.2f}" if varied else "not defined"
     outside = int(((x != true) | (y != predicted)).sum())
@@ -115,7 +115,7 @@ def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
     ranks.set_ylim(-1.05, 1.05)
     tidy(
         ranks,
-        "Proxy against truth on the last 20 queries, predicted before each",
+        "Proxy against the values of the last 20 queries, predicted before each",
         "",
         "rank correlation",
     )

@@ -203,15 +203,28 @@ def _top_rows(
     cells = archive if eligible is None else archive[eligible]
     best = cells.sort_values(["value", "order"], ascending=[False, True]).head(TOP)
     rows: list[tuple[str, ...]] = []
+    digits = _digits(best["value"].tolist())
     for rank, row in enumerate(best.to_dict("records"), start=1):
         predicted, spread = float(row["predicted"]), float(row["predicted_sd"])
         guess = "initial sample" if int(row["step"]) == 0 else MISSING
         if not math.isnan(predicted):
-            guess = f"{predicted:.2f}" + ("" if math.isnan(spread) else f" ± {spread:.2f}")
+            guess = f"{predicted:.{digits}f}"
+            guess += "" if math.isnan(spread) else f" ± {spread:.{digits}f}"
         measured = [f"{float(row[metric]):.3g}" for metric in metrics]
-        numbers = (f"{float(row['value']):.2f}", *measured, guess, str(int(row["order"]) + 1))
+        numbers = (
+            f"{float(row['value']):.{digits}f}",
+            *measured,
+            guess,
+            str(int(row["order"]) + 1),
+        )
         rows.append((str(rank), *numbers, str(int(row["step"])), str(row["architecture"])))
     return header, rows
+
+
+def _digits(values: Sequence[float]) -> int:
+    """Decimals, of two to four, at which values that differ look different."""
+    distinct = set(values)
+    return next((d for d in (2, 3) if len({f"{v:.{d}f}" for v in distinct}) == len(distinct)), 4)
 
 
 def _commands(summary: Summary) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from optiproxy_nas.reporting.bounds import bound_sentence
 from optiproxy_nas.reporting.units import (
     capitalised,
     difference_text,
+    label,
     quantity,
     unit,
     value_text,
@@ -25,6 +26,7 @@ from optiproxy_nas.reporting.units import (
 Summary = Mapping[str, Any]
 
 MISSING = "not available"
+NO_OPTIMUM = "no optimum is known"
 
 
 def known(value: Any) -> bool:
@@ -49,6 +51,11 @@ def text(value: Any) -> str:
 def target_of(summary: Summary) -> str:
     """The metric that the run maximised."""
     return str(summary.get("target") or VALIDATION_ACCURACY)
+
+
+def target_label(summary: Summary) -> str:
+    """Of axes with values of that metric; a surrogate's are labelled as such."""
+    return label(target_of(summary), str(summary.get("caution") or ""))
 
 
 def percent(value: Any) -> str:
@@ -94,6 +101,11 @@ def millions(value: Any) -> str:
     return f"{float(value):.3g} million" if known(value) else MISSING
 
 
+def nats(value: Any) -> str:
+    """A difference of losses."""
+    return f"{float(value):.3g} nats" if known(value) else MISSING
+
+
 # key -> (label, format), after the target. The order is that of the report.
 RESULT: dict[str, tuple[str, Callable[[Any], str]]] = {
     "test_accuracy": ("Test accuracy", percent),
@@ -111,6 +123,8 @@ RESULT: dict[str, tuple[str, Callable[[Any], str]]] = {
     "latency_ms": ("Latency", milliseconds),
     "parameters_millions": ("Parameters", millions),
     "training_seconds": ("Training time", duration),
+    "surrogate_sd_nats": ("The surrogate's standard deviation", nats),
+    "distance_to_data": ("Distance to the surrogate's data (typical within it: 1)", text),
     "eyeriss_arithmetic_intensity": ("Eyeriss arithmetic intensity", text),
 }
 SETTINGS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -144,25 +158,35 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
     rows = []
     if target in summary:
         rows.append((capitalised(words(target)), amount(summary, summary[target])))
-    for key, (label, show) in RESULT.items():
+    for key, (name, show) in RESULT.items():
         if key == "constraints":
-            rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
-        elif key in summary and key != target:
-            if key == "optimum" and not known(summary[key]):
-                label = "Optimum"  # there may be no table
-            rows.append((label, shown(summary, key, show)))
+            rows += [(name, bound_sentence(bound)) for bound in summary.get(key) or ()]
+        elif key == "optimum" and key in summary and not known(summary[key]):
+            rows.append(("Optimum", NO_OPTIMUM))  # there may be no table
+        elif key in summary and key not in (target, *_untold(summary)):
+            rows.append((name, shown(summary, key, show)))
     for key in _measured(summary):
         value = summary[key]
         rows.append((capitalised(words(key)), quantity(key, value) if known(value) else MISSING))
     return rows
 
 
+def _untold(summary: Summary) -> set[str]:
+    """Results that this run cannot have, and so does not miss."""
+    untold = set()
+    if not known(summary.get("optimum")) and not known(summary.get("regret")):
+        untold.add("regret")
+    if unit(target_of(summary)) != "%" and not known(summary.get("test_accuracy")):
+        untold.add("test_accuracy")
+    return untold
+
+
 def settings_rows(summary: Summary) -> list[tuple[str, str]]:
     """(label, text) of how it was found, then every key that nothing else shows."""
     labels = {"budget": "Epoch budget"} if known(summary.get("spent_epochs")) else {}
     rows = [
-        (labels.get(key, label), show(summary[key]))
-        for key, (label, show) in SETTINGS.items()
+        (labels.get(key, name), show(summary[key]))
+        for key, (name, show) in SETTINGS.items()
         if key in summary
     ]
     told = ELSEWHERE | RESULT.keys() | SETTINGS.keys() | {target_of(summary), *_measured(summary)}

@@ -1,8 +1,9 @@
-"""Figures of α over the search epochs of a run.
+"""Figures of α over the search epochs of a run, and of β after each step.
 
 ``traces`` maps a step to entropy [epochs, K] (nats, one column per group), temperature
 [epochs], score [epochs, K] and probability [epochs, N, M] (softmax(α), averaged over the
-groups); tensors or arrays.
+groups); tensors or arrays. Where edges are searched it may also have their probability after the
+step, edges [E].
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from optiproxy_nas.reporting.style import (
     BLUE,
@@ -84,6 +85,8 @@ def logits_heatmap(
 ) -> Figure:
     """The mean softmax(α) over the search epochs: one panel per node, one row per operation.
 
+    Where the traces have edges, a last panel shows their probability after every step.
+
     Args:
         traces: see the module.
         operations: the M operation names.
@@ -102,7 +105,14 @@ def logits_heatmap(
     epochs, nodes, choices = probability.shape
     columns = nodes if nodes <= 3 else 3 if nodes <= 6 else 4
     rows = math.ceil(nodes / columns)
-    figure = new_figure(1.6 + 2.4 * columns, 1.0 + rows * (0.6 + 0.24 * choices))
+    edges = _blocks({step: t for step, t in traces.items() if "edges" in t}, "edges")
+    above, below = 1.0 + rows * (0.6 + 0.24 * choices), _edge_height(edges)
+    whole = new_figure(1.6 + 2.4 * columns, above + below)
+    heights = (above, below) if edges else (above,)
+    parts = whole.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    figure = parts[0]
+    if edges:
+        _edges(parts[1], edges)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for node, axes in enumerate(panels.flat):
         if node >= nodes:
@@ -133,7 +143,37 @@ def logits_heatmap(
     bar = figure.colorbar(picture, ax=panels, pad=0.02, shrink=0.9)
     bar.set_label("probability", fontsize=10)
     bar.ax.tick_params(labelsize=9)
-    return figure
+    return whole
+
+
+def _edge_height(edges: Mapping[int, Floats]) -> float:
+    """Inches of the panel of edges; many rows are thin."""
+    return 1.2 + min(0.13 * len(next(iter(edges.values()))), 5.0) if edges else 0.0
+
+
+def _edges(figure: SubFigure, edges: Mapping[int, Floats]) -> None:
+    """The probability of each entry of β (rows) after each step (columns)."""
+    probability = np.stack(list(edges.values()), axis=1)  # [E, steps]
+    axes = figure.subplots()
+    first, last = min(edges) - 0.5, max(edges) + 0.5
+    picture = axes.imshow(
+        probability,
+        aspect="auto",
+        interpolation="nearest",
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        extent=(first, last, len(probability) + 0.5, 0.5),
+    )
+    axes.set_title("Mean probability of each searched edge (β)", fontsize=11, color=INK)
+    axes.set_xlabel("after step", fontsize=10)
+    axes.set_ylabel("entry of β", fontsize=10)
+    axes.tick_params(labelsize=9)
+    axes.xaxis.set_major_locator(whole_ticks(9))
+    axes.yaxis.set_major_locator(whole_ticks(8))
+    bar = figure.colorbar(picture, ax=axes, pad=0.02, shrink=0.9)
+    bar.set_label("probability", fontsize=10)
+    bar.ax.tick_params(labelsize=9)
 
 
 def _blocks(traces: Traces, field: str) -> dict[int, Floats]:

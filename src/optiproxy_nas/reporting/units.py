@@ -21,6 +21,8 @@ UNITS = {
     "loss": "nats",
     "nats": "nats",
 }
+WORDS = {"training_seconds": "training time"}  # where the parts of the name do not say it
+SURROGATE = "A surrogate's value"  # how the caution of every surrogate source begins
 _NAMED = ("accuracy", "loss")  # units that are words of the name too
 
 
@@ -31,15 +33,21 @@ def unit(metric: str) -> str:
 
 def words(metric: str) -> str:
     """A metric without its unit: ``EdgeGPU latency``."""
+    if metric in WORDS:
+        return WORDS[metric]
     parts = metric.split("_")
     if unit(metric) and parts[-1] not in _NAMED and len(parts) > 1:
         parts.pop()
     return " ".join(NAMES.get(part, part) for part in parts)
 
 
-def label(metric: str) -> str:
-    """A metric as the label of an axis: ``EdgeGPU latency (ms)``."""
-    return with_unit(words(metric), metric)
+def label(metric: str, caution: str = "") -> str:
+    """A metric as the label of an axis: ``EdgeGPU latency (ms)``.
+
+    ``caution``: the benchmark's; values of a surrogate are labelled as such.
+    """
+    surrogate = ", surrogate" if caution.startswith(SURROGATE) else ""
+    return with_unit(words(metric) + surrogate, metric)
 
 
 def with_unit(phrase: str, metric: str) -> str:

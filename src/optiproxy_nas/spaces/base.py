@@ -64,6 +64,8 @@ class SearchSpace(Protocol):
         code_length: L, the length of an architecture's integer code.
         num_vertices: V of ``graph``.
         num_features: F of ``graph``.
+        vertex_labels: captions of the V vertices of ``graph``, for figures; "" for one that stands
+            for a searched operation. "part: name" where the graph has parts (two cells).
         size: distinct architectures in the space, or None where that is not countable.
     """
 
@@ -75,6 +77,7 @@ class SearchSpace(Protocol):
     code_length: int
     num_vertices: int
     num_features: int
+    vertex_labels: tuple[str, ...]
     size: int | None
 
     def random(self, count: int, generator: torch.Generator) -> Tensor:

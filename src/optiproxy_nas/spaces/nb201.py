@@ -79,6 +79,7 @@ class NASBench201:
     num_edges = 0
     code_length = 6
     num_vertices = 8
+    vertex_labels = ("input", *len(EDGES) * ("",), "output")
     num_features = 7  # input, five operations, output
     size: int | None = 5**6
 

@@ -68,6 +68,12 @@ def _check_attributes(space: SearchSpace) -> None:
     assert isinstance(space, SearchSpace), "a member of the SearchSpace protocol is missing"
     assert len(set(space.operations)) == len(space.operations) > 1, "operations: not distinct"
     assert len(space.node_labels) == space.num_nodes, "node_labels: not one for each node"
+    assert len(space.vertex_labels) == space.num_vertices, (
+        "vertex_labels: not one for each vertex of the graph"
+    )
+    assert list(space.vertex_labels).count("") == space.num_nodes, (
+        "vertex_labels: not as many empty ones as there are searched operations"
+    )
     assert space.size is None or space.size > 0, "size: not positive"
 
 

@@ -32,7 +32,7 @@ FILE = RawFile(
     size=208_087,
     obtain="It is optional: without it the source answers the same, and its data card says that "
     "the agreement with the official surrogate was not checked. Remove it, or put the right one "
-    "there; it is in the history of NASLib (https://github.com/automl/NASLib), in no release of it.",
+    "there; it is from the history of NASLib (https://github.com/automl/NASLib), not a release.",
 )
 
 

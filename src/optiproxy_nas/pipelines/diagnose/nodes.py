@@ -63,7 +63,8 @@ def find_landscape(run: FinishedRun, cells: Cells, diagnose: DiagnosisSettings) 
     """The cells as a landscape, and the search's way through it."""
     space = get_space(run.parameters.space)
     queried = archive_codes(space, run)
-    return make_landscape(space, cells, queried, diagnose.every, run.benchmark.target)
+    told = run.benchmark.target, run.benchmark.caution
+    return make_landscape(space, cells, queried, diagnose.every, *told)
 
 
 def summarise(
@@ -124,11 +125,12 @@ def draw(
     region = search_region(landscape)
     operations = len(get_space(run.parameters.space).operations)
     initial, metric = int((run.archive["step"] == 0).sum()), run.benchmark.target
+    value = label(metric, run.benchmark.caution)
     figures = {
         "predictions_by_step": predictions_by_step(
-            judged, steps, diagnose.window, diagnose.panels, metric
+            judged, steps, diagnose.window, diagnose.panels, value
         ),
-        "predictions_whole_run": predicted_against_true(run.archive, label(metric)),
+        "predictions_whole_run": predicted_against_true(run.archive, value),
         "gap": gap_figure(steps, diagnose.window, diagnose.top, len(judged.truth), metric),
         "collapse": collapse_figure(run.traces, steps, alarms, diagnose.collapse, operations),
         "landscape_overview": overview(landscape, region, initial),

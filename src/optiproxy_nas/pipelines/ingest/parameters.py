@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optiproxy_nas.benchmarks.sources import SOURCES, get_source, source_name
+from optiproxy_nas.benchmarks.choice import find_source, first_source
+from optiproxy_nas.benchmarks.sources import source_name
 from optiproxy_nas.errors import ParameterError, unknown_name
 from optiproxy_nas.run_parameters import RUN_KEYS
 
@@ -22,8 +23,8 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     for name in sorted(set(values) - {"source", "benchmark"}):
         raise unknown_name("parameter", name, ["source", "benchmark", *RUN_KEYS])
     wanted = values.get("benchmark")
-    name = source_name(str(values.get("source") or _first_source(wanted or "nb201")))
-    source = get_source(name)
+    name = source_name(str(values.get("source") or first_source(wanted or "nb201")))
+    source = find_source(name, str(wanted or ""))
     if wanted not in (None, source.benchmark):
         raise ParameterError(
             f"Source {name!r} is of benchmark {source.benchmark!r}, not {wanted!r}; give one of "
@@ -33,11 +34,3 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
         )
     run["source"], run["benchmark"] = name, source.benchmark
     return {"source": name}
-
-
-def _first_source(benchmark: str) -> str:
-    benchmarks = {name: get_source(name).benchmark for name in SOURCES}
-    for name, found in benchmarks.items():
-        if found == benchmark:
-            return name
-    raise unknown_name("benchmark", benchmark, sorted(set(benchmarks.values())))

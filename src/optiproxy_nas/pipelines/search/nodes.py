@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import pandas as pd
+import torch
 
 from optiproxy_nas.algorithm.steps import Tensors
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, Benchmark
@@ -21,6 +22,7 @@ from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.parameters import RunParameters, SearchParameters
 from optiproxy_nas.reporting import captions
 from optiproxy_nas.reporting.bundle import run_figures
+from optiproxy_nas.reporting.edges import edge_probabilities
 from optiproxy_nas.reporting.page import html_page, markdown_page
 from optiproxy_nas.reporting.style import png
 from optiproxy_nas.spaces import SearchSpace, get_space
@@ -162,13 +164,18 @@ def report(
     space: SearchSpace,
     diagnostics: pd.DataFrame,
     search: SearchParameters,
-    *traces: Tensors,
+    *told: Tensors,
 ) -> dict[str, Any]:
     """PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML, whole).
 
-    ``traces`` are those of steps 1..S.
+    ``told`` are the traces of steps 1..S and, where β is to be shown, then their logits.
     """
-    by_step = dict(enumerate(traces, start=1))
+    traces = [part for part in told if "entropy" in part]
+    logits = [part for part in told if "beta" in part and space.num_edges]
+    by_step = {step: dict(trace) for step, trace in enumerate(traces, start=1)}
+    for step, part in enumerate(logits, start=1):
+        edges = edge_probabilities(space, part["alpha"], part["beta"])
+        by_step[step]["edges"] = torch.from_numpy(edges)
     drawn = _own_figures(search)
     own = drawn.figures(archive, diagnostics, summary) if drawn else {}
     names = {**FIGURES, **(drawn.FIGURES if drawn else {})}

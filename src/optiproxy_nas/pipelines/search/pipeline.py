@@ -166,7 +166,7 @@ def _report(last_step: int, figures: Sequence[str]) -> list[Node]:
                 "space",
                 "report.diagnostics",
                 "params:search",
-                *(f"{name}.trace" for name in names),
+                *(f"{name}.{part}" for part in ("trace", "logits") for name in names),
             ],
             {name: f"report.{name}" for name in (*nodes.FIGURES.values(), *figures, *PAGES)},
             "report",

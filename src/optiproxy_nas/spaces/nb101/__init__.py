@@ -58,6 +58,7 @@ class NASBench101:
     num_edges = len(PAIRS)
     code_length = CODE_LENGTH
     num_vertices = VERTICES
+    vertex_labels = ("input", *INNER * ("",), "output")
     num_features = len(OPERATIONS) + 2  # input, three operations, output
     size: int | None = 423_624
 

@@ -54,6 +54,11 @@ class NASBench301:
     num_edges = 2 * sum(CHOICES)
     code_length = 2 * (SLOTS + NODES)
     num_vertices = 2 * VERTICES
+    vertex_labels = tuple(
+        f"{cell} cell: {name}" if name else ""
+        for cell in ("normal", "reduction")
+        for name in ("c_{k-2}", "c_{k-1}", *SLOTS * ("",), "output")
+    )
     num_features = len(OPERATIONS) + 2  # input, seven operations, output
     size: int | None = (prod(CHOICES) * len(OPERATIONS) ** SLOTS) ** 2
 

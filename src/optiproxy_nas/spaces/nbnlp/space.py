@@ -36,6 +36,11 @@ class NASBenchNLP:
     num_edges = layout.NUM_EDGES
     code_length = 4 * NODES + grammar.STATES
     num_vertices = VERTICES
+    vertex_labels = (
+        *grammar.SOURCES,
+        *NODES * ("",),
+        *(f"h_new_{state}" for state in range(grammar.STATES)),
+    )
     num_features = len(OPERATIONS) + 2
     size: int | None = None
 

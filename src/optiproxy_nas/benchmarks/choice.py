@@ -1,0 +1,93 @@
+"""Which source a search takes: the first of its benchmark, or the one named, if it can serve one.
+
+Messages about a source that does not fit tell those that do, the benchmark's own first.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from optiproxy_nas.benchmarks.sources import SOURCES, Source, get_source
+from optiproxy_nas.errors import ParameterError, UnknownNameError, unknown_name
+
+
+def sources_of(benchmark: str) -> list[str]:
+    """The registered single sources of a benchmark, in the order of the registry."""
+    return [name for name in SOURCES if get_source(name).benchmark == benchmark]
+
+
+def benchmarks() -> list[str]:
+    """The benchmarks that have registered sources, each once."""
+    return list(dict.fromkeys(get_source(name).benchmark for name in SOURCES))
+
+
+def first_source(benchmark: str) -> str:
+    """The source that a benchmark's pipelines use unless another is named.
+
+    Raises:
+        UnknownNameError: no registered source is of that benchmark.
+    """
+    for name in SOURCES:
+        if get_source(name).benchmark == benchmark:
+            return name
+    raise unknown_name("benchmark", benchmark, benchmarks())
+
+
+def find_source(name: str, benchmark: str) -> Source:
+    """``get_source``; where there is no such source, those of ``benchmark`` are told first.
+
+    Raises:
+        UnknownNameError: with the lists and the nearest name.
+        ParameterError: the sources cannot be joined, and why.
+    """
+    try:
+        return get_source(name)
+    except UnknownNameError as error:
+        own = sources_of(benchmark)
+        if not own or "allowed" not in error.data:
+            raise
+        asked, others = error.data["name"], [name for name in SOURCES if name not in own]
+        near = difflib.get_close_matches(asked, own, n=1, cutoff=0.5) or [error.data["suggestion"]]
+        hint = f" Did you mean {near[0]!r}?" if near[0] else ""
+        raise UnknownNameError(
+            f"Unknown {SOURCES.kind} {asked!r}.{hint} Sources of {benchmark}: {', '.join(own)}; "
+            f"of other benchmarks: {', '.join(others)}.",
+            **{**error.data, "allowed": [*own, *others], "suggestion": near[0]},
+        ) from None
+
+
+def fitting(benchmark: str) -> str:
+    """A sentence: the registered sources of a benchmark that a search can take alone."""
+    fit = [name for name in sources_of(benchmark) if serves(get_source(name))]
+    return f"Sources of {benchmark}: {', '.join(fit)}." if fit else ""
+
+
+def serves(source: Source) -> bool:
+    """Whether a search over the source's space can live on it."""
+    return source.full_epochs in source.epochs and not source.incomplete
+
+
+def check_serves(source: Source) -> None:
+    """Refuse a source that a search over its space cannot live on.
+
+    Raises:
+        ParameterError: it holds no accuracies after full training, or of few architectures only.
+    """
+    if source.full_epochs not in source.epochs:
+        held = (
+            f"accuracies after {', '.join(map(str, source.epochs))} of {source.full_epochs} epochs"
+            if source.epochs
+            else "what architectures cost, and no accuracies"
+        )
+        join = f", as in source={source.join_to}+{source.name}" if source.join_to else ""
+        raise ParameterError(
+            f"Source {source.name!r} holds {held}, so it cannot be searched alone: join it to one "
+            f"that holds the accuracy after full training{join}.",
+            source=source.name,
+        )
+    if source.incomplete:
+        raise ParameterError(
+            f"Source {source.name!r} cannot serve a search: {source.incomplete} "
+            f"{fitting(source.benchmark)}".rstrip(),
+            source=source.name,
+        )
