@@ -42,15 +42,17 @@ def render(section: Section, evidence: Evidence) -> Rendered:
             cells[row.label, dataset, budget] = measured
     name = section.name
     texts = {name: _measured(section, cells), f"{name}-differences": _differences(section, cells)}
+    notes: dict[str, list[str]] = {f"{name}-quoted": []}  # what we say of ours is not true of it
     if section.quoted:
         texts[f"{name}-quoted"] = quoted_table(section.quoted, section.datasets())
     if "paper" in section.options:
         texts[f"{name}-paper"] = _against_paper(section, cells)
     if not section.options.get("figures"):
-        return Rendered(texts)
+        return Rendered(texts, notes)
     panels = _longest(section, cells)
     return Rendered(
         texts,
+        notes,
         figures={
             f"{name}_best_so_far.png": png(best_so_far(panels, regret=True)),
             f"{name}_run_lengths.png": png(run_lengths(panels)),

@@ -84,7 +84,10 @@ def regenerate(
         update_page(
             project / section.page,
             target / section.page,
-            {marker: with_notes(text, notes) for marker, text in rendered.texts.items()},
+            {
+                marker: with_notes(text, rendered.notes.get(marker, notes))
+                for marker, text in rendered.texts.items()
+            },
             NOTICES.get(preview or "", ""),
         )
         written += [*files, target / section.page]

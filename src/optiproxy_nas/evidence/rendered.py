@@ -15,11 +15,13 @@ class Rendered:
 
     Attributes:
         texts: marker -> Markdown that goes between ``<!-- marker -->`` and its end.
+        notes: marker -> what is told below its text; by default the cautions of the section.
         figures: file name -> PNG bytes, for docs/images/results/.
         pages: file name -> HTML of an interactive figure, for data/08_reporting/.
     """
 
     texts: dict[str, str]
+    notes: dict[str, list[str]] = field(default_factory=dict)
     figures: dict[str, bytes] = field(default_factory=dict)
     pages: dict[str, str] = field(default_factory=dict)
 

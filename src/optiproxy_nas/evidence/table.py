@@ -9,7 +9,12 @@ from optiproxy_nas.reporting.page import markdown_table
 from optiproxy_nas.statistics import Interval, PairedDifference
 
 markdown = markdown_table
-NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}
+NAMES = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenet16-120": "ImageNet16-120",
+    "ptb": "Penn Treebank",
+}
 NONE = "–"  # nothing was measured, or nothing is known
 
 

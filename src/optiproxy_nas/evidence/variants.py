@@ -23,7 +23,11 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     }
     if "quoted" in section.options:
         texts[section.options["quoted"]] = quoted_table(section.quoted, section.datasets())
-    return Rendered(texts)
+    notes = {
+        markers[group]: evidence.cautions(section.model_copy(update={"rows": tuple(rows)}))
+        for group, rows in section.groups().items()
+    }
+    return Rendered(texts, notes)
 
 
 def _group(section: Section, evidence: Evidence, rows: list[Row]) -> str:
@@ -55,6 +59,8 @@ def _group(section: Section, evidence: Evidence, rows: list[Row]) -> str:
                     str(len(measured.seeds)),
                 ]
             )
+        if not lines:
+            continue  # of another group
         parts.append(
             f"**{table.name_of(dataset)}**\n\n" + table.markdown(["setting", *HEAD, "seeds"], lines)
         )
