@@ -10,8 +10,8 @@ from optiproxy_nas.objectives.base import ObjectiveSettings
 class MultiFidelitySettings(ObjectiveSettings):
     """Settings of :class:`~optiproxy_nas.objectives.multi_fidelity.MultiFidelity`.
 
-    ``full_epochs`` and ``step_epochs`` are here those of NAS-Bench-201; where they are not given
-    they follow the source (``MultiFidelity.defaults``).
+    ``full_epochs``, ``step_epochs`` and ``continues`` are here those of NAS-Bench-201; where they
+    are not given they follow the source (``MultiFidelity.defaults``).
     """
 
     low_epochs: int = Field(default=12, ge=1, description="training epochs of the cheap signal")

@@ -27,11 +27,12 @@ from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.sources import get_source
-from optiproxy_nas.errors import MetricUnavailableError, ObjectiveError, ParameterError
+from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.objectives.base import Evaluate, Objective, Score
+from optiproxy_nas.objectives.fidelities import check_fidelities
 from optiproxy_nas.objectives.fidelity_settings import MultiFidelitySettings
+from optiproxy_nas.objectives.promotion import fidelity_targets, pairs_of, promotions
 from optiproxy_nas.objectives.values import Values, finite, value_columns
-from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
@@ -50,14 +51,18 @@ class MultiFidelity(Objective):
 
     @classmethod
     def defaults(cls, source: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Full training takes as many epochs as in the source; a step pays for one, and more."""
-        if "full_epochs" in given:
-            return {}
+        """What the source tells: its full training, and whether that goes on from a shorter one.
+
+        A step pays for one full training, and more.
+        """
         try:
-            full = get_source(source).full_epochs
+            known = get_source(source)
         except ParameterError:  # a user's own evaluation; or refused later, with the run's facts
             return {}
-        return {"full_epochs": full, "step_epochs": full + _SPARE}
+        found: dict[str, Any] = {"continues": known.continues}
+        if "full_epochs" not in given:
+            found |= {"full_epochs": known.full_epochs, "step_epochs": known.full_epochs + _SPARE}
+        return found
 
     @property
     def label(self) -> str:
@@ -98,45 +103,7 @@ class MultiFidelity(Objective):
             ObjectiveError: full training is another number of epochs; or the source's low fidelity
                 is a schedule of its own, from which training cannot go on.
         """
-        self._check_held("low_epochs", benchmark)
-        full, own = self.settings.full_epochs, benchmark.epochs[-1]
-        if full in benchmark.epochs and full != own:
-            raise ObjectiveError(
-                f"objective.full_epochs = {full}, but source {benchmark.source!r} is fully trained "
-                f"after {own} epochs: {self._fitting(benchmark)}."
-            )
-        self._check_held("full_epochs", benchmark)
-        if self.settings.continues and not benchmark.continues:
-            raise ObjectiveError(
-                f"objective.continues is on, but in source {benchmark.source!r} the training for "
-                f"{self.settings.low_epochs} epochs is a schedule of its own, from which full "
-                "training cannot go on. Leave it off."
-            )
-
-    def _check_held(self, name: str, benchmark: Benchmark) -> None:
-        """Raise the benchmark's own error, which knows what to fetch, with the setting's name."""
-        epochs, held = getattr(self.settings, name), benchmark.epochs
-        if epochs in held:
-            return
-        if name == "full_epochs":
-            hint = f" It is fully trained after {held[-1]} epochs: {self._fitting(benchmark)}."
-        elif len(held) == 1:
-            hint = " It has one fidelity, and this objective needs two."
-        else:
-            fit = [str(number) for number in held if number < held[-1]]
-            told = ", ".join(fit) if len(fit) < 10 else f"{fit[0]} to {fit[-1]}"
-            hint = f" What fits objective.low_epochs: {told}."
-        try:
-            benchmark.query([], benchmark.target, epochs)
-        except MetricUnavailableError as error:
-            told = f"objective.{name} = {epochs}: {error.message}{hint}"
-            raise type(error)(told, **error.data) from None
-
-    def _fitting(self, benchmark: Benchmark) -> str:
-        """The settings of full training that fit the benchmark, as they are given."""
-        continues = benchmark.continues and not self.settings.continues
-        more = ",objective.continues=true" if continues else ""
-        return f"objective.full_epochs={benchmark.epochs[-1]}{more}"
+        check_fidelities(self.settings, benchmark)
 
     def evaluator(self, benchmark: Benchmark) -> Evaluate:
         """Validation accuracy of architectures after a number of epochs."""
@@ -217,23 +184,8 @@ class MultiFidelity(Objective):
         return None if table is None else table.assign(epochs=self.settings.full_epochs)
 
     def targets(self, archive: pd.DataFrame, name: str) -> Tensor:
-        """Targets [2, n]: the low value where a row is one; the correction where a cell has both.
-
-        The two fidelities are on scales of their own, and few cells have both, so values are not
-        compared but ranks: the promoted cells' low targets, dealt out anew in the order of their
-        full values, are their final targets. The correction is the difference.
-        """
-        low = torch.full((len(archive),), torch.nan)
-        correction = low.clone()
-        is_low = ~self.eligible(archive)
-        if is_low.any():
-            low[torch.from_numpy(is_low)] = make_targets(archive["value"].to_numpy()[is_low], name)
-        pairs = self._pairs(archive)
-        if len(pairs):
-            known = low[pairs[:, 0]].numpy()
-            final = np.sort(known)[_ranks(archive["value"].to_numpy()[pairs[:, 1]])]
-            correction[pairs[:, 1]] = torch.from_numpy(final - known)
-        return torch.stack([low, correction])
+        """Targets [2, n]: the low value, and the correction (``promotion.fidelity_targets``)."""
+        return fidelity_targets(archive, self.eligible(archive), name)
 
     def score(self, archive: pd.DataFrame, parameters: SearchParameters) -> Score:
         """The acquisition of the predicted final value."""
@@ -245,7 +197,7 @@ class MultiFidelity(Objective):
         """The final value in percent: on the line through the cells that have both values."""
         final = predictions.sum(1).double().numpy()
         targets = self.targets(archive, name)
-        pairs = self._pairs(archive)
+        pairs = pairs_of(archive, self.eligible(archive))
         full = archive["value"].to_numpy()[pairs[:, 1]]
         at = (targets[0, pairs[:, 0]] + targets[1, pairs[:, 1]]).double().numpy()
         if len(pairs) < 3 or np.ptp(at) == 0:
@@ -270,7 +222,9 @@ class MultiFidelity(Objective):
     ) -> pd.DataFrame:
         """Promotions, then new cells for what is left."""
         name, settings = parameters.fit.targets, self.settings
-        promoted = self._promotions(space, predict, archive, name, allowance)
+        affordable = allowance // self.promotion
+        full = self.eligible(archive)
+        promoted = promotions(space, predict, archive, full, name, settings, affordable)
         left = allowance - self.promotion * len(promoted)
         parts = []
         if len(promoted):
@@ -292,7 +246,7 @@ class MultiFidelity(Objective):
 
     def diagnose(self, evaluations: pd.DataFrame, archive: pd.DataFrame) -> dict[str, Any]:
         """Promotions and epochs, and how well the fidelities agree where both are known."""
-        pairs = self._pairs(archive)
+        pairs = pairs_of(archive, self.eligible(archive))
         values = archive["value"].to_numpy()
         low, full = values[pairs[:, 0]], values[pairs[:, 1]]
         told = len(pairs) > 2 and np.ptp(low) > 0 and np.ptp(full) > 0
@@ -311,47 +265,9 @@ class MultiFidelity(Objective):
             "full_queries": full,
         }
 
-    def _promotions(
-        self,
-        space: SearchSpace,
-        predict: Predict,
-        archive: pd.DataFrame,
-        name: str,
-        allowance: int,
-    ) -> NDArray[np.intp]:
-        """Rows of the archive to train fully, most promising first."""
-        affordable = allowance // self.promotion
-        low = np.flatnonzero(~self.eligible(archive))
-        pairs = self._pairs(archive)
-        waiting = np.setdiff1d(low, pairs[:, 0])
-        if not affordable or not len(waiting) or len(low) < self.settings.low_first:
-            return waiting[:0]
-        targets = self.targets(archive, name)
-        predictions = predict(codes_of(space, archive.iloc[waiting])).double()  # [E, 2, n]
-        measured = targets[0, waiting].double()
-        weight = self.settings.measured
-        final = weight * measured + (1 - weight) * predictions[:, 0] + predictions[:, 1]
-        order = np.argsort(-final.mean(0).numpy(), kind="stable")[:affordable]
-        return waiting[order]
-
-    def _pairs(self, archive: pd.DataFrame) -> NDArray[np.intp]:
-        """(row of the low value, row of the full one) of each cell that has both: [p, 2]."""
-        full = self.eligible(archive)
-        names = archive["architecture"].to_numpy()
-        at = {name: row for row, name in enumerate(names) if not full[row]}
-        rows = [(at[names[row]], row) for row in np.flatnonzero(full) if names[row] in at]
-        return np.array(rows, dtype=np.intp).reshape(-1, 2)
-
     @staticmethod
     def _queries(count: int, epochs: int, cost: int) -> dict[str, Any]:
         return {"epochs": np.full(count, epochs), "cost": np.full(count, cost)}
-
-
-def _ranks(values: Values) -> NDArray[np.intp]:
-    """0 for the least of values [n], n - 1 for the greatest (ties: the first is less)."""
-    ranks = np.empty(len(values), dtype=np.intp)
-    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
-    return ranks
 
 
 def _ask(benchmark: Benchmark, architectures: Sequence[str], epochs: int) -> Values:
