@@ -50,9 +50,9 @@ def random_walk(point: dict[str, Any]) -> Sequence[float]:
 def synthetic(
     sections: Sequence[Section],
     curve: Curve = random_walk,
-    test_accuracy: Any = lambda source, dataset, architectures: (
-        [float(len(architectures))] * len(architectures)
-    ),
+    told: Any = lambda source, dataset, metrics, architectures: {
+        metric: [float(len(architectures))] * len(architectures) for metric in metrics
+    },
     project: Path = Path(),
     costs: Costs = lambda point: np.ones(point["budget"], dtype=int),
     signal: Any = lambda source, dataset, epochs: None,
@@ -74,7 +74,7 @@ def synthetic(
         runs=pd.DataFrame(list(runs.values())),
         members=members,
         project=project,
-        test_accuracy=test_accuracy,
+        told=told,
         signal=signal,
     )
 

@@ -21,7 +21,7 @@ budgets: [100]
 rows:
   - {label: a, seeds: 0-3, blocks: [{method: a}]}
   - {label: b, seeds: 0-3, blocks: [{method: b}]}
-options: {figures: true}
+options: {figures: [best_so_far, run_lengths]}
 """
 
 

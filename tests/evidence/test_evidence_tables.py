@@ -13,6 +13,7 @@ from synthetic import OPTIMA, run_id_of, synthetic
 
 from optiproxy_nas.evidence import comparison, headline, table, transfer, variants
 from optiproxy_nas.evidence.collect import Evidence
+from optiproxy_nas.evidence.comparison import render
 from optiproxy_nas.evidence.measures import compare, measure
 from optiproxy_nas.evidence.sections import Quoted, Row, Section
 from optiproxy_nas.statistics import Interval, PairedDifference
@@ -101,13 +102,13 @@ def test_settled_searches_and_extended_ones_read_as_if_all_had_gone_on():
         results.assign(run_id=results["run_id"].map(short)).reset_index(drop=True),
         runs.assign(run_id=runs["run_id"].map(short)),
         {("made", "", "spared"): frozenset(short.values())},
-        test_accuracy=mixed.test_accuracy,
+        told=mixed.told,
     )
     assert set(short.values()) == ids
     for budget in (3, 4, 6):
-        one = measure(evidence, section, whole, "cifar10", budget, test=True)
-        two = measure(mixed, section, spared, "cifar10", budget, test=True)
-        assert one.cells() == two.cells()
+        one = measure(evidence, section, whole, "cifar10", budget, told=["test_accuracy"])
+        two = measure(mixed, section, spared, "cifar10", budget, told=["test_accuracy"])
+        assert one.cells(["test_accuracy"]) == two.cells(["test_accuracy"])
         assert one.curves.tolist() == two.curves.tolist()
         assert one.trials.tolist() == two.trials.tolist()
     assert measure(mixed, section, spared, "cifar10", 7) is None
@@ -117,25 +118,32 @@ def seed_of(run_id):
     return json.loads(run_id)["seed"]
 
 
-def test_test_accuracy_is_of_the_architecture_chosen_by_then(made):
+def test_metrics_are_told_of_the_architecture_chosen_by_then(made):
     section, _ = made
     asked = []
 
-    def table_of(source, dataset, architectures):
-        asked.append((source, dataset, architectures))
-        return [float(a.split()[1]) for a in architectures]
+    def table_of(source, dataset, metrics, architectures):
+        asked.append((source, dataset, metrics, architectures))
+        return {metric: [float(a.split()[1]) for a in architectures] for metric in metrics}
 
-    evidence = synthetic([section], curve, test_accuracy=table_of)
-    measured = measure(evidence, section, section.rows[0], "cifar10", 3, test=True)
-    assert asked == [("v1_0", "cifar10", ["cell 2"] * 5 + ["cell 3"] * 5)]
-    assert measured.test.tolist() == [2.0] * 5 + [3.0] * 5
+    evidence = synthetic([section], curve, told=table_of)
+    names = ["test_accuracy", "validation_accuracy"]  # the latter was searched for
+    measured = measure(evidence, section, section.rows[0], "cifar10", 3, told=names)
+    assert asked == [("v1_0", "cifar10", names[:1], ["cell 2"] * 5 + ["cell 3"] * 5)]
+    assert {name: values.tolist() for name, values in measured.told.items()} == {
+        "test_accuracy": [2.0] * 5 + [3.0] * 5
+    }
 
 
-def test_a_source_without_test_values_leaves_the_column_empty(made):
-    section, _ = made
-    evidence = synthetic([section], curve, test_accuracy=lambda *_: None)
-    measured = measure(evidence, section, section.rows[0], "cifar10", 3, test=True)
-    assert measured.cells()[-2] == table.NONE
+def test_a_column_that_says_nothing_is_left_out():
+    section = section_of()
+    full = render(section, synthetic([section], curve)).texts["made"]
+    assert "| test accuracy (%) |" in full
+    assert "| at the optimum |" in full
+    nothing = render(section, synthetic([section], curve, told=lambda *_: {})).texts["made"]
+    assert "test accuracy" not in nothing
+    assert "| at the optimum |" in nothing
+    assert [len(row) for row in rows_of(nothing)] == [len(row) - 1 for row in rows_of(full)]
 
 
 def test_the_comparison_prints_what_was_measured(made):
@@ -223,7 +231,7 @@ def test_the_headline_leaves_out_what_was_not_run():
 
 def test_figures_are_drawn_where_asked_for(made):
     section, evidence = made
-    drawn = section.model_copy(update={"options": {"figures": True}})
+    drawn = section.model_copy(update={"options": {"figures": ["best_so_far", "run_lengths"]}})
     one, again = (comparison.render(drawn, evidence) for _ in range(2))
     assert set(one.figures) == {"made_best_so_far.png", "made_run_lengths.png"}
     assert all(data.startswith(b"\x89PNG") for data in one.figures.values())
@@ -243,7 +251,7 @@ def test_numbers(value, text):
 
 def test_where_nobody_knows_the_optimum_nothing_is_said_of_it():
     common = {"source": "nbnlp_surrogate", "dataset": "cifar10", "budget": 6}
-    section = section_of(common=common, options={"figures": True})
+    section = section_of(common=common, options={"figures": ["best_so_far"]})
     evidence = synthetic([section], curve)
     unknown = evidence.runs.assign(optimum=np.nan, regret=np.nan)
     evidence = replace(evidence, runs=unknown)
@@ -254,7 +262,7 @@ def test_where_nobody_knows_the_optimum_nothing_is_said_of_it():
     rendered = comparison.render(section, evidence)
     assert len(rendered.figures) > 0
     (html,) = rendered.pages.values()
-    assert "best negative test loss (nats)" in html
+    assert "best negative test loss, surrogate (nats)" in html
     assert "seeds at the best known value" in html
     (caution,) = evidence.cautions(section)
     assert "surrogate" in caution

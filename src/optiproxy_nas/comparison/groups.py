@@ -112,7 +112,8 @@ class Panel:
         target, is_optimum = self.target
         curves = tuple(Curve(group.label, group.curves(group.budget)) for group in self.groups)
         name = "optimum" if is_optimum else "best known value"
-        return CurvePanel(self.title, curves, target, name, self.unit, self.metric)
+        caution = " ".join(self.cautions)
+        return CurvePanel(self.title, curves, target, name, self.unit, self.metric, caution)
 
 
 def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:

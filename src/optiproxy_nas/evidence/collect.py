@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optiproxy_nas.benchmarks.base import TEST_ACCURACY
 from optiproxy_nas.benchmarks.load import load_benchmark
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.errors import DataError
@@ -29,18 +28,17 @@ Owned = tuple[Key, Row, Block]
 
 # (source, dataset, epochs of a brief training) -> how good a signal that is (``signal``).
 SignalOf = Callable[[str, str, int], "Signal | None"]
-# (source, dataset, architectures) -> test accuracies, or None where the source holds none.
-TestAccuracy = Callable[[str, str, Sequence[str]], "list[float] | None"]
+# (source, dataset, metrics, architectures) -> {metric: values}, of the metrics that it tells.
+Told = Callable[[str, str, Sequence[str], Sequence[str]], "dict[str, list[float]]"]
 
 
-def table_test_accuracy(
-    source: str, dataset: str, architectures: Sequence[str]
-) -> list[float] | None:
-    """Test accuracy (%) from the benchmark's table: for reports, after a search."""
+def told_by_benchmark(
+    source: str, dataset: str, metrics: Sequence[str], architectures: Sequence[str]
+) -> dict[str, list[float]]:
+    """Metrics from the benchmark itself: for reports, after a search."""
     benchmark = load_benchmark(source, dataset)
-    if TEST_ACCURACY not in benchmark.metrics:
-        return None
-    return [float(v) for v in benchmark.query(list(architectures), TEST_ACCURACY)]
+    asked, known = list(architectures), [name for name in metrics if name in benchmark.metrics]
+    return {name: [float(v) for v in benchmark.query(asked, name)] for name in known}
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Evidence:
         runs: one row a search.
         members: (section, group, label) -> run ids of that row.
         project: the project's folder.
-        test_accuracy: read after the search, for the architecture that it would have returned.
+        told: read after the search, for the architecture that it would have returned.
         signal: read from the whole table after the searches, to explain what they found.
     """
 
@@ -60,7 +58,7 @@ class Evidence:
     runs: pd.DataFrame
     members: dict[Key, frozenset[str]]
     project: Path = field(default_factory=Path.cwd)
-    test_accuracy: TestAccuracy = table_test_accuracy
+    told: Told = told_by_benchmark
     signal: SignalOf = table_signal
 
     def of(self, section: Section, row: Row) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -89,6 +87,11 @@ class Evidence:
 def metric_of(runs: pd.DataFrame) -> str:
     """What searches of one source maximised."""
     return get_source(str(runs["source"].iloc[0])).target
+
+
+def caution_of(runs: pd.DataFrame) -> str:
+    """What is told wherever values of that source are shown."""
+    return get_source(str(runs["source"].iloc[0])).caution
 
 
 def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evidence:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY
 from optiproxy_nas.evidence import table
 from optiproxy_nas.evidence.collect import Evidence
-from optiproxy_nas.evidence.measures import HEAD, Measured, compare, measure
+from optiproxy_nas.evidence.measures import Measured, compare, head, measure
 from optiproxy_nas.evidence.rendered import Rendered
 from optiproxy_nas.evidence.sections import Quoted, Section
 from optiproxy_nas.reporting.curves import Curve, CurvePanel, best_so_far, run_lengths
@@ -20,6 +23,10 @@ from optiproxy_nas.statistics import welch_difference
 
 Cells = dict[tuple[str, str, int], Measured]  # (label, dataset, budget) -> what was measured
 
+FIGURES: dict[str, Callable[[list[CurvePanel]], Figure]] = {
+    "best_so_far": partial(best_so_far, regret=True),
+    "run_lengths": run_lengths,
+}
 SAID = {
     "level": "level, to the two decimals quoted",
     "ahead": "ahead",
@@ -32,12 +39,14 @@ SAID = {
 def render(section: Section, evidence: Evidence) -> Rendered:
     """Texts ``<name>``, ``<name>-differences`` and, with quoted rows, ``-quoted`` and ``-paper``.
 
-    The first row is the one that the others are compared with. ``options.figures`` adds the curves;
-    ``options.paper`` and ``options.ours`` name the quoted rows and those set against them.
+    The first row is the one that the others are compared with. ``options.figures`` names the
+    pictures of the curves (``FIGURES``), ``options.told`` metrics that are read of the answers
+    (default: test accuracy); ``options.paper`` and ``options.ours`` the quoted rows and those set
+    against them.
     """
     cells: Cells = {}
     for row, dataset, budget in product(section.rows, section.datasets(), section.budgets):
-        measured = measure(evidence, section, row, dataset, budget, test=True)
+        measured = measure(evidence, section, row, dataset, budget, told=_told(section))
         if measured is not None:
             cells[row.label, dataset, budget] = measured
     name = section.name
@@ -50,13 +59,11 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     if not section.options.get("figures"):
         return Rendered(texts, notes)
     panels = _longest(section, cells)
+    figures = {kind: png(FIGURES[kind](panels)) for kind in section.options["figures"]}
     return Rendered(
         texts,
         notes,
-        figures={
-            f"{name}_best_so_far.png": png(best_so_far(panels, regret=True)),
-            f"{name}_run_lengths.png": png(run_lengths(panels)),
-        },
+        figures={f"{name}_{kind}.png": picture for kind, picture in figures.items()},
         pages={f"{name}.html": page(section.title, panels)},
     )
 
@@ -75,18 +82,22 @@ def quoted_table(quoted: tuple[Quoted, ...], datasets: list[str]) -> str:
 
 
 def _measured(section: Section, cells: Cells) -> str:
-    """One table a dataset."""
-    parts = []
+    """One table a dataset, without columns that say nothing in any row."""
+    parts, metrics = [], _told(section)
     for dataset in section.datasets():
         rows = [
-            [str(budget), row.label, *cells[row.label, dataset, budget].cells()]
+            [str(budget), row.label, *cells[row.label, dataset, budget].cells(metrics)]
             for budget, row in product(section.budgets, section.rows)
             if (row.label, dataset, budget) in cells
         ]
-        parts.append(
-            f"**{table.name_of(dataset)}**\n\n" + table.markdown(["queries", "method", *HEAD], rows)
-        )
+        captions = ["queries", "method", *head(metrics)]
+        parts.append(f"**{table.name_of(dataset)}**\n\n" + table.telling(captions, rows))
     return "\n\n".join(parts)
+
+
+def _told(section: Section) -> list[str]:
+    """The metrics that are read of the answers beside what was maximised."""
+    return [str(metric) for metric in section.options.get("told", [TEST_ACCURACY])]
 
 
 def _differences(section: Section, cells: Cells) -> str:
@@ -181,4 +192,6 @@ def _panel(dataset: str, rows: Mapping[str, Measured]) -> CurvePanel:
         target = float(np.fmax.reduce(np.concatenate([one.best for one in rows.values()])))
         name = "best known value"
     curves = tuple(Curve(label, one.curves) for label, one in rows.items())
-    return CurvePanel(table.name_of(dataset), curves, target, name, metric=first.metric)
+    return CurvePanel(
+        table.name_of(dataset), curves, target, name, metric=first.metric, caution=first.caution
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.evidence import table
-from optiproxy_nas.evidence.collect import NOISE, Evidence, metric_of
+from optiproxy_nas.evidence.collect import NOISE, Evidence, caution_of, metric_of
 from optiproxy_nas.evidence.sections import Row, Section
+from optiproxy_nas.reporting.units import label
 from optiproxy_nas.statistics import (
     PairedDifference,
     bootstrap_mean,
@@ -37,8 +39,10 @@ class Measured:
         curves: best eligible value so far, [seeds, budget]; NaN while there is none.
         optimum: of the table; NaN where nobody knows it.
         trials: proposals made by then, repeats included, [seeds].
-        test: test accuracy (%) of the architecture chosen by then, [seeds]; None where unknown.
+        told: other metrics of the architecture chosen by then, name -> [seeds]; without what the
+            source does not tell.
         metric: what was maximised.
+        caution: of its source, told wherever values are shown.
     """
 
     dataset: str
@@ -47,8 +51,9 @@ class Measured:
     curves: Array
     optimum: float
     trials: Array
-    test: Array | None = None
+    told: Mapping[str, Array] = field(default_factory=dict)
     metric: str = VALIDATION_ACCURACY
+    caution: str = ""
 
     @property
     def best(self) -> Array:
@@ -105,9 +110,9 @@ class Measured:
         """Queries until the optimum was queried, [seeds], inf where it was not."""
         return queries_to(self.curves, self.optimum)
 
-    def cells(self) -> list[str]:
-        """The columns of ``HEAD``."""
-        test = table.NONE if self.test is None else table.number(float(self.test.mean()), 2)
+    def cells(self, metrics: Sequence[str] = ()) -> list[str]:
+        """The columns of :func:`head`."""
+        means = {metric: float(values.mean()) for metric, values in self.told.items()}
         return [
             table.number(self.mean),
             table.number(self.sd),
@@ -116,22 +121,24 @@ class Measured:
             self.median_to_optimum,
             table.number(self.regret),
             table.number(float(self.trials.mean()), 0),
-            test,
+            *(table.number(means.get(metric), 2) for metric in metrics),
             str(len(self.seeds)),
         ]
 
 
-HEAD = [
-    "mean",
-    "sd",
-    "95 % interval",
-    "at the optimum",
-    "median queries to it",
-    "mean regret",
-    "trials",
-    "test",
-    "seeds",
-]
+def head(metrics: Sequence[str] = ()) -> list[str]:
+    """Captions of the columns; ``metrics``: also told, means over seeds of what was chosen."""
+    return [
+        "mean",
+        "sd",
+        "95 % interval",
+        "at the optimum",
+        "median queries to it",
+        "mean regret",
+        "trials",
+        *map(label, metrics),
+        "seeds",
+    ]
 
 
 def measure(
@@ -140,7 +147,7 @@ def measure(
     row: Row,
     dataset: str,
     budget: int,
-    test: bool = False,
+    told: Sequence[str] = (),
     objective: str | None = None,
 ) -> Measured | None:
     """Read a row's searches after ``budget`` queries; None where they were not run so far.
@@ -151,7 +158,7 @@ def measure(
         row: the row.
         dataset: one of the row's datasets.
         budget: number of queries, at most that of the searches.
-        test: also read the test accuracy of what had been found by then.
+        told: metrics that are also read, of what had been found by then.
         objective: label of that of the searches, where the row has several.
     """
     results, runs = evidence.of(section, row)
@@ -164,15 +171,18 @@ def measure(
     if runs.empty:
         return None
     rows = results[results["run_id"].isin(runs["run_id"]) & (results["query"] <= budget)]
+    source, metric = str(runs["source"].iloc[0]), metric_of(runs)
+    others = [name for name in told if name != metric]
     return Measured(
         dataset=dataset,
         budget=budget,
         seeds=tuple(sorted(int(seed) for seed in runs["seed"])),
         curves=_curves(rows, budget),
         optimum=float(without_noise(runs["optimum"].iloc[0])),
-        metric=metric_of(runs),
+        metric=metric,
+        caution=caution_of(runs),
         trials=_trials(rows, budget),
-        test=_test(evidence, rows, str(runs["source"].iloc[0]), dataset) if test else None,
+        told=_told(evidence, rows, source, dataset, others) if others else {},
     )
 
 
@@ -195,12 +205,14 @@ def _trials(rows: pd.DataFrame, budget: int) -> Array:
     return trials
 
 
-def _test(evidence: Evidence, rows: pd.DataFrame, source: str, dataset: str) -> Array | None:
-    """Test accuracy of each seed's choice: the first of its best by validation."""
+def _told(
+    evidence: Evidence, rows: pd.DataFrame, source: str, dataset: str, metrics: Sequence[str]
+) -> dict[str, Array]:
+    """Metrics of each seed's choice: the first of its best by what was maximised."""
     ordered = rows.sort_values(["seed", "query"])
     chosen = ordered.loc[ordered.groupby("seed")["value"].idxmax()].sort_values("seed")
-    values = evidence.test_accuracy(source, dataset, chosen["architecture"].tolist())
-    return None if values is None else np.asarray(values, dtype=np.float64)
+    found = evidence.told(source, dataset, metrics, chosen["architecture"].tolist())
+    return {metric: np.asarray(values, dtype=np.float64) for metric, values in found.items()}
 
 
 def compare(one: Measured, other: Measured) -> tuple[PairedDifference, int]:

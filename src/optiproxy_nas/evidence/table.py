@@ -18,6 +18,12 @@ NAMES = {
 NONE = "–"  # nothing was measured, or nothing is known
 
 
+def telling(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table without the columns in which every row has a dash."""
+    kept = [i for i in range(len(head)) if any(row[i] != NONE for row in rows)]
+    return markdown([head[i] for i in kept], [[row[i] for i in kept] for row in rows])
+
+
 def with_notes(text: str, notes: Sequence[str]) -> str:
     """A table with what its reader must know, a line each below it."""
     return "\n\n".join([text, *(f"*{note}*" for note in notes)])

@@ -58,7 +58,8 @@ class Curve:
 class CurvePanel:
     """Curves that were measured on one table; ``target`` is its optimum or the best value known.
 
-    ``metric`` is the name of what was maximised.
+    ``metric`` is the name of what was maximised, ``caution`` the benchmark's: values of a
+    surrogate are labelled as such.
     """
 
     title: str
@@ -67,6 +68,7 @@ class CurvePanel:
     target_name: str = "optimum"
     unit: str = "queries"  # of the axis
     metric: str = VALIDATION_ACCURACY
+    caution: str = ""
 
     @property
     def budget(self) -> int:
@@ -218,7 +220,7 @@ def axis_label(view: View, panels: Sequence[CurvePanel], index: int, columns: in
 
 
 def _label(view: View, panel: CurvePanel) -> str:
-    metric, regret = metric_label(panel.metric), regret_label(panel.metric)
+    metric, regret = metric_label(panel.metric, panel.caution), regret_label(panel.metric)
     return view.label.format(target=panel.target_name, metric=metric, regret=regret)
 
 
