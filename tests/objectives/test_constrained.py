@@ -303,6 +303,16 @@ def test_the_summary_tells_how_far_the_answer_is_from_each_bound(tiny):
     json.dumps([told, lost, nowhere], allow_nan=False)
 
 
+def test_losses_have_no_hypervolume(tiny):
+    objective = constrained("latency_ms < 6")
+    archive = archive_of(tiny, objective, (2,), value=[80, 90], latency_ms=[4.0, 3.0])
+    assert objective.summary(archive)["hypervolume"] == 90 * 3
+    losses = archive_of(tiny, objective, (2,), value=[-4.6, -4.7], latency_ms=[4.0, 3.0])
+    assert objective.summary(losses)["hypervolume"] is None
+    broken = archive_of(tiny, objective, (2,), value=[80, 90], latency_ms=[7.0, 8.0])
+    assert objective.summary(broken)["hypervolume"] == 0
+
+
 def edited(archive, row, column, value):
     archive = archive.copy()
     archive.loc[row, column] = value

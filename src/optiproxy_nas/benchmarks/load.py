@@ -16,6 +16,7 @@ from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.check import check_table
 from optiproxy_nas.benchmarks.fetch import Fetched, Folder, fetch
 from optiproxy_nas.benchmarks.join import join_rows
+from optiproxy_nas.benchmarks.kept_models import kept_model
 from optiproxy_nas.benchmarks.schema import assemble, wrong
 from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
@@ -140,4 +141,6 @@ def _loaded(source: str, dataset: str) -> tuple[pd.DataFrame, bytes]:
     known = known.of_dataset(dataset)
     raw = load_files(known, None, Path(pooch.os_cache("optiproxy_nas")))
     table = check_table(read_rows(raw, known), known)
-    return table, build_model(raw, table, known)
+    if known.build is None:
+        return table, b""
+    return table, kept_model(known.name, table, lambda: build_model(raw, table, known))

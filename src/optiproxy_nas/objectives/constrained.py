@@ -197,8 +197,14 @@ class Constrained(Objective):
         return {
             "feasible": bool(self.eligible(archive).any()),
             "constraints": [_distance(constraint, row) for constraint in self.constraints],
-            "hypervolume": hypervolume(points.to_numpy(), reference_of(self.constraints)),
+            "hypervolume": self._hypervolume(points),
         }
+
+    def _hypervolume(self, points: pd.DataFrame) -> float | None:
+        """None of values below 0, such as negative losses: its corner is at 0."""
+        if len(points) and points["value"].max() <= 0:
+            return None
+        return hypervolume(points.to_numpy(), reference_of(self.constraints))
 
     def _reference(self, archive: pd.DataFrame) -> float:
         return float(archive["value"].iloc[self.incumbent(archive)])

@@ -1,0 +1,61 @@
+"""Models that were fitted once are not fitted again, unless what they are made of changed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from optiproxy_nas.benchmarks import kept_models
+from optiproxy_nas.benchmarks.kept_models import kept_model
+
+TABLE = pd.DataFrame({"architecture": ["a", "b"], "value": [1.0, 2.0]})
+
+
+@pytest.fixture
+def built(monkeypatch, tmp_path):
+    """A function that builds models and counts them; the cache is a folder of the test."""
+    monkeypatch.setattr(kept_models.pooch, "os_cache", lambda _: tmp_path / "cache")
+    monkeypatch.setattr(kept_models, "WORTH_SECONDS", 0.0)
+    made = []
+
+    def build():
+        made.append(b"model\n%d" % len(made))
+        return made[-1]
+
+    build.made = made
+    return build
+
+
+def test_a_model_is_built_once(built):
+    assert [kept_model("one", TABLE, built) for _ in range(3)] == [b"model\n0"] * 3
+    assert len(built.made) == 1
+
+
+@pytest.mark.parametrize("change", ["source", "table", "library", "damage"])
+def test_a_model_of_something_else_is_built_anew(built, change, monkeypatch, tmp_path):
+    kept_model("one", TABLE, built)
+    source, table = "one", TABLE
+    if change == "source":
+        source = "other"
+    elif change == "table":
+        table = TABLE.assign(value=[1.0, 3.0])
+    elif change == "library":
+        monkeypatch.setattr(kept_models.metadata, "version", lambda _: "another")
+    else:
+        (file,) = (tmp_path / "cache" / "models").iterdir()
+        file.write_bytes(file.read_bytes()[:-1])
+    assert kept_model(source, table, built) == b"model\n1"
+    assert kept_model(source, table, built) == b"model\n1"
+
+
+def test_what_is_quick_to_build_is_not_kept(built, monkeypatch, tmp_path):
+    monkeypatch.setattr(kept_models, "WORTH_SECONDS", 60.0)
+    kept_model("one", TABLE, built)
+    assert kept_model("one", TABLE, built) == b"model\n1"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_without_a_folder_to_write_in_it_is_built_each_time(built, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    assert kept_model("one", TABLE, built) == b"model\n0"
+    assert kept_model("one", TABLE, built) == b"model\n1"
