@@ -37,6 +37,12 @@ def main() -> None:
         row = measure("search", "default", str(budget))
         each = 1000 * row["cpu"] / budget
         print(f"{budget:8d}{row['cpu']:8.2f}{row['megabytes']:7.0f}{each:10.1f}")
+    print("\nNumbers that a relaxed architecture holds, of 4 bytes each; a step has K = 20 of them")
+    print(f"{'space':8}{'nodes N':>9}{'edges E':>9}{'encoding':>10}{'graph':>8}")
+    for space in ("nb201", "nb101", "nb301", "nbnlp"):
+        row = measure("relaxed", space)
+        sizes = f"{row['encoding']:10.0f}{row['graph']:8.0f}"
+        print(f"{space:8}{row['nodes']:9.0f}{row['edges']:9.0f}{sizes}")
     if os.environ.get("OPTIPROXY_DATA_DIR"):
         print("\nOther spaces, preset large, without loading their benchmark")
         print(f"{'space':8}{'queries':>8}{'CPU s':>8}{'MB':>7}{'ms/query':>10}")

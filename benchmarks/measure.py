@@ -83,6 +83,23 @@ def search(preset: str, budget: int, space: str = "nb201") -> dict[str, float]:
     return {"cpu": cpu, "megabytes": peak_megabytes() - before, **shares}
 
 
+def relaxed(space: str) -> dict[str, float]:
+    """Numbers that one architecture holds, relaxed or not: (s_o, s_t), and its graph."""
+    import torch
+
+    from optiproxy_nas.spaces import get_space
+
+    known = get_space(space)
+    encoding = known.encode(known.random(1, torch.Generator().manual_seed(1000)))
+    parts = {"encoding": encoding, "graph": known.graph(encoding)}
+    counts = {name: sum(map(_numel, part)) for name, part in parts.items()}
+    return {"nodes": known.num_nodes, "edges": known.num_edges, **counts}
+
+
+def _numel(tensor: Any) -> int:
+    return int(tensor.numel())
+
+
 def empty_project(folder: Path) -> Path:
     """This project's configuration without any data."""
     shutil.copytree(ROOT / "conf", folder / "conf")
@@ -149,6 +166,8 @@ if __name__ == "__main__":
     kind, *arguments = sys.argv[1:]
     if kind == "search":
         measured = search(arguments[0], int(arguments[1]), *arguments[2:])
+    elif kind == "relaxed":
+        measured = relaxed(arguments[0])
     elif kind == "sweep":
         measured = sweep(int(arguments[0]))
     else:
