@@ -85,9 +85,11 @@ def log_feasibility(excess: Tensor, noise: Tensor) -> Tensor:
 
 def _violation_rates(archive: pd.DataFrame) -> list[float]:
     """The share of infeasible queries of each batch after the initial sample."""
-    searched = archive[archive["step"] > 0]
-    rates = (searched["violation"] > 0).groupby(searched["step"]).mean()
-    return [float(rate) for rate in rates]
+    steps, broken = archive["step"].to_numpy(), archive["violation"].to_numpy() > 0
+    queries = np.bincount(steps)[1:]  # not of step 0, the initial sample
+    infeasible = np.bincount(steps, weights=broken)[1:]
+    rates: list[float] = (infeasible[queries > 0] / queries[queries > 0]).tolist()
+    return rates
 
 
 def _expected_weights(archive: pd.DataFrame, count: int, settings: AggregationSettings) -> Weights:
