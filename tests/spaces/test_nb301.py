@@ -335,31 +335,3 @@ def test_drawing():
     longest = max(OPERATIONS, key=len)
     assert len(longest) == 12
     assert max(map(len, drawn)) <= 78
-
-
-@pytest.mark.parametrize(
-    ("place", "number", "reason"),
-    [
-        (0, 7, "Place 0 of code 1 is 7; it can be 0 to 6"),
-        (15, -1, "Place 15 of code 1 is -1"),
-        (16, 1, "it can be 0 to 0"),
-        (23, 10, "it can be 0 to 9"),
-    ],
-)
-def test_numbers_that_no_code_has(place, number, reason):
-    codes = SPACE.random(2, generator())
-    codes[1, place] = number
-    for method in (
-        SPACE.encode,
-        SPACE.identify,
-        SPACE.canonical,
-        SPACE.neighbours,
-        SPACE.to_string,
-        SPACE.to_genotype,
-        SPACE.to_naslib,
-        lambda codes: SPACE.isomorphic(codes, generator()),
-    ):
-        with pytest.raises(ValueError, match=f"NAS-Bench-301 code is .*{reason}"):
-            method(codes)
-    with pytest.raises(ValueError, match=r"not \[2, 23\]"):
-        SPACE.identify(codes[:, :23])

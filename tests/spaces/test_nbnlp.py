@@ -326,33 +326,6 @@ def test_a_drawing_has_one_line_a_node() -> None:
     assert re.fullmatch(r" h_new_0 = blend\(node_\d, h_prev_0, node_\d\)", lines[-1])
 
 
-@pytest.mark.parametrize(
-    ("place", "number", "reason"),
-    [
-        (0, 8, "Place 0 of code 1 is 8; it can be 0 to 7"),
-        (NODES, 5, "Place 16 of code 1 is 5; it can be 0 to 4"),  # node 0 reads a later node
-        (NODES, -1, "is -1"),
-        (4 * NODES + 2, 17, "it can be 0 to 16"),
-        (0, 256, "is 256"),  # 0 as a byte
-    ],
-)
-def test_numbers_that_no_code_has(place: int, number: int, reason: str) -> None:
-    codes = SPACE.random(2, generator())
-    codes[1, place] = number
-    for method in (
-        SPACE.encode,
-        SPACE.identify,
-        SPACE.canonical,
-        SPACE.neighbours,
-        SPACE.to_string,
-        lambda codes: SPACE.isomorphic(codes, generator()),
-    ):
-        with pytest.raises(ValueError, match=f"NAS-Bench-NLP code is .*{reason}"):
-            method(codes)
-    with pytest.raises(ValueError, match=r"not \[2, 66\]"):
-        SPACE.identify(codes[:, :66])
-
-
 def test_two_threads_share_the_table_of_known_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table is emptied all the time, by either thread while the other one reads it."""
     codes = SPACE.random(60, generator())
