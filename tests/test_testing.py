@@ -10,6 +10,11 @@ from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.mlp import MLP
 from optiproxy_nas.spaces import SPACES, Encoding, Graph, Logits, get_space
+from optiproxy_nas.spaces.base import Candidates
+from optiproxy_nas.spaces.nb101 import NASBench101
+from optiproxy_nas.spaces.nb101.cells import reach
+from optiproxy_nas.spaces.nb201 import NASBench201
+from optiproxy_nas.spaces.nb301 import NASBench301
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 from optiproxy_nas.spaces.nbnlp.grammar import LEAKY_RELU, NODES, TANH
 from optiproxy_nas.testing import check_proxy, check_search_space
@@ -113,6 +118,15 @@ class WrongGradient(TinySpace):
         return super().graph(Encoding(encoding.operations, doubled))
 
 
+class OneWrongGradient(TinySpace):
+    """By 0.2 %, of one edge of three."""
+
+    def graph(self, encoding):
+        slope = torch.tensor([1.0, 1.002, 1.0]).to(encoding.edges)
+        edges = encoding.edges * slope + encoding.edges.detach() * (1 - slope)
+        return super().graph(Encoding(encoding.operations, edges.clamp(max=1)))
+
+
 class Cyclic(TinySpace):
     def graph(self, encoding):
         features, adjacency, mask = super().graph(encoding)
@@ -130,6 +144,96 @@ class LosesOperation(TinySpace):
 class ForgetsTemperature(TinySpace):
     def relax(self, logits, temperature, generator, noise):
         return super().relax(logits, max(temperature, 0.1), generator, noise)
+
+
+def transposed(space):
+    """The kind of space whose adjacency has a row for the vertex to which edges go."""
+
+    class TransposedGraph(space):
+        def graph(self, encoding):
+            features, adjacency, mask = super().graph(encoding)
+            return Graph(features, adjacency.transpose(-1, -2), mask)
+
+    return TransposedGraph
+
+
+def unmasked(space):
+    class Unmasked(space):
+        def graph(self, encoding):
+            features, adjacency, mask = super().graph(encoding)
+            return Graph(features, adjacency, torch.ones_like(mask))
+
+    return Unmasked
+
+
+class OperationsFirst(TinySpace):
+    """Labels are operations, input, output."""
+
+    def graph(self, encoding):
+        features, adjacency, mask = super().graph(encoding)
+        return Graph(features[..., [1, 2, 3, 0, 4]], adjacency, mask)
+
+
+class UnlabelledOutput(TinySpace):
+    """The output looks like an operation."""
+
+    def graph(self, encoding):
+        features, adjacency, mask = super().graph(encoding)
+        features = features.clone()
+        features[:, 3] = features[:, 3].roll(-1, -1)
+        return Graph(features, adjacency, mask)
+
+
+class NotPruned(NASBench101):
+    """Canonical cells look right, relaxed ones keep the edges of dead ends."""
+
+    def graph(self, encoding):
+        features, adjacency, mask = super().graph(encoding)
+        whole = (encoding.edges @ self._spread.to(encoding.edges)).reshape(adjacency.shape)
+        return Graph(features, whole, mask)
+
+
+class DeadEnds(NASBench101):
+    """What is reached from the input counts, whether or not it reaches the output."""
+
+    def graph(self, encoding):
+        features, adjacency, _ = super().graph(encoding)
+        reached = torch.nn.functional.pad(reach(encoding.edges)[0][:, 1:-1], (1, 1), value=1.0)
+        features = features.clone()
+        features[:, 1:-1, 1:-1] = encoding.operations * reached[:, 1:-1].unsqueeze(-1)
+        return Graph(features, adjacency, reached)
+
+
+class AbsentNodes(NASBenchNLP):
+    """Every node that is not absent counts, whether or not it leads to a state."""
+
+    def graph(self, encoding):
+        features, adjacency, mask = super().graph(encoding)
+        nodes = slice(4, 4 + NODES)
+        features, mask = features.clone(), mask.clone()
+        mask[:, nodes] = 1 - encoding.operations[..., 0]
+        features[:, nodes, 1:-1] = encoding.operations * mask[:, nodes].unsqueeze(-1)
+        return Graph(features, adjacency, mask)
+
+
+class NeverRejects(NASBench101):
+    def sample(self, logits, count, generator, exploration=0.0):
+        return Candidates(*super().sample(logits, count, generator, exploration)[:2])
+
+
+class Repairs(TinySpace):
+    """Node b always has an input: where the logits leave it none, it gets one, untold."""
+
+    def random(self, count, generator):
+        return self.repaired(super().random(count, generator))
+
+    def sample(self, logits, count, generator, exploration=0.0):
+        codes, group, _ = super().sample(logits, count, generator, exploration)
+        return Candidates(self.repaired(codes), group)
+
+    def repaired(self, codes):
+        codes[:, 2] |= 1 - codes[:, 3]
+        return codes
 
 
 class AcceptsNonsense(TinySpace):
@@ -155,8 +259,23 @@ class AcceptsNonsense(TinySpace):
         (HardEdges, "gradient"),
         (DetachedEdges, "no gradient reaches beta|gradient of beta"),
         (WrongGradient, "finite differences"),
+        (OneWrongGradient, "finite differences"),
         (Cyclic, "cycle"),
         (LosesOperation, "look the same"),
+        (transposed(TinySpace), "an edge enters an input; a row of the adjacency"),
+        (transposed(NASBench101), "an edge enters an input"),
+        (transposed(NASBench201), "an edge enters an input"),
+        (transposed(NASBench301), "an edge enters an input"),
+        (transposed(NASBenchNLP), "an edge enters an input"),
+        (OperationsFirst, "an edge enters an input"),
+        (UnlabelledOutput, "no vertex is labelled output"),
+        (unmasked(TinySpace), "a vertex without any label is not masked"),
+        (unmasked(NASBench101), "a vertex without any label is not masked"),
+        (NotPruned, "relaxed encodings whose .* one choice: an edge touches a padding vertex"),
+        (DeadEnds, "the relaxed graph is not that of the architecture that is sampled, .*/"),
+        (AbsentNodes, "the relaxed graph is not that of the architecture that is sampled"),
+        (NeverRejects, "rejected is 0, though"),
+        (Repairs, "or was the draw replaced, and rejected is 0"),
         (ForgetsTemperature, "not discrete"),
         (AcceptsNonsense, "nonsense"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,8 +16,9 @@ from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.methods.search import search_by_method
 from optiproxy_nas.methods.settings import resolve_method
-from optiproxy_nas.objectives import objective_of
+from optiproxy_nas.objectives import name_of, objective_of
 from optiproxy_nas.objectives.base import Evaluate
+from optiproxy_nas.presets import preset_for
 from optiproxy_nas.run_parameters import check_source
 from optiproxy_nas.spaces import SPACES, get_space
 
@@ -28,7 +30,7 @@ def search(
     *,
     source: str | None = None,
     method: str = "optiproxy",
-    preset: str = "default",
+    preset: str | None = None,
     space: str = "nb201",
     objective: str | Mapping[str, Any] = "accuracy",
     evaluate: Evaluate | None = None,
@@ -40,7 +42,8 @@ def search(
     Example:
         >>> from optiproxy_nas import search
         >>> result = search("cifar100", budget=100, seed=0)  # doctest: +SKIP
-        >>> result.best_architecture, result.best_value  # doctest: +SKIP
+        >>> print(result)  # doctest: +SKIP
+        >>> result.best_architecture, result.best_value, result.target  # doctest: +SKIP
 
     Args:
         dataset: of the benchmark, default the source's first (``cifar10``, ``ptb``); with
@@ -53,7 +56,8 @@ def search(
             ``evaluate``, only a label.
         method: ``optiproxy``, or a baseline: ``random_search``, ``regularized_evolution``,
             ``local_search``, ``bananas``, ``gaussian_process``, ``tpe``.
-        preset: of OptiProxy-NAS, ``default`` or ``paper``.
+        preset: of OptiProxy-NAS, ``default``, ``paper``, ``large``, ``nlp``, ``hardware`` or
+            ``low_fidelity``; default that which was tuned for the objective and the space.
         space: a registered search space, or ``package.module:Class``.
         objective: what is searched for, a registered name or a mapping of its name and settings:
             ``accuracy``, ``{"name": "constrained", "constraints": ["latency_ms <= 12"]}``,
@@ -84,18 +88,20 @@ def search(
             "source": source,
             "dataset": dataset,
             "method": method,
-            "preset": preset,
+            "preset": preset or preset_for(space, name_of(objective)) or "default",
             "objective": objective,
             "seed": seed,
             "budget": budget,
             **overrides,
         }
     )
+    target, caution = "value", ""
     if evaluate is None:
         check_source(parameters)
-        benchmark = load_benchmark(parameters.source, parameters.dataset)
+        benchmark = load_benchmark(parameters.source, parameters.dataset, complete=True)
         objective_of(parameters).check(benchmark)
         evaluate = objective_of(parameters).evaluator(benchmark)
+        target, caution = benchmark.target, benchmark.caution
     unit = objective_of(parameters).unit
     with tqdm(total=budget, desc=unit, disable=not progress) as bar:
 
@@ -104,7 +110,8 @@ def search(
                 bar.set_postfix_str(f"best {step['best']:.3f}", refresh=False)
             bar.update(step["spent"] - bar.n)
 
-        return search_by_method(get_space(space), evaluate, parameters, show)
+        result = search_by_method(get_space(space), evaluate, parameters, show)
+    return replace(result, target=target, caution=caution)
 
 
 def _source_of(source: str | None, space: str) -> Source:

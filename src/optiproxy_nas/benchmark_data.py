@@ -13,6 +13,7 @@ from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, DataCatalog
 from kedro.runner import SequentialRunner
 
+from optiproxy_nas.benchmarks.choice import check_complete
 from optiproxy_nas.benchmarks.load import open_benchmark
 from optiproxy_nas.benchmarks.schema import columns, table_digest
 from optiproxy_nas.benchmarks.sources import get_source
@@ -52,13 +53,17 @@ def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any])
         UnknownNameError: the table has no such dataset, or not the metric of a bound.
         ObjectiveError: see ``Objective.check``.
         MetricUnavailableError: it has no accuracies after so many epochs.
+        DataError: it lacks architectures that a search may ask for, or its model cannot be used.
     """
     objective, table = objective_of(parameters), catalog.load("benchmark_table")
+    source, known = get_source(parameters.source), parameters.dataset in set(table["dataset"])
     asks_for_more = type(objective).check is not Objective.check
-    if asks_for_more or parameters.dataset not in set(table["dataset"]):  # opening may take long
+    # Opening a table may take long. A model may need a package that is not installed.
+    if asks_for_more or not known or source.open is not None:
         model = catalog.load("benchmark_model")
-        source = get_source(parameters.source)
         objective.check(open_benchmark(table, model, parameters.dataset, source))
+    if known:
+        check_complete(table, parameters.dataset, source)
 
 
 def data_of(source: str, catalog: DataCatalog) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,6 +120,18 @@ def test_the_result_names_the_best_architecture_queried(space, make_parameters):
     assert result.best_value == Objective.value(best) == result.archive["value"].max()
     assert Objective.value(result.best_architecture) == result.best_value
     assert result.archive["best"].iloc[-1] == result.best_value
+
+
+def test_a_printed_result_is_the_answer_with_what_has_to_be_known_of_it(space, make_parameters):
+    result, _ = search(space, make_parameters)
+    told = replace(result, target="negative_test_loss", caution="A surrogate's value.")
+    assert str(told).splitlines() == [
+        result.best_architecture,
+        f"negative_test_loss {result.best_value:.6g} after 23 queries",
+        "A surrogate's value.",
+    ]
+    assert str(result).splitlines()[1].startswith("value ")
+    assert len(str(result).splitlines()) == 2
 
 
 def test_of_equals_the_first_is_the_best(nb201, make_parameters):

@@ -50,7 +50,8 @@ def folder(tmp_path, monkeypatch):
 def table(source, dataset):
     """All rows that a search on the dataset could ever see."""
     known = get_source(source)
-    return load.load_benchmark(known.name, dataset), load._loaded(source, dataset)[0]
+    rows, _ = load._loaded(source, dataset, os.environ[DATA_DIRECTORY_VARIABLE])
+    return load.load_benchmark(known.name, dataset), rows
 
 
 def assert_no_test_value(rows: pd.DataFrame):
@@ -90,6 +91,25 @@ def test_a_schedule_of_ones_own_making_is_read_without_its_test_columns(folder):
     assert_no_test_value(rows)
     imagenet, _ = table("schedule12", "imagenet16-120")
     assert imagenet.query(list(CELLS), VALIDATION, 12).tolist() == [38.6667, 2.0, 20.5]
+
+
+def test_another_data_directory_is_read_anew(tmp_path, monkeypatch):
+    for name, value in (("one", 50.5), ("two", 60.5)):
+        (tmp_path / name / "nb201").mkdir(parents=True)
+        put_schedule12(
+            tmp_path / name / "nb201", **{"hp12_cifar10-val": np.array([10.0, 84.892, value])}
+        )
+        monkeypatch.setenv(DATA_DIRECTORY_VARIABLE, str(tmp_path / name))
+        benchmark = load.load_benchmark("schedule12", "cifar10")
+        assert benchmark.query([THIRD], VALIDATION, 12) == value
+
+
+def test_a_search_over_some_of_the_cells_is_refused_before_any_query(folder):
+    put_schedule12(folder)
+    load.load_benchmark("schedule12", "cifar10")  # to look at, it is good enough
+    message = r"'schedule12' holds 3 of 15625 architectures on cifar10\. A search would ask"
+    with pytest.raises(DataError, match=message):
+        load.load_benchmark("schedule12", "cifar10", complete=True)
 
 
 def test_other_values_than_the_published_ones_are_noticed(folder):

@@ -18,7 +18,9 @@ from optiproxy_nas.benchmarks.readers.nb101_tfrecord import FULL, SOURCE, parse,
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tfrecord import fields, masked_crc32c, records
 from optiproxy_nas.errors import DataError
+from optiproxy_nas.spaces.nb101 import NASBench101
 
+SPACE = NASBench101()
 IN_OUT = ("0100", "input,output")
 CONV = ("011001000", "input,conv3x3-bn-relu,output")
 CHAIN = ("0100001000010000", "input,maxpool3x3,conv1x1-bn-relu,output")
@@ -283,7 +285,9 @@ def test_damaged_files_are_named_with_the_record(place, what, batch, monkeypatch
         (json.dumps(["h", 108, *CONV, "Cg\n!=="]).encode(), "base64|Non-base64|padding|Only"),
         (json.dumps(["h", 108, *CONV, "Cg\u00a0=="]).encode(), "ascii"),
         (json.dumps(["h", 108, *CONV, 7]).encode(), "metrics are not a text"),
-        (json.dumps([["h"], 108, *CONV, metrics()]).encode(), "unhashable"),
+        (json.dumps([["h"], 108, *CONV, metrics()]).encode(), "hash is not a text"),
+        (json.dumps([7, 108, *CONV, metrics()]).encode(), "hash is not a text"),
+        (json.dumps(["h", 108, ["0"], CONV[1], metrics()]).encode(), "unhashable"),
         (training(epochs="108"), "not supported between"),
         (training(epochs=0), "trained for 0 epochs"),
         (training(evaluations=2), "2 evaluations, not 3"),
@@ -302,6 +306,7 @@ def test_damaged_files_are_named_with_the_record(place, what, batch, monkeypatch
         (training(("010101000", CONV[1]), name="h"), "on or below the diagonal"),
         (training(("021001000", CONV[1]), name="h"), "other entries than 0 and 1"),
         (training(("0x1001000", CONV[1]), name="h"), "other entries than 0 and 1"),
+        (training(("0\u0661\ud800001000", CONV[1]), name="h"), "other entries than 0 and 1"),
         (training(("010000000", CONV[1]), name="h"), "no path from input to output"),
         (
             training(("0111100111000110000100000", f"input{',maxpool3x3' * 3},output"), name="h"),
@@ -316,6 +321,79 @@ def test_records_of_another_layout_say_which_one(record, reason):
     assert "x.tfrecord: record 1" in str(caught.value)
     assert caught.value.data["record"] == 1
     assert caught.value.data["byte"] == start
+
+
+# The same cell, its vertices in another order.
+FORK = ("0110000100010000", "input,conv1x1-bn-relu,maxpool3x3,output")
+FORK_TURNED = ("0110000100010000", "input,maxpool3x3,conv1x1-bn-relu,output")
+
+
+def own_hash(cell) -> str:
+    codes = SPACE.from_nasbench([(matrix(cell[0]), cell[1].split(","))])
+    return SPACE.hashes(codes)[0]
+
+
+def matrix(adjacency: str) -> list[list[int]]:
+    size = int(len(adjacency) ** 0.5)
+    return [[int(sign) for sign in adjacency[i * size :][:size]] for i in range(size)]
+
+
+@pytest.mark.parametrize("far", [0, 3])
+def test_records_of_one_hash_must_be_of_one_cell(far):
+    """Also with others in between."""
+    between = [training(CHAIN)] * far
+    before = framed(training(CONV, name="h"), *between)
+    with pytest.raises(DataError, match="get the published one") as caught:
+        parse(before + framed(training(IN_OUT, name="h")), "x.tfrecord")
+    assert caught.value.message.startswith(
+        "x.tfrecord: hash 'h' is that of two cells, conv3x3/11.1 in record 0, which starts at "
+        f"byte 0, and /1 in record {1 + far}, at byte {len(before)}."
+    )
+    assert caught.value.data["cells"] == ["conv3x3/11.1", "/1"]
+    assert caught.value.data["hash"] == "h"
+
+
+def test_an_edge_or_an_operation_makes_another_cell():
+    for other in ((CONV[0], "input,maxpool3x3,output"), ("010001000", CONV[1])):
+        with pytest.raises(DataError, match="hash 'h' is that of two cells"):
+            parse(framed(training(CONV, name="h"), training(other, name="h")), "x")
+
+
+@pytest.mark.parametrize("name", ["h", own_hash(FORK)])
+def test_spellings_of_a_cell_are_one_cell(name):
+    content = framed(
+        training(FORK, validation=0.9, name=name),
+        training(IN_OUT),
+        training(FORK_TURNED, validation=0.8, name=name),
+        training(FORK, 12, validation=0.3, name=name),
+    )
+    rows = read(SOURCE.files[0], parse(content, "x")).set_index("epochs")
+    full = rows.loc[108].set_index("architecture")["validation_accuracy"]
+    assert full.to_dict() == pytest.approx({"/1": 90, "conv1x1+maxpool3x3/110.01.1": 85})
+    assert rows.loc[12, "validation_accuracy"] == pytest.approx(30)
+
+
+def test_a_module_hash_must_be_that_of_its_cell(monkeypatch):
+    monkeypatch.setattr("optiproxy_nas.benchmarks.readers.nb101_records._BLOCK", 2)
+    own = {cell: own_hash(cell) for cell in (IN_OUT, CONV, CHAIN, FORK)}
+    right = [training(cell, name=own[cell]) for cell in own for _ in range(3)]
+    assert len(parse(framed(*right), "x")["codes"]) == len(own)
+    wrong = training(FORK_TURNED, name="0" * 32)
+    with pytest.raises(DataError, match="get the published one") as caught:
+        parse(framed(*right, wrong), "x.tfrecord")
+    assert caught.value.message.startswith(
+        f"x.tfrecord: record 12, which starts at byte {len(framed(*right))}, has cell "
+        f"conv1x1+maxpool3x3/110.01.1 and hash {'0' * 32}, but NAS-Bench-101's hash of this cell "
+        f"is {own[FORK]}."
+    )
+
+
+def test_a_wrong_hash_is_told_with_where_the_file_is_published(tmp_path):
+    (tmp_path / "nb101").mkdir()
+    file = tmp_path / "nb101" / SOURCE.files[0].name
+    file.write_bytes(framed(training(CONV, name="h"), training(IN_OUT, name="h")))
+    with pytest.raises(DataError, match=r"two cells.*Download it from .*nasbench_only108"):
+        load_files(SOURCE, str(tmp_path), tmp_path)
 
 
 def test_an_empty_file():

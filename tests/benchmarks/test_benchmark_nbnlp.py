@@ -21,9 +21,10 @@ from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted
 from optiproxy_nas.benchmarks.boosted_storage import stored_facts
 from optiproxy_nas.benchmarks.check import check_table
 from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
-from optiproxy_nas.benchmarks.graph_features import feature_table, parameters_millions
+from optiproxy_nas.benchmarks.kept_models import kept_model
 from optiproxy_nas.benchmarks.parsing import csv_table
 from optiproxy_nas.benchmarks.readers import nbnlp
+from optiproxy_nas.benchmarks.readers.nbnlp_features import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.schema import assemble
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.errors import DataError, InvalidArchitectureError, MetricUnavailableError
@@ -265,3 +266,25 @@ def test_the_published_table(published: pd.DataFrame) -> None:
     np.testing.assert_array_equal(
         np.round(parameters_millions(cells) * 1e6), counted["params"].astype(float)
     )
+
+
+def test_the_documentation_tells_the_figures_of_the_data_card(published: pd.DataFrame) -> None:
+    source = get_source("nbnlp_surrogate")
+    table = assemble(source.read(file, published) for file in source.files)
+    # The plain-Python API keeps fitted surrogates, so this fits one only where none was fitted yet.
+    model = kept_model(source.name, table, lambda: nbnlp.build({}, table))
+    told = stored_facts(model)["cross_validation"]
+    covered = [f"{100 * told['coverage'][f'{share} %']['covered']:.1f}" for share in (68, 90, 95)]
+    widths = [
+        f"{told['coverage'][f'{share} %']['half_width_in_deviations']:.1f}" for share in (90, 95)
+    ]
+    names = ("root_mean_squared_error", "mean_absolute_error", "median_absolute_error")
+    page = (Path(__file__).parents[2] / "docs" / "nas-bench-nlp.md").read_text(encoding="utf-8")
+    for row in (
+        f"| Spearman, Kendall | {told['spearman']:.3f}, {told['kendall']:.3f} |",
+        f"| Spearman in the better half | {told['best_half_spearman']:.2f} |",
+        f"median error (nats) | {', '.join(f'{told[name]:.3f}' for name in names)} |",
+        f"| {' / '.join(covered)} % |",
+        f"in deviations | {' / '.join(widths)} |",
+    ):
+        assert row in page

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from kedro_runs import TINY, command, copy_project, enter, manifest, mlflow_run, run
+from kedro_runs import TINY, command, copy_project, enter, manifest, mlflow_run, run, tree
 from model_source import CAUTION, FILE, KNOWN, TARGET
 
 from optiproxy_nas.comparison import compare, comparison_page
 from optiproxy_nas.datasets.mlflow_runs import MlflowRuns
+from optiproxy_nas.errors import DataError
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.sweeps import run_sweep
 
@@ -112,6 +113,28 @@ def test_the_model_must_be_the_one_that_answered(made, tmp_path, monkeypatch):
     told = command(project, *diagnose)
     assert "is missing; run 'r' was answered by" in told.output
     assert f"--params=source={SOURCE}" in told.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", f"--params=run_id=s,tracking=off,source={SOURCE}"),
+        ("sweep", f"source={SOURCE}", "seed=0:2", "--executor=serial", "--no-tracking"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_told_before_the_run(project, arguments, monkeypatch):
+    """As where an optional package is missing: the message alone, and nothing is left."""
+
+    def missing(_):
+        raise DataError("This model needs a package, which cannot be imported.")
+
+    monkeypatch.setattr("model_source.predict", missing)
+    before = tree(project)
+    told = command(project, *arguments)
+    assert told.exit_code == 1
+    assert "needs a package" in told.output
+    assert "0/" not in told.output  # no progress bar
+    assert tree(project).keys() == before.keys()
 
 
 def test_a_sweep_leaves_what_nobody_knows_empty_and_tells_the_caution(project):

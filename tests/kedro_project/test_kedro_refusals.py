@@ -1,6 +1,10 @@
 """What the benchmark cannot answer, and settings of another objective: refused, nothing written."""
 
+import hashlib
 import json
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from kedro_runs import TINY_ARGUMENT, command, run, tree
@@ -163,4 +167,24 @@ def test_ingest_says_what_there_is_now(project):
     assert told == [
         "Source embedded: 46,875 rows of cifar10, cifar100, imagenet16-120 in "
         f"data/03_primary/nb201/embedded.parquet, SHA-256 of the table {card['table_sha256']}"
+    ]
+
+
+def test_ingest_says_that_a_model_answers_where_the_table_is_empty(project, tmp_path, monkeypatch):
+    package = ModuleType("nasbench301")
+    package.load_ensemble = Path
+    monkeypatch.setitem(sys.modules, "nasbench301", package)
+    monkeypatch.setenv("OPTIPROXY_DATA_DIR", str(tmp_path / "own"))
+    member = tmp_path / "own" / "nb301" / "nb_models_1.0" / "xgb_v1.0" / "member"
+    member.mkdir(parents=True)
+    for name in ("surrogate_model.model", "data_config.json", "model_config.json"):
+        (member / name).write_text("{}")
+    result = command(project, "run", "--pipeline=ingest", "--params=source=nb301_package")
+    assert result.exit_code == 0, result.output
+    path = Path("data") / "03_primary" / "nb301" / "nb301_package.model"
+    model = (project / path).read_bytes()
+    told = [line for line in result.output.splitlines() if line.startswith("Source ")]
+    assert told == [
+        "Source nb301_package: a model answers for cifar10 (its table has no rows), "
+        f"{len(model)} bytes in {path}, SHA-256 of the model {hashlib.sha256(model).hexdigest()}"
     ]

@@ -235,6 +235,8 @@ def test_an_unknown_metric_or_unit_is_named_with_the_nearest(metric, near):
         ("v1_0", "eyeriss_energy_mj", "join it, source=v1_0+hw_nas_bench."),
         # Both have accuracies after full training, so they cannot be joined.
         ("v1_0", "latency_ms", "Source 'embedded' holds it: use source=embedded."),
+        ("v1_0+hw_nas_bench", "latency_ms", "it: use source=embedded+hw_nas_bench."),
+        ("v1_0", "flops_millions", "Source 'naslib' holds it: use source=naslib."),
     ],
 )
 def test_a_metric_of_another_source_is_had_by_joining_it(source, metric, advice):
@@ -259,6 +261,18 @@ def test_a_bound_that_no_cell_keeps_is_refused_with_the_range(texts):
     with pytest.raises(ObjectiveError, match=message) as caught:
         check_constraints(parse_constraints(texts), benchmark())
     assert caught.value.data == {"constraint": texts, "lowest": 3.0, "highest": 7.0}
+
+
+@pytest.mark.parametrize(
+    "texts", ["raspi4_latency_ms < 4000", "raspi4_latency_ms <= 9", "raspi4_latency_ms > 0.001"]
+)
+def test_a_bound_that_every_cell_keeps_is_most_likely_in_another_unit(texts):
+    message = (
+        f"Every architecture keeps '{texts}': raspi4_latency_ms of cifar10 in source "
+        r"'v1_0\+hw_nas_bench' goes from 3 to 9. Tighten it or leave it out, and look at the unit"
+    )
+    with pytest.raises(ObjectiveError, match=message):
+        check_constraints(parse_constraints(texts), benchmark())
 
 
 @pytest.mark.parametrize("texts", ["edgegpu_latency_ms < 9", "edgegpu_latency_ms > 1"])

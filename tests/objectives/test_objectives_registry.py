@@ -197,9 +197,10 @@ def test_a_budget_is_checked_in_the_objectives_unit():
     [
         ("v1_0+schedule12", {}, 200, 224, False),
         ("custom", {}, 200, 224, False),
+        ("custom", {"full_epochs": 100}, 100, 124, False),
         ("nb301_yahpo", {}, 98, 122, True),
         ("nb301_yahpo", {"step_epochs": 300}, 98, 300, True),
-        ("nb301_yahpo", {"full_epochs": 90}, 90, 224, True),
+        ("nb301_yahpo", {"full_epochs": 90}, 90, 114, True),
         ("nb301_yahpo", {"continues": False}, 98, 122, False),
         ("nb101_full_tfrecord", {}, 108, 132, False),
     ],

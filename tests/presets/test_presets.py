@@ -12,7 +12,15 @@ from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.errors import BudgetError, ParameterError, UnknownNameError
 from optiproxy_nas.manifest import digest
 from optiproxy_nas.parameters import SearchParameters
-from optiproxy_nas.presets import MADE_FOR, load_preset, merge, misfit, preset_names, resolve
+from optiproxy_nas.presets import (
+    MADE_FOR,
+    load_preset,
+    merge,
+    misfit,
+    preset_for,
+    preset_names,
+    resolve,
+)
 
 RUN = {
     "space": "nb201", "benchmark": "nb201", "source": "embedded", "dataset": "cifar10",
@@ -240,6 +248,7 @@ def test_parameters_are_frozen_and_equal_by_value():
         ("low_fidelity", "constrained", "hardware"),
         ("hardware", "accuracy", "default"),
         ("default", "multi_fidelity", "low_fidelity"),
+        ("large", "accuracy", "default"),
     ],
 )
 def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective, better):
@@ -250,6 +259,30 @@ def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective,
     parameters = resolve({**RUN, "preset": preset, "objective": named, "budget": budget})
     note = misfit(parameters)
     assert note == "" if better is None else f"there is preset={better}." in note
+
+
+@pytest.mark.parametrize(
+    ("space", "objective", "preset"),
+    [
+        ("nb201", "accuracy", "default"),
+        ("nb101", "accuracy", "large"),
+        ("nb301", "accuracy", "large"),
+        ("nbnlp", "accuracy", "nlp"),
+        ("nb201", "constrained", "hardware"),
+        ("nb301", "multi_fidelity", "low_fidelity"),  # tuned on another space, but for that
+        ("mine", "accuracy", "default"),
+        ("nb201", "mine", None),
+    ],
+)
+def test_the_preset_that_was_tuned_for_an_objective_and_a_space(space, objective, preset):
+    assert preset_for(space, objective) == preset
+
+
+def test_a_preset_that_was_tuned_on_another_space_is_told():
+    told = {"space": "nb301", "benchmark": "nb301", "source": "nb301_yahpo"}
+    assert misfit(resolve({**RUN, **told, "preset": "large"})) == ""
+    note = misfit(resolve({**RUN, **told, "preset": "default"}))
+    assert note == "Preset 'default' was tuned on nb201; for space 'nb301' there is preset=large."
 
 
 def test_every_preset_is_known_to_fit_something():

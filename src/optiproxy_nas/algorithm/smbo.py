@@ -22,7 +22,7 @@ from optiproxy_nas.spaces.base import SearchSpace
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found, and everything it did."""
+    """What a search found, and everything it did; ``print`` tells the answer."""
 
     parameters: RunParameters
     archive: pd.DataFrame  # D, one row a query
@@ -32,6 +32,15 @@ class SearchResult:
     traces: dict[int, Tensors] = field(default_factory=dict)  # step -> trace of the search epochs
     weights: Tensors = field(default_factory=dict)  # θ* of the last step
     logits: Tensors = field(default_factory=dict)  # (α*, β*) of the last step
+    # Of a benchmark's search:
+    target: str = "value"  # the metric that was maximised
+    caution: str = ""  # what has to be told wherever its values are shown
+
+    def __str__(self) -> str:
+        """The answer, what it is worth and what has to be known of that, in a line each."""
+        value = f"{self.target} {self.best_value:.6g} after {len(self.archive)} queries"
+        found = value if self.is_eligible else f"{value}, which is no answer: see is_eligible"
+        return "\n".join(filter(None, [self.best_architecture, found, self.caution]))
 
     @property
     def best_architecture(self) -> str:
@@ -40,7 +49,7 @@ class SearchResult:
 
     @property
     def best_value(self) -> float:
-        """f(𝒜*): its validation accuracy, percent."""
+        """f(𝒜*): its value of ``target``, higher is better, in that metric's unit."""
         return float(self.archive["value"].iloc[self._incumbent])
 
     @property

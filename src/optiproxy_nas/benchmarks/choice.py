@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 
+import pandas as pd
+
 from optiproxy_nas.benchmarks.sources import SOURCES, Source, get_source
-from optiproxy_nas.errors import ParameterError, UnknownNameError, unknown_name
+from optiproxy_nas.errors import DataError, ParameterError, UnknownNameError, unknown_name
 
 
 def sources_of(benchmark: str) -> list[str]:
@@ -65,6 +67,28 @@ def fitting(benchmark: str) -> str:
 def serves(source: Source) -> bool:
     """Whether a search over the source's space can live on it."""
     return source.full_epochs in source.epochs and not source.incomplete
+
+
+def check_complete(table: pd.DataFrame, dataset: str, source: Source) -> None:
+    """Refuse a search over a table that lacks architectures which the search may ask for.
+
+    Raises:
+        DataError: how many there are, of how many, and how to get the others.
+    """
+    if source.open is not None:  # a model answers for what the table lacks
+        return
+    counts = table.loc[table["dataset"] == dataset, "epochs"].value_counts()
+    fewest = int(counts.min())
+    if fewest < source.cells:
+        at = "" if len(counts) == 1 else f" after {counts.idxmin()} epochs"
+        raise DataError(
+            f"Source {source.name!r} holds {fewest} of {source.cells} architectures on "
+            f"{dataset}{at}. A search would ask for the others, too, so it is not begun. "
+            f"{source.obtain}",
+            source=source.name,
+            dataset=dataset,
+            held=fewest,
+        )
 
 
 def check_serves(source: Source) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,8 @@ from tqdm import tqdm
 
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.fetch import Fetched, Folder, fetch
+from optiproxy_nas.benchmarks.choice import check_complete
+from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE, Fetched, Folder, fetch
 from optiproxy_nas.benchmarks.join import join_rows
 from optiproxy_nas.benchmarks.kept_models import kept_model
 from optiproxy_nas.benchmarks.schema import assemble, wrong
@@ -121,25 +123,34 @@ def open_benchmark(table: pd.DataFrame, model: bytes, dataset: str, source: Sour
     return TabularBenchmark.of(table, dataset, source)
 
 
-def load_benchmark(source: str, dataset: str) -> Benchmark:
+def load_benchmark(source: str, dataset: str, *, complete: bool = False) -> Benchmark:
     """A benchmark without Kedro; downloads, where needed, go to the user's cache folder.
+
+    Args:
+        source: its registered name.
+        dataset: one of its datasets.
+        complete: refuse a table that lacks architectures, since a search may ask for them.
 
     Raises:
         UnknownNameError: no such source or dataset.
         ParameterError: the sources cannot be joined.
         DataError: its files are missing, damaged or not what they claim to be.
     """
-    return open_benchmark(*_loaded(source, dataset), dataset, get_source(source))
+    known = get_source(source)
+    table, model = _loaded(source, dataset, os.environ.get(DATA_DIRECTORY_VARIABLE))
+    if complete:
+        check_complete(table, dataset, known)
+    return open_benchmark(table, model, dataset, known)
 
 
 @lru_cache(maxsize=4)
-def _loaded(source: str, dataset: str) -> tuple[pd.DataFrame, bytes]:
+def _loaded(source: str, dataset: str, directory: str | None) -> tuple[pd.DataFrame, bytes]:
     """Table and model of one dataset alone: a third of the memory of all three."""
     known = get_source(source)
     if dataset not in known.datasets:
         raise unknown_name("dataset", dataset, known.datasets)
     known = known.of_dataset(dataset)
-    raw = load_files(known, None, Path(pooch.os_cache("optiproxy_nas")))
+    raw = load_files(known, directory, Path(pooch.os_cache("optiproxy_nas")))
     table = check_table(read_rows(raw, known), known)
     if known.build is None:
         return table, b""

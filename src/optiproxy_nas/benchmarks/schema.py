@@ -29,6 +29,7 @@ METRICS: Mapping[str, str] = {
     "training_seeds": "trainings behind the accuracy",
     "latency_ms": "milliseconds of a forward pass, as the source timed it",
     "parameters_millions": "trainable parameters, millions",
+    "flops_millions": "floating-point operations of a forward pass of one image, millions",
     "training_seconds": "seconds of one training",
 }
 

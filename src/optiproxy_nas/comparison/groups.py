@@ -10,14 +10,14 @@ from functools import cached_property
 import numpy as np
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.comparison.objective import NAMING
+from optiproxy_nas.comparison.objective import naming
 from optiproxy_nas.comparison.runs import ComparedRun, codes_of
 from optiproxy_nas.errors import ParameterError
 from optiproxy_nas.reporting.curves import Curve, CurvePanel
 from optiproxy_nas.reporting.units import words
 
 # They say which panel or which member of a group a run is; everything else makes groups.
-NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark"}) | NAMING
+NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark"})
 # Named first, and enough to tell groups apart: other settings follow from them.
 LEADING = ("method", "preset")
 DEFAULTS = {"method": "optiproxy"}  # runs from before there were other methods
@@ -162,7 +162,8 @@ def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:
 
 def settings_of(run: ComparedRun) -> dict[str, str]:
     """What decides a run besides its seed and its data."""
-    return {**DEFAULTS, **{k: v for k, v in run.parameters.items() if k not in NOT_SETTINGS}}
+    others = NOT_SETTINGS | naming(run.objective)
+    return {**DEFAULTS, **{k: v for k, v in run.parameters.items() if k not in others}}
 
 
 def differing_settings(settings: Iterable[Settings]) -> tuple[str, ...]:

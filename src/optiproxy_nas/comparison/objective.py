@@ -11,9 +11,14 @@ from optiproxy_nas.objectives import build_objective, resolve_objective
 from optiproxy_nas.objectives.base import Objective
 
 PREFIX = "objective."
-# They make the objective another one, and so the panel; what else an objective has, as its mode,
-# is a setting like any other.
-NAMING = frozenset({"objective.name", "objective.constraints"})
+
+
+def naming(objective: Objective) -> frozenset[str]:
+    """The parameters that make an objective another one, and so the panel.
+
+    What else it has, as its mode, is a setting like any other.
+    """
+    return frozenset(PREFIX + setting for setting in ("name", *objective.asks))
 
 
 def objective_of_text(parameters: Mapping[str, str], run_id: str) -> Objective:

@@ -54,6 +54,8 @@ class Objective:
         heads: H, outputs of the proxy; head 0 stands for the value.
         columns: what the archive holds beyond the common columns: name -> dtype.
         unit: what the budget is counted in.
+        asks: the settings that make it another question, which ``label`` tells: searches that
+            differ in them are not compared with each other.
         figures: the module that draws the objective's own pictures of a run, or None:
             ``figures(archive, diagnostics, summary) -> {title: figure}``, and ``FIGURES``:
             title -> file name.
@@ -62,6 +64,7 @@ class Objective:
     Settings: ClassVar[type[ObjectiveSettings]] = ObjectiveSettings
     figures: ClassVar[str | None] = None
     unit: ClassVar[str] = "queries"
+    asks: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings

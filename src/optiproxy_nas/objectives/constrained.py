@@ -80,6 +80,7 @@ class Constrained(Objective):
 
     Settings = ConstrainedSettings
     figures: ClassVar[str | None] = "optiproxy_nas.reporting.constrained"
+    asks: ClassVar[tuple[str, ...]] = ("constraints",)
 
     def __init__(self, settings: ConstrainedSettings) -> None:
         super().__init__(settings)

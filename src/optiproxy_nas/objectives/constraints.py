@@ -162,13 +162,14 @@ def violation(constraints: Iterable[Constraint], table: pd.DataFrame) -> Values:
 
 
 def check_constraints(constraints: tuple[Constraint, ...], benchmark: Benchmark) -> None:
-    """Refuse bounds that the benchmark cannot tell of, or that no architecture keeps.
+    """Refuse bounds that the benchmark cannot tell of, and those that none or all keep.
 
     It looks at the whole table, where there is one, and tells the search nothing but yes or no.
 
     Raises:
         UnknownNameError: a metric that the benchmark does not hold (the list, the nearest).
-        ObjectiveError: a metric with gaps, or bounds that every architecture breaks.
+        ObjectiveError: a metric with gaps, bounds that every architecture breaks, or one that
+            every architecture keeps: most likely its unit is another.
     """
     metrics = metrics_of(constraints)
     held = [metric for metric in benchmark.metrics if metric not in _NOT_COSTS]
@@ -190,8 +191,9 @@ def check_constraints(constraints: tuple[Constraint, ...], benchmark: Benchmark)
             )
     for constraint in constraints:
         values = table[constraint.metric].to_numpy(dtype=np.float64)
-        if not constraint.holds(values).any():
-            raise _none_holds(constraint, values, benchmark)
+        held_by = constraint.holds(values)
+        if not held_by.any() or held_by.all():
+            raise _says_nothing(constraint, values, benchmark)
     if not feasible(constraints, table).any():
         raise ObjectiveError(
             "Each of the constraints "
@@ -219,12 +221,14 @@ def _not_held(metric: str, held: list[str], benchmark: Benchmark) -> UnknownName
 def _where_held(metric: str, benchmark: Benchmark) -> str:
     """How to get a metric that another registered source of the same space holds; "" if none."""
     alone = ""
+    further = "".join(f"+{part}" for part in benchmark.source.split("+")[1:])
     for name in SOURCES:
         try:
             source = get_source(name)
             if metric not in source.metrics or source.space != benchmark.space:
                 continue
-            alone = alone or f"Source {name!r} holds it: use source={name}."
+            if not alone:  # in the place of the first part, so that the others' metrics stay
+                alone = f"Source {name!r} holds it: use source={get_source(name + further).name}."
             joined = get_source(f"{benchmark.source}+{name}")
         except OptiProxyError:  # not to be joined with this one; or a reader that does not import
             continue
@@ -233,13 +237,16 @@ def _where_held(metric: str, benchmark: Benchmark) -> str:
     return alone
 
 
-def _none_holds(constraint: Constraint, values: Values, benchmark: Benchmark) -> ObjectiveError:
+def _says_nothing(constraint: Constraint, values: Values, benchmark: Benchmark) -> ObjectiveError:
+    """The error for a bound that no architecture keeps, or that all do, with the metric's range."""
     finite = values[np.isfinite(values)] if np.isfinite(values).any() else values
     held: Mapping[str, float] = {"lowest": float(finite.min()), "highest": float(finite.max())}
+    all_keep = bool(constraint.holds(values).all())
+    who, what = ("Every", "Tighten it or leave it out") if all_keep else ("No", "Loosen the bound")
     return ObjectiveError(
-        f"No architecture keeps '{constraint}': {constraint.metric} of {benchmark.dataset} in "
+        f"{who} architecture keeps '{constraint}': {constraint.metric} of {benchmark.dataset} in "
         f"source {benchmark.source!r} goes from {held['lowest']:.4g} to {held['highest']:.4g}. "
-        "Loosen the bound, and look at the unit in the metric's name; no query was made.",
+        f"{what}, and look at the unit in the metric's name; no query was made.",
         constraint=str(constraint),
         **held,
     )

@@ -55,13 +55,15 @@ class MultiFidelity(Objective):
 
         A step pays for one full training, and more.
         """
+        found: dict[str, Any] = {}
         try:
             known = get_source(source)
+            found = {"continues": known.continues, "full_epochs": known.full_epochs}
         except ParameterError:  # a user's own evaluation; or refused later, with the run's facts
-            return {}
-        found: dict[str, Any] = {"continues": known.continues}
-        if "full_epochs" not in given:
-            found |= {"full_epochs": known.full_epochs, "step_epochs": known.full_epochs + _SPARE}
+            pass
+        full = given.get("full_epochs", found.get("full_epochs"))
+        if isinstance(full, int):
+            found["step_epochs"] = full + _SPARE
         return found
 
     @property

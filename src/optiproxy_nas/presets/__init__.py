@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -23,12 +23,21 @@ from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.validation import validate
 
-# The objective that a preset was tuned for; the paper's is as published, whatever is searched for.
+
+class Tuned(NamedTuple):
+    """What a preset was tuned for."""
+
+    objective: str
+    spaces: tuple[str, ...]
+
+
+# The paper's preset is as published, whatever is searched for.
 MADE_FOR = {
-    "default": "accuracy",
-    "large": "accuracy",
-    "hardware": "constrained",
-    "low_fidelity": "multi_fidelity",
+    "default": Tuned("accuracy", ("nb201",)),
+    "large": Tuned("accuracy", ("nb101", "nb301")),
+    "nlp": Tuned("accuracy", ("nbnlp",)),
+    "hardware": Tuned("constrained", ("nb201",)),
+    "low_fidelity": Tuned("multi_fidelity", ("nb201",)),
 }
 
 
@@ -93,17 +102,36 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
     return parameters
 
 
+def preset_for(space: str, objective: str) -> str | None:
+    """The preset that was tuned for an objective on a space, else on other spaces; None: none was.
+
+    Args:
+        space: its registered name.
+        objective: its registered name.
+    """
+    fitting = [name for name, tuned in MADE_FOR.items() if tuned.objective == objective]
+    on_space = [name for name in fitting if space in MADE_FOR[name].spaces]
+    return next(iter(on_space or fitting), None)
+
+
 def misfit(parameters: RunParameters) -> str:
-    """A sentence where the preset was made for another registered objective, else ""."""
-    preset = parameters.preset if isinstance(parameters, SearchParameters) else None
-    objective = parameters.objective["name"]
-    made_for = MADE_FOR.get(preset or "")
-    better = next((name for name, own in MADE_FOR.items() if own == objective), None)
-    if made_for in (None, objective) or better is None:
+    """A sentence where another preset was made for the run's objective or space, else ""."""
+    preset = parameters.preset if isinstance(parameters, SearchParameters) else ""
+    space, objective = parameters.space, parameters.objective["name"]
+    better = preset_for(space, objective)
+    if preset not in MADE_FOR or better is None or better == preset:
+        return ""
+    made_for, best = MADE_FOR[preset], MADE_FOR[better]
+    if made_for.objective != objective:
+        return (
+            f"Preset {preset!r} was made for objective {made_for.objective!r}; for {objective!r} "
+            f"there is preset={better}."
+        )
+    if space not in best.spaces:  # tuned on other spaces, too
         return ""
     return (
-        f"Preset {preset!r} was made for objective {made_for!r}; for {objective!r} there is "
-        f"preset={better}."
+        f"Preset {preset!r} was tuned on {' and '.join(made_for.spaces)}; for space {space!r} "
+        f"there is preset={better}."
     )
 
 

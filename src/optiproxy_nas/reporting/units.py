@@ -8,6 +8,7 @@ NAMES = {
     "edgegpu": "EdgeGPU",
     "edgetpu": "EdgeTPU",
     "eyeriss": "Eyeriss",
+    "flops": "FLOPs",
     "fpga": "FPGA",
     "pixel3": "Pixel3",
     "raspi4": "Raspi4",

@@ -36,9 +36,16 @@ class Encoding(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """An encoding as a labelled DAG, for graph proxies (appendix A.8)."""
+    """An encoding as a labelled DAG, for graph proxies (appendix A.8).
 
-    features: Tensor  # [n, V, F], times the mask: rows of padding are 0
+    The label of a vertex is its row of features, times the mask: the first entry is 1 for an input,
+    the last for an output. In a discrete architecture a row of 0 is padding, and nothing else. No
+    edge enters an input or leaves an output, but for one from the output of a part of the graph to
+    an input of the next part (two cells). A relaxed architecture fades into the same graph: what
+    does not count in the discrete one, unused vertices and their edges, does not count in it.
+    """
+
+    features: Tensor  # [n, V, F], rows of padding are 0
     adjacency: Tensor  # [n, V, V], row = from, column = to
     mask: Tensor  # [n, V], 1 for a vertex, 0 for padding
 

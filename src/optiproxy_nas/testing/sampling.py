@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -79,11 +81,20 @@ def _check_candidates(space: SearchSpace, drawn: Candidates, count: int) -> None
 
 
 def check_extremes(space: SearchSpace, seed: int) -> None:
-    """Logits that hardly any valid architecture follows: sampling ends, and rejection is told."""
+    """Logits that hardly any valid architecture follows: sampling ends.
+
+    That rejection is told is checked by ``corners``.
+    """
+    for logits in extremes(space, seed):
+        _check_candidates(space, space.sample(logits, 2, generator(seed)), 4)
+
+
+def extremes(space: SearchSpace, seed: int) -> Iterator[Logits]:
+    """All edges absent or present, and one operation in all nodes: two groups each."""
     alpha = logits_of(space, 2, seed).alpha
     for sign in (-1, 1):
         beta = torch.full((2, space.num_edges), sign * SURE)
         for choice in range(alpha.shape[-1]):
             pushed = alpha.clone()
             pushed[..., choice] = SURE
-            _check_candidates(space, space.sample(Logits(pushed, beta), 2, generator(seed)), 4)
+            yield Logits(pushed, beta)

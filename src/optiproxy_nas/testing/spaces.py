@@ -10,8 +10,11 @@ from torch import Tensor
 
 from optiproxy_nas.errors import InvalidArchitectureError
 from optiproxy_nas.relaxation import gumbel_softmax
-from optiproxy_nas.spaces.base import Encoding, Graph, Logits, SearchSpace
+from optiproxy_nas.spaces.base import Encoding, Graph, SearchSpace
+from optiproxy_nas.testing.corners import check_corners
 from optiproxy_nas.testing.empty import check_empty
+from optiproxy_nas.testing.gradients import check_gradients, check_mask
+from optiproxy_nas.testing.graphs import check_discrete, check_graph
 from optiproxy_nas.testing.sampling import check_extremes, check_sampling, point_at
 from optiproxy_nas.testing.spellings import check_one_code_each, check_spellings
 from optiproxy_nas.testing.streams import (
@@ -43,9 +46,10 @@ def check_search_space(space: SearchSpace, seed: int = 0) -> None:
         _check_encodings(space, codes)
         check_sampling(space, codes, seed)
         check_extremes(space, seed)
+        check_corners(space, codes, seed)
         _check_relaxation(space, codes, seed)
-        _check_gradients(space, seed)
-        _check_mask(space, codes, seed)
+        check_gradients(space, seed)
+        check_mask(space, codes, seed)
         copy = pickle.loads(pickle.dumps(space))
         assert copy.to_string(codes) == space.to_string(codes), "a pickled space is another space"
 
@@ -130,18 +134,6 @@ def _check_neighbours(space: SearchSpace, codes: Tensor) -> None:
     assert torch.equal(space.neighbours(codes[:2]), both), "neighbours: not concatenated in order"
 
 
-def _check_graph(space: SearchSpace, graph: Graph, count: int, name: str) -> None:
-    vertices, features = space.num_vertices, space.num_features
-    shapes = ((count, vertices, features), (count, vertices, vertices), (count, vertices))
-    for field, value, shape in zip(Graph._fields, graph, shapes, strict=True):
-        assert value.shape == shape, (
-            f"graph of {name} encodings: {field} {tuple(value.shape)}, {shape}"
-        )
-        assert ((value >= 0) & (value <= 1)).all(), f"graph of {name} encodings: {field} beyond 0-1"
-    paths = torch.linalg.matrix_power((graph.adjacency > 0).double(), vertices)
-    assert (paths == 0).all(), f"graph of {name} encodings: has a cycle"
-
-
 def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
     hard = space.encode(codes)
     assert hard.operations.shape == (len(codes), space.num_nodes, len(space.operations)), (
@@ -152,12 +144,8 @@ def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
     assert (hard.operations.sum(-1) == 1).all(), "encode: operations not one-hot"
     assert ((hard.edges == 0) | (hard.edges == 1)).all(), "encode: edges not 0 or 1"
     graph = space.graph(hard)
-    _check_graph(space, graph, len(codes), "hard")
-    assert ((graph.mask == 0) | (graph.mask == 1)).all(), "graph: mask not 0 or 1"
-    padding = (graph.mask == 0).unsqueeze(-1)
-    assert (graph.features * padding == 0).all(), "graph: a padding vertex has features"
-    touched = graph.adjacency * (padding | padding.transpose(-1, -2))
-    assert (touched == 0).all(), "graph: an edge touches a padding vertex"
+    check_graph(space, graph, len(codes), "hard")
+    check_discrete(graph, "hard encodings")
     one = space.graph(Encoding(hard.operations[:1], hard.edges[:1]))
     for field, whole, row in zip(Graph._fields, graph, one, strict=True):
         assert torch.equal(whole[:1], row), f"graph: {field} depends on the rest of the batch"
@@ -185,7 +173,7 @@ def _check_relaxation(space: SearchSpace, codes: Tensor, seed: int) -> None:
             "relax: rows do not sum to 1"
         )
         graph = space.graph(soft)
-        _check_graph(space, graph, COUNT, "soft")
+        check_graph(space, graph, COUNT, "soft")
         one = space.graph(Encoding(soft.operations[:1], soft.edges[:1]))
         for field, whole, row in zip(Graph._fields, graph, one, strict=True):
             assert torch.allclose(whole[:1], row, atol=1e-6), (
@@ -198,46 +186,3 @@ def _check_relaxation(space: SearchSpace, codes: Tensor, seed: int) -> None:
     warm = space.relax(random_logits, 1e4, generator(seed), "logistic")
     flat = gumbel_softmax(random_logits.alpha, 1e4, generator(seed))
     assert torch.allclose(warm.operations, flat, atol=1e-2), "relax: not flat at high temperature"
-
-
-def _check_gradients(space: SearchSpace, seed: int) -> None:
-    alpha, beta = (part.double().requires_grad_() for part in logits_of(space, 2, seed))
-    vertices, features = space.num_vertices, space.num_features
-    weights = [
-        torch.randn(vertices, width, generator=generator(seed), dtype=torch.float64)
-        for width in (features, vertices, 1)
-    ]
-
-    def scores(alpha: Tensor, beta: Tensor) -> Tensor:
-        graph = space.graph(space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic"))
-        parts = zip(
-            (graph.features, graph.adjacency, graph.mask.unsqueeze(-1)), weights, strict=True
-        )
-        return torch.stack([(part * weight).sum((-1, -2)) for part, weight in parts]).sum(0)
-
-    names = ("alpha", "beta") if space.num_edges else ("alpha",)
-    for name, logits in zip(names, (alpha, beta), strict=False):
-        (gradient,) = torch.autograd.grad(scores(alpha, beta)[0], logits, allow_unused=True)
-        assert gradient is not None, f"graph(relax): no gradient reaches {name}"
-        assert torch.isfinite(gradient).all(), f"graph(relax): gradient of {name} not finite"
-        assert (gradient[0] != 0).any(), f"graph(relax): gradient of {name} is zero"
-        assert (gradient[1] == 0).all(), f"graph(relax): one group's {name} moves another's graph"
-    inputs = (alpha, beta) if space.num_edges else (alpha, beta.detach())
-    assert torch.autograd.gradcheck(scores, inputs, raise_exception=False), (
-        "graph(relax): gradients disagree with finite differences"
-    )
-
-
-def _check_mask(space: SearchSpace, codes: Tensor, seed: int) -> None:
-    """Where architectures differ in their padding, a relaxed one fades into it, without a jump."""
-    mask = space.graph(space.encode(codes)).mask
-    if bool((mask == mask[0]).all()):
-        return
-    alpha, beta = (part.requires_grad_() for part in logits_of(space, COUNT, seed))
-    relaxed = space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic")
-    soft = space.graph(relaxed).mask
-    assert soft.requires_grad, "graph: the mask is not a function of the relaxed architecture"
-    gradients = torch.autograd.grad(soft.sum(), (alpha, beta), allow_unused=True)
-    assert any(part is not None and bool((part != 0).any()) for part in gradients), (
-        "graph: the mask jumps; it must be smooth in the relaxed architecture"
-    )

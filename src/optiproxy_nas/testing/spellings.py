@@ -7,7 +7,7 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.spaces.base import Graph, SearchSpace
 from optiproxy_nas.testing.streams import generator
 
 
@@ -36,9 +36,8 @@ def check_spellings(space: SearchSpace, codes: Tensor, seed: int) -> None:
     if not bool(same.any()):
         return
     # What the benchmark does not tell apart looks the same but for the order of its vertices.
-    for one, two in zip(
-        _invariants(space, several[same]), _invariants(space, again[same]), strict=True
-    ):
+    graphs = (space.graph(space.encode(written[same])) for written in (several, again))
+    for one, two in zip(*map(invariants, graphs), strict=True):
         assert torch.allclose(one, two), "graph: isomorphic architectures are not the same graph"
 
 
@@ -49,11 +48,13 @@ def check_one_code_each(space: SearchSpace, codes: Tensor, where: str) -> None:
         assert seen.setdefault(identity, code) == code, f"{where}: one architecture, two codes"
 
 
-def _invariants(space: SearchSpace, codes: Tensor) -> list[Tensor]:
-    """What no order of the vertices changes: 1ᵀV, and VᵀA^kV for walks of k = 1, 2, 3 edges."""
-    graph = space.graph(space.encode(codes))
+def invariants(graph: Graph) -> list[Tensor]:
+    """What no order of the n graphs' vertices changes, [n, ...] each.
+
+    How many there are, 1ᵀV, and VᵀA^kV for walks of k = 1, 2, 3 edges.
+    """
     vertices = (graph.features * graph.mask.unsqueeze(-1)).double()
-    found, walked = [vertices.sum(-2)], vertices
+    found, walked = [graph.mask.double().sum(-1, keepdim=True), vertices.sum(-2)], vertices
     for _ in range(3):
         walked = graph.adjacency.double() @ walked
         found.append(vertices.transpose(-1, -2) @ walked)

@@ -28,6 +28,7 @@ from optiproxy_nas.spaces.nb201 import NASBench201
 COSTS = {
     "latency_ms": ("latency", 1000.0),
     "parameters_millions": ("params", 1.0),
+    "flops_millions": ("flops", 1.0),
     "training_seconds": ("train_time", 1.0),
 }
 

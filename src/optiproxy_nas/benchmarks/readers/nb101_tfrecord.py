@@ -12,6 +12,9 @@ joined by commas, ``metrics`` is a protocol buffer in base64 (nasbench/lib/model
 The evaluations are before, halfway through and after the training; the last one counts. Accuracies
 are shares; values are means over the three trainings of a cell with as many epochs. Each number of
 epochs has its own cosine schedule, so none is an earlier moment of another.
+
+Records are grouped by hash; that all records of a hash are of one cell, and that it is this cell's
+hash, is checked (``nb101_records``).
 """
 
 from __future__ import annotations
@@ -30,55 +33,51 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.readers.nb101_records import Spelling, cells_of, unlike
 from optiproxy_nas.benchmarks.readers.nb101_table import EPOCHS
 from optiproxy_nas.benchmarks.schema import METRICS, tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.tfrecord import Record, fields, records
-from optiproxy_nas.errors import DataError, InvalidArchitectureError
-from optiproxy_nas.spaces.nb101.cells import (
-    CODE_LENGTH,
-    OPERATIONS,
-    VERTICES,
-    canonicalise,
-    is_valid,
-)
-from optiproxy_nas.spaces.nb101.notation import INPUT, OUTPUT, embed, from_nasbench
+from optiproxy_nas.benchmarks.tfrecord import fields, records
+from optiproxy_nas.errors import DataError
 
 CELLS = 423_624
 BEST_TEST_ACCURACY = 94.3176  # percent, mean of three trainings for 108 epochs, of all cells
 _FINAL = 2  # of the evaluations of a training: before, halfway, after
-_INDEX = {name: i for i, name in enumerate(OPERATIONS)}
 
 
 def parse(content: bytes, path: str) -> dict[str, Any]:
     """The means of a file: ``{"codes": [n, 26], name: [n] ...}``, a row a cell and epochs.
 
     Raises:
-        DataError: the file is truncated or damaged, or a record has another layout: which one.
+        DataError: the file is truncated or damaged, a record has another layout, or its hash is
+            that of another cell: which one.
     """
-    numbers: dict[str, int] = {}  # hash -> cell
-    cells: list[tuple[str, str, Record]] = []
-    cell, epochs = array("q"), array("q")  # 64 bits everywhere, as ``_means`` shifts them
+    rows: dict[tuple[str, str, str], int] = {}  # hash, adjacency, operations -> spelling
+    spellings: list[Spelling] = []
+    spelling, epochs = array("q"), array("q")  # 64 bits everywhere, as ``_means`` shifts them
     values = array("d")
     for record in records(content, path):
         try:
             name, trained, adjacency, operations, metrics = json.loads(record.data)
-            row = _final(_decoded(metrics))
+            if not isinstance(name, str):
+                raise TypeError("its hash is not a text")
+            final = _final(_decoded(metrics))
             if not 0 < trained < 1 << 15:
                 raise ValueError(f"it was trained for {trained} epochs")
             epochs.append(trained)
-            number = numbers.setdefault(name, len(numbers))
+            row = rows.setdefault((name, adjacency, operations), len(rows))
         except (ValueError, TypeError, OverflowError) as error:
-            raise _unlike(path, record, str(error)) from error
-        if number == len(cells):
+            raise unlike(path, record, str(error)) from error
+        if row == len(spellings):
             # The data is not kept: only what names the record in a message.
-            cells.append((adjacency, operations, record._replace(data=b"")))
-        cell.append(number)
-        values.extend(row)
-    if not cells:
+            spellings.append(Spelling(name, adjacency, operations, record._replace(data=b"")))
+        spelling.append(row)
+        values.extend(final)
+    if not spellings:
         raise DataError(f"{path} holds no record.", file=path)
-    codes = _codes(cells, path)
-    return _means(codes, np.array(cell), np.array(epochs), np.array(values).reshape(-1, 4))
+    codes, cells = cells_of(spellings, path)
+    cell = cells[np.array(spelling)]
+    return _means(codes, cell, np.array(epochs), np.array(values).reshape(-1, 4))
 
 
 def _decoded(metrics: Any) -> bytes:
@@ -117,69 +116,6 @@ def _final(message: bytes) -> tuple[float, float, float, float]:
     if not isinstance(seconds, float) or not 0 < seconds < math.inf:
         raise ValueError(f"its training time is {seconds!r}, not a number of seconds")
     return validation, test, seconds, parameters  # type: ignore[return-value]
-
-
-def _codes(cells: list[tuple[str, str, Record]], path: str) -> Tensor:
-    """Canonical codes [m, 26] of the cells, by size all at once."""
-    sizes = np.array([_size(*cell, path) for cell in cells])
-    codes = torch.zeros(len(cells), CODE_LENGTH, dtype=torch.int64)
-    known: dict[str, list[int]] = {}
-    for size in np.unique(sizes).tolist():
-        rows = np.flatnonzero(sizes == size)
-        text = "".join(cells[row][0] for row in rows).encode()
-        matrices = (np.frombuffer(text, dtype=np.uint8) - ord("0")).reshape(-1, size, size)
-        operations = np.zeros((len(rows), size - 2), dtype=np.int64)
-        for place, row in enumerate(rows):
-            names = cells[row][1]
-            if names not in known:
-                known[names] = [_INDEX.get(name, -1) for name in names.split(",")[1:-1]]
-            operations[place] = known[names]
-        codes[torch.from_numpy(rows)] = embed(matrices, operations)
-        odd = (matrices > 1).any((1, 2)) | np.tril(matrices).any((1, 2)) | (operations < 0).any(1)
-        if odd.any():
-            raise _no_cell(*cells[int(rows[odd.argmax()])], path)
-    valid = is_valid(codes).numpy()
-    if not valid.all():
-        raise _no_cell(*cells[int((~valid).argmax())], path)
-    return canonicalise(codes)
-
-
-def _size(adjacency: Any, operations: Any, record: Record, path: str) -> int:
-    """The vertices of a cell, whose two texts agree on them."""
-    if not isinstance(adjacency, str) or not isinstance(operations, str):
-        raise _unlike(path, record, "adjacency and operations are not texts")
-    size = math.isqrt(len(adjacency))
-    names = operations.count(",") + 1
-    fits = size * size == len(adjacency) and names == size and 2 <= size <= VERTICES
-    if not fits or not operations.startswith(f"{INPUT},") or not operations.endswith(f",{OUTPUT}"):
-        raise _unlike(
-            path,
-            record,
-            f"{len(adjacency)} adjacency entries and the operations {operations!r} do not make a "
-            f"cell of up to {VERTICES} vertices from input to output",
-        )
-    return size
-
-
-def _no_cell(adjacency: str, operations: str, record: Record, path: str) -> DataError:
-    """The error for a cell that breaks a rule of the space, in the space's words."""
-    size = math.isqrt(len(adjacency))
-    entries = [int(sign) if sign in "0123456789" else 9 for sign in adjacency]
-    try:
-        from_nasbench([(np.array(entries).reshape(size, size), operations.split(","))])
-    except InvalidArchitectureError as error:
-        return _unlike(path, record, error.message)
-    raise AssertionError(f"{adjacency} {operations} is a cell")  # pragma: no cover
-
-
-def _unlike(path: str, record: Record, reason: str) -> DataError:
-    return DataError(
-        f"{path}: record {record.number}, which starts at byte {record.offset}, is not a training "
-        f"of NAS-Bench-101: {reason}. Expected [hash, epochs, adjacency, operations, metrics].",
-        file=path,
-        record=record.number,
-        byte=record.offset,
-    )
 
 
 def _means(

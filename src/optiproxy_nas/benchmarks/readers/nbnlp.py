@@ -3,7 +3,7 @@
 The file lists 4,322 recipes; 3,371 have a final loss on the test text of Penn Treebank, 288 on
 that of WikiText-2. Recipes that differ in node names only are one: the 3,371 are 2,833 recipes, and
 their trainings are pooled. A search needs values of any recipe: ``nbnlp_surrogate`` has the same
-table and a surrogate fitted to it (``boosted``, on ``graph_features``).
+table and a surrogate fitted to it (``boosted``, on ``nbnlp_features``).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch import Tensor
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted
 from optiproxy_nas.benchmarks.boosted_storage import stored_facts
-from optiproxy_nas.benchmarks.graph_features import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.parsing import csv_table
+from optiproxy_nas.benchmarks.readers.nbnlp_features import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.schema import code_names, tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark

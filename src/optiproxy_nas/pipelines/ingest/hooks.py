@@ -10,6 +10,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.datasets.atomic import AtomicDataset
 
 
@@ -30,11 +31,20 @@ class IngestHooks:
         if self._quiet or "benchmark_card" not in pipeline.all_outputs():
             return
         card: dict[str, Any] = catalog.load("benchmark_card")
-        dataset = catalog.get("benchmark_table")
-        file = dataset.stored() if isinstance(dataset, AtomicDataset) else None
-        where = f" in {os.path.relpath(file)}" if file else ""
-        print(
-            f"Source {card['source']}: {card['rows']:,} rows of {', '.join(card['datasets'])}"
-            f"{where}, SHA-256 of the table {card['table_sha256']}",
-            flush=True,
-        )
+        datasets = ", ".join(card["datasets"] or get_source(card["source"]).datasets)
+        if card["rows"] or "model_sha256" not in card:
+            told = f"{card['rows']:,} rows of {datasets}{_where(catalog, 'benchmark_table')}, "
+            told += f"SHA-256 of the table {card['table_sha256']}"
+        else:
+            size = len(catalog.load("benchmark_model"))
+            told = f"a model answers for {datasets} (its table has no rows), {size:,} bytes"
+            told += f"{_where(catalog, 'benchmark_model')}, SHA-256 of the model "
+            told += card["model_sha256"]
+        print(f"Source {card['source']}: {told}", flush=True)
+
+
+def _where(catalog: DataCatalog, name: str) -> str:
+    """The file of a dataset, if it is stored."""
+    dataset = catalog.get(name)
+    file = dataset.stored() if isinstance(dataset, AtomicDataset) else None
+    return f" in {os.path.relpath(file)}" if file else ""

@@ -1,6 +1,7 @@
-"""What a tree ensemble sees of a recipe: numbers that do not depend on how its nodes are numbered.
+"""What a tree ensemble sees of a NAS-Bench-NLP recipe, however its nodes are numbered.
 
-All recipes at once, from their cells: loops run over the 16 nodes, never over recipes.
+For cells of the space ``nbnlp`` (``spaces.nbnlp.grammar``) and the surrogate of the source
+``nbnlp_surrogate`` only. All recipes at once: loops run over the 16 nodes, never over recipes.
 
 * counts: nodes, operations, which operation reads what, the places of blends;
 * makers: of each state the operation that makes it, what that reads, and what those read;
