@@ -177,6 +177,7 @@ def test_naslib_files_with_strings_and_tuples(tmp_path):
     assert benchmark.measurements(asked[2]) == {
         "latency_ms": 10.0,
         "parameters_millions": 0.5,
+        "flops_millions": 1.0,
         "training_seconds": 100.0,
     }
 
@@ -193,6 +194,7 @@ def test_a_cost_that_a_naslib_cell_lacks_is_left_out_for_all(tmp_path):
     assert benchmark.measurements(naslib_string((0,) * 6)) == {
         "latency_ms": None,
         "parameters_millions": 0.5,
+        "flops_millions": None,
         "training_seconds": None,
     }
 
