@@ -54,7 +54,11 @@ class NASBenchNLP:
     def sample(
         self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
     ) -> Candidates:
-        """``count`` recipes per group; ``exploration`` mixes every choice with the prior's."""
+        """``count`` recipes per group; ``exploration`` mixes every choice with the prior's.
+
+        What an operation needs and its draw leaves out, as a sum's second input, is drawn from the
+        rest of its group: a recipe completed so does not count as rejected.
+        """
         group = torch.arange(len(logits.alpha)).repeat_interleave(count)
         codes, rejected = draw_complete(logits, group, generator, exploration)
         return Candidates(codes, group, rejected)
