@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from synthetic import OPTIMA, run_id_of, synthetic
 
+from optiproxy_nas.errors import UnknownNameError
 from optiproxy_nas.evidence import comparison, headline, table, transfer, variants
 from optiproxy_nas.evidence.collect import Evidence
 from optiproxy_nas.evidence.comparison import render
@@ -133,6 +134,12 @@ def test_metrics_are_told_of_the_architecture_chosen_by_then(made):
     assert {name: values.tolist() for name, values in measured.told.items()} == {
         "test_accuracy": [2.0] * 5 + [3.0] * 5
     }
+
+
+def test_an_unknown_figure_is_named_with_the_nearest():
+    section = section_of(options={"figures": ["run_length"]})
+    with pytest.raises(UnknownNameError, match=r"figure of section 'made'.*'run_lengths'"):
+        render(section, synthetic([section], curve))
 
 
 def test_a_column_that_says_nothing_is_left_out():

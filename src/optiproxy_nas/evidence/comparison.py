@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY
+from optiproxy_nas.errors import unknown_name
 from optiproxy_nas.evidence import table
 from optiproxy_nas.evidence.collect import Evidence
 from optiproxy_nas.evidence.measures import Measured, compare, head, measure
@@ -59,6 +60,9 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     if not section.options.get("figures"):
         return Rendered(texts, notes)
     panels = _longest(section, cells)
+    for kind in section.options["figures"]:
+        if kind not in FIGURES:
+            raise unknown_name(f"figure of section {name!r}", str(kind), FIGURES)
     figures = {kind: png(FIGURES[kind](panels)) for kind in section.options["figures"]}
     return Rendered(
         texts,
