@@ -18,6 +18,7 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm import gradient, groups
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
+from optiproxy_nas.algorithm.ascent import climb
 from optiproxy_nas.algorithm.budget import QueryLedger, allowance
 from optiproxy_nas.algorithm.candidates import Pool, draw_candidates, sample_random
 from optiproxy_nas.objectives import Objective, objective_of
@@ -128,10 +129,23 @@ def select_batch(
     """The candidates that the proxy scores best (line 8), as far as the step's budget goes."""
     objective = objective_of(parameters)
     proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.heads)
-    return objective.select(
+    score, selection = objective.score(archive, parameters), parameters.selection
+
+    def predict(codes: Tensor) -> Tensor:
+        return fitting.predict(proxy, space.encode(codes))
+
+    pool = climb(
         space,
         Pool(**candidates),  # type: ignore[arg-type]
-        lambda codes: fitting.predict(proxy, space.encode(codes)),
+        lambda codes: score(predict(codes)),
+        codes_of(space, archive),
+        selection.ascent_rounds if selection.use_proxy else 0,
+        skip_twins=selection.skip_twins,
+    )
+    return objective.select(
+        space,
+        pool,
+        predict,
         archive,
         parameters,
         allowance(parameters, archive, step),
