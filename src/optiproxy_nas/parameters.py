@@ -85,7 +85,7 @@ class SelectionSettings(_Settings):
     exploration: float = Field(ge=0, le=1, description="ε, share of uniform choices in a draw")
     local_moves: int = Field(ge=0, description="best architectures whose neighbours join Q")
     ascent_rounds: int = Field(
-        default=0, ge=0, description="changes by which the best of Q climb the proxy's score"
+        default=0, ge=0, description="changes by which the best of Q climb the score"
     )
     use_proxy: bool = Field(description="false: a random B of the Q candidates (ablation)")
     acquisition: Literal["mean", "optimistic"]

@@ -89,19 +89,41 @@ def test_no_rounds_and_nothing_left_change_nothing(tiny, generator):
 
 def test_twins_are_met_once_where_they_are_skipped(nb201, generator):
     drawn = sample_random(nb201, 30, generator)
-    functions = dict(zip(nb201.canonical(drawn), drawn, strict=True))  # the last of each
-    start = torch.stack(list(functions.values()))[:10]
     known = drawn[10:]
-    start = torch.stack(
-        [c for c in start if nb201.canonical(c[None])[0] not in set(nb201.canonical(known))]
-    )
-    score = agreement(drawn[0])
-    both = climb(nb201, pool_of(start), score, known, 6, skip_twins=True)
-    names = nb201.canonical(both.codes)
-    assert len(set(names)) == len(names)
-    assert not set(names) & set(nb201.canonical(known))
+    taken = set(nb201.canonical(known))
+    functions = dict(zip(nb201.canonical(drawn[:10]), drawn[:10], strict=True))
+    start = torch.stack([code for name, code in functions.items() if name not in taken])
+    none = nb201.operations.index("none")
+
+    def score(codes):  # cells that are cut off are twins of one another
+        return (codes == none).sum(-1).double()
+
+    once = climb(nb201, pool_of(start), score, known, 6, skip_twins=True)
+    names = nb201.canonical(once.codes)
+    assert len(set(names)) == len(names) > len(start)
+    assert not set(names) & taken
     every = climb(nb201, pool_of(start), score, known, 6)
     assert len(set(nb201.canonical(every.codes))) < len(every.codes)
+
+
+@pytest.mark.parametrize("width", [1, 3, 50])
+def test_it_keeps_the_best_of_what_it_met(nb201, generator, width):
+    """Brute force: the same beam with everything kept that was ever looked at."""
+    drawn = sample_random(nb201, 40, generator)
+    table = torch.rand(5**6, generator=generator)
+
+    def score(codes):
+        return table[codes @ 5 ** torch.arange(6)]
+
+    met = {tuple(code.tolist()) for code in drawn[:20]}
+    archive = {tuple(code.tolist()) for code in drawn[20:]}
+    for _ in range(3):
+        beam = sorted(met, key=lambda code: -score(torch.tensor(code)))[:width]
+        met |= {tuple(code.tolist()) for code in nb201.neighbours(torch.tensor(beam))} - archive
+    best = sorted(met, key=lambda code: -score(torch.tensor(code)))[:width]
+    climbed = climb(nb201, pool_of(drawn[:20]), score, drawn[20:], 3, width=width).codes
+    order = torch.argsort(score(climbed), descending=True)[:width]
+    assert [tuple(code.tolist()) for code in climbed[order]] == best
 
 
 def test_the_selection_climbs_by_the_score_of_the_objective(nb201, make_parameters):

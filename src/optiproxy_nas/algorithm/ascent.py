@@ -17,7 +17,7 @@ from torch import Tensor
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.spaces.base import SearchSpace
 
-WIDTH = 20  # candidates that climb side by side
+WIDTH = 20  # architectures that climb side by side, at least
 
 
 def climb(
@@ -27,12 +27,14 @@ def climb(
     known_codes: Tensor,
     rounds: int,
     *,
+    width: int = WIDTH,
     skip_twins: bool = False,
 ) -> Pool:
-    """``pool``, and all one-change neighbours that a beam of its ``WIDTH`` best met on its way up.
+    """``pool``, and behind it the best that a beam of its ``width`` best came to.
 
-    A round looks at the neighbours of the beam and keeps the ``WIDTH`` best of what is neither in
-    the archive nor seen before; it ends when no neighbour gets in.
+    A round looks at the one-change neighbours of the beam and keeps the ``width`` best of both; it
+    ends when no neighbour gets in. What is in the archive is never kept. Cost: at most
+    ``rounds · width · (neighbours of an architecture)`` scores; memory: a round's.
 
     Args:
         space: the search space.
@@ -40,29 +42,35 @@ def climb(
         score: codes [n, L] -> what is to be maximised [n].
         known_codes: of the archive, [n, L].
         rounds: at most so many changes from a drawn candidate; 0 leaves the pool as it is.
+        width: architectures that climb side by side; no fewer than are to be selected.
         skip_twins: whether one architecture a computed function is enough.
 
     Returns:
-        The pool, the neighbours behind the drawn candidates; their group is -1.
+        The pool and the beam's newcomers, best first; their group is -1.
     """
     if not rounds:
         return pool
     name = space.canonical if skip_twins else space.identify
     seen = {*name(known_codes), *name(pool.codes)}
-    codes, scores = pool.codes, score(pool.codes)
-    newcomers = torch.arange(len(codes))
+    beam, scores = pool.codes, score(pool.codes)
+    drawn = fresh = torch.ones(len(beam), dtype=torch.bool)  # [width]; whether not yet looked at
     for _ in range(rounds):
-        best = torch.argsort(scores, descending=True, stable=True)[:WIDTH]
-        risen = best[torch.isin(best, newcomers)]
-        if not len(risen):
+        best = torch.argsort(scores, descending=True, stable=True)[:width]
+        beam, scores, drawn, fresh = beam[best], scores[best], drawn[best], fresh[best]
+        if not fresh.any():
             break
-        neighbours = space.neighbours(codes[risen])
-        fresh = {key: row for row, key in enumerate(name(neighbours)) if key not in seen}
-        if not fresh:
+        neighbours = space.neighbours(beam[fresh])
+        new = {key: row for row, key in enumerate(name(neighbours)) if key not in seen}
+        if not new:
             break
-        seen.update(fresh)
-        met = neighbours[list(fresh.values())]
-        codes, scores = torch.cat([codes, met]), torch.cat([scores, score(met)])
-        newcomers = torch.arange(len(codes) - len(met), len(codes))
-    groups = torch.full((len(codes) - len(pool.codes),), -1)
-    return pool._replace(codes=codes, group=torch.cat([pool.group, groups]))
+        seen.update(new)
+        met = neighbours[list(new.values())]
+        beam, scores = torch.cat([beam, met]), torch.cat([scores, score(met)])
+        fresh = torch.cat([torch.zeros_like(fresh), torch.ones(len(met), dtype=torch.bool)])
+        drawn = torch.cat([drawn, torch.zeros(len(met), dtype=torch.bool)])
+    best = torch.argsort(scores, descending=True, stable=True)[:width]
+    climbed = beam[best][~drawn[best]]
+    groups = torch.full((len(climbed),), -1)
+    return pool._replace(
+        codes=torch.cat([pool.codes, climbed]), group=torch.cat([pool.group, groups])
+    )

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm import gradient, groups
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
-from optiproxy_nas.algorithm.ascent import climb
+from optiproxy_nas.algorithm.ascent import WIDTH, climb
 from optiproxy_nas.algorithm.budget import QueryLedger, allowance
 from optiproxy_nas.algorithm.candidates import Pool, draw_candidates, sample_random
 from optiproxy_nas.objectives import Objective, objective_of
@@ -140,6 +140,7 @@ def select_batch(
         lambda codes: score(predict(codes)),
         codes_of(space, archive),
         selection.ascent_rounds if selection.use_proxy else 0,
+        width=max(WIDTH, selection.batch),
         skip_twins=selection.skip_twins,
     )
     return objective.select(
