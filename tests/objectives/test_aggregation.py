@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -77,20 +76,18 @@ def selection(make_parameters, acquisition="optimistic"):
     return make_parameters(selection={"acquisition": acquisition, "optimism": 1.5}).selection
 
 
-def archive(*rates, size=4, initial=0.5):
-    """Steps 0, 1, ... with these shares of violations."""
-    rows = []
-    for step, rate in enumerate((initial, *rates)):
-        broken = round(rate * size)
-        rows += [(step, 1.0)] * broken + [(step, 0.0)] * (size - broken)
-    return pd.DataFrame(rows, columns=["step", "violation"])
+def history(*rates, bounds=1, size=4, initial=0.5):
+    """Steps 0, 1, ... with these shares of violations, of all bounds by the same queries."""
+    steps = np.repeat(np.arange(1 + len(rates)), size)
+    broken = [np.arange(size) < round(rate * size) for rate in (initial, *rates)]
+    return steps, np.tile(np.concatenate(broken), (bounds, 1))
 
 
 @pytest.mark.parametrize("acquisition", ["mean", "optimistic"])
 def test_the_default_score_is_acquisition_plus_log_feasibility(make_parameters, acquisition):
     chosen, mode = selection(make_parameters, acquisition), MODES["default"]
     how, heads = settings(feasibility_weight=0.7, gain=0), predictions()
-    weights = mode.weights(archive(0.5), 2, how)
+    weights = mode.weights(*history(0.5, bounds=2), how)
     assert weights.accuracy == 1.0
     assert weights.constraints.tolist() == [0.7, 0.7]
     kept = log_feasibility(heads[:, 1:], NOISE)
@@ -103,18 +100,18 @@ def test_the_default_weight_follows_the_violation_rate():
         MODES["default"],
         settings(feasibility_weight=0.5, gain=0.2, tolerated_violation_rate=0.25),
     )
-    at = mode.weights(archive(0.25, 0.25), 2, how).constraints
+    at = mode.weights(*history(0.25, 0.25), how).constraints
     np.testing.assert_allclose(at, 0.5)
-    after = mode.weights(archive(1.0, 0.0, 0.5), 2, how).constraints
+    after = mode.weights(*history(1.0, 0.0, 0.5), how).constraints
     np.testing.assert_allclose(after, 0.5 * np.exp(0.2 * (0.75 - 0.25 + 0.25)))
-    bounds = [mode.weights(archive(*[rate] * 99), 1, how).constraints[0] for rate in (0.0, 1.0)]
+    bounds = [mode.weights(*history(*[rate] * 99), how).constraints[0] for rate in (0.0, 1.0)]
     np.testing.assert_allclose(bounds, [0.5, 5.0])  # never below its start
 
 
 def test_before_anything_is_feasible_the_accuracy_hardly_counts(make_parameters):
     mode, chosen = MODES["default"], selection(make_parameters)
     how = settings(accuracy_before_feasible=0.05)
-    lost, found = (mode.weights(archive(rate, initial=1.0), 2, how) for rate in (1.0, 0.75))
+    lost, found = (mode.weights(*history(rate, bounds=2, initial=1.0), how) for rate in (1.0, 0.75))
     assert (lost.accuracy, found.accuracy) == (0.05, 1.0)
     heads = torch.zeros(1, 3, 2)
     heads[0, 0] = torch.tensor([1.0, 0.0])  # better, but outside by one sd
@@ -126,16 +123,15 @@ def test_before_anything_is_feasible_the_accuracy_hardly_counts(make_parameters)
 def test_the_learnt_score_is_the_papers_weighted_sum(make_parameters):
     chosen, mode, how = selection(make_parameters, "mean"), MODES["paper_weights"], settings()
     heads = predictions()
-    weights = mode.weights(archive(1.0, 1.0), 2, how)
+    weights = mode.weights(*history(1.0, 1.0, bounds=2), how)
     mean = heads.mean(0)
     expected = weights.accuracy * mean[0] - weights.constraints @ mean[1:].numpy()
     torch.testing.assert_close(mode.score(heads, weights, NOISE, chosen), expected)
 
 
 def learnt(*rates, initial=0.5, **values):
-    table = archive(*rates, initial=initial)
-    weights = MODES["paper_weights"].weights(table, 2, settings(**values))
-    assert weights.constraints[0] == weights.constraints[1]
+    table = history(*rates, initial=initial)
+    weights = MODES["paper_weights"].weights(*table, settings(**values))
     assert weights.accuracy == pytest.approx(1 - weights.constraints[0])
     return float(weights.constraints[0])
 
@@ -152,6 +148,24 @@ def test_learnt_weights_follow_the_violation_rate():
     assert learnt(0.25, tolerated_violation_rate=0.25) < start  # no more than tolerated
     assert learnt(0.25, tolerated_violation_rate=0.2) > start
     assert learnt(1.0, weight_step=0.2) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_bound_has_a_weight_of_its_own(mode):
+    """Four queries a step: all break the first bound, one of them the second, none the third."""
+    steps = np.repeat(np.arange(4), 4)
+    broken = np.array([[True] * 16, [True, False, False, False] * 4, [False] * 16])
+    how = settings(tolerated_violation_rate=0.2, gain=0.1, weight_step=0.05)
+    weights = MODES[mode].weights(steps, broken, how)
+    if mode == "default":
+        rises = np.exp(3 * 0.1 * np.array([1 - 0.2, 0.25 - 0.2, 0]))  # not below the start
+        np.testing.assert_allclose(weights.constraints, 0.5 * rises)
+        assert weights.accuracy == how.accuracy_before_feasible
+    else:
+        np.testing.assert_allclose(weights.constraints, [0.65, 0.65, 0.35])
+        assert weights.accuracy == pytest.approx(0.35)  # what the greatest leaves
+    alone = [MODES[mode].weights(steps, broken[[c]], how) for c in range(3)]
+    assert weights.constraints.tolist() == [one.constraints[0] for one in alone]
 
 
 def test_learnt_weights_stay_in_their_bounds():
@@ -171,7 +185,7 @@ def test_more_violations_never_make_a_bound_weigh_less(rates, data):
 @pytest.mark.parametrize("mode", MODES)
 def test_scores_fall_with_every_excess_and_rise_with_the_value(mode, make_parameters):
     chosen, how = selection(make_parameters, "mean"), settings()
-    weights = MODES[mode].weights(archive(0.5), 2, how)
+    weights = MODES[mode].weights(*history(0.5, bounds=2), how)
     heads = predictions().requires_grad_()
     (slope,) = torch.autograd.grad(MODES[mode].score(heads, weights, NOISE, chosen).sum(), heads)
     by_head = slope.sum(0)  # of all members together: the spread is not changed
@@ -184,7 +198,7 @@ def test_scores_fall_with_every_excess_and_rise_with_the_value(mode, make_parame
 def test_gradients_of_the_scores_are_those_of_finite_differences(mode, members, make_parameters):
     chosen, how = selection(make_parameters), settings()
     for rates in ((0.5,), (1.0,)):
-        weights = MODES[mode].weights(archive(*rates, initial=1.0), 2, how)
+        weights = MODES[mode].weights(*history(*rates, bounds=2, initial=1.0), how)
         heads = predictions(members).requires_grad_()
         assert torch.autograd.gradcheck(
             lambda x, w=weights: MODES[mode].score(x, w, NOISE, chosen), heads, atol=1e-4

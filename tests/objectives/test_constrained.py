@@ -265,9 +265,18 @@ def test_diagnostics_are_the_violation_rates_and_the_weights(space):
     assert last["violation_rate"] == pytest.approx(3 / 5)
     assert last["recent_violation_rate"] == pytest.approx(8 / 10)
     # The weights are those that chose the batch: after the step before it.
-    assert last["weight_latency_ms"] == last["weight_size_mb"] == pytest.approx(0.55)
+    assert last["weight_latency_ms"] == pytest.approx(0.55)
+    assert last["weight_size_mb"] == pytest.approx(0.45)  # nothing broke this bound
     assert last["weight_accuracy"] == pytest.approx(0.45)
     assert last["violation_alarm"] == 0
+
+
+def test_a_metric_bounded_from_both_sides_has_a_weight_for_each(space):
+    objective = constrained("latency_ms < 6", "latency_ms > 2")
+    latency = [3.0] * 8 + [9.0] * 5 + [9.0, 9.0, 9.0, 3.0, 3.0]
+    archive = archive_of(space, objective, latency_ms=latency)
+    last = objective.diagnose(archive[archive["step"] == 2], archive)
+    assert last["weight_upper_latency_ms"] > last["weight_lower_latency_ms"] == 0.5
 
 
 @pytest.mark.parametrize(("broken", "alarm"), [(20, 1), (17, 1), (16, 0), (0, 0)])

@@ -8,11 +8,10 @@ gives the metrics, from the archive alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
@@ -29,7 +28,10 @@ class AggregationSettings(ObjectiveSettings):
     """Settings of the modes."""
 
     tolerated_violation_rate: float = Field(
-        default=0.4, ge=0, le=1, description="share of a batch that may be infeasible"
+        default=0.4,
+        ge=0,
+        le=1,
+        description="share of a batch that may break a bound",
     )
     # Of mode default:
     feasibility_weight: float = Field(
@@ -60,8 +62,8 @@ class Weights(NamedTuple):
 class Aggregation(NamedTuple):
     """One way of making a score of accuracy and constraints."""
 
-    # (archive with ``violation``, C, settings) -> the weights after all its steps
-    weights: Callable[[pd.DataFrame, int, AggregationSettings], Weights]
+    # (step of each query [n], which broke which bound [C, n], settings) -> the weights after all
+    weights: Callable[[NDArray[np.int64], NDArray[np.bool_], AggregationSettings], Weights]
     # (predictions [E, 1 + C, n], weights, noise [C], selection) -> score [n]
     score: Callable[[Tensor, Weights, Tensor, SelectionSettings], Tensor]
 
@@ -83,29 +85,34 @@ def log_feasibility(excess: Tensor, noise: Tensor) -> Tensor:
     return kept
 
 
-def _violation_rates(archive: pd.DataFrame) -> list[float]:
-    """The share of infeasible queries of each batch after the initial sample."""
-    steps, broken = archive["step"].to_numpy(), archive["violation"].to_numpy() > 0
-    queries = np.bincount(steps)[1:]  # not of step 0, the initial sample
-    infeasible = np.bincount(steps, weights=broken)[1:]
-    rates: list[float] = (infeasible[queries > 0] / queries[queries > 0]).tolist()
-    return rates
+def _violation_rates(
+    steps: NDArray[np.int64], broken: NDArray[np.bool_]
+) -> Iterator[NDArray[np.float64]]:
+    """The share of each batch after the initial sample that broke each bound [C]."""
+    queries = np.bincount(steps)
+    infeasible = np.stack([np.bincount(steps, weights=bound) for bound in broken])
+    for step in range(1, len(queries)):
+        if queries[step]:
+            yield infeasible[:, step] / queries[step]
 
 
-def _expected_weights(archive: pd.DataFrame, count: int, settings: AggregationSettings) -> Weights:
-    """w_c is multiplied by exp(gain · (violation rate - tolerated rate)) after each batch.
+def _expected_weights(
+    steps: NDArray[np.int64], broken: NDArray[np.bool_], settings: AggregationSettings
+) -> Weights:
+    """w_c is multiplied by exp(gain · (violation rate of c - tolerated rate)) after each batch.
 
-    Where the value tempts across the bound, the share of wasted queries rises, and with it the
-    weight, until it is about the tolerated one: a dual ascent on the violation rate. The weight
+    Where the value tempts across a bound, the share of queries wasted on it rises, and with it its
+    weight, until it is about the tolerated one: a dual ascent on the violation rates. A weight
     never falls below its start: how bold the search may be, the proxy's errors say. Until something
     feasible is known, the value hardly counts.
     """
-    first = weight = settings.feasibility_weight
-    for rate in _violation_rates(archive):
-        weight *= math.exp(settings.gain * (rate - settings.tolerated_violation_rate))
-        weight = float(np.clip(weight, first, first * MOST))
-    found = bool((archive["violation"] == 0).any())
-    return Weights(1.0 if found else settings.accuracy_before_feasible, np.full(count, weight))
+    first, tolerated = settings.feasibility_weight, settings.tolerated_violation_rate
+    weights = np.full(len(broken), first)
+    for rates in _violation_rates(steps, broken):
+        factors = [math.exp(settings.gain * (rate - tolerated)) for rate in rates.tolist()]
+        weights = np.clip(weights * factors, first, first * MOST)
+    found = not broken.any(0).all()
+    return Weights(1.0 if found else settings.accuracy_before_feasible, weights)
 
 
 def _expected_score(
@@ -118,15 +125,17 @@ def _expected_score(
     return weights.accuracy * value + (factors * kept).sum(0)
 
 
-def _learnt_weights(archive: pd.DataFrame, count: int, settings: AggregationSettings) -> Weights:
-    """w_c grows by a step where more than the tolerated share of a batch broke the bounds, and
-    shrinks by one where less did; w_a is what is left of 1."""
-    weight = settings.initial_weight
-    for rate in _violation_rates(archive):
-        over = rate > settings.tolerated_violation_rate
-        weight += settings.weight_step if over else -settings.weight_step
-        weight = float(np.clip(weight, 0.0, settings.greatest_weight))
-    return Weights(1.0 - weight, np.full(count, weight))
+def _learnt_weights(
+    steps: NDArray[np.int64], broken: NDArray[np.bool_], settings: AggregationSettings
+) -> Weights:
+    """w_c grows by a step where more than the tolerated share of a batch broke bound c, and
+    shrinks by one where less did; w_a is what the greatest leaves of 1."""
+    tolerated = settings.tolerated_violation_rate
+    weights = np.full(len(broken), settings.initial_weight)
+    for rates in _violation_rates(steps, broken):
+        change = np.where(rates > tolerated, settings.weight_step, -settings.weight_step)
+        weights = np.clip(weights + change, 0.0, settings.greatest_weight)
+    return Weights(1.0 - float(weights.max()), weights)
 
 
 def _learnt_score(

@@ -21,7 +21,12 @@ from torch import Tensor
 from optiproxy_nas.algorithm.archive import with_columns
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.errors import DataError, unknown_name
-from optiproxy_nas.objectives.aggregation import MODES, AggregationSettings, log_feasibility
+from optiproxy_nas.objectives.aggregation import (
+    MODES,
+    AggregationSettings,
+    Weights,
+    log_feasibility,
+)
 from optiproxy_nas.objectives.base import Evaluate, Objective, Score
 from optiproxy_nas.objectives.calibration import prediction_error
 from optiproxy_nas.objectives.constraints import (
@@ -157,7 +162,7 @@ class Constrained(Objective):
 
     def score(self, archive: pd.DataFrame, parameters: SearchParameters) -> Score:
         """The weighted aggregation of the mode."""
-        weights = self.mode.weights(archive, len(self.constraints), self.settings)
+        weights = self._weights(archive)
         noise, selection = self._noise(archive), parameters.selection
         return lambda predictions: self.mode.score(predictions, weights, noise, selection)
 
@@ -178,15 +183,14 @@ class Constrained(Objective):
         broken = archive["violation"] > 0
         recent = float(broken[archive["step"] > 0].tail(RECENT).mean())
         before = archive.head(len(archive) - len(evaluations))
-        weights = self.mode.weights(before, len(self.constraints), self.settings)
+        weights = self._weights(before)
         return {
             "violation_rate": float((evaluations["violation"] > 0).mean()),
             "recent_violation_rate": recent,
             "violation_alarm": int(recent > ALARM and len(archive) > RECENT),
             "weight_accuracy": weights.accuracy,
-            # A metric that is bounded from both sides has one weight, of either bound.
             **{
-                f"weight_{constraint.metric}": float(weight)
+                f"weight_{_side(constraint, self.constraints)}": float(weight)
                 for constraint, weight in zip(self.constraints, weights.constraints, strict=True)
             },
         }
@@ -210,6 +214,11 @@ class Constrained(Objective):
     def _reference(self, archive: pd.DataFrame) -> float:
         return float(archive["value"].iloc[self.incumbent(archive)])
 
+    def _weights(self, archive: pd.DataFrame) -> Weights:
+        """What the mode has learnt from the bounds broken so far."""
+        broken = np.stack([~c.holds(archive[c.metric].to_numpy(float)) for c in self.constraints])
+        return self.mode.weights(archive["step"].to_numpy(), broken, self.settings)
+
     def _noise(self, archive: pd.DataFrame) -> Tensor:
         """The proxy's own errors so far, [C], in the units of the excess."""
         return torch.tensor(
@@ -226,6 +235,13 @@ class Constrained(Objective):
         target = excess / _scale(constraint, archive)
         worst = target[np.isfinite(target)].max(initial=1.0)
         return torch.as_tensor(np.minimum(target, worst)).float()
+
+
+def _side(constraint: Constraint, constraints: Sequence[Constraint]) -> str:
+    """The metric's name; with the side where it is bounded from both."""
+    both = sum(other.metric == constraint.metric for other in constraints) > 1
+    side = "upper_" if constraint.sign > 0 else "lower_"
+    return (side if both else "") + constraint.metric
 
 
 def _scale(constraint: Constraint, archive: pd.DataFrame) -> float:
