@@ -62,7 +62,8 @@ CAPTIONS = MappingProxyType(
         ),
         WEIGHTS: (
             "What the search maximised in each step: the value and each constraint times its "
-            "weight. The weights are learnt from the queries of the steps before."
+            "weight. The weights are learnt from the queries of the steps before: one that is high "
+            "is of a bound that many of them broke."
         ),
         METRICS: (
             "What the proxy expected of each bounded metric before the query against what the "
