@@ -33,6 +33,7 @@ from optiproxy_nas.objectives.constraints import (
     Constraint,
     check_constraints,
     feasible,
+    kept_bounds,
     metrics_of,
     parse_constraints,
     violation,
@@ -216,7 +217,7 @@ class Constrained(Objective):
 
     def _weights(self, archive: pd.DataFrame) -> Weights:
         """What the mode has learnt from the bounds broken so far."""
-        broken = np.stack([~c.holds(archive[c.metric].to_numpy(float)) for c in self.constraints])
+        broken = ~kept_bounds(self.constraints, archive)
         return self.mode.weights(archive["step"].to_numpy(), broken, self.settings)
 
     def _noise(self, archive: pd.DataFrame) -> Tensor:

@@ -144,10 +144,13 @@ def metrics_of(constraints: Iterable[Constraint]) -> tuple[str, ...]:
 
 def feasible(constraints: Iterable[Constraint], table: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether each row of a table keeps all bounds: [n]."""
-    held = np.ones(len(table), dtype=bool)
-    for constraint in constraints:
-        held &= constraint.holds(table[constraint.metric].to_numpy(dtype=np.float64))
-    return held
+    every: NDArray[np.bool_] = np.logical_and.reduce(kept_bounds(constraints, table), axis=0)
+    return every
+
+
+def kept_bounds(constraints: Iterable[Constraint], table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row of a table keeps each bound: [C, n]."""
+    return np.stack([c.holds(table[c.metric].to_numpy(dtype=np.float64)) for c in constraints])
 
 
 def violation(constraints: Iterable[Constraint], table: pd.DataFrame) -> Values:
