@@ -2,7 +2,7 @@
 # make test     install with the test extras, and run the whole suite
 # make lint     ruff and mypy
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
-# make results  regenerate the tables and figures of docs/results.md (about eight hours on two cores)
+# make results  regenerate the tables and figures of docs/results.md (about nine hours on two cores)
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
