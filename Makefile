@@ -14,7 +14,7 @@ search: .venv/installed
 	$(BIN)/kedro run --pipeline=nb201_search $(if $(PARAMS),--params=$(PARAMS))
 
 test: .venv/installed-dev
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ def documented(project):
 
 def test_every_section_in_miniature(documented):
     before = tree(documented)
-    done = command(documented, "evidence", "--smoke")
+    done = command(documented, "evidence", "--smoke", "--executor=serial")
     assert done.exit_code == 0, done.output
     folder = documented / "data" / "08_reporting" / "evidence_smoke"
     pages = [(folder / name).read_text() for name in ("README.md", "docs/results.md")]
