@@ -24,7 +24,7 @@ def frames():
 @pytest.fixture(scope="session", autouse=True)
 def quick_bootstrap():
     """Dynaconf looks for file names in the call stack four times a bootstrap; pytest's is deep,
-    and with the sources that took a sixth of these tests' time."""
+    and with the sources that took a tenth of these tests' time."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         for module in (py_loader, files):
             monkeypatch.setattr(module, "inspect", SimpleNamespace(stack=frames))

@@ -52,6 +52,16 @@ def test_every_section_in_miniature(documented):
     assert {path: after[path] for path in before} == before  # no document was touched
 
 
+def test_one_section_by_worker_processes(documented):
+    """The command's own executor; the test above spares the start of its workers."""
+    done = command(documented, "evidence", "initial", "--smoke", "--no-tracking")
+    assert done.exit_code == 0, done.output
+    page = documented / "data" / "08_reporting" / "evidence_smoke" / "docs" / "results.md"
+    filled = {marker for marker, text in MARKED.findall(page.read_text()) if "| --- |" in text}
+    assert filled
+    assert all(marker.startswith("initial") for marker in filled)
+
+
 def test_the_list_names_every_section_and_runs_nothing(documented):
     done = command(documented, "evidence", "--smoke", "--list")
     assert done.exit_code == 0, done.output
