@@ -22,7 +22,7 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 
 bench: .venv/installed
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m cost
 
 results: .venv/installed-baselines
 	$(BIN)/kedro evidence

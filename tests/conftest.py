@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.core.parameters import SearchParameters
 from optiproxy_nas.presets import merge, resolve
 from optiproxy_nas.spaces.nb201 import NASBench201
 from tiny_space import TinySpace

@@ -9,15 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.encodings import (
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.spaces.base import Encoding, Graph
+from optiproxy_nas.spaces.encodings import (
     adjacency_encoding,
     path_encoding,
     path_lengths,
     searched_vertices,
     vertex_tokens,
 )
-from optiproxy_nas.errors import ParameterError
-from optiproxy_nas.spaces.base import Encoding, Graph
 
 pytestmark = pytest.mark.usefixtures("global_state")
 

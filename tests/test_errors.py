@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from optiproxy_nas import errors
-from optiproxy_nas.errors import OptiProxyError, ParameterError, UnknownNameError, unknown_name
+from optiproxy_nas.core import errors
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError, UnknownNameError, unknown_name
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)
          if issubclass(kind, OptiProxyError)]  # fmt: skip

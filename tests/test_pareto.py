@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from optiproxy_nas.pareto import Reference, hypervolume, pareto_front, reference_of
+from optiproxy_nas.objectives.pareto import Reference, hypervolume, pareto_front, reference_of
 
 
 class Bound(NamedTuple):

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from optiproxy_nas.errors import ParameterError, UnknownNameError
+from optiproxy_nas.core.errors import ParameterError, UnknownNameError
+from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.proxies import PROXIES
-from optiproxy_nas.registry import Registry
 from optiproxy_nas.spaces import SPACES, SearchSpace, get_space
 from tiny_space import TinySpace
 

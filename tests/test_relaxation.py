@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
-from optiproxy_nas.errors import UnknownNameError
-from optiproxy_nas.relaxation import (
+from optiproxy_nas.core.errors import UnknownNameError
+from optiproxy_nas.spaces.relaxation import (
     binary_concrete,
     entropy,
     gumbel_noise,

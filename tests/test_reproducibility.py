@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from optiproxy_nas.reproducibility import (
+from optiproxy_nas.core.random_streams import (
     derive_seed,
     numpy_generator,
     one_thread,

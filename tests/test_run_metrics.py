@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optiproxy_nas import run_metrics
 from optiproxy_nas.objectives import build_objective, resolve_objective
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.runs import metrics as run_metrics
 
 TARGET = "validation_accuracy"
 

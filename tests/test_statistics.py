@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, ttest_ind
 from scipy.stats import t as student_t
 
-from optiproxy_nas.statistics import (
+from optiproxy_nas.report.statistics import (
     PairedDifference,
     bootstrap_mean,
     curves_of,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.mlp import MLP
 from optiproxy_nas.spaces import SPACES, Encoding, Graph, Logits, get_space

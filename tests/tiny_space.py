@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import torch
 
-from optiproxy_nas.errors import InvalidArchitectureError
-from optiproxy_nas.relaxation import (
+from optiproxy_nas.core.errors import InvalidArchitectureError
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph
+from optiproxy_nas.spaces.relaxation import (
     binary_concrete,
     gumbel_softmax,
     sample_edges,
     sample_operations,
 )
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph
 from optiproxy_nas.spaces.texts import listed
 
 FREE_EDGES = ((0, 2), (1, 2), (1, 3))

@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from optiproxy_nas.algorithm.smbo import SearchResult
 from optiproxy_nas.benchmarks.choice import benchmarks, find_source, first_source
 from optiproxy_nas.benchmarks.load import load_benchmark
 from optiproxy_nas.benchmarks.sources import Source, get_source
-from optiproxy_nas.errors import ParameterError
-from optiproxy_nas.methods.search import search_by_method
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.evaluation.search import search_by_method
+from optiproxy_nas.evaluation.smbo import SearchResult
 from optiproxy_nas.methods.settings import resolve_method
 from optiproxy_nas.objectives import name_of, objective_of
 from optiproxy_nas.objectives.base import Evaluate
+from optiproxy_nas.pipelines.run_parameters import check_source
 from optiproxy_nas.presets import preset_for
-from optiproxy_nas.run_parameters import check_source
 from optiproxy_nas.spaces import SPACES, get_space
 
 
@@ -71,7 +71,7 @@ def search(
             ``settings={"population": 20}``.
 
     Raises:
-        OptiProxyError: see :mod:`optiproxy_nas.errors`.
+        OptiProxyError: see :mod:`optiproxy_nas.core.errors`.
     """
     # What the record of a search says must be true: a user's own objective is no benchmark.
     label = "custom" if evaluate is not None else None

@@ -14,13 +14,13 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
-from optiproxy_nas.audit import audit_run
-from optiproxy_nas.command_line import clear_errors, interrupt
-from optiproxy_nas.errors import ParameterError
-from optiproxy_nas.evidence_command import evidence
-from optiproxy_nas.manifest import Manifest, read_manifest
+from optiproxy_nas.commands.command_line import clear_errors, interrupt
+from optiproxy_nas.commands.evidence import evidence
+from optiproxy_nas.commands.sweep import sweep
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.presets import merge
-from optiproxy_nas.sweep_command import sweep
+from optiproxy_nas.runs.audit import audit_run
+from optiproxy_nas.runs.manifest import Manifest, read_manifest
 
 # Set by the command line itself.
 INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "sweep"})

@@ -2,10 +2,10 @@
 
 import warnings
 
-from optiproxy_nas.configuration import SearchConfigLoader
-from optiproxy_nas.hooks import RunHooks
 from optiproxy_nas.pipelines.compare.hooks import ComparisonHooks
+from optiproxy_nas.pipelines.configuration import SearchConfigLoader
 from optiproxy_nas.pipelines.diagnose.hooks import DiagnosisHooks
+from optiproxy_nas.pipelines.hooks import RunHooks
 from optiproxy_nas.pipelines.ingest.hooks import IngestHooks
 
 # Kedro 1.7 calls a name that OmegaConf has since renamed; nothing that a user could do about it.

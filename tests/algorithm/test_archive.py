@@ -13,7 +13,7 @@ from optiproxy_nas.algorithm.archive import (
     extend,
     make_batch,
 )
-from optiproxy_nas.errors import ArtifactError
+from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import ObjectiveSettings
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optiproxy_nas.algorithm.budget import QueryLedger, allowance, number_of_steps
-from optiproxy_nas.errors import BudgetError
+from optiproxy_nas.core.errors import BudgetError
 
 
 def test_the_ledger_charges_each_query_once():

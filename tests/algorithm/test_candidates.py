@@ -7,7 +7,7 @@ import torch
 
 from optiproxy_nas.algorithm.candidates import draw_candidates, sample_random
 from optiproxy_nas.algorithm.groups import initial_logits
-from optiproxy_nas.errors import SamplingError
+from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.spaces import Logits
 
 pytestmark = pytest.mark.usefixtures("global_state")

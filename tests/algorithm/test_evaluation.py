@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from optiproxy_nas.algorithm.archive import check_archive
-from optiproxy_nas.algorithm.smbo import run_search
 from optiproxy_nas.api import search
-from optiproxy_nas.errors import EvaluationError
+from optiproxy_nas.core.errors import EvaluationError
+from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.objectives import build_objective
 
 SMALL = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}

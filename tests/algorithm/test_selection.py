@@ -13,7 +13,7 @@ from torch import nn
 from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import select_best
-from optiproxy_nas.errors import ProxyError
+from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import ObjectiveSettings
 from optiproxy_nas.proxies.fit import predict

@@ -11,8 +11,8 @@ import torch
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import check_archive, codes_of
-from optiproxy_nas.algorithm.smbo import run_search
-from optiproxy_nas.errors import BudgetError, DataError
+from optiproxy_nas.core.errors import BudgetError, DataError
+from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import ObjectiveSettings
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
-from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles
 from optiproxy_nas.pipelines.ingest.nodes import check, read
+from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
 
 
 def checked_table(source: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import torch
 
 from optiproxy_nas.benchmarks import get_source, load
 from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
-from optiproxy_nas.errors import (
+from optiproxy_nas.core.errors import (
     DataError,
     MetricUnavailableError,
     ParameterError,

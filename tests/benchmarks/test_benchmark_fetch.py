@@ -13,7 +13,7 @@ import pytest
 from optiproxy_nas.benchmarks import RawFile, get_source
 from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE, fetch
 from optiproxy_nas.benchmarks.load import load_files
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 CONTENT = b"published values"
 

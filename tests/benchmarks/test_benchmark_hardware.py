@@ -13,7 +13,7 @@ from optiproxy_nas.benchmarks import TabularBenchmark, get_source
 from optiproxy_nas.benchmarks.check import check_table
 from optiproxy_nas.benchmarks.load import load_files, read_rows
 from optiproxy_nas.benchmarks.readers import hw_nas_bench, hw_nas_bench_pickle
-from optiproxy_nas.errors import DataError, MetricUnavailableError
+from optiproxy_nas.core.errors import DataError, MetricUnavailableError
 
 NASLIB_OPS = ["skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"]
 NAMES = [

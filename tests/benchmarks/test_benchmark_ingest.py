@@ -11,13 +11,13 @@ from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 
-from optiproxy_nas import benchmark_data
 from optiproxy_nas.benchmarks.schema import assemble, columns, table_digest, tidy
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
-from optiproxy_nas.datasets import BytesDataset
-from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles
+from optiproxy_nas.pipelines import benchmark_data
 from optiproxy_nas.pipelines.ingest import create_pipeline, nodes
+from optiproxy_nas.runs.datasets import BytesDataset
+from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
 
 
 @pytest.fixture(scope="module")

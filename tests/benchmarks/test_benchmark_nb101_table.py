@@ -22,7 +22,7 @@ from optiproxy_nas.benchmarks.readers.nb101_table import (
 )
 from optiproxy_nas.benchmarks.schema import assemble
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
-from optiproxy_nas.errors import MetricUnavailableError
+from optiproxy_nas.core.errors import MetricUnavailableError
 from optiproxy_nas.spaces.nb101 import NASBench101
 
 SPACE = NASBench101()

@@ -17,7 +17,7 @@ from optiproxy_nas.benchmarks.readers import nb101_tfrecord
 from optiproxy_nas.benchmarks.readers.nb101_tfrecord import FULL, SOURCE, parse, read
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tfrecord import fields, masked_crc32c, records
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb101 import NASBench101
 
 SPACE = NASBench101()

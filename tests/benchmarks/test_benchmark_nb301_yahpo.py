@@ -21,7 +21,7 @@ from optiproxy_nas.benchmarks.load import build_model, load_files, open_benchmar
 from optiproxy_nas.benchmarks.readers import nb301_official
 from optiproxy_nas.benchmarks.readers.nb301_network import METRICS, Network, pack
 from optiproxy_nas.benchmarks.readers.nb301_yahpo import SOURCE, build, facts, parse
-from optiproxy_nas.errors import DataError, InvalidArchitectureError, MetricUnavailableError
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, MetricUnavailableError
 from optiproxy_nas.spaces.nb301 import OPERATIONS, NASBench301
 
 pytest.importorskip("onnxruntime")

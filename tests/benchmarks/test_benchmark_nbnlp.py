@@ -27,7 +27,7 @@ from optiproxy_nas.benchmarks.readers import nbnlp
 from optiproxy_nas.benchmarks.readers.nbnlp_features import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.schema import assemble
 from optiproxy_nas.benchmarks.sources import get_source
-from optiproxy_nas.errors import DataError, InvalidArchitectureError, MetricUnavailableError
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, MetricUnavailableError
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 from optiproxy_nas.spaces.nbnlp.grammar import unpack
 

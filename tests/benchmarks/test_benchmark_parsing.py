@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from optiproxy_nas.benchmarks.parsing import bz2_pickle, csv_table, npz_arrays
-from optiproxy_nas.errors import DataError, UnsafePickleError
+from optiproxy_nas.core.errors import DataError, UnsafePickleError
 
 
 class Command:

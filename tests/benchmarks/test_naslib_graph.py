@@ -6,7 +6,7 @@ import pytest
 
 from optiproxy_nas import search
 from optiproxy_nas.benchmarks.naslib_graph import NASLibObjective
-from optiproxy_nas.errors import DataError, InvalidArchitectureError
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2|"
 # By hand, from NASLib's conversions.py: edges (1,2) (1,3) (1,4) (2,3) (2,4) (3,4), operations

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.comparison import ComparedRun, FoundRuns
+from optiproxy_nas.report.compare import ComparedRun, FoundRuns
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import found, make_run
 
-from optiproxy_nas.comparison import compare
-from optiproxy_nas.comparison.groups import differing_settings, make_groups, make_panels
-from optiproxy_nas.errors import ArtifactError, ParameterError
+from optiproxy_nas.core.errors import ArtifactError, ParameterError
+from optiproxy_nas.report.compare import compare
+from optiproxy_nas.report.compare.groups import differing_settings, make_groups, make_panels
 
 
 def test_seeds_make_one_group():

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from made_runs import found, make_run
 
-from optiproxy_nas.comparison import best_so_far, compare, comparison_page
-from optiproxy_nas.comparison import markup as pieces
-from optiproxy_nas.comparison.groups import make_panels
-from optiproxy_nas.errors import ArtifactError
+from optiproxy_nas.core.errors import ArtifactError
+from optiproxy_nas.report.compare import best_so_far, compare, comparison_page
+from optiproxy_nas.report.compare import markup as pieces
+from optiproxy_nas.report.compare.groups import make_panels
 
 BOUND = "latency_ms <= 12"
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from made_runs import found, make_run
 
-from optiproxy_nas.comparison import best_so_far, compare, comparison_page, run_lengths
-from optiproxy_nas.comparison import markup as pieces
-from optiproxy_nas.reporting.curves import BEST, REACHED, value_range
-from optiproxy_nas.reporting.interactive_curves import figure
-from optiproxy_nas.reporting.style import line_style, png
+from optiproxy_nas.report.compare import best_so_far, compare, comparison_page, run_lengths
+from optiproxy_nas.report.compare import markup as pieces
+from optiproxy_nas.report.curves import BEST, REACHED, value_range
+from optiproxy_nas.report.interactive_curves import figure
+from optiproxy_nas.report.style import line_style, png
 
 LIBRARY = "/* plotly.js stands here */"
 

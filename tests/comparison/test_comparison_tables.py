@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_runs import cell, found, make_run
 
-from optiproxy_nas.comparison import compare
-from optiproxy_nas.comparison.tables import FEWEST_PAIRS, holm
+from optiproxy_nas.report.compare import compare
+from optiproxy_nas.report.compare.tables import FEWEST_PAIRS, holm
 
 
 def test_results_by_hand():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from made_runs import found, make_run
 
-from optiproxy_nas.comparison import compare, comparison_page
-from optiproxy_nas.reporting.curves import BEST, REGRET, axis_label, draw
-from optiproxy_nas.reporting.interactive_curves import figure, page
+from optiproxy_nas.report.compare import compare, comparison_page
+from optiproxy_nas.report.curves import BEST, REGRET, axis_label, draw
+from optiproxy_nas.report.interactive_curves import figure, page
 
 LOSS = "negative_test_loss"
 NOTE = "Loss on the TEST text."

@@ -10,10 +10,10 @@ import pytest
 from kedro.framework.cli.utils import _split_params
 from kedro.io import DatasetError
 
-from optiproxy_nas.datasets.run_artifacts import RunArtifacts, diagnosable
-from optiproxy_nas.errors import ParameterError, ResumeError
-from optiproxy_nas.manifest import read_manifest
+from optiproxy_nas.core.errors import ParameterError, ResumeError
 from optiproxy_nas.presets import resolve
+from optiproxy_nas.runs.datasets.run_artifacts import RunArtifacts, diagnosable
+from optiproxy_nas.runs.manifest import read_manifest
 
 
 def make(

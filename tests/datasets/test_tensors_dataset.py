@@ -4,8 +4,8 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
-from optiproxy_nas.datasets import BytesDataset, TensorsDataset
-from optiproxy_nas.errors import ArtifactError
+from optiproxy_nas.core.errors import ArtifactError
+from optiproxy_nas.runs.datasets import BytesDataset, TensorsDataset
 
 
 @pytest.fixture

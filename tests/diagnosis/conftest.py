@@ -14,8 +14,8 @@ from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.schema import tidy
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
-from optiproxy_nas.diagnosis import FinishedRun
-from optiproxy_nas.diagnosis.cells import Cells, cells_of
+from optiproxy_nas.report.diagnose import FinishedRun
+from optiproxy_nas.report.diagnose.cells import Cells, cells_of
 
 CELLS = torch.tensor(list(product(range(5), repeat=6)))
 WORTH = np.array([0.0, 1.0, 3.0, 4.0, 0.5])  # of each operation, points

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from optiproxy_nas.diagnosis import cells as module
-from optiproxy_nas.diagnosis.cells import cells_of, probe_rows
-from optiproxy_nas.diagnosis.finished_run import archive_codes
-from optiproxy_nas.diagnosis.landscape import make_landscape
+from optiproxy_nas.report.diagnose import cells as module
+from optiproxy_nas.report.diagnose.cells import cells_of, probe_rows
+from optiproxy_nas.report.diagnose.finished_run import archive_codes
+from optiproxy_nas.report.diagnose.landscape import make_landscape
 
 
 class NoTable:

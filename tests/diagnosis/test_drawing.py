@@ -4,13 +4,13 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
-from optiproxy_nas.diagnosis import DiagnosisSettings
-from optiproxy_nas.diagnosis.captions import CAPTIONS, FIGURES
-from optiproxy_nas.diagnosis.collapse import Alarm
-from optiproxy_nas.diagnosis.draw_collapse import collapse_figure
-from optiproxy_nas.diagnosis.draw_gap import gap_figure
-from optiproxy_nas.diagnosis.draw_predictions import predictions_by_step, spread_over
 from optiproxy_nas.pipelines.diagnose import nodes
+from optiproxy_nas.report.diagnose import DiagnosisSettings
+from optiproxy_nas.report.diagnose.captions import CAPTIONS, FIGURES
+from optiproxy_nas.report.diagnose.collapse import Alarm
+from optiproxy_nas.report.diagnose.draw_collapse import collapse_figure
+from optiproxy_nas.report.diagnose.draw_gap import gap_figure
+from optiproxy_nas.report.diagnose.draw_predictions import predictions_by_step, spread_over
 
 SETTINGS = DiagnosisSettings(run="made-up", probe=100, panels=4)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optiproxy_nas.diagnosis import gap
-from optiproxy_nas.diagnosis.cells import probe_rows
-from optiproxy_nas.diagnosis.finished_run import archive_codes, predict_at
+from optiproxy_nas.report.diagnose import gap
+from optiproxy_nas.report.diagnose.cells import probe_rows
+from optiproxy_nas.report.diagnose.finished_run import archive_codes, predict_at
 
 
 def test_rank_agreement():

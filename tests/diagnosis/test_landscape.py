@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.diagnosis.finished_run import archive_codes
-from optiproxy_nas.diagnosis.landscape import (
+from optiproxy_nas.report.diagnose.finished_run import archive_codes
+from optiproxy_nas.report.diagnose.landscape import (
     COMPONENTS,
     TOWARDS_BEST,
     Region,

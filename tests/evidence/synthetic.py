@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.evidence.collect import Evidence
-from optiproxy_nas.evidence.sections import Section
+from evidence.collect import Evidence
+from evidence.sections import Section
 
 OPTIMA = {"cifar10": 91.607, "cifar100": 73.493, "imagenet16-120": 46.767}
 

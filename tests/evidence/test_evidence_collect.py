@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from synthetic import points_of, run_id_of
 
+from evidence.collect import collect, count_searches
+from evidence.sections import Row, Section
 from optiproxy_nas import sweeps
-from optiproxy_nas.errors import DataError
-from optiproxy_nas.evidence.collect import collect, count_searches
-from optiproxy_nas.evidence.sections import Row, Section
+from optiproxy_nas.core.errors import DataError
 
 
 def section(name, *rows):

@@ -9,12 +9,12 @@ import pytest
 from synthetic import OPTIMA, synthetic
 from test_evidence_tables import rows_of
 
-from optiproxy_nas.evidence import constrained, table
-from optiproxy_nas.evidence.constrained_figure import BoundPanel, by_bound, feasible_mean
-from optiproxy_nas.evidence.measures import compare, measure
-from optiproxy_nas.evidence.sections import Quoted, Row, Section
-from optiproxy_nas.reporting.curves import Curve
-from optiproxy_nas.statistics import Interval
+from evidence import constrained, table
+from evidence.constrained_figure import BoundPanel, by_bound, feasible_mean
+from evidence.measures import compare, measure
+from evidence.sections import Quoted, Row, Section
+from optiproxy_nas.report.curves import Curve
+from optiproxy_nas.report.statistics import Interval
 
 BEST = OPTIMA["cifar10"]
 LOOSE, TIGHT = "a_ms < 4", "a_ms < 2"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from synthetic import OPTIMA, synthetic
 from test_evidence_tables import rows_of
 
-from optiproxy_nas.evidence import fidelity
-from optiproxy_nas.evidence.epochs import EpochCurves, epoch_curves, reach_interval
-from optiproxy_nas.evidence.sections import Quoted, Row, Section
-from optiproxy_nas.evidence.signal import Signal, signal_of
+from evidence import fidelity
+from evidence.epochs import EpochCurves, epoch_curves, reach_interval
+from evidence.sections import Quoted, Row, Section
+from evidence.signal import Signal, signal_of
 
 BEST = OPTIMA["cifar10"]
 NAN = math.nan

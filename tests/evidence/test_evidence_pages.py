@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from synthetic import synthetic
 
-from optiproxy_nas.errors import DataError
-from optiproxy_nas.evidence.pages import replace_between, update_page
-from optiproxy_nas.evidence.regenerate import SMOKE, choose, regenerate
+from evidence.pages import replace_between, update_page
+from evidence.regenerate import SMOKE, choose, regenerate
+from optiproxy_nas.core.errors import DataError
 
 PAGE = "before\n<!-- x -->\nold\n<!-- end x -->\nbetween\n<!-- y -->\n<!-- end y -->\nafter\n"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from synthetic import points_of, run_id_of
 
-from optiproxy_nas.errors import DataError, ParameterError, UnknownNameError
-from optiproxy_nas.evidence import RENDERERS
-from optiproxy_nas.evidence.constrained import bounds_of
-from optiproxy_nas.evidence.regenerate import SECTIONS, SMOKE, choose, regenerate
-from optiproxy_nas.evidence.sections import load_sections, with_seeds
-from optiproxy_nas.evidence.smoke import BUDGETS
+from evidence import RENDERERS
+from evidence.constrained import bounds_of
+from evidence.regenerate import SECTIONS, SMOKE, choose, regenerate
+from evidence.sections import load_sections, with_seeds
+from evidence.smoke import BUDGETS
+from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError
 
 REPOSITORY = Path(__file__).parents[2]
 ALL = choose(REPOSITORY)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from synthetic import OPTIMA, run_id_of, synthetic
 
-from optiproxy_nas.errors import UnknownNameError
-from optiproxy_nas.evidence import comparison, headline, table, transfer, variants
-from optiproxy_nas.evidence.collect import Evidence
-from optiproxy_nas.evidence.comparison import render
-from optiproxy_nas.evidence.measures import compare, measure
-from optiproxy_nas.evidence.sections import Quoted, Row, Section
-from optiproxy_nas.statistics import Interval, PairedDifference
+from evidence import comparison, headline, table, transfer, variants
+from evidence.collect import Evidence
+from evidence.comparison import render
+from evidence.measures import compare, measure
+from evidence.sections import Quoted, Row, Section
+from optiproxy_nas.core.errors import UnknownNameError
+from optiproxy_nas.report.statistics import Interval, PairedDifference
 
 BEST = OPTIMA["cifar10"]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from optiproxy_nas.errors import SamplingError
-from optiproxy_nas.evidence.proxy_quality import count_flops, measure_proxy
-from optiproxy_nas.parameters import FitSettings, ProxySettings
+from evidence.proxy_quality import count_flops, measure_proxy
+from optiproxy_nas.core.errors import SamplingError
+from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import PROXIES
 

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from kedro_runs import TINY, Killed, artifact, command, die_at, run, sign, tree
 
-from optiproxy_nas import audit as audits
-from optiproxy_nas import manifest as manifests
-from optiproxy_nas import software
 from optiproxy_nas.benchmarks.schema import table_digest
+from optiproxy_nas.runs import audit as audits
+from optiproxy_nas.runs import manifest as manifests
+from optiproxy_nas.runs import software
 
 
 def edit_manifest(project, change):

@@ -12,10 +12,10 @@ from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 from kedro_runs import TINY, command, copy_project, enter, partial_files, run, without_pictures
 
-from optiproxy_nas.comparison import compare, markup
-from optiproxy_nas.datasets.mlflow_runs import MlflowRuns
-from optiproxy_nas.errors import ArtifactError, OptiProxyError, ParameterError, TrackingError
+from optiproxy_nas.core.errors import ArtifactError, OptiProxyError, ParameterError, TrackingError
 from optiproxy_nas.pipelines.compare.parameters import items, resolve
+from optiproxy_nas.report.compare import compare, markup
+from optiproxy_nas.runs.datasets.mlflow_runs import MlflowRuns
 from optiproxy_nas.sweeps import run_sweep
 
 METHODS = ("random_search", "local_search")

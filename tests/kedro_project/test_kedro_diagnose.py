@@ -20,9 +20,9 @@ from kedro_runs import (
     sign,
 )
 
-from optiproxy_nas.diagnosis.captions import FIGURES
 from optiproxy_nas.pipelines.diagnose import nodes
-from optiproxy_nas.tracking import MlflowTracker
+from optiproxy_nas.report.diagnose.captions import FIGURES
+from optiproxy_nas.runs.tracking import MlflowTracker
 
 FILES = {"steps.csv", "predictions.csv", "numbers.json", "diagnosis.html"} | {
     f"{name}.png" for name in FIGURES

@@ -9,7 +9,7 @@ import shutil
 import pytest
 from kedro_runs import REPOSITORY, command, tree
 
-from optiproxy_nas.evidence.regenerate import choose
+from evidence.regenerate import choose
 
 MARKED = re.compile(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end \1 -->", re.DOTALL)
 

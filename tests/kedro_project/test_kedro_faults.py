@@ -33,8 +33,8 @@ from kedro_runs import (
     tree,
 )
 
-from optiproxy_nas.datasets import TensorsDataset
-from optiproxy_nas.errors import OptiProxyError, ProxyError, RunLockedError
+from optiproxy_nas.core.errors import OptiProxyError, ProxyError, RunLockedError
+from optiproxy_nas.runs.datasets import TensorsDataset
 
 SEARCH = ("run", "--pipeline=nb201_search")
 

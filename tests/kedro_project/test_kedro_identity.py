@@ -29,10 +29,10 @@ from kedro_runs import (
     without_pictures,
 )
 
-from optiproxy_nas.algorithm.smbo import run_search
-from optiproxy_nas.datasets import atomic
+from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.pipelines.search.nodes import load_benchmark
 from optiproxy_nas.presets import resolve
+from optiproxy_nas.runs.datasets import atomic
 from optiproxy_nas.spaces import get_space
 
 # A tiny run renames 64 files of artifacts and digests, and its manifest three times.

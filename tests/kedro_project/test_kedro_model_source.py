@@ -15,9 +15,9 @@ import pytest
 from kedro_runs import TINY, command, copy_project, enter, manifest, mlflow_run, run, tree
 from model_source import CAUTION, FILE, KNOWN, TARGET
 
-from optiproxy_nas.comparison import compare, comparison_page
-from optiproxy_nas.datasets.mlflow_runs import MlflowRuns
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.report.compare import compare, comparison_page
+from optiproxy_nas.runs.datasets.mlflow_runs import MlflowRuns
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.sweeps import run_sweep
 

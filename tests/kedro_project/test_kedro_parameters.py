@@ -3,7 +3,7 @@
 import pytest
 from kedro_runs import command, tree
 
-from optiproxy_nas import hooks
+from optiproxy_nas.pipelines import hooks
 
 UNKNOWN = [
     ("budgett=50", "Unknown parameter 'budgett'. Did you mean 'budget'?"),

@@ -23,10 +23,10 @@ from kedro_runs import (
     tree,
 )
 
-from optiproxy_nas import software
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.benchmarks.schema import table_digest
-from optiproxy_nas.errors import DataError, ResumeError
+from optiproxy_nas.core.errors import DataError, ResumeError
+from optiproxy_nas.runs import software
 
 
 @pytest.fixture

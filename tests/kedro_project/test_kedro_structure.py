@@ -103,7 +103,7 @@ def test_run_paths_carry_the_run_id_and_steps_are_versioned():
         own = OWN_PATH.get(name.partition(".")[0], "/${run:run_id}/")
         assert own in entry["filepath"], name
         assert entry.get("versioned", False) == name.startswith("{step}"), name
-        assert entry["type"] == "optiproxy_nas.datasets.AtomicDataset", name
+        assert entry["type"] == "optiproxy_nas.runs.datasets.AtomicDataset", name
 
 
 def test_legacy_kedro_file_equals_pyproject():

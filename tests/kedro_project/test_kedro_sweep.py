@@ -8,7 +8,7 @@ import pytest
 from kedro_runs import Killed, command, die_at, history, manifest, run, run_files, tree
 from pandas.testing import assert_frame_equal
 
-from optiproxy_nas.errors import (
+from optiproxy_nas.core.errors import (
     ArtifactError,
     OptiProxyError,
     ParameterError,
@@ -16,11 +16,11 @@ from optiproxy_nas.errors import (
     TrackingError,
     UnknownNameError,
 )
+from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker
 from optiproxy_nas.sweeps import plan, run_sweep
 from optiproxy_nas.sweeps.parent import open_parent
 from optiproxy_nas.sweeps.point import identity
 from optiproxy_nas.sweeps.tables import RESULTS, RUNS
-from optiproxy_nas.tracking import PARENT_TAG, MlflowTracker
 
 GRID = {
     "pipeline": "nb201_methods",

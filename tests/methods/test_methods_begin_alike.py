@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from optiproxy_nas.algorithm.candidates import sample_random
+from optiproxy_nas.core.random_streams import torch_generator
 from optiproxy_nas.methods.memory import Memory
-from optiproxy_nas.reproducibility import torch_generator
 from optiproxy_nas.spaces import SPACES, get_space
 
 

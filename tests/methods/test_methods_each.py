@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from optiproxy_nas.errors import InvalidArchitectureError, ParameterError
+from optiproxy_nas.core.errors import InvalidArchitectureError, ParameterError
+from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import build_method
 from optiproxy_nas.methods.bananas import Bananas
 from optiproxy_nas.methods.local_search import LocalSearch
 from optiproxy_nas.methods.regularized_evolution import RegularizedEvolution
-from optiproxy_nas.methods.run import run_method
 from tiny_space import TinySpace
 
 GOAL = torch.tensor([1, 2, 3, 4, 0, 1])

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from optiproxy_nas.algorithm.candidates import sample_random
-from optiproxy_nas.errors import ParameterError, UnknownNameError
+from optiproxy_nas.core.errors import ParameterError, UnknownNameError
+from optiproxy_nas.core.random_streams import torch_generator
+from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, build_method
 from optiproxy_nas.methods.memory import Memory
-from optiproxy_nas.methods.run import run_method
-from optiproxy_nas.reproducibility import torch_generator
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.testing import check_method
 
@@ -65,7 +65,7 @@ def test_a_missing_package_is_one_clear_error(name, package, monkeypatch):
 
 def test_no_optional_package_is_imported_before_it_is_needed():
     code = (
-        "import sys, optiproxy_nas.methods.run, optiproxy_nas.testing\n"
+        "import sys, optiproxy_nas.evaluation.loop, optiproxy_nas.testing\n"
         "assert not {'botorch', 'gpytorch', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

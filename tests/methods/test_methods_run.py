@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optiproxy_nas.algorithm.archive import check_archive
-from optiproxy_nas.errors import (
+from optiproxy_nas.core.errors import (
     BudgetError,
     EvaluationError,
     InvalidArchitectureError,
     SamplingError,
 )
+from optiproxy_nas.evaluation.loop import PATIENCE, run_method
 from optiproxy_nas.methods import Method, build_method
 from optiproxy_nas.methods.base import MethodSettings
-from optiproxy_nas.methods.run import PATIENCE, run_method
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import ObjectiveSettings
 from optiproxy_nas.spaces.nb201 import NASBench201

@@ -16,8 +16,7 @@ from made_up import MadeUp, archive_of
 
 from optiproxy_nas import search
 from optiproxy_nas.algorithm.archive import COLUMNS, check_archive
-from optiproxy_nas.algorithm.smbo import run_search
-from optiproxy_nas.errors import (
+from optiproxy_nas.core.errors import (
     ArtifactError,
     DataError,
     EvaluationError,
@@ -26,6 +25,7 @@ from optiproxy_nas.errors import (
     ParameterError,
     UnknownNameError,
 )
+from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.objectives import build_objective, resolve_objective
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
 from optiproxy_nas.testing.purity import plain

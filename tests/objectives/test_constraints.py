@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from optiproxy_nas.benchmarks.schema import tidy
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
-from optiproxy_nas.errors import ObjectiveError, ParameterError, UnknownNameError
+from optiproxy_nas.core.errors import ObjectiveError, ParameterError, UnknownNameError
 from optiproxy_nas.objectives.constraints import (
     Constraint,
     check_constraints,

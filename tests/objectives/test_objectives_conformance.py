@@ -11,7 +11,7 @@ import torch
 from made_up import MadeUp
 from pydantic import Field
 
-from optiproxy_nas.errors import OptiProxyError
+from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
 from optiproxy_nas.objectives.constrained import Constrained

@@ -11,11 +11,11 @@ import pytest
 from made_up import MadeUp
 from pydantic import Field
 
-from optiproxy_nas.algorithm.smbo import run_search
 from optiproxy_nas.benchmarks import get_source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
-from optiproxy_nas.errors import BudgetError, OptiProxyError, ParameterError, UnknownNameError
-from optiproxy_nas.methods.search import search_by_method
+from optiproxy_nas.core.errors import BudgetError, OptiProxyError, ParameterError, UnknownNameError
+from optiproxy_nas.evaluation.search import search_by_method
+from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.methods.settings import resolve_method
 from optiproxy_nas.objectives import OBJECTIVES, build_objective, objective_of, resolve_objective
 from optiproxy_nas.objectives.accuracy import Accuracy

@@ -19,7 +19,7 @@ from optiproxy_nas.algorithm.archive import codes_of, extend, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
-from optiproxy_nas.errors import MetricUnavailableError, ObjectiveError
+from optiproxy_nas.core.errors import MetricUnavailableError, ObjectiveError
 from optiproxy_nas.objectives import build_objective, resolve_objective
 from optiproxy_nas.objectives.fidelities import check_fidelities
 from optiproxy_nas.objectives.promotion import fidelity_targets, pairs_of, promotions

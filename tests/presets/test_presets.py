@@ -9,9 +9,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
-from optiproxy_nas.errors import BudgetError, ParameterError, UnknownNameError
-from optiproxy_nas.manifest import digest
-from optiproxy_nas.parameters import SearchParameters
+from optiproxy_nas.core.errors import BudgetError, ParameterError, UnknownNameError
+from optiproxy_nas.core.parameters import SearchParameters
 from optiproxy_nas.presets import (
     MADE_FOR,
     load_preset,
@@ -21,6 +20,7 @@ from optiproxy_nas.presets import (
     preset_names,
     resolve,
 )
+from optiproxy_nas.runs.manifest import digest
 
 RUN = {
     "space": "nb201", "benchmark": "nb201", "source": "embedded", "dataset": "cifar10",

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from optiproxy_nas.errors import ProxyError
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.errors import ProxyError
+from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import Proxy, build_proxy
 from optiproxy_nas.proxies.base import EnsembleLinear

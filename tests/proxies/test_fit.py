@@ -8,8 +8,8 @@ import torch
 from scipy.stats import kstest, spearmanr
 from torch import nn
 
-from optiproxy_nas.errors import ProxyError
-from optiproxy_nas.parameters import FitSettings, ProxySettings
+from optiproxy_nas.core.errors import ProxyError
+from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.fit import (

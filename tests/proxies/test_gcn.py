@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.gcn import GCN, normalise

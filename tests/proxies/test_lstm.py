@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from optiproxy_nas.encodings import searched_vertices, vertex_tokens
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.lstm import LSTM, LSTMLayer
+from optiproxy_nas.spaces.encodings import searched_vertices, vertex_tokens
 from optiproxy_nas.testing import check_proxy
 
 pytestmark = pytest.mark.usefixtures("global_state")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from optiproxy_nas.encodings import path_encoding
-from optiproxy_nas.errors import ParameterError
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.path_mlp import PathMLP, TruncatedPathMLP
+from optiproxy_nas.spaces.encodings import path_encoding
 from optiproxy_nas.testing import check_proxy
 
 pytestmark = pytest.mark.usefixtures("global_state")
@@ -47,7 +47,7 @@ def test_the_truncated_one_is_blind_to_the_middle_edge(nb201, generator):
 
 
 def test_a_space_with_too_many_paths_is_refused_before_any_work(nb201, generator, monkeypatch):
-    monkeypatch.setattr("optiproxy_nas.encodings.MAX_PATHS", 100)
+    monkeypatch.setattr("optiproxy_nas.spaces.encodings.MAX_PATHS", 100)
     with pytest.raises(ParameterError, match="truncated_path_mlp"):
         build_proxy(nb201, settings(name="path_mlp"), generator)
     build_proxy(nb201, settings(name="truncated_path_mlp"), generator)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
-from optiproxy_nas.errors import UnknownNameError
+from optiproxy_nas.core.errors import UnknownNameError
 from optiproxy_nas.proxies.targets import TARGETS, make_targets, to_values
 
 archives = arrays(

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
-from optiproxy_nas.encodings import searched_vertices, vertex_tokens
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.transformer import EncoderLayer, Transformer
+from optiproxy_nas.spaces.encodings import searched_vertices, vertex_tokens
 from optiproxy_nas.testing import check_proxy
 
 pytestmark = pytest.mark.usefixtures("global_state")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from optiproxy_nas.reporting.cell import _in_lines, _live, _order, draw_cell
-from optiproxy_nas.reporting.cell_layout import COLUMN, LINE, Folded, layout
-from optiproxy_nas.reporting.style import FAINT, INK
+from optiproxy_nas.report.cell import _in_lines, _live, _order, draw_cell
+from optiproxy_nas.report.cell_layout import COLUMN, LINE, Folded, layout
+from optiproxy_nas.report.style import FAINT, INK
 from optiproxy_nas.spaces.base import Graph
 from optiproxy_nas.spaces.nb201 import NASBench201
 from optiproxy_nas.spaces.nb301 import NASBench301

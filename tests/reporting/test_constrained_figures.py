@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optiproxy_nas.pareto import hypervolume, reference_of
-from optiproxy_nas.reporting import captions, html_page, markdown_page, png, run_figures
-from optiproxy_nas.reporting.bounds import bound_sentence
-from optiproxy_nas.reporting.constrained import FIGURES, figures
-from optiproxy_nas.reporting.constrained_metrics import bounds_of
-from optiproxy_nas.reporting.summary import headline, result_rows, settings_rows
-from optiproxy_nas.reporting.terminal import terminal_summary
+from optiproxy_nas.objectives.pareto import hypervolume, reference_of
+from optiproxy_nas.report import captions, html_page, markdown_page, png, run_figures
+from optiproxy_nas.report.bounds import bound_sentence
+from optiproxy_nas.report.constrained import FIGURES, figures
+from optiproxy_nas.report.constrained_metrics import bounds_of
+from optiproxy_nas.report.summary import headline, result_rows, settings_rows
+from optiproxy_nas.report.terminal import terminal_summary
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from optiproxy_nas.reporting.curves import (
+from optiproxy_nas.report.curves import (
     BEST,
     FLOOR,
     REACHED,
@@ -20,8 +20,8 @@ from optiproxy_nas.reporting.curves import (
     run_lengths,
     value_range,
 )
-from optiproxy_nas.reporting.interactive_curves import MOST, figure, page
-from optiproxy_nas.reporting.style import line_style
+from optiproxy_nas.report.interactive_curves import MOST, figure, page
+from optiproxy_nas.report.style import line_style
 
 OURS = Curve("ours", np.array([[10.0, 30.0, 40.0], [10.0, 20.0, 20.0]]))
 THEIRS = Curve("theirs", np.array([[10.0, 15.0]]))

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optiproxy_nas.reporting import captions, png, run_figures
-from optiproxy_nas.reporting.fidelity import FIGURES, figures
-from optiproxy_nas.reporting.summary import headline, result_rows, settings_rows
-from optiproxy_nas.reporting.terminal import terminal_summary
+from optiproxy_nas.report import captions, png, run_figures
+from optiproxy_nas.report.fidelity import FIGURES, figures
+from optiproxy_nas.report.summary import headline, result_rows, settings_rows
+from optiproxy_nas.report.terminal import terminal_summary
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -12,17 +12,17 @@ import pytest
 import torch
 
 from optiproxy_nas.benchmarks.sources import SOURCES, get_source
-from optiproxy_nas.reporting import captions, png, run_figures
-from optiproxy_nas.reporting.edges import edge_probabilities
-from optiproxy_nas.reporting.figures import (
+from optiproxy_nas.report import captions, png, run_figures
+from optiproxy_nas.report.edges import edge_probabilities
+from optiproxy_nas.report.figures import (
     best_so_far,
     entropy_trace,
     logits_heatmap,
     predicted_against_true,
     step_diagnostics,
 )
-from optiproxy_nas.reporting.ranges import top_range
-from optiproxy_nas.reporting.units import label
+from optiproxy_nas.report.ranges import top_range
+from optiproxy_nas.report.units import label
 from optiproxy_nas.spaces.nb101 import NASBench101
 from optiproxy_nas.spaces.nb301 import NASBench301
 
@@ -167,7 +167,7 @@ def test_inputs_are_left_alone(run):
 
 def test_pyplot_kedro_and_mlflow_are_not_imported():
     code = (
-        "import sys, optiproxy_nas.reporting; "
+        "import sys, optiproxy_nas.report; "
         "print([m for m in ('matplotlib.pyplot', 'kedro', 'mlflow') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from optiproxy_nas.reporting import captions
-from optiproxy_nas.reporting.page import html_page, markdown_page
-from optiproxy_nas.reporting.summary import result_rows, settings_rows
+from optiproxy_nas.report import captions
+from optiproxy_nas.report.page import html_page, markdown_page
+from optiproxy_nas.report.summary import result_rows, settings_rows
 
 PICTURE = b"\x89PNG not really"
 

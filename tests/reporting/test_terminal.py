@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optiproxy_nas.reporting.summary import duration, headline, known, text
-from optiproxy_nas.reporting.terminal import terminal_summary
+from optiproxy_nas.report.summary import duration, headline, known, text
+from optiproxy_nas.report.terminal import terminal_summary
 
 
 def test_it_tells_the_result_and_where_to_look(run):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from optiproxy_nas.reporting import units
+from optiproxy_nas.report import units
 
 
 @pytest.mark.parametrize(

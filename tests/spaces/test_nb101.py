@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from optiproxy_nas.errors import InvalidArchitectureError
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces import Encoding, Logits
 from optiproxy_nas.spaces.nb101 import NASBench101
 from optiproxy_nas.spaces.nb101.cells import (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from optiproxy_nas.errors import InvalidArchitectureError
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces import Logits
 from optiproxy_nas.spaces.nb201 import EDGES, NASLIB_EDGES, NASLIB_OPERATIONS, NASBench201
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from optiproxy_nas.errors import InvalidArchitectureError
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces import Encoding, Logits
 from optiproxy_nas.spaces.nb301 import OPERATIONS, Genotype, NASBench301
 from optiproxy_nas.spaces.nb301.cells import PAIRS

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
-from optiproxy_nas.errors import InvalidArchitectureError
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces.base import Encoding, Logits
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP, canonical
 from optiproxy_nas.spaces.nbnlp.grammar import NODES, OPERATIONS, complete, unpack

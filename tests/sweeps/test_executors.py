@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from optiproxy_nas.errors import ParameterError, UnknownNameError
+from optiproxy_nas.core.errors import ParameterError, UnknownNameError
 from optiproxy_nas.sweeps.executors import ExecutorSettings, dask, get_executor
 from optiproxy_nas.sweeps.point import Point
 from optiproxy_nas.sweeps.task import Outcome

@@ -6,7 +6,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from optiproxy_nas.errors import ArtifactError, DataError, ParameterError, RunLockedError
+from optiproxy_nas.core.errors import ArtifactError, DataError, ParameterError, RunLockedError
 from optiproxy_nas.sweeps.folder import lock, read_facts, refuse_other_grid
 from optiproxy_nas.sweeps.tables import SCHEMA
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.errors import DataError, ParameterError
+from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.presets import flatten
 from optiproxy_nas.sweeps.grid import (
     MOST,

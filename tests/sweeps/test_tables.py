@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optiproxy_nas.errors import ArtifactError
+from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.methods.settings import parameters_of, resolve_method, setting_of
 from optiproxy_nas.sweeps.folder import read_facts
 from optiproxy_nas.sweeps.point import Point, here

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from optiproxy_nas.parameters import SelectionSettings
+from optiproxy_nas.core.parameters import SelectionSettings
 
 
 def acquisition_score(predictions: Tensor, settings: SelectionSettings) -> Tensor:

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from optiproxy_nas.errors import ArtifactError
+from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
-from optiproxy_nas.errors import BudgetError
+from optiproxy_nas.core.errors import BudgetError
+from optiproxy_nas.core.parameters import SearchParameters
 from optiproxy_nas.objectives import objective_of
-from optiproxy_nas.parameters import SearchParameters
 
 
 class QueryLedger:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import make_batch
-from optiproxy_nas.errors import SamplingError
-from optiproxy_nas.parameters import SelectionSettings
+from optiproxy_nas.core.errors import SamplingError
+from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.spaces.base import Candidates, Logits, SearchSpace
 
 BLOCK = 64  # random architectures drawn at a time

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.errors import ProxyError
-from optiproxy_nas.parameters import GradientSettings
-from optiproxy_nas.relaxation import entropy, temperature_at
+from optiproxy_nas.core.errors import ProxyError
+from optiproxy_nas.core.parameters import GradientSettings
 from optiproxy_nas.spaces.base import Logits, SearchSpace
+from optiproxy_nas.spaces.relaxation import entropy, temperature_at
 
 
 class Trace(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from scipy.stats import qmc
 
-from optiproxy_nas.parameters import GradientSettings
-from optiproxy_nas.reproducibility import numpy_generator
+from optiproxy_nas.core.parameters import GradientSettings
+from optiproxy_nas.core.random_streams import numpy_generator
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from optiproxy_nas.parameters import SelectionSettings
+from optiproxy_nas.core.parameters import SelectionSettings
 
 Predict = Callable[[Tensor], Tensor]  # codes [n, L] -> predictions [E, H, n]
 

@@ -21,11 +21,11 @@ from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, mak
 from optiproxy_nas.algorithm.ascent import WIDTH, climb
 from optiproxy_nas.algorithm.budget import QueryLedger, allowance
 from optiproxy_nas.algorithm.candidates import Pool, draw_candidates, sample_random
+from optiproxy_nas.core.parameters import SearchParameters
+from optiproxy_nas.core.random_streams import one_thread, torch_generator
 from optiproxy_nas.objectives import Objective, objective_of
 from optiproxy_nas.objectives.base import Evaluate
-from optiproxy_nas.parameters import SearchParameters
 from optiproxy_nas.proxies import fit as fitting
-from optiproxy_nas.reproducibility import one_thread, torch_generator
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 RECENT = 20  # queries over which the proxy's recent rank correlation is measured

@@ -34,7 +34,7 @@ from optiproxy_nas.benchmarks.boosted_validation import (
     coverage_by_third,
     error_by_third,
 )
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 FOLDS = 10
 _TREES, _ERROR_TREES = 400, 80

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 
 def pack(head: dict[str, Any], arrays: dict[str, Any], texts: dict[str, str]) -> bytes:

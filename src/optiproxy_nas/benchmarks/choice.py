@@ -10,7 +10,7 @@ import difflib
 import pandas as pd
 
 from optiproxy_nas.benchmarks.sources import SOURCES, Source, get_source
-from optiproxy_nas.errors import DataError, ParameterError, UnknownNameError, unknown_name
+from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError, unknown_name
 
 
 def sources_of(benchmark: str) -> list[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 DATA_DIRECTORY_VARIABLE = "OPTIPROXY_DATA_DIR"
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from optiproxy_nas.benchmarks.schema import assemble, columns, wrong
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.errors import DataError, ParameterError
+from optiproxy_nas.core.errors import DataError, ParameterError
 
 
 def join_sources(parts: Sequence[Source]) -> Source:

@@ -52,7 +52,9 @@ def _folder() -> Path:
 
 
 def _key(table: pd.DataFrame) -> str:
-    from optiproxy_nas.software import code_digest  # needs the methods, and they need benchmarks
+    from optiproxy_nas.runs.software import (
+        code_digest,  # needs the methods, and they need benchmarks
+    )
 
     parts = [table_digest(table), code_digest(("benchmarks", "spaces"))]
     parts += [f"{name} {_version(name)}" for name in _LIBRARIES]

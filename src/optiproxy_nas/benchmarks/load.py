@@ -22,7 +22,7 @@ from optiproxy_nas.benchmarks.kept_models import kept_model
 from optiproxy_nas.benchmarks.schema import assemble, wrong
 from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
-from optiproxy_nas.errors import DataError, unknown_name
+from optiproxy_nas.core.errors import DataError, unknown_name
 
 # Source -> file name -> {"object": parsed, "sha256": digest, "bytes": size}.
 RawObjects = Mapping[str, Mapping[str, Mapping[str, Any]]]

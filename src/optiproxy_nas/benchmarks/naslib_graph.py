@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.unpickle import restricted_load
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 
 def csv_table(content: bytes, path: str) -> pd.DataFrame:

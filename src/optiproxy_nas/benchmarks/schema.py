@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces import get_space
 
 KEY = ("architecture", "dataset", "epochs")

@@ -27,7 +27,7 @@ import pandas as pd
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.unpickle import restricted_load
-from optiproxy_nas.registry import Registry
+from optiproxy_nas.core.registry import Registry
 
 _READERS = "optiproxy_nas.benchmarks.readers"
 # The first of a benchmark is the one that its pipelines use unless another is named.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.errors import DataError, MetricUnavailableError
+from optiproxy_nas.core.errors import DataError, MetricUnavailableError
 from optiproxy_nas.spaces import get_space
 
 # (codes [n, L], metric, epochs) -> values [n]

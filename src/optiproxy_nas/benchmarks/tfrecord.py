@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 _HEADER, _FOOTER = 12, 4
 _BATCH = 16_384  # records whose checksums are computed together

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from optiproxy_nas.errors import DataError, UnsafePickleError
+from optiproxy_nas.core.errors import DataError, UnsafePickleError
 
 _PLAIN = re.compile(r"[fiu][1248]|b1")
 

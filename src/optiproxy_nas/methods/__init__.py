@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.methods.base import Method, MethodSettings
-from optiproxy_nas.registry import Registry
 from optiproxy_nas.spaces.base import SearchSpace
 
 _HERE = "optiproxy_nas.methods"
@@ -38,7 +38,7 @@ def build_method(
         ParameterError: a setting has an unknown name or an impossible value; or the method needs
             a package that is not installed (which).
     """
-    from optiproxy_nas.validation import validate
+    from optiproxy_nas.core.validation import validate
 
     factory = METHODS.load(name)
     method: Method = factory(space, validate(factory.Settings, settings), budget, seed)

@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from optiproxy_nas.encodings import path_encoding
+from optiproxy_nas.core.random_streams import numpy_generator, torch_generator
 from optiproxy_nas.methods.base import MethodSettings, Values
 from optiproxy_nas.methods.memory import Memory
 from optiproxy_nas.proxies.base import EnsembleLinear
-from optiproxy_nas.reproducibility import numpy_generator, torch_generator
 from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.spaces.encodings import path_encoding
 
 
 class BananasSettings(MethodSettings):

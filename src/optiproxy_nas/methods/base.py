@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.core.errors import ParameterError
 
 Values = NDArray[np.float64]
 

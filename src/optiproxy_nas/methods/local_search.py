@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from optiproxy_nas.core.random_streams import numpy_generator
 from optiproxy_nas.methods.base import MethodSettings, Values
 from optiproxy_nas.methods.memory import Memory
-from optiproxy_nas.reproducibility import numpy_generator
 from optiproxy_nas.spaces.base import SearchSpace
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.algorithm.candidates import BLOCK
-from optiproxy_nas.errors import SamplingError
+from optiproxy_nas.core.errors import SamplingError
+from optiproxy_nas.core.random_streams import torch_generator
 from optiproxy_nas.methods.base import Values
-from optiproxy_nas.reproducibility import torch_generator
 from optiproxy_nas.spaces.base import SearchSpace
 
 # Blocks twice as large after each fruitless one; so many in a row (262,080 draws) before giving up.

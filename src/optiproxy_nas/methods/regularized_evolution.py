@@ -8,9 +8,9 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from optiproxy_nas.core.random_streams import numpy_generator
 from optiproxy_nas.methods.base import MethodSettings, Values
 from optiproxy_nas.methods.memory import Memory
-from optiproxy_nas.reproducibility import numpy_generator
 from optiproxy_nas.spaces.base import SearchSpace
 
 

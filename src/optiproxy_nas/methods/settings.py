@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from optiproxy_nas.errors import ParameterError, unknown_name
+from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.core.parameters import (
+    OPTIPROXY,
+    BaselineParameters,
+    RunParameters,
+    SearchParameters,
+)
+from optiproxy_nas.core.validation import validate
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import (
     OBJECTIVES,
@@ -13,10 +20,8 @@ from optiproxy_nas.objectives import (
     resolve_objective,
     setting_names,
 )
-from optiproxy_nas.parameters import OPTIPROXY, BaselineParameters, RunParameters, SearchParameters
 from optiproxy_nas.presets import changes, check_budget, overrides, resolve
 from optiproxy_nas.spaces import get_space
-from optiproxy_nas.validation import validate
 
 
 def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunParameters:

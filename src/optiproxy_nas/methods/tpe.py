@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optiproxy_nas.errors import InvalidArchitectureError
+from optiproxy_nas.core.errors import InvalidArchitectureError
+from optiproxy_nas.core.random_streams import derive_seed, torch_generator
 from optiproxy_nas.methods.base import MethodSettings, Values, missing_extra
 from optiproxy_nas.methods.memory import Memory
-from optiproxy_nas.reproducibility import derive_seed, torch_generator
 from optiproxy_nas.spaces.base import SearchSpace
 
 try:

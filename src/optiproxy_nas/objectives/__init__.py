@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.parameters import RunParameters
+from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.core.validation import validate
 from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
-from optiproxy_nas.parameters import RunParameters
-from optiproxy_nas.registry import Registry
-from optiproxy_nas.validation import validate
 
 OBJECTIVES = Registry(
     "objective",

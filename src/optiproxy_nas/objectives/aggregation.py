@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.algorithm.acquisition import acquisition_score
+from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.objectives.base import ObjectiveSettings
-from optiproxy_nas.parameters import SelectionSettings
 
 MOST = 10.0  # times its start that a weight of mode default may reach
 

@@ -29,7 +29,7 @@ from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
-    from optiproxy_nas.parameters import SearchParameters
+    from optiproxy_nas.core.parameters import SearchParameters
 
 # Architecture strings [n] -> what they are worth: values [n], or a table of n rows by metric.
 Evaluate = Callable[..., Any]

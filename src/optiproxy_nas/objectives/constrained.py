@@ -20,7 +20,7 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import with_columns
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.errors import DataError, unknown_name
+from optiproxy_nas.core.errors import DataError, unknown_name
 from optiproxy_nas.objectives.aggregation import (
     MODES,
     AggregationSettings,
@@ -38,12 +38,12 @@ from optiproxy_nas.objectives.constraints import (
     parse_constraints,
     violation,
 )
+from optiproxy_nas.objectives.pareto import hypervolume, reference_of
 from optiproxy_nas.objectives.values import Values, finite, value_columns
-from optiproxy_nas.pareto import hypervolume, reference_of
 from optiproxy_nas.proxies.targets import make_targets
 
 if TYPE_CHECKING:
-    from optiproxy_nas.parameters import SearchParameters
+    from optiproxy_nas.core.parameters import SearchParameters
 
 RECENT = 20  # queries over which the violation rate is watched
 ALARM = 0.8  # the rate above which it is an alarm
@@ -85,7 +85,7 @@ class Constrained(Objective):
     """Maximise the value subject to bounds."""
 
     Settings = ConstrainedSettings
-    figures: ClassVar[str | None] = "optiproxy_nas.reporting.constrained"
+    figures: ClassVar[str | None] = "optiproxy_nas.report.constrained"
     asks: ClassVar[tuple[str, ...]] = ("constraints",)
 
     def __init__(self, settings: ConstrainedSettings) -> None:

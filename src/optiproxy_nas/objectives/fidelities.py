@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.errors import MetricUnavailableError, ObjectiveError
+from optiproxy_nas.core.errors import MetricUnavailableError, ObjectiveError
 from optiproxy_nas.objectives.fidelity_settings import MultiFidelitySettings
 
 

@@ -27,7 +27,7 @@ from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.sources import get_source
-from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.objectives.base import Evaluate, Objective, Score
 from optiproxy_nas.objectives.fidelities import check_fidelities
 from optiproxy_nas.objectives.fidelity_settings import MultiFidelitySettings
@@ -36,7 +36,7 @@ from optiproxy_nas.objectives.values import Values, finite, value_columns
 from optiproxy_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
-    from optiproxy_nas.parameters import SearchParameters
+    from optiproxy_nas.core.parameters import SearchParameters
 
 _SPARE = 24  # epochs that a step may spend beside one full training, by default
 _BELOW_ALL = -1e6  # the fitness of a cell that is not fully trained
@@ -46,7 +46,7 @@ class MultiFidelity(Objective):
     """Maximise the value after full training, with cheap looks at cells before it."""
 
     Settings = MultiFidelitySettings
-    figures: ClassVar[str | None] = "optiproxy_nas.reporting.fidelity"
+    figures: ClassVar[str | None] = "optiproxy_nas.report.fidelity"
     unit: ClassVar[str] = "epochs"
 
     @classmethod

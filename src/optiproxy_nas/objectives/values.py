@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.proxies.targets import to_values
 
 Values = NDArray[np.float64]

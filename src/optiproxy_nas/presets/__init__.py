@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from optiproxy_nas.errors import BudgetError, unknown_name
+from optiproxy_nas.core.errors import BudgetError, unknown_name
+from optiproxy_nas.core.parameters import RunParameters, SearchParameters
+from optiproxy_nas.core.validation import validate
 from optiproxy_nas.objectives import (
     Objective,
     build_objective,
     resolve_objective,
     setting_names,
 )
-from optiproxy_nas.parameters import RunParameters, SearchParameters
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces import get_space
-from optiproxy_nas.validation import validate
 
 
 class Tuned(NamedTuple):

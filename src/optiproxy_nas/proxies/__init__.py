@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from optiproxy_nas.errors import ProxyError
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.errors import ProxyError
+from optiproxy_nas.core.parameters import ProxySettings
+from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.proxies.base import EnsembleLinear, Proxy
-from optiproxy_nas.registry import Registry
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 PROXIES = Registry(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import EnsembleLinear
 from optiproxy_nas.proxies.graph_mlp import GraphMLP
 from optiproxy_nas.spaces.base import SearchSpace

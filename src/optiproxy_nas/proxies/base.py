@@ -25,7 +25,7 @@ class Proxy(Protocol):
     """A differentiable proxy f̂_θ: any ``torch.nn.Module`` with this forward.
 
     A plug-in is a module class built as ``Class(space, settings, generator, heads)``, where
-    ``settings`` is :class:`optiproxy_nas.parameters.ProxySettings`, ``heads`` the number of values
+    ``settings`` is a ``core.parameters.ProxySettings``, ``heads`` the number of values
     that it predicts (the objective's), and every random initial weight comes from ``generator``. It
     must be differentiable in both fields of the encoding.
     """

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.errors import ProxyError
-from optiproxy_nas.parameters import FitSettings, ProxySettings
+from optiproxy_nas.core.errors import ProxyError
+from optiproxy_nas.core.parameters import FitSettings, ProxySettings
+from optiproxy_nas.core.random_streams import numpy_generator, torch_generator
 from optiproxy_nas.proxies import build_proxy, check_contract
 from optiproxy_nas.proxies.base import FeatureProxy
 from optiproxy_nas.proxies.losses import fitting_loss
-from optiproxy_nas.reproducibility import numpy_generator, torch_generator
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 Weights = dict[str, Tensor]

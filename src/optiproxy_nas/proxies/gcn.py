@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 

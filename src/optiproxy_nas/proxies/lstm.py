@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.encodings import searched_vertices, vertex_tokens
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
+from optiproxy_nas.spaces.encodings import searched_vertices, vertex_tokens
 
 
 class LSTMLayer(nn.Module):

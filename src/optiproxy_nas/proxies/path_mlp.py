@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from optiproxy_nas.encodings import path_indicators, path_lengths
 from optiproxy_nas.proxies.mlp import MLP
 from optiproxy_nas.spaces.base import Encoding
+from optiproxy_nas.spaces.encodings import path_indicators, path_lengths
 
 
 class PathMLP(MLP):

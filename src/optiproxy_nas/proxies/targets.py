@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 from torch import Tensor
 
-from optiproxy_nas.errors import unknown_name
+from optiproxy_nas.core.errors import unknown_name
 
 Values = NDArray[np.float64]
 

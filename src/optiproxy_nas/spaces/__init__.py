@@ -1,6 +1,6 @@
 """Search spaces: one file each, named in ``SPACES``."""
 
-from optiproxy_nas.registry import Registry
+from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, SearchSpace
 
 SPACES = Registry(

@@ -14,9 +14,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from optiproxy_nas.errors import InvalidArchitectureError
-from optiproxy_nas.relaxation import gumbel_softmax, sample_operations
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
+from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
 from optiproxy_nas.spaces.texts import listed
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

@@ -8,7 +8,7 @@ from typing import Any
 
 import filelock
 
-from optiproxy_nas.errors import ArtifactError, DataError, ParameterError, RunLockedError
+from optiproxy_nas.core.errors import ArtifactError, DataError, ParameterError, RunLockedError
 from optiproxy_nas.sweeps.tables import SCHEMA
 
 RECORD = "sweep.json"

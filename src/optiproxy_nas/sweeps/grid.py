@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.core.errors import ParameterError
 
 MOST = 100_000  # points; more is a typing error
 _KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")

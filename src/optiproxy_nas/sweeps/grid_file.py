@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from optiproxy_nas.errors import DataError, ParameterError
+from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.sweeps.grid import flat_block
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optiproxy_nas.errors import TrackingError
-from optiproxy_nas.tracking import MlflowTracker
+from optiproxy_nas.core.errors import TrackingError
+from optiproxy_nas.runs.tracking import MlflowTracker
 
 MOST = 500  # characters of a parameter, which MLflow limits
 logger = logging.getLogger(__name__)

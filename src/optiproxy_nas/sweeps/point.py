@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optiproxy_nas.manifest import Manifest, digest
 from optiproxy_nas.methods.settings import parameters_of
 from optiproxy_nas.presets import misfit
-from optiproxy_nas.software import software
+from optiproxy_nas.runs.manifest import Manifest, digest
+from optiproxy_nas.runs.software import software
 
 # What of a manifest's "code" is in the identity: the rest of the package only runs and shows it.
 _CODE = ("search_sha256", "plugins")

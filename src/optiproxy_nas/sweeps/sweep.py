@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from optiproxy_nas.datasets.atomic import write_atomically
-from optiproxy_nas.manifest import digest
-from optiproxy_nas.run_parameters import check_name
+from optiproxy_nas.pipelines.run_parameters import check_name
+from optiproxy_nas.runs.datasets.atomic import write_atomically
+from optiproxy_nas.runs.manifest import digest
 from optiproxy_nas.sweeps.executors import Executor, ExecutorSettings, get_executor
 from optiproxy_nas.sweeps.folder import RECORD, TABLES, lock, read_facts, refuse_other_grid
 from optiproxy_nas.sweeps.grid import parse_block

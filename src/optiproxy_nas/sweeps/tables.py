@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.datasets.atomic import file_digest
-from optiproxy_nas.errors import ResumeError
-from optiproxy_nas.manifest import Manifest, last_archive, manifest_path, read_manifest
+from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.objectives import build_objective
+from optiproxy_nas.runs.datasets.atomic import file_digest
+from optiproxy_nas.runs.manifest import Manifest, last_archive, manifest_path, read_manifest
 from optiproxy_nas.sweeps.point import Point, identity
 from optiproxy_nas.sweeps.task import reporting
 

@@ -15,10 +15,10 @@ import filelock
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
-from optiproxy_nas.command_line import message_of, own_error
-from optiproxy_nas.errors import ArtifactError, ResumeError, RunLockedError
-from optiproxy_nas.manifest import manifest_path
-from optiproxy_nas.reproducibility import one_thread
+from optiproxy_nas.commands.command_line import message_of, own_error
+from optiproxy_nas.core.errors import ArtifactError, ResumeError, RunLockedError
+from optiproxy_nas.core.random_streams import one_thread
+from optiproxy_nas.runs.manifest import manifest_path
 from optiproxy_nas.sweeps.point import Point, here
 from optiproxy_nas.sweeps.project import enter_project, quiet_logs
 

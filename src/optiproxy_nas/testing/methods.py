@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 
 from optiproxy_nas.algorithm.archive import check_archive, codes_of
-from optiproxy_nas.errors import OptiProxyError, SamplingError
+from optiproxy_nas.core.errors import OptiProxyError, SamplingError
+from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, Method, MethodSettings, build_method
-from optiproxy_nas.methods.run import run_method
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import ObjectiveSettings
 from optiproxy_nas.spaces.base import SearchSpace

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.parameters import ProxySettings
+from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 from optiproxy_nas.testing.streams import (

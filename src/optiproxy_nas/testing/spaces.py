@@ -8,9 +8,9 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
-from optiproxy_nas.errors import InvalidArchitectureError
-from optiproxy_nas.relaxation import gumbel_softmax
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces.base import Encoding, Graph, SearchSpace
+from optiproxy_nas.spaces.relaxation import gumbel_softmax
 from optiproxy_nas.testing.corners import check_corners
 from optiproxy_nas.testing.empty import check_empty
 from optiproxy_nas.testing.gradients import check_gradients, check_mask

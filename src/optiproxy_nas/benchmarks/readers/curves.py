@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.schema import tidy
-from optiproxy_nas.errors import DataError, InvalidArchitectureError
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 _SPACE = NASBench201()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from optiproxy_nas.benchmarks.parsing import csv_table
 from optiproxy_nas.benchmarks.schema import UNTRAINED, tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.errors import DataError, unknown_name
+from optiproxy_nas.core.errors import DataError, unknown_name
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 # The files' own name -> (metric, description).

@@ -24,7 +24,7 @@ from optiproxy_nas.benchmarks.readers.hw_nas_bench import (
 from optiproxy_nas.benchmarks.readers.hw_nas_bench import SOURCE as CSV_SOURCE
 from optiproxy_nas.benchmarks.sources import RawFile
 from optiproxy_nas.benchmarks.unpickle import NUMPY_SCALARS
-from optiproxy_nas.errors import DataError, InvalidArchitectureError
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 _NAME = "HW-NAS-Bench-v1_0.pickle"

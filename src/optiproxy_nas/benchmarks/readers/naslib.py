@@ -21,7 +21,7 @@ from optiproxy_nas.benchmarks.readers.advice import CURVES
 from optiproxy_nas.benchmarks.schema import METRICS, tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.unpickle import NUMPY_SCALARS
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 # Metric -> the file's own name, and how many of the metric's units its unit is (seconds to ms).

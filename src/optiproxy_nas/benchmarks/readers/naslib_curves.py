@@ -34,7 +34,7 @@ from optiproxy_nas.benchmarks.readers.curves import (
 )
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.unpickle import NUMPY_SCALARS
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 _EPOCHS = 200
 

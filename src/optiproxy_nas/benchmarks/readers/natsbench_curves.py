@@ -38,7 +38,7 @@ from optiproxy_nas.benchmarks.readers.curves import (
 from optiproxy_nas.benchmarks.schema import METRICS
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.unpickle import NUMPY_SCALARS
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 TRAINING_SEEDS = "training_seeds"
 # Digits first: the directory has a meta.pickle.pbz2, too.

@@ -38,7 +38,7 @@ from optiproxy_nas.benchmarks.readers.nb101_table import EPOCHS
 from optiproxy_nas.benchmarks.schema import METRICS, tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.tfrecord import fields, records
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 CELLS = 423_624
 BEST_TEST_ACCURACY = 94.3176  # percent, mean of three trainings for 108 epochs, of all cells

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb301.cells import CELLS, NODES, OPERATIONS, PAIRS, SLOTS
 
 SECONDS = "training_seconds"

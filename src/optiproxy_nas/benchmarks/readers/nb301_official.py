@@ -16,7 +16,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from optiproxy_nas.benchmarks.schema import tidy
 from optiproxy_nas.benchmarks.sources import RawFile
-from optiproxy_nas.errors import DataError, InvalidArchitectureError
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nb301 import NASBench301
 
 SPACE = NASBench301()

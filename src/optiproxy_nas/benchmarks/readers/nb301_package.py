@@ -32,7 +32,7 @@ from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.readers import nb301_official as official
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 
 EPOCHS = (official.EPOCHS,)
 METRICS = {

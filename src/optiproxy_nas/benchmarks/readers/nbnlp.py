@@ -26,7 +26,7 @@ from optiproxy_nas.benchmarks.readers.nbnlp_features import feature_table, param
 from optiproxy_nas.benchmarks.schema import code_names, tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
-from optiproxy_nas.errors import DataError, InvalidArchitectureError
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 from optiproxy_nas.spaces.nbnlp.grammar import unpack
 

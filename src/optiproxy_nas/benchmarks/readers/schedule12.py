@@ -26,7 +26,7 @@ from optiproxy_nas.benchmarks.readers.advice import CURVES
 from optiproxy_nas.benchmarks.readers.curves import percentages, spoilt
 from optiproxy_nas.benchmarks.schema import tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.errors import DataError
+from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 _EPOCHS = 12

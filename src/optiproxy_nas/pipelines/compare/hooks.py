@@ -10,7 +10,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from optiproxy_nas.datasets.atomic import AtomicDataset
+from optiproxy_nas.runs.datasets.atomic import AtomicDataset
 
 
 class ComparisonHooks:

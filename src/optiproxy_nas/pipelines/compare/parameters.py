@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from optiproxy_nas.errors import ParameterError, unknown_name
-from optiproxy_nas.run_parameters import RUN_KEYS, check_name
+from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, check_name
 
 SELECTORS = ("experiment", "runs", "sweep", "filter")
 KEYS = (*SELECTORS, "budgets", "name")

@@ -12,10 +12,10 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from optiproxy_nas.datasets.atomic import AtomicDataset
-from optiproxy_nas.diagnosis.page import headline
-from optiproxy_nas.manifest import read_manifest
-from optiproxy_nas.tracking import MlflowTracker
+from optiproxy_nas.report.diagnose.page import headline
+from optiproxy_nas.runs.datasets.atomic import AtomicDataset
+from optiproxy_nas.runs.manifest import read_manifest
+from optiproxy_nas.runs.tracking import MlflowTracker
 
 logger = logging.getLogger(__name__)
 

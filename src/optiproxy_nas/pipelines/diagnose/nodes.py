@@ -7,29 +7,29 @@ from typing import Any
 
 import pandas as pd
 
-from optiproxy_nas.diagnosis.captions import FIGURES
-from optiproxy_nas.diagnosis.cells import Cells, cells_of
-from optiproxy_nas.diagnosis.collapse import (
+from optiproxy_nas.objectives import objective_of
+from optiproxy_nas.report.diagnose.captions import FIGURES
+from optiproxy_nas.report.diagnose.cells import Cells, cells_of
+from optiproxy_nas.report.diagnose.collapse import (
     Alarm,
     collapse_alarms,
     group_numbers,
     stagnation,
 )
-from optiproxy_nas.diagnosis.draw_collapse import collapse_figure
-from optiproxy_nas.diagnosis.draw_gap import gap_figure
-from optiproxy_nas.diagnosis.draw_landscape import overview, zoom
-from optiproxy_nas.diagnosis.draw_landscape_3d import in_three_dimensions
-from optiproxy_nas.diagnosis.draw_predictions import predictions_by_step
-from optiproxy_nas.diagnosis.finished_run import FinishedRun, archive_codes
-from optiproxy_nas.diagnosis.gap import Judged, gap_table, judge, reproduction_error
-from optiproxy_nas.diagnosis.interactive import landscape_html
-from optiproxy_nas.diagnosis.landscape import Landscape, make_landscape, search_region
-from optiproxy_nas.diagnosis.page import diagnosis_page
-from optiproxy_nas.diagnosis.settings import DiagnosisSettings
-from optiproxy_nas.objectives import objective_of
-from optiproxy_nas.reporting.figures import predicted_against_true
-from optiproxy_nas.reporting.style import png
-from optiproxy_nas.reporting.units import label
+from optiproxy_nas.report.diagnose.draw_collapse import collapse_figure
+from optiproxy_nas.report.diagnose.draw_gap import gap_figure
+from optiproxy_nas.report.diagnose.draw_landscape import overview, zoom
+from optiproxy_nas.report.diagnose.draw_landscape_3d import in_three_dimensions
+from optiproxy_nas.report.diagnose.draw_predictions import predictions_by_step
+from optiproxy_nas.report.diagnose.finished_run import FinishedRun, archive_codes
+from optiproxy_nas.report.diagnose.gap import Judged, gap_table, judge, reproduction_error
+from optiproxy_nas.report.diagnose.interactive import landscape_html
+from optiproxy_nas.report.diagnose.landscape import Landscape, make_landscape, search_region
+from optiproxy_nas.report.diagnose.page import diagnosis_page
+from optiproxy_nas.report.diagnose.settings import DiagnosisSettings
+from optiproxy_nas.report.figures import predicted_against_true
+from optiproxy_nas.report.style import png
+from optiproxy_nas.report.units import label
 from optiproxy_nas.spaces import get_space
 
 

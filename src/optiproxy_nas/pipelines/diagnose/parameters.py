@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from optiproxy_nas.diagnosis.settings import DiagnosisSettings
-from optiproxy_nas.errors import ParameterError
-from optiproxy_nas.run_parameters import RUN_KEYS
-from optiproxy_nas.validation import validate
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.validation import validate
+from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
+from optiproxy_nas.report.diagnose.settings import DiagnosisSettings
 
 
 def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from optiproxy_nas.diagnosis.captions import FIGURES
 from optiproxy_nas.pipelines.diagnose import nodes
+from optiproxy_nas.report.diagnose.captions import FIGURES
 
 
 def create_pipeline() -> Pipeline:

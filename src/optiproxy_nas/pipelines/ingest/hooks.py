@@ -11,7 +11,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.sources import get_source
-from optiproxy_nas.datasets.atomic import AtomicDataset
+from optiproxy_nas.runs.datasets.atomic import AtomicDataset
 
 
 class IngestHooks:

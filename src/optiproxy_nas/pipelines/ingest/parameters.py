@@ -7,8 +7,8 @@ from typing import Any
 
 from optiproxy_nas.benchmarks.choice import find_source, first_source
 from optiproxy_nas.benchmarks.sources import source_name
-from optiproxy_nas.errors import ParameterError, unknown_name
-from optiproxy_nas.run_parameters import RUN_KEYS
+from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 
 
 def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.methods.search import search_by_method
+from optiproxy_nas.evaluation.search import search_by_method
 from optiproxy_nas.methods.settings import parameters_of
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.pipelines.search.nodes import open_checked, summary_of

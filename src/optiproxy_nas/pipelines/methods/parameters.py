@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from optiproxy_nas.methods.settings import label_of, resolve_method
-from optiproxy_nas.run_parameters import RUN_KEYS, check_source, name_run
+from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, check_source, name_run
 
 
 def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:

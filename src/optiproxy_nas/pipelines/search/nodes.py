@@ -16,17 +16,17 @@ from optiproxy_nas.algorithm.steps import Tensors
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.load import open_benchmark
 from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.core.parameters import RunParameters, SearchParameters
 from optiproxy_nas.methods.settings import reference_of, setting_of
 from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.objectives.base import Evaluate
-from optiproxy_nas.parameters import RunParameters, SearchParameters
-from optiproxy_nas.reporting import captions
-from optiproxy_nas.reporting.bundle import run_figures
-from optiproxy_nas.reporting.edges import edge_probabilities
-from optiproxy_nas.reporting.page import html_page, markdown_page
-from optiproxy_nas.reporting.style import png
+from optiproxy_nas.report import captions
+from optiproxy_nas.report.bundle import run_figures
+from optiproxy_nas.report.edges import edge_probabilities
+from optiproxy_nas.report.page import html_page, markdown_page
+from optiproxy_nas.report.statistics import TIE
+from optiproxy_nas.report.style import png
 from optiproxy_nas.spaces import SearchSpace, get_space
-from optiproxy_nas.statistics import TIE
 
 # Title -> catalog name and file name of each figure, in the order of ``run_figures``.
 FIGURES = {

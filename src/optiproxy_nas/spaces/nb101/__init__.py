@@ -13,12 +13,6 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from optiproxy_nas.relaxation import (
-    binary_concrete,
-    gumbel_softmax,
-    sample_edges,
-    sample_operations,
-)
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
 from optiproxy_nas.spaces.nb101 import notation
 from optiproxy_nas.spaces.nb101.cells import (
@@ -38,6 +32,12 @@ from optiproxy_nas.spaces.nb101.cells import (
     reorder,
 )
 from optiproxy_nas.spaces.nb101.neighbours import neighbours
+from optiproxy_nas.spaces.relaxation import (
+    binary_concrete,
+    gumbel_softmax,
+    sample_edges,
+    sample_operations,
+)
 from optiproxy_nas.spaces.texts import listed
 
 # Rounds of drawing from the logits as they are; in each later one, half of what is left of the

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from optiproxy_nas.errors import InvalidArchitectureError
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces.nb301.cells import CELLS, NODES, OPERATIONS, PAIRS, SLOTS
 
 Pair = tuple[str, int]

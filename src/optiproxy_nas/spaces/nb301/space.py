@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optiproxy_nas.errors import InvalidArchitectureError
-from optiproxy_nas.relaxation import gumbel_softmax, sample_operations
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
 from optiproxy_nas.spaces.nb301 import cells
 from optiproxy_nas.spaces.nb301.cells import CHOICES, NODES, OPERATIONS, SLOTS, VERTICES
@@ -29,6 +28,7 @@ from optiproxy_nas.spaces.nb301.genotype import (
     genotype_of,
     text_of,
 )
+from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
 from optiproxy_nas.spaces.texts import listed
 
 _SOURCES = ("c_{k-2}", "c_{k-1}", *(f"node {number}" for number in range(2, 2 + NODES)))

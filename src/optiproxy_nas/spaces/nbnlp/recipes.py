@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from optiproxy_nas.errors import InvalidArchitectureError
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces.nbnlp.grammar import (
     ABSENT,
     FIRST,

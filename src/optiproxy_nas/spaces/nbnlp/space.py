@@ -13,7 +13,6 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from optiproxy_nas.relaxation import gumbel_softmax
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
 from optiproxy_nas.spaces.nbnlp import grammar, layout
 from optiproxy_nas.spaces.nbnlp.canonical import canonical_codes, code_bytes
@@ -23,6 +22,7 @@ from optiproxy_nas.spaces.nbnlp.graph import VERTICES, graph
 from optiproxy_nas.spaces.nbnlp.moves import neighbours, renumbered
 from optiproxy_nas.spaces.nbnlp.recipes import parse_recipe, to_recipe
 from optiproxy_nas.spaces.nbnlp.sampling import draw_complete
+from optiproxy_nas.spaces.relaxation import gumbel_softmax
 from optiproxy_nas.spaces.texts import listed
 
 

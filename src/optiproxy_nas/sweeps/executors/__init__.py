@@ -4,7 +4,7 @@ An executor is a class ``MyExecutor(settings: ExecutorSettings)`` with one metho
 named in the registry or by its import path.
 """
 
-from optiproxy_nas.registry import Registry
+from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.sweeps.executors.base import Executor, ExecutorSettings
 
 _HERE = "optiproxy_nas.sweeps.executors"

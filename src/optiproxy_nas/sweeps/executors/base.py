@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.sweeps.point import Point
 from optiproxy_nas.sweeps.task import Outcome
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import Any
 
-from optiproxy_nas.errors import ParameterError
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.sweeps.executors.base import (
     ExecutorSettings,
     Function,

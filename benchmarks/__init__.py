@@ -1,1 +1,0 @@
-"""What a search costs: ``python -m benchmarks``."""

@@ -1,0 +1,24 @@
+"""The evidence: from the sweeps that a section declares to its tables and figures in the documents.
+
+``sections`` reads conf/base/evidence/*.yml, ``collect`` runs their searches, ``measures`` and
+``optiproxy_nas.report.statistics`` turn curves into numbers, a renderer turns numbers into text and
+pictures, ``pages`` puts them between the markers of a page, and ``regenerate`` does it all. A
+number in docs/results.md is written by this package only.
+"""
+
+from optiproxy_nas.core.registry import Registry
+
+# A renderer is a function (Section, Evidence) -> Rendered; see ``rendered``.
+RENDERERS = Registry(
+    "renderer",
+    {
+        "comparison": "evidence.comparison:render",
+        "headline": "evidence.headline:render",
+        "constrained": "evidence.constrained:render",
+        "fidelity": "evidence.fidelity:render",
+        "variants": "evidence.variants:render",
+        "proxies": "evidence.proxies:render",
+        "transfer": "evidence.transfer:render",
+        "cost": "evidence.cost:render",
+    },
+)

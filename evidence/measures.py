@@ -1,0 +1,233 @@
+"""What a table says of one row on one dataset at one number of queries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from evidence import table
+from evidence.collect import NOISE, Evidence, caution_of, metric_of
+from evidence.sections import Row, Section
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.report.statistics import (
+    PairedDifference,
+    bootstrap_mean,
+    curves_of,
+    median_queries,
+    paired_difference,
+    queries_to,
+    share,
+)
+from optiproxy_nas.report.units import label
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Searches of several seeds, read after ``budget`` queries.
+
+    Attributes:
+        dataset: of all of them.
+        budget: number of queries.
+        seeds: ascending.
+        curves: best eligible value so far, [seeds, budget]; NaN while there is none.
+        optimum: of the table; NaN where nobody knows it.
+        trials: proposals made by then, repeats included, [seeds].
+        told: other metrics of the architecture chosen by then, name -> [seeds]; without what the
+            source does not tell.
+        metric: what was maximised.
+        caution: of its source, told wherever values are shown.
+    """
+
+    dataset: str
+    budget: int
+    seeds: tuple[int, ...]
+    curves: Array
+    optimum: float
+    trials: Array
+    told: Mapping[str, Array] = field(default_factory=dict)
+    metric: str = VALIDATION_ACCURACY
+    caution: str = ""
+
+    @property
+    def best(self) -> Array:
+        """Best value at the end, [seeds]; NaN where nothing eligible was found."""
+        return self.curves[:, -1]
+
+    @property
+    def found(self) -> Array:
+        """``best`` of the seeds that found something eligible: of plain searches, all."""
+        return self.best[np.isfinite(self.best)]
+
+    @property
+    def nothing(self) -> int:
+        """Seeds that found nothing eligible."""
+        return len(self.seeds) - len(self.found)
+
+    @property
+    def mean(self) -> float:
+        """Mean of ``found``; NaN where it is empty."""
+        return float(self.found.mean()) if len(self.found) else math.nan
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of ``found`` over seeds (0 with one)."""
+        return float(self.found.std(ddof=1)) if len(self.found) > 1 else 0.0
+
+    @property
+    def interval(self) -> str:
+        """Bootstrap interval of ``mean``, as text."""
+        return table.interval(bootstrap_mean(self.found)) if len(self.found) else table.NONE
+
+    @property
+    def at_optimum(self) -> str:
+        """Share of all seeds at the optimum, with its interval, as text."""
+        if math.isnan(self.optimum):
+            return table.NONE
+        reached = self.to_optimum
+        return table.percent(*share(int(np.isfinite(reached).sum()), len(reached)))
+
+    @property
+    def median_to_optimum(self) -> str:
+        """Median queries to the optimum, as text."""
+        if math.isnan(self.optimum):
+            return table.NONE
+        return table.queries(median_queries(self.to_optimum), self.budget)
+
+    @property
+    def regret(self) -> float:
+        """Mean distance to the optimum; NaN where nobody knows it."""
+        return max(self.optimum - self.mean, 0.0)
+
+    @property
+    def to_optimum(self) -> Array:
+        """Queries until the optimum was queried, [seeds], inf where it was not."""
+        return queries_to(self.curves, self.optimum)
+
+    def cells(self, metrics: Sequence[str] = ()) -> list[str]:
+        """The columns of :func:`head`."""
+        means = {metric: float(values.mean()) for metric, values in self.told.items()}
+        return [
+            table.number(self.mean),
+            table.number(self.sd),
+            self.interval,
+            self.at_optimum,
+            self.median_to_optimum,
+            table.number(self.regret),
+            table.number(float(self.trials.mean()), 0),
+            *(table.number(means.get(metric), 2) for metric in metrics),
+            str(len(self.seeds)),
+        ]
+
+
+def head(metrics: Sequence[str] = ()) -> list[str]:
+    """Captions of the columns; ``metrics``: also told, means over seeds of what was chosen."""
+    return [
+        "mean",
+        "sd",
+        "95 % interval",
+        "at the optimum",
+        "median queries to it",
+        "mean regret",
+        "trials",
+        *map(label, metrics),
+        "seeds",
+    ]
+
+
+def measure(
+    evidence: Evidence,
+    section: Section,
+    row: Row,
+    dataset: str,
+    budget: int,
+    told: Sequence[str] = (),
+    objective: str | None = None,
+) -> Measured | None:
+    """Read a row's searches after ``budget`` queries; None where they were not run so far.
+
+    Args:
+        evidence: the searches.
+        section: whose row it is.
+        row: the row.
+        dataset: one of the row's datasets.
+        budget: number of queries, at most that of the searches.
+        told: metrics that are also read, of what had been found by then.
+        objective: label of that of the searches, where the row has several.
+    """
+    results, runs = evidence.of(section, row)
+    if objective is not None:
+        runs = runs[runs["objective"] == objective]
+    settled = (runs["regret"] <= NOISE) & (row.extend is not None)
+    runs = runs[(runs["dataset"] == dataset) & ((runs["budget"] >= budget) | settled)]
+    if budget > (row.extend or budget):
+        return None
+    if runs.empty:
+        return None
+    rows = results[results["run_id"].isin(runs["run_id"]) & (results["query"] <= budget)]
+    source, metric = str(runs["source"].iloc[0]), metric_of(runs)
+    others = [name for name in told if name != metric]
+    return Measured(
+        dataset=dataset,
+        budget=budget,
+        seeds=tuple(sorted(int(seed) for seed in runs["seed"])),
+        curves=_curves(rows, budget),
+        optimum=float(without_noise(runs["optimum"].iloc[0])),
+        metric=metric,
+        caution=caution_of(runs),
+        trials=_trials(rows, budget),
+        told=_told(evidence, rows, source, dataset, others) if others else {},
+    )
+
+
+def without_noise(values: ArrayLike) -> Array:
+    """Values to a whole number of ``NOISE``: equal accuracies are equal numbers."""
+    exact = np.asarray(values, dtype=np.float64)
+    return np.asarray(exact.round(round(-math.log10(NOISE))), dtype=np.float64)
+
+
+def _curves(rows: pd.DataFrame, budget: int) -> Array:
+    """As ``curves_of``, NaN while nothing eligible was found."""
+    curves = curves_of(rows.fillna({"best": -np.inf}), budget)
+    return without_noise(np.where(np.isneginf(curves), np.nan, curves))
+
+
+def _trials(rows: pd.DataFrame, budget: int) -> Array:
+    """Proposals of each seed by ``budget`` queries; a settled search is taken not to repeat any."""
+    last = rows.sort_values(["seed", "query"]).groupby("seed")[["query", "trials"]].last()
+    trials: Array = (last["trials"] + budget - last["query"]).to_numpy(dtype=np.float64)
+    return trials
+
+
+def _told(
+    evidence: Evidence, rows: pd.DataFrame, source: str, dataset: str, metrics: Sequence[str]
+) -> dict[str, Array]:
+    """Metrics of each seed's choice: the first of its best by what was maximised."""
+    ordered = rows.sort_values(["seed", "query"])
+    chosen = ordered.loc[ordered.groupby("seed")["value"].idxmax()].sort_values("seed")
+    found = evidence.told(source, dataset, metrics, chosen["architecture"].tolist())
+    return {metric: np.asarray(values, dtype=np.float64) for metric, values in found.items()}
+
+
+def compare(one: Measured, other: Measured) -> tuple[PairedDifference, int]:
+    """Paired difference of the best values on the seeds that both have, and how many those are.
+
+    Seeds in which one of them found nothing eligible are left out.
+
+    Raises:
+        ValueError: they share no seed.
+    """
+    common = [seed for seed in one.seeds if _has(one, seed) and _has(other, seed)]
+    first, second = ([float(m.best[m.seeds.index(seed)]) for seed in common] for m in (one, other))
+    return paired_difference(first, second), len(common)
+
+
+def _has(measured: Measured, seed: int) -> bool:
+    """Whether the search of a seed was run and found something eligible."""
+    return seed in measured.seeds and bool(np.isfinite(measured.best[measured.seeds.index(seed)]))

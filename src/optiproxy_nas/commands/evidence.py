@@ -1,0 +1,63 @@
+"""``kedro evidence``: run the searches behind docs/results.md and write its tables and figures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from kedro.framework.startup import ProjectMetadata
+
+from optiproxy_nas.commands.command_line import clear_errors
+
+
+@click.command()
+@click.argument("sections", nargs=-1, metavar="[SECTION ...]")
+@click.option("--smoke", is_flag=True, help="In miniature, to data/08_reporting/evidence_smoke/.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    help="At most the first N seeds of each row, to data/08_reporting/evidence_preview/.",
+)
+@click.option("--executor", default="process", show_default=True, help="How searches are run.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--no-tracking", is_flag=True, help="Do not tell MLflow of the searches.")
+@click.option("--list", "only_list", is_flag=True, help="Name the sections, and run nothing.")
+@click.pass_obj
+def evidence(
+    metadata: ProjectMetadata,
+    sections: tuple[str, ...],
+    smoke: bool,
+    seeds: int | None,
+    executor: str,
+    workers: int,
+    no_tracking: bool,
+    only_list: bool,
+) -> None:
+    """Regenerate docs/results.md: run the searches that are missing, write tables and figures.
+
+    SECTIONs are the files of conf/base/evidence/; all, if none is named. Searches that are there
+    already are not run again, so an interrupted call goes on where it stopped.
+    """
+    project = Path(metadata.project_path)
+    sys.path.insert(0, str(project))  # the evidence stands beside src, in a checkout only
+    from evidence.collect import count_searches
+    from evidence.regenerate import PREVIEW, SMOKE, choose, regenerate
+
+    with clear_errors("Go on with the same command: what has finished is kept."):
+        chosen = choose(project, sections, seeds, smoke)
+        if only_list:
+            counts = count_searches(project, chosen)
+            for section in chosen:
+                click.echo(f"{section.name:12}{counts[section.name]:6d} searches  {section.title}")
+            return
+        regenerate(
+            project,
+            chosen,
+            preview=SMOKE if smoke else PREVIEW if seeds else None,
+            say=click.echo,
+            name=SMOKE if smoke else "evidence",
+            executor=executor,
+            workers=workers,
+            tracking=not no_tracking,
+        )

@@ -1,0 +1,1 @@
+"""What every layer uses: errors, plug-in registry, random streams, validation, parameters."""

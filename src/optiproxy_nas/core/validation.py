@@ -1,0 +1,91 @@
+"""Values as typed models, with errors that say what was wrong, where, and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from optiproxy_nas.core.errors import ParameterError
+
+_ALIKE = 0.8  # of names that differ by a letter or two
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def validate(
+    model: type[_Model],
+    values: Mapping[str, Any],
+    also: Iterable[str] = (),
+    deeper: Callable[[], Iterable[str]] = tuple,
+) -> _Model:
+    """``values`` as a typed model.
+
+    Args:
+        model: the type.
+        values: nested.
+        also: names that the caller takes, too, for messages.
+        deeper: gives dotted names beneath the model that its fields do not tell of, for messages.
+
+    Raises:
+        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        message = _explain(model, error, also, deeper)
+        raise ParameterError(message, errors=error.error_count()) from None
+
+
+def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """The field names allowed at a path of nested models."""
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _nested(model: type[BaseModel]) -> list[str]:
+    """The dotted names one level below: ``proxy.hidden``."""
+    return [f"{name}.{inner}" for name in model.model_fields for inner in _fields(model, (name,))]
+
+
+def _suggestion(name: str, allowed: list[str], dotted: Iterable[str]) -> str:
+    """The nearest name, also of those deeper down, which are often written without their path."""
+    leaves: dict[str, list[str]] = {}
+    for path in dotted:
+        leaves.setdefault(path.rpartition(".")[2], []).append(path)
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=_ALIKE if leaves else 0.5)
+    found = near or leaves.get((difflib.get_close_matches(name, leaves, 1, _ALIKE) or [""])[0], [])
+    found = found or difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
+def _explain(
+    model: type[BaseModel],
+    error: ValidationError,
+    also: Iterable[str],
+    deeper: Callable[[], Iterable[str]],
+) -> str:
+    """A pydantic error as one message: what is wrong, where, what is allowed."""
+    lines = []
+    for detail in error.errors():
+        location = detail["loc"]
+        where = ".".join(str(part) for part in location)
+        if detail["type"] == "extra_forbidden":
+            allowed = _fields(model, location[:-1]) + list(also) * (len(location) == 1)
+            dotted = [*_nested(model), *deeper()] if len(location) == 1 else []
+            hint = _suggestion(str(location[-1]), allowed, dotted)
+            lines.append(
+                f"Unknown parameter {where!r}.{hint} Allowed here: {', '.join(sorted(allowed))}."
+            )
+        elif detail["type"] == "missing":
+            lines.append(f"Parameter {where!r} is missing.")
+        else:
+            text = detail["msg"].removeprefix("Value error, ")
+            at = f"Parameter {where!r} = {detail['input']!r}: " if where else ""
+            lines.append(f"{at}{text}.")
+    return "\n".join(lines)

@@ -1,7 +1,0 @@
-"""Kedro datasets of our own: atomic files, tensors, raw benchmark files."""
-
-from optiproxy_nas.datasets.atomic import AtomicDataset
-from optiproxy_nas.datasets.raw_bytes import BytesDataset
-from optiproxy_nas.datasets.tensors import TensorsDataset
-
-__all__ = ["AtomicDataset", "BytesDataset", "TensorsDataset"]

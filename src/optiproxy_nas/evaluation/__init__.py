@@ -1,0 +1,1 @@
+"""Evaluating proposals: the loop that asks a method, evaluates and tells."""

@@ -1,0 +1,110 @@
+"""The table that a run reads: ingested where it is missing, and known by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+from kedro.framework.project import pipelines
+from kedro.io import CatalogProtocol, DataCatalog
+from kedro.runner import SequentialRunner
+
+from optiproxy_nas.benchmarks.choice import check_complete
+from optiproxy_nas.benchmarks.load import open_benchmark
+from optiproxy_nas.benchmarks.schema import columns, table_digest
+from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.core.parameters import RunParameters
+from optiproxy_nas.objectives import Objective, objective_of
+from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify
+
+# SHA-256 of a table's file -> digest of the table: a sweep asks often, and it takes a while.
+_known: dict[str, str] = {}
+_NO_MODEL = hashlib.sha256(b"").hexdigest()
+
+
+def ingest_missing(project: Path, source: str, catalog: CatalogProtocol[Any, Any]) -> None:
+    """Run the ingest pipeline where the source's table or card is missing or of another layout."""
+    layout = columns(get_source(source))
+
+    def missing() -> bool:
+        if not all(catalog.exists(f"benchmark_{part}") for part in ("table", "model", "card")):
+            return True
+        found = catalog.load("benchmark_card").get("schema")
+        return found is None or list(found) != list(layout)
+
+    if missing():
+        lock = project / "data" / "03_primary" / ".ingest.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock, timeout=600):  # another run may be at it
+            if missing():
+                print(f"Ingesting benchmark source {source!r}", file=sys.stderr, flush=True)
+                SequentialRunner().run(pipelines["ingest"], catalog)
+
+
+def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any]) -> None:
+    """Refuse a search whose objective asks for what the ingested source cannot answer.
+
+    Raises:
+        UnknownNameError: the table has no such dataset, or not the metric of a bound.
+        ObjectiveError: see ``Objective.check``.
+        MetricUnavailableError: it has no accuracies after so many epochs.
+        DataError: it lacks architectures that a search may ask for, or its model cannot be used.
+    """
+    objective, table = objective_of(parameters), catalog.load("benchmark_table")
+    source, known = get_source(parameters.source), parameters.dataset in set(table["dataset"])
+    asks_for_more = type(objective).check is not Objective.check
+    # Opening a table may take long. A model may need a package that is not installed.
+    if asks_for_more or not known or source.open is not None:
+        model = catalog.load("benchmark_model")
+        objective.check(open_benchmark(table, model, parameters.dataset, source))
+    if known:
+        check_complete(table, parameters.dataset, source)
+
+
+def data_of(source: str, catalog: DataCatalog) -> dict[str, str]:
+    """Source and digest of the table, and of the model if one answers, as a manifest records them.
+
+    Raises:
+        DataError: the table is not the one that its card describes.
+    """
+    found = _digest(catalog)
+    card = catalog.load("benchmark_card")
+    recorded = card["table_sha256"]
+    if found != recorded:
+        raise DataError(
+            f"The table of source {source!r} in data/03_primary is not the one that its data "
+            f"card describes: SHA-256 {found[:12]}.. instead of {recorded[:12]}... Delete both "
+            "and run again; ingest writes them anew.",
+            source=source,
+            found=found,
+            recorded=recorded,
+        )
+    model = hashlib.sha256(catalog.load("benchmark_model")).hexdigest()
+    if model != card.get("model_sha256", _NO_MODEL):
+        raise DataError(
+            f"The model of source {source!r} in data/03_primary is not the one that its data card "
+            "describes. Delete model and card and run again; ingest writes them anew.",
+            source=source,
+        )
+    return {"source": source, "table_sha256": found, **recorded_model(card)}
+
+
+def recorded_model(card: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of the model that answers, if one does."""
+    return {"model_sha256": card["model_sha256"]} if "model_sha256" in card else {}
+
+
+def _digest(catalog: DataCatalog) -> str:
+    dataset = catalog.get("benchmark_table")
+    path = dataset.stored() if isinstance(dataset, AtomicDataset) else None
+    if path is None:
+        return table_digest(catalog.load("benchmark_table"))
+    file = verify(path)
+    if file not in _known:
+        _known[file] = table_digest(catalog.load("benchmark_table"))
+    return _known[file]

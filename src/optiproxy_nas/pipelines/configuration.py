@@ -1,0 +1,92 @@
+"""The project's config loader: presets, typed parameters and run-scoped paths.
+
+``--params`` are flat (``dataset=cifar100,proxy.hidden=128``) and override the section of the
+pipeline that runs (conf/base/parameters_<pipeline>.yml), which overrides the preset. What the
+nodes see is the result, checked by the pipeline's kind (``pipelines/<kind>/parameters.py``);
+catalog paths may hold ``${run:run_id}``, ``${run:benchmark}`` and ``${run:source}``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
+
+from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.objectives import name_of
+from optiproxy_nas.pipelines.run_parameters import split_run
+from optiproxy_nas.presets import merge
+
+
+class SearchConfigLoader(OmegaConfigLoader):
+    """OmegaConfigLoader whose ``parameters`` are resolved against presets and types."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        resolvers = {**(kwargs.pop("custom_resolvers", None) or {}), "run": self._run_value}
+        super().__init__(*args, custom_resolvers=resolvers, **kwargs)
+        self._resolved: dict[str, Any] | None = None
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """The configuration of a kind; ``parameters`` resolved and checked, once."""
+        if key != "parameters":
+            # Kedro registers a resolver only if its name is new: without this, a second session in
+            # one process would write to the first one's paths.
+            OmegaConf.register_new_resolver("run", self._run_value, replace=True)
+            return super().__getitem__(key)
+        if self._resolved is None:
+            self._resolved = resolve_parameters(self.raw_parameters())
+        return self._resolved
+
+    def raw_parameters(self) -> dict[str, Any]:
+        """The parameter files and runtime parameters, merged, without presets and checks."""
+        raw: dict[str, Any] = super().__getitem__("parameters")
+        return raw
+
+    def _run_value(self, name: str) -> Any:
+        run: dict[str, Any] = self["parameters"]["run"]
+        return run.get(name)
+
+
+def resolve_parameters(raw: dict[str, Any]) -> dict[str, Any]:
+    """``run`` and what the pipeline's kind makes of the raw parameters, checked."""
+    kinds = raw["pipelines"]
+    sections = {name: value for name, value in raw.items() if name in kinds}
+    flat = {k: v for k, v in raw.items() if k not in sections and k != "pipelines"}
+    run = split_run(flat)
+    if run["pipeline"] not in sections:
+        raise unknown_name("pipeline", run["pipeline"], sections)
+    kind = kinds[run["pipeline"]]
+    values = merge(_giving_way(sections[run["pipeline"]], flat), flat)
+    try:
+        return {"run": run, **resolve_kind(kind, values, run)}
+    except ParameterError as error:
+        owners = set(error.data.get("owners", {}).values())
+        theirs = [n for n, s in sections.items() if name_of(s.get("objective")) in owners]
+        if not theirs or run["pipeline"] in theirs:
+            raise
+        hint = f"Pipeline {', '.join(theirs)} has that objective."
+        raise type(error)(f"{error.message} {hint}", **error.data) from None
+
+
+def _giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A section, without its objective where another one is given: settings are one objective's."""
+    other = given.get("objective")
+    if not isinstance(other, Mapping) or "name" not in other:
+        return section
+    if name_of(other) == name_of(section.get("objective")):
+        return section
+    return {key: value for key, value in section.items() if key != "objective"}
+
+
+def resolve_kind(kind: str, values: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """What the nodes of a kind of pipeline get, checked; completes ``run`` in place.
+
+    A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
+    everything that decides the run.
+    """
+    module = importlib.import_module(f"optiproxy_nas.pipelines.{kind}.parameters")
+    resolved: dict[str, Any] = module.resolve(values, run)
+    return resolved

@@ -1,0 +1,123 @@
+"""Parameters of the run itself, beside those that decide its search: its id, source, tracking."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from optiproxy_nas.benchmarks.choice import (
+    benchmarks,
+    check_serves,
+    find_source,
+    fitting,
+    sources_of,
+)
+from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.core.parameters import RunParameters
+from optiproxy_nas.spaces import get_space
+
+# They do not decide the search, so they are not in its digest.
+RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet", "sweep")
+# What else there is in data/08_reporting.
+RESERVED = ("compare", "evidence", "evidence_preview", "evidence_smoke", "sweeps")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SWITCH = {"on": True, "off": False, "true": True, "false": False}
+
+
+def split_run(flat: dict[str, Any]) -> dict[str, Any]:
+    """Take the run's own keys out of ``flat``, switches as booleans."""
+    run = {key: flat.pop(key, None) for key in RUN_KEYS}
+    for key in ("tracking", "resume", "quiet"):
+        run[key] = switch(key, run[key])
+    return run
+
+
+def check_source(parameters: RunParameters) -> None:
+    """Refuse a source that cannot answer a search, before any query.
+
+    Raises:
+        UnknownNameError: no such source or benchmark, or a dataset that it does not hold (the
+            list, and the nearest name).
+        ParameterError: it is of another benchmark or search space; it holds no accuracies after
+            full training, or of few architectures only; or it cannot be joined.
+    """
+    benchmark = parameters.benchmark
+    source = find_source(parameters.source, benchmark)
+    told, facts = f"Source {parameters.source!r}", {"source": parameters.source}
+    if benchmark != source.benchmark:
+        if not sources_of(benchmark):
+            raise unknown_name("benchmark", benchmark, benchmarks())
+        raise ParameterError(
+            f"{told} is of benchmark {source.benchmark}, not {benchmark}. {fitting(benchmark)}",
+            **facts,
+            benchmark=benchmark,
+        )
+    if not _same_space(parameters.space, source.space):
+        raise ParameterError(
+            f"{told} is of search space {source.space}, not {parameters.space}: space and source "
+            f"must fit together. {fitting(parameters.space)}".rstrip(),
+            **facts,
+            space=parameters.space,
+        )
+    check_serves(source)
+    if parameters.dataset not in source.datasets:
+        raise unknown_name(
+            f"dataset of source {parameters.source!r}", parameters.dataset, source.datasets
+        )
+
+
+def _same_space(one: str, other: str) -> bool:
+    """Whether two spaces, registered or named ``package.module:Class``, write the same strings."""
+    return one == other or get_space(one).name == get_space(other).name
+
+
+def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None:
+    """Set the run's source, benchmark and id.
+
+    The id is as given, or dataset, label, seed, time and four random digits.
+
+    Raises:
+        ParameterError: the id cannot name a folder.
+    """
+    run["source"], run["benchmark"] = parameters.source, parameters.benchmark
+    given = run["run_id"]
+    if given is None:
+        now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        tail = f"s{parameters.seed}-{now}-{secrets.token_hex(2)}"
+        run["run_id"] = f"{parameters.dataset}-{label}-{tail}"
+    elif given in RESERVED:
+        raise ParameterError(
+            f"Parameter 'run_id' = {given!r} is a folder of its own; choose another."
+        )
+    else:
+        run["run_id"] = check_name("Parameter 'run_id'", given)
+
+
+def check_name(what: str, value: Any) -> str:
+    """The text of ``value``, which is to name a file or folder; ``what`` it is, for the message.
+
+    Raises:
+        ParameterError: it cannot name one.
+    """
+    if not _NAME.fullmatch(str(value)):
+        raise ParameterError(
+            f"{what} = {value!r} names files or folders: letters, digits, '.', '_' and '-', at "
+            "most 100, beginning with a letter or digit.",
+            name=value,
+        )
+    return str(value)
+
+
+def switch(name: str, value: Any) -> bool:
+    """``on``, ``off``, ``true`` or ``false`` as a boolean; None is off.
+
+    Raises:
+        ParameterError: anything else.
+    """
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if str(value).lower() not in _SWITCH:
+        raise ParameterError(f"Parameter {name!r} = {value!r}: on or off.", name=name, value=value)
+    return _SWITCH[str(value).lower()]

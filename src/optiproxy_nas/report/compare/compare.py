@@ -1,0 +1,114 @@
+"""A comparison: runs sorted into panels and groups, with every table of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.report.compare.cautions import cautions
+from optiproxy_nas.report.compare.groups import Panel, make_panels
+from optiproxy_nas.report.compare.runs import FoundRuns
+from optiproxy_nas.report.compare.tables import (
+    best_cells,
+    budgets_of,
+    common_settings,
+    margins_table,
+    paired_table,
+    results_table,
+    runs_table,
+    settings_table,
+)
+from optiproxy_nas.report.curves import CurvePanel
+
+
+@dataclass(frozen=True)
+class PanelTables:
+    """The tables of one panel; see :mod:`optiproxy_nas.report.compare.tables` for their columns."""
+
+    settings: pd.DataFrame
+    results: pd.DataFrame
+    paired: pd.DataFrame
+    cells: pd.DataFrame
+    margins: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that the page shows; the same runs give the same comparison."""
+
+    name: str
+    selection: str
+    panels: tuple[Panel, ...]
+    tables: tuple[PanelTables, ...]
+    common: dict[str, str]
+    runs: pd.DataFrame
+    cautions: tuple[str, ...]
+
+    @property
+    def curves(self) -> list[CurvePanel]:
+        """What the figures show, panel by panel."""
+        return [panel.curves for panel in self.panels]
+
+    def table(self, which: str) -> pd.DataFrame:
+        """A table of all panels, with a column ``panel``.
+
+        Args:
+            which: "settings", "results", "paired", "cells" or "margins".
+        """
+        parts = [
+            getattr(tables, which).assign(panel=panel.title)
+            for panel, tables in zip(self.panels, self.tables, strict=True)
+        ]
+        whole: pd.DataFrame = pd.concat([part for part in parts if len(part)] or parts[:1])
+        return whole[["panel", *(name for name in whole if name != "panel")]]
+
+
+def compare(found: FoundRuns, budgets: Sequence[int] = (), name: str = "comparison") -> Comparison:
+    """Sort the runs and compute every table.
+
+    Args:
+        found: at least one finished run.
+        budgets: what is spent where groups are read, in each panel's unit; default: the smallest
+            of all and the full.
+        name: of the page.
+
+    Raises:
+        ParameterError: no runs, runs of different spaces, or a budget that no run reaches.
+    """
+    if not found.runs:
+        raise ParameterError(f"There is no finished run to compare among {found.selection}.")
+    panels = make_panels(found.runs)
+    longest = max(panel.full_budget for panel in panels)
+    units = " or ".join(dict.fromkeys(panel.unit for panel in panels))
+    beyond = [budget for budget in budgets if budget < 1 or budget > longest]
+    if beyond:
+        raise ParameterError(
+            f"Parameter 'budgets' holds {beyond[0]}; the longest of the runs compared has "
+            f"{longest} {units}. Allowed: 1 to {longest}.",
+            budget=beyond[0],
+            longest=longest,
+        )
+    tables = []
+    for panel in panels:
+        at = budgets_of(panel, budgets)
+        tables.append(
+            PanelTables(
+                settings_table(panel),
+                results_table(panel, at),
+                paired_table(panel, at),
+                best_cells(panel),
+                margins_table(panel),
+            )
+        )
+    return Comparison(
+        name,
+        found.selection,
+        tuple(panels),
+        tuple(tables),
+        common_settings(panels),
+        runs_table(panels),
+        tuple(cautions(found, panels)),
+    )

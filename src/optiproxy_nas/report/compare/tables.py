@@ -1,0 +1,246 @@
+"""The tables of a comparison, as numbers; the page formats them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from optiproxy_nas.report.compare.groups import ABSENT, Group, Panel, settings_of
+from optiproxy_nas.report.statistics import (
+    bootstrap_mean,
+    median_queries,
+    paired_difference,
+    queries_to,
+    share,
+)
+
+# With five pairs the two-sided signed-rank test cannot fall below p = 1/16.
+FEWEST_PAIRS = 6
+ALL_PAIRS_UP_TO = 8  # groups; more are each compared with the first
+TOP_CELLS = 5
+
+
+def settings_table(panel: Panel) -> pd.DataFrame:
+    """One row a setting that differs, one column a group (by label)."""
+    return pd.DataFrame(
+        {g.label: [g.settings.get(n, ABSENT) for n in panel.differing] for g in panel.groups},
+        index=pd.Index(panel.differing, name="setting"),
+    )
+
+
+def common_settings(panels: Sequence[Panel]) -> dict[str, str]:
+    """What all runs agree on, seeds aside."""
+    every = [{**run.parameters, **settings_of(run)} for panel in panels for run in panel.runs]
+    return {
+        name: value
+        for name, value in sorted(every[0].items())
+        if name != "seed" and all(one.get(name) == value for one in every)
+    }
+
+
+def budgets_of(panel: Panel, asked: Sequence[int]) -> list[int]:
+    """Where the panel is read: the asked budgets that a group reaches, else common and full.
+
+    A panel that ends before all the asked budgets is read at its end.
+    """
+    if asked:
+        return sorted({budget for budget in asked if budget <= panel.full_budget}) or [
+            panel.full_budget
+        ]
+    return sorted({panel.common_budget, panel.full_budget})
+
+
+def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
+    """One row a budget and group that reaches it.
+
+    Columns: budget, group, seeds, answered (seeds that found something eligible; the next four are
+    over these, NaN without), mean, sd (ddof 1, NaN with one seed), low, high (95 % bootstrap of
+    the mean), at_target, at_target_low, at_target_high (share of all seeds at the optimum or best
+    known value, Wilson), median_queries (to it, in the panel's unit; inf if half never), regret
+    (of the mean, to it).
+    """
+    target, _ = panel.target
+    rows = []
+    for budget in budgets:
+        for group in _reaching(panel, budget):
+            curves = group.curves(budget)
+            final = curves[:, -1]
+            needed = queries_to(curves, target)
+            found = final[~np.isnan(final)]
+            low, high = bootstrap_mean(found) if len(found) else (math.nan, math.nan)
+            mean = float(found.mean()) if len(found) else math.nan
+            hits, interval = share(int(np.isfinite(needed).sum()), len(needed))
+            rows.append(
+                {
+                    "budget": budget,
+                    "group": group.label,
+                    "seeds": len(final),
+                    "answered": len(found),
+                    "mean": mean,
+                    "sd": float(found.std(ddof=1)) if len(found) > 1 else math.nan,
+                    "low": low,
+                    "high": high,
+                    "at_target": hits,
+                    "at_target_low": interval.low,
+                    "at_target_high": interval.high,
+                    "median_queries": median_queries(needed),
+                    "regret": max(target - mean, 0.0),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
+    """One row a budget and pair of groups that both reach it and share a seed with two answers.
+
+    Columns: budget, first, second, seeds (common), difference (mean of first - second),
+    low, high (95 % bootstrap over seeds), p_value (Wilcoxon), p_holm, wins, ties, losses (of the
+    first), meaningful. Tests on fewer than ``FEWEST_PAIRS`` seeds have no p-values, and no part
+    in the correction, which is over all the tests of the panel (Holm 1979).
+    """
+    rows = []
+    for budget in budgets:
+        groups = _reaching(panel, budget)
+        for first, second in _pairs(groups):
+            answers = [_answers(group, budget) for group in (first, second)]
+            common = sorted(answers[0].keys() & answers[1].keys())
+            if not common:
+                continue
+            a, b = ([known[seed] for seed in common] for known in answers)
+            found = paired_difference(a, b)
+            meaningful = len(common) >= FEWEST_PAIRS
+            rows.append(
+                {
+                    "budget": budget,
+                    "first": first.label,
+                    "second": second.label,
+                    "seeds": len(common),
+                    "difference": found.mean,
+                    "low": found.low,
+                    "high": found.high,
+                    "p_value": found.p_value if meaningful else math.nan,
+                    "p_holm": math.nan,
+                    "wins": found.wins,
+                    "ties": found.ties,
+                    "losses": found.losses,
+                    "meaningful": meaningful,
+                }
+            )
+    table = pd.DataFrame(rows)
+    if not table.empty:
+        table.loc[table["meaningful"], "p_holm"] = holm(table.loc[table["meaningful"], "p_value"])
+    return table
+
+
+def holm(p_values: Sequence[float] | pd.Series) -> np.ndarray:
+    """Holm's step-down adjusted p-values, in the order given, at most 1 (Holm 1979)."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    result = np.empty(len(p))
+    result[order] = np.minimum(adjusted, 1.0)
+    return result
+
+
+def best_cells(panel: Panel, count: int = TOP_CELLS) -> pd.DataFrame:
+    """The best distinct cells that any run queried and could have answered with, one row each.
+
+    Columns: architecture, value, test (%, where a run ended with it and its source has test
+    accuracy beside the value, else NaN), runs (how many queried it), groups (their labels, joined).
+    """
+    value: dict[str, float] = {}
+    queried: dict[str, list[str]] = defaultdict(list)
+    for group in panel.groups:
+        for run in group.runs:
+            top = run.eligible.nlargest(count, "value")
+            for architecture, accuracy in zip(top["architecture"], top["value"], strict=True):
+                value[str(architecture)] = float(accuracy)
+    best = sorted(value, key=lambda cell: (-value[cell], cell))[:count]
+    for group in panel.groups:
+        for run in group.runs:
+            for cell in set(best) & set(run.eligible["architecture"]):
+                queried[cell].append(group.label)
+    test = {
+        run.summary.get("best_architecture"): run.summary.get("test_accuracy") for run in panel.runs
+    }
+    return pd.DataFrame(
+        {
+            "architecture": best,
+            "value": [value[cell] for cell in best],
+            "test": [float(t) if (t := test.get(c)) is not None else math.nan for c in best],
+            "runs": [len(queried[cell]) for cell in best],
+            "groups": ["; ".join(dict.fromkeys(queried[cell])) for cell in best],
+        }
+    )
+
+
+def margins_table(panel: Panel) -> pd.DataFrame:
+    """How far the answers keep their bounds: one row a group and bounded metric.
+
+    Columns: group, metric, runs (that have an answer and tell of it), mean, least, greatest (in
+    the metric's unit, positive inside). Empty where nothing is bounded.
+    """
+    rows = []
+    for group in panel.groups:
+        known: dict[str, list[float]] = defaultdict(list)
+        for run in group.runs:
+            if not math.isnan(run.answer):
+                for metric, margin in (run.summary.get("margins") or {}).items():
+                    known[metric].append(float(margin))
+        rows += [
+            {
+                "group": group.label,
+                "metric": metric,
+                "runs": len(margins),
+                "mean": float(np.mean(margins)),
+                "least": min(margins),
+                "greatest": max(margins),
+            }
+            for metric, margins in sorted(known.items())
+        ]
+    return pd.DataFrame(rows)
+
+
+def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
+    """One row a compared run: panel, group, seed, run_id, queries, best, commit, reference.
+
+    ``best`` is NaN where nothing that was found may be the answer.
+    """
+    return pd.DataFrame(
+        {
+            "panel": panel.title,
+            "group": group.label,
+            "seed": run.seed,
+            "run_id": run.run_id,
+            "queries": len(run.archive),
+            "best": run.answer,
+            "commit": run.tags.get("git.commit", "")[:8],
+            "reference": run.reference,
+        }
+        for panel in panels
+        for group in panel.groups
+        for run in group.runs
+    )
+
+
+def _reaching(panel: Panel, budget: int) -> list[Group]:
+    return [group for group in panel.groups if group.budget >= budget]
+
+
+def _answers(group: Group, budget: int) -> dict[int, float]:
+    """Seed -> best value after the budget, of the seeds that have one."""
+    final = group.curves(budget)[:, -1].tolist()
+    return {
+        seed: value for seed, value in zip(group.seeds, final, strict=True) if not math.isnan(value)
+    }
+
+
+def _pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
+    if len(groups) <= ALL_PAIRS_UP_TO:
+        return list(combinations(groups, 2))
+    return [(groups[0], other) for other in groups[1:]]

@@ -1,0 +1,277 @@
+"""Searches against queries: best value so far, its regret, and the share of seeds at the target.
+
+A figure is a grid: a column a panel (one benchmark table), a row a view. The same views are drawn
+as pictures here and for the browser in :mod:`optiproxy_nas.report.interactive_curves`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.report.statistics import queries_to, run_length, standard_error
+from optiproxy_nas.report.style import (
+    FAINT,
+    INK,
+    Floats,
+    LineStyle,
+    empty_figure,
+    line_style,
+    new_figure,
+    tidy,
+    whole_ticks,
+)
+from optiproxy_nas.report.units import label as metric_label
+from optiproxy_nas.report.units import regret_label
+
+FLOOR = 1e-3  # of regret: what the tables print as the last decimal
+MAX_COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Searches of one method: best value so far, [seeds, queries].
+
+    NaN while a search knew nothing that could be its answer. A search that never did is not drawn;
+    a mean begins where all others did, so that it is of the same searches throughout.
+    """
+
+    label: str
+    values: Floats
+
+    @property
+    def answered(self) -> tuple[int, Floats]:
+        """First query, from 0, with a value in all that ever have one; their values from there."""
+        values = self.values[~np.isnan(self.values[:, -1])]
+        start = int(np.isnan(values).sum(axis=1).max(initial=0))
+        return start, values[:, start:]
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """Curves that were measured on one table; ``target`` is its optimum or the best value known.
+
+    ``metric`` is the name of what was maximised, ``caution`` the benchmark's: values of a
+    surrogate are labelled as such.
+    """
+
+    title: str
+    curves: tuple[Curve, ...]
+    target: float
+    target_name: str = "optimum"
+    unit: str = "queries"  # of the axis
+    metric: str = VALIDATION_ACCURACY
+    caution: str = ""
+
+    @property
+    def budget(self) -> int:
+        """The longest curve, in the unit."""
+        return max(len(curve.values.T) for curve in self.curves)
+
+
+class Line(NamedTuple):
+    """What is drawn of a curve: steps against queries, in a band where there is one."""
+
+    x: Floats
+    y: Floats
+    band: tuple[Floats, Floats] | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at a panel.
+
+    Attributes:
+        label: of the axis; ``{target}`` stands for the panel's ``target_name``, ``{metric}`` and
+            ``{regret}`` for its metric and differences of that, with their units.
+        hover: a value in the browser, as plotly formats it.
+        line: of a curve, given the panel's target.
+        limits: of the axis.
+        log: whether the axis is logarithmic.
+        target: whether the target is drawn.
+    """
+
+    label: str
+    hover: str
+    line: Callable[[Curve, float], Line]
+    limits: Callable[[CurvePanel], tuple[float, float]]
+    log: bool = False
+    target: bool = False
+
+
+class Entry(NamedTuple):
+    """A method in the legend: its name with the number of seeds, and its line."""
+
+    name: str
+    style: LineStyle
+
+
+def mean_line(curve: Curve, target: float) -> Line:
+    """Mean over seeds, in a band of one standard error to each side."""
+    x, mean, error = _mean(curve)
+    return Line(x, mean, (mean - error, mean + error))
+
+
+def regret_line(curve: Curve, target: float) -> Line:
+    """Distance of ``mean_line`` to the target, not below ``FLOOR``: the axis is logarithmic."""
+    x, mean, error = _mean(curve)
+    regret = np.maximum(target - mean, FLOOR)
+    return Line(x, regret, (np.maximum(regret - error, FLOOR), regret + error))
+
+
+def _mean(curve: Curve) -> tuple[Floats, Floats, Floats]:
+    """Queries from the first that counts, mean and standard error; empty if nothing is known."""
+    start, values = curve.answered
+    if not len(values):
+        return np.empty(0), np.empty(0), np.empty(0)
+    x = np.arange(start + 1.0, start + values.shape[1] + 1)
+    return x, values.mean(axis=0), standard_error(values)
+
+
+def reached_line(curve: Curve, target: float) -> Line:
+    """Percent of seeds that had found the target by each query (Hoos & Stützle 1998)."""
+    x, share = run_length(queries_to(curve.values, target), curve.values.shape[1])
+    return Line(x, 100 * share)
+
+
+def value_range(panel: CurvePanel) -> tuple[float, float]:
+    """Limits of a value axis: from the worst mean after a tenth of the queries (at most 10).
+
+    The first cells of a random sample are often at chance accuracy and would squash the rest.
+    """
+    means = [mean for curve in panel.curves if len(mean := _mean(curve)[1])]
+    if not means:
+        return (0.0, 1.0) if math.isnan(panel.target) else (panel.target - 1, panel.target + 0.1)
+    low = min(float(mean[min(math.ceil(len(mean) / 10), 10, len(mean)) - 1]) for mean in means)
+    span = max(panel.target - low, 0.05)
+    return low - 0.1 * span, panel.target + 0.08 * span
+
+
+def regret_range(panel: CurvePanel) -> tuple[float, float]:
+    """Limits of a regret axis: from ``FLOOR`` to above the worst."""
+    lines = [regret_line(curve, panel.target).y for curve in panel.curves]
+    worst = max(float(line.max(initial=FLOOR)) for line in lines)
+    return FLOOR, 1.5 * max(worst, 10 * FLOOR)
+
+
+BEST = View("best {metric}", "%{y:.3f}", mean_line, value_range, target=True)
+REGRET = View("{regret}", "%{y:.3f}", regret_line, regret_range, log=True)
+REACHED = View("seeds at the {target} (%)", "%{y:.0f} %", reached_line, lambda _: (-2.0, 102.0))
+
+
+def best_so_far(panels: Sequence[CurvePanel], regret: bool = False) -> Figure:
+    """Mean best value so far with its standard error; below it the regret, if asked for."""
+    return draw(panels, [BEST, REGRET] if regret else [BEST])
+
+
+def run_lengths(panels: Sequence[CurvePanel]) -> Figure:
+    """Share of seeds that had found the target by each query."""
+    return draw(panels, [REACHED])
+
+
+def draw(panels: Sequence[CurvePanel], views: Sequence[View]) -> Figure:
+    """The views of each panel below each other, panels side by side."""
+    if not panels:
+        return empty_figure("Best so far", "no searches")
+    columns = min(len(panels), MAX_COLUMNS)
+    rows = math.ceil(len(panels) / columns) * len(views)
+    figure = new_figure(8.0 if columns == 1 else 4.5 * columns, 0.8 + 3.5 * rows)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    legend = entries(panels)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, columns)
+        for below, view in enumerate(views):
+            axes = grid[row * len(views) + below, column]
+            _draw_view(axes, panel, view, legend)
+            label = axis_label(view, panels, index, columns)
+            last = below == len(views) - 1
+            tidy(axes, "" if below else panel.title, panel.unit if last else "", label)
+            axes.tick_params(labelbottom=last)
+    for axes in grid.flat:
+        axes.set_visible(axes.has_data())
+    _draw_legend(figure, {panel.target_name for panel in panels})
+    return figure
+
+
+def entries(panels: Sequence[CurvePanel]) -> dict[str, Entry]:
+    """Label -> its entry in the legend, the same for all panels, in their order."""
+    seeds: dict[str, dict[int, None]] = {}
+    for panel in panels:
+        for curve in panel.curves:
+            seeds.setdefault(curve.label, {})[len(curve.values)] = None
+    return {
+        label: Entry(f"{label} ({' / '.join(map(str, counts))})", line_style(index))
+        for index, (label, counts) in enumerate(seeds.items())
+    }
+
+
+def axis_label(view: View, panels: Sequence[CurvePanel], index: int, columns: int) -> str:
+    """The label of a value axis; empty where the panel to the left has the same."""
+    label, left = (_label(view, panels[i]) for i in (index, index - 1))
+    return "" if index % columns and label == left else label
+
+
+def _label(view: View, panel: CurvePanel) -> str:
+    metric, regret = metric_label(panel.metric, panel.caution), regret_label(panel.metric)
+    return view.label.format(target=panel.target_name, metric=metric, regret=regret)
+
+
+def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entry]) -> None:
+    for order, curve in enumerate(panel.curves):
+        name, style = legend[curve.label]
+        line = view.line(curve, panel.target)
+        if line.band is not None:
+            axes.fill_between(
+                line.x, *line.band, step="post", color=style.colour, alpha=0.15, linewidth=0
+            )
+        axes.step(
+            line.x,
+            line.y,
+            where="post",
+            label=name,
+            color=style.colour,
+            linestyle=(0, style.dashes) if style.dashes else "-",
+            linewidth=style.width,
+            zorder=20 + len(panel.curves) - order,  # the first on top
+        )
+    if view.target and not math.isnan(panel.target):
+        dots = (0, (1, 2))
+        axes.axhline(
+            panel.target, color=INK, linewidth=0.9, linestyle=dots, label=panel.target_name
+        )
+    if view.log:
+        axes.set_yscale("log")
+    axes.set_ylim(*view.limits(panel))
+    axes.set_xlim(0, panel.budget + 1)
+    axes.xaxis.set_major_locator(whole_ticks(6))
+    axes.grid(color=FAINT, alpha=0.2, linewidth=0.6)
+
+
+def _draw_legend(figure: Figure, targets: set[str]) -> None:
+    """One legend below all panels, as a method may be missing from the first; targets last."""
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    labels = sorted(handles, key=targets.__contains__)
+    figure.legend(
+        [handles[label] for label in labels],
+        labels,
+        loc="outside lower center",
+        ncols=max(
+            1, min(len(labels), int(13 * figure.get_figwidth()) // (max(map(len, labels)) + 8))
+        ),
+        fontsize=9,
+        frameon=False,
+        labelcolor=INK,
+        handlelength=3.2,
+    )

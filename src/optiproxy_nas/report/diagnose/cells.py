@@ -1,0 +1,124 @@
+"""The cells that a finished run is judged on, with their values: read now, after the search.
+
+All cells of the benchmark's table where it has one of a size that can be shown; random ones of a
+larger table; and random architectures of the space, asked of the benchmark, where nothing can be
+enumerated. Where cells are drawn, those that the run queried join them, and the best of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Set
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from optiproxy_nas.algorithm.archive import make_batch
+from optiproxy_nas.core.random_streams import torch_generator
+from optiproxy_nas.objectives import objective_of
+from optiproxy_nas.report.diagnose.finished_run import FinishedRun, Floats, Rows, archive_codes
+from optiproxy_nas.spaces.base import SearchSpace
+
+OF_TABLE = 20_000  # cells drawn of a larger table
+OF_SPACE = 2_000  # architectures drawn where there is no table
+
+
+class Cells(NamedTuple):
+    """Cells of the run's dataset, as its objective sees them."""
+
+    codes: Tensor  # [T, L]
+    values: Floats  # [T] of the benchmark's target
+    fitness: Floats  # [T] higher is better, also where the value alone does not decide
+    table: pd.DataFrame  # architecture, value and the metrics that the objective asks for
+    drawn: int  # the first so many rows are all cells, or random ones; the rest joined them
+    total: int  # cells of the benchmark's table; 0: it has none
+    optimum: float | None  # the best value that an answer may have; None: nobody knows it
+
+    @property
+    def complete(self) -> bool:
+        """Whether they are all that the benchmark has."""
+        return self.drawn == self.total
+
+    @property
+    def words(self) -> str:
+        """What they are, for a caption."""
+        if self.complete:
+            return "All cells of the table"
+        if self.total:
+            return (
+                f"{self.drawn:,} random cells of the {self.total:,} of the table, with the best "
+                "one and those queried,"
+            )
+        return (
+            f"{self.drawn:,} random architectures of the space, as there is no table of all, with "
+            "those queried,"
+        )
+
+
+def cells_of(space: SearchSpace, run: FinishedRun) -> Cells:
+    """The cells to judge a run on; the draw does not depend on the run."""
+    objective = objective_of(run.parameters)
+    table = objective.whole(run.benchmark)
+    total, optimum, best = 0, None, None
+    if table is None:
+        table = _ask(space, run, _random(space, OF_SPACE))
+    else:
+        total = len(table)
+        eligible = objective.eligible(table)
+        # NaN: no cell may be the answer.
+        optimum = float(table["value"][eligible].max()) if eligible.any() else float("nan")
+        if total > OF_TABLE:
+            best = table.iloc[[int(objective.fitness(table).argmax())]]
+            draw = torch.randperm(total, generator=torch_generator(0, 0, "probe-cells"))
+            table = table.iloc[draw[:OF_TABLE].sort().values.numpy()]
+    codes, drawn = space.from_string(table["architecture"].tolist()), len(table)
+    if drawn != total:
+        more = [] if best is None else [space.from_string(best["architecture"].tolist())]
+        joining = torch.cat([*more, archive_codes(space, run)])
+        joining = _new(space, joining, set(space.identify(codes)))
+        table = pd.concat([table, _ask(space, run, joining)], ignore_index=True)
+        codes = torch.cat([codes, joining])
+    values = table["value"].to_numpy(np.float64)
+    return Cells(codes, values, objective.fitness(table), table, drawn, total, optimum)
+
+
+def probe_rows(run: FinishedRun, space: SearchSpace, cells: Cells, count: int) -> Rows:
+    """Rows of at most ``count`` random cells, without those that the run queried.
+
+    The draw does not depend on the run, so runs are judged on the same cells.
+
+    Args:
+        run: whose queries are left out.
+        space: the search space.
+        cells: of :func:`cells_of`.
+        count: cells drawn.
+    """
+    order = torch.randperm(cells.drawn, generator=torch_generator(0, 0, "probe"))[:count]
+    queried = set(space.identify(archive_codes(space, run)))
+    drawn = space.identify(cells.codes[order])
+    keep = [row for row, name in zip(order.tolist(), drawn, strict=True) if name not in queried]
+    return torch.tensor(keep, dtype=torch.int64).numpy()
+
+
+def _random(space: SearchSpace, count: int) -> Tensor:
+    """Random architectures [n, L], each once."""
+    return _new(space, space.random(count, torch_generator(0, 0, "probe-cells")), set())
+
+
+def _new(space: SearchSpace, codes: Tensor, known: Set[Hashable]) -> Tensor:
+    """Those of codes [n, L] that are not known, each once."""
+    first: dict[Hashable, int] = {}
+    for row, name in enumerate(space.identify(codes)):
+        if name not in known:
+            first.setdefault(name, row)
+    return codes[list(first.values())]
+
+
+def _ask(space: SearchSpace, run: FinishedRun, codes: Tensor) -> pd.DataFrame:
+    """Architecture, value and metrics of codes [n, L], asked as the search asked."""
+    objective = objective_of(run.parameters)
+    batch = make_batch(space, codes, step=0)
+    answered = objective.query(batch, objective.evaluator(run.benchmark))
+    return answered[["architecture", "value", *objective.columns]]

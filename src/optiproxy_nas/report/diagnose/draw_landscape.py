@@ -1,0 +1,165 @@
+"""The landscape from above: all of it, and the region of the search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from optiproxy_nas.report.diagnose.finished_run import Floats
+from optiproxy_nas.report.diagnose.landscape import COMPONENTS, Landscape, Region
+from optiproxy_nas.report.style import (
+    INK,
+    ORANGE,
+    new_figure,
+    sequence_colours,
+    tidy,
+)
+
+RED = "#c0271c"
+
+
+def axis_labels(landscape: Landscape) -> tuple[str, str]:
+    """What the two axes are, with their share of the variance."""
+    names = ("axis 1: towards the best tenth", "axis 2: what the best tenth differs in")
+    if landscape.axes.kind == COMPONENTS:
+        names = ("principal component 1", "principal component 2")
+    first, second = (
+        f"{name} ({share:.1%} of the variance)"
+        for name, share in zip(names, landscape.axes.variance, strict=True)
+    )
+    return first, second
+
+
+def value_range(landscape: Landscape) -> tuple[float, float]:
+    """Colours of the whole: the best 85 % of the cells."""
+    return float(np.quantile(landscape.values, 0.15)), float(landscape.values.max())
+
+
+def overview(landscape: Landscape, region: Region, initial: int) -> Figure:
+    """Every cell, the search's queries on top, and the region that is zoomed into."""
+    figure = new_figure(8.0, 6.2)
+    axes = figure.subplots()
+    norm = Normalize(*value_range(landscape))
+    _cells(axes, landscape.places, landscape.values, norm, 5)
+    queried = landscape.places[landscape.queries]
+    for rows, colour, label in (
+        (queried[:initial], INK, "initial random sample"),
+        (queried[initial:], RED, "queried in the search"),
+    ):
+        axes.scatter(
+            rows[:, 0],
+            rows[:, 1],
+            s=18,
+            color=colour,
+            edgecolors="white",
+            linewidths=0.5,
+            label=label,
+            zorder=4,
+        )
+    _star(axes, landscape, landscape.places[landscape.optimum], 220)
+    width, height = region.x[1] - region.x[0], region.y[1] - region.y[0]
+    axes.add_patch(
+        Rectangle(
+            (region.x[0], region.y[0]), width, height, fill=False, edgecolor=INK, linewidth=1.2,
+            linestyle=(0, (4, 3)), zorder=3, label="region of the search",
+        )
+    )  # fmt: skip
+    if landscape.drawn:
+        title = f"{landscape.drawn:,} random cells, and the {len(landscape.queries):,} queried"
+    else:
+        share = len(landscape.queries) / len(landscape.values)
+        title = f"All {len(landscape.values):,} cells, and the {share:.1%} of them queried"
+    tidy(axes, title, *axis_labels(landscape))
+    _bar(figure, axes, norm, landscape.label)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def zoom(landscape: Landscape, region: Region, every: int) -> Figure:
+    """The region of the search from above and from the side, with its own colours."""
+    figure = new_figure(11.0, 5.6)
+    above, side = figure.subplots(1, 2, width_ratios=[1, 1.05])
+    norm = Normalize(*region.value)
+    inside = region.holds(landscape.places)
+    places, values = landscape.places[inside], landscape.values[inside]
+    _cells(above, places, values, norm, 14)
+    shown = values >= region.value[0]
+    heights = np.column_stack([places[shown, 0], values[shown]])
+    _cells(side, heights, values[shown], norm, 14)
+    points = landscape.trajectory
+    good = points[region.holds(points[["x", "y"]].to_numpy(np.float64))]
+    _path(above, good, "y")
+    _path(side, good[good["value"] >= region.value[0]], "value")
+    _star(above, landscape, landscape.places[landscape.optimum], 520)
+    best = landscape.optimum
+    _star(side, landscape, (landscape.places[best, 0], landscape.values[best]), 520)
+    first, second = axis_labels(landscape)
+    tidy(above, "Region of the search, from above", first, second)
+    tidy(side, "The same from the side", first, landscape.label)
+    above.set_xlim(*region.x)
+    above.set_ylim(*region.y)
+    side.set_xlim(*region.x)
+    span = region.value[1] - region.value[0]
+    side.set_ylim(region.value[0], region.value[1] + 0.06 * span)
+    _bar(figure, side, norm, landscape.label)
+    above.plot(
+        [], [], "o-", color=RED, markersize=8, label=f"best of every {every} queries, in order"
+    )
+    handles, labels = above.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False,
+        markerscale=0.7,
+    )  # fmt: skip
+    return figure
+
+
+def _cells(axes: Axes, places: Floats, values: Floats, norm: Normalize, size: float) -> None:
+    """Cells as dots, the better ones on top."""
+    order = np.argsort(values, kind="stable")
+    axes.scatter(
+        places[order, 0], places[order, 1], c=values[order], cmap=sequence_colours(), norm=norm,
+        s=size, alpha=0.75, linewidths=0, zorder=2,
+    )  # fmt: skip
+
+
+def _star(axes: Axes, landscape: Landscape, place: Sequence[float] | Floats, size: float) -> None:
+    """The optimum, under the numbered points: it may be one of them."""
+    axes.scatter(
+        place[0], place[1], marker="*", s=size, color=ORANGE, edgecolors="white", linewidths=0.8,
+        zorder=4.5, label=landscape.best,
+    )  # fmt: skip
+
+
+def _path(axes: Axes, points: pd.DataFrame, height: str) -> None:
+    """Numbered points joined by a line."""
+    x, y = points["x"].to_numpy(np.float64), points[height].to_numpy(np.float64)
+    axes.plot(x, y, color=RED, linewidth=0.9, alpha=0.6, zorder=4)
+    axes.scatter(
+        x, y, s=110, color=RED, edgecolors="white", linewidths=0.7, zorder=5, clip_on=False
+    )
+    for number, *place in zip(points["number"], x, y, strict=True):
+        axes.text(
+            place[0],
+            place[1],
+            str(number),
+            fontsize=7,
+            color="white",
+            ha="center",
+            va="center_baseline",
+            zorder=5,
+        )
+
+
+def _bar(figure: Figure, axes: Axes, norm: Normalize, label: str) -> None:
+    bar = figure.colorbar(
+        ScalarMappable(norm, sequence_colours()), ax=axes, pad=0.02, shrink=0.9, extend="min"
+    )
+    bar.set_label(label, fontsize=10)
+    bar.ax.tick_params(labelsize=9)

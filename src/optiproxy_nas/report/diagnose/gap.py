@@ -1,0 +1,157 @@
+"""The gap between proxy and reality, step by step.
+
+Each step's proxy is asked again, with its stored weights, about the queries that came after it,
+and about a probe: random cells that the run never queried. True values of the probe are read after
+the search, never by it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from optiproxy_nas.report.diagnose.cells import Cells, probe_rows
+from optiproxy_nas.report.diagnose.finished_run import (
+    FinishedRun,
+    Floats,
+    Prediction,
+    Rows,
+    archive_codes,
+    predict_at,
+)
+from optiproxy_nas.spaces.base import SearchSpace
+
+METRIC_TAU = "probe_kendall_tau_"  # and the metric: a column of the steps
+MEASURABLE = 5  # fewer points than this say nothing of a rank correlation
+
+
+class Judged(NamedTuple):
+    """The predictions of every step's proxy, beside the truth."""
+
+    archive: pd.DataFrame  # step, query (1-based), known (fitted on it), predicted, value
+    probe: dict[int, Floats]  # step -> predictions of the probe [P], in target units
+    truth: Floats  # [P]
+    metrics: dict[int, dict[str, float]]  # step -> metric -> Kendall's τ on the probe
+
+
+def rank_agreement(predicted: Floats, true: Floats) -> float:
+    """Kendall's τ-b; NaN for fewer than ``MEASURABLE`` points, or where either is constant."""
+    if len(true) < MEASURABLE or np.ptp(predicted) == 0 or np.ptp(true) == 0:
+        return math.nan
+    return float(kendalltau(predicted, true).statistic)
+
+
+def top_rows(values: Floats, share: float) -> Rows:
+    """Rows of the best ``share`` of values, at least one, best first (ties: first row)."""
+    count = max(1, round(share * len(values)))
+    return np.argsort(-values, kind="stable")[:count]
+
+
+def top_recall(predicted: Floats, true: Floats, share: float) -> float:
+    """Share of the truly best that are among the as many that are predicted best."""
+    best, hoped = top_rows(true, share), top_rows(predicted, share)
+    return len(np.intersect1d(best, hoped)) / len(best)
+
+
+def favourite_regret(predicted: Floats, true: Floats) -> float:
+    """How much worse than the best is the one that is predicted best (units of ``true``)."""
+    return float(true.max() - true[predicted.argmax()])
+
+
+def judge(space: SearchSpace, run: FinishedRun, cells: Cells, probe: int) -> Judged:
+    """Ask every step's proxy about the whole archive and ``probe`` random cells of ``cells``."""
+    rows = probe_rows(run, space, cells, probe)
+    codes = archive_codes(space, run)
+    tables, probes, metrics = [], {}, {}
+    for step in run.steps:
+        said: Prediction = predict_at(space, run, step, codes)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "step": step,
+                    "query": run.archive["order"] + 1,
+                    "known": run.archive["step"] < step,
+                    "predicted": said.value,
+                    "predicted_target": said.mean,
+                    "value": run.archive["value"],
+                }
+            )
+        )
+        probed = predict_at(space, run, step, cells.codes[rows])
+        probes[step] = probed.mean
+        metrics[step] = {
+            metric: rank_agreement(predicted, cells.table[metric].to_numpy(np.float64)[rows])
+            for metric, predicted in probed.others.items()
+        }
+    judged = pd.concat(tables, ignore_index=True)
+    return Judged(judged, probes, cells.values[rows], metrics)
+
+
+def gap_table(run: FinishedRun, judged: Judged, window: int, top: float) -> pd.DataFrame:
+    """One row a step.
+
+    Columns: ``step``; ``fitted_on`` (queries the proxy knew); ``queries`` (after the step);
+    ``known_kendall_tau`` on those it knew; ``next_queries`` and ``next_kendall_tau`` on the next
+    ``window`` ones; ``recent_kendall_tau`` over the last ``window`` queries, each as predicted
+    before it (so by several proxies); ``probe_kendall_tau`` on the probe, and
+    ``probe_top_kendall_tau`` on its truly best ``top``; ``probe_top_recall``;
+    ``probe_regret``: what the probe's best lies above the proxy's favourite of the probe;
+    ``batch_predicted``, ``batch_value`` (means) and ``optimism``, their difference;
+    ``probe_kendall_tau_<metric>`` of each further metric that the proxy predicts.
+
+    Args:
+        run: the run.
+        judged: of :func:`judge`.
+        window: queries.
+        top: share of the probe.
+    """
+    archive, best = run.archive, top_rows(judged.truth, top)
+    searched = archive[archive["step"] > 0]
+    rows: list[dict[str, Any]] = []
+    for step in run.steps:
+        of_step = judged.archive[judged.archive["step"] == step]
+        known, unseen = of_step[of_step["known"]], of_step[~of_step["known"]].head(window)
+        recent = searched[searched["step"] <= step].tail(window)
+        batch = archive[archive["step"] == step]
+        probe = judged.probe[step]
+        rows.append(
+            {
+                "step": step,
+                "fitted_on": len(known),
+                "queries": len(known) + len(batch),
+                "known_kendall_tau": _agreement(known, "predicted_target"),
+                "next_queries": len(unseen),
+                "next_kendall_tau": _agreement(unseen, "predicted_target"),
+                "recent_kendall_tau": _agreement(recent, "predicted"),
+                "probe_kendall_tau": rank_agreement(probe, judged.truth),
+                "probe_top_kendall_tau": rank_agreement(probe[best], judged.truth[best]),
+                "probe_top_recall": top_recall(probe, judged.truth, top),
+                "probe_regret": favourite_regret(probe, judged.truth),
+                "batch_predicted": float(batch["predicted"].mean()),
+                "batch_value": float(batch["value"].mean()),
+                "optimism": float((batch["predicted"] - batch["value"]).mean()),
+                **{f"{METRIC_TAU}{m}": tau for m, tau in judged.metrics[step].items()},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def reproduction_error(run: FinishedRun, judged: Judged) -> float:
+    """Largest difference between the stored predictions of the batches and ours.
+
+    About 0 where today's code reads the weights as the run's code did.
+    """
+    ours = judged.archive.merge(
+        run.archive.assign(query=run.archive["order"] + 1)[["step", "query", "predicted"]],
+        on=["step", "query"],
+        suffixes=("", "_stored"),
+    )
+    return float((ours["predicted"] - ours["predicted_stored"]).abs().max())
+
+
+def _agreement(table: pd.DataFrame, predicted: str) -> float:
+    return rank_agreement(table[predicted].to_numpy(), table["value"].to_numpy())

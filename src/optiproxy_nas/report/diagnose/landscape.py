@@ -1,0 +1,193 @@
+"""The search space as a landscape (Figure 4): two axes for the cells, their value as the height.
+
+The axes are the principal components of the encodings where these are defined. Over a complete
+table that holds every combination of operations once (NAS-Bench-201) they are not: all
+components have the same variance, and any pair of directions is as good as any other. There the
+first axis leads from the mean of all cells to the mean of the best tenth, and the second is
+the first principal component of the best tenth at right angles to it: towards the good cells,
+and along what they differ in.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.report.diagnose.cells import Cells
+from optiproxy_nas.report.diagnose.finished_run import Floats, Rows
+from optiproxy_nas.report.units import label
+from optiproxy_nas.spaces.base import SearchSpace
+
+BEST = 0.1  # share of the cells that the axes of a complete table lead to
+COMPONENTS = "principal components"
+TOWARDS_BEST = "towards the best tenth"
+
+
+class Axes(NamedTuple):
+    """A plane through the encodings."""
+
+    centre: Floats  # [D]
+    directions: Floats  # [2, D], orthonormal
+    kind: str  # COMPONENTS or TOWARDS_BEST
+    variance: Floats  # [2] share of the cells' variance along each
+
+
+class Landscape(NamedTuple):
+    """Cells in the plane, and a search's way through them."""
+
+    places: Floats  # [T, 2]
+    values: Floats  # [T]
+    axes: Axes
+    queries: Rows  # [n] row of each query, in query order
+    trajectory: pd.DataFrame  # one row a point: number, query, row, x, y, value
+    optimum: int  # row of the best cell that may be the answer (the first of equals)
+    metric: str = VALIDATION_ACCURACY  # what the values are of
+    total: int = 0  # cells of the benchmark's table; 0: there is none, the best is the best known
+    drawn: int = 0  # random cells among them; 0: they are all
+    caution: str = ""  # the benchmark's, of its values
+
+    @property
+    def label(self) -> str:
+        """Of the value, for axes."""
+        return label(self.metric, self.caution)
+
+    @property
+    def best(self) -> str:
+        """The best cell with its value, for legends."""
+        name = "optimum of the table" if self.total else "best of these cells"
+        return f"{name}: {self.values[self.optimum]:.2f}"
+
+
+class Region(NamedTuple):
+    """A rectangle of the plane, and the range of values that its colours are for."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    value: tuple[float, float]
+
+    def holds(self, places: Floats) -> NDArray[np.bool_]:
+        """Which of places [n, 2] lie in it: [n] booleans."""
+        low, high = np.array([self.x[0], self.y[0]]), np.array([self.x[1], self.y[1]])
+        inside: NDArray[np.bool_] = np.all((places >= low) & (places <= high), axis=1)
+        return inside
+
+
+def flat_encodings(space: SearchSpace, codes: Tensor) -> Floats:
+    """The encodings of codes [n, L] as rows [n, N·M + E]."""
+    encoding = space.encode(codes)
+    parts = (encoding.operations.flatten(1), encoding.edges.flatten(1))
+    return np.concatenate([part.double().numpy() for part in parts], axis=1)
+
+
+def find_axes(encodings: Floats, values: Floats) -> Axes:
+    """The plane of the picture.
+
+    Args:
+        encodings: [T, D] of all cells.
+        values: [T]; decide only where the principal components are not defined.
+    """
+    from sklearn.decomposition import PCA  # here, or every command would wait for it
+
+    pca = PCA(min(3, *encodings.shape), svd_solver="full").fit(encodings)
+    variance = np.append(pca.explained_variance_, 0.0)[:3]
+    total = max(float(encodings.var(axis=0, ddof=1).sum()), np.finfo(float).tiny)
+    centre = encodings.mean(axis=0)
+    if (np.diff(variance) < -1e-6 * variance[0]).all():
+        directions, kind = pca.components_[:2], COMPONENTS
+    else:
+        best = np.argsort(-values, kind="stable")[: max(2, round(BEST * len(values)))]
+        ascent = encodings[best].mean(axis=0) - centre
+        first = ascent / max(float(np.linalg.norm(ascent)), np.finfo(float).tiny)
+        rest = encodings[best] - centre
+        rest = rest - np.outer(rest @ first, first)
+        second = PCA(1, svd_solver="full").fit(rest).components_[0]
+        directions, kind = np.stack([first, second]), TOWARDS_BEST
+    if kind == COMPONENTS:
+        directions[0] = _fix_sign(directions[0])
+    directions[1] = _fix_sign(directions[1])
+    spread = ((encodings - centre) @ directions.T).var(axis=0, ddof=1) / total
+    return Axes(centre, directions, kind, spread)
+
+
+def _fix_sign(direction: Floats) -> Floats:
+    """The direction or its opposite: the entry of largest size (the first of equals) positive."""
+    size = np.abs(direction)
+    leading = int((size >= size.max() * (1 - 1e-9)).argmax())
+    return direction * (1.0 if direction[leading] >= 0 else -1.0)
+
+
+def make_landscape(
+    space: SearchSpace,
+    cells: Cells,
+    queried: Tensor,
+    every: int,
+    metric: str = VALIDATION_ACCURACY,
+    caution: str = "",
+) -> Landscape:
+    """The picture of cells and of a search in it.
+
+    Args:
+        space: the search space.
+        cells: T cells, those of the archive among them.
+        queried: the archive's cells [n, L], in query order.
+        every: the trajectory's points are the best of so many queries each.
+        metric: what the values are of.
+        caution: the benchmark's, of these values.
+    """
+    codes, values, fitness = cells.codes, cells.values, cells.fitness
+    encodings = flat_encodings(space, codes)
+    axes = find_axes(encodings, values)
+    places = (encodings - axes.centre) @ axes.directions.T
+    row_of = {name: row for row, name in enumerate(space.identify(codes))}
+    queries = np.array([row_of[name] for name in space.identify(queried)], dtype=np.int64)
+    trajectory = _trajectory(places, values, fitness, queries, every)
+    drawn = 0 if cells.complete else cells.drawn
+    best = int(fitness.argmax())
+    return Landscape(
+        places, values, axes, queries, trajectory, best, metric, cells.total, drawn, caution
+    )
+
+
+def _trajectory(
+    places: Floats, values: Floats, fitness: Floats, queries: Rows, every: int
+) -> pd.DataFrame:
+    """The best of every ``every`` queries (the earliest of equals), in order."""
+    points: list[dict[str, float]] = []
+    for start in range(0, len(queries), every):
+        rows = queries[start : start + every]
+        best = int(fitness[rows].argmax())
+        row = int(rows[best])
+        x, y = (float(part) for part in places[row])
+        points.append(
+            {
+                "number": len(points) + 1,
+                "query": start + best + 1,
+                "row": row,
+                "x": x,
+                "y": y,
+                "value": float(values[row]),
+            }
+        )
+    return pd.DataFrame(points)
+
+
+def search_region(landscape: Landscape) -> Region:
+    """Where the search spent its better half: around the better half of the trajectory's points.
+
+    The colours begin at the median cell of the region, and end at its best.
+    """
+    points = landscape.trajectory
+    good = points[points["value"] >= points["value"].median()]
+    place = good[["x", "y"]].to_numpy(np.float64)
+    low, high = place.min(axis=0), place.max(axis=0)
+    pad = np.maximum(0.12 * (high - low), 0.05 * np.ptp(landscape.places, axis=0))
+    (left, bottom), (right, top_edge) = (low - pad).tolist(), (high + pad).tolist()
+    region = Region((left, right), (bottom, top_edge), (0.0, 0.0))
+    values = landscape.values[region.holds(landscape.places)]
+    top = float(values.max())
+    return region._replace(value=(min(float(np.median(values)), top - 0.1), top))

@@ -1,0 +1,194 @@
+"""The views of :mod:`optiproxy_nas.report.curves` for plotly.js: values on hover."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from optiproxy_nas.report.curves import (
+    BEST,
+    REACHED,
+    REGRET,
+    CurvePanel,
+    Line,
+    View,
+    axis_label,
+    entries,
+)
+from optiproxy_nas.report.style import INK, Floats, LineStyle
+
+PlotlyFigure = dict[str, Any]
+MOST = 600  # points of a line: more than a plot has pixels only make a page of megabytes
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+
+
+def page(title: str, panels: Sequence[CurvePanel]) -> str:
+    """HTML that needs no network: all views of all panels. Equal panels give equal pages."""
+    from plotly.io import to_html
+
+    made = figure(panels, [BEST, REGRET, REACHED])
+    made["layout"]["title"] = {"text": title}
+    made["layout"]["margin"]["t"] = 84
+    html: str = to_html(made, include_plotlyjs=True, full_html=True, div_id="curves")
+    return html
+
+
+def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
+    """Data and layout, as plain dicts of plotly's schema: a column a panel, a row a view."""
+    height = 140 + 300 * len(views)
+    data: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {
+        "height": height,
+        "margin": {"l": 64, "r": 16, "t": 28, "b": 84},
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "hovermode": "x unified",
+        "grid": {
+            "rows": len(views),
+            "columns": max(len(panels), 1),
+            "pattern": "independent",
+            "xgap": 0.15,
+            "ygap": 0.2,
+        },
+        # 66 pixels below the plots, as a part of their height.
+        "legend": {"orientation": "h", "yanchor": "top", "y": -66 / (height - 112), "x": 0},
+        "shapes": [],
+        "annotations": [],
+    }
+    legend = entries(panels)
+    listed: set[str] = set()
+    for row, view in enumerate(views):
+        for column, panel in enumerate(panels):
+            number = _number(row * len(panels) + column)
+            place = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+            for curve in reversed(panel.curves):  # the first on top
+                name, style = legend[curve.label]
+                about = {
+                    "name": name,
+                    "showlegend": name not in listed,  # one entry, not one a panel
+                    "hovertemplate": view.hover,
+                    "legendrank": 1 + list(legend).index(curve.label),
+                }
+                listed.add(name)
+                shared = {**place, "mode": "lines", "legendgroup": name}
+                data += _traces(view.line(curve, panel.target), style, shared, about)
+            across, up = _axes(panel, view)
+            across["title"]["text"] = panel.unit if row == len(views) - 1 else ""
+            across |= {"matches": f"x{_number(column)}"} if row else {}
+            up["title"]["text"] = axis_label(view, panels, column, len(panels))
+            layout |= {f"xaxis{number}": across, f"yaxis{number}": up}
+            if row == 0:
+                layout["annotations"].append(_text(f"<b>{panel.title}</b>", number, 1, " domain"))
+            if view.target and not math.isnan(panel.target):
+                text = f"{panel.target_name} {panel.target:.2f}"
+                layout["annotations"].append(_text(text, number, panel.target))
+                layout["shapes"].append(_level(number, panel.target))
+    return {"data": data, "layout": layout}
+
+
+def _number(cell: int) -> str:
+    """What plotly appends to the names of axes; the first have nothing."""
+    return str(cell + 1) if cell else ""
+
+
+def _traces(
+    line: Line, style: LineStyle, shared: dict[str, Any], about: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """A line, after the edges of its band."""
+    line = _thinned(line)
+    x = _numbers(line.x)
+    stroke = {"color": style.colour, "width": style.width, "shape": "hv"}
+    if style.dashes:
+        stroke["dash"] = ",".join(f"{style.width * part:.1f}px" for part in style.dashes)
+    trace = {**shared, **about, "x": x, "y": _numbers(line.y), "line": stroke}
+    if line.band is None:
+        return [trace]
+    low, high = line.band
+    edge = {
+        **shared,
+        "x": x,
+        "line": {"width": 0, "shape": "hv"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    trace["customdata"] = _numbers(high - line.y)
+    trace["hovertemplate"] += " ± %{customdata:.3f}"
+    fill = {"fill": "tonexty", "fillcolor": _transparent(style.colour)}
+    return [{**edge, "y": _numbers(low)}, {**edge, **fill, "y": _numbers(high)}, trace]
+
+
+def _thinned(line: Line) -> Line:
+    """At most ``MOST`` of its points, evenly spaced, the first and the last among them.
+
+    Each is where it was, so what the page says of it is exact; a step is drawn late by a pixel.
+    """
+    if len(line.x) <= MOST:
+        return line
+    kept = np.linspace(0, len(line.x) - 1, MOST).round().astype(int)
+    band = None if line.band is None else (line.band[0][kept], line.band[1][kept])
+    return Line(line.x[kept], line.y[kept], band)
+
+
+def _axes(panel: CurvePanel, view: View) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The two axes of a view, their titles empty."""
+
+    def axis(low: float, high: float) -> dict[str, Any]:
+        return {
+            "range": [low, high],
+            "linecolor": INK,
+            "showline": True,
+            "ticks": "outside",
+            "gridcolor": "#eeeeee",
+            "zeroline": False,
+            "title": {"standoff": 8},
+        }
+
+    limits = view.limits(panel)
+    if view.log:
+        up = {**axis(*map(math.log10, limits)), "type": "log", "dtick": 1}
+    else:
+        up = axis(*limits)
+    return axis(0, panel.budget + 1), up
+
+
+def _text(text: str, number: str, height: float, units: str = "") -> dict[str, Any]:
+    """Words at the left of a plot, above ``height``."""
+    return {
+        "text": text,
+        "xref": f"x{number} domain",
+        "yref": f"y{number}{units}",
+        "x": 0,
+        "y": height,
+        "showarrow": False,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "font": {"size": 11 if not units else 13, "color": INK},
+    }
+
+
+def _level(number: str, height: float) -> dict[str, Any]:
+    """A dotted line across a plot."""
+    return {
+        "type": "line",
+        "xref": f"x{number} domain",
+        "yref": f"y{number}",
+        "x0": 0,
+        "x1": 1,
+        "y0": height,
+        "y1": height,
+        "line": {"color": INK, "width": 1, "dash": "dot"},
+    }
+
+
+def _numbers(values: Floats) -> list[float]:
+    """Rounded for a page: no more is read."""
+    return [round(float(value), 4) for value in values]
+
+
+def _transparent(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.15)"

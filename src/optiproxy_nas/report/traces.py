@@ -1,0 +1,202 @@
+"""Figures of α over the search epochs of a run, and of β after each step.
+
+``traces`` maps a step to entropy [epochs, K] (nats, one column per group), temperature
+[epochs], score [epochs, K] and probability [epochs, N, M] (softmax(α), averaged over the
+groups); tensors or arrays. Where edges are searched it may also have their probability after the
+step, edges [E].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from optiproxy_nas.report.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    Floats,
+    as_array,
+    empty_figure,
+    new_figure,
+    tidy,
+    whole_ticks,
+)
+
+Traces = Mapping[int, Mapping[str, Any]]
+
+MAX_LINES = 40  # groups drawn one by one; more only make a solid block
+MAX_LABELS = 20  # step numbers along the upper border
+
+
+def entropy_trace(traces: Traces, num_operations: int) -> Figure:
+    """Entropy of softmax(α) over the search epochs, all steps one after another.
+
+    Args:
+        traces: see the module; steps without epochs are skipped.
+        num_operations: M; a group that prefers nothing has the entropy log(M) nats.
+    """
+    title = "Entropy of α"
+    blocks = _blocks(traces, "entropy")
+    if not blocks:
+        return empty_figure(title, "no search epochs were recorded")
+    figure = new_figure(8.0, 4.2)
+    axes = figure.subplots()
+    start = 0
+    for index, entropy in enumerate(blocks.values()):
+        entropy = entropy.reshape(len(entropy), -1)
+        groups = entropy.shape[1]
+        pick = np.unique(np.linspace(0, groups - 1, min(groups, MAX_LINES)).round().astype(int))
+        epoch = start + np.arange(len(entropy)) + 1
+        # A line of one point is invisible: a marker shows it.
+        marker = "o" if len(entropy) == 1 else ""
+        axes.plot(
+            epoch, entropy[:, pick], color=BLUE, alpha=0.3, linewidth=0.7, marker=marker, ms=3
+        )
+        mean = entropy.mean(axis=1)
+        label = "mean of the groups" if index == 0 else "_nolegend_"
+        axes.plot(epoch, mean, color=INK, linewidth=2.0, marker=marker, ms=5, label=label)
+        start += len(entropy)
+    axes.plot([], [], color=BLUE, alpha=0.6, linewidth=0.9, label="one group")
+    if num_operations > 1:
+        uniform = math.log(num_operations)
+        label = f"log({num_operations}), no preference"
+        axes.axhline(uniform, color=GREEN, linestyle="--", linewidth=1.2, label=label)
+        axes.set_ylim(0, uniform * 1.08)
+    axes.set_xlim(0.5, start + 0.5)
+    axes.xaxis.set_major_locator(whole_ticks(8))
+    tidy(axes, title, "search epochs, all steps one after another", "entropy (nats)", 18)
+    _mark_steps(axes, blocks)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def logits_heatmap(
+    traces: Traces,
+    operations: Sequence[str],
+    node_labels: Sequence[str],
+    steps: Literal["last", "all"] = "last",
+) -> Figure:
+    """The mean softmax(α) over the search epochs: one panel per node, one row per operation.
+
+    Where the traces have edges, a last panel shows their probability after every step.
+
+    Args:
+        traces: see the module.
+        operations: the M operation names.
+        node_labels: a title for each of the N nodes; missing ones are numbered.
+        steps: the last step only, or all steps one after another.
+    """
+    title = "Mean softmax(α)"
+    blocks = _blocks(traces, "probability")
+    if not blocks:
+        return empty_figure(title, "no search epochs were recorded")
+    if steps == "last":
+        last = max(blocks)
+        blocks = {last: blocks[last]}
+        title += f", step {last}"
+    probability = np.concatenate(list(blocks.values()))  # [epochs, N, M]
+    epochs, nodes, choices = probability.shape
+    columns = nodes if nodes <= 3 else 3 if nodes <= 6 else 4
+    rows = math.ceil(nodes / columns)
+    edges = _blocks({step: t for step, t in traces.items() if "edges" in t}, "edges")
+    above, below = 1.0 + rows * (0.6 + 0.24 * choices), _edge_height(edges)
+    whole = new_figure(1.6 + 2.4 * columns, above + below)
+    heights = (above, below) if edges else (above,)
+    parts = whole.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    figure = parts[0]
+    if edges:
+        _edges(parts[1], edges)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for node, axes in enumerate(panels.flat):
+        if node >= nodes:
+            axes.set_axis_off()
+            continue
+        picture = axes.imshow(
+            probability[:, node].T,
+            aspect="auto",
+            interpolation="nearest",
+            cmap="Blues",
+            vmin=0,
+            vmax=1,
+            extent=(0.5, epochs + 0.5, choices - 0.5, -0.5),
+        )
+        for boundary in np.arange(choices - 1) + 0.5:
+            axes.axhline(boundary, color="white", linewidth=1.0)
+        label = node_labels[node] if node < len(node_labels) else f"node {node}"
+        axes.set_title(label, fontsize=10, color=INK)
+        axes.set_yticks(range(choices), list(operations)[:choices])
+        axes.tick_params(labelsize=9)
+        axes.xaxis.set_major_locator(whole_ticks(4))
+        if node + columns >= nodes:  # the lowest panel of its column
+            axes.tick_params(labelbottom=True)
+        _mark_steps(axes, blocks, labels=False)
+    figure.suptitle(title, fontsize=11, color=INK)
+    sequence = " (all steps one after another)" if steps == "all" else ""
+    figure.supxlabel(f"search epoch{sequence}", fontsize=10)
+    bar = figure.colorbar(picture, ax=panels, pad=0.02, shrink=0.9)
+    bar.set_label("probability", fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+    return whole
+
+
+def _edge_height(edges: Mapping[int, Floats]) -> float:
+    """Inches of the panel of edges; many rows are thin."""
+    return 1.2 + min(0.13 * len(next(iter(edges.values()))), 5.0) if edges else 0.0
+
+
+def _edges(figure: SubFigure, edges: Mapping[int, Floats]) -> None:
+    """The probability of each entry of β (rows) after each step (columns)."""
+    probability = np.stack(list(edges.values()), axis=1)  # [E, steps]
+    axes = figure.subplots()
+    first, last = min(edges) - 0.5, max(edges) + 0.5
+    picture = axes.imshow(
+        probability,
+        aspect="auto",
+        interpolation="nearest",
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        extent=(first, last, len(probability) + 0.5, 0.5),
+    )
+    axes.set_title("Mean probability of each searched edge (β)", fontsize=11, color=INK)
+    axes.set_xlabel("after step", fontsize=10)
+    axes.set_ylabel("entry of β", fontsize=10)
+    axes.tick_params(labelsize=9)
+    axes.xaxis.set_major_locator(whole_ticks(9))
+    axes.yaxis.set_major_locator(whole_ticks(8))
+    bar = figure.colorbar(picture, ax=axes, pad=0.02, shrink=0.9)
+    bar.set_label("probability", fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+
+
+def _blocks(traces: Traces, field: str) -> dict[int, Floats]:
+    """The field of every step that has epochs, in step order."""
+    arrays = {int(step): as_array(traces[step][field]) for step in sorted(traces)}
+    return {step: values for step, values in arrays.items() if values.size}
+
+
+def _mark_steps(axes: Axes, blocks: Mapping[int, Floats], labels: bool = True) -> None:
+    """Thin lines between steps, and every step's number (or each k-th) above its middle."""
+    start, every = 0, math.ceil(len(blocks) / MAX_LABELS)
+    for index, (step, values) in enumerate(blocks.items()):
+        if index:
+            axes.axvline(start + 0.5, color=FAINT, linewidth=0.7, zorder=1)
+        if labels and index % every == 0:
+            axes.text(
+                start + 0.5 + len(values) / 2,
+                1.0,
+                f"step {step}" if len(blocks) <= 8 else str(step),
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                va="bottom",
+                fontsize=8,
+                color=FAINT,
+            )
+        start += len(values)

@@ -1,0 +1,1 @@
+"""Runs on disk and in MLflow: manifest, lock, datasets, tracking, audit."""

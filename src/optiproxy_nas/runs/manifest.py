@@ -1,0 +1,123 @@
+"""The manifest of a run: written first, closed last; what resume and audit compare against.
+
+It names everything that decides a run's artifacts (parameters, code, data, versions) and, once
+the run has finished, the SHA-256 of every artifact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.core.errors import ResumeError
+from optiproxy_nas.presets import flatten
+from optiproxy_nas.runs.datasets.atomic import write_atomically
+from optiproxy_nas.runs.software import git_state, software
+
+# What must be equal for a run to go on, in the order in which differences are shown.
+DECISIVE = ("parameters", "code", "libraries", "cpu", "data")
+
+Manifest = dict[str, Any]
+
+
+def manifest_path(reporting: Path, run_id: str) -> Path:
+    """``<reporting>/<run_id>/manifest.json``."""
+    return reporting / run_id / "manifest.json"
+
+
+def new_manifest(
+    run_id: str, pipeline: str, parameters: Mapping[str, Any], tracking: bool
+) -> Manifest:
+    """An open manifest: what is known before the first node runs."""
+    return {
+        "run_id": run_id,
+        "pipeline": pipeline,
+        "status": "running",
+        "created": _now(),
+        "closed": None,
+        "parameters": dict(parameters),
+        "parameters_sha256": digest(parameters),
+        "tracking": tracking,
+        **software(parameters),
+        "git": git_state(),
+        "environment": {"python": platform.python_version(), "platform": platform.platform()},
+        "data": {},
+        "artifacts": {},
+        "result": None,
+        "mlflow_run_id": None,
+    }
+
+
+def close(manifest: Manifest, status: str, **facts: Any) -> Manifest:
+    """The manifest with its final status, the time, and more facts (artifacts, result)."""
+    return {**manifest, **facts, "status": status, "closed": _now()}
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write atomically."""
+    write_atomically(path, (json.dumps(manifest, indent=1, sort_keys=False) + "\n").encode())
+
+
+def read_manifest(reporting: Path, run_id: str) -> Manifest:
+    """The manifest of a run.
+
+    Raises:
+        ResumeError: there is no such run, or its manifest is not readable.
+    """
+    path = manifest_path(reporting, run_id)
+    if not path.exists():
+        found = sorted(reporting.glob("*/manifest.json"), key=lambda p: (p.stat().st_mtime, p))
+        recent = ", ".join(p.parent.name for p in found[-5:]) or "none"
+        raise ResumeError(
+            f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.",
+            run_id=run_id,
+        )
+    try:
+        manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ResumeError(f"{path} is not a readable manifest: {error}.", path=str(path)) from error
+    lacking = {"run_id", "status", "parameters", "artifacts", "pipeline", "data"}
+    if isinstance(manifest, dict):
+        lacking -= manifest.keys()
+    if lacking or (manifest["status"] == "finished" and not manifest["artifacts"]):
+        what = ", ".join(sorted(lacking)) or "artifacts"
+        raise ResumeError(
+            f"{path} is not a manifest of a run: it lacks {what}. It was edited; restore it, or "
+            "start a new run.",
+            path=str(path),
+        )
+    return manifest
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What decides a run and differs, one line each: ``parameters.seed: 0 then, 3 now``."""
+    lines = []
+    for part in DECISIVE:
+        before, after = flatten(old.get(part), part), flatten(new.get(part), part)
+        for key in sorted(before.keys() | after.keys()):
+            if before.get(key) != after.get(key):
+                lines.append(f"{key}: {before.get(key)!r} then, {after.get(key)!r} now")
+    return lines
+
+
+def last_archive(artifacts: Iterable[str]) -> str:
+    """The name of the whole archive: the only one, or that of the last step (100 is after 99)."""
+    archives = [name for name in artifacts if name.endswith(".archive")]
+    if len(archives) == 1:
+        return archives[0]
+    return max(archives, key=lambda name: int(name.removeprefix("step_").partition(".")[0]))
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

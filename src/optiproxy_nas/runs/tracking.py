@@ -1,0 +1,281 @@
+"""MLflow: one MLflow run per Kedro run, written through ``MlflowClient`` with explicit ids.
+
+``mlflow`` is imported when the first run starts, since the import takes longer than a search.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pandas as pd
+
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.errors import TrackingError
+from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.runs import metrics as run_metrics
+
+BATCH = 1000  # metrics that one call of the MLflow API takes
+PARAMETERS = 100  # parameters that one call takes
+PARENT_TAG = "mlflow.parentRunId"  # by which MLflow nests a run
+
+
+logger = logging.getLogger(__name__)
+
+
+def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
+    """A search must not die of its tracker: the first failure is told, and ends the tracking."""
+
+    @functools.wraps(method)
+    def wrapper(self: MlflowTracker, *args: Any, **kwargs: Any) -> None:
+        if self.lost:
+            return
+        try:
+            with self._lock:
+                method(self, *args, **kwargs)
+        except Exception as error:
+            self.lost = True
+            logger.warning(
+                "The MLflow store %s failed and is told no more: %s. The search goes on, and its "
+                "files and manifest are whole; 'kedro run --resume' sends what is missing once "
+                "the store is back.",
+                self.uri,
+                _first_line(error),
+            )
+
+    return wrapper
+
+
+class MlflowTracker:
+    """Writes one run: parameters and tags at its start, metrics as they come, artifacts at its end.
+
+    Args:
+        project_path: where the default store lies (``mlflow.db`` and ``mlruns/``), unless
+            ``MLFLOW_TRACKING_URI`` names another.
+        experiment: the experiment's name (the pipeline).
+        lean: one of the many runs of a sweep: nothing before its end, then what it reached, the
+            best value only where it improves, and no artifacts.
+    """
+
+    def __init__(
+        self,
+        project_path: Path,
+        experiment: str,
+        lean: bool = False,
+        target: str = VALIDATION_ACCURACY,
+    ) -> None:
+        chosen = os.environ.get("MLFLOW_TRACKING_URI")
+        self.uri = chosen or f"sqlite:///{project_path}/mlflow.db"
+        self._artifacts = None if chosen else project_path / "mlruns"
+        self._lock_path = None if chosen else project_path / ".mlflow.lock"
+        self._locks: dict[int, filelock.BaseFileLock] = {}  # by process
+        self._experiment = experiment
+        self._lean = lean
+        self.target = target
+        self._client: Any = None
+        self._process = 0
+        self._main_process = os.getpid()
+        self._metrics: list[tuple[str, float, int]] = []
+        self._tags: dict[str, str] = {}
+        self._flushed = 0.0
+        self.lost = False  # the store failed in the middle of the run
+        self.run_id: str | None = None
+
+    @property
+    def _lock(self) -> AbstractContextManager[Any]:
+        """The local store's lock: two first runs at once would both create its tables, and SQLite
+        refuses a second writer. One a process, since a lock must not cross a fork either."""
+        if self._lock_path is None:
+            return nullcontext()
+        process = os.getpid()
+        if process not in self._locks:
+            self._locks = {
+                process: filelock.FileLock(self._lock_path, timeout=60, poll_interval=0.01)
+            }
+        return self._locks[process]
+
+    @property
+    def client(self) -> Any:
+        """This process's client: a database connection must not cross a fork."""
+        if self._process != os.getpid():
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            # A server that is not there is to be noticed in seconds, not minutes.
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+            from mlflow import MlflowClient
+
+            logging.getLogger("mlflow").setLevel(logging.ERROR)  # it sets INFO when imported
+            self._client = MlflowClient(tracking_uri=self.uri)
+            self._process = os.getpid()
+        return self._client
+
+    def start(
+        self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], resume: str | None
+    ) -> str:
+        """Open a run, or open again the one with id ``resume``; its id.
+
+        Raises:
+            TrackingError: the store cannot be reached or is damaged, or lacks the run.
+        """
+        try:
+            with self._lock:
+                if resume is None:
+                    self.run_id = self._create(name, tags)
+                    self._log_parameters(parameters)
+                else:
+                    self.run_id = resume
+                    self._reopen(resume)
+        except Exception as error:  # MLflow, SQLAlchemy, requests: each has its own
+            self.run_id = None
+            raise TrackingError(
+                f"The MLflow store {self.uri} cannot be used: {_first_line(error)}. Set or unset "
+                "MLFLOW_TRACKING_URI, or run without it by --params=tracking=off. No query was "
+                "made.",
+                uri=self.uri,
+            ) from error
+        return self.run_id
+
+    def _reopen(self, run_id: str) -> None:
+        self.client.update_run(run_id, status="RUNNING")
+        if "error" in self.client.get_run(run_id).data.tags:
+            self.client.delete_tag(run_id, "error")
+
+    def _log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(key, str(value)) for key, value in parameters.items()]
+        for first in range(0, len(params), PARAMETERS):
+            self.client.log_batch(self.run_id, params=params[first : first + PARAMETERS])
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        experiment = self.client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            location = self._artifacts.as_uri() if self._artifacts else None
+            experiment_id = self.client.create_experiment(self._experiment, location)
+        else:
+            experiment_id = experiment.experiment_id
+        run_id: str = self.client.create_run(
+            experiment_id, run_name=name, tags=dict(tags)
+        ).info.run_id
+        return run_id
+
+    @_forgiving
+    def log_node(
+        self,
+        kind: str,
+        namespace: str,
+        outputs: Mapping[str, Any],
+        seconds: float,
+        objective: Objective,
+    ) -> None:
+        """The metrics of one finished node: its seconds, and what its outputs tell.
+
+        Args:
+            kind: the node's name within its namespace.
+            namespace: ``step_NN``, or anything else outside the steps.
+            outputs: dataset name -> value.
+            seconds: how long it ran.
+            objective: of the search.
+        """
+        if self._lean:
+            return
+        step = int(namespace.removeprefix("step_")) if namespace.startswith("step_") else 0
+        self.add({f"seconds/{kind}": seconds}, step)
+        if kind == "update_archive":
+            (archive,) = outputs.values()
+            first = len(archive) - int((archive["step"] == step).sum())
+            for query, metrics in run_metrics.query_metrics(archive, objective, self.target, first):
+                self.add(metrics, query)
+        if kind == "diagnose":
+            (values,) = outputs.values()
+            self.add(run_metrics.step_metrics(values), values["step"])
+        # Live enough; a worker process of ParallelRunner ends without a further call.
+        if time.monotonic() - self._flushed > 2 or os.getpid() != self._main_process:
+            self.flush()
+
+    @_forgiving
+    def log_result(
+        self,
+        summary: Mapping[str, Any],
+        archive: pd.DataFrame,
+        diagnostics: pd.DataFrame,
+        wall_seconds: float,
+        objective: Objective,
+    ) -> None:
+        """What is known only after the search: regret by query, the summary, wall time.
+
+        Also what a killed run had remembered and not sent.
+        """
+        if self._lean:
+            by_query = run_metrics.improvements(archive, self.target)
+        else:
+            self._add_unsent(archive, diagnostics, objective)
+            by_query = run_metrics.regret_metrics(archive, summary["optimum"])
+        for query, metrics in by_query:
+            self.add(metrics, query)
+        self.add({**run_metrics.final_metrics(summary), "seconds/run": wall_seconds}, 0)
+        self._tags["best_architecture"] = summary["best_architecture"]
+
+    def _add_unsent(
+        self, archive: pd.DataFrame, diagnostics: pd.DataFrame, objective: Objective
+    ) -> None:
+        """Queries and steps that the store does not have yet."""
+        self.flush()
+        sent = {m.step for m in self.client.get_metric_history(self.run_id, self.target)}
+        for query, metrics in run_metrics.query_metrics(archive, objective, self.target):
+            if query not in sent:
+                self.add(metrics, query)
+        sent = {m.step for m in self.client.get_metric_history(self.run_id, "step/queries")}
+        for values in diagnostics.to_dict("records"):
+            if values["step"] not in sent:
+                self.add(run_metrics.step_metrics(values), values["step"])
+
+    def add(self, values: Mapping[str, float | None], step: int) -> None:
+        """Remember metrics of one step or query; what is no finite number is left out."""
+        self._metrics += [
+            (name, float(value), int(step))
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        ]
+
+    def flush(self) -> None:
+        """Send the remembered metrics and tags."""
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, value, now, step) for key, value, step in self._metrics]
+        self._metrics, self._flushed = [], time.monotonic()
+        tags = [RunTag(key, value) for key, value in self._tags.items()]
+        self._tags = {}
+        for first in range(0, max(len(metrics), len(tags)), BATCH):
+            self.client.log_batch(self.run_id, metrics=metrics[first : first + BATCH], tags=tags)
+
+    @_forgiving
+    def log_artifacts(self, files: Iterable[tuple[Path, str]]) -> None:
+        """Copy files to the run's artifact store: (file, folder there)."""
+        for path, folder in () if self._lean else files:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    @_forgiving
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags that are known late."""
+        for key, value in tags.items():
+            self.client.set_tag(self.run_id, key, value)
+
+    @_forgiving
+    def end(self, status: str) -> None:
+        """Close the run: FINISHED, FAILED or KILLED."""
+        self.flush()
+        self.client.set_terminated(self.run_id, status=status)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:300]

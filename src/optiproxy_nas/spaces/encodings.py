@@ -1,0 +1,159 @@
+"""Encodings of architectures as vectors (White et al. 2020, "A study on encodings for NAS").
+
+Both are computed from the labelled graph (``SearchSpace.graph``), so they fit every space, and are
+the same function for discrete and relaxed architectures, smooth in between, with a gradient at the
+corners as well. For a discrete architecture they are exactly 0 or 1 where its graph is. That of
+NAS-Bench-NLP has labels of hidden states (1/4, 1/2, 3/4) and weights of a blend's inputs (1/2, 3/4)
+in between: the adjacency encoding holds them as they are, the path encoding what they multiply to.
+
+The label of a vertex is its row of ``features``: first the input, then the M operations, last the
+output, as in all spaces of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.spaces.base import Encoding, Graph, SearchSpace
+
+MAX_PATHS = 10_000  # label sequences; a fitted layer of 64 on top has then 640,000 weights
+
+
+def vertex_tokens(graph: Graph) -> Tensor:
+    """Each vertex's label and incoming edges [n, V, F + V], zero for padding."""
+    incoming = graph.adjacency.transpose(-1, -2)
+    return torch.cat([graph.features, incoming], dim=-1)
+
+
+def searched_vertices(space: SearchSpace) -> list[int]:
+    """The vertices whose label or incoming edges depend on the architecture, in order."""
+    # What depends on it at all differs between two points in general position.
+    generator = torch.Generator().manual_seed(0)
+    operations = torch.rand(2, space.num_nodes, len(space.operations), generator=generator)
+    edges = torch.rand(2, space.num_edges, generator=generator)
+    first, second = vertex_tokens(space.graph(Encoding(operations.softmax(-1), edges)))
+    found: list[int] = (first != second).any(-1).nonzero().flatten().tolist()
+    return found
+
+
+def adjacency_encoding(space: SearchSpace, encoding: Encoding) -> Tensor:
+    """One-hot adjacency encoding: labels and incoming edges of all vertices, [n, V·(F + V)].
+
+    What is fixed in the space gives constant columns.
+    """
+    return vertex_tokens(space.graph(encoding)).flatten(1)
+
+
+def path_encoding(space: SearchSpace, encoding: Encoding, longest: int | None = None) -> Tensor:
+    """Path encoding (BANANAS, White et al. 2021): which operation sequences lead in to out.
+
+    Column order: by length, then lexicographic in the operations' order, the first operation
+    counting most. Lengths that no path of the space has are left out, so NAS-Bench-201 has
+    5 + 25 + 125 columns, and an edge from input to output is a path of length 0.
+
+    Args:
+        space: the search space.
+        encoding: n hard or soft encodings.
+        longest: operations of a path at most (truncated path encoding); None: no limit.
+
+    Returns:
+        [n, P] in [0, 1]. P grows as M^longest, the work as n · V² · M^(longest - 1).
+
+    Raises:
+        ParameterError: as :func:`path_lengths`.
+    """
+    return path_indicators(space.graph(encoding), path_lengths(space, longest))
+
+
+def path_lengths(space: SearchSpace, longest: int | None = None) -> tuple[int, ...]:
+    """How many operations the paths of the space have, up to ``longest``, in rising order.
+
+    Raises:
+        ParameterError: no path is that short, they make more than ``MAX_PATHS`` label sequences,
+            or the graph's labels are not input, operations, output.
+    """
+    choices = len(space.operations)
+    if space.num_features != choices + 2:
+        raise ParameterError(
+            f"The path encoding needs vertex labels that are input, {choices} operations, output; "
+            f"the graph of space {space.name!r} has {space.num_features} labels, not {choices + 2}."
+            " Use another encoding or proxy for this space.",
+            space=space.name,
+            labels=space.num_features,
+        )
+    # Every operation and every edge a little: a path that some architecture has is here too.
+    operations = torch.full((1, space.num_nodes, choices), 1 / choices)
+    features, adjacency, _ = space.graph(Encoding(operations, torch.ones(1, space.num_edges)))
+    labels = (features > 0).float()[0]  # [V, F]
+    links = (adjacency > 0).float()[0]
+    ends = (links @ labels[:, -1]) > 0  # [V] may be the last before the output
+    reached, lengths = labels[:, 0], []
+    for length in range(space.num_vertices if longest is None else longest + 1):
+        if bool((reached * ends).any()):
+            lengths.append(length)
+        reached = ((reached @ links) * labels[:, 1:-1].sum(-1) > 0).float()
+    _check_lengths(space, lengths, longest)
+    return tuple(lengths)
+
+
+def _check_lengths(space: SearchSpace, lengths: Sequence[int], longest: int | None) -> None:
+    choices, total, fitting = len(space.operations), 0, []
+    for length in lengths:
+        total += choices**length
+        if total <= MAX_PATHS:
+            fitting.append(length)
+    if not lengths:
+        raise ParameterError(
+            f"No path from input to output of space {space.name!r} has at most {longest} "
+            "operations. Raise longest.",
+            space=space.name,
+            longest=longest,
+        )
+    if total > MAX_PATHS:
+        raise ParameterError(
+            f"The path encoding of space {space.name!r} has {total} sequences of up to "
+            f"{max(lengths)} out of {choices} operations; the limit is {MAX_PATHS}. Truncate it: "
+            f"longest={max(fitting, default=0)} (proxy truncated_path_mlp), or use another "
+            "encoding.",
+            space=space.name,
+            paths=total,
+            limit=MAX_PATHS,
+        )
+
+
+def path_indicators(graph: Graph, lengths: Collection[int]) -> Tensor:
+    """Indicator of each label sequence of the given lengths, [n, P].
+
+    The state [n, V, M^k] says which sequences of k operations lead from an input to a vertex. It is
+    pushed along the edges, and where several arrive, any of them suffices: 1 - Π(1 - p). At the
+    corners that is "or"; unlike a clipped count it has a gradient in between. Where paths of one
+    sequence share no vertex, as in NAS-Bench-201, it is the probability that the sequence occurs
+    when each vertex draws its operation, each edge its presence, independently.
+    """
+    labels = graph.features  # [n, V, F], 0 where masked
+    exits = _any(graph.adjacency * labels[:, None, :, -1], 2)  # [n, V] leads to an output
+    state = labels[..., :1]  # [n, V, 1]
+    parts = []
+    for length in range(max(lengths) + 1):
+        if length:
+            arriving = _any(graph.adjacency.unsqueeze(-1) * state.unsqueeze(2), 1)
+            state = (arriving.unsqueeze(-1) * labels.unsqueeze(-2)[..., 1:-1]).flatten(2)
+        if length in lengths:
+            parts.append(_any(exits.unsqueeze(-1) * state, 1))
+    return torch.cat(parts, dim=1)
+
+
+def _any(probability: Tensor, dim: int) -> Tensor:
+    """1 - Π(1 - p) along ``dim``, by halves: an exact gradient also where factors are 0."""
+    missing = 1 - probability
+    while (size := missing.shape[dim]) > 1:
+        half = size // 2
+        pairs = missing.narrow(dim, 0, half) * missing.narrow(dim, half, half)
+        missing = (
+            torch.cat([pairs, missing.narrow(dim, 2 * half, 1)], dim=dim) if size % 2 else pairs
+        )
+    return 1 - missing.squeeze(dim)

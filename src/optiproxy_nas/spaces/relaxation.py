@@ -1,0 +1,109 @@
+"""Sampling from (α, β): discrete (Eq. 5, 6) and relaxed (Eq. 9, 10), and the temperature.
+
+Noise comes from the caller's generator, never from a global one. Gumbel(0, 1) noise is
+-log(-log u) and Logistic(0, 1) noise is log u - log(1 - u), u ~ Uniform(0, 1).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.core.errors import unknown_name
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    # Clamped away from 0 and 1, where both noises are infinite.
+    return torch.rand(shape, generator=generator).clamp_(1e-7, 1 - 1e-7)
+
+
+def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """I.i.d. Gumbel(0, 1) draws of the given shape."""
+    return -torch.log(-torch.log(_uniform(shape, generator)))
+
+
+def logistic_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """I.i.d. Logistic(0, 1) draws of the given shape (the difference of two Gumbels)."""
+    return torch.logit(_uniform(shape, generator))
+
+
+def gumbel_softmax(alpha: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """Relaxed operations ŝ_o (Eq. 9): softmax((α + g) / τ) over the last axis.
+
+    Args:
+        alpha: logits [..., M].
+        temperature: τ > 0. As τ -> 0 the limit is one-hot, j with probability softmax(α)_j.
+    """
+    noise = gumbel_noise(tuple(alpha.shape), generator).to(alpha)
+    return torch.softmax((alpha + noise) / temperature, dim=-1)
+
+
+def binary_concrete(
+    beta: Tensor, temperature: float, generator: torch.Generator, noise: str = "logistic"
+) -> Tensor:
+    """Relaxed edges ŝ_t (Eq. 10): σ((β + g) / τ), elementwise.
+
+    Args:
+        beta: log-odds, any shape.
+        temperature: τ > 0.
+        noise: ``"logistic"`` (Maddison et al. 2017), whose limit as τ -> 0 is
+            Bernoulli(σ(β)), as appendix A.5 intends; ``"gumbel"``, Eq. 10 as printed, whose
+            limit is Bernoulli(1 - exp(-exp(β))) instead.
+
+    Raises:
+        UnknownNameError: any other noise.
+    """
+    draws = {"logistic": logistic_noise, "gumbel": gumbel_noise}
+    if noise not in draws:
+        raise unknown_name("noise", noise, draws)
+    return torch.sigmoid((beta + draws[noise](tuple(beta.shape), generator).to(beta)) / temperature)
+
+
+def sample_operations(
+    alpha: Tensor, count: int, generator: torch.Generator, exploration: float = 0.0
+) -> Tensor:
+    """Discrete operations 𝒜_o ~ Cat((1 - ε) softmax(α) + ε / M) (Eq. 5 at ε = 0).
+
+    Args:
+        alpha: logits [K, N, M].
+        count: draws per group.
+        exploration: ε in [0, 1].
+
+    Returns:
+        Operation indices [K, count, N], int64.
+    """
+    groups, nodes, choices = alpha.shape
+    probability = torch.softmax(alpha, dim=-1) * (1 - exploration) + exploration / choices
+    noise = gumbel_noise((groups, count, nodes, choices), generator).to(alpha)
+    return (probability.log().unsqueeze(1) + noise).argmax(dim=-1)
+
+
+def sample_edges(
+    beta: Tensor, count: int, generator: torch.Generator, exploration: float = 0.0
+) -> Tensor:
+    """Discrete edges 𝒜_t ~ Bernoulli((1 - ε) σ(β) + ε / 2) (Eq. 6 at ε = 0).
+
+    Args:
+        beta: log-odds [K, E].
+
+    Returns:
+        0/1 edges [K, count, E], int64.
+    """
+    probability = torch.sigmoid(beta) * (1 - exploration) + exploration / 2
+    uniform = torch.rand((beta.shape[0], count, beta.shape[1]), generator=generator)
+    return (uniform.to(beta) < probability.unsqueeze(1)).long()
+
+
+def temperature_at(epoch: int, epochs: int, base: float, minimum: float) -> float:
+    """τ of a search epoch, linear from ``base`` (first epoch) to ``minimum`` (last), Table 6."""
+    progress = epoch / (epochs - 1) if epochs > 1 else 1.0
+    return base + (minimum - base) * progress
+
+
+def entropy(alpha: Tensor) -> Tensor:
+    """Mean entropy of softmax(α) over a group's nodes, in nats: [K, N, M] -> [K].
+
+    log(M) for a uniform group; near 0 where the group has collapsed to one architecture.
+    """
+    nats: Tensor = torch.special.entr(torch.softmax(alpha, dim=-1)).sum(-1)
+    return nats.mean(-1)
