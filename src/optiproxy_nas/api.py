@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from optiproxy_nas.benchmarks.choice import benchmarks, find_source, first_source
+from optiproxy_nas.benchmarks.choice import benchmarks, check_source, find_source, first_source
 from optiproxy_nas.benchmarks.load import load_benchmark
 from optiproxy_nas.benchmarks.sources import Source, get_source
 from optiproxy_nas.core.errors import ParameterError
@@ -18,7 +18,6 @@ from optiproxy_nas.evaluation.smbo import SearchResult
 from optiproxy_nas.methods.settings import resolve_method
 from optiproxy_nas.objectives import name_of, objective_of
 from optiproxy_nas.objectives.base import Evaluate
-from optiproxy_nas.pipelines.run_parameters import check_source
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.spaces import SPACES, get_space
 

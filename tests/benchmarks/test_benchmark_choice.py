@@ -4,9 +4,9 @@ import pytest
 
 from optiproxy_nas import search
 from optiproxy_nas.benchmarks import choice, get_source
+from optiproxy_nas.benchmarks.choice import check_source
 from optiproxy_nas.benchmarks.sources import SOURCES
 from optiproxy_nas.core.errors import OptiProxyError
-from optiproxy_nas.pipelines.run_parameters import check_source
 
 NB101 = "Sources of nb101: nb101_table, nb101_tfrecord, nb101_full_tfrecord."
 NB301 = "Sources of nb301: nb301_yahpo, nb301_package, nb301_package_v0_9."

@@ -7,16 +7,8 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from optiproxy_nas.benchmarks.choice import (
-    benchmarks,
-    check_serves,
-    find_source,
-    fitting,
-    sources_of,
-)
-from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import RunParameters
-from optiproxy_nas.spaces import get_space
 
 # They do not decide the search, so they are not in its digest.
 RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet", "sweep")
@@ -32,45 +24,6 @@ def split_run(flat: dict[str, Any]) -> dict[str, Any]:
     for key in ("tracking", "resume", "quiet"):
         run[key] = switch(key, run[key])
     return run
-
-
-def check_source(parameters: RunParameters) -> None:
-    """Refuse a source that cannot answer a search, before any query.
-
-    Raises:
-        UnknownNameError: no such source or benchmark, or a dataset that it does not hold (the
-            list, and the nearest name).
-        ParameterError: it is of another benchmark or search space; it holds no accuracies after
-            full training, or of few architectures only; or it cannot be joined.
-    """
-    benchmark = parameters.benchmark
-    source = find_source(parameters.source, benchmark)
-    told, facts = f"Source {parameters.source!r}", {"source": parameters.source}
-    if benchmark != source.benchmark:
-        if not sources_of(benchmark):
-            raise unknown_name("benchmark", benchmark, benchmarks())
-        raise ParameterError(
-            f"{told} is of benchmark {source.benchmark}, not {benchmark}. {fitting(benchmark)}",
-            **facts,
-            benchmark=benchmark,
-        )
-    if not _same_space(parameters.space, source.space):
-        raise ParameterError(
-            f"{told} is of search space {source.space}, not {parameters.space}: space and source "
-            f"must fit together. {fitting(parameters.space)}".rstrip(),
-            **facts,
-            space=parameters.space,
-        )
-    check_serves(source)
-    if parameters.dataset not in source.datasets:
-        raise unknown_name(
-            f"dataset of source {parameters.source!r}", parameters.dataset, source.datasets
-        )
-
-
-def _same_space(one: str, other: str) -> bool:
-    """Whether two spaces, registered or named ``package.module:Class``, write the same strings."""
-    return one == other or get_space(one).name == get_space(other).name
 
 
 def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None:
