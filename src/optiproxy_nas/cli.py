@@ -18,7 +18,7 @@ from optiproxy_nas.commands.command_line import clear_errors, interrupt
 from optiproxy_nas.commands.evidence import evidence
 from optiproxy_nas.commands.sweep import sweep
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.presets import merge
+from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import Manifest, read_manifest
 

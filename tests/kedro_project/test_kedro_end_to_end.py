@@ -21,7 +21,7 @@ from kedro_runs import (
     tree,
 )
 
-from optiproxy_nas.runs.manifest import flatten
+from optiproxy_nas.core.mappings import flatten
 
 LAYER_OF = {
     "encoding": "04_feature",

@@ -10,8 +10,8 @@ import pytest
 from kedro_runs import TINY_ARGUMENT, command, run, tree
 
 from optiproxy_nas.core.errors import OptiProxyError
+from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import resolve_parameters
-from optiproxy_nas.presets import merge
 from optiproxy_nas.sweeps.planning import plan, raw_parameters
 
 UNANSWERABLE = [

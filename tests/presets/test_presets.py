@@ -10,11 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.core.errors import BudgetError, ParameterError, UnknownNameError
+from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.core.parameters import SearchParameters
 from optiproxy_nas.presets import (
     MADE_FOR,
     load_preset,
-    merge,
     misfit,
     preset_for,
     preset_names,

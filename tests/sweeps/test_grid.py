@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optiproxy_nas.core.errors import DataError, ParameterError
-from optiproxy_nas.presets import flatten
+from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.sweeps.grid import (
     MOST,
     check_size,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.parameters import (
     OPTIPROXY,
     BaselineParameters,
@@ -20,7 +21,7 @@ from optiproxy_nas.objectives import (
     resolve_objective,
     setting_names,
 )
-from optiproxy_nas.presets import changes, check_budget, overrides, resolve
+from optiproxy_nas.presets import check_budget, overrides, resolve
 from optiproxy_nas.spaces import get_space
 
 

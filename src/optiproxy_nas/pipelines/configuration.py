@@ -16,9 +16,9 @@ from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
 from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.pipelines.run_parameters import split_run
-from optiproxy_nas.presets import merge
 
 
 class SearchConfigLoader(OmegaConfigLoader):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from optiproxy_nas.core.errors import BudgetError, unknown_name
+from optiproxy_nas.core.mappings import changes, merge
 from optiproxy_nas.core.parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.objectives import (
@@ -63,16 +64,6 @@ def _read(name: str) -> dict[str, Any]:
     text = resources.files(__name__).joinpath(f"{name}.yml").read_text(encoding="utf-8")
     preset: dict[str, Any] = yaml.safe_load(text)
     return preset
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings merged, ``over`` winning; neither argument is changed."""
-    merged = dict(base)
-    for key, value in over.items():
-        known = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(known, Mapping)
-        merged[key] = merge(known, value) if both else value  # type: ignore[arg-type]
-    return merged
 
 
 def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
@@ -138,22 +129,6 @@ def misfit(parameters: RunParameters) -> str:
 def overrides(parameters: SearchParameters) -> list[str]:
     """What differs from the preset's own values: ``["selection.batch = 5 (2)", ...]``."""
     return changes(load_preset(parameters.preset), parameters.model_dump())
-
-
-def changes(own: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What of ``own`` has another value in ``now``: ``["selection.batch = 5 (2)", ...]``."""
-    before, after = flatten(own), flatten(now)
-    return [f"{key} = {after[key]} ({before[key]})" for key in before if after[key] != before[key]]
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one: ``{"fit": {"lr": 1}}`` -> ``{"fit.lr": 1}``."""
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat.update(flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
 
 
 def check_budget(objective: Objective, budget: int, least: int, size: int | None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.core.errors import ResumeError
-from optiproxy_nas.presets import flatten
+from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.runs.datasets.atomic import write_atomically
 from optiproxy_nas.runs.software import git_state, software
 

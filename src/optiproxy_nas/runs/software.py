@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.parameters import OPTIPROXY
 from optiproxy_nas.methods import METHODS
-from optiproxy_nas.presets import flatten
 
 PACKAGE = Path(__file__).parents[1]
 # What of the package can change the queries of a search; the rest runs, records and shows it.

@@ -14,13 +14,14 @@ from optiproxy_nas.algorithm.archive import COLUMNS, check_archive, codes_of, ex
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.algorithm.steps import initial_batch
 from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.core.parameters import SearchParameters
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.methods import build_method
 from optiproxy_nas.objectives import OBJECTIVES, build_objective, resolve_objective
 from optiproxy_nas.objectives.base import Evaluate, Objective, ObjectiveSettings
-from optiproxy_nas.presets import load_preset, merge
+from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.objective_choices import (
     check_goodness,

@@ -15,7 +15,7 @@ import pandas as pd
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.errors import ArtifactError
-from optiproxy_nas.presets import flatten
+from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.report.compare.runs import ComparedRun
 from optiproxy_nas.runs.metrics import MARGIN
 

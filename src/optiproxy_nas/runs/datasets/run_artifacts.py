@@ -24,10 +24,11 @@ from optiproxy_nas.core.errors import (
     ParameterError,
     ResumeError,
 )
+from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.parameters import OPTIPROXY, SearchParameters
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.objectives import OBJECTIVES, build_objective, name_of
-from optiproxy_nas.presets import flatten, load_preset
+from optiproxy_nas.presets import load_preset
 from optiproxy_nas.report.diagnose.finished_run import FinishedRun, Tensors
 from optiproxy_nas.runs.datasets.atomic import file_digest
 from optiproxy_nas.runs.manifest import Manifest, last_archive, manifest_path, read_manifest
