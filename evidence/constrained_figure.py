@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from evidence.drawing import draw_line, legend_below
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report.curves import Curve
 from optiproxy_nas.report.style import (
     FAINT,
@@ -25,7 +26,6 @@ from optiproxy_nas.report.style import (
     tidy,
     whole_ticks,
 )
-from optiproxy_nas.report.units import label
 
 Array = NDArray[np.float64]
 
@@ -78,7 +78,9 @@ def by_bound(panels: Sequence[BoundPanel]) -> Figure:
         _draw(grid[divmod(index, COLUMNS)], panel)
         row, column = divmod(index, COLUMNS)
         lowest = index + COLUMNS >= len(panels)
-        value = textwrap.fill(f"best feasible {label(panel.metric)}", 24) if column == 0 else ""
+        value = (
+            textwrap.fill(f"best feasible {metric_label(panel.metric)}", 24) if column == 0 else ""
+        )
         tidy(grid[row, column], panel.title, "queries" if lowest else "", value)
     for axes in grid.flat:
         axes.set_visible(axes.has_data())

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from evidence.drawing import draw_line, legend_below
 from evidence.epochs import EpochCurves
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.numbers import metric_label, regret_label
 from optiproxy_nas.report.statistics import standard_error
 from optiproxy_nas.report.style import FAINT, INK, empty_figure, line_style, new_figure, tidy
-from optiproxy_nas.report.units import label, regret_label
 
 Array = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def against_epochs(panels: Sequence[EpochPanel]) -> Figure:
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
     grid = figure.subplots(2, len(panels), squeeze=False, sharex="col")
     for column, panel in enumerate(panels):
-        value = f"best fully trained\n{label(panel.metric)}" if column == 0 else ""
+        value = f"best fully trained\n{metric_label(panel.metric)}" if column == 0 else ""
         regret = regret_label(panel.metric) if column == 0 else ""
         _draw(grid[0, column], panel, regret=False)
         _draw(grid[1, column], panel, regret=True)

@@ -14,6 +14,7 @@ from evidence import table
 from evidence.collect import NOISE, Evidence, caution_of, metric_of
 from evidence.sections import Row, Section
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report.statistics import (
     PairedDifference,
     bootstrap_mean,
@@ -23,7 +24,6 @@ from optiproxy_nas.report.statistics import (
     queries_to,
     share,
 )
-from optiproxy_nas.report.units import label
 
 Array = NDArray[np.float64]
 
@@ -136,7 +136,7 @@ def head(metrics: Sequence[str] = ()) -> list[str]:
         "median queries to it",
         "mean regret",
         "trials",
-        *map(label, metrics),
+        *map(metric_label, metrics),
         "seeds",
     ]
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from optiproxy_nas.benchmarks.sources import SOURCES, get_source
+from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report import captions, png, run_figures
 from optiproxy_nas.report.edges import edge_probabilities
 from optiproxy_nas.report.figures import (
@@ -22,7 +23,6 @@ from optiproxy_nas.report.figures import (
     step_diagnostics,
 )
 from optiproxy_nas.report.ranges import top_range
-from optiproxy_nas.report.units import label
 from optiproxy_nas.spaces.nb101 import NASBench101
 from optiproxy_nas.spaces.nb301 import NASBench301
 
@@ -189,7 +189,7 @@ def test_values_of_a_surrogate_are_labelled_as_such_and_none_as_true(run):
 def test_every_surrogate_source_is_labelled_as_one():
     for name in SOURCES:
         source = get_source(name)
-        surrogate = "surrogate (" in label(source.target, source.caution)
+        surrogate = "surrogate (" in metric_label(source.target, source.caution)
         assert surrogate == (source.open is not None), name
 
 

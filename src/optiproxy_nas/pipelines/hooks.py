@@ -23,6 +23,7 @@ from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.core.errors import ParameterError, TrackingError
 from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.core.numbers import unit
 from optiproxy_nas.methods.settings import parameters_of
 from optiproxy_nas.objectives import build_objective
 from optiproxy_nas.objectives.accuracy import Accuracy
@@ -30,7 +31,6 @@ from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.report.terminal import terminal_summary
-from optiproxy_nas.report.units import unit
 from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.runs.manifest import last_archive
 from optiproxy_nas.runs.record import RunRecord

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report.ranges import top_range
 from optiproxy_nas.report.style import (
     FAINT,
@@ -29,9 +30,8 @@ from optiproxy_nas.report.style import (
     tidy,
     whole_ticks,
 )
-from optiproxy_nas.report.units import label
 
-METRIC = label(VALIDATION_ACCURACY)  # of most benchmarks
+METRIC = metric_label(VALIDATION_ACCURACY)  # of most benchmarks
 MOST_BOUNDS = 4  # named in a legend
 
 

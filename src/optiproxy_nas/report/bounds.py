@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optiproxy_nas.report.units import capitalised, unit, words
+from optiproxy_nas.core.numbers import capitalised, metric_name, unit
 
 
 def bound_sentence(bound: Mapping[str, Any]) -> str:
@@ -16,7 +16,7 @@ def bound_sentence(bound: Mapping[str, Any]) -> str:
             positive inside, and these three are None where the cell cannot run.
     """
     metric, operator, limit = str(bound["constraint"]).split(maxsplit=2)
-    name = capitalised(words(metric))
+    name = capitalised(metric_name(metric))
     value, margin = bound.get("value"), bound.get("margin")
     if value is None or margin is None:
         return f"{name} {operator} {limit}: broken, the cell cannot run there"

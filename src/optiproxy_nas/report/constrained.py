@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from optiproxy_nas.core.numbers import metric_name, unit
 from optiproxy_nas.objectives.constraints import Constraint
 from optiproxy_nas.report import captions
 from optiproxy_nas.report.best import best_so_far
@@ -38,7 +39,6 @@ from optiproxy_nas.report.style import (
     whole_ticks,
 )
 from optiproxy_nas.report.summary import known, target_label, target_of
-from optiproxy_nas.report.units import unit, words
 
 # Beside the best so far, which takes the place of the one without constraints.
 FIGURES = {
@@ -79,7 +79,7 @@ def figures(
 def _bound_text(bound: Constraint) -> str:
     """``EdgeGPU latency < 4 ms``."""
     _, limit = str(bound).split(maxsplit=1)
-    return f"{words(bound.metric)} {limit} {unit(bound.metric)}".rstrip()
+    return f"{metric_name(bound.metric)} {limit} {unit(bound.metric)}".rstrip()
 
 
 def violations(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
@@ -178,7 +178,7 @@ def weights(diagnostics: pd.DataFrame) -> Figure:
             linewidth=style.width,
             dashes=style.dashes or (None, None),
             marker="o" if len(step) == 1 else "",
-            label=words(name.removeprefix("weight_")),
+            label=metric_name(name.removeprefix("weight_")),
         )
     top = max(float(np.nanmax(weight)) for weight in values.values())
     axes.set_ylim(0, 1.08 * top if top > 0 else 1.0)

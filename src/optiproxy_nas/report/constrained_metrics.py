@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.numbers import metric_label, metric_name, unit
 from optiproxy_nas.objectives.constraints import Constraint, metrics_of, parse_constraint
 from optiproxy_nas.objectives.pareto import pareto_front
 from optiproxy_nas.report import captions
@@ -28,7 +29,6 @@ from optiproxy_nas.report.style import (
     tidy,
 )
 from optiproxy_nas.report.summary import known
-from optiproxy_nas.report.units import label, unit, words
 
 
 def bounds_of(summary: Mapping[str, Any]) -> tuple[Constraint, ...]:
@@ -67,7 +67,7 @@ def _predictions(
 ) -> None:
     real, predicted = as_array(archive[metric]), as_array(archive[f"predicted_{metric}"])
     asked = ~np.isnan(predicted) & ~np.isnan(real)
-    tidy(axes, "", f"real {label(metric)}", f"predicted {label(metric)}")
+    tidy(axes, "", f"real {metric_label(metric)}", f"predicted {metric_label(metric)}")
     if not asked.any():
         note(axes, "no query had a prediction before it")
         return
@@ -123,12 +123,12 @@ def pareto_fronts(
     for axes, metric in zip(places, metrics, strict=True):
         own = [bound for bound in bounds if bound.metric == metric]
         _front(axes, archive, metric, own, feasible, chosen)
-        tidy(axes, "", label(metric), name or label(target))
+        tidy(axes, "", metric_label(metric), name or metric_label(target))
     title = captions.FRONT
     if known(volume):
         zero = f"0 {unit(target)}".rstrip()
         title += f"\nhypervolume {volume:.4g} (cells within all bounds, above {zero} "
-        title += "accuracy)" if unit(target) == "%" else f"{words(target)})"
+        title += "accuracy)" if unit(target) == "%" else f"{metric_name(target)})"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     legend(figure, places)
     return figure

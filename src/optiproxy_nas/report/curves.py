@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.numbers import metric_label, regret_label
 from optiproxy_nas.report.statistics import queries_to, run_length, standard_error
 from optiproxy_nas.report.style import (
     FAINT,
@@ -28,8 +29,6 @@ from optiproxy_nas.report.style import (
     tidy,
     whole_ticks,
 )
-from optiproxy_nas.report.units import label as metric_label
-from optiproxy_nas.report.units import regret_label
 
 FLOOR = 1e-3  # of regret: what the tables print as the last decimal
 MAX_COLUMNS = 3

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optiproxy_nas.core.numbers import metric_label, with_unit
 from optiproxy_nas.report.captions import CAPTIONS
 from optiproxy_nas.report.style import png
 from optiproxy_nas.report.summary import (
@@ -28,8 +29,6 @@ from optiproxy_nas.report.summary import (
     settings_rows,
     target_of,
 )
-from optiproxy_nas.report.units import label as metric_label
-from optiproxy_nas.report.units import with_unit
 
 __all__ = ["html_page", "markdown_page", "png"]
 

@@ -12,16 +12,16 @@ from numbers import Integral, Real
 from typing import Any
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.report.bounds import bound_sentence
-from optiproxy_nas.report.units import (
+from optiproxy_nas.core.numbers import (
     capitalised,
     difference_text,
-    label,
+    metric_label,
+    metric_name,
     quantity,
     unit,
     value_text,
-    words,
 )
+from optiproxy_nas.report.bounds import bound_sentence
 
 Summary = Mapping[str, Any]
 
@@ -55,7 +55,7 @@ def target_of(summary: Summary) -> str:
 
 def target_label(summary: Summary) -> str:
     """Of axes with values of that metric; a surrogate's are labelled as such."""
-    return label(target_of(summary), str(summary.get("caution") or ""))
+    return metric_label(target_of(summary), str(summary.get("caution") or ""))
 
 
 def percent(value: Any) -> str:
@@ -157,7 +157,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
     target = target_of(summary)
     rows = []
     if target in summary:
-        rows.append((capitalised(words(target)), amount(summary, summary[target])))
+        rows.append((capitalised(metric_name(target)), amount(summary, summary[target])))
     for key, (name, show) in RESULT.items():
         if key == "constraints":
             rows += [(name, bound_sentence(bound)) for bound in summary.get(key) or ()]
@@ -167,7 +167,9 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
             rows.append((name, shown(summary, key, show)))
     for key in _measured(summary):
         value = summary[key]
-        rows.append((capitalised(words(key)), quantity(key, value) if known(value) else MISSING))
+        rows.append(
+            (capitalised(metric_name(key)), quantity(key, value) if known(value) else MISSING)
+        )
     return rows
 
 
@@ -210,7 +212,7 @@ def nothing_feasible(summary: Summary) -> bool:
 def headline(summary: Summary) -> str:
     """The result of the run in a few sentences."""
     target = target_of(summary)
-    accuracy = f"{amount(summary, summary.get(target))} {words(target)}"
+    accuracy = f"{amount(summary, summary.get(target))} {metric_name(target)}"
     if known(summary.get("test_accuracy")) and target != "test_accuracy":
         accuracy += f" ({percent(summary['test_accuracy'])} test accuracy)"
     if known(summary.get("queries_to_best")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import textwrap
 
+from optiproxy_nas.core.numbers import capitalised, metric_name
 from optiproxy_nas.report.bounds import bound_sentence
 from optiproxy_nas.report.summary import (
     RESULT,
@@ -17,7 +18,6 @@ from optiproxy_nas.report.summary import (
     target_of,
     text,
 )
-from optiproxy_nas.report.units import capitalised, words
 
 SHOWN = (
     "test_accuracy",
@@ -53,7 +53,7 @@ def terminal_summary(summary: Summary) -> str:
     target = target_of(summary)
     rows = []
     if known(summary.get(target)):
-        rows.append((capitalised(words(target)), amount(summary, summary[target])))
+        rows.append((capitalised(metric_name(target)), amount(summary, summary[target])))
     for key in SHOWN:
         label, show = RESULT[key]
         if key == "constraints":

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.report.diagnose.captions import FIGURES
 from optiproxy_nas.report.diagnose.cells import Cells, cells_of
@@ -29,7 +30,6 @@ from optiproxy_nas.report.diagnose.page import diagnosis_page
 from optiproxy_nas.report.diagnose.settings import DiagnosisSettings
 from optiproxy_nas.report.figures import predicted_against_true
 from optiproxy_nas.report.style import png
-from optiproxy_nas.report.units import label
 from optiproxy_nas.spaces import get_space
 
 
@@ -125,7 +125,7 @@ def draw(
     region = search_region(landscape)
     operations = len(get_space(run.parameters.space).operations)
     initial, metric = int((run.archive["step"] == 0).sum()), run.benchmark.target
-    value = label(metric, run.benchmark.caution)
+    value = metric_label(metric, run.benchmark.caution)
     figures = {
         "predictions_by_step": predictions_by_step(
             judged, steps, diagnose.window, diagnose.panels, value

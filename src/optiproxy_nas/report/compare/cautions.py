@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from itertools import permutations
 
+from optiproxy_nas.core.numbers import metric_name
 from optiproxy_nas.report.compare.groups import Group, Panel
 from optiproxy_nas.report.compare.runs import ComparedRun, FoundRuns, codes_of
 from optiproxy_nas.report.compare.tables import FEWEST_PAIRS
-from optiproxy_nas.report.units import words
 
 FINAL_SHOWN = 5
 
@@ -67,8 +67,9 @@ def _targets(panels: Sequence[Panel]) -> list[str]:
     metrics = list(dict.fromkeys(panel.metric for panel in panels))
     if len(metrics) < 2:
         return []
+    names = "; ".join(map(metric_name, metrics))
     return [
-        f"The runs maximised {len(metrics)} different metrics ({'; '.join(map(words, metrics))}): "
+        f"The runs maximised {len(metrics)} different metrics ({names}): "
         "values of one say nothing of the other, so each has sections of its own."
     ]
 

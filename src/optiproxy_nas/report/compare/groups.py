@@ -11,10 +11,10 @@ import numpy as np
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.numbers import metric_name
 from optiproxy_nas.report.compare.objective import naming
 from optiproxy_nas.report.compare.runs import ComparedRun, codes_of
 from optiproxy_nas.report.curves import Curve, CurvePanel
-from optiproxy_nas.report.units import words
 
 # They say which panel or which member of a group a run is; everything else makes groups.
 NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark"})
@@ -147,7 +147,7 @@ def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:
         if len({key[1] for key in same_name}) > 1:
             title += f", {source}"
         if len({key[2] for key in same_name}) > 1:
-            title += f", {words(metric)}"
+            title += f", {metric_name(metric)}"
         if objective:
             title += f", {objective}"
         alike = {key[4] for key in same_name if key[1:4] == (source, metric, objective)}

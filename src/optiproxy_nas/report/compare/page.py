@@ -10,6 +10,7 @@ import html
 
 import pandas as pd
 
+from optiproxy_nas.core.numbers import difference_unit, metric_label
 from optiproxy_nas.report.compare import markup, sections, words
 from optiproxy_nas.report.compare.compare import Comparison, PanelTables
 from optiproxy_nas.report.compare.groups import Panel
@@ -17,7 +18,6 @@ from optiproxy_nas.report.curves import BEST, REACHED, draw
 from optiproxy_nas.report.interactive_curves import figure
 from optiproxy_nas.report.page import STYLE
 from optiproxy_nas.report.style import png
-from optiproxy_nas.report.units import difference_unit, label
 from optiproxy_nas.spaces.base import SearchSpace
 
 _MORE_STYLE = """
@@ -151,7 +151,7 @@ def _panel(
     body = [
         f"<h2>{html.escape(panel.title)}</h2>",
         f'<p class="note">{html.escape(place)}table {panel.table[:12] or "not recorded"}; '
-        f"{what} is {words.value(panel.metric, target)}. Values: {label(panel.metric)}; "
+        f"{what} is {words.value(panel.metric, target)}. Values: {metric_label(panel.metric)}; "
         f"differences: {difference_unit(panel.metric) or 'in the same unit'}.</p>",
         *(f'<p class="caution">{html.escape(text)}</p>' for text in panel.cautions),
         *sections.settings(panel, tables.settings),

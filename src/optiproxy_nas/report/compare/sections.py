@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY
+from optiproxy_nas.core.numbers import capitalised, metric_label, unit, with_unit
 from optiproxy_nas.report.cell import draw_cell
 from optiproxy_nas.report.compare import markup, words
 from optiproxy_nas.report.compare.compare import Comparison
 from optiproxy_nas.report.compare.groups import ABSENT, Panel
 from optiproxy_nas.report.compare.tables import ALL_PAIRS_UP_TO, FEWEST_PAIRS
 from optiproxy_nas.report.style import png
-from optiproxy_nas.report.units import capitalised, label, unit, with_unit
 from optiproxy_nas.spaces.base import SearchSpace
 
 DRAWN_CELLS = 2
@@ -151,8 +151,8 @@ def cells(panel: Panel, cells: pd.DataFrame, space: SearchSpace) -> list[str]:
     if cells.empty:
         return []
     tested = bool(cells["test"].notna().any())
-    head = [("Rank", ""), (html.escape(capitalised(label(panel.metric))), "num")]
-    head += [(capitalised(label(TEST_ACCURACY)), "num")] * tested + [
+    head = [("Rank", ""), (html.escape(capitalised(metric_label(panel.metric))), "num")]
+    head += [(capitalised(metric_label(TEST_ACCURACY)), "num")] * tested + [
         ("Runs", "num"),
         ("Groups", ""),
         ("Cell", ""),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.report.compare.tables import FEWEST_PAIRS
-from optiproxy_nas.report.units import value_text
 
 DIGITS = 3  # tables differ in the second
 
@@ -18,7 +18,9 @@ def number(value: float) -> str:
 def value(metric: str, value: float) -> str:
     """``91.607 %``: a value of the metric that was maximised."""
     return (
-        number(value) if math.isnan(value) else value_text(metric, value, DIGITS).replace("-", "−")
+        number(value)
+        if math.isnan(value)
+        else value_text(metric, value, digits=DIGITS).replace("-", "−")
     )
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.numbers import difference_unit
 from optiproxy_nas.report.style import (
     BLUE,
     FAINT,
@@ -20,7 +21,6 @@ from optiproxy_nas.report.style import (
     tidy,
     whole_ticks,
 )
-from optiproxy_nas.report.units import difference_unit
 
 TITLE = "Proxy against reality, by step"
 

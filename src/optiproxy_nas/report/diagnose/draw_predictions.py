@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report.diagnose.gap import Judged
 from optiproxy_nas.report.style import (
     FAINT,
@@ -23,7 +24,6 @@ from optiproxy_nas.report.style import (
     new_figure,
     sequence_colours,
 )
-from optiproxy_nas.report.units import label
 
 TITLE = "Predicted against queried, by step"
 
@@ -39,7 +39,7 @@ def predictions_by_step(
     gap: pd.DataFrame,
     window: int,
     panels: int,
-    metric: str = label(VALIDATION_ACCURACY),
+    metric: str = metric_label(VALIDATION_ACCURACY),
 ) -> Figure:
     """Small multiples: each is one step's proxy on what it was fitted on and on what came next.
 

@@ -8,10 +8,10 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex
 
+from optiproxy_nas.core.numbers import unit
 from optiproxy_nas.report.diagnose.draw_landscape import RED, axis_labels, value_range
 from optiproxy_nas.report.diagnose.landscape import Landscape
 from optiproxy_nas.report.style import ORANGE
-from optiproxy_nas.report.units import unit
 
 SHADES = [(x, to_hex(matplotlib.colormaps["viridis"](0.9 * x))) for x in np.linspace(0, 1, 10)]
 

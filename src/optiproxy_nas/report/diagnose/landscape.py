@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report.diagnose.cells import Cells
 from optiproxy_nas.report.diagnose.finished_run import Floats, Rows
-from optiproxy_nas.report.units import label
 from optiproxy_nas.spaces.base import SearchSpace
 
 BEST = 0.1  # share of the cells that the axes of a complete table lead to
@@ -54,7 +54,7 @@ class Landscape(NamedTuple):
     @property
     def label(self) -> str:
         """Of the value, for axes."""
-        return label(self.metric, self.caution)
+        return metric_label(self.metric, self.caution)
 
     @property
     def best(self) -> str:

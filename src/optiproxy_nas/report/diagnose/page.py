@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.core.numbers import difference_text, value_text
 from optiproxy_nas.report.diagnose.captions import CAPTIONS, FIGURES
 from optiproxy_nas.report.diagnose.gap import METRIC_TAU
 from optiproxy_nas.report.page import STYLE
-from optiproxy_nas.report.units import difference_text, value_text
 
 # Column of the table of steps -> its heading.
 COLUMNS = {
