@@ -46,3 +46,64 @@ def test_a_space_of_a_third_party_needs_no_entry():
     space = get_space("tiny_space:TinySpace")
     assert isinstance(space, TinySpace)
     assert isinstance(space, SearchSpace)
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a distribution of one module with entry points of the tools."""
+
+    def installed(name: str, module: str, text: str, **members: str) -> None:
+        metadata = tmp_path / f"{name}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = "\n".join(f"{member} = {path}" for member, path in members.items())
+        (metadata / "entry_points.txt").write_text(f"[optiproxy_nas.tools]\n{lines}\n")
+        (tmp_path / f"{module}.py").write_text(text)
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return installed
+
+
+def tools() -> Registry:
+    return Registry("tool", {"root": "math:sqrt"}, group="optiproxy_nas.tools")
+
+
+def test_an_installed_package_brings_members(install):
+    install("saws", "saws_module", "class Saw:\n    big = 5\n", saw="saws_module:Saw.big")
+    registry = tools()
+    assert registry.load("saw") == 5
+    assert list(registry) == ["root", "saw"]
+    assert len(registry) == 2
+    assert registry.plug_ins == {"saw": "saws_module:Saw.big"}
+    with pytest.raises(UnknownNameError) as caught:
+        registry.load("sow")
+    assert caught.value.data["suggestion"] == "saw"
+
+
+def test_a_built_in_member_wins_over_a_plug_in(install):
+    install("thieves", "thief", "steal = 1\n", root="thief:steal")
+    with pytest.warns(UserWarning, match=r"'thieves' .*built-in name.*'thief:steal'"):
+        assert dict(tools()) == {"root": "math:sqrt"}
+    assert tools().load("root") is math.sqrt
+
+
+def test_a_name_that_two_packages_claim_is_refused(install):
+    install("one", "one_module", "tool = 1\n", saw="one_module:tool")
+    install("two", "two_module", "tool = 2\n", saw="two_module:tool", axe="two_module:tool")
+    registry = tools()
+    with pytest.raises(ParameterError) as caught:
+        registry.load("saw")
+    assert caught.value.data["paths"] == ["one_module:tool", "two_module:tool"]
+    assert registry.load("axe") == registry.load("two_module:tool") == 2
+
+
+def test_a_broken_plug_in_does_not_break_the_others(install):
+    install("broken", "broken_module", "raise RuntimeError('no luck')\n", bad="broken_module:x")
+    install("saws", "saw_module", "saw = 3\n", saw="saw_module:saw")
+    registry = tools()
+    assert registry.load("saw") == 3
+    with pytest.warns(UserWarning, match=r"'bad'.*'broken'.*no luck"):
+        assert registry.load_all() == {"root": math.sqrt, "saw": 3}
+    with pytest.raises(ParameterError) as caught:
+        registry.load("bad")
+    assert caught.value.data["path"] == "broken_module:x"

@@ -27,6 +27,7 @@ import pandas as pd
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.unpickle import restricted_load
+from optiproxy_nas.core.parameters import source_name
 from optiproxy_nas.core.registry import Registry
 
 _READERS = "optiproxy_nas.benchmarks.readers"
@@ -53,6 +54,7 @@ SOURCES = Registry(
         "nbnlp_surrogate": f"{_READERS}.nbnlp:SURROGATE",
         "nbnlp": f"{_READERS}.nbnlp:SOURCE",
     },
+    group="optiproxy_nas.sources",
 )
 
 
@@ -191,11 +193,6 @@ class Source:
         if self.parse is not None:
             return self.parse(content, path)
         return restricted_load(content, self.allowed_globals, name=path)
-
-
-def source_name(text: str) -> str:
-    """A source as it is named everywhere: without blanks around a "+"."""
-    return "+".join(part.strip() for part in text.split("+"))
 
 
 def get_source(name: str) -> Source:

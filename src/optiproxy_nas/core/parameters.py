@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from optiproxy_nas.benchmarks.sources import source_name
-
 OPTIPROXY = "optiproxy"  # the method's name among all methods
+
+
+def source_name(text: str) -> str:
+    """Return a source as it is named everywhere: without blanks around a "+"."""
+    return "+".join(name.strip() for name in text.split("+"))
 
 
 class _Settings(BaseModel):

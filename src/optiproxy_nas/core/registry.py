@@ -1,38 +1,77 @@
-"""Plug-ins by name: a table of lazy import paths, or any ``package.module:Name``.
+"""Plug-ins by name: built-in ones, those of installed packages, and ``package.module:Name``.
 
-A plug-in (search space, proxy, benchmark source) is one file plus one entry in the table of
-its kind; a plug-in of a third party needs no entry: its dotted path is its name.
+A plug-in of this package is one file plus one entry in the registry of its kind. An installed
+package brings its own by an entry point in the registry's group, for instance::
+
+    [project.entry-points."optiproxy_nas.spaces"]
+    my_space = "my_package.spaces:MySpace"
+
+A plug-in without any entry is named by its dotted path. Nothing is imported before it is loaded.
 """
 
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 
 
 class Registry(Mapping[str, str]):
-    """Maps a name to ``"package.module:attribute"`` and imports it when it is asked for.
+    """Map a name to ``"package.module:attribute"`` and import it when it is asked for.
+
+    Built-in members come first, then those of installed packages by name. The entry points are
+    read once, at the first look-up. A plug-in that clashes with a built-in member is left out with
+    a warning; a name that two packages claim is refused when it is loaded. Both can be named by
+    their dotted paths.
 
     Args:
         kind: what the members are, for messages ("proxy").
-        paths: name -> ``"package.module:attribute"``.
+        paths: name -> ``"package.module:attribute"`` of the built-in members.
+        group: the entry-point group whose members are added; "" for none.
     """
 
-    def __init__(self, kind: str, paths: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, paths: Mapping[str, str], group: str = "") -> None:
         self.kind = kind
-        self._paths = dict(paths)
+        self.group = group
+        self._built_in = dict(paths)
+
+    @cached_property
+    def plug_ins(self) -> Mapping[str, str]:
+        """Name -> path of the members that installed packages bring, sorted by name."""
+        return {name: _path(found[0]) for name, found in self._claims.items()}
+
+    @cached_property
+    def _claims(self) -> Mapping[str, list[EntryPoint]]:
+        """Every name that installed packages claim, with the entry points that claim it."""
+        claims: dict[str, list[EntryPoint]] = {}
+        if not self.group:
+            return claims
+        for point in sorted(entry_points(group=self.group), key=lambda p: (p.name, p.value)):
+            if point.name in self._built_in:
+                warnings.warn(
+                    f"{_owner(point)} brings a {self.kind} {point.name!r}, which is a built-in "
+                    f"name: it is left out. Name it by its path, {_path(point)!r}.",
+                    stacklevel=2,
+                )
+            elif all(point.value != other.value for other in claims.get(point.name, [])):
+                claims.setdefault(point.name, []).append(point)
+        return claims
 
     def __getitem__(self, name: str) -> str:
-        return self._paths[name]
+        return self._built_in[name] if name in self._built_in else self.plug_ins[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
+        yield from self._built_in
+        yield from self.plug_ins
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._built_in) + len(self.plug_ins)
 
     def check(self, name: str) -> str:
         """Return ``name`` unchanged if it is registered or a dotted path.
@@ -40,26 +79,61 @@ class Registry(Mapping[str, str]):
         Raises:
             UnknownNameError: with the list and the nearest name.
         """
-        if name not in self._paths and ":" not in str(name):
-            raise unknown_name(self.kind, name, self._paths)
+        if name not in self and ":" not in str(name):
+            raise unknown_name(self.kind, name, self)
         return name
 
     def load(self, name: str) -> Any:
         """Import the plug-in.
 
         Raises:
-            UnknownNameError: the name is not in the table.
-            ParameterError: a dotted path cannot be imported.
+            UnknownNameError: the name is not registered.
+            ParameterError: it cannot be imported, or two installed packages claim the name.
         """
-        path = self._paths.get(self.check(name), name)
+        path = self[name] if name in self else self.check(name)
+        claims = [] if name in self._built_in else self._claims.get(name, [])
+        if len(claims) > 1:
+            owners = " and ".join(f"{_owner(point)} ({_path(point)})" for point in claims)
+            raise ParameterError(
+                f"The {self.kind} {name!r} is ambiguous: {owners} bring one of that name. Name it "
+                "by its path.",
+                kind=self.kind,
+                name=name,
+                paths=[_path(point) for point in claims],
+            )
         module_name, _, attribute = path.partition(":")
         try:
-            return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            return attrgetter(attribute)(importlib.import_module(module_name))
+        except Exception as error:  # a third party's module can raise anything
+            owner = f", which {_owner(claims[0])} brings," if claims else ""
             raise ParameterError(
-                f"The {self.kind} {name!r} cannot be imported from {path!r}: {error}. "
+                f"The {self.kind} {name!r}{owner} cannot be imported from {path!r}: {error}. "
                 "A dotted path reads 'package.module:Name'.",
                 kind=self.kind,
                 name=name,
                 path=path,
             ) from error
+
+    def load_all(self) -> dict[str, Any]:
+        """Import every member; plug-ins that cannot be imported are left out with a warning.
+
+        Raises:
+            ParameterError: a built-in member cannot be imported.
+        """
+        members = {}
+        for name in self:
+            try:
+                members[name] = self.load(name)
+            except ParameterError as error:
+                if name in self._built_in:
+                    raise
+                warnings.warn(error.message, stacklevel=2)
+        return members
+
+
+def _path(point: EntryPoint) -> str:
+    return f"{point.module}:{point.attr}"
+
+
+def _owner(point: EntryPoint) -> str:
+    return f"package {point.dist.name!r}" if point.dist else "an installed package"

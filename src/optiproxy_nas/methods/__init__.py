@@ -18,6 +18,7 @@ METHODS = Registry(
         "regularized_evolution": f"{_HERE}.regularized_evolution:RegularizedEvolution",
         "tpe": f"{_HERE}.tpe:TPE",
     },
+    group="optiproxy_nas.methods",
 )
 
 

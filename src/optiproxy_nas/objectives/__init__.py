@@ -18,6 +18,7 @@ OBJECTIVES = Registry(
         "constrained": "optiproxy_nas.objectives.constrained:Constrained",
         "multi_fidelity": "optiproxy_nas.objectives.multi_fidelity:MultiFidelity",
     },
+    group="optiproxy_nas.objectives",
 )
 DEFAULT = "accuracy"
 

@@ -22,6 +22,7 @@ PROXIES = Registry(
         "transformer": "optiproxy_nas.proxies.transformer:Transformer",
         "truncated_path_mlp": "optiproxy_nas.proxies.path_mlp:TruncatedPathMLP",
     },
+    group="optiproxy_nas.proxies",
 )
 
 

@@ -11,6 +11,7 @@ SPACES = Registry(
         "nb301": "optiproxy_nas.spaces.nb301:NASBench301",
         "nbnlp": "optiproxy_nas.spaces.nbnlp:NASBenchNLP",
     },
+    group="optiproxy_nas.spaces",
 )
 
 

@@ -15,6 +15,7 @@ EXECUTORS = Registry(
         "process": f"{_HERE}.process:ProcessExecutor",
         "dask": f"{_HERE}.dask:DaskExecutor",
     },
+    group="optiproxy_nas.executors",
 )
 
 
