@@ -11,7 +11,7 @@ import click
 from kedro.framework.project import settings
 from kedro.io import DatasetError
 
-from optiproxy_nas.core.errors import OptiProxyError
+from optiproxy_nas.core.errors import OptiProxyError, message_of
 
 TRACEBACK = "OPTIPROXY_TRACEBACK"
 
@@ -45,30 +45,6 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-def own_error(error: BaseException) -> OptiProxyError | None:
-    """The first of our own errors in the chain of causes."""
-    return next((link for link in _chain(error) if isinstance(link, OptiProxyError)), None)
-
-
-def message_of(error: BaseException) -> str:
-    """The message of our own error in the chain of causes, else that of the first cause."""
-    own = own_error(error)
-    if own is not None:
-        return own.message
-    first = _chain(error)[-1]
-    if isinstance(first, OSError):
-        what = str(first)
-        return f"{error}\n{what}" if what not in str(error) else str(error)
-    return str(error)
-
-
 def interrupt(*_: Any) -> None:
     """A signal handler: end as Ctrl-C does."""
     raise KeyboardInterrupt
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    return chain

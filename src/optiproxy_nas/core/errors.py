@@ -107,3 +107,28 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownNameErr
         allowed=names,
         suggestion=near[0] if near else None,
     )
+
+
+def own_error(error: BaseException) -> OptiProxyError | None:
+    """Return the first error of the project in the chain of causes, None if there is none."""
+    return next((link for link in _chain(error) if isinstance(link, OptiProxyError)), None)
+
+
+def message_of(error: BaseException) -> str:
+    """Return what to tell a person: the project's own message, else that of the first cause."""
+    own = own_error(error)
+    if own is not None:
+        return own.message
+    first = _chain(error)[-1]
+    if isinstance(first, OSError):
+        reason = str(first)
+        return f"{error}\n{reason}" if reason not in str(error) else str(error)
+    return str(error)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error and its causes, the first cause last."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    return chain
