@@ -18,8 +18,8 @@ from optiproxy_nas.core.errors import (
 )
 from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker
 from optiproxy_nas.sweeps import plan, run_sweep
-from optiproxy_nas.sweeps.parent import open_parent
 from optiproxy_nas.sweeps.point import identity
+from optiproxy_nas.sweeps.record import open_parent
 from optiproxy_nas.sweeps.tables import RESULTS, RUNS
 
 GRID = {
@@ -54,7 +54,7 @@ def no_rerun(monkeypatch):
 
     def forbid():
         monkeypatch.setattr(
-            "optiproxy_nas.sweeps.task.RunPoint.__call__", lambda *_: pytest.fail("run again")
+            "optiproxy_nas.sweeps.point.RunPoint.__call__", lambda *_: pytest.fail("run again")
         )
 
     return forbid
@@ -212,7 +212,7 @@ def test_the_record_of_a_sweep_that_was_cut_off(project, monkeypatch, error, sta
     def cut_off(*_):
         raise error
 
-    monkeypatch.setattr("optiproxy_nas.sweeps.task.RunPoint.__call__", cut_off)
+    monkeypatch.setattr("optiproxy_nas.sweeps.point.RunPoint.__call__", cut_off)
     with pytest.raises(error):
         sweep(project, name="cut")
     path = project / "data/08_reporting/sweeps/cut/sweep.json"

@@ -12,8 +12,7 @@ import pytest
 
 from optiproxy_nas.core.errors import ParameterError, UnknownNameError
 from optiproxy_nas.sweeps.executors import ExecutorSettings, dask, get_executor
-from optiproxy_nas.sweeps.point import Point
-from optiproxy_nas.sweeps.task import Outcome
+from optiproxy_nas.sweeps.point import Outcome, Point
 
 
 def make_points(count):

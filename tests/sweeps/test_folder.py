@@ -7,7 +7,7 @@ import filelock
 import pytest
 
 from optiproxy_nas.core.errors import ArtifactError, DataError, ParameterError, RunLockedError
-from optiproxy_nas.sweeps.folder import lock, read_facts, refuse_other_grid
+from optiproxy_nas.sweeps.record import lock, read_facts, refuse_other_grid
 from optiproxy_nas.sweeps.tables import SCHEMA
 
 FACTS = {

@@ -9,14 +9,16 @@ from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.sweeps.grid import (
     MOST,
+    check_pipeline,
     check_size,
     expand,
     nested,
     parse_arguments,
     parse_block,
     parse_text,
+    read_blocks,
+    with_given,
 )
-from optiproxy_nas.sweeps.grid_file import check_pipeline, read_blocks, with_given
 
 names = st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){0,2}", fullmatch=True)
 

@@ -10,8 +10,8 @@ import pytest
 
 from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.methods.settings import parameters_of, resolve_method, setting_of
-from optiproxy_nas.sweeps.folder import read_facts
 from optiproxy_nas.sweeps.point import Point, here
+from optiproxy_nas.sweeps.record import read_facts
 from optiproxy_nas.sweeps.tables import RESULTS, RUNS, SCHEMA, assemble, finished_rows
 
 RUN = {

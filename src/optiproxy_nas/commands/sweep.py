@@ -57,8 +57,12 @@ def sweep(
     with clear_errors("What has finished is kept; the same command goes on with the rest."):
         from optiproxy_nas.pipelines.run_parameters import switch
         from optiproxy_nas.sweeps import run_sweep
-        from optiproxy_nas.sweeps.grid import parse_arguments
-        from optiproxy_nas.sweeps.grid_file import check_pipeline, read_blocks, with_given
+        from optiproxy_nas.sweeps.grid import (
+            check_pipeline,
+            parse_arguments,
+            read_blocks,
+            with_given,
+        )
 
         given: dict[str, Any] = parse_arguments(grid)
         tracking = switch("tracking", given.pop("tracking", True)) and not no_tracking

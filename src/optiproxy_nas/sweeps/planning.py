@@ -21,8 +21,7 @@ from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 from optiproxy_nas.runs.manifest import digest
 from optiproxy_nas.sweeps.grid import Block, bad_range, check_size, expand, nested, parse_block
-from optiproxy_nas.sweeps.point import Point, here
-from optiproxy_nas.sweeps.project import enter_project, quiet_logs
+from optiproxy_nas.sweeps.point import Point, enter_project, here, quiet_logs
 
 RUN_KINDS = ("search", "methods")
 PIPELINE = "nb201_methods"  # of blocks that name none: whole in one node, and of any method

@@ -20,12 +20,25 @@ from optiproxy_nas.pipelines.run_parameters import check_name
 from optiproxy_nas.runs.datasets.atomic import write_atomically
 from optiproxy_nas.runs.manifest import digest
 from optiproxy_nas.sweeps.executors import Executor, ExecutorSettings, get_executor
-from optiproxy_nas.sweeps.folder import RECORD, TABLES, lock, read_facts, refuse_other_grid
 from optiproxy_nas.sweeps.grid import parse_block
-from optiproxy_nas.sweeps.parent import close_parent, open_parent
 from optiproxy_nas.sweeps.planning import PIPELINE, plan
-from optiproxy_nas.sweeps.point import Point
-from optiproxy_nas.sweeps.project import enter_project, quiet_logs
+from optiproxy_nas.sweeps.point import (
+    Outcome,
+    Point,
+    RunPoint,
+    enter_project,
+    quiet_logs,
+    reporting,
+)
+from optiproxy_nas.sweeps.record import (
+    RECORD,
+    TABLES,
+    close_parent,
+    lock,
+    open_parent,
+    read_facts,
+    refuse_other_grid,
+)
 from optiproxy_nas.sweeps.tables import (
     SCHEMA,
     assemble,
@@ -35,7 +48,6 @@ from optiproxy_nas.sweeps.tables import (
     parquet,
     search_seconds,
 )
-from optiproxy_nas.sweeps.task import Outcome, RunPoint, reporting
 
 
 class Failed(NamedTuple):

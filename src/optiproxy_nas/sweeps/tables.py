@@ -19,8 +19,7 @@ from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.objectives import build_objective
 from optiproxy_nas.runs.datasets.atomic import file_digest
 from optiproxy_nas.runs.manifest import Manifest, last_archive, manifest_path, read_manifest
-from optiproxy_nas.sweeps.point import Point, identity
-from optiproxy_nas.sweeps.task import reporting
+from optiproxy_nas.sweeps.point import Point, identity, reporting
 
 SCHEMA = 3  # changes when a column does
 

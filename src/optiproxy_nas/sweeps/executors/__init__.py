@@ -1,4 +1,4 @@
-"""Executors: where the points of a sweep run. One file each, in ``EXECUTORS``.
+"""Executors: where the points of a sweep run. ``EXECUTORS`` names them.
 
 An executor is a class ``MyExecutor(settings: ExecutorSettings)`` with one method ``run``; it is
 named in the registry or by its import path.
@@ -11,8 +11,8 @@ _HERE = "optiproxy_nas.sweeps.executors"
 EXECUTORS = Registry(
     "executor",
     {
-        "serial": f"{_HERE}.serial:SerialExecutor",
-        "process": f"{_HERE}.process:ProcessExecutor",
+        "serial": f"{_HERE}.local:SerialExecutor",
+        "process": f"{_HERE}.local:ProcessExecutor",
         "dask": f"{_HERE}.dask:DaskExecutor",
     },
     group="optiproxy_nas.executors",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from tqdm import tqdm
 
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.sweeps.point import Point
-from optiproxy_nas.sweeps.task import Outcome
+from optiproxy_nas.sweeps.point import Outcome, Point
 
+# Workers share the cores among themselves.
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 Function = Callable[[Point], Outcome]
 Outcomes = Generator[tuple[Point, Outcome], None, None]
 
@@ -67,3 +70,18 @@ def refuse_scheduler(name: str, settings: ExecutorSettings) -> None:
 def tell_stopping(what: str) -> None:
     """Say on standard error why the sweep does not end at once, beside its progress bar."""
     tqdm.write(f"\nStopping; {what}", file=sys.stderr)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Environment variables of the processes that are started inside."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -9,14 +9,14 @@ from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.sweeps.executors.base import (
+    ONE_THREAD,
     ExecutorSettings,
     Function,
     Outcomes,
+    environment,
     tell_stopping,
 )
-from optiproxy_nas.sweeps.point import Point
-from optiproxy_nas.sweeps.project import ONE_THREAD, environment
-from optiproxy_nas.sweeps.task import Outcome
+from optiproxy_nas.sweeps.point import Outcome, Point
 
 TIMEOUT = 10  # seconds until an unreachable scheduler is given up
 

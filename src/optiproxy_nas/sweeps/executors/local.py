@@ -1,4 +1,4 @@
-"""Worker processes on this machine, each of which runs one point at a time.
+"""Executors on this machine: this process, or worker processes with one point at a time each.
 
 The pools of the standard library give up all work (``concurrent.futures``) or wait for ever
 (``multiprocessing.Pool``) when a worker is killed. Here each worker has a pipe of its own, so
@@ -19,18 +19,30 @@ from multiprocessing.context import SpawnProcess
 from tqdm import tqdm
 
 from optiproxy_nas.sweeps.executors.base import (
+    ONE_THREAD,
     ExecutorSettings,
     Function,
     Outcomes,
+    environment,
     refuse_scheduler,
     tell_stopping,
 )
-from optiproxy_nas.sweeps.point import Point
-from optiproxy_nas.sweeps.project import ONE_THREAD, environment
-from optiproxy_nas.sweeps.task import Outcome
+from optiproxy_nas.sweeps.point import Outcome, Point
 
 _SPAWN = multiprocessing.get_context("spawn")  # torch and MLflow do not survive a fork
 GRACE = 10.0  # seconds in which a worker that is told to end may close its run
+
+
+class SerialExecutor:
+    """No workers; ``settings.workers`` means nothing here."""
+
+    def __init__(self, settings: ExecutorSettings) -> None:
+        refuse_scheduler("serial", settings)
+
+    def run(self, points: Sequence[Point], function: Function) -> Outcomes:
+        """See :class:`optiproxy_nas.sweeps.executors.base.Executor`."""
+        for point in points:
+            yield point, function(point)
 
 
 class ProcessExecutor:
