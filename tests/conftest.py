@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.core.parameters import SearchParameters
 from optiproxy_nas.presets import resolve
 from optiproxy_nas.spaces.nb201 import NASBench201
 from tiny_space import TinySpace

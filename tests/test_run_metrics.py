@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optiproxy_nas.objectives import build_objective, resolve_objective
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.runs import metrics as run_metrics
 
@@ -16,7 +16,7 @@ TARGET = "validation_accuracy"
 
 
 def objective(**settings) -> Objective:
-    return build_objective(resolve_objective(settings))
+    return resolve_objective(settings)
 
 
 @pytest.fixture

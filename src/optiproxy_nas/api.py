@@ -16,7 +16,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.evaluation.search import search_by_method
 from optiproxy_nas.evaluation.smbo import SearchResult
 from optiproxy_nas.methods.settings import resolve_method
-from optiproxy_nas.objectives import name_of, objective_of
+from optiproxy_nas.objectives import name_of
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.spaces import SPACES, get_space
@@ -98,10 +98,10 @@ def search(
     if evaluate is None:
         check_source(parameters)
         benchmark = load_benchmark(parameters.source, parameters.dataset, complete=True)
-        objective_of(parameters).check(benchmark)
-        evaluate = objective_of(parameters).evaluator(benchmark)
+        parameters.objective.check(benchmark)
+        evaluate = parameters.objective.evaluator(benchmark)
         target, caution = benchmark.target, benchmark.caution
-    unit = objective_of(parameters).unit
+    unit = parameters.objective.unit
     with tqdm(total=budget, desc=unit, disable=not progress) as bar:
 
         def show(step: dict[str, Any]) -> None:

@@ -15,9 +15,8 @@ from optiproxy_nas.algorithm.archive import (
 )
 from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import ObjectiveSettings
 
-OBJECTIVE = Accuracy(ObjectiveSettings())
+OBJECTIVE = Accuracy()
 
 
 def added(archive, batch, values):

@@ -9,7 +9,7 @@ from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.api import search
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.evaluation.smbo import run_search
-from optiproxy_nas.objectives import build_objective
+from optiproxy_nas.objectives import resolve_objective
 
 SMALL = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
 FIDELITIES = {"name": "multi_fidelity", "low_first": 20, "continues": True}
@@ -31,7 +31,7 @@ def test_what_fails_is_one_error_with_the_archive_whenever_it_fails(nb201, make_
     before = [name for batch in asked[:-1] for name in batch]
     archive = caught.value.data["archive"]
     assert archive["architecture"].tolist() == before
-    check_archive(nb201, archive, build_objective({"name": "accuracy"}))
+    check_archive(nb201, archive, resolve_objective({"name": "accuracy"}))
     assert caught.value.data["architectures"] == asked[-1]
     assert caught.value.data["answers"] == []
     assert f"after {len(before)} queries" in caught.value.message

@@ -15,7 +15,6 @@ from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import select_best
 from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import ObjectiveSettings
 from optiproxy_nas.proxies.fit import predict
 
 VALUES = np.array([50.0, 60.0, 70.0, 80.0])
@@ -37,7 +36,7 @@ def select(space, predictions, batch, make_parameters, seed=0, **settings):
         selection={"acquisition": "mean", **settings}, fit={"targets": "standardised"}
     )
     proxy = Fixed(predictions)
-    table = Accuracy(ObjectiveSettings()).select(
+    table = Accuracy().select(
         space,
         Pool(codes, torch.arange(count) % 3 - 1, 0, 0, 1),
         lambda asked: predict(proxy, space.encode(asked)),

@@ -14,11 +14,10 @@ from optiproxy_nas.algorithm.archive import check_archive, codes_of
 from optiproxy_nas.core.errors import BudgetError, DataError
 from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import ObjectiveSettings
 
 pytestmark = pytest.mark.usefixtures("global_state")
 
-PLAIN = Accuracy(ObjectiveSettings())
+PLAIN = Accuracy()
 GAIN = {"none": -3.0, "skip": 0.0, "nor_conv_1x1": 1.0, "nor_conv_3x3": 2.5, "avg": -1.0}
 GAIN |= {"conv": 2.0, "pool": -1.0}
 

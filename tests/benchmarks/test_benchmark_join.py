@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks import Source, TabularBenchmark, get_source
 from optiproxy_nas.benchmarks.check import check_table
 from optiproxy_nas.benchmarks.choice import check_source
@@ -16,7 +17,6 @@ from optiproxy_nas.benchmarks.join import join_rows, join_sources
 from optiproxy_nas.benchmarks.schema import UNTRAINED, assemble, tidy
 from optiproxy_nas.benchmarks.sources import RawFile
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError
-from optiproxy_nas.core.parameters import SearchParameters
 
 ACCURACY, LATENCY = "validation_accuracy", "board_latency_ms"
 

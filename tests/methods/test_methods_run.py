@@ -22,11 +22,10 @@ from optiproxy_nas.evaluation.loop import PATIENCE, run_method
 from optiproxy_nas.methods import Method, build_method
 from optiproxy_nas.methods.base import MethodSettings
 from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import ObjectiveSettings
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 SPACE = NASBench201()
-PLAIN = Accuracy(ObjectiveSettings())
+PLAIN = Accuracy()
 
 
 def cell(number):

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.objectives.aggregation import MODES, log_feasibility
-from optiproxy_nas.objectives.constrained import ConstrainedSettings
+from optiproxy_nas.objectives.constrained import Constrained
 
 NOISE = torch.tensor([0.3, 0.3]).double()
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("global_state")
 
 
 def settings(**values):
-    return ConstrainedSettings(constraints=("a < 1", "b < 1"), **values)
+    return Constrained(constraints=("a < 1", "b < 1"), **values)
 
 
 def predictions(members=4, heads=3, count=6, seed=0):

@@ -26,7 +26,7 @@ from optiproxy_nas.core.errors import (
     UnknownNameError,
 )
 from optiproxy_nas.evaluation.smbo import run_search
-from optiproxy_nas.objectives import build_objective, resolve_objective
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
 from optiproxy_nas.testing.purity import plain
 
@@ -42,7 +42,7 @@ ONE_EACH = st.lists(
 
 def constrained(*constraints, **values):
     chosen = {"constraints": constraints or TWO, **values}
-    return build_objective(resolve_objective({"name": "constrained", **chosen}))
+    return resolve_objective({"name": "constrained", **chosen})
 
 
 def table(rows):

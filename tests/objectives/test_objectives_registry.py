@@ -17,23 +17,19 @@ from optiproxy_nas.core.errors import BudgetError, OptiProxyError, ParameterErro
 from optiproxy_nas.evaluation.search import search_by_method
 from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.methods.settings import resolve_method
-from optiproxy_nas.objectives import OBJECTIVES, build_objective, objective_of, resolve_objective
+from optiproxy_nas.objectives import OBJECTIVES, resolve_objective, settings_of
 from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
+from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.objectives.constrained import Constrained
-from optiproxy_nas.presets import resolve
+from optiproxy_nas.presets import resolve, training_of
 
 NEEDED = {"constrained": {"constraints": ["latency_ms <= 12"]}}
-
-
-class CautiousSettings(ObjectiveSettings):
-    doubt: float = Field(default=2.0, ge=0)
 
 
 class Cautious(Objective):
     """A third party's: the lower confidence bound, and a column of its own."""
 
-    Settings = CautiousSettings
+    doubt: float = Field(default=2.0, ge=0)
 
     @property
     def columns(self):
@@ -44,7 +40,7 @@ class Cautious(Objective):
         return told.assign(length=told["architecture"].str.len())
 
     def score(self, archive, parameters):
-        doubt = self.settings.doubt
+        doubt = self.doubt
         return lambda p: p[:, 0].mean(0) - doubt * p[:, 0].var(0)
 
 
@@ -53,25 +49,25 @@ PATH = f"{__name__}:Cautious"
 
 @pytest.mark.parametrize("values", [None, {}, "accuracy", {"name": "accuracy"}])
 def test_the_plain_objective_is_the_default(values):
-    assert resolve_objective(values) == {"name": "accuracy"}
-    assert type(build_objective(resolve_objective(values))) is Accuracy
+    assert resolve_objective(values).model_dump() == {"name": "accuracy"}
+    assert type(resolve_objective(values)) is Accuracy
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_resolved_settings_are_complete_and_survive_storing(name):
     resolved = resolve_objective({"name": name, **NEEDED.get(name, {})})
-    assert set(resolved) == {"name", *OBJECTIVES.load(name).Settings.model_fields}
-    stored = json.loads(json.dumps(resolved))
-    assert stored == resolved  # a run that goes on compares its parameters with the stored ones
+    dumped = resolved.model_dump(mode="json")
+    assert set(dumped) == {"name", *settings_of(name)}
+    stored = json.loads(json.dumps(dumped))
+    assert stored == dumped  # a run that goes on compares its parameters with the stored ones
     assert resolve_objective(stored) == resolved
-    assert build_objective(stored).settings == build_objective(resolved).settings
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_what_is_given_is_not_changed(name):
     given = {"name": name, **NEEDED.get(name, {})}
     kept = json.dumps(given)
-    build_objective(resolve_objective(given))
+    resolve_objective(given)
     assert json.dumps(given) == kept
 
 
@@ -122,24 +118,23 @@ def test_a_list_and_one_text_with_semicolons_are_the_same_setting():
     texts = "edgegpu_latency_ms < 4;parameters_millions <= 0.5"
     listed = resolve_objective({"name": "constrained", "constraints": texts.split(";")})
     assert resolve_objective({"name": "constrained", "constraints": texts}) == listed
-    objective = build_objective(listed)
-    assert isinstance(objective, Constrained)
-    assert objective.metrics == ("edgegpu_latency_ms", "parameters_millions")
-    assert objective.heads == 3
+    assert isinstance(listed, Constrained)
+    assert listed.metrics == ("edgegpu_latency_ms", "parameters_millions")
+    assert listed.heads == 3
 
 
 def test_all_digits_of_a_bound_reach_the_search():
     values = {"name": "constrained", "constraints": ["parameters_millions < 0.123456789"]}
     once = resolve_objective(values)
-    objective = build_objective(json.loads(json.dumps(once)))
-    assert objective.constraints[0].bound == 0.123456789
+    objective = resolve_objective(json.loads(json.dumps(once.model_dump())))
+    assert objective.bounds[0].bound == 0.123456789
 
 
 def test_presets_resolve_the_objective_before_any_query(make_parameters):
     parameters = make_parameters(objective={"name": PATH, "doubt": 1})
-    assert parameters.objective == {"name": PATH, "doubt": 1.0}
-    assert isinstance(objective_of(parameters), Cautious)
-    assert make_parameters().objective == {"name": "accuracy"}
+    assert parameters.model_dump()["objective"] == {"name": PATH, "doubt": 1.0}
+    assert isinstance(parameters.objective, Cautious)
+    assert make_parameters().objective == Accuracy()
     with pytest.raises(UnknownNameError, match="Did you mean 'accuracy'"):
         make_parameters(objective="acuracy")
 
@@ -172,7 +167,7 @@ def test_baselines_take_any_objective(nb201, objective):
 
     result = search_by_method(nb201, evaluate, parameters)
     assert len(result.archive) == 40
-    built = objective_of(parameters)
+    built = parameters.objective
     assert set(built.columns) <= set(result.archive)
     assert result.is_eligible
     if objective != PATH:
@@ -208,9 +203,9 @@ def test_a_budget_is_checked_in_the_objectives_unit():
 def test_full_training_follows_the_source_where_it_is_not_given(
     source, given, full, step, continues
 ):
-    found = resolve_objective({"name": "multi_fidelity", **given}, source)
-    told = {"full_epochs": full, "step_epochs": step, "continues": continues}
-    assert found == resolve_objective("multi_fidelity") | told
+    found = resolve_objective({"name": "multi_fidelity", **given}, training_of(source))
+    changed = {"full_epochs": full, "step_epochs": step, "continues": continues}
+    assert found == resolve_objective("multi_fidelity").model_copy(update=changed)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +224,7 @@ def test_fidelities_that_a_source_lacks_are_told_with_those_that_fit(epochs, set
     benchmark = SurrogateBenchmark(known, "cifar10", lambda *_: np.empty(0), epochs, metrics)
     given = {"name": "multi_fidelity", "full_epochs": 98, **settings}
     with pytest.raises(OptiProxyError, match=message):
-        build_objective(resolve_objective(given)).check(benchmark)
+        resolve_objective(given).check(benchmark)
 
 
 def test_no_objective_is_imported_before_it_is_asked_for():

@@ -20,7 +20,7 @@ from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
 from optiproxy_nas.core.errors import MetricUnavailableError, ObjectiveError
-from optiproxy_nas.objectives import build_objective, resolve_objective
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.fidelities import check_fidelities
 from optiproxy_nas.objectives.promotion import fidelity_targets, pairs_of, promotions
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
@@ -36,7 +36,7 @@ BOTH = pytest.mark.parametrize(("continues", "price"), [(False, 200), (True, 188
 
 
 def objective_of(**settings):
-    return build_objective(resolve_objective({"name": "multi_fidelity", "low_first": 1} | settings))
+    return resolve_objective({"name": "multi_fidelity", "low_first": 1} | settings)
 
 
 def archive_of(*rows, objective=None):
@@ -78,7 +78,7 @@ def says(*members):
 
 def promoted(archive, predict, count=1, **settings):
     """The cells to be promoted, most promising first."""
-    chosen = objective_of(**settings).settings
+    chosen = objective_of(**settings)
     rows = promotions(SPACE, predict, archive, full_of(archive), "rank", chosen, count)
     cells = {name: cell for cell, name in enumerate(SPACE.to_string(CELLS))}
     return [cells[name] for name in archive["architecture"].iloc[rows]]
@@ -438,25 +438,25 @@ def benchmark_of(*epochs, continues=False):
 
 
 def test_fidelities_that_are_held_are_accepted():
-    check_fidelities(objective_of().settings, benchmark_of(12, 200))
-    check_fidelities(objective_of(low_epochs=5).settings, benchmark_of(*range(1, 201)))
-    check_fidelities(objective_of(continues=True).settings, benchmark_of(12, 200, continues=True))
+    check_fidelities(objective_of(), benchmark_of(12, 200))
+    check_fidelities(objective_of(low_epochs=5), benchmark_of(*range(1, 201)))
+    check_fidelities(objective_of(continues=True), benchmark_of(12, 200, continues=True))
     # What could go on need not be charged so.
-    check_fidelities(objective_of().settings, benchmark_of(12, 200, continues=True))
+    check_fidelities(objective_of(), benchmark_of(12, 200, continues=True))
 
 
 def test_training_that_cannot_go_on_is_not_charged_as_if_it_did():
     with pytest.raises(ObjectiveError, match=r"continues is on.* 12 epochs is a schedule of its"):
-        check_fidelities(objective_of(continues=True).settings, benchmark_of(12, 200))
+        check_fidelities(objective_of(continues=True), benchmark_of(12, 200))
 
 
 def test_full_training_is_the_last_of_the_epochs():
     with pytest.raises(ObjectiveError, match=r"full_epochs = 100, .*full_epochs=200\.$"):
-        check_fidelities(objective_of(full_epochs=100).settings, benchmark_of(12, 100, 200))
+        check_fidelities(objective_of(full_epochs=100), benchmark_of(12, 100, 200))
 
 
 def test_long_curves_are_told_by_their_ends():
-    settings = objective_of(low_epochs=150).settings
+    settings = objective_of(low_epochs=150)
     held = [epoch for epoch in range(1, 201) if epoch != 150]
     with pytest.raises(MetricUnavailableError, match=r"low_epochs = 150: .*: 1 to 199\.$"):
         check_fidelities(settings, benchmark_of(*held))

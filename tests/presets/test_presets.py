@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import BudgetError, ParameterError, UnknownNameError
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.core.parameters import SearchParameters
 from optiproxy_nas.presets import (
     MADE_FOR,
     load_preset,

@@ -6,9 +6,8 @@ from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import BudgetError
-from optiproxy_nas.core.parameters import SearchParameters
-from optiproxy_nas.objectives import objective_of
 
 
 class QueryLedger:
@@ -64,7 +63,7 @@ def number_of_steps(parameters: SearchParameters) -> int:
 
     A rest that no query can be paid with is not a step.
     """
-    objective = objective_of(parameters)
+    objective = parameters.objective
     rest = parameters.budget - objective.initial_cost(parameters.initial_samples)
     rest -= objective.cheapest - 1
     return max(0, -(-rest // objective.step_cost(parameters.selection.batch)))
@@ -72,7 +71,7 @@ def number_of_steps(parameters: SearchParameters) -> int:
 
 def allowance(parameters: SearchParameters, archive: pd.DataFrame, step: int) -> int:
     """What step 1..S may spend: its share, and what the steps before it left over."""
-    objective = objective_of(parameters)
+    objective = parameters.objective
     due = objective.initial_cost(parameters.initial_samples)
     due += step * objective.step_cost(parameters.selection.batch)
     return min(due, parameters.budget) - int(objective.costs(archive).sum())

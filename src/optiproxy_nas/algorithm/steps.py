@@ -21,9 +21,9 @@ from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, mak
 from optiproxy_nas.algorithm.ascent import WIDTH, climb
 from optiproxy_nas.algorithm.budget import QueryLedger, allowance
 from optiproxy_nas.algorithm.candidates import Pool, draw_candidates, sample_random
-from optiproxy_nas.core.parameters import SearchParameters
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.random_streams import one_thread, torch_generator
-from optiproxy_nas.objectives import Objective, objective_of
+from optiproxy_nas.objectives import Objective
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.spaces.base import Logits, SearchSpace
@@ -36,7 +36,7 @@ def initial_batch(space: SearchSpace, parameters: SearchParameters) -> pd.DataFr
     """The random architectures that the search starts from (Algorithm 2, line 4)."""
     generator = torch_generator(parameters.seed, 0, "initial-sample")
     codes = sample_random(space, parameters.initial_samples, generator)
-    objective = objective_of(parameters)
+    objective = parameters.objective
     return make_batch(space, codes, step=0, **objective.initial_queries(len(codes)))
 
 
@@ -50,7 +50,7 @@ def fit_proxy(
     step: int,
 ) -> tuple[Tensors, Tensors]:
     """Train f̂_θ on D (line 6): weights θ*, and the loss curve {"loss": [epochs]}."""
-    objective = objective_of(parameters)
+    objective = parameters.objective
     check_archive(space, archive, objective)
     fit = fitting.fit_proxy(
         space,
@@ -81,7 +81,7 @@ def search_logits(
         start = Logits(previous["alpha"], previous["beta"])
     else:
         start = groups.initial_logits(space, settings, parameters.seed, step)
-    objective = objective_of(parameters)
+    objective = parameters.objective
     logits, trace = gradient.optimise_logits(
         space,
         fitting.load_proxy(space, parameters.proxy, weights, objective.heads),
@@ -103,7 +103,7 @@ def sample_candidates(
     step: int,
 ) -> Tensors:
     """Q candidates outside D (Algorithm 1, line 13), with the counts of what was rejected."""
-    objective = objective_of(parameters)
+    objective = parameters.objective
     pool = draw_candidates(
         space,
         Logits(logits["alpha"], logits["beta"]),
@@ -127,7 +127,7 @@ def select_batch(
     step: int,
 ) -> pd.DataFrame:
     """The candidates that the proxy scores best (line 8), as far as the step's budget goes."""
-    objective = objective_of(parameters)
+    objective = parameters.objective
     proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.heads)
     score, selection = objective.score(archive, parameters), parameters.selection
 
@@ -168,7 +168,7 @@ def evaluate_batch(
         BudgetError: the batch exceeds what is left of the budget.
         DataError: the evaluation gave something else than finite numbers.
     """
-    objective = objective_of(parameters)
+    objective = parameters.objective
     paid = {} if archive is None else _prices(space, archive, objective)
     QueryLedger(parameters.budget, paid).charge(_prices(space, batch, objective))
     return objective.query(batch, evaluate)
@@ -184,7 +184,7 @@ def update_archive(
     evaluations: pd.DataFrame, parameters: SearchParameters, archive: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """D ∪ the evaluated batch (line 10)."""
-    return extend(archive, evaluations, objective_of(parameters))
+    return extend(archive, evaluations, parameters.objective)
 
 
 def diagnose(
@@ -205,7 +205,7 @@ def diagnose(
         fit: loss curve of :func:`fit_proxy`.
         parameters: of the search.
     """
-    objective = objective_of(parameters)
+    objective = parameters.objective
     batch_tau, batch_rho = _rank_correlation(evaluations[objective.judged(evaluations)])
     # A small batch says little by itself: also over the last queries, each predicted before it.
     recent = archive[(archive["step"] > 0) & objective.judged(archive)].tail(RECENT)

@@ -9,9 +9,9 @@ import difflib
 
 import pandas as pd
 
+from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.sources import SOURCES, Source, get_source
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError, unknown_name
-from optiproxy_nas.core.parameters import RunParameters
 from optiproxy_nas.spaces import get_space
 
 

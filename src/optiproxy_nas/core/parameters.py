@@ -1,27 +1,22 @@
-"""Typed parameters of a search: names, types, ranges, and presets as parameter files.
+"""Typed settings of the proxy, its fit, the gradient search and the selection.
 
 The names are the paper's (Tables 5 and 6 of the appendix) where it has one.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
-OPTIPROXY = "optiproxy"  # the method's name among all methods
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-def source_name(text: str) -> str:
-    """Return a source as it is named everywhere: without blanks around a "+"."""
-    return "+".join(name.strip() for name in text.split("+"))
+class StrictModel(BaseModel):
+    """Base of typed parameters: frozen; unknown names, NaN and infinities are refused."""
 
-
-class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ProxySettings(_Settings):
+class ProxySettings(StrictModel):
     """The proxy f̂_θ (Table 5)."""
 
     name: str = Field(description="registered proxy, or package.module:Class")
@@ -31,7 +26,7 @@ class ProxySettings(_Settings):
     activation: Literal["gelu", "relu", "silu", "tanh"]
 
 
-class FitSettings(_Settings):
+class FitSettings(StrictModel):
     """Fitting θ on the archive (Table 5; Eq. 4 and 5 of A.4)."""
 
     epochs: int = Field(ge=1, description="passes over the archive a step (model_epochs)")
@@ -53,7 +48,7 @@ class FitSettings(_Settings):
     warm_start: bool = Field(description="start from the weights of the step before")
 
 
-class GradientSettings(_Settings):
+class GradientSettings(StrictModel):
     """Gradient search over (α, β) (Algorithm 1, Table 6)."""
 
     groups: int = Field(ge=1, description="K, groups of (α, β) (parallel_batch)")
@@ -80,7 +75,7 @@ class GradientSettings(_Settings):
         return self
 
 
-class SelectionSettings(_Settings):
+class SelectionSettings(StrictModel):
     """Sampling Q candidates and selecting B of them (Algorithm 1 line 13, Algorithm 2 line 8)."""
 
     batch: int = Field(ge=1, description="B, queries a step (num_sample)")
@@ -97,56 +92,6 @@ class SelectionSettings(_Settings):
     max_draws: int = Field(ge=1, description="bounded retries before SamplingError")
 
 
-class RunParameters(_Settings):
-    """What every search has, whatever its method."""
-
-    space: str
-    benchmark: str
-    source: str
-    dataset: str
-    method: str
-    objective: dict[str, Any] = Field(description="name, and the objective's own settings, all")
-    seed: int = Field(ge=0)
-    budget: int = Field(
-        ge=1,
-        description="C, in all, the initial sample included: queries, or what the objective "
-        "charges for them (epochs)",
-    )
-
-    @field_validator("source")
-    @classmethod
-    def _one_spelling(cls, source: str) -> str:
-        return source_name(source)
-
-
-class BaselineParameters(RunParameters):
-    """Everything that decides a search by a registered baseline."""
-
-    settings: dict[str, Any] = Field(description="the method's own, all of them")
-
-
-class SearchParameters(RunParameters):
-    """Everything that decides a search; two runs with equal values give equal archives."""
-
-    method: Literal["optiproxy"] = "optiproxy"
-    preset: str
-    initial_samples: int = Field(ge=2, description="random architectures (num_sample_init)")
-    proxy: ProxySettings
-    fit: FitSettings
-    gradient: GradientSettings
-    selection: SelectionSettings
-
-    @model_validator(mode="after")
-    def _candidates_suffice(self) -> SearchParameters:
-        samples, groups = self.selection.samples, self.gradient.groups
-        if groups > samples:
-            raise ValueError(
-                f"gradient.groups K = {groups} is greater than selection.samples Q = {samples}: "
-                "each group draws Q/K candidates, at least one"
-            )
-        if self.selection.batch > samples:
-            raise ValueError(
-                f"selection.batch B = {self.selection.batch} is greater than selection.samples "
-                f"Q = {samples}: the batch is chosen among the samples"
-            )
-        return self
+def source_name(text: str) -> str:
+    """Return a source as it is named everywhere: without blanks around a "+"."""
+    return "+".join(part.strip() for part in text.split("+"))

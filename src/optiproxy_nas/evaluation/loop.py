@@ -22,7 +22,7 @@ from optiproxy_nas.core.random_streams import one_thread
 from optiproxy_nas.evaluation.answers import keeping_answers
 from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import Evaluate, Objective, ObjectiveSettings
+from optiproxy_nas.objectives.base import Evaluate, Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
 PATIENCE = 1000  # proposals in a row without a new architecture
@@ -124,7 +124,7 @@ def run_method(
         InvalidArchitectureError: the method proposed something that is no code of the space.
         SamplingError: the method proposes nothing new any more; the archive is in the data, too.
     """
-    objective = objective or Accuracy(ObjectiveSettings())
+    objective = objective or Accuracy()
     if space.size is not None and budget > objective.capacity(space.size):
         raise BudgetError(
             f"The budget of {budget} {objective.unit} is larger than the space, which has "

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from optiproxy_nas.core.parameters import BaselineParameters, RunParameters, SearchParameters
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.evaluation.smbo import SearchResult, run_search
 from optiproxy_nas.methods import build_method
-from optiproxy_nas.objectives import objective_of
+from optiproxy_nas.methods.settings import BaselineParameters
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -43,13 +43,13 @@ def search_by_method(
         parameters.method, space, parameters.settings, parameters.budget, parameters.seed
     )
 
-    price = objective_of(parameters).price
+    price = parameters.objective.price
 
     def on_query(query: dict[str, Any]) -> None:
         if on_step is not None:
             on_step({**query, "queries": query["query"], "spent": price * query["query"]})
 
     archive, trials = run_method(
-        space, evaluate, method, parameters.budget, on_query, objective_of(parameters)
+        space, evaluate, method, parameters.budget, on_query, parameters.objective
     )
     return SearchResult(parameters, archive, trials, diagnostics=pd.DataFrame({"step": []}))

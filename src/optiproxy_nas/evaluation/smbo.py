@@ -12,10 +12,9 @@ import pandas as pd
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import empty_archive
 from optiproxy_nas.algorithm.budget import number_of_steps
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.algorithm.steps import Tensors
-from optiproxy_nas.core.parameters import RunParameters, SearchParameters
 from optiproxy_nas.evaluation.answers import keeping_answers
-from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -55,11 +54,11 @@ class SearchResult:
     @property
     def is_eligible(self) -> bool:
         """Whether it is an answer: false where no feasible architecture was found."""
-        return bool(objective_of(self.parameters).eligible(self.archive)[self._incumbent])
+        return bool(self.parameters.objective.eligible(self.archive)[self._incumbent])
 
     @property
     def _incumbent(self) -> int:
-        return objective_of(self.parameters).incumbent(self.archive)
+        return self.parameters.objective.incumbent(self.archive)
 
 
 def run_search(
@@ -82,7 +81,7 @@ def run_search(
             answers of the failing step, as far as there are any, in ``data["answers"]``.
         OptiProxyError: see :mod:`optiproxy_nas.core.errors`.
     """
-    objective = objective_of(parameters)
+    objective = parameters.objective
     first = steps.initial_batch(space, parameters)
     with keeping_answers(evaluate, first, empty_archive(space, objective)) as ask:
         evaluations = steps.evaluate_batch(space, first, ask, parameters)

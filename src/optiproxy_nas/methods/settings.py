@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import Field
+
+from optiproxy_nas.algorithm.search_parameters import OPTIPROXY, RunParameters, SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import changes
-from optiproxy_nas.core.parameters import (
-    OPTIPROXY,
-    BaselineParameters,
-    RunParameters,
-    SearchParameters,
-)
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import (
-    OBJECTIVES,
-    build_objective,
     resolve_objective,
     setting_names,
 )
-from optiproxy_nas.presets import check_budget, overrides, resolve
+from optiproxy_nas.presets import check_budget, overrides, resolve, training_of
 from optiproxy_nas.spaces import get_space
+
+
+class BaselineParameters(RunParameters):
+    """Everything that decides a search by a registered baseline."""
+
+    settings: dict[str, Any] = Field(description="the method's own, all of them")
 
 
 def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunParameters:
@@ -44,7 +45,9 @@ def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunPa
     if name not in METHODS and ":" not in str(name):
         raise unknown_name("method", name, [OPTIPROXY, *METHODS])
     given = {key: value for key, value in values.items() if key != "preset"}
-    given["objective"] = resolve_objective(given.get("objective"), given.get("source"))
+    given["objective"] = resolve_objective(
+        given.get("objective"), training_of(str(given.get("source")))
+    )
     parameters = validate(BaselineParameters, {"settings": {}, **given}, also, setting_names)
     method = METHODS.load(parameters.method)
     try:
@@ -53,7 +56,7 @@ def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunPa
         raise ParameterError(
             f"Settings of method {parameters.method!r}: {error.message}", method=parameters.method
         ) from None
-    objective = build_objective(parameters.objective)
+    objective = parameters.objective
     check_budget(objective, parameters.budget, objective.price, get_space(parameters.space).size)
     return parameters.model_copy(update={"settings": settings.model_dump()})
 
@@ -87,13 +90,13 @@ def setting_of(parameters: RunParameters) -> list[str]:
         assert isinstance(parameters, BaselineParameters)
         defaults = METHODS.load(parameters.method).Settings().model_dump()
         own = changes(defaults, parameters.settings)
-    objective = OBJECTIVES.load(parameters.objective["name"])
-    fields = objective.Settings.model_fields
+    objective = parameters.objective
     usual = {
         f"objective.{name}": field.get_default(call_default_factory=True)
-        for name, field in fields.items()
-        if not field.is_required()
+        for name, field in type(objective).model_fields.items()
+        if name != "name" and not field.is_required()
     }
-    following = objective.defaults(parameters.source, {})
+    following = objective.defaults(training_of(parameters.source), {})
     usual |= {f"objective.{name}": value for name, value in following.items()}
-    return own + changes(usual, {f"objective.{k}": v for k, v in parameters.objective.items()})
+    settings = objective.model_dump(mode="json")
+    return own + changes(usual, {f"objective.{k}": v for k, v in settings.items()})

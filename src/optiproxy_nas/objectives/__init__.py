@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.core.parameters import RunParameters
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.core.validation import validate
-from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
+from optiproxy_nas.objectives.base import Objective, Training
 
 OBJECTIVES = Registry(
     "objective",
@@ -24,73 +22,67 @@ DEFAULT = "accuracy"
 
 
 def name_of(values: Any) -> str:
-    """The objective that values name, as :func:`resolve_objective` takes them."""
+    """Return the name that ``values`` give; they are as of :func:`resolve_objective`."""
     return values if isinstance(values, str) else str((values or {}).get("name", DEFAULT))
 
 
+def settings_of(name: str) -> list[str]:
+    """Return the names of an objective's settings.
+
+    Raises:
+        UnknownNameError: no such objective.
+    """
+    return [field for field in OBJECTIVES.load(name).model_fields if field != "name"]
+
+
 def setting_names() -> list[str]:
-    """The settings of all registered objectives: ``["objective.constraints", ...]``."""
-    fields = [field for name in OBJECTIVES for field in OBJECTIVES.load(name).Settings.model_fields]
-    return [f"objective.{field}" for field in dict.fromkeys(fields)]
+    """Return the settings of all registered objectives: ``["objective.constraints", ...]``."""
+    names = dict.fromkeys(setting for name in OBJECTIVES for setting in settings_of(name))
+    return [f"objective.{name}" for name in names]
 
 
 def owner_of(setting: str) -> str | None:
-    """The registered objective that has a setting, the first of several."""
-    having = (n for n in OBJECTIVES if setting in OBJECTIVES.load(n).Settings.model_fields)
-    return next(having, None)
+    """Return the registered objective that has a setting, the first of several."""
+    return next((name for name in OBJECTIVES if setting in settings_of(name)), None)
 
 
-def resolve_objective(values: Any, source: Any = "") -> dict[str, Any]:
-    """An objective's name and all its settings, of a name alone or a name with some of them.
+def resolve_objective(values: Any, training: Training | None = None) -> Objective:
+    """Return the objective of a name alone, or of a name and some of its settings.
 
     Args:
-        values: the name, or a mapping of it and settings.
-        source: of the benchmark, which some settings follow where they are not given.
+        values: the name, a mapping of it and settings, or the objective itself.
+        training: of the benchmark's source, which some settings follow where they are not given.
 
     Raises:
         UnknownNameError: no such objective.
         ParameterError: an unknown setting (with the nearest allowed one), a wrong type or value.
     """
+    if isinstance(values, Objective):
+        return values
     given = {"name": values} if isinstance(values, str) else dict(values or {})
-    name = given.pop("name", DEFAULT)
-    kind = OBJECTIVES.load(name)
+    name = given.setdefault("name", DEFAULT)
+    kind: type[Objective] = OBJECTIVES.load(name)
     try:
-        following = kind.defaults(str(source), given)
-        settings = validate(kind.Settings, {**following, **given}, also=("name",))
+        return validate(kind, {**kind.defaults(training, given), **given})
     except ParameterError as error:
-        told = [f"Settings of objective {name!r}: {error.message}"]
+        messages = [f"Settings of objective {name!r}: {error.message}"]
         owners = {}
-        for setting in given.keys() - kind.Settings.model_fields.keys():
+        for setting in given.keys() - kind.model_fields.keys():
             if owner := owner_of(setting):
                 owners[setting] = owner
-                told.append(
+                messages.append(
                     f"{setting!r} is a setting of objective {owner!r}: add objective.name={owner}, "
                     "or leave it out."
                 )
-        raise ParameterError(" ".join(told), objective=name, owners=owners) from None
-    return {"name": name, **settings.model_dump(mode="json")}
-
-
-def build_objective(values: Mapping[str, Any]) -> Objective:
-    """The objective of resolved values."""
-    settings = dict(values)
-    kind = OBJECTIVES.load(settings.pop("name"))
-    objective: Objective = kind(kind.Settings.model_validate(settings))
-    return objective
-
-
-def objective_of(parameters: RunParameters) -> Objective:
-    """The objective that a search's parameters name."""
-    return build_objective(parameters.objective)
+        raise ParameterError(" ".join(messages), objective=name, owners=owners) from None
 
 
 __all__ = [
     "OBJECTIVES",
     "Objective",
-    "ObjectiveSettings",
-    "build_objective",
+    "Training",
     "name_of",
-    "objective_of",
     "resolve_objective",
     "setting_names",
+    "settings_of",
 ]

@@ -5,3 +5,5 @@ from optiproxy_nas.objectives.base import Objective
 
 class Accuracy(Objective):
     """Maximise the value; each architecture costs one query."""
+
+    name: str = "accuracy"

@@ -18,13 +18,12 @@ from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.algorithm.acquisition import acquisition_score
-from optiproxy_nas.core.parameters import SelectionSettings
-from optiproxy_nas.objectives.base import ObjectiveSettings
+from optiproxy_nas.core.parameters import SelectionSettings, StrictModel
 
 MOST = 10.0  # times its start that a weight of mode default may reach
 
 
-class AggregationSettings(ObjectiveSettings):
+class AggregationSettings(StrictModel):
     """Settings of the modes."""
 
     tolerated_violation_rate: float = Field(

@@ -11,70 +11,67 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
 from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.objectives.values import Values, finite, value_columns
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
-    from optiproxy_nas.core.parameters import SearchParameters
+    from optiproxy_nas.algorithm.search_parameters import SearchParameters
 
 # Architecture strings [n] -> what they are worth: values [n], or a table of n rows by metric.
 Evaluate = Callable[..., Any]
 Score = Callable[[Tensor], Tensor]  # predictions [E, H, n] -> [n], differentiable, to be maximised
 
 
-class ObjectiveSettings(BaseModel):
-    """Base of an objective's settings: unknown names are refused."""
+class Training(NamedTuple):
+    """What an objective's defaults follow of the source of a benchmark."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    full_epochs: int  # of full training
+    continues: bool  # full training goes on from its earlier epochs
 
 
-class Objective:
+class Objective(StrictModel):
     """The highest value for a number of queries; the base of all others.
 
-    A plug-in is a class built as ``Class(settings)``, ``settings`` being an instance of its
-    ``Settings``, registered in ``objectives.OBJECTIVES`` or named ``package.module:Class``.
-    ``optiproxy_nas.testing.check_objective`` checks it.
+    A plug-in is a subclass whose fields are its settings, registered in ``objectives.OBJECTIVES``
+    or named ``package.module:Class``. ``optiproxy_nas.testing.check_objective`` checks it.
 
     Attributes:
-        Settings: the model of its settings.
+        name: its registered name or its path.
         heads: H, outputs of the proxy; head 0 stands for the value.
         columns: what the archive holds beyond the common columns: name -> dtype.
         unit: what the budget is counted in.
-        asks: the settings that make it another question, which ``label`` tells: searches that
-            differ in them are not compared with each other.
+        task_settings: names of the settings that define a different task. Searches that differ in
+            them are not compared.
         figures: the module that draws the objective's own pictures of a run, or None:
             ``figures(archive, diagnostics, summary) -> {title: figure}``, and ``FIGURES``:
             title -> file name.
     """
 
-    Settings: ClassVar[type[ObjectiveSettings]] = ObjectiveSettings
+    name: str
     figures: ClassVar[str | None] = None
     unit: ClassVar[str] = "queries"
-    asks: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, settings: Any) -> None:
-        self.settings = settings
+    task_settings: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def defaults(cls, source: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings that follow the benchmark's source where they are not ``given``.
+    def defaults(cls, training: Training | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings that follow the benchmark's source where they are not given.
 
         Args:
-            source: its name; where there is no such source, nothing follows it.
+            training: of the source; None where it is not known.
             given: the settings that are given.
         """
         return {}

@@ -8,7 +8,7 @@ answer is the best feasible architecture, or the least violating one while there
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -43,18 +43,21 @@ from optiproxy_nas.objectives.values import Values, finite, value_columns
 from optiproxy_nas.proxies.targets import make_targets
 
 if TYPE_CHECKING:
-    from optiproxy_nas.core.parameters import SearchParameters
+    from optiproxy_nas.algorithm.search_parameters import SearchParameters
 
 RECENT = 20  # queries over which the violation rate is watched
 ALARM = 0.8  # the rate above which it is an alarm
 _BELOW_ALL = -1e6  # the fitness of an infeasible row is at most this
 
 
-class ConstrainedSettings(AggregationSettings):
-    """Settings of :class:`Constrained`."""
+class Constrained(AggregationSettings, Objective):
+    """Maximise the value subject to bounds."""
 
+    name: str = "constrained"
     constraints: tuple[str, ...] = Field(description="each as in 'edgegpu_latency_ms < 4'")
     mode: str = Field(default="default", description="default, or paper_weights (section 3.2)")
+    figures: ClassVar[str | None] = "optiproxy_nas.report.constrained"
+    task_settings: ClassVar[tuple[str, ...]] = ("constraints",)
 
     @field_validator("constraints", mode="before")
     @classmethod
@@ -63,7 +66,7 @@ class ConstrainedSettings(AggregationSettings):
         return tuple(str(constraint) for constraint in parse_constraints(texts))
 
     @model_validator(mode="after")
-    def _terms_do_not_cancel(self) -> ConstrainedSettings:
+    def _terms_do_not_cancel(self) -> Constrained:
         if self.mode == "paper_weights":
             constraints = parse_constraints(self.constraints)
             if len(metrics_of(constraints)) < len(constraints):
@@ -80,29 +83,25 @@ class ConstrainedSettings(AggregationSettings):
             raise unknown_name("mode of objective 'constrained'", value, MODES)
         return value
 
+    @cached_property
+    def bounds(self) -> tuple[Constraint, ...]:
+        """The constraints, read."""
+        return parse_constraints(self.constraints)
 
-class Constrained(Objective):
-    """Maximise the value subject to bounds."""
-
-    Settings = ConstrainedSettings
-    figures: ClassVar[str | None] = "optiproxy_nas.report.constrained"
-    asks: ClassVar[tuple[str, ...]] = ("constraints",)
-
-    def __init__(self, settings: ConstrainedSettings) -> None:
-        super().__init__(settings)
-        self.constraints = parse_constraints(settings.constraints)
-        self.metrics = metrics_of(self.constraints)
-        self.mode = MODES[settings.mode]
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The bounded metrics, each once."""
+        return metrics_of(self.bounds)
 
     @property
     def label(self) -> str:
         """The bounds."""
-        return "; ".join(map(str, self.constraints))
+        return "; ".join(map(str, self.bounds))
 
     @property
     def heads(self) -> int:
         """The value, and the excess over each bound."""
-        return 1 + len(self.constraints)
+        return 1 + len(self.bounds)
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -112,7 +111,7 @@ class Constrained(Objective):
 
     def check(self, benchmark: Benchmark) -> None:
         """Refuse unknown metrics, metrics with gaps and bounds that nothing keeps."""
-        check_constraints(self.constraints, benchmark)
+        check_constraints(self.bounds, benchmark)
 
     def evaluator(self, benchmark: Benchmark) -> Evaluate:
         """Value and constrained metrics of architectures."""
@@ -138,17 +137,17 @@ class Constrained(Objective):
         told = {"value": finite(answer["value"], architectures)}
         for metric in self.metrics:
             told[metric] = finite(answer[metric], architectures, metric, may_not_run=True)
-        outside = violation(self.constraints, pd.DataFrame(told))
+        outside = violation(self.bounds, pd.DataFrame(told))
         return with_columns(batch, {**told, "violation": outside})
 
     def fitness(self, archive: pd.DataFrame) -> Values:
         """The value where feasible; elsewhere less than any of these, by violation (Deb 2000)."""
-        outside = violation(self.constraints, archive)
+        outside = violation(self.bounds, archive)
         return np.where(outside == 0, archive["value"], _BELOW_ALL * (1 + outside))
 
     def eligible(self, archive: pd.DataFrame) -> NDArray[np.bool_]:
         """Whether each row keeps all bounds."""
-        return feasible(self.constraints, archive)
+        return feasible(self.bounds, archive)
 
     def whole(self, benchmark: Benchmark) -> pd.DataFrame | None:
         """All architectures with value and metrics."""
@@ -159,13 +158,13 @@ class Constrained(Objective):
         """Targets [1 + C, n]: the value, finest around the incumbent; the excess over each bound in
         standard deviations of the metric in the archive."""
         value = make_targets(archive["value"].to_numpy(), name, self._reference(archive))
-        return torch.stack([value, *(self._excess(c, archive) for c in self.constraints)])
+        return torch.stack([value, *(self._excess(c, archive) for c in self.bounds)])
 
     def score(self, archive: pd.DataFrame, parameters: SearchParameters) -> Score:
         """The weighted aggregation of the mode."""
         weights = self._weights(archive)
         noise, selection = self._noise(archive), parameters.selection
-        return lambda predictions: self.mode.score(predictions, weights, noise, selection)
+        return lambda predictions: MODES[self.mode].score(predictions, weights, noise, selection)
 
     def predicted(
         self, predictions: Tensor, archive: pd.DataFrame, name: str
@@ -173,7 +172,7 @@ class Constrained(Objective):
         """The value, each metric, and the probability that all bounds are kept."""
         values = archive["value"].to_numpy()
         told = value_columns(predictions[:, 0], values, name, self._reference(archive))
-        for head, constraint in enumerate(self.constraints, start=1):
+        for head, constraint in enumerate(self.bounds, start=1):
             excess = predictions[:, head].double().mean(0).numpy() * _scale(constraint, archive)
             told[f"predicted_{constraint.metric}"] = constraint.bound + constraint.sign * excess
         kept = log_feasibility(predictions[:, 1:], self._noise(archive)).sum(0)
@@ -191,8 +190,8 @@ class Constrained(Objective):
             "violation_alarm": int(recent > ALARM and len(archive) > RECENT),
             "weight_accuracy": weights.accuracy,
             **{
-                f"weight_{_side(constraint, self.constraints)}": float(weight)
-                for constraint, weight in zip(self.constraints, weights.constraints, strict=True)
+                f"weight_{_side(constraint, self.bounds)}": float(weight)
+                for constraint, weight in zip(self.bounds, weights.constraints, strict=True)
             },
         }
 
@@ -202,7 +201,7 @@ class Constrained(Objective):
         points = archive.loc[self.eligible(archive), ["value", *self.metrics]]
         return {
             "feasible": bool(self.eligible(archive).any()),
-            "constraints": [_distance(constraint, row) for constraint in self.constraints],
+            "constraints": [_distance(constraint, row) for constraint in self.bounds],
             "hypervolume": self._hypervolume(points),
         }
 
@@ -210,22 +209,22 @@ class Constrained(Objective):
         """None of values below 0, such as negative losses: its corner is at 0."""
         if len(points) and points["value"].max() <= 0:
             return None
-        return hypervolume(points.to_numpy(), reference_of(self.constraints))
+        return hypervolume(points.to_numpy(), reference_of(self.bounds))
 
     def _reference(self, archive: pd.DataFrame) -> float:
         return float(archive["value"].iloc[self.incumbent(archive)])
 
     def _weights(self, archive: pd.DataFrame) -> Weights:
         """What the mode has learnt from the bounds broken so far."""
-        broken = ~kept_bounds(self.constraints, archive)
-        return self.mode.weights(archive["step"].to_numpy(), broken, self.settings)
+        broken = ~kept_bounds(self.bounds, archive)
+        return MODES[self.mode].weights(archive["step"].to_numpy(), broken, self)
 
     def _noise(self, archive: pd.DataFrame) -> Tensor:
         """The proxy's own errors so far, [C], in the units of the excess."""
         return torch.tensor(
             [
-                prediction_error(archive, c.metric, _scale(c, archive), self.settings.noise)
-                for c in self.constraints
+                prediction_error(archive, c.metric, _scale(c, archive), self.noise)
+                for c in self.bounds
             ]
         )
 

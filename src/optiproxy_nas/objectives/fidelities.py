@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.core.errors import MetricUnavailableError, ObjectiveError
-from optiproxy_nas.objectives.fidelity_settings import MultiFidelitySettings
+
+if TYPE_CHECKING:
+    from optiproxy_nas.objectives.multi_fidelity import MultiFidelity
 
 
-def check_fidelities(settings: MultiFidelitySettings, benchmark: Benchmark) -> None:
+def check_fidelities(settings: MultiFidelity, benchmark: Benchmark) -> None:
     """Refuse fidelities that the benchmark does not hold.
 
     Raises:
@@ -31,7 +35,7 @@ def check_fidelities(settings: MultiFidelitySettings, benchmark: Benchmark) -> N
         )
 
 
-def _check_held(name: str, settings: MultiFidelitySettings, benchmark: Benchmark) -> None:
+def _check_held(name: str, settings: MultiFidelity, benchmark: Benchmark) -> None:
     """Raise the benchmark's own error, which knows what to fetch, with the setting's name."""
     epochs, held = getattr(settings, name), benchmark.epochs
     if epochs in held:

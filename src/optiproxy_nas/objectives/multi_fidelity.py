@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -26,17 +27,14 @@ from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import Predict, select_best
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.sources import get_source
-from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.objectives.base import Evaluate, Objective, Score
+from optiproxy_nas.objectives.base import Evaluate, Objective, Score, Training
 from optiproxy_nas.objectives.fidelities import check_fidelities
-from optiproxy_nas.objectives.fidelity_settings import MultiFidelitySettings
 from optiproxy_nas.objectives.promotion import fidelity_targets, pairs_of, promotions
 from optiproxy_nas.objectives.values import Values, finite, value_columns
 from optiproxy_nas.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
-    from optiproxy_nas.core.parameters import SearchParameters
+    from optiproxy_nas.algorithm.search_parameters import SearchParameters
 
 _SPARE = 24  # epochs that a step may spend beside one full training, by default
 _BELOW_ALL = -1e6  # the fitness of a cell that is not fully trained
@@ -45,22 +43,45 @@ _BELOW_ALL = -1e6  # the fitness of a cell that is not fully trained
 class MultiFidelity(Objective):
     """Maximise the value after full training, with cheap looks at cells before it."""
 
-    Settings = MultiFidelitySettings
+    name: str = "multi_fidelity"
+    low_epochs: int = Field(default=12, ge=1, description="training epochs of the cheap signal")
+    full_epochs: int = Field(default=200, ge=2, description="training epochs that count")
+    continues: bool = Field(
+        default=False,
+        description="the low fidelity is a point of the full training's own curve, so that a "
+        "promotion costs only the epochs that are missing",
+    )
+    step_epochs: int = Field(default=224, ge=1, description="epochs that a step may spend")
+    low_first: int = Field(
+        default=80, ge=1, description="cells at low fidelity before the first promotion"
+    )
+    measured: float = Field(
+        default=0.5, ge=0, le=1, description="weight of a cell's own low value beside the proxy's"
+    )
     figures: ClassVar[str | None] = "optiproxy_nas.report.fidelity"
     unit: ClassVar[str] = "epochs"
 
+    @model_validator(mode="after")
+    def _fidelities_rise(self) -> MultiFidelity:
+        if self.low_epochs >= self.full_epochs:
+            raise ValueError(
+                f"objective.low_epochs ({self.low_epochs}) is not below objective.full_epochs "
+                f"({self.full_epochs})"
+            )
+        if self.step_epochs < self.full_epochs:
+            raise ValueError(
+                f"objective.step_epochs ({self.step_epochs}) is below objective.full_epochs "
+                f"({self.full_epochs}), so no step could train a cell fully"
+            )
+        return self
+
     @classmethod
-    def defaults(cls, source: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the source tells: its full training, and whether that goes on from a shorter one.
+    def defaults(cls, training: Training | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the source's full training, and whether that goes on from a shorter one.
 
         A step pays for one full training, and more.
         """
-        found: dict[str, Any] = {}
-        try:
-            known = get_source(source)
-            found = {"continues": known.continues, "full_epochs": known.full_epochs}
-        except ParameterError:  # a user's own evaluation; or refused later, with the run's facts
-            pass
+        found = {} if training is None else training._asdict()
         full = given.get("full_epochs", found.get("full_epochs"))
         if isinstance(full, int):
             found["step_epochs"] = full + _SPARE
@@ -69,7 +90,7 @@ class MultiFidelity(Objective):
     @property
     def label(self) -> str:
         """The two fidelities."""
-        return f"{self.settings.low_epochs} then {self.settings.full_epochs} epochs"
+        return f"{self.low_epochs} then {self.full_epochs} epochs"
 
     @property
     def heads(self) -> int:
@@ -84,17 +105,17 @@ class MultiFidelity(Objective):
     @property
     def cheapest(self) -> int:
         """A cell at low fidelity."""
-        return int(self.settings.low_epochs)
+        return int(self.low_epochs)
 
     @property
     def price(self) -> int:
         """A baseline trains every cell fully."""
-        return int(self.settings.full_epochs)
+        return int(self.full_epochs)
 
     @property
     def promotion(self) -> int:
         """What it costs to train a cell fully that was trained for few epochs."""
-        settings = self.settings
+        settings = self
         return int(settings.full_epochs - settings.continues * settings.low_epochs)
 
     def check(self, benchmark: Benchmark) -> None:
@@ -105,7 +126,7 @@ class MultiFidelity(Objective):
             ObjectiveError: full training is another number of epochs; or the source's low fidelity
                 is a schedule of its own, from which training cannot go on.
         """
-        check_fidelities(self.settings, benchmark)
+        check_fidelities(self, benchmark)
 
     def evaluator(self, benchmark: Benchmark) -> Evaluate:
         """Validation accuracy of architectures after a number of epochs."""
@@ -130,19 +151,19 @@ class MultiFidelity(Objective):
 
     def initial_queries(self, count: int) -> dict[str, Any]:
         """The initial sample is of low fidelity."""
-        return self._queries(count, self.settings.low_epochs, self.settings.low_epochs)
+        return self._queries(count, self.low_epochs, self.low_epochs)
 
     def whole_queries(self, count: int) -> dict[str, Any]:
         """Full trainings."""
-        return self._queries(count, self.settings.full_epochs, self.settings.full_epochs)
+        return self._queries(count, self.full_epochs, self.full_epochs)
 
     def initial_cost(self, count: int) -> int:
         """Epochs of the initial sample."""
-        return count * int(self.settings.low_epochs)
+        return count * int(self.low_epochs)
 
     def least_budget(self, initial_samples: int) -> int:
         """The initial sample, the steps until promotions begin, and one more."""
-        settings = self.settings
+        settings = self
         missing = max(0, settings.low_first - initial_samples)
         steps = -(-missing // (settings.step_epochs // settings.low_epochs)) + 1
         return self.initial_cost(initial_samples) + int(steps * settings.step_epochs)
@@ -151,11 +172,11 @@ class MultiFidelity(Objective):
     def terms(self) -> str:
         """The epochs of both fidelities and of a step."""
         names = ("low_epochs", "full_epochs", "step_epochs")
-        return ", ".join(f"objective.{name} = {getattr(self.settings, name)}" for name in names)
+        return ", ".join(f"objective.{name} = {getattr(self, name)}" for name in names)
 
     def step_cost(self, batch: int) -> int:
         """Epochs of a step."""
-        return int(self.settings.step_epochs)
+        return int(self.step_epochs)
 
     def fewest(self, allowance: int) -> int:
         """One: what cannot be spent for lack of new cells is left to the next step."""
@@ -163,11 +184,11 @@ class MultiFidelity(Objective):
 
     def capacity(self, size: int) -> int:
         """Every architecture at both fidelities."""
-        return size * (self.promotion + int(self.settings.low_epochs))
+        return size * (self.promotion + int(self.low_epochs))
 
     def eligible(self, archive: pd.DataFrame) -> NDArray[np.bool_]:
         """Only what is fully trained counts."""
-        trained: NDArray[np.bool_] = archive["epochs"].to_numpy() == self.settings.full_epochs
+        trained: NDArray[np.bool_] = archive["epochs"].to_numpy() == self.full_epochs
         return trained
 
     def judged(self, archive: pd.DataFrame) -> NDArray[np.bool_]:
@@ -183,7 +204,7 @@ class MultiFidelity(Objective):
     def whole(self, benchmark: Benchmark) -> pd.DataFrame | None:
         """All architectures, fully trained."""
         table = super().whole(benchmark)
-        return None if table is None else table.assign(epochs=self.settings.full_epochs)
+        return None if table is None else table.assign(epochs=self.full_epochs)
 
     def targets(self, archive: pd.DataFrame, name: str) -> Tensor:
         """Targets [2, n]: the low value, and the correction (``promotion.fidelity_targets``)."""
@@ -223,7 +244,7 @@ class MultiFidelity(Objective):
         generator: torch.Generator,
     ) -> pd.DataFrame:
         """Promotions, then new cells for what is left."""
-        name, settings = parameters.fit.targets, self.settings
+        name, settings = parameters.fit.targets, self
         affordable = allowance // self.promotion
         full = self.eligible(archive)
         promoted = promotions(space, predict, archive, full, name, settings, affordable)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import torch
@@ -10,10 +12,12 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.algorithm.selection import Predict
-from optiproxy_nas.objectives.fidelity_settings import MultiFidelitySettings
 from optiproxy_nas.objectives.values import Values
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
+
+if TYPE_CHECKING:
+    from optiproxy_nas.objectives.multi_fidelity import MultiFidelity
 
 
 def pairs_of(archive: pd.DataFrame, full: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -55,7 +59,7 @@ def promotions(
     archive: pd.DataFrame,
     full: NDArray[np.bool_],
     name: str,
-    settings: MultiFidelitySettings,
+    settings: MultiFidelity,
     count: int,
 ) -> NDArray[np.intp]:
     """Up to ``count`` rows of the archive to train fully, most promising first.

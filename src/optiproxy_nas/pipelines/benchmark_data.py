@@ -13,13 +13,13 @@ from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, DataCatalog
 from kedro.runner import SequentialRunner
 
+from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.choice import check_complete
 from optiproxy_nas.benchmarks.load import open_benchmark
 from optiproxy_nas.benchmarks.schema import columns, table_digest
 from optiproxy_nas.benchmarks.sources import get_source
 from optiproxy_nas.core.errors import DataError
-from optiproxy_nas.core.parameters import RunParameters
-from optiproxy_nas.objectives import Objective, objective_of
+from optiproxy_nas.objectives import Objective
 from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify
 
 # SHA-256 of a table's file -> digest of the table: a sweep asks often, and it takes a while.
@@ -55,7 +55,7 @@ def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any])
         MetricUnavailableError: it has no accuracies after so many epochs.
         DataError: it lacks architectures that a search may ask for, or its model cannot be used.
     """
-    objective, table = objective_of(parameters), catalog.load("benchmark_table")
+    objective, table = parameters.objective, catalog.load("benchmark_table")
     source, known = get_source(parameters.source), parameters.dataset in set(table["dataset"])
     asks_for_more = type(objective).check is not Objective.check
     # Opening a table may take long. A model may need a package that is not installed.

@@ -25,9 +25,9 @@ from optiproxy_nas.core.errors import ParameterError, TrackingError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.numbers import unit
 from optiproxy_nas.methods.settings import parameters_of
-from optiproxy_nas.objectives import build_objective
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import Objective, ObjectiveSettings
+from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.report.terminal import terminal_summary
@@ -46,7 +46,7 @@ class RunHooks:
         self._project = Path()
         self._search: dict[str, Any] | None = None
         self._run: dict[str, Any] = {}
-        self._objective: Objective = Accuracy(ObjectiveSettings())  # of the search, if one runs
+        self._objective: Objective = Accuracy()  # of the search, if one runs
         self._target = VALIDATION_ACCURACY
         self.lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
         self._clear()
@@ -73,7 +73,7 @@ class RunHooks:
         self._run = parameters["run"]
         self._search = parameters.get("search")
         if self._search is not None:
-            self._objective = build_objective(self._search["objective"])
+            self._objective = resolve_objective(self._search["objective"])
             self._target = get_source(self._search["source"]).target
 
     @hook_impl

@@ -7,8 +7,8 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
+from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.core.parameters import RunParameters
 
 # They do not decide the search, so they are not in its digest.
 RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet", "sweep")

@@ -10,16 +10,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from optiproxy_nas.core.errors import BudgetError, unknown_name
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
+from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.core.errors import BudgetError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import changes, merge
-from optiproxy_nas.core.parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.validation import validate
-from optiproxy_nas.objectives import (
-    Objective,
-    build_objective,
-    resolve_objective,
-    setting_names,
-)
+from optiproxy_nas.objectives import Objective, Training, resolve_objective, setting_names
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces import get_space
@@ -81,16 +77,31 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
     """
     preset = load_preset(str(values.get("preset", "default")))
     merged = merge(preset, values)
-    merged["objective"] = resolve_objective(merged.get("objective"), merged.get("source"))
+    merged["objective"] = resolve_objective(
+        merged.get("objective"), training_of(str(merged.get("source")))
+    )
     parameters = validate(SearchParameters, merged, also, setting_names)
     space = get_space(parameters.space)
     PROXIES.load(parameters.proxy.name)
     if parameters.fit.targets not in TARGETS:
         raise unknown_name("target", parameters.fit.targets, TARGETS)
-    objective = build_objective(parameters.objective)
+    objective = parameters.objective
     least = objective.least_budget(parameters.initial_samples)
     check_budget(objective, parameters.budget, least, space.size)
     return parameters
+
+
+def training_of(source: str) -> Training | None:
+    """Return what a registered source tells of its full training.
+
+    None where there is no such source: a user's own evaluation, or a name that is refused later,
+    with the run's facts.
+    """
+    try:
+        found = get_source(source)
+    except ParameterError:
+        return None
+    return Training(found.full_epochs, found.continues)
 
 
 def preset_for(space: str, objective: str) -> str | None:
@@ -108,7 +119,7 @@ def preset_for(space: str, objective: str) -> str | None:
 def misfit(parameters: RunParameters) -> str:
     """A sentence where another preset was made for the run's objective or space, else ""."""
     preset = parameters.preset if isinstance(parameters, SearchParameters) else ""
-    space, objective = parameters.space, parameters.objective["name"]
+    space, objective = parameters.space, parameters.objective.name
     better = preset_for(space, objective)
     if preset not in MADE_FOR or better is None or better == preset:
         return ""

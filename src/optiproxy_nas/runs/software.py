@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from optiproxy_nas.algorithm.search_parameters import OPTIPROXY
 from optiproxy_nas.core.mappings import flatten
-from optiproxy_nas.core.parameters import OPTIPROXY
 from optiproxy_nas.methods import METHODS
 
 PACKAGE = Path(__file__).parents[1]

@@ -12,9 +12,9 @@ from typing import Any
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
+from optiproxy_nas.algorithm.search_parameters import OPTIPROXY
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import flatten, merge
-from optiproxy_nas.core.parameters import OPTIPROXY
 from optiproxy_nas.methods.settings import parameters_of, setting_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.pipelines.configuration import resolve_parameters

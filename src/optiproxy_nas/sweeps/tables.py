@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.core.errors import ResumeError
-from optiproxy_nas.objectives import build_objective
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.runs.datasets.atomic import file_digest
 from optiproxy_nas.runs.manifest import Manifest, last_archive, manifest_path, read_manifest
 from optiproxy_nas.sweeps.point import Point, identity, reporting
@@ -98,7 +98,7 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
     archive = frames[0].sort_values("order", ignore_index=True)
     trials = _trials(archive, frames[1] if len(frames) > 1 else None)
     facts = _facts(point)
-    objective = build_objective(point.parameters["objective"])
+    objective = resolve_objective(point.parameters["objective"])
     results = pd.DataFrame(
         {
             **{name: np.full(len(archive), value) for name, value in facts.items()},
@@ -169,7 +169,7 @@ def _facts(point: Point) -> dict[str, Any]:
         "method": known["method"],
         "preset": known.get("preset", ""),
         "setting": point.setting,
-        "objective": build_objective(known["objective"]).label,
+        "objective": resolve_objective(known["objective"]).label,
         **{name: known[name] for name in ("dataset", "source", "seed", "budget")},
     }
 

@@ -15,7 +15,6 @@ from optiproxy_nas.core.errors import OptiProxyError, SamplingError
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, Method, MethodSettings, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import ObjectiveSettings
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.streams import generator, global_randomness_untouched
 
@@ -96,7 +95,7 @@ def _search(
     asked: Counter[str] = Counter()
     method = build_method(name, space, settings or {}, budget, seed)
     archive, trials = run_method(space, _objective(space, asked), method, budget)
-    check_archive(space, archive, Accuracy(ObjectiveSettings()))
+    check_archive(space, archive, Accuracy())
     assert len(archive) == budget, f"{len(archive)} queries made with a budget of {budget}"
     identities = space.identify(codes_of(space, archive))
     assert len(set(identities)) == budget, "an architecture was charged twice"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.algorithm.candidates import Pool
-from optiproxy_nas.core.parameters import SearchParameters
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.targets import TARGETS

@@ -12,15 +12,15 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.archive import COLUMNS, check_archive, codes_of, extend, make_batch
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.steps import initial_batch
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.core.parameters import SearchParameters
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.methods import build_method
-from optiproxy_nas.objectives import OBJECTIVES, build_objective, resolve_objective
-from optiproxy_nas.objectives.base import Evaluate, Objective, ObjectiveSettings
+from optiproxy_nas.objectives import OBJECTIVES, resolve_objective
+from optiproxy_nas.objectives.base import Evaluate, Objective
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.objective_choices import (
@@ -58,8 +58,8 @@ def check_objective(
     Raises:
         AssertionError: which promise is broken.
     """
-    resolved, built = _check_settings(objective)
-    parameters = _parameters(space, resolved, built, seed)
+    built = _check_settings(objective)
+    parameters = _parameters(space, built, seed)
     with global_randomness_untouched():
         sample = _check_query(space, evaluate, parameters, built)
         check_targets(sample, built)
@@ -74,34 +74,31 @@ def check_objective(
         _check_scraps(space, evaluate, parameters, built)
 
 
-def _check_settings(objective: str | Mapping[str, Any]) -> tuple[dict[str, Any], Objective]:
+def _check_settings(objective: str | Mapping[str, Any]) -> Objective:
     kind = OBJECTIVES.load(objective if isinstance(objective, str) else objective["name"])
     assert isinstance(kind, type), "not a class"
     assert issubclass(kind, Objective), "not an Objective"
-    assert issubclass(kind.Settings, ObjectiveSettings), "Settings: not an ObjectiveSettings"
-    resolved = resolve_objective(objective)
-    stored = json.loads(json.dumps(resolved))
-    assert stored == resolved, "Settings: are not what is stored of them as JSON"
-    assert resolve_objective(stored) == resolved, "Settings: do not survive storing as JSON"
-    built = build_objective(stored)
-    dumped = {"name": resolved["name"], **built.settings.model_dump(mode="json")}
-    assert dumped == resolved, "Settings: built from other settings than it was given"
+    built = resolve_objective(objective)
+    settings = built.model_dump(mode="json")
+    stored = json.loads(json.dumps(settings))
+    assert stored == settings, "settings: are not what is stored of them as JSON"
+    again = resolve_objective(stored)
+    assert again == built, "settings: do not survive storing as JSON"
+    assert again.model_dump(mode="json") == stored, "settings: do not survive storing as JSON"
     taken = {name for name in built.columns if name in COLUMNS or name.startswith("code_")}
     assert not taken, f"columns: {sorted(taken)} are every archive's"
     assert isinstance(built.heads, int), "heads: not an integer"
     assert built.heads >= 1, "heads: less than one"
     assert built.unit.strip(), "unit: says nothing"
-    return resolved, built
+    return built
 
 
-def _parameters(
-    space: SearchSpace, resolved: dict[str, Any], built: Objective, seed: int
-) -> SearchParameters:
+def _parameters(space: SearchSpace, built: Objective, seed: int) -> SearchParameters:
     budget = built.initial_cost(_INITIAL) + _STEPS * built.step_cost(_BATCH)
     labels = dict.fromkeys(("benchmark", "source", "dataset"), "checked")
     values = {**labels, "space": space.name, "preset": "default", "seed": seed, "budget": budget}
     return SearchParameters.model_validate(
-        {**merge(load_preset("default"), _SMALL), **values, "objective": resolved}
+        {**merge(load_preset("default"), _SMALL), **values, "objective": built}
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.core.numbers import metric_label
-from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.report.diagnose.captions import FIGURES
 from optiproxy_nas.report.diagnose.cells import Cells, cells_of
 from optiproxy_nas.report.diagnose.collapse import (
@@ -78,7 +77,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The diagnosis as numbers."""
     parameters, archive, optimum = run.parameters, run.archive, cells.optimum
-    objective, best = objective_of(parameters), float(archive["best"].iloc[-1])
+    objective, best = parameters.objective, float(archive["best"].iloc[-1])
     return {
         "run_id": run.run_id,
         "space": parameters.space,

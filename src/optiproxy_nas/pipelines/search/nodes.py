@@ -12,13 +12,12 @@ from typing import Any
 import pandas as pd
 import torch
 
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.algorithm.steps import Tensors
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.load import open_benchmark
 from optiproxy_nas.benchmarks.sources import get_source
-from optiproxy_nas.core.parameters import RunParameters, SearchParameters
 from optiproxy_nas.methods.settings import reference_of, setting_of
-from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.report import captions
 from optiproxy_nas.report.bundle import run_figures
@@ -55,7 +54,7 @@ def open_checked(
         ObjectiveError: the benchmark cannot answer what the objective asks for.
     """
     benchmark = open_benchmark(table, model, run.dataset, get_source(run.source))
-    objective = objective_of(run)
+    objective = run.objective
     objective.check(benchmark)
     return benchmark, objective.evaluator(benchmark)
 
@@ -90,7 +89,7 @@ def summary_of(
     archive: pd.DataFrame, benchmark: Benchmark, parameters: RunParameters, run_id: str
 ) -> dict[str, Any]:
     """The summary of a run by any method."""
-    objective = objective_of(parameters)
+    objective = parameters.objective
     best = objective.incumbent(archive)
     row = archive.iloc[best]
     architecture, value = str(row["architecture"]), float(row["value"])
@@ -103,7 +102,7 @@ def summary_of(
         "source": parameters.source,
         "method": parameters.method,
         "preset": parameters.preset if isinstance(parameters, SearchParameters) else "",
-        "objective": parameters.objective["name"],
+        "objective": parameters.objective.name,
         "reference": reference_of(parameters),
         "seed": parameters.seed,
         "budget": parameters.budget,
@@ -154,7 +153,7 @@ def figure_names(parameters: RunParameters) -> tuple[str, ...]:
 
 def _own_figures(parameters: RunParameters) -> Any:
     """The module that draws the objective's own pictures, or None."""
-    module = objective_of(parameters).figures
+    module = parameters.objective.figures
     return importlib.import_module(module) if module else None
 
 
@@ -180,7 +179,7 @@ def report(
     own = drawn.figures(archive, diagnostics, summary) if drawn else {}
     names = {**FIGURES, **(drawn.FIGURES if drawn else {})}
     figures = run_figures(archive, by_step, diagnostics, summary, space, space.node_labels, own)
-    eligible = objective_of(search).eligible(archive)
+    eligible = search.objective.eligible(archive)
     pictures = {title: png(figure) for title, figure in figures.items()}
     files = {title: f"{names[title]}.png" for title in pictures}
     return {

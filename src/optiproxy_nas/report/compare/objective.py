@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError
-from optiproxy_nas.objectives import build_objective, resolve_objective
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Objective
 
 PREFIX = "objective."
@@ -18,7 +18,7 @@ def naming(objective: Objective) -> frozenset[str]:
 
     What else it has, as its mode, is a setting like any other.
     """
-    return frozenset(PREFIX + setting for setting in ("name", *objective.asks))
+    return frozenset(PREFIX + setting for setting in ("name", *objective.task_settings))
 
 
 def objective_of_text(parameters: Mapping[str, str], run_id: str) -> Objective:
@@ -33,7 +33,7 @@ def objective_of_text(parameters: Mapping[str, str], run_id: str) -> Objective:
         if name.startswith(PREFIX)
     }
     try:
-        return build_objective(resolve_objective(values))
+        return resolve_objective(values)
     except OptiProxyError as error:
         raise ArtifactError(
             f"Run {run_id!r} cannot be compared: its objective is not known here "

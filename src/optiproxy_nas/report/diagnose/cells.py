@@ -17,7 +17,6 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import make_batch
 from optiproxy_nas.core.random_streams import torch_generator
-from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.report.diagnose.finished_run import FinishedRun, Floats, Rows, archive_codes
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -59,7 +58,7 @@ class Cells(NamedTuple):
 
 def cells_of(space: SearchSpace, run: FinishedRun) -> Cells:
     """The cells to judge a run on; the draw does not depend on the run."""
-    objective = objective_of(run.parameters)
+    objective = run.parameters.objective
     table = objective.whole(run.benchmark)
     total, optimum, best = 0, None, None
     if table is None:
@@ -118,7 +117,7 @@ def _new(space: SearchSpace, codes: Tensor, known: Set[Hashable]) -> Tensor:
 
 def _ask(space: SearchSpace, run: FinishedRun, codes: Tensor) -> pd.DataFrame:
     """Architecture, value and metrics of codes [n, L], asked as the search asked."""
-    objective = objective_of(run.parameters)
+    objective = run.parameters.objective
     batch = make_batch(space, codes, step=0)
     answered = objective.query(batch, objective.evaluator(run.benchmark))
     return answered[["architecture", "value", *objective.columns]]

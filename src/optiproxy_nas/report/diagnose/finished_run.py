@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.core.parameters import SearchParameters
 from optiproxy_nas.core.random_streams import one_thread
-from optiproxy_nas.objectives import objective_of
 from optiproxy_nas.proxies.fit import load_proxy, predict
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -59,7 +58,7 @@ def predict_at(space: SearchSpace, run: FinishedRun, step: int, codes: Tensor) -
         ProxyError: a prediction is not finite.
     """
     parameters = run.parameters
-    objective = objective_of(parameters)
+    objective = parameters.objective
     proxy = load_proxy(space, parameters.proxy, run.weights[step], objective.heads)
     predictions = predict(proxy, space.encode(codes))  # [E, H, n]
     told = objective.predicted(predictions, run.known_to(step), parameters.fit.targets)

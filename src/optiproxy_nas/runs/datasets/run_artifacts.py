@@ -13,6 +13,7 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from safetensors.torch import load_file
 
+from optiproxy_nas.algorithm.search_parameters import OPTIPROXY, SearchParameters
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.load import open_benchmark
 from optiproxy_nas.benchmarks.schema import table_digest
@@ -25,9 +26,8 @@ from optiproxy_nas.core.errors import (
     ResumeError,
 )
 from optiproxy_nas.core.mappings import flatten
-from optiproxy_nas.core.parameters import OPTIPROXY, SearchParameters
 from optiproxy_nas.core.validation import validate
-from optiproxy_nas.objectives import OBJECTIVES, build_objective, name_of
+from optiproxy_nas.objectives import OBJECTIVES, name_of, resolve_objective
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.report.diagnose.finished_run import FinishedRun, Tensors
 from optiproxy_nas.runs.datasets.atomic import file_digest
@@ -198,8 +198,8 @@ def _given(parameters: Mapping[str, Any]) -> str:
     given = {key: parameters[key] for key in _ALWAYS if key in parameters}
     objective = dict(parameters.get("objective") or {})
     if name_of(objective) != name_of(None):
-        fields = OBJECTIVES.load(name_of(objective)).Settings.model_fields
-        usual = {name: field.get_default() for name, field in fields.items()}
+        fields = OBJECTIVES.load(name_of(objective)).model_fields
+        usual = {name: field.get_default() for name, field in fields.items() if name != "name"}
         told = {k: v for k, v in objective.items() if k not in usual or v != usual[k]}
         given |= flatten(told, "objective")
     now = flatten(parameters)
@@ -218,7 +218,7 @@ def _as_text(value: Any) -> str:
 
 def _check_fidelity(manifest: Manifest) -> None:
     """Queries that cost differently are not one measurement of a cell each."""
-    objective = build_objective(manifest["parameters"].get("objective") or {"name": "accuracy"})
+    objective = resolve_objective(manifest["parameters"].get("objective") or {"name": "accuracy"})
     if objective.unit != "queries":
         raise ParameterError(
             f"Run {manifest['run_id']!r} measured cells at several fidelities ({objective.label}); "

@@ -1,0 +1,78 @@
+"""Everything that decides a search, typed: the run's parameters and OptiProxy-NAS's own.
+
+The names are the paper's (Tables 5 and 6 of the appendix) where it has one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
+
+from optiproxy_nas.core.parameters import (
+    FitSettings,
+    GradientSettings,
+    ProxySettings,
+    SelectionSettings,
+    StrictModel,
+    source_name,
+)
+from optiproxy_nas.objectives import resolve_objective
+from optiproxy_nas.objectives.base import Objective
+
+OPTIPROXY = "optiproxy"  # the method's name among all methods
+
+
+class RunParameters(StrictModel):
+    """What every search has, whatever its method."""
+
+    space: str
+    benchmark: str
+    source: str
+    dataset: str
+    method: str
+    objective: Annotated[Objective, BeforeValidator(resolve_objective)] = Field(
+        description="its name and all its settings"
+    )
+    seed: int = Field(ge=0)
+    budget: int = Field(
+        ge=1,
+        description="C, in all, the initial sample included: queries, or what the objective "
+        "charges for them (epochs)",
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _one_spelling(cls, source: str) -> str:
+        return source_name(source)
+
+    @field_serializer("objective")
+    def _with_its_settings(self, objective: Objective) -> dict[str, Any]:
+        return objective.model_dump(mode="json")
+
+
+class SearchParameters(RunParameters):
+    """Everything that decides a search; two runs with equal values give equal archives."""
+
+    method: Literal["optiproxy"] = "optiproxy"
+    preset: str
+    initial_samples: int = Field(ge=2, description="random architectures (num_sample_init)")
+    proxy: ProxySettings
+    fit: FitSettings
+    gradient: GradientSettings
+    selection: SelectionSettings
+
+    @model_validator(mode="after")
+    def _candidates_suffice(self) -> SearchParameters:
+        samples, groups = self.selection.samples, self.gradient.groups
+        if groups > samples:
+            raise ValueError(
+                f"gradient.groups K = {groups} is greater than selection.samples Q = {samples}: "
+                "each group draws Q/K candidates, at least one"
+            )
+        if self.selection.batch > samples:
+            raise ValueError(
+                f"selection.batch B = {self.selection.batch} is greater than selection.samples "
+                f"Q = {samples}: the batch is chosen among the samples"
+            )
+        return self
