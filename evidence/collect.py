@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from evidence.sections import Block, Row, Section
 from evidence.signal import Signal, table_signal
-from optiproxy_nas.benchmarks.load import load_benchmark
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.loading import load_benchmark
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import DataError
 
 CONSTRAINTS = "objective.constraints"  # of a block

@@ -15,7 +15,7 @@ from evidence.measures import compare, measure
 from evidence.rendered import Rendered
 from evidence.sections import Row, Section
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
-from optiproxy_nas.benchmarks.load import load_benchmark
+from optiproxy_nas.benchmarks.loading import load_benchmark
 from optiproxy_nas.report.statistics import bootstrap_mean
 from optiproxy_nas.spaces import get_space
 

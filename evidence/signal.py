@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.load import load_benchmark
+from optiproxy_nas.benchmarks.loading import load_benchmark
 
 TOP = 100  # architectures that are "the best"
 

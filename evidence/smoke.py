@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evidence.sections import Block, Row, Section, with_seeds
-from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
+from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 
 # Above 25, the largest initial sample; 20 is a budget of its own. From 1000 on they are epochs.
 BUDGETS: Mapping[int, int] = {

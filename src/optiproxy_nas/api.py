@@ -9,9 +9,15 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from optiproxy_nas.benchmarks.choice import benchmarks, check_source, find_source, first_source
-from optiproxy_nas.benchmarks.load import load_benchmark
-from optiproxy_nas.benchmarks.sources import Source, get_source
+from optiproxy_nas.benchmarks.loading import load_benchmark
+from optiproxy_nas.benchmarks.source_registry import (
+    benchmarks,
+    check_source,
+    find_source,
+    first_source,
+    get_source,
+)
+from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.evaluation.search import search_by_method
 from optiproxy_nas.evaluation.smbo import SearchResult

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
+from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.pipelines.ingest.nodes import check, read
 from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
 

@@ -3,9 +3,8 @@
 import pytest
 
 from optiproxy_nas import search
-from optiproxy_nas.benchmarks import choice, get_source
-from optiproxy_nas.benchmarks.choice import check_source
-from optiproxy_nas.benchmarks.sources import SOURCES
+from optiproxy_nas.benchmarks import get_source, source_registry
+from optiproxy_nas.benchmarks.source_registry import SOURCES, check_source
 from optiproxy_nas.core.errors import OptiProxyError
 
 NB101 = "Sources of nb101: nb101_table, nb101_tfrecord, nb101_full_tfrecord."
@@ -45,9 +44,9 @@ def test_only_two_sources_are_of_few_cells():
      ("nbnlp", "nbnlp_surrogate")],
 )  # fmt: skip
 def test_the_first_source_of_a_benchmark_can_serve_a_search(benchmark, first):
-    assert choice.first_source(benchmark) == first
-    choice.check_serves(get_source(first))
-    assert first in choice.fitting(benchmark)
+    assert source_registry.first_source(benchmark) == first
+    source_registry.check_serves(get_source(first))
+    assert first in source_registry.fitting(benchmark)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import ClassVar
 import pytest
 
 from optiproxy_nas.benchmarks import RawFile, get_source
-from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE, fetch
-from optiproxy_nas.benchmarks.load import load_files
+from optiproxy_nas.benchmarks.loading import load_files
+from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE, fetch
 from optiproxy_nas.core.errors import DataError
 
 CONTENT = b"published values"

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from optiproxy_nas.benchmarks import TabularBenchmark, get_source
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.load import load_files, read_rows
-from optiproxy_nas.benchmarks.readers import hw_nas_bench, hw_nas_bench_pickle
+from optiproxy_nas.benchmarks.loading import load_files, read_rows
+from optiproxy_nas.benchmarks.readers import hw_nas_bench
+from optiproxy_nas.benchmarks.tidy_table import check_table
 from optiproxy_nas.core.errors import DataError, MetricUnavailableError
 
 NASLIB_OPS = ["skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"]
@@ -179,7 +179,7 @@ def test_another_pickle_is_named(tmp_path, content):
 
 def test_the_readers_know_the_same_columns():
     assert list(hw_nas_bench.COLUMNS) == NAMES
-    assert hw_nas_bench_pickle.SOURCE.metrics == hw_nas_bench.SOURCE.metrics
+    assert hw_nas_bench.PICKLE.metrics == hw_nas_bench.SOURCE.metrics
 
 
 # Best validation accuracy on ImageNet16-120 with a latency strictly below the bound.

@@ -11,9 +11,9 @@ from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 
-from optiproxy_nas.benchmarks.schema import assemble, columns, table_digest, tidy
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.benchmarks.tidy_table import assemble, columns, table_digest, tidy
 from optiproxy_nas.pipelines import benchmark_data
 from optiproxy_nas.pipelines.ingest import create_pipeline, nodes
 from optiproxy_nas.runs.datasets import BytesDataset

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks import Source, TabularBenchmark, get_source
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.choice import check_source
-from optiproxy_nas.benchmarks.join import join_rows, join_sources
-from optiproxy_nas.benchmarks.schema import UNTRAINED, assemble, tidy
-from optiproxy_nas.benchmarks.sources import RawFile
+from optiproxy_nas.benchmarks.source_registry import check_source
+from optiproxy_nas.benchmarks.sources import RawFile, join_sources
+from optiproxy_nas.benchmarks.tidy_table import UNTRAINED, assemble, check_table, join_rows, tidy
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError
 
 ACCURACY, LATENCY = "validation_accuracy", "board_latency_ms"

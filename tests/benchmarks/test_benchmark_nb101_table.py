@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
-from optiproxy_nas.benchmarks.load import load_benchmark
+from optiproxy_nas.benchmarks.loading import load_benchmark
+from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.benchmarks.readers.nb101_table import (
     EPOCHS,
     SOURCE,
@@ -20,8 +19,8 @@ from optiproxy_nas.benchmarks.readers.nb101_table import (
     read,
     read_validation,
 )
-from optiproxy_nas.benchmarks.schema import assemble
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.benchmarks.tidy_table import assemble, check_table
 from optiproxy_nas.core.errors import MetricUnavailableError
 from optiproxy_nas.spaces.nb101 import NASBench101
 

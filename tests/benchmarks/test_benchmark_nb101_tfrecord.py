@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.load import load_files, read_rows
+from optiproxy_nas.benchmarks.loading import load_files, read_rows
 from optiproxy_nas.benchmarks.readers import nb101_tfrecord
 from optiproxy_nas.benchmarks.readers.nb101_tfrecord import FULL, SOURCE, parse, read
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tfrecord import fields, masked_crc32c, records
+from optiproxy_nas.benchmarks.tidy_table import check_table
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb101 import NASBench101
 
@@ -374,7 +374,7 @@ def test_spellings_of_a_cell_are_one_cell(name):
 
 
 def test_a_module_hash_must_be_that_of_its_cell(monkeypatch):
-    monkeypatch.setattr("optiproxy_nas.benchmarks.readers.nb101_records._BLOCK", 2)
+    monkeypatch.setattr("optiproxy_nas.benchmarks.nb101._BLOCK", 2)
     own = {cell: own_hash(cell) for cell in (IN_OUT, CONV, CHAIN, FORK)}
     right = [training(cell, name=own[cell]) for cell in own for _ in range(3)]
     assert len(parse(framed(*right), "x")["codes"]) == len(own)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from optiproxy_nas.benchmarks import nb301 as nb301_official
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.load import build_model, load_files, open_benchmark, read_rows
-from optiproxy_nas.benchmarks.readers import nb301_official
+from optiproxy_nas.benchmarks.loading import build_model, load_files, open_benchmark, read_rows
 from optiproxy_nas.benchmarks.readers.nb301_package import SOURCE, V0_9, facts
+from optiproxy_nas.benchmarks.tidy_table import check_table
 from optiproxy_nas.core.errors import DataError, MetricUnavailableError
 from optiproxy_nas.spaces.nb301 import OPERATIONS, NASBench301
 from optiproxy_nas.testing.streams import global_randomness_untouched

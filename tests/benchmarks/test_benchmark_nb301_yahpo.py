@@ -14,13 +14,20 @@ import numpy as np
 import pytest
 import torch
 
+from optiproxy_nas.benchmarks import nb301 as nb301_official
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
-from optiproxy_nas.benchmarks.load import build_model, load_files, open_benchmark, read_rows
-from optiproxy_nas.benchmarks.readers import nb301_official
-from optiproxy_nas.benchmarks.readers.nb301_network import METRICS, Network, pack
-from optiproxy_nas.benchmarks.readers.nb301_yahpo import SOURCE, build, facts, parse
+from optiproxy_nas.benchmarks.loading import build_model, load_files, open_benchmark, read_rows
+from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
+from optiproxy_nas.benchmarks.readers.nb301_yahpo import (
+    METRICS,
+    SOURCE,
+    Network,
+    build,
+    facts,
+    pack,
+    parse,
+)
+from optiproxy_nas.benchmarks.tidy_table import check_table
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, MetricUnavailableError
 from optiproxy_nas.spaces.nb301 import OPERATIONS, NASBench301
 
@@ -244,7 +251,7 @@ def test_without_onnxruntime_the_message_says_what_to_install(monkeypatch):
 
 def test_onnxruntime_is_imported_only_when_needed():
     code = (
-        "import sys; from optiproxy_nas.benchmarks.sources import get_source; "
+        "import sys; from optiproxy_nas.benchmarks.source_registry import get_source; "
         "get_source('nb301_yahpo'); assert 'onnxruntime' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,16 +17,14 @@ import torch
 from scipy.stats import spearmanr
 
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted
-from optiproxy_nas.benchmarks.boosted_storage import stored_facts
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
-from optiproxy_nas.benchmarks.kept_models import kept_model
-from optiproxy_nas.benchmarks.parsing import csv_table
-from optiproxy_nas.benchmarks.readers import nbnlp
-from optiproxy_nas.benchmarks.readers.nbnlp_features import feature_table, parameters_millions
-from optiproxy_nas.benchmarks.schema import assemble
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
+from optiproxy_nas.benchmarks.file_formats import csv_table
+from optiproxy_nas.benchmarks.loading import kept_model
+from optiproxy_nas.benchmarks.nbnlp import feature_table, parameters_millions
+from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
+from optiproxy_nas.benchmarks.readers import nbnlp_recipes as nbnlp
+from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.benchmarks.tidy_table import assemble, check_table
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, MetricUnavailableError
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 from optiproxy_nas.spaces.nbnlp.grammar import unpack

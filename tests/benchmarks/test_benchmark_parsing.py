@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from optiproxy_nas.benchmarks.parsing import bz2_pickle, csv_table, npz_arrays
+from optiproxy_nas.benchmarks.file_formats import bz2_pickle, csv_table, npz_arrays
 from optiproxy_nas.core.errors import DataError, UnsafePickleError
 
 

@@ -19,8 +19,7 @@ from optiproxy_nas.benchmarks import (
     TabularBenchmark,
     get_source,
 )
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.schema import columns
+from optiproxy_nas.benchmarks.tidy_table import check_table, columns
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, UnknownNameError
 from optiproxy_nas.pipelines.ingest.nodes import read
 from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles

@@ -14,7 +14,7 @@ from optiproxy_nas.benchmarks import (
     TabularBenchmark,
     get_source,
 )
-from optiproxy_nas.benchmarks.schema import assemble, tidy
+from optiproxy_nas.benchmarks.tidy_table import assemble, tidy
 from optiproxy_nas.core.errors import (
     DataError,
     InvalidArchitectureError,

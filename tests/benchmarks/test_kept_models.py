@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from optiproxy_nas.benchmarks import kept_models
-from optiproxy_nas.benchmarks.kept_models import kept_model
+from optiproxy_nas.benchmarks import loading
+from optiproxy_nas.benchmarks.loading import kept_model
 
 TABLE = pd.DataFrame({"architecture": ["a", "b"], "value": [1.0, 2.0]})
 
@@ -14,8 +14,8 @@ TABLE = pd.DataFrame({"architecture": ["a", "b"], "value": [1.0, 2.0]})
 @pytest.fixture
 def built(monkeypatch, tmp_path):
     """A function that builds models and counts them; the cache is a folder of the test."""
-    monkeypatch.setattr(kept_models.pooch, "os_cache", lambda _: tmp_path / "cache")
-    monkeypatch.setattr(kept_models, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(loading.pooch, "os_cache", lambda _: tmp_path / "cache")
+    monkeypatch.setattr(loading, "WORTH_SECONDS", 0.0)
     made = []
 
     def build():
@@ -40,7 +40,7 @@ def test_a_model_of_something_else_is_built_anew(built, change, monkeypatch, tmp
     elif change == "table":
         table = TABLE.assign(value=[1.0, 3.0])
     elif change == "library":
-        monkeypatch.setattr(kept_models.metadata, "version", lambda _: "another")
+        monkeypatch.setattr(loading.metadata, "version", lambda _: "another")
     else:
         (file,) = (tmp_path / "cache" / "models").iterdir()
         file.write_bytes(file.read_bytes()[:-1])
@@ -49,7 +49,7 @@ def test_a_model_of_something_else_is_built_anew(built, change, monkeypatch, tmp
 
 
 def test_what_is_quick_to_build_is_not_kept(built, monkeypatch, tmp_path):
-    monkeypatch.setattr(kept_models, "WORTH_SECONDS", 60.0)
+    monkeypatch.setattr(loading, "WORTH_SECONDS", 60.0)
     kept_model("one", TABLE, built)
     assert kept_model("one", TABLE, built) == b"model\n1"
     assert not (tmp_path / "cache").exists()

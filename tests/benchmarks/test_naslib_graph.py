@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optiproxy_nas import search
-from optiproxy_nas.benchmarks.naslib_graph import NASLibObjective
+from optiproxy_nas.benchmarks.readers.naslib import NASLibObjective
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2|"

@@ -12,8 +12,8 @@ import torch
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.schema import tidy
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.report.diagnose import FinishedRun
 from optiproxy_nas.report.diagnose.cells import Cells, cells_of
 

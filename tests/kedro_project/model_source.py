@@ -7,9 +7,9 @@ import json
 import numpy as np
 import torch
 
-from optiproxy_nas.benchmarks.schema import tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.benchmarks.tidy_table import tidy
 
 FILE = "worth.json"  # what each operation is worth, nats
 TARGET = "negative_test_loss"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from kedro_runs import TINY, Killed, artifact, command, die_at, run, sign, tree
 
-from optiproxy_nas.benchmarks.schema import table_digest
+from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.runs import audit as audits
 from optiproxy_nas.runs import manifest as manifests
 from optiproxy_nas.runs import software

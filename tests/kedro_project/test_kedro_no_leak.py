@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from kedro_runs import TINY_ARGUMENT, archive, command, manifest, run, search_digests, sign
 
-from optiproxy_nas.benchmarks.schema import table_digest
+from optiproxy_nas.benchmarks.tidy_table import table_digest
 
 
 @pytest.fixture

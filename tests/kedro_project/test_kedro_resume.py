@@ -24,7 +24,7 @@ from kedro_runs import (
 )
 
 from optiproxy_nas.algorithm import steps
-from optiproxy_nas.benchmarks.schema import table_digest
+from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.core.errors import DataError, ResumeError
 from optiproxy_nas.runs import software
 

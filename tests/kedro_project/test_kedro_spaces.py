@@ -18,7 +18,7 @@ from kedro_runs import (
     without_pictures,
 )
 
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.spaces import get_space
 
 SPACES = {

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.benchmarks.schema import tidy
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.core.errors import ObjectiveError, ParameterError, UnknownNameError
 from optiproxy_nas.objectives.constraints import (
     Constraint,

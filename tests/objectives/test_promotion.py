@@ -17,7 +17,7 @@ from scipy.stats import norm
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of, extend, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
 from optiproxy_nas.core.errors import MetricUnavailableError, ObjectiveError
 from optiproxy_nas.objectives import resolve_objective

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from optiproxy_nas.benchmarks.sources import SOURCES, get_source
+from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report import captions, png, run_figures
 from optiproxy_nas.report.edges import edge_probabilities

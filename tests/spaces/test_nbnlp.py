@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE
+from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces.base import Encoding, Logits
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP, canonical

@@ -17,7 +17,9 @@ Single-threaded and seeded: the same data give the same bytes with the same rele
 
 from __future__ import annotations
 
-import math
+import io
+import json
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from optiproxy_nas.benchmarks.boosted_storage import damaged, pack, unpack
 from optiproxy_nas.benchmarks.boosted_validation import (
     Floats,
+    Neighbours,
     agreement,
     best_half_spearman,
     coverage,
@@ -53,7 +55,6 @@ _COMMON = {
 _MEMBER = {**_COMMON, "learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 5}
 _ERROR = {**_COMMON, "learning_rate": 0.05, "num_leaves": 7, "min_data_in_leaf": 20}
 _LEAST_ERROR = 1e-3  # errors below are alike; nats
-_LEAST_SPREAD = 0.5  # of a feature, so that a rare one does not decide the distances alone
 
 
 def lightgbm() -> Any:
@@ -112,7 +113,7 @@ def fit_boosted(names: Sequence[str], features: Floats, values: Floats, seed: in
         model = _train(_ERROR, seen[inside], target[inside], _ERROR_TREES, seed + k)
         expected[~inside] = np.exp(model.predict(seen[~inside], num_threads=1))
     ratio = errors / expected
-    space = _Neighbours.fit(features)
+    space = Neighbours.fit(features)
     nearest = space.to_others()
     arrays = {
         "centre": space.centre,
@@ -156,7 +157,7 @@ class Boosted:
         self.names: list[str] = head["names"]
         self.facts: dict[str, Any] = head["facts"]
         self._unit, self._scale = float(arrays["unit"]), float(arrays["scale"])
-        self._space = _Neighbours(arrays["data"], arrays["centre"], arrays["spread"])
+        self._space = Neighbours(arrays["data"], arrays["centre"], arrays["spread"])
         load = lightgbm().Booster
         try:
             self._members = [
@@ -202,36 +203,6 @@ class Boosted:
         )
 
 
-class _Neighbours:
-    """Euclidean distances to the data, every feature in units of its spread."""
-
-    def __init__(self, data: Floats, centre: Floats, spread: Floats) -> None:
-        self.centre, self.spread = centre, spread
-        self._data = self._scaled(data)
-
-    @classmethod
-    def fit(cls, data: Floats) -> _Neighbours:
-        spread = np.maximum(data.std(0), _LEAST_SPREAD)
-        return cls(data, data.mean(0).astype(np.float64), spread.astype(np.float64))
-
-    def _scaled(self, features: Floats) -> NDArray[np.float64]:
-        return (features - self.centre) / self.spread / math.sqrt(len(self.spread))
-
-    def to_nearest(self, features: Floats) -> NDArray[np.float64]:
-        return np.asarray(np.sqrt(self._squares(self._scaled(features)).min(1)))
-
-    def to_others(self) -> NDArray[np.float64]:
-        """Of each of the data, the distance to the nearest other one."""
-        squares = self._squares(self._data)
-        np.fill_diagonal(squares, np.inf)
-        return np.asarray(np.sqrt(squares.min(1)))
-
-    def _squares(self, points: Floats) -> NDArray[np.float64]:
-        own, theirs = (points**2).sum(1), (self._data**2).sum(1)
-        squares = np.maximum(own[:, None] + theirs - 2 * points @ self._data.T, 0)
-        return np.where(squares < 1e-9, 0.0, squares)  # rounding, where it is the same point
-
-
 def _train(
     settings: dict[str, Any], features: Floats, target: Floats, trees: int, seed: int
 ) -> Any:
@@ -255,3 +226,62 @@ def _values(scores: Floats, known: Floats) -> NDArray[np.float64]:
 def _text(model: Any) -> str:
     text: str = model.model_to_string()
     return text
+
+
+def pack(head: dict[str, Any], arrays: dict[str, Any], texts: dict[str, str]) -> bytes:
+    """A zip file that depends on its content only (no dates)."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+
+        def add(name: str, data: bytes) -> None:
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
+
+        add("surrogate.json", json.dumps(head, sort_keys=True).encode())
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            add(f"{name}.npy", buffer.getvalue())
+        for name, text in texts.items():
+            add(f"{name}.txt", text.encode())
+    return content.getvalue()
+
+
+def unpack(model: bytes) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """Head, arrays and texts, as they were packed.
+
+    Raises:
+        DataError: the model is damaged.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            head = json.loads(archive.read("surrogate.json"))
+            arrays, texts = {}, {}
+            for name in archive.namelist():
+                stem = name.rpartition(".")[0]
+                if name.endswith(".npy"):
+                    arrays[stem] = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+                elif name.endswith(".txt"):
+                    texts[stem] = archive.read(name).decode()
+    except Exception as error:  # a damaged zip file can raise almost anything
+        raise damaged(error) from error
+    return head, arrays, texts
+
+
+def stored_facts(model: bytes) -> dict[str, Any]:
+    """What ``fit_boosted`` found out about its surrogate, without loading the trees.
+
+    Raises:
+        DataError: the model is damaged.
+    """
+    facts: dict[str, Any] = unpack(model)[0]["facts"]
+    return facts
+
+
+def damaged(error: Exception) -> DataError:
+    """What to say of a model that cannot be read."""
+    return DataError(
+        f"The surrogate's model is damaged ({type(error).__name__}: {error}). Remove it and "
+        "ingest its source again: kedro run --pipeline=ingest --params=source=<source>."
+    )

@@ -6,6 +6,7 @@ scales (``boosted``) as the errors of the other folds were.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.stats import kendalltau, spearmanr
 Floats = NDArray[np.floating[Any]]
 
 _LEVELS = (0.68, 0.9, 0.95)
+_LEAST_SPREAD = 0.5  # of a feature, so that a rare one does not decide the distances alone
 
 
 def agreement(predicted: Floats, values: Floats) -> dict[str, float]:
@@ -76,3 +78,35 @@ def _thirds(values: Floats) -> dict[str, NDArray[np.intp]]:
 
 def _rounded(value: Any) -> float:
     return round(float(value), 4)
+
+
+class Neighbours:
+    """Euclidean distances to the data, every feature in units of its spread."""
+
+    def __init__(self, data: Floats, centre: Floats, spread: Floats) -> None:
+        self.centre, self.spread = centre, spread
+        self._data = self._scaled(data)
+
+    @classmethod
+    def fit(cls, data: Floats) -> Neighbours:
+        """Return the distances to data [n, f], with centre and spread from them."""
+        spread = np.maximum(data.std(0), _LEAST_SPREAD)
+        return cls(data, data.mean(0).astype(np.float64), spread.astype(np.float64))
+
+    def _scaled(self, features: Floats) -> NDArray[np.float64]:
+        return (features - self.centre) / self.spread / math.sqrt(len(self.spread))
+
+    def to_nearest(self, features: Floats) -> NDArray[np.float64]:
+        """Return the distance of each of features [m, f] to the nearest of the data: [m]."""
+        return np.asarray(np.sqrt(self._squares(self._scaled(features)).min(1)))
+
+    def to_others(self) -> NDArray[np.float64]:
+        """Of each of the data, the distance to the nearest other one."""
+        squares = self._squares(self._data)
+        np.fill_diagonal(squares, np.inf)
+        return np.asarray(np.sqrt(squares.min(1)))
+
+    def _squares(self, points: Floats) -> NDArray[np.float64]:
+        own, theirs = (points**2).sum(1), (self._data**2).sum(1)
+        squares = np.maximum(own[:, None] + theirs - 2 * points @ self._data.T, 0)
+        return np.where(squares < 1e-9, 0.0, squares)  # rounding, where it is the same point

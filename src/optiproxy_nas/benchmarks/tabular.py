@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.schema import METRICS, metric_names
 from optiproxy_nas.benchmarks.sources import Source
+from optiproxy_nas.benchmarks.tidy_table import METRICS, metric_names
 from optiproxy_nas.core.errors import DataError, MetricUnavailableError, unknown_name
 from optiproxy_nas.spaces import get_space
 

@@ -79,7 +79,7 @@ def sweep(
 
 def _text(outcome: SweepOutcome, workers: int) -> str:
     """What there is to say at the end."""
-    from optiproxy_nas.benchmarks.sources import get_source
+    from optiproxy_nas.benchmarks.source_registry import get_source
 
     failed = outcome.failed
     lines = [*outcome.notes]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from optiproxy_nas.algorithm.archive import COLUMNS
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
-from optiproxy_nas.benchmarks.sources import SOURCES, get_source
+from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
 from optiproxy_nas.core.errors import (
     ObjectiveError,
     OptiProxyError,

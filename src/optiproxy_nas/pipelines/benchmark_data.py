@@ -14,10 +14,9 @@ from kedro.io import CatalogProtocol, DataCatalog
 from kedro.runner import SequentialRunner
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
-from optiproxy_nas.benchmarks.choice import check_complete
-from optiproxy_nas.benchmarks.load import open_benchmark
-from optiproxy_nas.benchmarks.schema import columns, table_digest
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.loading import open_benchmark
+from optiproxy_nas.benchmarks.source_registry import check_complete, get_source
+from optiproxy_nas.benchmarks.tidy_table import columns, table_digest
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.objectives import Objective
 from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify

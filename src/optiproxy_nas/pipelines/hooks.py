@@ -20,7 +20,7 @@ from kedro.pipeline import Node, Pipeline
 from tqdm import tqdm
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import ParameterError, TrackingError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.numbers import unit

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import BudgetError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import changes, merge
 from optiproxy_nas.core.validation import validate

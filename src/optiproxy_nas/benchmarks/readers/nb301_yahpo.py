@@ -8,46 +8,43 @@ and its values are 1.3 percentage points higher.
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
 
+from optiproxy_nas.benchmarks import nb301 as official
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
-from optiproxy_nas.benchmarks.readers import nb301_official as official
-from optiproxy_nas.benchmarks.readers.nb301_network import (
-    EPOCHS,
-    METRICS,
-    Network,
-    check_encoding,
-    check_space,
-    pack,
-)
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.spaces.nb301.cells import CELLS, NODES, OPERATIONS, PAIRS, SLOTS
 
-_URL = "https://raw.githubusercontent.com/slds-lmu/yahpo_data/main/nb301/"
-_NETWORK = RawFile(
-    "nb301_new_model.onnx",
-    "cifar10",
-    sha256="3c6a6fb3a70998bf6c55883bdc5cc71cff190e1859468d72cc6960b88f06d280",
-    size=2_578_406,
-    url=_URL + "new_model.onnx",
+SECONDS = "training_seconds"
+METRICS: Mapping[str, str] = {
+    VALIDATION_ACCURACY: "percent of the validation images, as the surrogate predicts",
+    SECONDS: "seconds of training up to that epoch, as the surrogate predicts",
+}
+EPOCHS = tuple(range(1, 99))
+
+_PREFIX = "NetworkSelectorDatasetInfo_COLON_darts_COLON_"
+_ABSENT = "#na#"
+_EDGES = 14  # of a cell, possible ones
+_FIRST_EDGE = (0, 2, 5, 9)  # of each node
+EDGE_COLUMNS = tuple(f"{_PREFIX}edge_{cell}_{edge}" for cell in CELLS for edge in range(_EDGES))
+INPUT_COLUMNS = tuple(
+    f"{_PREFIX}inputs_node_{cell}_{node + 2}" for cell in CELLS for node in range(1, NODES)
 )
-_ENCODING = RawFile(
-    "yahpo_encoding.json",
-    "cifar10",
-    sha256="b16bb8db9aa5a9b688cd97e782643abe96bd166baa445675f57cbcf5e6128a98",
-    size=6_706,
-    url=_URL + "encoding.json",
-)
-_SPACE = RawFile(
-    "yahpo_config_space.json",
-    "cifar10",
-    sha256="3135c6f8347f491fd31e8fa7a5e9607ea926c9a8558a6a21a1419d55a01884f2",
-    size=18_982,
-    url=_URL + "config_space.json",
-)
+COLUMNS = (*EDGE_COLUMNS, *INPUT_COLUMNS)
+_PAIR_NAMES = tuple(tuple(f"{low}_{high}" for low, high in pairs) for pairs in PAIRS)
+# Input or output -> (ONNX type, shape for one architecture).
+_INPUTS = {"x_cat": ("tensor(int32)", (1, len(COLUMNS))), "x_cont": ("tensor(float)", (1, 1))}
+_OUTPUT = ("tensor(float)", (1, 2))
 
 
 def parse(content: bytes, path: str) -> Any:
@@ -102,6 +99,201 @@ def open_benchmark(_: pd.DataFrame, model: bytes, dataset: str, source: Source) 
     """
     return SurrogateBenchmark(source, dataset, Network(model), EPOCHS, METRICS)
 
+
+def check_encoding(encoding: Any, file: str) -> None:
+    """Whether YAHPO's ``encoding.json`` has a number for all that a genotype can say.
+
+    Raises:
+        DataError: a column or a category is missing, or has no number of its own.
+    """
+    if not isinstance(encoding, Mapping):
+        raise _not_yahpo(file, "it is not {column: {category: number}}")
+    for column in COLUMNS:
+        categories = encoding.get(column)
+        wanted = {_ABSENT, *_categories(column)}
+        if not isinstance(categories, Mapping) or set(categories) != wanted:
+            raise _not_yahpo(
+                file, f"column {column!r} does not have the categories {sorted(wanted)}"
+            )
+        numbers = list(categories.values())
+        if sorted(map(str, numbers)) != sorted(map(str, range(len(wanted)))):
+            raise _not_yahpo(file, f"column {column!r} does not number them 0 to {len(wanted) - 1}")
+
+
+def check_space(space: Any, file: str) -> None:
+    """Whether YAHPO's ``config_space.json`` is of the space that we ask about.
+
+    Raises:
+        DataError: it has other parameters, choices or epochs.
+    """
+    try:
+        found = {parameter["name"]: parameter for parameter in space["hyperparameters"]}
+        epoch = found.pop("epoch")
+        epochs = (epoch["lower"], epoch["upper"])
+        choices = {name: set(parameter["choices"]) for name, parameter in found.items()}
+    except (LookupError, TypeError) as error:
+        raise _not_yahpo(file, f"it has another layout ({error!r})") from error
+    if choices != {name: set(_categories(name)) for name in COLUMNS}:
+        raise _not_yahpo(file, "its parameters are not the 34 of the DARTS space")
+    if epochs != (EPOCHS[0], EPOCHS[-1]):
+        raise _not_yahpo(file, f"it has epochs {epochs[0]} to {epochs[1]}, not 1 to {EPOCHS[-1]}")
+
+
+def pack(network: bytes, encoding: Mapping[str, Mapping[str, int]]) -> bytes:
+    """Network and encoding as one archive of plain arrays; the same bytes for the same content."""
+    text = json.dumps(encoding, sort_keys=True).encode()
+    stream = io.BytesIO()
+    np.savez(
+        stream,
+        network=np.frombuffer(network, dtype=np.uint8),
+        encoding=np.frombuffer(text, dtype=np.uint8),
+    )
+    return stream.getvalue()
+
+
+class Network:
+    """Predictions of the packed network; builds its session again after unpickling.
+
+    Args:
+        packed: what ``pack`` gave.
+
+    Raises:
+        DataError: onnxruntime is not installed, or the network is damaged or another one.
+    """
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+        try:
+            with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+                network = archive["network"].tobytes()
+                encoding = json.loads(archive["encoding"].tobytes())
+        except Exception as error:  # a damaged zip file can raise almost anything
+            raise _not_yahpo("The stored surrogate", f"it is damaged ({error})") from error
+        self._session = _session(network)
+        self._edge_numbers, self._input_numbers = _numbers(encoding)
+        self._absent = np.array([encoding[column][_ABSENT] for column in COLUMNS], dtype=np.int32)
+        found = self._run(self._absent[np.newaxis], EPOCHS[-1])
+        if not np.isfinite(found).all():
+            raise _not_yahpo("The ONNX network", f"its output is {found.tolist()}")
+
+    def __call__(self, codes: Tensor, metric: str, epochs: int) -> NDArray[np.float64]:
+        """One of ``METRICS`` of codes [n, 24] after one of ``EPOCHS``: [n]."""
+        values = self._run(self.categories(codes), epochs)[:, list(METRICS).index(metric)]
+        # The network ends in a sigmoid, so that only rounding can leave the percent scale, and a
+        # runtime below zero is none.
+        top = 100.0 if metric == VALIDATION_ACCURACY else np.inf
+        clipped: NDArray[np.float64] = values.astype(np.float64).clip(0.0, top)
+        return clipped
+
+    def categories(self, codes: Tensor) -> NDArray[np.int32]:
+        """``x_cat`` of codes [n, 24]: [n, 34]."""
+        code = codes.numpy()
+        found = np.tile(self._absent, (len(code), 1))
+        rows = np.arange(len(code))
+        for cell in range(2):
+            for node, pairs in enumerate(PAIRS):
+                chosen = code[:, 2 * SLOTS + cell * NODES + node]
+                for slot in range(2):
+                    source = np.array(pairs)[chosen, slot]
+                    column = cell * _EDGES + _FIRST_EDGE[node] + source
+                    operation = code[:, cell * SLOTS + 2 * node + slot]
+                    found[rows, column] = self._edge_numbers[column, operation]
+                if node:
+                    place = cell * (NODES - 1) + node - 1
+                    found[:, len(EDGE_COLUMNS) + place] = self._input_numbers[place][chosen]
+        return found
+
+    def _run(self, categories: NDArray[np.int32], epochs: int) -> NDArray[np.float32]:
+        epoch = np.full((1, 1), epochs, dtype=np.float32)
+        values = np.empty((len(categories), 2), dtype=np.float32)
+        try:
+            for row in range(len(categories)):
+                feed = {"x_cat": categories[row : row + 1], "x_cont": epoch}
+                values[row] = self._session.run(None, feed)[0].reshape(2)
+        except Exception as error:  # onnxruntime's errors have no common base but this one
+            raise _not_yahpo("The ONNX network", f"it cannot be run ({error})") from error
+        return values
+
+    def __getstate__(self) -> bytes:
+        return self._packed
+
+    def __setstate__(self, packed: bytes) -> None:
+        self.__init__(packed)  # type: ignore[misc]
+
+
+def _categories(column: str) -> tuple[str, ...]:
+    if column in EDGE_COLUMNS:
+        return OPERATIONS
+    return _PAIR_NAMES[int(column[-1]) - 2]
+
+
+def _numbers(
+    encoding: Mapping[str, Mapping[str, int]],
+) -> tuple[NDArray[np.int32], list[NDArray[np.int32]]]:
+    """The numbers of operations [28, 7] and, of each column of inputs, those of its pairs."""
+    edges = [[encoding[column][name] for name in OPERATIONS] for column in EDGE_COLUMNS]
+    inputs = [[encoding[c][name] for name in _categories(c)] for c in INPUT_COLUMNS]
+    return np.array(edges, dtype=np.int32), [np.array(row, dtype=np.int32) for row in inputs]
+
+
+def _session(network: bytes) -> Any:
+    """A deterministic session on one thread."""
+    try:
+        import onnxruntime  # Slow to import, and an optional dependency.
+    except ImportError as error:
+        raise DataError(
+            f"NAS-Bench-301's ONNX surrogate needs onnxruntime, which cannot be imported ({error})."
+            ' Install it with pip install "optiproxy-nas[surrogates]".',
+            package="onnxruntime",
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common base but this one
+        raise _not_yahpo("The ONNX network", f"it cannot be read ({error})") from error
+    found = {value.name: (value.type, tuple(value.shape)) for value in session.get_inputs()}
+    outputs = [(value.type, tuple(value.shape)) for value in session.get_outputs()]
+    if found != _INPUTS or outputs != [_OUTPUT]:
+        raise _not_yahpo(
+            "The ONNX network", f"it maps {found} to {outputs}, not {_INPUTS} to {[_OUTPUT]}"
+        )
+    return session
+
+
+def _not_yahpo(what: str, why: str) -> DataError:
+    return DataError(
+        f"{what} is not that of YAHPO Gym's NAS-Bench-301 surrogate: {why}. Get new_model.onnx, "
+        "encoding.json and config_space.json of slds-lmu/yahpo_data, folder nb301, again.",
+        file=what,
+        reason=why,
+    )
+
+
+_URL = "https://raw.githubusercontent.com/slds-lmu/yahpo_data/main/nb301/"
+_NETWORK = RawFile(
+    "nb301_new_model.onnx",
+    "cifar10",
+    sha256="3c6a6fb3a70998bf6c55883bdc5cc71cff190e1859468d72cc6960b88f06d280",
+    size=2_578_406,
+    url=_URL + "new_model.onnx",
+)
+_ENCODING = RawFile(
+    "yahpo_encoding.json",
+    "cifar10",
+    sha256="b16bb8db9aa5a9b688cd97e782643abe96bd166baa445675f57cbcf5e6128a98",
+    size=6_706,
+    url=_URL + "encoding.json",
+)
+_SPACE = RawFile(
+    "yahpo_config_space.json",
+    "cifar10",
+    sha256="3135c6f8347f491fd31e8fa7a5e9607ea926c9a8558a6a21a1419d55a01884f2",
+    size=18_982,
+    url=_URL + "config_space.json",
+)
 
 SOURCE = Source(
     name="nb301_yahpo",

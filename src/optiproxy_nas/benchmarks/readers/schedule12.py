@@ -22,10 +22,9 @@ import torch
 from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.readers.advice import CURVES
-from optiproxy_nas.benchmarks.readers.curves import percentages, spoilt
-from optiproxy_nas.benchmarks.schema import tidy
+from optiproxy_nas.benchmarks.nb201 import CURVES, percentages, spoilt
 from optiproxy_nas.benchmarks.sources import RawFile, Source
+from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb201 import NASBench201
 

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.readers.advice import CURVES
-from optiproxy_nas.benchmarks.schema import METRICS, tidy
+from optiproxy_nas.benchmarks.nb201 import CURVES
 from optiproxy_nas.benchmarks.sources import RawFile, Source
+from optiproxy_nas.benchmarks.tidy_table import METRICS, tidy
 from optiproxy_nas.spaces.nb201 import OPERATIONS
 
 # Code of a convolution -> millions of parameters of one edge in the whole network: 5 cells each

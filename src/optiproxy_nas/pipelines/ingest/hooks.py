@@ -10,7 +10,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.runs.datasets.atomic import AtomicDataset
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.load import RawObjects, build_model, read_rows
-from optiproxy_nas.benchmarks.schema import columns, table_digest
-from optiproxy_nas.benchmarks.sources import Source, get_source
+from optiproxy_nas.benchmarks.loading import RawObjects, build_model, read_rows
+from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.benchmarks.tidy_table import check_table, columns, table_digest
 
 Facts = dict[str, dict[str, dict[str, Any]]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optiproxy_nas.benchmarks.choice import find_source, first_source
+from optiproxy_nas.benchmarks.source_registry import find_source, first_source
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.parameters import source_name
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from optiproxy_nas.benchmarks.choice import check_source
+from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.methods.settings import label_of, resolve_method
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, name_run
 

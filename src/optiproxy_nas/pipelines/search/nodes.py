@@ -15,8 +15,8 @@ import torch
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.algorithm.steps import Tensors
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, Benchmark
-from optiproxy_nas.benchmarks.load import open_benchmark
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.loading import open_benchmark
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.methods.settings import reference_of, setting_of
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.report import captions

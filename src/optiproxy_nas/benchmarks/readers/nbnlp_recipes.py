@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted
-from optiproxy_nas.benchmarks.boosted_storage import stored_facts
-from optiproxy_nas.benchmarks.parsing import csv_table
-from optiproxy_nas.benchmarks.readers.nbnlp_features import feature_table, parameters_millions
-from optiproxy_nas.benchmarks.schema import code_names, tidy
+from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
+from optiproxy_nas.benchmarks.file_formats import csv_table
+from optiproxy_nas.benchmarks.nbnlp import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.benchmarks.tidy_table import code_names, tidy
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 from optiproxy_nas.spaces.nbnlp.grammar import unpack

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,17 @@ import pooch
 from tqdm import tqdm
 
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.check import check_table
-from optiproxy_nas.benchmarks.choice import check_complete
-from optiproxy_nas.benchmarks.fetch import DATA_DIRECTORY_VARIABLE, Fetched, Folder, fetch
-from optiproxy_nas.benchmarks.join import join_rows
-from optiproxy_nas.benchmarks.kept_models import kept_model
-from optiproxy_nas.benchmarks.schema import assemble, wrong
-from optiproxy_nas.benchmarks.sources import Source, get_source
+from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE, Fetched, Folder, fetch
+from optiproxy_nas.benchmarks.source_registry import check_complete, get_source
+from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.benchmarks.tidy_table import (
+    assemble,
+    check_table,
+    join_rows,
+    table_digest,
+    wrong,
+)
 from optiproxy_nas.core.errors import DataError, unknown_name
 
 # Source -> file name -> {"object": parsed, "sha256": digest, "bytes": size}.
@@ -155,3 +161,71 @@ def _loaded(source: str, dataset: str, directory: str | None) -> tuple[pd.DataFr
     if known.build is None:
         return table, b""
     return table, kept_model(known.name, table, lambda: build_model(raw, table, known))
+
+
+WORTH_SECONDS = 1.0  # what takes less to build is not kept
+_LIBRARIES = ("lightgbm", "numpy", "pandas", "scipy")  # another release may build another model
+
+
+def kept_model(source: str, table: pd.DataFrame, build: Callable[[], bytes]) -> bytes:
+    """What ``build`` gives, or gave an earlier process from the same table by the same code.
+
+    Kept in the user's cache folder, where there is one that can be written. A file that is not what
+    was written is built anew.
+
+    Args:
+        source: its name.
+        table: the checked table that the model is made of.
+        build: makes the model.
+    """
+    path = _folder() / f"{source}-{_key(table)}.model"
+    try:
+        digest, _, model = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(model).hexdigest().encode() == digest:
+            return model
+    except OSError:
+        pass  # there is none
+    start = time.perf_counter()
+    model = build()
+    if time.perf_counter() - start >= WORTH_SECONDS:
+        _keep(path, model)
+    return model
+
+
+def _folder() -> Path:
+    return Path(pooch.os_cache("optiproxy_nas")) / "models"
+
+
+def _key(table: pd.DataFrame) -> str:
+    parts = [table_digest(table), _code_digest()]
+    parts += [f"{name} {_version(name)}" for name in _LIBRARIES]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def _code_digest() -> str:
+    """Return the SHA-256 of the code that a model is made by: benchmarks and search spaces."""
+    package, digest = Path(__file__).parents[1], hashlib.sha256()
+    for folder in ("benchmarks", "spaces"):
+        for file in sorted((package / folder).rglob("*.py")):
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _keep(path: Path, model: bytes) -> None:
+    """Write the file whole or not at all, beside those of other code, which are left."""
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(hashlib.sha256(model).hexdigest().encode() + b"\n" + model)
+        os.replace(partial, path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()

@@ -1,4 +1,4 @@
-"""What the readers of accuracies by epoch share: their rows, and checks that name file and cell."""
+"""What the readers of NAS-Bench-201 share: rows by epoch, and checks that name file and cell."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from torch import Tensor
 
-from optiproxy_nas.benchmarks.schema import tidy
+from optiproxy_nas.benchmarks.tidy_table import tidy
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nb201 import NASBench201
 
+# What to fetch where a source lacks accuracies after fewer epochs: text for messages.
+CURVES = (
+    "Accuracies after fewer epochs come from other files: join the 12-epoch schedule (source="
+    "v1_0+schedule12 or embedded+schedule12), or use per-epoch curves (source=naslib_curves or "
+    "natsbench_curves); docs/low-fidelity-data.md says where to get and put them."
+)
 _SPACE = NASBench201()
 
 
 def curve_rows(
-    codes: Tensor, dataset: str, epochs: Sequence[int], metrics: Mapping[str, NDArray[np.float64]]
+    codes: Tensor, dataset: str, epochs: Sequence[int], metrics: Mapping[str, Floats]
 ) -> pd.DataFrame:
     """Tidy rows of n cells after each of k numbers of epochs.
 
@@ -38,9 +44,7 @@ def curve_rows(
     )
 
 
-def percentages(
-    values: NDArray[np.float64], cells: Sequence[str], file: str, what: str
-) -> NDArray[np.float64]:
+def percentages(values: Floats, cells: Sequence[str], file: str, what: str) -> Floats:
     """The values unchanged if all are finite and within 0 to 100.
 
     Args:
@@ -62,7 +66,7 @@ def percentages(
     return values
 
 
-def numbers(values: Any, file: str, cell: str, what: str) -> NDArray[np.float64]:
+def numbers(values: Any, file: str, cell: str, what: str) -> Floats:
     """A list of k numbers as an array [k].
 
     Raises:

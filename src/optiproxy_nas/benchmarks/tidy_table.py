@@ -1,0 +1,265 @@
+"""The tidy table, the one form in which every source reaches the rest of the project.
+
+One row per architecture x dataset x epochs of training, sorted by dataset, epochs and code:
+``architecture``, ``code_0`` .. ``code_{L-1}``, ``dataset``, ``epochs``, then the metrics of the
+source. ``columns`` documents them, and the data card repeats it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.sources import Source
+from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.spaces import get_space
+
+KEY = ("architecture", "dataset", "epochs")
+# The epochs of a row that stands for no training: a device's measurements.
+UNTRAINED = 0
+# Metrics that several sources hold.
+METRICS: Mapping[str, str] = {
+    "validation_accuracy": "percent of the validation images, mean over the training seeds",
+    "test_accuracy": "percent of the test images, mean over the training seeds",
+    "training_seeds": "trainings behind the accuracy",
+    "latency_ms": "milliseconds of a forward pass, as the source timed it",
+    "parameters_millions": "trainable parameters, millions",
+    "flops_millions": "floating-point operations of a forward pass of one image, millions",
+    "training_seconds": "seconds of one training",
+}
+
+
+def columns(source: Source) -> dict[str, str]:
+    """Column -> type, meaning and unit, in the order of the source's table."""
+    length = get_space(source.space).code_length
+    return {
+        "architecture": "str: the search space's own notation",
+        **{
+            f"code_{i}": f"int8: position {i} of the architecture's code (order of the space)"
+            for i in range(length)
+        },
+        "dataset": "str: the images that the accuracies are of",
+        "epochs": f"int16: epochs of training behind the row; {UNTRAINED}: none",
+        **{name: f"float64: {meaning}" for name, meaning in source.metrics.items()},
+    }
+
+
+def tidy(
+    codes: torch.Tensor,
+    dataset: str,
+    metrics: Mapping[str, ArrayLike],
+    *,
+    space: str = "nb201",
+    epochs: ArrayLike = 200,
+) -> pd.DataFrame:
+    """Rows of n architectures on one dataset.
+
+    Args:
+        codes: [n, L] in the code order of the space.
+        dataset: the tidy name of the dataset.
+        metrics: name -> [n] or one value for all. Percent, or the unit in the name. NaN: the
+            source does not say. +inf: the architecture cannot run on that device.
+        space: the registered search space of the codes.
+        epochs: of training behind the values: one number, or [n]. ``UNTRAINED`` where the values
+            are of the architecture, not of a training.
+    """
+    rows = pd.DataFrame(
+        codes.numpy().astype(np.int8), columns=[f"code_{i}" for i in range(codes.shape[1])]
+    )
+    rows.insert(0, "architecture", get_space(space).to_string(codes))
+    rows["dataset"] = dataset
+    rows["epochs"] = np.asarray(epochs, dtype=np.int16)
+    for name, values in metrics.items():
+        rows[name] = np.asarray(values, dtype=np.float64)
+    return rows
+
+
+def assemble(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of several files or sources as one table in the canonical order."""
+    table = pd.concat(parts, ignore_index=True)
+    return table.sort_values(["dataset", "epochs", *code_names(table)], ignore_index=True)
+
+
+def code_names(table: pd.DataFrame) -> list[str]:
+    """The columns ``code_0`` .. ``code_{L-1}`` of a tidy table."""
+    names = (str(name) for name in table.columns if str(name).startswith("code_"))
+    return sorted(names, key=lambda name: int(name.removeprefix("code_")))
+
+
+def metric_names(table: pd.DataFrame) -> list[str]:
+    """The columns of a tidy table that hold measurements."""
+    others = {*KEY, *code_names(table)}
+    return [str(name) for name in table.columns if name not in others]
+
+
+def table_digest(table: pd.DataFrame) -> str:
+    """SHA-256 over columns and values: the same for a table read back from any file format."""
+    digest = hashlib.sha256()
+    for column in table.columns:
+        values = table[column]
+        digest.update(f"{column}\0".encode())
+        if pd.api.types.is_numeric_dtype(values.dtype):
+            digest.update(values.to_numpy(dtype="<f8", na_value=np.nan).tobytes())
+        else:
+            digest.update("\n".join(values).encode())
+    return digest.hexdigest()
+
+
+def wrong(source: Source, what: str) -> DataError:
+    """The error for a table that is not what its source claims."""
+    return DataError(
+        f"The table of source {source.name!r} ({source.version}) is not what it should be: {what}.",
+        source=source.name,
+    )
+
+
+# Half a unit of the third decimal, to which the optima are published.
+_OPTIMUM_TOLERANCE = 5e-4
+_GROUP = ["dataset", "epochs"]
+
+
+def check_table(table: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """Return the table unchanged if it is what its source claims to be.
+
+    Raises:
+        DataError: other columns, a cell twice, an impossible accuracy, a metric that some cells
+            of a dataset have and others lack, cells missing, or another optimum.
+    """
+    expected, found = list(columns(source)), [str(name) for name in table.columns]
+    if found != expected:
+        raise wrong(source, f"it has the columns {', '.join(found)}, not {', '.join(expected)}")
+    _check_cells(table, source)
+    for name in source.metrics:
+        _check_metric(table, name, source)
+    _check_optimum(table, source)
+    return table
+
+
+def _check_cells(table: pd.DataFrame, source: Source) -> None:
+    twice = table.duplicated([*KEY])
+    if twice.any():
+        raise wrong(source, f"{_where(table, twice)} occurs twice")
+    counts = Counter(zip(table["dataset"], table["epochs"].tolist(), strict=True))
+    epochs = source.epochs or (UNTRAINED,)
+    complete = {(name, number): source.cells for name in source.datasets for number in epochs}
+    if not source.partial and counts != complete:
+        raise wrong(source, f"it has {_counted(counts)}, expected {_counted(complete)}")
+
+
+def _check_metric(table: pd.DataFrame, name: str, source: Source) -> None:
+    """No number is made up for NaN later on, so a metric is there for all cells or for none."""
+    values = table[name]
+    unknown = values.isna()
+    if name == source.target:
+        partly = unknown
+    else:
+        share = unknown.groupby([table[key] for key in _GROUP]).transform("mean")
+        partly = unknown & (share < 1)
+    if partly.any():
+        raise wrong(
+            source,
+            f"{name} is not a number (NaN) for {int(partly.sum())} rows, the first of them "
+            f"{_where(table, partly)}, while other cells have one. A metric is there for all "
+            "cells of a dataset or for none",
+        )
+    if name in (VALIDATION_ACCURACY, TEST_ACCURACY):
+        impossible = ~values.between(0, 100) & ~unknown
+        what = "is not a percentage"
+    else:
+        impossible = values == -np.inf
+        what = "is no measurement"
+    if impossible.any():
+        raise wrong(
+            source, f"{name} {values[impossible].iloc[0]} of {_where(table, impossible)} {what}"
+        )
+
+
+def _check_optimum(table: pd.DataFrame, source: Source) -> None:
+    if source.target not in source.metrics:
+        return
+    trained = table[table["epochs"] == source.epochs[-1]]
+    for dataset, found in trained.groupby("dataset")[source.target].max().items():
+        known = source.optimum.get(str(dataset), found)
+        if abs(found - known) > _OPTIMUM_TOLERANCE:
+            raise wrong(
+                source,
+                f"the best {source.target.replace('_', ' ')} on {dataset} is {found:.4f}, but "
+                f"{known} is known",
+            )
+
+
+def _where(table: pd.DataFrame, rows: pd.Series) -> str:
+    """The first of the rows that are marked, in words."""
+    row = table.loc[rows].iloc[0]
+    trained = "" if row["epochs"] == UNTRAINED else f" after {row['epochs']} epochs"
+    return f"{row['architecture']} on {row['dataset']}{trained}"
+
+
+def _counted(counts: Mapping[tuple[str, int], int]) -> str:
+    return ", ".join(
+        f"{count} cells of {dataset}" + ("" if epochs == UNTRAINED else f" at {epochs} epochs")
+        for (dataset, epochs), count in sorted(counts.items())
+    )
+
+
+def join_rows(tables: Iterable[pd.DataFrame], source: Source) -> pd.DataFrame:
+    """One table out of the checked tables of ``source.parts``, in their order.
+
+    Datasets that only some of them have here are left out, as are architectures that the main
+    one lacks; nothing is filled in.
+
+    Raises:
+        DataError: no dataset in common, or architectures that a joined source lacks.
+    """
+    tables = list(tables)
+    common = set.intersection(*(set(table["dataset"]) for table in tables))
+    if not common:
+        each = "; ".join(
+            f"{part.name}: {', '.join(sorted(set(table['dataset'])))}"
+            for part, table in zip(source.parts, tables, strict=True)
+        )
+        raise wrong(source, f"the files that are here have no dataset in common ({each})")
+    tables = [table[table["dataset"].isin(common)] for table in tables]
+    trained = [t for t, part in zip(tables, source.parts, strict=True) if part.epochs]
+    cells = tables[0][["architecture", "dataset"]].drop_duplicates()
+    rows = [trained[0]]
+    for part, table in zip(source.parts[1:], tables[1:], strict=True):
+        _check_lacking(cells, table, part, source)
+        if part.epochs:
+            rows.append(table.merge(cells, on=["architecture", "dataset"]))
+    joined = assemble(rows)
+    full = joined["epochs"] == source.epochs[-1]
+    for part, table in zip(source.parts[1:], tables[1:], strict=True):
+        if not part.epochs:
+            values = table.set_index(["architecture", "dataset"])[list(part.metrics)]
+            found = values.reindex(pd.MultiIndex.from_frame(joined[["architecture", "dataset"]]))
+            joined[list(part.metrics)] = found.to_numpy()
+            joined.loc[~full, list(part.metrics)] = float("nan")
+    return joined[list(columns(source))]
+
+
+def _check_lacking(cells: pd.DataFrame, table: pd.DataFrame, part: Source, source: Source) -> None:
+    """Every cell of the main source is in the other one."""
+    found = pd.MultiIndex.from_frame(table[["architecture", "dataset"]])
+    wanted = pd.MultiIndex.from_frame(cells)
+    lacking = wanted[~wanted.isin(found)]
+    if len(lacking):
+        architecture, dataset = lacking[0]
+        raise DataError(
+            f"Source {source.name!r} cannot be joined: {part.name} lacks {len(lacking)} of the "
+            f"{len(wanted)} cells (on their datasets) of {source.parts[0].name}, the first of them "
+            f"{architecture} on {dataset}. Nothing stands in for them: get the rest of its "
+            f"files, or leave {part.name} out.",
+            source=source.name,
+            part=part.name,
+            architecture=architecture,
+            dataset=dataset,
+            lacking=len(lacking),
+        )
