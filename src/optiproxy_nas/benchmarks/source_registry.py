@@ -6,15 +6,18 @@ Messages about a source that does not fit tell those that do, the benchmark's ow
 from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.sources import Source, join_sources
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError, unknown_name
 from optiproxy_nas.core.parameters import source_name
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces import get_space
+
+if TYPE_CHECKING:
+    from optiproxy_nas.algorithm.search_parameters import RunParameters
 
 _READERS = "optiproxy_nas.benchmarks.readers"
 # The first of a benchmark is the one that its pipelines use unless another is named.
