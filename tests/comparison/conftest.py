@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_runs import found, make_run
 
-from optiproxy_nas.report.compare import FoundRuns
+from optiproxy_nas.evaluation.finished_run import FoundRuns
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.report.compare import ComparedRun, FoundRuns
+from optiproxy_nas.evaluation.finished_run import FinishedRun, FoundRuns
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
@@ -29,7 +29,7 @@ def make_run(
     target: str | None = None,
     caution: str = "",
     **parameters: Any,
-) -> ComparedRun:
+) -> FinishedRun:
     """A run whose queries had these values; the cell of a value is always the same."""
     values = np.asarray(values, dtype=float)
     settings = {
@@ -43,9 +43,9 @@ def make_run(
         **parameters,
         "seed": seed,
     }
-    settings = {name: str(value) for name, value in settings.items() if value is not None}
+    settings = {name: value for name, value in settings.items() if value is not None}
     name = "-".join(
-        settings.get(k, "") for k in ("dataset", "method", "preset", "selection.batch", "seed")
+        str(settings.get(k, "")) for k in ("dataset", "method", "preset", "selection.batch", "seed")
     )
     archive = pd.DataFrame(
         {
@@ -62,10 +62,22 @@ def make_run(
         **({"target": target, "caution": caution} if target else {}),
     }
     known = {"code.sha256": "c" * 64, "git.commit": "d" * 40, "git.clean": "True"}
-    return ComparedRun(
-        name, f"ref-{name}", settings, {**known, **(tags or {})}, summary, archive, table
+    return FinishedRun(
+        name, nested(settings), summary, archive, table, {**known, **(tags or {})}, f"ref-{name}"
     )
 
 
-def found(*runs: ComparedRun, **facts: Any) -> FoundRuns:
+def nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """``{"fit.lr": 1}`` as a manifest has it: ``{"fit": {"lr": 1}}``."""
+    parameters: dict[str, Any] = {}
+    for name, value in settings.items():
+        *sections, last = name.split(".")
+        section = parameters
+        for key in sections:
+            section = section.setdefault(key, {})
+        section[last] = value
+    return parameters
+
+
+def found(*runs: FinishedRun, **facts: Any) -> FoundRuns:
     return FoundRuns(runs, "made up", **facts)

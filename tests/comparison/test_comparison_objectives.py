@@ -22,14 +22,15 @@ def bounded(seed=0, values=(40.0, 20.0, 30.0), latency=(20.0, math.inf, 10.0), m
     """Of these queries the last alone keeps the bound, unless other latencies are given."""
     values = np.asarray(values)
     run = make_run(seed, values, **run_of)
-    objective = {"objective.name": "constrained", "objective.constraints": str([BOUND])}
+    objective = {"name": "constrained", "constraints": [BOUND]}
     kept = np.asarray(latency) <= 12
     best = np.fmax.accumulate(np.where(kept, values, np.nan))
     own = ("latency_ms", "predicted_latency_ms", "violation", "feasibility")
     archive = run.archive.assign(**dict.fromkeys(own, 0.0)).assign(latency_ms=latency, best=best)
     summary = {"optimum": 35.0, "margins": {"latency_ms": 2.0}}
-    known = {**run.parameters, **objective, **({"objective.mode": mode} if mode else {})}
-    return replace(run, archive=archive, summary=summary, parameters=known)
+    objective |= {"mode": mode} if mode else {}
+    parameters = {**run.parameters, "objective": objective}
+    return replace(run, archive=archive, summary=summary, parameters=parameters)
 
 
 def fidelities(seed=0, values=(60.0, 50.0, 90.0), epochs=(12, 12, 200)):
@@ -37,8 +38,8 @@ def fidelities(seed=0, values=(60.0, 50.0, 90.0), epochs=(12, 12, 200)):
     run = make_run(seed, values, optimum=95.0, budget=300)
     best = np.fmax.accumulate(np.where(np.asarray(epochs) == 200, values, np.nan))
     archive = run.archive.assign(epochs=epochs, cost=epochs, best=best)
-    known = {**run.parameters, "objective.name": "multi_fidelity"}
-    return replace(run, archive=archive, parameters=known)
+    parameters = {**run.parameters, "objective": {"name": "multi_fidelity"}}
+    return replace(run, archive=archive, parameters=parameters)
 
 
 def test_objectives_have_panels_of_their_own_and_the_page_says_so():

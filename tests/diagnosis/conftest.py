@@ -14,7 +14,7 @@ from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import tidy
-from optiproxy_nas.report.diagnose import FinishedRun
+from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.report.diagnose.cells import Cells, cells_of
 
 CELLS = torch.tensor(list(product(range(5), repeat=6)))
@@ -28,7 +28,7 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def run(make_parameters, nb201, table) -> FinishedRun:
+def run(make_parameters, nb201, table) -> SearchHistory:
     """Five steps, run as the pipeline does, everything kept."""
     parameters = make_parameters(budget=33, selection={"batch": 5})
     values = table.set_index("architecture")[VALIDATION_ACCURACY]
@@ -52,7 +52,7 @@ def run(make_parameters, nb201, table) -> FinishedRun:
         archive = steps.update_archive(done, parameters, archive)
         weights[step], logits[step], traces[step] = fitted, searched, trace
     benchmark = TabularBenchmark(table, "cifar10", "embedded")
-    return FinishedRun("made-up", parameters, archive, weights, logits, traces, benchmark)
+    return SearchHistory("made-up", parameters, archive, weights, logits, traces, benchmark)
 
 
 @pytest.fixture(scope="session")

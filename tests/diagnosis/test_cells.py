@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.report.diagnose import cells as module
 from optiproxy_nas.report.diagnose.cells import cells_of, probe_rows
-from optiproxy_nas.report.diagnose.finished_run import archive_codes
 from optiproxy_nas.report.diagnose.landscape import make_landscape
 
 
@@ -46,13 +46,13 @@ def test_of_a_large_table_some_are_drawn_and_the_best_and_the_queried_join(
     assert some.optimum == cells.optimum == some.values.max()
     names = nb201.identify(some.codes)
     assert len(set(names)) == len(names)
-    assert set(nb201.identify(archive_codes(nb201, run))) <= set(names)
+    assert set(nb201.identify(codes_of(nb201, run.archive))) <= set(names)
     assert some.words == (
         "300 random cells of the 15,625 of the table, with the best one and those queried,"
     )
     value = dict(zip(cells.table["architecture"], cells.values, strict=True))
     assert [value[name] for name in some.table["architecture"]] == some.values.tolist()
-    landscape = make_landscape(nb201, some, archive_codes(nb201, run), 4)
+    landscape = make_landscape(nb201, some, codes_of(nb201, run.archive), 4)
     assert landscape.best == f"optimum of the table: {cells.optimum:.2f}"
     assert (landscape.values[landscape.queries] == run.archive["value"]).all()
 
@@ -65,7 +65,7 @@ def test_where_there_is_no_table_the_benchmark_is_asked(nb201, unlisted, monkeyp
     assert 190 < some.drawn <= 200
     assert unlisted.benchmark.asked == len(some.values)
     assert "random architectures of the space" in some.words
-    landscape = make_landscape(nb201, some, archive_codes(nb201, unlisted), 4)
+    landscape = make_landscape(nb201, some, codes_of(nb201, unlisted.archive), 4)
     assert landscape.best == f"best of these cells: {some.values.max():.2f}"
     assert landscape.drawn == some.drawn
 
@@ -77,7 +77,7 @@ def test_the_draw_and_the_probe_do_not_depend_on_the_run(nb201, unlisted, monkey
     assert (some.codes[: some.drawn] == fewer.codes[: fewer.drawn]).all()
     rows = probe_rows(unlisted, nb201, some, 100)
     assert rows.max() < some.drawn
-    queried = set(nb201.identify(archive_codes(nb201, unlisted)))
+    queried = set(nb201.identify(codes_of(nb201, unlisted.archive)))
     assert not queried & set(nb201.identify(some.codes[rows]))
     more = probe_rows(half, nb201, fewer, 100)
     assert np.isin(rows, more).all()

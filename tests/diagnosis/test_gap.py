@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.report.diagnose import gap
 from optiproxy_nas.report.diagnose.cells import probe_rows
-from optiproxy_nas.report.diagnose.finished_run import archive_codes, predict_at
 
 
 def test_rank_agreement():
@@ -41,13 +41,13 @@ def test_todays_predictions_are_those_that_the_run_stored(nb201, run, judged):
     assert gap.reproduction_error(run, judged) < 1e-4
     for step in run.steps:
         batch = run.archive[run.archive["step"] == step]
-        ours = predict_at(nb201, run, step, archive_codes(nb201, run)[batch.index])
+        ours = gap.predict_at(nb201, run, step, codes_of(nb201, run.archive)[batch.index])
         assert ours.value == pytest.approx(batch["predicted"].to_numpy(), abs=1e-4)
 
 
 def test_the_probe_is_fixed_and_holds_no_query(nb201, run, cells):
     rows = probe_rows(run, nb201, cells, 2000)
-    queried = set(nb201.identify(archive_codes(nb201, run)))
+    queried = set(nb201.identify(codes_of(nb201, run.archive)))
     assert len(set(rows.tolist())) == len(rows) >= 2000 - len(queried)
     assert not queried & set(nb201.identify(cells.codes[rows]))
     half = run._replace(archive=run.archive.head(8))

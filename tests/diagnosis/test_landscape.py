@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.report.diagnose.finished_run import archive_codes
+from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.report.diagnose.landscape import (
     COMPONENTS,
     TOWARDS_BEST,
@@ -18,7 +18,7 @@ from optiproxy_nas.report.diagnose.landscape import (
 
 @pytest.fixture(scope="module")
 def landscape(nb201, run, cells):
-    return make_landscape(nb201, cells, archive_codes(nb201, run), 4)
+    return make_landscape(nb201, cells, codes_of(nb201, run.archive), 4)
 
 
 def test_principal_components_where_they_are_defined():
@@ -103,7 +103,7 @@ def test_holds():
 
 
 def test_fitness_decides_the_optimum_and_the_way_where_the_value_does_not(nb201, run, cells):
-    queried, values = archive_codes(nb201, run), cells.values
+    queried, values = codes_of(nb201, run.archive), cells.values
     turned = make_landscape(nb201, cells._replace(fitness=-values), queried, 4)
     assert values[turned.optimum] == values.min()
     first = turned.trajectory.iloc[0]

@@ -115,8 +115,8 @@ def test_runs_are_read_as_they_were_made(there):
     stored = max((there / "data/07_model_output/search-1/step_02/archive.parquet").iterdir())
     archive = pd.read_parquet(stored / "archive.parquet")
     pd.testing.assert_frame_equal(found.archive, archive)
-    assert found.parameters["budget"] == str(TINY["budget"])
-    assert found.parameters["gradient.epochs"] == "5"
+    assert found.budget == TINY["budget"]
+    assert found.settings["gradient.epochs"] == "5"
     assert found.summary["optimum"] == pytest.approx(archive["value"].max(), abs=10)
     assert len(found.table) == 64
     by_reference = load(there, runs=[found.reference]).runs

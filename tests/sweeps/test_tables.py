@@ -10,6 +10,7 @@ import pytest
 
 from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.methods.settings import parameters_of, resolve_method, setting_of
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.sweeps.point import Point, here
 from optiproxy_nas.sweeps.record import read_facts
 from optiproxy_nas.sweeps.tables import RESULTS, RUNS, SCHEMA, assemble, finished_rows
@@ -46,8 +47,13 @@ def point_of(objective=None, **over):
 def rows_of(tmp_path, point, archive, **summary):
     """``finished_rows`` of an archive on disk."""
     path = tmp_path / "archive.parquet"
+    columns = resolve_objective(point.parameters["objective"]).columns
+    archive = archive.assign(**{name: 0.0 for name in columns if name not in archive})
     archive.assign(order=range(len(archive)), step=0, architecture="x").to_parquet(path)
     manifest = {
+        "run_id": point.run_id,
+        "parameters": point.parameters,
+        "data": point.data,
         "artifacts": {"result.archive": {"path": path.name}},
         "result": {
             "queries": len(archive),

@@ -32,7 +32,7 @@ from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, inges
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.report.terminal import terminal_summary
 from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify
-from optiproxy_nas.runs.manifest import last_archive
+from optiproxy_nas.runs.manifest import last_archive, provenance
 from optiproxy_nas.runs.record import RunRecord
 from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker
 
@@ -207,14 +207,10 @@ class RunHooks:
         )
         tags = {
             "run_id": manifest["run_id"],
-            "git.commit": str(manifest["git"]["commit"]),
-            "git.clean": str(manifest["git"]["clean"]),
-            "code.sha256": manifest["code"]["sha256"],
-            "code.search_sha256": manifest["code"]["search_sha256"],
+            **provenance(manifest),
             "parameters.sha256": manifest["parameters_sha256"],
             "kedro.runner": runner,
             "target": self._target,
-            **{f"version.{name}": value for name, value in manifest["libraries"].items()},
         }
         if sweep:
             tags |= {PARENT_TAG: sweep["parent"], "sweep": sweep["name"]}

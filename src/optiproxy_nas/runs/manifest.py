@@ -77,6 +77,15 @@ def read_manifest(reporting: Path, run_id: str) -> Manifest:
             f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.",
             run_id=run_id,
         )
+    return load_manifest(path)
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Return the manifest that a file holds.
+
+    Raises:
+        ResumeError: it is not readable, or not the manifest of a run.
+    """
     try:
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -92,6 +101,16 @@ def read_manifest(reporting: Path, run_id: str) -> Manifest:
             path=str(path),
         )
     return manifest
+
+
+def provenance(manifest: Manifest) -> dict[str, str]:
+    """Return which code, commit and libraries made a run, as tags of an experiment store."""
+    code, git = manifest.get("code") or {}, manifest.get("git") or {}
+    return {
+        **{f"git.{name}": str(git[name]) for name in ("commit", "clean") if name in git},
+        **{f"code.{name}": code[name] for name in ("sha256", "search_sha256") if name in code},
+        **{f"version.{name}": version for name, version in manifest.get("libraries", {}).items()},
+    }
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -78,12 +78,18 @@ def final_metrics(summary: Mapping[str, Any]) -> Metrics:
 
     Of a metric that is bounded on both sides, the margin to the nearer bound.
     """
-    told = {f"final/{name}": v for name, v in _numbers(summary).items() if name not in GIVEN}
+    values = {f"final/{name}": v for name, v in _numbers(summary).items() if name not in GIVEN}
+    return values | {f"{MARGIN}{metric}": margin for metric, margin in margins(summary).items()}
+
+
+def margins(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Return the answer's distance to the nearer bound of each bounded metric, where known."""
+    nearest: dict[str, float] = {}
     for bound in summary.get("constraints") or ():
         if (margin := bound["margin"]) is not None:
-            name = f"{MARGIN}{bound['metric']}"
-            told[name] = min(float(margin), told.get(name, float("inf")))
-    return told
+            metric = bound["metric"]
+            nearest[metric] = min(float(margin), nearest.get(metric, float("inf")))
+    return nearest
 
 
 def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:

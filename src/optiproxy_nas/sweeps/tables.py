@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.core.errors import ResumeError
+from optiproxy_nas.core.errors import ArtifactError, ResumeError
 from optiproxy_nas.objectives import resolve_objective
-from optiproxy_nas.runs.datasets.atomic import file_digest
-from optiproxy_nas.runs.manifest import Manifest, last_archive, manifest_path, read_manifest
+from optiproxy_nas.runs.finished import StoredRun
+from optiproxy_nas.runs.manifest import Manifest, manifest_path, read_manifest
 from optiproxy_nas.sweeps.point import Point, identity, reporting
 
 SCHEMA = 3  # changes when a column does
@@ -81,31 +81,25 @@ def finished_manifest(project: Path, point: Point) -> Manifest | None:
         manifest = read_manifest(reporting(project), point.run_id)
         if manifest["status"] != "finished" or identity(manifest) != point.digest:
             return None
-        for name in _needed(manifest):
-            facts = manifest["artifacts"][name]
-            if file_digest(project / facts["path"]) != facts["sha256"]:
-                return None
-    except (ResumeError, OSError, KeyError):
+        run = StoredRun(project, manifest)
+        run.check(run.tables)
+    except (ResumeError, ArtifactError, OSError, KeyError):
         return None
     return manifest
 
 
 def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
     """The rows of a finished point."""
-    frames = [
-        pd.read_parquet(project / manifest["artifacts"][name]["path"]) for name in _needed(manifest)
-    ]
-    archive = frames[0].sort_values("order", ignore_index=True)
-    trials = _trials(archive, frames[1] if len(frames) > 1 else None)
+    stored = StoredRun(project, manifest)
+    archive, proposals = stored.read().archive_by_query, stored.proposals()
+    trials = _trials(archive, proposals)
     facts = _facts(point)
-    objective = resolve_objective(point.parameters["objective"])
     results = pd.DataFrame(
         {
             **{name: np.full(len(archive), value) for name, value in facts.items()},
             "query": archive["order"] + 1,
-            "spent": objective.costs(archive).cumsum(),
             "trials": trials,
-            **{name: archive[name] for name in ("step", "architecture", "value", "best")},
+            **{name: archive[name] for name in ("spent", "step", "architecture", "value", "best")},
         }
     )
     summary = manifest["result"]
@@ -115,7 +109,7 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
         **{name: summary[name] for name in names},
         "value": summary[summary["target"]],
         "test_accuracy": summary.get("test_accuracy", np.nan),
-        "trials": int(trials.max(initial=0)) if len(frames) == 1 else len(frames[1]),
+        "trials": int(trials.max(initial=0)) if proposals is None else len(proposals),
         "seconds": search_seconds(manifest),
     }
     return Rows(_typed(results, RESULTS), run)
@@ -144,12 +138,6 @@ def parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()
-
-
-def _needed(manifest: Manifest) -> list[str]:
-    """The artifacts that the tables are made of: the archive, and the proposals where stored."""
-    artifacts = manifest["artifacts"]
-    return [last_archive(artifacts), *(name for name in ("result.trials",) if name in artifacts)]
 
 
 def _trials(archive: pd.DataFrame, proposals: pd.DataFrame | None) -> np.ndarray:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.report import compare as domain
-from optiproxy_nas.report.compare import Comparison, FoundRuns
+from optiproxy_nas.report.compare import Comparison
 from optiproxy_nas.report.style import png
 from optiproxy_nas.spaces import get_space
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.numbers import metric_label
+from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.report.diagnose.captions import FIGURES
 from optiproxy_nas.report.diagnose.cells import Cells, cells_of
 from optiproxy_nas.report.diagnose.collapse import (
@@ -21,7 +23,6 @@ from optiproxy_nas.report.diagnose.draw_gap import gap_figure
 from optiproxy_nas.report.diagnose.draw_landscape import overview, zoom
 from optiproxy_nas.report.diagnose.draw_landscape_3d import in_three_dimensions
 from optiproxy_nas.report.diagnose.draw_predictions import predictions_by_step
-from optiproxy_nas.report.diagnose.finished_run import FinishedRun, archive_codes
 from optiproxy_nas.report.diagnose.gap import Judged, gap_table, judge, reproduction_error
 from optiproxy_nas.report.diagnose.interactive import landscape_html
 from optiproxy_nas.report.diagnose.landscape import Landscape, make_landscape, search_region
@@ -32,13 +33,13 @@ from optiproxy_nas.report.style import png
 from optiproxy_nas.spaces import get_space
 
 
-def read_cells(run: FinishedRun) -> Cells:
+def read_cells(run: SearchHistory) -> Cells:
     """The cells that the run is judged on, with their values, now that the search is over."""
     return cells_of(get_space(run.parameters.space), run)
 
 
 def ask_proxies(
-    run: FinishedRun, cells: Cells, diagnose: DiagnosisSettings
+    run: SearchHistory, cells: Cells, diagnose: DiagnosisSettings
 ) -> tuple[Judged, pd.DataFrame]:
     """Every step's proxy asked again; and what it says of the archive as a table for the record."""
     judged = judge(get_space(run.parameters.space), run, cells, diagnose.probe)
@@ -46,7 +47,7 @@ def ask_proxies(
 
 
 def measure(
-    run: FinishedRun, judged: Judged, diagnose: DiagnosisSettings
+    run: SearchHistory, judged: Judged, diagnose: DiagnosisSettings
 ) -> tuple[pd.DataFrame, list[Alarm]]:
     """One row of numbers a step, the collapse alarm among them; and where it fired."""
     gap = gap_table(run, judged, diagnose.window, diagnose.top)
@@ -58,16 +59,16 @@ def measure(
     return numbers.assign(alarm=reasons), alarms
 
 
-def find_landscape(run: FinishedRun, cells: Cells, diagnose: DiagnosisSettings) -> Landscape:
+def find_landscape(run: SearchHistory, cells: Cells, diagnose: DiagnosisSettings) -> Landscape:
     """The cells as a landscape, and the search's way through it."""
     space = get_space(run.parameters.space)
-    queried = archive_codes(space, run)
+    queried = codes_of(space, run.archive)
     told = run.benchmark.target, run.benchmark.caution
     return make_landscape(space, cells, queried, diagnose.every, *told)
 
 
 def summarise(
-    run: FinishedRun,
+    run: SearchHistory,
     judged: Judged,
     steps: pd.DataFrame,
     alarms: list[Alarm],
@@ -113,7 +114,7 @@ def summarise(
 
 
 def draw(
-    run: FinishedRun,
+    run: SearchHistory,
     judged: Judged,
     steps: pd.DataFrame,
     alarms: list[Alarm],

@@ -2,13 +2,10 @@
 
 from optiproxy_nas.report.compare.compare import Comparison, compare
 from optiproxy_nas.report.compare.page import comparison_page
-from optiproxy_nas.report.compare.runs import ComparedRun, FoundRuns
 from optiproxy_nas.report.curves import best_so_far, run_lengths
 
 __all__ = [
-    "ComparedRun",
     "Comparison",
-    "FoundRuns",
     "best_so_far",
     "compare",
     "comparison_page",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import permutations
 
 from optiproxy_nas.core.numbers import metric_name
-from optiproxy_nas.report.compare.groups import Group, Panel
-from optiproxy_nas.report.compare.runs import ComparedRun, FoundRuns, codes_of
+from optiproxy_nas.evaluation.finished_run import FinishedRun, FoundRuns
+from optiproxy_nas.report.compare.groups import Group, Panel, codes_of
 from optiproxy_nas.report.compare.tables import FEWEST_PAIRS
 
 FINAL_SHOWN = 5
@@ -142,7 +142,7 @@ def _but_budget(group: Group) -> dict[str, str]:
     return {name: value for name, value in group.settings.items() if name != "budget"}
 
 
-def _code(runs: Sequence[ComparedRun]) -> list[str]:
+def _code(runs: Sequence[FinishedRun]) -> list[str]:
     told = []
     kinds = {
         "OptiProxy-NAS": [run for run in runs if run.is_optiproxy],

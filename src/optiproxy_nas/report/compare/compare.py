@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.report.compare.cautions import cautions
 from optiproxy_nas.report.compare.groups import Panel, make_panels
-from optiproxy_nas.report.compare.runs import FoundRuns
 from optiproxy_nas.report.compare.tables import (
     best_cells,
     budgets_of,

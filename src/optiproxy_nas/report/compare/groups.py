@@ -12,8 +12,7 @@ import numpy as np
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import metric_name
-from optiproxy_nas.report.compare.objective import naming
-from optiproxy_nas.report.compare.runs import ComparedRun, codes_of
+from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.report.curves import Curve, CurvePanel
 
 # They say which panel or which member of a group a run is; everything else makes groups.
@@ -23,6 +22,7 @@ LEADING = ("method", "preset")
 DEFAULTS = {"method": "optiproxy"}  # runs from before there were other methods
 ABSENT = "–"
 CODE = "code"
+SEARCH_CODE, PACKAGE_CODE = "code.search_sha256", "code.sha256"  # tags of a run
 LABEL_SETTINGS = 3
 
 Settings = Mapping[str, str]
@@ -34,7 +34,7 @@ class Group:
 
     label: str
     settings: Settings
-    runs: tuple[ComparedRun, ...]
+    runs: tuple[FinishedRun, ...]
     repeats: int = 0  # further runs of the same settings and seed, left out
 
     @property
@@ -76,7 +76,7 @@ class Panel:
     metric: str = VALIDATION_ACCURACY  # what was maximised
 
     @property
-    def runs(self) -> list[ComparedRun]:
+    def runs(self) -> list[FinishedRun]:
         """All runs of the panel."""
         return [run for group in self.groups for run in group.runs]
 
@@ -116,7 +116,7 @@ class Panel:
         return CurvePanel(self.title, curves, target, name, self.unit, self.metric, caution)
 
 
-def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:
+def make_panels(runs: Sequence[FinishedRun]) -> list[Panel]:
     """Panels in order of dataset, source, target and objective; groups, the default method first.
 
     Args:
@@ -136,7 +136,7 @@ def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:
             f"'{spaces[0]}'\" or by their ids.",
             spaces=spaces,
         )
-    tables: dict[tuple[str, str, str, str, str], list[ComparedRun]] = defaultdict(list)
+    tables: dict[tuple[str, str, str, str, str], list[FinishedRun]] = defaultdict(list)
     for run in runs:
         key = (run.dataset, run.source, run.target, run.objective.label, _table_of(run, runs))
         tables[key].append(run)
@@ -160,10 +160,29 @@ def make_panels(runs: Sequence[ComparedRun]) -> list[Panel]:
     return panels
 
 
-def settings_of(run: ComparedRun) -> dict[str, str]:
-    """What decides a run besides its seed and its data."""
-    others = NOT_SETTINGS | naming(run.objective)
-    return {**DEFAULTS, **{k: v for k, v in run.parameters.items() if k not in others}}
+def settings_of(run: FinishedRun) -> dict[str, str]:
+    """Return what decides a run besides its seed, its data and its objective.
+
+    What an objective has beside its task, as a mode, is a setting like any other.
+    """
+    task = {f"objective.{name}" for name in ("name", *run.objective.task_settings)}
+    others = NOT_SETTINGS | task
+    return {**DEFAULTS, **{k: v for k, v in run.settings.items() if k not in others}}
+
+
+def codes_of(runs: Sequence[FinishedRun]) -> list[str]:
+    """Return a digest of each run's code, "" where none is recorded.
+
+    It is of the code that decides a search where all runs of a kind have it, else of the whole
+    package; compare it within one kind of method only.
+    """
+    names = {
+        kind: SEARCH_CODE
+        if all(SEARCH_CODE in run.tags for run in runs if run.is_optiproxy == kind)
+        else PACKAGE_CODE
+        for kind in (True, False)
+    }
+    return [run.tags.get(names[run.is_optiproxy], "") for run in runs]
 
 
 def differing_settings(settings: Iterable[Settings]) -> tuple[str, ...]:
@@ -175,7 +194,7 @@ def differing_settings(settings: Iterable[Settings]) -> tuple[str, ...]:
     return tuple(sorted(differ, key=lambda name: (order.get(name, len(order)), name)))
 
 
-def make_groups(runs: Sequence[ComparedRun]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
+def make_groups(runs: Sequence[FinishedRun]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
     """Groups of one panel, and the settings that differ between them.
 
     The code's digest counts as a setting where the same settings and seed were run by different
@@ -188,7 +207,7 @@ def make_groups(runs: Sequence[ComparedRun]) -> tuple[tuple[Group, ...], tuple[s
         codes[_key(settings_of(run)), run.seed].add(digest)
     mixed = {key for key, found in codes.items() if len(found - {""}) > 1}
     by_code = {run.is_optiproxy for run in runs if (_key(settings_of(run)), run.seed) in mixed}
-    members: dict[tuple[tuple[str, str], ...], list[ComparedRun]] = defaultdict(list)
+    members: dict[tuple[tuple[str, str], ...], list[FinishedRun]] = defaultdict(list)
     for run, digest in zip(runs, digests, strict=True):
         settings = settings_of(run)
         if run.is_optiproxy in by_code:
@@ -211,7 +230,7 @@ def make_groups(runs: Sequence[ComparedRun]) -> tuple[tuple[Group, ...], tuple[s
     return tuple(sorted(groups, key=rank)), differing
 
 
-def _table_of(run: ComparedRun, runs: Sequence[ComparedRun]) -> str:
+def _table_of(run: FinishedRun, runs: Sequence[FinishedRun]) -> str:
     """The digest of a run's table; an unrecorded one is taken from runs that cannot differ.
 
     Those are of the same dataset and source, all of one table, which has the same optimum for what

@@ -35,7 +35,7 @@ def settings_table(panel: Panel) -> pd.DataFrame:
 
 def common_settings(panels: Sequence[Panel]) -> dict[str, str]:
     """What all runs agree on, seeds aside."""
-    every = [{**run.parameters, **settings_of(run)} for panel in panels for run in panel.runs]
+    every = [{**run.settings, **settings_of(run)} for panel in panels for run in panel.runs]
     return {
         name: value
         for name, value in sorted(every[0].items())

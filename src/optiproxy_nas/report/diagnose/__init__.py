@@ -3,7 +3,6 @@ collapsed. Pure functions of the stored run and, as the search is over, of the w
 """
 
 from optiproxy_nas.report.diagnose.collapse import Alarm, collapse_alarms, group_numbers
-from optiproxy_nas.report.diagnose.finished_run import FinishedRun
 from optiproxy_nas.report.diagnose.gap import gap_table
 from optiproxy_nas.report.diagnose.landscape import Landscape, make_landscape
 from optiproxy_nas.report.diagnose.settings import DiagnosisSettings
@@ -11,7 +10,6 @@ from optiproxy_nas.report.diagnose.settings import DiagnosisSettings
 __all__ = [
     "Alarm",
     "DiagnosisSettings",
-    "FinishedRun",
     "Landscape",
     "collapse_alarms",
     "gap_table",

@@ -15,9 +15,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from optiproxy_nas.algorithm.archive import make_batch
+from optiproxy_nas.algorithm.archive import codes_of, make_batch
+from optiproxy_nas.core.arrays import Floats, Integers
 from optiproxy_nas.core.random_streams import torch_generator
-from optiproxy_nas.report.diagnose.finished_run import FinishedRun, Floats, Rows, archive_codes
+from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.spaces.base import SearchSpace
 
 OF_TABLE = 20_000  # cells drawn of a larger table
@@ -56,7 +57,7 @@ class Cells(NamedTuple):
         )
 
 
-def cells_of(space: SearchSpace, run: FinishedRun) -> Cells:
+def cells_of(space: SearchSpace, run: SearchHistory) -> Cells:
     """The cells to judge a run on; the draw does not depend on the run."""
     objective = run.parameters.objective
     table = objective.whole(run.benchmark)
@@ -75,7 +76,7 @@ def cells_of(space: SearchSpace, run: FinishedRun) -> Cells:
     codes, drawn = space.from_string(table["architecture"].tolist()), len(table)
     if drawn != total:
         more = [] if best is None else [space.from_string(best["architecture"].tolist())]
-        joining = torch.cat([*more, archive_codes(space, run)])
+        joining = torch.cat([*more, codes_of(space, run.archive)])
         joining = _new(space, joining, set(space.identify(codes)))
         table = pd.concat([table, _ask(space, run, joining)], ignore_index=True)
         codes = torch.cat([codes, joining])
@@ -83,7 +84,7 @@ def cells_of(space: SearchSpace, run: FinishedRun) -> Cells:
     return Cells(codes, values, objective.fitness(table), table, drawn, total, optimum)
 
 
-def probe_rows(run: FinishedRun, space: SearchSpace, cells: Cells, count: int) -> Rows:
+def probe_rows(run: SearchHistory, space: SearchSpace, cells: Cells, count: int) -> Integers:
     """Rows of at most ``count`` random cells, without those that the run queried.
 
     The draw does not depend on the run, so runs are judged on the same cells.
@@ -95,7 +96,7 @@ def probe_rows(run: FinishedRun, space: SearchSpace, cells: Cells, count: int) -
         count: cells drawn.
     """
     order = torch.randperm(cells.drawn, generator=torch_generator(0, 0, "probe"))[:count]
-    queried = set(space.identify(archive_codes(space, run)))
+    queried = set(space.identify(codes_of(space, run.archive)))
     drawn = space.identify(cells.codes[order])
     keep = [row for row, name in zip(order.tolist(), drawn, strict=True) if name not in queried]
     return torch.tensor(keep, dtype=torch.int64).numpy()
@@ -115,7 +116,7 @@ def _new(space: SearchSpace, codes: Tensor, known: Set[Hashable]) -> Tensor:
     return codes[list(first.values())]
 
 
-def _ask(space: SearchSpace, run: FinishedRun, codes: Tensor) -> pd.DataFrame:
+def _ask(space: SearchSpace, run: SearchHistory, codes: Tensor) -> pd.DataFrame:
     """Architecture, value and metrics of codes [n, L], asked as the search asked."""
     objective = run.parameters.objective
     batch = make_batch(space, codes, step=0)

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from optiproxy_nas.report.diagnose.finished_run import Floats
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.report.diagnose.landscape import COMPONENTS, Landscape, Region
 from optiproxy_nas.report.style import (
     INK,

@@ -13,16 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
+from torch import Tensor
 
+from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.core.arrays import Floats, Integers
+from optiproxy_nas.core.random_streams import one_thread
+from optiproxy_nas.evaluation.finished_run import SearchHistory
+from optiproxy_nas.proxies.fit import load_proxy, predict
 from optiproxy_nas.report.diagnose.cells import Cells, probe_rows
-from optiproxy_nas.report.diagnose.finished_run import (
-    FinishedRun,
-    Floats,
-    Prediction,
-    Rows,
-    archive_codes,
-    predict_at,
-)
 from optiproxy_nas.spaces.base import SearchSpace
 
 METRIC_TAU = "probe_kendall_tau_"  # and the metric: a column of the steps
@@ -38,6 +36,30 @@ class Judged(NamedTuple):
     metrics: dict[int, dict[str, float]]  # step -> metric -> Kendall's τ on the probe
 
 
+class Prediction(NamedTuple):
+    """What one step's proxy says of n architectures."""
+
+    mean: Floats  # [n] mean of the members in the units of the targets: ranks by it have no ties
+    value: Floats  # [n] the same in the units of the value, as the archive's "predicted" is
+    others: dict[str, Floats]  # metric -> [n], of the other heads, where the objective tells them
+
+
+@one_thread()
+def predict_at(space: SearchSpace, run: SearchHistory, step: int, codes: Tensor) -> Prediction:
+    """Predictions of the proxy of ``step`` for codes [n, L].
+
+    Raises:
+        ProxyError: a prediction is not finite.
+    """
+    parameters = run.parameters
+    objective = parameters.objective
+    proxy = load_proxy(space, parameters.proxy, run.weights[step], objective.heads)
+    predictions = predict(proxy, space.encode(codes))  # [E, H, n]
+    told = objective.predicted(predictions, run.archive_before(step), parameters.fit.targets)
+    others = {m: told[f"predicted_{m}"] for m in objective.columns if f"predicted_{m}" in told}
+    return Prediction(predictions[:, 0].double().mean(0).numpy(), told["predicted"], others)
+
+
 def rank_agreement(predicted: Floats, true: Floats) -> float:
     """Kendall's τ-b; NaN for fewer than ``MEASURABLE`` points, or where either is constant."""
     if len(true) < MEASURABLE or np.ptp(predicted) == 0 or np.ptp(true) == 0:
@@ -45,7 +67,7 @@ def rank_agreement(predicted: Floats, true: Floats) -> float:
     return float(kendalltau(predicted, true).statistic)
 
 
-def top_rows(values: Floats, share: float) -> Rows:
+def top_rows(values: Floats, share: float) -> Integers:
     """Rows of the best ``share`` of values, at least one, best first (ties: first row)."""
     count = max(1, round(share * len(values)))
     return np.argsort(-values, kind="stable")[:count]
@@ -62,10 +84,10 @@ def favourite_regret(predicted: Floats, true: Floats) -> float:
     return float(true.max() - true[predicted.argmax()])
 
 
-def judge(space: SearchSpace, run: FinishedRun, cells: Cells, probe: int) -> Judged:
+def judge(space: SearchSpace, run: SearchHistory, cells: Cells, probe: int) -> Judged:
     """Ask every step's proxy about the whole archive and ``probe`` random cells of ``cells``."""
     rows = probe_rows(run, space, cells, probe)
-    codes = archive_codes(space, run)
+    codes = codes_of(space, run.archive)
     tables, probes, metrics = [], {}, {}
     for step in run.steps:
         said: Prediction = predict_at(space, run, step, codes)
@@ -91,7 +113,7 @@ def judge(space: SearchSpace, run: FinishedRun, cells: Cells, probe: int) -> Jud
     return Judged(judged, probes, cells.values[rows], metrics)
 
 
-def gap_table(run: FinishedRun, judged: Judged, window: int, top: float) -> pd.DataFrame:
+def gap_table(run: SearchHistory, judged: Judged, window: int, top: float) -> pd.DataFrame:
     """One row a step.
 
     Columns: ``step``; ``fitted_on`` (queries the proxy knew); ``queries`` (after the step);
@@ -140,7 +162,7 @@ def gap_table(run: FinishedRun, judged: Judged, window: int, top: float) -> pd.D
     return pd.DataFrame(rows)
 
 
-def reproduction_error(run: FinishedRun, judged: Judged) -> float:
+def reproduction_error(run: SearchHistory, judged: Judged) -> float:
     """Largest difference between the stored predictions of the batches and ours.
 
     About 0 where today's code reads the weights as the run's code did.

@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.arrays import Floats, Integers, Mask
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report.diagnose.cells import Cells
-from optiproxy_nas.report.diagnose.finished_run import Floats, Rows
 from optiproxy_nas.spaces.base import SearchSpace
 
 BEST = 0.1  # share of the cells that the axes of a complete table lead to
@@ -43,7 +42,7 @@ class Landscape(NamedTuple):
     places: Floats  # [T, 2]
     values: Floats  # [T]
     axes: Axes
-    queries: Rows  # [n] row of each query, in query order
+    queries: Integers  # [n] row of each query, in query order
     trajectory: pd.DataFrame  # one row a point: number, query, row, x, y, value
     optimum: int  # row of the best cell that may be the answer (the first of equals)
     metric: str = VALIDATION_ACCURACY  # what the values are of
@@ -70,10 +69,10 @@ class Region(NamedTuple):
     y: tuple[float, float]
     value: tuple[float, float]
 
-    def holds(self, places: Floats) -> NDArray[np.bool_]:
+    def holds(self, places: Floats) -> Mask:
         """Which of places [n, 2] lie in it: [n] booleans."""
         low, high = np.array([self.x[0], self.y[0]]), np.array([self.x[1], self.y[1]])
-        inside: NDArray[np.bool_] = np.all((places >= low) & (places <= high), axis=1)
+        inside: Mask = np.all((places >= low) & (places <= high), axis=1)
         return inside
 
 
@@ -154,7 +153,7 @@ def make_landscape(
 
 
 def _trajectory(
-    places: Floats, values: Floats, fitness: Floats, queries: Rows, every: int
+    places: Floats, values: Floats, fitness: Floats, queries: Integers, every: int
 ) -> pd.DataFrame:
     """The best of every ``every`` queries (the earliest of equals), in order."""
     points: list[dict[str, float]] = []

@@ -20,9 +20,9 @@ from optiproxy_nas.core.errors import (
     TrackingError,
     unknown_name,
 )
-from optiproxy_nas.report.compare.runs import FoundRuns
-from optiproxy_nas.runs.datasets.mlflow_archives import RunReader, is_sweep, own_id
+from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.runs.datasets.mlflow_sweeps import Sweeps
+from optiproxy_nas.runs.finished import MlflowReader, is_sweep, own_id
 from optiproxy_nas.runs.tracking import MlflowTracker
 
 PAGE = 1000  # runs that one call of the MLflow API gives
@@ -73,7 +73,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
             )
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         with self._reachable(), tempfile.TemporaryDirectory() as folder:
-            return self._found(RunReader(self._tracker.client, Path(folder)))
+            return self._found(MlflowReader(self._tracker.client, Path(folder)))
 
     def save(self, data: NoReturn) -> None:
         """Refused: a comparison never writes to the store."""
@@ -97,7 +97,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
                 uri=self._tracker.uri,
             ) from error
 
-    def _found(self, reader: RunReader) -> FoundRuns:
+    def _found(self, reader: MlflowReader) -> FoundRuns:
         parent = None
         if explicit := "runs" in self._selection:
             matching = self._by_id()
@@ -175,7 +175,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
                 return None
             raise
 
-    def _by_search(self, reader: RunReader) -> tuple[list[Any], str | None]:
+    def _by_search(self, reader: MlflowReader) -> tuple[list[Any], str | None]:
         """Matching runs, and the MLflow id of the parent of the sweep that was asked for."""
         experiments = self._experiments()
         chosen = list(experiments.values())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.core.errors import UnknownNameError, unknown_name
-from optiproxy_nas.runs.datasets.mlflow_archives import PARENT, SWEEP, RunReader, is_sweep, own_id
+from optiproxy_nas.runs.finished import PARENT, SWEEP, MlflowReader, is_sweep, own_id
 
 
 class Sweeps:
@@ -31,7 +31,7 @@ class Sweeps:
         """Whether it is the name of a sweep or the MLflow id of its parent run."""
         return any(name in (run.data.tags[SWEEP], run.info.run_id) for run in self.parents())
 
-    def runs(self, name: str, condition: str, reader: RunReader) -> tuple[list[Any], str]:
+    def runs(self, name: str, condition: str, reader: MlflowReader) -> tuple[list[Any], str]:
         """The runs of a sweep's grid that match, oldest first, and the MLflow id of its parent.
 
         A name may have had other grids before. What had finished then and is in the grid belongs

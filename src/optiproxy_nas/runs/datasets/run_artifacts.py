@@ -11,34 +11,27 @@ from typing import Any, NoReturn
 
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
-from safetensors.torch import load_file
 
 from optiproxy_nas.algorithm.search_parameters import OPTIPROXY, SearchParameters
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.tidy_table import table_digest
-from optiproxy_nas.core.errors import (
-    ArtifactError,
-    DataError,
-    OptiProxyError,
-    ParameterError,
-    ResumeError,
-)
+from optiproxy_nas.core.errors import DataError, OptiProxyError, ParameterError, ResumeError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.validation import validate
+from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.objectives import OBJECTIVES, name_of, resolve_objective
 from optiproxy_nas.presets import load_preset
-from optiproxy_nas.report.diagnose.finished_run import FinishedRun, Tensors
-from optiproxy_nas.runs.datasets.atomic import file_digest
-from optiproxy_nas.runs.manifest import Manifest, last_archive, manifest_path, read_manifest
+from optiproxy_nas.runs.finished import StoredRun
+from optiproxy_nas.runs.manifest import Manifest, manifest_path, read_manifest
 
 SHOWN = 5  # runs that an error names
 _ALWAYS = ("dataset", "source", "preset", "seed", "budget")  # of a search, for a message
 
 
-class RunArtifacts(AbstractDataset[NoReturn, FinishedRun]):
-    """Read-only: a :class:`~optiproxy_nas.report.diagnose.finished_run.FinishedRun`.
+class RunArtifacts(AbstractDataset[NoReturn, SearchHistory]):
+    """Read-only: a :class:`~optiproxy_nas.evaluation.finished_run.SearchHistory`.
 
     Every artifact of the manifest must have the SHA-256 that the manifest says, and the table
     that the run's queries were answered from, and the model if one answered, must be the same.
@@ -61,7 +54,7 @@ class RunArtifacts(AbstractDataset[NoReturn, FinishedRun]):
         self._data = self._reporting.parent
         self.metadata = metadata
 
-    def load(self) -> FinishedRun:
+    def load(self) -> SearchHistory:
         """Check and read the run.
 
         Raises:
@@ -82,19 +75,15 @@ class RunArtifacts(AbstractDataset[NoReturn, FinishedRun]):
             )
         manifest = read_manifest(self._reporting, self._run_id)
         check_diagnosable(manifest)
-        # Artifacts are noted relative to the project, which holds the data directory.
-        files = {
-            name: self._data.parent / facts["path"] for name, facts in manifest["artifacts"].items()
-        }
-        for name, path in files.items():
-            _check(name, path, manifest["artifacts"][name]["sha256"])
-        return FinishedRun(
+        run = StoredRun(self._data.parent, manifest)
+        run.check()
+        return SearchHistory(
             run_id=self._run_id,
             parameters=_parameters(manifest),
-            archive=pd.read_parquet(files[last_archive(files)]),
-            weights=_by_step(files, "proxy"),
-            logits=_by_step(files, "logits"),
-            traces=_by_step(files, "trace"),
+            archive=run.archive(),
+            weights=run.tensors("proxy"),
+            logits=run.tensors("logits"),
+            traces=run.tensors("trace"),
             benchmark=self._benchmark(manifest),
         )
 
@@ -241,21 +230,6 @@ def diagnosable(reporting: Path) -> list[str]:
     return [run_id for _, run_id in sorted(found)]
 
 
-def _check(name: str, path: Path, recorded: str) -> None:
-    found = file_digest(path) if path.exists() else None
-    if found != recorded:
-        state = "is missing" if found is None else f"has SHA-256 {found[:12]}.."
-        raise ArtifactError(
-            f"Artifact {name!r} {state}, the manifest says {recorded[:12]}..: {path}. The run was "
-            "edited or damaged; restore the file ('kedro audit' lists all that is damaged), or "
-            "repeat the search.",
-            name=name,
-            path=str(path),
-            found=found,
-            recorded=recorded,
-        )
-
-
 def _parameters(manifest: Manifest) -> SearchParameters:
     try:
         return validate(SearchParameters, manifest["parameters"])
@@ -265,13 +239,3 @@ def _parameters(manifest: Manifest) -> SearchParameters:
             f"({error.message}). Repeat the search, or use that version.",
             run_id=manifest["run_id"],
         ) from None
-
-
-def _by_step(files: dict[str, Path], kind: str) -> dict[int, Tensors]:
-    """``step_NN.<kind>`` by step, on the CPU."""
-    steps = {}
-    for name, path in files.items():
-        step, _, suffix = name.partition(".")
-        if suffix == kind and step.startswith("step_"):
-            steps[int(step.removeprefix("step_"))] = load_file(path)
-    return dict(sorted(steps.items()))

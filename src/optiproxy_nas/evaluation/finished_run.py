@@ -1,0 +1,229 @@
+"""Finished runs as they are read back, whatever they were read from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from optiproxy_nas.algorithm.search_parameters import OPTIPROXY, SearchParameters
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
+from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.benchmarks.sources import Source
+from optiproxy_nas.core.arrays import Floats, Tensors
+from optiproxy_nas.core.errors import ArtifactError, OptiProxyError
+from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.objectives import resolve_objective
+from optiproxy_nas.objectives.base import Objective
+
+COLUMNS = ("order", "architecture", "value")  # that every archive has
+PARAMETERS = ("space", "dataset", "seed", "budget")  # that every run has
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run of any method: what decided it, where it came from, what it found.
+
+    Args:
+        run_id: our id.
+        parameters: what decided the search, nested as in its manifest.
+        summary: the facts computed after the search; ``target`` (the metric that was maximised),
+            ``caution``, ``optimum``, ``best_architecture``, ``test_accuracy`` and ``margins``
+            (metric -> distance to its bound) are used where they are there.
+        archive: one row a query: order (from 0), architecture, value (of the target); and
+            ``best`` (NaN while nothing was eligible) and ``spent`` or the objective's own columns,
+            where the value alone does not tell them.
+        table: SHA-256 of the benchmark table that the run read, "" if it was not recorded.
+        tags: commit, digests of the code and versions of libraries.
+        reference: the id in the store, where a store other than the run's folder was read.
+
+    Raises:
+        ArtifactError: the archive lacks a column, is empty, or holds values that are not finite;
+            a parameter is missing or no whole number; the objective is not known here.
+    """
+
+    run_id: str
+    parameters: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    archive: pd.DataFrame = field(repr=False)
+    table: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    reference: str = ""
+
+    def __post_init__(self) -> None:
+        if problem := self._problem():
+            raise ArtifactError(
+                f"Run {self.run_id!r} cannot be compared: {problem}. It was written by something "
+                "else or damaged; leave it out, or run it again.",
+                run_id=self.run_id,
+            )
+
+    def _problem(self) -> str:
+        """Return what makes the run unusable, "" if nothing does."""
+        columns = [name for name in COLUMNS if name not in self.archive]
+        parameters = [name for name in PARAMETERS if name not in self.parameters]
+        if columns:
+            return f"its archive lacks the columns {', '.join(columns)}"
+        if parameters:
+            return f"its parameters lack {', '.join(parameters)}"
+        if self.archive.empty:
+            return "its archive is empty"
+        if not np.isfinite(self.archive["value"].to_numpy(dtype=np.float64)).all():
+            return "its archive holds values that are not finite"
+        told = {"best", "spent"} if self.objective.label else set()
+        if not told <= set(self.archive) | ({"spent"} if self._has_own_columns else set()):
+            return "its archive does not say what was spent, or what was best, by query"
+        if not all(isinstance(self.parameters[name], int) for name in ("seed", "budget")):
+            return "its seed or budget is not a whole number"
+        return ""
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What it searched for; plain accuracy where the parameters name none."""
+        try:
+            return resolve_objective(self.parameters.get("objective"))
+        except OptiProxyError as error:
+            raise ArtifactError(
+                f"Run {self.run_id!r} cannot be compared: its objective is not known here "
+                f"({error.message}). It is of another version of the project or of a plug-in that "
+                "is not installed; leave it out.",
+                run_id=self.run_id,
+            ) from error
+
+    @property
+    def _has_own_columns(self) -> bool:
+        """Whether the archive has the objective's own columns, which a sweep's tables lack."""
+        return set(self.objective.columns) <= set(self.archive)
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The parameters, flat and as text: ``{"proxy.hidden": "64"}``."""
+        return {name: str(value) for name, value in flatten(self.parameters).items()}
+
+    @property
+    def space(self) -> str:
+        """Its search space."""
+        return str(self.parameters["space"])
+
+    @property
+    def dataset(self) -> str:
+        """Its dataset."""
+        return str(self.parameters["dataset"])
+
+    @property
+    def source(self) -> str:
+        """Its benchmark source, "" where it has none."""
+        return str(self.parameters.get("source", ""))
+
+    @property
+    def seed(self) -> int:
+        """Its random seed."""
+        return int(self.parameters["seed"])
+
+    @property
+    def budget(self) -> int:
+        """Its budget, in the objective's unit."""
+        return int(self.parameters["budget"])
+
+    @property
+    def is_optiproxy(self) -> bool:
+        """Whether the method is OptiProxy-NAS: the two kinds' code has different digests.
+
+        The oldest runs name no method.
+        """
+        return bool(self.parameters.get("method", OPTIPROXY) == OPTIPROXY)
+
+    @property
+    def target(self) -> str:
+        """The metric that it maximised: as it says, else that of its source."""
+        recorded = self.summary.get("target")
+        return str(recorded or (self._source.target if self._source else VALIDATION_ACCURACY))
+
+    @property
+    def caution(self) -> str:
+        """The sentence to be shown wherever its values are shown."""
+        recorded = self.summary.get("caution")
+        return str(recorded or (self._source.caution if self._source else ""))
+
+    @cached_property
+    def _source(self) -> Source | None:
+        """What is registered here under its source's name; a plug-in may not be installed."""
+        try:
+            return get_source(self.source)
+        except OptiProxyError:
+            return None
+
+    @property
+    def optimum(self) -> float | None:
+        """The best value of the whole table, where the run was told it after its search."""
+        value = self.summary.get("optimum")
+        return None if value is None or math.isnan(value) else float(value)
+
+    @cached_property
+    def archive_by_query(self) -> pd.DataFrame:
+        """The archive in query order, with ``spent`` (so far) and ``best`` (so far, eligible)."""
+        archive = self.archive.sort_values("order", ignore_index=True)
+        missing: dict[str, Any] = {}
+        if "spent" not in archive:
+            missing["spent"] = self.objective.costs(archive).cumsum()
+        if "best" not in archive:
+            missing["best"] = archive["value"].cummax()
+        return archive.assign(**missing)
+
+    @property
+    def eligible(self) -> pd.DataFrame:
+        """Queries that may be the answer; only those that once were it, where no more is known."""
+        archive = self.archive_by_query
+        if self._has_own_columns:
+            return archive[self.objective.eligible(archive)]
+        return archive[archive["best"].notna() & (archive["best"] != archive["best"].shift())]
+
+    @property
+    def answer(self) -> float:
+        """The best eligible value, NaN where there is none."""
+        return float(self.archive_by_query["best"].iloc[-1])
+
+    def curve(self, budget: int) -> Floats:
+        """Return the best value so far after spending 1..``budget``: [budget].
+
+        NaN while nothing is eligible. A search that stopped early keeps its last value.
+        """
+        archive = self.archive_by_query
+        queries = np.searchsorted(archive["spent"], np.arange(1, budget + 1), side="right")
+        best = np.concatenate([[np.nan], archive["best"].to_numpy(dtype=np.float64)])
+        return np.asarray(best[queries], dtype=np.float64)
+
+
+class FoundRuns(NamedTuple):
+    """What a store holds for one selection."""
+
+    runs: tuple[FinishedRun, ...]  # oldest first
+    selection: str  # what was asked for, in words
+    unfinished: int = 0  # how many more matched that have not finished
+    incomplete: tuple[str, ...] = ()  # ids of those without an archive or a summary
+
+
+class SearchHistory(NamedTuple):
+    """What a finished search by OptiProxy-NAS left at each step 1..S, to be diagnosed."""
+
+    run_id: str
+    parameters: SearchParameters
+    archive: pd.DataFrame  # D, one row a query
+    weights: dict[int, Tensors]  # θ* by step
+    logits: dict[int, Tensors]  # (α, β) after the search epochs, by step
+    traces: dict[int, Tensors]  # of the search epochs, by step
+    benchmark: Benchmark  # what the run's queries were answered from
+
+    @property
+    def steps(self) -> list[int]:
+        """1..S."""
+        return sorted(self.weights)
+
+    def archive_before(self, step: int) -> pd.DataFrame:
+        """Return the archive that the step's proxy was fitted on."""
+        return self.archive[self.archive["step"] < step]
