@@ -12,13 +12,13 @@ from optiproxy_nas.proxies.mlp import MLP
 from optiproxy_nas.spaces import SPACES, Encoding, Graph, Logits, get_space
 from optiproxy_nas.spaces.base import Candidates
 from optiproxy_nas.spaces.nb101 import NASBench101
-from optiproxy_nas.spaces.nb101.cells import reach
+from optiproxy_nas.spaces.nb101.isomorphism import reach
 from optiproxy_nas.spaces.nb201 import NASBench201
 from optiproxy_nas.spaces.nb301 import NASBench301
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 from optiproxy_nas.spaces.nbnlp.grammar import LEAKY_RELU, NODES, TANH
 from optiproxy_nas.testing import check_proxy, check_search_space
-from optiproxy_nas.testing.sampling import check_alike
+from optiproxy_nas.testing.sampling_checks import check_alike
 from tiny_space import TinySpace
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import torch
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, as_list
 from optiproxy_nas.spaces.relaxation import (
     binary_concrete,
     gumbel_softmax,
     sample_edges,
     sample_operations,
 )
-from optiproxy_nas.spaces.texts import listed
 
 FREE_EDGES = ((0, 2), (1, 2), (1, 3))
 
@@ -103,7 +102,7 @@ class TinySpace:
 
     def from_string(self, architectures):
         codes = []
-        for architecture in listed(architectures):
+        for architecture in as_list(architectures):
             try:
                 names, edges = architecture.split("/")
                 a, b = (self.operations.index(name) for name in names.split("-"))

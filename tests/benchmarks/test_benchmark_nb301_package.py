@@ -21,7 +21,7 @@ from optiproxy_nas.benchmarks.readers.nb301_package import SOURCE, V0_9, facts
 from optiproxy_nas.benchmarks.tidy_table import check_table
 from optiproxy_nas.core.errors import DataError, MetricUnavailableError
 from optiproxy_nas.spaces.nb301 import OPERATIONS, NASBench301
-from optiproxy_nas.testing.streams import global_randomness_untouched
+from optiproxy_nas.testing.determinism import global_randomness_untouched
 
 SPACE = NASBench301()
 

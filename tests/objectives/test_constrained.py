@@ -28,7 +28,7 @@ from optiproxy_nas.core.errors import (
 from optiproxy_nas.evaluation.smbo import run_search
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
-from optiproxy_nas.testing.purity import plain
+from optiproxy_nas.testing.determinism import plain
 
 pytestmark = pytest.mark.usefixtures("global_state")
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
-from optiproxy_nas.proxies.gat import GAT, GATLayer, weighted_softmax
+from optiproxy_nas.proxies.base import weighted_softmax
+from optiproxy_nas.proxies.gat import GAT, GATLayer
 from optiproxy_nas.spaces.base import Graph
 from optiproxy_nas.testing import check_proxy
 

@@ -9,7 +9,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
-from optiproxy_nas.proxies.path_mlp import PathMLP, TruncatedPathMLP
+from optiproxy_nas.proxies.mlp import PathMLP, TruncatedPathMLP
 from optiproxy_nas.spaces.encodings import path_encoding
 from optiproxy_nas.testing import check_proxy
 

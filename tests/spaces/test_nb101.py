@@ -14,7 +14,7 @@ from scipy.stats import chisquare
 from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces import Encoding, Logits
 from optiproxy_nas.spaces.nb101 import NASBench101
-from optiproxy_nas.spaces.nb101.cells import (
+from optiproxy_nas.spaces.nb101.isomorphism import (
     INNER,
     MAX_EDGES,
     OPERATIONS,

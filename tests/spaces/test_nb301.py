@@ -16,7 +16,7 @@ from scipy.stats import chisquare
 from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces import Encoding, Logits
 from optiproxy_nas.spaces.nb301 import OPERATIONS, Genotype, NASBench301
-from optiproxy_nas.spaces.nb301.cells import PAIRS
+from optiproxy_nas.spaces.nb301.darts_cell import PAIRS
 from optiproxy_nas.testing import check_search_space
 
 SPACE = NASBench301()

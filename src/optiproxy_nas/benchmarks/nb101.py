@@ -18,7 +18,7 @@ from torch import Tensor
 
 from optiproxy_nas.benchmarks.tfrecord import Record
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
-from optiproxy_nas.spaces.nb101.cells import (
+from optiproxy_nas.spaces.nb101.isomorphism import (
     CODE_LENGTH,
     OPERATIONS,
     VERTICES,

@@ -12,15 +12,15 @@ from optiproxy_nas.spaces.base import Encoding, SearchSpace
 PROXIES = Registry(
     "proxy",
     {
-        "autoregressive_mlp": "optiproxy_nas.proxies.autoregressive_mlp:AutoregressiveMLP",
+        "autoregressive_mlp": "optiproxy_nas.proxies.mlp:AutoregressiveMLP",
         "gat": "optiproxy_nas.proxies.gat:GAT",
         "gcn": "optiproxy_nas.proxies.gcn:GCN",
-        "graph_mlp": "optiproxy_nas.proxies.graph_mlp:GraphMLP",
+        "graph_mlp": "optiproxy_nas.proxies.mlp:GraphMLP",
         "lstm": "optiproxy_nas.proxies.lstm:LSTM",
         "mlp": "optiproxy_nas.proxies.mlp:MLP",
-        "path_mlp": "optiproxy_nas.proxies.path_mlp:PathMLP",
+        "path_mlp": "optiproxy_nas.proxies.mlp:PathMLP",
         "transformer": "optiproxy_nas.proxies.transformer:Transformer",
-        "truncated_path_mlp": "optiproxy_nas.proxies.path_mlp:TruncatedPathMLP",
+        "truncated_path_mlp": "optiproxy_nas.proxies.mlp:TruncatedPathMLP",
     },
     group="optiproxy_nas.proxies",
 )

@@ -82,3 +82,14 @@ class EnsembleLinear(nn.Module):
         if self.bias is None:
             return torch.bmm(x, self.weight)
         return torch.baddbmm(self.bias, x, self.weight)
+
+
+def weighted_softmax(scores: Tensor, weights: Tensor) -> Tensor:
+    """A e^s / Σ A e^s over the last axis, for weights A in [0, 1] and scores within ±40.
+
+    The softmax over the entries that A selects where A is 0 or 1, and differentiable in A also at
+    0. At least one weight of a row must be 1; no sum can then be 0 or overflow. (``torch.softmax``
+    is slow on axes as short as these.)
+    """
+    terms = weights * scores.exp()
+    return terms / terms.sum(-1, keepdim=True)

@@ -10,19 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.parameters import ProxySettings
-from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear
+from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear, weighted_softmax
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
-
-
-def weighted_softmax(scores: Tensor, weights: Tensor) -> Tensor:
-    """A e^s / Σ A e^s over the last axis, for weights A in [0, 1] and scores within ±40.
-
-    The softmax over the entries that A selects where A is 0 or 1, and differentiable in A also at
-    0. At least one weight of a row must be 1; no sum can then be 0 or overflow. (``torch.softmax``
-    is slow on axes as short as these.)
-    """
-    terms = weights * scores.exp()
-    return terms / terms.sum(-1, keepdim=True)
 
 
 class GATLayer(nn.Module):

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.parameters import ProxySettings
-from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear
-from optiproxy_nas.proxies.gat import weighted_softmax
+from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear, weighted_softmax
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 from optiproxy_nas.spaces.encodings import searched_vertices, vertex_tokens
 

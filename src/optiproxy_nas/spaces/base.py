@@ -14,11 +14,13 @@ look alike to it by construction.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from optiproxy_nas.core.errors import InvalidArchitectureError
 
 
 class Logits(NamedTuple):
@@ -154,3 +156,44 @@ class SearchSpace(Protocol):
     def draw(self, architecture: str) -> str:
         """A small text drawing of one architecture, for a terminal."""
         ...
+
+
+def check_codes(codes: Tensor, choices: Tensor, what: str) -> None:
+    """Refuse numbers that no code has.
+
+    Args:
+        codes: [n, L].
+        choices: [L], how many choices each place has: its numbers are 0 to that less 1.
+        what: one sentence, what a code of the space is.
+
+    Raises:
+        ValueError: codes have another length, or which number is out of range.
+    """
+    if codes.dim() != 2 or codes.shape[1] != len(choices):
+        raise ValueError(f"{what} Its shape is [n, {len(choices)}], not {list(codes.shape)}.")
+    if not len(codes):
+        return
+    least, most = torch.aminmax(codes, dim=0)
+    if bool(((least < 0) | (most >= choices)).any()):
+        row, place = (int(i) for i in ((codes < 0) | (codes >= choices)).nonzero()[0])
+        raise ValueError(
+            f"{what} Place {place} of code {row} is {int(codes[row, place])}; it can be 0 to "
+            f"{int(choices[place]) - 1}."
+        )
+
+
+def as_list(architectures: Any) -> Sequence[Any]:
+    """The architectures as a list; one text alone is a list of one.
+
+    Raises:
+        InvalidArchitectureError: neither a text nor several.
+    """
+    if isinstance(architectures, str):
+        return [architectures]
+    if not isinstance(architectures, Iterable):
+        raise InvalidArchitectureError(
+            f"from_string takes a list of architecture strings, or one string; not "
+            f"{architectures!r}.",
+            architecture=architectures,
+        )
+    return list(architectures)

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
 from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
-from optiproxy_nas.spaces.texts import listed
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 # (from, to) of each code position; cell nodes counted from 0.
@@ -162,7 +161,7 @@ class NASBench201:
         Raises:
             InvalidArchitectureError: what the string breaks, and where.
         """
-        codes = [_parse(architecture) for architecture in listed(architectures)]
+        codes = [_parse(architecture) for architecture in as_list(architectures)]
         return torch.tensor(codes, dtype=torch.int64).reshape(-1, 6)
 
     def from_naslib(self, tuples: Sequence[Sequence[int]]) -> Tensor:

@@ -16,7 +16,7 @@ from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, Method, MethodSettings, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.base import SearchSpace
-from optiproxy_nas.testing.streams import generator, global_randomness_untouched
+from optiproxy_nas.testing.determinism import generator, global_randomness_untouched
 
 _BUDGET = 30
 _SMALL = 200  # architectures of a space that is searched whole

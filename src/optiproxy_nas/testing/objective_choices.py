@@ -16,8 +16,7 @@ from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
-from optiproxy_nas.testing.purity import plain, pure
-from optiproxy_nas.testing.streams import generator, logits_of
+from optiproxy_nas.testing.determinism import generator, logits_of, plain, pure
 
 
 def check_goodness(archive: pd.DataFrame, built: Objective) -> None:

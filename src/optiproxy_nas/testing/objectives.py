@@ -23,14 +23,13 @@ from optiproxy_nas.objectives import OBJECTIVES, resolve_objective
 from optiproxy_nas.objectives.base import Evaluate, Objective
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.testing.determinism import global_randomness_untouched, plain, pure
 from optiproxy_nas.testing.objective_choices import (
     check_goodness,
     check_score,
     check_select,
     check_targets,
 )
-from optiproxy_nas.testing.purity import plain, pure
-from optiproxy_nas.testing.streams import global_randomness_untouched
 
 _INITIAL, _BATCH, _STEPS = 8, 4, 3
 _SMALL: dict[str, Any] = {

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
-from optiproxy_nas.testing.streams import (
+from optiproxy_nas.testing.determinism import (
     COUNT,
     generator,
     global_randomness_untouched,

@@ -29,7 +29,7 @@ from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.file_formats import npz_arrays
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.tidy_table import METRICS, tidy
-from optiproxy_nas.spaces.nb101.cells import CODE_LENGTH, canonicalise
+from optiproxy_nas.spaces.nb101.isomorphism import CODE_LENGTH, canonicalise
 from optiproxy_nas.spaces.nb101.notation import embed
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -23,7 +23,7 @@ from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.sources import RawFile, Source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
 from optiproxy_nas.core.errors import DataError
-from optiproxy_nas.spaces.nb301.cells import CELLS, NODES, OPERATIONS, PAIRS, SLOTS
+from optiproxy_nas.spaces.nb301.darts_cell import CELLS, NODES, OPERATIONS, PAIRS, SLOTS
 
 SECONDS = "training_seconds"
 METRICS: Mapping[str, str] = {

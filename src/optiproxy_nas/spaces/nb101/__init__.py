@@ -2,8 +2,8 @@
 
 A cell is a DAG of up to 7 vertices, input and output included, with at most 9 edges. Vertices that
 are on no path from input to output do not count, and isomorphic cells are one architecture: 423,624
-of them. Codes that come out of this space are canonical (``cells.canonicalise``); those that go in
-may be any spelling.
+of them. Codes that come out of this space are canonical (``isomorphism.canonicalise``); those that
+go in may be any spelling.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
 from optiproxy_nas.spaces.nb101 import notation
-from optiproxy_nas.spaces.nb101.cells import (
+from optiproxy_nas.spaces.nb101.isomorphism import (
     CODE_LENGTH,
     FLAT,
     INNER,
@@ -31,14 +31,13 @@ from optiproxy_nas.spaces.nb101.cells import (
     on_paths,
     reorder,
 )
-from optiproxy_nas.spaces.nb101.neighbours import neighbours
+from optiproxy_nas.spaces.nb101.neighbours import one_change_neighbours
 from optiproxy_nas.spaces.relaxation import (
     binary_concrete,
     gumbel_softmax,
     sample_edges,
     sample_operations,
 )
-from optiproxy_nas.spaces.texts import listed
 
 # Rounds of drawing from the logits as they are; in each later one, half of what is left of the
 # logits' share gives way to uniform choices; whoever is missing then is drawn at random.
@@ -145,8 +144,8 @@ class NASBench101:
         """The pruned cell: features [n, 7, 5], adjacency [n, 7, 7], mask [n, 7].
 
         The mask of a vertex says how surely it is on a path from input to output
-        (``cells.on_paths``): 0 or 1 in a discrete cell, a polynomial in the edges of a relaxed one.
-        The output is always the last vertex.
+        (``isomorphism.on_paths``): 0 or 1 in a discrete cell, a polynomial in the edges of a
+        relaxed one. The output is always the last vertex.
         """
         edges, vertices = on_paths(encoding.edges)
         adjacency = (edges @ self._spread.to(edges)).reshape(-1, VERTICES, VERTICES)
@@ -173,7 +172,7 @@ class NASBench101:
         A change: another operation; an edge more or less; a vertex put in with one edge to it and
         one from it (which undoes the loss of an edge that leaves a vertex without use).
         """
-        return neighbours(codes)
+        return one_change_neighbours(codes)
 
     def hashes(self, codes: Tensor) -> list[str]:
         """The benchmark's own graph hash of each cell, 32 hexadecimal digits."""
@@ -189,7 +188,7 @@ class NASBench101:
         Raises:
             InvalidArchitectureError: which rule a cell breaks.
         """
-        parsed = [notation.parse(architecture) for architecture in listed(architectures)]
+        parsed = [notation.parse(architecture) for architecture in as_list(architectures)]
         if not parsed:
             return torch.zeros(0, CODE_LENGTH, dtype=torch.int64)
         return canonicalise(torch.stack(parsed))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.nb101.cells import (
+from optiproxy_nas.spaces.nb101.isomorphism import (
     BROKEN,
     CODE_LENGTH,
     INNER,
@@ -63,7 +63,7 @@ _GAPS = torch.tensor(
 )
 
 
-def neighbours(codes: Tensor) -> Tensor:
+def one_change_neighbours(codes: Tensor) -> Tensor:
     """Canonical codes [m, 26] of the valid cells one change away, each once, by cell."""
     if not len(codes):
         return codes

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.nb101.cells import (
+from optiproxy_nas.spaces.nb101.isomorphism import (
     CODE_LENGTH,
     INNER,
     MAX_EDGES,

@@ -1,10 +1,276 @@
-"""NAS-Bench-301, the DARTS space (Liu et al. 2019, Siems et al. 2020): two cells, 7 operations.
+"""The search space of NAS-Bench-301: 16 operation slots, and the inputs of 8 nodes (A.8.3).
 
-``space`` has the search space, ``cells`` the facts of one cell, ``genotype`` the notations.
+A code has 24 numbers: the operations of the normal cell's 8 slots and of the reduction cell's 8,
+then for each node of both cells which pair of inputs it takes (``darts_cell.PAIRS``). α has a row
+for each slot; β a logit for each *pair* of inputs of a node, 1 + 3 + 6 + 10 for a cell. The pairs
+of a node compete in one softmax. So two inputs are always distinct, every draw is valid, and all
+180 topologies of a cell can be drawn.
 """
 
-from optiproxy_nas.spaces.nb301.cells import OPERATIONS
-from optiproxy_nas.spaces.nb301.genotype import Genotype
-from optiproxy_nas.spaces.nb301.space import NASBench301
+from __future__ import annotations
 
-__all__ = ["OPERATIONS", "Genotype", "NASBench301"]
+from collections.abc import Hashable, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.core.errors import InvalidArchitectureError
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
+from optiproxy_nas.spaces.nb301 import darts_cell
+from optiproxy_nas.spaces.nb301.darts_cell import CHOICES, NODES, OPERATIONS, SLOTS, VERTICES
+from optiproxy_nas.spaces.nb301.genotype import (
+    Genotype,
+    code_of_fields,
+    code_of_text,
+    compact_fields,
+    genotype_of,
+    text_of,
+)
+from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
+
+_SOURCES = ("c_{k-2}", "c_{k-1}", *(f"node {number}" for number in range(2, 2 + NODES)))
+
+
+class NASBench301:
+    """The DARTS cell space of NAS-Bench-301: about 10^18 pairs of a normal and a reduction cell.
+
+    The nodes of a cell can be numbered in several orders. The surrogates of the benchmark see the
+    nodes as they are written and answer differently, so ``identify`` tells the orders apart and
+    codes keep them; ``canonical`` does not, and the selection's ``skip_twins`` leaves them out.
+    """
+
+    name = "nb301"
+    operations = OPERATIONS
+    node_labels = tuple(
+        f"{cell} {node}{'ab'[slot]}"
+        for cell in ("normal", "reduction")
+        for node in range(2, 2 + NODES)
+        for slot in range(2)
+    )
+    num_nodes = 2 * SLOTS
+    num_edges = 2 * sum(CHOICES)
+    code_length = 2 * (SLOTS + NODES)
+    num_vertices = 2 * VERTICES
+    vertex_labels = tuple(
+        f"{cell} cell: {name}" if name else ""
+        for cell in ("normal", "reduction")
+        for name in ("c_{k-2}", "c_{k-1}", *SLOTS * ("",), "output")
+    )
+    num_features = len(OPERATIONS) + 2  # input, seven operations, output
+    size: int | None = (prod(CHOICES) * len(OPERATIONS) ** SLOTS) ** 2
+
+    def __init__(self) -> None:
+        fixed, chosen = darts_cell.graph_of_pairs()
+        self._fixed = fixed
+        self._chosen = chosen.flatten(1)  # [40, 22 * 22]
+        self._moves = tuple(darts_cell.input_moves(node) for node in range(NODES))
+        ends = torch.zeros(self.num_vertices, self.num_features)  # one-hot rows of inputs, outputs
+        ends[[0, 1, VERTICES, VERTICES + 1], 0] = 1
+        ends[[VERTICES - 1, 2 * VERTICES - 1], -1] = 1
+        self._ends = ends
+        self._mask = torch.ones(1, self.num_vertices)
+
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
+        """Codes [count, 24], uniform: every operation and every pair of inputs equally often."""
+        operations = torch.randint(0, len(OPERATIONS), (count, 2 * SLOTS), generator=generator)
+        pairs = [torch.randint(0, n, (count, 2), generator=generator) for n in CHOICES]
+        return torch.cat([operations, _by_cell(pairs)], dim=1)
+
+    def sample(
+        self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Candidates:
+        """``count`` per group: Cat(softmax(α)) a slot, Cat(softmax(β)) over the pairs of a node."""
+        operations = sample_operations(logits.alpha, count, generator, exploration)
+        pairs = [
+            sample_operations(part, count, generator, exploration) for part in _groups(logits.beta)
+        ]
+        codes = torch.cat([operations, _by_cell(pairs)], dim=-1)
+        group = torch.arange(codes.shape[0]).repeat_interleave(count)
+        return Candidates(codes.reshape(-1, self.code_length), group)
+
+    def relax(
+        self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
+    ) -> Encoding:
+        """Gumbel-softmax over operations and over each node's pairs (Eq. 9 for both).
+
+        ``noise`` is of independent edges (Eq. 10), of which there are none here: with Gumbel noise
+        the limit of a softmax has the probabilities of the softmax, as it should.
+        """
+        operations = gumbel_softmax(logits.alpha, temperature, generator)
+        pairs = [gumbel_softmax(part, temperature, generator) for part in _groups(logits.beta)]
+        return Encoding(operations, torch.cat(pairs, dim=-1).flatten(1))
+
+    def encode(self, codes: Tensor) -> Encoding:
+        """One-hot operations [n, 16, 7] and one-hot pairs of inputs [n, 40]."""
+        darts_cell.check_range(codes)
+        one_hot = torch.nn.functional.one_hot
+        pairs = _pairs(codes)
+        hot = [one_hot(pairs[..., node], choices) for node, choices in enumerate(CHOICES)]
+        edges = torch.cat(hot, dim=-1).flatten(1)
+        operations = one_hot(codes[:, : 2 * SLOTS], len(OPERATIONS))
+        return Encoding(operations.float(), edges.float())
+
+    def graph(self, encoding: Encoding) -> Graph:
+        """The merged graph of both cells: features [n, 22, 9], adjacency [n, 22, 22].
+
+        An edge is there to the extent that its slot takes that input: the sum of the node's pairs
+        that have it in that place.
+        """
+        operations, edges = encoding
+        count, size = len(operations), self.num_vertices
+        taken = (edges @ self._chosen.to(edges)).reshape(count, size, size)
+        adjacency = taken + self._fixed.to(edges)
+        # Sums of a softmax can be over 1 in the last digit.
+        adjacency = adjacency - (adjacency - 1).clamp(min=0).detach()
+        labels = torch.nn.functional.pad(operations, (1, 1))
+        labels = labels.reshape(count, 2, SLOTS, self.num_features)
+        features = torch.nn.functional.pad(labels, (0, 0, 2, 1)).flatten(1, 2)
+        mask = self._mask.to(features).expand(count, size)
+        return Graph(features + self._ends.to(features), adjacency, mask)
+
+    def identify(self, codes: Tensor) -> list[Hashable]:
+        """The genotype as it is written: the surrogates tell other orders of the nodes apart."""
+        keys = darts_cell.cell_keys(*_split(codes))
+        return [tuple(pair) for pair in keys.tolist()]
+
+    def canonical(self, codes: Tensor) -> list[Hashable]:
+        """Each cell in the first of the possible orders of its nodes: one for isomorphic cells.
+
+        Networks that are alike for another reason (two equal sums of skip connections) are not
+        found to be.
+        """
+        spelt = self._spellings(codes)
+        return [tuple(pair) for pair in spelt.keys.amin(-1).reshape(-1, 2).tolist()]
+
+    def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """Both cells with their nodes in another order, where there is one that reads otherwise."""
+        spelt = self._spellings(codes)
+        other = spelt.keys != spelt.keys[:, :1]
+        draw = torch.rand(other.shape, generator=generator).masked_fill(~other, -1)
+        draw[:, 0] = -0.5  # the given order, where there is no other
+        best = draw.argmax(-1)
+        rows = torch.arange(len(best))
+        operations = spelt.operations[rows, best].reshape(-1, 2 * SLOTS)
+        return torch.cat([operations, spelt.pairs[rows, best].reshape(-1, 2 * NODES)], dim=1)
+
+    def neighbours(self, codes: Tensor) -> Tensor:
+        """The 120 that differ in one operation or in one input of a node: [120 n, 24].
+
+        96 have another operation, 24 (12 a cell) another input; an operation stays with its input.
+        """
+        darts_cell.check_range(codes)
+        count, slots, choices = len(codes), 2 * SLOTS, len(OPERATIONS)
+        row = torch.arange(slots * (choices - 1))
+        slot, shift = row // (choices - 1), row % (choices - 1) + 1
+        changed = codes.unsqueeze(1).repeat(1, len(row), 1)
+        changed[:, row, slot] = (changed[:, row, slot] + shift) % choices
+        parts = [changed]
+        for cell in range(2):
+            for node in range(NODES):
+                position, first = slots + cell * NODES + node, cell * SLOTS + 2 * node
+                move = self._moves[node]
+                pair, swapped = move.pair[codes[:, position]], move.swapped[codes[:, position]]
+                moved = codes.unsqueeze(1).repeat(1, pair.shape[1], 1)
+                two = moved[..., first : first + 2]
+                moved[..., first : first + 2] = torch.where(
+                    swapped.unsqueeze(-1), two.flip(-1), two
+                )
+                moved[..., position] = pair
+                parts.append(moved)
+        return torch.cat(parts, dim=1).reshape(-1, codes.shape[1]) if count else codes
+
+    def to_string(self, codes: Tensor) -> list[str]:
+        """DARTS genotypes as text; in each node the lower input is first."""
+        darts_cell.check_range(codes)
+        return [text_of(code) for code in codes.tolist()]
+
+    def from_string(self, architectures: Sequence[str]) -> Tensor:
+        """Codes [n, 24] of genotypes as text, the two pairs of a node in any order.
+
+        Raises:
+            InvalidArchitectureError: which rule one breaks, and in which node.
+        """
+        return _codes([code_of_text(architecture) for architecture in as_list(architectures)])
+
+    def to_genotype(self, codes: Tensor) -> list[Genotype]:
+        """Named tuples with the fields of DARTS' ``Genotype``."""
+        darts_cell.check_range(codes)
+        return [genotype_of(code) for code in codes.tolist()]
+
+    def from_genotype(self, genotypes: Sequence[Any]) -> Tensor:
+        """Codes [n, 24] of objects with the fields of DARTS' ``Genotype``, of any package.
+
+        Raises:
+            InvalidArchitectureError: a field is missing, or as ``from_string``.
+        """
+        codes = []
+        for genotype in genotypes:
+            missing = [name for name in Genotype._fields if not hasattr(genotype, name)]
+            if missing:
+                raise InvalidArchitectureError(
+                    f"Not a genotype: {genotype!r} has no {', '.join(missing)}.",
+                    architecture=genotype,
+                )
+            fields = {name: getattr(genotype, name) for name in Genotype._fields}
+            codes.append(code_of_fields(fields, genotype))
+        return _codes(codes)
+
+    def to_naslib(self, codes: Tensor) -> list[tuple[tuple[tuple[int, int], ...], ...]]:
+        """NASLib's compact form: (normal, reduction), each 8 pairs (input, operation)."""
+        return [
+            tuple(
+                tuple((source, OPERATIONS.index(operation)) for operation, source in cell)
+                for cell in (genotype.normal, genotype.reduce)
+            )
+            for genotype in self.to_genotype(codes)
+        ]
+
+    def from_naslib(self, compacts: Sequence[Any]) -> Tensor:
+        """Codes [n, 24] of NASLib's compact form, a cell's pairs in one list or in four of two.
+
+        Raises:
+            InvalidArchitectureError: it has another form, or as ``from_string``.
+        """
+        return _codes([code_of_fields(compact_fields(compact), compact) for compact in compacts])
+
+    def draw(self, architecture: str) -> str:
+        """Each node of both cells as the sum that it is."""
+        (genotype,) = self.to_genotype(self.from_string([architecture]))
+        lines = []
+        for title, cell in (("normal cell", genotype.normal), ("reduction cell", genotype.reduce)):
+            lines.append(f"{title}: output = all four nodes")
+            for node in range(NODES):
+                terms = [f"{name}({_SOURCES[i]})" for name, i in cell[2 * node : 2 * node + 2]]
+                lines.append(f"  {_SOURCES[node + 2]} = {terms[0]:<22} + {terms[1]}")
+        return "\n".join(lines)
+
+    def _spellings(self, codes: Tensor) -> darts_cell.Spellings:
+        """Of the 2 n cells: normal and reduction cell of each code in turn."""
+        operations, pairs = _split(codes)
+        return darts_cell.spellings(operations.reshape(-1, SLOTS), pairs.reshape(-1, NODES))
+
+
+def _groups(beta: Tensor) -> list[Tensor]:
+    """β [K, 40] by node: [K, 2 cells, pairs of the node] each."""
+    return list(torch.split(beta.reshape(-1, 2, sum(CHOICES)), list(CHOICES), dim=-1))
+
+
+def _by_cell(pairs: Sequence[Tensor]) -> Tensor:
+    """Numbers of pairs by node, [..., 2 cells] each, in code order [..., 8]."""
+    return torch.stack(list(pairs), dim=-1).flatten(-2)
+
+
+def _pairs(codes: Tensor) -> Tensor:
+    return codes[:, 2 * SLOTS :].reshape(-1, 2, NODES)
+
+
+def _split(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Operations [n, 2, 8] and numbers of pairs [n, 2, 4] of codes [n, 24]."""
+    darts_cell.check_range(codes)
+    return codes[:, : 2 * SLOTS].reshape(-1, 2, SLOTS), _pairs(codes)
+
+
+def _codes(rows: Sequence[Sequence[int]]) -> Tensor:
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 2 * (SLOTS + NODES))

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.nb301.cells import CELLS, NODES, OPERATIONS, PAIRS, SLOTS
+from optiproxy_nas.spaces.nb301.darts_cell import CELLS, NODES, OPERATIONS, PAIRS, SLOTS
 
 Pair = tuple[str, int]
 _CONCAT = tuple(range(2, 2 + NODES))

@@ -1,5 +1,146 @@
-"""The recurrent cells of NAS-Bench-NLP."""
+"""NAS-Bench-NLP (Klyuchnikov et al. 2022): cells of recurrent networks, as recipes.
 
-from optiproxy_nas.spaces.nbnlp.space import NASBenchNLP
+A code has 16 operations (``absent`` for what is not there), three input choices for each node, and
+the nodes that make the hidden states. All codes that come out are canonical: nodes by level,
+operation and place in the graph. (α, β): α chooses the operations, β each input and each maker of a
+state, group-wise (``graph``).
+"""
 
-__all__ = ["NASBenchNLP"]
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
+from optiproxy_nas.spaces.nbnlp import grammar
+from optiproxy_nas.spaces.nbnlp.grammar import (
+    NODES,
+    OPERATIONS,
+    Cells,
+    canonical_codes,
+    code_bytes,
+    pack,
+    unpack,
+)
+from optiproxy_nas.spaces.nbnlp.graph import (
+    NUM_EDGES,
+    VERTICES,
+    join,
+    one_hot,
+    recipe_graph,
+    spread,
+)
+from optiproxy_nas.spaces.nbnlp.neighbours import one_change_neighbours, renumbered
+from optiproxy_nas.spaces.nbnlp.recipes import draw_recipe, parse_recipe, to_recipe
+from optiproxy_nas.spaces.nbnlp.sampling import draw_complete
+from optiproxy_nas.spaces.relaxation import gumbel_softmax
+
+
+class NASBenchNLP:
+    """The recipes of up to 16 nodes and three hidden states that keep the rules of ``grammar``."""
+
+    name = "nbnlp"
+    operations = OPERATIONS
+    node_labels = tuple(f"node {i}" for i in range(NODES))
+    num_nodes = NODES
+    num_edges = NUM_EDGES
+    code_length = 4 * NODES + grammar.STATES
+    num_vertices = VERTICES
+    vertex_labels = (
+        *grammar.SOURCES,
+        *NODES * ("",),
+        *(f"h_new_{state}" for state in range(grammar.STATES)),
+    )
+    num_features = len(OPERATIONS) + 2
+    size: int | None = None
+
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
+        """Recipes of the prior (``sampling``), which imitates the published ones' sizes and parts.
+
+        Not uniform: nearly all codes have all 16 nodes, and no published recipe but one has.
+        """
+        return draw_complete(None, torch.zeros(count, dtype=torch.int64), generator, 1.0)[0]
+
+    def sample(
+        self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Candidates:
+        """``count`` recipes per group; ``exploration`` mixes every choice with the prior's.
+
+        What an operation needs and its draw leaves out, as a sum's second input, is drawn from the
+        rest of its group: a recipe completed so does not count as rejected.
+        """
+        group = torch.arange(len(logits.alpha)).repeat_interleave(count)
+        codes, rejected = draw_complete(logits, group, generator, exploration)
+        return Candidates(codes, group, rejected)
+
+    def relax(
+        self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
+    ) -> Encoding:
+        """Gumbel-softmax of every operation and every group of edges; ``noise`` does not matter."""
+        inputs, outputs = spread(logits.beta, -torch.inf)
+        operations = gumbel_softmax(logits.alpha, temperature, generator)
+        chosen = join(
+            gumbel_softmax(inputs, temperature, generator),
+            gumbel_softmax(outputs, temperature, generator),
+        )
+        return Encoding(operations, chosen)
+
+    def encode(self, codes: Tensor) -> Encoding:
+        """One-hot operations [n, 16, 8] and one-hot groups of edges [n, E]."""
+        cells = unpack(canonical_codes(codes))
+        operations = torch.nn.functional.one_hot(cells.operations, len(OPERATIONS)).float()
+        return Encoding(operations, one_hot(cells))
+
+    def graph(self, encoding: Encoding) -> Graph:
+        """x, previous states, nodes and new states as 23 vertices (``graph``)."""
+        return recipe_graph(encoding)
+
+    def identify(self, codes: Tensor) -> list[Hashable]:
+        """The canonical code: the same recipe, however its nodes are named and listed."""
+        rows: list[Hashable] = [*code_bytes(canonical_codes(codes))]
+        return rows
+
+    def canonical(self, codes: Tensor) -> list[Hashable]:
+        """As ``identify``, the hidden states 1 and 2 exchanged where that comes first."""
+        own = code_bytes(canonical_codes(codes))
+        swapped = canonical_codes(pack(_swapped(unpack(codes))))
+        return [min(pair) for pair in zip(own, code_bytes(swapped), strict=True)]
+
+    def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """The same recipes with nodes numbered, and sums' inputs listed, in another order."""
+        grammar.check_range(codes)
+        return pack(renumbered(unpack(codes), generator))
+
+    def neighbours(self, codes: Tensor) -> Tensor:
+        """All valid recipes one change away (``neighbours``), each once: codes [m, L]."""
+        return one_change_neighbours(canonical_codes(codes))
+
+    def to_string(self, codes: Tensor) -> list[str]:
+        """Recipes as JSON, keys sorted; plain nodes are named node_0, node_1 ... in code order."""
+        return [to_recipe(code) for code in canonical_codes(codes).tolist()]
+
+    def from_string(self, architectures: Sequence[str]) -> Tensor:
+        """Codes [n, L] of recipes in JSON, or of one.
+
+        Raises:
+            InvalidArchitectureError: which rule a recipe breaks, and at which node.
+        """
+        parsed = [parse_recipe(architecture) for architecture in as_list(architectures)]
+        codes = torch.tensor(parsed, dtype=torch.int64).reshape(-1, self.code_length)
+        return canonical_codes(codes)
+
+    def draw(self, architecture: str) -> str:
+        """One line a node: its name, operation and inputs."""
+        return draw_recipe(self.to_string(self.from_string([architecture]))[0])
+
+
+def _swapped(cells: Cells) -> Cells:
+    """Hidden states 1 and 2 exchanged, where there are both."""
+    both = (cells.outputs > 0).all(1)
+    names = torch.arange(grammar.CHOICES)
+    names[3], names[4] = 4, 3
+    inputs = torch.where(both[:, None, None], names[cells.inputs], cells.inputs)
+    outputs = torch.where(both[:, None], cells.outputs[:, [0, 2, 1]], cells.outputs)
+    return Cells(cells.operations, inputs, outputs)

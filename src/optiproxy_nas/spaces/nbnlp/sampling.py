@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.spaces.base import Logits
-from optiproxy_nas.spaces.nbnlp.canonical import canonical, sorted_inputs
 from optiproxy_nas.spaces.nbnlp.grammar import (
     ABSENT,
     BLEND,
@@ -32,11 +31,13 @@ from optiproxy_nas.spaces.nbnlp.grammar import (
     UNUSUAL,
     WEIGHTS,
     Cells,
+    canonical,
     complete,
     pack,
     pruned,
+    sorted_inputs,
 )
-from optiproxy_nas.spaces.nbnlp.layout import spread
+from optiproxy_nas.spaces.nbnlp.graph import spread
 
 ROUNDS = 12
 _AT_ONCE = 128

@@ -8,18 +8,16 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.spaces.base import Candidates, Encoding, Logits, SearchSpace
-from optiproxy_nas.testing.spellings import check_one_code_each
-from optiproxy_nas.testing.streams import generator, logits_of
+from optiproxy_nas.testing.determinism import (
+    SURE,
+    check_one_code_each,
+    generator,
+    logits_of,
+    point_at,
+)
 
-SURE = 40.0  # a logit that no noise overturns
 DRAWS = 1000  # from which frequencies are compared
 _MOST_DEVIATIONS = 6.0  # by chance one frequency in hundreds of millions differs by more
-
-
-def point_at(space: SearchSpace, codes: Tensor) -> Logits:
-    """Logits whose every choice is as good as certain: one group an architecture."""
-    hard = space.encode(codes)
-    return Logits(SURE * hard.operations, SURE * (2 * hard.edges - 1))
 
 
 def check_sampling(space: SearchSpace, codes: Tensor, seed: int) -> None:

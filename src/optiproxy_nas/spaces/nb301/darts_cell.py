@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.codes import check_codes
+from optiproxy_nas.spaces.base import check_codes
 
 # The order of NASLib and of DARTS' own list, which has "none" in front.
 OPERATIONS = (

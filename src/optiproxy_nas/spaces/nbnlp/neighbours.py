@@ -21,7 +21,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.nbnlp.canonical import canonical_codes, renumber, sorted_inputs
 from optiproxy_nas.spaces.nbnlp.grammar import (
     ABSENT,
     BLEND,
@@ -38,11 +37,14 @@ from optiproxy_nas.spaces.nbnlp.grammar import (
     TANH,
     WEIGHTS,
     Cells,
+    canonical_codes,
     complete,
     kinds,
     levels,
     pack,
     pruned,
+    renumber,
+    sorted_inputs,
     unpack,
 )
 
@@ -55,7 +57,7 @@ class _Changed(NamedTuple):
     cells: Cells  # [m]; a node may come before its inputs
 
 
-def neighbours(codes: Tensor) -> Tensor:
+def one_change_neighbours(codes: Tensor) -> Tensor:
     """One-change neighbours of canonical codes [n, L], in the order of the codes: [m, L]."""
     cells = unpack(codes)
     after = _followers(cells)

@@ -1,0 +1,169 @@
+"""Check the graph of discrete and relaxed architectures, and its gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optiproxy_nas.spaces.base import Encoding, Graph, Logits, SearchSpace
+from optiproxy_nas.spaces.relaxation import gumbel_softmax
+from optiproxy_nas.testing.determinism import COUNT, generator, logits_of, point_at
+
+_DIRECTIONS = 16
+_STEP = 1e-5  # of a finite difference, along a direction with entries of about 1
+
+
+def check_graph(space: SearchSpace, graph: Graph, count: int, name: str) -> None:
+    """Assert that ``graph`` is ``count`` DAGs of the right shape, from inputs to outputs."""
+    vertices, features = space.num_vertices, space.num_features
+    shapes = ((count, vertices, features), (count, vertices, vertices), (count, vertices))
+    for field, value, shape in zip(Graph._fields, graph, shapes, strict=True):
+        assert value.shape == shape, (
+            f"graph of {name} encodings: {field} {tuple(value.shape)}, {shape}"
+        )
+        assert ((value >= 0) & (value <= 1)).all(), f"graph of {name} encodings: {field} beyond 0-1"
+    paths = torch.linalg.matrix_power((graph.adjacency > 0).double(), vertices)
+    assert (paths == 0).all(), f"graph of {name} encodings: has a cycle"
+    inputs, outputs = (graph.features[..., column] == 1 for column in (0, -1))
+    # Where a graph has several parts, the output of one may feed the inputs of the next.
+    within = graph.adjacency * ~(outputs.unsqueeze(-1) & inputs.unsqueeze(-2))
+    for what, found in (
+        ("enters an input", within.transpose(-1, -2)[inputs]),
+        ("leaves an output", within[outputs]),
+    ):
+        assert (found == 0).all(), (
+            f"graph of {name} encodings: an edge {what}; a row of the adjacency is the vertex from "
+            "which edges go (of a vertex's features, the first is input, the last output)"
+        )
+
+
+def check_discrete(graph: Graph, name: str) -> None:
+    """Assert that ``graph``, of discrete architectures, is labelled, and nothing but its padding.
+
+    Args:
+        graph: n architectures.
+        name: which they are, for the message.
+    """
+    assert ((graph.mask == 0) | (graph.mask == 1)).all(), f"graph of {name}: mask not 0 or 1"
+    padding = (graph.mask == 0).unsqueeze(-1)
+    assert (graph.features * padding == 0).all(), (
+        f"graph of {name}: a padding vertex has features; they must be times the mask"
+    )
+    touched = graph.adjacency * (padding | padding.transpose(-1, -2))
+    assert (touched == 0).all(), (
+        f"graph of {name}: an edge touches a padding vertex; it must be times the mask at its ends"
+    )
+    unlabelled = (graph.features == 0).all(-1) & (graph.mask != 0)
+    assert not unlabelled.any(), (
+        f"graph of {name}: a vertex without any label is not masked as padding"
+    )
+    for column, label in ((0, "input"), (-1, "output")):
+        there = (graph.features[..., column] == 1).any(-1)
+        assert there.all(), (
+            f"graph of {name}: no vertex is labelled {label} (1 as the "
+            f"{'last' if column else 'first'} of its features)"
+        )
+
+
+def invariants(graph: Graph) -> list[Tensor]:
+    """What no order of the n graphs' vertices changes, [n, ...] each.
+
+    How many there are, 1ᵀV, and VᵀA^kV for walks of k = 1, 2, 3 edges.
+    """
+    vertices = (graph.features * graph.mask.unsqueeze(-1)).double()
+    found, walked = [graph.mask.double().sum(-1, keepdim=True), vertices.sum(-2)], vertices
+    for _ in range(3):
+        walked = graph.adjacency.double() @ walked
+        found.append(vertices.transpose(-1, -2) @ walked)
+    return found
+
+
+def check_relaxation(space: SearchSpace, codes: Tensor, seed: int) -> None:
+    """Assert that relaxed draws and their graphs have the right limits as τ -> 0 and τ -> ∞."""
+    hard = space.encode(codes)
+    for noise in ("logistic", "gumbel"):
+        cold = space.relax(point_at(space, codes), 0.1, generator(seed), noise)
+        for field, value, limit in zip(Encoding._fields, cold, hard, strict=True):
+            assert torch.allclose(value, limit, atol=1e-3), (
+                f"relax: limit of {field}, {noise} noise"
+            )
+        pairs = zip(Graph._fields, space.graph(cold), space.graph(hard), strict=True)
+        for field, value, limit in pairs:
+            assert torch.allclose(value, limit, atol=1e-2), f"graph: limit of {field}"
+        soft = space.relax(logits_of(space, COUNT, seed), 0.7, generator(seed), noise)
+        again = space.relax(logits_of(space, COUNT, seed), 0.7, generator(seed), noise)
+        assert all(map(torch.equal, soft, again)), "relax: not reproducible"
+        assert torch.allclose(soft.operations.sum(-1), torch.ones(())), (
+            "relax: rows do not sum to 1"
+        )
+        graph = space.graph(soft)
+        check_graph(space, graph, COUNT, "soft")
+        one = space.graph(Encoding(soft.operations[:1], soft.edges[:1]))
+        for field, whole, row in zip(Graph._fields, graph, one, strict=True):
+            assert torch.allclose(whole[:1], row, atol=1e-6), (
+                f"graph: {field} of soft encodings depends on the rest of the batch"
+            )
+    random_logits = logits_of(space, COUNT, seed)
+    cold = space.relax(random_logits, 1e-4, generator(seed), "logistic")
+    certain = torch.cat([cold.operations.amax(-1).flatten(), (2 * cold.edges - 1).abs().flatten()])
+    assert (certain > 0.99).double().mean() > 0.95, "relax: not discrete as the temperature falls"
+    warm = space.relax(random_logits, 1e4, generator(seed), "logistic")
+    flat = gumbel_softmax(random_logits.alpha, 1e4, generator(seed))
+    assert torch.allclose(warm.operations, flat, atol=1e-2), "relax: not flat at high temperature"
+
+
+def check_gradients(space: SearchSpace, seed: int) -> None:
+    """Assert that the gradients reach (α, β), keep to their group and are the right ones."""
+    alpha, beta = (part.double().requires_grad_() for part in logits_of(space, 2, seed))
+    vertices, features = space.num_vertices, space.num_features
+    weights = [
+        torch.randn(vertices, width, generator=generator(seed), dtype=torch.float64)
+        for width in (features, vertices, 1)
+    ]
+
+    def scores(alpha: Tensor, beta: Tensor) -> Tensor:
+        graph = space.graph(space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic"))
+        parts = zip(
+            (graph.features, graph.adjacency, graph.mask.unsqueeze(-1)), weights, strict=True
+        )
+        return torch.stack([(part * weight).sum((-1, -2)) for part, weight in parts]).sum(0)
+
+    logits = {"alpha": alpha, "beta": beta} if space.num_edges else {"alpha": alpha}
+    for name, part in logits.items():
+        (gradient,) = torch.autograd.grad(scores(alpha, beta)[0], part, allow_unused=True)
+        assert gradient is not None, f"graph(relax): no gradient reaches {name}"
+        assert torch.isfinite(gradient).all(), f"graph(relax): gradient of {name} not finite"
+        assert (gradient[0] != 0).any(), f"graph(relax): gradient of {name} is zero"
+        assert (gradient[1] == 0).all(), f"graph(relax): one group's {name} moves another's graph"
+    gradients = torch.autograd.grad(scores(alpha, beta).sum(), list(logits.values()))
+    # Along random directions: one wrong entry shows in each, and thousands of entries cost no more.
+    stream = generator(seed)
+    for _ in range(_DIRECTIONS):
+        moves = [
+            torch.randn(part.shape, generator=stream, dtype=torch.float64) for part in (alpha, beta)
+        ]
+        with torch.no_grad():
+            ahead, behind = (
+                scores(alpha + step * moves[0], beta + step * moves[1]).sum()
+                for step in (_STEP, -_STEP)
+            )
+        pairs = zip(gradients, moves, strict=False)
+        slope = torch.stack([(gradient * move).sum() for gradient, move in pairs]).sum()
+        assert torch.isclose((ahead - behind) / (2 * _STEP), slope, rtol=1e-5, atol=1e-5), (
+            "graph(relax): gradients disagree with finite differences"
+        )
+
+
+def check_mask(space: SearchSpace, codes: Tensor, seed: int) -> None:
+    """Where architectures differ in their padding, a relaxed one fades into it, without a jump."""
+    mask = space.graph(space.encode(codes)).mask
+    if bool((mask == mask[0]).all()):
+        return
+    alpha, beta = (part.requires_grad_() for part in logits_of(space, COUNT, seed))
+    relaxed = space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic")
+    soft = space.graph(relaxed).mask
+    assert soft.requires_grad, "graph: the mask is not a function of the relaxed architecture"
+    gradients = torch.autograd.grad(soft.sum(), (alpha, beta), allow_unused=True)
+    assert any(part is not None and bool((part != 0).any()) for part in gradients), (
+        "graph: the mask jumps; it must be smooth in the relaxed architecture"
+    )
