@@ -14,9 +14,16 @@ import torch
 
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Encoding, Logits
-from optiproxy_nas.spaces.nbnlp import NASBenchNLP, canonical
-from optiproxy_nas.spaces.nbnlp.grammar import NODES, OPERATIONS, complete, unpack
+from optiproxy_nas.spaces.base import Encoding, Logits, remember_codes
+from optiproxy_nas.spaces.nbnlp import NASBenchNLP
+from optiproxy_nas.spaces.nbnlp.grammar import (
+    NODES,
+    OPERATIONS,
+    canonical,
+    complete,
+    pack,
+    unpack,
+)
 from optiproxy_nas.testing import check_search_space
 
 SPACE = NASBenchNLP()
@@ -326,12 +333,11 @@ def test_a_drawing_has_one_line_a_node() -> None:
     assert re.fullmatch(r" h_new_0 = blend\(node_\d, h_prev_0, node_\d\)", lines[-1])
 
 
-def test_two_threads_share_the_table_of_known_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table is emptied all the time, by either thread while the other one reads it."""
+def test_two_threads_share_the_cache_of_canonical_codes() -> None:
+    """The cache is emptied all the time, by either thread while the other one reads it."""
     codes = SPACE.random(60, generator())
     written = SPACE.isomorphic(codes, generator())
-    monkeypatch.setattr(canonical, "_known", {})
-    monkeypatch.setattr(canonical, "_MOST_KNOWN", 40)
+    canonical_codes = remember_codes(limit=40)(lambda codes: pack(canonical(unpack(codes))))
     wrong: list[object] = []
 
     def ask(seed: int) -> None:
@@ -339,7 +345,7 @@ def test_two_threads_share_the_table_of_known_codes(monkeypatch: pytest.MonkeyPa
         try:
             for _ in range(300):
                 rows = torch.randint(0, len(codes), (20,), generator=stream)
-                if not torch.equal(canonical.canonical_codes(written[rows]), codes[rows]):
+                if not torch.equal(canonical_codes(written[rows]), codes[rows]):
                     wrong.append(rows)
         except Exception as error:
             wrong.append(error)

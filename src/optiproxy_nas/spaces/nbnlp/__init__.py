@@ -13,14 +13,13 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, code_bytes
 from optiproxy_nas.spaces.nbnlp import grammar
 from optiproxy_nas.spaces.nbnlp.grammar import (
     NODES,
     OPERATIONS,
     Cells,
     canonical_codes,
-    code_bytes,
     pack,
     unpack,
 )

@@ -1,4 +1,4 @@
-"""The grammar of recipes, and cells as tensors.
+"""The grammar of recipes, recipes as tensors, and their canonical codes.
 
 A recipe (Klyuchnikov et al. 2022) is a DAG of named nodes: ``{"h_new_0": {"input": ["node_0"],
 "op": "activation_tanh"}, "node_0": {"input": ["x", "h_prev_0"], "op": "linear"}}``. The rules, kept
@@ -15,6 +15,14 @@ by all 4,322 published recipes:
 The benchmark's own generator also keeps habits: linear nodes read x, states and activations;
 activations read linear nodes. Only the LSTM and the GRU among the 4,322 break them. Such edges are
 valid, but drawn with a weight of ``UNUSUAL`` only.
+
+A recipe can be numbered in many ways; ``canonical`` chooses one by colour refinement (Weisfeiler &
+Leman 1968). The colour of a node is hashed with those of its inputs (by place, where the order
+matters) and of its readers until all nodes that differ in the graph differ in colour. Nodes of
+equal colour, such as like gates of an LSTM, are then told apart one by one, and nodes are numbered
+by level, operation and colour. A code defines its recipe exactly, so different recipes never share
+one. Equal colours mean interchangeable nodes in all recipes met so far; a recipe constructed to
+fool colour refinement could have two canonical codes.
 """
 
 from __future__ import annotations
@@ -24,7 +32,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import check_codes
+from optiproxy_nas.spaces.base import check_codes, remember_codes
 
 NODES = 16  # the largest published recipe
 STATES = 3
@@ -46,9 +54,19 @@ LEAST_INPUTS = (0, 2, 3, 2, 2, 1, 1, 1)
 MOST_INPUTS = (0, 3, 3, 2, 2, 1, 1, 1)
 UNUSUAL = 1e-4
 
+# Choices of each place of a code: a node reads sources and the nodes before it.
+_PLACES = torch.tensor(
+    [len(OPERATIONS)] * NODES
+    + [FIRST + node for node in range(NODES) for _ in range(3)]
+    + [1 + NODES] * STATES
+)
+_ROUNDS = 8  # of colour refinement
+_COLOUR_BITS = 54
+_REMEMBERED = 200_000  # codes
 
-def _weights() -> Tensor:
-    """How willingly an operation (row) reads a source (column); 0: it must not. [8, 10].
+
+def _reading_weights() -> Tensor:
+    """Return the weight [8, 10] with which an operation (row) reads a source (column); 0: never.
 
     Columns: none, x, a hidden state, then a node by its operation.
     """
@@ -64,7 +82,7 @@ def _weights() -> Tensor:
     return weights
 
 
-WEIGHTS = _weights()
+WEIGHTS = _reading_weights()
 
 
 class Cells(NamedTuple):
@@ -73,33 +91,31 @@ class Cells(NamedTuple):
     Input choices: 0 none, 1 x, 2-4 the hidden states, ``FIRST`` + i node i.
     """
 
-    operations: Tensor  # [n, NODES]
-    inputs: Tensor  # [n, NODES, 3]; blend: gate, kept, other
-    outputs: Tensor  # [n, STATES]: 1 + the node that makes the state; 0: no such state
+    operations: Tensor  # [n, NODES] int64, 0-7
+    inputs: Tensor  # [n, NODES, 3] int64; blend: gate, kept, other
+    outputs: Tensor  # [n, STATES] int64: 1 + the node that makes the state; 0: no such state
 
     def rows(self, index: Tensor) -> Cells:
-        """Some of them, by index or mask."""
-        return Cells(*(part[index] for part in self))
+        """Return the recipes of an index or a mask."""
+        return Cells(*(field[index] for field in self))
 
 
 def pack(cells: Cells) -> Tensor:
-    """Codes [n, 4 NODES + 3]: operations, inputs node by node, outputs."""
+    """Return codes [n, 4 NODES + 3]: operations, inputs node by node, outputs."""
     return torch.cat([cells.operations, cells.inputs.flatten(1), cells.outputs], 1)
 
 
-# Choices of each place of a code: a node reads sources and the nodes before it.
-_PLACES = torch.tensor(
-    [len(OPERATIONS)] * NODES
-    + [FIRST + node for node in range(NODES) for _ in range(3)]
-    + [1 + NODES] * STATES
-)
+def unpack(codes: Tensor) -> Cells:
+    """Return the cells of codes [n, L], as views."""
+    inputs = codes[:, NODES : 4 * NODES].reshape(-1, NODES, 3)
+    return Cells(codes[:, :NODES], inputs, codes[:, 4 * NODES :])
 
 
 def check_range(codes: Tensor) -> None:
-    """Refuse numbers that no code has.
+    """Check that codes [n, L] hold only choices that exist.
 
     Raises:
-        ValueError: an operation, an input or a maker of a state that there is not.
+        ValueError: an operation, an input or a maker of a state that does not exist.
     """
     check_codes(
         codes,
@@ -110,14 +126,8 @@ def check_range(codes: Tensor) -> None:
     )
 
 
-def unpack(codes: Tensor) -> Cells:
-    """The cells of codes."""
-    inputs = codes[:, NODES : 4 * NODES].reshape(-1, NODES, 3)
-    return Cells(codes[:, :NODES], inputs, codes[:, 4 * NODES :])
-
-
 def kinds(cells: Cells) -> Tensor:
-    """Each input choice as a column of ``WEIGHTS`` [n, CHOICES]; 0 for what is not there."""
+    """Return each input choice as a column of ``WEIGHTS`` [n, CHOICES]; 0 where it is absent."""
     head = torch.tensor([[0, 1]]).expand(len(cells.operations), 2)
     states = 2 * (cells.outputs > 0)
     nodes = torch.where(cells.operations > 0, cells.operations + 2, 0)
@@ -125,7 +135,7 @@ def kinds(cells: Cells) -> Tensor:
 
 
 def levels(cells: Cells) -> Tensor:
-    """Each node's longest path from a source [n, NODES], 1 for the first; 0: absent."""
+    """Return each node's longest path from a source [n, NODES], 1 for the first; 0: absent."""
     level = torch.zeros(len(cells.operations), CHOICES, dtype=torch.int64)
     for node in range(NODES):
         deepest = level.gather(1, cells.inputs[:, node]).amax(1)
@@ -134,55 +144,40 @@ def levels(cells: Cells) -> Tensor:
 
 
 def live(cells: Cells) -> Tensor:
-    """Which input choices have a path to an output, [n, CHOICES]; column 0 means nothing."""
+    """Return which input choices have a path to an output [n, CHOICES]; ignore column 0."""
     count = len(cells.operations)
-    found = torch.zeros(count, 1 + CHOICES, dtype=torch.bool)  # the last column is for no output
+    reaching = torch.zeros(count, 1 + CHOICES, dtype=torch.bool)  # last column: no output
     column = torch.where(cells.outputs > 0, cells.outputs - 1 + FIRST, CHOICES)
-    found.scatter_(1, column, True)
+    reaching.scatter_(1, column, True)
     for node in reversed(range(NODES)):
-        here = found[:, FIRST + node, None].expand(-1, 3)
-        read = torch.zeros_like(found).scatter_(1, cells.inputs[:, node], here)
-        found |= read
-    return found[:, :CHOICES]
+        node_reaches = reaching[:, FIRST + node, None].expand(-1, 3)
+        reaching |= torch.zeros_like(reaching).scatter_(1, cells.inputs[:, node], node_reaches)
+    return reaching[:, :CHOICES]
 
 
 def pruned(cells: Cells) -> Cells:
-    """Without the nodes that lead to no output; their places stay empty."""
+    """Drop the nodes that lead to no output; their places stay empty."""
     kept = live(cells)[:, FIRST:] & (cells.operations > 0)
     return Cells(cells.operations * kept, cells.inputs * kept.unsqueeze(-1), cells.outputs)
 
 
 def complete(cells: Cells) -> Tensor:
-    """Whether pruned cells read x and all their states, and make no two states in one node: [n].
+    """Return whether pruned cells read x and all their states, and no node makes two states: [n].
 
     The rules on inputs (1-3) hold by construction where cells are drawn or changed.
     """
     used = live(cells)[:, 1:FIRST]  # x, h_prev_0 ...
-    wanted = torch.cat([torch.ones_like(used[:, :1]), cells.outputs > 0], 1)
+    required = torch.cat([torch.ones_like(used[:, :1]), cells.outputs > 0], 1)
     outputs = cells.outputs
     first, second, third = outputs.unbind(1)
     distinct = (first != second) & ((third == 0) | ((first != third) & (second != third)))
-    made = (torch.nn.functional.pad(cells.operations, (1, 0), value=1).gather(1, outputs) > 0).all(
-        1
-    )
-    return (used == wanted).all(1) & distinct & made & (first > 0) & ((third == 0) | (second > 0))
-
-
-_ROUNDS = 8
-_COLOUR_BITS = 54
-
-
-def _mix(value: Tensor) -> Tensor:
-    """A bijection of int64 that spreads every bit (SplitMix64's constants)."""
-    value = value * -4658895280553007687
-    value ^= value >> 29
-    value *= -7723592293110705685
-    value ^= value >> 31
-    return value
+    is_node = torch.nn.functional.pad(cells.operations, (1, 0), value=1).gather(1, outputs) > 0
+    numbered = (first > 0) & ((third == 0) | (second > 0))
+    return (used == required).all(1) & distinct & is_node.all(1) & numbered
 
 
 def canonical(cells: Cells) -> Cells:
-    """The same recipes with nodes numbered canonically, those present first."""
+    """Return the same recipes with nodes numbered canonically, those present first."""
     count = len(cells.operations)
     marks = torch.zeros(count, 1 + NODES, dtype=torch.int64)
     for state in range(cells.outputs.shape[1]):
@@ -192,42 +187,27 @@ def canonical(cells: Cells) -> Cells:
     key = _keys(cells, colour, rank)
     pending = torch.arange(count)
     for _ in range(NODES):
-        part = cells.rows(pending)
+        unresolved = cells.rows(pending)
         ordered, order = key[pending].sort(dim=1, stable=True)
-        tied = (ordered[:, 1:] == ordered[:, :-1]) & (part.operations.gather(1, order)[:, 1:] > 0)
-        open_ = tied.any(1)
-        if not open_.any():
+        tied = ordered[:, 1:] == ordered[:, :-1]
+        tied &= unresolved.operations.gather(1, order)[:, 1:] > 0
+        has_tie = tied.any(1)
+        if not has_tie.any():
             break
-        pending, tied, order = pending[open_], tied[open_], order[open_]
+        pending, tied, order = pending[has_tie], tied[has_tie], order[has_tie]
         chosen = order.gather(1, tied.int().argmax(1, keepdim=True))  # the first of the first tie
         colour[pending] = colour[pending].scatter_add(1, chosen, torch.full_like(chosen, 977))
         key[pending] = _keys(cells.rows(pending), colour[pending], rank[pending])
     return renumber(cells, key.argsort(dim=1, stable=True))
 
 
-def _keys(cells: Cells, colour: Tensor, rank: Tensor) -> Tensor:
-    colour = _refine(cells, colour)
-    return (rank << _COLOUR_BITS) | (colour & ((1 << _COLOUR_BITS) - 1))
-
-
-def _refine(cells: Cells, colour: Tensor) -> Tensor:
-    count = len(cells.operations)
-    places = torch.where(
-        (cells.operations == BLEND).unsqueeze(-1), torch.tensor([11, 13, 17]), torch.tensor(7)
-    )
-    flat = cells.inputs.flatten(1)
-    sources = _mix(torch.arange(FIRST) + 7001).expand(count, FIRST)
-    for _ in range(_ROUNDS):
-        everything = torch.cat([sources, colour], 1)
-        read = _mix(everything.gather(1, flat) + places.flatten(1)).reshape(-1, NODES, 3).sum(-1)
-        told = _mix(colour.unsqueeze(-1) * 3 + places).flatten(1)
-        readers = torch.zeros(count, CHOICES, dtype=torch.int64).scatter_add_(1, flat, told)
-        colour = _mix(colour + 3 * read + 5 * readers[:, FIRST:])
-    return colour
-
-
 def renumber(cells: Cells, order: Tensor) -> Cells:
-    """Nodes in another order [n, NODES]: which node comes first, second ...; inputs sorted."""
+    """Return the nodes in another order, inputs sorted.
+
+    Args:
+        cells: n recipes.
+        order: [n, NODES], which node comes first, second ...
+    """
     count = len(order)
     place = torch.empty_like(order).scatter_(1, order, torch.arange(NODES).expand(count, NODES))
     head = torch.arange(FIRST).expand(count, FIRST)
@@ -240,42 +220,48 @@ def renumber(cells: Cells, order: Tensor) -> Cells:
 
 
 def sorted_inputs(operations: Tensor, inputs: Tensor) -> Tensor:
-    """Inputs whose order does not matter, in rising order; none comes last."""
-    last = torch.where(inputs == 0, CHOICES, inputs).sort(-1).values
-    return torch.where(
-        (operations == BLEND).unsqueeze(-1), inputs, torch.where(last == CHOICES, 0, last)
+    """Sort inputs [n, NODES, 3] whose order does not matter, in rising order, none last."""
+    ascending = torch.where(inputs == 0, CHOICES, inputs).sort(-1).values
+    ascending = torch.where(ascending == CHOICES, 0, ascending)
+    return torch.where((operations == BLEND).unsqueeze(-1), inputs, ascending)
+
+
+def _mix(value: Tensor) -> Tensor:
+    """Map int64 to int64 one to one, spreading every bit (SplitMix64's constants)."""
+    value = value * -4658895280553007687
+    value ^= value >> 29
+    value *= -7723592293110705685
+    value ^= value >> 31
+    return value
+
+
+def _keys(cells: Cells, colour: Tensor, rank: Tensor) -> Tensor:
+    """Return the sorting keys [n, NODES] of nodes: rank, then refined colour."""
+    count = len(cells.operations)
+    places = torch.where(
+        (cells.operations == BLEND).unsqueeze(-1), torch.tensor([11, 13, 17]), torch.tensor(7)
     )
+    flat = cells.inputs.flatten(1)
+    sources = _mix(torch.arange(FIRST) + 7001).expand(count, FIRST)
+    for _ in range(_ROUNDS):
+        everything = torch.cat([sources, colour], 1)
+        read = _mix(everything.gather(1, flat) + places.flatten(1)).reshape(-1, NODES, 3).sum(-1)
+        messages = _mix(colour.unsqueeze(-1) * 3 + places).flatten(1)
+        readers = torch.zeros(count, CHOICES, dtype=torch.int64).scatter_add_(1, flat, messages)
+        colour = _mix(colour + 3 * read + 5 * readers[:, FIRST:])
+    return (rank << _COLOUR_BITS) | (colour & ((1 << _COLOUR_BITS) - 1))
 
 
-_known: dict[bytes, bytes] = {}  # code -> its canonical code, as bytes of int8
-_MOST_KNOWN = 200_000
+@remember_codes(limit=_REMEMBERED)
+def _canonical(codes: Tensor) -> Tensor:
+    return pack(canonical(unpack(codes)))
 
 
 def canonical_codes(codes: Tensor) -> Tensor:
-    """Canonical codes of codes [n, L]. Those seen before are looked up: a search asks often.
+    """Return the canonical codes [n, L] of codes [n, L]; those seen before are looked up.
 
     Raises:
-        ValueError: numbers that no code has.
+        ValueError: an operation, an input or a maker of a state that does not exist.
     """
     check_range(codes)
-    rows = code_bytes(codes)
-    if not rows:
-        return codes
-    # Each row is looked up once: another thread may empty the table at any time.
-    found = [_known.get(row) for row in rows]
-    new = [i for i, code in enumerate(found) if code is None]
-    if new:
-        fresh = code_bytes(pack(canonical(unpack(codes[torch.tensor(new)]))))
-        if len(_known) + len(new) > _MOST_KNOWN:
-            _known.clear()
-        for i, code in zip(new, fresh, strict=True):
-            found[i] = _known[rows[i]] = _known[code] = code
-    joined = bytearray().join(found)  # type: ignore[arg-type]  # none is missing now
-    return torch.frombuffer(joined, dtype=torch.int8).reshape(codes.shape).long()
-
-
-def code_bytes(codes: Tensor) -> list[bytes]:
-    """Each code [n, L] as bytes."""
-    width = codes.shape[1]
-    flat = codes.to(torch.int8).contiguous().numpy().tobytes()
-    return [flat[i : i + width] for i in range(0, len(flat), width)]
+    return _canonical(codes)
