@@ -1,4 +1,4 @@
-"""Search spaces: one file each, named in ``SPACES``."""
+"""Search spaces: one module or package each, registered in ``SPACES``."""
 
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, SearchSpace
@@ -19,7 +19,7 @@ def get_space(name: str) -> SearchSpace:
     """Build a registered search space (or one named ``package.module:Class``).
 
     Raises:
-        UnknownNameError: with the list and the nearest name.
+        UnknownNameError: not a registered name; with the list and the nearest one.
     """
     space: SearchSpace = SPACES.load(name)()
     return space

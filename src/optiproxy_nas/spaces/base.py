@@ -1,6 +1,6 @@
-"""The search space 𝕊 as the method sees it.
+"""The search space 𝕊 as the method sees it, and helpers that all spaces share.
 
-Three representations of an architecture, from the outside in:
+An architecture has three representations, from the outside in:
 
 * a **string**, the benchmark's own notation;
 * a **code**, one row of small integers [L] (operations first, then edge choices), so that n
@@ -32,24 +32,24 @@ class Logits(NamedTuple):
 
 
 class Encoding(NamedTuple):
-    """(s_o, s_t): what a proxy is asked about. Entries lie in [0, 1]."""
+    """(s_o, s_t) of n architectures, the input of a proxy. Entries lie in [0, 1]."""
 
     operations: Tensor  # [n, N, M], rows sum to 1
     edges: Tensor  # [n, E]
 
 
 class Graph(NamedTuple):
-    """An encoding as a labelled DAG, for graph proxies (appendix A.8).
+    """n encodings as labelled DAGs, for graph proxies (appendix A.8).
 
     The label of a vertex is its row of features, times the mask: the first entry is 1 for an input,
     the last for an output. In a discrete architecture a row of 0 is padding, and nothing else. No
-    edge enters an input or leaves an output, but for one from the output of a part of the graph to
-    an input of the next part (two cells). A relaxed architecture fades into the same graph: what
-    does not count in the discrete one, unused vertices and their edges, does not count in it.
+    edge enters an input or leaves an output, except from the output of one component of the graph
+    to an input of the next (two cells). A relaxed architecture fades into the same graph: vertices
+    and edges that do not count in the discrete graph do not count in it either.
     """
 
-    features: Tensor  # [n, V, F], rows of padding are 0
-    adjacency: Tensor  # [n, V, V], row = from, column = to
+    features: Tensor  # [n, V, F] in [0, 1], rows of padding are 0
+    adjacency: Tensor  # [n, V, V] in [0, 1], row = from, column = to
     mask: Tensor  # [n, V], 1 for a vertex, 0 for padding
 
 
@@ -58,12 +58,14 @@ class Candidates(NamedTuple):
 
     codes: Tensor  # [n, L] int64
     group: Tensor  # [n] int64, the group k that each was drawn from; -1: not from a group
-    rejected: int = 0  # draws thrown away because they were no valid architecture
+    rejected: int = 0  # draws discarded because they were no valid architecture
 
 
 @runtime_checkable
 class SearchSpace(Protocol):
     """What a new search space implements, in one file.
+
+    ``optiproxy_nas.testing.check_search_space`` checks it.
 
     Attributes:
         name: the registered name.
@@ -75,7 +77,7 @@ class SearchSpace(Protocol):
         num_vertices: V of ``graph``.
         num_features: F of ``graph``.
         vertex_labels: captions of the V vertices of ``graph``, for figures; "" for one that stands
-            for a searched operation. "part: name" where the graph has parts (two cells).
+            for a searched operation. "component: name" where the graph has components (two cells).
         size: distinct architectures in the space, or None where that is not countable.
     """
 
@@ -102,52 +104,52 @@ class SearchSpace(Protocol):
     ) -> Candidates:
         """Draw ``count`` valid architectures per group from s(α, β), Eq. 5 and 6.
 
-        ``exploration`` in [0, 1] mixes every choice with that of ``random``; at 1 the two draw
-        alike.
+        ``exploration`` in [0, 1] mixes every choice with that of ``random``; at 1 both draw from
+        the same distribution.
         """
         ...
 
     def relax(
         self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
     ) -> Encoding:
-        """One differentiable draw per group from ŝ(α, β), Eq. 9 and 10: K encodings."""
+        """Draw one differentiable sample per group from ŝ(α, β), Eq. 9 and 10: K encodings."""
         ...
 
     def encode(self, codes: Tensor) -> Encoding:
-        """Hard encodings of codes [n, L]."""
+        """Return the hard encodings of codes [n, L]."""
         ...
 
     def graph(self, encoding: Encoding) -> Graph:
-        """The labelled DAG of hard or soft encodings, differentiable in both fields."""
+        """Return the labelled DAGs of hard or soft encodings, differentiable in both fields."""
         ...
 
     def identify(self, codes: Tensor) -> list[Hashable]:
-        """The identity that the benchmark tells apart, and the ledger charges: one per code."""
+        """Return n identities: equal where the benchmark has one answer, charged once."""
         ...
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
-        """The computed function's identity: equal for architectures that are the same network."""
+        """Return n identities of computed functions: equal where the networks are the same."""
         ...
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """Each of codes [n, L] written in another way: another order of vertices or operands.
+        """Return each of codes [n, L] with its vertices or operands in another order: [n, L].
 
-        The same network, so ``canonical`` is equal, and where the benchmark does not tell the
-        spellings apart ``identify`` is too. Drawn at random where there are several other ways;
-        the code itself where there is none.
+        The network stays the same, so ``canonical`` is equal, and where the benchmark does not
+        distinguish the orders ``identify`` is too. Drawn at random where there are several other
+        orders; the code itself where there is none.
         """
         ...
 
     def neighbours(self, codes: Tensor) -> Tensor:
-        """All valid one-change neighbours of each of codes [n, L], concatenated: [m, L]."""
+        """Return all valid one-change neighbours of each of codes [n, L], concatenated: [m, L]."""
         ...
 
     def to_string(self, codes: Tensor) -> list[str]:
-        """The benchmark's notation of codes [n, L]."""
+        """Return codes [n, L] in the benchmark's notation."""
         ...
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
-        """Parse the benchmark's notation to codes [n, L]; one string alone is a list of one.
+        """Parse the benchmark's notation to codes [n, L]; a single string is a list of one.
 
         Raises:
             InvalidArchitectureError: which architecture breaks which rule.
@@ -155,39 +157,39 @@ class SearchSpace(Protocol):
         ...
 
     def draw(self, architecture: str) -> str:
-        """A small text drawing of one architecture, for a terminal."""
+        """Return a small text drawing of one architecture, for a terminal."""
         ...
 
 
-def check_codes(codes: Tensor, choices: Tensor, what: str) -> None:
-    """Refuse numbers that no code has.
+def check_codes(codes: Tensor, choices: Tensor, rule: str) -> None:
+    """Check the shape and range of codes.
 
     Args:
         codes: [n, L].
-        choices: [L], how many choices each place has: its numbers are 0 to that less 1.
-        what: one sentence, what a code of the space is.
+        choices: [L], the number of choices at each position; valid numbers are 0 to that less 1.
+        rule: one sentence that says what a code of the space is, for the message.
 
     Raises:
-        ValueError: codes have another length, or which number is out of range.
+        ValueError: codes have another length, or a number is out of range: which.
     """
     if codes.dim() != 2 or codes.shape[1] != len(choices):
-        raise ValueError(f"{what} Its shape is [n, {len(choices)}], not {list(codes.shape)}.")
+        raise ValueError(f"{rule} Its shape is [n, {len(choices)}], not {list(codes.shape)}.")
     if not len(codes):
         return
     least, most = torch.aminmax(codes, dim=0)
     if bool(((least < 0) | (most >= choices)).any()):
         row, place = (int(i) for i in ((codes < 0) | (codes >= choices)).nonzero()[0])
         raise ValueError(
-            f"{what} Place {place} of code {row} is {int(codes[row, place])}; it can be 0 to "
+            f"{rule} Place {place} of code {row} is {int(codes[row, place])}; it can be 0 to "
             f"{int(choices[place]) - 1}."
         )
 
 
 def as_list(architectures: Any) -> Sequence[Any]:
-    """The architectures as a list; one text alone is a list of one.
+    """Return architectures as a list; a single string is a list of one.
 
     Raises:
-        InvalidArchitectureError: neither a text nor several.
+        InvalidArchitectureError: neither a string nor an iterable.
     """
     if isinstance(architectures, str):
         return [architectures]
@@ -206,10 +208,10 @@ Representative = Callable[[Tensor], Tensor]  # codes [n, L] -> the representativ
 def remember_codes(limit: int) -> Callable[[Representative], Representative]:
     """Cache a function of codes row by row, as ``functools.lru_cache`` caches whole calls.
 
-    The function must leave its own results as they are. Threads may share the cache.
+    The function must map its results to themselves. Threads may share the cache.
 
     Args:
-        limit: codes to remember; the cache is emptied where more would be.
+        limit: codes to remember; the cache is emptied when it would exceed this.
     """
 
     def decorate(function: Representative) -> Representative:

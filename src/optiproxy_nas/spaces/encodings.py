@@ -1,10 +1,11 @@
 """Encodings of architectures as vectors (White et al. 2020, "A study on encodings for NAS").
 
-Both are computed from the labelled graph (``SearchSpace.graph``), so they fit every space, and are
-the same function for discrete and relaxed architectures, smooth in between, with a gradient at the
-corners as well. For a discrete architecture they are exactly 0 or 1 where its graph is. That of
-NAS-Bench-NLP has labels of hidden states (1/4, 1/2, 3/4) and weights of a blend's inputs (1/2, 3/4)
-in between: the adjacency encoding holds them as they are, the path encoding what they multiply to.
+The adjacency and the path encoding are computed from the labelled graph (``SearchSpace.graph``), so
+they fit every space. They are the same function for discrete and relaxed architectures, smooth in
+between, with a gradient at the corners as well. For a discrete architecture they are exactly 0 or 1
+where its graph is. The graph of NAS-Bench-NLP also has labels of hidden states (1/4, 1/2, 3/4) and
+weights of a blend's inputs (1/2, 3/4): the adjacency encoding holds them as they are, the path
+encoding holds their products.
 
 The label of a vertex is its row of ``features``: first the input, then the M operations, last the
 output, as in all spaces of this package.
@@ -24,41 +25,43 @@ MAX_PATHS = 10_000  # label sequences; a fitted layer of 64 on top has then 640,
 
 
 def vertex_tokens(graph: Graph) -> Tensor:
-    """Each vertex's label and incoming edges [n, V, F + V], zero for padding."""
+    """Return each vertex's label and incoming edges [n, V, F + V], zero for padding."""
     incoming = graph.adjacency.transpose(-1, -2)
     return torch.cat([graph.features, incoming], dim=-1)
 
 
 def searched_vertices(space: SearchSpace) -> list[int]:
-    """The vertices whose label or incoming edges depend on the architecture, in order."""
-    # What depends on it at all differs between two points in general position.
+    """Return the vertices whose label or incoming edges depend on the architecture, in order."""
+    # Whatever depends on the architecture differs between two points in general position.
     generator = torch.Generator().manual_seed(0)
     operations = torch.rand(2, space.num_nodes, len(space.operations), generator=generator)
     edges = torch.rand(2, space.num_edges, generator=generator)
     first, second = vertex_tokens(space.graph(Encoding(operations.softmax(-1), edges)))
-    found: list[int] = (first != second).any(-1).nonzero().flatten().tolist()
-    return found
+    vertices: list[int] = (first != second).any(-1).nonzero().flatten().tolist()
+    return vertices
 
 
 def adjacency_encoding(space: SearchSpace, encoding: Encoding) -> Tensor:
-    """One-hot adjacency encoding: labels and incoming edges of all vertices, [n, V·(F + V)].
+    """Return the one-hot adjacency encoding [n, V·(F + V)]: labels and incoming edges.
 
-    What is fixed in the space gives constant columns.
+    Labels and edges that are fixed in the space give constant columns.
     """
     return vertex_tokens(space.graph(encoding)).flatten(1)
 
 
 def path_encoding(space: SearchSpace, encoding: Encoding, longest: int | None = None) -> Tensor:
-    """Path encoding (BANANAS, White et al. 2021): which operation sequences lead in to out.
+    """Return the path encoding [n, P]: which sequences of operations lead from input to output.
+
+    As in BANANAS (White et al. 2021).
 
     Column order: by length, then lexicographic in the operations' order, the first operation
-    counting most. Lengths that no path of the space has are left out, so NAS-Bench-201 has
-    5 + 25 + 125 columns, and an edge from input to output is a path of length 0.
+    being the most significant. Lengths that no path of the space has are left out, so NAS-Bench-201
+    has 5 + 25 + 125 columns, and an edge from input to output is a path of length 0.
 
     Args:
         space: the search space.
         encoding: n hard or soft encodings.
-        longest: operations of a path at most (truncated path encoding); None: no limit.
+        longest: the most operations of a path (truncated path encoding); None: no limit.
 
     Returns:
         [n, P] in [0, 1]. P grows as M^longest, the work as n · V² · M^(longest - 1).
@@ -70,10 +73,10 @@ def path_encoding(space: SearchSpace, encoding: Encoding, longest: int | None = 
 
 
 def path_lengths(space: SearchSpace, longest: int | None = None) -> tuple[int, ...]:
-    """How many operations the paths of the space have, up to ``longest``, in rising order.
+    """Return the lengths, in operations, of the paths of the space up to ``longest``, ascending.
 
     Raises:
-        ParameterError: no path is that short, they make more than ``MAX_PATHS`` label sequences,
+        ParameterError: no path is that short, there are more than ``MAX_PATHS`` label sequences,
             or the graph's labels are not input, operations, output.
     """
     choices = len(space.operations)
@@ -85,12 +88,12 @@ def path_lengths(space: SearchSpace, longest: int | None = None) -> tuple[int, .
             space=space.name,
             labels=space.num_features,
         )
-    # Every operation and every edge a little: a path that some architecture has is here too.
+    # With every operation and edge present to some extent, every possible path is in the graph.
     operations = torch.full((1, space.num_nodes, choices), 1 / choices)
     features, adjacency, _ = space.graph(Encoding(operations, torch.ones(1, space.num_edges)))
     labels = (features > 0).float()[0]  # [V, F]
     links = (adjacency > 0).float()[0]
-    ends = (links @ labels[:, -1]) > 0  # [V] may be the last before the output
+    ends = (links @ labels[:, -1]) > 0  # [V] can be the last before the output
     reached, lengths = labels[:, 0], []
     for length in range(space.num_vertices if longest is None else longest + 1):
         if bool((reached * ends).any()):
@@ -126,29 +129,29 @@ def _check_lengths(space: SearchSpace, lengths: Sequence[int], longest: int | No
 
 
 def path_indicators(graph: Graph, lengths: Collection[int]) -> Tensor:
-    """Indicator of each label sequence of the given lengths, [n, P].
+    """Return the indicator of each label sequence of the given lengths, [n, P] in [0, 1].
 
     The state [n, V, M^k] says which sequences of k operations lead from an input to a vertex. It is
-    pushed along the edges, and where several arrive, any of them suffices: 1 - Π(1 - p). At the
-    corners that is "or"; unlike a clipped count it has a gradient in between. Where paths of one
-    sequence share no vertex, as in NAS-Bench-201, it is the probability that the sequence occurs
-    when each vertex draws its operation, each edge its presence, independently.
+    propagated along the edges, and where several arrive, any of them suffices: 1 - Π(1 - p). At the
+    corners that is "or"; unlike a clipped count it has a gradient in between. Where paths with the
+    same sequence share no vertex, as in NAS-Bench-201, it is the probability that the sequence
+    occurs when vertices draw their operation, and edges their presence, independently.
     """
     labels = graph.features  # [n, V, F], 0 where masked
     exits = _any(graph.adjacency * labels[:, None, :, -1], 2)  # [n, V] leads to an output
     state = labels[..., :1]  # [n, V, 1]
-    parts = []
+    indicators = []
     for length in range(max(lengths) + 1):
         if length:
             arriving = _any(graph.adjacency.unsqueeze(-1) * state.unsqueeze(2), 1)
             state = (arriving.unsqueeze(-1) * labels.unsqueeze(-2)[..., 1:-1]).flatten(2)
         if length in lengths:
-            parts.append(_any(exits.unsqueeze(-1) * state, 1))
-    return torch.cat(parts, dim=1)
+            indicators.append(_any(exits.unsqueeze(-1) * state, 1))
+    return torch.cat(indicators, dim=1)
 
 
 def _any(probability: Tensor, dim: int) -> Tensor:
-    """1 - Π(1 - p) along ``dim``, by halves: an exact gradient also where factors are 0."""
+    """Return 1 - Π(1 - p) along ``dim``, by halves: the gradient is exact where factors are 0."""
     missing = 1 - probability
     while (size := missing.shape[dim]) > 1:
         half = size // 2

@@ -37,7 +37,7 @@ _TOKEN = re.compile(r"(?P<operation>[^~|]+)~(?P<source>[0-9])")
 
 
 def _operation_graph() -> Tensor:
-    """Adjacency [8, 8] of the operation graph: input, the 6 edges in code order, output.
+    """Return the adjacency [8, 8] of the operation graph: input, the 6 edges in code order, output.
 
     Edge (a, b) feeds edge (b, c): 0->{1,2,4}; 1->{3,5}; 2->6; 3->6; 4->7; 5->7; 6->7.
     """
@@ -55,7 +55,7 @@ def _operation_graph() -> Tensor:
 
 @cache
 def _function(code: tuple[int, ...]) -> str:
-    """The function a cell computes: none and dead edges dropped, skips contracted, sums sorted."""
+    """Return the function of a cell: none and dead edges dropped, skips contracted, sums sorted."""
     nodes: list[tuple[str, ...]] = [("x",)]  # each node: the sorted terms of its sum
     for target in (1, 2, 3):
         terms: list[str] = []
@@ -90,13 +90,13 @@ class NASBench201:
         self._mask = torch.ones(1, 8)
 
     def random(self, count: int, generator: torch.Generator) -> Tensor:
-        """Uniform cells: codes [count, 6]."""
+        """Draw cells uniformly: codes [count, 6]."""
         return torch.randint(0, 5, (count, 6), generator=generator)
 
     def sample(
         self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
     ) -> Candidates:
-        """``count`` cells per group from Cat(softmax(α)), Eq. 5."""
+        """Draw ``count`` cells per group from Cat(softmax(α)), Eq. 5."""
         codes = sample_operations(logits.alpha, count, generator, exploration)
         group = torch.arange(codes.shape[0]).repeat_interleave(count)
         return Candidates(codes.reshape(-1, 6), group)
@@ -104,17 +104,17 @@ class NASBench201:
     def relax(
         self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
     ) -> Encoding:
-        """Gumbel-softmax operations (Eq. 9); no edges, so ``noise`` does not matter."""
+        """Draw Gumbel-softmax operations (Eq. 9); without edges ``noise`` has no effect."""
         return Encoding(gumbel_softmax(logits.alpha, temperature, generator), logits.beta)
 
     def encode(self, codes: Tensor) -> Encoding:
-        """One-hot operations [n, 6, 5] and no edges [n, 0]."""
+        """Return one-hot operations [n, 6, 5] and no edges [n, 0]."""
         return Encoding(
             torch.nn.functional.one_hot(codes, 5).float(), torch.zeros(codes.shape[0], 0)
         )
 
     def graph(self, encoding: Encoding) -> Graph:
-        """Operation graph of 8 vertices: features [n, 8, 7], fixed adjacency [n, 8, 8]."""
+        """Return the operation graph: features [n, 8, 7], fixed adjacency [n, 8, 8]."""
         count = encoding.operations.shape[0]
         features = torch.nn.functional.pad(encoding.operations, (1, 1, 1, 1))
         adjacency = self._adjacency.to(features).expand(count, 8, 8)
@@ -122,25 +122,25 @@ class NASBench201:
         return Graph(features + self._ends.to(features), adjacency, mask)
 
     def identify(self, codes: Tensor) -> list[Hashable]:
-        """The table row: every code is its own (twins differ in the table by training noise)."""
+        """Return the table rows: each code has one (twins differ in it by training noise)."""
         rows: list[Hashable] = (codes * self._powers).sum(-1).tolist()
         return rows
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
-        """The computed function (sums flattened and sorted); 4,930 distinct ones."""
+        """Return the computed functions (sums flattened and sorted); 4,930 are distinct."""
         return [_function(tuple(code)) for code in codes.tolist()]
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """Nodes 2 and 3 in the other order, where no edge between them forbids it: [n, 6].
+        """Exchange nodes 2 and 3 where no edge between them forbids it: [n, 6].
 
-        There is one other order at most, so nothing is drawn. The two are rows of their own in the
-        table: equal in ``canonical``, not in ``identify``.
+        There is one other order at most, so nothing is drawn. Each order has its own row of the
+        table: the two are equal in ``canonical``, not in ``identify``.
         """
         swapped = codes[:, [1, 0, 2, 3, 5, 4]]
         return torch.where(codes[:, 2:3] == 0, swapped, codes)
 
     def neighbours(self, codes: Tensor) -> Tensor:
-        """The 24 cells that differ in one operation, for each of codes [n, 6]: [24 n, 6]."""
+        """Return the 24 cells that differ in one operation, for each of codes [n, 6]: [24 n, 6]."""
         position = torch.arange(6).repeat_interleave(4)  # [24]
         shift = torch.arange(1, 5).repeat(6)  # [24]
         moved = codes.unsqueeze(1).repeat(1, 24, 1)  # [n, 24, 6]
@@ -149,23 +149,27 @@ class NASBench201:
         return moved.reshape(-1, 6)
 
     def to_string(self, codes: Tensor) -> list[str]:
-        """Architecture strings of codes [n, 6]."""
+        """Return the architecture strings of codes [n, 6]."""
         return [
             "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|".format(*(OPERATIONS[i] for i in code))
             for code in codes.tolist()
         ]
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
-        """Codes [n, 6] of architecture strings, or of one.
+        """Parse architecture strings, or one, to codes [n, 6].
 
         Raises:
-            InvalidArchitectureError: what the string breaks, and where.
+            InvalidArchitectureError: which rule a string breaks, and where.
         """
         codes = [_parse(architecture) for architecture in as_list(architectures)]
         return torch.tensor(codes, dtype=torch.int64).reshape(-1, 6)
 
     def from_naslib(self, tuples: Sequence[Sequence[int]]) -> Tensor:
-        """Codes [n, 6] of NASLib's op-index tuples (its own edge and operation order)."""
+        """Return the codes [n, 6] of NASLib's op-index tuples (NASLib orders both differently).
+
+        Raises:
+            InvalidArchitectureError: a tuple is not six indices of 0-4.
+        """
         codes = []
         for indices in tuples:
             if len(indices) != 6 or any(i not in range(5) for i in indices):
@@ -179,7 +183,7 @@ class NASBench201:
         return torch.tensor(codes, dtype=torch.int64).reshape(-1, 6)
 
     def to_naslib(self, codes: Tensor) -> list[tuple[int, ...]]:
-        """NASLib's op-index tuples of codes [n, 6]."""
+        """Return NASLib's op-index tuples of codes [n, 6]."""
         position = [EDGES.index(edge) for edge in NASLIB_EDGES]
         return [
             tuple(NASLIB_OPERATIONS.index(OPERATIONS[code[p]]) for p in position)
@@ -187,7 +191,7 @@ class NASBench201:
         ]
 
     def draw(self, architecture: str) -> str:
-        """The cell as a matrix: rows are source nodes, columns target nodes."""
+        """Draw the cell as a matrix: rows are source nodes, columns target nodes."""
         code = self.from_string([architecture])[0].tolist()
         cell = {edge: _SHORT[OPERATIONS[i]] for edge, i in zip(EDGES, code, strict=True)}
         names = ("in", "1", "2", "out")

@@ -1,4 +1,4 @@
-"""Sampling from (α, β): discrete (Eq. 5, 6) and relaxed (Eq. 9, 10), and the temperature.
+"""Sample from (α, β): discrete (Eq. 5, 6) and relaxed (Eq. 9, 10); temperature and entropy.
 
 Noise comes from the caller's generator, never from a global one. Gumbel(0, 1) noise is
 -log(-log u) and Logistic(0, 1) noise is log u - log(1 - u), u ~ Uniform(0, 1).
@@ -18,21 +18,25 @@ def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """I.i.d. Gumbel(0, 1) draws of the given shape."""
+    """Draw i.i.d. Gumbel(0, 1) noise of the given shape."""
     return -torch.log(-torch.log(_uniform(shape, generator)))
 
 
 def logistic_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """I.i.d. Logistic(0, 1) draws of the given shape (the difference of two Gumbels)."""
+    """Draw i.i.d. Logistic(0, 1) noise of the given shape (the difference of two Gumbels)."""
     return torch.logit(_uniform(shape, generator))
 
 
 def gumbel_softmax(alpha: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """Relaxed operations ŝ_o (Eq. 9): softmax((α + g) / τ) over the last axis.
+    """Draw relaxed operations ŝ_o (Eq. 9): softmax((α + g) / τ) over the last axis.
 
     Args:
         alpha: logits [..., M].
         temperature: τ > 0. As τ -> 0 the limit is one-hot, j with probability softmax(α)_j.
+        generator: draws the noise g.
+
+    Returns:
+        [..., M] in [0, 1], rows sum to 1.
     """
     noise = gumbel_noise(tuple(alpha.shape), generator).to(alpha)
     return torch.softmax((alpha + noise) / temperature, dim=-1)
@@ -41,14 +45,18 @@ def gumbel_softmax(alpha: Tensor, temperature: float, generator: torch.Generator
 def binary_concrete(
     beta: Tensor, temperature: float, generator: torch.Generator, noise: str = "logistic"
 ) -> Tensor:
-    """Relaxed edges ŝ_t (Eq. 10): σ((β + g) / τ), elementwise.
+    """Draw relaxed edges ŝ_t (Eq. 10): σ((β + g) / τ), elementwise.
 
     Args:
         beta: log-odds, any shape.
         temperature: τ > 0.
+        generator: draws the noise g.
         noise: ``"logistic"`` (Maddison et al. 2017), whose limit as τ -> 0 is
             Bernoulli(σ(β)), as appendix A.5 intends; ``"gumbel"``, Eq. 10 as printed, whose
             limit is Bernoulli(1 - exp(-exp(β))) instead.
+
+    Returns:
+        The shape of ``beta``, in [0, 1].
 
     Raises:
         UnknownNameError: any other noise.
@@ -62,11 +70,12 @@ def binary_concrete(
 def sample_operations(
     alpha: Tensor, count: int, generator: torch.Generator, exploration: float = 0.0
 ) -> Tensor:
-    """Discrete operations 𝒜_o ~ Cat((1 - ε) softmax(α) + ε / M) (Eq. 5 at ε = 0).
+    """Draw discrete operations 𝒜_o ~ Cat((1 - ε) softmax(α) + ε / M) (Eq. 5 at ε = 0).
 
     Args:
         alpha: logits [K, N, M].
         count: draws per group.
+        generator: draws the operations.
         exploration: ε in [0, 1].
 
     Returns:
@@ -81,10 +90,13 @@ def sample_operations(
 def sample_edges(
     beta: Tensor, count: int, generator: torch.Generator, exploration: float = 0.0
 ) -> Tensor:
-    """Discrete edges 𝒜_t ~ Bernoulli((1 - ε) σ(β) + ε / 2) (Eq. 6 at ε = 0).
+    """Draw discrete edges 𝒜_t ~ Bernoulli((1 - ε) σ(β) + ε / 2) (Eq. 6 at ε = 0).
 
     Args:
         beta: log-odds [K, E].
+        count: draws per group.
+        generator: draws the edges.
+        exploration: ε in [0, 1].
 
     Returns:
         0/1 edges [K, count, E], int64.
@@ -95,13 +107,13 @@ def sample_edges(
 
 
 def temperature_at(epoch: int, epochs: int, base: float, minimum: float) -> float:
-    """τ of a search epoch, linear from ``base`` (first epoch) to ``minimum`` (last), Table 6."""
+    """Return τ of an epoch, linear from ``base`` (first epoch) to ``minimum`` (last), Table 6."""
     progress = epoch / (epochs - 1) if epochs > 1 else 1.0
     return base + (minimum - base) * progress
 
 
 def entropy(alpha: Tensor) -> Tensor:
-    """Mean entropy of softmax(α) over a group's nodes, in nats: [K, N, M] -> [K].
+    """Return the mean entropy of softmax(α) over a group's nodes, in nats: [K, N, M] -> [K].
 
     log(M) for a uniform group; near 0 where the group has collapsed to one architecture.
     """

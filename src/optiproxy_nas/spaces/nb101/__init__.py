@@ -39,11 +39,11 @@ from optiproxy_nas.spaces.relaxation import (
     sample_operations,
 )
 
-# Rounds of drawing from the logits as they are; in each later one, half of what is left of the
-# logits' share gives way to uniform choices; whoever is missing then is drawn at random.
+# Rounds of drawing from the logits as they are. In each later round the logits' share is halved in
+# favour of uniform choices. Cells that are still missing after the last round are drawn at random.
 _FREE_ROUNDS = 6
 _ROUNDS = 12
-_SPARE = 2  # draws for each architecture that is missing: 73 % of uniform ones are valid
+_SPARE = 2  # draws for each missing cell: 73 % of uniform ones are valid
 _RANDOM_ROUNDS = 200
 
 
@@ -68,34 +68,34 @@ class NASBench101:
         self._ends[0, 0] = self._ends[-1, -1] = 1
 
     def random(self, count: int, generator: torch.Generator) -> Tensor:
-        """Cells drawn as the benchmark's authors do: codes [count, 26].
+        """Draw cells as the benchmark's authors do: codes [count, 26].
 
-        Uniform operations and matrices of seven vertices until the cell is valid; so the more
-        spellings a cell has, the likelier it is.
+        Operations and matrices of seven vertices are uniform, drawn until the cell is valid. So the
+        more orders of its vertices a cell has, the likelier it is.
         """
-        found = torch.zeros(0, CODE_LENGTH, dtype=torch.int64)
+        codes = torch.zeros(0, CODE_LENGTH, dtype=torch.int64)
         for _ in range(_RANDOM_ROUNDS):
-            wanted = (count - len(found)) * _SPARE
-            operations = torch.randint(0, len(OPERATIONS), (wanted, INNER), generator=generator)
-            edges = torch.randint(0, 2, (wanted, len(PAIRS)), generator=generator)
+            draws = (count - len(codes)) * _SPARE
+            operations = torch.randint(0, len(OPERATIONS), (draws, INNER), generator=generator)
+            edges = torch.randint(0, 2, (draws, len(PAIRS)), generator=generator)
             drawn = torch.cat([operations, edges], dim=1)
-            found = torch.cat([found, drawn[is_valid(drawn)]])[:count]
-            if len(found) == count:
+            codes = torch.cat([codes, drawn[is_valid(drawn)]])[:count]
+            if len(codes) == count:
                 break
         else:  # never seen: three draws of four are valid
-            plain = torch.zeros(count - len(found), CODE_LENGTH, dtype=torch.int64)
-            plain[:, INNER + PAIRS.index((0, VERTICES - 1))] = 1
-            found = torch.cat([found, plain])
-        return canonicalise(found)
+            smallest = torch.zeros(count - len(codes), CODE_LENGTH, dtype=torch.int64)
+            smallest[:, INNER + PAIRS.index((0, VERTICES - 1))] = 1
+            codes = torch.cat([codes, smallest])
+        return canonicalise(codes)
 
     def sample(
         self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
     ) -> Candidates:
-        """``count`` valid cells a group from Cat(softmax(α)) and Bernoulli(σ(β)), Eq. 5 and 6.
+        """Draw ``count`` valid cells a group from Cat(softmax(α)) and Bernoulli(σ(β)), Eq. 5 and 6.
 
-        Invalid draws are thrown away, and counted as far as they came before a group's last cell.
-        Where a group yields too few in six rounds of twice as many draws, uniform choices
-        are mixed in, more with each of six further rounds; the rest are random cells.
+        Invalid draws are discarded; those before a group's last cell are counted as rejected. Where
+        a group yields too few in six rounds of twice as many draws, uniform choices are mixed in,
+        more with each of six further rounds. Cells that are still missing are drawn at random.
         """
         groups = logits.alpha.shape[0]
         codes = torch.zeros(groups, count, CODE_LENGTH, dtype=torch.int64)
@@ -105,12 +105,12 @@ class NASBench101:
             open_groups = (found < count).nonzero()[:, 0]
             if not len(open_groups):
                 break
-            own = (1 - exploration) * 0.5 ** max(0, attempt - _FREE_ROUNDS + 1)
-            alpha, beta = (part.detach()[open_groups] for part in logits)
+            logits_share = (1 - exploration) * 0.5 ** max(0, attempt - _FREE_ROUNDS + 1)
+            alpha, beta = (field.detach()[open_groups] for field in logits)
             drawn = torch.cat(
                 [
-                    sample_operations(alpha, _SPARE * count, generator, 1 - own),
-                    sample_edges(beta, _SPARE * count, generator, 1 - own),
+                    sample_operations(alpha, _SPARE * count, generator, 1 - logits_share),
+                    sample_edges(beta, _SPARE * count, generator, 1 - logits_share),
                 ],
                 dim=-1,
             )  # [open, draws, 26]
@@ -130,20 +130,24 @@ class NASBench101:
     def relax(
         self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
     ) -> Encoding:
-        """Gumbel-softmax operations (Eq. 9) and Binary-Concrete edges (Eq. 10)."""
+        """Draw Gumbel-softmax operations (Eq. 9) and Binary-Concrete edges (Eq. 10)."""
         operations = gumbel_softmax(logits.alpha, temperature, generator)
         return Encoding(operations, binary_concrete(logits.beta, temperature, generator, noise))
 
     def encode(self, codes: Tensor) -> Encoding:
-        """One-hot operations [n, 5, 3] and edges [n, 21], as the code spells them."""
+        """Return one-hot operations [n, 5, 3] and edges [n, 21], vertices in the code's order.
+
+        Raises:
+            ValueError: a code is out of range.
+        """
         check_range(codes)
         operations = torch.nn.functional.one_hot(codes[:, :INNER], len(OPERATIONS)).float()
         return Encoding(operations, codes[:, INNER:].float())
 
     def graph(self, encoding: Encoding) -> Graph:
-        """The pruned cell: features [n, 7, 5], adjacency [n, 7, 7], mask [n, 7].
+        """Return the pruned cell: features [n, 7, 5], adjacency [n, 7, 7], mask [n, 7].
 
-        The mask of a vertex says how surely it is on a path from input to output
+        The mask of a vertex is the extent to which it is on a path from input to output
         (``isomorphism.on_paths``): 0 or 1 in a discrete cell, a polynomial in the edges of a
         relaxed one. The output is always the last vertex.
         """
@@ -154,36 +158,36 @@ class NASBench101:
         return Graph(features, adjacency, vertices)
 
     def identify(self, codes: Tensor) -> list[Hashable]:
-        """One integer a cell, the same for isomorphic ones, as the benchmark's graph hash is."""
+        """Return one integer a cell, equal for isomorphic cells, as the benchmark's hash is."""
         rows: list[Hashable] = keys(codes).tolist()
         return rows
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
-        """As ``identify``: the benchmark has one row for all spellings of a cell."""
+        """Return ``identify``: the benchmark has one row for all orders of a cell's vertices."""
         return self.identify(codes)
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """The same cells, their vertices in another order."""
+        """Return the same cells with their vertices in another order: [n, 26]."""
         return reorder(codes, generator)
 
     def neighbours(self, codes: Tensor) -> Tensor:
-        """The cells that differ by one change of each of codes [n, 26]: [m, 26].
+        """Return the cells that are one change away from each of codes [n, 26]: [m, 26].
 
-        A change: another operation; an edge more or less; a vertex put in with one edge to it and
-        one from it (which undoes the loss of an edge that leaves a vertex without use).
+        A change is another operation, an edge added or removed, or a vertex inserted with one edge
+        to it and one from it (which undoes the loss of an edge that leaves a vertex unused).
         """
         return one_change_neighbours(codes)
 
     def hashes(self, codes: Tensor) -> list[str]:
-        """The benchmark's own graph hash of each cell, 32 hexadecimal digits."""
+        """Return the benchmark's own graph hash of each cell, 32 hexadecimal digits."""
         return [graph_hash(*cell) for cell in matrices(codes)]
 
     def to_string(self, codes: Tensor) -> list[str]:
-        """The text of each cell (``notation``): one for all its spellings."""
+        """Return the text of each cell (``notation``): one for all orders of its vertices."""
         return notation.to_strings(canonicalise(codes))
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
-        """Canonical codes [n, 26] of the texts of cells, or of one.
+        """Parse the texts of cells, or of one, to canonical codes [n, 26].
 
         Raises:
             InvalidArchitectureError: which rule a cell breaks.
@@ -194,7 +198,7 @@ class NASBench101:
         return canonicalise(torch.stack(parsed))
 
     def from_nasbench(self, cells: Sequence[tuple[object, Sequence[str]]]) -> Tensor:
-        """Canonical codes [n, 26] of the benchmark's own (matrix, operations), as of ModelSpec.
+        """Return canonical codes [n, 26] of the benchmark's (matrix, operations) pairs (ModelSpec).
 
         Raises:
             InvalidArchitectureError: which rule a cell breaks.
@@ -202,14 +206,14 @@ class NASBench101:
         return notation.from_nasbench(cells)  # type: ignore[arg-type]
 
     def to_nasbench(self, codes: Tensor) -> list[notation.Cell]:
-        """The benchmark's (matrix, operations) of codes [n, 26], pruned."""
+        """Return the benchmark's (matrix, operations) of codes [n, 26], pruned."""
         return [
             (matrix, [notation.INPUT, *(OPERATIONS[i] for i in inner), notation.OUTPUT])
             for matrix, inner in matrices(canonicalise(codes))
         ]
 
     def draw(self, architecture: str) -> str:
-        """The cell as a list: each vertex, its operation, and which vertices it feeds."""
+        """Draw the cell as a list: each vertex, its operation, and which vertices it feeds."""
         ((matrix, names),) = self.to_nasbench(self.from_string([architecture]))
         lines = []
         for vertex, (row, name) in enumerate(zip(matrix, names, strict=True)):

@@ -1,8 +1,8 @@
-"""Cells of NAS-Bench-101 as integers: pruning, validity, one code a cell, the benchmark's hash.
+"""NAS-Bench-101 cells as integers: pruning, validity, canonical codes, the benchmark's hash.
 
 A code [26] has the operations of vertices 1-5, then the 21 pairs of vertices (i, j), i < j, row by
 row: 1 where i feeds j. Vertex 0 is the input and vertex 6 the output, also of a smaller cell, whose
-unused vertices have no edge. All functions work on n codes at once, but for the hash.
+unused vertices have no edge. All functions but the hash work on n codes at once.
 """
 
 from __future__ import annotations
@@ -30,39 +30,45 @@ FLAT = SOURCES * VERTICES + TARGETS  # where a pair is in a flattened 7 x 7 matr
 # The pair that takes a pair's place when input and output, and all arrows, are swapped.
 _REVERSED = torch.tensor([PAIRS.index((6 - j, 6 - i)) for i, j in PAIRS])
 
-_UNUSED = 3  # the digit of a vertex that is on no path: behind all operations
+_UNUSED = 3  # the digit of a vertex that is on no path: larger than all operations
 _BITS = len(PAIRS)
-BROKEN = 2.0**40  # of an order that turns an edge round; beyond every key of 31 bits
+BROKEN = 2.0**40  # the key of an order with an edge backwards; above every key of 31 bits
 _BLOCK = 8192  # cells x 120 orders at a time: 8 MB
 
 
 def reach(edges: Tensor) -> tuple[Tensor, Tensor]:
-    """How surely each vertex is reached from the input, and reaches the output: [n, 7] each.
+    """Return to what extent vertices are reached from the input, and reach the output.
 
-    From edges [n, 21] in [0, 1], along the DAG: r_0 = 1 and r_j = 1 - Π_i (1 - e_ij r_i), "or" at
-    the corners, a polynomial in between; backwards likewise.
+    Along the DAG r_0 = 1 and r_j = 1 - Π_i (1 - e_ij r_i): "or" at the corners, a polynomial in
+    between; backwards likewise.
+
+    Args:
+        edges: [n, 21] in [0, 1].
+
+    Returns:
+        Two tensors [n, 7] in [0, 1], exactly 0 or 1 for edges of 0 and 1.
     """
-    both = torch.cat([edges, edges[:, _REVERSED]])  # the way back is the way of the reversed cell
+    both = torch.cat([edges, edges[:, _REVERSED]])  # backwards is forwards in the reversed cell
     start = VERTICES - 1
     missing = 1 - both[:, :start]  # of the vertices ahead: Π (1 - e_ij r_i) so far
-    found = [torch.ones_like(missing[:, :1])]
+    extents = [torch.ones_like(missing[:, :1])]
     for width in range(start - 1, -1, -1):
         reached = 1 - missing[:, :1]
-        found.append(reached)
+        extents.append(reached)
         missing = missing[:, 1:]
         if width:
             row = both[:, start : start + width]
             missing = torch.addcmul(missing, missing * reached, row, value=-1)
             start += width
-    forwards, backwards = torch.cat(found, dim=1).chunk(2)
+    forwards, backwards = torch.cat(extents, dim=1).chunk(2)
     return forwards, backwards.flip(1)
 
 
 def on_paths(edges: Tensor) -> tuple[Tensor, Tensor]:
-    """Edges [n, 21] and vertices [n, 7] as far as they are on a path from input to output.
+    """Return to what extent edges [n, 21] and vertices [n, 7] are on a path from input to output.
 
     An edge counts as present x its source reached x its target reaching the output. Exactly 0 or 1
-    for edges of 0 and 1; polynomials in between. Input and output are always there.
+    for edges of 0 and 1; polynomials in between. Input and output always count as 1.
     """
     forwards, backwards = reach(edges)
     kept = edges * forwards[:, SOURCES] * backwards[:, TARGETS]
@@ -71,7 +77,7 @@ def on_paths(edges: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def check_range(codes: Tensor) -> None:
-    """Refuse numbers that no code has.
+    """Check that codes [n, 26] are in range.
 
     Raises:
         ValueError: an operation outside 0-2, or an edge that is neither 0 nor 1.
@@ -85,19 +91,19 @@ def check_range(codes: Tensor) -> None:
 
 
 def is_valid(codes: Tensor) -> Tensor:
-    """Whether input and output are connected by at most 9 edges on paths between them: [n]."""
+    """Return whether input and output are connected, by at most 9 edges on paths: [n]."""
     edges, vertices = codes[:, INNER:].float(), VERTICES
     forwards, backwards = reach(edges)
     kept = edges * forwards[:, SOURCES] * backwards[:, TARGETS]
     return (forwards[:, vertices - 1] == 1) & (kept.sum(1) <= MAX_EDGES)
 
 
-# The 120 places that the vertices can have, input and output staying: [120, 7].
+# The 120 orders of the vertices, input and output fixed: vertex -> new place, [120, 7].
 PLACES = torch.tensor([(0, *order, 6) for order in permutations(range(1, 6))])
 
 
 def _weights() -> Tensor:
-    """What each digit of a code adds to the key of each order: [26, 120].
+    """Return what each digit of a code adds to the key of each order: [26, 120].
 
     The key has the operations first (base 4, vertex 1 leading), then the 21 edges as bits.
     """
@@ -117,36 +123,36 @@ _WEIGHTS = _weights()
 
 
 def _digits(codes: Tensor) -> Tensor:
-    """Pruned codes [n, 26] as float64, with the digit 3 for unused vertices."""
+    """Return pruned codes [n, 26] as float64, with the digit 3 for unused vertices."""
     kept, vertices = on_paths(codes[:, INNER:].double())
     used = vertices[:, 1:-1]
     return torch.cat([codes[:, :INNER] * used + _UNUSED * (1 - used), kept], dim=1)
 
 
-def spellings(codes: Tensor) -> Tensor:
-    """The key [n, 120] of the pruned cell in each order of its vertices, the own order first.
+def keys_by_order(codes: Tensor) -> Tensor:
+    """Return the key [n, 120] of each pruned cell in all orders, the given order first.
 
-    At least ``BROKEN`` where an edge would go backwards.
+    A key is at least ``BROKEN`` where an edge would go backwards.
     """
     return _digits(codes) @ _WEIGHTS
 
 
 def keys(codes: Tensor) -> Tensor:
-    """An integer [n] a cell, equal for isomorphic ones: the least over all orders of the vertices.
+    """Return one integer a cell [n], equal for isomorphic cells: the least key over all orders.
 
     Args:
-        codes: [n, 26], any spelling.
+        codes: [n, 26], vertices in any order.
 
     Raises:
-        ValueError: numbers that no code has.
+        ValueError: a code is out of range.
     """
     check_range(codes)
-    least = [spellings(block).amin(1) for block in torch.split(codes, _BLOCK)]
+    least = [keys_by_order(block).amin(1) for block in torch.split(codes, _BLOCK)]
     return torch.cat(least).long()
 
 
 def decode(keys: Tensor) -> Tensor:
-    """The canonical codes [n, 26] of keys [n]: unused vertices last, as operation 0."""
+    """Return the canonical codes [n, 26] of keys [n]: unused vertices last, as operation 0."""
     shifts = torch.arange(_BITS - 1, -1, -1)
     edges = (keys.unsqueeze(1) >> shifts) & 1
     operations = (keys.unsqueeze(1) >> (_BITS + 2 * torch.arange(INNER - 1, -1, -1))) & 3
@@ -155,28 +161,32 @@ def decode(keys: Tensor) -> Tensor:
 
 
 def canonicalise(codes: Tensor) -> Tensor:
-    """The one code of each cell: pruned, its vertices in the order with the least key."""
+    """Return the canonical codes [n, 26]: pruned, vertices in the order with the least key.
+
+    Raises:
+        ValueError: a code is out of range.
+    """
     return decode(keys(codes))
 
 
 def reorder(codes: Tensor, generator: torch.Generator) -> Tensor:
-    """Pruned codes with the vertices in another order that has no edge backwards, drawn at random.
+    """Return pruned codes [n, 26] with the vertices in another order, drawn at random.
 
-    A cell that looks the same in all its orders stays as it is.
+    The order has no edge backwards. A cell with the same code in all its orders stays as it is.
 
     Raises:
-        ValueError: numbers that no code has.
+        ValueError: a code is out of range.
     """
     check_range(codes)
-    every = spellings(codes)
-    possible = (every < BROKEN) & (every != every[:, :1])
-    ticket = torch.rand(every.shape, generator=generator) * possible
-    chosen = every.gather(1, ticket.argmax(1, keepdim=True))[:, 0].long()
+    order_keys = keys_by_order(codes)
+    possible = (order_keys < BROKEN) & (order_keys != order_keys[:, :1])
+    ticket = torch.rand(order_keys.shape, generator=generator) * possible
+    chosen = order_keys.gather(1, ticket.argmax(1, keepdim=True))[:, 0].long()
     return decode(chosen)
 
 
 def matrices(codes: Tensor) -> list[tuple[list[list[int]], list[int]]]:
-    """Pruned (adjacency matrix, operation indices of the inner vertices) of canonical codes."""
+    """Return (adjacency matrix, operation indices of inner vertices) of canonical codes, pruned."""
     kept, vertices = on_paths(codes[:, INNER:].float())
     full = torch.zeros(len(codes), VERTICES * VERTICES, dtype=torch.int64)
     full[:, FLAT] = kept.long()
@@ -192,7 +202,7 @@ def matrices(codes: Tensor) -> list[tuple[list[list[int]], list[int]]]:
 
 
 def graph_hash(matrix: Sequence[Sequence[int]], operations: Sequence[int]) -> str:
-    """NAS-Bench-101's ``hash_module`` (nasbench/lib/graph_util.py): 32 hexadecimal digits.
+    """Return NAS-Bench-101's ``hash_module`` (nasbench/lib/graph_util.py), 32 hexadecimal digits.
 
     Iterated md5 of each vertex's label and its neighbours' hashes; equal for isomorphic cells.
 

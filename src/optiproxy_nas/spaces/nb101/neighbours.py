@@ -1,7 +1,7 @@
 """One-change neighbours of NAS-Bench-101 cells, all cells and all changes at once.
 
-The loss of an edge can leave a vertex without use, but a new edge alone never brings one into use:
-it takes one to the vertex and one from it. Such a vertex put in is one change here; without it,
+Removing an edge can leave a vertex unused, but adding one never brings a vertex into use: that
+takes an edge to the vertex and one from it. So the insertion of a vertex is one change; without it,
 cells could only shrink. An edge, or a vertex, may come between any two vertices that make no cycle,
 also where the code has them in the other order.
 """
@@ -26,7 +26,7 @@ from optiproxy_nas.spaces.nb101.isomorphism import (
     decode,
     is_valid,
     keys,
-    spellings,
+    keys_by_order,
 )
 
 _CHOICES = len(OPERATIONS)
@@ -39,7 +39,7 @@ _TURNED = PLACES[:, _LATER] < PLACES[:, _EARLIER]
 
 
 def _room() -> Tensor:
-    """Gather maps [5, 26] that make room at vertex 1-5: where each column comes from; 26: zero."""
+    """Return gather maps [5, 26] that make room at vertex 1-5: each column's source; 26: zero."""
     maps = []
     for place in range(1, VERTICES - 1):
         old = {v: v - 1 if place < v < VERTICES - 1 else v for v in range(VERTICES) if v != place}
@@ -64,26 +64,28 @@ _GAPS = torch.tensor(
 
 
 def one_change_neighbours(codes: Tensor) -> Tensor:
-    """Canonical codes [m, 26] of the valid cells one change away, each once, by cell."""
+    """Return canonical codes [m, 26] of the valid cells one change away, each once, by cell."""
     if not len(codes):
         return codes
-    own = canonicalise(codes)
-    changed = torch.cat([_other_operations(own), _flipped(own), _grown(own), _turned(own)], dim=1)
+    cells = canonicalise(codes)
+    changed = torch.cat(
+        [_other_operations(cells), _flipped(cells), _grown(cells), _turned(cells)], dim=1
+    )
     owner = torch.arange(len(codes)).repeat_interleave(changed.shape[1])
     flat = changed.flatten(0, 1)
     valid = is_valid(flat)
     flat, owner = flat[valid], owner[valid]
-    found = keys(flat)
-    other = found != keys(own)[owner]
-    found, owner = found[other], owner[other]
+    changed_keys = keys(flat)
+    is_other = changed_keys != keys(cells)[owner]
+    changed_keys, owner = changed_keys[is_other], owner[is_other]
     # The first of equals, in the order of the changes.
-    pairs = torch.stack([owner, found], dim=1).numpy()
+    pairs = torch.stack([owner, changed_keys], dim=1).numpy()
     _, first = np.unique(pairs, axis=0, return_index=True)
-    return decode(found[torch.from_numpy(np.sort(first))])
+    return decode(changed_keys[torch.from_numpy(np.sort(first))])
 
 
 def _other_operations(codes: Tensor) -> Tensor:
-    """[n, 10, 26]"""
+    """Return each code with another operation at one vertex: [n, 10, 26]."""
     changed = codes.unsqueeze(1).repeat(1, 2 * INNER, 1)
     rows, position = torch.arange(2 * INNER), torch.arange(INNER).repeat_interleave(2)
     shift = torch.tensor([1, 2]).repeat(INNER)
@@ -92,7 +94,7 @@ def _other_operations(codes: Tensor) -> Tensor:
 
 
 def _flipped(codes: Tensor) -> Tensor:
-    """Each pair with the other entry: [n, 21, 26]."""
+    """Return each code with one edge added or removed: [n, 21, 26]."""
     changed = codes.unsqueeze(1).repeat(1, len(PAIRS), 1)
     rows = torch.arange(len(PAIRS))
     changed[:, rows, INNER + rows] = 1 - changed[:, rows, INNER + rows]
@@ -100,28 +102,28 @@ def _flipped(codes: Tensor) -> Tensor:
 
 
 def _grown(codes: Tensor) -> Tensor:
-    """A vertex between two that are in this order: [n, 105, 26]."""
+    """Return each code with a vertex inserted between two, in the code's order: [n, 105, 26]."""
     count = len(codes)
-    spelt = codes.unsqueeze(1).expand(count, len(_GAPS), CODE_LENGTH)
-    return _insert(spelt, *(part.expand(count, -1) for part in _GAPS.T))
+    repeated = codes.unsqueeze(1).expand(count, len(_GAPS), CODE_LENGTH)
+    return _insert(repeated, *(column.expand(count, -1) for column in _GAPS.T))
 
 
 def _turned(codes: Tensor) -> Tensor:
-    """An edge, or a vertex, from a later to an earlier inner vertex: [n, 40, 26]."""
-    orders = spellings(codes).unsqueeze(2) + BROKEN * ~_TURNED  # [n, 120, 10]
-    least, order = orders.min(1)  # a spelling of the cell that has the two turned round
-    spelt = decode(least.flatten().long()).reshape(len(codes), -1, CODE_LENGTH)
+    """Return each code with an edge, or a vertex, against the code's order: [n, 40, 26]."""
+    orders = keys_by_order(codes).unsqueeze(2) + BROKEN * ~_TURNED  # [n, 120, 10]
+    least, order = orders.min(1)  # an order that exchanges the two
+    reordered = decode(least.flatten().long()).reshape(len(codes), -1, CODE_LENGTH)
     possible = least < BROKEN
     source = PLACES[order, _LATER].where(possible, 1)  # [n, 10]
     target = PLACES[order, _EARLIER].where(possible, 2)
-    linked = spelt.scatter(2, _COLUMN[source, target].unsqueeze(2), 1)
-    changed = torch.cat([linked, _insert(spelt, source + 1, source, target + 1)], dim=1)
+    linked = reordered.scatter(2, _COLUMN[source, target].unsqueeze(2), 1)
+    changed = torch.cat([linked, _insert(reordered, source + 1, source, target + 1)], dim=1)
     kept = possible.repeat(1, 1 + _CHOICES).unsqueeze(2)
     return torch.where(kept, changed, codes.unsqueeze(1))
 
 
 def _insert(codes: Tensor, place: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """A vertex of each operation put in at its place, fed by source and feeding target.
+    """Insert a vertex of each operation at its place, fed by source and feeding target.
 
     Args:
         codes: [n, k, 26], unused vertices last.
@@ -135,8 +137,8 @@ def _insert(codes: Tensor, place: Tensor, source: Tensor, target: Tensor) -> Ten
     for edge in (_COLUMN[source, place], _COLUMN[place, target]):
         grown = grown.scatter(2, edge.unsqueeze(2), 1)
     full = codes[..., _COLUMN[VERTICES - 2, VERTICES - 1]] == 1  # vertex 5 is in use
-    every = [
+    by_operation = [
         torch.where(full.unsqueeze(2), codes, grown.scatter(2, (place - 1).unsqueeze(2), operation))
         for operation in range(_CHOICES)
     ]
-    return torch.cat(every, dim=1)
+    return torch.cat(by_operation, dim=1)

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces.nb101.isomorphism import (
     CODE_LENGTH,
@@ -40,7 +41,7 @@ Cell = tuple[list[list[int]], list[str]]
 
 
 def to_strings(codes: Tensor) -> list[str]:
-    """Text of canonical codes [n, 26]; each kind of matrix and of operations is written once."""
+    """Return the texts of canonical codes [n, 26]; each distinct matrix is written only once."""
     if not len(codes):
         return []
     used = on_paths(codes[:, INNER:].float())[1].long().sum(1)  # [n] vertices, 2-7
@@ -49,15 +50,15 @@ def to_strings(codes: Tensor) -> list[str]:
     edges = used * 2 ** len(PAIRS) + (codes[:, INNER:] << torch.arange(len(PAIRS) - 1, -1, -1)).sum(
         1
     )
-    parts = []
+    halves = []
     for identity, write in ((operations, _write_operations), (edges, _write_edges)):
         _, first, inverse = np.unique(identity.numpy(), return_index=True, return_inverse=True)
         texts = [
             write(code, size)
             for code, size in zip(codes[first].tolist(), used[first].tolist(), strict=True)
         ]
-        parts.append([texts[i] for i in inverse.tolist()])
-    return [f"{left}/{right}" for left, right in zip(*parts, strict=True)]
+        halves.append([texts[i] for i in inverse.tolist()])
+    return [f"{left}/{right}" for left, right in zip(*halves, strict=True)]
 
 
 def _write_operations(code: list[int], size: int) -> str:
@@ -65,7 +66,7 @@ def _write_operations(code: list[int], size: int) -> str:
 
 
 def _write_edges(code: list[int], size: int) -> str:
-    """The rows of the matrix of a cell of ``size`` vertices, the output being its last."""
+    """Return the rows of the matrix of a cell of ``size`` vertices, the output last."""
     places = [*range(size - 1), VERTICES - 1]
     bit = {pair: code[INNER + row] for row, pair in enumerate(PAIRS)}
     return ".".join(
@@ -74,10 +75,10 @@ def _write_edges(code: list[int], size: int) -> str:
 
 
 def parse(architecture: str) -> Tensor:
-    """The code [26], not yet canonical, of the text of one cell.
+    """Return the code [26], not yet canonical, of the text of one cell.
 
-    All rows of the whole matrix may be given in place of the upper triangle, operations by their
-    long names, vertices in any order without an edge backwards, vertices that lead nowhere too.
+    The text may have the whole matrix in place of the upper triangle, long names of operations,
+    vertices in any order without an edge backwards, and vertices that lead nowhere.
 
     Raises:
         InvalidArchitectureError: which rule it breaks.
@@ -104,7 +105,7 @@ def parse(architecture: str) -> Tensor:
 
 
 def code_of(matrix: NDArray[Any], names: Sequence[str], shown: Any) -> Tensor:
-    """The code [26], not yet canonical, of a matrix and the names of the inner operations.
+    """Return the code [26], not yet canonical, of a matrix and the names of the inner operations.
 
     Args:
         matrix: [v, v] of 0 and 1, row = from, the input first and the output last.
@@ -140,8 +141,8 @@ def code_of(matrix: NDArray[Any], names: Sequence[str], shown: Any) -> Tensor:
     return embed(kept[None], np.array([operations], dtype=np.int64))[0]
 
 
-def _used(matrix: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which vertices of an upper-triangular matrix are on a path from the first to the last."""
+def _used(matrix: NDArray[Any]) -> Mask:
+    """Return which vertices [v] of an upper-triangular matrix are on a path from first to last."""
     size = len(matrix)
     forwards, backwards = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
     forwards[0] = backwards[-1] = True
@@ -153,7 +154,7 @@ def _used(matrix: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def embed(matrices: ArrayLike, operations: ArrayLike) -> Tensor:
-    """Codes [n, 26], not canonical, of n cells of the same number of vertices, v <= 7.
+    """Return codes [n, 26], not canonical, of n cells of the same number of vertices, v <= 7.
 
     Args:
         matrices: [n, v, v] of 0 and 1, upper-triangular.
@@ -172,7 +173,7 @@ def embed(matrices: ArrayLike, operations: ArrayLike) -> Tensor:
 
 
 def from_nasbench(cells: Sequence[tuple[ArrayLike, Sequence[str]]]) -> Tensor:
-    """Canonical codes [n, 26] of the benchmark's (matrix, operations), "input" and "output" named.
+    """Return canonical codes [n, 26] of (matrix, operations), "input" and "output" included.
 
     Raises:
         InvalidArchitectureError: which rule a cell breaks.

@@ -1,4 +1,4 @@
-"""The search space of NAS-Bench-301: 16 operation slots, and the inputs of 8 nodes (A.8.3).
+"""NAS-Bench-301, the DARTS space (Liu et al. 2019, Siems et al. 2020; A.8.3).
 
 A code has 24 numbers: the operations of the normal cell's 8 slots and of the reduction cell's 8,
 then for each node of both cells which pair of inputs it takes (``darts_cell.PAIRS``). α has a row
@@ -36,9 +36,9 @@ _SOURCES = ("c_{k-2}", "c_{k-1}", *(f"node {number}" for number in range(2, 2 + 
 class NASBench301:
     """The DARTS cell space of NAS-Bench-301: about 10^18 pairs of a normal and a reduction cell.
 
-    The nodes of a cell can be numbered in several orders. The surrogates of the benchmark see the
-    nodes as they are written and answer differently, so ``identify`` tells the orders apart and
-    codes keep them; ``canonical`` does not, and the selection's ``skip_twins`` leaves them out.
+    The nodes of a cell can be numbered in several orders. The benchmark's surrogates answer
+    differently for different orders, so ``identify`` distinguishes them and codes keep them.
+    ``canonical`` does not, and the selection's ``skip_twins`` skips them.
     """
 
     name = "nb301"
@@ -73,7 +73,7 @@ class NASBench301:
         self._mask = torch.ones(1, self.num_vertices)
 
     def random(self, count: int, generator: torch.Generator) -> Tensor:
-        """Codes [count, 24], uniform: every operation and every pair of inputs equally often."""
+        """Draw codes [count, 24] uniformly: every operation and pair of inputs equally often."""
         operations = torch.randint(0, len(OPERATIONS), (count, 2 * SLOTS), generator=generator)
         pairs = [torch.randint(0, n, (count, 2), generator=generator) for n in CHOICES]
         return torch.cat([operations, _by_cell(pairs)], dim=1)
@@ -81,7 +81,7 @@ class NASBench301:
     def sample(
         self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
     ) -> Candidates:
-        """``count`` per group: Cat(softmax(α)) a slot, Cat(softmax(β)) over the pairs of a node."""
+        """Draw ``count`` a group: Cat(softmax(α)) a slot, Cat(softmax(β)) over a node's pairs."""
         operations = sample_operations(logits.alpha, count, generator, exploration)
         pairs = [
             sample_operations(part, count, generator, exploration) for part in _groups(logits.beta)
@@ -93,17 +93,20 @@ class NASBench301:
     def relax(
         self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
     ) -> Encoding:
-        """Gumbel-softmax over operations and over each node's pairs (Eq. 9 for both).
+        """Draw Gumbel-softmax operations and pairs of each node (Eq. 9 for both).
 
-        ``noise`` is of independent edges (Eq. 10), of which there are none here: with Gumbel noise
-        the limit of a softmax has the probabilities of the softmax, as it should.
+        ``noise`` is that of independent edges (Eq. 10), which this space does not have.
         """
         operations = gumbel_softmax(logits.alpha, temperature, generator)
         pairs = [gumbel_softmax(part, temperature, generator) for part in _groups(logits.beta)]
         return Encoding(operations, torch.cat(pairs, dim=-1).flatten(1))
 
     def encode(self, codes: Tensor) -> Encoding:
-        """One-hot operations [n, 16, 7] and one-hot pairs of inputs [n, 40]."""
+        """Return one-hot operations [n, 16, 7] and one-hot pairs of inputs [n, 40].
+
+        Raises:
+            ValueError: a code is out of range.
+        """
         darts_cell.check_range(codes)
         one_hot = torch.nn.functional.one_hot
         pairs = _pairs(codes)
@@ -113,16 +116,16 @@ class NASBench301:
         return Encoding(operations.float(), edges.float())
 
     def graph(self, encoding: Encoding) -> Graph:
-        """The merged graph of both cells: features [n, 22, 9], adjacency [n, 22, 22].
+        """Return the merged graph of both cells: features [n, 22, 9], adjacency [n, 22, 22].
 
-        An edge is there to the extent that its slot takes that input: the sum of the node's pairs
-        that have it in that place.
+        An edge is present to the extent that its slot takes that input: the sum of the node's
+        pairs that have the input in that place.
         """
         operations, edges = encoding
         count, size = len(operations), self.num_vertices
         taken = (edges @ self._chosen.to(edges)).reshape(count, size, size)
         adjacency = taken + self._fixed.to(edges)
-        # Sums of a softmax can be over 1 in the last digit.
+        # The sum of a softmax can exceed 1 in the last digit.
         adjacency = adjacency - (adjacency - 1).clamp(min=0).detach()
         labels = torch.nn.functional.pad(operations, (1, 1))
         labels = labels.reshape(count, 2, SLOTS, self.num_features)
@@ -131,32 +134,32 @@ class NASBench301:
         return Graph(features + self._ends.to(features), adjacency, mask)
 
     def identify(self, codes: Tensor) -> list[Hashable]:
-        """The genotype as it is written: the surrogates tell other orders of the nodes apart."""
+        """Return one identity for each order of nodes: the surrogates distinguish the orders."""
         keys = darts_cell.cell_keys(*_split(codes))
         return [tuple(pair) for pair in keys.tolist()]
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
-        """Each cell in the first of the possible orders of its nodes: one for isomorphic cells.
+        """Return the keys of both cells in the order with the least key: equal if isomorphic.
 
-        Networks that are alike for another reason (two equal sums of skip connections) are not
-        found to be.
+        Networks that are equal for another reason (two equal sums of skip connections) are not
+        recognised.
         """
-        spelt = self._spellings(codes)
-        return [tuple(pair) for pair in spelt.keys.amin(-1).reshape(-1, 2).tolist()]
+        orders = self._node_orders(codes)
+        return [tuple(pair) for pair in orders.keys.amin(-1).reshape(-1, 2).tolist()]
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """Both cells with their nodes in another order, where there is one that reads otherwise."""
-        spelt = self._spellings(codes)
-        other = spelt.keys != spelt.keys[:, :1]
+        """Return both cells with their nodes in another order, where that gives another code."""
+        orders = self._node_orders(codes)
+        other = orders.keys != orders.keys[:, :1]
         draw = torch.rand(other.shape, generator=generator).masked_fill(~other, -1)
         draw[:, 0] = -0.5  # the given order, where there is no other
         best = draw.argmax(-1)
         rows = torch.arange(len(best))
-        operations = spelt.operations[rows, best].reshape(-1, 2 * SLOTS)
-        return torch.cat([operations, spelt.pairs[rows, best].reshape(-1, 2 * NODES)], dim=1)
+        operations = orders.operations[rows, best].reshape(-1, 2 * SLOTS)
+        return torch.cat([operations, orders.pairs[rows, best].reshape(-1, 2 * NODES)], dim=1)
 
     def neighbours(self, codes: Tensor) -> Tensor:
-        """The 120 that differ in one operation or in one input of a node: [120 n, 24].
+        """Return the 120 neighbours with one other operation or one other input: [120 n, 24].
 
         96 have another operation, 24 (12 a cell) another input; an operation stays with its input.
         """
@@ -166,7 +169,7 @@ class NASBench301:
         slot, shift = row // (choices - 1), row % (choices - 1) + 1
         changed = codes.unsqueeze(1).repeat(1, len(row), 1)
         changed[:, row, slot] = (changed[:, row, slot] + shift) % choices
-        parts = [changed]
+        groups = [changed]
         for cell in range(2):
             for node in range(NODES):
                 position, first = slots + cell * NODES + node, cell * SLOTS + 2 * node
@@ -178,16 +181,16 @@ class NASBench301:
                     swapped.unsqueeze(-1), two.flip(-1), two
                 )
                 moved[..., position] = pair
-                parts.append(moved)
-        return torch.cat(parts, dim=1).reshape(-1, codes.shape[1]) if count else codes
+                groups.append(moved)
+        return torch.cat(groups, dim=1).reshape(-1, codes.shape[1]) if count else codes
 
     def to_string(self, codes: Tensor) -> list[str]:
-        """DARTS genotypes as text; in each node the lower input is first."""
+        """Return DARTS genotypes as text; in each node the lower input is first."""
         darts_cell.check_range(codes)
         return [text_of(code) for code in codes.tolist()]
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
-        """Codes [n, 24] of genotypes as text, the two pairs of a node in any order.
+        """Parse genotypes, the two pairs of a node in any order, to codes [n, 24].
 
         Raises:
             InvalidArchitectureError: which rule one breaks, and in which node.
@@ -195,12 +198,12 @@ class NASBench301:
         return _codes([code_of_text(architecture) for architecture in as_list(architectures)])
 
     def to_genotype(self, codes: Tensor) -> list[Genotype]:
-        """Named tuples with the fields of DARTS' ``Genotype``."""
+        """Return named tuples with the fields of DARTS' ``Genotype``."""
         darts_cell.check_range(codes)
         return [genotype_of(code) for code in codes.tolist()]
 
     def from_genotype(self, genotypes: Sequence[Any]) -> Tensor:
-        """Codes [n, 24] of objects with the fields of DARTS' ``Genotype``, of any package.
+        """Return codes [n, 24] of objects with the fields of DARTS' ``Genotype``, of any package.
 
         Raises:
             InvalidArchitectureError: a field is missing, or as ``from_string``.
@@ -218,7 +221,7 @@ class NASBench301:
         return _codes(codes)
 
     def to_naslib(self, codes: Tensor) -> list[tuple[tuple[tuple[int, int], ...], ...]]:
-        """NASLib's compact form: (normal, reduction), each 8 pairs (input, operation)."""
+        """Return NASLib's compact form: (normal, reduction), each 8 pairs (input, operation)."""
         return [
             tuple(
                 tuple((source, OPERATIONS.index(operation)) for operation, source in cell)
@@ -228,7 +231,7 @@ class NASBench301:
         ]
 
     def from_naslib(self, compacts: Sequence[Any]) -> Tensor:
-        """Codes [n, 24] of NASLib's compact form, a cell's pairs in one list or in four of two.
+        """Return codes [n, 24] of NASLib's compact form, a cell's pairs in one list or four of two.
 
         Raises:
             InvalidArchitectureError: it has another form, or as ``from_string``.
@@ -236,7 +239,7 @@ class NASBench301:
         return _codes([code_of_fields(compact_fields(compact), compact) for compact in compacts])
 
     def draw(self, architecture: str) -> str:
-        """Each node of both cells as the sum that it is."""
+        """Draw each node of both cells as the sum that it computes."""
         (genotype,) = self.to_genotype(self.from_string([architecture]))
         lines = []
         for title, cell in (("normal cell", genotype.normal), ("reduction cell", genotype.reduce)):
@@ -246,19 +249,19 @@ class NASBench301:
                 lines.append(f"  {_SOURCES[node + 2]} = {terms[0]:<22} + {terms[1]}")
         return "\n".join(lines)
 
-    def _spellings(self, codes: Tensor) -> darts_cell.Spellings:
-        """Of the 2 n cells: normal and reduction cell of each code in turn."""
+    def _node_orders(self, codes: Tensor) -> darts_cell.NodeOrders:
+        """Return the orders of 2 n cells: normal and reduction cell of each code in turn."""
         operations, pairs = _split(codes)
-        return darts_cell.spellings(operations.reshape(-1, SLOTS), pairs.reshape(-1, NODES))
+        return darts_cell.node_orders(operations.reshape(-1, SLOTS), pairs.reshape(-1, NODES))
 
 
 def _groups(beta: Tensor) -> list[Tensor]:
-    """β [K, 40] by node: [K, 2 cells, pairs of the node] each."""
+    """Split β [K, 40] by node: [K, 2 cells, pairs of the node] each."""
     return list(torch.split(beta.reshape(-1, 2, sum(CHOICES)), list(CHOICES), dim=-1))
 
 
 def _by_cell(pairs: Sequence[Tensor]) -> Tensor:
-    """Numbers of pairs by node, [..., 2 cells] each, in code order [..., 8]."""
+    """Return numbers of pairs by node, [..., 2 cells] each, in code order [..., 8]."""
     return torch.stack(list(pairs), dim=-1).flatten(-2)
 
 
@@ -267,7 +270,7 @@ def _pairs(codes: Tensor) -> Tensor:
 
 
 def _split(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Operations [n, 2, 8] and numbers of pairs [n, 2, 4] of codes [n, 24]."""
+    """Return operations [n, 2, 8] and numbers of pairs [n, 2, 4] of codes [n, 24]."""
     darts_cell.check_range(codes)
     return codes[:, : 2 * SLOTS].reshape(-1, 2, SLOTS), _pairs(codes)
 

@@ -1,4 +1,4 @@
-"""One DARTS cell: its inputs and operations, the graph of them, and its other spellings.
+"""A DARTS cell: its inputs and operations, their graph, and the other orders of its nodes.
 
 A cell has two inputs, c_{k-2} (number 0) and c_{k-1} (1), and four intermediate nodes (2 to 5), all
 of which its output concatenates. A node adds up two operations, each applied to another one of
@@ -37,10 +37,10 @@ _PLACES = torch.tensor(2 * SLOTS * [len(OPERATIONS)] + 2 * list(CHOICES))  # cho
 
 
 def check_range(codes: Tensor) -> None:
-    """Refuse numbers that no code of two cells has.
+    """Check that codes [n, 24] are in range.
 
     Raises:
-        ValueError: an operation outside 0-6, or a pair of inputs that its node has not.
+        ValueError: an operation outside 0-6, or a pair of inputs that the node does not have.
     """
     check_codes(
         codes,
@@ -51,7 +51,7 @@ def check_range(codes: Tensor) -> None:
 
 
 def graph_of_pairs() -> tuple[Tensor, Tensor]:
-    """How the pairs of both cells wire the merged graph of 22 vertices (Fig. 12 of A.8.3).
+    """Return how the pairs of both cells wire the merged graph of 22 vertices (Fig. 12 of A.8.3).
 
     Vertices of a cell: its inputs 0 and 1, its slots 2 to 9, its output 10. An intermediate node
     that is chosen as an input stands for both of its slots, whose results it adds up. Every slot
@@ -79,14 +79,14 @@ def graph_of_pairs() -> tuple[Tensor, Tensor]:
 
 
 class Move(NamedTuple):
-    """What happens to one node where one of its two inputs is exchanged for another."""
+    """The changes of one node that replace one of its two inputs by another."""
 
-    pair: Tensor  # [pairs, moves] the new pair's number
-    swapped: Tensor  # [pairs, moves] whether its two operations change places to keep their inputs
+    pair: Tensor  # [pairs, moves] int64, the new pair's number
+    swapped: Tensor  # [pairs, moves] bool, whether its two operations change places
 
 
 def input_moves(node: int) -> Move:
-    """All exchanges of one input of a node: 0, 2, 4 or 6 of them for each of its pairs.
+    """Return all replacements of one input of a node: 0, 2, 4 or 6 for each of its pairs.
 
     The operation on the input that stays goes with it; the other one goes to the new input.
     """
@@ -103,13 +103,12 @@ def input_moves(node: int) -> Move:
     )
 
 
-class Spellings(NamedTuple):
+class NodeOrders(NamedTuple):
     """Cells with their nodes in every order; where an order is impossible, the given one again."""
 
-    operations: Tensor  # [n, 24, 8]
+    operations: Tensor  # [n, 24, 8], the given order first
     pairs: Tensor  # [n, 24, 4]
-    keys: Tensor  # [n, 24] int64, a number for each cell as it is written
-    possible: Tensor  # [n, 24] every input comes before the node; the first order is the given one
+    keys: Tensor  # [n, 24] int64, a number for each cell in this order
 
 
 # Orders of the nodes: old node -> new place, the identity first.
@@ -129,19 +128,19 @@ def _pair_numbers() -> Tensor:
 _NUMBERS = _pair_numbers()
 
 
-def spellings(operations: Tensor, pairs: Tensor) -> Spellings:
-    """The ways to write the same cells with the nodes numbered in another order.
+def node_orders(operations: Tensor, pairs: Tensor) -> NodeOrders:
+    """Return the same cells with the nodes numbered in every order.
 
     Args:
-        operations: [n, 8].
-        pairs: [n, 4], each node's number in ``PAIRS``.
+        operations: [n, 8] int64.
+        pairs: [n, 4] int64, each node's number in ``PAIRS``.
     """
     count, orders = len(operations), len(_ORDERS)
     nodes = torch.arange(NODES)
     place = torch.cat([torch.tensor([[0, 1]]).expand(orders, 2), _ORDERS + 2], dim=1)  # [24, 6]
     low, high = (place[:, table[nodes, pairs]].transpose(0, 1) for table in (_LOW, _HIGH))
     first, second = torch.minimum(low, high), torch.maximum(low, high)  # [n, 24, old node]
-    possible = (second < _ORDERS + 2).all(-1)  # [n, 24]
+    possible = (second < _ORDERS + 2).all(-1)  # [n, 24]: inputs come before their node
     slots = operations.reshape(count, 1, NODES, 2).expand(-1, orders, -1, -1)
     slots = torch.where((low > high).unsqueeze(-1), slots.flip(-1), slots)
     former = torch.argsort(_ORDERS, dim=1).expand(count, orders, NODES)  # new place -> old node
@@ -151,11 +150,11 @@ def spellings(operations: Tensor, pairs: Tensor) -> Spellings:
     keep = possible.unsqueeze(-1)
     moved = torch.where(keep, slots.flatten(2), operations.unsqueeze(1))
     joined = torch.where(keep, wired, pairs.unsqueeze(1))
-    return Spellings(moved, joined, cell_keys(moved, joined), possible)
+    return NodeOrders(moved, joined, cell_keys(moved, joined))
 
 
 def cell_keys(operations: Tensor, pairs: Tensor) -> Tensor:
-    """One number for each cell as it is written: [..., 8] and [..., 4] -> [...] int64."""
+    """Return one number for each cell in the given order: [..., 8], [..., 4] -> [...] int64."""
     key = torch.zeros(pairs.shape[:-1], dtype=torch.int64)
     for node, choices in enumerate(CHOICES):
         key = key * choices + pairs[..., node]

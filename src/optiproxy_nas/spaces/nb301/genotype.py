@@ -35,7 +35,7 @@ class Genotype(NamedTuple):
 
 
 def code_of_text(text: str) -> tuple[int, ...]:
-    """The code (24 numbers) of a genotype's text.
+    """Return the code (24 numbers) of a genotype's text.
 
     Raises:
         InvalidArchitectureError: which rule it breaks.
@@ -51,7 +51,7 @@ def _code_of_text(text: str) -> tuple[int, ...]:
 
 
 def code_of_fields(fields: dict[str, Any], shown: Any) -> tuple[int, ...]:
-    """The code of the four fields of a genotype; ``shown`` is what messages quote.
+    """Return the code of the four fields of a genotype; ``shown`` is what messages quote.
 
     Raises:
         InvalidArchitectureError: which rule it breaks.
@@ -66,14 +66,14 @@ def code_of_fields(fields: dict[str, Any], shown: Any) -> tuple[int, ...]:
                 f"{cell}_concat is {concat!r}: in NAS-Bench-301 the output concatenates all four "
                 "nodes, range(2, 6)",
             )
-        own_operations, own_pairs = _cell_code(fields[cell], cell, shown)
-        operations += own_operations
-        pairs += own_pairs
+        cell_operations, cell_pairs = _cell_code(fields[cell], cell, shown)
+        operations += cell_operations
+        pairs += cell_pairs
     return (*operations, *pairs)
 
 
 def genotype_of(code: Sequence[int]) -> Genotype:
-    """The named tuple of a code (24 numbers); in each node the lower input is first."""
+    """Return the named tuple of a code (24 numbers); in each node the lower input is first."""
     cells = []
     for cell in range(2):
         operations = code[cell * SLOTS : (cell + 1) * SLOTS]
@@ -84,7 +84,7 @@ def genotype_of(code: Sequence[int]) -> Genotype:
 
 
 def text_of(code: Sequence[int]) -> str:
-    """The text of a code, as DARTS prints it."""
+    """Return the text of a code, as DARTS prints it."""
     genotype = genotype_of(code)
     return (
         f"Genotype(normal={genotype.normal}, normal_concat=range(2, 6), "
@@ -93,7 +93,7 @@ def text_of(code: Sequence[int]) -> str:
 
 
 def compact_fields(compact: Any) -> dict[str, Any]:
-    """The fields of NASLib's compact form: (normal, reduction), each 8 pairs (input, operation).
+    """Return the fields of NASLib's compact form: (normal, reduction), 8 (input, operation) each.
 
     The pairs of a cell may also come in four lists of two, as in NASLib's prediction files.
 
@@ -128,7 +128,7 @@ def _name(operation: Any) -> str:
 
 
 def _cell_code(pairs: Any, cell: str, shown: Any) -> tuple[list[int], list[int]]:
-    """Operations [8] and pair numbers [4] of one cell, the inputs of each node sorted."""
+    """Return operations [8] and pair numbers [4] of one cell, the inputs of each node sorted."""
     if not isinstance(pairs, list | tuple) or len(pairs) != SLOTS:
         count = f"{len(pairs)} pairs" if isinstance(pairs, list | tuple) else "no list of pairs"
         raise _invalid(shown, f"cell {cell} has {count}; it takes 8, two for each of 4 nodes")
@@ -170,7 +170,7 @@ def _is_concat(value: Any) -> bool:
 
 
 def _fields(text: str) -> dict[str, Any]:
-    """The four fields in a genotype's text; values are plain lists, tuples, texts and numbers."""
+    """Parse the four fields of a genotype's text: plain lists, tuples, strings and numbers."""
     if len(text) > _LONGEST:
         raise _invalid(text[:80] + "...", f"it has {len(text)} characters")
     try:
@@ -196,7 +196,7 @@ def _fields(text: str) -> dict[str, Any]:
 
 
 def _plain(node: ast.expr) -> Any:
-    """A literal, or range of one or two literals."""
+    """Evaluate a literal, or a range of one to three literals."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
         bounds = [ast.literal_eval(argument) for argument in node.args]
         if node.keywords or not 1 <= len(bounds) <= 3:

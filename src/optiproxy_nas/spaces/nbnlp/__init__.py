@@ -1,9 +1,9 @@
 """NAS-Bench-NLP (Klyuchnikov et al. 2022): cells of recurrent networks, as recipes.
 
-A code has 16 operations (``absent`` for what is not there), three input choices for each node, and
-the nodes that make the hidden states. All codes that come out are canonical: nodes by level,
-operation and place in the graph. (α, β): α chooses the operations, β each input and each maker of a
-state, group-wise (``graph``).
+A code has 16 operations (``absent`` for unused nodes), three input choices for each node, and the
+nodes that make the hidden states. All codes that come out are canonical: nodes by level, operation
+and place in the graph (``grammar``). α chooses the operations, β each input and each maker of a
+state, one group of logits a choice (``graph``).
 """
 
 from __future__ import annotations
@@ -56,19 +56,19 @@ class NASBenchNLP:
     size: int | None = None
 
     def random(self, count: int, generator: torch.Generator) -> Tensor:
-        """Recipes of the prior (``sampling``), which imitates the published ones' sizes and parts.
+        """Draw recipes [count, L] from the prior (``sampling``), which imitates the published ones.
 
-        Not uniform: nearly all codes have all 16 nodes, and no published recipe but one has.
+        Not uniformly: nearly all codes have all 16 nodes, and only one published recipe has.
         """
         return draw_complete(None, torch.zeros(count, dtype=torch.int64), generator, 1.0)[0]
 
     def sample(
         self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
     ) -> Candidates:
-        """``count`` recipes per group; ``exploration`` mixes every choice with the prior's.
+        """Draw ``count`` recipes per group; ``exploration`` mixes every choice with the prior's.
 
-        What an operation needs and its draw leaves out, as a sum's second input, is drawn from the
-        rest of its group: a recipe completed so does not count as rejected.
+        An input that an operation needs and the draw leaves out, such as the second of a sum, is
+        drawn from the rest of its group; a recipe completed so does not count as rejected.
         """
         group = torch.arange(len(logits.alpha)).repeat_interleave(count)
         codes, rejected = draw_complete(logits, group, generator, exploration)
@@ -77,7 +77,7 @@ class NASBenchNLP:
     def relax(
         self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
     ) -> Encoding:
-        """Gumbel-softmax of every operation and every group of edges; ``noise`` does not matter."""
+        """Draw Gumbel-softmax operations and groups of edges (Eq. 9); ``noise`` has no effect."""
         inputs, outputs = spread(logits.beta, -torch.inf)
         operations = gumbel_softmax(logits.alpha, temperature, generator)
         chosen = join(
@@ -87,41 +87,45 @@ class NASBenchNLP:
         return Encoding(operations, chosen)
 
     def encode(self, codes: Tensor) -> Encoding:
-        """One-hot operations [n, 16, 8] and one-hot groups of edges [n, E]."""
+        """Return one-hot operations [n, 16, 8] and one-hot groups of edges [n, E].
+
+        Raises:
+            ValueError: a code is out of range.
+        """
         cells = unpack(canonical_codes(codes))
         operations = torch.nn.functional.one_hot(cells.operations, len(OPERATIONS)).float()
         return Encoding(operations, one_hot(cells))
 
     def graph(self, encoding: Encoding) -> Graph:
-        """x, previous states, nodes and new states as 23 vertices (``graph``)."""
+        """Return x, previous states, nodes and new states as 23 vertices (``graph``)."""
         return recipe_graph(encoding)
 
     def identify(self, codes: Tensor) -> list[Hashable]:
-        """The canonical code: the same recipe, however its nodes are named and listed."""
+        """Return canonical codes as bytes: equal however the nodes are named and listed."""
         rows: list[Hashable] = [*code_bytes(canonical_codes(codes))]
         return rows
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
-        """As ``identify``, the hidden states 1 and 2 exchanged where that comes first."""
-        own = code_bytes(canonical_codes(codes))
+        """Return ``identify``, with the hidden states 1 and 2 exchanged where that is less."""
+        straight = code_bytes(canonical_codes(codes))
         swapped = canonical_codes(pack(_swapped(unpack(codes))))
-        return [min(pair) for pair in zip(own, code_bytes(swapped), strict=True)]
+        return [min(pair) for pair in zip(straight, code_bytes(swapped), strict=True)]
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
-        """The same recipes with nodes numbered, and sums' inputs listed, in another order."""
+        """Return the same recipes with nodes and the inputs of sums in another order: [n, L]."""
         grammar.check_range(codes)
         return pack(renumbered(unpack(codes), generator))
 
     def neighbours(self, codes: Tensor) -> Tensor:
-        """All valid recipes one change away (``neighbours``), each once: codes [m, L]."""
+        """Return all valid recipes one change away (``neighbours``), each once: codes [m, L]."""
         return one_change_neighbours(canonical_codes(codes))
 
     def to_string(self, codes: Tensor) -> list[str]:
-        """Recipes as JSON, keys sorted; plain nodes are named node_0, node_1 ... in code order."""
+        """Return recipes as JSON, keys sorted; plain nodes are node_0, node_1 ... in code order."""
         return [to_recipe(code) for code in canonical_codes(codes).tolist()]
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
-        """Codes [n, L] of recipes in JSON, or of one.
+        """Parse recipes in JSON, or one, to codes [n, L].
 
         Raises:
             InvalidArchitectureError: which rule a recipe breaks, and at which node.
@@ -131,12 +135,12 @@ class NASBenchNLP:
         return canonical_codes(codes)
 
     def draw(self, architecture: str) -> str:
-        """One line a node: its name, operation and inputs."""
+        """Draw one line a node: its name, operation and inputs."""
         return draw_recipe(self.to_string(self.from_string([architecture]))[0])
 
 
 def _swapped(cells: Cells) -> Cells:
-    """Hidden states 1 and 2 exchanged, where there are both."""
+    """Exchange the hidden states 1 and 2 where a recipe has both."""
     both = (cells.outputs > 0).all(1)
     names = torch.arange(grammar.CHOICES)
     names[3], names[4] = 4, 3

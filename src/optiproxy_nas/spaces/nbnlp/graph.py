@@ -1,4 +1,10 @@
-"""Cells as labelled graphs, hard and soft by the same formulas.
+"""Encodings of recipes: which edge entry is which choice, and the labelled graph of them.
+
+Each of the three inputs of each node is one choice among none, x, the hidden states and the earlier
+nodes; the maker of each state is one among none and the nodes (state 0 has no none). A group of
+entries of ``Encoding.edges`` is one choice, one-hot for a discrete recipe.
+
+Discrete and relaxed graphs follow from the same formulas.
 
 Vertices: x, the three previous states, the nodes, the three new states. The label of a vertex is
 input, an operation, or output; both ends of a hidden state carry a little of the other end's label,
@@ -36,6 +42,7 @@ _ROWS = 3 * NODES + STATES
 
 
 def _allowed() -> Tensor:
+    """Return which choices exist [51, CHOICES]: rows are inputs node by node, then states."""
     mask = torch.zeros(_ROWS, CHOICES, dtype=torch.bool)
     for node in range(NODES):
         mask[3 * node : 3 * node + 3, : FIRST + node] = True
@@ -54,7 +61,11 @@ NUM_EDGES = len(_ENTRIES)
 
 
 def spread(edges: Tensor, fill: float) -> tuple[Tensor, Tensor]:
-    """Edges [n, E] as the inputs' choices [n, NODES, 3, CHOICES] and outputs' [n, 3, 1 + NODES]."""
+    """Spread edges [n, E] over a table of choices, ``fill`` where there is none.
+
+    Returns:
+        Choices of the inputs [n, NODES, 3, CHOICES] and of the outputs [n, STATES, 1 + NODES].
+    """
     # index_select: its gradient is much faster than that of indexing.
     table = torch.nn.functional.pad(edges, (0, 1), value=fill).index_select(1, _PLACES)
     rows = table.reshape(-1, _ROWS, CHOICES)
@@ -64,19 +75,19 @@ def spread(edges: Tensor, fill: float) -> tuple[Tensor, Tensor]:
 
 
 def flatten(table: Tensor) -> Tensor:
-    """Rows of choices [n, 51, CHOICES] as edges [n, E]."""
+    """Return rows of choices [n, 51, CHOICES] as edges [n, E]."""
     return table.flatten(1).index_select(1, _ENTRIES)
 
 
 def one_hot(cells: Cells) -> Tensor:
-    """The edges [n, E] of discrete cells."""
+    """Return the edges [n, E] of discrete cells."""
     outputs = torch.where(cells.outputs > 0, cells.outputs - 1 + FIRST, 0)
     choices = torch.cat([cells.inputs.flatten(1), outputs], 1)
     return flatten(torch.nn.functional.one_hot(choices, CHOICES)).float()
 
 
 def join(inputs: Tensor, outputs: Tensor) -> Tensor:
-    """What ``spread`` spreads, as edges [n, E]."""
+    """Return edges [n, E] of choices; the inverse of ``spread``."""
     gap = outputs.new_zeros(*outputs.shape[:2], FIRST - 1)
     outputs = torch.cat([outputs[..., :1], gap, outputs[..., 1:]], -1)
     return flatten(torch.cat([inputs.flatten(1, 2), outputs], 1))
@@ -85,18 +96,17 @@ def join(inputs: Tensor, outputs: Tensor) -> Tensor:
 VERTICES = len(SOURCES) + NODES + STATES
 STATE_LABELS = torch.tensor([0.75, 0.5, 0.25])
 _CLASSES = WEIGHTS[[LINEAR, SUM, TANH]]  # linear; element by element; activations
-_THIRD_OR_NOT = torch.tensor(
-    [1.0, 0.0]
-)  # linear, or element by element: whether "none" is a choice of the third input
+# Whether "none" is a choice of the third input: linear, element by element.
+_THIRD_OR_NOT = torch.tensor([1.0, 0.0])
 
 
 def normalised(weights: Tensor) -> Tensor:
-    """Weights over the last axis as shares; all 0 where there is nothing to share."""
+    """Divide weights by their sum over the last axis; all 0 where the sum is 0."""
     return weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)
 
 
 def recipe_graph(encoding: Encoding) -> Graph:
-    """The graph of n encodings; see the module."""
+    """Return the graphs of n encodings: 23 vertices, 10 features."""
     operations = encoding.operations
     inputs, outputs = spread(encoding.edges, 0.0)
     count = len(operations)
@@ -123,12 +133,19 @@ def recipe_graph(encoding: Encoding) -> Graph:
 
 
 def _reaching(between: Tensor, direct: Tensor) -> Tensor:
-    """How surely each node leads to a state: [n, NODES], 1 - (1 - d_i) Π_j (1 - b_ij r_j).
+    """Return to what extent each node leads to a state: r_i = 1 - (1 - d_i) Π_j (1 - b_ij r_j).
 
     "Or" at the corners, a polynomial in between: unlike a clipped number of paths it has a gradient
     wherever the choices are soft.
+
+    Args:
+        between: b [n, NODES, NODES], from node i to node j.
+        direct: d [n, NODES], whether a node makes a state.
+
+    Returns:
+        r [n, NODES] in [0, 1].
     """
-    reached: list[Tensor] = []  # of the nodes behind, the nearest first
+    reached: list[Tensor] = []  # of the later nodes, the last first
     for node in range(NODES - 1, -1, -1):
         missing = 1 - direct[:, node]
         if reached:
@@ -139,7 +156,7 @@ def _reaching(between: Tensor, direct: Tensor) -> Tensor:
 
 
 def _outputs(choices: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Who makes each state [n, 3, NODES], and whether there is such a state [n, 3]."""
+    """Return which node makes each state [n, 3, NODES], and which states exist [n, 3]."""
     willing = torch.nn.functional.pad(present, (1, 0), value=1)  # none first
     first = normalised(choices[:, 0] * willing)
     free = willing * (1 - torch.nn.functional.pad(first[:, 1:], (1, 0)))
@@ -154,7 +171,7 @@ def _outputs(choices: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _reads(operations: Tensor, inputs: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether each node reads each source [n, NODES, CHOICES - 1]; and with what weight."""
+    """Return to what extent, and with what weight, nodes read sources [n, NODES, CHOICES - 1]."""
     weights = _CLASSES.to(operations)
     states = weights[:, 2, None] * made.unsqueeze(1)  # [n, 3 classes, 3 states]
     nodes = weights[:, 2:] @ operations.transpose(1, 2)  # absent ones weigh 0

@@ -1,16 +1,16 @@
-"""The recipes one change away, and other numberings of the same recipe.
+"""One-change neighbours of recipes, and other numberings of the same recipe.
 
 A change is one of:
 
-* a node: another operation, an input more, less, replaced by another or exchanged with another;
-* a state: made by another node; two states exchanged; one more (read by a linear node as its third
-  input) or the last one less;
-* a layer in between: a node's input, or what makes a state, goes first through an activation, a
+* a node: another operation, an input added, removed, replaced or exchanged with another;
+* a state: made by another node; two states exchanged; one added (read by a linear node as its third
+  input) or the last one removed;
+* a layer in between: a node's input, or the maker of a state, goes first through an activation, a
   linear node with one more input (and its activation), a sum or a product with another source;
 * a bypass: all readers of a node read another source instead.
 
 Then nodes without a path to a state are dropped. No change makes an unusual edge (``grammar``).
-Changes are listed for all recipes at once, the possible ones picked out by masks.
+Changes are listed for all recipes at once; masks select the possible ones.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ _USUAL = WEIGHTS == 1
 
 
 class _Changed(NamedTuple):
-    owner: Tensor  # [m] which of the recipes was changed
-    cells: Cells  # [m]; a node may come before its inputs
+    owner: Tensor  # [m] int64, the row of the recipe that was changed
+    cells: Cells  # m recipes; a node may come before its inputs
 
 
 def one_change_neighbours(codes: Tensor) -> Tensor:
-    """One-change neighbours of canonical codes [n, L], in the order of the codes: [m, L]."""
+    """Return the one-change neighbours of canonical codes [n, L], in code order: [m, L]."""
     cells = unpack(codes)
     after = _followers(cells)
     changed = [
@@ -67,19 +67,19 @@ def one_change_neighbours(codes: Tensor) -> Tensor:
         *_layers(cells, after),
         *_bypasses(cells, after),
     ]
-    owner = torch.cat([part.owner for part in changed])
-    parts = (torch.cat(same) for same in zip(*(part.cells for part in changed), strict=True))
-    found = pruned(in_order(Cells(*parts)))
-    valid = complete(found)
-    owner, moved = owner[valid], canonical_codes(pack(found.rows(valid)))
-    other = (moved != codes[owner]).any(1)
-    rows = torch.cat([owner.unsqueeze(1), moved], 1)[other]
+    owner = torch.cat([group.owner for group in changed])
+    fields = (torch.cat(field) for field in zip(*(group.cells for group in changed), strict=True))
+    changed_cells = pruned(in_order(Cells(*fields)))
+    valid = complete(changed_cells)
+    owner, moved = owner[valid], canonical_codes(pack(changed_cells.rows(valid)))
+    is_other = (moved != codes[owner]).any(1)
+    rows = torch.cat([owner.unsqueeze(1), moved], 1)[is_other]
     distinct: Tensor = rows.unique(dim=0)  # type: ignore[no-untyped-call]
     return distinct[:, 1:]
 
 
 def renumbered(cells: Cells, generator: torch.Generator) -> Cells:
-    """The same recipes, nodes in a random order within each level, inputs too where they may."""
+    """Return the same recipes, nodes in a random order within each level, inputs too if free."""
     count = len(cells.operations)
     level = levels(cells) + 99 * (cells.operations == ABSENT)
     mixed = renumber(cells, (level + torch.rand(count, NODES, generator=generator)).argsort(1))
@@ -90,7 +90,7 @@ def renumbered(cells: Cells, generator: torch.Generator) -> Cells:
 
 
 def in_order(cells: Cells) -> Cells:
-    """Acyclic cells with their nodes in any order, renumbered so that inputs come first."""
+    """Renumber acyclic cells with their nodes in any order so that inputs come first."""
     flat = cells.inputs.flatten(1)
     level = torch.zeros(len(flat), CHOICES, dtype=torch.int64)
     for _ in range(NODES):
@@ -101,26 +101,26 @@ def in_order(cells: Cells) -> Cells:
 
 
 def _followers(cells: Cells) -> Tensor:
-    """[n, NODES, CHOICES]: whether the choice is the node or comes after it: reading it is a cycle.
+    """Return which choices a node cannot read [n, NODES, CHOICES]: itself and what follows it.
 
-    Choices that stand for nothing count as well.
+    Reading them makes a cycle. Choices that stand for nothing count as well.
     """
     count = len(cells.operations)
-    found = torch.zeros(count, NODES, CHOICES, dtype=torch.bool)
+    follows = torch.zeros(count, NODES, CHOICES, dtype=torch.bool)
     for node in range(NODES):
-        found[:, node, FIRST + node] = True
+        follows[:, node, FIRST + node] = True
         read = cells.inputs[:, node].unsqueeze(1).expand(-1, NODES, -1)  # [n, NODES, 3]
-        found[:, :, FIRST + node] |= found.gather(2, read).any(-1)
-    return found | (kinds(cells) == 0).unsqueeze(1)
+        follows[:, :, FIRST + node] |= follows.gather(2, read).any(-1)
+    return follows | (kinds(cells) == 0).unsqueeze(1)
 
 
 def _transformations() -> tuple[Tensor, Tensor, Tensor]:
-    """Every change of three inputs: (place of the new one or -1, new source, order of the old).
+    """Return all changes of three inputs: place of the new one or -1, new source, old order.
 
     Order entries are old places; 3 stands for none.
     """
     rows = [(-1, 0, (0, 1, 2))]
-    rows += [(-1, 0, order) for order in ((1, 2, 3), (0, 2, 3), (0, 1, 3))]  # one less
+    rows += [(-1, 0, order) for order in ((1, 2, 3), (0, 2, 3), (0, 1, 3))]  # one removed
     rows += [(-1, 0, order) for order in ((1, 0, 2), (2, 1, 0), (0, 2, 1))]  # two exchanged
     rows += [(place, new, (0, 1, 2)) for place in range(3) for new in range(1, CHOICES)]
     places, new, order = zip(*rows, strict=True)
@@ -131,14 +131,14 @@ _PLACE, _NEW, _ORDER = _transformations()
 
 
 def _nodes(cells: Cells, after: Tensor) -> Iterator[_Changed]:
-    """Another operation, or other inputs, of one node."""
+    """Change the operation or the inputs of one node."""
     count, kind = len(cells.operations), kinds(cells)
     padded = torch.nn.functional.pad(cells.inputs, (0, 1))  # a fourth place: none
     inputs = padded[:, :, _ORDER]  # [n, NODES, T, 3]
     is_new = _PLACE.unsqueeze(1) == torch.arange(3)  # [T, 3]
     inputs = torch.where(is_new, _NEW.unsqueeze(1), inputs)
     filled = inputs > 0
-    # One more input goes to the first empty place only.
+    # An added input goes to the first empty place only.
     packed = (filled[..., :-1] | ~filled[..., 1:]).all(-1)
     cyclic = after.gather(2, _NEW.expand(count, NODES, -1)) & (_PLACE >= 0)
     first, second, third = inputs.unbind(-1)
@@ -151,11 +151,11 @@ def _nodes(cells: Cells, after: Tensor) -> Iterator[_Changed]:
     same_inputs = inputs == padded[:, :, None, :3]
     readers = _reader_operations(cells)  # [n, NODES, 8]
     for operation in range(LINEAR, LEAKY_RELU + 1):
-        same = (cells.operations == operation).unsqueeze(-1)
-        usual = _USUAL[operation][read] | ~filled | (same.unsqueeze(-1) & same_inputs)
+        kept = (cells.operations == operation).unsqueeze(-1)
+        usual = _USUAL[operation][read] | ~filled | (kept.unsqueeze(-1) & same_inputs)
         fits = (_LEAST[operation] <= number) & (number <= _MOST[operation]) & usual.all(-1)
-        welcome = ~(readers & ~_USUAL[:, 2 + operation]).any(-1).unsqueeze(-1) | same
-        unchanged = same & same_inputs.all(-1)
+        welcome = ~(readers & ~_USUAL[:, 2 + operation]).any(-1).unsqueeze(-1) | kept
+        unchanged = kept & same_inputs.all(-1)
         # Exchanging inputs means something for a blend only.
         exchanged = (torch.arange(len(_PLACE)) >= 4) & (torch.arange(len(_PLACE)) < 7)
         idle = exchanged & (operation != BLEND)
@@ -168,15 +168,16 @@ def _nodes(cells: Cells, after: Tensor) -> Iterator[_Changed]:
 
 
 def _reader_operations(cells: Cells) -> Tensor:
-    """Whether an operation (last) reads a node: [n, NODES, 8]."""
+    """Return which operations (last axis) read a node: [n, NODES, 8]."""
     count = len(cells.operations)
-    found = torch.zeros(count, CHOICES * 8, dtype=torch.bool)
+    reads = torch.zeros(count, CHOICES * 8, dtype=torch.bool)
     place = cells.inputs * 8 + cells.operations.unsqueeze(-1)
-    found.scatter_(1, place.flatten(1), True)
-    return found.reshape(count, CHOICES, 8)[:, FIRST:]
+    reads.scatter_(1, place.flatten(1), True)
+    return reads.reshape(count, CHOICES, 8)[:, FIRST:]
 
 
 def _states(cells: Cells) -> Iterator[_Changed]:
+    """Change which nodes make the states, or how many states there are."""
     present = cells.operations > 0
     made = cells.outputs > 0
     nodes = torch.arange(1, NODES + 1)
@@ -193,7 +194,7 @@ def _states(cells: Cells) -> Iterator[_Changed]:
         order = list(range(STATES))
         order[one], order[other] = other, one
         yield _Changed(owner, moved._replace(outputs=moved.outputs[:, order]))
-    # One more, read by a linear node with two inputs.
+    # One added, read by a linear node with two inputs.
     reader = (cells.operations == LINEAR) & (cells.inputs[..., 2] == 0)
     possible = free.unsqueeze(2) & reader.unsqueeze(1) & ~made[:, 2, None, None]
     owner, node, place = possible.nonzero().unbind(1)
@@ -202,7 +203,7 @@ def _states(cells: Cells) -> Iterator[_Changed]:
     moved.outputs[row, state] = node + 1
     moved.inputs[row, place, 2] = state + 2
     yield _Changed(owner, moved)
-    # The last one less, where all that read it can do without.
+    # The last one removed, where all its readers keep enough inputs.
     last = made.sum(1) - 1
     gone = cells.inputs == (last + 2)[:, None, None]
     left = ((cells.inputs > 0) & ~gone).sum(-1)
@@ -214,7 +215,7 @@ def _states(cells: Cells) -> Iterator[_Changed]:
 
 
 def _layers(cells: Cells, after: Tensor) -> Iterator[_Changed]:
-    """New nodes between a source and one of its readers, or the state that it makes."""
+    """Insert nodes between a source and one of its readers, or the state that it makes."""
     count, kind = len(cells.operations), kinds(cells)
     size = (cells.operations > 0).sum(1)
     outputs = torch.where(cells.outputs > 0, cells.outputs - 1 + FIRST, 0)
@@ -225,11 +226,11 @@ def _layers(cells: Cells, after: Tensor) -> Iterator[_Changed]:
     accepts = _USUAL[reader]  # [n, 51, 10]
     accepts[:, 3 * NODES :] = True
     kind_of_source = kind.gather(1, source)
-    # A second source that neither is the first nor comes after the reader.
+    # A second source, neither the first nor one that follows the reader.
     states = (kind == 0).unsqueeze(1).expand(-1, STATES, -1)
     barred = torch.cat([after.repeat_interleave(3, 1), states], 1)  # [n, 51, CHOICES]
     second = ~barred & (torch.arange(CHOICES) != source.unsqueeze(-1))
-    there = source > 0
+    exists = source > 0
 
     def add(possible: Tensor, operation: int, activation: int) -> _Changed:
         """Insert where possible [n, 51, CHOICES]; the last axis is the second input."""
@@ -244,15 +245,15 @@ def _layers(cells: Cells, after: Tensor) -> Iterator[_Changed]:
             moved.inputs[row, new, 0] = FIRST + new - 1
         inner = edge < 3 * NODES
         place = edge.clamp(max=3 * NODES - 1)
-        now = moved.inputs[row, place // 3, place % 3]
-        moved.inputs[row, place // 3, place % 3] = torch.where(inner, FIRST + new, now)
+        old_input = moved.inputs[row, place // 3, place % 3]
+        moved.inputs[row, place // 3, place % 3] = torch.where(inner, FIRST + new, old_input)
         state = (edge - 3 * NODES).clamp(min=0)
-        now = moved.outputs[row, state]
-        moved.outputs[row, state] = torch.where(inner, now, new + 1)
+        old_maker = moved.outputs[row, state]
+        moved.outputs[row, state] = torch.where(inner, old_maker, new + 1)
         return _Changed(owner, moved)
 
     def room(nodes: int) -> Tensor:
-        return (size + nodes <= NODES)[:, None, None] & there.unsqueeze(-1)
+        return (size + nodes <= NODES)[:, None, None] & exists.unsqueeze(-1)
 
     alone = torch.arange(CHOICES) == 0
     for activation in range(TANH, LEAKY_RELU + 1):
@@ -269,7 +270,7 @@ def _layers(cells: Cells, after: Tensor) -> Iterator[_Changed]:
 
 
 def _bypasses(cells: Cells, after: Tensor) -> Iterator[_Changed]:
-    """All readers of a node read another source [n, NODES, CHOICES]."""
+    """Let all readers of a node read another source [n, NODES, CHOICES] instead."""
     kind = kinds(cells)
     readers = _reader_operations(cells)
     accepted = ~(readers.unsqueeze(2) & ~_USUAL.T[kind].unsqueeze(1)).any(-1)

@@ -1,4 +1,4 @@
-"""Recipes as JSON, in and out."""
+"""Recipes as text: written and parsed as JSON, drawn for a terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PREVIOUS = re.compile(r"h_prev_(\d+)")
 
 
 def to_recipe(code: list[int]) -> str:
-    """The JSON of one code: keys sorted; nodes that make no state are node_0, node_1 ..."""
+    """Return the JSON of one code: keys sorted; nodes that make no state are node_0, node_1 ..."""
     names: dict[int, str] = {}
     for state, place in enumerate(code[4 * NODES :]):
         if place:
@@ -47,7 +47,7 @@ def to_recipe(code: list[int]) -> str:
 
 
 def parse_recipe(text: str) -> list[int]:
-    """A valid code of one recipe, its nodes in some order that the inputs allow.
+    """Return a valid code of one recipe, its nodes in an order that the inputs allow.
 
     Raises:
         InvalidArchitectureError: which rule it breaks, and at which node.
@@ -89,11 +89,11 @@ def _invalid(text: Any, reason: str, node: str | None = None) -> InvalidArchitec
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"the name {max(names, key=names.count)!r} occurs twice")
-    return found
+    return unique
 
 
 def _nodes(text: str) -> dict[str, dict[str, Any]]:
@@ -120,7 +120,7 @@ def _nodes(text: str) -> dict[str, dict[str, Any]]:
 
 
 def _check_states(text: str, recipe: dict[str, Any]) -> int:
-    """The number of hidden states."""
+    """Return the number of hidden states."""
     # Compared as text: a number can have leading zeros, foreign digits, or thousands of them.
     names = sorted((name for name in recipe if _NEW.fullmatch(name)), key=lambda n: (len(n), n))
     if not 1 <= len(names) <= STATES or names != [f"h_new_{k}" for k in range(len(names))]:
@@ -155,7 +155,7 @@ def _check_node(
 
 
 def _order(text: str, recipe: dict[str, Any]) -> list[str]:
-    """The nodes, each after its inputs."""
+    """Return the nodes, each after its inputs."""
     order: list[str] = []
     waiting = {
         name: {source for source in node["input"] if source in recipe}
@@ -164,7 +164,7 @@ def _order(text: str, recipe: dict[str, Any]) -> list[str]:
     while waiting:
         ready = [name for name, sources in waiting.items() if not sources]
         if not ready:
-            # Of the nodes that wait, some only come after the cycle: walk back until one repeats.
+            # Some of the waiting nodes only come after the cycle: walk back until one repeats.
             name, seen = next(iter(waiting)), []
             while name not in seen:
                 seen.append(name)
@@ -208,9 +208,9 @@ _SHORT = {
 
 
 def draw_recipe(recipe: str) -> str:
-    """One line a node, in the order in which they can be computed.
+    """Draw one line a node, in an order in which they can be computed.
 
-    ``h_new_0 = blend(node_1, h_prev_0, node_2)``: of a blend the gate, what it keeps, the other.
+    ``h_new_0 = blend(node_1, h_prev_0, node_2)``: the inputs of a blend are gate, kept, other.
     """
     nodes = json.loads(recipe)
     done: list[str] = []

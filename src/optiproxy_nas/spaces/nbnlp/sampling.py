@@ -1,13 +1,13 @@
-"""Drawing valid recipes, node by node.
+"""Draw valid recipes, node by node.
 
-A node's operation is drawn among those that have enough to read; its inputs one after the other,
-each among what the operation may read and no earlier input has taken. Nodes without a path to a
-state are dropped then, as the benchmark's generator drops them. What is left to chance is whether x
-and every state are read: recipes that do not are drawn again.
+The operation of a node is drawn among those that have enough to read. Its inputs are drawn one
+after the other, each among the sources that the operation may read and no earlier input has taken.
+Then nodes without a path to a state are dropped, as the benchmark's generator drops them. Only
+whether x and every state are read is left to chance: recipes that do not read them are drawn again.
 
-Every choice is (1 - ε) what (α, β) want + ε what the prior wants. The prior imitates the published
-recipes: sizes as counted among them, a linear node mostly followed by its activation, inputs
-preferably those that nobody reads yet, states made by nodes that nobody reads.
+The weights of every choice are (1 - ε) those of (α, β) + ε those of the prior. The prior imitates
+the published recipes: sizes as counted among them, a linear node mostly followed by its activation,
+inputs preferably those that are unread, states made by nodes that are unread.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from optiproxy_nas.spaces.nbnlp.grammar import (
 from optiproxy_nas.spaces.nbnlp.graph import spread
 
 ROUNDS = 12
-_AT_ONCE = 128
-_FLOOR = 1e-25  # added to every probability: where (α, β) leave nothing, all is as likely
+_AT_ONCE = 128  # draws a round, at least
+_FLOOR = 1e-25  # added to every probability: where (α, β) allow nothing, all is equally likely
 # Nodes drawn, before dead ones are dropped: shares of 1 .. NODES.
 _SIZES = torch.tensor([0, 0, 0, 6.5, 4, 16, 8, 20, 9, 13.5, 10, 7, 2.5, 2.5, 0.5, 0.5])
 _SIZES = _SIZES / _SIZES.sum()
 _STATE_SHARES = (0.65, 0.28)  # of recipes with a second state; of these with a third
 _OPERATION_SHARES = torch.tensor([0.0, 0.57, 0.057, 0.065, 0.065, 0.1, 0.1, 0.1])
 _OPEN_LINEAR = torch.tensor([0.0, 0.1, 0.035, 0.035, 0.035, 0.27, 0.27, 0.27])  # after such a node
-_UNREAD = 15.0  # how much rather the prior reads what nobody reads yet
+_UNREAD = 15.0  # weight in the prior of a source that is not read yet
 _THIRD = 0.2  # share of linear nodes with three inputs
 _LEAST = torch.tensor(LEAST_INPUTS)
 _USUAL, _POSSIBLE = (WEIGHTS.T == 1).float(), (WEIGHTS.T > 0).float()
@@ -56,7 +56,7 @@ _NOTHING = torch.tensor([1.0] + 7 * [0.0])
 
 
 class Policy:
-    """What each row's group wants, and how much of the prior is mixed in."""
+    """Weights of each row's choices: those of its group of (α, β), mixed with the prior's."""
 
     def __init__(self, logits: Logits | None, row: Tensor, exploration: float) -> None:
         self.exploration = exploration if logits is not None else 1.0
@@ -68,34 +68,34 @@ class Policy:
         self._outputs = outputs.softmax(-1)[row]  # [n, 3, 1 + NODES]
 
     def operation(self, node: int, able: Tensor, prior: Callable[[], Tensor]) -> Tensor:
-        """Weights [n, 8] of a node's operation among those that are possible."""
+        """Return weights [n, 8] of a node's operation among those that are possible."""
         return self._mix(lambda: (self._operations[:, node] + _FLOOR) * able, prior)
 
     def source(self, node: int, slot: int, free: Tensor, prior: Callable[[], Tensor]) -> Tensor:
-        """Weights [n, w] of an input among the choices that are free [n, w]."""
+        """Return weights [n, w] of an input among the choices that are free [n, w]."""
         width = free.shape[1]
         return self._mix(lambda: (self._inputs[:, node, slot, :width] + _FLOOR) * free, prior)
 
     def maker(self, state: int, free: Tensor, prior: Tensor) -> Tensor:
-        """Weights [n, NODES] of what makes a state, among the nodes that are free."""
+        """Return weights [n, NODES] of the maker of a state among the nodes that are free."""
         return self._mix(
             lambda: (self._outputs[:, state, 1:] + _FLOOR) * free, lambda: prior * free
         )
 
-    def wanted(self, state: int, share: float, count: int) -> Tensor:
-        """The probability [n] that a state is there."""
+    def state(self, state: int, share: float, count: int) -> Tensor:
+        """Return the probability [n] that a state exists."""
         prior = torch.full((count,), share)
         if self.exploration >= 1:
             return prior
-        own = 1 - self._outputs[:, state, 0]
-        return (1 - self.exploration) * own + self.exploration * prior
+        learned = 1 - self._outputs[:, state, 0]
+        return (1 - self.exploration) * learned + self.exploration * prior
 
-    def _mix(self, own: Callable[[], Tensor], prior: Callable[[], Tensor]) -> Tensor:
+    def _mix(self, learned: Callable[[], Tensor], prior: Callable[[], Tensor]) -> Tensor:
         if self.exploration >= 1:
             return prior()
         if self.exploration <= 0:
-            return own()
-        return (1 - self.exploration) * _shares(own()) + self.exploration * _shares(prior())
+            return learned()
+        return (1 - self.exploration) * _shares(learned()) + self.exploration * _shares(prior())
 
 
 def _shares(weights: Tensor) -> Tensor:
@@ -103,13 +103,13 @@ def _shares(weights: Tensor) -> Tensor:
 
 
 def _pick(weights: Tensor, generator: torch.Generator) -> Tensor:
-    """An index a row, in proportion to weights [n, m] (exponential races); 0 if all are 0."""
+    """Draw an index a row [n] by weights [n, m] (exponential races); 0 where all are 0."""
     clock = torch.empty_like(weights).exponential_(generator=generator)
     return (weights / clock).argmax(-1)
 
 
 def draw(policy: Policy, count: int, generator: torch.Generator) -> Cells:
-    """One recipe a row, dead nodes dropped; not all are complete."""
+    """Draw ``count`` recipes, dead nodes dropped; not all are complete."""
     size = 1 + _pick(_SIZES.expand(count, NODES), generator)
     operations = torch.zeros(count, NODES, dtype=torch.int64)
     inputs = torch.zeros(count, NODES, 3, dtype=torch.int64)
@@ -119,10 +119,10 @@ def draw(policy: Policy, count: int, generator: torch.Generator) -> Cells:
     kind[:, 1], kind[:, 2] = 1, 2
     for state, share in enumerate(_STATE_SHARES, start=1):
         chance = torch.rand(count, generator=generator)
-        makes = makes & (chance < policy.wanted(state, share, count))
+        makes = makes & (chance < policy.state(state, share, count))
         kind[:, 2 + state] = 2 * makes
         outputs[:, state] = makes
-    read = torch.zeros(count, CHOICES)  # how often
+    read = torch.zeros(count, CHOICES)  # how often a source is read
     last = int(size.max()) if policy.exploration >= 1 else NODES
     for node in range(last):
         operations[:, node] = _operation(policy, node, kind, read, node < size, generator)
@@ -138,13 +138,14 @@ def _operation(
     node: int,
     kind: Tensor,
     read: Tensor,
-    wanted: Tensor,
+    present: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    there = torch.zeros(len(kind), WEIGHTS.shape[1])  # how many sources of each kind
-    there.scatter_add_(1, kind, torch.ones(kind.shape))
-    usual = there @ _USUAL >= _LEAST
-    possible = there @ _POSSIBLE >= _LEAST
+    """Draw the operations [n] of a node; ``present`` [n]: whether the prior has the node."""
+    sources = torch.zeros(len(kind), WEIGHTS.shape[1])  # how many of each kind
+    sources.scatter_add_(1, kind, torch.ones(kind.shape))
+    usual = sources @ _USUAL >= _LEAST
+    possible = sources @ _POSSIBLE >= _LEAST
     able = torch.where(usual, 1.0, torch.where(possible, UNUSUAL, 0.0))
     able[:, ABSENT] = 1
 
@@ -152,7 +153,7 @@ def _operation(
         open_linear = ((kind == LINEAR + 2) & (read == 0)).any(-1, keepdim=True)
         shares = torch.where(open_linear, _OPEN_LINEAR, _OPERATION_SHARES) * usual
         shares[:, ABSENT] = 0
-        return torch.where(wanted.unsqueeze(1), shares, _NOTHING)
+        return torch.where(present.unsqueeze(1), shares, _NOTHING)
 
     return _pick(policy.operation(node, able, prior), generator)
 
@@ -165,6 +166,7 @@ def _inputs(
     read: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
+    """Draw the inputs [n, 3] of a node with the given operation [n]."""
     count, width = len(operation), FIRST + node
     free = WEIGHTS[operation.unsqueeze(-1), kind[:, :width]]  # [n, width]; none weighs 0
     takes = (operation > 0, (operation > 0) & (operation < TANH))
@@ -180,33 +182,33 @@ def _inputs(
 
     for slot in range(3):
         if slot < 2:
-            asked = takes[slot]
+            filled = takes[slot]
             weights = policy.source(node, slot, free, prior)
-        else:  # of a linear node, none is a choice
-            asked = linear | blend
+        else:  # "none" is a choice of linear nodes
+            filled = linear | blend
             free = torch.cat([linear.to(free).unsqueeze(1), free[:, 1:]], 1)
             weights = policy.source(node, slot, free, lambda: _third(prior()))
-        chosen[:, slot] = _pick(weights, generator) * asked
+        chosen[:, slot] = _pick(weights, generator) * filled
         free = free.scatter(1, chosen[:, slot, None], 0.0)
     return chosen
 
 
 def _third(weights: Tensor) -> Tensor:
-    """The prior of a third input: none, where that is a choice, with its share."""
+    """Return the prior of a third input: none, where that is a choice, with its share."""
     none, others = weights[:, :1] > 0, weights[:, 1:]
     return torch.cat([(1 - _THIRD) * none, _THIRD * _shares(others)], 1)
 
 
 def _makers(
-    policy: Policy, wanted: Tensor, operations: Tensor, read: Tensor, generator: torch.Generator
+    policy: Policy, states: Tensor, operations: Tensor, read: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Which node makes each state that is wanted [n, 3]."""
-    outputs = torch.zeros_like(wanted)
+    """Draw the node that makes each of the states [n, 3] that exist; 1 + node, or 0."""
+    outputs = torch.zeros_like(states)
     free = (operations > 0).float()
     unread = torch.where(read[:, FIRST:] == 0, 1.0, 0.02)
     for state in range(STATES):
         maker = _pick(policy.maker(state, free, unread), generator)
-        enough = (free > 0).any(1) & ((wanted[:, state] > 0) if state else True)
+        enough = (free > 0).any(1) & ((states[:, state] > 0) if state else True)
         outputs[:, state] = (maker + 1) * enough
         free = free.scatter(1, maker[:, None], 0.0)
     return outputs
@@ -215,16 +217,16 @@ def _makers(
 def draw_complete(
     logits: Logits | None, row: Tensor, generator: torch.Generator, exploration: float
 ) -> tuple[Tensor, int]:
-    """Valid canonical codes, one a row, and how many draws were thrown away.
+    """Draw valid canonical codes [n, L]; return also how many draws were discarded.
 
-    Each round draws again what was incomplete, with ε nearer to 1; what the last round leaves (one
-    in a million) becomes the simplest recipe, tanh(linear(x, h_prev_0)).
+    Each round draws incomplete recipes again, with ε nearer to 1. A recipe that is still incomplete
+    after the last round (one in a million) becomes the simplest, tanh(linear(x, h_prev_0)).
 
     Args:
         logits: (α, β) of the groups; None: the prior alone.
-        row: [n] the group of each row.
-        generator: draws.
-        exploration: ε.
+        row: [n] int64, the group of each row.
+        generator: draws the recipes.
+        exploration: ε in [0, 1].
     """
     codes = simplest().expand(len(row), -1).clone()
     pending, rejected = torch.arange(len(row)), 0
@@ -238,16 +240,16 @@ def draw_complete(
         cells = draw(Policy(logits, row[each], share), len(each), generator)
         valid = complete(cells).reshape(times, -1)
         first = valid.int().argmax(0)
-        found = valid.any(0)
-        chosen = (first * len(pending) + torch.arange(len(pending)))[found]
-        codes[pending[found]] = pack(canonical(cells.rows(chosen)))
-        rejected += int(torch.where(found, first, times).sum())
-        pending = pending[~found]
+        has_valid = valid.any(0)
+        chosen = (first * len(pending) + torch.arange(len(pending)))[has_valid]
+        codes[pending[has_valid]] = pack(canonical(cells.rows(chosen)))
+        rejected += int(torch.where(has_valid, first, times).sum())
+        pending = pending[~has_valid]
     return codes, rejected
 
 
 def simplest() -> Tensor:
-    """The code of tanh(linear(x, h_prev_0)) [1, L]."""
+    """Return the code of tanh(linear(x, h_prev_0)) [1, L]."""
     code = torch.zeros(1, 4 * NODES + STATES, dtype=torch.int64)
     code[0, :2] = torch.tensor([LINEAR, TANH])
     code[0, NODES : NODES + 2] = torch.tensor([1, 2])
