@@ -8,8 +8,8 @@ from kedro_runs import TINY, Killed, artifact, command, die_at, run, sign, tree
 
 from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.runs import audit as audits
+from optiproxy_nas.runs import code_identity
 from optiproxy_nas.runs import manifest as manifests
-from optiproxy_nas.runs import software
 
 
 def edit_manifest(project, change):
@@ -110,7 +110,7 @@ def test_other_data_is_named(finished):
 
 
 def test_other_code_is_a_note(finished, monkeypatch):
-    monkeypatch.setattr(software, "code_digest", lambda *_: "0" * 64)
+    monkeypatch.setattr(code_identity, "package_digest", lambda: "0" * 64)
     result = command(finished, "audit", "reference")
     assert result.exit_code == 0, result.output
     assert "note: code.sha256" in result.output

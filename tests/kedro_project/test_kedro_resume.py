@@ -26,7 +26,7 @@ from kedro_runs import (
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.core.errors import DataError, ResumeError
-from optiproxy_nas.runs import software
+from optiproxy_nas.runs import code_identity
 
 
 @pytest.fixture
@@ -61,15 +61,29 @@ def test_refused_under_other_parameters(unfinished, changed, line):
 
 def test_refused_under_other_code(unfinished, monkeypatch):
     before = run_data(unfinished)
-    monkeypatch.setattr(software, "code_digest", lambda *_: "0" * 64)
-    with pytest.raises(ResumeError, match=r"code\.sha256"):
-        resume(unfinished, run_id="r")
+    real, changed = code_identity.imported_code, "optiproxy_nas.algorithm.gradient"
+    with monkeypatch.context() as patch:
+        patch.setattr(code_identity, "imported_code", lambda r: {**real(r), changed: "0" * 16})
+        with pytest.raises(ResumeError, match="cannot go on") as caught:
+            resume(unfinished, run_id="r")
+    (line,) = caught.value.data["differences"]
+    assert line.startswith(f"code.modules.{changed}: ")
     assert run_data(unfinished) == before
 
 
+def test_goes_on_under_other_code_that_no_search_imports(unfinished, reference, monkeypatch):
+    monkeypatch.setattr(code_identity, "package_digest", lambda: "0" * 64)
+    resume(unfinished, run_id="r")
+    assert search_digests(unfinished, "r") == reference
+
+
 def test_refused_under_other_libraries(unfinished, monkeypatch):
-    real = software._version
-    monkeypatch.setattr(software, "_version", lambda name: "9.9" if name == "torch" else real(name))
+    real = code_identity._version
+
+    def version(name):
+        return "9.9" if name == "torch" else real(name)
+
+    monkeypatch.setattr(code_identity, "_version", version)
     with pytest.raises(ResumeError, match=r"libraries\.torch"):
         resume(unfinished, run_id="r")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
@@ -28,6 +28,7 @@ from optiproxy_nas.benchmarks.tidy_table import (
     table_digest,
     wrong,
 )
+from optiproxy_nas.core.code_digest import combined, imported_code
 from optiproxy_nas.core.errors import DataError, unknown_name
 
 # Source -> file name -> {"object": parsed, "sha256": digest, "bytes": size}.
@@ -160,14 +161,17 @@ def _loaded(source: str, dataset: str, directory: str | None) -> tuple[pd.DataFr
     table = check_table(read_rows(raw, known), known)
     if known.build is None:
         return table, b""
-    return table, kept_model(known.name, table, lambda: build_model(raw, table, known))
+    modules = [known.build.__module__] if known.build is not None else []
+    return table, kept_model(known.name, table, lambda: build_model(raw, table, known), modules)
 
 
 WORTH_SECONDS = 1.0  # what takes less to build is not kept
 _LIBRARIES = ("lightgbm", "numpy", "pandas", "scipy")  # another release may build another model
 
 
-def kept_model(source: str, table: pd.DataFrame, build: Callable[[], bytes]) -> bytes:
+def kept_model(
+    source: str, table: pd.DataFrame, build: Callable[[], bytes], modules: Iterable[str] = ()
+) -> bytes:
     """What ``build`` gives, or gave an earlier process from the same table by the same code.
 
     Kept in the user's cache folder, where there is one that can be written. A file that is not what
@@ -177,8 +181,9 @@ def kept_model(source: str, table: pd.DataFrame, build: Callable[[], bytes]) -> 
         source: its name.
         table: the checked table that the model is made of.
         build: makes the model.
+        modules: names of those whose code, with all that it imports, makes the model.
     """
-    path = _folder() / f"{source}-{_key(table)}.model"
+    path = _folder() / f"{source}-{_key(table, modules)}.model"
     try:
         digest, _, model = path.read_bytes().partition(b"\n")
         if hashlib.sha256(model).hexdigest().encode() == digest:
@@ -196,20 +201,10 @@ def _folder() -> Path:
     return Path(pooch.os_cache("optiproxy_nas")) / "models"
 
 
-def _key(table: pd.DataFrame) -> str:
-    parts = [table_digest(table), _code_digest()]
+def _key(table: pd.DataFrame, modules: Iterable[str]) -> str:
+    parts = [table_digest(table), combined(imported_code(modules))]
     parts += [f"{name} {_version(name)}" for name in _LIBRARIES]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-@lru_cache(maxsize=1)
-def _code_digest() -> str:
-    """Return the SHA-256 of the code that a model is made by: benchmarks and search spaces."""
-    package, digest = Path(__file__).parents[1], hashlib.sha256()
-    for folder in ("benchmarks", "spaces"):
-        for file in sorted((package / folder).rglob("*.py")):
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def _version(library: str) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.runs.datasets.atomic import file_digest
 from optiproxy_nas.runs.manifest import (
+    PACKAGE,
     Manifest,
     differences,
     digest,
@@ -105,7 +106,7 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
             for name in sorted(new["artifacts"].keys() - old["artifacts"].keys())
         ]
     rows, count = new["result"]["queries"], len(old["artifacts"])
-    return Audit(damaged, differences(old, now), different, rows, count)
+    return Audit(damaged, differences(old, now, PACKAGE), different, rows, count)
 
 
 def _damage(path: Path, sha256: str) -> str | None:

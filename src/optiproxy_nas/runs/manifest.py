@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.runs.code_identity import git_state, software
 from optiproxy_nas.runs.datasets.atomic import write_atomically
-from optiproxy_nas.runs.software import git_state, software
 
 # What must be equal for a run to go on, in the order in which differences are shown.
-DECISIVE = ("parameters", "code", "libraries", "cpu", "data")
+DECISIVE = ("parameters", "code.modules", "libraries", "cpu", "data")
+# What is compared in place of "code.modules" where a manifest has none.
+_DIGESTS = ("code.search_sha256", "code.plugins")
+# Of the code that only runs and shows a search; it may change before a run goes on.
+PACKAGE = ("code.version", "code.sha256")
 
 Manifest = dict[str, Any]
 
@@ -113,15 +117,34 @@ def provenance(manifest: Manifest) -> dict[str, str]:
     }
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What decides a run and differs, one line each: ``parameters.seed: 0 then, 3 now``."""
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], also: Sequence[str] = ()
+) -> list[str]:
+    """Return what decides a run and differs, one line each: ``parameters.seed: 0 then, 3 now``.
+
+    Args:
+        old: a manifest.
+        new: another one.
+        also: further entries to compare, with dots: ``code.version``.
+    """
+    parts = [*DECISIVE, *also]
+    if any(_entry(manifest, "code.modules") is None for manifest in (old, new)):
+        parts[1:2] = _DIGESTS
     lines = []
-    for part in DECISIVE:
-        before, after = flatten(old.get(part), part), flatten(new.get(part), part)
+    for part in parts:
+        before, after = flatten(_entry(old, part), part), flatten(_entry(new, part), part)
         for key in sorted(before.keys() | after.keys()):
             if before.get(key) != after.get(key):
                 lines.append(f"{key}: {before.get(key)!r} then, {after.get(key)!r} now")
     return lines
+
+
+def _entry(manifest: Mapping[str, Any], path: str) -> Any:
+    """Return the entry of a dotted path, None where there is none."""
+    value: Any = manifest
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def last_archive(artifacts: Iterable[str]) -> str:

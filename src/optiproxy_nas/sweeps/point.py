@@ -31,8 +31,8 @@ from optiproxy_nas.core.errors import (
 from optiproxy_nas.core.random_streams import one_thread
 from optiproxy_nas.methods.settings import parameters_of
 from optiproxy_nas.presets import misfit
+from optiproxy_nas.runs.code_identity import software
 from optiproxy_nas.runs.manifest import Manifest, digest, manifest_path
-from optiproxy_nas.runs.software import software
 
 # What of a manifest's "code" is in the identity: the rest of the package only runs and shows it.
 _CODE = ("search_sha256", "plugins")
