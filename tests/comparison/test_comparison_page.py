@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 from made_runs import found, make_run
 
-from optiproxy_nas.report.compare import best_so_far, compare, comparison_page, run_lengths
-from optiproxy_nas.report.compare import markup as pieces
+from optiproxy_nas.report.compare import (
+    best_so_far,
+    compare,
+    comparison_html,
+    comparison_page,
+    run_lengths,
+)
 from optiproxy_nas.report.curves import BEST, REACHED, value_range
 from optiproxy_nas.report.interactive_curves import figure
 from optiproxy_nas.report.style import line_style, png
@@ -42,7 +47,7 @@ class Tags(HTMLParser):
 @pytest.fixture
 def light(monkeypatch):
     """A page without the megabytes of plotly.js."""
-    monkeypatch.setattr(pieces, "plotly", lambda: LIBRARY)
+    monkeypatch.setattr(comparison_html, "plotly_source", lambda: LIBRARY)
 
 
 @pytest.fixture
@@ -75,9 +80,9 @@ def test_page_tells_all(page, two_methods):
         "Settings that differ",
         "regret".capitalize(),
         "8 (0–7)",
-        "+1.000",
+        "+1.00",
         "8 / 0 / 0",
-        "optiproxy has 33.500 % on average over 8 seeds, the highest mean of 2 groups",
+        "optiproxy has 33.50 % on average over 8 seeds, the highest mean of 2 groups",
         "set it apart (p < 0.05) from 1 of the other 1",
     ):
         assert expected in text
@@ -119,7 +124,7 @@ def test_few_seeds_are_marked(nb201, light):
 
 
 def test_page_holds_plotly_whole():
-    source = pieces.plotly()
+    source = comparison_html.plotly_source()
     assert "Plotly" in source
     assert "</script" not in source.lower()
     assert len(source) > 1_000_000
@@ -167,11 +172,14 @@ def test_run_length_ends_at_the_share_of_successes():
     assert list(line.get_ydata()) == [0, 0, 50, 50]
 
 
-@pytest.mark.parametrize(("count", "title"), [(1, "1 setting of some"), (2, "2 settings of some")])
-def test_what_is_folded_is_counted(count, title):
-    rows = [[(str(index), "")] for index in range(count)]
-    (piece,) = pieces.folded([("Setting", "")], rows, "setting", " of some", always=True)
-    assert f"<summary>{title}</summary>" in piece
+@pytest.mark.parametrize(
+    ("names", "summary"), [(("a",), "1 setting of some"), (("a", "b"), "2 settings of some")]
+)
+def test_what_is_folded_is_counted(nb201, light, names, summary):
+    """Settings that one group alone has."""
+    runs = [make_run(0, method="tpe", **dict.fromkeys(names, 1)), make_run(0, method="random")]
+    page = comparison_page(compare(found(*runs)), nb201)
+    assert f"<summary>{summary} groups only</summary>" in page
 
 
 def test_tables_show_each_group_with_its_line(page):

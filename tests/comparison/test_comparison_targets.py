@@ -64,11 +64,11 @@ def test_the_page_tells_unit_and_caution_once_a_panel(mixed, nb201):
     text = html.unescape(comparison_page(mixed, nb201))
     first, second = text.split("<h2>cifar10, ")[1:3]
     assert first.count(NOTE) == 1
-    assert "the best value that any run found is −4.500 nats" in first
+    assert "the best value that any run found is −4.50 nats" in first
     assert "differences: nats" in first
     assert "%" not in first.split("<h3>Best so far")[0]
     assert NOTE not in second
-    assert "the optimum of the table is 40.000 %" in second
+    assert "the optimum of the table is 40.00 %" in second
     assert "differences: points" in second
     assert "Negative test loss (nats)</th>" in text
     assert "Best</th>" in text  # of runs in different units

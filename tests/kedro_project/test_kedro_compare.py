@@ -14,7 +14,7 @@ from kedro_runs import TINY, command, copy_project, enter, partial_files, run, w
 
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError, ParameterError, TrackingError
 from optiproxy_nas.pipelines.compare.parameters import items, resolve
-from optiproxy_nas.report.compare import compare, markup
+from optiproxy_nas.report.compare import compare, comparison_html
 from optiproxy_nas.runs.datasets.mlflow_runs import MlflowRuns
 from optiproxy_nas.sweeps import run_sweep
 
@@ -60,7 +60,7 @@ def store(template, empty_store, tmp_path_factory):
 def there(store, monkeypatch):
     """The project of ``store``, which a test must not write runs into."""
     enter(store, monkeypatch)
-    monkeypatch.setattr(markup, "plotly", lambda: "")
+    monkeypatch.setattr(comparison_html, "plotly_source", lambda: "")
     shutil.rmtree(store / "data" / "08_reporting" / "compare", ignore_errors=True)
     return store
 

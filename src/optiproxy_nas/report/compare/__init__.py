@@ -1,7 +1,7 @@
 """Finished runs side by side: groups, statistics, figures and one page; all pure functions."""
 
-from optiproxy_nas.report.compare.compare import Comparison, compare
-from optiproxy_nas.report.compare.page import comparison_page
+from optiproxy_nas.report.compare.comparison import Comparison, compare
+from optiproxy_nas.report.compare.comparison_html import comparison_page
 from optiproxy_nas.report.curves import best_so_far, run_lengths
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What a reader must know before trusting the numbers: one sentence each."""
+"""Cautions: what a reader must know before trusting the numbers, one sentence each."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from optiproxy_nas.evaluation.finished_run import FinishedRun, FoundRuns
 from optiproxy_nas.report.compare.groups import Group, Panel, codes_of
 from optiproxy_nas.report.compare.tables import FEWEST_PAIRS
 
-FINAL_SHOWN = 5
+SHOWN = 5  # names that a sentence lists
 
 
 def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
-    """Sentences, the gravest first; none where there is nothing to warn of."""
+    """Return the sentences, the gravest first; none where there is nothing to warn of."""
     runs = [run for panel in panels for run in panel.runs]
     return [
         *_left_out(found, panels),
@@ -31,24 +31,26 @@ def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
 
 
 def _left_out(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
-    told = []
+    sentences = []
     if found.unfinished:
         verb = "has" if found.unfinished == 1 else "have"
-        told.append(f"{_count(found.unfinished, 'matching run')} {verb} not finished: left out.")
+        sentences.append(
+            f"{_count(found.unfinished, 'matching run')} {verb} not finished: left out."
+        )
     if found.incomplete:
-        names = ", ".join(found.incomplete[:FINAL_SHOWN])
-        names += ", ..." if len(found.incomplete) > FINAL_SHOWN else ""
-        told.append(
+        names = ", ".join(found.incomplete[:SHOWN])
+        names += ", ..." if len(found.incomplete) > SHOWN else ""
+        sentences.append(
             f"{_count(len(found.incomplete), 'run')} left out, without an archive or a summary in "
             f"the store: {names}."
         )
     repeats = sum(group.repeats for panel in panels for group in panel.groups)
     if repeats:
-        told.append(
+        sentences.append(
             f"{_count(repeats, 'run')} repeated the settings, seed and code of a later one: left "
             "out."
         )
-    return told
+    return sentences
 
 
 def _objectives(panels: Sequence[Panel]) -> list[str]:
@@ -75,67 +77,67 @@ def _targets(panels: Sequence[Panel]) -> list[str]:
 
 
 def _unanswered(panels: Sequence[Panel]) -> list[str]:
-    told = []
+    sentences = []
     for panel in panels:
         for group in panel.groups:
             without = sum(math.isnan(run.answer) for run in group.runs)
             if without:
-                told.append(
+                sentences.append(
                     f"{panel.title}: {_count(without, 'run')} of {len(group.runs)} of "
                     f"{group.label} found nothing that may be the answer. Means, curves and pairs "
                     "are of the others, so they flatter the group; shares are of all."
                 )
-    return told
+    return sentences
 
 
 def _tables(panels: Sequence[Panel]) -> list[str]:
-    told = []
+    sentences = []
     for dataset in dict.fromkeys(panel.dataset for panel in panels):
         tables = {(panel.source, panel.table) for panel in panels if panel.dataset == dataset}
         if len(tables) > 1:
-            told.append(
+            sentences.append(
                 f"{dataset} was read from {len(tables)} different tables; values are not "
                 "compared between them."
             )
     runs = [run for panel in panels for run in panel.runs]
     unknown = [run for run in runs if not run.table]
     if unknown:
-        told.append(
+        sentences.append(
             f"{_count(len(unknown), 'run')} of {len(runs)} without the digest of the table: that "
             "all read the same data follows from the name of the source only."
         )
-    return told
+    return sentences
 
 
 def _budgets(panels: Sequence[Panel]) -> list[str]:
-    where: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    titles_by_budgets: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for panel in panels:
         budgets = tuple(sorted({run.budget for run in panel.runs}))
-        where.setdefault((panel.unit, budgets), []).append(panel.title)
+        titles_by_budgets.setdefault((panel.unit, budgets), []).append(panel.title)
     return [
         f"{', '.join(titles)}: budgets differ ({', '.join(map(str, budgets))} {unit}). All groups "
         f"are compared over the first {budgets[0]} {unit}; beyond, only those that go on. A "
         f"method that plans for its budget may spend the first {unit} of a longer one otherwise."
-        for (unit, budgets), titles in where.items()
+        for (unit, budgets), titles in titles_by_budgets.items()
         if len(budgets) > 1
     ]
 
 
 def _chosen(panels: Sequence[Panel]) -> list[str]:
-    """Longer runs of some seeds of a shorter group: nobody goes on with what was found early."""
-    told = []
+    """Warn of longer runs of some seeds of a shorter group: those seeds may have been chosen."""
+    sentences = []
     for panel in panels:
         for longer, shorter in permutations(panel.groups, 2):
             fewer = set(longer.seeds) < set(shorter.seeds)
-            same = _but_budget(longer) == _but_budget(shorter)
-            if fewer and same and longer.budget > shorter.budget:
-                told.append(
+            alike = _but_budget(longer) == _but_budget(shorter)
+            if fewer and alike and longer.budget > shorter.budget:
+                sentences.append(
                     f"{panel.title}: {longer.label} has {len(longer.seeds)} of the "
                     f"{len(shorter.seeds)} seeds of {shorter.label}. If they were chosen, as kedro "
                     "evidence does with those that are short of the optimum, do not read their "
                     "means beside the others."
                 )
-    return told
+    return sentences
 
 
 def _but_budget(group: Group) -> dict[str, str]:
@@ -143,7 +145,7 @@ def _but_budget(group: Group) -> dict[str, str]:
 
 
 def _code(runs: Sequence[FinishedRun]) -> list[str]:
-    told = []
+    sentences = []
     kinds = {
         "OptiProxy-NAS": [run for run in runs if run.is_optiproxy],
         "the baselines": [run for run in runs if not run.is_optiproxy],
@@ -151,20 +153,20 @@ def _code(runs: Sequence[FinishedRun]) -> list[str]:
     for name, members in kinds.items():
         codes = sorted(set(codes_of(members)) - {""})
         if len(codes) > 1:
-            told.append(
+            sentences.append(
                 f"The runs of {name} were made by {len(codes)} versions of the code (digests "
                 f"{_short(codes)}): differences may come from the code."
             )
     commits = sorted({run.tags.get("git.commit", "None") for run in runs} - {"None"})
-    if len(commits) > 1 and not told:
+    if len(commits) > 1 and not sentences:
         where = " within OptiProxy-NAS, and within the baselines" if all(kinds.values()) else ""
-        told.append(
+        sentences.append(
             f"The runs are of {len(commits)} commits ({_short(commits)}), with the same search "
             f"code{where}."
         )
     unclean = [run for run in runs if run.tags.get("git.clean") == "False"]
     if unclean:
-        told.append(
+        sentences.append(
             f"{_count(len(unclean), 'run')} of {len(runs)} made from a checkout with uncommitted "
             "changes: the commit does not say what ran (the code's digest does)."
         )
@@ -172,26 +174,26 @@ def _code(runs: Sequence[FinishedRun]) -> list[str]:
         versions = sorted({run.tags[name] for run in runs if name in run.tags})
         if len(versions) > 1:
             library = name.removeprefix("version.")
-            told.append(f"Versions of {library} differ: {', '.join(versions)}.")
-    return told
+            sentences.append(f"Versions of {library} differ: {', '.join(versions)}.")
+    return sentences
 
 
 def _seeds(panels: Sequence[Panel]) -> list[str]:
-    told = []
+    sentences = []
     for panel in panels:
         few = [group for group in panel.groups if len(group.runs) < FEWEST_PAIRS]
         if few and len(panel.groups) > 1:
-            told.append(
+            sentences.append(
                 f"{panel.title}: fewer than {FEWEST_PAIRS} seeds in {len(few)} of "
                 f"{len(panel.groups)} groups; their intervals are rough, and no test can tell "
                 "them apart."
             )
-    return told
+    return sentences
 
 
 def _short(digests: Sequence[str]) -> str:
-    shown = ", ".join(digest[:8] for digest in digests[:FINAL_SHOWN])
-    return shown + (", ..." if len(digests) > FINAL_SHOWN else "")
+    shown = ", ".join(digest[:8] for digest in digests[:SHOWN])
+    return shown + (", ..." if len(digests) > SHOWN else "")
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Runs sorted: a panel for each benchmark table and aim, in it a group for each setting."""
+"""Sort runs: a panel for each benchmark table and objective, in it a group for each setting."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from functools import cached_property
 import numpy as np
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import metric_name
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.report.curves import Curve, CurvePanel
 
-# They say which panel or which member of a group a run is; everything else makes groups.
+# Parameters that say which panel or which member of a group a run is; all others make groups.
 NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark"})
 # Named first, and enough to tell groups apart: other settings follow from them.
 LEADING = ("method", "preset")
@@ -47,8 +48,8 @@ class Group:
         """What every run of the group was allowed to spend."""
         return min(run.budget for run in self.runs)
 
-    def curves(self, budget: int) -> np.ndarray:
-        """Best so far, [seeds, budget], for a budget up to the group's own.
+    def curves(self, budget: int) -> Floats:
+        """Return the best so far, [seeds, budget], for a budget up to the group's.
 
         By what was spent, from 1; NaN while a run had nothing that could be its answer. A search
         that stopped early keeps its last value.
@@ -56,7 +57,7 @@ class Group:
         return self._curves[:, :budget]
 
     @cached_property
-    def _curves(self) -> np.ndarray:
+    def _curves(self) -> Floats:
         return np.stack([run.curve(self.budget) for run in self.runs])
 
 
@@ -82,7 +83,7 @@ class Panel:
 
     @property
     def cautions(self) -> list[str]:
-        """What is told wherever its values are shown, each once."""
+        """Sentences to be shown wherever its values are shown, each once."""
         return list(dict.fromkeys(run.caution for run in self.runs if run.caution))
 
     @property
@@ -101,9 +102,9 @@ class Panel:
 
         Of what the objective allows; NaN where there is neither.
         """
-        known = [run.optimum for run in self.runs if run.optimum is not None]
-        if known:
-            return max(known), True
+        optima = [run.optimum for run in self.runs if run.optimum is not None]
+        if optima:
+            return max(optima), True
         return float(np.fmax.reduce([run.answer for run in self.runs])), False
 
     @property
@@ -117,7 +118,7 @@ class Panel:
 
 
 def make_panels(runs: Sequence[FinishedRun]) -> list[Panel]:
-    """Panels in order of dataset, source, target and objective; groups, the default method first.
+    """Return panels in order of dataset, source, target and objective.
 
     Args:
         runs: at least one; later ones win where settings and seed are the same.
@@ -142,21 +143,32 @@ def make_panels(runs: Sequence[FinishedRun]) -> list[Panel]:
         tables[key].append(run)
     panels = []
     for (dataset, source, metric, objective, table), members in sorted(tables.items()):
-        same_name = [key for key in tables if key[0] == dataset]
+        of_dataset = [key for key in tables if key[0] == dataset]
         title = dataset
-        if len({key[1] for key in same_name}) > 1:
+        if len({key[1] for key in of_dataset}) > 1:
             title += f", {source}"
-        if len({key[2] for key in same_name}) > 1:
+        if len({key[2] for key in of_dataset}) > 1:
             title += f", {metric_name(metric)}"
         if objective:
             title += f", {objective}"
-        alike = {key[4] for key in same_name if key[1:4] == (source, metric, objective)}
-        if len(alike) > 1:
+        if sum(key[1:4] == (source, metric, objective) for key in of_dataset) > 1:
             title += f", table {table[:8] or 'not recorded'}"
         groups, differing = make_groups(members)
         unit = members[0].objective.unit
-        about = (title, objective, unit, metric)
-        panels.append(Panel(dataset, source, table, spaces[0], groups, differing, *about))
+        panels.append(
+            Panel(
+                dataset,
+                source,
+                table,
+                spaces[0],
+                groups,
+                differing,
+                title=title,
+                objective=objective,
+                unit=unit,
+                metric=metric,
+            )
+        )
     return panels
 
 
@@ -166,8 +178,8 @@ def settings_of(run: FinishedRun) -> dict[str, str]:
     What an objective has beside its task, as a mode, is a setting like any other.
     """
     task = {f"objective.{name}" for name in ("name", *run.objective.task_settings)}
-    others = NOT_SETTINGS | task
-    return {**DEFAULTS, **{k: v for k, v in run.settings.items() if k not in others}}
+    settings = {k: v for k, v in run.settings.items() if k not in NOT_SETTINGS | task}
+    return {**DEFAULTS, **settings}
 
 
 def codes_of(runs: Sequence[FinishedRun]) -> list[str]:
@@ -186,16 +198,16 @@ def codes_of(runs: Sequence[FinishedRun]) -> list[str]:
 
 
 def differing_settings(settings: Iterable[Settings]) -> tuple[str, ...]:
-    """Names of the settings that are not the same in all, the leading ones first."""
-    every = list(settings)
-    names = {name for one in every for name in one}
-    differ = [n for n in names if len({one.get(n, ABSENT) for one in every}) > 1]
+    """Return the names of the settings that are not equal in all, the leading ones first."""
+    candidates = list(settings)
+    names = {name for candidate in candidates for name in candidate}
+    differ = [n for n in names if len({c.get(n, ABSENT) for c in candidates}) > 1]
     order = {name: i for i, name in enumerate((*LEADING, "budget"))}
     return tuple(sorted(differ, key=lambda name: (order.get(name, len(order)), name)))
 
 
 def make_groups(runs: Sequence[FinishedRun]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """Groups of one panel, and the settings that differ between them.
+    """Return the groups of one panel, the default method first, and the settings that differ.
 
     The code's digest counts as a setting where the same settings and seed were run by different
     code: then it is the code that is compared, of OptiProxy-NAS or of the baselines. Elsewhere a
@@ -213,25 +225,23 @@ def make_groups(runs: Sequence[FinishedRun]) -> tuple[tuple[Group, ...], tuple[s
         if run.is_optiproxy in by_code:
             settings[CODE] = digest[:8] or "not recorded"
         members[_key(settings)].append(run)
-    every = [dict(key) for key in members]
-    differing = differing_settings(every)
-    labels = _labels(every)
+    settings_by_group = [dict(key) for key in members]
     groups = []
-    for (key, found), label in zip(members.items(), labels, strict=True):
-        latest = {run.seed: run for run in found}
+    for (key, repeated), label in zip(members.items(), _labels(settings_by_group), strict=True):
+        latest = {run.seed: run for run in repeated}
         chosen = tuple(latest[seed] for seed in sorted(latest))
-        groups.append(Group(label, dict(key), chosen, len(found) - len(chosen)))
+        groups.append(Group(label, dict(key), chosen, len(repeated) - len(chosen)))
 
     def rank(group: Group) -> tuple[bool, str, bool, str, int, str]:
         method, preset = group.settings["method"], group.settings.get("preset", "")
         others = len(group.label.split(", "))
         return method != "optiproxy", method, preset != "default", preset, others, group.label
 
-    return tuple(sorted(groups, key=rank)), differing
+    return tuple(sorted(groups, key=rank)), differing_settings(settings_by_group)
 
 
 def _table_of(run: FinishedRun, runs: Sequence[FinishedRun]) -> str:
-    """The digest of a run's table; an unrecorded one is taken from runs that cannot differ.
+    """Return the digest of a run's table; an unrecorded one is taken from runs that cannot differ.
 
     Those are of the same dataset and source, all of one table, which has the same optimum for what
     was searched for.
@@ -239,34 +249,37 @@ def _table_of(run: FinishedRun, runs: Sequence[FinishedRun]) -> str:
     if run.table:
         return run.table
     others = [r for r in runs if r.table and (r.dataset, r.source) == (run.dataset, run.source)]
-    known = {other.table for other in others}
-    aim = (run.target, run.objective.label)
-    alike_in_aim = [other for other in others if (other.target, other.objective.label) == aim]
-    optima = [other.optimum for other in alike_in_aim if other.optimum is not None]
-    alike = run.optimum is None or all(abs(run.optimum - optimum) < 1e-6 for optimum in optima)
-    return known.pop() if len(known) == 1 and alike else ""
+    tables = {other.table for other in others}
+    optima = [
+        other.optimum
+        for other in others
+        if (other.target, other.objective.label) == (run.target, run.objective.label)
+        and other.optimum is not None
+    ]
+    agree = run.optimum is None or all(abs(run.optimum - optimum) < 1e-6 for optimum in optima)
+    return tables.pop() if len(tables) == 1 and agree else ""
 
 
 def _key(settings: Settings) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(settings.items()))
 
 
-def _labels(every: Sequence[Settings]) -> list[str]:
-    """Short names that tell the groups apart: method, preset, then what differs among equals."""
+def _labels(settings_by_group: Sequence[Settings]) -> list[str]:
+    """Return short names that differ: method, preset, then what differs among equals of these."""
     labels = []
-    for one in every:
-        alike, parts = list(every), []
+    for settings in settings_by_group:
+        rivals, terms = list(settings_by_group), []
         for name in LEADING:
-            value = one.get(name)
-            if value is not None and (len({other.get(name) for other in alike}) > 1):
-                parts.append(value if name == "method" else f"{name} {value}")
-            alike = [other for other in alike if other.get(name) == value]
-        rest = differing_settings(alike)
-        shown = [f"{name} = {one[name]}" for name in rest if name in one]
-        parts += shown[:LABEL_SETTINGS]
-        if len(shown) > LABEL_SETTINGS:
-            parts.append(f"{len(shown) - LABEL_SETTINGS} more")
-        labels.append(", ".join(parts) or one.get("method", "all runs"))
+            value = settings.get(name)
+            if value is not None and len({rival.get(name) for rival in rivals}) > 1:
+                terms.append(value if name == "method" else f"{name} {value}")
+            rivals = [rival for rival in rivals if rival.get(name) == value]
+        differing = differing_settings(rivals)
+        assigned = [f"{name} = {settings[name]}" for name in differing if name in settings]
+        terms += assigned[:LABEL_SETTINGS]
+        if len(assigned) > LABEL_SETTINGS:
+            terms.append(f"{len(assigned) - LABEL_SETTINGS} more")
+        labels.append(", ".join(terms) or settings.get("method", "all runs"))
     seen: dict[str, int] = defaultdict(int)
     for index, label in enumerate(labels):
         seen[label] += 1

@@ -1,4 +1,4 @@
-"""The tables of a comparison, as numbers; the page formats them."""
+"""Tables of a comparison, as numbers; the page formats them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.report.compare.groups import ABSENT, Group, Panel, settings_of
 from optiproxy_nas.report.statistics import (
     bootstrap_mean,
@@ -26,7 +27,7 @@ TOP_CELLS = 5
 
 
 def settings_table(panel: Panel) -> pd.DataFrame:
-    """One row a setting that differs, one column a group (by label)."""
+    """Return one row a setting that differs, one column a group (by label)."""
     return pd.DataFrame(
         {g.label: [g.settings.get(n, ABSENT) for n in panel.differing] for g in panel.groups},
         index=pd.Index(panel.differing, name="setting"),
@@ -34,29 +35,30 @@ def settings_table(panel: Panel) -> pd.DataFrame:
 
 
 def common_settings(panels: Sequence[Panel]) -> dict[str, str]:
-    """What all runs agree on, seeds aside."""
-    every = [{**run.settings, **settings_of(run)} for panel in panels for run in panel.runs]
+    """Return what all runs agree on, seeds aside."""
+    first, *others = [
+        {**run.settings, **settings_of(run)} for panel in panels for run in panel.runs
+    ]
     return {
         name: value
-        for name, value in sorted(every[0].items())
-        if name != "seed" and all(one.get(name) == value for one in every)
+        for name, value in sorted(first.items())
+        if name != "seed" and all(other.get(name) == value for other in others)
     }
 
 
-def budgets_of(panel: Panel, asked: Sequence[int]) -> list[int]:
-    """Where the panel is read: the asked budgets that a group reaches, else common and full.
+def budgets_of(panel: Panel, budgets: Sequence[int]) -> list[int]:
+    """Return where the panel is read: the given budgets that a group reaches, else common and full.
 
-    A panel that ends before all the asked budgets is read at its end.
+    A panel that ends before all the given budgets is read at its end.
     """
-    if asked:
-        return sorted({budget for budget in asked if budget <= panel.full_budget}) or [
-            panel.full_budget
-        ]
+    if budgets:
+        reached = sorted({budget for budget in budgets if budget <= panel.full_budget})
+        return reached or [panel.full_budget]
     return sorted({panel.common_budget, panel.full_budget})
 
 
 def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
-    """One row a budget and group that reaches it.
+    """Return one row a budget and group that reaches it.
 
     Columns: budget, group, seeds, answered (seeds that found something eligible; the next four are
     over these, NaN without), mean, sd (ddof 1, NaN with one seed), low, high (95 % bootstrap of
@@ -96,7 +98,7 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
 
 
 def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
-    """One row a budget and pair of groups that both reach it and share a seed with two answers.
+    """Return one row a budget and pair of groups that both reach it and share an answered seed.
 
     Columns: budget, first, second, seeds (common), difference (mean of first - second),
     low, high (95 % bootstrap over seeds), p_value (Wilcoxon), p_holm, wins, ties, losses (of the
@@ -111,8 +113,9 @@ def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
             common = sorted(answers[0].keys() & answers[1].keys())
             if not common:
                 continue
-            a, b = ([known[seed] for seed in common] for known in answers)
-            found = paired_difference(a, b)
+            difference = paired_difference(
+                *([by_seed[seed] for seed in common] for by_seed in answers)
+            )
             meaningful = len(common) >= FEWEST_PAIRS
             rows.append(
                 {
@@ -120,14 +123,14 @@ def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
                     "first": first.label,
                     "second": second.label,
                     "seeds": len(common),
-                    "difference": found.mean,
-                    "low": found.low,
-                    "high": found.high,
-                    "p_value": found.p_value if meaningful else math.nan,
+                    "difference": difference.mean,
+                    "low": difference.low,
+                    "high": difference.high,
+                    "p_value": difference.p_value if meaningful else math.nan,
                     "p_holm": math.nan,
-                    "wins": found.wins,
-                    "ties": found.ties,
-                    "losses": found.losses,
+                    "wins": difference.wins,
+                    "ties": difference.ties,
+                    "losses": difference.losses,
                     "meaningful": meaningful,
                 }
             )
@@ -137,8 +140,8 @@ def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
     return table
 
 
-def holm(p_values: Sequence[float] | pd.Series) -> np.ndarray:
-    """Holm's step-down adjusted p-values, in the order given, at most 1 (Holm 1979)."""
+def holm(p_values: Sequence[float] | pd.Series) -> Floats:
+    """Return Holm's step-down adjusted p-values, in the order given, at most 1 (Holm 1979)."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -148,7 +151,7 @@ def holm(p_values: Sequence[float] | pd.Series) -> np.ndarray:
 
 
 def best_cells(panel: Panel, count: int = TOP_CELLS) -> pd.DataFrame:
-    """The best distinct cells that any run queried and could have answered with, one row each.
+    """Return the best distinct cells that any run queried and could have answered with.
 
     Columns: architecture, value, test (%, where a run ended with it and its source has test
     accuracy beside the value, else NaN), runs (how many queried it), groups (their labels, joined).
@@ -180,18 +183,18 @@ def best_cells(panel: Panel, count: int = TOP_CELLS) -> pd.DataFrame:
 
 
 def margins_table(panel: Panel) -> pd.DataFrame:
-    """How far the answers keep their bounds: one row a group and bounded metric.
+    """Return how far the answers keep their bounds: one row a group and bounded metric.
 
-    Columns: group, metric, runs (that have an answer and tell of it), mean, least, greatest (in
+    Columns: group, metric, runs (that have an answer and its margin), mean, least, greatest (in
     the metric's unit, positive inside). Empty where nothing is bounded.
     """
     rows = []
     for group in panel.groups:
-        known: dict[str, list[float]] = defaultdict(list)
+        margins_by_metric: dict[str, list[float]] = defaultdict(list)
         for run in group.runs:
             if not math.isnan(run.answer):
                 for metric, margin in (run.summary.get("margins") or {}).items():
-                    known[metric].append(float(margin))
+                    margins_by_metric[metric].append(float(margin))
         rows += [
             {
                 "group": group.label,
@@ -201,13 +204,13 @@ def margins_table(panel: Panel) -> pd.DataFrame:
                 "least": min(margins),
                 "greatest": max(margins),
             }
-            for metric, margins in sorted(known.items())
+            for metric, margins in sorted(margins_by_metric.items())
         ]
     return pd.DataFrame(rows)
 
 
 def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
-    """One row a compared run: panel, group, seed, run_id, queries, best, commit, reference.
+    """Return one row a compared run: panel, group, seed, run_id, queries, best, commit, reference.
 
     ``best`` is NaN where nothing that was found may be the answer.
     """
@@ -233,7 +236,7 @@ def _reaching(panel: Panel, budget: int) -> list[Group]:
 
 
 def _answers(group: Group, budget: int) -> dict[int, float]:
-    """Seed -> best value after the budget, of the seeds that have one."""
+    """Return seed -> best value after the budget, of the seeds that have one."""
     final = group.curves(budget)[:, -1].tolist()
     return {
         seed: value for seed, value in zip(group.seeds, final, strict=True) if not math.isnan(value)

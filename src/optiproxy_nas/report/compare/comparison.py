@@ -1,4 +1,4 @@
-"""A comparison: runs sorted into panels and groups, with every table of the page."""
+"""Compare finished runs: panels and groups, the tables and the headlines of the page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.report.compare.cautions import cautions
 from optiproxy_nas.report.compare.groups import Panel, make_panels
@@ -53,16 +54,16 @@ class Comparison:
         return [panel.curves for panel in self.panels]
 
     def table(self, which: str) -> pd.DataFrame:
-        """A table of all panels, with a column ``panel``.
+        """Return a table of all panels, with a column ``panel``.
 
         Args:
             which: "settings", "results", "paired", "cells" or "margins".
         """
-        parts = [
+        frames = [
             getattr(tables, which).assign(panel=panel.title)
             for panel, tables in zip(self.panels, self.tables, strict=True)
         ]
-        whole: pd.DataFrame = pd.concat([part for part in parts if len(part)] or parts[:1])
+        whole: pd.DataFrame = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
         return whole[["panel", *(name for name in whole if name != "panel")]]
 
 
@@ -112,3 +113,33 @@ def compare(found: FoundRuns, budgets: Sequence[int] = (), name: str = "comparis
         runs_table(panels),
         tuple(cautions(found, panels)),
     )
+
+
+def headline(panel: Panel, tables: PanelTables) -> str:
+    """Return the highest mean at the smallest budget, and whether a test sets it apart."""
+    budget = min(tables.results["budget"])
+    rows = tables.results[tables.results["budget"] == budget]
+    if rows["mean"].isna().all():
+        return f"{panel.title}, {budget} {panel.unit}: no run found an answer."
+    best = rows.loc[rows["mean"].idxmax()]
+    seeds = f"{best['answered']} seed{'' if best['answered'] == 1 else 's'}"
+    # A true minus, as in the page's tables.
+    mean = value_text(panel.metric, best["mean"], panel.target[0], *rows["mean"]).replace("-", "−")
+    sentence = (
+        f"{panel.title}, {budget} {panel.unit}: {best['group']} has {mean} on average over {seeds}"
+    )
+    if len(rows) > 1:
+        apart = _apart(tables.paired, budget, str(best["group"]), len(rows))
+        sentence += f", the highest mean of {len(rows)} groups; {apart}"
+    return f"{sentence}."
+
+
+def _apart(paired: pd.DataFrame, budget: int, best: str, groups: int) -> str:
+    if paired.empty:
+        return "no two groups share a seed"
+    rows = paired[paired["budget"] == budget]
+    rows = rows[(rows["first"] == best) | (rows["second"] == best)]
+    if not rows["meaningful"].any():
+        return "too few common seeds for a test"
+    apart = int((rows["p_holm"] < 0.05).sum())
+    return f"paired tests set it apart (p < 0.05) from {apart} of the other {groups - 1}"

@@ -1,0 +1,284 @@
+"""A comparison as one HTML page that needs no network: plotly.js is in it, once.
+
+The same comparison gives the same page, byte for byte. Without scripts, and in print, pictures
+stand in the place of the interactive figures. ``templates/comparison.html.j2`` is the page; here
+are the texts of its cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY
+from optiproxy_nas.core.numbers import (
+    capitalised,
+    decimals,
+    difference_unit,
+    fixed,
+    metric_label,
+    significant,
+    unit,
+    with_unit,
+)
+from optiproxy_nas.report.cell import draw_cell
+from optiproxy_nas.report.compare.comparison import Comparison, PanelTables, headline
+from optiproxy_nas.report.compare.groups import ABSENT, Panel
+from optiproxy_nas.report.compare.tables import ALL_PAIRS_UP_TO, FEWEST_PAIRS
+from optiproxy_nas.report.curves import BEST, REACHED, View, draw
+from optiproxy_nas.report.html import render
+from optiproxy_nas.report.interactive_curves import figure
+from optiproxy_nas.report.style import line_style, png
+from optiproxy_nas.spaces.base import SearchSpace
+
+DRAWN_CELLS = 2  # of the best, as pictures
+MISSING = "–"
+
+
+def comparison_page(comparison: Comparison, space: SearchSpace) -> str:
+    """Return the page of a comparison.
+
+    Args:
+        comparison: of :func:`optiproxy_nas.report.compare.comparison.compare`.
+        space: the search space of its runs, which draws their cells.
+    """
+    panels = list(zip(comparison.panels, comparison.tables, strict=True))
+    return render(
+        "comparison.html.j2",
+        title=f"Comparison {comparison.name}",
+        selection=comparison.selection,
+        headlines=[headline(panel, tables) for panel, tables in panels],
+        cautions=comparison.cautions,
+        panels=[
+            _panel(number, panel, tables, space)
+            for number, (panel, tables) in enumerate(panels, start=1)
+        ],
+        common=comparison.common,
+        runs=_runs(comparison),
+        best_label=_best_label(comparison.panels),
+        test_label=capitalised(metric_label(TEST_ACCURACY)),
+        fewest_pairs=FEWEST_PAIRS,
+        all_pairs_up_to=ALL_PAIRS_UP_TO,
+        plotly=plotly_source(),
+    )
+
+
+def plotly_source() -> str:
+    """Return the whole of plotly.js, as it comes with the plotly package."""
+    from plotly.offline import get_plotlyjs  # slow to import, and only a page needs it
+
+    source: str = get_plotlyjs()
+    return source
+
+
+def _panel(number: int, panel: Panel, tables: PanelTables, space: SearchSpace) -> dict[str, Any]:
+    """Return what the template shows of the panel at ``number``."""
+    target, is_optimum = panel.target
+    phrase = "the optimum of the table" if is_optimum else "the best value that any run found"
+    if panel.objective:
+        phrase += f" for {panel.objective}"
+    digits, lines = _digits(panel, tables), _lines(panel)
+    source = f"source {panel.source}, " if panel.source else ""
+    reached = bool(tables.results["at_target"].any())
+    return {
+        "title": panel.title,
+        "note": f"{source}table {panel.table[:12] or 'not recorded'}; {phrase} is "
+        f"{_number(target, digits)}{_unit(panel) if not math.isnan(target) else ''}. Values: "
+        f"{metric_label(panel.metric)}; differences: "
+        f"{difference_unit(panel.metric) or 'in the same unit'}.",
+        "cautions": panel.cautions,
+        "unit": panel.unit,
+        "value_unit": _unit(panel),
+        "value_label": capitalised(metric_label(panel.metric)),
+        "target": "optimum" if is_optimum else "best known",
+        "target_phrase": phrase,
+        "distance": "Regret" if is_optimum else "Below the best known",
+        "groups": [
+            {
+                "label": group.label,
+                "line": lines[group.label],
+                "seeds": f"{len(group.runs)} ({_ranges(group.seeds)})",
+            }
+            for group in panel.groups
+        ],
+        # A method's own settings are many, and say nothing of the others.
+        "shared_settings": _settings(tables.settings, shared=True),
+        "partial_settings": _settings(tables.settings, shared=False),
+        "best_so_far": _figure(f"best-{number}", panel, BEST),
+        "run_length": _figure(f"length-{number}", panel, REACHED) if reached else None,
+        "results": _results(tables.results, lines, digits),
+        "paired": _paired(panel, tables.paired),
+        "margins": _margins(tables.margins, lines),
+        "cells": _cells(tables.cells, space, digits),
+        "tested": bool(tables.cells["test"].notna().any()),
+    }
+
+
+def _digits(panel: Panel, tables: PanelTables) -> int:
+    """Return the decimals at which the means of a panel look different."""
+    return decimals(panel.metric, [panel.target[0], *tables.results["mean"]])
+
+
+def _lines(panel: Panel) -> dict[str, dict[str, Any]]:
+    """Return how the line of each group looks, by label; dashes in pixels."""
+    lines = {}
+    for index, group in enumerate(panel.groups):
+        style = line_style(index)
+        dashes = " ".join(f"{style.width * dash:g}" for dash in style.dashes) or "none"
+        lines[group.label] = {"colour": style.colour, "width": style.width, "dashes": dashes}
+    return lines
+
+
+def _figure(identifier: str, panel: Panel, view: View) -> dict[str, Any]:
+    return {
+        "id": identifier,
+        "content": figure([panel.curves], [view]),
+        "picture": png(draw([panel.curves], [view])),
+    }
+
+
+def _settings(settings: pd.DataFrame, shared: bool) -> list[tuple[str, list[str]]]:
+    """Return the settings that all groups have (``shared``) or only some, by group."""
+    rows = zip(settings.index, settings.to_numpy().tolist(), strict=True)
+    return [(str(name), values) for name, values in rows if (ABSENT not in values) == shared]
+
+
+def _results(
+    results: pd.DataFrame, lines: dict[str, dict[str, Any]], digits: int
+) -> list[dict[str, Any]]:
+    rows = []
+    for row in _records(results):
+        found, seeds = row["answered"], row["seeds"]
+        low, high = (f"{100 * row[name]:.0f}" for name in ("at_target_low", "at_target_high"))
+        median = row["median_queries"]
+        cells = [
+            str(seeds) if found == seeds else f"{found} of {seeds}",
+            _number(row["mean"], digits),
+            _number(row["sd"], digits),
+            _interval(row["low"], row["high"], digits),
+            f"{100 * row['at_target']:.0f} % ({low} to {high})",
+            significant(median, 12) if math.isfinite(median) else "never",
+            _number(row["regret"], digits),
+        ]
+        rows.append(
+            {
+                "budget": row["budget"],
+                "group": row["group"],
+                "line": lines[row["group"]],
+                "cells": cells,
+            }
+        )
+    return rows
+
+
+def _paired(panel: Panel, paired: pd.DataFrame) -> list[dict[str, Any]]:
+    if paired.empty:
+        return []
+    # No difference but 0 reads as 0.
+    digits = max(decimals(panel.metric, [difference, 0.0]) for difference in paired["difference"])
+    rows = []
+    for row in _records(paired):
+        meaningful = row["meaningful"]
+        cells = [
+            str(row["seeds"]),
+            _signed(f"{row['difference']:+.{digits}f}"),
+            _interval(row["low"], row["high"], digits),
+            f"{row['wins']} / {row['ties']} / {row['losses']}",
+            _p_value(row["p_value"]) if meaningful else "too few seeds",
+        ]
+        rows.append(
+            {
+                **{name: row[name] for name in ("budget", "first", "second", "meaningful")},
+                "cells": cells,
+                "holm": _p_value(row["p_holm"]) if meaningful else "",
+                "significant": meaningful and row["p_holm"] < 0.05,
+            }
+        )
+    return rows
+
+
+def _margins(margins: pd.DataFrame, lines: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "group": row["group"],
+            "line": lines[row["group"]],
+            "metric": row["metric"],
+            "cells": [
+                str(row["runs"]),
+                *(_signed(f"{row[name]:+.3g}") for name in ("mean", "least", "greatest")),
+            ],
+        }
+        for row in _records(margins)
+    ]
+
+
+def _cells(cells: pd.DataFrame, space: SearchSpace, digits: int) -> list[dict[str, Any]]:
+    """Return the best cells, the first of them drawn."""
+    rows = []
+    for rank, row in enumerate(_records(cells)):
+        picture = None
+        if rank < DRAWN_CELLS:
+            drawing = draw_cell(space, row["architecture"], node_labels=space.node_labels)
+            picture = png(drawing)
+        value, test = _number(row["value"], digits), _number(row["test"], digits)
+        rows.append({**row, "value": value, "test": test, "picture": picture})
+    return rows
+
+
+def _runs(comparison: Comparison) -> list[dict[str, Any]]:
+    metrics = {panel.title: panel.metric for panel in comparison.panels}
+    digits = {
+        str(title): decimals(metrics[str(title)], runs["best"])
+        for title, runs in comparison.runs.groupby("panel")
+    }
+    return [
+        {**row, "best": _number(row["best"], digits[row["panel"]])}
+        for row in _records(comparison.runs)
+    ]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _best_label(panels: Sequence[Panel]) -> str:
+    units = {unit(panel.metric) for panel in panels}
+    return with_unit("Best", panels[0].metric) if len(units) == 1 else "Best"
+
+
+def _unit(panel: Panel) -> str:
+    """Return the unit of a panel's values as it follows a number: `` %``."""
+    return f" {unit(panel.metric)}".rstrip()
+
+
+def _number(value: float, digits: int) -> str:
+    return MISSING if math.isnan(value) else _signed(fixed(value, digits))
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    if math.isnan(low):
+        return MISSING
+    return f"{_number(low, digits)} to {_number(high, digits)}"
+
+
+def _signed(number: str) -> str:
+    """Return a number with a true minus."""
+    return number.replace("-", "−")
+
+
+def _p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Return ascending numbers with consecutive ones joined: ``0–9, 12``."""
+    stretches: list[list[int]] = []
+    for seed in seeds:
+        if stretches and seed == stretches[-1][-1] + 1:
+            stretches[-1] = [stretches[-1][0], seed]
+        else:
+            stretches.append([seed])
+    return ", ".join("–".join(map(str, stretch)) for stretch in stretches)
