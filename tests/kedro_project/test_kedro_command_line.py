@@ -1,4 +1,4 @@
-"""What a user types, in processes of their own: two first runs at once, an audit, a mistake."""
+"""What a user types: two first runs at once, in processes of their own; an audit, a mistake."""
 
 import pandas as pd
 import pytest
@@ -7,7 +7,9 @@ from kedro_runs import (
     TINY_ARGUMENT,
     archive,
     assert_history,
+    command,
     copy_project,
+    enter,
     kedro,
     manifest,
     mlflow_run,
@@ -46,15 +48,6 @@ def runs(cloned):
             "two": kedro(cloned, "run", f"--params=run_id=two,seed=1,{TINY_ARGUMENT}"),
         }
         return {name: Done(process) for name, process in started.items()}
-
-
-@pytest.fixture(scope="module")
-def afterwards(cloned, runs):
-    started = {
-        "audit": kedro(cloned, "audit", "one"),
-        "mistake": kedro(cloned, "run", "--pipeline=nb201_search", "--params=budgett=50"),
-    }
-    return {name: Done(process) for name, process in started.items()}
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
@@ -108,18 +101,19 @@ def test_the_run_beside_is_the_search_of_plain_python(cloned, runs):
     pd.testing.assert_frame_equal(result.archive, archive(cloned, "two"), check_exact=True)
 
 
-def test_audit_passes(afterwards):
-    done = afterwards["audit"]
-    assert done.code == 0, done.out + done.err
-    assert f"AUDIT PASSED: {BUDGET} archive rows" in done.out
+def test_audit_passes(cloned, runs, monkeypatch):
+    done = command(enter(cloned, monkeypatch), "audit", "one")
+    assert done.exit_code == 0, done.output
+    assert f"AUDIT PASSED: {BUDGET} archive rows" in done.stdout
     for word in (*NOISE, "WARNING"):
-        assert word not in done.out + done.err
+        assert word not in done.output
 
 
-def test_a_mistake_is_one_message(cloned, afterwards):
-    done = afterwards["mistake"]
-    assert done.code == 1
-    assert done.out == ""
-    assert done.err.startswith("Error: Unknown parameter 'budgett'. Did you mean 'budget'?")
-    assert len(done.err.strip().splitlines()) == 1
+def test_a_mistake_is_one_message(cloned, runs, monkeypatch):
+    arguments = ("run", "--pipeline=nb201_search", "--params=budgett=50")
+    done = command(enter(cloned, monkeypatch), *arguments)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: Unknown parameter 'budgett'. Did you mean 'budget'?")
+    assert len(done.stderr.strip().splitlines()) == 1
     assert sorted(p.name for p in (cloned / "data" / "08_reporting").iterdir()) == ["one", "two"]

@@ -1,5 +1,6 @@
 """The same search gives the same bytes, however it is executed or interrupted."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -10,7 +11,6 @@ import pytest
 from kedro.runner import ParallelRunner, ThreadRunner
 from kedro_runs import (
     STEPS,
-    TINY,
     Killed,
     archive,
     artifact,
@@ -19,7 +19,6 @@ from kedro_runs import (
     digests,
     enter,
     history,
-    kedro,
     manifest,
     mlflow_run,
     partial_files,
@@ -195,24 +194,18 @@ def test_killed_after_a_node_and_resumed_with_whole_mlflow_history(
 
 
 def test_a_process_killed_and_resumed(quick, reference):
-    """kill -9 of ``kedro run`` at a moment that nobody chose."""
-    arguments = [f"{k}={v}" for k, v in TINY.items() if not isinstance(v, dict)]
-    arguments += [
-        f"{k}.{n}={x}" for k, v in TINY.items() if isinstance(v, dict) for n, x in v.items()
-    ]
-    process = kedro(
-        quick,
-        "run",
-        "--pipeline=nb201_search",
-        "--params=run_id=r,tracking=off," + ",".join(arguments),
+    """kill -9 of a search's process at a moment that nobody chose."""
+    process = multiprocessing.get_context("fork").Process(
+        target=run, args=(quick,), kwargs={"run_id": "r"}
     )
+    process.start()
     folder = quick / "data" / "06_models" / "r"
     deadline = time.monotonic() + 120
-    while not folder.exists() and time.monotonic() < deadline and process.poll() is None:
+    while not folder.exists() and time.monotonic() < deadline and process.is_alive():
         time.sleep(0.002)
     process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert manifest(quick, "r")["status"] == "running"
     resume(quick, run_id="r")
     assert search_digests(quick, "r") == reference

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from kedro_runs import archive, artifact, command, kedro, manifest, mlflow_run, run, sha256
+from kedro_runs import archive, artifact, command, manifest, mlflow_run, run, sha256
 
 BUDGET = 24
 
@@ -36,9 +36,9 @@ def test_a_baseline_is_recorded_and_repeats_exactly(project):
     assert f"{BUDGET} archive rows" in audited.output
 
 
-def test_a_baseline_in_mlflow(project):
-    facts = run_method(project, "tracked", method="local_search", tracking=True)
-    client, found = mlflow_run(project, "tracked", experiment="nb201_methods")
+def test_a_baseline_in_mlflow(tracked):
+    facts = run_method(tracked, "tracked", method="local_search", tracking=True)
+    client, found = mlflow_run(tracked, "tracked", experiment="nb201_methods")
     assert found.info.status == "FINISHED"
     assert found.data.params["method"] == "local_search"
     assert found.data.metrics["final/validation_accuracy"] == pytest.approx(
@@ -67,8 +67,7 @@ def test_bad_input_is_told_before_anything_is_written(project, params, message):
 
 def test_from_the_command_line(project):
     params = "method=random_search,budget=20,run_id=cli,tracking=off"
-    process = kedro(project, "run", "--pipeline=nb201_methods", f"--params={params}")
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "20 of 20" in output
+    result = command(project, "run", "--pipeline=nb201_methods", f"--params={params}")
+    assert result.exit_code == 0, result.output
+    assert "20 of 20" in result.stdout
     assert manifest(project, "cli")["status"] == "finished"
