@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from optiproxy_nas.report.page import markdown_table
+from optiproxy_nas.report.html import markdown_table
 from optiproxy_nas.report.statistics import Interval, PairedDifference
 
 markdown = markdown_table

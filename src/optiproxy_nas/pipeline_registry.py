@@ -12,11 +12,11 @@ BENCHMARKS = ("nb201", "nb101", "nb301", "nlp")
 
 # Before any parameters are read (kedro registry list): one step shows all there is.
 _steps = 1
-_figures: tuple[str, ...] = ()
+_figures = search.FIGURES
 
 
 def set_shape(steps: int, figures: tuple[str, ...]) -> None:
-    """Have the search pipelines built with so many steps, and the objective's own pictures."""
+    """Have the search pipelines built with so many steps, and these pictures in the report."""
     global _steps, _figures
     if (steps, figures) != (_steps, _figures):
         _steps, _figures = steps, figures

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from optiproxy_nas.report import RunData, figures_of
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 
@@ -117,3 +118,13 @@ def run() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def make():
     return make_run
+
+
+@pytest.fixture(scope="session")
+def draw_all():
+    """Draw all figures of an objective's run: id -> figure."""
+
+    def draw(made: dict[str, Any], objective: str = "accuracy") -> dict[str, Any]:
+        return {f.id: f.draw(RunData(**made)) for f in figures_of(objective)}
+
+    return draw

@@ -7,12 +7,17 @@ import pandas as pd
 import pytest
 
 from optiproxy_nas.objectives.pareto import hypervolume, reference_of
-from optiproxy_nas.report import captions, html_page, markdown_page, png, run_figures
-from optiproxy_nas.report.bounds import bound_sentence
-from optiproxy_nas.report.constrained import FIGURES, figures
-from optiproxy_nas.report.constrained_metrics import bounds_of
-from optiproxy_nas.report.summary import headline, result_rows, settings_rows
-from optiproxy_nas.report.terminal import terminal_summary
+from optiproxy_nas.report import (
+    RunData,
+    figures_of,
+    html_page,
+    markdown_page,
+    png,
+    terminal_summary,
+)
+from optiproxy_nas.report.constraint_figures import FIGURES
+from optiproxy_nas.report.run_data import bounds_of
+from optiproxy_nas.report.summary import bound_sentence, headline, result_rows, settings_rows
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -101,8 +106,9 @@ def constrained(run, constraints=(f"{LATENCY} < 4", f"{SIZE} <= 0.6", f"{CHIP} <
     return {**run, "archive": archive, "diagnostics": diagnostics, "summary": summary}
 
 
-def draw(made):
-    return figures(made["archive"], made["diagnostics"], made["summary"])
+def draw(made, **changes):
+    run = RunData(**made | changes)
+    return {figure.id: figure.draw(run) for figure in FIGURES}
 
 
 def all_words(figure):
@@ -125,20 +131,12 @@ def hopeless(run):
     return constrained(run, (f"{LATENCY} < 0.2",))
 
 
-def test_each_figure_has_a_caption_and_a_file_name(made):
-    drawn = draw(made)
-    assert drawn.keys() == {captions.BEST_SO_FAR, *FIGURES}
-    assert drawn.keys() <= captions.CAPTIONS.keys()
-    assert len(set(FIGURES.values())) == len(FIGURES)
-    assert all(png(figure).startswith(b"\x89PNG") for figure in drawn.values())
-
-
-def test_they_come_after_the_first_and_replace_the_best_so_far(made):
-    own = draw(made)
-    drawn = run_figures(**made, extra=own)
-    assert list(drawn)[: 1 + len(FIGURES)] == [captions.BEST_SO_FAR, *FIGURES]
-    assert all(drawn[title] is figure for title, figure in own.items())
-    assert list(drawn)[1 + len(FIGURES) :] == list(run_figures(**made))[1:]
+def test_they_come_after_the_first_and_replace_the_best_so_far():
+    own = [figure.id for figure in FIGURES]
+    constrained_figures, plain = figures_of("constrained"), figures_of("accuracy")
+    assert constrained_figures[: len(FIGURES)] == FIGURES
+    assert own[0] == plain[0].id == "best_so_far"
+    assert constrained_figures[len(FIGURES) :] == plain[1:]
 
 
 def test_the_curve_begins_with_the_first_feasible_cell_and_keeps_to_feasible_ones(made):
@@ -146,7 +144,7 @@ def test_the_curve_begins_with_the_first_feasible_cell_and_keeps_to_feasible_one
     archive.loc[:4, "violation"] = 1.0
     feasible = (archive["violation"] == 0).to_numpy()
     archive["best"] = np.fmax.accumulate(np.where(feasible, archive["value"], np.nan))
-    figure = figures(archive, made["diagnostics"], made["summary"])[captions.BEST_SO_FAR]
+    figure = draw(made, archive=archive)["best_so_far"]
     (curve,) = [line for line in figure.axes[0].lines if "best feasible" in str(line.get_label())]
     heights = np.asarray(curve.get_ydata())
     assert np.isnan(heights[:5]).all()
@@ -162,7 +160,7 @@ def test_violations_by_step_and_alarm(made):
     diagnostics = made["diagnostics"].assign(
         recent_violation_rate=recent, violation_alarm=[1] * 3 + [0] * 5
     )
-    figure = figures(made["archive"], diagnostics, made["summary"])[captions.VIOLATIONS]
+    figure = draw(made, diagnostics=diagnostics)["violations"]
     above, below = figure.axes
     heights = [bar.get_height() for container in above.containers for bar in container]
     broken = made["archive"]["violation"] > 0
@@ -176,7 +174,7 @@ def test_violations_by_step_and_alarm(made):
 
 
 def test_weights_are_named_by_their_metric(made):
-    figure = draw(made)[captions.WEIGHTS]
+    figure = draw(made)["weights"]
     assert [line.get_label() for line in figure.axes[0].lines] == [
         "accuracy",
         "EdgeGPU latency",
@@ -187,7 +185,7 @@ def test_weights_are_named_by_their_metric(made):
 
 
 def test_predicted_metrics_tell_correlation_and_error(made):
-    figure = draw(made)[captions.METRICS]
+    figure = draw(made)["predicted_metrics"]
     archive = made["archive"].query("step > 0")
     rho = archive[LATENCY].corr(archive[f"predicted_{LATENCY}"], method="spearman")
     error = (archive[f"predicted_{LATENCY}"] / archive[LATENCY] - 1).abs().mean()
@@ -204,7 +202,7 @@ def test_predicted_metrics_tell_correlation_and_error(made):
 
 
 def test_front_rises_and_ends_at_the_best_of_the_archive(made):
-    figure = draw(made)[captions.FRONT]
+    figure = draw(made)["pareto_front"]
     archive = made["archive"]
     for axes, metric in zip(figure.axes, (LATENCY, SIZE, CHIP), strict=True):
         (front,) = [line for line in axes.lines if line.get_label() == "Pareto front"]
@@ -220,7 +218,7 @@ def test_front_rises_and_ends_at_the_best_of_the_archive(made):
 def test_a_lower_bound_turns_the_front_round(run):
     made = constrained(run)
     summary = made["summary"] | {"constraints": [fact(f"{LATENCY} > 2", 3.0)]}
-    figure = figures(made["archive"], made["diagnostics"], summary)[captions.FRONT]
+    figure = draw(made, summary=summary)["pareto_front"]
     (front,) = [line for line in figure.axes[0].lines if line.get_label() == "Pareto front"]
     assert front.get_xdata()[-1] == made["archive"][LATENCY].max()
     assert (np.diff(front.get_ydata()) < 0).all()
@@ -234,12 +232,12 @@ def test_bounds_keep_all_their_digits():
 def test_nothing_feasible_is_drawn_and_said_loudly(hopeless):
     drawn = draw(hopeless)
     assert all(png(figure) for figure in drawn.values())
-    assert "best found" not in all_words(drawn[captions.BEST_SO_FAR])
-    assert "nothing feasible so far:" in all_words(drawn[captions.BEST_SO_FAR])
-    for title in (captions.FRONT, captions.METRICS):
-        low, high = drawn[title].axes[0].get_xlim()
+    assert "best found" not in all_words(drawn["best_so_far"])
+    assert "nothing feasible so far:" in all_words(drawn["best_so_far"])
+    for name in ("pareto_front", "predicted_metrics"):
+        low, high = drawn[name].axes[0].get_xlim()
         assert low < 0.2 < high  # the bound is seen, however far away
-    assert "least violating cell" in all_words(drawn[captions.FRONT])
+    assert "least violating cell" in all_words(drawn["pareto_front"])
     summary = hopeless["summary"]
     said = headline(summary)
     assert said.startswith("No feasible cell was found; the least violating is one of ")
@@ -270,7 +268,8 @@ def test_the_answer_says_how_far_below_each_bound_it_is(made):
     assert f"Constraint           {sentence}" in terminal_summary(summary)
     assert ("Constraint", sentence) in result_rows(summary)
     assert ("Keeps all bounds", "yes") in result_rows(summary)
-    assert sentence in html_page(summary, made["archive"], {}).replace("&lt;", "<")
+    page = html_page(RunData(**made | {"summary": summary}), {})
+    assert sentence in page.replace("&lt;", "<")
     assert "constraints" not in dict(settings_rows(summary))
 
 
@@ -303,13 +302,13 @@ def test_measured_metrics_are_results_with_their_units():
 def test_only_cells_that_may_be_the_answer_are_top_cells(made):
     archive = made["archive"]
     feasible = (archive["violation"] == 0).to_numpy()
-    page = markdown_page(made["summary"], archive, {}, feasible)
+    page = markdown_page(RunData(**made, eligible=feasible), [])
     kept = archive[feasible].nlargest(1, "value")["architecture"].item()
     assert f"of the {feasible.sum()} that can be the answer" in page
     top = page.split("| 1 |")[1].splitlines()[0]
     assert kept in top.replace("\\|", "|")
     assert "EdgeGPU latency (ms)" in page
-    nothing = html_page(made["summary"], archive, {}, ~feasible & feasible)
+    nothing = html_page(RunData(**made, eligible=~feasible & feasible), {})
     assert "Top" not in nothing
 
 
@@ -323,20 +322,20 @@ def test_without_predictions_bounds_or_steps(made):
     archive = made["archive"].assign(
         feasibility=np.nan, **{f"predicted_{m}": np.nan for m in (LATENCY, SIZE, CHIP)}
     )
-    bare = figures(archive, pd.DataFrame(), made["summary"])
-    assert "no query had a prediction" in all_words(bare[captions.METRICS])
-    assert "no step had weights" in all_words(bare[captions.WEIGHTS])
+    bare = draw(made, archive=archive, diagnostics=pd.DataFrame())
+    assert "no query had a prediction" in all_words(bare["predicted_metrics"])
+    assert "no step had weights" in all_words(bare["weights"])
     assert all(png(figure) for figure in bare.values())
-    nothing = figures(archive.head(0), pd.DataFrame(), {})
+    nothing = draw(made, archive=archive.head(0), diagnostics=pd.DataFrame(), summary={})
     assert all(png(figure) for figure in nothing.values())
 
 
 def test_values_go_by_the_target_of_the_run(made):
     summary = {**made["summary"], "target": "negative_test_loss", "optimum": None}
-    drawn = draw({**made, "summary": summary})
+    drawn = draw(made, summary=summary)
     for figure in drawn.values():
         assert not any("accuracy" in axes.get_ylabel() for axes in figure.axes)
-    best = drawn[captions.BEST_SO_FAR].axes[0]
+    best = drawn["best_so_far"].axes[0]
     assert best.get_ylabel() == "negative test loss (nats)"
     assert not any("optimum" in text for text in best.get_legend_handles_labels()[1])
-    assert "negative test loss (nats)" in all_words(drawn[captions.FRONT])
+    assert "negative test loss (nats)" in all_words(drawn["pareto_front"])

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optiproxy_nas.report import captions, png, run_figures
-from optiproxy_nas.report.fidelity import FIGURES, figures
+from optiproxy_nas.report import RunData, figures_of, png, terminal_summary
+from optiproxy_nas.report.epoch_figures import FIGURES
 from optiproxy_nas.report.summary import headline, result_rows, settings_rows
-from optiproxy_nas.report.terminal import terminal_summary
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -49,8 +48,9 @@ def on_two_fidelities(run, full_initial: int = 2, promoted: int = 2):
     return {**run, "archive": archive, "diagnostics": diagnostics, "summary": summary}
 
 
-def draw(made):
-    return figures(made["archive"], made["diagnostics"], made["summary"])
+def draw(made, **changes):
+    run = RunData(**made | changes)
+    return {figure.id: figure.draw(run) for figure in FIGURES}
 
 
 def labelled(figure):
@@ -70,19 +70,14 @@ def made(run):
     return on_two_fidelities(run)
 
 
-def test_each_figure_has_a_caption_and_a_file_name(made):
-    drawn = draw(made)
-    assert drawn.keys() == {captions.BEST_SO_FAR, *FIGURES}
-    assert drawn.keys() <= captions.CAPTIONS.keys()
-    assert all(png(figure).startswith(b"\x89PNG") for figure in drawn.values())
-    together = run_figures(**made, extra=drawn)
-    assert list(together)[:3] == list(drawn)
-    assert together[captions.BEST_SO_FAR] is drawn[captions.BEST_SO_FAR]
+def test_they_come_first_and_replace_the_best_so_far():
+    assert figures_of("multi_fidelity")[: len(FIGURES)] == FIGURES
+    assert FIGURES[0].id == figures_of("accuracy")[0].id
 
 
 def test_best_fully_trained_value_against_all_epochs_spent(made):
     archive = made["archive"]
-    figure = draw(made)[captions.BEST_SO_FAR]
+    figure = draw(made)["best_so_far"]
     marks = labelled(figure)
     curve = marks["best fully trained"]
     assert curve.get_xdata() == pytest.approx(archive["cost"].cumsum())
@@ -108,7 +103,7 @@ def test_best_fully_trained_value_against_all_epochs_spent(made):
     assert figure.axes[1].get_title(loc="left") == "After 12 epochs"
 
 
-def test_low_against_full_by_hand():
+def test_low_against_full_by_hand(run):
     archive = pd.DataFrame(
         {
             "order": range(6),
@@ -120,19 +115,19 @@ def test_low_against_full_by_hand():
             "best": [np.nan] * 3 + [70.0, 90.0, 90.0],
         }
     )
-    drawn = figures(archive, pd.DataFrame(), {})
-    figure = drawn[captions.FIDELITIES]
+    drawn = draw(run, archive=archive, diagnostics=pd.DataFrame(), summary={})
+    figure = drawn["fidelities"]
     assert "Spearman ρ 0.50, n = 3" in words(figure)
     points = figure.axes[0].collections[0].get_offsets()
     assert np.asarray(points).tolist() == [[1, 70], [2, 90], [3, 80]]
     assert figure.axes[0].get_xlabel().endswith("after 12 epochs")
-    bars = drawn[captions.EPOCHS].axes[0].containers
+    bars = drawn["epochs_by_step"].axes[0].containers
     assert [[bar.get_height() for bar in kind] for kind in bars] == [[36, 0], [0, 564]]
-    assert "not measured" in words(drawn[captions.EPOCHS])
+    assert "not measured" in words(drawn["epochs_by_step"])
 
 
 def test_epochs_by_step_add_up(made):
-    figure = draw(made)[captions.EPOCHS]
+    figure = draw(made)["epochs_by_step"]
     bars = [bar for kind in figure.axes[0].containers for bar in kind]
     assert sum(bar.get_height() for bar in bars) == made["summary"]["spent_epochs"]
     assert figure.axes[1].lines[-1].get_ydata()[-1] == pytest.approx(0.8)
@@ -140,20 +135,19 @@ def test_epochs_by_step_add_up(made):
 
 def test_full_training_only(run):
     archive = run["archive"].assign(epochs=200, cost=200)
-    drawn = figures(archive, run["diagnostics"], run["summary"])
-    assert len(drawn[captions.BEST_SO_FAR].axes) == 1
-    assert "no cell was promoted" in words(drawn[captions.FIDELITIES])
+    drawn = draw(run, archive=archive)
+    assert len(drawn["best_so_far"].axes) == 1
+    assert "no cell was promoted" in words(drawn["fidelities"])
     assert all(png(figure) for figure in drawn.values())
 
 
 def test_brief_training_only_and_nothing(run):
     archive = run["archive"].assign(epochs=12, cost=12, best=np.nan)
     for part in (archive, archive.head(1), archive.head(0)):
-        drawn = figures(part, run["diagnostics"], {})
+        drawn = draw(run, archive=part, summary={})
         assert all(png(figure) for figure in drawn.values())
-    assert "no cell was trained fully" in words(
-        figures(archive, run["diagnostics"], {})[captions.BEST_SO_FAR]
-    )
+    nothing = draw(run, archive=archive, summary={})["best_so_far"]
+    assert "no cell was trained fully" in words(nothing)
 
 
 def test_words_count_in_epochs(made):
@@ -173,11 +167,11 @@ def test_words_count_in_epochs(made):
 
 def test_values_go_by_the_target_of_the_run(made):
     summary = {**made["summary"], "target": "negative_test_loss", "optimum": None}
-    drawn = draw({**made, "summary": summary})
+    drawn = draw(made, summary=summary)
     for figure in drawn.values():
         assert not any("accuracy" in axes.get_ylabel() for axes in figure.axes)
-    best = drawn[captions.BEST_SO_FAR].axes[0]
+    best = drawn["best_so_far"].axes[0]
     assert best.get_ylabel() == "negative test loss (nats)"
     assert not any("optimum" in text for text in best.get_legend_handles_labels()[1])
-    fidelities = drawn[captions.FIDELITIES].axes[0]
+    fidelities = drawn["fidelities"].axes[0]
     assert fidelities.get_xlabel().startswith("negative test loss (nats) after 12 ")

@@ -13,16 +13,14 @@ import torch
 
 from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
 from optiproxy_nas.core.numbers import metric_label
-from optiproxy_nas.report import captions, png, run_figures
-from optiproxy_nas.report.edges import edge_probabilities
-from optiproxy_nas.report.figures import (
+from optiproxy_nas.report import figures_of, png
+from optiproxy_nas.report.archive_figures import (
     best_so_far,
-    entropy_trace,
-    logits_heatmap,
     predicted_against_true,
     step_diagnostics,
 )
-from optiproxy_nas.report.ranges import top_range
+from optiproxy_nas.report.logit_figures import edge_probabilities, entropy_trace, logits_heatmap
+from optiproxy_nas.report.style import top_range
 from optiproxy_nas.spaces.nb101 import NASBench101
 from optiproxy_nas.spaces.nb301 import NASBench301
 
@@ -130,21 +128,20 @@ def test_diagnostics_that_were_not_measured(run):
 @pytest.mark.parametrize(
     "size", [(1, 0, 1, 1, 1), (1, 1, 1, 1, 1), (3, 2, 1, 1, 2)], ids=["initial", "one", "two"]
 )
-def test_tiny_runs(make, size):
-    tiny = make(*size)
-    for figure in run_figures(**tiny).values():
+def test_tiny_runs(make, draw_all, size):
+    for figure in draw_all(make(*size)).values():
         assert png(figure).startswith(b"\x89PNG")
 
 
-def test_an_empty_run(run):
+def test_an_empty_run(run, draw_all):
     empty = run | {
         "archive": run["archive"].head(0),
         "diagnostics": run["diagnostics"].head(0),
         "traces": {},
         "summary": {},
     }
-    figures = run_figures(**empty)
-    assert captions.CELL not in figures
+    figures = draw_all(empty)
+    assert "nothing found yet" in words(figures["best_cell"])
     assert all(png(figure) for figure in figures.values())
 
 
@@ -155,13 +152,17 @@ def test_equal_figures_give_equal_bytes(run):
     assert b"Software" not in data
 
 
-def test_every_figure_has_a_caption(run):
-    assert run_figures(**run).keys() <= captions.CAPTIONS.keys()
+@pytest.mark.parametrize("objective", ["accuracy", "constrained", "multi_fidelity"])
+def test_figures_have_an_id_a_title_and_a_caption_of_their_own(objective):
+    figures = figures_of(objective)
+    for field in ("id", "title", "caption"):
+        assert len({getattr(figure, field) for figure in figures} - {""}) == len(figures)
+    assert figures[0].id == "best_so_far"
 
 
-def test_inputs_are_left_alone(run):
+def test_inputs_are_left_alone(run, draw_all):
     before = run["archive"].copy()
-    run_figures(**run)
+    draw_all(run)
     pd.testing.assert_frame_equal(before, run["archive"])
 
 
@@ -174,15 +175,15 @@ def test_pyplot_kedro_and_mlflow_are_not_imported():
     assert done.stdout.strip() == "[]"
 
 
-def test_values_of_a_surrogate_are_labelled_as_such_and_none_as_true(run):
+def test_values_of_a_surrogate_are_labelled_as_such_and_none_as_true(run, draw_all):
     caution = "A surrogate's value: what a model predicts."
-    figures = run_figures(**run | {"summary": run["summary"] | {"caution": caution}})
-    axes = figures[captions.PREDICTED].axes[0]
+    figures = draw_all(run | {"summary": run["summary"] | {"caution": caution}})
+    axes = figures["predicted_against_true"].axes[0]
     assert axes.get_xlabel() == "queried validation accuracy, surrogate (%)"
     assert axes.get_ylabel() == "predicted validation accuracy, surrogate (%)"
-    first = figures[captions.BEST_SO_FAR].axes[0]
+    first = figures["best_so_far"].axes[0]
     assert first.get_ylabel() == "validation accuracy, surrogate (%)"
-    plain = run_figures(**run)[captions.BEST_SO_FAR].axes[0]
+    plain = draw_all(run)["best_so_far"].axes[0]
     assert plain.get_ylabel() == "validation accuracy (%)"
 
 

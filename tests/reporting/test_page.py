@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from optiproxy_nas.report import captions
-from optiproxy_nas.report.page import html_page, markdown_page
+from optiproxy_nas.report import RunData, html_page, markdown_page
+from optiproxy_nas.report.archive_figures import BEST_CELL, BEST_SO_FAR
+from optiproxy_nas.report.style import ReportFigure
 from optiproxy_nas.report.summary import result_rows, settings_rows
 
 PICTURE = b"\x89PNG not really"
@@ -34,7 +35,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def page(run):
-    return html_page(run["summary"], run["archive"], {captions.BEST_SO_FAR: PICTURE})
+    return html_page(RunData(**run), {BEST_SO_FAR: PICTURE})
 
 
 def test_html_is_well_formed_and_fetches_nothing(page):
@@ -53,7 +54,7 @@ def test_html_tells_the_whole_run(run, page):
     assert f"{summary['validation_accuracy']:.2f} % validation accuracy" in text
     assert f"kedro audit {summary['run_id']}" in text
     assert "computed after the search" in text
-    assert captions.CAPTIONS[captions.BEST_SO_FAR] in text
+    assert BEST_SO_FAR.caption in text
     assert "something_new" in text
     assert '{"a": [1, 2]}' in text
     assert "Top 10 cells" in text
@@ -62,26 +63,28 @@ def test_html_tells_the_whole_run(run, page):
 
 def test_html_escapes_what_it_is_given(run):
     summary = run["summary"] | {"run_id": "<b>&\"'", "note": "</table><script>"}
-    page = html_page(summary, run["archive"], {"<i>": PICTURE})
+    figure = ReportFigure("i", "<i>", "<u>", BEST_SO_FAR.draw)
+    page = html_page(RunData(**run | {"summary": summary}), {figure: PICTURE})
     assert "<script" not in page
     assert '<b>&"' not in page
     assert "<i>" not in page
+    assert "<u>" not in page
     assert "&lt;i&gt;" in page
 
 
 def test_markdown_tables_have_equal_columns(run):
-    page = markdown_page(run["summary"], run["archive"], {captions.CELL: "figures/best cell.png"})
+    page = markdown_page(RunData(**run), [BEST_CELL])
     for block in re.findall(r"(?:^\|.*\n)+", page.split("```")[-1] + "\n", flags=re.M):
         bars = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(bars) == 1, block
-    assert "![Best cell](figures/best%20cell.png)" in page
+    assert "![Best cell](best_cell.png)" in page
     assert "| something\\_new |" in page
     assert run["summary"]["best_drawing"] in page
-    assert captions.CAPTIONS[captions.CELL] in page
+    assert BEST_CELL.caption in page
 
 
 def test_top_cells_are_sorted_and_say_what_was_predicted(run):
-    page = markdown_page(run["summary"], run["archive"], {})
+    page = markdown_page(RunData(**run), [])
     rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| (.*?) \| (\d+) \|", page, flags=re.M)
     assert [int(row[0]) for row in rows] == list(range(1, 11))
     values = [float(row[1]) for row in rows]
@@ -91,10 +94,8 @@ def test_top_cells_are_sorted_and_say_what_was_predicted(run):
 
 def test_what_is_unknown_is_said_so_and_nothing_is_invented(run):
     summary = run["summary"] | dict.fromkeys(["test_accuracy", "optimum", "regret", "latency_ms"])
-    for page in (
-        markdown_page(summary, run["archive"], {}),
-        html_page(summary, run["archive"], {}),
-    ):
+    data = RunData(**run | {"summary": summary})
+    for page in (markdown_page(data, []), html_page(data, {})):
         assert page.count("not available") == 2  # test accuracy, latency
         assert page.count("no optimum is known") == 1
         assert "a regret of" not in page
@@ -102,14 +103,13 @@ def test_what_is_unknown_is_said_so_and_nothing_is_invented(run):
 
 @pytest.mark.parametrize("summary", [{}, {"validation_accuracy": float("nan")}])
 def test_pages_of_an_empty_run(run, summary):
-    archive = run["archive"].head(0)
-    assert "Run report" in markdown_page(summary, archive, {})
-    assert "Run report" in html_page(summary, archive, {})
+    empty = RunData(**run | {"summary": summary, "archive": run["archive"].head(0)})
+    assert "Run report" in markdown_page(empty, [])
+    assert "Run report" in html_page(empty, {})
 
 
 def test_the_same_run_gives_the_same_page(run, page):
-    again = html_page(run["summary"], run["archive"], {captions.BEST_SO_FAR: PICTURE})
-    assert page == again
+    assert page == html_page(RunData(**run), {BEST_SO_FAR: PICTURE})
 
 
 def test_values_go_by_the_target_with_its_caution(run):
@@ -118,7 +118,7 @@ def test_values_go_by_the_target_with_its_caution(run):
         k: v for k, v in run["summary"].items() if k not in ("validation_accuracy", "latency_ms")
     }
     summary = {**known, **own, "optimum": None, "regret": None, "test_accuracy": None}
-    page = markdown_page(summary, run["archive"], {})
+    page = markdown_page(RunData(**run | {"summary": summary}), [])
     assert "**Best cell: -4.50 nats negative test loss, found at" in page
     assert page.count("A model's.") == 1
     assert "| Negative test loss | -4.50 nats |" in page
@@ -133,9 +133,9 @@ def test_values_of_the_top_cells_have_the_digits_that_tell_them_apart(run):
     for values, shown in (
         ([3.0, 2.0, 2.0], ["3.00", "2.00", "2.00"]),
         ([3.0, 2.001, 2.0], ["3.000", "2.001", "2.000"]),
-        ([3.0, 2.0000001, 2.0], ["3.0000", "2.0000", "2.0000"]),
+        ([3.0, 2.0000001, 2.0], ["3.00", "2.00", "2.00"]),
     ):
-        page = markdown_page(run["summary"], archive.assign(value=values), {})
+        page = markdown_page(RunData(**run | {"archive": archive.assign(value=values)}), [])
         assert re.findall(r"^\| \d+ \| ([\d.]+) \|", page, flags=re.M) == shown
 
 
@@ -144,3 +144,12 @@ def test_what_a_surrogate_says_of_itself_is_a_result():
     rows = dict(result_rows(told))
     assert list(rows.values()) == ["0.05 nats", "1.25"]
     assert settings_rows(told) == []
+
+
+def test_a_small_score_has_its_digits_and_so_has_the_regret(run):
+    """0.5753 was printed as 0.58, with a regret of 0.00 to an optimum that is another value."""
+    known = {k: v for k, v in run["summary"].items() if k != "validation_accuracy"}
+    summary = {**known, "target": "score", "score": 0.5753, "optimum": 0.5761, "regret": 0.0008}
+    assert dict(result_rows(summary))["Score"] == "0.5753"
+    page = html_page(RunData(**run | {"summary": summary}), {})
+    assert "The best cell of the table has 0.5761: a regret of 0.0008." in page

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from optiproxy_nas.report.summary import duration, headline, known, text
-from optiproxy_nas.report.terminal import terminal_summary
+from optiproxy_nas.report import terminal_summary
+from optiproxy_nas.report.run_data import known
+from optiproxy_nas.report.summary import duration, headline, text
 
 
 def test_it_tells_the_result_and_where_to_look(run):

@@ -56,13 +56,9 @@ class Objective(StrictModel):
         unit: what the budget is counted in.
         task_settings: names of the settings that define a different task. Searches that differ in
             them are not compared.
-        figures: the module that draws the objective's own pictures of a run, or None:
-            ``figures(archive, diagnostics, summary) -> {title: figure}``, and ``FIGURES``:
-            title -> file name.
     """
 
     name: str
-    figures: ClassVar[str | None] = None
     unit: ClassVar[str] = "queries"
     task_settings: ClassVar[tuple[str, ...]] = ()
 

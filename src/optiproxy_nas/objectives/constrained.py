@@ -56,7 +56,6 @@ class Constrained(AggregationSettings, Objective):
     name: str = "constrained"
     constraints: tuple[str, ...] = Field(description="each as in 'edgegpu_latency_ms < 4'")
     mode: str = Field(default="default", description="default, or paper_weights (section 3.2)")
-    figures: ClassVar[str | None] = "optiproxy_nas.report.constrained"
     task_settings: ClassVar[tuple[str, ...]] = ("constraints",)
 
     @field_validator("constraints", mode="before")

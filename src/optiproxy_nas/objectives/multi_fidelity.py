@@ -58,7 +58,6 @@ class MultiFidelity(Objective):
     measured: float = Field(
         default=0.5, ge=0, le=1, description="weight of a cell's own low value beside the proxy's"
     )
-    figures: ClassVar[str | None] = "optiproxy_nas.report.fidelity"
     unit: ClassVar[str] = "epochs"
 
     @model_validator(mode="after")

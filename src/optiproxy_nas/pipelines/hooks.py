@@ -30,7 +30,7 @@ from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
 from optiproxy_nas.presets import misfit
-from optiproxy_nas.report.terminal import terminal_summary
+from optiproxy_nas.report.run_report import terminal_summary
 from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.runs.manifest import last_archive, provenance
 from optiproxy_nas.runs.record import RunRecord

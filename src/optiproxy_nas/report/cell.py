@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from optiproxy_nas.report.cell_layout import COLUMN, Bools, Folded, Point, layout
-from optiproxy_nas.report.style import BLUE, DPI, FAINT, INK, Floats, as_array
+from optiproxy_nas.core.arrays import Floats, Mask
+from optiproxy_nas.report.cell_layout import COLUMN, Folded, Point, layout
+from optiproxy_nas.report.style import BLUE, DPI, FAINT, INK, as_array
 from optiproxy_nas.spaces.base import SearchSpace
 
 WIDTH, HEIGHT = 1.2, 0.4  # inches of a box
@@ -171,7 +172,7 @@ def _in_lines(label: str) -> str:
     return f"{label[:middle]}\n{label[middle:]}"
 
 
-def _live(edges: Bools, blocked: Bools) -> Bools:
+def _live(edges: Mask, blocked: Mask) -> Mask:
     """Vertices on a path from a source to a sink that no blocked vertex interrupts."""
     isolated = ~edges.any(axis=0) & ~edges.any(axis=1)
     forward = ~edges.any(axis=0) & ~isolated & ~blocked

@@ -14,9 +14,9 @@ from itertools import groupby
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bools = NDArray[np.bool_]
+from optiproxy_nas.core.arrays import Mask
+
 Place = tuple[int, float]  # column, height
 Point = tuple[float, float]  # inches
 Routes = dict[tuple[int, int], list[Place]]  # edge -> its places between those of its ends
@@ -26,7 +26,7 @@ LINE = 6  # columns of a line; one that is all has up to one more
 STARTS, SWEEPS = 20, 6  # of the search for few crossings
 
 
-def layout(edges: Bools) -> tuple[list[Place], Routes]:
+def layout(edges: Mask) -> tuple[list[Place], Routes]:
     """Places of the V vertices, and the in-between places of every edge."""
     count = len(edges)
     pairs = [(int(a), int(b)) for a, b in np.argwhere(edges)]

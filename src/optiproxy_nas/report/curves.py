@@ -16,12 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import metric_label, regret_label
 from optiproxy_nas.report.statistics import queries_to, run_length, standard_error
 from optiproxy_nas.report.style import (
     FAINT,
     INK,
-    Floats,
     LineStyle,
     empty_figure,
     line_style,

@@ -1,4 +1,4 @@
-"""Pages from Jinja2 templates: one environment for all of them.
+"""Pages from Jinja2 templates, in HTML and Markdown: one environment for all of them.
 
 - ``render(template, **values)`` fills a template of ``report/templates``. Templates that end in
   ``.html.j2`` escape what they are given, those in ``.md.j2`` do not; a name that is missing is an
@@ -6,16 +6,26 @@
 - ``base.html.j2`` is the page that others extend (blocks ``style``, ``head``, ``body``,
   ``scripts``), and ``macros.html.j2`` has its parts: ``figure``, ``picture``, ``table``, ``facts``
   and ``listing``.
-- The filter ``data_uri`` turns PNG bytes into an address, so that a page is one file.
+- The filter ``data_uri`` turns PNG bytes into an address, so that a page is one file; ``breakable``
+  turns an architecture into code. In Markdown, ``plain`` escapes text, ``code`` and ``fence``
+  quote it.
 """
 
 from __future__ import annotations
 
 import base64
+import re
+from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+# For pages that are not templates yet.
+STYLE = (Path(__file__).parent / "templates" / "base.css").read_text(encoding="utf-8")
+_ESCAPED = str.maketrans({**{c: f"\\{c}" for c in r"\`*_<>[]#"}, "&": "&amp;"})
 
 
 def render(template: str, **values: Any) -> str:
@@ -38,10 +48,47 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["data_uri"] = data_uri
+    made.filters |= {f.__name__: f for f in (data_uri, breakable, plain, code, fence)}
+    made.globals["markdown_table"] = markdown_table
     return made
 
 
 def data_uri(png: bytes) -> str:
     """Return PNG bytes as the address of a picture inside a page."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def breakable(architecture: str) -> Markup:
+    """Return a long cell string as code that may break after a bar, and nowhere else."""
+    return Markup("<code>{}</code>").format(escape(architecture).replace("|", Markup("|<wbr>")))
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of cells that are Markdown; a bar inside a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def plain(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line; a table sees to its bars."""
+    return " ".join(text.split()).translate(_ESCAPED)
+
+
+def code(text: str) -> str:
+    """Return a Markdown code span."""
+    text = " ".join(text.split())
+    ticks = "`" * (_longest_ticks(text) + 1)
+    pad = " " if "`" in text else ""
+    return f"{ticks}{pad}{text}{pad}{ticks}"
+
+
+def fence(text: str) -> str:
+    """Return a Markdown block of text as it is."""
+    ticks = "`" * max(3, _longest_ticks(text) + 1)
+    return f"{ticks}text\n{text}\n{ticks}"
+
+
+def _longest_ticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.report.curves import (
     BEST,
     REACHED,
@@ -18,7 +19,7 @@ from optiproxy_nas.report.curves import (
     axis_label,
     entries,
 )
-from optiproxy_nas.report.style import INK, Floats, LineStyle
+from optiproxy_nas.report.style import INK, LineStyle
 
 PlotlyFigure = dict[str, Any]
 MOST = 600  # points of a line: more than a plot has pixels only make a page of megabytes

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest, bootstrap, wilcoxon
 from scipy.stats import t as student_t
+
+from optiproxy_nas.core.arrays import Floats
 
 __all__ = [
     "Interval",
@@ -30,8 +32,6 @@ __all__ = [
     "standard_error",
     "welch_difference",
 ]
-
-Array = NDArray[np.float64]
 
 RESAMPLES = 9999  # of the bootstrap: Davison & Hinkley (1997) ask for 999 at 95 %
 # Values closer than this are one value: published means of equal accuracies differ by up to 2e-7,
@@ -69,7 +69,7 @@ class PairedDifference(NamedTuple):
 
 
 def bootstrap_mean(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Percentile bootstrap interval of the mean (Efron & Tibshirani 1993, chapter 13).
+    """Return the percentile bootstrap interval of the mean (Efron & Tibshirani 1993, chapter 13).
 
     Args:
         values: one value a seed, [seeds], finite.
@@ -93,7 +93,7 @@ def bootstrap_mean(values: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def share(hits: int, total: int) -> tuple[float, Interval]:
-    """Share of successes, and its 95 % interval by Wilson's score method (Wilson 1927).
+    """Return the share of successes, and its 95 % interval by Wilson's score (Wilson 1927).
 
     Unlike the normal approximation it says something at 0 % and 100 %.
 
@@ -105,7 +105,7 @@ def share(hits: int, total: int) -> tuple[float, Interval]:
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike) -> PairedDifference:
-    """Paired comparison of two methods on the same seeds.
+    """Compare two methods on the same seeds, in pairs.
 
     Args:
         a: one value a seed, [seeds]; higher is better.
@@ -137,14 +137,14 @@ def paired_difference(a: ArrayLike, b: ArrayLike) -> PairedDifference:
     )
 
 
-def queries_to(curves: ArrayLike, target: float) -> Array:
-    """Queries that each seed needed to reach ``target``: [seeds], 1-based, inf where never."""
+def queries_to(curves: ArrayLike, target: float) -> Floats:
+    """Return the queries each seed needed for ``target``: [seeds], 1-based, inf where never."""
     reached = np.atleast_2d(np.asarray(curves, dtype=np.float64)) >= target - TIE
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.inf)
 
 
 def median_queries(queries: ArrayLike) -> float:
-    """Median of the queries needed, never counted as inf; inf if half or more never got there.
+    """Return the median of the queries needed; inf if half or more never got there.
 
     With an even number of seeds it is the mean of the two in the middle, so exactly half that
     never got there gives inf.
@@ -156,8 +156,8 @@ def median_queries(queries: ArrayLike) -> float:
     return float((ordered[middle - 1] + ordered[middle]) / 2)
 
 
-def run_length(queries: ArrayLike, budget: int) -> tuple[Array, Array]:
-    """Empirical run-length distribution (Hoos & Stützle 1998).
+def run_length(queries: ArrayLike, budget: int) -> tuple[Floats, Floats]:
+    """Return the empirical run-length distribution (Hoos & Stützle 1998).
 
     Args:
         queries: queries needed by each seed, [seeds], inf where never; see ``queries_to``.
@@ -171,8 +171,8 @@ def run_length(queries: ArrayLike, budget: int) -> tuple[Array, Array]:
     return x, np.searchsorted(ordered, x, side="right") / max(len(ordered), 1)
 
 
-def curves_of(results: pd.DataFrame, budget: int) -> Array:
-    """Best value so far of each seed at each query.
+def curves_of(results: pd.DataFrame, budget: int) -> Floats:
+    """Return the best value so far of each seed at each query.
 
     Args:
         results: rows of one method and setting on one data set, columns seed, query (1-based) and
@@ -196,19 +196,19 @@ def curves_of(results: pd.DataFrame, budget: int) -> Array:
     return wide.to_numpy(dtype=np.float64)
 
 
-def standard_error(curves: ArrayLike) -> Array:
-    """Standard error of the mean over seeds at each query, [queries]; 0 with one seed."""
+def standard_error(curves: ArrayLike) -> Floats:
+    """Return the standard error over seeds at each query, [queries]; 0 with one seed."""
     values = np.atleast_2d(np.asarray(curves, dtype=np.float64))
     if len(values) < 2:
         return np.zeros(values.shape[1])
-    spread: Array = values.std(axis=0, ddof=1)
+    spread: Floats = values.std(axis=0, ddof=1)
     return spread / math.sqrt(len(values))
 
 
 def welch_difference(
     mean_a: float, sd_a: float, n_a: int, mean_b: float, sd_b: float, n_b: int
 ) -> tuple[float, Interval]:
-    """Difference of two means from summaries, for figures that are only quoted (Welch 1947).
+    """Return the difference of two quoted means and its interval (Welch 1947).
 
     Args:
         mean_a: mean of the first sample; ``sd_a`` its standard deviation, ``n_a`` its size.
@@ -221,16 +221,16 @@ def welch_difference(
     Returns:
         The difference and its 95 % interval by Welch's t.
     """
-    parts = [(sd**2 / n, n - 1) for sd, n in ((sd_a, n_a), (sd_b, n_b)) if sd > 0]
-    difference, variance = mean_a - mean_b, sum(part for part, _ in parts)
+    variances = [(sd**2 / n, n - 1) for sd, n in ((sd_a, n_a), (sd_b, n_b)) if sd > 0]
+    difference, variance = mean_a - mean_b, sum(each for each, _ in variances)
     if variance == 0:
         return difference, Interval(difference, difference)
-    freedom = variance**2 / sum(part**2 / df for part, df in parts)
+    freedom = variance**2 / sum(each**2 / df for each, df in variances)
     half = float(student_t.ppf(0.975, freedom)) * math.sqrt(variance)
     return difference, Interval(difference - half, difference + half)
 
 
-def _sample(values: ArrayLike | Sequence[float]) -> Array:
+def _sample(values: ArrayLike | Sequence[float]) -> Floats:
     sample = np.array(values, dtype=np.float64).ravel()
     if sample.size == 0 or not np.isfinite(sample).all():
         raise ValueError("a sample must have at least one value, and only finite ones")

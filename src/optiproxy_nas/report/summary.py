@@ -1,7 +1,6 @@
-"""The words of the report: labels, units and the order in which a run's facts are told.
+"""The result of a run in words: labels, units, the order of its facts, and the headline.
 
-``summary`` is a plain dict; every key is optional, None and NaN read "not available", and a
-key that is not listed here is shown under its own name.
+A key of the summary that is not listed here is shown under its own name.
 """
 
 from __future__ import annotations
@@ -11,79 +10,46 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.numbers import (
     capitalised,
+    decimals,
     difference_text,
-    metric_label,
     metric_name,
     quantity,
+    significant,
     unit,
     value_text,
 )
-from optiproxy_nas.report.bounds import bound_sentence
+from optiproxy_nas.report.run_data import Summary, known, target_of
 
-Summary = Mapping[str, Any]
+Format = Callable[[Any], str]
 
 MISSING = "not available"
 NO_OPTIMUM = "no optimum is known"
 
 
-def known(value: Any) -> bool:
-    """Whether there is something to show: neither None nor NaN."""
-    # NaN is the one number that differs from itself, also as a numpy scalar.
-    return value is not None and not (isinstance(value, Real) and value != value)
-
-
 def text(value: Any) -> str:
-    """Any value as short text: floats with four digits, containers as JSON."""
+    """Return any value as short text: floats with four digits, containers as JSON."""
     if not known(value):
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Real) and not isinstance(value, Integral):
-        return f"{float(value):.4g}"
+        return significant(float(value), 4)
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, default=str, ensure_ascii=False)
     return str(value)
 
 
-def target_of(summary: Summary) -> str:
-    """The metric that the run maximised."""
-    return str(summary.get("target") or VALIDATION_ACCURACY)
-
-
-def target_label(summary: Summary) -> str:
-    """Of axes with values of that metric; a surrogate's are labelled as such."""
-    return metric_label(target_of(summary), str(summary.get("caution") or ""))
-
-
-def percent(value: Any) -> str:
-    """An accuracy in %."""
-    return f"{float(value):.2f} %" if known(value) else MISSING
-
-
-def amount(summary: Summary, value: Any) -> str:
-    """A value of what the run maximised: ``91.61 %``, ``-4.61 nats``."""
-    if not known(value):
-        return MISSING
-    return value_text(target_of(summary), float(value))
-
-
-def points(summary: Summary, value: Any) -> str:
-    """A difference of two such values; of percentages, in points."""
-    return difference_text(target_of(summary), float(value))
-
-
 def duration(value: Any) -> str:
-    """Seconds, in the two largest units that fit."""
+    """Return seconds in the two largest units that fit."""
     if not known(value):
         return MISSING
     seconds = float(value)
     if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
+        return f"{significant(seconds * 1000)} ms"
     if seconds < 60:
-        return f"{seconds:.3g} s"
+        return f"{significant(seconds)} s"
     whole = round(seconds)
     for size, large, small, part in ((86400, "d", "h", 3600), (3600, "h", "min", 60)):
         if whole >= size:
@@ -91,24 +57,17 @@ def duration(value: Any) -> str:
     return f"{whole // 60} min {whole % 60} s"
 
 
-def milliseconds(value: Any) -> str:
-    """A duration that is given in milliseconds."""
-    return duration(float(value) / 1000) if known(value) else MISSING
-
-
-def millions(value: Any) -> str:
-    """A number of parameters that is given in millions."""
-    return f"{float(value):.3g} million" if known(value) else MISSING
-
-
-def nats(value: Any) -> str:
-    """A difference of losses."""
-    return f"{float(value):.3g} nats" if known(value) else MISSING
+def _measured(metric: str) -> Format:
+    """Return the format of a measurement in the unit of a metric."""
+    return lambda value: quantity(metric, value) if known(value) else MISSING
 
 
 # key -> (label, format), after the target. The order is that of the report.
-RESULT: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "test_accuracy": ("Test accuracy", percent),
+RESULT: dict[str, tuple[str, Format]] = {
+    "test_accuracy": (
+        "Test accuracy",
+        lambda value: value_text("test_accuracy", float(value)) if known(value) else MISSING,
+    ),
     "queries": ("Queries", text),
     "low_queries": ("Queries at low fidelity", text),
     "full_queries": ("Cells trained fully", text),
@@ -120,14 +79,14 @@ RESULT: dict[str, tuple[str, Callable[[Any], str]]] = {
     "feasible": ("Keeps all bounds", text),
     "constraints": ("Constraint", text),
     "hypervolume": ("Hypervolume of the Pareto front", text),
-    "latency_ms": ("Latency", milliseconds),
-    "parameters_millions": ("Parameters", millions),
+    "latency_ms": ("Latency", lambda value: duration(value / 1000 if known(value) else value)),
+    "parameters_millions": ("Parameters", _measured("parameters_millions")),
     "training_seconds": ("Training time", duration),
-    "surrogate_sd_nats": ("The surrogate's standard deviation", nats),
+    "surrogate_sd_nats": ("The surrogate's standard deviation", _measured("surrogate_sd_nats")),
     "distance_to_data": ("Distance to the surrogate's data (typical within it: 1)", text),
     "eyeriss_arithmetic_intensity": ("Eyeriss arithmetic intensity", text),
 }
-SETTINGS: dict[str, tuple[str, Callable[[Any], str]]] = {
+SETTINGS: dict[str, tuple[str, Format]] = {
     "run_id": ("Run", text),
     "space": ("Search space", text),
     "dataset": ("Dataset", text),
@@ -143,124 +102,70 @@ SETTINGS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "wall_seconds": ("Wall time", duration),
     "artifacts": ("Artifacts", text),
 }
-# Told elsewhere on the page, so not repeated in a table.
+# Shown elsewhere on the page, so not repeated in a table.
 ELSEWHERE = frozenset(
     {"best_architecture", "best_drawing", "mlflow_command", "run_command", "target", "caution"}
 )
 
 
+def amount(summary: Summary, key: str) -> str:
+    """Return a value of what the run maximised: ``91.61 %``, ``-4.61 nats``."""
+    if not known(summary.get(key)):
+        return MISSING
+    return value_text(target_of(summary), float(summary[key]), digits=_digits(summary))
+
+
+def result_text(summary: Summary, key: str) -> str:
+    """Return one result; optimum and regret are in the unit of what was maximised."""
+    if not known(summary[key]):
+        return MISSING
+    if key == "regret":
+        digits = _digits(summary)
+        return difference_text(target_of(summary), float(summary[key]), digits=digits)
+    return amount(summary, key) if key == "optimum" else RESULT[key][1](summary[key])
+
+
+def _digits(summary: Summary) -> int:
+    """Return the decimals at which the best value and the optimum look different."""
+    target = target_of(summary)
+    shown = (summary.get(target), summary.get("optimum"))
+    return decimals(target, [float(value) for value in shown if known(value)])
+
+
 def result_rows(summary: Summary) -> list[tuple[str, str]]:
-    """(label, text) of what was found; keys that are absent are left out.
+    """Return (label, text) of what was found; keys that are absent are left out.
 
     Each constraint has a row of its own, and so has each metric that names its unit.
     """
     target = target_of(summary)
     rows = []
     if target in summary:
-        rows.append((capitalised(metric_name(target)), amount(summary, summary[target])))
-    for key, (name, show) in RESULT.items():
+        rows.append((capitalised(metric_name(target)), amount(summary, target)))
+    for key, (label, _) in RESULT.items():
         if key == "constraints":
-            rows += [(name, bound_sentence(bound)) for bound in summary.get(key) or ()]
+            rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
         elif key == "optimum" and key in summary and not known(summary[key]):
             rows.append(("Optimum", NO_OPTIMUM))  # there may be no table
-        elif key in summary and key not in (target, *_untold(summary)):
-            rows.append((name, shown(summary, key, show)))
-    for key in _measured(summary):
-        value = summary[key]
-        rows.append(
-            (capitalised(metric_name(key)), quantity(key, value) if known(value) else MISSING)
-        )
-    return rows
-
-
-def _untold(summary: Summary) -> set[str]:
-    """Results that this run cannot have, and so does not miss."""
-    untold = set()
-    if not known(summary.get("optimum")) and not known(summary.get("regret")):
-        untold.add("regret")
-    if unit(target_of(summary)) != "%" and not known(summary.get("test_accuracy")):
-        untold.add("test_accuracy")
-    return untold
-
-
-def settings_rows(summary: Summary) -> list[tuple[str, str]]:
-    """(label, text) of how it was found, then every key that nothing else shows."""
-    labels = {"budget": "Epoch budget"} if known(summary.get("spent_epochs")) else {}
-    rows = [
-        (labels.get(key, name), show(summary[key]))
-        for key, (name, show) in SETTINGS.items()
-        if key in summary
+        elif key in summary and key not in (target, *_impossible(summary)):
+            rows.append((label, result_text(summary, key)))
+    return rows + [
+        (capitalised(metric_name(key)), _measured(key)(summary[key]))
+        for key in _measurements(summary)
     ]
-    told = ELSEWHERE | RESULT.keys() | SETTINGS.keys() | {target_of(summary), *_measured(summary)}
-    return rows + [(str(key), text(value)) for key, value in summary.items() if key not in told]
 
 
-def shown(summary: Summary, key: str, show: Callable[[Any], str]) -> str:
-    """The text of a result; optimum and regret are in the unit of what was maximised."""
-    if not known(summary[key]):
-        return MISSING
-    if key == "optimum":
-        return amount(summary, summary[key])
-    return points(summary, summary[key]) if key == "regret" else show(summary[key])
+def _impossible(summary: Summary) -> set[str]:
+    """Return the results that this run cannot have, and so does not miss."""
+    keys = set()
+    if not known(summary.get("optimum")) and not known(summary.get("regret")):
+        keys.add("regret")
+    if unit(target_of(summary)) != "%" and not known(summary.get("test_accuracy")):
+        keys.add("test_accuracy")
+    return keys
 
 
-def nothing_feasible(summary: Summary) -> bool:
-    """Whether the run had bounds, and its cell is only the one that breaks them least."""
-    return known(summary.get("feasible")) and not summary["feasible"]
-
-
-def headline(summary: Summary) -> str:
-    """The result of the run in a few sentences."""
-    target = target_of(summary)
-    accuracy = f"{amount(summary, summary.get(target))} {metric_name(target)}"
-    if known(summary.get("test_accuracy")) and target != "test_accuracy":
-        accuracy += f" ({percent(summary['test_accuracy'])} test accuracy)"
-    if known(summary.get("queries_to_best")):
-        found = f", found at query {text(summary['queries_to_best'])}"
-        if known(summary.get("queries")):
-            found += f" of {text(summary['queries'])}"
-    elif known(summary.get("queries")):
-        found = f" after {text(summary['queries'])} queries"
-    else:
-        found = ""
-    bounds = [f"{bound_sentence(bound)}." for bound in summary.get("constraints") or ()]
-    if nothing_feasible(summary):
-        start = f"No feasible cell was found; the least violating is one of {accuracy}{found}."
-    else:
-        kind = "Best feasible cell" if known(summary.get("feasible")) else "Best cell"
-        start = f"{kind}: {accuracy}{found}."
-    spent = _epochs(summary)
-    caution = str(summary.get("caution") or "")
-    return " ".join(part for part in (start, *bounds, spent, *_judged(summary), caution) if part)
-
-
-def _judged(summary: Summary) -> list[str]:
-    """How good it is, where the best of all is known; at most one sentence."""
-    if not known(summary.get("optimum")):
-        return []
-    optimum = amount(summary, summary["optimum"])
-    kind = "feasible cell" if known(summary.get("feasible")) else "cell"
-    if not known(summary.get("regret")):
-        # Nothing feasible: a difference to what is feasible would mean nothing.
-        return [f"The best {kind} of the table has {optimum}."] if nothing_feasible(summary) else []
-    regret = float(summary["regret"])
-    if regret <= 0:
-        return [f"No {kind} of the table is better ({optimum})."]
-    return [f"The best {kind} of the table has {optimum}: a regret of {points(summary, regret)}."]
-
-
-def _epochs(summary: Summary) -> str:
-    """What a search on several fidelities spent, as a sentence; empty for others."""
-    if not known(summary.get("spent_epochs")):
-        return ""
-    said = f"It took {text(summary['spent_epochs'])} training epochs"
-    kinds = (("full_queries", "cells trained fully"), ("low_queries", "queries at low fidelity"))
-    parts = [f"{text(summary[key])} {what}" for key, what in kinds if known(summary.get(key))]
-    return said + (f": {' and '.join(parts)}" if parts else "") + "."
-
-
-def _measured(summary: Summary) -> list[str]:
-    """Keys of numbers that nothing names but their unit."""
+def _measurements(summary: Summary) -> list[str]:
+    """Return the keys of numbers that nothing names but their unit."""
     named = RESULT.keys() | SETTINGS.keys() | ELSEWHERE | {target_of(summary)}
     return [
         str(key)
@@ -269,3 +174,90 @@ def _measured(summary: Summary) -> list[str]:
         and unit(str(key))
         and (value is None or (isinstance(value, Real) and not isinstance(value, bool)))
     ]
+
+
+def settings_rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return (label, text) of how it was found, then every key that nothing else shows."""
+    labels = {"budget": "Epoch budget"} if known(summary.get("spent_epochs")) else {}
+    rows = [
+        (labels.get(key, label), show(summary[key]))
+        for key, (label, show) in SETTINGS.items()
+        if key in summary
+    ]
+    shown = RESULT.keys() | SETTINGS.keys() | ELSEWHERE
+    shown |= {target_of(summary), *_measurements(summary)}
+    return rows + [(str(key), text(value)) for key, value in summary.items() if key not in shown]
+
+
+def bound_sentence(bound: Mapping[str, Any]) -> str:
+    """Return ``EdgeGPU latency 3.71 < 4: 0.29 ms (7.3 %) below the bound``.
+
+    Args:
+        bound: constraint (its text), metric, bound, value, margin, margin_percent; the margin is
+            positive inside, and these three are None where the cell cannot run.
+    """
+    metric, operator, limit = str(bound["constraint"]).split(maxsplit=2)
+    name = capitalised(metric_name(metric))
+    value, margin = bound.get("value"), bound.get("margin")
+    if value is None or margin is None:
+        return f"{name} {operator} {limit}: broken, the cell cannot run there"
+    kept = margin > 0 or (margin == 0 and operator.endswith("="))
+    shown = f"{name} {significant(float(value), 4)}{'' if kept else ', not'} {operator} {limit}"
+    if margin == 0:
+        return f"{shown}: at the bound"
+    side = "below" if (margin > 0) == operator.startswith("<") else "above"
+    distance = f"{significant(abs(margin), 2)} {unit(metric)}".rstrip()
+    return f"{shown}: {distance} ({abs(bound['margin_percent']):.1f} %) {side} the bound"
+
+
+def nothing_feasible(summary: Summary) -> bool:
+    """Return whether the run had bounds, and its cell is only the one that breaks them least."""
+    return known(summary.get("feasible")) and not summary["feasible"]
+
+
+def headline(summary: Summary) -> str:
+    """Return the result of the run in a few sentences."""
+    target = target_of(summary)
+    result = f"{amount(summary, target)} {metric_name(target)}"
+    if known(summary.get("test_accuracy")) and target != "test_accuracy":
+        result += f" ({result_text(summary, 'test_accuracy')} test accuracy)"
+    if known(summary.get("queries_to_best")):
+        result += f", found at query {text(summary['queries_to_best'])}"
+        if known(summary.get("queries")):
+            result += f" of {text(summary['queries'])}"
+    elif known(summary.get("queries")):
+        result += f" after {text(summary['queries'])} queries"
+    if nothing_feasible(summary):
+        start = f"No feasible cell was found; the least violating is one of {result}."
+    else:
+        kind = "Best feasible cell" if known(summary.get("feasible")) else "Best cell"
+        start = f"{kind}: {result}."
+    bounds = [f"{bound_sentence(bound)}." for bound in summary.get("constraints") or ()]
+    caution = str(summary.get("caution") or "")
+    sentences = (start, *bounds, _epochs(summary), _judgement(summary), caution)
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _judgement(summary: Summary) -> str:
+    """Return how good it is as a sentence, where the best of all is known."""
+    if not known(summary.get("optimum")):
+        return ""
+    optimum = amount(summary, "optimum")
+    kind = "feasible cell" if known(summary.get("feasible")) else "cell"
+    if known(summary.get("regret")):
+        if float(summary["regret"]) <= 0:
+            return f"No {kind} of the table is better ({optimum})."
+        regret = result_text(summary, "regret")
+        return f"The best {kind} of the table has {optimum}: a regret of {regret}."
+    # Nothing feasible: a difference to what is feasible would mean nothing.
+    return f"The best {kind} of the table has {optimum}." if nothing_feasible(summary) else ""
+
+
+def _epochs(summary: Summary) -> str:
+    """Return what a search on several fidelities spent, as a sentence; empty for others."""
+    if not known(summary.get("spent_epochs")):
+        return ""
+    kinds = (("full_queries", "cells trained fully"), ("low_queries", "queries at low fidelity"))
+    counts = [f"{text(summary[key])} {kind}" for key, kind in kinds if known(summary.get(key))]
+    spent = f"It took {text(summary['spent_epochs'])} training epochs"
+    return spent + (f": {' and '.join(counts)}" if counts else "") + "."

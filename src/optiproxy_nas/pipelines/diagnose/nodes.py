@@ -10,6 +10,7 @@ import pandas as pd
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.evaluation.finished_run import SearchHistory
+from optiproxy_nas.report.archive_figures import predicted_against_true
 from optiproxy_nas.report.diagnose.captions import FIGURES
 from optiproxy_nas.report.diagnose.cells import Cells, cells_of
 from optiproxy_nas.report.diagnose.collapse import (
@@ -28,7 +29,6 @@ from optiproxy_nas.report.diagnose.interactive import landscape_html
 from optiproxy_nas.report.diagnose.landscape import Landscape, make_landscape, search_region
 from optiproxy_nas.report.diagnose.page import diagnosis_page
 from optiproxy_nas.report.diagnose.settings import DiagnosisSettings
-from optiproxy_nas.report.figures import predicted_against_true
 from optiproxy_nas.report.style import png
 from optiproxy_nas.spaces import get_space
 
@@ -130,7 +130,7 @@ def draw(
         "predictions_by_step": predictions_by_step(
             judged, steps, diagnose.window, diagnose.panels, value
         ),
-        "predictions_whole_run": predicted_against_true(run.archive, value),
+        "predictions_whole_run": predicted_against_true(run.archive, metric, run.benchmark.caution),
         "gap": gap_figure(steps, diagnose.window, diagnose.top, len(judged.truth), metric),
         "collapse": collapse_figure(run.traces, steps, alarms, diagnose.collapse, operations),
         "landscape_overview": overview(landscape, region, initial),

@@ -10,7 +10,8 @@ from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.evaluation.search import search_by_method
 from optiproxy_nas.methods.settings import parameters_of
 from optiproxy_nas.objectives.base import Evaluate
-from optiproxy_nas.pipelines.search.nodes import open_checked, summary_of
+from optiproxy_nas.pipelines.search.nodes import open_checked
+from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.spaces import get_space
 
 

@@ -15,8 +15,10 @@ from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.pipelines.search import nodes
+from optiproxy_nas.report.run_report import COMMON
 
 PAGES = ("markdown", "page")
+FIGURES = tuple(figure.id for figure in COMMON)  # of the plain objective
 
 
 def step_name(step: int) -> str:
@@ -24,10 +26,10 @@ def step_name(step: int) -> str:
     return f"step_{step:02d}"
 
 
-def create_pipeline(last_step: int, figures: Sequence[str] = ()) -> Pipeline:
+def create_pipeline(last_step: int, figures: Sequence[str] = FIGURES) -> Pipeline:
     """Load, encode, initial sample, ``last_step`` search steps, report.
 
-    ``figures``: names of the objective's own pictures.
+    ``figures``: names of the pictures of the report.
     Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
     ``params:run``.
     """
@@ -168,7 +170,7 @@ def _report(last_step: int, figures: Sequence[str]) -> list[Node]:
                 "params:search",
                 *(f"{name}.{part}" for part in ("trace", "logits") for name in names),
             ],
-            {name: f"report.{name}" for name in (*nodes.FIGURES.values(), *figures, *PAGES)},
+            {name: f"report.{name}" for name in (*figures, *PAGES)},
             "report",
         ),
     ]

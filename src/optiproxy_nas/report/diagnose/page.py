@@ -13,7 +13,7 @@ import pandas as pd
 from optiproxy_nas.core.numbers import difference_text, value_text
 from optiproxy_nas.report.diagnose.captions import CAPTIONS, FIGURES
 from optiproxy_nas.report.diagnose.gap import METRIC_TAU
-from optiproxy_nas.report.page import STYLE
+from optiproxy_nas.report.html import STYLE
 
 # Column of the table of steps -> its heading.
 COLUMNS = {

@@ -1,9 +1,6 @@
 """Figures of α over the search epochs of a run, and of β after each step.
 
-``traces`` maps a step to entropy [epochs, K] (nats, one column per group), temperature
-[epochs], score [epochs, K] and probability [epochs, N, M] (softmax(α), averaged over the
-groups); tensors or arrays. Where edges are searched it may also have their probability after the
-step, edges [E].
+The traces are those of :class:`~optiproxy_nas.report.run_data.RunData`.
 """
 
 from __future__ import annotations
@@ -13,33 +10,67 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.image import AxesImage
+from torch import Tensor
 
+from optiproxy_nas.core.arrays import Floats, Tensors
+from optiproxy_nas.report.run_data import RunData, Traces
 from optiproxy_nas.report.style import (
     BLUE,
     FAINT,
     GREEN,
     INK,
-    Floats,
+    ReportFigure,
     as_array,
     empty_figure,
+    legend_below,
     new_figure,
     tidy,
     whole_ticks,
 )
-
-Traces = Mapping[int, Mapping[str, Any]]
+from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 MAX_LINES = 40  # groups drawn one by one; more only make a solid block
 MAX_LABELS = 20  # step numbers along the upper border
+DRAWS = 2000  # of edges, over all groups: a standard error of about 0.01
+COLD = 1e-3  # a temperature at which a relaxed draw is as good as discrete
+
+
+def edge_probabilities(space: SearchSpace, alpha: Tensor, beta: Tensor) -> Floats:
+    """Return the share of draws that take each entry of β, averaged over the groups: [E].
+
+    It is σ(β) where edges are independent, and a softmax where they compete. Only the space knows
+    which, so its own draws (Eq. 9, 10) are counted, before any that is invalid is turned away.
+    The generator is fixed: equal logits give equal shares.
+
+    Args:
+        space: whose logits they are.
+        alpha: [K, N, M].
+        beta: [K, E].
+    """
+    repeats = -(-DRAWS // len(beta))
+    many = Logits(alpha.repeat(repeats, 1, 1), beta.repeat(repeats, 1))
+    with torch.no_grad():
+        drawn = space.relax(many, COLD, torch.Generator().manual_seed(0), "logistic")
+    shares: Floats = as_array(drawn.edges).mean(axis=0)
+    return shares
+
+
+def with_edges(space: SearchSpace, trace: Tensors, logits: Tensors) -> dict[str, Any]:
+    """Return the trace of a step with ``edges``, where the space searches them."""
+    if not space.num_edges:
+        return dict(trace)
+    return {**trace, "edges": edge_probabilities(space, logits["alpha"], logits["beta"])}
 
 
 def entropy_trace(traces: Traces, num_operations: int) -> Figure:
-    """Entropy of softmax(α) over the search epochs, all steps one after another.
+    """Draw the entropy of softmax(α) over the search epochs, all steps one after another.
 
     Args:
-        traces: see the module; steps without epochs are skipped.
+        traces: of the run; steps without epochs are skipped.
         num_operations: M; a group that prefers nothing has the entropy log(M) nats.
     """
     title = "Entropy of α"
@@ -73,7 +104,7 @@ def entropy_trace(traces: Traces, num_operations: int) -> Figure:
     axes.xaxis.set_major_locator(whole_ticks(8))
     tidy(axes, title, "search epochs, all steps one after another", "entropy (nats)", 18)
     _mark_steps(axes, blocks)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    legend_below(figure)
     return figure
 
 
@@ -83,12 +114,12 @@ def logits_heatmap(
     node_labels: Sequence[str],
     steps: Literal["last", "all"] = "last",
 ) -> Figure:
-    """The mean softmax(α) over the search epochs: one panel per node, one row per operation.
+    """Draw the mean softmax(α) over the search epochs: a panel a node, a row an operation.
 
     Where the traces have edges, a last panel shows their probability after every step.
 
     Args:
-        traces: see the module.
+        traces: of the run.
         operations: the M operation names.
         node_labels: a title for each of the N nodes; missing ones are numbered.
         steps: the last step only, or all steps one after another.
@@ -109,24 +140,16 @@ def logits_heatmap(
     above, below = 1.0 + rows * (0.6 + 0.24 * choices), _edge_height(edges)
     whole = new_figure(1.6 + 2.4 * columns, above + below)
     heights = (above, below) if edges else (above,)
-    parts = whole.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
-    figure = parts[0]
+    subfigures = whole.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    figure = subfigures[0]
     if edges:
-        _edges(parts[1], edges)
+        _edges(subfigures[1], edges)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for node, axes in enumerate(panels.flat):
         if node >= nodes:
             axes.set_axis_off()
             continue
-        picture = axes.imshow(
-            probability[:, node].T,
-            aspect="auto",
-            interpolation="nearest",
-            cmap="Blues",
-            vmin=0,
-            vmax=1,
-            extent=(0.5, epochs + 0.5, choices - 0.5, -0.5),
-        )
+        picture = _picture(axes, probability[:, node].T, (0.5, epochs + 0.5, choices - 0.5, -0.5))
         for boundary in np.arange(choices - 1) + 0.5:
             axes.axhline(boundary, color="white", linewidth=1.0)
         label = node_labels[node] if node < len(node_labels) else f"node {node}"
@@ -140,50 +163,51 @@ def logits_heatmap(
     figure.suptitle(title, fontsize=11, color=INK)
     sequence = " (all steps one after another)" if steps == "all" else ""
     figure.supxlabel(f"search epoch{sequence}", fontsize=10)
-    bar = figure.colorbar(picture, ax=panels, pad=0.02, shrink=0.9)
-    bar.set_label("probability", fontsize=10)
-    bar.ax.tick_params(labelsize=9)
+    _probability_bar(figure, picture, panels)
     return whole
 
 
+def _picture(
+    axes: Axes, probability: Floats, extent: tuple[float, float, float, float]
+) -> AxesImage:
+    style: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "cmap": "Blues"}
+    return axes.imshow(probability, vmin=0, vmax=1, extent=extent, **style)
+
+
+def _probability_bar(figure: Figure | SubFigure, picture: AxesImage, axes: Any) -> None:
+    bar = figure.colorbar(picture, ax=axes, pad=0.02, shrink=0.9)
+    bar.set_label("probability", fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+
+
 def _edge_height(edges: Mapping[int, Floats]) -> float:
-    """Inches of the panel of edges; many rows are thin."""
+    """Return the inches of the panel of edges; many rows are thin."""
     return 1.2 + min(0.13 * len(next(iter(edges.values()))), 5.0) if edges else 0.0
 
 
 def _edges(figure: SubFigure, edges: Mapping[int, Floats]) -> None:
-    """The probability of each entry of β (rows) after each step (columns)."""
+    """Draw the probability of each entry of β (rows) after each step (columns)."""
     probability = np.stack(list(edges.values()), axis=1)  # [E, steps]
     axes = figure.subplots()
     first, last = min(edges) - 0.5, max(edges) + 0.5
-    picture = axes.imshow(
-        probability,
-        aspect="auto",
-        interpolation="nearest",
-        cmap="Blues",
-        vmin=0,
-        vmax=1,
-        extent=(first, last, len(probability) + 0.5, 0.5),
-    )
+    picture = _picture(axes, probability, (first, last, len(probability) + 0.5, 0.5))
     axes.set_title("Mean probability of each searched edge (β)", fontsize=11, color=INK)
     axes.set_xlabel("after step", fontsize=10)
     axes.set_ylabel("entry of β", fontsize=10)
     axes.tick_params(labelsize=9)
     axes.xaxis.set_major_locator(whole_ticks(9))
     axes.yaxis.set_major_locator(whole_ticks(8))
-    bar = figure.colorbar(picture, ax=axes, pad=0.02, shrink=0.9)
-    bar.set_label("probability", fontsize=10)
-    bar.ax.tick_params(labelsize=9)
+    _probability_bar(figure, picture, axes)
 
 
 def _blocks(traces: Traces, field: str) -> dict[int, Floats]:
-    """The field of every step that has epochs, in step order."""
+    """Return the field of every step that has epochs, in step order."""
     arrays = {int(step): as_array(traces[step][field]) for step in sorted(traces)}
     return {step: values for step, values in arrays.items() if values.size}
 
 
 def _mark_steps(axes: Axes, blocks: Mapping[int, Floats], labels: bool = True) -> None:
-    """Thin lines between steps, and every step's number (or each k-th) above its middle."""
+    """Draw lines between steps, and each step's number (or every k-th) above its middle."""
     start, every = 0, math.ceil(len(blocks) / MAX_LABELS)
     for index, (step, values) in enumerate(blocks.items()):
         if index:
@@ -200,3 +224,21 @@ def _mark_steps(axes: Axes, blocks: Mapping[int, Floats], labels: bool = True) -
                 color=FAINT,
             )
         start += len(values)
+
+
+ENTROPY: ReportFigure[RunData] = ReportFigure(
+    "entropy",
+    "Entropy of α",
+    "How undecided the groups are: the dashed line is no preference at all, 0 is one architecture, "
+    "and lines that stay high after many epochs mean that the proxy's gradient gave no direction.",
+    lambda run: entropy_trace(run.traces, len(run.space.operations)),
+)
+LOGITS: ReportFigure[RunData] = ReportFigure(
+    "logits",
+    "Mean softmax(α)",
+    "The darker a row, the more the groups agree on that operation for that node; a panel that "
+    "stays pale all over is a choice that they left open or disagree on. Where edges are searched "
+    "too, the lowest panel shows the probability of each of them after every step, in the order "
+    "of β.",
+    lambda run: logits_heatmap(run.traces, run.space.operations, run.space.node_labels),
+)

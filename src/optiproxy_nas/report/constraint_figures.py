@@ -1,4 +1,4 @@
-"""Figures of a search under constraints; those by metric are in ``constrained_metrics``.
+"""Figures of a search under constraints.
 
 Beside the common columns the archive has, of each bounded metric, the metric itself and
 ``predicted_<metric>``; then ``violation`` (0: feasible) and ``feasibility`` (the probability
@@ -7,8 +7,7 @@ of it before the query, NaN where there is none).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,75 +16,53 @@ from matplotlib.figure import Figure
 
 from optiproxy_nas.core.numbers import metric_name, unit
 from optiproxy_nas.objectives.constraints import Constraint
-from optiproxy_nas.report import captions
-from optiproxy_nas.report.best import best_so_far
-from optiproxy_nas.report.constrained_metrics import (
-    bounds_of,
-    metric_predictions,
-    pareto_fronts,
-)
+from optiproxy_nas.report import archive_figures
+from optiproxy_nas.report.metric_figures import metric_predictions, pareto_fronts
+from optiproxy_nas.report.run_data import RunData
 from optiproxy_nas.report.style import (
     BLUE,
     FAINT,
     INK,
     ORANGE,
     RED,
+    ReportFigure,
     as_array,
     empty_figure,
+    legend_below,
+    legend_beside,
     line_style,
+    marks,
     new_figure,
     note,
     tidy,
     whole_ticks,
 )
-from optiproxy_nas.report.summary import known, target_label, target_of
 
-# Beside the best so far, which takes the place of the one without constraints.
-FIGURES = {
-    captions.VIOLATIONS: "violations",
-    captions.WEIGHTS: "weights",
-    captions.METRICS: "predicted_metrics",
-    captions.FRONT: "pareto_front",
-}
 LIKELY = 0.5  # a cell is predicted feasible from this probability on
 
 
-def figures(
-    archive: pd.DataFrame, diagnostics: pd.DataFrame, summary: Mapping[str, Any]
-) -> dict[str, Figure]:
-    """Title -> figure, in reading order.
-
-    Args:
-        archive: see the module; one row per query.
-        diagnostics: one row per step: recent_violation_rate, violation_alarm, weight_*.
-        summary: the run's facts; ``constraints``, ``optimum`` and ``hypervolume`` are used.
-    """
-    optimum = float(summary["optimum"]) if known(summary.get("optimum")) else None
-    bounds, target = bounds_of(summary), target_of(summary)
-    infeasible = archive["violation"].to_numpy() > 0
-    return {
-        captions.BEST_SO_FAR: best_so_far(
-            archive, optimum, target_label(summary), infeasible, list(map(_bound_text, bounds))
-        ),
-        captions.VIOLATIONS: violations(archive, diagnostics),
-        captions.WEIGHTS: weights(diagnostics),
-        captions.METRICS: metric_predictions(archive, bounds),
-        captions.FRONT: pareto_fronts(
-            archive, bounds, summary.get("hypervolume"), target, target_label(summary)
-        ),
-    }
+def best_feasible(run: RunData) -> Figure:
+    """Draw the best feasible value so far, infeasible queries as crosses."""
+    return archive_figures.best_so_far(
+        run.archive,
+        run.optimum,
+        run.target,
+        run.caution,
+        run.archive["violation"].to_numpy() > 0,
+        [_bound_text(bound) for bound in run.bounds],
+    )
 
 
 def _bound_text(bound: Constraint) -> str:
-    """``EdgeGPU latency < 4 ms``."""
+    """Return ``EdgeGPU latency < 4 ms``."""
     _, limit = str(bound).split(maxsplit=1)
     return f"{metric_name(bound.metric)} {limit} {unit(bound.metric)}".rstrip()
 
 
 def violations(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
-    """Share of infeasible queries by step with its alarm; and feasibility as it was predicted."""
+    """Draw the share of infeasible queries by step with its alarm, and feasibility as predicted."""
     if archive.empty:
-        return empty_figure(captions.VIOLATIONS, "no queries yet")
+        return empty_figure("Constraint violations", "no queries yet")
     by_step = archive.assign(
         broken=100.0 * (archive["violation"] > 0),
         likely=100.0 * (archive["feasibility"] >= LIKELY).where(archive["feasibility"].notna()),
@@ -103,7 +80,7 @@ def violations(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
             above.bar(step[mask], as_array(broken)[mask], width=0.7, color=colour, label=text)
     _moving_share(above, diagnostics)
     tidy(above, "Infeasible queries", "", "share of queries (%)")
-    above.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False)
+    legend_beside(above)
 
     # From here on the initial sample has no prediction.
     for values, colour, marker, dashes, text in (
@@ -111,18 +88,12 @@ def violations(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
         (likely.dropna(), ORANGE, "s", "--", "predicted feasible"),
     ):
         if len(values):
-            below.plot(
-                as_array(values.index),
-                as_array(values),
-                color=colour,
-                marker=marker,
-                markersize=4,
-                linestyle=dashes,
-                label=text,
-            )
+            x, y = as_array(values.index), as_array(values)
+            style = {"color": colour, "marker": marker, "markersize": 4, "linestyle": dashes}
+            below.plot(x, y, label=text, **style)
     tidy(below, "Feasible queries, predicted before and found", "step", "share of queries (%)")
     if below.lines:
-        below.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False)
+        legend_beside(below)
     else:
         note(below, "no query had a prediction before it")
     for axes in (above, below):
@@ -133,38 +104,26 @@ def violations(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
 
 
 def _moving_share(axes: Axes, diagnostics: pd.DataFrame) -> None:
-    """The share over the last 20 queries, and where it raised the alarm."""
+    """Draw the share over the last 20 queries, and where it raised the alarm."""
     if "recent_violation_rate" not in diagnostics:
         return
-    step, share = (
-        as_array(diagnostics["step"]),
-        100 * as_array(diagnostics["recent_violation_rate"]),
-    )
+    step = as_array(diagnostics["step"])
+    share = 100 * as_array(diagnostics["recent_violation_rate"])
     axes.plot(step, share, color=INK, linewidth=1.8, marker=".", label="last 20 queries")
     if "violation_alarm" in diagnostics:
         alarm = np.nan_to_num(as_array(diagnostics["violation_alarm"])) > 0
-        if alarm.any():
-            axes.scatter(
-                step[alarm],
-                share[alarm],
-                marker="X",
-                s=80,
-                color=RED,
-                edgecolors="white",
-                linewidths=0.8,
-                zorder=5,
-                clip_on=False,
-                label=f"alarm ({int(alarm.sum())} steps)",
-            )
+        label = f"alarm ({int(alarm.sum())} steps)"
+        style = {"edgecolors": "white", "linewidths": 0.8, "zorder": 5}
+        marks(axes, alarm, step, share, marker="X", s=80, color=RED, label=label, **style)
 
 
 def weights(diagnostics: pd.DataFrame) -> Figure:
-    """What the value and each constraint weighed in the score, by step."""
+    """Draw what the value and each constraint weighed in the score, by step."""
     names = [name for name in diagnostics.columns if str(name).startswith("weight_")]
     values = {name: as_array(diagnostics[name]) for name in names}
     values = {name: weight for name, weight in values.items() if np.isfinite(weight).any()}
     if not values:
-        return empty_figure(captions.WEIGHTS, "no step had weights")
+        return empty_figure("Weights of the score", "no step had weights")
     step = as_array(diagnostics["step"])
     figure = new_figure(8.0, 3.8)
     axes = figure.subplots()
@@ -183,6 +142,44 @@ def weights(diagnostics: pd.DataFrame) -> Figure:
     top = max(float(np.nanmax(weight)) for weight in values.values())
     axes.set_ylim(0, 1.08 * top if top > 0 else 1.0)
     axes.xaxis.set_major_locator(whole_ticks(9))
-    tidy(axes, captions.WEIGHTS, "step", "weight")
-    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    tidy(axes, "Weights of the score", "step", "weight")
+    legend_below(figure)
     return figure
+
+
+FIGURES: tuple[ReportFigure[RunData], ...] = (
+    replace(archive_figures.BEST_SO_FAR, draw=best_feasible),
+    ReportFigure(
+        "violations",
+        "Constraint violations",
+        "Above: how many queries broke a bound; some have to, to find the border of what is "
+        "feasible, but an alarm means that the search is lost outside. Below: were the two lines "
+        "far apart, the proxy would not know where the border is.",
+        lambda run: violations(run.archive, run.diagnostics),
+    ),
+    ReportFigure(
+        "weights",
+        "Weights of the score",
+        "What the search maximised in each step: the value and each constraint times its weight. "
+        "The weights are learnt from the queries of the steps before: one that is high is of a "
+        "bound that many of them broke.",
+        lambda run: weights(run.diagnostics),
+    ),
+    ReportFigure(
+        "predicted_metrics",
+        "Predicted against real metrics",
+        "What the proxy expected of each bounded metric before the query against what the query "
+        "told: the green lines are the bound, and points between them, upper left and lower "
+        "right, were taken for feasible or infeasible and were not.",
+        metric_predictions,
+    ),
+    ReportFigure(
+        "pareto_front",
+        "Pareto front of the archive",
+        "Everything queried: no cell has both a better value and a better metric than those on "
+        "the line, so it is the price of a tighter bound. The hypervolume is what the cells "
+        "within all bounds dominate, over all metrics at once; it can be compared between runs "
+        "with the same bounds.",
+        pareto_fronts,
+    ),
+)

@@ -1,0 +1,258 @@
+"""Figures of the archive: best so far, predicted against queried values, diagnostics by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import Normalize, to_rgba
+from matplotlib.figure import Figure
+from scipy.stats import kendalltau
+
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.arrays import Mask
+from optiproxy_nas.core.numbers import decimals, fixed, metric_label
+from optiproxy_nas.report.cell import draw_cell
+from optiproxy_nas.report.run_data import RunData
+from optiproxy_nas.report.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    ORANGE,
+    ReportFigure,
+    as_array,
+    colour_bar,
+    empty_figure,
+    legend_below,
+    marks,
+    new_figure,
+    note,
+    order_norm,
+    remark,
+    sequence_colours,
+    shared_range,
+    star,
+    tidy,
+    top_range,
+    whole_ticks,
+)
+
+MOST_BOUNDS = 4  # named in a legend
+
+
+def best_so_far(
+    archive: pd.DataFrame,
+    optimum: float | None = None,
+    metric: str = VALIDATION_ACCURACY,
+    caution: str = "",
+    infeasible: Mask | None = None,
+    bounds: Sequence[str] = (),
+) -> Figure:
+    """Draw the best value so far against queries, over the queried values themselves.
+
+    Args:
+        archive: columns order, step, value and best (NaN while there is none).
+        optimum: the best value of the whole table, same units, where it is known.
+        metric: name of the metric that was maximised; ``caution`` is the benchmark's.
+        infeasible: the rows that cannot be the answer [n]; they are crosses.
+        bounds: what the others keep, for the legend.
+    """
+    valued = np.isfinite(as_array(archive["value"]))
+    rows = archive[valued]
+    if rows.empty:
+        return empty_figure("Best so far", "no queries yet")
+    outside = np.zeros(len(rows), dtype=bool) if infeasible is None else infeasible[valued]
+    query, value = as_array(rows["order"]) + 1, as_array(rows["value"])
+    step = as_array(rows["step"])
+    if optimum is not None and not math.isfinite(optimum):
+        optimum = None
+    # What cannot be the answer must not decide how low the range goes; it may be better.
+    inside = ~outside if not outside.all() else outside
+    low, _ = top_range(value[inside], step[inside], optimum)
+    _, high = top_range(value, step, optimum)
+
+    figure = new_figure(8.0, 4.8)
+    axes = figure.subplots()
+    norm = Normalize(1, max(float(step.max()), 2))
+    inks = sequence_colours()(norm(step))
+    inks[step == 0] = to_rgba(FAINT)
+    below = value < low
+    for mask, height, marker, text in (
+        (~below & ~outside & (step == 0), value, "o", "initial random sample"),
+        (~below & ~outside & (step > 0), value, "o", "queried in the search"),
+        (~below & outside, value, "x", f"infeasible ({outside.sum()} in all)"),
+        # Failed cells sit at chance accuracy: drawn on the border, or they would squash the rest.
+        (below, np.full_like(value, low), "v", f"below the range ({below.sum()})"),
+    ):
+        width = 1.1 if marker == "x" else 0
+        style = {"c": inks[mask], "s": 20, "alpha": 0.6, "linewidths": width, "label": text}
+        marks(axes, mask, query, height, marker=marker, **style)
+    curve = _curve_label(bounds, bool(outside.all()))
+    axes.step(query, as_array(rows["best"]), where="post", color=INK, linewidth=1.8, label=curve)
+    winner = int(np.where(outside, -np.inf, value).argmax())
+    digits = decimals(metric, (value[winner], optimum))
+    if optimum is not None:
+        text = f"optimum of the table: {fixed(optimum, digits)}"
+        axes.axhline(optimum, color=GREEN, linestyle="--", linewidth=1.2, zorder=1, label=text)
+    if not outside.all():
+        text = f"best found: {fixed(value[winner], digits)} (query {query[winner]:.0f})"
+        star(axes, query[winner], value[winner], text)
+    axes.set_ylim(low, high)
+    axes.set_xlim(0, query.max() + max(1.0, 0.02 * query.max()))
+    axes.xaxis.set_major_locator(whole_ticks(9))
+    tidy(axes, "Best so far", "queries", metric_label(metric, caution))
+    if step.max() > 1:
+        colour_bar(figure, axes, norm, "search step")
+    legend_below(figure)
+    return figure
+
+
+def _curve_label(bounds: Sequence[str], nothing_feasible: bool) -> str:
+    if not bounds:
+        return "best so far"
+    start = "nothing feasible so far:" if nothing_feasible else "best feasible so far:"
+    # More bounds than these would push the figure aside; the page lists all.
+    shown, more = bounds[:MOST_BOUNDS], len(bounds) - MOST_BOUNDS
+    return "\n".join([start, *shown, *([f"and {more} more"] if more > 0 else [])])
+
+
+def best_cell(run: RunData) -> Figure:
+    """Draw the answer of the run as a graph."""
+    architecture = str(run.summary.get("best_architecture") or "")
+    if not architecture:
+        return empty_figure("Best cell", "nothing found yet")
+    return draw_cell(run.space, architecture, node_labels=run.space.node_labels)
+
+
+def predicted_against_true(
+    archive: pd.DataFrame, metric: str = VALIDATION_ACCURACY, caution: str = ""
+) -> Figure:
+    """Draw each prediction before its query against the value, coloured by order (Fig. A2).
+
+    The initial sample has no prediction and is left out. Kendall's tau is over all points
+    shown, so it mixes proxies of different steps.
+
+    Args:
+        archive: columns order, value, predicted and predicted_sd.
+        metric: name of the metric that was maximised; ``caution`` is the benchmark's.
+    """
+    title = "Predicted against queried"
+    predicted, true = as_array(archive["predicted"]), as_array(archive["value"])
+    keep = np.isfinite(predicted) & np.isfinite(true)
+    if not keep.any():
+        return empty_figure(title, "no query had a prediction before it")
+    predicted, true = predicted[keep], true[keep]
+    query = as_array(archive["order"])[keep] + 1
+    spread = np.nan_to_num(as_array(archive["predicted_sd"])[keep])
+    low, high = shared_range(np.concatenate([predicted, true]))
+    x, y = np.clip(true, low, high), np.clip(predicted, low, high)
+
+    figure = new_figure(6.4, 5.4)
+    axes = figure.subplots()
+    axes.plot([low, high], [low, high], color=FAINT, linewidth=1.0, linestyle="--", zorder=1)
+    axes.vlines(x, y - spread, y + spread, color=FAINT, alpha=0.35, linewidth=0.8, zorder=2)
+    norm, colours = order_norm(query), sequence_colours()
+    style = {"c": query, "cmap": colours, "norm": norm, "s": 26, "alpha": 0.85, "zorder": 3}
+    marks(axes, np.ones(len(x), dtype=bool), x, y, **style)
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_aspect("equal", adjustable="box")
+    label = metric_label(metric, caution)
+    tidy(axes, title, f"queried {label}", f"predicted {label}")
+    varied = len(true) > 1 and np.ptp(true) > 0 and np.ptp(predicted) > 0
+    tau = f"{float(kendalltau(predicted, true).statistic):.2f}" if varied else "not defined"
+    outside = int(((x != true) | (y != predicted)).sum())
+    text = f"Kendall τ {tau}, n = {len(true)}"
+    if outside:
+        text += f"\n{outside} outside the range, drawn at its border"
+    remark(axes, text)
+    if len(true) > 1:
+        colour_bar(figure, axes, norm, "query")
+    return figure
+
+
+def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
+    """Draw the rank correlation of the proxy on recent queries, and the candidates turned away.
+
+    Args:
+        diagnostics: columns step, recent_kendall_tau, recent_spearman (NaN where not measured),
+            duplicates_rejected, twins_rejected (counts).
+    """
+    if diagnostics.empty:
+        return empty_figure("Step diagnostics", "no steps yet")
+    step = as_array(diagnostics["step"])
+    figure = new_figure(8.0, 5.0)
+    ranks, counts = figure.subplots(2, 1, sharex=True)
+    ranks.axhline(0, color=FAINT, linewidth=1.0)
+    for column, label, colour, marker in (
+        ("recent_kendall_tau", "Kendall τ", BLUE, "o"),
+        ("recent_spearman", "Spearman ρ", ORANGE, "s"),
+    ):
+        values = as_array(diagnostics[column])
+        if np.isfinite(values).any():
+            ranks.plot(step, values, color=colour, marker=marker, markersize=4, label=label)
+    ranks.set_ylim(-1.05, 1.05)
+    title = "Proxy against the values of the last 20 queries, predicted before each"
+    tidy(ranks, title, "", "rank correlation")
+    if len(ranks.lines) > 1:
+        ranks.legend(loc="lower right", ncols=2, fontsize=9, frameon=False)
+    else:
+        note(ranks, "not measured")
+
+    bottom = np.zeros_like(step)
+    for column, label, colour in (
+        ("duplicates_rejected", "already queried", BLUE),
+        ("twins_rejected", "same network as a queried one", ORANGE),
+    ):
+        values = np.nan_to_num(as_array(diagnostics[column]))
+        counts.bar(step, values, bottom=bottom, width=0.7, color=colour, label=label)
+        bottom = bottom + values
+    tidy(counts, "Candidates turned away", "step", "candidates")
+    counts.set_ylim(0, max(float(bottom.max()) * 1.25, 1.0))  # head room for the legend
+    counts.yaxis.set_major_locator(whole_ticks(5))
+    counts.xaxis.set_major_locator(whole_ticks(9))
+    counts.set_xlim(step.min() - 0.6, step.max() + 0.6)
+    if bottom.any():
+        counts.legend(loc="upper left", ncols=2, fontsize=9, frameon=False)
+    else:
+        note(counts, "none")
+    return figure
+
+
+BEST_SO_FAR: ReportFigure[RunData] = ReportFigure(
+    "best_so_far",
+    "Best so far",
+    "Each mark is one query, as the legend says; the line is the best value up to there that can "
+    "be the answer, so an early rise means that little of the budget was wasted, and triangles on "
+    "the lower border are cells too bad for the range.",
+    lambda run: best_so_far(run.archive, run.optimum, run.target, run.caution),
+)
+BEST_CELL: ReportFigure[RunData] = ReportFigure(
+    "best_cell",
+    "Best cell",
+    "Filled boxes are operations, white ones inputs and outputs, and arrows lead from left to "
+    "right; grey parts carry no signal to the output. An edge that ends at a letter goes on there "
+    "in the next line. Numbers on arrows: the order of inputs, where it counts. Of two cells in "
+    "one picture, the encoding feeds the normal cell's output to both inputs of the reduction "
+    "cell; in the network these are the outputs of the cell before it and of the one before that.",
+    best_cell,
+)
+PREDICTED: ReportFigure[RunData] = ReportFigure(
+    "predicted_against_true",
+    "Predicted against queried",
+    "What the proxy expected before each query against what the benchmark answered: points along "
+    "the dashed line were predicted well, above it the proxy was too hopeful, and bars show its "
+    "spread (the initial sample has no prediction).",
+    lambda run: predicted_against_true(run.archive, run.target, run.caution),
+)
+DIAGNOSTICS: ReportFigure[RunData] = ReportFigure(
+    "step_diagnostics",
+    "Step diagnostics",
+    "Above: how well the proxy ranked the last 20 queries, each before it was made (1 perfect, 0 "
+    "chance, among ever better cells). Below: candidates turned away because they, or cells that "
+    "compute the same, had been queried.",
+    lambda run: step_diagnostics(run.diagnostics),
+)

@@ -1,0 +1,207 @@
+"""Figures with one panel a bounded metric: its predictions, and the Pareto front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from scipy.stats import spearmanr
+
+from optiproxy_nas.core.arrays import Floats, Mask
+from optiproxy_nas.core.numbers import metric_label, metric_name, significant, unit
+from optiproxy_nas.objectives.constraints import Constraint, metrics_of
+from optiproxy_nas.objectives.pareto import pareto_front
+from optiproxy_nas.report.run_data import RunData, known
+from optiproxy_nas.report.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    ORANGE,
+    as_array,
+    empty_figure,
+    legend_below,
+    marks,
+    new_figure,
+    note,
+    shared_range,
+    star,
+    tidy,
+    top_range,
+)
+
+COLUMNS = 3  # panels side by side
+DECADE = 10.0  # a logarithmic axis from this ratio on
+
+
+def metric_predictions(run: RunData) -> Figure:
+    """Draw each bounded metric as predicted before the query against what it turned out to be.
+
+    Rank correlation and mean relative error are over all queries that had a prediction and can
+    run, and so mix proxies of different steps. Cells that cannot run, and values far outside, are
+    on the border.
+    """
+    title, metrics = "Predicted against real metrics", metrics_of(run.bounds)
+    if not metrics or run.archive.empty:
+        return empty_figure(title, "no constrained metric was queried")
+    figure, panels = _panels(len(metrics), 3.6)
+    for axes, metric in zip(panels, metrics, strict=True):
+        _predictions(axes, run.archive, metric, _limits(run.bounds, metric))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+    legend_below(figure)
+    return figure
+
+
+def _predictions(axes: Axes, archive: pd.DataFrame, metric: str, limits: Sequence[float]) -> None:
+    real, predicted = as_array(archive[metric]), as_array(archive[f"predicted_{metric}"])
+    both = ~np.isnan(predicted) & ~np.isnan(real)
+    tidy(axes, "", f"real {metric_label(metric)}", f"predicted {metric_label(metric)}")
+    if not both.any():
+        note(axes, "no query had a prediction before it")
+        return
+    real, predicted = real[both], predicted[both]
+    low, high = _scale(axes, np.concatenate([real, predicted]), limits, both_axes=True)
+    axes.plot([low, high], [low, high], color=FAINT, linewidth=1.0, linestyle="--", zorder=1)
+    for limit in limits:
+        axes.axvline(limit, color=GREEN, linewidth=1.2, zorder=1, label="bound")
+        axes.axhline(limit, color=GREEN, linewidth=1.2, zorder=1)
+    runs, feasible = np.isfinite(real), archive["violation"].to_numpy()[both] == 0
+    _scatter(axes, np.clip(real, low, high), np.clip(predicted, low, high), feasible, runs)
+    axes.set_aspect("equal", adjustable="box")
+
+    finite = runs & np.isfinite(predicted)
+    text = f"n = {int(finite.sum())}"
+    if finite.sum() > 1 and np.ptp(real[finite]) > 0 and np.ptp(predicted[finite]) > 0:
+        rho = float(spearmanr(predicted[finite], real[finite]).statistic)
+        text = f"Spearman ρ {rho:.2f}, {text}"
+    divisible = finite & (real != 0)
+    errors = np.abs(predicted - real)[divisible] / np.abs(real[divisible])
+    if len(errors):
+        text += f"\nmean relative error {significant(100 * errors.mean())} %"
+    outside = runs & ((real < low) | (real > high) | (predicted < low) | (predicted > high))
+    if outside.any():
+        text += f"\n{outside.sum()} outside, at the border"
+    axes.set_title(text, loc="left", fontsize=9)
+
+
+def pareto_fronts(run: RunData) -> Figure:
+    """Draw the value against each bounded metric, with the front of all queried cells."""
+    title, metrics = "Pareto front of the archive", metrics_of(run.bounds)
+    if not metrics or run.archive.empty:
+        return empty_figure(title, "no constrained metric was queried")
+    figure, panels = _panels(len(metrics), 3.7)
+    for axes, metric in zip(panels, metrics, strict=True):
+        _front(axes, run.archive, metric, [b for b in run.bounds if b.metric == metric])
+        tidy(axes, "", metric_label(metric), run.value_label)
+    volume = run.summary.get("hypervolume")
+    if known(volume):
+        percent = unit(run.target) == "%"
+        zero = "0 % accuracy" if percent else f"0 {unit(run.target)} {metric_name(run.target)}"
+        title += f"\nhypervolume {significant(float(volume), 4)} (cells within all bounds, above "
+        title += f"{' '.join(zero.split())})"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+    legend_below(figure)
+    return figure
+
+
+def _front(axes: Axes, archive: pd.DataFrame, metric: str, bounds: Sequence[Constraint]) -> None:
+    real, value = as_array(archive[metric]), as_array(archive["value"])
+    violation = as_array(archive["violation"])
+    more = all(bound.operator.startswith(">") for bound in bounds)
+    front = pareto_front(np.stack([value, real], 1), (True, more))
+    limits = [bound.bound for bound in bounds]
+    start, end = _scale(axes, real, limits)
+    low, high = top_range(value, as_array(archive["step"]), None)
+    # The front counts, however low it begins, but for cells that learnt nothing.
+    low = min(low, float(np.quantile(value[front], 0.25))) if front.any() else low
+    axes.set_ylim(low, high)
+    for limit in limits:
+        axes.axvline(limit, color=GREEN, linewidth=1.2, zorder=1, label="bound")
+    runs, shown, feasible = np.isfinite(real), value >= low, violation == 0
+    x = np.clip(real, start, end)
+    _scatter(axes, x[shown], value[shown], feasible[shown], runs[shown])
+    style = {"marker": "v", "color": FAINT, "s": 18, "alpha": 0.6, "label": "below the range"}
+    marks(axes, ~shown, x, np.full_like(x, low), **style)
+    order = np.lexsort((value[front], real[front]))
+    axes.step(
+        real[front][order],
+        value[front][order],
+        where="pre" if more else "post",
+        color=INK,
+        linewidth=1.6,
+        zorder=3,
+        label="Pareto front",
+    )
+    chosen = int(np.lexsort((-value, violation))[0])
+    label = "chosen cell" if feasible.any() else "least violating cell"
+    star(axes, x[chosen], max(value[chosen], low), label)
+
+
+def _limits(bounds: Sequence[Constraint], metric: str) -> list[float]:
+    return [bound.bound for bound in bounds if bound.metric == metric]
+
+
+def _panels(count: int, side: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with ``count`` panels of ``side`` inches, wrapped."""
+    columns = min(count, COLUMNS)
+    rows = math.ceil(count / columns)
+    width = max(columns * (side + 0.7), 6.4)
+    figure = new_figure(width, 0.9 + rows * side)
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in places[count:]:
+        axes.set_visible(False)
+    return figure, places[:count]
+
+
+def _scale(
+    axes: Axes, values: Floats, limits: Sequence[float], both_axes: bool = False
+) -> tuple[float, float]:
+    """Set x (and y) to a range with ``limits`` and without far outliers, and return it.
+
+    It is logarithmic where it is wide.
+    """
+    values = np.concatenate([values[np.isfinite(values)], limits])
+    log = bool(values.min() > 0 and values.max() / values.min() > DECADE)
+    if log:
+        values = np.log10(values)
+    low, high = shared_range(values)
+    # A bound may be far from all that was found, and that has to be seen.
+    pad, ends = 0.03 * (high - low), values[len(values) - len(limits) :]
+    low, high = min(low, float(ends.min()) - pad), max(high, float(ends.max()) + pad)
+    if log:
+        low, high = 10**low, 10**high
+    axes.set_xlim(low, high)
+    if both_axes:
+        axes.set_ylim(low, high)
+    if log:
+        axes.set_xscale("log")
+        _log_ticks(axes.xaxis, low, high)
+        if both_axes:
+            axes.set_yscale("log")
+            _log_ticks(axes.yaxis, low, high)
+    return low, high
+
+
+def _log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Set plain numbers at 1, 2 and 5 of each decade, or at each decade where there are many."""
+    few = high / low < DECADE**3
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _scatter(axes: Axes, x: Floats, y: Floats, feasible: Mask, runs: Mask) -> None:
+    """Draw feasible and infeasible cells, told apart by colour and by mark."""
+    for mask, marker, colour, text in (
+        (feasible, "o", BLUE, "feasible"),
+        (~feasible & runs, "x", ORANGE, "infeasible"),
+        (~runs, ">", FAINT, "cannot run"),
+    ):
+        style = {"s": 22, "alpha": 0.75, "linewidths": 1.1 if marker == "x" else 0, "zorder": 2}
+        marks(axes, mask, x, y, marker=marker, color=colour, label=text, **style)

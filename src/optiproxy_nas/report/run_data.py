@@ -1,0 +1,157 @@
+"""What a report is made of: the artifacts of one run and the summary of its result.
+
+The summary is a plain dict. Every key is optional; None and NaN mean that a fact is not known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, TypeGuard
+
+import pandas as pd
+
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
+from optiproxy_nas.core.arrays import Mask
+from optiproxy_nas.core.numbers import metric_label
+from optiproxy_nas.methods.settings import reference_of, setting_of
+from optiproxy_nas.objectives.constraints import Constraint, parse_constraint
+from optiproxy_nas.report.statistics import TIE
+from optiproxy_nas.spaces import get_space
+from optiproxy_nas.spaces.base import SearchSpace
+
+Summary = Mapping[str, Any]
+Traces = Mapping[int, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run as its figures and pages see it.
+
+    Attributes:
+        summary: the run's facts, of :func:`summary_of`.
+        archive: one row a query, in order: order, step, architecture, value (of the target, in
+            its unit), predicted, predicted_sd, best (NaN while there is none), and the
+            objective's own columns.
+        space: the search space.
+        diagnostics: one row a step.
+        traces: step -> what the gradient search recorded, tensors or arrays: entropy [epochs, K]
+            (nats, one column a group), temperature [epochs], score [epochs, K] and probability
+            [epochs, N, M] (softmax(α), averaged over the groups). Where edges are searched it may
+            also have edges [E], their probability after the step.
+        eligible: the rows of the archive that can be the answer [n]; None: all.
+    """
+
+    summary: Summary
+    archive: pd.DataFrame
+    space: SearchSpace
+    diagnostics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    traces: Traces = field(default_factory=dict)
+    eligible: Mask | None = None
+
+    @property
+    def target(self) -> str:
+        """The metric that was maximised."""
+        return target_of(self.summary)
+
+    @property
+    def value_label(self) -> str:
+        """The label of axes with values of the target."""
+        return metric_label(self.target, self.caution)
+
+    @property
+    def caution(self) -> str:
+        """What the benchmark says of its values, such as that a surrogate gives them."""
+        return str(self.summary.get("caution") or "")
+
+    @property
+    def bounds(self) -> tuple[Constraint, ...]:
+        """The constraints of the run; empty where it had none."""
+        return bounds_of(self.summary)
+
+    @property
+    def optimum(self) -> float | None:
+        """The best value of the whole table, where it is known."""
+        optimum = self.summary.get("optimum")
+        return float(optimum) if known(optimum) else None
+
+
+def known(value: Any) -> TypeGuard[Any]:
+    """Return whether there is something to show: neither None nor NaN."""
+    # NaN is the one number that differs from itself, also as a numpy scalar.
+    return value is not None and not (isinstance(value, Real) and value != value)
+
+
+def target_of(summary: Summary) -> str:
+    """Return the metric that the run maximised."""
+    return str(summary.get("target") or VALIDATION_ACCURACY)
+
+
+def bounds_of(summary: Summary) -> tuple[Constraint, ...]:
+    """Return the constraints of a run's summary, with their bounds unrounded."""
+    return tuple(
+        parse_constraint(str(fact["constraint"]))._replace(bound=float(fact["bound"]))
+        for fact in summary.get("constraints") or ()
+    )
+
+
+def summary_of(
+    archive: pd.DataFrame, benchmark: Benchmark, parameters: RunParameters, run_id: str
+) -> dict[str, Any]:
+    """Return the summary of a run by any method.
+
+    It asks the benchmark for more than the search saw (optimum, test accuracy, measurements), and
+    so may be called only after the search.
+    """
+    objective = parameters.objective
+    best = objective.incumbent(archive)
+    row = archive.iloc[best]
+    architecture, value = str(row["architecture"]), float(row["value"])
+    optimum = objective.optimum(benchmark)
+    regret = None if optimum is None or pd.isna(row["best"]) else _regret(optimum, value)
+    return {
+        "run_id": run_id,
+        "space": parameters.space,
+        "dataset": parameters.dataset,
+        "source": parameters.source,
+        "method": parameters.method,
+        "preset": parameters.preset if isinstance(parameters, SearchParameters) else "",
+        "objective": objective.name,
+        "reference": reference_of(parameters),
+        "seed": parameters.seed,
+        "budget": parameters.budget,
+        "overrides": ", ".join(setting_of(parameters)) or "none",
+        "queries": len(archive),
+        "queries_to_best": best + 1,
+        "best_architecture": architecture,
+        "best_drawing": get_space(parameters.space).draw(architecture),
+        "target": benchmark.target,
+        "caution": benchmark.caution,
+        benchmark.target: value,
+        **_test_accuracy(benchmark, architecture),
+        "optimum": optimum,
+        "regret": regret,
+        **objective.summary(archive),
+        **{
+            name: value if value is None or math.isfinite(value) else "cannot run there"
+            for name, value in benchmark.measurements(architecture).items()
+        },
+    }
+
+
+def _test_accuracy(benchmark: Benchmark, architecture: str) -> dict[str, float | None]:
+    """Return that of the answer, unless it is the target; None where the benchmark has none."""
+    if benchmark.target == TEST_ACCURACY:
+        return {}
+    held = TEST_ACCURACY in benchmark.metrics
+    return {
+        TEST_ACCURACY: float(benchmark.query([architecture], TEST_ACCURACY)[0]) if held else None
+    }
+
+
+def _regret(optimum: float, value: float) -> float:
+    """Return their difference; published means of equal accuracies differ by about 1e-7."""
+    return 0.0 if abs(optimum - value) < TIE else optimum - value

@@ -1,0 +1,236 @@
+"""The report of one run: its figures, its page in HTML and Markdown, and its lines at the end.
+
+Nothing here reads a clock or a file: the same run gives the same report, byte for byte.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from optiproxy_nas.core.numbers import (
+    capitalised,
+    decimals,
+    fixed,
+    metric_label,
+    metric_name,
+    significant,
+    with_unit,
+)
+from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.report.archive_figures import BEST_CELL, BEST_SO_FAR, DIAGNOSTICS, PREDICTED
+from optiproxy_nas.report.html import breakable, code, plain, render
+from optiproxy_nas.report.logit_figures import ENTROPY, LOGITS
+from optiproxy_nas.report.run_data import RunData, Summary, known, target_of
+from optiproxy_nas.report.style import ReportFigure, png
+from optiproxy_nas.report.summary import (
+    MISSING,
+    RESULT,
+    amount,
+    bound_sentence,
+    duration,
+    headline,
+    nothing_feasible,
+    result_rows,
+    result_text,
+    settings_rows,
+    text,
+)
+
+RunFigures = tuple[ReportFigure[RunData], ...]
+
+COMMON: RunFigures = (BEST_SO_FAR, BEST_CELL, PREDICTED, DIAGNOSTICS, ENTROPY, LOGITS)
+# Objective -> its own figures. They come right after the first; one with the id of a common figure
+# takes its place.
+OBJECTIVE_FIGURES = Registry(
+    "figures of the objective",
+    {
+        "constrained": "optiproxy_nas.report.constraint_figures:FIGURES",
+        "multi_fidelity": "optiproxy_nas.report.epoch_figures:FIGURES",
+    },
+    group="optiproxy_nas.objective_figures",
+)
+TOP = 10  # cells of the table of the best
+HONEST = (
+    "Optimum and regret, where given, are computed after the search from the benchmark's table, "
+    "to judge the run, and so is the test accuracy of a cell chosen by another value. The search "
+    "itself sees only the values that it queried, and each counts in the budget."
+)
+# Results that the terminal shows, after the value.
+TERMINAL = (
+    "test_accuracy",
+    "constraints",
+    "queries",
+    "low_queries",
+    "full_queries",
+    "spent_epochs",
+    "regret",
+)
+
+
+def figures_of(objective: str) -> RunFigures:
+    """Return the figures of a run with this objective, in reading order."""
+    own: RunFigures = ()
+    if objective in OBJECTIVE_FIGURES:
+        own = OBJECTIVE_FIGURES.load(objective)
+    replaced = {figure.id: figure for figure in own}
+    added = [figure for figure in own if figure.id not in {common.id for common in COMMON}]
+    first, *others = (replaced.get(figure.id, figure) for figure in COMMON)
+    return (first, *added, *others)
+
+
+def draw_figures(run: RunData, figures: RunFigures) -> dict[ReportFigure[RunData], bytes]:
+    """Return the PNG bytes of each figure."""
+    return {figure: png(figure.draw(run)) for figure in figures}
+
+
+def html_page(run: RunData, pictures: Mapping[ReportFigure[RunData], bytes]) -> str:
+    """Return the report as one self-contained HTML page with the PNG bytes of each figure."""
+    columns, rows = _top_cells(run)
+    last = len(columns) - 1
+    classed = [(name, "num" if 0 < i < last else "") for i, name in enumerate(columns)]
+    cells = [[*row[:-1], breakable(row[-1])] for row in rows]
+    return render("run.html.j2", pictures=pictures, columns=classed, rows=cells, **_facts(run))
+
+
+def markdown_page(run: RunData, figures: Iterable[ReportFigure[RunData]]) -> str:
+    """Return the report as Markdown; the figures are files ``<id>.png`` beside it."""
+    columns, rows = _top_cells(run)
+    cells = [[*map(plain, row[:-1]), code(row[-1])] for row in rows]
+    return render("run.md.j2", figures=list(figures), columns=columns, rows=cells, **_facts(run))
+
+
+def _facts(run: RunData) -> dict[str, Any]:
+    """Return what both pages show."""
+    summary = run.summary
+    cells = _eligible(run)
+    heading = f"Top {min(len(cells), TOP)} cells"
+    if len(cells) < len(run.archive):
+        heading += f" of the {len(cells)} that can be the answer"
+    return {
+        "title": f"Run {summary['run_id']}" if known(summary.get("run_id")) else "Run report",
+        "headline": headline(summary),
+        "architecture": str(summary.get("best_architecture") or ""),
+        "drawing": str(summary.get("best_drawing") or ""),
+        "result": result_rows(summary),
+        "settings": settings_rows(summary),
+        "honest": HONEST,
+        "top_heading": heading,
+        "commands": _commands(summary),
+    }
+
+
+def _eligible(run: RunData) -> pd.DataFrame:
+    return run.archive if run.eligible is None else run.archive[run.eligible]
+
+
+def _top_cells(run: RunData) -> tuple[list[str], list[list[str]]]:
+    """Return the columns and rows of the best cells, earlier queries first among equals.
+
+    Constrained metrics stand after the value, and the architecture comes last.
+    """
+    metrics = [m for m in dict.fromkeys(b.metric for b in run.bounds) if m in run.archive]
+    value = with_unit("Value", run.target)
+    columns = ["Rank", value, *map(metric_label, metrics), "Predicted", "Query", "Step"]
+    best = _eligible(run).sort_values(["value", "order"], ascending=[False, True]).head(TOP)
+    digits = decimals(run.target, best["value"])
+    rows = []
+    for rank, row in enumerate(best.to_dict("records"), start=1):
+        predicted, spread = float(row["predicted"]), float(row["predicted_sd"])
+        guess = "initial sample" if int(row["step"]) == 0 else MISSING
+        if not math.isnan(predicted):
+            guess = fixed(predicted, digits)
+            guess += "" if math.isnan(spread) else f" ± {fixed(spread, digits)}"
+        measured = [significant(float(row[metric])) for metric in metrics]
+        query, step = str(int(row["order"]) + 1), str(int(row["step"]))
+        shown = [str(rank), fixed(float(row["value"]), digits), *measured, guess, query, step]
+        rows.append([*shown, str(row["architecture"])])
+    return [*columns, "Architecture"], rows
+
+
+def _commands(summary: Summary) -> list[tuple[str, str]]:
+    """Return (sentence, command or "") of how to check this run and how to repeat it."""
+    commands: list[tuple[str, str]] = []
+    if known(summary.get("run_id")):
+        audit = f"kedro audit {shlex.quote(str(summary['run_id']))}"
+        commands.append(("To check the stored run against what it recorded of itself:", audit))
+    if known(summary.get("run_command")):
+        commands.append(("To repeat it:", str(summary["run_command"])))
+    else:
+        sentence = "To repeat it, run the search again with the settings and seed above."
+        commands.append((sentence, ""))
+    if known(summary.get("mlflow_command")):
+        commands.append(("To compare it with other runs:", str(summary["mlflow_command"])))
+    return commands
+
+
+def terminal_summary(summary: Summary) -> str:
+    """Return the lines that a run prints when it ends: what was found, and where to look next.
+
+    Besides the keys of the report, ``wall_seconds``, ``artifacts`` (a path) and ``mlflow_command``
+    are shown where they are given. It is plain ASCII, so that every console can show it. An
+    architecture string is never broken, so that it can be copied; all other lines fit 80 columns
+    unless a value is longer.
+    """
+    keys = ("space", "dataset", "preset" if summary.get("preset") else "method")
+    about = [text(summary[key]) for key in keys if summary.get(key)]
+    if known(summary.get("seed")):
+        about.append(f"seed {summary['seed']}")
+    lines = [f"OptiProxy-NAS  {', '.join(about)}".rstrip(), "-" * 60]
+    if summary.get("best_architecture"):
+        failed = "NO FEASIBLE CELL WAS FOUND; the least violating is"
+        title = failed if nothing_feasible(summary) else "Best cell"
+        lines += [title, f"  {summary['best_architecture']}", ""]
+    if summary.get("best_drawing"):
+        lines += [f"  {line}".rstrip() for line in str(summary["best_drawing"]).splitlines()]
+        lines.append("")
+    rows = [*_terminal_results(summary), *_terminal_pointers(summary)]
+    width = max((len(label) for label, _ in rows), default=0)
+    lines += [f"{label:<{width}}  {value}" for label, value in rows]
+    if summary.get("caution"):
+        lines += ["", *textwrap.wrap(f"Note: {summary['caution']}", 80)]
+    return "\n".join(lines)
+
+
+def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
+    target = target_of(summary)
+    if known(summary.get(target)):
+        yield capitalised(metric_name(target)), amount(summary, target)
+    for key in TERMINAL:
+        label = RESULT[key][0]
+        if key == "constraints":
+            yield from ((label, bound_sentence(bound)) for bound in summary.get(key) or ())
+        elif known(summary.get(key)) and key != target:
+            yield label, result_text(summary, key) + _remark(key, summary)
+
+
+def _remark(key: str, summary: Summary) -> str:
+    """Return what stands after a result: the budget, the query of the best, the optimum."""
+    if key == "regret" and known(summary.get("optimum")):
+        kind = "feasible optimum" if known(summary.get("feasible")) else "optimum"
+        return f" to the table's {kind}, {amount(summary, 'optimum')}"
+    # A search on several fidelities has its budget in epochs.
+    charged = "spent_epochs" if known(summary.get("spent_epochs")) else "queries"
+    budget, first = summary.get("budget"), summary.get("queries_to_best")
+    remark = f" of {text(budget)}" if key == charged and known(budget) else ""
+    return remark + (f" (best at query {text(first)})" if key == "queries" and known(first) else "")
+
+
+def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
+    if not summary.get("preset") and summary.get("reference"):
+        yield "Follows", str(summary["reference"])
+    if known(summary.get("wall_seconds")):
+        yield "Wall time", duration(summary["wall_seconds"])
+    if known(summary.get("run_id")):
+        yield "Run", str(summary["run_id"])
+    if known(summary.get("artifacts")):
+        yield "Artifacts", str(summary["artifacts"])
+    if known(summary.get("run_id")):
+        yield "Audit", f"kedro audit {shlex.quote(str(summary['run_id']))}"
+    if known(summary.get("mlflow_command")):
+        yield "MLflow UI", str(summary["mlflow_command"])
