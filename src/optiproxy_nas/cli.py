@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import copy
 import signal
 import warnings
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 import click
 import yaml
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors, interrupt
@@ -19,6 +18,7 @@ from optiproxy_nas.commands.evidence import evidence
 from optiproxy_nas.commands.sweep import sweep
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import merge
+from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import Manifest, read_manifest
 
@@ -36,7 +36,7 @@ def cli() -> None:
 
 
 def _run(resume: str | None, **options: Any) -> Any:
-    """``kedro run``: its own callback, with what a search needs around it."""
+    """Run ``kedro run`` with what a search needs around it: resume, and errors in one line."""
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     pipeline = options.pop("pipeline")  # --pipelines is the new spelling; both work
     names = list(options.pop("pipelines") or ()) + ([pipeline] if pipeline else [])
@@ -50,17 +50,12 @@ def _run(resume: str | None, **options: Any) -> Any:
                 "--resume.",
                 name=internal[0],
             )
-        if cut := [key for key in params if "<" in key or ">" in key]:
-            raise ParameterError(
-                f"{cut[0].strip()!r} is no parameter's name: it is what follows a comma. {COMMAS}",
-                name=cut[0],
-            )
         if resume is not None:
             if names and names[0] == "ingest":
                 raise ParameterError("Ingest is no run; there is nothing to resume.")
             project = click.get_current_context().find_object(ProjectMetadata)
             folder = Path(project.project_path if project else Path.cwd())
-            manifest = read_manifest(_reporting(folder), resume)
+            manifest = read_manifest(folder / "data" / "08_reporting", resume)
             params = merge(manifest["parameters"], params)
             params |= {"run_id": resume, "resume": True}
             params.setdefault("tracking", manifest["tracking"])
@@ -81,32 +76,39 @@ def _run(resume: str | None, **options: Any) -> Any:
         return callback(params=params, pipeline=None, pipelines=names, **options)
 
 
-def _reporting(project_path: Path) -> Path:
-    return project_path / "data" / "08_reporting"
+def _with_bounds(option: click.Parameter) -> click.Parameter:
+    """Return Kedro's option ``--params``; its errors tell how several bounds are written."""
+    option = copy.copy(option)
+    parse = option.callback
+    assert parse is not None
 
-
-class _Run(click.Command):
-    """``kedro run``, whose parser of --params reads values as YAML and lets its errors through."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+    def callback(context: click.Context, parameter: click.Parameter, text: Any) -> Any:
         try:
-            return super().make_context(*args, **kwargs)
-        except yaml.YAMLError as error:
+            params = parse(context, parameter, text)
+        except yaml.YAMLError as error:  # of a value
             raise click.UsageError(
                 f"A value of --params cannot be read: {' '.join(str(error).split())}. {COMMAS}"
             ) from error
         except click.ClickException as error:
-            if "params" in error.message and re.search("[<>]", error.message):
-                raise click.UsageError(f"{error.message} {COMMAS}") from error  # several bounds
+            if "<" in text or ">" in text:
+                raise click.UsageError(f"{error.message} {COMMAS}") from error
             raise
+        if cut := [key for key in params if "<" in key or ">" in key]:
+            raise click.ClickException(
+                f"{cut[0].strip()!r} is no parameter's name: it is what follows a comma. {COMMAS}"
+            )
+        return params
+
+    option.callback = callback
+    return option
 
 
-run = _Run(
+run = click.Command(
     name="run",
     callback=_run,
     help="Run the pipeline.",
     params=[
-        *kedro_run.params,
+        *(_with_bounds(p) if p.name == "params" else p for p in kedro_run.params),
         click.Option(
             ["--resume"],
             metavar="RUN_ID",
@@ -134,8 +136,8 @@ def audit(metadata: ProjectMetadata, run_id: str) -> None:
             "tracking": False,
             "quiet": True,
         }
-        with KedroSession.create(folder, runtime_params=params) as session:
-            assert isinstance(session, KedroSession)
+        with SearchSession.create(folder, runtime_params=params) as session:
+            assert isinstance(session, SearchSession)
             session.run(pipeline_names=[manifest["pipeline"]])
 
     with clear_errors():

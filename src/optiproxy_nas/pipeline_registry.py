@@ -1,8 +1,8 @@
-"""The project's pipelines. The search pipeline's length follows from the run's parameters."""
+"""The project's pipelines. A search pipeline's length follows from its parameters: see
+:class:`~optiproxy_nas.pipelines.configuration.SearchContext`."""
 
 from __future__ import annotations
 
-from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
 from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
@@ -10,22 +10,10 @@ from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
 # Each has a section of its own in conf/base/parameters_<pipeline>.yml, and nothing else of its own.
 BENCHMARKS = ("nb201", "nb101", "nb301", "nlp")
 
-# Before any parameters are read (kedro registry list): one step shows all there is.
-_steps = 1
-_figures = search.FIGURES
-
-
-def set_shape(steps: int, figures: tuple[str, ...]) -> None:
-    """Have the search pipelines built with so many steps, and these pictures in the report."""
-    global _steps, _figures
-    if (steps, figures) != (_steps, _figures):
-        _steps, _figures = steps, figures
-        pipelines.configure(__name__)
-
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """All pipelines by name."""
-    any_search = search.create_pipeline(_steps, _figures)
+    """Return all pipelines by name; those of searches have one step, which shows all there is."""
+    any_search = search.create_pipeline(last_step=1)
     any_method = methods.create_pipeline()
     return {
         "__default__": any_search,

@@ -3,7 +3,11 @@
 import warnings
 
 from optiproxy_nas.pipelines.compare.hooks import ComparisonHooks
-from optiproxy_nas.pipelines.configuration import SearchConfigLoader
+from optiproxy_nas.pipelines.configuration import (
+    SearchConfigLoader,
+    SearchContext,
+    SearchSession,
+)
 from optiproxy_nas.pipelines.diagnose.hooks import DiagnosisHooks
 from optiproxy_nas.pipelines.hooks import RunHooks
 from optiproxy_nas.pipelines.ingest.hooks import IngestHooks
@@ -11,6 +15,8 @@ from optiproxy_nas.pipelines.ingest.hooks import IngestHooks
 # Kedro 1.7 calls a name that OmegaConf has since renamed; nothing that a user could do about it.
 warnings.filterwarnings("ignore", message="register_new_resolver")
 
+CONTEXT_CLASS = SearchContext
+SESSION_CLASS = SearchSession
 CONFIG_LOADER_CLASS = SearchConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.runner.task import Task
 
 from optiproxy_nas import cli
+from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.search import nodes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -104,7 +104,7 @@ def run(
 ) -> dict[str, Any]:
     """One search in this process, without tracking unless asked for; its manifest."""
     params = {"tracking": False, "quiet": True, "pipeline": pipeline, **settings, **params}
-    with KedroSession.create(project, runtime_params=params) as session:
+    with SearchSession.create(project, runtime_params=params) as session:
         session.run(
             pipeline_names=[pipeline],
             runner=runner,

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from kedro.framework.project import settings
 from kedro.io import DatasetError
 
 from optiproxy_nas.core.errors import OptiProxyError, message_of
@@ -21,9 +20,8 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
     """One message and exit code 1 for our own errors and failed reads and writes.
 
     Args:
-        go_on: what to say after Ctrl-C; by default how to resume the run in progress.
+        go_on: what to say after Ctrl-C; by default the notes on the interruption.
     """
-    hooks = settings.HOOKS[0]
     try:
         yield
     except (OptiProxyError, DatasetError, OSError) as error:
@@ -37,11 +35,9 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
         raise click.ClickException(
             f"{type(error).__name__}: {reason} ({TRACEBACK}=1 shows where.)"
         ) from error
-    except KeyboardInterrupt:
-        run_id = hooks.run_id
-        hooks.interrupt()
-        hint = f"Go on with: kedro run --resume {run_id}" if run_id else ""
-        click.echo(f"\nInterrupted. {go_on or hint}".rstrip(), err=True)
+    except KeyboardInterrupt as error:
+        hint = go_on or " ".join(getattr(error, "__notes__", ()))
+        click.echo(f"\nInterrupted. {hint}".rstrip(), err=True)
         raise SystemExit(130) from None
 
 

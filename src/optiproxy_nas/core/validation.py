@@ -85,7 +85,8 @@ def _explain(
         elif detail["type"] == "missing":
             lines.append(f"Parameter {where!r} is missing.")
         else:
-            text = detail["msg"].removeprefix("Value error, ")
+            raised = detail.get("ctx", {}).get("error")  # by a validator of ours
+            text = str(raised) if isinstance(raised, Exception) else detail["msg"]
             at = f"Parameter {where!r} = {detail['input']!r}: " if where else ""
             lines.append(f"{at}{text}.")
     return "\n".join(lines)

@@ -1,24 +1,47 @@
-"""The project's config loader: presets, typed parameters and run-scoped paths.
+"""The project's config loader, context and session.
+
+The loader resolves parameters: presets, types and run-scoped paths.
 
 ``--params`` are flat (``dataset=cifar100,proxy.hidden=128``) and override the section of the
 pipeline that runs (conf/base/parameters_<pipeline>.yml), which overrides the preset. What the
-nodes see is the result, checked by the pipeline's kind (``pipelines/<kind>/parameters.py``);
-catalog paths may hold ``${run:run_id}``, ``${run:benchmark}`` and ``${run:source}``.
+nodes see is the result, checked by the pipeline's kind (``KINDS``); catalog paths may hold
+``${run:run_id}``, ``${run:benchmark}`` and ``${run:source}``.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks.markers import hook_spec
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
 from omegaconf import OmegaConf
 
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.objectives import name_of
+from optiproxy_nas.pipelines import search
+from optiproxy_nas.pipelines.compare import parameters as compare_parameters
+from optiproxy_nas.pipelines.diagnose import parameters as diagnose_parameters
+from optiproxy_nas.pipelines.ingest import parameters as ingest_parameters
+from optiproxy_nas.pipelines.methods import parameters as methods_parameters
 from optiproxy_nas.pipelines.run_parameters import split_run
+from optiproxy_nas.pipelines.search import parameters as search_parameters
+
+# Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.
+# A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
+# everything that decides the run.
+KINDS: Mapping[str, Callable[[Mapping[str, Any], dict[str, Any]], dict[str, Any]]] = {
+    "search": search_parameters.resolve,
+    "methods": methods_parameters.resolve,
+    "ingest": ingest_parameters.resolve,
+    "compare": compare_parameters.resolve,
+    "diagnose": diagnose_parameters.resolve,
+}
 
 
 class SearchConfigLoader(OmegaConfigLoader):
@@ -58,10 +81,10 @@ def resolve_parameters(raw: dict[str, Any]) -> dict[str, Any]:
     run = split_run(flat)
     if run["pipeline"] not in sections:
         raise unknown_name("pipeline", run["pipeline"], sections)
-    kind = kinds[run["pipeline"]]
+    run["kind"] = kinds[run["pipeline"]]
     values = merge(_giving_way(sections[run["pipeline"]], flat), flat)
     try:
-        return {"run": run, **resolve_kind(kind, values, run)}
+        return {"run": run, **KINDS[run["kind"]](values, run)}
     except ParameterError as error:
         owners = set(error.data.get("owners", {}).values())
         theirs = [n for n, s in sections.items() if name_of(s.get("objective")) in owners]
@@ -81,12 +104,56 @@ def _giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping
     return {key: value for key, value in section.items() if key != "objective"}
 
 
-def resolve_kind(kind: str, values: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    """What the nodes of a kind of pipeline get, checked; completes ``run`` in place.
+class SearchContext(KedroContext):
+    """A context that puts the pipeline of its parameters into Kedro's registry.
 
-    A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
-    everything that decides the run.
+    A search has as many steps, and figures, as its parameters say. Not in a hook, since Kedro-Viz
+    makes a context and runs no hooks.
     """
-    module = importlib.import_module(f"optiproxy_nas.pipelines.{kind}.parameters")
-    resolved: dict[str, Any] = module.resolve(values, run)
-    return resolved
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        parameters = self.config_loader["parameters"]
+        run = parameters["run"]
+        if run["kind"] == "search":
+            pipeline = search.pipeline_of(SearchParameters.model_validate(parameters["search"]))
+            pipelines.update({run["pipeline"]: pipeline, "__default__": pipeline})
+
+
+class SessionSpecs:
+    """Hooks of a session beside Kedro's own."""
+
+    @hook_spec
+    def on_run_interrupted(self, error: KeyboardInterrupt) -> None:
+        """Close what is open; the user pressed Ctrl-C, or a signal did as much.
+
+        Args:
+            error: raised again afterwards. A note on it tells the user how to go on.
+        """
+
+    @hook_spec
+    def tracking_lost(self) -> bool:
+        """Return whether the experiment store lacks what the last run had to tell."""
+        raise NotImplementedError
+
+
+class SearchSession(KedroSession):
+    """A session that tells its hooks of an interruption, which Kedro's own lets pass."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hook_manager.add_hookspecs(SessionSpecs)
+
+    def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run a pipeline as :meth:`KedroSession.run` does."""
+        try:
+            outputs: dict[str, Any] = super().run(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            self._hook_manager.hook.on_run_interrupted(error=error)
+            raise
+        return outputs
+
+    @property
+    def tracking_lost(self) -> bool:
+        """Whether the experiment store lacks what the last run had to tell."""
+        return any(self._hook_manager.hook.tracking_lost())

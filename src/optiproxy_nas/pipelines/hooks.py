@@ -48,7 +48,7 @@ class RunHooks:
         self._run: dict[str, Any] = {}
         self._objective: Objective = Accuracy()  # of the search, if one runs
         self._target = VALIDATION_ACCURACY
-        self.lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
+        self._lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
         self._clear()
 
     def _clear(self) -> None:
@@ -58,11 +58,6 @@ class RunHooks:
         self._started = time.perf_counter()
         self._node_started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
-
-    @property
-    def run_id(self) -> str | None:
-        """The id of the run in progress, if one is."""
-        return self._record.manifest["run_id"] if self._record else None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -117,7 +112,7 @@ class RunHooks:
             self._record.record_data(data)
             if self._tracker is not None:
                 self._tracker.tag({"data.sha256": data["table_sha256"]})
-        except BaseException as error:
+        except Exception as error:
             self._fail(error)
             raise
         self._bar = tqdm(
@@ -176,7 +171,7 @@ class RunHooks:
                 self._tracker.log_artifacts([*logged, (self._record.path, "")])
             self._tracker.end("FINISHED")
             if self._tracker.lost and self._run["sweep"]:
-                self.lost_sweep = self._run["sweep"]["parent"]
+                self._lost_sweep = self._run["sweep"]["parent"]
             store = self._tracker.uri.replace(f"{Path.cwd()}/", "")
             facts["mlflow_command"] = f"mlflow ui --backend-store-uri {store}"
         if summary is not None and not self._run["quiet"]:
@@ -189,15 +184,25 @@ class RunHooks:
         """Mark the manifest and the MLflow run as failed; what was stored stays."""
         self._fail(error)
 
-    def interrupt(self) -> None:
-        """The user pressed Ctrl-C: as a failure, but MLflow says KILLED."""
+    @hook_impl
+    def on_run_interrupted(self, error: KeyboardInterrupt) -> None:
+        """As a failure, but MLflow says KILLED."""
+        if self._record is not None:
+            run_id = self._record.manifest["run_id"]
+            error.add_note(f"Go on with: kedro run --resume {run_id}")
         self._fail(KeyboardInterrupt("interrupted"), "KILLED")
+
+    @hook_impl
+    def tracking_lost(self) -> bool:
+        """Whether the run is of a sweep whose MLflow store failed."""
+        sweep = self._run["sweep"]
+        return bool(sweep) and sweep["parent"] == self._lost_sweep
 
     def _start_tracking(self, runner: str) -> None:
         assert self._record is not None
         manifest = self._record.manifest
         sweep = self._run["sweep"] or {}
-        if sweep and sweep["parent"] == self.lost_sweep:
+        if sweep and sweep["parent"] == self._lost_sweep:
             return  # asking again at each of its points would cost a timeout each
         self._tracker = MlflowTracker(
             self._project,
@@ -221,7 +226,7 @@ class RunHooks:
         except TrackingError as error:
             if not sweep:
                 raise
-            self._tracker, self.lost_sweep = None, sweep["parent"]
+            self._tracker, self._lost_sweep = None, sweep["parent"]
             why = str(error.__cause__ or error.message).partition("\n")[0]
             logger.warning("%s is not tracked, and the sweep goes on: %s", name, why)
         else:

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
-from kedro.framework.project import settings
-from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from optiproxy_nas.core.errors import (
@@ -30,6 +28,7 @@ from optiproxy_nas.core.errors import (
 )
 from optiproxy_nas.core.random_streams import one_thread
 from optiproxy_nas.methods.settings import parameters_of
+from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.runs.code_identity import software
 from optiproxy_nas.runs.manifest import Manifest, digest, manifest_path
@@ -139,38 +138,34 @@ class RunPoint:
     def _guarded(self, point: Point) -> Outcome:
         with warnings.catch_warnings(), quiet_logs(), one_thread():
             warnings.simplefilter("ignore", DeprecationWarning)
-            hooks = settings.HOOKS[0]
+            sessions: list[SearchSession] = []
             try:
                 if here(point.pipeline, point.parameters, point.data) != point.digest:
                     return Outcome(
                         "This worker has other code or libraries than the process that planned "
                         "the sweep; it was not run. Were they changed just now? Sweep again."
                     )
-                error, note = "", self._run(point)
+                error, note = "", self._run(point, sessions)
             except Exception as failure:
                 error, note = _text(failure), ""
-            except BaseException:  # Ctrl-C, SIGTERM: close the run that it cut off
-                hooks.interrupt()
-                raise
-            lost = self.sweep is not None and hooks.lost_sweep == self.sweep["parent"]
-            return Outcome(error, note, lost)
+            return Outcome(error, note, any(session.tracking_lost for session in sessions))
 
-    def _run(self, point: Point) -> str:
+    def _run(self, point: Point, sessions: list[SearchSession]) -> str:
         """Start a run, or go on with what there is of it; where that is spoilt, start anew."""
         if not manifest_path(reporting(self.project), point.run_id).exists():
-            self._session(point, resume=False)
+            self._session(point, sessions, resume=False)
             return ""
         try:
-            self._session(point, resume=True)
+            self._session(point, sessions, resume=True)
             return ""
         except Exception as error:
             if not isinstance(spoilt := own_error(error), ResumeError | ArtifactError):
                 raise
         clear_run(self.project, point.run_id)
-        self._session(point, resume=False)
+        self._session(point, sessions, resume=False)
         return f"begun anew: {spoilt.message.splitlines()[0]}"
 
-    def _session(self, point: Point, resume: bool) -> None:
+    def _session(self, point: Point, sessions: list[SearchSession], resume: bool) -> None:
         sweep = None
         if self.sweep is not None:
             sweep = {**self.sweep, "lean": point.kind == "methods"}
@@ -183,10 +178,11 @@ class RunPoint:
             "quiet": True,
             "sweep": sweep,
         }
-        with KedroSession.create(
+        with SearchSession.create(
             self.project, save_on_close=False, runtime_params=parameters
         ) as session:
-            assert isinstance(session, KedroSession)
+            assert isinstance(session, SearchSession)
+            sessions.append(session)
             session.run(pipeline_names=[point.pipeline], only_missing_outputs=resume)
 
 

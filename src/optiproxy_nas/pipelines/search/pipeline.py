@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial, update_wrapper
+from functools import lru_cache, partial, update_wrapper
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.algorithm import steps
+from optiproxy_nas.algorithm.budget import number_of_steps
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.pipelines.search import nodes
 from optiproxy_nas.report.run_report import COMMON
 
@@ -26,7 +28,8 @@ def step_name(step: int) -> str:
     return f"step_{step:02d}"
 
 
-def create_pipeline(last_step: int, figures: Sequence[str] = FIGURES) -> Pipeline:
+@lru_cache(maxsize=2)  # the runs of a sweep have one shape, or few
+def create_pipeline(last_step: int, figures: tuple[str, ...] = FIGURES) -> Pipeline:
     """Load, encode, initial sample, ``last_step`` search steps, report.
 
     ``figures``: names of the pictures of the report.
@@ -44,6 +47,11 @@ def create_pipeline(last_step: int, figures: Sequence[str] = FIGURES) -> Pipelin
                 *_report(last_step, figures),
             ]
         )
+
+
+def pipeline_of(parameters: SearchParameters) -> Pipeline:
+    """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
+    return create_pipeline(number_of_steps(parameters), nodes.figure_names(parameters))
 
 
 def _before() -> list[Node]:
