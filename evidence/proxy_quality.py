@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from optiproxy_nas.algorithm.candidates import sample_random
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.core.random_streams import one_thread, torch_generator
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.proxies.fit import fit_proxy, load_proxy, predict
-from optiproxy_nas.proxies.targets import Values, make_targets
+from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -87,7 +88,7 @@ def count_flops(proxy: nn.Module, space: SearchSpace, codes: Tensor) -> int:
     return int(counter.get_total_flops())
 
 
-def _rank_correlations(predicted: Values, values: Values) -> tuple[float, float]:
+def _rank_correlations(predicted: Floats, values: Floats) -> tuple[float, float]:
     if np.ptp(predicted) == 0 or np.ptp(values) == 0:
         return float("nan"), float("nan")
     return (

@@ -1,4 +1,4 @@
-"""Proxies f̂: one file each, named in ``PROXIES``."""
+"""Proxies f̂: one module each, registered in ``PROXIES``."""
 
 import torch
 from torch import nn
@@ -32,8 +32,8 @@ def build_proxy(
     """Build a registered proxy (or one named ``package.module:Class``) with fresh weights.
 
     Raises:
-        UnknownNameError: with the list and the nearest name.
-        ProxyError: the plug-in is not what :class:`Proxy` asks for: what is wrong.
+        UnknownNameError: not a registered name; with the list and the nearest one.
+        ProxyError: the plug-in breaks the contract of :class:`Proxy`, or does not fit into memory.
     """
     factory = PROXIES.load(settings.name)
     try:
@@ -57,10 +57,10 @@ def build_proxy(
 def check_contract(
     module: nn.Module, space: SearchSpace, settings: ProxySettings, heads: int = 1
 ) -> None:
-    """Ask a proxy about two architectures before anything is fitted.
+    """Check a proxy on two architectures before anything is fitted.
 
     Raises:
-        ProxyError: no predictions [members, heads, 2] come back, or no gradient passes through.
+        ProxyError: its output is not [members, heads, 2], or carries no gradient to the encoding.
     """
     hard = space.encode(space.random(2, torch.Generator().manual_seed(0)))
     probe = Encoding(hard.operations.requires_grad_(), hard.edges)
@@ -76,9 +76,9 @@ def check_contract(
         raise _not_a_proxy(settings, "no gradient passes from its predictions to the encoding")
 
 
-def _not_a_proxy(settings: ProxySettings, what: str) -> ProxyError:
+def _not_a_proxy(settings: ProxySettings, problem: str) -> ProxyError:
     return ProxyError(
-        f"Proxy {settings.name!r} does not keep the contract: {what}. It is a torch.nn.Module "
+        f"Proxy {settings.name!r} does not keep the contract: {problem}. It is a torch.nn.Module "
         "class built as Class(space, settings, generator, heads), its forward maps an Encoding of "
         "n architectures to predictions [members, heads, n]; optiproxy_nas.testing.check_proxy "
         "tells more.",

@@ -1,4 +1,4 @@
-"""What a proxy f̂ is, and the layer that trains an ensemble of them as one network."""
+"""The contract of a proxy f̂, and the layers that proxies share."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ class Proxy(Protocol):
     """A differentiable proxy f̂_θ: any ``torch.nn.Module`` with this forward.
 
     A plug-in is a module class built as ``Class(space, settings, generator, heads)``, where
-    ``settings`` is a ``core.parameters.ProxySettings``, ``heads`` the number of values
-    that it predicts (the objective's), and every random initial weight comes from ``generator``. It
-    must be differentiable in both fields of the encoding.
+    ``settings`` is a ``core.parameters.ProxySettings``, ``heads`` the number of values to predict
+    (the objective's), and every random initial weight comes from ``generator``. It must be
+    differentiable in both fields of the encoding. ``optiproxy_nas.testing.check_proxy`` checks it.
     """
 
     def __call__(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, H, n] of E members' H heads for n encodings, in units of the targets."""
+        """Return predictions [E, H, n] of E members' H heads, in units of the targets."""
         ...
 
 
 class FeatureProxy(nn.Module, ABC):
-    """A proxy on features that hold no weights, so that a fit computes them only once."""
+    """A proxy on features without weights, which a fit computes only once."""
 
     @abstractmethod
     def features(self, encoding: Encoding) -> Tensor:
-        """Features [n, ...] of n encodings, differentiable in both fields."""
+        """Return features [n, ...] of n encodings, differentiable in both fields."""
 
     @abstractmethod
     def predict(self, features: Tensor) -> Tensor:
-        """Predictions [E, H, n] from features [n, ...]."""
+        """Return predictions [E, H, n] from features [n, ...]."""
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, H, n]."""
+        """Return predictions [E, H, n]."""
         return self.predict(self.features(encoding))
 
 
@@ -85,11 +85,15 @@ class EnsembleLinear(nn.Module):
 
 
 def weighted_softmax(scores: Tensor, weights: Tensor) -> Tensor:
-    """A e^s / Σ A e^s over the last axis, for weights A in [0, 1] and scores within ±40.
+    """Return A e^s / Σ A e^s over the last axis, in [0, 1].
 
-    The softmax over the entries that A selects where A is 0 or 1, and differentiable in A also at
-    0. At least one weight of a row must be 1; no sum can then be 0 or overflow. (``torch.softmax``
-    is slow on axes as short as these.)
+    Where A is 0 or 1 this is the softmax over the entries that A selects; it is differentiable in A
+    also at 0. (``torch.softmax`` is slow on axes as short as these.)
+
+    Args:
+        scores: s [..., m] within ±40.
+        weights: A [..., m] in [0, 1]. At least one weight of a row must be 1, so that no sum is 0
+            or overflows.
     """
     terms = weights * scores.exp()
     return terms / terms.sum(-1, keepdim=True)

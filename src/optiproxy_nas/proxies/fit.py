@@ -1,4 +1,4 @@
-"""Fitting the proxy on the archive D (Algorithm 2, line 6), and asking a fitted one."""
+"""Fit the proxy on the archive D (Algorithm 2, line 6), and predict with a fitted one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.core.random_streams import numpy_generator, torch_generator
@@ -17,20 +18,18 @@ from optiproxy_nas.proxies.base import FeatureProxy
 from optiproxy_nas.proxies.losses import fitting_loss
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
-Weights = dict[str, Tensor]
-
 
 class Fit(NamedTuple):
     """A fitted proxy."""
 
-    weights: Weights  # θ*, a state dict
+    weights: Tensors  # θ*, a state dict
     loss: Tensor  # [epochs] mean loss of an epoch over members and batches
 
 
 def load_proxy(
-    space: SearchSpace, settings: ProxySettings, weights: Weights, heads: int = 1
+    space: SearchSpace, settings: ProxySettings, weights: Tensors, heads: int = 1
 ) -> nn.Module:
-    """The proxy with weights θ*, frozen: no parameter asks for a gradient (Algorithm 1, line 4)."""
+    """Return the proxy with weights θ*, without gradients (Algorithm 1, line 4)."""
     # The initial weights are overwritten, so their generator does not matter.
     proxy = build_proxy(space, settings, torch.Generator(), heads)
     proxy.load_state_dict(weights)
@@ -43,16 +42,16 @@ def fit_proxy(
     targets: Tensor,
     proxy_settings: ProxySettings,
     settings: FitSettings,
-    previous: Weights | None,
+    previous: Tensors | None,
     seed: int,
     step: int,
 ) -> Fit:
-    """θ* = argmin ℒ(f̂_θ(𝒜), f(𝒜)) over the archive, by AdamW.
+    """Fit θ* = argmin ℒ(f̂_θ(𝒜), f(𝒜)) over the archive by AdamW.
 
     Args:
         space: the search space.
         codes: the archive's architectures [n, L].
-        targets: what each head is to predict [H, n]; NaN: not observed.
+        targets: of each head [H, n]; NaN: not observed.
         proxy_settings: which proxy.
         settings: how to fit it.
         previous: weights of the step before; used where ``settings.warm_start`` says so.
@@ -70,7 +69,7 @@ def fit_proxy(
     start = previous if settings.warm_start else None
     if start is not None:
         proxy.load_state_dict(start)
-    ask = _by_rows(proxy, space.encode(codes))
+    predict_rows = _by_rows(proxy, space.encode(codes))
     weights = _bootstrap(count, proxy_settings.members, seed) if settings.bootstrap else None
     optimizer = torch.optim.AdamW(
         proxy.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
@@ -84,7 +83,7 @@ def fit_proxy(
         batch_losses = []
         for rows in _batches(count, settings, order):
             loss = fitting_loss(
-                ask(rows),
+                predict_rows(rows),
                 targets[:, rows],
                 settings.ranking_coefficient,
                 settings.ranking_margin,
@@ -92,9 +91,8 @@ def fit_proxy(
                 None if weights is None else weights[:, rows],
             )
             optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(
-                loss.sum()
-            )  # members share no weight: each follows its own gradient
+            # Members share no weight, so each follows its own gradient.
+            torch.autograd.backward(loss.sum())
             optimizer.step()
             batch_losses.append(loss.detach().mean())
         losses.append(torch.stack(batch_losses).mean())
@@ -111,8 +109,8 @@ def fit_proxy(
 
 
 def _by_rows(proxy: nn.Module, encoding: Encoding) -> Callable[[Tensor], Tensor]:
-    """Predictions [E, H, b] of some rows of D; features, where there are, computed once."""
-    # A plug-in with a forward of its own means that one.
+    """Return a function of rows [b] of D that predicts [E, H, b]; features are computed once."""
+    # A plug-in that overrides ``forward`` is called through it.
     if isinstance(proxy, FeatureProxy) and type(proxy).forward is FeatureProxy.forward:
         with torch.no_grad():
             features = proxy.features(encoding)
@@ -121,7 +119,7 @@ def _by_rows(proxy: nn.Module, encoding: Encoding) -> Callable[[Tensor], Tensor]
 
 
 def learning_rate(epoch: int, epochs: int, settings: FitSettings) -> float:
-    """The learning rate of an epoch.
+    """Return the learning rate of an epoch, 0-based.
 
     ``exponential``: lr · γ^⌊epoch / lr_step⌋ (Table 5). ``cosine``: up in the first tenth of the
     epochs, then down along half a cosine to 0.
@@ -133,9 +131,9 @@ def learning_rate(epoch: int, epochs: int, settings: FitSettings) -> float:
 
 
 def _batches(count: int, settings: FitSettings, generator: torch.Generator) -> list[Tensor]:
-    """A random partition of range(count) into batches; a last one of 1 joins its neighbour.
+    """Partition range(count) into batches at random; a last one of 1 joins its neighbour.
 
-    Cut off after ``batches_per_epoch``, so that a step costs the same however long the archive.
+    At most ``batches_per_epoch`` are returned, so that a step costs the same for a long archive.
     """
     if count <= settings.batch_size:
         return [torch.arange(count)]
@@ -147,7 +145,7 @@ def _batches(count: int, settings: FitSettings, generator: torch.Generator) -> l
 
 
 def _bootstrap(count: int, members: int, seed: int) -> Tensor:
-    """Bayesian bootstrap: weights [E, n] ~ Exponential(1), those of a query fixed for the run."""
+    """Draw the weights [E, n] ~ Exponential(1) of a Bayesian bootstrap, fixed for the run."""
     # Drawn row by row, so the first n rows are the same for every longer archive.
     draws = numpy_generator(seed, 0, "bootstrap").exponential(size=(count, members))
     return torch.from_numpy(draws.T).float()
@@ -155,7 +153,7 @@ def _bootstrap(count: int, members: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def predict(proxy: nn.Module, encoding: Encoding) -> Tensor:
-    """Predictions [E, H, n] of a fitted proxy.
+    """Return the predictions [E, H, n] of a fitted proxy.
 
     Raises:
         ProxyError: a prediction is not finite.

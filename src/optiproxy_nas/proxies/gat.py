@@ -18,7 +18,7 @@ class GATLayer(nn.Module):
     """One layer of two heads for E members, [E, n, V, in] -> [E, n, V, 2 h].
 
     One head attends to predecessors, the other to successors, both to the vertex itself: the
-    two-directional propagation of Eq. 3 with learned weights in the place of Â.
+    two-directional propagation of Eq. 3 with learned weights in place of Â.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class GATLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation
-        # W, and the bias behind the attention: attention weights add up to 1, so it may go before.
+        # W and the bias. Attention weights sum to 1, so the bias can be added before attention.
         self.project = EnsembleLinear(members, inputs, 2 * outputs, generator)
         bound = 1 / math.sqrt(outputs)
         # The two halves of the attention vector a, for the attending and the attended vertex.
@@ -40,7 +40,10 @@ class GATLayer(nn.Module):
         )
 
     def forward(self, vertices: Tensor, neighbours: Tensor) -> Tensor:
-        """``neighbours`` [n or 1, 2, V, V]: Aᵀ and A, with self-loops."""
+        """Return vertices [E, n, V, 2 h].
+
+        ``neighbours`` [n or 1, 2, V, V] are Aᵀ and A with self-loops.
+        """
         members, count, size, _ = vertices.shape
         flat = vertices.reshape(members, count * size, -1)
         heads = self.project(flat).view(members, count, size, 2, -1).transpose(2, 3)  # W h + b
@@ -48,8 +51,8 @@ class GATLayer(nn.Module):
         weight = self.project.weight.view(members, flat.shape[-1], 2, -1)  # [E, in, 2 heads, h]
         halves = torch.einsum("eiho,eaho->eiah", weight, self.a).flatten(2)  # [E, in, 4]
         terms = torch.bmm(flat, halves).clamp(-20, 20).view(members, count, size, 2, 2)
-        to, of = terms.permute(3, 0, 1, 4, 2)  # each [E, n, 2, V]
-        scores = nn.functional.leaky_relu(to.unsqueeze(-1) + of.unsqueeze(-2), 0.2)
+        attending, attended = terms.permute(3, 0, 1, 4, 2)  # each [E, n, 2, V]
+        scores = nn.functional.leaky_relu(attending.unsqueeze(-1) + attended.unsqueeze(-2), 0.2)
         mixed = weighted_softmax(scores, neighbours) @ heads  # [E, n, 2, V, h]
         return self.activation(mixed.transpose(2, 3).flatten(3))
 
@@ -78,7 +81,7 @@ class GAT(nn.Module):
         self.head = EnsembleLinear(settings.members, settings.hidden, heads, generator)
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, H, n]."""
+        """Return predictions [E, H, n]."""
         graph = self.space.graph(encoding)
         adjacency = graph.adjacency
         if adjacency.stride(0) == 0:  # one matrix for all graphs

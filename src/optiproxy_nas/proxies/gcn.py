@@ -45,7 +45,7 @@ class GCNLayer(nn.Module):
         self.shift = nn.Parameter(torch.zeros(members, 1, outputs))
 
     def forward(self, vertices: Tensor, along: Tensor, against: Tensor) -> Tensor:
-        """``along`` and ``against``: normalised adjacency [n or 1, V, V] of the two directions."""
+        """Return vertices [E, n, V, out]; ``along``, ``against``: normalised Â [n or 1, V, V]."""
         members, count, size, _ = vertices.shape
         directions = [
             self.activation(layer((matrix @ vertices).reshape(members, count * size, -1)))
@@ -79,7 +79,7 @@ class GCN(nn.Module):
         self.head = EnsembleLinear(settings.members, settings.hidden, heads, generator)
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, H, n]."""
+        """Return predictions [E, H, n]."""
         graph = self.space.graph(encoding)
         adjacency = graph.adjacency
         if adjacency.stride(0) == 0:  # one matrix for all graphs: normalise it once

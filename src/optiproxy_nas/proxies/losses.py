@@ -9,7 +9,7 @@ from torch import Tensor
 def pairwise_ranking_loss(
     predictions: Tensor, targets: Tensor, margin: float, reduction: str = "sum"
 ) -> Tensor:
-    """Hinge over all pairs with y_i > y_j: max(0, m - (f̂_i - f̂_j)), Eq. 5, vectorised.
+    """Return the hinge over all pairs with y_i > y_j: max(0, m - (f̂_i - f̂_j)), Eq. 5.
 
     Args:
         predictions: [..., n].
@@ -19,7 +19,7 @@ def pairwise_ranking_loss(
             comparable between batch sizes.
 
     Returns:
-        One value a set of n: [...].
+        [...], one value >= 0 for each set of n.
     """
     gap = predictions.unsqueeze(-1) - predictions.unsqueeze(-2)  # [..., n, n], f̂_i - f̂_j
     ordered = targets.unsqueeze(-1) > targets.unsqueeze(-2)  # y_i > y_j
@@ -38,13 +38,13 @@ def fitting_loss(
     reduction: str = "sum",
     weights: Tensor | None = None,
 ) -> Tensor:
-    """ℒ = ℒ_mse + λ ℒ_rank summed over the heads, one value a member: [E].
+    """Return ℒ = ℒ_mse + λ ℒ_rank summed over the heads, one value a member: [E].
 
     Args:
         predictions: [E, H, n].
         targets: [H, n]; NaN: not observed, and in no term.
-        coefficient: λ.
-        margin: m.
+        coefficient: λ >= 0.
+        margin: m, in the units of the targets.
         reduction: of the ranking loss.
         weights: [E, n], of mean about 1, weigh the squared errors (Bayesian bootstrap).
     """
@@ -55,8 +55,8 @@ def fitting_loss(
     if bool(observed.all()):
         mse = squared.mean(-1)  # [E, H]
     else:
-        seen = torch.where(observed, squared, 0.0).sum(-1)
-        mse = seen / observed.sum(-1).clamp(min=1)
+        total = torch.where(observed, squared, 0.0).sum(-1)
+        mse = total / observed.sum(-1).clamp(min=1)
     if coefficient != 0:
         mse = mse + coefficient * pairwise_ranking_loss(predictions, targets, margin, reduction)
     return mse.sum(-1)

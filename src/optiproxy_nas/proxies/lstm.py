@@ -25,14 +25,14 @@ class LSTMLayer(nn.Module):
         self.inputs.get_parameter("bias").data[..., hidden : 2 * hidden] += 1
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """The last state. ``mask`` [n, T]: padding (0) passes the state on unchanged."""
+        """Return the last state [E, n, h]; where ``mask`` [n, T] is 0 the state does not change."""
         members, count, steps, width = tokens.shape
         driven = self.inputs(tokens.reshape(members, count * steps, width))
         padded = bool((mask != 1).any())
         state: Tensor = driven.new_zeros(members, count, self.recurrent.weight.shape[1])
         cell = state
         for step, gates in enumerate(driven.view(members, count, steps, -1).unbind(2)):
-            before = state, cell
+            previous = state, cell
             enter, forget, new, leave = (gates + self.recurrent(state)).chunk(4, dim=-1)
             cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
             state = leave.sigmoid() * cell.tanh()
@@ -40,7 +40,7 @@ class LSTMLayer(nn.Module):
                 keep = mask[:, step, None]  # [n, 1]
                 state, cell = (
                     torch.lerp(old, fresh, keep)
-                    for old, fresh in zip(before, (state, cell), strict=True)
+                    for old, fresh in zip(previous, (state, cell), strict=True)
                 )
         return state
 
@@ -48,7 +48,7 @@ class LSTMLayer(nn.Module):
 class LSTM(nn.Module):
     """An ensemble of E LSTMs over the searched vertices, each a label with its incoming edges.
 
-    The first of the ``layers`` is recurrent, the others are dense, on its last state.
+    The first of the ``layers`` is recurrent; the others are dense layers on its last state.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class LSTM(nn.Module):
         self.head = EnsembleLinear(members, hidden, heads, generator)
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, H, n]."""
+        """Return predictions [E, H, n]."""
         graph = self.space.graph(encoding)
         mask = graph.mask[:, self.vertices]
         tokens = vertex_tokens(graph)[:, self.vertices]  # [n, T, F + V]

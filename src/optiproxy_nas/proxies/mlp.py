@@ -1,4 +1,10 @@
-"""MLP proxy: the operations and edges stretched into one vector (appendix A.4, Table 1)."""
+"""MLP proxies: one network, and what it sees of an architecture (appendix A.4, Table 1).
+
+* :class:`MLP`: the operations and edges, flattened (the paper's).
+* :class:`GraphMLP`: also which operations there are, and which feed which (ours).
+* :class:`AutoregressiveMLP`: the same for the values of two fidelities (ours).
+* :class:`PathMLP`, :class:`TruncatedPathMLP`: the paths from input to output (White et al. 2020).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +24,7 @@ from optiproxy_nas.spaces.encodings import path_indicators, path_lengths
 
 @lru_cache(maxsize=4)
 def _typical(space: SearchSpace) -> Encoding:
-    """A fixed sample of 64, for its dimensions and the norm that scales the first weights."""
+    """Return a fixed sample of 64 encodings, whose norm scales the first weights."""
     return space.encode(space.random(64, torch.Generator().manual_seed(0)))
 
 
@@ -26,8 +32,8 @@ class MLP(FeatureProxy):
     """An ensemble of E multilayer perceptrons on ``features``: here [s_o, s_t] ∈ R^(N·M + edges).
 
     Weights of a layer start as N(0, g / a), a the mean squared norm of its input (of a one-hot
-    encoding one a node, not M) and g = 2, or 1 for the head. Members so begin as clearly different
-    functions, and where the archive says nothing they go on to differ.
+    encoding one a node, not M) and g = 2, or 1 for the head. So members begin as clearly different
+    functions, and keep differing where the archive has no values.
     """
 
     def __init__(
@@ -41,7 +47,7 @@ class MLP(FeatureProxy):
         self.space = space
         self.members = settings.members
         self.activation = ACTIVATIONS[settings.activation]
-        sample = self.features(_typical(space))  # type: ignore[arg-type]  # by its identity
+        sample = self.features(_typical(space))
         widths = [sample.shape[1]] + [settings.hidden] * settings.layers
         self.hidden = nn.ModuleList(
             EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)
@@ -54,11 +60,11 @@ class MLP(FeatureProxy):
             nn.init.normal_(layer.bias, std=0.1, generator=generator)
 
     def features(self, encoding: Encoding) -> Tensor:
-        """What the first layer sees: [n, inputs]."""
+        """Return the input of the first layer: [n, inputs]."""
         return torch.cat([encoding.operations.flatten(1), encoding.edges], dim=1)
 
     def predict(self, features: Tensor) -> Tensor:
-        """Predictions [E, H, n]."""
+        """Return predictions [E, H, n] from features [n, inputs]."""
         x = features.expand(self.members, *features.shape)  # [E, n, inputs]
         for layer in self.hidden:
             x = self.activation(layer(x))
@@ -66,10 +72,17 @@ class MLP(FeatureProxy):
 
 
 class GraphMLP(MLP):
-    """An ensemble of E multilayer perceptrons on [s_o, s_t, 1ᵀV, VᵀAV]."""
+    """An ensemble of E multilayer perceptrons on [s_o, s_t, 1ᵀV, VᵀAV].
+
+    An MLP on the one-hot vector must learn anew for each position that, say, a convolution after a
+    convolution is good, and is confidently wrong about positions with few values. The counts of
+    operations 1ᵀV and of operation pairs along edges VᵀAV are the same wherever in the cell they
+    occur. Both are polynomials in (s_o, s_t): exact for a discrete architecture, smooth for a
+    relaxed one, and defined for every search space through ``SearchSpace.graph``.
+    """
 
     def features(self, encoding: Encoding) -> Tensor:
-        """Encoding, operation counts [n, F] and pair counts [n, F·F]: [n, inputs]."""
+        """Return encoding, operation counts [n, F] and pair counts [n, F·F]: [n, inputs]."""
         graph = self.space.graph(encoding)
         vertices = graph.features  # [n, V, F], 0 where masked
         counts = vertices.sum(-2)
@@ -78,10 +91,15 @@ class GraphMLP(MLP):
 
 
 class AutoregressiveMLP(GraphMLP):
-    """Head 0: :class:`GraphMLP`; each further head: linear in the counts and in head 0.
+    """Head 0: :class:`GraphMLP`; each further head: linear in the counts 1ᵀV and in head 0.
 
-    Corrections start at zero, so without anything to learn from they stay there. Their gradient
-    does not reach the trunk: ten noisy differences must not bend what a hundred values taught.
+    This is the autoregressive model of Kennedy & O'Hagan (2000), final = cheap + correction. The
+    archive holds many cheap values, but only ten or twenty final ones, all of good cells. So the
+    correction is no more than a linear map of the operation counts and of the cheap value itself,
+    by which it can learn that the best cheap values overestimate.
+
+    Corrections start at zero and stay there without data. Their gradient does not reach the trunk:
+    ten noisy differences must not distort what a hundred values have taught.
     """
 
     def __init__(
@@ -102,36 +120,36 @@ class AutoregressiveMLP(GraphMLP):
             nn.init.zeros_(parameter)
 
     def predict(self, features: Tensor) -> Tensor:
-        """Predictions [E, H, n]."""
+        """Return predictions [E, H, n] from features [n, inputs]."""
         cheap = super().predict(features)  # [E, 1, n]
         counts = self._scale * features[:, self._counts].expand(self.members, -1, -1)  # [E, n, F]
-        known = torch.cat([counts, cheap.detach().transpose(1, 2)], dim=-1)
-        return torch.cat([cheap, self.correction(known).transpose(1, 2)], dim=1)
+        inputs = torch.cat([counts, cheap.detach().transpose(1, 2)], dim=-1)
+        return torch.cat([cheap, self.correction(inputs).transpose(1, 2)], dim=1)
 
 
 class PathMLP(MLP):
-    """An ensemble of E multilayer perceptrons on the path encoding [n, P].
+    """An ensemble of E multilayer perceptrons on the path encoding [n, P] (White et al. 2020).
 
     Raises:
         ParameterError: the space has too many label sequences for it.
     """
 
-    longest: ClassVar[int | None] = None  # operations of a path at most
+    longest: ClassVar[int | None] = None  # the most operations of a path
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:
-        """Operations of the paths that are encoded; a property of the space alone."""
+        """Return how many operations the encoded paths have; a property of the space alone."""
         return path_lengths(self.space, self.longest)
 
     def features(self, encoding: Encoding) -> Tensor:
-        """Indicators of the label sequences [n, P]."""
+        """Return the indicators of the label sequences [n, P]."""
         return path_indicators(self.space.graph(encoding), self.lengths)
 
 
 class TruncatedPathMLP(PathMLP):
-    """The same on paths of two operations at most: BANANAS's 30 of 155 on NAS-Bench-201.
+    """:class:`PathMLP` on paths of at most two operations: BANANAS's 30 of 155 on NAS-Bench-201.
 
-    What is on longer paths only, as edge 1→2 of NAS-Bench-201, this proxy cannot see.
+    It cannot see what is on longer paths only, such as edge 1→2 of NAS-Bench-201.
     """
 
     longest = 2

@@ -1,4 +1,4 @@
-"""Targets of the proxy, from the archive's own values only (no statistic of a whole table)."""
+"""Targets of the proxy, from values of the archive only (no statistic of a whole table)."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 from torch import Tensor
 
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import unknown_name
 
-Values = NDArray[np.float64]
 
-
-def standardise(values: Values, reference: float | None = None) -> Values:
-    """Z-scores by the archive's mean and standard deviation."""
+def standardise(values: Floats, reference: float | None = None) -> Floats:
+    """Return z-scores [n] of values [n] by their mean and deviation; 0 if all are equal."""
     if np.ptp(values) == 0:
         return np.zeros_like(values)
-    scores: Values = (values - values.mean()) / values.std()
+    scores: Floats = (values - values.mean()) / values.std()
     return scores
 
 
-def rank(values: Values, reference: float | None = None) -> Values:
-    """Normal scores Φ⁻¹((r - 1/2) / n) of the ranks r = 1..n (ties averaged).
+def rank(values: Floats, reference: float | None = None) -> Floats:
+    """Return normal scores Φ⁻¹((r - 1/2) / n) [n] of the ranks r = 1..n (ties averaged).
 
     Failed architectures (10 % accuracy) dominate a standard deviation and squeeze the good ones
     into a few hundredths of it; ranks spread the top out.
     """
-    scores: Values = norm.ppf((rankdata(values) - 0.5) / len(values))
+    scores: Floats = norm.ppf((rankdata(values) - 0.5) / len(values))
     return scores
 
 
-def log_regret(values: Values, reference: float | None = None) -> Values:
-    """-log((best - y) / (best - median) + 0.1), standardised; best and median of the archive.
+def log_regret(values: Floats, reference: float | None = None) -> Floats:
+    """Return -log((best - y) / (best - median) + 0.1) [n], standardised.
 
-    Resolves the top on a logarithmic scale (each tenfold smaller distance to the best counts the
-    same) and pays little heed to how bad the bad ones are; 0.1 keeps the best one finite.
+    The scale resolves the top logarithmically: each tenfold smaller distance to the best adds the
+    same. It hardly distinguishes bad values; 0.1 keeps the target of the best one finite.
 
-    Where the answer is to come from a part of the archive, ``reference`` is the best of that part:
-    the scale is then fine around it, and goes on above it as it does below (point-symmetric).
+    Args:
+        values: y of the archive [n], higher is better; best and median are theirs.
+        reference: where the answer is to come from a subset of the archive, the best value of that
+            subset. The scale is then fine around it, and point-symmetric about it.
     """
     if reference is None:
         best, median = float(values.max()), float(np.median(values))
@@ -53,15 +53,20 @@ def log_regret(values: Values, reference: float | None = None) -> Values:
     return standardise(at_reference - np.sign(regret) * distance)
 
 
-TARGETS: dict[str, Callable[..., Values]] = {
+TARGETS: dict[str, Callable[..., Floats]] = {
     "standardised": standardise,
     "rank": rank,
     "log_regret": log_regret,
 }
 
 
-def make_targets(values: Values, name: str, reference: float | None = None) -> Tensor:
-    """Targets [n], float32, of archive values [n]; ``reference``: see :func:`log_regret`.
+def make_targets(values: Floats, name: str, reference: float | None = None) -> Tensor:
+    """Return targets [n], float32, of archive values [n].
+
+    Args:
+        values: of the archive [n], higher is better.
+        name: one of ``TARGETS``.
+        reference: see :func:`log_regret`.
 
     Raises:
         UnknownNameError: not one of ``TARGETS``.
@@ -72,21 +77,28 @@ def make_targets(values: Values, name: str, reference: float | None = None) -> T
 
 
 def to_values(
-    predictions: Values, values: Values, name: str, reference: float | None = None
-) -> Values:
-    """Predictions in target units back in the units of the archive values, for reports.
+    predictions: Floats, values: Floats, name: str, reference: float | None = None
+) -> Floats:
+    """Convert predictions from target units to the units of the archive values, for reports.
 
-    Linear between the archive's own (target, value) pairs and beyond the best one, there by at
-    most the distance from the median to the best; the worst value below all of them.
+    The map is linear between the (target, value) pairs of the archive and beyond the best one,
+    there by at most the distance from the median to the best. Below all targets it is the worst
+    value.
+
+    Args:
+        predictions: any shape, in units of the targets.
+        values: of the archive [n].
+        name: one of ``TARGETS``.
+        reference: see :func:`log_regret`.
     """
     targets = TARGETS[name](values, reference)
     order = np.argsort(targets, kind="stable")
-    known_targets, first = np.unique(targets[order], return_index=True)
-    known_values = values[order][first]
-    inside = np.interp(predictions, known_targets, known_values)
-    if len(known_targets) < 2:
+    unique_targets, first = np.unique(targets[order], return_index=True)
+    unique_values = values[order][first]
+    inside = np.interp(predictions, unique_targets, unique_values)
+    if len(unique_targets) < 2:
         return inside
-    slope = (known_values[-1] - known_values[-2]) / (known_targets[-1] - known_targets[-2])
-    above = np.maximum(predictions - known_targets[-1], 0) * slope
-    restored: Values = inside + np.minimum(above, known_values[-1] - np.median(values))
+    slope = (unique_values[-1] - unique_values[-2]) / (unique_targets[-1] - unique_targets[-2])
+    above = np.maximum(predictions - unique_targets[-1], 0) * slope
+    restored: Floats = inside + np.minimum(above, unique_values[-1] - np.median(values))
     return restored

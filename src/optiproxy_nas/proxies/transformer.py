@@ -17,7 +17,7 @@ from optiproxy_nas.spaces.encodings import searched_vertices, vertex_tokens
 class EncoderLayer(nn.Module):
     """Self-attention, then a map of each token, both added to their input: [E, n, T, d].
 
-    Their inputs are normalised, not their sums (Xiong et al. 2020): no warm-up is needed.
+    The inputs are normalised, not the sums (Xiong et al. 2020), so no warm-up is needed.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class EncoderLayer(nn.Module):
         self.outer = EnsembleLinear(members, hidden, width, generator)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """``mask`` [n, T]: 1 for a token, 0 for padding, which nothing attends to."""
+        """Return tokens [E, n, T, d]; nothing attends to padding, where ``mask`` [n, T] is 0."""
         members, count, steps, width = tokens.shape
         flat = tokens.reshape(members, count * steps, width)
         split = self.attend(normalise(flat)).view(members, count, steps, 3, self.heads, -1)
@@ -51,7 +51,7 @@ class EncoderLayer(nn.Module):
 
 
 def normalise(x: Tensor) -> Tensor:
-    """Layer normalisation; its affine part would be one with that of the map behind it."""
+    """Normalise the last axis, without an affine map: the layer that follows has one."""
     return nn.functional.layer_norm(x, x.shape[-1:])
 
 
@@ -59,7 +59,7 @@ class Transformer(nn.Module):
     """An ensemble of E encoders over the searched vertices, each a label with its incoming edges.
 
     ``hidden`` is the width of the inner layers; the tokens have half of it, in two heads. The last
-    of the ``layers`` is the dense one after the pooling.
+    of the ``layers`` is the dense one after pooling.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Transformer(nn.Module):
         self.head = EnsembleLinear(members, hidden, heads, generator)
 
     def forward(self, encoding: Encoding) -> Tensor:
-        """Predictions [E, H, n]."""
+        """Return predictions [E, H, n]."""
         graph = self.space.graph(encoding)
         mask = graph.mask[:, self.vertices]
         tokens = vertex_tokens(graph)[:, self.vertices].flatten(0, 1)  # [n T, F + V]

@@ -92,6 +92,10 @@ class SearchSpace(Protocol):
     vertex_labels: tuple[str, ...]
     size: int | None
 
+    def __hash__(self) -> int:
+        """Hash the space; functions of spaces are cached."""
+        ...
+
     def random(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw ``count`` valid architectures: codes [count, L].
 
