@@ -137,7 +137,7 @@ class WideDrawing(TinySpace):
         (Impure, "isomorphic: not reproducible"),
         (TwoCodes, "random and neighbours: one architecture, two codes"),
         (AsSpelt, "from_string: one architecture, two codes"),
-        (TellsSpellingsApart, "canonical tells spellings apart"),
+        (TellsSpellingsApart, "canonical distinguishes its orders"),
         (SeesTheOrder, "not the same graph"),
         (DeadVerticesInTheMean, "not the same graph"),
         (NegativeCount, "rejected is negative"),

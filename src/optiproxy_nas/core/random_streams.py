@@ -1,9 +1,8 @@
-"""Reproducibility: random streams without global state, and a fixed number of threads.
+"""Random streams without global state, and a fixed number of threads, for reproducible runs.
 
-One generator per (run seed, step, purpose).
-
-Because a stream depends on nothing but its three names, a resumed run, a threaded run and a
-whole run draw the same numbers, in whatever order their nodes happen to be executed.
+There is one generator per (run seed, step, purpose). A stream depends on nothing but these three,
+so a resumed run, a threaded run and a whole run draw the same numbers, in whatever order their
+steps are executed.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ def derive_seed(seed: int, step: int, purpose: str) -> int:
 
 
 def torch_generator(seed: int, step: int, purpose: str) -> torch.Generator:
-    """A CPU ``torch.Generator`` for one purpose of one step of one run."""
+    """Return a CPU ``torch.Generator`` for one purpose of one step of one run."""
     generator = torch.Generator()
     generator.manual_seed(derive_seed(seed, step, purpose))
     return generator
 
 
 def numpy_generator(seed: int, step: int, purpose: str) -> np.random.Generator:
-    """A ``numpy.random.Generator`` for one purpose of one step of one run."""
+    """Return a ``numpy.random.Generator`` for one purpose of one step of one run."""
     return np.random.default_rng(derive_seed(seed, step, purpose))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread inside: the proxies are too small to gain by more.
+    """Run torch on one thread inside; restore the number of threads afterwards.
 
-    Sums are then added in one order, whatever machine or runner; and two searches side by side
-    do not fight for cores. The setting is the process's: searches in threads of one process share
-    it, so give each its own process.
+    Sums are then added in one order on every machine and by every runner, and two searches side by
+    side do not compete for cores. The proxies are too small to gain from more threads. The setting
+    belongs to the process, so searches in threads of one process share it: give each a process.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

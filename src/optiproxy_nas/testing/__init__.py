@@ -3,9 +3,9 @@
 ``check_search_space(MySpace())``, ``check_proxy(MyProxy, MySpace())``,
 ``check_method("my_module:MyMethod", MySpace())`` and
 ``check_objective("my_module:MyObjective", MySpace(), evaluate)`` assert what the package relies on
-and name what failed. They touch no global random state, and need no test framework.
-A space takes well under a second, NAS-Bench-NLP 2 s of one core; a method or an objective as long
-as the few short searches that are made with it.
+and name what failed. They touch no global random state and need no test framework. A space takes
+well under a second, NAS-Bench-NLP 2 s of one core; a method or an objective takes a few short
+searches.
 """
 
 from optiproxy_nas.testing.methods import check_method

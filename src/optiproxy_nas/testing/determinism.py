@@ -1,4 +1,4 @@
-"""Random inputs of the checks, and the watch on global random state."""
+"""Seeded inputs of the checks, exact comparison, and a watch on global random state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SURE = 40.0  # a logit that no noise overturns
 
 @contextmanager
 def global_randomness_untouched() -> Iterator[None]:
-    """Assert that what runs inside draws from no global generator."""
+    """Assert that the code inside draws from no global generator."""
 
     def state() -> tuple[object, ...]:
         kind, keys, *rest = np.random.get_state()  # noqa: NPY002
@@ -34,38 +34,38 @@ def global_randomness_untouched() -> Iterator[None]:
 
     before = state()
     yield
-    assert state() == before, "a global random generator was used; use the one that is given"
+    assert state() == before, "a global random generator was used; use the one that is passed"
 
 
 def generator(seed: int) -> torch.Generator:
-    """A fresh stream of random numbers."""
+    """Return a fresh generator."""
     return torch.Generator().manual_seed(seed)
 
 
 def logits_of(space: SearchSpace, groups: int, seed: int) -> Logits:
-    """Random (α, β) of ``groups`` groups."""
+    """Draw random (α, β) of ``groups`` groups: [groups, N, M] and [groups, E]."""
     stream = generator(seed)
     alpha = torch.randn(groups, space.num_nodes, len(space.operations), generator=stream)
     return Logits(alpha, torch.randn(groups, space.num_edges, generator=stream))
 
 
 def point_at(space: SearchSpace, codes: Tensor) -> Logits:
-    """Logits whose every choice is as good as certain: one group an architecture."""
+    """Return logits whose every choice is practically certain: one group an architecture."""
     hard = space.encode(codes)
     return Logits(SURE * hard.operations, SURE * (2 * hard.edges - 1))
 
 
 def pure(name: str, function: Callable[[pd.DataFrame], Any], table: pd.DataFrame) -> Any:
-    """``function(table)``, which gives the same twice and leaves the table as it was."""
+    """Return ``function(table)``; assert that it is repeatable and does not change the table."""
     before = plain(table)
     result = function(table)
-    assert plain(function(table)) == plain(result), f"{name}: the second time something else"
+    assert plain(function(table)) == plain(result), f"{name}: two calls differ"
     assert plain(table) == before, f"{name}: changes its input"
     return result
 
 
 def plain(value: Any) -> Any:
-    """Exact contents, comparable by ==; NaN equals NaN."""
+    """Return the exact contents of a value, comparable by ==; NaN equals NaN."""
     if isinstance(value, pd.DataFrame):
         return [list(value), list(map(str, value.dtypes)), value.to_csv()]
     if isinstance(value, torch.Tensor | np.ndarray):
@@ -79,7 +79,7 @@ def plain(value: Any) -> Any:
 
 
 def check_one_code_each(space: SearchSpace, codes: Tensor, where: str) -> None:
-    """Assert that codes which come out of the space are the same where the architecture is."""
-    seen: dict[Hashable, tuple[int, ...]] = {}
+    """Assert that codes of one architecture which come out of the space are equal."""
+    code_of: dict[Hashable, tuple[int, ...]] = {}
     for identity, code in zip(space.identify(codes), map(tuple, codes.tolist()), strict=True):
-        assert seen.setdefault(identity, code) == code, f"{where}: one architecture, two codes"
+        assert code_of.setdefault(identity, code) == code, f"{where}: one architecture, two codes"

@@ -14,7 +14,14 @@ _STEP = 1e-5  # of a finite difference, along a direction with entries of about 
 
 
 def check_graph(space: SearchSpace, graph: Graph, count: int, name: str) -> None:
-    """Assert that ``graph`` is ``count`` DAGs of the right shape, from inputs to outputs."""
+    """Assert that ``graph`` is ``count`` DAGs of the right shape, from inputs to outputs.
+
+    Args:
+        space: the plug-in.
+        graph: of n encodings.
+        count: n.
+        name: of the encodings, for the message.
+    """
     vertices, features = space.num_vertices, space.num_features
     shapes = ((count, vertices, features), (count, vertices, vertices), (count, vertices))
     for field, value, shape in zip(Graph._fields, graph, shapes, strict=True):
@@ -25,24 +32,24 @@ def check_graph(space: SearchSpace, graph: Graph, count: int, name: str) -> None
     paths = torch.linalg.matrix_power((graph.adjacency > 0).double(), vertices)
     assert (paths == 0).all(), f"graph of {name} encodings: has a cycle"
     inputs, outputs = (graph.features[..., column] == 1 for column in (0, -1))
-    # Where a graph has several parts, the output of one may feed the inputs of the next.
+    # Where a graph has several components, the output of one may feed the inputs of the next.
     within = graph.adjacency * ~(outputs.unsqueeze(-1) & inputs.unsqueeze(-2))
-    for what, found in (
+    for problem, weights in (
         ("enters an input", within.transpose(-1, -2)[inputs]),
         ("leaves an output", within[outputs]),
     ):
-        assert (found == 0).all(), (
-            f"graph of {name} encodings: an edge {what}; a row of the adjacency is the vertex from "
-            "which edges go (of a vertex's features, the first is input, the last output)"
+        assert (weights == 0).all(), (
+            f"graph of {name} encodings: an edge {problem}; a row of the adjacency is the vertex "
+            "from which edges go (of a vertex's features, the first is input, the last output)"
         )
 
 
 def check_discrete(graph: Graph, name: str) -> None:
-    """Assert that ``graph``, of discrete architectures, is labelled, and nothing but its padding.
+    """Assert that all vertices of discrete architectures but their padding are labelled.
 
     Args:
         graph: n architectures.
-        name: which they are, for the message.
+        name: of the architectures, for the message.
     """
     assert ((graph.mask == 0) | (graph.mask == 1)).all(), f"graph of {name}: mask not 0 or 1"
     padding = (graph.mask == 0).unsqueeze(-1)
@@ -58,24 +65,24 @@ def check_discrete(graph: Graph, name: str) -> None:
         f"graph of {name}: a vertex without any label is not masked as padding"
     )
     for column, label in ((0, "input"), (-1, "output")):
-        there = (graph.features[..., column] == 1).any(-1)
-        assert there.all(), (
+        has_label = (graph.features[..., column] == 1).any(-1)
+        assert has_label.all(), (
             f"graph of {name}: no vertex is labelled {label} (1 as the "
             f"{'last' if column else 'first'} of its features)"
         )
 
 
 def invariants(graph: Graph) -> list[Tensor]:
-    """What no order of the n graphs' vertices changes, [n, ...] each.
+    """Return what does not depend on the order of the n graphs' vertices, [n, ...] each.
 
-    How many there are, 1ᵀV, and VᵀA^kV for walks of k = 1, 2, 3 edges.
+    The number of vertices, 1ᵀV, and VᵀA^kV for walks of k = 1, 2, 3 edges.
     """
     vertices = (graph.features * graph.mask.unsqueeze(-1)).double()
-    found, walked = [graph.mask.double().sum(-1, keepdim=True), vertices.sum(-2)], vertices
+    statistics, walked = [graph.mask.double().sum(-1, keepdim=True), vertices.sum(-2)], vertices
     for _ in range(3):
         walked = graph.adjacency.double() @ walked
-        found.append(vertices.transpose(-1, -2) @ walked)
-    return found
+        statistics.append(vertices.transpose(-1, -2) @ walked)
+    return statistics
 
 
 def check_relaxation(space: SearchSpace, codes: Tensor, seed: int) -> None:
@@ -113,8 +120,8 @@ def check_relaxation(space: SearchSpace, codes: Tensor, seed: int) -> None:
 
 
 def check_gradients(space: SearchSpace, seed: int) -> None:
-    """Assert that the gradients reach (α, β), keep to their group and are the right ones."""
-    alpha, beta = (part.double().requires_grad_() for part in logits_of(space, 2, seed))
+    """Assert that gradients reach (α, β), stay within their group, and match finite differences."""
+    alpha, beta = (field.double().requires_grad_() for field in logits_of(space, 2, seed))
     vertices, features = space.num_vertices, space.num_features
     weights = [
         torch.randn(vertices, width, generator=generator(seed), dtype=torch.float64)
@@ -123,24 +130,24 @@ def check_gradients(space: SearchSpace, seed: int) -> None:
 
     def scores(alpha: Tensor, beta: Tensor) -> Tensor:
         graph = space.graph(space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic"))
-        parts = zip(
-            (graph.features, graph.adjacency, graph.mask.unsqueeze(-1)), weights, strict=True
-        )
-        return torch.stack([(part * weight).sum((-1, -2)) for part, weight in parts]).sum(0)
+        fields = (graph.features, graph.adjacency, graph.mask.unsqueeze(-1))
+        pairs = zip(fields, weights, strict=True)
+        return torch.stack([(field * weight).sum((-1, -2)) for field, weight in pairs]).sum(0)
 
     logits = {"alpha": alpha, "beta": beta} if space.num_edges else {"alpha": alpha}
-    for name, part in logits.items():
-        (gradient,) = torch.autograd.grad(scores(alpha, beta)[0], part, allow_unused=True)
+    for name, field in logits.items():
+        (gradient,) = torch.autograd.grad(scores(alpha, beta)[0], field, allow_unused=True)
         assert gradient is not None, f"graph(relax): no gradient reaches {name}"
         assert torch.isfinite(gradient).all(), f"graph(relax): gradient of {name} not finite"
         assert (gradient[0] != 0).any(), f"graph(relax): gradient of {name} is zero"
         assert (gradient[1] == 0).all(), f"graph(relax): one group's {name} moves another's graph"
     gradients = torch.autograd.grad(scores(alpha, beta).sum(), list(logits.values()))
-    # Along random directions: one wrong entry shows in each, and thousands of entries cost no more.
+    # Every random direction shows one wrong entry, and thousands of entries cost no more.
     stream = generator(seed)
     for _ in range(_DIRECTIONS):
         moves = [
-            torch.randn(part.shape, generator=stream, dtype=torch.float64) for part in (alpha, beta)
+            torch.randn(field.shape, generator=stream, dtype=torch.float64)
+            for field in (alpha, beta)
         ]
         with torch.no_grad():
             ahead, behind = (
@@ -155,15 +162,15 @@ def check_gradients(space: SearchSpace, seed: int) -> None:
 
 
 def check_mask(space: SearchSpace, codes: Tensor, seed: int) -> None:
-    """Where architectures differ in their padding, a relaxed one fades into it, without a jump."""
+    """Assert that the mask is smooth in relaxed architectures, where discrete masks differ."""
     mask = space.graph(space.encode(codes)).mask
     if bool((mask == mask[0]).all()):
         return
-    alpha, beta = (part.requires_grad_() for part in logits_of(space, COUNT, seed))
+    alpha, beta = (field.requires_grad_() for field in logits_of(space, COUNT, seed))
     relaxed = space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic")
     soft = space.graph(relaxed).mask
     assert soft.requires_grad, "graph: the mask is not a function of the relaxed architecture"
     gradients = torch.autograd.grad(soft.sum(), (alpha, beta), allow_unused=True)
-    assert any(part is not None and bool((part != 0).any()) for part in gradients), (
+    assert any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients), (
         "graph: the mask jumps; it must be smooth in the relaxed architecture"
     )

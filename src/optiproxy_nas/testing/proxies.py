@@ -1,4 +1,4 @@
-"""What every proxy must keep to."""
+"""The conformance checks of a proxy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEADS = 2
 
 
 def check_proxy(build: BuildProxy, space: SearchSpace, seed: int = 0) -> None:
-    """Assert that a proxy fits the method: fitted as an ensemble, then frozen and climbed.
+    """Assert that a proxy can be fitted as an ensemble, frozen, and climbed by gradient.
 
     Args:
         build: the plug-in's class, called as ``build(space, settings, generator, heads)``.
@@ -74,17 +74,17 @@ def _soft_encoding(space: SearchSpace, seed: int) -> Encoding:
 def _check_members_share_no_weight(proxy: nn.Module, encoding: Encoding) -> None:
     named = [(name, weight) for name, weight in proxy.named_parameters() if weight.requires_grad]
     weights = [weight for _, weight in named]
-    moved = [
+    gradients = [
         torch.autograd.grad(member.sum(), weights, retain_graph=True, allow_unused=True)
         for member in proxy(encoding)[:2]
     ]
-    for (name, _), first, second in zip(named, *moved, strict=True):
+    for (name, _), first, second in zip(named, *gradients, strict=True):
         if first is not None and second is not None:
             assert ((first == 0) | (second == 0)).all(), f"two members share the weights {name!r}"
 
 
 def _check_frozen(proxy: nn.Module, soft: Encoding) -> None:
-    """The frozen proxy still carries gradients to its input: Algorithm 1 depends on it."""
+    """Assert that a frozen proxy carries gradients to its input, as Algorithm 1 needs."""
     before = {name: value.clone() for name, value in proxy.state_dict().items()}
     encoding = Encoding(*(field.detach().clone().requires_grad_() for field in soft))
     score = proxy(encoding).sum()

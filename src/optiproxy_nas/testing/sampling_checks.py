@@ -1,4 +1,4 @@
-"""Whether discrete sampling follows the logits, and ends where they leave little that is valid."""
+"""Check that discrete sampling follows the logits, and ends where few architectures do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optiproxy_nas.testing.determinism import (
 )
 
 DRAWS = 1000  # from which frequencies are compared
-_MOST_DEVIATIONS = 6.0  # by chance one frequency in hundreds of millions differs by more
+_MOST_DEVIATIONS = 6.0  # one frequency in hundreds of millions differs by more by chance
 
 
 def check_sampling(space: SearchSpace, codes: Tensor, seed: int) -> None:
@@ -26,18 +26,18 @@ def check_sampling(space: SearchSpace, codes: Tensor, seed: int) -> None:
     drawn = space.sample(sure, 3, generator(seed))
     _check_candidates(space, drawn, 12)
     assert drawn.rejected == 0, "sample: valid architectures rejected"
-    wanted = [identity for identity in space.identify(codes[:4]) for _ in range(3)]
+    expected = [identity for identity in space.identify(codes[:4]) for _ in range(3)]
     by_group = torch.argsort(drawn.group, stable=True)
     assert drawn.group[by_group].tolist() == [k for k in range(4) for _ in range(3)], (
         "sample: group"
     )
-    assert space.identify(drawn.codes[by_group]) == wanted, "sample: does not follow the logits"
+    assert space.identify(drawn.codes[by_group]) == expected, "sample: does not follow the logits"
     logits = logits_of(space, 4, seed)
-    first, same, other = (
+    first, again, other = (
         space.sample(logits, 8, generator(number)) for number in (seed, seed, seed + 1)
     )
-    assert torch.equal(first.codes, same.codes), "sample: not reproducible"
-    assert first.rejected == same.rejected, "sample: rejected is not reproducible"
+    assert torch.equal(first.codes, again.codes), "sample: not reproducible"
+    assert first.rejected == again.rejected, "sample: rejected is not reproducible"
     assert not torch.equal(first.codes, other.codes), "sample: ignores its generator"
     _check_candidates(space, first, 32)
     check_one_code_each(space, torch.cat([first.codes, codes]), "sample and random")
@@ -48,8 +48,13 @@ def check_sampling(space: SearchSpace, codes: Tensor, seed: int) -> None:
 def check_alike(space: SearchSpace, explored: Tensor, random: Tensor) -> None:
     """Assert that every choice is as frequent at exploration 1 as among random architectures.
 
-    Differences count in standard deviations of a difference of two frequencies, so that a rare
-    choice that never occurs is noticed, though its frequency is off by little.
+    Differences are measured in standard deviations of a difference of two frequencies, so that the
+    absence of a rare choice is noticed, though its frequency differs by little.
+
+    Args:
+        space: the plug-in.
+        explored: codes [n, L] drawn by ``sample`` at exploration 1.
+        random: codes [m, L] drawn by ``random``.
     """
     pairs = zip(Encoding._fields, space.encode(explored), space.encode(random), strict=True)
     for field, one, two in pairs:
@@ -79,16 +84,16 @@ def _check_candidates(space: SearchSpace, drawn: Candidates, count: int) -> None
 
 
 def check_extremes(space: SearchSpace, seed: int) -> None:
-    """Logits that hardly any valid architecture follows: sampling ends.
+    """Assert that sampling ends for logits that hardly any valid architecture follows.
 
-    That rejection is told is checked by ``corners``.
+    ``boundary_checks`` checks that rejected draws are reported.
     """
     for logits in extremes(space, seed):
         _check_candidates(space, space.sample(logits, 2, generator(seed)), 4)
 
 
 def extremes(space: SearchSpace, seed: int) -> Iterator[Logits]:
-    """All edges absent or present, and one operation in all nodes: two groups each."""
+    """Yield two groups of logits each: all edges absent or present, one operation everywhere."""
     alpha = logits_of(space, 2, seed).alpha
     for sign in (-1, 1):
         beta = torch.full((2, space.num_edges), sign * SURE)

@@ -1,4 +1,4 @@
-"""What every search space must keep to."""
+"""The conformance checks of a search space."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from optiproxy_nas.testing.sampling_checks import check_extremes, check_sampling
 
 
 def check_search_space(space: SearchSpace, seed: int = 0) -> None:
-    """Assert that ``space`` keeps the promises of the ``SearchSpace`` protocol.
+    """Assert that ``space`` keeps the contract of the ``SearchSpace`` protocol.
 
     Args:
         space: an instance of the plug-in.
-        seed: of the architectures that are looked at.
+        seed: of the architectures that are checked.
 
     Raises:
         AssertionError: which promise is broken.
@@ -44,7 +44,7 @@ def check_search_space(space: SearchSpace, seed: int = 0) -> None:
         check_empty(space, seed)
         _check_strings(space, codes)
         _check_identities(space, codes)
-        _check_spellings(space, codes, seed)
+        _check_isomorphic(space, codes, seed)
         _check_neighbours(space, codes)
         _check_encodings(space, codes)
         check_sampling(space, codes, seed)
@@ -152,37 +152,35 @@ def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
     one = space.graph(Encoding(hard.operations[:1], hard.edges[:1]))
     for field, whole, row in zip(Graph._fields, graph, one, strict=True):
         assert torch.equal(whole[:1], row), f"graph: {field} depends on the rest of the batch"
-    seen: dict[tuple[bytes, ...], Hashable] = {}
-    for identity, *parts in zip(space.identify(codes), *graph, strict=True):
-        key = tuple(part.numpy().tobytes() for part in parts)
-        assert seen.setdefault(key, identity) == identity, "graph: two architectures look the same"
+    identities: dict[tuple[bytes, ...], Hashable] = {}
+    for identity, *fields in zip(space.identify(codes), *graph, strict=True):
+        key = tuple(field.numpy().tobytes() for field in fields)
+        assert identities.setdefault(key, identity) == identity, (
+            "graph: two architectures look the same"
+        )
 
 
-def _check_spellings(space: SearchSpace, codes: Tensor, seed: int) -> None:
-    """Assert that isomorphic spellings are one network in all that is said of them."""
-    spelt = space.isomorphic(codes, generator(seed))
-    assert spelt.shape == codes.shape, "isomorphic: not one code each"
-    assert spelt.dtype == torch.int64, f"isomorphic: codes are {spelt.dtype}, not int64"
-    assert torch.equal(spelt, space.isomorphic(codes, generator(seed))), (
+def _check_isomorphic(space: SearchSpace, codes: Tensor, seed: int) -> None:
+    """Assert that an architecture in another order is the same network to all methods."""
+    reordered = space.isomorphic(codes, generator(seed))
+    assert reordered.shape == codes.shape, "isomorphic: not one code each"
+    assert reordered.dtype == torch.int64, f"isomorphic: codes are {reordered.dtype}, not int64"
+    assert torch.equal(reordered, space.isomorphic(codes, generator(seed))), (
         "isomorphic: not reproducible"
     )
     several = torch.cat([space.isomorphic(codes, generator(seed + k)) for k in range(4)])
-    again = codes.repeat(4, 1)
-    assert space.canonical(several) == space.canonical(again), (
-        "isomorphic: another network, or canonical tells spellings apart"
+    originals = codes.repeat(4, 1)
+    assert space.canonical(several) == space.canonical(originals), (
+        "isomorphic: another network, or canonical distinguishes its orders"
     )
     parsed = space.from_string(space.to_string(several))
     assert space.identify(parsed) == space.identify(several), "isomorphic: an invalid architecture"
-    same = torch.tensor(
-        [
-            one == two
-            for one, two in zip(space.identify(several), space.identify(again), strict=True)
-        ]
-    )
-    check_one_code_each(space, torch.cat([parsed[same], again[same]]), "from_string")
-    if not bool(same.any()):
+    pairs = zip(space.identify(several), space.identify(originals), strict=True)
+    equal = torch.tensor([first == second for first, second in pairs])
+    check_one_code_each(space, torch.cat([parsed[equal], originals[equal]]), "from_string")
+    if not bool(equal.any()):
         return
-    # What the benchmark does not tell apart looks the same but for the order of its vertices.
-    graphs = (space.graph(space.encode(written[same])) for written in (several, again))
+    # Graphs of equal identity differ in the order of their vertices only.
+    graphs = (space.graph(space.encode(rows[equal])) for rows in (several, originals))
     for one, two in zip(*map(invariants, graphs), strict=True):
         assert torch.allclose(one, two), "graph: isomorphic architectures are not the same graph"
