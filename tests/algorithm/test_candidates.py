@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from optiproxy_nas.algorithm.candidates import draw_candidates, sample_random
-from optiproxy_nas.algorithm.groups import initial_logits
+from optiproxy_nas.algorithm.gradient import initial_logits
 from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.spaces import Logits
 

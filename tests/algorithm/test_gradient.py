@@ -10,8 +10,7 @@ from torch import nn
 
 from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.acquisition import acquisition_score
-from optiproxy_nas.algorithm.gradient import optimise_logits
-from optiproxy_nas.algorithm.groups import initial_logits
+from optiproxy_nas.algorithm.gradient import initial_logits, optimise_logits
 from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset

@@ -1,4 +1,4 @@
-"""Algorithm 1: gradient search over (α, β) through the frozen proxy."""
+"""Algorithm 1: gradient search over K groups of (α, β) through the frozen proxy."""
 
 from __future__ import annotations
 
@@ -6,21 +6,47 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from scipy.stats import qmc
 from torch import Tensor, nn
 
 from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import GradientSettings
+from optiproxy_nas.core.random_streams import numpy_generator
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 from optiproxy_nas.spaces.relaxation import entropy, temperature_at
 
 
 class Trace(NamedTuple):
-    """What happened over the search epochs of one step, for the report."""
+    """The course of one step over its search epochs, for the report."""
 
-    temperature: Tensor  # [epochs]
+    temperature: Tensor  # [epochs], τ
     score: Tensor  # [epochs, K], ψ of each group's relaxed sample
     entropy: Tensor  # [epochs, K], of α, nats
     probability: Tensor  # [epochs, N, M], softmax(α) averaged over the groups
+
+
+def initial_logits(space: SearchSpace, settings: GradientSettings, seed: int, step: int) -> Logits:
+    """Draw fresh (α, β) of K groups by Latin hypercube sampling (section 2.4, Table 6).
+
+    Args:
+        space: the search space.
+        settings: K and the bounds.
+        seed: run seed.
+        step: search step, 1..S.
+
+    Returns:
+        α [K, N, M], uniform in [lhs_lower, lhs_lower + lhs_range] and stratified over the groups;
+        β [K, E], stratified in ±lhs_range / 2: log-odds around 0, so that each edge starts at a
+        probability of about one half.
+    """
+    choices = space.num_nodes * len(space.operations)
+    sampler = qmc.LatinHypercube(
+        d=choices + space.num_edges, rng=numpy_generator(seed, step, "initial-logits")
+    )
+    unit = torch.from_numpy(sampler.random(settings.groups)).float()  # [K, N·M + E] in [0, 1)
+    alpha = settings.lhs_lower + settings.lhs_range * unit[:, :choices]
+    beta = settings.lhs_range * (unit[:, choices:] - 0.5)
+    return Logits(alpha.reshape(settings.groups, space.num_nodes, -1), beta)
 
 
 def optimise_logits(
@@ -28,7 +54,7 @@ def optimise_logits(
     proxy: nn.Module,
     logits: Logits,
     settings: GradientSettings,
-    objective: Callable[[Tensor], Tensor],
+    score: Callable[[Tensor], Tensor],
     generator: torch.Generator,
 ) -> tuple[Logits, Trace]:
     """Maximise ψ = f̂(ŝ(α, β), θ*) by AdamW on α and β in turn, τ decaying.
@@ -42,15 +68,18 @@ def optimise_logits(
         proxy: the fitted proxy, its weights frozen.
         logits: (α, β) to start from; not changed.
         settings: of Algorithm 1.
-        objective: predictions [E, H, K] -> the score [K] that is maximised.
+        score: predictions [E, H, K] -> ψ [K].
         generator: draws the noise of Eq. 9 and 10.
+
+    Returns:
+        (α*, β*) of the K groups, and the trace of the epochs.
 
     Raises:
         ProxyError: ψ or its gradient is not finite.
     """
     alpha = logits.alpha.clone().requires_grad_()
     beta = logits.beta.clone().requires_grad_()
-    both = Logits(alpha, beta)
+    searched = Logits(alpha, beta)
     optimizers = [
         torch.optim.AdamW(
             [parameter], lr=lr, weight_decay=settings.weight_decay, maximize=True, fused=True
@@ -62,34 +91,34 @@ def optimise_logits(
         temperature = temperature_at(
             epoch, settings.epochs, settings.base_temperature, settings.min_temperature
         )
-        relaxed = space.relax(both, temperature, generator, settings.noise)  # ŝ, line 6
-        score = objective(proxy(relaxed))  # [K], line 7
+        relaxed = space.relax(searched, temperature, generator, settings.noise)  # ŝ, line 6
+        psi = score(proxy(relaxed))  # [K], line 7
         turn = _turn(epoch, settings, space.num_edges)
-        parameter = both[turn]
-        (parameter.grad,) = torch.autograd.grad(score.sum(), parameter)  # line 9
+        parameter = searched[turn]
+        (parameter.grad,) = torch.autograd.grad(psi.sum(), parameter)  # line 9
         optimizers[turn].step()  # line 10
         temperatures.append(temperature)
-        scores.append(score.detach())
+        scores.append(psi.detach())
         snapshots.append(alpha.detach().clone())
-    psi = torch.stack(scores)
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in (psi, alpha, beta)):
+    curve = torch.stack(scores)  # [epochs, K]
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in (curve, alpha, beta)):
         raise ProxyError(
             "The proxy's output or its gradient is not finite (NaN or infinite) on a relaxed "
             "architecture; no query was spent. Lower fit.lr, or check the proxy.",
-            finite_epochs=int(torch.isfinite(psi).all(-1).sum()),
+            finite_epochs=int(torch.isfinite(curve).all(-1).sum()),
         )
     history = torch.stack(snapshots)  # [epochs, K, N, M]
     trace = Trace(
         temperature=torch.tensor(temperatures),
-        score=psi,
-        entropy=entropy(history.flatten(0, 1)).reshape(psi.shape),
+        score=curve,
+        entropy=entropy(history.flatten(0, 1)).reshape(curve.shape),
         probability=torch.softmax(history, dim=-1).mean(1),
     )
     return Logits(alpha.detach(), beta.detach()), trace
 
 
 def _turn(epoch: int, settings: GradientSettings, num_edges: int) -> int:
-    """0 where it is α's turn, 1 where it is β's (Algorithm 1, line 10)."""
+    """Return 0 in an epoch that updates α, 1 in one that updates β (Algorithm 1, line 10)."""
     if num_edges == 0:
         return 0
     return int(epoch % (settings.o_epochs + settings.t_epochs) >= settings.o_epochs)

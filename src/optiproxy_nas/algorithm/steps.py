@@ -16,7 +16,7 @@ import torch
 from scipy.stats import kendalltau, spearmanr
 from torch import Tensor
 
-from optiproxy_nas.algorithm import gradient, groups
+from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
 from optiproxy_nas.algorithm.ascent import WIDTH, climb
 from optiproxy_nas.algorithm.budget import QueryLedger, allowance
@@ -80,7 +80,7 @@ def search_logits(
     if previous is not None and settings.warm_start:
         start = Logits(previous["alpha"], previous["beta"])
     else:
-        start = groups.initial_logits(space, settings, parameters.seed, step)
+        start = gradient.initial_logits(space, settings, parameters.seed, step)
     objective = parameters.objective
     logits, trace = gradient.optimise_logits(
         space,

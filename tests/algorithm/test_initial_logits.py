@@ -1,11 +1,11 @@
-"""Latin hypercube over the K groups (section 2.4, Table 6)."""
+"""Initial (α, β): a Latin hypercube over the K groups (section 2.4, Table 6)."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from optiproxy_nas.algorithm.groups import initial_logits
+from optiproxy_nas.algorithm.gradient import initial_logits
 
 pytestmark = pytest.mark.usefixtures("global_state")
 
