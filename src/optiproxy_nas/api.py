@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
 from tqdm import tqdm
 
 from optiproxy_nas.benchmarks.loading import load_benchmark
@@ -19,9 +19,9 @@ from optiproxy_nas.benchmarks.source_registry import (
 )
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.evaluation.search import search_by_method
-from optiproxy_nas.evaluation.smbo import SearchResult
-from optiproxy_nas.methods.settings import resolve_method
+from optiproxy_nas.evaluation.loop import Progress, run_search
+from optiproxy_nas.methods import resolve_method
+from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.presets import preset_for
@@ -110,12 +110,12 @@ def search(
     unit = parameters.objective.unit
     with tqdm(total=budget, desc=unit, disable=not progress) as bar:
 
-        def show(step: dict[str, Any]) -> None:
-            if not pd.isna(step["best"]):  # nothing feasible yet
-                bar.set_postfix_str(f"best {step['best']:.3f}", refresh=False)
-            bar.update(step["spent"] - bar.n)
+        def show(progress: Progress) -> None:
+            if not math.isnan(progress.best):  # nothing feasible yet
+                bar.set_postfix_str(f"best {progress.best:.3f}", refresh=False)
+            bar.update(progress.spent - bar.n)
 
-        result = search_by_method(get_space(space), evaluate, parameters, show)
+        result = run_search(get_space(space), evaluate, parameters, show)
     return replace(result, target=target, caution=caution)
 
 

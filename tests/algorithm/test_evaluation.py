@@ -8,7 +8,7 @@ import pytest
 from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.api import search
 from optiproxy_nas.core.errors import EvaluationError
-from optiproxy_nas.evaluation.smbo import run_search
+from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives import resolve_objective
 
 SMALL = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}

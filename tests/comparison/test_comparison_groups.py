@@ -93,8 +93,8 @@ def test_code_is_compared_where_the_same_seed_was_run_by_both():
     assert len(groups) == 1
 
 
-def test_code_is_compared_within_a_kind_of_method_only():
-    """The digest of the baselines' search code is always another than that of OptiProxy-NAS."""
+def test_code_is_compared_within_one_method_only():
+    """The digest of a method's search code covers what that method imports."""
     own, theirs = ({"code.search_sha256": digit * 64} for digit in "12")
     runs = [make_run(seed, tags=own) for seed in (0, 1)]
     runs += [make_run(seed, tags=theirs, method="tpe", preset=None) for seed in (0, 1)]

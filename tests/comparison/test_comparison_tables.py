@@ -165,17 +165,17 @@ def search_code(digit, **tags):
     return {"code.search_sha256": digit * 64, **tags}
 
 
-def test_optiproxy_and_baselines_are_not_taken_for_two_versions_of_the_code():
+def test_two_methods_are_not_taken_for_two_versions_of_the_code():
     runs = [make_run(seed, tags=search_code("1")) for seed in range(6)]
     runs += [make_run(seed, method="tpe", tags=search_code("2")) for seed in range(6)]
     assert compare(found(*runs)).cautions == ()
     mixed = [*runs, make_run(6, method="tpe", tags=search_code("3"))]
     (told,) = compare(found(*mixed)).cautions
-    assert told.startswith("The runs of the baselines were made by 2 versions of the code")
+    assert told.startswith("The runs of method tpe were made by 2 versions of the code")
     later = [*runs, make_run(6, tags=search_code("1", **{"git.commit": "f" * 40}))]
     (told,) = compare(found(*later)).cautions
     assert told.startswith("The runs are of 2 commits")
-    assert told.endswith("same search code within OptiProxy-NAS, and within the baselines.")
+    assert told.endswith("same search code within each method.")
 
 
 def test_nothing_to_warn_of(two_methods):

@@ -17,7 +17,7 @@ from kedro_runs import (
     search_digests,
 )
 
-from optiproxy_nas.evaluation.smbo import run_search
+from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.pipelines.search.nodes import load_benchmark
 from optiproxy_nas.presets import resolve
 from optiproxy_nas.spaces import get_space

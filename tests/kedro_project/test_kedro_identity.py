@@ -28,7 +28,7 @@ from kedro_runs import (
     without_pictures,
 )
 
-from optiproxy_nas.evaluation.smbo import run_search
+from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.pipelines.search.nodes import load_benchmark
 from optiproxy_nas.presets import resolve
 from optiproxy_nas.runs.datasets import atomic

@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 
+from optiproxy_nas.methods import Proposals
 from optiproxy_nas.methods.random_search import RandomSearch
 from optiproxy_nas.testing import check_method
 
@@ -44,23 +45,33 @@ class PlansWithBudget(RandomSearch):
 
 class FloatCodes(RandomSearch):
     def ask(self):
-        return super().ask().double()
+        return Proposals(super().ask().codes.double())
 
 
 class OutsideTheSpace(RandomSearch):
     def ask(self):
-        return super().ask() + 7
+        return Proposals(super().ask().codes + 7)
 
 
 class OneCode(RandomSearch):
     def ask(self):
-        return super().ask()[0]
+        return Proposals(super().ask().codes[0])
 
 
 class ChangesCodes(RandomSearch):
-    def tell(self, codes, values):
-        super().tell(codes.clone(), values)
-        codes.zero_()
+    def tell(self, answers):
+        super().tell(answers._replace(codes=answers.codes.clone()))
+        answers.codes.zero_()
+
+
+class ChangesRows(RandomSearch):
+    def tell(self, answers):
+        super().tell(answers)
+        answers.rows["value"] = 0.0
+
+
+class NotAMethod:
+    reference = "2026"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +87,8 @@ class ChangesCodes(RandomSearch):
         (OutsideTheSpace, "ask: not codes of the space"),
         (OneCode, r"ask: codes of shape \(5,\)"),
         (ChangesCodes, "tell: changes the codes"),
+        (ChangesRows, "tell: changes the rows"),
+        (NotAMethod, "not a Method"),
     ],
 )
 def test_broken_promises_are_named(broken, message, tiny):

@@ -7,18 +7,24 @@ import warnings
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from optiproxy_nas.core.errors import InvalidArchitectureError, ParameterError
 from optiproxy_nas.evaluation.loop import run_method
-from optiproxy_nas.methods import build_method
+from optiproxy_nas.methods import Answers, build_method
 from optiproxy_nas.methods.bananas import Bananas
 from optiproxy_nas.methods.local_search import LocalSearch
 from optiproxy_nas.methods.regularized_evolution import RegularizedEvolution
 from tiny_space import TinySpace
 
 GOAL = torch.tensor([1, 2, 3, 4, 0, 1])
+
+
+def tell(method, codes, values):
+    """Tell values alone: the methods here read nothing else."""
+    method.tell(Answers(codes, values, pd.DataFrame({"value": values})))
 
 
 def distance(code, other):
@@ -28,13 +34,13 @@ def distance(code, other):
 def test_the_oldest_leaves_the_population_however_good(nb201):
     settings = RegularizedEvolution.Settings(population=3, tournament=3)
     method = RegularizedEvolution(nb201, settings, 50, 0)
-    first = method.ask()
+    first = method.ask().codes
     assert len(first) == 3
-    method.tell(first, np.array([9.0, 1.0, 2.0]))
-    child = method.ask()
+    tell(method, first, np.array([9.0, 1.0, 2.0]))
+    child = method.ask().codes
     assert distance(child[0], first[0]) == 1  # the tournament is the whole population
-    method.tell(child, np.array([3.0]))
-    grandchild = method.ask()
+    tell(method, child, np.array([3.0]))
+    grandchild = method.ask().codes
     assert distance(grandchild[0], child[0]) == 1  # the best of the first three has left
     assert grandchild.shape == (1, 6)
 
@@ -50,9 +56,9 @@ def climb(nb201, query_until):
     method = LocalSearch(nb201, settings, 300, 0)
     rounds = []
     while not rounds or rounds[-1][1].max() < 0:
-        codes = method.ask()
+        codes = method.ask().codes
         values = -(codes != GOAL).sum(-1).double().numpy()
-        method.tell(codes, values)
+        tell(method, codes, values)
         rounds.append((codes, values))
     return method, rounds
 
@@ -66,8 +72,8 @@ def test_local_search_takes_the_first_better_neighbour_and_restarts_at_an_optimu
         if values[0] > value:
             here, value = codes[0], values[0]
     left = 0
-    while distance((code := method.ask())[0], GOAL) == 1:  # the rest of the optimum's neighbours
-        method.tell(code, np.array([-1.0]))
+    while distance((code := method.ask().codes)[0], GOAL) == 1:  # the other neighbours
+        tell(method, code, np.array([-1.0]))
         left += 1
         assert left <= 24
     assert distance(code[0], GOAL) > 1  # elsewhere, at random
@@ -88,9 +94,9 @@ def test_local_search_asks_in_random_order(nb201):
     for seed in (0, 1):
         settings = LocalSearch.Settings(initial_samples=1, query_until="all")
         method = LocalSearch(nb201, settings, 300, seed)
-        start = method.ask()
-        method.tell(start, np.zeros(1))
-        orders.append(((method.ask() - start) % 5).tolist())
+        start = method.ask().codes
+        tell(method, start, np.zeros(1))
+        orders.append(((method.ask().codes - start) % 5).tolist())
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]
 
@@ -100,9 +106,9 @@ def test_bananas_asks_for_neighbours_of_the_best_that_it_predicts_good(nb201):
         return 50 + 5 * (codes == 3).sum(-1).double().numpy()
 
     method = Bananas(nb201, Bananas.Settings(initial_samples=60, parents=3, batch=5), 200, 0)
-    first = method.ask()
-    method.tell(first, value(first))
-    batch = method.ask()
+    first = method.ask().codes
+    tell(method, first, value(first))
+    batch = method.ask().codes
     assert batch.shape == (5, 6)
     best = first[np.argsort(-value(first), kind="stable")[:3].copy()]
     assert all(min(distance(code, parent) for parent in best) == 1 for code in batch)

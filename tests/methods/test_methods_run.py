@@ -19,8 +19,7 @@ from optiproxy_nas.core.errors import (
     SamplingError,
 )
 from optiproxy_nas.evaluation.loop import PATIENCE, run_method
-from optiproxy_nas.methods import Method, build_method
-from optiproxy_nas.methods.base import MethodSettings
+from optiproxy_nas.methods import Method, Proposals, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.nb201 import NASBench201
 
@@ -49,10 +48,9 @@ class Objective:
         return [value(architecture) for architecture in architectures]
 
 
-class Scripted:
+class Scripted(Method):
     """Asks for the cell numbers that it is given, round by round, and then from the start again."""
 
-    Settings = MethodSettings
     reference = "these tests"
 
     def __init__(self, *rounds):
@@ -61,11 +59,13 @@ class Scripted:
     def ask(self):
         codes = self.rounds[self.asked % len(self.rounds)]
         self.asked += 1
-        return torch.tensor([cell(number) for number in codes])
+        return Proposals(torch.tensor([cell(number) for number in codes]).long().reshape(-1, 6))
 
-    def tell(self, codes, values):
-        assert SPACE.identify(codes) == values.tolist()
-        self.told.append(values.tolist())
+    def tell(self, answers):
+        assert SPACE.identify(answers.codes) == answers.values.tolist()
+        assert answers.rows["value"].tolist() == answers.values.tolist()
+        assert [*map(value, answers.rows["architecture"])] == answers.values.tolist()
+        self.told.append(answers.values.tolist())
 
 
 def numbers(archive):
@@ -111,16 +111,19 @@ def test_the_record_is_that_of_the_proposals(rounds, budget):
     assert archive["step"].is_monotonic_increasing
 
 
-def test_each_query_is_reported():
+def test_each_round_is_reported():
     events = []
-    archive, trials = run_method(SPACE, Objective(), Scripted([7, 7, 5], [8]), 3, events.append)
-    assert [event["query"] for event in events] == [1, 2, 3]
-    assert [event["trials"] for event in events] == [1, 3, 4]
-    assert [event["trials"] for event in events] == (
-        trials["trial"][trials["charged"]] + 1
-    ).tolist()
-    for key in ("architecture", "value", "best", "step"):
-        assert [event[key] for event in events] == archive[key].tolist()
+    run_method(SPACE, Objective(), Scripted([7, 7, 5], [7], [8]), 3, events.append)
+    assert events == [(0, 2, 2, 3, 7.0), (1, 2, 2, 4, 7.0), (2, 3, 3, 5, 8.0)]
+    assert events[-1]._fields == ("step", "spent", "queries", "proposals", "best")
+
+
+def test_a_method_that_proposes_nothing_has_finished():
+    method = Scripted([1, 2], [3], [])
+    archive, trials = run_method(SPACE, Objective(), method, 9)
+    assert numbers(archive) == [1, 2, 3]
+    assert len(trials) == 3
+    assert method.asked == 3
 
 
 def test_a_failing_evaluation_keeps_what_was_paid_for():
@@ -153,7 +156,7 @@ def test_a_method_that_has_nothing_to_propose_keeps_what_was_paid_for():
     def give_up():
         raise SamplingError("nothing left")
 
-    method.tell = lambda codes, values: setattr(method, "ask", give_up)
+    method.tell = lambda answers: setattr(method, "ask", give_up)
     with pytest.raises(SamplingError, match="nothing left") as caught:
         run_method(SPACE, Objective(), method, 3)
     assert numbers(caught.value.data["archive"]) == [1, 2]
@@ -169,7 +172,6 @@ def test_a_budget_beyond_the_space_is_refused_before_any_query(tiny):
 @pytest.mark.parametrize(
     "codes",
     [
-        torch.zeros(0, 6, dtype=torch.int64),
         torch.zeros(2, 5, dtype=torch.int64),
         torch.zeros(6, dtype=torch.int64),
         torch.zeros(2, 6),
@@ -179,10 +181,6 @@ def test_a_budget_beyond_the_space_is_refused_before_any_query(tiny):
 )
 def test_what_is_no_code_is_named(codes):
     method = Scripted([1])
-    method.ask = lambda: codes
+    method.ask = lambda: codes if codes is None else Proposals(codes)
     with pytest.raises(InvalidArchitectureError, match=r"(?s)Scripted.ask.*\[n, 6\]"):
         run_method(SPACE, Objective(), method, 2)
-
-
-def test_the_scripted_method_is_one():
-    assert isinstance(Scripted([1]), Method)

@@ -25,7 +25,7 @@ from optiproxy_nas.core.errors import (
     ParameterError,
     UnknownNameError,
 )
-from optiproxy_nas.evaluation.smbo import run_search
+from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
 from optiproxy_nas.testing.determinism import plain

@@ -14,9 +14,8 @@ from pydantic import Field
 from optiproxy_nas.benchmarks import get_source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
 from optiproxy_nas.core.errors import BudgetError, OptiProxyError, ParameterError, UnknownNameError
-from optiproxy_nas.evaluation.search import search_by_method
-from optiproxy_nas.evaluation.smbo import run_search
-from optiproxy_nas.methods.settings import resolve_method
+from optiproxy_nas.evaluation.loop import run_search
+from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.objectives import OBJECTIVES, resolve_objective, settings_of
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective
@@ -165,7 +164,7 @@ def test_baselines_take_any_objective(nb201, objective):
         plain = objective == PATH
         return values if plain else {"value": values, "m": np.where(values > 70, 4.0, 2.0)}
 
-    result = search_by_method(nb201, evaluate, parameters)
+    result = run_search(nb201, evaluate, parameters)
     assert len(result.archive) == 40
     built = parameters.objective
     assert set(built.columns) <= set(result.archive)

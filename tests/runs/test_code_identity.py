@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from optiproxy_nas.methods.settings import resolve_method
+from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.runs import code_identity
 from optiproxy_nas.runs.code_identity import software

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optiproxy_nas.core.errors import ArtifactError
-from optiproxy_nas.methods.settings import parameters_of, resolve_method, setting_of
+from optiproxy_nas.methods import overrides_of, parameters_of, resolve_method
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.sweeps.point import Point, here
 from optiproxy_nas.sweeps.record import read_facts
@@ -37,7 +37,7 @@ def point_of(objective=None, **over):
         "methods",
         values,
         search,
-        ", ".join(setting_of(parameters_of(search))),
+        ", ".join(overrides_of(parameters_of(search))),
         data,
         digest,
         (0,),

@@ -44,7 +44,6 @@ def make_batch(
     space: SearchSpace,
     codes: Tensor,
     step: int,
-    group: Tensor | None = None,
     **columns: Any,
 ) -> pd.DataFrame:
     """A table of architectures chosen to be queried, without what the query will tell.
@@ -53,9 +52,9 @@ def make_batch(
         space: the search space.
         codes: [n, L].
         step: the step that chose them.
-        group: the (α, β) group of each [n].
         **columns: what is known of them before the query, [n] each: ``predicted``,
-            ``predicted_sd``, ``score`` (NaN where not given), and the objective's own.
+            ``predicted_sd``, ``score`` (NaN where not given), ``group``, the (α, β) group (-1
+            where not given), and the objective's own.
     """
     count = len(codes)
     missing = np.full(count, np.nan)
@@ -66,7 +65,7 @@ def make_batch(
             "predicted": missing,
             "predicted_sd": missing,
             "score": missing,
-            "group": np.full(count, -1) if group is None else group.numpy(),
+            "group": np.full(count, -1),
         }
     )
     found = {f"code_{i}": column for i, column in enumerate(codes.T.numpy())}

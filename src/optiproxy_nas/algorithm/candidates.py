@@ -29,7 +29,7 @@ class Pool(NamedTuple):
 
     def batch(self, space: SearchSpace, rows: Tensor, step: int, **columns: Any) -> pd.DataFrame:
         """Candidates ``rows`` [b] as a table to be queried; ``columns`` as of ``make_batch``."""
-        return make_batch(space, self.codes[rows], step, group=self.group[rows], **columns)
+        return make_batch(space, self.codes[rows], step, group=self.group[rows].numpy(), **columns)
 
 
 def sample_random(space: SearchSpace, count: int, generator: torch.Generator) -> Tensor:

@@ -20,16 +20,16 @@ from optiproxy_nas.core.parameters import (
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Objective
 
-OPTIPROXY = "optiproxy"  # the method's name among all methods
+OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's function answers
 
 
 class RunParameters(StrictModel):
     """What every search has, whatever its method."""
 
     space: str
-    benchmark: str
-    source: str
-    dataset: str
+    benchmark: str = OWN_EVALUATION
+    source: str = OWN_EVALUATION
+    dataset: str = OWN_EVALUATION
     method: str
     objective: Annotated[Objective, BeforeValidator(resolve_objective)] = Field(
         description="its name and all its settings"
@@ -50,6 +50,16 @@ class RunParameters(StrictModel):
     def _with_its_settings(self, objective: Objective) -> dict[str, Any]:
         return objective.model_dump(mode="json")
 
+    @property
+    def label(self) -> str:
+        """What tells this search from others in a word: the method's name without its module."""
+        return self.method.rpartition(":")[2]
+
+    @property
+    def preset_name(self) -> str:
+        """The preset that it starts from; "" where its method has none."""
+        return ""
+
 
 class SearchParameters(RunParameters):
     """Everything that decides a search; two runs with equal values give equal archives."""
@@ -61,6 +71,16 @@ class SearchParameters(RunParameters):
     fit: FitSettings
     gradient: GradientSettings
     selection: SelectionSettings
+
+    @property
+    def label(self) -> str:
+        """The preset."""
+        return self.preset
+
+    @property
+    def preset_name(self) -> str:
+        """The preset that it starts from."""
+        return self.preset
 
     @model_validator(mode="after")
     def _candidates_suffice(self) -> SearchParameters:

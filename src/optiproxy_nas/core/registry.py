@@ -19,7 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
 from typing import Any
 
-from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_name
 
 
 class Registry(Mapping[str, str]):
@@ -104,6 +104,8 @@ class Registry(Mapping[str, str]):
         module_name, _, attribute = path.partition(":")
         try:
             return attrgetter(attribute)(importlib.import_module(module_name))
+        except OptiProxyError:  # a package that it needs is not installed, say
+            raise
         except Exception as error:  # a third party's module can raise anything
             owner = f", which {_owner(claims[0])} brings," if claims else ""
             raise ParameterError(

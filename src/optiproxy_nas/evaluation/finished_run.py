@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.algorithm.search_parameters import OPTIPROXY, SearchParameters
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.arrays import Floats, Tensors
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.methods import DEFAULT
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Objective
 
@@ -131,12 +132,13 @@ class FinishedRun:
         return int(self.parameters["budget"])
 
     @property
-    def is_optiproxy(self) -> bool:
-        """Whether the method is OptiProxy-NAS: the two kinds' code has different digests.
+    def method(self) -> str:
+        """Its method; the oldest runs name none.
 
-        The oldest runs name no method.
+        The digest of the search code covers what the method imports, so that digests of runs of
+        two methods cannot be compared.
         """
-        return bool(self.parameters.get("method", OPTIPROXY) == OPTIPROXY)
+        return str(self.parameters.get("method", DEFAULT))
 
     @property
     def target(self) -> str:

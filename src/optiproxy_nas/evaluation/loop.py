@@ -1,10 +1,14 @@
-"""The loop that asks a method, pays for what it proposes, and tells it the values."""
+"""The loop of every search: ask a method, evaluate what it proposes, charge it, and tell it.
+
+The loop owns the budget and the archive; a method owns its proposals. Each architecture (at each
+fidelity) is charged and evaluated once. Repeated proposals are answered from the archive.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Hashable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,70 +17,186 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import empty_archive, extend, make_batch
 from optiproxy_nas.algorithm.budget import QueryLedger
+from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import (
     BudgetError,
+    EvaluationError,
     InvalidArchitectureError,
+    OptiProxyError,
     SamplingError,
 )
 from optiproxy_nas.core.random_streams import one_thread
-from optiproxy_nas.evaluation.answers import keeping_answers
-from optiproxy_nas.methods.base import Method
-from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import Evaluate, Objective
+from optiproxy_nas.methods import METHODS, Answers, Method, Proposals
+from optiproxy_nas.methods.result import SearchResult
+from optiproxy_nas.objectives import Objective, resolve_objective
+from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.spaces.base import SearchSpace
 
-PATIENCE = 1000  # proposals in a row without a new architecture
+PATIENCE = 1000  # proposals in a row without a new architecture, before the search is stopped
+
+
+class Progress(NamedTuple):
+    """Where a search stands after one round of asking and telling."""
+
+    step: int  # the round, from 0
+    spent: int  # in the objective's unit
+    queries: int  # rows of the archive
+    proposals: int  # repeats included
+    best: float  # best eligible value so far, NaN while there is none
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def run_search(
+    space: SearchSpace,
+    evaluate: Evaluate,
+    parameters: RunParameters,
+    on_progress: OnProgress | None = None,
+) -> SearchResult:
+    """Search by the method that the parameters name, until it or the budget ends.
+
+    Args:
+        space: the search space.
+        evaluate: what the objective asks for; of the plain one, architecture strings [n] ->
+            values [n], higher is better.
+        parameters: of :func:`optiproxy_nas.methods.resolve_method`.
+        on_progress: called after each round.
+
+    Raises:
+        OptiProxyError: as of :func:`run_method`.
+    """
+    method: Method = METHODS.load(parameters.method).build(space, parameters)
+    archive, trials = run_method(
+        space, evaluate, method, parameters.budget, on_progress, parameters.objective
+    )
+    return SearchResult(parameters, archive, trials, **vars(method.records()))
+
+
+def run_method(
+    space: SearchSpace,
+    evaluate: Evaluate,
+    method: Method,
+    budget: int,
+    on_progress: OnProgress | None = None,
+    objective: Objective | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ask, evaluate and tell until the budget is spent or the method proposes nothing.
+
+    A batch is cut after the query that spends the budget.
+
+    Args:
+        space: the search space.
+        evaluate: as of :func:`run_search`.
+        method: ready to be asked.
+        budget: in all, in the objective's unit.
+        on_progress: called after each round.
+        objective: what a query reveals and costs, and which values the method is told; by default
+            the value itself.
+
+    Returns:
+        archive: as of :mod:`optiproxy_nas.algorithm.archive`; ``step`` is the round, from 0.
+        trials: one row a proposal, in order: ``trial`` (from 0), ``order`` (the row of the archive
+            that holds its architecture), ``charged`` (whether this proposal was the query).
+
+    Raises:
+        BudgetError: the space has fewer architectures than the budget; nothing was queried.
+        EvaluationError: ``evaluate`` failed; the answers of the failing batch, as far as there
+            are any, are in ``data["answers"]``.
+        InvalidArchitectureError: the method proposed something that is no code of the space.
+        SamplingError: the method proposes nothing new any more.
+        All but the first have the archive so far in ``data["archive"]``.
+    """
+    objective = objective or resolve_objective("accuracy")
+    _check_capacity(objective, space, budget)
+    ledger, record = QueryLedger(budget), _Record(space, objective)
+    least, idle, step = objective.cheapest, 0, 0
+    while ledger.remaining >= least:
+        with _keeping_archive(record), one_thread():
+            codes, columns = _checked(space, method)
+        if not columns:  # whole evaluations, from now on too
+            least = objective.price
+        batch = make_batch(space, codes, step, **{**objective.whole_queries(len(codes)), **columns})
+        identities = objective.identities(space, batch, codes)
+        costs = objective.costs(batch).tolist()
+        kept, new = _affordable(identities, costs, record.rows, ledger.remaining)
+        if not kept:
+            break
+        if new:
+            ledger.charge({identities[row]: costs[row] for row in new})
+            queries = batch if len(new) == len(batch) else batch.iloc[new].reset_index(drop=True)
+            record.query(queries, evaluate, [identities[row] for row in new])
+        idle = 0 if new else idle + kept
+        if idle >= PATIENCE:
+            raise SamplingError(
+                f"{type(method).__name__} proposed {idle} architectures in a row that it had been "
+                f"told already, after {ledger.spent} of {budget} {objective.unit}. Lower the "
+                "budget, or choose settings that explore more.",
+                archive=record.archive(),
+                spent=ledger.spent,
+                budget=budget,
+            )
+        answers = record.answers(codes[:kept], identities[:kept], new)
+        with _keeping_archive(record), one_thread():
+            method.tell(answers)
+        if on_progress is not None:
+            queries_made, proposals = len(record.fitness), len(record.order)
+            on_progress(Progress(step, ledger.spent, queries_made, proposals, record.best))
+        step += 1
+    return record.archive(), record.trials()
 
 
 class _Record:
-    """What was queried and what was proposed; made into tables once, at the end."""
+    """What was proposed and what its evaluation gave; made into tables at the end."""
 
     def __init__(self, space: SearchSpace, objective: Objective) -> None:
         self.space = space
         self.objective = objective
-        self.row: dict[Hashable, int] = {}  # identity -> row of the archive
-        self.evaluations: list[pd.DataFrame] = []
-        self.fitness: list[float] = []
-        self.best = math.nan
+        self.rows: dict[Hashable, int] = {}  # identity of a query -> row of the archive
+        self.evaluated: list[pd.DataFrame] = []
+        self.fitness: list[float] = []  # of each row of the archive
+        self.best = float("nan")  # best eligible value
         self.order: list[int] = []  # of each proposal, its row of the archive
-        self.charged: list[bool] = []
+        self.charged: list[bool] = []  # of each proposal
 
     def query(self, batch: pd.DataFrame, evaluate: Evaluate, identities: list[Hashable]) -> None:
-        """Evaluate what is new: one row of the archive each."""
+        """Evaluate a batch of new queries, and add it."""
         with keeping_answers(evaluate, batch, self.archive) as ask:
             evaluated = self.objective.query(batch, ask)
-        for row, identity in enumerate(identities, start=len(self.fitness)):
-            self.row[identity] = row
-        self.evaluations.append(evaluated)
+        self.rows |= {identity: len(self.fitness) + i for i, identity in enumerate(identities)}
+        self.evaluated.append(evaluated)
         self.fitness += self.objective.fitness(evaluated).tolist()
+        eligible = evaluated["value"].to_numpy()[self.objective.eligible(evaluated)]
+        self.best = float(np.fmax.reduce([self.best, *eligible]))
 
-    def propose(self, identities: list[Hashable], charged: set[int]) -> list[int]:
-        """Note the proposals of one round; the row of the archive of each."""
-        rows = [self.row[identity] for identity in identities]
-        self.order += rows
-        self.charged += [row in charged for row in range(len(rows))]
-        return rows
+    def answers(self, codes: Tensor, identities: list[Hashable], new: list[int]) -> Answers:
+        """Note the proposals of a round, and return what the method is told of them.
 
-    def events(self, trials: list[int]) -> Iterator[dict[str, Any]]:
-        """What ``on_query`` is told of the last batch; ``trials``: the proposals at each query."""
-        batch = self.evaluations[-1]
-        eligible = self.objective.eligible(batch)
-        for row, (_, query) in enumerate(batch.iterrows()):
-            if eligible[row]:
-                self.best = np.fmax(self.best, query["value"])
-            yield {
-                "query": len(self.fitness) - len(batch) + row + 1,
-                "trials": trials[row],
-                **{name: query[name] for name in ("step", "architecture", "value")},
-                "best": float(self.best),
-            }
+        Args:
+            codes: [n, L].
+            identities: of these queries, all evaluated by now.
+            new: the positions that were charged in this round, ascending.
+        """
+        order = [self.rows[identity] for identity in identities]
+        charged = set(new)
+        self.order += order
+        self.charged += [position in charged for position in range(len(order))]
+        if len(new) == len(order):
+            rows = self.evaluated[-1]
+        else:
+            rows = pd.concat(self.evaluated, ignore_index=True).iloc[order]
+        return Answers(
+            codes, np.array([self.fitness[row] for row in order]), rows.reset_index(drop=True)
+        )
 
     def archive(self) -> pd.DataFrame:
-        if self.evaluations:
-            return extend(None, pd.concat(self.evaluations, ignore_index=True), self.objective)
+        """Return D so far."""
+        if self.evaluated:
+            return extend(None, pd.concat(self.evaluated, ignore_index=True), self.objective)
         return empty_archive(self.space, self.objective)
 
     def trials(self) -> pd.DataFrame:
+        """Return the proposals so far, one row each."""
         return pd.DataFrame(
             {
                 "trial": np.arange(len(self.order)),
@@ -86,45 +206,7 @@ class _Record:
         )
 
 
-@one_thread()
-def run_method(
-    space: SearchSpace,
-    evaluate: Evaluate,
-    method: Method,
-    budget: int,
-    on_query: Callable[[dict[str, Any]], None] | None = None,
-    objective: Objective | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ask, evaluate and tell until the budget is spent.
-
-    Each architecture is charged and evaluated once (``space.identify``); a repeat is answered
-    from the archive. A batch is cut after the query that spends the budget.
-
-    Args:
-        space: the search space.
-        evaluate: what the objective asks for; of the plain one, architecture strings [n] ->
-            values [n], percent, higher is better.
-        method: of :func:`optiproxy_nas.methods.build_method`.
-        budget: in all, in the objective's unit.
-        on_query: called after each query with {query (from 1), trials, step, architecture, value,
-            best}.
-        objective: what a query reveals and costs, and what the method is told of it
-            (``Objective.fitness``); by default the value itself.
-
-    Returns:
-        archive: as of :mod:`optiproxy_nas.algorithm.archive`; ``step`` is the round of asking,
-            from 0; ``predicted`` and ``score`` are NaN.
-        trials: one row a proposal, in order: ``trial`` (from 0), ``order`` (the row of the archive
-            that holds its architecture), ``charged`` (whether this proposal was the query).
-
-    Raises:
-        BudgetError: the space has fewer architectures than the budget; nothing was queried.
-        EvaluationError: ``evaluate`` failed; the archive so far is in ``data["archive"]``, the
-            answers after it in ``data["answers"]``.
-        InvalidArchitectureError: the method proposed something that is no code of the space.
-        SamplingError: the method proposes nothing new any more; the archive is in the data, too.
-    """
-    objective = objective or Accuracy()
+def _check_capacity(objective: Objective, space: SearchSpace, budget: int) -> None:
     if space.size is not None and budget > objective.capacity(space.size):
         raise BudgetError(
             f"The budget of {budget} {objective.unit} is larger than the space, which has "
@@ -133,65 +215,89 @@ def run_method(
             budget=budget,
             size=space.size,
         )
-    ledger, record, price = QueryLedger(budget), _Record(space, objective), objective.price
-    step = idle = 0
-    while ledger.remaining >= price:
-        try:
-            codes = _checked(space, method)
-        except SamplingError as error:
-            error.data.setdefault("archive", record.archive())
-            raise
-        identities = space.identify(codes)
-        affordable = ledger.remaining // price
-        new = _first_rows(identities, record.row, affordable)
-        if len(new) == affordable:  # the last query ends the search
-            identities = identities[: max(new.values()) + 1]
-        before = len(record.order)
-        if new:
-            ledger.charge(dict.fromkeys(new, price))
-            chosen = codes[list(new.values())]
-            batch = make_batch(space, chosen, step, **objective.whole_queries(len(chosen)))
-            record.query(batch, evaluate, list(new))
-        rows = record.propose(identities, set(new.values()))
-        if new and on_query is not None:
-            for event in record.events([before + row + 1 for row in new.values()]):
-                on_query(event)
-        idle = 0 if new else idle + len(identities)
-        if idle >= PATIENCE:
-            raise SamplingError(
-                f"{type(method).__name__} proposed {idle} architectures in a row that it had been "
-                f"told already, after {ledger.spent} of {budget} queries. Lower the budget, or "
-                "choose settings that explore more.",
-                archive=record.archive(),
-                spent=ledger.spent,
-                budget=budget,
-            )
-        method.tell(codes[: len(rows)], np.array([record.fitness[row] for row in rows]))
-        step += 1
-    return record.archive(), record.trials()
 
 
-def _checked(space: SearchSpace, method: Method) -> Tensor:
-    codes = method.ask()
+def _checked(space: SearchSpace, method: Method) -> Proposals:
+    """Ask a method, and return its proposals if they are codes of the space."""
+    proposals = method.ask()
+    codes = getattr(proposals, "codes", None)
     shape = tuple(getattr(codes, "shape", ()))
     integer = isinstance(codes, Tensor) and codes.dtype == torch.int64
-    if not integer or len(shape) != 2 or shape[1] != space.code_length or not len(codes):
+    if not integer or len(shape) != 2 or shape[1] != space.code_length:
         raise InvalidArchitectureError(
-            f"{type(method).__name__}.ask gave {codes!r}; it must give int64 codes "
-            f"[n, {space.code_length}] of space {space.name!r}, n >= 1.",
+            f"{type(method).__name__}.ask gave {proposals!r}; it must give Proposals(codes) with "
+            f"int64 codes [n, {space.code_length}] of space {space.name!r}.",
             space=space.name,
         )
-    return codes
+    return proposals
 
 
-def _first_rows(
-    identities: list[Hashable], known: dict[Hashable, int], most: int
-) -> dict[Hashable, int]:
-    """The first ``most`` identities that are new, and the row in which each occurs first."""
+def _affordable(
+    identities: list[Hashable], costs: list[int], known: Mapping[Hashable, int], remaining: int
+) -> tuple[int, list[int]]:
+    """Return how many proposals to keep, and the positions of those that are new queries.
+
+    Proposals are kept in order up to the first that ``remaining`` cannot pay for. After the query
+    that leaves less than any of them costs, nothing is kept: the search is over.
+    """
+    least = min(costs, default=0)
+    if remaining < least:
+        return 0, []
     new: dict[Hashable, int] = {}
-    for row, identity in enumerate(identities):
-        if len(new) == most:
-            break
-        if identity not in known:
-            new.setdefault(identity, row)
-    return new
+    for position, (identity, cost) in enumerate(zip(identities, costs, strict=True)):
+        if identity in known or identity in new:
+            continue
+        if cost > remaining:
+            return position, list(new.values())
+        new[identity] = position
+        remaining -= cost
+        if remaining < least:
+            return position + 1, list(new.values())
+    return len(identities), list(new.values())
+
+
+@contextmanager
+def _keeping_archive(record: _Record) -> Iterator[None]:
+    """Give an error of the method the archive of what was paid for."""
+    try:
+        yield
+    except OptiProxyError as error:
+        error.data.setdefault("archive", record.archive())
+        raise
+
+
+@contextmanager
+def keeping_answers(
+    evaluate: Evaluate, batch: pd.DataFrame, archive: Callable[[], pd.DataFrame]
+) -> Iterator[Evaluate]:
+    """``evaluate`` for one batch; what fails inside becomes an error that holds all that is known.
+
+    Args:
+        evaluate: what a search asks.
+        batch: the architectures that are asked for.
+        archive: makes D before them, where it is needed.
+
+    Raises:
+        EvaluationError: the evaluation raised, or its answer cannot be used. ``data`` has
+            ``archive``, ``architectures`` (of the batch) and ``answers``: one
+            ``{"arguments", "answer"}`` for each call of ``evaluate`` that returned, usable or not.
+    """
+    answers: list[dict[str, Any]] = []
+
+    def ask(*arguments: Any) -> Any:
+        answer = evaluate(*arguments)
+        answers.append({"arguments": arguments, "answer": answer})
+        return answer
+
+    try:
+        yield ask
+    except Exception as error:
+        before = archive()
+        answered = "; what it has answered since is in data['answers']" if answers else ""
+        raise EvaluationError(
+            f"The evaluation failed after {len(before)} queries, which are kept in this error's "
+            f"data['archive']{answered}: {error}",
+            archive=before,
+            architectures=batch["architecture"].tolist(),
+            answers=answers,
+        ) from error

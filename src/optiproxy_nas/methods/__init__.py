@@ -1,49 +1,124 @@
-"""Search methods other than OptiProxy-NAS, as ask/tell plug-ins: one file each, in ``METHODS``."""
+"""Search methods as ask/tell plug-ins: one file each, in ``METHODS``."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.registry import Registry
-from optiproxy_nas.methods.base import Method, MethodSettings
+from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals
+from optiproxy_nas.presets import check_budget, training_of
+from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
 
-_HERE = "optiproxy_nas.methods"
 METHODS = Registry(
     "method",
     {
-        "bananas": f"{_HERE}.bananas:Bananas",
-        "gaussian_process": f"{_HERE}.gaussian_process:GaussianProcess",
-        "local_search": f"{_HERE}.local_search:LocalSearch",
-        "random_search": f"{_HERE}.random_search:RandomSearch",
-        "regularized_evolution": f"{_HERE}.regularized_evolution:RegularizedEvolution",
-        "tpe": f"{_HERE}.tpe:TPE",
+        "optiproxy": "optiproxy_nas.methods.optiproxy:OptiProxy",
+        "bananas": "optiproxy_nas.methods.bananas:Bananas",
+        "gaussian_process": "optiproxy_nas.methods.gaussian_process:GaussianProcess",
+        "local_search": "optiproxy_nas.methods.local_search:LocalSearch",
+        "random_search": "optiproxy_nas.methods.random_search:RandomSearch",
+        "regularized_evolution": "optiproxy_nas.methods.regularized_evolution:RegularizedEvolution",
+        "tpe": "optiproxy_nas.methods.tpe:TPE",
     },
     group="optiproxy_nas.methods",
 )
+DEFAULT = "optiproxy"  # also of runs whose parameters name no method
+
+
+def method_of(values: Mapping[str, Any]) -> type[Method]:
+    """Return the method that parameters name, as ``method`` among their values.
+
+    Raises:
+        UnknownNameError: with the list and the nearest name.
+        ParameterError: its module, or a package that it needs, cannot be imported.
+    """
+    method: type[Method] = METHODS.load(values.get("method", DEFAULT))
+    return method
 
 
 def build_method(
-    name: str, space: SearchSpace, settings: Mapping[str, Any], budget: int, seed: int
+    name: str,
+    space: SearchSpace,
+    settings: Mapping[str, Any],
+    budget: int,
+    seed: int,
+    objective: str | Mapping[str, Any] = "accuracy",
 ) -> Method:
-    """A registered method (or one named ``package.module:Class``), ready to be asked.
+    """Return a registered method (or one named ``package.module:Class``), ready to be asked.
 
     Args:
         name: of the method.
         space: what it searches.
-        settings: what differs from the defaults of the method's ``Settings``.
-        budget: queries in all.
+        settings: what differs from the method's defaults, nested.
+        budget: in all, in the objective's unit.
         seed: of the run.
+        objective: a registered name, or a mapping of it and settings.
 
     Raises:
         UnknownNameError: with the list and the nearest name.
         ParameterError: a setting has an unknown name or an impossible value; or the method needs
             a package that is not installed (which).
     """
-    from optiproxy_nas.core.validation import validate
+    method: type[Method] = METHODS.load(name)
+    run = {"space": space.name, "method": name, "budget": budget, "seed": seed}
+    parameters = method.complete({**method.nested(settings), **run, "objective": objective})
+    return method.build(space, parameters)
 
-    factory = METHODS.load(name)
-    method: Method = factory(space, validate(factory.Settings, settings), budget, seed)
-    return method
+
+def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunParameters:
+    """Return the typed parameters of a search, checked before any query is spent.
+
+    Args:
+        values: run settings with ``method``, and what differs from the method's defaults:
+            overrides of a preset for OptiProxy-NAS, else ``settings``, nested.
+        also: names that the caller takes too, for the suggestions.
+
+    Raises:
+        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
+        UnknownNameError: an unregistered method, preset, space, objective, proxy or target.
+        BudgetError: the budget cannot pay for an answer, or is above the size of the space.
+    """
+    method = method_of(values)
+    parameters = method.complete(values, also)
+    objective, least = parameters.objective, method.least_budget(parameters)
+    check_budget(objective, parameters.budget, least, get_space(parameters.space).size)
+    return parameters
 
 
-__all__ = ["METHODS", "Method", "MethodSettings", "build_method"]
+def parameters_of(values: Mapping[str, Any]) -> RunParameters:
+    """Return the typed parameters that were dumped as ``values``."""
+    return method_of(values).restore(values)
+
+
+def overrides_of(parameters: RunParameters) -> list[str]:
+    """Return what differs from the defaults of the method and of the objective:
+    ``["selection.batch = 5 (2)"]``. Settings without a default, as bounds, do not count."""
+    objective = parameters.objective
+    defaults = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in type(objective).model_fields.items()
+        if name != "name" and not field.is_required()
+    }
+    defaults |= objective.defaults(training_of(parameters.source), {})
+    settings = objective.model_dump(mode="json")
+    method: type[Method] = METHODS.load(parameters.method)
+    return method.overrides(parameters) + changes({"objective": defaults}, {"objective": settings})
+
+
+__all__ = [
+    "DEFAULT",
+    "METHODS",
+    "Answers",
+    "Method",
+    "MethodSettings",
+    "Proposals",
+    "build_method",
+    "method_of",
+    "overrides_of",
+    "parameters_of",
+    "resolve_method",
+]

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from optiproxy_nas.core.random_streams import numpy_generator, torch_generator
-from optiproxy_nas.methods.base import MethodSettings, Values
+from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals
 from optiproxy_nas.methods.memory import Memory
 from optiproxy_nas.proxies.base import EnsembleLinear
 from optiproxy_nas.spaces.base import SearchSpace
@@ -33,7 +33,7 @@ class BananasSettings(MethodSettings):
     longest: int | None = Field(default=None, ge=1, description="truncation of the path encoding")
 
 
-class Bananas:
+class Bananas(Method):
     """An ensemble a round, fitted anew on all queries; candidates are neighbours of the best.
 
     Loss: the paper's relative error |(f̂ - y_LB) / (y - y_LB) - 1| of the validation error y. Its
@@ -65,11 +65,11 @@ class Bananas:
         self._features = torch.empty(0)
         self._round = 0
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Proposals:
         """The initial sample, then the batch of each round."""
         settings, known = self._settings, len(self._memory)
         if known < settings.initial_samples:
-            return self._memory.random(settings.initial_samples - known)
+            return Proposals(self._memory.random(settings.initial_samples - known))
         self._round += 1
         pool = self._memory.unseen(self._space.neighbours(self._memory.best(settings.parents)))
         if len(pool) < settings.batch:
@@ -78,11 +78,12 @@ class Bananas:
         predictions = self._fit(self._encode(pool)).numpy().astype(np.float64)
         mean, deviation = predictions.mean(0), predictions.std(0)
         draws = self._random.normal(mean, deviation)  # independent Thompson sampling
-        return pool[torch.from_numpy(np.argsort(draws, kind="stable")[: settings.batch].copy())]
+        best = np.argsort(draws, kind="stable")[: settings.batch]
+        return Proposals(pool[torch.from_numpy(best.copy())])
 
-    def tell(self, codes: Tensor, values: Values) -> None:
+    def tell(self, answers: Answers) -> None:
         """Remember them, for the next round's fit."""
-        self._memory.add(codes, values)
+        self._memory.add(answers.codes, answers.values)
 
     def _encode(self, codes: Tensor) -> Tensor:
         return path_encoding(self._space, self._space.encode(codes), self._settings.longest)

@@ -1,67 +1,184 @@
-"""What a search method is: something that proposes architectures and is told their values."""
+"""A search method: it proposes architectures and is told what their evaluation gave."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+import pandas as pd
+from pydantic import Field
 from torch import Tensor
 
+from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.core.arrays import Floats, Tensors
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.mappings import changes
+from optiproxy_nas.core.parameters import StrictModel
+from optiproxy_nas.core.validation import validate
+from optiproxy_nas.objectives import resolve_objective, setting_names
+from optiproxy_nas.presets import training_of
+from optiproxy_nas.spaces.base import SearchSpace
 
-Values = NDArray[np.float64]
 
-
-class MethodSettings(BaseModel):
+class MethodSettings(StrictModel):
     """Base of a method's settings: every field has a default; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+class BaselineParameters(RunParameters):
+    """Everything that decides a search by a method with ``settings``."""
+
+    settings: dict[str, Any] = Field(description="the method's own, all of them")
 
 
-@runtime_checkable
-class Method(Protocol):
-    """A search method by ask and tell; ``run.run_method`` asks, pays for and tells.
-
-    A plug-in is a class built as ``Class(space, settings, budget, seed)``, ``settings`` being an
-    instance of its ``Settings``. Equal arguments give equal proposals: every random number comes
-    from the seed (``reproducibility.numpy_generator``), none from a global generator, none from
-    the clock. ``ask`` and ``tell`` alternate. ``optiproxy_nas.testing.check_method`` checks it.
-
-    A method that does not use ``budget`` has the prefix property, which is worth having: its
-    search with 280 queries begins with its search with 100. All registered ones have it.
+class Proposals(NamedTuple):
+    """Architectures to evaluate, most wanted first.
 
     Attributes:
-        Settings: the model of its settings; the defaults are what it is compared with.
-        reference: the paper and the library that it follows.
-        libraries: optional; distributions whose version can change its proposals. A run records
-            them, and is another run with another version.
+        codes: int64 [n, L]. No row (n = 0): the method has finished.
+        columns: what is known before the evaluation, an array [n] each: ``predicted``,
+            ``predicted_sd``, ``score``, ``group``, and columns of the objective that decide what
+            is evaluated (``epochs``, ``cost``). Without these the evaluation is a whole one.
     """
 
-    Settings: ClassVar[type[MethodSettings]]
+    codes: Tensor
+    columns: Mapping[str, Any] = MappingProxyType({})
+
+
+class Answers(NamedTuple):
+    """What the evaluation gave for proposals, in their order.
+
+    Attributes:
+        codes: int64 [n, L].
+        values: [n], the fitness by the objective's order of trials; higher is better.
+        rows: [n rows], the evaluated trials: the columns of the archive except ``order`` and
+            ``best``.
+    """
+
+    codes: Tensor
+    values: Floats
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a method did beside its proposals, for the result of a search."""
+
+    diagnostics: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"step": []}))
+    traces: Mapping[int, Tensors] = field(default_factory=dict)  # step -> trace of search epochs
+    weights: Tensors = field(default_factory=dict)  # of the proxy in the last step
+    logits: Tensors = field(default_factory=dict)  # (α*, β*) of the last step
+
+
+class Method(ABC):
+    """A search method by ask and tell; ``evaluation.loop`` asks, evaluates and tells.
+
+    A plug-in is a subclass with ``Settings``, ``reference``, ``ask`` and ``tell``, built as
+    ``Class(space, settings, budget, seed)`` with ``settings`` an instance of its ``Settings``.
+    Equal arguments give equal proposals: every random number comes from the seed
+    (``core.random_streams``), none from a global generator or the clock. ``ask`` and ``tell``
+    alternate. ``optiproxy_nas.testing.check_method`` checks it.
+
+    A method that does not use ``budget`` has the prefix property, which is worth having: its
+    search with 280 queries begins with its search with 100. All registered baselines have it.
+
+    Attributes:
+        Settings: the model of its settings. Comparisons use the defaults.
+        reference: the paper and the library that it follows.
+        libraries: distributions whose version can change its proposals. A run records them, and
+            is another run with another version.
+        stepwise: whether the pipelines ``*_search`` can run it, one node for each part of a step.
+    """
+
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
     reference: ClassVar[str]
+    libraries: ClassVar[tuple[str, ...]] = ()
+    stepwise: ClassVar[bool] = False
 
-    def ask(self) -> Tensor:
-        """Propose architectures, most wanted first: codes [n, L], n >= 1.
+    @abstractmethod
+    def __init__(self, space: SearchSpace, settings: Any, budget: int, seed: int) -> None:
+        """Prepare a search of ``space``; ``budget`` is in the objective's unit."""
 
-        An architecture that was told before may be proposed again; that costs no query, and its
-        value is told again. Too many such proposals in a row end the search, so a method that
-        has nothing new to propose had better propose at random (``memory.Memory.random``).
+    @abstractmethod
+    def ask(self) -> Proposals:
+        """Propose architectures, most wanted first; none ends the search.
+
+        An architecture that was told before may be proposed again. That costs nothing, and its
+        answer is told again. Too many such proposals in a row end the search with an error, so
+        propose at random (``memory.Memory.random``) where there is nothing else.
         """
-        ...
 
-    def tell(self, codes: Tensor, values: Values) -> None:
-        """Values in percent [n] of what was asked for: codes [n, L], in the same order.
+    @abstractmethod
+    def tell(self, answers: Answers) -> None:
+        """Take the answers to the last proposals, in their order.
 
-        The batch that exceeds the budget is cut to what the budget affords; nothing is asked
-        for after it.
+        A batch that exceeds the budget is cut to what the budget affords. Nothing is asked for
+        after it.
         """
-        ...
+
+    def records(self) -> Records:
+        """Return what the method did so far, for the result; by default nothing."""
+        return Records()
+
+    # The hooks below are those of a baseline, whose parameters are in ``settings``.
+
+    @classmethod
+    def build(cls, space: SearchSpace, parameters: Any) -> Self:
+        """Return the method for one search with the parameters of :meth:`complete`."""
+        settings = cls.Settings.model_validate(parameters.settings)
+        return cls(space, settings, parameters.budget, parameters.seed)
+
+    @classmethod
+    def nested(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a search that hold these settings of the method."""
+        return {"settings": dict(settings)}
+
+    @classmethod
+    def complete(cls, values: Mapping[str, Any], also: Iterable[str] = ()) -> RunParameters:
+        """Return the typed parameters of a search; what is not given has the method's default.
+
+        Args:
+            values: run settings and the method's own, nested.
+            also: names that the caller takes too, for the suggestions.
+
+        Raises:
+            ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
+            UnknownNameError: an unregistered objective.
+        """
+        given = {key: value for key, value in values.items() if key != "preset"}
+        given["objective"] = resolve_objective(
+            given.get("objective"), training_of(str(given.get("source")))
+        )
+        parameters = validate(BaselineParameters, {"settings": {}, **given}, also, setting_names)
+        try:
+            settings = validate(cls.Settings, parameters.settings)
+        except ParameterError as error:
+            name = parameters.method
+            raise ParameterError(
+                f"Settings of method {name!r}: {error.message}", method=name
+            ) from None
+        return parameters.model_copy(update={"settings": settings.model_dump()})
+
+    @classmethod
+    def restore(cls, values: Mapping[str, Any]) -> RunParameters:
+        """Return the typed parameters that were dumped as ``values``."""
+        return BaselineParameters.model_validate(values)
+
+    @classmethod
+    def least_budget(cls, parameters: Any) -> int:
+        """Return the least budget of a search that can end with an answer."""
+        return int(parameters.objective.price)
+
+    @classmethod
+    def overrides(cls, parameters: Any) -> list[str]:
+        """Return what differs from the method's defaults: ``["population = 50 (20)", ...]``."""
+        return changes(cls.Settings().model_dump(), parameters.settings)
 
 
 def missing_extra(method: str, error: ImportError) -> ParameterError:
-    """The error of a method whose optional dependency cannot be imported."""
+    """Return the error of a method whose optional dependency cannot be imported."""
     return ParameterError(
         f"Method {method!r} needs a package that cannot be imported ({error}). Install it with "
         'pip install "optiproxy-nas[baselines]", or choose another method.',

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optiproxy_nas.methods.base import MethodSettings, Values, missing_extra
+from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals, missing_extra
 from optiproxy_nas.methods.memory import Memory
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
@@ -45,7 +45,7 @@ class GaussianProcessSettings(MethodSettings):
     random: int = Field(default=200, ge=0, description="random candidates a round")
 
 
-class GaussianProcess:
+class GaussianProcess(Method):
     """Expected improvement over the neighbours of the best architectures and random ones.
 
     The kernel exp(-h / (L·l)) falls with the Hamming distance h of two codes [L]. Hyper-parameters
@@ -73,22 +73,22 @@ class GaussianProcess:
         self._hyper: dict[str, Any] | None = None  # state of the last fitted model
         self._fitted = 0  # queries it was fitted on
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Proposals:
         """The initial sample, then the batch of each round."""
         settings, known = self._settings, len(self._memory)
         if known < settings.initial_samples:
-            return self._memory.random(settings.initial_samples - known)
+            return Proposals(self._memory.random(settings.initial_samples - known))
         near = self._space.neighbours(self._memory.best(settings.parents))
         far = self._memory.random(max(settings.random, settings.batch))
         pool = self._memory.unseen(torch.cat([near, far]))
         model, best = self._model()
         with torch.no_grad():
             score = LogExpectedImprovement(model, best_f=best)(pool.double().unsqueeze(1))
-        return pool[score.argsort(descending=True, stable=True)[: settings.batch]]
+        return Proposals(pool[score.argsort(descending=True, stable=True)[: settings.batch]])
 
-    def tell(self, codes: Tensor, values: Values) -> None:
+    def tell(self, answers: Answers) -> None:
         """Remember them, for the next round's posterior."""
-        self._memory.add(codes, values)
+        self._memory.add(answers.codes, answers.values)
 
     def _model(self) -> tuple[SingleTaskGP, Tensor]:
         """The posterior given all that is known, and the best target."""

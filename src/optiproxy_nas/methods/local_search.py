@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.core.random_streams import numpy_generator
-from optiproxy_nas.methods.base import MethodSettings, Values
+from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals
 from optiproxy_nas.methods.memory import Memory
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -25,7 +25,7 @@ class LocalSearchSettings(MethodSettings):
     )
 
 
-class LocalSearch:
+class LocalSearch(Method):
     """Hill climbing; neighbours are queried in random order.
 
     Neighbours whose value is known are not queried again: their value counts as it is.
@@ -50,15 +50,16 @@ class LocalSearch:
         self._here: tuple[Tensor, float] | None = None
         self._next: Tensor | None = None  # unknown neighbours of here, in the order of asking
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Proposals:
         """Starting points, or neighbours of the place where the search stands."""
         if self._here is None:
-            return self._memory.random(self._samples)
+            return Proposals(self._memory.random(self._samples))
         assert self._next is not None
-        return self._next if self._settings.query_until == "all" else self._next[:1]
+        return Proposals(self._next if self._settings.query_until == "all" else self._next[:1])
 
-    def tell(self, codes: Tensor, values: Values) -> None:
+    def tell(self, answers: Answers) -> None:
         """Move uphill as far as what is known allows; restart at a local optimum."""
+        codes, values = answers.codes, answers.values
         self._memory.add(codes, values)
         best = int(values.argmax())
         if self._here is None or values[best] > self._here[1]:

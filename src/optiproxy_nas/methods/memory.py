@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.algorithm.candidates import BLOCK
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.core.random_streams import torch_generator
-from optiproxy_nas.methods.base import Values
 from optiproxy_nas.spaces.base import SearchSpace
 
 # Blocks twice as large after each fruitless one; so many in a row (262,080 draws) before giving up.
@@ -47,11 +47,11 @@ class Memory:
         return torch.stack(self._codes)
 
     @property
-    def values(self) -> Values:
+    def values(self) -> Floats:
         """Their values: [n]."""
         return np.array(self._values)
 
-    def add(self, codes: Tensor, values: Values) -> None:
+    def add(self, codes: Tensor, values: Floats) -> None:
         """Remember what is new among codes [m, L] and values [m]."""
         for identity, code, value in zip(self.space.identify(codes), codes, values, strict=True):
             if identity not in self._rows:
@@ -59,7 +59,7 @@ class Memory:
                 self._codes.append(code)
                 self._values.append(float(value))
 
-    def value_of(self, codes: Tensor) -> Values:
+    def value_of(self, codes: Tensor) -> Floats:
         """Values of codes [m, L], NaN where not known: [m]."""
         rows = (self._rows.get(identity) for identity in self.space.identify(codes))
         return np.array([np.nan if row is None else self._values[row] for row in rows])

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import Field
-from torch import Tensor
 
-from optiproxy_nas.methods.base import MethodSettings, Values
+from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals
 from optiproxy_nas.methods.memory import Memory
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -18,7 +17,7 @@ class RandomSearchSettings(MethodSettings):
     batch: int = Field(default=10, ge=1, description="architectures proposed at a time")
 
 
-class RandomSearch:
+class RandomSearch(Method):
     """Uniform random architectures without replacement."""
 
     Settings = RandomSearchSettings
@@ -32,10 +31,10 @@ class RandomSearch:
         self._memory = Memory(space, seed)
         self._batch = settings.batch
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Proposals:
         """The next random architectures."""
-        return self._memory.random(self._batch)
+        return Proposals(self._memory.random(self._batch))
 
-    def tell(self, codes: Tensor, values: Values) -> None:
+    def tell(self, answers: Answers) -> None:
         """Remember them, so that none is proposed twice."""
-        self._memory.add(codes, values)
+        self._memory.add(answers.codes, answers.values)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from optiproxy_nas.core.random_streams import numpy_generator
-from optiproxy_nas.methods.base import MethodSettings, Values
+from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals
 from optiproxy_nas.methods.memory import Memory
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -31,7 +31,7 @@ class RegularizedEvolutionSettings(MethodSettings):
         return self
 
 
-class RegularizedEvolution:
+class RegularizedEvolution(Method):
     """Aging evolution; a mutation is a one-change neighbour (``SearchSpace.neighbours``).
 
     Tuned on seeds from 1000 on (NAS-Bench-201, v1.0 tables) for 100 to 280 queries: populations of
@@ -53,11 +53,11 @@ class RegularizedEvolution:
         self._random = numpy_generator(seed, 0, "regularized-evolution")
         self._population: deque[tuple[Tensor, float]] = deque(maxlen=settings.population)
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Proposals:
         """The initial population, then one child at a time."""
         missing = self._settings.population - len(self._population)
         if missing > 0:
-            return self._memory.random(missing)
+            return Proposals(self._memory.random(missing))
         rows = self._random.choice(
             len(self._population), self._settings.tournament, replace=False, shuffle=False
         )
@@ -66,11 +66,11 @@ class RegularizedEvolution:
         if self._settings.skip_known:
             children = self._memory.unseen(children)
         if not len(children):
-            return self._memory.random(1)
+            return Proposals(self._memory.random(1))
         row = int(self._random.integers(len(children)))
-        return children[row : row + 1]
+        return Proposals(children[row : row + 1])
 
-    def tell(self, codes: Tensor, values: Values) -> None:
+    def tell(self, answers: Answers) -> None:
         """The newcomers join; the oldest members leave."""
-        self._memory.add(codes, values)
-        self._population.extend(zip(codes, values.tolist(), strict=True))
+        self._memory.add(answers.codes, answers.values)
+        self._population.extend(zip(answers.codes, answers.values.tolist(), strict=True))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.core.random_streams import derive_seed, torch_generator
-from optiproxy_nas.methods.base import MethodSettings, Values, missing_extra
+from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals, missing_extra
 from optiproxy_nas.methods.memory import Memory
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -39,7 +39,7 @@ class TPESettings(MethodSettings):
     )
 
 
-class TPE:
+class TPE(Method):
     """Optuna's TPE sampler through ask and tell, one categorical variable a code position.
 
     TPE likes to repeat itself. What was queried before, or is no architecture of the space, is told
@@ -77,31 +77,31 @@ class TPE:
         self._study = _create_study(sampler)
         self._trial: optuna.Trial | None = None
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Proposals:
         """The initial sample, then one architecture at a time."""
         if len(self._memory) < self._settings.startup:
-            return self._memory.random(self._settings.startup - len(self._memory))
+            return Proposals(self._memory.random(self._settings.startup - len(self._memory)))
         for _ in range(self._settings.tries):
             self._trial = self._study.ask(dict(self._variables))
             code = torch.tensor([[self._trial.params[name] for name in self._variables]])
             valid = self._valid(code)
             if valid and len(self._memory.unseen(code)):
-                return code
+                return Proposals(code)
             self._study.tell(self._trial, state=TrialState.FAIL)
             if not valid:
                 self._trial = None
-                return self._nearest(code)
+                return Proposals(self._nearest(code))
         self._trial = None
-        return self._memory.random(1)
+        return Proposals(self._memory.random(1))
 
-    def tell(self, codes: Tensor, values: Values) -> None:
+    def tell(self, answers: Answers) -> None:
         """Hand the values to the study."""
-        self._memory.add(codes, values)
+        self._memory.add(answers.codes, answers.values)
         if self._trial is not None:
-            self._study.tell(self._trial, float(values[0]))
+            self._study.tell(self._trial, float(answers.values[0]))
             self._trial = None
             return
-        for code, value in zip(codes.tolist(), values.tolist(), strict=True):
+        for code, value in zip(answers.codes.tolist(), answers.values.tolist(), strict=True):
             params = dict(zip(self._variables, code, strict=True))
             if any(choice not in self._variables[name].choices for name, choice in params.items()):
                 continue  # a value so rare that the variable lacks it

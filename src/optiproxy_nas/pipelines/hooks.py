@@ -24,7 +24,7 @@ from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import ParameterError, TrackingError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.numbers import unit
-from optiproxy_nas.methods.settings import parameters_of
+from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective

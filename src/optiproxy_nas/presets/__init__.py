@@ -63,7 +63,25 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
-    """Preset plus overrides, typed and checked before any query is spent.
+    """Return preset plus overrides, checked against the space before any query is spent.
+
+    Args:
+        values: as of :func:`complete`.
+        also: names that the caller takes too, for the suggestions.
+
+    Raises:
+        ParameterError, UnknownNameError: as of :func:`complete`; an unregistered space.
+        BudgetError: the budget is below the initial sample or above the size of the space.
+    """
+    parameters = complete(values, also)
+    objective = parameters.objective
+    least = objective.least_budget(parameters.initial_samples)
+    check_budget(objective, parameters.budget, least, get_space(parameters.space).size)
+    return parameters
+
+
+def complete(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
+    """Return preset plus overrides as typed parameters.
 
     Args:
         values: run settings (space, benchmark, source, dataset, preset, seed, budget) and any
@@ -72,22 +90,17 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
 
     Raises:
         ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
-        UnknownNameError: an unregistered preset, space, objective, proxy or target.
-        BudgetError: the budget is below the initial sample or above the size of the space.
+        UnknownNameError: an unregistered preset, objective, proxy or target.
     """
-    preset = load_preset(str(values.get("preset", "default")))
-    merged = merge(preset, values)
+    name = str(values.get("preset", "default"))
+    merged = merge(load_preset(name), {**values, "preset": name})
     merged["objective"] = resolve_objective(
         merged.get("objective"), training_of(str(merged.get("source")))
     )
     parameters = validate(SearchParameters, merged, also, setting_names)
-    space = get_space(parameters.space)
     PROXIES.load(parameters.proxy.name)
     if parameters.fit.targets not in TARGETS:
         raise unknown_name("target", parameters.fit.targets, TARGETS)
-    objective = parameters.objective
-    least = objective.least_budget(parameters.initial_samples)
-    check_budget(objective, parameters.budget, least, space.size)
     return parameters
 
 
@@ -118,8 +131,8 @@ def preset_for(space: str, objective: str) -> str | None:
 
 def misfit(parameters: RunParameters) -> str:
     """A sentence where another preset was made for the run's objective or space, else ""."""
-    preset = parameters.preset if isinstance(parameters, SearchParameters) else ""
-    space, objective = parameters.space, parameters.objective.name
+    preset, space = parameters.preset_name, parameters.space
+    objective = parameters.objective.name
     better = preset_for(space, objective)
     if preset not in MADE_FOR or better is None or better == preset:
         return ""

@@ -13,11 +13,11 @@ from typing import Any, TypeGuard
 
 import pandas as pd
 
-from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
+from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.numbers import metric_label
-from optiproxy_nas.methods.settings import reference_of, setting_of
+from optiproxy_nas.methods import METHODS, overrides_of
 from optiproxy_nas.objectives.constraints import Constraint, parse_constraint
 from optiproxy_nas.report.statistics import TIE
 from optiproxy_nas.spaces import get_space
@@ -118,12 +118,12 @@ def summary_of(
         "dataset": parameters.dataset,
         "source": parameters.source,
         "method": parameters.method,
-        "preset": parameters.preset if isinstance(parameters, SearchParameters) else "",
+        "preset": parameters.preset_name,
         "objective": objective.name,
-        "reference": reference_of(parameters),
+        "reference": METHODS.load(parameters.method).reference,
         "seed": parameters.seed,
         "budget": parameters.budget,
-        "overrides": ", ".join(setting_of(parameters)) or "none",
+        "overrides": ", ".join(overrides_of(parameters)) or "none",
         "queries": len(archive),
         "queries_to_best": best + 1,
         "best_architecture": architecture,

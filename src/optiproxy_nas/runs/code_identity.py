@@ -1,6 +1,6 @@
 """The code, libraries and processor that decide a search: for manifests and points of sweeps.
 
-The code is what the search imports: the loop, the steps, and the method, proxy, space, objective
+The code is what the search imports: the loop, and the method, proxy, space, objective
 and source that its parameters name, each with everything that it imports (:mod:`code_digest`).
 Another baseline, a figure or a comment is not part of it.
 """
@@ -18,15 +18,13 @@ from typing import Any
 
 import torch
 
-from optiproxy_nas.algorithm import steps
-from optiproxy_nas.algorithm.search_parameters import OPTIPROXY
 from optiproxy_nas.benchmarks import loading
 from optiproxy_nas.benchmarks.source_registry import SOURCES
 from optiproxy_nas.core.code_digest import DIGITS, combined, imported_code
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.parameters import source_name
 from optiproxy_nas.evaluation import loop
-from optiproxy_nas.methods import METHODS
+from optiproxy_nas.methods import METHODS, method_of
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.presets import load_preset, preset_names
 from optiproxy_nas.proxies import PROXIES
@@ -61,7 +59,9 @@ def software(parameters: Mapping[str, Any]) -> dict[str, Any]:
             "plugins": _plugins(parameters),
             "modules": modules | search,
         },
-        "libraries": {name: _version(name) for name in (*LIBRARIES, *_of_method(parameters))},
+        "libraries": {
+            name: _version(name) for name in (*LIBRARIES, *method_of(parameters).libraries)
+        },
         # Vector instructions decide in which order sums are added.
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
@@ -71,8 +71,7 @@ def _roots(parameters: Mapping[str, Any]) -> set[str]:
     """Return the modules that a search begins from, by name."""
     paths = {path for path in _members(parameters)} | set(_dotted_paths(parameters))
     modules = {path.partition(":")[0] for path in paths}
-    modules |= {loading.__name__, loop.__name__}
-    return modules | {steps.__name__} if parameters["method"] == OPTIPROXY else modules
+    return modules | {loading.__name__, loop.__name__}
 
 
 def _members(parameters: Mapping[str, Any]) -> Iterator[str]:
@@ -118,12 +117,6 @@ def _preset(parameters: Mapping[str, Any]) -> dict[str, str]:
         return {}
     text = json.dumps(load_preset(name), sort_keys=True)
     return {f"preset {name}": hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}
-
-
-def _of_method(parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the libraries that the method of a run names as its own."""
-    name = parameters.get("method", OPTIPROXY)
-    return () if name == OPTIPROXY else getattr(METHODS.load(name), "libraries", ())
 
 
 @lru_cache

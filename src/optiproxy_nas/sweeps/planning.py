@@ -12,10 +12,9 @@ from typing import Any
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
-from optiproxy_nas.algorithm.search_parameters import OPTIPROXY
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import flatten, merge
-from optiproxy_nas.methods.settings import parameters_of, setting_of
+from optiproxy_nas.methods import DEFAULT, overrides_of, parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
@@ -77,7 +76,7 @@ def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
                 search = resolve_parameters(given)["search"]
             except OptiProxyError as error:
                 raise _explained(error, raw["pipelines"], pipeline, flat) from None
-            setting = ", ".join(setting_of(parameters_of(search)))
+            setting = ", ".join(overrides_of(parameters_of(search)))
             points.append(Point(pipeline, kind, values, search, setting, {}, "", (index,)))
     return points
 
@@ -91,8 +90,8 @@ def _explained(
         if isinstance(value, str) and ":" in value and wrong:
             return bad_range(name, value)
     message = _ALLOWED.sub(_without_run_keys, error.message)
-    if kinds[pipeline] == "search" and flat.get("method", OPTIPROXY) != OPTIPROXY:
-        message += f" (Pipeline {pipeline} runs {OPTIPROXY} only; use --pipeline={PIPELINE}.)"
+    if kinds[pipeline] == "search" and flat.get("method", DEFAULT) != DEFAULT:
+        message += f" (Pipeline {pipeline} runs {DEFAULT} only; use --pipeline={PIPELINE}.)"
     where = ", ".join(f"{name}={value}" for name, value in flat.items())
     return type(error)(f"{message} (At {where}.)", **error.data)
 

@@ -27,7 +27,7 @@ from optiproxy_nas.core.errors import (
     own_error,
 )
 from optiproxy_nas.core.random_streams import one_thread
-from optiproxy_nas.methods.settings import parameters_of
+from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.runs.code_identity import software

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from optiproxy_nas.algorithm.archive import check_archive, codes_of
+from optiproxy_nas.algorithm.archive import check_archive, codes_of, make_batch
 from optiproxy_nas.core.errors import OptiProxyError, SamplingError
 from optiproxy_nas.evaluation.loop import run_method
-from optiproxy_nas.methods import METHODS, Method, MethodSettings, build_method
+from optiproxy_nas.methods import METHODS, Answers, Method, MethodSettings, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.determinism import generator, global_randomness_untouched
@@ -65,7 +65,9 @@ def check_method(
 
 def _check_class(name: str) -> None:
     method = METHODS.load(name)
-    settings = getattr(method, "Settings", None)
+    assert isinstance(method, type), "not a class"
+    assert issubclass(method, Method), "not a Method"
+    settings = method.Settings
     assert isinstance(settings, type), "Settings: not a class"
     assert issubclass(settings, MethodSettings), "Settings: not a MethodSettings"
     settings()  # raises where a field has no default
@@ -109,32 +111,33 @@ def _check_alone(
 ) -> None:
     """By hand, without the loop that forgives repeats."""
     method = build_method(name, space, settings, budget, seed)
-    assert isinstance(method, Method), "a member of the Method protocol is missing"
-    evaluate = _objective(space)
-    proposed = 0
+    evaluate, objective = _objective(space), Accuracy()
+    proposed = step = 0
     while proposed < budget:
-        codes = method.ask()
+        codes, columns = method.ask()
         shape = tuple(codes.shape)
         assert len(shape) == 2, f"ask: codes of shape {shape}, not [n, L]"
         assert shape[1] == space.code_length, f"ask: codes of shape {shape}, not [n, L]"
         assert shape[0] > 0, "ask: proposes nothing"
         assert codes.dtype == torch.int64, f"ask: codes are {codes.dtype}, not int64"
-        strings = _strings(space, codes)
-        before = codes.clone()
-        values = evaluate(strings)
-        method.tell(codes, values)
-        assert torch.equal(codes, before), "tell: changes the codes that it is given"
-        proposed += len(codes)
+        _check_strings(space, codes)
+        rows = objective.query(make_batch(space, codes, step, **columns), evaluate)
+        answers = Answers(codes, objective.fitness(rows), rows)
+        before = Answers(codes.clone(), answers.values.copy(), rows.copy())
+        method.tell(answers)
+        assert torch.equal(codes, before.codes), "tell: changes the codes that it is given"
+        assert np.array_equal(answers.values, before.values), "tell: changes the values"
+        assert rows.equals(before.rows), "tell: changes the rows that it is given"
+        proposed, step = proposed + len(codes), step + 1
 
 
-def _strings(space: SearchSpace, codes: torch.Tensor) -> list[str]:
+def _check_strings(space: SearchSpace, codes: torch.Tensor) -> None:
     try:
         strings = space.to_string(codes)
         same = space.identify(space.from_string(strings)) == space.identify(codes)
     except (OptiProxyError, IndexError, KeyError, ValueError) as error:
         raise AssertionError(f"ask: not codes of the space: {codes.tolist()}") from error
     assert same, f"ask: not codes of the space: {codes.tolist()}"
-    return strings
 
 
 def _check_exhaustion(

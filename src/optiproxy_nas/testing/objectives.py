@@ -16,8 +16,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.steps import initial_batch
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.evaluation.loop import run_method
-from optiproxy_nas.evaluation.smbo import run_search
+from optiproxy_nas.evaluation.loop import run_method, run_search
 from optiproxy_nas.methods import build_method
 from optiproxy_nas.objectives import OBJECTIVES, resolve_objective
 from optiproxy_nas.objectives.base import Evaluate, Objective

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.evaluation.search import search_by_method
-from optiproxy_nas.methods.settings import parameters_of
+from optiproxy_nas.evaluation.loop import run_search
+from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.pipelines.search.nodes import open_checked
 from optiproxy_nas.report.run_data import summary_of
@@ -27,7 +27,7 @@ def search(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The whole search: archive, trials (proposals, repeats included), diagnostics by step."""
     parameters = parameters_of(search)
-    result = search_by_method(get_space(parameters.space), evaluate, parameters)
+    result = run_search(get_space(parameters.space), evaluate, parameters)
     return result.archive, result.trials, result.diagnostics
 
 

@@ -14,5 +14,5 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     """``params:search`` of the given values; sets the run's id and source."""
     search = resolve_search(values, also=RUN_KEYS)
     check_source(search)
-    name_run(run, search, search.preset)
+    name_run(run, search, search.label)
     return {"search": search.model_dump(), "source": search.source}

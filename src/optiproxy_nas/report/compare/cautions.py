@@ -146,20 +146,17 @@ def _but_budget(group: Group) -> dict[str, str]:
 
 def _code(runs: Sequence[FinishedRun]) -> list[str]:
     sentences = []
-    kinds = {
-        "OptiProxy-NAS": [run for run in runs if run.is_optiproxy],
-        "the baselines": [run for run in runs if not run.is_optiproxy],
-    }
-    for name, members in kinds.items():
-        codes = sorted(set(codes_of(members)) - {""})
+    methods = list(dict.fromkeys(run.method for run in runs))
+    for name in methods:
+        codes = sorted(set(codes_of([run for run in runs if run.method == name])) - {""})
         if len(codes) > 1:
             sentences.append(
-                f"The runs of {name} were made by {len(codes)} versions of the code (digests "
-                f"{_short(codes)}): differences may come from the code."
+                f"The runs of method {name} were made by {len(codes)} versions of the code "
+                f"(digests {_short(codes)}): differences may come from the code."
             )
     commits = sorted({run.tags.get("git.commit", "None") for run in runs} - {"None"})
     if len(commits) > 1 and not sentences:
-        where = " within OptiProxy-NAS, and within the baselines" if all(kinds.values()) else ""
+        where = " within each method" if len(methods) > 1 else ""
         sentences.append(
             f"The runs are of {len(commits)} commits ({_short(commits)}), with the same search "
             f"code{where}."

@@ -185,16 +185,12 @@ def settings_of(run: FinishedRun) -> dict[str, str]:
 def codes_of(runs: Sequence[FinishedRun]) -> list[str]:
     """Return a digest of each run's code, "" where none is recorded.
 
-    It is of the code that decides a search where all runs of a kind have it, else of the whole
-    package; compare it within one kind of method only.
+    It is of the code that decides a search where all runs of a method have it, else of the whole
+    package; compare it within one method only.
     """
-    names = {
-        kind: SEARCH_CODE
-        if all(SEARCH_CODE in run.tags for run in runs if run.is_optiproxy == kind)
-        else PACKAGE_CODE
-        for kind in (True, False)
-    }
-    return [run.tags.get(names[run.is_optiproxy], "") for run in runs]
+    without = {run.method for run in runs if SEARCH_CODE not in run.tags}
+    names = [PACKAGE_CODE if run.method in without else SEARCH_CODE for run in runs]
+    return [run.tags.get(name, "") for name, run in zip(names, runs, strict=True)]
 
 
 def differing_settings(settings: Iterable[Settings]) -> tuple[str, ...]:
@@ -210,7 +206,7 @@ def make_groups(runs: Sequence[FinishedRun]) -> tuple[tuple[Group, ...], tuple[s
     """Return the groups of one panel, the default method first, and the settings that differ.
 
     The code's digest counts as a setting where the same settings and seed were run by different
-    code: then it is the code that is compared, of OptiProxy-NAS or of the baselines. Elsewhere a
+    code: then it is the code that is compared, in all groups of that method. Elsewhere a
     group may mix codes, and the page says so.
     """
     codes: dict[tuple[tuple[tuple[str, str], ...], int], set[str]] = defaultdict(set)
@@ -218,11 +214,11 @@ def make_groups(runs: Sequence[FinishedRun]) -> tuple[tuple[Group, ...], tuple[s
     for run, digest in zip(runs, digests, strict=True):
         codes[_key(settings_of(run)), run.seed].add(digest)
     mixed = {key for key, found in codes.items() if len(found - {""}) > 1}
-    by_code = {run.is_optiproxy for run in runs if (_key(settings_of(run)), run.seed) in mixed}
+    by_code = {run.method for run in runs if (_key(settings_of(run)), run.seed) in mixed}
     members: dict[tuple[tuple[str, str], ...], list[FinishedRun]] = defaultdict(list)
     for run, digest in zip(runs, digests, strict=True):
         settings = settings_of(run)
-        if run.is_optiproxy in by_code:
+        if run.method in by_code:
             settings[CODE] = digest[:8] or "not recorded"
         members[_key(settings)].append(run)
     settings_by_group = [dict(key) for key in members]

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
-from optiproxy_nas.algorithm.search_parameters import OPTIPROXY, SearchParameters
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
@@ -21,6 +21,7 @@ from optiproxy_nas.core.errors import DataError, OptiProxyError, ParameterError,
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import SearchHistory
+from optiproxy_nas.methods import method_of
 from optiproxy_nas.objectives import OBJECTIVES, name_of, resolve_objective
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.runs.finished import StoredRun
@@ -163,11 +164,12 @@ def check_diagnosable(manifest: Manifest) -> None:
             run_id=run_id,
         )
     parameters = manifest["parameters"]
-    if parameters.get("method", OPTIPROXY) == OPTIPROXY:
+    stepwise = method_of(parameters).stepwise
+    if stepwise:
         _check_fidelity(manifest)
     if any(name.endswith(".proxy") for name in manifest["artifacts"]):
         return
-    if parameters.get("method", OPTIPROXY) == OPTIPROXY:
+    if stepwise:
         search = pipeline.replace("_methods", "_search")
         what = (
             "Make the same search with all its artifacts, and diagnose that run: "

@@ -12,7 +12,7 @@ import torch
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import check_archive, codes_of
 from optiproxy_nas.core.errors import BudgetError, DataError
-from optiproxy_nas.evaluation.smbo import run_search
+from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives.accuracy import Accuracy
 
 pytestmark = pytest.mark.usefixtures("global_state")
@@ -44,11 +44,11 @@ class Objective:
         return 80 + gains + 0.01 * (sum(map(ord, name)) % 7)
 
 
-def search(space, make_parameters, on_step=None, **overrides):
+def search(space, make_parameters, on_progress=None, **overrides):
     name = "nb201" if space.name == "nb201" else "tiny_space:TinySpace"
     parameters = make_parameters(space=name, **overrides)
     objective = Objective()
-    return run_search(space, objective, parameters, on_step), objective
+    return run_search(space, objective, parameters, on_progress), objective
 
 
 def as_bytes(result):
@@ -162,14 +162,19 @@ def test_the_paper_preset_runs(nb201, make_parameters):
     assert (result.archive.loc[result.archive["step"] > 0, "group"] >= 0).all()
 
 
-def test_each_step_is_told(nb201, make_parameters):
-    told = []
-    result, _ = search(nb201, make_parameters, on_step=told.append)
-    assert [row["step"] for row in told] == [1, 2, 3]
-    assert [row["queries"] for row in told] == [13, 18, 23]
-    assert told == result.diagnostics.astype(object).to_dict("records")
+def test_each_round_is_reported_and_each_step_diagnosed(nb201, make_parameters):
+    events = []
+    result, _ = search(nb201, make_parameters, on_progress=events.append)
+    assert [event.step for event in events] == [0, 1, 2, 3]
+    assert [event.spent for event in events] == [8, 13, 18, 23]
+    assert [event.best for event in events] == [
+        result.archive["value"][: event.queries].max() for event in events
+    ]
+    steps = result.diagnostics.astype(object).to_dict("records")
+    assert [row["step"] for row in steps] == [1, 2, 3]
+    assert [row["queries"] for row in steps] == [13, 18, 23]
     lowest = result.parameters.gradient.min_temperature
-    for row in told:
+    for row in steps:
         assert row["best"] == result.archive["value"][: row["queries"]].max()
         assert row["candidates"] >= 5
         assert row["temperature"] == pytest.approx(lowest)
