@@ -2,15 +2,13 @@
 
 import warnings
 
-from optiproxy_nas.pipelines.compare.hooks import ComparisonHooks
 from optiproxy_nas.pipelines.configuration import (
     SearchConfigLoader,
     SearchContext,
     SearchSession,
 )
-from optiproxy_nas.pipelines.diagnose.hooks import DiagnosisHooks
 from optiproxy_nas.pipelines.hooks import RunHooks
-from optiproxy_nas.pipelines.ingest.hooks import IngestHooks
+from optiproxy_nas.pipelines.result_hooks import ResultHooks
 
 # Kedro 1.7 calls a name that OmegaConf has since renamed; nothing that a user could do about it.
 warnings.filterwarnings("ignore", message="register_new_resolver")
@@ -24,4 +22,4 @@ CONFIG_LOADER_ARGS = {
     # A section in conf/local changes what it names, and leaves the rest of the section as it is.
     "merge_strategy": {"parameters": "soft"},
 }
-HOOKS = (RunHooks(), DiagnosisHooks(), ComparisonHooks(), IngestHooks())
+HOOKS = (RunHooks(), ResultHooks())

@@ -15,7 +15,7 @@ from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.evaluation.finished_run import SearchHistory
-from optiproxy_nas.report.diagnose.cells import Cells, cells_of
+from optiproxy_nas.report.diagnose.reference_cells import Cells, cells_of
 
 CELLS = torch.tensor(list(product(range(5), repeat=6)))
 WORTH = np.array([0.0, 1.0, 3.0, 4.0, 0.5])  # of each operation, points

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from optiproxy_nas.algorithm.archive import codes_of
-from optiproxy_nas.report.diagnose import cells as module
-from optiproxy_nas.report.diagnose.cells import cells_of, probe_rows
+from optiproxy_nas.report.diagnose import reference_cells as module
 from optiproxy_nas.report.diagnose.landscape import make_landscape
+from optiproxy_nas.report.diagnose.reference_cells import cells_of, probe_rows
 
 
 class NoTable:
@@ -33,7 +33,7 @@ def unlisted(run):
 def test_a_table_is_taken_whole(cells, table):
     assert cells.complete
     assert cells.drawn == cells.total == len(cells.values) == len(table)
-    assert cells.words == "All cells of the table"
+    assert cells.description == "All cells of the table"
 
 
 def test_of_a_large_table_some_are_drawn_and_the_best_and_the_queried_join(
@@ -47,13 +47,13 @@ def test_of_a_large_table_some_are_drawn_and_the_best_and_the_queried_join(
     names = nb201.identify(some.codes)
     assert len(set(names)) == len(names)
     assert set(nb201.identify(codes_of(nb201, run.archive))) <= set(names)
-    assert some.words == (
+    assert some.description == (
         "300 random cells of the 15,625 of the table, with the best one and those queried,"
     )
     value = dict(zip(cells.table["architecture"], cells.values, strict=True))
     assert [value[name] for name in some.table["architecture"]] == some.values.tolist()
     landscape = make_landscape(nb201, some, codes_of(nb201, run.archive), 4)
-    assert landscape.best == f"optimum of the table: {cells.optimum:.2f}"
+    assert landscape.best == f"optimum of the table: {cells.optimum:.2f} %"
     assert (landscape.values[landscape.queries] == run.archive["value"]).all()
 
 
@@ -64,9 +64,9 @@ def test_where_there_is_no_table_the_benchmark_is_asked(nb201, unlisted, monkeyp
     assert some.optimum is None
     assert 190 < some.drawn <= 200
     assert unlisted.benchmark.asked == len(some.values)
-    assert "random architectures of the space" in some.words
+    assert "random architectures of the space" in some.description
     landscape = make_landscape(nb201, some, codes_of(nb201, unlisted.archive), 4)
-    assert landscape.best == f"best of these cells: {some.values.max():.2f}"
+    assert landscape.best == f"best of these cells: {some.values.max():.2f} %"
     assert landscape.drawn == some.drawn
 
 

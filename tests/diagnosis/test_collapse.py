@@ -6,8 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.report.diagnose.collapse import collapse_alarms, group_numbers, stagnation
-from optiproxy_nas.report.diagnose.settings import CollapseSettings
+from optiproxy_nas.report.diagnose.collapse import (
+    CollapseSettings,
+    collapse_alarms,
+    group_numbers,
+    stagnation,
+)
 
 SURE = 1e3  # a logit that leaves no doubt
 

@@ -4,13 +4,15 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
-from optiproxy_nas.pipelines.diagnose import nodes
+from optiproxy_nas.pipelines import diagnose as nodes
 from optiproxy_nas.report.diagnose import DiagnosisSettings
-from optiproxy_nas.report.diagnose.captions import CAPTIONS, FIGURES
-from optiproxy_nas.report.diagnose.collapse import Alarm
-from optiproxy_nas.report.diagnose.draw_collapse import collapse_figure
-from optiproxy_nas.report.diagnose.draw_gap import gap_figure
-from optiproxy_nas.report.diagnose.draw_predictions import predictions_by_step, spread_over
+from optiproxy_nas.report.diagnose.collapse import Alarm, collapse_figure
+from optiproxy_nas.report.diagnose.diagnosis_html import FIGURES
+from optiproxy_nas.report.diagnose.proxy_figures import (
+    gap_figure,
+    predictions_by_step,
+    spread_over,
+)
 
 SETTINGS = DiagnosisSettings(run="made-up", probe=100, panels=4)
 
@@ -39,7 +41,8 @@ def texts(figure: Figure) -> str:
 
 
 def test_every_figure_has_a_title_a_caption_and_a_picture(pictures):
-    assert list(pictures) == list(FIGURES) == list(CAPTIONS)
+    assert list(pictures) == [figure.id for figure in FIGURES]
+    assert all(figure.title and figure.caption for figure in FIGURES)
     assert all(data.startswith(b"\x89PNG") for data in pictures.values())
 
 
@@ -56,8 +59,8 @@ def test_the_page_needs_nothing_else(page):
     assert not re.findall(r'<(?:script|img|link)[^>]+(?:src|href)="http', page)
     assert page.count("<img alt=") == len(FIGURES)
     assert "kedro run --pipeline=nb201_diagnose --params=run=made-up" in page
-    for title in FIGURES.values():
-        assert f"<h2>{title}</h2>" in page
+    for figure in FIGURES:
+        assert f"<h2>{figure.title}</h2>" in page
 
 
 def test_a_picture_stands_where_the_browser_cannot_turn_the_landscape(page, pictures):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from optiproxy_nas.algorithm.archive import codes_of
-from optiproxy_nas.report.diagnose import gap
-from optiproxy_nas.report.diagnose.cells import probe_rows
+from optiproxy_nas.report.diagnose import proxy_gap as gap
+from optiproxy_nas.report.diagnose.reference_cells import probe_rows
 
 
 def test_rank_agreement():

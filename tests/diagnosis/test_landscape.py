@@ -61,7 +61,7 @@ def test_places_and_queries(nb201, run, cells, landscape):
     ) @ landscape.axes.directions.T
     assert landscape.places == pytest.approx(expected)
     assert landscape.values[landscape.optimum] == cells.values.max() == cells.optimum
-    assert landscape.best == f"optimum of the table: {cells.optimum:.2f}"
+    assert landscape.best == f"optimum of the table: {cells.optimum:.2f} %"
 
 
 def test_flat_encodings_hold_operations_and_edges(tiny):

@@ -13,7 +13,7 @@ from kedro.io import DatasetError
 from kedro_runs import TINY, command, copy_project, enter, partial_files, run, without_pictures
 
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError, ParameterError, TrackingError
-from optiproxy_nas.pipelines.compare.parameters import items, resolve
+from optiproxy_nas.pipelines.compare import items, resolve
 from optiproxy_nas.report.compare import compare, comparison_html
 from optiproxy_nas.runs.datasets.mlflow_runs import MlflowRuns
 from optiproxy_nas.sweeps import run_sweep

@@ -20,12 +20,12 @@ from kedro_runs import (
     sign,
 )
 
-from optiproxy_nas.pipelines.diagnose import nodes
-from optiproxy_nas.report.diagnose.captions import FIGURES
+from optiproxy_nas.pipelines import diagnose as nodes
+from optiproxy_nas.report.diagnose.diagnosis_html import FIGURES
 from optiproxy_nas.runs.tracking import MlflowTracker
 
 FILES = {"steps.csv", "predictions.csv", "numbers.json", "diagnosis.html"} | {
-    f"{name}.png" for name in FIGURES
+    f"{figure.id}.png" for figure in FIGURES
 }
 
 

@@ -24,9 +24,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.objectives import name_of
-from optiproxy_nas.pipelines import search
-from optiproxy_nas.pipelines.compare import parameters as compare_parameters
-from optiproxy_nas.pipelines.diagnose import parameters as diagnose_parameters
+from optiproxy_nas.pipelines import compare, diagnose, search
 from optiproxy_nas.pipelines.ingest import parameters as ingest_parameters
 from optiproxy_nas.pipelines.methods import parameters as methods_parameters
 from optiproxy_nas.pipelines.run_parameters import split_run
@@ -39,8 +37,8 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any], dict[str, Any]], dict[str, Any]
     "search": search_parameters.resolve,
     "methods": methods_parameters.resolve,
     "ingest": ingest_parameters.resolve,
-    "compare": compare_parameters.resolve,
-    "diagnose": diagnose_parameters.resolve,
+    "compare": compare.resolve,
+    "diagnose": diagnose.resolve,
 }
 
 

@@ -1,4 +1,4 @@
-"""Mode collapse: the K groups of (α, β) no longer offer anything new, and nothing new is found.
+"""Mode collapse: the K groups of (α, β) offer nothing new any more, and nothing new is found.
 
 In the language of the groups' distributions p_k (softmax(α_k) at each node, σ(β_k) at each edge):
 
@@ -17,11 +17,37 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from optiproxy_nas.report.diagnose.settings import CollapseSettings
+from optiproxy_nas.report.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    as_array,
+    empty_figure,
+    new_figure,
+    tidy,
+    whole_ticks,
+)
+
+TITLE = "Entropy of α over the search, and mode collapse"
+ALARM = "#b3261e"
+
+
+class CollapseSettings(BaseModel):
+    """When the mode-collapse alarm fires."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    patience: int = Field(20, ge=1, description="queries without a new best before it may fire")
+    spread: float = Field(0.1, ge=0, le=1, description="alarm where the spread is below this")
+    distance: float = Field(0.05, ge=0, le=1, description="alarm where the groups are closer")
 
 
 class Alarm(NamedTuple):
@@ -33,7 +59,7 @@ class Alarm(NamedTuple):
     why: str  # one sentence
 
     def text(self) -> str:
-        """For a person."""
+        """Return the alarm as a sentence."""
         steps = f"step {self.first_step}"
         if self.last_step > self.first_step:
             steps = f"steps {self.first_step} to {self.last_step}"
@@ -41,7 +67,7 @@ class Alarm(NamedTuple):
 
 
 def group_numbers(logits: Mapping[str, Tensor]) -> dict[str, float]:
-    """How different the K groups are, and how decided.
+    """Return how different the K groups are, and how decided.
 
     Args:
         logits: alpha [K, N, M] and beta [K, E].
@@ -77,7 +103,7 @@ def group_numbers(logits: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def stagnation(best: Sequence[float]) -> int:
-    """Queries since the best value last rose: 0 where the last query was the best.
+    """Return the queries since the best value last rose: 0 where the last query was the best.
 
     Args:
         best: best value so far, by query; NaN while nothing was found that may be the answer.
@@ -91,7 +117,7 @@ def stagnation(best: Sequence[float]) -> int:
 def collapse_alarms(
     numbers: pd.DataFrame, groups: int, settings: CollapseSettings
 ) -> tuple[list[Alarm], list[str]]:
-    """Where the mode-collapse alarm fires, and why.
+    """Find where the mode-collapse alarm fires, and why.
 
     It fires in a step after which at least ``patience`` queries brought no new best, if
 
@@ -120,13 +146,14 @@ def collapse_alarms(
             continue
         fired = list(stretch)
         first, last = fired[0][0], fired[-1][0]
-        said = dict.fromkeys(reason for _, text in fired for reason in text.split("; "))
+        causes = dict.fromkeys(reason for _, text in fired for reason in text.split("; "))
         alarms.append(
             Alarm(
                 int(first["step"]),
                 int(last["step"]),
                 int(first["queries"]),
-                f"{'; '.join(said)}; no new best for {int(last['stagnation'])} queries at its end.",
+                f"{'; '.join(causes)}; no new best for {int(last['stagnation'])} queries at its "
+                "end.",
             )
         )
     return alarms, reasons
@@ -135,24 +162,105 @@ def collapse_alarms(
 def _reasons(row: Mapping[Any, Any], groups: int, settings: CollapseSettings) -> str:
     if row["stagnation"] < settings.patience:
         return ""
-    said = []
+    causes = []
     if groups > 1 and row["agreement"] >= 1:
-        said.append(f"all {groups} groups hold the same architecture")
+        causes.append(f"all {groups} groups hold the same architecture")
     if groups > 1 and row["distance"] < settings.distance:
-        said.append(f"the groups are closer than {settings.distance:g}")
+        causes.append(f"the groups are closer than {settings.distance:g}")
     if row["spread"] < settings.spread:
-        said.append(f"the spread is below {settings.spread:g}")
-    return "; ".join(said)
+        causes.append(f"the spread is below {settings.spread:g}")
+    return "; ".join(causes)
 
 
 def _entropy(p: Tensor) -> Tensor:
-    """Entropy of the last axis over the logarithm of its length, in [0, 1]."""
+    """Return the entropy of the last axis over the logarithm of its length, in [0, 1]."""
     nats: Tensor = torch.special.entr(p).sum(-1)
     return nats / math.log(p.shape[-1])
 
 
-def _mean(parts: Sequence[Tensor]) -> float:
-    """Mean over the last axis (choices) of all parts, then over the others; 0 of nothing."""
-    if not parts:
+def _mean(tensors: Sequence[Tensor]) -> float:
+    """Return the mean over the last axis (choices) of all, then over the others; 0 of none."""
+    if not tensors:
         return 0.0
-    return float(torch.cat(list(parts), dim=-1).mean())
+    return float(torch.cat(list(tensors), dim=-1).mean())
+
+
+def collapse_figure(
+    traces: Mapping[int, Mapping[str, Any]],
+    numbers: pd.DataFrame,
+    alarms: Sequence[Alarm],
+    settings: CollapseSettings,
+    num_operations: int,
+) -> Figure:
+    """Draw the entropy over the epochs of all steps, and the groups at the end of each step.
+
+    Args:
+        traces: step -> entropy [epochs, K] and more.
+        numbers: one row a step, of :func:`group_numbers`.
+        alarms: stretches of steps to shade.
+        settings: the thresholds, drawn as lines.
+        num_operations: M.
+    """
+    blocks = {step: as_array(traces[step]["entropy"]) for step in sorted(traces)}
+    blocks = {step: block for step, block in blocks.items() if block.size}
+    if not blocks or numbers.empty:
+        return empty_figure(TITLE, "no search epochs were recorded")
+    figure = new_figure(8.6, 7.2)
+    epochs, groups = figure.subplots(2, 1, height_ratios=[3, 2.6], sharex=True)
+    # One unit of the axis is one step, so that both panels share it.
+    for step, block in blocks.items():
+        x = step - 0.5 + (np.arange(len(block)) + 0.5) / len(block)
+        low, middle, high = np.quantile(block, [0.0, 0.5, 1.0], axis=1)
+        first = step == min(blocks)
+        epochs.fill_between(
+            x, low, high, color=BLUE, alpha=0.2, linewidth=0,
+            label="all groups" if first else "_nolegend_",
+        )  # fmt: skip
+        epochs.plot(
+            x, middle, color=INK, linewidth=1.4, label="median group" if first else "_nolegend_"
+        )
+    uniform = math.log(max(num_operations, 2))
+    label = f"log({num_operations}), no preference"
+    epochs.axhline(uniform, color=GREEN, linestyle="--", linewidth=1.2, label=label)
+    epochs.set_ylim(0, uniform * 1.08)
+    tidy(epochs, TITLE, "", "entropy (nats)")
+
+    steps = as_array(numbers["step"])
+    for column, label, colour, style in (
+        ("spread", "spread of the pool", INK, "-"),
+        ("within", "part within the groups", BLUE, "-"),
+        ("agreement", "largest share of groups with the same best cell", ORANGE, "-"),
+    ):
+        groups.plot(
+            steps, as_array(numbers[column]), style, color=colour, linewidth=1.6, label=label
+        )
+    label = f"alarm where the spread is below {settings.spread:g}"
+    groups.axhline(settings.spread, color=INK, linestyle=":", linewidth=1.0, label=label)
+    groups.set_ylim(0, 1.03)
+    tidy(groups, "The groups at the end of each step", "search step", "0 to 1")
+    groups.xaxis.set_major_locator(whole_ticks(9))
+    groups.set_xlim(0.5, steps.max() + 0.5)
+    for axes in (epochs, groups):
+        for index, alarm in enumerate(alarms):
+            label = "alarm" if axes is groups and index == 0 else "_nolegend_"
+            axes.axvspan(
+                alarm.first_step - 0.5,
+                alarm.last_step + 0.5,
+                color=ALARM,
+                alpha=0.13,
+                linewidth=0,
+                label=label,
+                zorder=0,
+            )
+    since = as_array(numbers["stagnation"]) >= settings.patience
+    if since.any():
+        waiting = np.where(since, 0.985, np.nan)
+        label = f"no new best for {settings.patience} queries"
+        groups.plot(steps, waiting, color=ALARM, linewidth=3, label=label, solid_capstyle="butt")
+    epochs.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.05), ncols=3, fontsize=9, frameon=False
+    )
+    groups.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=9, frameon=False
+    )
+    return figure

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
-from optiproxy_nas.core.numbers import metric_label
-from optiproxy_nas.report.diagnose.cells import Cells
+from optiproxy_nas.core.numbers import metric_label, value_text
+from optiproxy_nas.report.diagnose.reference_cells import Cells
 from optiproxy_nas.spaces.base import SearchSpace
 
 BEST = 0.1  # share of the cells that the axes of a complete table lead to
@@ -52,14 +52,14 @@ class Landscape(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Of the value, for axes."""
+        """The label of an axis of values."""
         return metric_label(self.metric, self.caution)
 
     @property
     def best(self) -> str:
         """The best cell with its value, for legends."""
         name = "optimum of the table" if self.total else "best of these cells"
-        return f"{name}: {self.values[self.optimum]:.2f}"
+        return f"{name}: {value_text(self.metric, self.values[self.optimum])}"
 
 
 class Region(NamedTuple):
@@ -70,21 +70,21 @@ class Region(NamedTuple):
     value: tuple[float, float]
 
     def holds(self, places: Floats) -> Mask:
-        """Which of places [n, 2] lie in it: [n] booleans."""
+        """Return which of places [n, 2] lie in it: [n]."""
         low, high = np.array([self.x[0], self.y[0]]), np.array([self.x[1], self.y[1]])
         inside: Mask = np.all((places >= low) & (places <= high), axis=1)
         return inside
 
 
 def flat_encodings(space: SearchSpace, codes: Tensor) -> Floats:
-    """The encodings of codes [n, L] as rows [n, N·M + E]."""
+    """Return the encodings of codes [n, L] as rows [n, N·M + E]."""
     encoding = space.encode(codes)
-    parts = (encoding.operations.flatten(1), encoding.edges.flatten(1))
-    return np.concatenate([part.double().numpy() for part in parts], axis=1)
+    blocks = (encoding.operations.flatten(1), encoding.edges.flatten(1))
+    return np.concatenate([block.double().numpy() for block in blocks], axis=1)
 
 
 def find_axes(encodings: Floats, values: Floats) -> Axes:
-    """The plane of the picture.
+    """Find the plane of the picture.
 
     Args:
         encodings: [T, D] of all cells.
@@ -114,7 +114,7 @@ def find_axes(encodings: Floats, values: Floats) -> Axes:
 
 
 def _fix_sign(direction: Floats) -> Floats:
-    """The direction or its opposite: the entry of largest size (the first of equals) positive."""
+    """Return the direction or its opposite: the (first) entry of largest size is positive."""
     size = np.abs(direction)
     leading = int((size >= size.max() * (1 - 1e-9)).argmax())
     return direction * (1.0 if direction[leading] >= 0 else -1.0)
@@ -128,7 +128,7 @@ def make_landscape(
     metric: str = VALIDATION_ACCURACY,
     caution: str = "",
 ) -> Landscape:
-    """The picture of cells and of a search in it.
+    """Place cells, and a search among them, in the plane.
 
     Args:
         space: the search space.
@@ -138,30 +138,35 @@ def make_landscape(
         metric: what the values are of.
         caution: the benchmark's, of these values.
     """
-    codes, values, fitness = cells.codes, cells.values, cells.fitness
-    encodings = flat_encodings(space, codes)
-    axes = find_axes(encodings, values)
+    encodings = flat_encodings(space, cells.codes)
+    axes = find_axes(encodings, cells.values)
     places = (encodings - axes.centre) @ axes.directions.T
-    row_of = {name: row for row, name in enumerate(space.identify(codes))}
+    row_of = {name: row for row, name in enumerate(space.identify(cells.codes))}
     queries = np.array([row_of[name] for name in space.identify(queried)], dtype=np.int64)
-    trajectory = _trajectory(places, values, fitness, queries, every)
-    drawn = 0 if cells.complete else cells.drawn
-    best = int(fitness.argmax())
     return Landscape(
-        places, values, axes, queries, trajectory, best, metric, cells.total, drawn, caution
+        places,
+        cells.values,
+        axes,
+        queries,
+        _trajectory(places, cells.values, cells.fitness, queries, every),
+        optimum=int(cells.fitness.argmax()),
+        metric=metric,
+        total=cells.total,
+        drawn=0 if cells.complete else cells.drawn,
+        caution=caution,
     )
 
 
 def _trajectory(
     places: Floats, values: Floats, fitness: Floats, queries: Integers, every: int
 ) -> pd.DataFrame:
-    """The best of every ``every`` queries (the earliest of equals), in order."""
+    """Return the best of every ``every`` queries (the earliest of equals), in order."""
     points: list[dict[str, float]] = []
     for start in range(0, len(queries), every):
         rows = queries[start : start + every]
         best = int(fitness[rows].argmax())
         row = int(rows[best])
-        x, y = (float(part) for part in places[row])
+        x, y = places[row].tolist()
         points.append(
             {
                 "number": len(points) + 1,
@@ -176,7 +181,7 @@ def _trajectory(
 
 
 def search_region(landscape: Landscape) -> Region:
-    """Where the search spent its better half: around the better half of the trajectory's points.
+    """Return the rectangle around the better half of the trajectory's points.
 
     The colours begin at the median cell of the region, and end at its best.
     """

@@ -1,4 +1,4 @@
-"""The cells that a finished run is judged on, with their values: read now, after the search.
+"""Reference cells: those that a finished run is judged on, with values read after the search.
 
 All cells of the benchmark's table where it has one of a size that can be shown; random ones of a
 larger table; and random architectures of the space, asked of the benchmark, where nothing can be
@@ -42,7 +42,7 @@ class Cells(NamedTuple):
         return self.drawn == self.total
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What they are, for a caption."""
         if self.complete:
             return "All cells of the table"
@@ -58,7 +58,7 @@ class Cells(NamedTuple):
 
 
 def cells_of(space: SearchSpace, run: SearchHistory) -> Cells:
-    """The cells to judge a run on; the draw does not depend on the run."""
+    """Return the cells to judge a run on; the draw does not depend on the run."""
     objective = run.parameters.objective
     table = objective.whole(run.benchmark)
     total, optimum, best = 0, None, None
@@ -85,7 +85,7 @@ def cells_of(space: SearchSpace, run: SearchHistory) -> Cells:
 
 
 def probe_rows(run: SearchHistory, space: SearchSpace, cells: Cells, count: int) -> Integers:
-    """Rows of at most ``count`` random cells, without those that the run queried.
+    """Return rows of at most ``count`` random cells, without those that the run queried.
 
     The draw does not depend on the run, so runs are judged on the same cells.
 
@@ -103,21 +103,21 @@ def probe_rows(run: SearchHistory, space: SearchSpace, cells: Cells, count: int)
 
 
 def _random(space: SearchSpace, count: int) -> Tensor:
-    """Random architectures [n, L], each once."""
+    """Return random architectures [n, L], each once."""
     return _new(space, space.random(count, torch_generator(0, 0, "probe-cells")), set())
 
 
-def _new(space: SearchSpace, codes: Tensor, known: Set[Hashable]) -> Tensor:
-    """Those of codes [n, L] that are not known, each once."""
+def _new(space: SearchSpace, codes: Tensor, names: Set[Hashable]) -> Tensor:
+    """Return those of codes [n, L] that are not among ``names``, each once."""
     first: dict[Hashable, int] = {}
     for row, name in enumerate(space.identify(codes)):
-        if name not in known:
+        if name not in names:
             first.setdefault(name, row)
     return codes[list(first.values())]
 
 
 def _ask(space: SearchSpace, run: SearchHistory, codes: Tensor) -> pd.DataFrame:
-    """Architecture, value and metrics of codes [n, L], asked as the search asked."""
+    """Return architecture, value and metrics of codes [n, L], asked as the search asked."""
     objective = run.parameters.objective
     batch = make_batch(space, codes, step=0)
     answered = objective.query(batch, objective.evaluator(run.benchmark))

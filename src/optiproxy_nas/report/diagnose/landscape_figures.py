@@ -1,8 +1,9 @@
-"""The landscape from above: all of it, and the region of the search."""
+"""Pictures of the landscape: from above, the region of the search, in three dimensions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from matplotlib.patches import Rectangle
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.report.diagnose.landscape import COMPONENTS, Landscape, Region
 from optiproxy_nas.report.style import (
+    DPI,
     INK,
     ORANGE,
     new_figure,
@@ -26,7 +28,7 @@ RED = "#c0271c"
 
 
 def axis_labels(landscape: Landscape) -> tuple[str, str]:
-    """What the two axes are, with their share of the variance."""
+    """Return what the two axes are, with their share of the variance."""
     names = ("axis 1: towards the best tenth", "axis 2: what the best tenth differs in")
     if landscape.axes.kind == COMPONENTS:
         names = ("principal component 1", "principal component 2")
@@ -38,12 +40,12 @@ def axis_labels(landscape: Landscape) -> tuple[str, str]:
 
 
 def value_range(landscape: Landscape) -> tuple[float, float]:
-    """Colours of the whole: the best 85 % of the cells."""
+    """Return the range of the colours of the whole: the best 85 % of the cells."""
     return float(np.quantile(landscape.values, 0.15)), float(landscape.values.max())
 
 
 def overview(landscape: Landscape, region: Region, initial: int) -> Figure:
-    """Every cell, the search's queries on top, and the region that is zoomed into."""
+    """Draw every cell, the search's queries on top, and the region that is zoomed into."""
     figure = new_figure(8.0, 6.2)
     axes = figure.subplots()
     norm = Normalize(*value_range(landscape))
@@ -83,7 +85,7 @@ def overview(landscape: Landscape, region: Region, initial: int) -> Figure:
 
 
 def zoom(landscape: Landscape, region: Region, every: int) -> Figure:
-    """The region of the search from above and from the side, with its own colours."""
+    """Draw the region of the search from above and from the side, with its own colours."""
     figure = new_figure(11.0, 5.6)
     above, side = figure.subplots(1, 2, width_ratios=[1, 1.05])
     norm = Normalize(*region.value)
@@ -120,8 +122,62 @@ def zoom(landscape: Landscape, region: Region, every: int) -> Figure:
     return figure
 
 
+def in_three_dimensions(landscape: Landscape, every: int) -> Figure:
+    """Draw the cells as a cloud, height and colour their value, and the search's way up."""
+    figure = Figure(figsize=(9.0, 6.6), dpi=DPI, facecolor="white")
+    axes: Any = figure.add_axes((-0.02, -0.02, 0.93, 1.02), projection="3d", computed_zorder=False)
+    low, high = value_range(landscape)
+    norm = Normalize(low, high)
+    shown = landscape.values >= low
+    order = np.argsort(landscape.values[shown], kind="stable")
+    places, values = landscape.places[shown][order], landscape.values[shown][order]
+    axes.scatter(
+        places[:, 0], places[:, 1], values, c=values, cmap=sequence_colours(), norm=norm, s=3,
+        alpha=0.35, linewidths=0, depthshade=False, zorder=1, rasterized=True,
+    )  # fmt: skip
+    points = landscape.trajectory[landscape.trajectory["value"] >= low]
+    x, y, z = (points[name].to_numpy(np.float64) for name in ("x", "y", "value"))
+    axes.plot(x, y, z, color=RED, linewidth=1.1, alpha=0.75, zorder=3)
+    axes.scatter(
+        x, y, z, s=70, color=RED, edgecolors="white", linewidths=0.7, depthshade=False, zorder=4
+    )
+    for number, *place in zip(points["number"], x, y, z, strict=True):
+        axes.text(
+            *place, str(number), fontsize=6, color="white", ha="center", va="center", zorder=5
+        )
+    best = landscape.optimum
+    axes.scatter(
+        *landscape.places[best], landscape.values[best], marker="*", s=520, color=ORANGE,
+        edgecolors="white", linewidths=0.8, depthshade=False, zorder=3.5,
+        label=landscape.best,
+    )  # fmt: skip
+    axes.set_zlim(low, high)
+    axes.view_init(elev=22, azim=-62)
+    axes.set_box_aspect((1.25, 1.0, 0.85), zoom=0.98)
+    names = [label.partition(" (")[0] for label in axis_labels(landscape)]
+    axes.set_xlabel(names[0], fontsize=9, labelpad=6)
+    axes.set_ylabel(names[1], fontsize=9, labelpad=6)
+    axes.set_zlabel(landscape.label, fontsize=9, labelpad=4)
+    axes.tick_params(labelsize=8, pad=1)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.pane.set_facecolor("white")
+        axis.pane.set_edgecolor("#dddddd")
+        axis._axinfo["grid"]["color"] = "#e6e6e6"
+    axes.plot([], [], [], "o-", color=RED, markersize=7, label=f"best of every {every} queries")
+    figure.legend(loc="lower center", ncols=2, fontsize=9, frameon=False, markerscale=0.8)
+    figure.text(0.03, 0.95, "The landscape, and the way of the search", fontsize=11, color=INK)
+    bar = figure.colorbar(
+        ScalarMappable(norm, sequence_colours()),
+        cax=figure.add_axes((0.91, 0.22, 0.018, 0.55)),
+        extend="min",
+    )
+    bar.set_label(landscape.label, fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+    return figure
+
+
 def _cells(axes: Axes, places: Floats, values: Floats, norm: Normalize, size: float) -> None:
-    """Cells as dots, the better ones on top."""
+    """Draw cells as dots, the better ones on top."""
     order = np.argsort(values, kind="stable")
     axes.scatter(
         places[order, 0], places[order, 1], c=values[order], cmap=sequence_colours(), norm=norm,
@@ -130,7 +186,7 @@ def _cells(axes: Axes, places: Floats, values: Floats, norm: Normalize, size: fl
 
 
 def _star(axes: Axes, landscape: Landscape, place: Sequence[float] | Floats, size: float) -> None:
-    """The optimum, under the numbered points: it may be one of them."""
+    """Draw the optimum, under the numbered points: it may be one of them."""
     axes.scatter(
         place[0], place[1], marker="*", s=size, color=ORANGE, edgecolors="white", linewidths=0.8,
         zorder=4.5, label=landscape.best,
@@ -138,7 +194,7 @@ def _star(axes: Axes, landscape: Landscape, place: Sequence[float] | Floats, siz
 
 
 def _path(axes: Axes, points: pd.DataFrame, height: str) -> None:
-    """Numbered points joined by a line."""
+    """Draw numbered points joined by a line."""
     x, y = points["x"].to_numpy(np.float64), points[height].to_numpy(np.float64)
     axes.plot(x, y, color=RED, linewidth=0.9, alpha=0.6, zorder=4)
     axes.scatter(
@@ -158,6 +214,7 @@ def _path(axes: Axes, points: pd.DataFrame, height: str) -> None:
 
 
 def _bar(figure: Figure, axes: Axes, norm: Normalize, label: str) -> None:
+    """Draw the key to the colours."""
     bar = figure.colorbar(
         ScalarMappable(norm, sequence_colours()), ax=axes, pad=0.02, shrink=0.9, extend="min"
     )

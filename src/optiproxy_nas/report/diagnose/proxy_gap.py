@@ -20,7 +20,7 @@ from optiproxy_nas.core.arrays import Floats, Integers
 from optiproxy_nas.core.random_streams import one_thread
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.proxies.fit import load_proxy, predict
-from optiproxy_nas.report.diagnose.cells import Cells, probe_rows
+from optiproxy_nas.report.diagnose.reference_cells import Cells, probe_rows
 from optiproxy_nas.spaces.base import SearchSpace
 
 METRIC_TAU = "probe_kendall_tau_"  # and the metric: a column of the steps
@@ -46,7 +46,7 @@ class Prediction(NamedTuple):
 
 @one_thread()
 def predict_at(space: SearchSpace, run: SearchHistory, step: int, codes: Tensor) -> Prediction:
-    """Predictions of the proxy of ``step`` for codes [n, L].
+    """Return the predictions of the proxy of ``step`` for codes [n, L].
 
     Raises:
         ProxyError: a prediction is not finite.
@@ -55,32 +55,36 @@ def predict_at(space: SearchSpace, run: SearchHistory, step: int, codes: Tensor)
     objective = parameters.objective
     proxy = load_proxy(space, parameters.proxy, run.weights[step], objective.heads)
     predictions = predict(proxy, space.encode(codes))  # [E, H, n]
-    told = objective.predicted(predictions, run.archive_before(step), parameters.fit.targets)
-    others = {m: told[f"predicted_{m}"] for m in objective.columns if f"predicted_{m}" in told}
-    return Prediction(predictions[:, 0].double().mean(0).numpy(), told["predicted"], others)
+    columns = objective.predicted(predictions, run.archive_before(step), parameters.fit.targets)
+    others = {
+        metric: columns[f"predicted_{metric}"]
+        for metric in objective.columns
+        if f"predicted_{metric}" in columns
+    }
+    return Prediction(predictions[:, 0].double().mean(0).numpy(), columns["predicted"], others)
 
 
 def rank_agreement(predicted: Floats, true: Floats) -> float:
-    """Kendall's τ-b; NaN for fewer than ``MEASURABLE`` points, or where either is constant."""
+    """Return Kendall's τ-b; NaN below ``MEASURABLE`` points, or where either is constant."""
     if len(true) < MEASURABLE or np.ptp(predicted) == 0 or np.ptp(true) == 0:
         return math.nan
     return float(kendalltau(predicted, true).statistic)
 
 
 def top_rows(values: Floats, share: float) -> Integers:
-    """Rows of the best ``share`` of values, at least one, best first (ties: first row)."""
+    """Return rows of the best ``share`` of values, at least one, best first (ties: first row)."""
     count = max(1, round(share * len(values)))
     return np.argsort(-values, kind="stable")[:count]
 
 
 def top_recall(predicted: Floats, true: Floats, share: float) -> float:
-    """Share of the truly best that are among the as many that are predicted best."""
-    best, hoped = top_rows(true, share), top_rows(predicted, share)
-    return len(np.intersect1d(best, hoped)) / len(best)
+    """Return the share of the truly best that are among as many predicted best."""
+    best, favourites = top_rows(true, share), top_rows(predicted, share)
+    return len(np.intersect1d(best, favourites)) / len(best)
 
 
 def favourite_regret(predicted: Floats, true: Floats) -> float:
-    """How much worse than the best is the one that is predicted best (units of ``true``)."""
+    """Return how much worse than the best is the one predicted best (units of ``true``)."""
     return float(true.max() - true[predicted.argmax()])
 
 
@@ -90,31 +94,31 @@ def judge(space: SearchSpace, run: SearchHistory, cells: Cells, probe: int) -> J
     codes = codes_of(space, run.archive)
     tables, probes, metrics = [], {}, {}
     for step in run.steps:
-        said: Prediction = predict_at(space, run, step, codes)
+        prediction = predict_at(space, run, step, codes)
         tables.append(
             pd.DataFrame(
                 {
                     "step": step,
                     "query": run.archive["order"] + 1,
                     "known": run.archive["step"] < step,
-                    "predicted": said.value,
-                    "predicted_target": said.mean,
+                    "predicted": prediction.value,
+                    "predicted_target": prediction.mean,
                     "value": run.archive["value"],
                 }
             )
         )
-        probed = predict_at(space, run, step, cells.codes[rows])
-        probes[step] = probed.mean
+        prediction = predict_at(space, run, step, cells.codes[rows])
+        probes[step] = prediction.mean
         metrics[step] = {
             metric: rank_agreement(predicted, cells.table[metric].to_numpy(np.float64)[rows])
-            for metric, predicted in probed.others.items()
+            for metric, predicted in prediction.others.items()
         }
     judged = pd.concat(tables, ignore_index=True)
     return Judged(judged, probes, cells.values[rows], metrics)
 
 
 def gap_table(run: SearchHistory, judged: Judged, window: int, top: float) -> pd.DataFrame:
-    """One row a step.
+    """Return the numbers of the gap, one row a step.
 
     Columns: ``step``; ``fitted_on`` (queries the proxy knew); ``queries`` (after the step);
     ``known_kendall_tau`` on those it knew; ``next_queries`` and ``next_kendall_tau`` on the next
@@ -163,7 +167,7 @@ def gap_table(run: SearchHistory, judged: Judged, window: int, top: float) -> pd
 
 
 def reproduction_error(run: SearchHistory, judged: Judged) -> float:
-    """Largest difference between the stored predictions of the batches and ours.
+    """Return the largest difference between the stored predictions of the batches and ours.
 
     About 0 where today's code reads the weights as the run's code did.
     """

@@ -1,4 +1,4 @@
-"""The landscape in three dimensions, to be turned by hand: a part of an HTML page."""
+"""The landscape in three dimensions that a reader can turn: a part of an HTML page."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex
 
-from optiproxy_nas.core.numbers import unit
-from optiproxy_nas.report.diagnose.draw_landscape import RED, axis_labels, value_range
+from optiproxy_nas.core.numbers import decimals, unit
 from optiproxy_nas.report.diagnose.landscape import Landscape
+from optiproxy_nas.report.diagnose.landscape_figures import RED, axis_labels, value_range
 from optiproxy_nas.report.style import ORANGE
 
 SHADES = [(x, to_hex(matplotlib.colormaps["viridis"](0.9 * x))) for x in np.linspace(0, 1, 10)]
 
 
 def landscape_html(landscape: Landscape, architectures: Sequence[str], every: int) -> str:
-    """An HTML fragment with the script that draws it: it needs no network.
+    """Return an HTML fragment with the script that draws it; it needs no network.
 
     Args:
         landscape: the landscape.
@@ -31,8 +31,9 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
     shown = landscape.values >= low
     points = landscape.trajectory
     best = landscape.optimum
-    of = unit(landscape.metric)
-    value, on_way = f"%{{z:.2f}} {of}".rstrip(), f"%{{customdata[1]}} {of}".rstrip()
+    digits, metric_unit = decimals(landscape.metric, points["value"]), unit(landscape.metric)
+    value = f"%{{z:.{digits}f}} {metric_unit}".rstrip()
+    way_value = f"%{{customdata[1]:.{digits}f}} {metric_unit}".rstrip()
     name = "optimum" if landscape.total else "best"
     figure = go.Figure(
         [
@@ -59,9 +60,9 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
                 text=points["number"].astype(str).tolist(),
                 textposition="top center",
                 textfont={"size": 11, "color": RED},
-                customdata=np.column_stack([points["query"], points["value"].round(3)]).tolist(),
+                customdata=np.column_stack([points["query"], points["value"].round(6)]).tolist(),
                 hovertext=names[points["row"]].tolist(),
-                hovertemplate=f"query %{{customdata[0]}}: {on_way}<br>%{{hovertext}}"
+                hovertemplate=f"query %{{customdata[0]}}: {way_value}<br>%{{hovertext}}"
                 "<extra></extra>",
                 line={"color": RED, "width": 4},
                 marker={"size": 4.5, "color": RED},
@@ -111,6 +112,6 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
 
 
 def _places(places: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
-    """Coordinates in half the bytes; no eye tells the difference."""
+    """Return coordinates in half the bytes; no eye tells the difference."""
     x, y = np.asarray(places, dtype=np.float32).T
     return {"x": x, "y": y, "z": np.asarray(values, dtype=np.float32)}

@@ -1,4 +1,7 @@
-"""Parameters of a comparison: which runs, read after how many queries, under which name."""
+"""Compare: finished runs, read back from MLflow, on one page.
+
+Parameters (which runs, read after how many queries, under which name), nodes and pipeline.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,75 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+from kedro.pipeline import Node, Pipeline
+
 from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, check_name
+from optiproxy_nas.report import compare as comparisons
+from optiproxy_nas.report.compare import Comparison
+from optiproxy_nas.report.style import png
+from optiproxy_nas.spaces import get_space
 
 SELECTORS = ("experiment", "runs", "sweep", "filter")
 KEYS = (*SELECTORS, "budgets", "name")
 LONGEST_NAME = 80
 
 
+def create_pipeline() -> Pipeline:
+    """Return the pipeline: read runs back, compare, draw, write the page.
+
+    Inputs: ``compared_runs`` (of the MLflow store) and ``params:compare``.
+    """
+    return Pipeline(
+        [
+            Node(
+                compare_runs,
+                ["compared_runs", "params:compare"],
+                "comparison",
+                name="compare_runs",
+            ),
+            Node(
+                tabulate_comparison,
+                "comparison",
+                ["comparison.results", "comparison.paired"],
+                name="tabulate_comparison",
+            ),
+            Node(
+                draw_comparison,
+                "comparison",
+                ["comparison.best_so_far", "comparison.run_length"],
+                name="draw_comparison",
+            ),
+            Node(write_comparison, "comparison", "comparison.page", name="write_comparison"),
+        ]
+    )
+
+
+def compare_runs(found: FoundRuns, compare: Mapping[str, Any]) -> Comparison:
+    """Sort the runs into panels and groups, with all tables."""
+    return comparisons.compare(found, compare["budgets"], compare["name"])
+
+
+def tabulate_comparison(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the results and the paired tests of all panels, as numbers for other programs."""
+    return comparison.table("results"), comparison.table("paired")
+
+
+def draw_comparison(comparison: Comparison) -> tuple[bytes, bytes]:
+    """Draw the best so far and the run length of all panels side by side, as PNG."""
+    panels = comparison.curves
+    return png(comparisons.best_so_far(panels)), png(comparisons.run_lengths(panels))
+
+
+def write_comparison(comparison: Comparison) -> str:
+    """Write the page, whole."""
+    return comparisons.comparison_page(comparison, get_space(comparison.panels[0].space))
+
+
 def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    """``params:compare``; sets the run's ``selection`` and ``name``. A comparison is no run.
+    """Return ``params:compare``; sets the run's ``selection`` and ``name``. A comparison is no run.
 
     Raises:
         UnknownNameError: a parameter that a comparison has not.
@@ -50,7 +112,7 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
 
 
 def items(value: Any) -> list[str]:
-    """A list, also one written with semicolons or blanks (a comma ends a ``--params`` item)."""
+    """Return a list; semicolons or blanks separate too (a comma ends a ``--params`` item)."""
     if value is None:
         return []
     parts = value if isinstance(value, list | tuple) else [value]
@@ -81,7 +143,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _name_of(selection: Mapping[str, Any]) -> str:
-    """A file name from what was chosen: a digest of several ids; cut, with one, where long."""
+    """Return a file name from what was chosen: a digest of several ids; a long name is cut."""
     runs = selection.get("runs", [])
     if len(runs) > 1:
         return f"runs-{_digest(sorted(runs))}"

@@ -1,0 +1,231 @@
+"""The diagnosis of one run: what can be chosen of it, its figures, and its HTML page."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from optiproxy_nas.core.numbers import decimals, difference_text, fixed, value_text
+from optiproxy_nas.evaluation.finished_run import SearchHistory
+from optiproxy_nas.report.archive_figures import predicted_against_true
+from optiproxy_nas.report.diagnose.collapse import Alarm, CollapseSettings, collapse_figure
+from optiproxy_nas.report.diagnose.landscape import Landscape, search_region
+from optiproxy_nas.report.diagnose.landscape_figures import in_three_dimensions, overview, zoom
+from optiproxy_nas.report.diagnose.proxy_figures import gap_figure, predictions_by_step
+from optiproxy_nas.report.diagnose.proxy_gap import METRIC_TAU, Judged
+from optiproxy_nas.report.html import render
+from optiproxy_nas.report.style import ReportFigure
+from optiproxy_nas.spaces import get_space
+
+# Columns of the table of steps that the page shows -> their headings. Those of the second are
+# differences of values, those of the third whole numbers; "alarm" is the last.
+_RANKS = {
+    "next_kendall_tau": "τ next",
+    "probe_kendall_tau": "τ probe",
+    "probe_top_kendall_tau": "τ top",
+}
+_DIFFERENCES = {"probe_regret": "Favourite's regret", "optimism": "Optimism"}
+_GROUPS = {"spread": "Spread", "distance": "Distance"}
+_WHOLE = {"step": "Step", "fitted_on": "Fitted on", "modes": "Modes", "stagnation": "Since best"}
+MISSING = "–"
+
+
+class DiagnosisSettings(BaseModel):
+    """Everything that decides a diagnosis, beside the run itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    run: str = Field(min_length=1, description="id of a finished search run")
+    window: int = Field(20, ge=2, description="next and last queries that a proxy is judged on")
+    probe: int = Field(500, ge=20, description="random cells that every step's proxy is judged on")
+    top: float = Field(0.1, gt=0, lt=1, description="share of the probe that counts as its top")
+    panels: int = Field(9, ge=1, le=25, description="steps shown one by one")
+    every: int = Field(5, ge=1, description="one point of the trajectory for so many queries")
+    collapse: CollapseSettings = CollapseSettings()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the figures of a diagnosis are drawn from."""
+
+    run: SearchHistory
+    judged: Judged
+    steps: pd.DataFrame  # one row a step
+    alarms: Sequence[Alarm]
+    landscape: Landscape
+    settings: DiagnosisSettings
+
+
+LANDSCAPE_3D = "landscape_3d"  # the figure that gives way to one that can be turned
+
+# In the order of the page; a caption may hold ``{cells}``: which cells it is of.
+FIGURES: tuple[ReportFigure[Diagnosis], ...] = (
+    ReportFigure(
+        "predictions_by_step",
+        "Predicted against queried, by step",
+        "Each panel asks the proxy of one step again. Small dots are what it was fitted on, "
+        "near the line if the fit was close; ringed dots are the next queries, which it had "
+        "not seen: the closer to the line, and the higher the second τ, the better it guided "
+        "the search. Ringed dots on a border lie outside the range.",
+        lambda d: predictions_by_step(
+            d.judged, d.steps, d.settings.window, d.settings.panels, d.landscape.label
+        ),
+    ),
+    ReportFigure(
+        "predictions_whole_run",
+        "Predicted against queried, whole run",
+        "Every query as it was predicted before it was made, each by its own step's proxy. "
+        "Above the line the proxy was too hopeful; bars are the spread of its members.",
+        lambda d: predicted_against_true(d.run.archive, d.landscape.metric, d.landscape.caution),
+    ),
+    ReportFigure(
+        "gap",
+        "Proxy against reality",
+        "Above: Kendall's τ of the predicted and the true order (1 perfect, 0 chance) on "
+        "random cells, on the truly best of these, and on the next queries, which are hard "
+        "to tell apart because the search only asks about good ones. Middle: what one would "
+        "lose by trusting the proxy's single favourite among the random cells. Below: how much "
+        "too high the selected batch was predicted; lasting optimism means that the search is "
+        "drawn to where the proxy errs.",
+        lambda d: gap_figure(
+            d.steps, d.settings.window, d.settings.top, len(d.judged.truth), d.landscape.metric
+        ),
+    ),
+    ReportFigure(
+        "collapse",
+        "Entropy of α, and mode collapse",
+        "Above: the entropy of α falls within a step as the groups decide, and starts again "
+        "where they are drawn afresh. Below: the spread of the pool (1 any cell, 0 a single "
+        "one) and the part of it that lies within single groups; the rest is that the groups "
+        "differ. Red shade: the alarm, that is, collapsed groups and no new best for long; "
+        "the red bar alone only says that there was no new best.",
+        lambda d: collapse_figure(
+            d.run.traces,
+            d.steps,
+            d.alarms,
+            d.settings.collapse,
+            len(get_space(d.run.parameters.space).operations),
+        ),
+    ),
+    ReportFigure(
+        "landscape_overview",
+        "The landscape from above",
+        "{cells} in a plane through their encodings, coloured by their value (read after the "
+        "search). The frame is what the next picture shows.",
+        lambda d: overview(
+            d.landscape, search_region(d.landscape), int((d.run.archive["step"] == 0).sum())
+        ),
+    ),
+    ReportFigure(
+        "landscape_region",
+        "The region of the search",
+        "The frame of the overview with colours of its own, from above and from the side. "
+        "Red numbers are the best of every few queries, in order; those outside the frame are "
+        "left out.",
+        lambda d: zoom(d.landscape, search_region(d.landscape), d.settings.every),
+    ),
+    ReportFigure(
+        LANDSCAPE_3D,
+        "The landscape in three dimensions",
+        "The same plane with the value as height: every dot is a cell, the red line the way of "
+        "the search.",
+        lambda d: in_three_dimensions(d.landscape, d.settings.every),
+    ),
+)
+
+
+def diagnosis_page(
+    numbers: Mapping[str, Any],
+    steps: pd.DataFrame,
+    pictures: Mapping[str, bytes],
+    landscape: str,
+) -> str:
+    """Return the page.
+
+    Args:
+        numbers: what ``numbers.json`` holds.
+        steps: one row a step.
+        pictures: id of a figure -> PNG bytes.
+        landscape: the landscape that can be turned, an HTML fragment with its scripts.
+    """
+    run_id = str(numbers["run_id"])
+    columns, rows = _steps(steps, numbers["target"])
+    return render(
+        "diagnosis.html.j2",
+        title=f"Diagnosis of run {run_id}",
+        numbers=numbers,
+        headline=headline(numbers),
+        pictures=[
+            {
+                "title": figure.title,
+                "caption": figure.caption.format(cells=numbers["cells"]),
+                "png": pictures[figure.id],
+                "can_be_turned": figure.id == LANDSCAPE_3D,
+            }
+            for figure in FIGURES
+        ],
+        landscape=landscape,
+        columns=[(heading, "num") for heading in columns],
+        rows=rows,
+        command=f"kedro run --pipeline=nb201_diagnose --params=run={shlex.quote(run_id)}",
+    )
+
+
+def headline(numbers: Mapping[str, Any]) -> str:
+    """Return the diagnosis in a sentence or two."""
+    last, metric = numbers["last_step"], numbers["target"]
+    best, optimum, optimism = (numbers[name] for name in ("best", "optimum", "median_optimism"))
+    goal = f" for {numbers['objective']}" if numbers["objective"] else ""
+    if best is None:
+        start = f"Nothing{goal} was found in {numbers['queries']} queries"
+        if optimum is not None:
+            start += f"; the table's optimum is {value_text(metric, optimum)}"
+    else:
+        start = (
+            f"Best {value_text(metric, best, optimum)} at query {numbers['queries_to_best']} of "
+            f"{numbers['queries']}"
+        )
+        if numbers["regret"] is not None:
+            regret = difference_text(metric, numbers["regret"], best, optimum)
+            start += f", {regret} from the table's optimum"
+        start += goal
+    tau = last["probe_kendall_tau"]
+    return (
+        f"{start}. The last proxy ranks random cells with τ = "
+        f"{'not defined' if tau is None else fixed(tau, 2)}, its favourite among them is "
+        f"{difference_text(metric, last['probe_regret'])} below the best of them, and the batches "
+        f"were predicted {difference_text(metric, abs(optimism))} too "
+        f"{'high' if optimism >= 0 else 'low'} (median)."
+    )
+
+
+def _steps(steps: pd.DataFrame, metric: str) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows of the table of steps."""
+    predicted = [
+        name.removeprefix(METRIC_TAU) for name in map(str, steps) if name.startswith(METRIC_TAU)
+    ]
+    headings = {
+        **{name: _WHOLE[name] for name in ("step", "fitted_on")},
+        **_RANKS,
+        **_DIFFERENCES,
+        **_GROUPS,
+        **{name: _WHOLE[name] for name in ("modes", "stagnation")},
+        **{f"{METRIC_TAU}{name}": f"τ {name}" for name in predicted},
+        "alarm": "Alarm",
+    }
+    digits = dict.fromkeys(headings, 2)
+    digits |= dict.fromkeys(_WHOLE, 0)
+    digits |= {name: decimals(metric, [*steps[name], 0.0]) for name in _DIFFERENCES}
+
+    def text(name: str, value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        return MISSING if pd.isna(value) else fixed(float(value), digits[name])
+
+    rows = [[text(name, row[name]) for name in headings] for _, row in steps.iterrows()]
+    return list(headings.values()), rows
