@@ -8,17 +8,17 @@ number in docs/results.md is written by this package only.
 
 from optiproxy_nas.core.registry import Registry
 
-# A renderer is a function (Section, Evidence) -> Rendered; see ``rendered``.
+# A renderer is a function (Section, Evidence) -> Rendered; see ``pages``.
 RENDERERS = Registry(
     "renderer",
     {
         "comparison": "evidence.comparison:render",
-        "headline": "evidence.headline:render",
-        "constrained": "evidence.constrained:render",
-        "fidelity": "evidence.fidelity:render",
+        "headline": "evidence.comparison:render_headline",
+        "constrained": "evidence.constrained_tables:render",
+        "fidelity": "evidence.fidelity_tables:render",
         "variants": "evidence.variants:render",
         "proxies": "evidence.proxies:render",
-        "transfer": "evidence.transfer:render",
+        "transfer": "evidence.variants:render_transfer",
         "cost": "evidence.cost:render",
     },
 )

@@ -6,22 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from evidence.sections import Block, Row, Section
-from evidence.signal import Signal, table_signal
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.loading import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
 
 CONSTRAINTS = "objective.constraints"  # of a block
 # Percentage points: accuracies of the v1.0 tables differ by at most 2e-7, which is rounding, or by
 # at least 6e-4.
 NOISE = 1e-5
+TOP = 100  # architectures that are "the best"
 
 Key = tuple[str, str, str]  # (section, group, label) of a row
 Owned = tuple[Key, Row, Block]
@@ -39,6 +42,37 @@ def told_by_benchmark(
     benchmark = load_benchmark(source, dataset)
     asked, known = list(architectures), [name for name in metrics if name in benchmark.metrics]
     return {name: [float(v) for v in benchmark.query(asked, name)] for name in known}
+
+
+class Signal(NamedTuple):
+    """Validation accuracy after few epochs, set against that after full training."""
+
+    place: int  # of the architecture that is best after full training, from 1
+    size: int  # architectures
+    spearman: float  # rank correlation over all
+    spearman_top: float  # over the ``TOP`` that are best after full training
+
+
+def signal_of(brief: Floats, full: Floats) -> Signal:
+    """The signal of accuracies [n] after few epochs and [n] after all."""
+    best = int(np.argmax(full))
+    top = np.argsort(-full, kind="stable")[:TOP]
+    return Signal(
+        place=1 + int((brief > brief[best]).sum()),
+        size=len(full),
+        spearman=float(spearmanr(brief, full).statistic),
+        spearman_top=float(spearmanr(brief[top], full[top]).statistic),
+    )
+
+
+def table_signal(source: str, dataset: str, epochs: int) -> Signal | None:
+    """The signal of ``epochs`` of training in a benchmark; None where it cannot be listed."""
+    benchmark = load_benchmark(source, dataset)
+    table = benchmark.table([VALIDATION_ACCURACY])
+    if table is None or epochs not in benchmark.epochs:
+        return None
+    brief = benchmark.query(table["architecture"].tolist(), VALIDATION_ACCURACY, epochs)
+    return signal_of(np.asarray(brief), table[VALIDATION_ACCURACY].to_numpy(dtype=np.float64))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evidence import table
 from evidence.collect import Evidence
-from evidence.rendered import Rendered
+from evidence.pages import Rendered
 from evidence.sections import Section
 from optiproxy_nas.core.errors import EvaluationError
 

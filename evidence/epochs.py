@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evidence.measures import without_noise
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.report.statistics import TIE, Interval
-
-Array = NDArray[np.float64]
 
 RESAMPLES = 1999  # of the seeds: each is a mean curve
 ENOUGH = 0.5  # share of the resamples that must get there before an interval is printed
@@ -28,8 +26,8 @@ class EpochCurves:
         optimum: of the table, in percent.
     """
 
-    epochs: Array
-    curves: Array
+    epochs: Floats
+    curves: Floats
     optimum: float
 
     @property
@@ -38,11 +36,11 @@ class EpochCurves:
         return float(self.epochs[-1])
 
     @property
-    def mean(self) -> Array:
+    def mean(self) -> Floats:
         """Mean over seeds, [points]; NaN while some seed has nothing fully trained."""
         return np.asarray(self.curves.mean(axis=0), dtype=np.float64)
 
-    def at(self, epochs: float) -> Array:
+    def at(self, epochs: float) -> Floats:
         """Best value of each seed once so many epochs are spent, [seeds]."""
         place = int(np.searchsorted(self.epochs, epochs + TIE, side="right")) - 1
         if place < 0:
@@ -53,7 +51,7 @@ class EpochCurves:
         """Epochs until the mean over seeds is at least ``level`` (percent); inf if never."""
         return float(_first(self.epochs, self.mean[None], level)[0])
 
-    def resampled(self, level: float) -> Array:
+    def resampled(self, level: float) -> Floats:
         """``reach`` of seeds drawn with replacement, [RESAMPLES]."""
         seeds = len(self.curves)
         rng = np.random.default_rng(0)
@@ -68,7 +66,7 @@ class EpochCurves:
         return int((self.at(epochs) >= self.optimum - TIE).sum())
 
 
-def reach_interval(resampled: Array) -> tuple[Interval, float]:
+def reach_interval(resampled: Floats) -> tuple[Interval, float]:
     """95 % percentile interval of resampled epochs, inf where not reached; and the share that is.
 
     Of values that are inf no mean can be made, so both ends are values that occurred.
@@ -105,7 +103,7 @@ def epoch_curves(
     return EpochCurves(grid, without_noise(np.array(curves)), float(without_noise(optimum)))
 
 
-def _first(epochs: Array, means: Array, level: float) -> Array:
+def _first(epochs: Floats, means: Floats, level: float) -> Floats:
     """Epochs at which each mean [rows, points] is first at ``level``; NaN is below everything."""
     reached = means >= level - TIE
     return np.where(reached.any(axis=1), epochs[reached.argmax(axis=1)], math.inf)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from evidence import table
 from evidence.collect import NOISE, Evidence, caution_of, metric_of
 from evidence.sections import Row, Section
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report.statistics import (
     PairedDifference,
@@ -24,8 +25,6 @@ from optiproxy_nas.report.statistics import (
     queries_to,
     share,
 )
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -48,20 +47,20 @@ class Measured:
     dataset: str
     budget: int
     seeds: tuple[int, ...]
-    curves: Array
+    curves: Floats
     optimum: float
-    trials: Array
-    told: Mapping[str, Array] = field(default_factory=dict)
+    trials: Floats
+    told: Mapping[str, Floats] = field(default_factory=dict)
     metric: str = VALIDATION_ACCURACY
     caution: str = ""
 
     @property
-    def best(self) -> Array:
+    def best(self) -> Floats:
         """Best value at the end, [seeds]; NaN where nothing eligible was found."""
         return self.curves[:, -1]
 
     @property
-    def found(self) -> Array:
+    def found(self) -> Floats:
         """``best`` of the seeds that found something eligible: of plain searches, all."""
         return self.best[np.isfinite(self.best)]
 
@@ -106,7 +105,7 @@ class Measured:
         return max(self.optimum - self.mean, 0.0)
 
     @property
-    def to_optimum(self) -> Array:
+    def to_optimum(self) -> Floats:
         """Queries until the optimum was queried, [seeds], inf where it was not."""
         return queries_to(self.curves, self.optimum)
 
@@ -186,28 +185,28 @@ def measure(
     )
 
 
-def without_noise(values: ArrayLike) -> Array:
+def without_noise(values: ArrayLike) -> Floats:
     """Values to a whole number of ``NOISE``: equal accuracies are equal numbers."""
     exact = np.asarray(values, dtype=np.float64)
     return np.asarray(exact.round(round(-math.log10(NOISE))), dtype=np.float64)
 
 
-def _curves(rows: pd.DataFrame, budget: int) -> Array:
+def _curves(rows: pd.DataFrame, budget: int) -> Floats:
     """As ``curves_of``, NaN while nothing eligible was found."""
     curves = curves_of(rows.fillna({"best": -np.inf}), budget)
     return without_noise(np.where(np.isneginf(curves), np.nan, curves))
 
 
-def _trials(rows: pd.DataFrame, budget: int) -> Array:
+def _trials(rows: pd.DataFrame, budget: int) -> Floats:
     """Proposals of each seed by ``budget`` queries; a settled search is taken not to repeat any."""
     last = rows.sort_values(["seed", "query"]).groupby("seed")[["query", "trials"]].last()
-    trials: Array = (last["trials"] + budget - last["query"]).to_numpy(dtype=np.float64)
+    trials: Floats = (last["trials"] + budget - last["query"]).to_numpy(dtype=np.float64)
     return trials
 
 
 def _told(
     evidence: Evidence, rows: pd.DataFrame, source: str, dataset: str, metrics: Sequence[str]
-) -> dict[str, Array]:
+) -> dict[str, Floats]:
     """Metrics of each seed's choice: the first of its best by what was maximised."""
     ordered = rows.sort_values(["seed", "query"])
     chosen = ordered.loc[ordered.groupby("seed")["value"].idxmax()].sort_values("seed")

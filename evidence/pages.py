@@ -1,12 +1,41 @@
-"""Text between the markers of a page, replaced whole; the prose around it is left alone."""
+"""What a renderer returns, and how it gets into a page: text between markers, replaced whole."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from evidence.collect import Evidence
+from evidence.sections import Section
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.runs.datasets.atomic import write_atomically
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The parts of a section.
+
+    Attributes:
+        texts: marker -> Markdown that goes between ``<!-- marker -->`` and its end.
+        notes: marker -> what is told below its text; by default the cautions of the section.
+        figures: file name -> PNG bytes, for docs/images/results/.
+        pages: file name -> HTML of an interactive figure, for data/08_reporting/.
+    """
+
+    texts: dict[str, str]
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    figures: dict[str, bytes] = field(default_factory=dict)
+    pages: dict[str, str] = field(default_factory=dict)
+
+
+class Renderer(Protocol):
+    """A function in the table of renderers."""
+
+    def __call__(self, section: Section, evidence: Evidence) -> Rendered:
+        """Numbers to text and pictures; runs no search, though it may measure what is no search."""
+        ...
 
 
 def replace_between(page: str, marker: str, text: str) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 
 from evidence import RENDERERS
 from evidence.collect import Evidence, collect
-from evidence.pages import update_page
-from evidence.rendered import Renderer
+from evidence.pages import Renderer, update_page
 from evidence.sections import Section, load_sections, with_seeds
 from evidence.smoke import miniature
 from evidence.table import with_notes

@@ -1,13 +1,18 @@
-"""One setting changed at a time, against a reference: ablations, sensitivity, sanity checks."""
+"""Settings changed one at a time (ablations), and one setting on all datasets (transfer)."""
 
 from __future__ import annotations
+
+import json
+
+import pandas as pd
 
 from evidence import table
 from evidence.collect import Evidence
 from evidence.comparison import quoted_table
 from evidence.measures import compare, measure
-from evidence.rendered import Rendered
+from evidence.pages import Rendered
 from evidence.sections import Row, Section
+from optiproxy_nas.report.statistics import bootstrap_mean
 
 HEAD = ["mean", "difference (95 % interval)", "p", "at the optimum", "median queries"]
 
@@ -65,3 +70,55 @@ def _group(section: Section, evidence: Evidence, rows: list[Row]) -> str:
             f"**{table.name_of(dataset)}**\n\n" + table.markdown(["setting", *HEAD, "seeds"], lines)
         )
     return "\n\n".join(parts)
+
+
+# What may differ between the searches of one setting.
+OWN = frozenset({"dataset", "seed", "budget"})
+
+
+def render_transfer(section: Section, evidence: Evidence) -> Rendered:
+    """Text ``<name>``: each row on each dataset, with what was changed for it."""
+    lines = []
+    for row in section.rows:
+        _, runs = evidence.of(section, row)
+        for dataset in section.datasets():
+            budget = section.budgets[0]
+            measured = measure(evidence, section, row, dataset, budget)
+            if measured is None:
+                continue
+            own = runs[runs["dataset"] == dataset]
+            lines.append(
+                [
+                    row.label,
+                    table.name_of(dataset),
+                    ", ".join(sorted(set(own["setting"]))) or "nothing",
+                    table.number(measured.mean),
+                    table.interval(bootstrap_mean(measured.best)),
+                    table.number(measured.regret),
+                    measured.at_optimum,
+                ]
+            )
+    head = [
+        "setting",
+        "dataset",
+        "changed for it",
+        f"mean at {section.budgets[0]}",
+        "95 % interval",
+        "mean regret",
+        "at the optimum",
+    ]
+    counts = ", ".join(
+        f"{row.label}: {distinct_settings(evidence.of(section, row)[1])}" for row in section.rows
+    )
+    note = f"Distinct sets of hyper-parameters, counted in the records of the runs: {counts}."
+    return Rendered({section.name: table.markdown(head, lines) + "\n\n" + note})
+
+
+def distinct_settings(runs: pd.DataFrame) -> int:
+    """How many different parameter sets the runs had, dataset, seed and budget apart."""
+    return len(
+        {
+            json.dumps({k: v for k, v in json.loads(text).items() if k not in OWN}, sort_keys=True)
+            for text in runs["parameters"]
+        }
+    )

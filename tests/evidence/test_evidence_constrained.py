@@ -9,8 +9,8 @@ import pytest
 from synthetic import OPTIMA, synthetic
 from test_evidence_tables import rows_of
 
-from evidence import constrained, table
-from evidence.constrained_figure import BoundPanel, by_bound, feasible_mean
+from evidence import constrained_tables, table
+from evidence.figures import BoundPanel, by_bound, feasible_mean
 from evidence.measures import compare, measure
 from evidence.sections import Quoted, Row, Section
 from optiproxy_nas.report.curves import Curve
@@ -101,8 +101,13 @@ def test_bounds_are_told_apart(made):
     assert loose.to_optimum.tolist() == [4.0] * 10
 
 
-def test_what_is_printed_beside_the_paper(made):
-    text = constrained.render(*made).texts["made"]
+@pytest.fixture(scope="module")
+def rendered(made):
+    return constrained_tables.render(*made)
+
+
+def test_what_is_printed_beside_the_paper(rendered):
+    text = rendered.texts["made"]
     loose_6, loose_3, tight_6, tight_3 = rows_of(text)
     assert loose_6[:3] == [LOOSE, "6", "91.607"]
     assert loose_6[4:7] == ["0 of 10", "100% (72% to 100%)", "4"]
@@ -118,8 +123,8 @@ def test_what_is_printed_beside_the_paper(made):
     assert "at 3 queries, of 1 bounds: level 0; ahead 0; behind 0; above, not shown 1" in text
 
 
-def test_all_rows_differences_and_quoted_figures(made):
-    texts = constrained.render(*made).texts
+def test_all_rows_differences_and_quoted_figures(rendered):
+    texts = rendered.texts
     assert set(texts) == {"made", "made-methods", "made-differences", "made-quoted"}
     assert len(rows_of(texts["made-methods"])) == 8
     differences = {tuple(row[:2]): row[3:] for row in rows_of(texts["made-differences"])}
@@ -132,7 +137,7 @@ def test_all_rows_differences_and_quoted_figures(made):
 
 def test_a_bound_is_called_by_its_label_however_it_is_written():
     common = {**section_of().common, "objective.constraints": " a_ms<2.0 ; b_mj >= 1"}
-    assert constrained.bounds_of(section_of(common=common)) == {
+    assert constrained_tables.bounds_of(section_of(common=common)) == {
         "a_ms < 2; b_mj >= 1": "a_ms < 2; b_mj >= 1"
     }
 
@@ -160,8 +165,8 @@ def test_a_mean_line_begins_where_half_of_the_seeds_have_something():
     assert two[1] == 1.0  # one of two
 
 
-def test_the_figure_has_a_panel_a_bound(made):
-    figures = constrained.render(*made).figures
+def test_the_figure_has_a_panel_a_bound(rendered):
+    figures = rendered.figures
     assert figures["made_best_so_far.png"].startswith(b"\x89PNG")
     panels = [BoundPanel(str(i), (Curve("a", np.ones((2, 3))),), 2.0) for i in range(4)]
     axes = by_bound(panels).axes

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from synthetic import OPTIMA, synthetic
 from test_evidence_tables import rows_of
 
-from evidence import fidelity
+from evidence import fidelity_tables
+from evidence.collect import Signal, signal_of
 from evidence.epochs import EpochCurves, epoch_curves, reach_interval
 from evidence.sections import Quoted, Row, Section
-from evidence.signal import Signal, signal_of
 
 BEST = OPTIMA["cifar10"]
 NAN = math.nan
@@ -145,8 +145,13 @@ def made():
     return section, synthetic([section], curve, costs=costs, signal=lambda *_: signal)
 
 
-def test_epochs_to_the_level(made):
-    rows = rows_of(fidelity.render(*made).texts["made"])
+@pytest.fixture(scope="module")
+def rendered(made):
+    return fidelity_tables.render(*made)
+
+
+def test_epochs_to_the_level(rendered):
+    rows = rows_of(rendered.texts["made"])
     assert rows[0] == [
         "CIFAR-10",
         "91.50",
@@ -163,8 +168,8 @@ def test_epochs_to_the_level(made):
     assert rows[2][5] == "75% (30% to 95%)"
 
 
-def test_epochs_beside_the_paper(made):
-    rows = rows_of(fidelity.render(*made).texts["made-paper"])
+def test_epochs_beside_the_paper(rendered):
+    rows = rows_of(rendered.texts["made-paper"])
     assert [row[3:] for row in rows] == [
         ["424", "quoted: 500 (P low)", "0.85", "fewer"],
         ["1,000", "quoted: 400 (P full)", "2.50", "more"],
@@ -172,25 +177,25 @@ def test_epochs_beside_the_paper(made):
     ]
 
 
-def test_the_frontier_says_where_there_is_no_mean(made):
-    rows = rows_of(fidelity.render(*made).texts["made-frontier"])
+def test_the_frontier_says_where_there_is_no_mean(made, rendered):
+    rows = rows_of(rendered.texts["made-frontier"])
     assert rows[0][2:] == ["85.000 ± 0.000", "91.607 ± 0.000", "–"]  # the search ends at 700
     assert rows[1][2:] == ["80.000 ± 0.000", "82.000 ± 0.000", "–"]
     late = section_of().model_copy(update={"budgets": (100,)})
-    text = fidelity.render(late, made[1]).texts["made-frontier"]
+    text = fidelity_tables.render(late, made[1]).texts["made-frontier"]
     assert rows_of(text)[0][2] == "– (4 of 4 seeds have nothing)"
 
 
-def test_what_is_not_reached_is_explained(made):
-    text = fidelity.render(*made).texts["made-why"]
+def test_what_is_not_reached_is_explained(rendered):
+    text = rendered.texts["made-why"]
     assert rows_of(text)[0] == ["CIFAR-10", "1,234 of 15,625", "0.90", "0.25"]
     assert "CIFAR-100: 73.49 is not reached in 600 epochs (> 700)." in text
     assert "3 of 4 seeds have the optimum, 73.493, and the others are 0.400 below" in text
     assert "CIFAR-10: " not in text
 
 
-def test_the_figure_is_drawn_and_repeats(made):
-    one, again = (fidelity.render(*made).figures for _ in range(2))
+def test_the_figure_is_drawn_and_repeats(made, rendered):
+    one, again = rendered.figures, fidelity_tables.render(*made).figures
     assert one["made_epochs.png"].startswith(b"\x89PNG")
     assert one == again
 

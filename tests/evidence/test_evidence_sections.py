@@ -8,7 +8,7 @@ import pytest
 from synthetic import points_of, run_id_of
 
 from evidence import RENDERERS
-from evidence.constrained import bounds_of
+from evidence.constrained_tables import bounds_of
 from evidence.regenerate import SECTIONS, SMOKE, choose, regenerate
 from evidence.sections import load_sections, with_seeds
 from evidence.smoke import BUDGETS

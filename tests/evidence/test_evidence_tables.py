@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from synthetic import OPTIMA, run_id_of, synthetic
 
-from evidence import comparison, headline, table, transfer, variants
+from evidence import comparison, table, variants
 from evidence.collect import Evidence
 from evidence.comparison import render
 from evidence.measures import compare, measure
@@ -219,18 +219,18 @@ def test_transfer_counts_the_settings_in_the_records():
     section = section_of("transfer", budgets=(6,))
     evidence = synthetic([section], curve)
     _, runs = evidence.of(section, section.rows[0])
-    assert transfer.distinct_settings(runs) == 1
+    assert variants.distinct_settings(runs) == 1
     changed = runs.copy()
     changed.loc[changed.index[0], "parameters"] = '{"method": "ours", "hidden": 9}'
-    assert transfer.distinct_settings(changed) == 2
-    assert "ours: 1, theirs: 1" in transfer.render(section, evidence).texts["made"]
+    assert variants.distinct_settings(changed) == 2
+    assert "ours: 1, theirs: 1" in variants.render_transfer(section, evidence).texts["made"]
 
 
 def test_the_headline_leaves_out_what_was_not_run():
     quoted = (Quoted(label="Paper", queries=6, values={"cifar10": 91.61}),)
     show = {"show": [["cifar10", 3], ["cifar10", 6], ["cifar10", 192]]}
     section = section_of("headline", quoted=quoted, options=show)
-    text = headline.render(section, synthetic([section], curve)).texts["made"]
+    text = comparison.render_headline(section, synthetic([section], curve)).texts["made"]
     at_3, at_6 = rows_of(text)
     assert at_3[-1] == table.NONE
     assert at_6[2:] == ["100% (72% to 100%)", "3", "91.607", "91.000", "91.61"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from evidence.proxy_quality import count_flops, measure_proxy
+from evidence.proxies import count_flops, measure_proxy
 from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.presets import load_preset

@@ -7,9 +7,9 @@ from itertools import product
 
 from evidence import table
 from evidence.collect import CONSTRAINTS, Evidence
-from evidence.constrained_figure import BoundPanel, PaperPoint, by_bound
+from evidence.figures import BoundPanel, PaperPoint, by_bound
 from evidence.measures import Measured, compare, measure
-from evidence.rendered import Rendered
+from evidence.pages import Rendered
 from evidence.sections import Quoted, Section
 from optiproxy_nas.objectives.constraints import parse_constraints
 from optiproxy_nas.report.curves import Curve

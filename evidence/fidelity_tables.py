@@ -8,12 +8,11 @@ from itertools import product
 import numpy as np
 
 from evidence import table
-from evidence.collect import Evidence, metric_of
+from evidence.collect import TOP, Evidence, metric_of
 from evidence.epochs import ENOUGH, EpochCurves, epoch_curves, reach_interval
-from evidence.fidelity_figure import EpochPanel, PaperPoint, against_epochs
-from evidence.rendered import Rendered
+from evidence.figures import EpochPanel, PaperEpochs, against_epochs
+from evidence.pages import Rendered
 from evidence.sections import Quoted, Section
-from evidence.signal import TOP
 from optiproxy_nas.report.statistics import TIE, Interval, share, standard_error
 from optiproxy_nas.report.style import png
 
@@ -246,7 +245,7 @@ def _panels(section: Section, cells: Cells, metrics: Mapping[str, str]) -> list[
         }
         level = section.options["levels"][dataset]
         points = tuple(
-            PaperPoint(_series(section, label), quote.label, quote.values[dataset])
+            PaperEpochs(_series(section, label), quote.label, quote.values[dataset])
             for label, paper in against.items()
             for quote in _named(section, paper)
             if dataset in quote.values
