@@ -1,14 +1,16 @@
-"""The plain-Python entry: the same steps as the pipeline, without Kedro."""
+"""The plain-Python entry: any method on any problem, without Kedro."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
 
+from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION, RunParameters
 from optiproxy_nas.benchmarks.loading import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import (
     benchmarks,
@@ -19,7 +21,7 @@ from optiproxy_nas.benchmarks.source_registry import (
 )
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.evaluation.loop import Progress, run_search
+from optiproxy_nas.evaluation.loop import OnProgress, Progress, run_search
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives import name_of
@@ -78,20 +80,19 @@ def search(
     Raises:
         OptiProxyError: see :mod:`optiproxy_nas.core.errors`.
     """
-    # What the record of a search says must be true: a user's own objective is no benchmark.
-    label = "custom" if evaluate is not None else None
-    benchmark_name = space
     if evaluate is None:
         known = _source_of(source, space)
         source, benchmark_name = source or known.name, known.benchmark
         dataset = dataset or known.datasets[0]
-    dataset, source = dataset or label, source or label
+    else:  # the record of a search names no benchmark that did not answer it
+        source, benchmark_name = source or OWN_EVALUATION, space
+        dataset = dataset or OWN_EVALUATION
+    # The dataset decides no setting: it goes to the table, and into the record at the end.
     parameters = resolve_method(
         {
             "space": space,
             "benchmark": benchmark_name,
             "source": source,
-            "dataset": dataset,
             "method": method,
             "preset": preset or preset_for(space, name_of(objective)) or "default",
             "objective": objective,
@@ -102,25 +103,33 @@ def search(
     )
     target, caution = "value", ""
     if evaluate is None:
-        check_source(parameters)
-        benchmark = load_benchmark(parameters.source, parameters.dataset, complete=True)
+        check_source(parameters, dataset)
+        benchmark = load_benchmark(parameters.source, dataset, complete=True)
         parameters.objective.check(benchmark)
         evaluate = parameters.objective.evaluator(benchmark)
         target, caution = benchmark.target, benchmark.caution
+    with _progress_bar(parameters, progress) as show:
+        result = run_search(get_space(space), evaluate, parameters, show)
+    recorded = parameters.model_copy(update={"dataset": dataset})
+    return replace(result, parameters=recorded, target=target, caution=caution)
+
+
+@contextmanager
+def _progress_bar(parameters: RunParameters, visible: bool) -> Iterator[OnProgress]:
+    """Give what shows the progress of a search as a bar: what is spent, and the best value."""
     unit = parameters.objective.unit
-    with tqdm(total=budget, desc=unit, disable=not progress) as bar:
+    with tqdm(total=parameters.budget, desc=unit, disable=not visible) as bar:
 
         def show(progress: Progress) -> None:
-            if not math.isnan(progress.best):  # nothing feasible yet
+            if not math.isnan(progress.best):  # something is eligible
                 bar.set_postfix_str(f"best {progress.best:.3f}", refresh=False)
             bar.update(progress.spent - bar.n)
 
-        result = run_search(get_space(space), evaluate, parameters, show)
-    return replace(result, target=target, caution=caution)
+        yield show
 
 
 def _source_of(source: str | None, space: str) -> Source:
-    """The source that is named, or the first registered one of the space's benchmark.
+    """Return the source that is named, or the first registered one of the space's benchmark.
 
     Raises:
         UnknownNameError: no such source or space.

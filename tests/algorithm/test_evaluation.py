@@ -84,3 +84,11 @@ def test_a_mapping_without_a_metric_is_kept_in_the_first_batch_too():
     assert list(data["answers"][0]["answer"]) == ["value"]
     assert data["archive"].empty
     assert {"latency_ms", "violation"} <= set(data["archive"])
+
+
+def test_the_record_of_a_search_names_what_answered_it():
+    values = {"budget": 12, "method": "random_search"}
+    record = search("cifar100", **values).parameters
+    assert (record.benchmark, record.source, record.dataset) == ("nb201", "embedded", "cifar100")
+    record = search("mine", evaluate=lambda names: [1.0] * len(names), **values).parameters
+    assert (record.benchmark, record.source, record.dataset) == ("nb201", "custom", "mine")

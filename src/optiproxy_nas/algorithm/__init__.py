@@ -1,1 +1,1 @@
-"""The method: Algorithm 1 (gradient) and Algorithm 2 (smbo), one step a module."""
+"""The method: Algorithm 1 (gradient search) and the steps of Algorithm 2, as pure functions."""

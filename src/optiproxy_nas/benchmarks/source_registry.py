@@ -165,8 +165,12 @@ def check_serves(source: Source) -> None:
         )
 
 
-def check_source(parameters: RunParameters) -> None:
+def check_source(parameters: RunParameters, dataset: str | None = None) -> None:
     """Refuse a source that cannot answer a search, before any query.
+
+    Args:
+        parameters: of the search.
+        dataset: default that of the parameters.
 
     Raises:
         UnknownNameError: no such source or benchmark, or a dataset that it does not hold (the
@@ -193,10 +197,9 @@ def check_source(parameters: RunParameters) -> None:
             space=parameters.space,
         )
     check_serves(source)
-    if parameters.dataset not in source.datasets:
-        raise unknown_name(
-            f"dataset of source {parameters.source!r}", parameters.dataset, source.datasets
-        )
+    dataset = parameters.dataset if dataset is None else dataset
+    if dataset not in source.datasets:
+        raise unknown_name(f"dataset of source {parameters.source!r}", dataset, source.datasets)
 
 
 def _same_space(one: str, other: str) -> bool:
