@@ -24,7 +24,6 @@ from optiproxy_nas.spaces.nb101.isomorphism import (
     keys,
     on_paths,
 )
-from optiproxy_nas.testing import check_search_space
 
 SPACE = NASBench101()
 C3, C1, POOL = range(3)
@@ -58,11 +57,6 @@ def vertices_on_paths(matrix: np.ndarray) -> list[int]:
             if all(matrix[i, j] for i, j in itertools.pairwise(path)):
                 used |= set(path)
     return sorted(used)
-
-
-@pytest.mark.parametrize("seed", [2, 3])
-def test_conforms(seed):
-    check_search_space(SPACE, seed)
 
 
 @given(raw_codes)
@@ -317,8 +311,10 @@ def test_what_a_change_takes_away_another_brings_back(generator):
     for code in SPACE.random(40, generator):
         near = SPACE.neighbours(code[None])
         lost = size(code[None]) - size(near)
-        for other in near[(lost[:, 0] <= 2) & (lost[:, 1] <= 1)]:
-            assert SPACE.identify(code[None])[0] in SPACE.identify(SPACE.neighbours(other[None]))
+        others = near[(lost[:, 0] <= 2) & (lost[:, 1] <= 1)]
+        # A cell is listed once among the neighbours of each.
+        returns = SPACE.identify(SPACE.neighbours(others)).count(SPACE.identify(code[None])[0])
+        assert returns == len(others)
         shrunk += int((lost[:, 1] == 1).sum())
     assert shrunk > 0
 
