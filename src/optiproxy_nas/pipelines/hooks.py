@@ -1,15 +1,13 @@
-"""What happens around a run: record, ingest, tracking, progress, summary.
+"""What happens around a run: ingest, its record, tracking and progress.
 
-The nodes know nothing of this; all of it is on the outside.
+The nodes know nothing of it. What a person sees is in :mod:`~optiproxy_nas.pipelines.run_progress`.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import os
-import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +15,14 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
-from tqdm import tqdm
 
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import ParameterError, TrackingError
 from optiproxy_nas.core.mappings import flatten
-from optiproxy_nas.core.numbers import unit
 from optiproxy_nas.methods import parameters_of
-from optiproxy_nas.objectives import resolve_objective
-from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
-from optiproxy_nas.presets import misfit
-from optiproxy_nas.report.run_report import terminal_summary
+from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit, say_unchanged
 from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify
 from optiproxy_nas.runs.manifest import last_archive, provenance
 from optiproxy_nas.runs.record import RunRecord
@@ -44,32 +36,19 @@ class RunHooks:
 
     def __init__(self) -> None:
         self._project = Path()
-        self._search: dict[str, Any] | None = None
-        self._run: dict[str, Any] = {}
-        self._objective: Objective = Accuracy()  # of the search, if one runs
-        self._target = VALIDATION_ACCURACY
+        self._run: dict[str, Any] = {}  # the parameters of the run itself
+        self._search: dict[str, Any] | None = None  # what decides the run; None: it is none
+        self._active: _ActiveRun | None = None
+        self._began = time.perf_counter()
         self._lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
-        self._clear()
-
-    def _clear(self) -> None:
-        self._record: RunRecord | None = None
-        self._tracker: MlflowTracker | None = None
-        self._bar: Any = None
-        self._started = time.perf_counter()
-        self._node_started: dict[str, float] = {}
-        self._seconds: dict[str, float] = {}
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check all parameters before anything else."""
-        self._clear()
+        """Remember the parameters, which making the context has checked."""
+        self._active, self._began = None, time.perf_counter()
         self._project = context.project_path
         parameters = context.config_loader["parameters"]
-        self._run = parameters["run"]
-        self._search = parameters.get("search")
-        if self._search is not None:
-            self._objective = resolve_objective(self._search["objective"])
-            self._target = get_source(self._search["source"]).target
+        self._run, self._search = parameters["run"], parameters.get("search")
 
     @hook_impl
     def before_pipeline_run(
@@ -89,13 +68,11 @@ class RunHooks:
             )
         if self._search is None:
             return  # it looks at runs, and is none
-        source = self._run["source"]
-        ingest_missing(self._project, source, catalog)
+        ingest_missing(self._project, self._run["source"], catalog)
         parameters = parameters_of(self._search)
         check_answers(parameters, catalog)
-        if (note := misfit(parameters)) and not self._run["quiet"]:
-            print(f"Note: {note}", file=sys.stderr, flush=True)
-        self._record = RunRecord(
+        say_misfit(parameters, self._run["quiet"])
+        record = RunRecord(
             self._project / "data",
             self._run["run_id"],
             self._run["pipeline"],
@@ -103,81 +80,68 @@ class RunHooks:
             self._run["tracking"],
             self._run["resume"],
         )
+        self._active = active = _ActiveRun(record, parameters)
         try:
             if self._run["tracking"]:
-                self._start_tracking(str(run_params.get("runner")))
+                active.tracker = self._start_tracking(active, str(run_params.get("runner")))
             if self._run["resume"]:
                 self._artifacts(pipeline, catalog)  # refuses to build on a damaged file
-            data = data_of(source, catalog)
-            self._record.record_data(data)
-            if self._tracker is not None:
-                self._tracker.tag({"data.sha256": data["table_sha256"]})
+            data = data_of(self._run["source"], catalog)
+            record.record_data(data)
+            if active.tracker is not None:
+                active.tracker.tag({"data.sha256": data["table_sha256"]})
         except Exception as error:
             self._fail(error)
             raise
-        self._bar = tqdm(
-            total=self._search["budget"],
-            desc=self._objective.unit,
-            file=sys.stderr,
-            disable=self._run["quiet"],
-        )
+        active.progress = RunProgress(parameters, active.target, self._run["quiet"])
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
         """Start the node's clock."""
-        self._node_started[node.name] = time.perf_counter()
+        if self._active is not None:
+            self._active.node_started[node.name] = time.perf_counter()
 
     @hook_impl
     def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
-        """Progress, and the metrics of queries, steps and seconds."""
-        seconds = time.perf_counter() - self._node_started.pop(node.name, time.perf_counter())
-        kind = node.name.rpartition(".")[2]
-        self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
-        archives = [value for name, value in outputs.items() if name.endswith(".archive")]
-        if archives and self._bar is not None:
-            (archive,) = archives
-            best = archive["best"].iloc[-1]
-            told = "-" if math.isnan(best) else f"{best:.3f} {unit(self._target)}".rstrip()
-            self._bar.set_postfix_str(f"best {told}", refresh=False)
-            self._bar.update(int(self._objective.costs(archive).sum()) - self._bar.n)
-        if self._tracker is not None:
-            self._tracker.log_node(kind, node.namespace or "", outputs, seconds, self._objective)
+        """Show progress, and track the metrics of queries, steps and seconds."""
+        if self._active is not None:
+            self._active.node_ended(node, outputs)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Close the manifest and the MLflow run; print the summary."""
-        if self._record is None:
+        """Close the manifest and the MLflow run; show the summary."""
+        active = self._active
+        if active is None:
             return
-        self._close_bar()
+        active.close_progress()
+        record, tracker = active.record, active.tracker
         artifacts, logged = self._artifacts(pipeline, catalog)
         summary = catalog.load("report.summary") if "report.summary" in artifacts else None
-        status = "finished" if summary else "partial"
-        unchanged = self._record.unchanged(artifacts)
-        wall_seconds = time.perf_counter() - self._started
-        facts: dict[str, Any] = {} if unchanged else {"wall_seconds": wall_seconds}
-        if unchanged:
-            print("The run had finished; nothing was run again.", flush=True)
-            self._record.restore()
+        facts: dict[str, Any] = {}
+        if record.unchanged(artifacts):
+            say_unchanged()
+            record.restore()
         else:
-            self._record.end(status, artifacts=artifacts, result=summary, seconds=self._seconds)
-        if self._tracker is not None:
-            if not unchanged:
+            facts["wall_seconds"] = time.perf_counter() - self._began
+            status = "finished" if summary else "partial"
+            record.end(status, artifacts=artifacts, result=summary, seconds=dict(active.seconds))
+            if tracker is not None:
                 if summary is not None:
                     archive = catalog.load(last_archive(artifacts))
                     diagnostics = catalog.load("report.diagnostics")
-                    self._tracker.log_result(
-                        summary, archive, diagnostics, wall_seconds, self._objective
+                    objective = active.parameters.objective
+                    tracker.log_result(
+                        summary, archive, diagnostics, facts["wall_seconds"], objective
                     )
-                self._tracker.log_artifacts([*logged, (self._record.path, "")])
-            self._tracker.end("FINISHED")
-            if self._tracker.lost and self._run["sweep"]:
+                tracker.log_artifacts([*logged, (record.path, "")])
+        if tracker is not None:
+            tracker.end("FINISHED")
+            if tracker.lost and self._run["sweep"]:
                 self._lost_sweep = self._run["sweep"]["parent"]
-            store = self._tracker.uri.replace(f"{Path.cwd()}/", "")
-            facts["mlflow_command"] = f"mlflow ui --backend-store-uri {store}"
-        if summary is not None and not self._run["quiet"]:
-            facts["artifacts"] = os.path.relpath(self._record.folder)
-            print(terminal_summary({**summary, **facts}), flush=True)
-        self._clear()
+            facts["mlflow_store"] = tracker.uri
+        if active.progress is not None:
+            active.progress.say_end(summary, record.folder, **facts)
+        self._active = None
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -186,56 +150,56 @@ class RunHooks:
 
     @hook_impl
     def on_run_interrupted(self, error: KeyboardInterrupt) -> None:
-        """As a failure, but MLflow says KILLED."""
-        if self._record is not None:
-            run_id = self._record.manifest["run_id"]
+        """Mark the run as failed, as MLflow's KILLED; a note tells how to go on with it."""
+        if self._active is not None:
+            run_id = self._active.record.manifest["run_id"]
             error.add_note(f"Go on with: kedro run --resume {run_id}")
         self._fail(KeyboardInterrupt("interrupted"), "KILLED")
 
     @hook_impl
     def tracking_lost(self) -> bool:
-        """Whether the run is of a sweep whose MLflow store failed."""
+        """Return whether the run is of a sweep whose MLflow store failed."""
         sweep = self._run["sweep"]
         return bool(sweep) and sweep["parent"] == self._lost_sweep
 
-    def _start_tracking(self, runner: str) -> None:
-        assert self._record is not None
-        manifest = self._record.manifest
-        sweep = self._run["sweep"] or {}
-        if sweep and sweep["parent"] == self._lost_sweep:
-            return  # asking again at each of its points would cost a timeout each
-        self._tracker = MlflowTracker(
+    def _start_tracking(self, active: _ActiveRun, runner: str) -> MlflowTracker | None:
+        """Return the tracker of a run that has begun; None: its sweep goes on without."""
+        if self.tracking_lost():
+            return None  # asking again at each of its points would cost a timeout each
+        manifest, sweep = active.record.manifest, self._run["sweep"] or {}
+        tracker = MlflowTracker(
             self._project,
             sweep.get("experiment") or manifest["pipeline"],
             sweep.get("lean", False),
-            self._target,
+            active.target,
         )
         tags = {
             "run_id": manifest["run_id"],
             **provenance(manifest),
             "parameters.sha256": manifest["parameters_sha256"],
             "kedro.runner": runner,
-            "target": self._target,
+            "target": active.target,
         }
         if sweep:
             tags |= {PARENT_TAG: sweep["parent"], "sweep": sweep["name"]}
         parameters = flatten(manifest["parameters"])
-        name, known = manifest["run_id"], manifest["mlflow_run_id"]
+        name, begun = manifest["run_id"], manifest["mlflow_run_id"]
         try:
-            mlflow_run_id = self._tracker.start(name, parameters, tags, known)
+            mlflow_run_id = tracker.start(name, parameters, tags, begun)
         except TrackingError as error:
             if not sweep:
                 raise
-            self._tracker, self._lost_sweep = None, sweep["parent"]
+            self._lost_sweep = sweep["parent"]
             why = str(error.__cause__ or error.message).partition("\n")[0]
             logger.warning("%s is not tracked, and the sweep goes on: %s", name, why)
-        else:
-            self._record.update(mlflow_run_id=mlflow_run_id)
+            return None
+        active.record.update(mlflow_run_id=mlflow_run_id)
+        return tracker
 
     def _artifacts(
         self, pipeline: Pipeline, catalog: DataCatalog
     ) -> tuple[dict[str, dict[str, str]], list[tuple[Path, str]]]:
-        """Every stored output for the manifest, and (file, folder) of those that MLflow gets."""
+        """Return every stored output for the manifest, and (file, folder) of MLflow's artifacts."""
         artifacts, logged = {}, []
         for name in sorted(pipeline.all_outputs()):
             dataset = catalog.get(name)
@@ -253,18 +217,46 @@ class RunHooks:
         return artifacts, logged
 
     def _fail(self, error: BaseException, mlflow_status: str = "FAILED") -> None:
-        self._close_bar()
-        record, tracker = self._record, self._tracker
-        self._clear()
-        reason = f"{type(error).__name__}: {error}"
-        try:
-            if record is not None:
-                record.end("failed", error=reason)
-        finally:
-            if tracker is not None and tracker.run_id is not None:
-                tracker.tag({"error": reason[:500]})
-                tracker.end(mlflow_status)
+        active, self._active = self._active, None
+        if active is not None:
+            active.close_progress()
+            active.fail(f"{type(error).__name__}: {error}", mlflow_status)
 
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+
+class _ActiveRun:
+    """A run whose manifest is open."""
+
+    def __init__(self, record: RunRecord, parameters: RunParameters) -> None:
+        self.record = record
+        self.parameters = parameters
+        self.target = get_source(parameters.source).target
+        self.tracker: MlflowTracker | None = None
+        self.progress: RunProgress | None = None
+        self.node_started: dict[str, float] = {}
+        self.seconds: defaultdict[str, float] = defaultdict(float)  # by kind of node
+
+    def node_ended(self, node: Node, outputs: dict[str, Any]) -> None:
+        """Add a node's seconds, show the archive that it made, and track both."""
+        seconds = time.perf_counter() - self.node_started.pop(node.name, time.perf_counter())
+        kind = node.name.rpartition(".")[2]
+        self.seconds[kind] += seconds
+        for name, value in outputs.items():
+            if name.endswith(".archive") and self.progress is not None:
+                self.progress.update(value)
+        if self.tracker is not None:
+            objective = self.parameters.objective
+            self.tracker.log_node(kind, node.namespace or "", outputs, seconds, objective)
+
+    def close_progress(self) -> None:
+        """Close the bar, if there is one."""
+        if self.progress is not None:
+            self.progress.close()
+
+    def fail(self, reason: str, mlflow_status: str) -> None:
+        """Close manifest and MLflow run as failed."""
+        try:
+            self.record.end("failed", error=reason)
+        finally:
+            if self.tracker is not None and self.tracker.run_id is not None:
+                self.tracker.tag({"error": reason[:500]})
+                self.tracker.end(mlflow_status)
