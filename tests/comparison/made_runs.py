@@ -63,7 +63,13 @@ def make_run(
     }
     known = {"code.sha256": "c" * 64, "git.commit": "d" * 40, "git.clean": "True"}
     return FinishedRun(
-        name, nested(settings), summary, archive, table, {**known, **(tags or {})}, f"ref-{name}"
+        name,
+        nested(settings),
+        summary,
+        archive,
+        table,
+        {**known, **(tags or {})},
+        reference=f"ref-{name}",
     )
 
 

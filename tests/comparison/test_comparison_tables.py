@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -171,11 +172,33 @@ def test_two_methods_are_not_taken_for_two_versions_of_the_code():
     assert compare(found(*runs)).cautions == ()
     mixed = [*runs, make_run(6, method="tpe", tags=search_code("3"))]
     (told,) = compare(found(*mixed)).cautions
-    assert told.startswith("The runs of method tpe were made by 2 versions of the code")
+    assert told.startswith("cifar10: tpe was made by 2 versions of the code")
     later = [*runs, make_run(6, tags=search_code("1", **{"git.commit": "f" * 40}))]
     (told,) = compare(found(*later)).cautions
     assert told.startswith("The runs are of 2 commits")
-    assert told.endswith("same search code within each method.")
+    assert told.endswith("same search code within each group.")
+
+
+def test_a_module_that_two_groups_import_in_two_versions_is_named():
+    """Digests of all that a search imports always differ between methods."""
+
+    def made_by(runs, loop, name):
+        modules = {"loop": loop, name: "0"}
+        return [replace(run, modules=modules) for run in runs]
+
+    tpe = [make_run(seed, method="tpe", tags=search_code("2")) for seed in range(6)]
+    own = [make_run(seed, tags=search_code("1")) for seed in range(6)]
+    alike = found(*made_by(own, "a", "optiproxy"), *made_by(tpe, "a", "tpe"))
+    assert compare(alike).cautions == ()
+    changed = found(*made_by(own, "a", "optiproxy"), *made_by(tpe, "b", "tpe"))
+    (told,) = compare(changed).cautions
+    assert told.startswith("Groups were made by different versions of the code (loop)")
+
+
+def test_presets_with_proxies_of_their_own_are_not_taken_for_two_versions_of_the_code():
+    runs = [make_run(seed, tags=search_code("1")) for seed in range(6)]
+    runs += [make_run(seed, preset="paper", tags=search_code("2")) for seed in range(6)]
+    assert compare(found(*runs)).cautions == ()
 
 
 def test_nothing_to_warn_of(two_methods):

@@ -18,7 +18,6 @@ from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.arrays import Floats, Tensors
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
-from optiproxy_nas.methods import DEFAULT
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Objective
 
@@ -41,6 +40,7 @@ class FinishedRun:
             where the value alone does not tell them.
         table: SHA-256 of the benchmark table that the run read, "" if it was not recorded.
         tags: commit, digests of the code and versions of libraries.
+        modules: digest of each module that the search imports, where it was recorded.
         reference: the id in the store, where a store other than the run's folder was read.
 
     Raises:
@@ -54,6 +54,7 @@ class FinishedRun:
     archive: pd.DataFrame = field(repr=False)
     table: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
     reference: str = ""
 
     def __post_init__(self) -> None:
@@ -130,15 +131,6 @@ class FinishedRun:
     def budget(self) -> int:
         """Its budget, in the objective's unit."""
         return int(self.parameters["budget"])
-
-    @property
-    def method(self) -> str:
-        """Its method; the oldest runs name none.
-
-        The digest of the search code covers what the method imports, so that digests of runs of
-        two methods cannot be compared.
-        """
-        return str(self.parameters.get("method", DEFAULT))
 
     @property
     def target(self) -> str:

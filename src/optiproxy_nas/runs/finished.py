@@ -55,6 +55,7 @@ def finished_run(
         archive=archive,
         table=str(manifest["data"].get("table_sha256") or ""),
         tags={**(tags or {}), **provenance(manifest)},
+        modules=(manifest.get("code") or {}).get("modules", {}),
         reference=reference,
     )
 

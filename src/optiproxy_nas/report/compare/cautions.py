@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import permutations
 
@@ -25,7 +26,8 @@ def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
         *_unanswered(panels),
         *_chosen(panels),
         *_budgets(panels),
-        *_code(runs),
+        *_code(panels),
+        *_provenance(runs),
         *_seeds(panels),
     ]
 
@@ -144,23 +146,40 @@ def _but_budget(group: Group) -> dict[str, str]:
     return {name: value for name, value in group.settings.items() if name != "budget"}
 
 
-def _code(runs: Sequence[FinishedRun]) -> list[str]:
+def _code(panels: Sequence[Panel]) -> list[str]:
     sentences = []
-    methods = list(dict.fromkeys(run.method for run in runs))
-    for name in methods:
-        codes = sorted(set(codes_of([run for run in runs if run.method == name])) - {""})
-        if len(codes) > 1:
-            sentences.append(
-                f"The runs of method {name} were made by {len(codes)} versions of the code "
-                f"(digests {_short(codes)}): differences may come from the code."
-            )
+    for panel in panels:
+        for group in panel.groups:
+            codes = sorted(set(codes_of(group.runs)) - {""})
+            if len(codes) > 1:
+                sentences.append(
+                    f"{panel.title}: {group.label} was made by {len(codes)} versions of the code "
+                    f"(digests {_short(codes)}): differences may come from the code."
+                )
+    runs = [run for panel in panels for run in panel.runs]
+    versions: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        for module, digest in run.modules.items():
+            versions[module].add(digest)
+    changed = sorted(module for module, digests in versions.items() if len(digests) > 1)
+    if changed and not sentences:
+        names = ", ".join(changed[:SHOWN]) + (", ..." if len(changed) > SHOWN else "")
+        sentences.append(
+            f"Groups were made by different versions of the code ({names}): differences between "
+            "them may come from the code."
+        )
     commits = sorted({run.tags.get("git.commit", "None") for run in runs} - {"None"})
     if len(commits) > 1 and not sentences:
-        where = " within each method" if len(methods) > 1 else ""
+        where = "" if all(run.modules for run in runs) else " within each group"
         sentences.append(
             f"The runs are of {len(commits)} commits ({_short(commits)}), with the same search "
             f"code{where}."
         )
+    return sentences
+
+
+def _provenance(runs: Sequence[FinishedRun]) -> list[str]:
+    sentences = []
     unclean = [run for run in runs if run.tags.get("git.clean") == "False"]
     if unclean:
         sentences.append(

@@ -14,13 +14,14 @@ from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import metric_name
 from optiproxy_nas.evaluation.finished_run import FinishedRun
+from optiproxy_nas.methods import DEFAULT
 from optiproxy_nas.report.curves import Curve, CurvePanel
 
 # Parameters that say which panel or which member of a group a run is; all others make groups.
 NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark"})
 # Named first, and enough to tell groups apart: other settings follow from them.
 LEADING = ("method", "preset")
-DEFAULTS = {"method": "optiproxy"}  # runs from before there were other methods
+DEFAULTS = {"method": DEFAULT}  # runs from before there were other methods
 ABSENT = "–"
 CODE = "code"
 SEARCH_CODE, PACKAGE_CODE = "code.search_sha256", "code.sha256"  # tags of a run
@@ -183,14 +184,13 @@ def settings_of(run: FinishedRun) -> dict[str, str]:
 
 
 def codes_of(runs: Sequence[FinishedRun]) -> list[str]:
-    """Return a digest of each run's code, "" where none is recorded.
+    """Return a digest of each run's code, "" where none is recorded; the settings must be equal.
 
-    It is of the code that decides a search where all runs of a method have it, else of the whole
-    package; compare it within one method only.
+    It is of the code that the search imports, which depends on the settings, where all runs have
+    it; else of the whole package.
     """
-    without = {run.method for run in runs if SEARCH_CODE not in run.tags}
-    names = [PACKAGE_CODE if run.method in without else SEARCH_CODE for run in runs]
-    return [run.tags.get(name, "") for name, run in zip(names, runs, strict=True)]
+    tag = SEARCH_CODE if all(SEARCH_CODE in run.tags for run in runs) else PACKAGE_CODE
+    return [run.tags.get(tag, "") for run in runs]
 
 
 def differing_settings(settings: Iterable[Settings]) -> tuple[str, ...]:
@@ -206,34 +206,47 @@ def make_groups(runs: Sequence[FinishedRun]) -> tuple[tuple[Group, ...], tuple[s
     """Return the groups of one panel, the default method first, and the settings that differ.
 
     The code's digest counts as a setting where the same settings and seed were run by different
-    code: then it is the code that is compared, in all groups of that method. Elsewhere a
-    group may mix codes, and the page says so.
+    code: then it is the code that is compared. Elsewhere a group may mix codes, and the page says
+    so.
     """
-    codes: dict[tuple[tuple[tuple[str, str], ...], int], set[str]] = defaultdict(set)
-    digests = codes_of(runs)
-    for run, digest in zip(runs, digests, strict=True):
-        codes[_key(settings_of(run)), run.seed].add(digest)
-    mixed = {key for key, found in codes.items() if len(found - {""}) > 1}
-    by_code = {run.method for run in runs if (_key(settings_of(run)), run.seed) in mixed}
-    members: dict[tuple[tuple[str, str], ...], list[FinishedRun]] = defaultdict(list)
-    for run, digest in zip(runs, digests, strict=True):
-        settings = settings_of(run)
-        if run.method in by_code:
-            settings[CODE] = digest[:8] or "not recorded"
-        members[_key(settings)].append(run)
-    settings_by_group = [dict(key) for key in members]
+    alike: dict[tuple[tuple[str, str], ...], list[FinishedRun]] = defaultdict(list)
+    for run in runs:
+        alike[tuple(sorted(settings_of(run).items()))].append(run)
+    members = [
+        ({**dict(settings), **code}, repeated)
+        for settings, with_settings in alike.items()
+        for code, repeated in _by_code(with_settings)
+    ]
+    settings_by_group = [settings for settings, _ in members]
     groups = []
-    for (key, repeated), label in zip(members.items(), _labels(settings_by_group), strict=True):
+    for (settings, repeated), label in zip(members, _labels(settings_by_group), strict=True):
         latest = {run.seed: run for run in repeated}
         chosen = tuple(latest[seed] for seed in sorted(latest))
-        groups.append(Group(label, dict(key), chosen, len(repeated) - len(chosen)))
+        groups.append(Group(label, settings, chosen, len(repeated) - len(chosen)))
 
     def rank(group: Group) -> tuple[bool, str, bool, str, int, str]:
         method, preset = group.settings["method"], group.settings.get("preset", "")
-        others = len(group.label.split(", "))
-        return method != "optiproxy", method, preset != "default", preset, others, group.label
+        terms = len(group.label.split(", "))
+        return method != DEFAULT, method, preset != "default", preset, terms, group.label
 
     return tuple(sorted(groups, key=rank)), differing_settings(settings_by_group)
+
+
+def _by_code(runs: Sequence[FinishedRun]) -> list[tuple[dict[str, str], list[FinishedRun]]]:
+    """Return runs of equal settings by code, if a seed was run by more than one; else together."""
+    codes = codes_of(runs)
+    by_seed: dict[int, set[str]] = defaultdict(set)
+    for run, code in zip(runs, codes, strict=True):
+        by_seed[run.seed].add(code)
+    if all(len(of_seed - {""}) < 2 for of_seed in by_seed.values()):
+        return [({}, list(runs))]
+    return [
+        (
+            {CODE: code[:8] or "not recorded"},
+            [run for run, own_code in zip(runs, codes, strict=True) if own_code == code],
+        )
+        for code in dict.fromkeys(codes)
+    ]
 
 
 def _table_of(run: FinishedRun, runs: Sequence[FinishedRun]) -> str:
@@ -254,10 +267,6 @@ def _table_of(run: FinishedRun, runs: Sequence[FinishedRun]) -> str:
     ]
     agree = run.optimum is None or all(abs(run.optimum - optimum) < 1e-6 for optimum in optima)
     return tables.pop() if len(tables) == 1 and agree else ""
-
-
-def _key(settings: Settings) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(settings.items()))
 
 
 def _labels(settings_by_group: Sequence[Settings]) -> list[str]:
