@@ -25,7 +25,7 @@ from optiproxy_nas.benchmarks.loading import load_benchmark
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.core.random_streams import one_thread, torch_generator
-from optiproxy_nas.objectives.base import Evaluate
+from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.proxies.fit import fit_proxy, load_proxy, predict
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.report.statistics import bootstrap_mean

@@ -21,11 +21,12 @@ from optiproxy_nas.benchmarks.source_registry import (
 )
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
+from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.loop import OnProgress, Progress, run_search
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives import name_of
-from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.spaces import SPACES, get_space
 
@@ -105,8 +106,8 @@ def search(
     if evaluate is None:
         check_source(parameters, dataset)
         benchmark = load_benchmark(parameters.source, dataset, complete=True)
-        parameters.objective.check(benchmark)
-        evaluate = parameters.objective.evaluator(benchmark)
+        check_benchmark(parameters.objective, benchmark)
+        evaluate = evaluator_of(parameters.objective, benchmark)
         target, caution = benchmark.target, benchmark.caution
     with _progress_bar(parameters, progress) as show:
         result = run_search(get_space(space), evaluate, parameters, show)
@@ -117,7 +118,7 @@ def search(
 @contextmanager
 def _progress_bar(parameters: RunParameters, visible: bool) -> Iterator[OnProgress]:
     """Give what shows the progress of a search as a bar: what is spent, and the best value."""
-    unit = parameters.objective.unit
+    unit = parameters.objective.price.unit
     with tqdm(total=parameters.budget, desc=unit, disable=not visible) as bar:
 
         def show(progress: Progress) -> None:

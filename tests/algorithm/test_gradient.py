@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from optiproxy_nas.algorithm import gradient
-from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.algorithm.gradient import initial_logits, optimise_logits
 from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
+from optiproxy_nas.proxies.targets import acquisition_score
 from optiproxy_nas.spaces.relaxation import entropy, temperature_at
 
 pytestmark = pytest.mark.usefixtures("global_state")

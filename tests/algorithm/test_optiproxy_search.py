@@ -12,6 +12,7 @@ import torch
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import check_archive, codes_of
 from optiproxy_nas.core.errors import BudgetError, DataError
+from optiproxy_nas.evaluation.evaluator import evaluate_batch
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives.accuracy import Accuracy
 
@@ -252,11 +253,11 @@ def test_an_evaluation_that_is_no_number_is_a_data_error(nb201, make_parameters,
 def test_a_batch_beyond_the_budget_is_not_evaluated(nb201, make_parameters):
     parameters, objective = make_parameters(budget=10), Objective()
     first = steps.initial_batch(nb201, parameters)
-    evaluations = steps.evaluate_batch(nb201, first, objective, parameters)
+    evaluations = evaluate_batch(nb201, first, objective, parameters)
     archive = steps.update_archive(evaluations, parameters)
     other = steps.initial_batch(nb201, parameters.model_copy(update={"seed": 9}))
     with pytest.raises(BudgetError, match="8 queries asked for at a price of 8, 2 of 10 left"):
-        steps.evaluate_batch(nb201, other, objective, parameters, archive)
+        evaluate_batch(nb201, other, objective, parameters, archive)
     assert len(objective.calls) == 1
 
 

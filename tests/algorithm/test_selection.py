@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from optiproxy_nas.algorithm.acquisition import acquisition_score
+from optiproxy_nas.algorithm.archive import make_batch
 from optiproxy_nas.algorithm.candidates import Pool
-from optiproxy_nas.algorithm.selection import select_best
+from optiproxy_nas.algorithm.selection import select_best, select_queries
 from optiproxy_nas.core.errors import ProxyError
-from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.proxies.fit import predict
+from optiproxy_nas.proxies.targets import acquisition_score
 
 VALUES = np.array([50.0, 60.0, 70.0, 80.0])
 
@@ -36,11 +35,13 @@ def select(space, predictions, batch, make_parameters, seed=0, **settings):
         selection={"acquisition": "mean", **settings}, fit={"targets": "standardised"}
     )
     proxy = Fixed(predictions)
-    table = Accuracy().select(
+    archived = space.random(len(VALUES), torch.Generator().manual_seed(4))
+    archive = make_batch(space, archived, 0).assign(value=VALUES)
+    table = select_queries(
         space,
         Pool(codes, torch.arange(count) % 3 - 1, 0, 0, 1),
         lambda asked: predict(proxy, space.encode(asked)),
-        pd.DataFrame({"value": VALUES}),
+        archive,
         parameters,
         batch,
         4,

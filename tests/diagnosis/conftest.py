@@ -14,6 +14,7 @@ from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import tidy
+from optiproxy_nas.evaluation.evaluator import evaluate_batch
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.report.diagnose.reference_cells import Cells, cells_of
 
@@ -37,7 +38,7 @@ def run(make_parameters, nb201, table) -> SearchHistory:
         return values.loc[list(architectures)].to_numpy()
 
     batch = steps.initial_batch(nb201, parameters)
-    done = steps.evaluate_batch(nb201, batch, evaluate, parameters)
+    done = evaluate_batch(nb201, batch, evaluate, parameters)
     archive = steps.update_archive(done, parameters)
     weights, logits, traces = {}, {}, {}
     fitted = searched = None
@@ -48,7 +49,7 @@ def run(make_parameters, nb201, table) -> SearchHistory:
         )
         pool = steps.sample_candidates(nb201, searched, archive, parameters, step=step)
         batch = steps.select_batch(nb201, pool, fitted, archive, parameters, step=step)
-        done = steps.evaluate_batch(nb201, batch, evaluate, parameters, archive)
+        done = evaluate_batch(nb201, batch, evaluate, parameters, archive)
         archive = steps.update_archive(done, parameters, archive)
         weights[step], logits[step], traces[step] = fitted, searched, trace
     benchmark = TabularBenchmark(table, "cifar10", "embedded")

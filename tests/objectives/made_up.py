@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from optiproxy_nas.algorithm.archive import extend, make_batch
+from optiproxy_nas.evaluation.evaluator import evaluate_trials
 
 
 def worth(space, architectures, seed=0):
@@ -62,7 +63,7 @@ def archive_of(space, objective, sizes=(8, 5, 5), seed=0, **columns):
             for name, values in columns.items()
         }
         ask = (lambda names, t=told: t) if objective.columns else (lambda names, t=told: t["value"])
-        archive = extend(archive, objective.query(batch, ask), objective)
+        archive = extend(archive, evaluate_trials(objective, batch, ask), objective)
         start += size
     assert isinstance(archive, pd.DataFrame)
     return archive

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from optiproxy_nas.algorithm.acquisition import acquisition_score
 from optiproxy_nas.objectives.aggregation import MODES, log_feasibility
 from optiproxy_nas.objectives.constrained import Constrained
+from optiproxy_nas.proxies.targets import acquisition_score
 
 NOISE = torch.tensor([0.3, 0.3]).double()
 

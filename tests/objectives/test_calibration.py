@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.objectives.calibration import MOST, PRIOR, WINDOW, prediction_error
+from optiproxy_nas.objectives.aggregation import (
+    MOST_ERROR,
+    PRIOR,
+    WINDOW,
+    prediction_error,
+)
 
 
 def archive(errors, metric=5.0, initial=3):
@@ -38,7 +43,7 @@ def test_only_the_last_queries_count():
 
 def test_what_cannot_run_says_nothing_and_one_wild_error_little():
     wild = archive([0.1, 50.0])
-    assert error(wild) == pytest.approx(error(archive([0.1, MOST])))
+    assert error(wild) == pytest.approx(error(archive([0.1, MOST_ERROR])))
     endless = archive([0.1, 0.1])
     endless.loc[endless.index[-1], "latency_ms"] = np.inf
     assert error(endless) == pytest.approx(error(archive([0.1])))
@@ -46,5 +51,5 @@ def test_what_cannot_run_says_nothing_and_one_wild_error_little():
 
 @given(st.lists(st.floats(-3, 3), max_size=100), st.floats(0.01, 1))
 def test_it_lies_between_the_errors_and_what_was_assumed(errors, assumed):
-    sizes = [min(abs(value), MOST) for value in errors[-WINDOW:]] + [assumed]
+    sizes = [min(abs(value), MOST_ERROR) for value in errors[-WINDOW:]] + [assumed]
     assert min(sizes) - 1e-9 <= error(archive(errors), assumed=assumed) <= max(sizes) + 1e-9

@@ -25,6 +25,7 @@ from optiproxy_nas.core.errors import (
     ParameterError,
     UnknownNameError,
 )
+from optiproxy_nas.evaluation.evaluator import evaluate_trials
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
@@ -55,7 +56,7 @@ def test_columns_in_the_order_of_the_constraints_each_once():
         "b", "predicted_b", "a", "predicted_a", "violation", "feasibility",
     ]  # fmt: skip
     assert set(objective.columns.values()) == {"float64"}
-    assert objective.heads == 4
+    assert objective.task.heads == 4
 
 
 def test_a_query_reveals_everything_at_once_and_costs_one(space):
@@ -74,7 +75,7 @@ def test_a_query_reveals_everything_at_once_and_costs_one(space):
     assert np.isinf(outside).any()
     assert (outside == 0).any()
     assert archive["predicted_latency_ms"].isna().all()
-    assert objective.costs(archive).tolist() == [1] * len(archive)
+    assert objective.price.costs(archive).tolist() == [1] * len(archive)
     check_archive(space, archive, objective)
 
 
@@ -82,8 +83,8 @@ def test_a_query_reveals_everything_at_once_and_costs_one(space):
 def test_any_mapping_of_columns_is_an_answer(tiny, make):
     objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
     batch = archive_of(tiny, objective)[["step", "architecture"]]
-    told = objective.query(batch, lambda names: make(evaluate(names)))
-    assert plain(told) == plain(objective.query(batch, evaluate))
+    told = evaluate_trials(objective, batch, lambda names: make(evaluate(names)))
+    assert plain(told) == plain(evaluate_trials(objective, batch, evaluate))
 
 
 @pytest.mark.parametrize(
@@ -106,14 +107,14 @@ def test_an_answer_that_is_none_is_a_data_error(tiny, spoil, message):
     objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
     batch = archive_of(tiny, objective)[["step", "architecture"]].head()
     with pytest.raises(DataError, match=f"(?s){message}"):
-        objective.query(batch, lambda names: spoil(evaluate(names)))
+        evaluate_trials(objective, batch, lambda names: spoil(evaluate(names)))
 
 
 @given(ONE_EACH)
 def test_feasible_before_infeasible_then_value_or_violation(rows):
     """Deb (2000): any two rows compare as his three rules say."""
     objective, archive = constrained("latency_ms < 6"), table(rows)
-    fitness, eligible = objective.fitness(archive), objective.eligible(archive)
+    fitness, eligible = objective.order.fitness(archive), objective.order.eligible(archive)
     violation = [max(latency - 6, 0) / 6 for _, latency in rows]
     for i, (value_i, latency_i) in enumerate(rows):
         for j, (value_j, _) in enumerate(rows):
@@ -130,10 +131,10 @@ def test_feasible_before_infeasible_then_value_or_violation(rows):
 @given(ONE_EACH)
 def test_best_and_incumbent_are_those_of_a_double_loop(rows):
     objective, archive = constrained("latency_ms < 6"), table(rows)
-    best = objective.best(archive)
+    best = objective.order.best(archive)
     for count in range(1, len(rows) + 1):
         feasible = [(value, -row) for row, (value, m) in enumerate(rows[:count]) if m < 6]
-        incumbent = objective.incumbent(archive.iloc[:count])
+        incumbent = objective.order.incumbent(archive.iloc[:count])
         if feasible:
             value, row = max(feasible)
             assert best[count - 1] == value
@@ -145,32 +146,32 @@ def test_best_and_incumbent_are_those_of_a_double_loop(rows):
 
 def test_strict_and_not_strict_differ_at_the_bound():
     rows = table([(80.0, 6.0), (70.0, 5.0)])
-    assert constrained("latency_ms < 6").incumbent(rows) == 1
-    assert constrained("latency_ms <= 6").incumbent(rows) == 0
-    assert constrained("latency_ms > 5").incumbent(rows) == 0
-    assert constrained("latency_ms >= 5").eligible(rows).all()
+    assert constrained("latency_ms < 6").order.incumbent(rows) == 1
+    assert constrained("latency_ms <= 6").order.incumbent(rows) == 0
+    assert constrained("latency_ms > 5").order.incumbent(rows) == 0
+    assert constrained("latency_ms >= 5").order.eligible(rows).all()
 
 
 def test_what_cannot_run_is_the_answer_only_where_nothing_else_is():
     objective = constrained("latency_ms < 1")
     rows = table([(99.0, np.inf), (20.0, 50.0), (10.0, 40.0)])
-    assert objective.incumbent(rows) == 2
-    assert objective.incumbent(rows.iloc[:1]) == 0
-    assert not objective.eligible(rows).any()
+    assert objective.order.incumbent(rows) == 2
+    assert objective.order.incumbent(rows.iloc[:1]) == 0
+    assert not objective.order.eligible(rows).any()
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_targets_are_excesses_in_standard_deviations(space, name):
     objective = constrained("latency_ms < 6", "size_mb > 1.2", "latency_ms > 4")
     archive = archive_of(space, objective)
-    targets = objective.targets(archive, name).double().numpy()
+    targets = objective.task.targets(archive, name).double().numpy()
     assert targets.shape == (4, len(archive))
     latency, size = archive["latency_ms"], archive["size_mb"]
     np.testing.assert_allclose(targets[1], (latency - 6) / latency.std(ddof=0), atol=1e-5)
     np.testing.assert_allclose(targets[2], (1.2 - size) / size.std(ddof=0), atol=1e-5)
     np.testing.assert_allclose(targets[3], (4 - latency) / latency.std(ddof=0), atol=1e-5)
-    assert ((targets[1:].max(0) <= 0) == objective.eligible(archive)).all()
-    best = archive["value"].to_numpy()[objective.incumbent(archive)]
+    assert ((targets[1:].max(0) <= 0) == objective.order.eligible(archive)).all()
+    best = archive["value"].to_numpy()[objective.order.incumbent(archive)]
     known = make_targets(archive["value"].to_numpy(), name, best)
     np.testing.assert_array_equal(targets[0], known)
 
@@ -178,14 +179,14 @@ def test_targets_are_excesses_in_standard_deviations(space, name):
 def test_what_cannot_run_counts_as_the_worst_that_can(space):
     objective = constrained("some_fail_ms < 1.3")
     archive = archive_of(space, objective)
-    targets, fails = objective.targets(archive, "rank")[1], np.isinf(archive["some_fail_ms"])
+    targets, fails = objective.task.targets(archive, "rank")[1], np.isinf(archive["some_fail_ms"])
     assert fails.any()
     assert torch.isfinite(targets).all()
     assert (targets[torch.tensor(fails)] == targets.max()).all()
     nowhere = archive.assign(some_fail_ms=np.inf)
-    assert (objective.targets(nowhere, "rank")[1] == 1).all()
+    assert (objective.task.targets(nowhere, "rank")[1] == 1).all()
     everywhere = archive.assign(some_fail_ms=1.0)  # no spread at all
-    assert torch.allclose(objective.targets(everywhere, "rank")[1], torch.tensor(-0.3 / 1.3))
+    assert torch.allclose(objective.task.targets(everywhere, "rank")[1], torch.tensor(-0.3 / 1.3))
 
 
 references = st.lists(st.integers(0, 1000), min_size=3, max_size=30, unique=True)
@@ -228,17 +229,17 @@ def test_log_regret_is_finest_around_its_reference():
 def test_predictions_are_told_in_units_and_as_a_probability(space):
     objective = constrained("latency_ms < 6", "size_mb > 1.2", noise=0.3)
     archive = archive_of(space, objective)
-    targets = objective.targets(archive, "rank").unsqueeze(0)  # a proxy that is right
-    told = objective.predicted(targets, archive, "rank")
+    targets = objective.task.targets(archive, "rank").unsqueeze(0)  # a proxy that is right
+    told = objective.task.predicted(targets, archive, "rank")
     assert set(told) <= {*COLUMNS, *objective.columns}
     for name in ("value", "latency_ms", "size_mb"):
         predicted = told["predicted" if name == "value" else f"predicted_{name}"]
         np.testing.assert_allclose(predicted, archive[name], atol=1e-4)
     assert ((told["feasibility"] >= 0) & (told["feasibility"] <= 1)).all()
-    inside = objective.eligible(archive)
+    inside = objective.order.eligible(archive)
     assert told["feasibility"][inside].mean() > 0.6 > 0.5 > told["feasibility"][~inside].max()
     at_the_bounds = torch.zeros(1, 3, 1)
-    told = objective.predicted(at_the_bounds, archive, "rank")
+    told = objective.task.predicted(at_the_bounds, archive, "rank")
     assert told["feasibility"] == pytest.approx([0.25])
     assert told["predicted_latency_ms"] == pytest.approx([6])
     assert told["predicted_size_mb"] == pytest.approx([1.2])
@@ -250,7 +251,7 @@ def test_a_metric_bounded_from_both_sides_is_drawn_between_them(tiny, make_param
     scale = archive["latency_ms"].std(ddof=0)
     latency = torch.linspace(1, 9, 9).double().requires_grad_()
     heads = torch.stack([0 * latency, (latency - 6) / scale, (4 - latency) / scale]).unsqueeze(0)
-    score = objective.score(archive, make_parameters())(heads)
+    score = objective.task.score(archive, make_parameters().selection)(heads)
     assert int(score.argmax()) == 4
     (slope,) = torch.autograd.grad(score.sum(), latency)
     assert (slope[:4] > 0).all()
@@ -344,7 +345,7 @@ def test_an_edited_archive_is_refused(tiny, edit, problem):
     objective = constrained("latency_ms < 4")
     archive = archive_of(tiny, objective)
     check_archive(tiny, archive, objective)
-    assert not objective.eligible(archive)[archive["value"].argmax()]
+    assert not objective.order.eligible(archive)[archive["value"].argmax()]
     with pytest.raises(ArtifactError, match=problem):
         check_archive(tiny, edit(archive), objective)
 

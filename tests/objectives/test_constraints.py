@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.core.errors import ObjectiveError, ParameterError, UnknownNameError
+from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
+from optiproxy_nas.objectives.constrained import Constrained
 from optiproxy_nas.objectives.constraints import (
     Constraint,
-    check_constraints,
     feasible,
     metrics_of,
     parse_constraint,
@@ -113,8 +114,6 @@ def test_several_are_read_from_a_list_or_from_one_text():
         (["a > 1", "a >= 1"], "same side; keep the tighter"),
         (["a < 1", "a > 2"], "'a < 1' and 'a > 2' exclude each other"),
         (["a >= 2", "b < 1", "a < 2"], "exclude each other"),
-        (["best < 1"], "a column of the archive itself"),
-        (["predicted_a < 1"], "a column of the archive itself"),
         (["my-latency < 1"], "letters, digits and underscores"),
         (["a < 1", "b ! 2"], "Constraint 'b ! 2': it cannot be read"),
     ],
@@ -122,6 +121,15 @@ def test_several_are_read_from_a_list_or_from_one_text():
 def test_lists_that_cannot_be_meant_are_refused(texts, message):
     with pytest.raises(ParameterError, match=message):
         parse_constraints(texts)
+
+
+@pytest.mark.parametrize(
+    "metric", ["best", "value", "predicted_a", "code_3", "violation", "feasibility"]
+)
+def test_a_column_of_the_archive_is_no_metric_to_bound(metric):
+    with pytest.raises(ParameterError, match="a column of the archive itself") as caught:
+        Constrained(constraints=[f"{metric} < 1"])
+    assert caught.value.data["metric"] == metric
 
 
 @given(values, st.sampled_from(OPERATORS), bounds)
@@ -207,7 +215,7 @@ def benchmark(**columns):
     ],
 )
 def test_what_a_cell_keeps_is_not_refused(texts):
-    check_constraints(parse_constraints(texts), benchmark())
+    check_benchmark(Constrained(constraints=texts), benchmark())
 
 
 @pytest.mark.parametrize(
@@ -224,7 +232,7 @@ def test_an_unknown_metric_or_unit_is_named_with_the_nearest(metric, near):
         r"raspi4_latency_ms. \(These are what source 'v1_0\+hw_nas_bench' holds"
     )
     with pytest.raises(UnknownNameError, match=message) as caught:
-        check_constraints(parse_constraints(f"{metric} < 4"), benchmark())
+        check_benchmark(Constrained(constraints=f"{metric} < 4"), benchmark())
     assert caught.value.data["suggestion"] == near
 
 
@@ -244,7 +252,7 @@ def test_a_metric_of_another_source_is_had_by_joining_it(source, metric, advice)
     told = {"validation_accuracy": [90.0], "parameters_millions": [1.0]}
     asked = TabularBenchmark(tidy(codes, "cifar10", told), "cifar10", source)
     with pytest.raises(UnknownNameError) as caught:
-        check_constraints(parse_constraints(f"{metric} < 4"), asked)
+        check_benchmark(Constrained(constraints=f"{metric} < 4"), asked)
     assert caught.value.message.endswith(advice)
     assert f"'{metric}' is not among what source '{source}' holds" in caught.value.message
     assert "Did you mean" not in caught.value.message
@@ -259,7 +267,7 @@ def test_a_bound_that_no_cell_keeps_is_refused_with_the_range(texts):
         r"'v1_0\+hw_nas_bench' goes from 3 to 7. Loosen the bound, and look at the unit"
     )
     with pytest.raises(ObjectiveError, match=message) as caught:
-        check_constraints(parse_constraints(texts), benchmark())
+        check_benchmark(Constrained(constraints=texts), benchmark())
     assert caught.value.data == {"constraint": texts, "lowest": 3.0, "highest": 7.0}
 
 
@@ -272,13 +280,13 @@ def test_a_bound_that_every_cell_keeps_is_most_likely_in_another_unit(texts):
         r"'v1_0\+hw_nas_bench' goes from 3 to 9. Tighten it or leave it out, and look at the unit"
     )
     with pytest.raises(ObjectiveError, match=message):
-        check_constraints(parse_constraints(texts), benchmark())
+        check_benchmark(Constrained(constraints=texts), benchmark())
 
 
 @pytest.mark.parametrize("texts", ["edgegpu_latency_ms < 9", "edgegpu_latency_ms > 1"])
 def test_a_device_on_which_nothing_runs_is_refused(texts):
     with pytest.raises(ObjectiveError, match=r"No architecture keeps .* from inf to inf"):
-        check_constraints(parse_constraints(texts), benchmark(edgegpu_latency_ms=[np.inf] * 4))
+        check_benchmark(Constrained(constraints=texts), benchmark(edgegpu_latency_ms=[np.inf] * 4))
 
 
 def test_bounds_that_are_kept_one_at_a_time_only_are_refused():
@@ -288,7 +296,7 @@ def test_bounds_that_are_kept_one_at_a_time_only_are_refused():
         "but no architecture of cifar10 .* keeps all of them.*no query was made"
     )
     with pytest.raises(ObjectiveError, match=message) as caught:
-        check_constraints(parse_constraints(texts), benchmark())
+        check_benchmark(Constrained(constraints=texts), benchmark())
     assert caught.value.data["constraints"] == texts.split("; ")
 
 
@@ -299,7 +307,7 @@ def test_a_metric_with_gaps_cannot_be_bounded():
         "be bounded"
     )
     with pytest.raises(ObjectiveError, match=message) as caught:
-        check_constraints(parse_constraints("edgegpu_latency_ms < 9"), gaps)
+        check_benchmark(Constrained(constraints="edgegpu_latency_ms < 9"), gaps)
     assert caught.value.data == {"metric": "edgegpu_latency_ms", "gaps": 2}
 
 
@@ -313,15 +321,15 @@ class Endless:
 
 
 def test_where_architectures_cannot_be_listed_only_the_names_are_checked():
-    check_constraints(parse_constraints("latency_ms < 1e-9"), Endless())
+    check_benchmark(Constrained(constraints="latency_ms < 1e-9"), Endless())
     with pytest.raises(UnknownNameError, match="Did you mean 'latency_ms'"):
-        check_constraints(parse_constraints("latency_s < 4"), Endless())
+        check_benchmark(Constrained(constraints="latency_s < 4"), Endless())
 
 
 @pytest.mark.parametrize("metric", ["validation_accuracy", "test_accuracy", "training_seeds"])
 def test_what_the_search_is_judged_by_is_no_cost_to_bound(metric):
     with pytest.raises(UnknownNameError, match=f"Unknown metric '{metric}'"):
-        check_constraints(parse_constraints(f"{metric} > 1"), benchmark())
+        check_benchmark(Constrained(constraints=f"{metric} > 1"), benchmark())
 
 
 def test_a_point_may_be_bounded_from_both_sides():

@@ -6,7 +6,6 @@ import itertools
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from made_up import MadeUp
@@ -14,8 +13,8 @@ from pydantic import field_validator
 
 from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.objectives import OBJECTIVES
-from optiproxy_nas.objectives.base import Objective
-from optiproxy_nas.objectives.constrained import Constrained
+from optiproxy_nas.objectives.base import Objective, Pricing, ProxyTask, TrialOrder
+from optiproxy_nas.objectives.constrained import Constrained, FeasibleFirst
 from optiproxy_nas.testing import check_objective
 
 ONE = ["latency_ms <= 6"]
@@ -83,89 +82,64 @@ class TakesAColumn(Objective):
         return {"score": "float64"}
 
 
-class AsksTwice(Objective):
-    def query(self, batch, evaluate):
-        evaluate(batch["architecture"].tolist())
-        return super().query(batch, evaluate)
-
-
-class Remembers(Objective):
-    """The archive of the search before decides."""
-
-    count: ClassVar = itertools.count()
-
-    def score(self, archive, parameters):
-        sign = (-1.0) ** (next(self.count) // 6)  # six are asked for in a search
-        return lambda predictions: sign * predictions[:, 0].mean(0)
+class HidesAMetric(Objective):
+    @property
+    def metrics(self):
+        return ("latency_ms",)
 
 
 class ChangesTheBatch(Objective):
-    def query(self, batch, evaluate):
-        batch["step"] = batch["step"] + 0
-        batch["architecture"] = batch["architecture"].str.upper().str.lower()
-        batch["note"] = 1
-        return super().query(batch, evaluate)
+    def derived_columns(self, evaluations):
+        evaluations["note"] = 1
+        return {}
 
 
 class Undeclared(Objective):
-    def query(self, batch, evaluate):
-        return super().query(batch, evaluate).assign(surprise=1.0)
+    def derived_columns(self, evaluations):
+        return {"surprise": np.ones(len(evaluations))}
 
 
 class BatchMean(Objective):
-    def query(self, batch, evaluate):
-        told = super().query(batch, evaluate)
-        return told.assign(value=told["value"] - told["value"].mean())
-
-
-class TakesAnything(Objective):
-    def query(self, batch, evaluate):
-        answer = evaluate(batch["architecture"].tolist())
-        return batch.assign(value=np.zeros(len(batch)) if answer is None else answer)
-
-
-class FloatCosts(Objective):
-    def costs(self, batch):
-        return np.ones(len(batch))
-
-
-class WrongPrice(Objective):
     @property
-    def price(self):
-        return 2
+    def columns(self):
+        return {"above_mean": "float64"}
+
+    def derived_columns(self, evaluations):
+        return {"above_mean": evaluations["value"] - evaluations["value"].mean()}
 
 
-class CheapStart(Objective):
-    def initial_cost(self, count):
-        return count - 1
+class ArchiveAsScratch(Objective):
+    def diagnose(self, evaluations, archive):
+        archive["scratch"] = 1
+        return {}
 
 
-class OneIdentity(Objective):
-    def identities(self, space, table, codes):
-        return [code[0] for code in codes.tolist()]
+class NanReport(Objective):
+    def summary(self, archive):
+        return {"margin": float("nan")}
 
 
-class SmallCapacity(Objective):
-    def capacity(self, size):
-        return size // 2
-
-
-class NanFitness(Objective):
+class NanFitness(TrialOrder):
     def fitness(self, archive):
         return np.where(np.arange(len(archive)) == 2, np.nan, archive["value"])
 
 
-class RelativeFitness(Objective):
+class RelativeFitness(TrialOrder):
     def fitness(self, archive):
         return archive["value"].to_numpy() - archive["value"].mean()
 
 
-class FitnessOfAnother(Objective):
+class FitnessOfAnother(TrialOrder):
     def fitness(self, archive):
         return -archive["value"].to_numpy()
 
 
-class HalfEligible(Objective):
+class KeysOfAnother(TrialOrder):
+    def keys(self, archive):
+        return -archive["value"].to_numpy()[None]
+
+
+class HalfEligible(TrialOrder):
     """The better half may not be the answer, and the fitness does not know."""
 
     def eligible(self, archive):
@@ -180,142 +154,183 @@ class FitButIneligible(HalfEligible):
         return np.maximum.accumulate(archive["value"].to_numpy())
 
 
-class LastIncumbent(Objective):
+class ValueAlone(FitButIneligible):
+    """The keys forget what is eligible."""
+
+    def keys(self, archive):
+        return archive["value"].to_numpy()[None]
+
+
+class LastIncumbent(TrialOrder):
     def incumbent(self, archive):
         return len(archive) - 1
 
 
-class FlatTargets(Objective):
+class FloatCosts(Pricing):
+    def costs(self, table):
+        return np.ones(len(table))
+
+
+class WrongPrice(Pricing):
+    @property
+    def full_cost(self):
+        return 2
+
+
+class CheapStart(Pricing):
+    def initial_cost(self, count):
+        return count - 1
+
+
+class OneIdentity(Pricing):
+    def identities(self, space, table, codes):
+        return [code[0] for code in codes.tolist()]
+
+
+class SmallCapacity(Pricing):
+    def capacity(self, size):
+        return size // 2
+
+
+class FlatTargets(ProxyTask):
     def targets(self, archive, name):
         return super().targets(archive, name)[0]
 
 
-class InfiniteTargets(Objective):
+class InfiniteTargets(ProxyTask):
     def targets(self, archive, name):
         targets = super().targets(archive, name)
         targets[0, -1] = torch.inf
         return targets
 
 
-class TargetsByIndex(Objective):
+class TargetsByIndex(ProxyTask):
     def targets(self, archive, name):
         return super().targets(archive, name) + float(archive.index[0])
 
 
-class RelativeScore(Objective):
-    def score(self, archive, parameters):
-        return lambda predictions: predictions[:, 0].mean(0) - predictions.mean()
-
-
-class RoundedScore(Objective):
-    def score(self, archive, parameters):
-        return lambda predictions: predictions[:, 0].mean(0).detach() + 0 * predictions.sum()
-
-
-class WrongSlope(Objective):
-    def score(self, archive, parameters):
-        return lambda p: 2 * p[:, 0].mean(0) - p[:, 0].mean(0).detach()
-
-
-class Overflows(Objective):
-    def score(self, archive, parameters):
-        return lambda predictions: (3 * predictions[:, 0].mean(0)).exp()
-
-
-class Overspends(Objective):
-    def select(self, space, pool, predict, archive, parameters, allowance, *rest):
-        more = 2 * allowance if archive["step"].max() == 3 else allowance
-        return super().select(space, pool, predict, archive, parameters, more, *rest)
-
-
-class ChoosesAgain(Objective):
-    """After the search that the suite looks at; there the ledger would hide it."""
-
-    def select(self, space, pool, predict, archive, parameters, allowance, step, generator):
-        batch = super().select(
-            space, pool, predict, archive, parameters, allowance, step, generator
-        )
-        if step < 4:
-            return batch
-        old = archive.iloc[: len(batch)].assign(step=step)[list(batch)]
-        return pd.concat([batch.iloc[:-1], old.iloc[:1]], ignore_index=True)
-
-
-class ForgetsTheStep(Objective):
-    def select(self, *arguments):
-        return super().select(*arguments).assign(step=1)
-
-
-class ArchiveAsScratch(Objective):
-    def diagnose(self, evaluations, archive):
-        archive["scratch"] = 1
-        return {}
-
-
-class NanReport(Objective):
-    def summary(self, archive):
-        return {"margin": float("nan")}
-
-
-class GlobalRandom(Objective):
+class GlobalRandom(ProxyTask):
     def targets(self, archive, name):
         torch.rand(1)
         return super().targets(archive, name)
 
 
-class NeverSpends(Objective):
-    def select(self, space, pool, predict, archive, parameters, allowance, *rest):
-        return super().select(space, pool, predict, archive, parameters, 1, *rest)
+class Remembers(ProxyTask):
+    """The archive of the search before decides."""
+
+    count: ClassVar = itertools.count()
+
+    def score(self, archive, selection):
+        sign = (-1.0) ** (next(self.count) // 9)  # nine are asked for in a search
+        return lambda predictions: sign * predictions[:, 0].mean(0)
+
+
+class RelativeScore(ProxyTask):
+    def score(self, archive, selection):
+        return lambda predictions: predictions[:, 0].mean(0) - predictions.mean()
+
+
+class RoundedScore(ProxyTask):
+    def score(self, archive, selection):
+        return lambda predictions: predictions[:, 0].mean(0).detach() + 0 * predictions.sum()
+
+
+class WrongSlope(ProxyTask):
+    def score(self, archive, selection):
+        return lambda p: 2 * p[:, 0].mean(0) - p[:, 0].mean(0).detach()
+
+
+class Overflows(ProxyTask):
+    def score(self, archive, selection):
+        return lambda predictions: (3 * predictions[:, 0].mean(0)).exp()
+
+
+class Overspends(ProxyTask):
+    def promotions(self, archive, predict, name, count):
+        return np.arange(count + 1 if archive["step"].max() == 3 else 0)
+
+
+class ChoosesAgain(ProxyTask):
+    """After the search that the suite looks at; there the ledger would hide it."""
+
+    def promotions(self, archive, predict, name, count):
+        return np.arange(min(count, 1) if archive["step"].max() == 3 else 0)
+
+
+class UndeclaredPrediction(ProxyTask):
+    def revealed(self, predictions, archive, name):
+        columns = super().revealed(predictions, archive, name)
+        return columns | ({"hunch": columns["predicted"]} if archive["step"].max() == 3 else {})
+
+
+def path_of(broken):
+    """The path of the class, or of an objective that it is a part of."""
+    part = next(
+        (name for name, kind in (("order", TrialOrder), ("price", Pricing), ("task", ProxyTask))
+         if issubclass(broken, kind)),
+        None,
+    )  # fmt: skip
+    name = broken.__name__
+    if part:
+        name = f"With{broken.__name__}"
+        members = {part: property(lambda self: broken()), "__module__": __name__}
+        globals()[name] = type(name, (Objective,), members)
+    return f"{broken.__module__}:{name}"
 
 
 @pytest.mark.parametrize(
     ("broken", "complaint"),
     [
+        (dict, "not an Objective"),
         (Grows, "settings: do not survive storing"),
         (TakesAColumn, r"columns: \['score'\] are every archive's"),
-        (AsksTwice, "a question was asked twice"),
-        (Remembers, "two searches with the same seed differ"),
-        (ChangesTheBatch, "query: changes its input"),
-        (Undeclared, "query: columns .*surprise.*, not all declared"),
-        (BatchMean, "depends on the rest of the batch"),
-        (TakesAnything, "gives None does not raise DataError"),
-        (FloatCosts, "costs: float64, not int64"),
-        (WrongPrice, "whole_queries: 1 cost 1 by costs, 2 by its price"),
-        (CheapStart, "initial_queries: 1 cost 1 by costs, 0 by its price"),
-        (OneIdentity, "queries asked for|queried twice"),
-        (SmallCapacity, "capacity"),
+        (HidesAMetric, r"columns: \['latency_ms'\] are not all declared"),
+        (ChangesTheBatch, "derived_columns: changes its input"),
+        (Undeclared, "derived_columns: .*surprise.*, not declared"),
+        (BatchMean, "depend on the rest of the batch"),
+        (ArchiveAsScratch, "columns .*scratch|diagnose: changes its input"),
+        (NanReport, "summary: cannot be stored as JSON"),
         (NanFitness, "fitness: NaN"),
         (RelativeFitness, "fitness: depends on the rest"),
-        (FitnessOfAnother, "fitness: not in the order of the values"),
-        (HalfEligible, "not eligible is as good"),
+        (FitnessOfAnother, "fitness: not in value order"),
+        (KeysOfAnother, "keys: not in value order"),
+        (HalfEligible, "fitness: a row that is not eligible is as good"),
         (FitButIneligible, "best: not the best eligible value so far"),
+        (ValueAlone, "keys: a row that is not eligible is as good"),
         (LastIncumbent, "incumbent: row"),
-        (InfiniteTargets, "targets: infinite"),
+        (FloatCosts, "costs: float64, not int64"),
+        (WrongPrice, "full_columns: 1 cost 1 by costs, 2 by price"),
+        (CheapStart, "initial_columns: 1 cost 1 by costs, 0 by price"),
+        (OneIdentity, "queries asked for|queried twice"),
+        (SmallCapacity, "capacity"),
         (FlatTargets, r"targets: shape \(8,\), not \[H, n\]"),
-        (dict, "not an Objective"),
+        (InfiniteTargets, "targets: infinite"),
         (TargetsByIndex, "targets: depend on more than the archive"),
+        (GlobalRandom, "global random generator"),
+        (Remembers, "two searches with the same seed differ"),
         (RelativeScore, "score: of one architecture depends on the others"),
         (RoundedScore, "finite differences"),
         (WrongSlope, "finite differences"),
         (Overflows, "score: not finite far out"),
-        (Overspends, "select: .* spent, .* allowed"),
-        (ChoosesAgain, "select: a query that is paid for already"),
-        (ForgetsTheStep, "spent too much"),
-        (ArchiveAsScratch, "columns .*scratch"),
-        (NanReport, "summary: cannot be stored as JSON"),
-        (GlobalRandom, "global random generator"),
-        (NeverSpends, "queries are left"),
+        (Overspends, "promotions: .* spent, .* allowed"),
+        (ChoosesAgain, "promotions: a query that is paid for already"),
+        (UndeclaredPrediction, "predicted: a column not declared"),
     ],
 )
 def test_broken_promises_are_named(broken, complaint, tiny):
-    path = f"{broken.__module__}:{broken.__name__}"
     with pytest.raises((AssertionError, OptiProxyError), match=complaint):
-        check_objective(path, tiny, MadeUp(tiny))
+        check_objective(path_of(broken), tiny, MadeUp(tiny))
 
 
 class Weightless(Constrained):
     """Its violation is never charged against it."""
 
+    @property
+    def order(self):
+        return WeightlessOrder(self.bounds)
+
+
+class WeightlessOrder(FeasibleFirst):
     def fitness(self, archive):
         return archive["value"].to_numpy()
 

@@ -17,12 +17,13 @@ from scipy.stats import norm
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of, extend, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
+from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
 from optiproxy_nas.core.errors import MetricUnavailableError, ObjectiveError
+from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.objectives import resolve_objective
-from optiproxy_nas.objectives.fidelities import check_fidelities
-from optiproxy_nas.objectives.promotion import fidelity_targets, pairs_of, promotions
+from optiproxy_nas.objectives.promotion import pairs_of
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
 from tiny_space import TinySpace
 
@@ -62,7 +63,7 @@ def scores(*parts):
 
 
 def targets_of(archive, name="rank"):
-    return fidelity_targets(archive, full_of(archive), name).numpy()
+    return objective_of().task.targets(archive, name).numpy()
 
 
 def says(*members):
@@ -79,7 +80,8 @@ def says(*members):
 def promoted(archive, predict, count=1, **settings):
     """The cells to be promoted, most promising first."""
     chosen = objective_of(**settings)
-    rows = promotions(SPACE, predict, archive, full_of(archive), "rank", chosen, count)
+    codes = codes_of(SPACE, archive)
+    rows = chosen.task.promotions(archive, lambda rows: predict(codes[rows]), "rank", count)
     cells = {name: cell for cell, name in enumerate(SPACE.to_string(CELLS))}
     return [cells[name] for name in archive["architecture"].iloc[rows]]
 
@@ -300,24 +302,27 @@ def selected(objective, archive, parameters, allowance, new=60, predict=None):
     pool = Pool(codes, torch.zeros(new).long(), 0, 0, 1)
     predict = predict or says([(cell / 72, 0.0) for cell in range(72)])
     stream = torch.Generator().manual_seed(0)
-    return objective.select(SPACE, pool, predict, archive, parameters, allowance, 1, stream)
+    parameters = parameters.model_copy(update={"objective": objective})
+    return select_queries(SPACE, pool, predict, archive, parameters, allowance, 1, stream)
 
 
 @BOTH
 def test_what_a_promotion_costs(make_parameters, continues, price):
     objective = objective_of(continues=continues)
-    assert objective.promotion == price
+    assert objective.price.promotion_cost == price
     archive = archive_of(*THREE)
     batch = selected(objective, archive, make_parameters(), 224)
     new = {False: 2, True: 3}[continues]
     assert batch["epochs"].tolist() == [FULL] + [LOW] * new
-    assert objective.costs(batch).tolist() == [price] + [LOW] * new
+    assert objective.price.costs(batch).tolist() == [price] + [LOW] * new
     assert batch["architecture"][0] == archive["architecture"][2]
     assert not set(batch["architecture"][1:]) & set(archive["architecture"])
-    assert objective.initial_cost(3) == 3 * LOW
-    assert objective.initial_queries(2)["cost"].tolist() == [LOW, LOW]
-    assert objective.whole_queries(1)["cost"].tolist() == [FULL]  # a baseline's cell from nothing
-    assert objective.capacity(72) == 72 * (price + LOW)
+    assert objective.price.initial_cost(3) == 3 * LOW
+    assert objective.price.initial_columns(2)["cost"].tolist() == [LOW, LOW]
+    assert objective.price.full_columns(1)["cost"].tolist() == [
+        FULL
+    ]  # a baseline's cell from nothing
+    assert objective.price.capacity(72) == 72 * (price + LOW)
 
 
 @BOTH
@@ -359,13 +364,13 @@ def test_a_step_spends_what_it_can_and_never_more(
     objective = objective_of(continues=continues)
     archive = archive_of(*low_rows(*(float(cell) for cell in range(cells))))
     batch = selected(objective, archive, make_parameters(), allowance, new)
-    left = allowance - objective.costs(batch).sum()
+    left = allowance - objective.price.costs(batch).sum()
     assert left >= 0
     prices = dict(zip(batch["epochs"], batch["cost"], strict=True))
     assert prices.items() <= {LOW: LOW, FULL: 188 if continues else 200}.items()
     assert left < LOW or int((batch["epochs"] == LOW).sum()) == new
     grown = extend(archive, batch.assign(value=50.0), objective)
-    charged = objective.identities(SPACE, grown, codes_of(SPACE, grown))
+    charged = objective.price.identities(SPACE, grown, codes_of(SPACE, grown))
     assert len(set(charged)) == len(charged)
 
 
@@ -378,12 +383,14 @@ def test_the_answer_is_the_best_of_the_fully_trained_cells():
         (0, LOW, 95.0), (1, LOW, 20.0), (2, LOW, 99.0), (1, FULL, 70.0), (0, FULL, 60.0),
         (3, LOW, 90.0),
     )  # fmt: skip
-    assert objective.incumbent(archive) == 3
+    assert objective.order.incumbent(archive) == 3
     assert archive["best"].tolist() == pytest.approx([NAN, NAN, NAN, 70.0, 70.0, 70.0], nan_ok=True)
     assert objective.summary(archive) == {
         "spent_epochs": 4 * LOW + 2 * FULL, "low_queries": 4, "full_queries": 2,
     }  # fmt: skip
-    assert objective.incumbent(archive_of(*low_rows(1.0, 3.0, 2.0))) == 1  # nearest to an answer
+    assert (
+        objective.order.incumbent(archive_of(*low_rows(1.0, 3.0, 2.0))) == 1
+    )  # nearest to an answer
 
 
 @given(
@@ -395,7 +402,7 @@ def test_no_low_value_is_ever_the_answer(rows):
     archive = archive_of(
         *((cell, FULL if full else LOW, value) for cell, (full, value) in enumerate(rows))
     )
-    answer = objective_of().incumbent(archive)
+    answer = objective_of().order.incumbent(archive)
     assert rows[answer][0]
     assert rows[answer][1] == pytest.approx(max(value for full, value in rows if full))
     assert archive["best"].iloc[-1] == max(value for full, value in rows if full)
@@ -420,10 +427,10 @@ def test_predicted_final_values_lie_on_the_line_through_the_pairs():
     archive = archive_of(*THREE, (2, FULL, 60.0), (0, FULL, 70.0), (1, FULL, 80.0))
     top = scores(3, 2, 1)[0]
     predictions = torch.tensor([[[0.0, 0.5], [0.0, 0.5]], [[top, 0.5], [top, 0.5]]])  # [2, 2, 2]
-    told = objective.predicted(predictions, archive, "rank")
+    told = objective.task.predicted(predictions, archive, "rank")
     assert told["predicted"] == pytest.approx([70 + 10, 70 + 10 / top], rel=1e-5)
     assert told["predicted_sd"] == pytest.approx([20 / np.sqrt(2), 0.0], rel=1e-5, abs=1e-9)
-    few = objective.predicted(predictions, archive.head(5), "rank")
+    few = objective.task.predicted(predictions, archive.head(5), "rank")
     assert all(np.isnan(few[name]).all() for name in ("predicted", "predicted_sd"))
 
 
@@ -438,25 +445,25 @@ def benchmark_of(*epochs, continues=False):
 
 
 def test_fidelities_that_are_held_are_accepted():
-    check_fidelities(objective_of(), benchmark_of(12, 200))
-    check_fidelities(objective_of(low_epochs=5), benchmark_of(*range(1, 201)))
-    check_fidelities(objective_of(continues=True), benchmark_of(12, 200, continues=True))
+    check_benchmark(objective_of(), benchmark_of(12, 200))
+    check_benchmark(objective_of(low_epochs=5), benchmark_of(*range(1, 201)))
+    check_benchmark(objective_of(continues=True), benchmark_of(12, 200, continues=True))
     # What could go on need not be charged so.
-    check_fidelities(objective_of(), benchmark_of(12, 200, continues=True))
+    check_benchmark(objective_of(), benchmark_of(12, 200, continues=True))
 
 
 def test_training_that_cannot_go_on_is_not_charged_as_if_it_did():
     with pytest.raises(ObjectiveError, match=r"continues is on.* 12 epochs is a schedule of its"):
-        check_fidelities(objective_of(continues=True), benchmark_of(12, 200))
+        check_benchmark(objective_of(continues=True), benchmark_of(12, 200))
 
 
 def test_full_training_is_the_last_of_the_epochs():
     with pytest.raises(ObjectiveError, match=r"full_epochs = 100, .*full_epochs=200\.$"):
-        check_fidelities(objective_of(full_epochs=100), benchmark_of(12, 100, 200))
+        check_benchmark(objective_of(full_epochs=100), benchmark_of(12, 100, 200))
 
 
 def test_long_curves_are_told_by_their_ends():
     settings = objective_of(low_epochs=150)
     held = [epoch for epoch in range(1, 201) if epoch != 150]
     with pytest.raises(MetricUnavailableError, match=r"low_epochs = 150: .*: 1 to 199\.$"):
-        check_fidelities(settings, benchmark_of(*held))
+        check_benchmark(settings, benchmark_of(*held))

@@ -7,7 +7,7 @@ so it holds nothing that differs between two equal runs (no times).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,23 +15,8 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import ArtifactError
+from optiproxy_nas.objectives.base import COLUMNS, Objective
 from optiproxy_nas.spaces.base import SearchSpace
-
-if TYPE_CHECKING:
-    from optiproxy_nas.objectives.base import Objective
-
-# Columns beside those of the objective and code_0 .. code_{L-1}, the architecture's integer code.
-COLUMNS = {
-    "order": "int64",  # 0-based query number
-    "step": "int64",  # 0: initial sample; 1..S: search step
-    "architecture": "str",  # the benchmark's notation
-    "value": "float64",  # f(𝒜): validation accuracy, percent
-    "predicted": "float64",  # f̂(𝒜) before the query, percent; NaN in the initial sample
-    "predicted_sd": "float64",  # spread of the ensemble, percent; NaN in the initial sample
-    "score": "float64",  # what the selection maximised, in target units
-    "group": "int64",  # the (α, β) group it was drawn from; -1: not from a group
-    "best": "float64",  # best eligible value so far, percent; NaN while there is none
-}
 
 
 def codes_of(space: SearchSpace, table: pd.DataFrame) -> Tensor:
@@ -93,7 +78,7 @@ def extend(
 
     Args:
         archive: D so far, or None before the initial sample.
-        evaluations: a batch with what ``objective.query`` adds to it.
+        evaluations: an evaluated batch, with ``value`` and the columns of the objective.
         objective: says what else a row holds, and what is best.
     """
     grown = evaluations
@@ -102,7 +87,7 @@ def extend(
     codes = [name for name in grown.columns if name.startswith("code_")]
     missing = {name: np.nan for name in objective.columns if name not in grown}
     grown = with_columns(grown, {"order": np.arange(len(grown)), **missing})
-    grown["best"] = objective.best(grown)
+    grown["best"] = objective.order.best(grown)
     types = {**COLUMNS, **objective.columns, **dict.fromkeys(codes, "int64")}
     return grown[list(types)].astype(types)
 
@@ -134,7 +119,7 @@ def _contradictions(space: SearchSpace, archive: pd.DataFrame, objective: Object
     if not _strings_match(space, archive):
         problems.append("codes and architecture strings disagree")
     else:
-        charged = objective.identities(space, archive, codes_of(space, archive))
+        charged = objective.price.identities(space, archive, codes_of(space, archive))
         if len(set(charged)) < len(charged):
             problems.append("architectures queried twice")
     own = [name for name, kind in objective.columns.items() if kind != "str"]
@@ -144,7 +129,7 @@ def _contradictions(space: SearchSpace, archive: pd.DataFrame, objective: Object
     numbers = archive[["value", "order", "step"]].apply(pd.to_numeric, errors="coerce")
     if not np.isfinite(numbers.to_numpy(dtype=np.float64)).all():
         problems.append("values, orders or steps that are not finite numbers")
-    elif not np.array_equal(objective.best(archive), archive["best"], equal_nan=True):
+    elif not np.array_equal(objective.order.best(archive), archive["best"], equal_nan=True):
         problems.append("'best' is not the running maximum of 'value'")
     elif not np.array_equal(numbers["order"], np.arange(len(archive))):
         problems.append("'order' does not count the queries from 0")

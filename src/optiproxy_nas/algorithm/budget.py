@@ -6,8 +6,11 @@ from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
+from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import BudgetError
+from optiproxy_nas.objectives.base import Pricing
+from optiproxy_nas.spaces.base import SearchSpace
 
 
 class QueryLedger:
@@ -59,19 +62,25 @@ class QueryLedger:
 
 
 def number_of_steps(parameters: SearchParameters) -> int:
-    """Search steps after the initial sample: ceil((C - cost of it) / cost of a step).
+    """Return the search steps after the initial sample: ceil((C - its cost) / cost of a step).
 
     A rest that no query can be paid with is not a step.
     """
-    objective = parameters.objective
-    rest = parameters.budget - objective.initial_cost(parameters.initial_samples)
-    rest -= objective.cheapest - 1
-    return max(0, -(-rest // objective.step_cost(parameters.selection.batch)))
+    price = parameters.objective.price
+    rest = parameters.budget - price.initial_cost(parameters.initial_samples)
+    rest -= price.cheapest - 1
+    return max(0, -(-rest // price.step_cost(parameters.selection.batch)))
 
 
 def allowance(parameters: SearchParameters, archive: pd.DataFrame, step: int) -> int:
-    """What step 1..S may spend: its share, and what the steps before it left over."""
-    objective = parameters.objective
-    due = objective.initial_cost(parameters.initial_samples)
-    due += step * objective.step_cost(parameters.selection.batch)
-    return min(due, parameters.budget) - int(objective.costs(archive).sum())
+    """Return what step 1..S may spend: its share, and what the steps before it left over."""
+    price = parameters.objective.price
+    due = price.initial_cost(parameters.initial_samples)
+    due += step * price.step_cost(parameters.selection.batch)
+    return min(due, parameters.budget) - int(price.costs(archive).sum())
+
+
+def charges(space: SearchSpace, table: pd.DataFrame, price: Pricing) -> dict[Hashable, int]:
+    """Return identity -> cost of each query of a batch or an archive."""
+    identities = price.identities(space, table, codes_of(space, table))
+    return dict(zip(identities, price.costs(table).tolist(), strict=True))

@@ -60,7 +60,7 @@ def draw_candidates(
     space: SearchSpace,
     logits: Logits,
     archive_codes: Tensor,
-    fitness: Tensor,
+    ranks: Tensor,
     batch: int,
     settings: SelectionSettings,
     generator: torch.Generator,
@@ -75,7 +75,7 @@ def draw_candidates(
         space: the search space.
         logits: (α*, β*) of K groups.
         archive_codes: [n, L].
-        fitness: [n], how good each is; only to find the best for local moves.
+        ranks: [n], how good each is, higher is better; only to find the best for local moves.
         batch: B, the least number of candidates that will do.
         settings: Q, ε, local moves, twins.
         generator: draws the architectures.
@@ -87,7 +87,7 @@ def draw_candidates(
     functions = set(space.canonical(archive_codes)) if settings.skip_twins else set()
     groups = logits.alpha.shape[0]
     per_group = -(-settings.samples // groups)
-    moves = _local_moves(space, archive_codes, fitness, settings.local_moves)
+    moves = _local_moves(space, archive_codes, ranks, settings.local_moves)
     codes: list[Tensor] = []
     group: list[Tensor] = []
     duplicates = twins = rejected = 0
@@ -128,8 +128,8 @@ def draw_candidates(
     )
 
 
-def _local_moves(space: SearchSpace, codes: Tensor, fitness: Tensor, count: int) -> Candidates:
+def _local_moves(space: SearchSpace, codes: Tensor, ranks: Tensor, count: int) -> Candidates:
     """One-change neighbours of the ``count`` best architectures of the archive."""
-    best = torch.argsort(fitness, descending=True, stable=True)[:count]
+    best = torch.argsort(ranks, descending=True, stable=True)[:count]
     neighbours = space.neighbours(codes[best]) if count else codes[:0]
     return Candidates(neighbours, torch.full((len(neighbours),), -1))

@@ -1,21 +1,77 @@
-"""Selecting B of the Q candidates by the proxy (Algorithm 2, line 8)."""
+"""Selecting the queries of a step by the proxy (Algorithm 2, line 8)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
+from optiproxy_nas.algorithm.archive import codes_of, make_batch
+from optiproxy_nas.algorithm.candidates import Pool
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.parameters import SelectionSettings
+from optiproxy_nas.spaces.base import SearchSpace
 
 Predict = Callable[[Tensor], Tensor]  # codes [n, L] -> predictions [E, H, n]
+
+
+def select_queries(
+    space: SearchSpace,
+    pool: Pool,
+    predict: Predict,
+    archive: pd.DataFrame,
+    parameters: SearchParameters,
+    allowance: int,
+    step: int,
+    generator: torch.Generator,
+) -> pd.DataFrame:
+    """Return the queries of a step: the objective's promotions, then the best candidates.
+
+    Args:
+        space: the search space.
+        pool: candidates outside the archive.
+        predict: of the fitted proxy.
+        archive: D.
+        parameters: of the search; their objective gives promotions, scores and costs.
+        allowance: what the step may spend.
+        step: its number.
+        generator: draws where the proxy is not to choose.
+    """
+    price, task = parameters.objective.price, parameters.objective.task
+    targets, selection = parameters.fit.targets, parameters.selection
+    codes = codes_of(space, archive)
+    promoted = task.promotions(
+        archive,
+        lambda rows: predict(codes[torch.from_numpy(rows)]),
+        targets,
+        allowance // price.promotion_cost,
+    )
+    batches: list[pd.DataFrame] = []
+    if len(promoted):
+        raised = codes[torch.from_numpy(promoted)]
+        columns: dict[str, Any] = task.predicted(predict(raised), archive, targets)
+        columns |= price.promotion_columns(len(promoted))
+        batches.append(make_batch(space, raised, step, **columns))
+    left = allowance - price.promotion_cost * len(promoted)
+    count = min(left // price.cheapest, len(pool.codes))
+    if count:
+        predictions = predict(pool.codes)
+        score = task.score(archive, selection)(predictions)
+        best = select_best(score, count, selection, generator)
+        columns = task.revealed(predictions[..., best], archive, targets)
+        columns |= price.initial_columns(len(best))
+        columns["score"] = score[best].double().numpy()
+        batches.append(pool.batch(space, best, step, **columns))
+    return batches[0] if len(batches) == 1 else pd.concat(batches, ignore_index=True)
 
 
 def select_best(
     score: Tensor, count: int, settings: SelectionSettings, generator: torch.Generator
 ) -> Tensor:
-    """The rows of the ``count`` highest scores, best first (ties: first drawn): [count].
+    """Return the rows of the ``count`` highest scores, best first (ties: first drawn): [count].
 
     With ``use_proxy`` off, ``count`` random rows instead: what the selection is worth is seen by
     leaving it out (section 3.4).

@@ -8,7 +8,6 @@ and gives the same result.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -19,17 +18,16 @@ from torch import Tensor
 from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
 from optiproxy_nas.algorithm.ascent import WIDTH, climb
-from optiproxy_nas.algorithm.budget import QueryLedger, allowance
+from optiproxy_nas.algorithm.budget import allowance
 from optiproxy_nas.algorithm.candidates import Pool, draw_candidates, sample_random
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.algorithm.selection import select_queries
+from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.random_streams import one_thread, torch_generator
-from optiproxy_nas.objectives import Objective
-from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 RECENT = 20  # queries over which the proxy's recent rank correlation is measured
-Tensors = dict[str, Tensor]
 
 
 def initial_batch(space: SearchSpace, parameters: SearchParameters) -> pd.DataFrame:
@@ -37,7 +35,7 @@ def initial_batch(space: SearchSpace, parameters: SearchParameters) -> pd.DataFr
     generator = torch_generator(parameters.seed, 0, "initial-sample")
     codes = sample_random(space, parameters.initial_samples, generator)
     objective = parameters.objective
-    return make_batch(space, codes, step=0, **objective.initial_queries(len(codes)))
+    return make_batch(space, codes, step=0, **objective.price.initial_columns(len(codes)))
 
 
 @one_thread()
@@ -55,7 +53,7 @@ def fit_proxy(
     fit = fitting.fit_proxy(
         space,
         codes_of(space, archive),
-        objective.targets(archive, parameters.fit.targets),
+        objective.task.targets(archive, parameters.fit.targets),
         parameters.proxy,
         parameters.fit,
         previous,
@@ -84,10 +82,10 @@ def search_logits(
     objective = parameters.objective
     logits, trace = gradient.optimise_logits(
         space,
-        fitting.load_proxy(space, parameters.proxy, weights, objective.heads),
+        fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads),
         start,
         settings,
-        objective.score(archive, parameters),
+        objective.task.score(archive, parameters.selection),
         torch_generator(parameters.seed, step, "relaxation-noise"),
     )
     return logits._asdict(), trace._asdict()
@@ -108,8 +106,8 @@ def sample_candidates(
         space,
         Logits(logits["alpha"], logits["beta"]),
         codes_of(space, archive),
-        torch.from_numpy(objective.fitness(archive).copy()),
-        objective.fewest(allowance(parameters, archive, step)),
+        torch.from_numpy(objective.order.ranks(archive)),
+        objective.price.fewest(allowance(parameters, archive, step)),
         parameters.selection,
         torch_generator(parameters.seed, step, "candidates"),
     )
@@ -128,22 +126,23 @@ def select_batch(
 ) -> pd.DataFrame:
     """The candidates that the proxy scores best (line 8), as far as the step's budget goes."""
     objective = parameters.objective
-    proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.heads)
-    score, selection = objective.score(archive, parameters), parameters.selection
+    proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads)
+    score, selection = objective.task.score(archive, parameters.selection), parameters.selection
 
     def predict(codes: Tensor) -> Tensor:
         return fitting.predict(proxy, space.encode(codes))
 
+    counts = {name: int(candidates[name]) for name in Pool._fields[2:]}
     pool = climb(
         space,
-        Pool(**candidates),  # type: ignore[arg-type]
+        Pool(candidates["codes"], candidates["group"], **counts),
         lambda codes: score(predict(codes)),
         codes_of(space, archive),
         selection.ascent_rounds if selection.use_proxy else 0,
         width=max(WIDTH, selection.batch),
         skip_twins=selection.skip_twins,
     )
-    return objective.select(
+    return select_queries(
         space,
         pool,
         predict,
@@ -153,31 +152,6 @@ def select_batch(
         step,
         torch_generator(parameters.seed, step, "selection"),
     )
-
-
-def evaluate_batch(
-    space: SearchSpace,
-    batch: pd.DataFrame,
-    evaluate: Evaluate,
-    parameters: SearchParameters,
-    archive: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """Query the batch (line 9): ``batch`` with what it told. Charged to the ledger first.
-
-    Raises:
-        BudgetError: the batch exceeds what is left of the budget.
-        DataError: the evaluation gave something else than finite numbers.
-    """
-    objective = parameters.objective
-    paid = {} if archive is None else _prices(space, archive, objective)
-    QueryLedger(parameters.budget, paid).charge(_prices(space, batch, objective))
-    return objective.query(batch, evaluate)
-
-
-def _prices(space: SearchSpace, table: pd.DataFrame, objective: Objective) -> dict[Hashable, int]:
-    """Identity -> cost of each query of a batch or an archive."""
-    identities = objective.identities(space, table, codes_of(space, table))
-    return dict(zip(identities, objective.costs(table).tolist(), strict=True))
 
 
 def update_archive(
@@ -206,14 +180,14 @@ def diagnose(
         parameters: of the search.
     """
     objective = parameters.objective
-    batch_tau, batch_rho = _rank_correlation(evaluations[objective.judged(evaluations)])
+    batch_tau, batch_rho = _rank_correlation(evaluations[objective.order.judged(evaluations)])
     # A small batch says little by itself: also over the last queries, each predicted before it.
-    recent = archive[(archive["step"] > 0) & objective.judged(archive)].tail(RECENT)
+    recent = archive[(archive["step"] > 0) & objective.order.judged(archive)].tail(RECENT)
     recent_tau, recent_rho = _rank_correlation(recent)
     return {
         "step": int(evaluations["step"].iloc[0]),
         "queries": len(archive),
-        "spent": int(objective.costs(archive).sum()),
+        "spent": int(objective.price.costs(archive).sum()),
         "best": _number(archive["best"].iloc[-1]),
         "kendall_tau": batch_tau,
         "spearman": batch_rho,

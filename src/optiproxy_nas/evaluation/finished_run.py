@@ -164,7 +164,7 @@ class FinishedRun:
         archive = self.archive.sort_values("order", ignore_index=True)
         missing: dict[str, Any] = {}
         if "spent" not in archive:
-            missing["spent"] = self.objective.costs(archive).cumsum()
+            missing["spent"] = self.objective.price.costs(archive).cumsum()
         if "best" not in archive:
             missing["best"] = archive["value"].cummax()
         return archive.assign(**missing)
@@ -174,7 +174,7 @@ class FinishedRun:
         """Queries that may be the answer; only those that once were it, where no more is known."""
         archive = self.archive_by_query
         if self._has_own_columns:
-            return archive[self.objective.eligible(archive)]
+            return archive[self.objective.order.eligible(archive)]
         return archive[archive["best"].notna() & (archive["best"] != archive["best"].shift())]
 
     @property

@@ -26,10 +26,10 @@ from optiproxy_nas.core.errors import (
     SamplingError,
 )
 from optiproxy_nas.core.random_streams import one_thread
+from optiproxy_nas.evaluation.evaluator import Evaluate, evaluate_trials
 from optiproxy_nas.methods import METHODS, Answers, Method, Proposals
 from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives import Objective, resolve_objective
-from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.spaces.base import SearchSpace
 
 PATIENCE = 1000  # proposals in a row without a new architecture, before the search is stopped
@@ -110,15 +110,16 @@ def run_method(
     objective = objective or resolve_objective("accuracy")
     _check_capacity(objective, space, budget)
     ledger, record = QueryLedger(budget), _Record(space, objective)
-    least, idle, step = objective.cheapest, 0, 0
+    least, idle, step = objective.price.cheapest, 0, 0
     while ledger.remaining >= least:
         with _keeping_archive(record), one_thread():
             codes, columns = _checked(space, method)
         if not columns:  # whole evaluations, from now on too
-            least = objective.price
-        batch = make_batch(space, codes, step, **{**objective.whole_queries(len(codes)), **columns})
-        identities = objective.identities(space, batch, codes)
-        costs = objective.costs(batch).tolist()
+            least = objective.price.full_cost
+        columns = {**objective.price.full_columns(len(codes)), **columns}
+        batch = make_batch(space, codes, step, **columns)
+        identities = objective.price.identities(space, batch, codes)
+        costs = objective.price.costs(batch).tolist()
         kept, new = _affordable(identities, costs, record.rows, ledger.remaining)
         if not kept:
             break
@@ -130,7 +131,7 @@ def run_method(
         if idle >= PATIENCE:
             raise SamplingError(
                 f"{type(method).__name__} proposed {idle} architectures in a row that it had been "
-                f"told already, after {ledger.spent} of {budget} {objective.unit}. Lower the "
+                f"told already, after {ledger.spent} of {budget} {objective.price.unit}. Lower the "
                 "budget, or choose settings that explore more.",
                 archive=record.archive(),
                 spent=ledger.spent,
@@ -162,11 +163,11 @@ class _Record:
     def query(self, batch: pd.DataFrame, evaluate: Evaluate, identities: list[Hashable]) -> None:
         """Evaluate a batch of new queries, and add it."""
         with keeping_answers(evaluate, batch, self.archive) as ask:
-            evaluated = self.objective.query(batch, ask)
+            evaluated = evaluate_trials(self.objective, batch, ask)
         self.rows |= {identity: len(self.fitness) + i for i, identity in enumerate(identities)}
         self.evaluated.append(evaluated)
-        self.fitness += self.objective.fitness(evaluated).tolist()
-        eligible = evaluated["value"].to_numpy()[self.objective.eligible(evaluated)]
+        self.fitness += self.objective.order.fitness(evaluated).tolist()
+        eligible = evaluated["value"].to_numpy()[self.objective.order.eligible(evaluated)]
         self.best = float(np.fmax.reduce([self.best, *eligible]))
 
     def answers(self, codes: Tensor, identities: list[Hashable], new: list[int]) -> Answers:
@@ -207,11 +208,11 @@ class _Record:
 
 
 def _check_capacity(objective: Objective, space: SearchSpace, budget: int) -> None:
-    if space.size is not None and budget > objective.capacity(space.size):
+    if space.size is not None and budget > objective.price.capacity(space.size):
         raise BudgetError(
-            f"The budget of {budget} {objective.unit} is larger than the space, which has "
+            f"The budget of {budget} {objective.price.unit} is larger than the space, which has "
             f"{space.size} architectures; each is charged once. Lower budget to at most "
-            f"{objective.capacity(space.size)}.",
+            f"{objective.price.capacity(space.size)}.",
             budget=budget,
             size=space.size,
         )

@@ -169,7 +169,7 @@ class Method(ABC):
     @classmethod
     def least_budget(cls, parameters: Any) -> int:
         """Return the least budget of a search that can end with an answer."""
-        return int(parameters.objective.price)
+        return int(parameters.objective.price.full_cost)
 
     @classmethod
     def overrides(cls, parameters: Any) -> list[str]:

@@ -112,7 +112,7 @@ class OptiProxy(Method):
     @classmethod
     def least_budget(cls, parameters: Any) -> int:
         """Return what the initial sample and the steps to an answer cost."""
-        return int(parameters.objective.least_budget(parameters.initial_samples))
+        return int(parameters.objective.price.least_budget(parameters.initial_samples))
 
     @classmethod
     def overrides(cls, parameters: Any) -> list[str]:

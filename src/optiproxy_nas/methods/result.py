@@ -46,8 +46,8 @@ class SearchResult:
     @property
     def is_eligible(self) -> bool:
         """Whether it is an answer: false where no feasible architecture was found."""
-        return bool(self.parameters.objective.eligible(self.archive)[self._incumbent])
+        return bool(self.parameters.objective.order.eligible(self.archive)[self._incumbent])
 
     @property
     def _incumbent(self) -> int:
-        return self.parameters.objective.incumbent(self.archive)
+        return self.parameters.objective.order.incumbent(self.archive)

@@ -12,15 +12,19 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from optiproxy_nas.algorithm.acquisition import acquisition_score
+from optiproxy_nas.core.arrays import Floats, Integers, Mask
 from optiproxy_nas.core.parameters import SelectionSettings, StrictModel
+from optiproxy_nas.proxies.targets import acquisition_score
 
-MOST = 10.0  # times its start that a weight of mode default may reach
+MOST_GROWTH = 10.0  # times its start that a weight of mode default may reach
+WINDOW = 60  # last queries that count for the proxy's error
+PRIOR = 10  # queries that the assumed error counts for
+MOST_ERROR = 1.0  # an error counts as this at most, in standard deviations of the metric
 
 
 class AggregationSettings(StrictModel):
@@ -52,23 +56,23 @@ class AggregationSettings(StrictModel):
 
 
 class Weights(NamedTuple):
-    """What the score multiplies the value's and each constraint's term with."""
+    """Factors of the value's term and of each constraint's in the score."""
 
     accuracy: float
-    constraints: NDArray[np.float64]  # [C]
+    constraints: Floats  # [C]
 
 
 class Aggregation(NamedTuple):
     """One way of making a score of accuracy and constraints."""
 
     # (step of each query [n], which broke which bound [C, n], settings) -> the weights after all
-    weights: Callable[[NDArray[np.int64], NDArray[np.bool_], AggregationSettings], Weights]
+    weights: Callable[[Integers, Mask, AggregationSettings], Weights]
     # (predictions [E, 1 + C, n], weights, noise [C], selection) -> score [n]
     score: Callable[[Tensor, Weights, Tensor, SelectionSettings], Tensor]
 
 
 def log_feasibility(excess: Tensor, noise: Tensor) -> Tensor:
-    """log P(excess <= 0) of each constraint, by a normal with the ensemble's mean and variance.
+    """Return log P(excess <= 0) of each constraint, by a normal of the ensemble's moments.
 
     Args:
         excess: predictions [E, C, n], 0 at the bound.
@@ -84,10 +88,27 @@ def log_feasibility(excess: Tensor, noise: Tensor) -> Tensor:
     return kept
 
 
-def _violation_rates(
-    steps: NDArray[np.int64], broken: NDArray[np.bool_]
-) -> Iterator[NDArray[np.float64]]:
-    """The share of each batch after the initial sample that broke each bound [C]."""
+def prediction_error(archive: pd.DataFrame, metric: str, scale: float, assumed: float) -> float:
+    """Return the root mean square error of predictions before their query, in units of ``scale``.
+
+    How well a latency can be predicted differs between devices: on some it is nearly a sum over the
+    operations. The search finds out by itself.
+
+    Args:
+        archive: D with the columns ``metric`` and ``predicted_<metric>``, the latter NaN where
+            nothing was predicted.
+        metric: name of the column.
+        scale: what an error is measured in, as the standard deviation of the metric in D.
+        assumed: the error before anything is known, in the same units; it counts as ``PRIOR``
+            queries.
+    """
+    errors = (archive[metric] - archive[f"predicted_{metric}"]).to_numpy(dtype=np.float64) / scale
+    measured = np.minimum(np.abs(errors[np.isfinite(errors)][-WINDOW:]), MOST_ERROR)
+    return float(np.sqrt((PRIOR * assumed**2 + (measured**2).sum()) / (PRIOR + len(measured))))
+
+
+def _violation_rates(steps: Integers, broken: Mask) -> Iterator[Floats]:
+    """Yield the share of each batch after the initial sample that broke each bound [C]."""
     queries = np.bincount(steps)
     infeasible = np.stack([np.bincount(steps, weights=bound) for bound in broken])
     for step in range(1, len(queries)):
@@ -95,9 +116,7 @@ def _violation_rates(
             yield infeasible[:, step] / queries[step]
 
 
-def _expected_weights(
-    steps: NDArray[np.int64], broken: NDArray[np.bool_], settings: AggregationSettings
-) -> Weights:
+def _expected_weights(steps: Integers, broken: Mask, settings: AggregationSettings) -> Weights:
     """w_c is multiplied by exp(gain · (violation rate of c - tolerated rate)) after each batch.
 
     Where the value tempts across a bound, the share of queries wasted on it rises, and with it its
@@ -109,7 +128,7 @@ def _expected_weights(
     weights = np.full(len(broken), first)
     for rates in _violation_rates(steps, broken):
         factors = [math.exp(settings.gain * (rate - tolerated)) for rate in rates.tolist()]
-        weights = np.clip(weights * factors, first, first * MOST)
+        weights = np.clip(weights * factors, first, first * MOST_GROWTH)
     found = not broken.any(0).all()
     return Weights(1.0 if found else settings.accuracy_before_feasible, weights)
 
@@ -124,9 +143,7 @@ def _expected_score(
     return weights.accuracy * value + (factors * kept).sum(0)
 
 
-def _learnt_weights(
-    steps: NDArray[np.int64], broken: NDArray[np.bool_], settings: AggregationSettings
-) -> Weights:
+def _learnt_weights(steps: Integers, broken: Mask, settings: AggregationSettings) -> Weights:
     """w_c grows by a step where more than the tolerated share of a batch broke bound c, and
     shrinks by one where less did; w_a is what the greatest leaves of 1."""
     tolerated = settings.tolerated_violation_rate

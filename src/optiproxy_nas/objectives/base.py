@@ -1,39 +1,40 @@
-"""What a search is after: which values a query reveals, what it costs, and what makes a cell good.
+"""What a search is after, in three parts: the order of trials, their price, the proxy's task.
 
-An objective stands between the evaluation and everything else. It decides the columns that a query
-adds to the archive, the targets that the proxy's heads are fitted on, the score that the gradient
-search and the selection maximise, and which architecture of an archive is the answer. All its
-methods are pure functions of the archive: an objective holds settings and no state, so a search
-that goes on is the search that never stopped.
+An objective stands between the evaluation and the algorithm. It holds settings and no state: all
+its methods are pure functions of the archive D, so a search that goes on is the search that never
+stopped. It knows no benchmark; what asks one is :mod:`optiproxy_nas.evaluation.benchmark_problem`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from optiproxy_nas.algorithm.acquisition import acquisition_score
-from optiproxy_nas.algorithm.candidates import Pool
-from optiproxy_nas.algorithm.selection import Predict, select_best
-from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.core.parameters import StrictModel
-from optiproxy_nas.objectives.values import Values, finite, value_columns
-from optiproxy_nas.proxies.targets import make_targets
+from optiproxy_nas.core.arrays import Floats, Integers, Mask
+from optiproxy_nas.core.parameters import SelectionSettings, StrictModel
+from optiproxy_nas.objectives.constraints import Constraint
+from optiproxy_nas.proxies.targets import acquisition_score, make_targets, value_columns
 from optiproxy_nas.spaces.base import SearchSpace
 
-if TYPE_CHECKING:
-    from optiproxy_nas.algorithm.search_parameters import SearchParameters
-
-# Architecture strings [n] -> what they are worth: values [n], or a table of n rows by metric.
-Evaluate = Callable[..., Any]
+# Columns of every archive, beside its objective's and the integer code, code_0 .. code_{L-1}.
+COLUMNS = {
+    "order": "int64",  # 0-based query number
+    "step": "int64",  # 0: initial sample; 1..S: search step
+    "architecture": "str",  # the benchmark's notation
+    "value": "float64",  # f(𝒜): validation accuracy, percent
+    "predicted": "float64",  # f̂(𝒜) before the query, percent; NaN in the initial sample
+    "predicted_sd": "float64",  # spread of the ensemble, percent; NaN in the initial sample
+    "score": "float64",  # what the selection maximised, in target units
+    "group": "int64",  # the (α, β) group it was drawn from; -1: not from a group
+    "best": "float64",  # best eligible value so far, percent; NaN while there is none
+}
 Score = Callable[[Tensor], Tensor]  # predictions [E, H, n] -> [n], differentiable, to be maximised
+PredictRows = Callable[[Integers], Tensor]  # rows of the archive [n] -> predictions [E, H, n]
 
 
 class Training(NamedTuple):
@@ -41,6 +42,172 @@ class Training(NamedTuple):
 
     full_epochs: int  # of full training
     continues: bool  # full training goes on from its earlier epochs
+
+
+class Fidelity(NamedTuple):
+    """One number of training epochs that trials are made with."""
+
+    setting: str  # name of the objective's setting that gives it
+    epochs: int
+    continues: bool  # training to it goes on from the fidelity before, which is charged once
+
+
+class TrialOrder:
+    """Which trials may be the answer, and which of two is better; here the higher value."""
+
+    def eligible(self, archive: pd.DataFrame) -> Mask:
+        """Return whether each row may be the answer: [n]."""
+        return np.ones(len(archive), dtype=bool)
+
+    def judged(self, archive: pd.DataFrame) -> Mask:
+        """Return the rows whose values are of one kind, so that predictions can be ranked: [n]."""
+        return np.ones(len(archive), dtype=bool)
+
+    def keys(self, archive: pd.DataFrame) -> Floats:
+        """Return what rows are compared by, the most important first, higher is better: [k, n].
+
+        A row's keys do not depend on the other rows.
+        """
+        values = archive["value"].to_numpy(dtype=np.float64)
+        return np.stack([self.eligible(archive).astype(np.float64), values])
+
+    def ranks(self, archive: pd.DataFrame) -> Integers:
+        """Return the place of each row, 0 for the worst, the same for equal ones: [n]."""
+        keys = self.keys(archive)
+        order = np.lexsort(keys[::-1])
+        ascending = keys[:, order]
+        rises = (ascending[:, 1:] != ascending[:, :-1]).any(axis=0)
+        ranks = np.empty(len(archive), dtype=np.int64)
+        ranks[order] = np.concatenate([[0], np.cumsum(rises)])[: len(archive)]
+        return ranks
+
+    def incumbent(self, archive: pd.DataFrame) -> int:
+        """Return the row that is the answer (the first of equals); if none is, the nearest."""
+        rows = np.arange(len(archive))
+        for key in self.keys(archive):
+            rows = rows[key[rows] == key[rows].max()]
+        return int(rows[0])
+
+    def best(self, archive: pd.DataFrame) -> Floats:
+        """Return the best eligible value after each query, NaN while there is none: [n]."""
+        values = np.where(self.eligible(archive), archive["value"], np.nan)
+        return np.fmax.accumulate(values) if len(values) else values
+
+    def fitness(self, archive: pd.DataFrame) -> Floats:
+        """Return the one number a row that methods are told, in the order of the trials: [n].
+
+        Methods that fit a model need a number for what is not eligible too. It is a penalty below
+        all values; nothing but such methods reads it.
+        """
+        return archive["value"].to_numpy(dtype=np.float64)
+
+
+class Pricing:
+    """What trials are charged, counted in ``unit``; here one query each."""
+
+    unit: ClassVar[str] = "queries"
+
+    @property
+    def cheapest(self) -> int:
+        """Return the cost of the cheapest trial, of which the initial sample is made."""
+        return 1
+
+    @property
+    def full_cost(self) -> int:
+        """Return the cost of a trial as the baselines make it."""
+        return 1
+
+    @property
+    def promotion_cost(self) -> int:
+        """Return the cost of raising a row of the archive to the next fidelity."""
+        return self.full_cost
+
+    @property
+    def terms(self) -> str:
+        """Return the settings that costs follow from, for messages about the budget."""
+        return ""
+
+    def costs(self, table: pd.DataFrame) -> Integers:
+        """Return what each trial of a batch, or of an archive, is charged: [n]."""
+        return np.ones(len(table), dtype=np.int64)
+
+    def identities(self, space: SearchSpace, table: pd.DataFrame, codes: Tensor) -> list[Hashable]:
+        """Return what is charged once: one per row of ``table``, whose codes [n, L] are given."""
+        return space.identify(codes)
+
+    def initial_columns(self, count: int) -> dict[str, Any]:
+        """Return the columns that make ``count`` architectures of a batch the cheapest trials."""
+        return {}
+
+    def full_columns(self, count: int) -> dict[str, Any]:
+        """Return the columns that make ``count`` architectures of a batch full trials."""
+        return {}
+
+    def promotion_columns(self, count: int) -> dict[str, Any]:
+        """Return the columns that make ``count`` architectures of a batch promotions."""
+        return self.full_columns(count)
+
+    def initial_cost(self, count: int) -> int:
+        """Return what ``count`` initial architectures cost."""
+        return count * self.cheapest
+
+    def least_budget(self, initial_samples: int) -> int:
+        """Return the least budget of a search that can end with an answer."""
+        return self.initial_cost(initial_samples)
+
+    def step_cost(self, batch: int) -> int:
+        """Return what a step may spend; B is ``batch``."""
+        return batch
+
+    def fewest(self, allowance: int) -> int:
+        """Return how many candidates a step needs at least, to spend its ``allowance``."""
+        return allowance
+
+    def capacity(self, size: int) -> int:
+        """Return the cost of all trials of a space of ``size`` architectures."""
+        return size
+
+
+class ProxyTask:
+    """What the proxy learns, and what is maximised on it; here the value, by its acquisition."""
+
+    @property
+    def heads(self) -> int:
+        """Return H, the number of the proxy's outputs; head 0 stands for the value."""
+        return 1
+
+    def targets(self, archive: pd.DataFrame, name: str) -> Tensor:
+        """Return targets [H, n] of the archive's rows, from the archive alone; NaN: not observed.
+
+        Args:
+            archive: D.
+            name: the target transformation (``FitSettings.targets``).
+        """
+        return make_targets(archive["value"].to_numpy(), name).unsqueeze(0)
+
+    def score(self, archive: pd.DataFrame, selection: SelectionSettings) -> Score:
+        """Return what is maximised, given D: by gradient on relaxed cells, by choice on others."""
+        return lambda predictions: acquisition_score(predictions[:, 0], selection)
+
+    def predicted(self, predictions: Tensor, archive: pd.DataFrame, name: str) -> dict[str, Floats]:
+        """Return ``predicted`` and ``predicted_sd`` (percent), and the objective's own columns.
+
+        Args:
+            predictions: [E, H, n] in target units.
+            archive: D, that they were fitted on.
+            name: the target transformation.
+        """
+        return value_columns(predictions[:, 0], archive["value"].to_numpy(), name)
+
+    def revealed(self, predictions: Tensor, archive: pd.DataFrame, name: str) -> dict[str, Floats]:
+        """Return the same columns of what the cheapest trial of an architecture will reveal."""
+        return self.predicted(predictions, archive, name)
+
+    def promotions(
+        self, archive: pd.DataFrame, predict: PredictRows, name: str, count: int
+    ) -> Integers:
+        """Return up to ``count`` rows of D to raise to the next fidelity, most promising first."""
+        return np.empty(0, dtype=np.int64)
 
 
 class Objective(StrictModel):
@@ -51,15 +218,11 @@ class Objective(StrictModel):
 
     Attributes:
         name: its registered name or its path.
-        heads: H, outputs of the proxy; head 0 stands for the value.
-        columns: what the archive holds beyond the common columns: name -> dtype.
-        unit: what the budget is counted in.
         task_settings: names of the settings that define a different task. Searches that differ in
             them are not compared.
     """
 
     name: str
-    unit: ClassVar[str] = "queries"
     task_settings: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -74,197 +237,59 @@ class Objective(StrictModel):
 
     @property
     def label(self) -> str:
-        """What tells it from the plain objective, in a word or two; "" for that one."""
+        """Return what tells it from the plain objective, in a word or two; "" for that one."""
         return ""
 
+    @cached_property
+    def order(self) -> TrialOrder:
+        """Return the order of trials."""
+        return TrialOrder()
+
+    @cached_property
+    def price(self) -> Pricing:
+        """Return what trials are charged."""
+        return Pricing()
+
+    @cached_property
+    def task(self) -> ProxyTask:
+        """Return what the proxy learns and what is maximised."""
+        return ProxyTask()
+
     @property
-    def heads(self) -> int:
-        """H, the proxy's outputs."""
-        return 1
+    def metrics(self) -> tuple[str, ...]:
+        """Return the metrics that a trial reveals beside the value, each once."""
+        return ()
+
+    @property
+    def bounds(self) -> tuple[Constraint, ...]:
+        """Return the constraints on metrics."""
+        return ()
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        """Return the numbers of epochs that trials are made with, ascending, full training last.
+
+        Where there are any, the archive has a column ``epochs``, and an evaluation takes them.
+        """
+        return ()
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """The archive's own columns of this objective: name -> dtype."""
+        """Return the archive's columns of this objective: name -> dtype."""
         return {}
 
-    # What a query is, reveals and costs.
+    def derived_columns(self, evaluations: pd.DataFrame) -> dict[str, Any]:
+        """Return the columns that follow from evaluated rows alone, each row by itself: [n] each.
 
-    def check(self, benchmark: Benchmark) -> None:
-        """Refuse what the benchmark cannot answer, before any query.
-
-        Raises:
-            ObjectiveError: what is asked for, and what there is.
+        Args:
+            evaluations: a batch with ``value`` and the ``metrics``.
         """
-
-    def evaluator(self, benchmark: Benchmark) -> Evaluate:
-        """What a search gets of a benchmark: a function that a user could have written."""
-        return partial(benchmark.query, metric=benchmark.target)
-
-    def query(self, batch: pd.DataFrame, evaluate: Evaluate) -> pd.DataFrame:
-        """``batch`` with ``value`` and the objective's own columns.
-
-        Raises:
-            DataError: the evaluation gave something else than one finite number an architecture.
-        """
-        architectures = batch["architecture"].tolist()
-        return batch.assign(value=finite(evaluate(architectures), architectures))
-
-    def identities(self, space: SearchSpace, table: pd.DataFrame, codes: Tensor) -> list[Hashable]:
-        """What is charged once: one per row of ``table``, whose codes [n, L] are given."""
-        return space.identify(codes)
-
-    def costs(self, batch: pd.DataFrame) -> NDArray[np.int64]:
-        """What each query of a batch, or of an archive, is charged: [n]."""
-        return np.ones(len(batch), dtype=np.int64)
-
-    @property
-    def cheapest(self) -> int:
-        """What the cheapest query costs."""
-        return 1
-
-    @property
-    def price(self) -> int:
-        """What one whole query costs, as the baselines make it."""
-        return 1
-
-    def whole_queries(self, count: int) -> dict[str, Any]:
-        """The columns that make ``count`` architectures of a batch such queries."""
         return {}
-
-    def initial_queries(self, count: int) -> dict[str, Any]:
-        """The columns that make ``count`` architectures of a batch the initial sample."""
-        return {}
-
-    def initial_cost(self, count: int) -> int:
-        """What ``count`` initial architectures cost."""
-        return count
-
-    def least_budget(self, initial_samples: int) -> int:
-        """The least budget of a search that can end with an answer."""
-        return self.initial_cost(initial_samples)
-
-    @property
-    def terms(self) -> str:
-        """The settings that prices follow from, for messages about the budget."""
-        return ""
-
-    def step_cost(self, batch: int) -> int:
-        """What a step may spend; B is ``batch``."""
-        return batch
-
-    def fewest(self, allowance: int) -> int:
-        """Candidates that a step needs at least, to spend its ``allowance``."""
-        return allowance
-
-    def capacity(self, size: int) -> int:
-        """What it costs to query all of a space of ``size`` architectures."""
-        return size
-
-    # What is good.
-
-    def fitness(self, archive: pd.DataFrame) -> Values:
-        """One number a row, higher is better: how rows compare, and what baselines are told."""
-        return archive["value"].to_numpy(dtype=np.float64)
-
-    def eligible(self, archive: pd.DataFrame) -> NDArray[np.bool_]:
-        """Whether a row may be the answer: [n]."""
-        return np.ones(len(archive), dtype=bool)
-
-    def judged(self, archive: pd.DataFrame) -> NDArray[np.bool_]:
-        """The rows whose values are of one kind, so that predictions of them can be ranked: [n]."""
-        return np.ones(len(archive), dtype=bool)
-
-    def best(self, archive: pd.DataFrame) -> Values:
-        """The best eligible value after each query, NaN while there is none: [n]."""
-        values = np.where(self.eligible(archive), archive["value"], np.nan)
-        return np.fmax.accumulate(values) if len(values) else values
-
-    def incumbent(self, archive: pd.DataFrame) -> int:
-        """The row that is the answer (the first, of equals); the nearest to one, if none is."""
-        return int(np.argmax(self.fitness(archive)))
-
-    def optimum(self, benchmark: Benchmark) -> float | None:
-        """The best eligible value of all; for reports after a search, never in one."""
-        table = self.whole(benchmark)
-        if table is None:
-            return None
-        return float(np.nanmax(np.where(self.eligible(table), table["value"], np.nan)))
-
-    def whole(self, benchmark: Benchmark) -> pd.DataFrame | None:
-        """All architectures with ``value`` and the objective's columns, where they can be listed.
-
-        For checks before a search and reports after it.
-        """
-        table = benchmark.table([benchmark.target])
-        return None if table is None else table.rename(columns={benchmark.target: "value"})
-
-    # What the proxy learns, and what is maximised on it.
-
-    def targets(self, archive: pd.DataFrame, name: str) -> Tensor:
-        """Targets [H, n] of the archive's rows, from the archive alone; NaN: not observed.
-
-        Args:
-            archive: D.
-            name: the target transformation (``FitSettings.targets``).
-        """
-        return make_targets(archive["value"].to_numpy(), name).unsqueeze(0)
-
-    def score(self, archive: pd.DataFrame, parameters: SearchParameters) -> Score:
-        """What is maximised, given D: by gradient on relaxed cells, by choice on discrete ones."""
-        return lambda predictions: acquisition_score(predictions[:, 0], parameters.selection)
-
-    def predicted(
-        self, predictions: Tensor, archive: pd.DataFrame, name: str
-    ) -> dict[str, NDArray[np.float64]]:
-        """Columns ``predicted`` and ``predicted_sd`` (percent), and the objective's own ones.
-
-        Args:
-            predictions: [E, H, n] in target units.
-            archive: D, that they were fitted on.
-            name: the target transformation.
-        """
-        return value_columns(predictions[:, 0], archive["value"].to_numpy(), name)
-
-    def select(
-        self,
-        space: SearchSpace,
-        pool: Pool,
-        predict: Predict,
-        archive: pd.DataFrame,
-        parameters: SearchParameters,
-        allowance: int,
-        step: int,
-        generator: torch.Generator,
-    ) -> pd.DataFrame:
-        """The queries of a step: here the ``allowance`` candidates of highest score.
-
-        Args:
-            space: the search space.
-            pool: candidates outside the archive.
-            predict: codes [n, L] -> predictions [E, H, n] of the fitted proxy.
-            archive: D.
-            parameters: of the search.
-            allowance: what the step may spend.
-            step: its number.
-            generator: draws where the proxy is not to choose.
-        """
-        predictions = predict(pool.codes)
-        score = self.score(archive, parameters)(predictions)
-        best = select_best(score, allowance, parameters.selection, generator)
-        return pool.batch(
-            space,
-            best,
-            step,
-            score=score[best].double().numpy(),
-            **self.predicted(predictions[..., best], archive, parameters.fit.targets),
-        )
-
-    # What is told of it.
 
     def diagnose(self, evaluations: pd.DataFrame, archive: pd.DataFrame) -> dict[str, Any]:
-        """Numbers of one step, beside the common ones."""
+        """Return numbers of one step, beside the common ones."""
         return {}
 
     def summary(self, archive: pd.DataFrame) -> dict[str, Any]:
-        """Facts about the answer and the search, beside the common ones."""
+        """Return facts about the answer and the search, beside the common ones."""
         return {}

@@ -2,92 +2,132 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from optiproxy_nas.algorithm.archive import codes_of
-from optiproxy_nas.algorithm.selection import Predict
-from optiproxy_nas.objectives.values import Values
-from optiproxy_nas.proxies.targets import make_targets
-from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.core.arrays import Floats, Integers, Mask
+from optiproxy_nas.core.parameters import SelectionSettings
+from optiproxy_nas.objectives.base import PredictRows, ProxyTask, Score, TrialOrder
+from optiproxy_nas.proxies.targets import acquisition_score, make_targets, value_columns
 
-if TYPE_CHECKING:
-    from optiproxy_nas.objectives.multi_fidelity import MultiFidelity
+_PENALTY = -1e6  # what the fitness of a cell that is not fully trained is lowered by
 
 
-def pairs_of(archive: pd.DataFrame, full: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """(row of the low value, row of the full one) of each cell that has both: [p, 2].
+@dataclass(frozen=True)
+class FullyTrainedFirst(TrialOrder):
+    """Fully trained cells by value, then the others by theirs."""
+
+    full_epochs: int
+
+    def eligible(self, archive: pd.DataFrame) -> Mask:
+        """Return the fully trained rows."""
+        trained: Mask = archive["epochs"].to_numpy() == self.full_epochs
+        return trained
+
+    def judged(self, archive: pd.DataFrame) -> Mask:
+        """Return the rows of low fidelity, of which there are many."""
+        return ~self.eligible(archive)
+
+    def fitness(self, archive: pd.DataFrame) -> Floats:
+        """Return the value, lowered by a penalty where the cell is not fully trained."""
+        penalty = np.where(self.eligible(archive), 0.0, _PENALTY)
+        return archive["value"].to_numpy(dtype=np.float64) + penalty
+
+
+@dataclass(frozen=True)
+class FidelityTask(ProxyTask):
+    """Two heads: the value after few epochs, and the correction to full training."""
+
+    order: FullyTrainedFirst
+    low_first: int  # cells at low fidelity before the first promotion
+    measured: float  # weight of a cell's own low value beside the proxy's
+
+    @property
+    def heads(self) -> int:
+        """Return 2."""
+        return 2
+
+    def targets(self, archive: pd.DataFrame, name: str) -> Tensor:
+        """Return targets [2, n]: the low value where a row is one; the correction of a pair.
+
+        The two fidelities are on scales of their own, and few cells have both, so not values but
+        ranks are compared: the promoted cells' low targets, dealt out anew in the order of their
+        full values, are their final targets. The correction is the difference. NaN elsewhere.
+        """
+        full = self.order.eligible(archive)
+        low = torch.full((len(archive),), torch.nan)
+        correction = low.clone()
+        values = archive["value"].to_numpy()
+        if not full.all():
+            low[torch.from_numpy(~full)] = make_targets(values[~full], name)
+        pairs = pairs_of(archive, full)
+        if len(pairs):
+            low_targets = low[pairs[:, 0]].numpy()
+            final = np.sort(low_targets)[_ranks(values[pairs[:, 1]])]
+            correction[pairs[:, 1]] = torch.from_numpy(final - low_targets)
+        return torch.stack([low, correction])
+
+    def score(self, archive: pd.DataFrame, selection: SelectionSettings) -> Score:
+        """Return the acquisition of the predicted final value."""
+        return lambda predictions: acquisition_score(predictions.sum(1), selection)
+
+    def predicted(self, predictions: Tensor, archive: pd.DataFrame, name: str) -> dict[str, Floats]:
+        """Return the final value: on the line through the cells that have both values."""
+        final = predictions.sum(1).double().numpy()
+        targets = self.targets(archive, name)
+        pairs = pairs_of(archive, self.order.eligible(archive))
+        full = archive["value"].to_numpy()[pairs[:, 1]]
+        at = (targets[0, pairs[:, 0]] + targets[1, pairs[:, 1]]).double().numpy()
+        if len(pairs) < 3 or np.ptp(at) == 0:
+            missing = np.full(final.shape[1], np.nan)
+            return {"predicted": missing, "predicted_sd": missing}
+        slope, intercept = np.polyfit(at, full, 1)
+        return {
+            "predicted": intercept + slope * final.mean(0),
+            "predicted_sd": abs(slope) * final.std(0, ddof=min(1, len(final) - 1)),
+        }
+
+    def revealed(self, predictions: Tensor, archive: pd.DataFrame, name: str) -> dict[str, Floats]:
+        """Return the low value."""
+        low = archive["value"].to_numpy()[~self.order.eligible(archive)]
+        return value_columns(predictions[:, 0], low, name)
+
+    def promotions(
+        self, archive: pd.DataFrame, predict: PredictRows, name: str, count: int
+    ) -> Integers:
+        """Return up to ``count`` rows to train fully: the best predicted after full training."""
+        full = self.order.eligible(archive)
+        low = np.flatnonzero(~full)
+        waiting = np.setdiff1d(low, pairs_of(archive, full)[:, 0])
+        if not count or not len(waiting) or len(low) < self.low_first:
+            return waiting[:0]
+        measured = self.targets(archive, name)[0, waiting].double()
+        predictions = predict(waiting).double()  # [E, 2, n]
+        weight = self.measured
+        final = weight * measured + (1 - weight) * predictions[:, 0] + predictions[:, 1]
+        order = np.argsort(-final.mean(0).numpy(), kind="stable")[:count]
+        return waiting[order]
+
+
+def pairs_of(archive: pd.DataFrame, full: Mask) -> Integers:
+    """Return (row of the low value, row of the full one) of each cell that has both: [p, 2].
 
     Args:
         archive: D with n queries.
         full: [n], which of them were full trainings.
     """
     names = archive["architecture"].to_numpy()
-    at = {name: row for row, name in enumerate(names) if not full[row]}
-    rows = [(at[names[row]], row) for row in np.flatnonzero(full) if names[row] in at]
-    return np.array(rows, dtype=np.intp).reshape(-1, 2)
+    low_rows = {name: row for row, name in enumerate(names) if not full[row]}
+    rows = [(low_rows[names[row]], row) for row in np.flatnonzero(full) if names[row] in low_rows]
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
 
-def fidelity_targets(archive: pd.DataFrame, full: NDArray[np.bool_], name: str) -> Tensor:
-    """Targets [2, n]: the low value where a row is one; the correction where a cell has both.
-
-    The two fidelities are on scales of their own, and few cells have both, so values are not
-    compared but ranks: the promoted cells' low targets, dealt out anew in the order of their full
-    values, are their final targets. The correction is the difference. NaN elsewhere.
-    """
-    low = torch.full((len(archive),), torch.nan)
-    correction = low.clone()
-    values = archive["value"].to_numpy()
-    if not full.all():
-        low[torch.from_numpy(~full)] = make_targets(values[~full], name)
-    pairs = pairs_of(archive, full)
-    if len(pairs):
-        known = low[pairs[:, 0]].numpy()
-        final = np.sort(known)[_ranks(values[pairs[:, 1]])]
-        correction[pairs[:, 1]] = torch.from_numpy(final - known)
-    return torch.stack([low, correction])
-
-
-def promotions(
-    space: SearchSpace,
-    predict: Predict,
-    archive: pd.DataFrame,
-    full: NDArray[np.bool_],
-    name: str,
-    settings: MultiFidelity,
-    count: int,
-) -> NDArray[np.intp]:
-    """Up to ``count`` rows of the archive to train fully, most promising first.
-
-    Args:
-        space: the search space.
-        predict: codes [n, L] -> predictions [E, 2, n].
-        archive: D.
-        full: [n], which rows were full trainings.
-        name: of the targets (``proxies.targets``).
-        settings: how many cells come before the first promotion, and what weight a cell's own low
-            value has beside the proxy's.
-        count: how many the step's epochs pay for.
-    """
-    low = np.flatnonzero(~full)
-    waiting = np.setdiff1d(low, pairs_of(archive, full)[:, 0])
-    if not count or not len(waiting) or len(low) < settings.low_first:
-        return waiting[:0]
-    measured = fidelity_targets(archive, full, name)[0, waiting].double()
-    predictions = predict(codes_of(space, archive.iloc[waiting])).double()  # [E, 2, n]
-    weight = settings.measured
-    final = weight * measured + (1 - weight) * predictions[:, 0] + predictions[:, 1]
-    order = np.argsort(-final.mean(0).numpy(), kind="stable")[:count]
-    return waiting[order]
-
-
-def _ranks(values: Values) -> NDArray[np.intp]:
-    """0 for the least of values [n], n - 1 for the greatest (ties: the first is less)."""
-    ranks = np.empty(len(values), dtype=np.intp)
+def _ranks(values: Floats) -> Integers:
+    """Return 0 for the least of values [n], n - 1 for the greatest (ties: the first is less)."""
+    ranks = np.empty(len(values), dtype=np.int64)
     ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
     return ranks

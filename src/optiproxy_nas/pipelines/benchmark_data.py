@@ -18,7 +18,7 @@ from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.source_registry import check_complete, get_source
 from optiproxy_nas.benchmarks.tidy_table import columns, table_digest
 from optiproxy_nas.core.errors import DataError
-from optiproxy_nas.objectives import Objective
+from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify
 
 # SHA-256 of a table's file -> digest of the table: a sweep asks often, and it takes a while.
@@ -50,17 +50,17 @@ def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any])
 
     Raises:
         UnknownNameError: the table has no such dataset, or not the metric of a bound.
-        ObjectiveError: see ``Objective.check``.
+        ObjectiveError: see :func:`~optiproxy_nas.evaluation.benchmark_problem.check_benchmark`.
         MetricUnavailableError: it has no accuracies after so many epochs.
         DataError: it lacks architectures that a search may ask for, or its model cannot be used.
     """
     objective, table = parameters.objective, catalog.load("benchmark_table")
     source, known = get_source(parameters.source), parameters.dataset in set(table["dataset"])
-    asks_for_more = type(objective).check is not Objective.check
+    asks_for_more = bool(objective.metrics or objective.fidelities)
     # Opening a table may take long. A model may need a package that is not installed.
     if asks_for_more or not known or source.open is not None:
         model = catalog.load("benchmark_model")
-        objective.check(open_benchmark(table, model, parameters.dataset, source))
+        check_benchmark(objective, open_benchmark(table, model, parameters.dataset, source))
     if known:
         check_complete(table, parameters.dataset, source)
 

@@ -171,7 +171,7 @@ def summarise(
         "caution": run.benchmark.caution,
         # None: nothing was found that may be the answer.
         "best": _number(best),
-        "queries_to_best": None if math.isnan(best) else objective.incumbent(archive) + 1,
+        "queries_to_best": None if math.isnan(best) else objective.order.incumbent(archive) + 1,
         # None: nobody knows it.
         "optimum": None if optimum is None else _number(optimum),
         "regret": None if optimum is None else _number(optimum - best),

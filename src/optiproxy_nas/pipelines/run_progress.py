@@ -32,7 +32,7 @@ class RunProgress:
         self._target = target
         self._quiet = quiet
         self._bar = tqdm(
-            total=parameters.budget, desc=self._objective.unit, file=sys.stderr, disable=quiet
+            total=parameters.budget, desc=self._objective.price.unit, file=sys.stderr, disable=quiet
         )
 
     def update(self, archive: pd.DataFrame) -> None:
@@ -40,7 +40,7 @@ class RunProgress:
         best = float(archive["best"].iloc[-1])
         text = "-" if math.isnan(best) else value_text(self._target, best)
         self._bar.set_postfix_str(f"best {text}", refresh=False)
-        self._bar.update(int(self._objective.costs(archive).sum()) - self._bar.n)
+        self._bar.update(int(self._objective.price.costs(archive).sum()) - self._bar.n)
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -75,7 +75,7 @@ def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParame
     """
     parameters = complete(values, also)
     objective = parameters.objective
-    least = objective.least_budget(parameters.initial_samples)
+    least = objective.price.least_budget(parameters.initial_samples)
     check_budget(objective, parameters.budget, least, get_space(parameters.space).size)
     return parameters
 
@@ -161,21 +161,21 @@ def check_budget(objective: Objective, budget: int, least: int, size: int | None
     Raises:
         BudgetError: below ``least``, or above what the whole space costs.
     """
-    unit = objective.unit
+    unit, terms = objective.price.unit, objective.price.terms
     if budget < least:
         raise BudgetError(
             f"The budget of {budget} {unit} is too small: with these settings the initial sample, "
             f"which counts, and what a search needs to give an answer cost {least} {unit}"
-            f"{f' ({objective.terms})' if objective.terms else ''}. Raise budget, or lower "
+            f"{f' ({terms})' if terms else ''}. Raise budget, or lower "
             "initial_samples.",
             budget=budget,
             least=least,
         )
-    if size is not None and budget > objective.capacity(size):
+    if size is not None and budget > objective.price.capacity(size):
         raise BudgetError(
             f"The budget of {budget} {unit} is larger than the space, which has {size} "
             f"architectures; each is charged once. Lower budget to at most "
-            f"{objective.capacity(size)}.",
+            f"{objective.price.capacity(size)}.",
             budget=budget,
             size=size,
         )

@@ -1,4 +1,7 @@
-"""Targets of the proxy, from values of the archive only (no statistic of a whole table)."""
+"""Targets of the proxy, and its predictions as values and as the score to be maximised.
+
+They follow from values of the archive only (no statistic of a whole table).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import unknown_name
+from optiproxy_nas.core.parameters import SelectionSettings
 
 
 def standardise(values: Floats, reference: float | None = None) -> Floats:
@@ -102,3 +106,28 @@ def to_values(
     above = np.maximum(predictions - unique_targets[-1], 0) * slope
     restored: Floats = inside + np.minimum(above, unique_values[-1] - np.median(values))
     return restored
+
+
+def value_columns(
+    predictions: Tensor, values: Floats, name: str, reference: float | None = None
+) -> dict[str, Floats]:
+    """Return predictions [E, n] as ``predicted`` and ``predicted_sd`` [n], in units of the values.
+
+    ``values``, ``name`` and ``reference`` are those that the targets were made with.
+    """
+    members = to_values(predictions.double().numpy(), values, name, reference)
+    return {
+        "predicted": members.mean(0),
+        "predicted_sd": members.std(0, ddof=min(1, len(members) - 1)),
+    }
+
+
+def acquisition_score(predictions: Tensor, settings: SelectionSettings) -> Tensor:
+    """Return the score [n] of predictions [E, n]: the mean, or mean + κ · sd over the members.
+
+    The paper's score is the proxy's output itself, which is the mean of an ensemble of one.
+    """
+    mean = predictions.mean(0)
+    if settings.acquisition == "mean" or predictions.shape[0] == 1:
+        return mean
+    return mean + settings.optimism * predictions.std(0)

@@ -17,6 +17,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.numbers import metric_label
+from optiproxy_nas.evaluation.benchmark_problem import optimum
 from optiproxy_nas.methods import METHODS, overrides_of
 from optiproxy_nas.objectives.constraints import Constraint, parse_constraint
 from optiproxy_nas.report.statistics import TIE
@@ -107,11 +108,11 @@ def summary_of(
     so may be called only after the search.
     """
     objective = parameters.objective
-    best = objective.incumbent(archive)
+    best = objective.order.incumbent(archive)
     row = archive.iloc[best]
     architecture, value = str(row["architecture"]), float(row["value"])
-    optimum = objective.optimum(benchmark)
-    regret = None if optimum is None or pd.isna(row["best"]) else _regret(optimum, value)
+    highest = optimum(objective, benchmark)
+    regret = None if highest is None or pd.isna(row["best"]) else _regret(highest, value)
     return {
         "run_id": run_id,
         "space": parameters.space,
@@ -132,7 +133,7 @@ def summary_of(
         "caution": benchmark.caution,
         benchmark.target: value,
         **_test_accuracy(benchmark, architecture),
-        "optimum": optimum,
+        "optimum": highest,
         "regret": regret,
         **objective.summary(archive),
         **{

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.algorithm.archive import COLUMNS
-from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.objectives.base import COLUMNS, Objective
 
 Metrics = Mapping[str, float | None]
 # Of the summary: what the run was given, not what it found.
@@ -43,11 +42,11 @@ def query_metrics(
     ]
     columns = {target: archive["value"], f"best_{target}": archive["best"]}
     columns |= {str(name): archive[name] for name in own}
-    eligible, costs = objective.eligible(archive), objective.costs(archive)
+    eligible, costs = objective.order.eligible(archive), objective.price.costs(archive)
     if own:
         columns["ineligible_queries"] = pd.Series(np.cumsum(~eligible))
     if not (costs == 1).all():
-        columns[f"spent_{objective.unit}"] = pd.Series(np.cumsum(costs))
+        columns[f"spent_{objective.price.unit}"] = pd.Series(np.cumsum(costs))
     for row in range(first, len(archive)):
         values = {name: column.iloc[row] for name, column in columns.items()}
         yield int(archive["order"].iloc[row]) + 1, values

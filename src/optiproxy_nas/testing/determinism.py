@@ -68,7 +68,7 @@ def plain(value: Any) -> Any:
     """Return the exact contents of a value, comparable by ==; NaN equals NaN."""
     if isinstance(value, pd.DataFrame):
         return [list(value), list(map(str, value.dtypes)), value.to_csv()]
-    if isinstance(value, torch.Tensor | np.ndarray):
+    if isinstance(value, torch.Tensor | np.ndarray | pd.Series):
         array = np.asarray(value)
         return [str(array.dtype), array.shape, array.tobytes()]
     if isinstance(value, Mapping):

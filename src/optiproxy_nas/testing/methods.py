@@ -12,6 +12,7 @@ import torch
 
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, make_batch
 from optiproxy_nas.core.errors import OptiProxyError, SamplingError
+from optiproxy_nas.evaluation.evaluator import evaluate_trials
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, Answers, Method, MethodSettings, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
@@ -121,8 +122,8 @@ def _check_alone(
         assert shape[0] > 0, "ask: proposes nothing"
         assert codes.dtype == torch.int64, f"ask: codes are {codes.dtype}, not int64"
         _check_strings(space, codes)
-        rows = objective.query(make_batch(space, codes, step, **columns), evaluate)
-        answers = Answers(codes, objective.fitness(rows), rows)
+        rows = evaluate_trials(objective, make_batch(space, codes, step, **columns), evaluate)
+        answers = Answers(codes, objective.order.fitness(rows), rows)
         before = Answers(codes.clone(), answers.values.copy(), rows.copy())
         method.tell(answers)
         assert torch.equal(codes, before.codes), "tell: changes the codes that it is given"

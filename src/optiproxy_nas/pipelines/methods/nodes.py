@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import parameters_of
-from optiproxy_nas.objectives.base import Evaluate
 from optiproxy_nas.pipelines.search.nodes import open_checked
 from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.spaces import get_space

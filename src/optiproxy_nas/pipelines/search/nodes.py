@@ -14,7 +14,8 @@ from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.arrays import Tensors
-from optiproxy_nas.objectives.base import Evaluate
+from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
+from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.report.logit_figures import with_edges
 from optiproxy_nas.report.run_data import RunData, summary_of
 from optiproxy_nas.report.run_report import draw_figures, figures_of, html_page, markdown_page
@@ -38,8 +39,8 @@ def open_checked(
     """
     benchmark = open_benchmark(table, model, run.dataset, get_source(run.source))
     objective = run.objective
-    objective.check(benchmark)
-    return benchmark, objective.evaluator(benchmark)
+    check_benchmark(objective, benchmark)
+    return benchmark, evaluator_of(objective, benchmark)
 
 
 def encode(search: SearchParameters) -> tuple[SearchSpace, dict[str, Any]]:
@@ -95,7 +96,7 @@ def report(
         step: with_edges(space, trace, logits)
         for step, (trace, logits) in enumerate(zip(steps[:count], steps[count:], strict=True), 1)
     }
-    eligible = search.objective.eligible(archive)
+    eligible = search.objective.order.eligible(archive)
     run = RunData(summary, archive, space, diagnostics, traces, eligible)
     pictures = draw_figures(run, figures_of(search.objective.name))
     return {

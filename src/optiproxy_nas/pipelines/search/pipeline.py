@@ -16,6 +16,7 @@ from kedro.pipeline import Node, Pipeline
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.evaluation.evaluator import evaluate_batch
 from optiproxy_nas.pipelines.search import nodes
 from optiproxy_nas.report.run_report import COMMON
 
@@ -73,7 +74,7 @@ def _before() -> list[Node]:
             namespace=here,
         ),
         Node(
-            steps.evaluate_batch,
+            evaluate_batch,
             ["space", f"{here}.batch", "evaluate", "params:search"],
             f"{here}.evaluations",
             name="evaluate",
@@ -128,7 +129,7 @@ def _step(step: int) -> list[Node]:
             "select",
         ),
         node(
-            steps.evaluate_batch,
+            evaluate_batch,
             ["space", f"{here}.batch", "evaluate", "params:search", archive],
             f"{here}.evaluations",
             "evaluate",

@@ -155,7 +155,7 @@ def make_panels(runs: Sequence[FinishedRun]) -> list[Panel]:
         if sum(key[1:4] == (source, metric, objective) for key in of_dataset) > 1:
             title += f", table {table[:8] or 'not recorded'}"
         groups, differing = make_groups(members)
-        unit = members[0].objective.unit
+        unit = members[0].objective.price.unit
         panels.append(
             Panel(
                 dataset,

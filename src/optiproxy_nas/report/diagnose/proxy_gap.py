@@ -53,9 +53,11 @@ def predict_at(space: SearchSpace, run: SearchHistory, step: int, codes: Tensor)
     """
     parameters = run.parameters
     objective = parameters.objective
-    proxy = load_proxy(space, parameters.proxy, run.weights[step], objective.heads)
+    proxy = load_proxy(space, parameters.proxy, run.weights[step], objective.task.heads)
     predictions = predict(proxy, space.encode(codes))  # [E, H, n]
-    columns = objective.predicted(predictions, run.archive_before(step), parameters.fit.targets)
+    columns = objective.task.predicted(
+        predictions, run.archive_before(step), parameters.fit.targets
+    )
     others = {
         metric: columns[f"predicted_{metric}"]
         for metric in objective.columns

@@ -18,6 +18,8 @@ from torch import Tensor
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.core.arrays import Floats, Integers
 from optiproxy_nas.core.random_streams import torch_generator
+from optiproxy_nas.evaluation.benchmark_problem import evaluator_of, whole_table
+from optiproxy_nas.evaluation.evaluator import evaluate_trials
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -60,17 +62,17 @@ class Cells(NamedTuple):
 def cells_of(space: SearchSpace, run: SearchHistory) -> Cells:
     """Return the cells to judge a run on; the draw does not depend on the run."""
     objective = run.parameters.objective
-    table = objective.whole(run.benchmark)
+    table = whole_table(objective, run.benchmark)
     total, optimum, best = 0, None, None
     if table is None:
         table = _ask(space, run, _random(space, OF_SPACE))
     else:
         total = len(table)
-        eligible = objective.eligible(table)
+        eligible = objective.order.eligible(table)
         # NaN: no cell may be the answer.
         optimum = float(table["value"][eligible].max()) if eligible.any() else float("nan")
         if total > OF_TABLE:
-            best = table.iloc[[int(objective.fitness(table).argmax())]]
+            best = table.iloc[[objective.order.incumbent(table)]]
             draw = torch.randperm(total, generator=torch_generator(0, 0, "probe-cells"))
             table = table.iloc[draw[:OF_TABLE].sort().values.numpy()]
     codes, drawn = space.from_string(table["architecture"].tolist()), len(table)
@@ -81,7 +83,7 @@ def cells_of(space: SearchSpace, run: SearchHistory) -> Cells:
         table = pd.concat([table, _ask(space, run, joining)], ignore_index=True)
         codes = torch.cat([codes, joining])
     values = table["value"].to_numpy(np.float64)
-    return Cells(codes, values, objective.fitness(table), table, drawn, total, optimum)
+    return Cells(codes, values, objective.order.fitness(table), table, drawn, total, optimum)
 
 
 def probe_rows(run: SearchHistory, space: SearchSpace, cells: Cells, count: int) -> Integers:
@@ -120,5 +122,5 @@ def _ask(space: SearchSpace, run: SearchHistory, codes: Tensor) -> pd.DataFrame:
     """Return architecture, value and metrics of codes [n, L], asked as the search asked."""
     objective = run.parameters.objective
     batch = make_batch(space, codes, step=0)
-    answered = objective.query(batch, objective.evaluator(run.benchmark))
+    answered = evaluate_trials(objective, batch, evaluator_of(objective, run.benchmark))
     return answered[["architecture", "value", *objective.columns]]

@@ -210,7 +210,7 @@ def _as_text(value: Any) -> str:
 def _check_fidelity(manifest: Manifest) -> None:
     """Queries that cost differently are not one measurement of a cell each."""
     objective = resolve_objective(manifest["parameters"].get("objective") or {"name": "accuracy"})
-    if objective.unit != "queries":
+    if objective.price.unit != "queries":
         raise ParameterError(
             f"Run {manifest['run_id']!r} measured cells at several fidelities ({objective.label}); "
             "a diagnosis judges a proxy on one value a cell. Its own page has the agreement of the "
