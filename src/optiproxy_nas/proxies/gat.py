@@ -93,4 +93,5 @@ class GAT(nn.Module):
             vertices = layer(vertices, neighbours)
         mask = graph.mask.unsqueeze(-1)
         pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
-        return self.head(self.activation(self.hidden(pooled))).transpose(-1, -2)  # type: ignore[no-any-return]
+        predictions: Tensor = self.head(self.activation(self.hidden(pooled)))  # [E, n, H]
+        return predictions.transpose(-1, -2)

@@ -90,4 +90,5 @@ class GCN(nn.Module):
             vertices = layer(vertices, along, against)
         mask = graph.mask.unsqueeze(-1)  # [n, V, 1]: padding has no part in the mean
         pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
-        return self.head(self.activation(self.hidden(pooled))).transpose(-1, -2)  # type: ignore[no-any-return]
+        predictions: Tensor = self.head(self.activation(self.hidden(pooled)))  # [E, n, H]
+        return predictions.transpose(-1, -2)

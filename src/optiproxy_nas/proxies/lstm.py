@@ -79,4 +79,5 @@ class LSTM(nn.Module):
         x = self.recurrent(tokens.expand(self.members, *tokens.shape), mask)  # [E, n, h]
         for layer in self.dense:
             x = self.activation(layer(x))
-        return self.head(x).transpose(-1, -2)  # type: ignore[no-any-return]
+        predictions: Tensor = self.head(x)  # [E, n, H]
+        return predictions.transpose(-1, -2)

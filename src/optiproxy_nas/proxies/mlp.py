@@ -68,7 +68,8 @@ class MLP(FeatureProxy):
         x = features.expand(self.members, *features.shape)  # [E, n, inputs]
         for layer in self.hidden:
             x = self.activation(layer(x))
-        return self.head(x).transpose(-1, -2)  # type: ignore[no-any-return]
+        predictions: Tensor = self.head(x)  # [E, n, H]
+        return predictions.transpose(-1, -2)
 
 
 class GraphMLP(MLP):

@@ -98,4 +98,5 @@ class Transformer(nn.Module):
             states = layer(states, mask)
         present = mask.unsqueeze(-1)
         pooled = normalise((states * present).sum(-2) / present.sum(-2))  # [E, n, d]
-        return self.head(self.activation(self.hidden(pooled))).transpose(-1, -2)  # type: ignore[no-any-return]
+        predictions: Tensor = self.head(self.activation(self.hidden(pooled)))  # [E, n, H]
+        return predictions.transpose(-1, -2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Hashable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,9 +99,10 @@ def _check_strings(space: SearchSpace, codes: Tensor) -> None:
         drawing = space.draw(string)
         assert drawing.strip(), "draw: nothing drawn"
         assert max(map(len, drawing.splitlines())) <= 78, "draw: wider than 78 columns"
-    for nonsense in (["this is no architecture"], None, 5):
+    invalid: tuple[Any, ...] = (["this is no architecture"], None, 5)
+    for nonsense in invalid:
         try:
-            space.from_string(nonsense)  # type: ignore[arg-type]
+            space.from_string(nonsense)
         except InvalidArchitectureError:
             continue
         except Exception as error:

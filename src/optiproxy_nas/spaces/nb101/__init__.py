@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
@@ -197,13 +198,13 @@ class NASBench101:
             return torch.zeros(0, CODE_LENGTH, dtype=torch.int64)
         return canonicalise(torch.stack(parsed))
 
-    def from_nasbench(self, cells: Sequence[tuple[object, Sequence[str]]]) -> Tensor:
+    def from_nasbench(self, cells: Sequence[tuple[ArrayLike, Sequence[str]]]) -> Tensor:
         """Return canonical codes [n, 26] of the benchmark's (matrix, operations) pairs (ModelSpec).
 
         Raises:
             InvalidArchitectureError: which rule a cell breaks.
         """
-        return notation.from_nasbench(cells)  # type: ignore[arg-type]
+        return notation.from_nasbench(cells)
 
     def to_nasbench(self, codes: Tensor) -> list[notation.Cell]:
         """Return the benchmark's (matrix, operations) of codes [n, 26], pruned."""
