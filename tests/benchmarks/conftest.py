@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
-from optiproxy_nas.pipelines.ingest.nodes import check, read
+from optiproxy_nas.pipelines.ingest import check, read
 from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
 
 

@@ -15,7 +15,8 @@ from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import assemble, columns, table_digest, tidy
 from optiproxy_nas.pipelines import benchmark_data
-from optiproxy_nas.pipelines.ingest import create_pipeline, nodes
+from optiproxy_nas.pipelines import ingest as nodes
+from optiproxy_nas.pipelines.ingest import create_pipeline
 from optiproxy_nas.runs.datasets import BytesDataset
 from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
 

@@ -21,7 +21,7 @@ from optiproxy_nas.benchmarks import (
 )
 from optiproxy_nas.benchmarks.tidy_table import check_table, columns
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, UnknownNameError
-from optiproxy_nas.pipelines.ingest.nodes import read
+from optiproxy_nas.pipelines.ingest import read
 from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
 from optiproxy_nas.spaces.nb201 import NASBench201
 

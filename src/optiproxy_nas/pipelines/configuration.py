@@ -24,19 +24,17 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.objectives import name_of
-from optiproxy_nas.pipelines import compare, diagnose, search
-from optiproxy_nas.pipelines.ingest import parameters as ingest_parameters
+from optiproxy_nas.pipelines import compare, diagnose, ingest, search
 from optiproxy_nas.pipelines.methods import parameters as methods_parameters
 from optiproxy_nas.pipelines.run_parameters import split_run
-from optiproxy_nas.pipelines.search import parameters as search_parameters
 
 # Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.
 # A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
 # everything that decides the run.
 KINDS: Mapping[str, Callable[[Mapping[str, Any], dict[str, Any]], dict[str, Any]]] = {
-    "search": search_parameters.resolve,
+    "search": search.resolve,
     "methods": methods_parameters.resolve,
-    "ingest": ingest_parameters.resolve,
+    "ingest": ingest.resolve,
     "compare": compare.resolve,
     "diagnose": diagnose.resolve,
 }

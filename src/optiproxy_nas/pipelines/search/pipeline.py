@@ -7,7 +7,7 @@ sample and B. The list of nodes is built once: adding pipelines one by one is qu
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial, update_wrapper
 from typing import Any
 
@@ -16,8 +16,11 @@ from kedro.pipeline import Node, Pipeline
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.evaluation.evaluator import evaluate_batch
+from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, name_run
 from optiproxy_nas.pipelines.search import nodes
+from optiproxy_nas.presets import resolve as resolve_search
 from optiproxy_nas.report.run_report import COMMON
 
 PAGES = ("markdown", "page")
@@ -53,6 +56,18 @@ def create_pipeline(last_step: int, figures: tuple[str, ...] = FIGURES) -> Pipel
 def pipeline_of(parameters: SearchParameters) -> Pipeline:
     """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
     return create_pipeline(number_of_steps(parameters), nodes.figure_names(parameters))
+
+
+def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """Return ``params:search`` of the given values; set the run's id and source.
+
+    Raises:
+        OptiProxyError: a parameter is wrong, or the source cannot answer the search.
+    """
+    parameters = resolve_search(values, also=RUN_KEYS)
+    check_source(parameters)
+    name_run(run, parameters, parameters.label)
+    return {"search": parameters.model_dump(), "source": parameters.source}
 
 
 def _before() -> list[Node]:

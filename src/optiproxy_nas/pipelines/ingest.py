@@ -1,0 +1,203 @@
+"""Ingest: the raw files of one benchmark source become one checked table and its data card.
+
+Parameters, nodes (pure functions over raw objects and the tidy table) and pipeline. It runs once
+per source; afterwards its outputs are only read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from kedro.pipeline import Node, Pipeline
+
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.loading import RawObjects, build_model, read_rows
+from optiproxy_nas.benchmarks.source_registry import find_source, first_source, get_source
+from optiproxy_nas.benchmarks.sources import Source
+from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.benchmarks.tidy_table import check_table, columns, table_digest
+from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.core.parameters import source_name
+from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
+
+Facts = dict[str, dict[str, dict[str, Any]]]
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline from raw files to table, model and data card.
+
+    Input: ``benchmark_files``, ``params:source``.
+    """
+    return Pipeline(
+        [
+            Node(
+                read,
+                ["benchmark_files", "params:source"],
+                ["benchmark_rows", "benchmark_file_facts"],
+                name="read_benchmark",
+            ),
+            Node(
+                check,
+                ["benchmark_rows", "params:source"],
+                "benchmark_table",
+                name="check_benchmark",
+            ),
+            Node(
+                build,
+                ["benchmark_files", "benchmark_table", "params:source"],
+                "benchmark_model",
+                name="build_benchmark",
+            ),
+            Node(
+                describe,
+                ["benchmark_table", "benchmark_model", "benchmark_file_facts", "params:source"],
+                "benchmark_card",
+                name="describe_benchmark",
+            ),
+        ]
+    )
+
+
+def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """Return the source, or several joined by "+", checked; ingest belongs to no run.
+
+    Where only ``benchmark`` is given, the first source that is registered for it.
+
+    Raises:
+        UnknownNameError: an unknown parameter, benchmark or source.
+        ParameterError: the sources cannot be joined, or are of another benchmark.
+    """
+    for name in sorted(set(values) - {"source", "benchmark"}):
+        raise unknown_name("parameter", name, ["source", "benchmark", *RUN_KEYS])
+    benchmark = values.get("benchmark")
+    name = source_name(str(values.get("source") or first_source(benchmark or "nb201")))
+    source = find_source(name, str(benchmark or ""))
+    if benchmark not in (None, source.benchmark):
+        raise ParameterError(
+            f"Source {name!r} is of benchmark {source.benchmark!r}, not {benchmark!r}; give one of "
+            "the two only.",
+            source=name,
+            benchmark=benchmark,
+        )
+    run["source"], run["benchmark"] = name, source.benchmark
+    return {"source": name}
+
+
+def read(files: RawObjects, source: str) -> tuple[pd.DataFrame, Facts]:
+    """Return one tidy table, and the facts of the files (digest and bytes) by source."""
+    facts = {
+        part: {
+            name: {fact: value for fact, value in file.items() if fact != "object"}
+            for name, file in contents.items()
+        }
+        for part, contents in files.items()
+    }
+    return read_rows(files, get_source(source)), facts
+
+
+def check(rows: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return the table if it is what its source claims to be (``check_table``)."""
+    return check_table(rows, get_source(source))
+
+
+def build(files: RawObjects, table: pd.DataFrame, source: str) -> bytes:
+    """Return the model that answers for architectures outside the table; b"" without one."""
+    return build_model(files, table, get_source(source))
+
+
+def describe(table: pd.DataFrame, model: bytes, file_facts: Facts, source: str) -> dict[str, Any]:
+    """Return the data card: origin, content and digest of the table, ready for JSON."""
+    benchmark_source = get_source(source)
+    return {
+        "source": benchmark_source.name,
+        "benchmark": benchmark_source.benchmark,
+        "space": benchmark_source.space,
+        "parts": [_describe_part(part, file_facts[part.name]) for part in benchmark_source.parts],
+        "rows": len(table),
+        "datasets": {
+            str(dataset): _describe_dataset(
+                TabularBenchmark.of(table, str(dataset), benchmark_source), rows, benchmark_source
+            )
+            for dataset, rows in table.groupby("dataset")
+        },
+        "schema": columns(benchmark_source),
+        "target": benchmark_source.target,
+        "caution": benchmark_source.caution,
+        "table_sha256": table_digest(table),
+        **(_describe_model(table, model, benchmark_source) if model else {}),
+    }
+
+
+def _describe_model(table: pd.DataFrame, model: bytes, source: Source) -> dict[str, Any]:
+    """Return the digest of the model that answers, and what its source has measured of it."""
+    facts = source.facts(table, model) if source.facts else {}
+    return {"model_sha256": hashlib.sha256(model).hexdigest(), "model": dict(facts)}
+
+
+def _describe_part(part: Source, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Describe a single source: its release, licence and files, each with all its datasets."""
+    return {
+        "source": part.name,
+        "version": part.version,
+        "licence": part.licence,
+        "homepage": part.homepage,
+        "files": [
+            {
+                "name": file.name,
+                "datasets": [other.dataset for other in part.files if other.name == file.name],
+                "url": file.url,
+                "package_path": file.package_path,
+                "pinned": file.sha256 is not None,
+                **facts[file.name],
+            }
+            for file in {file.name: file for file in part.files}.values()
+            if file.name in facts
+        ],
+    }
+
+
+def _describe_dataset(
+    benchmark: TabularBenchmark, rows: pd.DataFrame, source: Source
+) -> dict[str, Any]:
+    """Count cells by epochs, gaps of each metric and training seeds; name the best cells."""
+    counts = rows["epochs"].value_counts().sort_index()
+    described: dict[str, Any] = {
+        "cells": int(rows["architecture"].nunique()),
+        "cells_by_epochs": {str(epochs): int(count) for epochs, count in counts.items()},
+        "metrics": {
+            metric: {
+                "numbers": int(np.isfinite(rows[metric]).sum()),
+                "not_stated": int(rows[metric].isna().sum()),
+                "cannot_run": int(np.isposinf(rows[metric]).sum()),
+            }
+            for metric in source.metrics
+        },
+        "optimum": {
+            metric: _optimum(benchmark, metric)
+            for metric in dict.fromkeys((benchmark.target, VALIDATION_ACCURACY, TEST_ACCURACY))
+            if metric in benchmark.metrics
+        },
+    }
+    if "training_seeds" in benchmark.metrics:
+        full = rows[rows["epochs"] == benchmark.epochs[-1]]
+        seeds = full["training_seeds"].value_counts().sort_index()
+        described["training_seeds"] = {f"{count:g}": int(cells) for count, cells in seeds.items()}
+    return described
+
+
+def _optimum(benchmark: TabularBenchmark, metric: str) -> dict[str, Any]:
+    """Return the best fully trained cell by one accuracy, and what it scores by every accuracy."""
+    architecture, value = benchmark.optimum(metric)
+    return {
+        "architecture": architecture,
+        metric: value,
+        **{
+            accuracy: float(benchmark.query([architecture], accuracy)[0])
+            for accuracy in (VALIDATION_ACCURACY, TEST_ACCURACY)
+            if accuracy in benchmark.metrics
+        },
+    }
