@@ -10,7 +10,7 @@ from typing import Protocol
 from evidence.collect import Evidence
 from evidence.sections import Section
 from optiproxy_nas.core.errors import DataError
-from optiproxy_nas.runs.datasets.atomic import write_atomically
+from optiproxy_nas.runs.atomic_files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from evidence.pages import Renderer, update_page
 from evidence.sections import Section, load_sections, with_seeds
 from evidence.smoke import miniature
 from evidence.table import with_notes
-from optiproxy_nas.runs.datasets.atomic import write_atomically
+from optiproxy_nas.runs.atomic_files import write_atomically
 
 SECTIONS = Path("conf") / "base" / "evidence"
 REPORTING = Path("data") / "08_reporting"

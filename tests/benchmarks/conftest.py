@@ -8,7 +8,7 @@ import pytest
 
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.pipelines.ingest import check, read
-from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
+from optiproxy_nas.runs.datasets import BenchmarkFiles
 
 
 def checked_table(source: str) -> pd.DataFrame:

@@ -17,8 +17,7 @@ from optiproxy_nas.benchmarks.tidy_table import assemble, columns, table_digest,
 from optiproxy_nas.pipelines import benchmark_data
 from optiproxy_nas.pipelines import ingest as nodes
 from optiproxy_nas.pipelines.ingest import create_pipeline
-from optiproxy_nas.runs.datasets import BytesDataset
-from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
+from optiproxy_nas.runs.datasets import BenchmarkFiles, BytesDataset
 
 
 @pytest.fixture(scope="module")

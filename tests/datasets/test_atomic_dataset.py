@@ -9,8 +9,8 @@ import pytest
 from kedro.io import AbstractDataset, DatasetError, Version
 
 from optiproxy_nas.core.errors import ArtifactError
+from optiproxy_nas.runs.atomic_files import digest_path, file_digest, write_atomically
 from optiproxy_nas.runs.datasets import AtomicDataset
-from optiproxy_nas.runs.datasets.atomic import digest_path, file_digest, write_atomically
 
 
 class Bytes(AbstractDataset):

@@ -31,7 +31,7 @@ from kedro_runs import (
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.pipelines.search.nodes import load_benchmark
 from optiproxy_nas.presets import resolve
-from optiproxy_nas.runs.datasets import atomic
+from optiproxy_nas.runs import atomic_files
 from optiproxy_nas.spaces import get_space
 
 # A tiny run renames 64 files of artifacts and digests, and its manifest three times.
@@ -103,7 +103,7 @@ def kill_at_rename(number, after):
         if count == number and after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    atomic.os.replace = replace
+    atomic_files.os.replace = replace
 
 
 def in_child(work):

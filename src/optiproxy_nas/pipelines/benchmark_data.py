@@ -19,7 +19,8 @@ from optiproxy_nas.benchmarks.source_registry import check_complete, get_source
 from optiproxy_nas.benchmarks.tidy_table import columns, table_digest
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
-from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify
+from optiproxy_nas.runs.atomic_files import verify
+from optiproxy_nas.runs.datasets import AtomicDataset
 
 # SHA-256 of a table's file -> digest of the table: a sweep asks often, and it takes a while.
 _known: dict[str, str] = {}

@@ -23,7 +23,8 @@ from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit, say_unchanged
-from optiproxy_nas.runs.datasets.atomic import AtomicDataset, verify
+from optiproxy_nas.runs.atomic_files import verify
+from optiproxy_nas.runs.datasets import AtomicDataset
 from optiproxy_nas.runs.manifest import last_archive, provenance
 from optiproxy_nas.runs.record import RunRecord
 from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker

@@ -14,7 +14,7 @@ from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.report.diagnose import headline
-from optiproxy_nas.runs.datasets.atomic import AtomicDataset
+from optiproxy_nas.runs.datasets import AtomicDataset
 from optiproxy_nas.runs.manifest import read_manifest
 from optiproxy_nas.runs.tracking import MlflowTracker
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from optiproxy_nas.core.errors import ResumeError
-from optiproxy_nas.runs.datasets.atomic import file_digest
+from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.manifest import (
     PACKAGE,
     Manifest,

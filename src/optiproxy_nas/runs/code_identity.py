@@ -23,7 +23,7 @@ from optiproxy_nas.benchmarks.source_registry import SOURCES
 from optiproxy_nas.core.code_digest import DIGITS, combined, imported_code
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.parameters import source_name
-from optiproxy_nas.evaluation import loop
+from optiproxy_nas.evaluation import benchmark_problem, loop
 from optiproxy_nas.methods import METHODS, method_of
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.presets import load_preset, preset_names
@@ -71,7 +71,7 @@ def _roots(parameters: Mapping[str, Any]) -> set[str]:
     """Return the modules that a search begins from, by name."""
     paths = {path for path in _members(parameters)} | set(_dotted_paths(parameters))
     modules = {path.partition(":")[0] for path in paths}
-    return modules | {loading.__name__, loop.__name__}
+    return modules | {loading.__name__, benchmark_problem.__name__, loop.__name__}
 
 
 def _members(parameters: Mapping[str, Any]) -> Iterator[str]:

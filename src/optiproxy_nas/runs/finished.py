@@ -18,7 +18,7 @@ import pandas as pd
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import ArtifactError, ResumeError
 from optiproxy_nas.evaluation.finished_run import FinishedRun
-from optiproxy_nas.runs.datasets.atomic import file_digest
+from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.manifest import Manifest, last_archive, load_manifest, provenance
 from optiproxy_nas.runs.metrics import MARGIN, margins
 

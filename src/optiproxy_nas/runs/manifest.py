@@ -16,8 +16,8 @@ from typing import Any
 
 from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.runs.atomic_files import write_atomically
 from optiproxy_nas.runs.code_identity import git_state, software
-from optiproxy_nas.runs.datasets.atomic import write_atomically
 
 # What must be equal for a run to go on, in the order in which differences are shown.
 DECISIVE = ("parameters", "code.modules", "libraries", "cpu", "data")

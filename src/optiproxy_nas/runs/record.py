@@ -9,7 +9,7 @@ from typing import Any
 import filelock
 
 from optiproxy_nas.core.errors import DataError, ResumeError, RunLockedError
-from optiproxy_nas.runs.datasets.atomic import PARTIAL
+from optiproxy_nas.runs.atomic_files import PARTIAL
 from optiproxy_nas.runs.manifest import (
     Manifest,
     close,

@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from optiproxy_nas.pipelines.run_parameters import check_name
-from optiproxy_nas.runs.datasets.atomic import write_atomically
+from optiproxy_nas.runs.atomic_files import write_atomically
 from optiproxy_nas.runs.manifest import digest
 from optiproxy_nas.sweeps.executors import Executor, ExecutorSettings, get_executor
 from optiproxy_nas.sweeps.grid import parse_block

@@ -1,7 +1,10 @@
-"""Kedro datasets of our own: atomic files, tensors, raw benchmark files."""
+"""Kedro datasets of our own: files, and what is read back of finished runs."""
 
-from optiproxy_nas.runs.datasets.atomic import AtomicDataset
-from optiproxy_nas.runs.datasets.raw_bytes import BytesDataset
-from optiproxy_nas.runs.datasets.tensors import TensorsDataset
+from optiproxy_nas.runs.datasets.files import (
+    AtomicDataset,
+    BenchmarkFiles,
+    BytesDataset,
+    TensorsDataset,
+)
 
-__all__ = ["AtomicDataset", "BytesDataset", "TensorsDataset"]
+__all__ = ["AtomicDataset", "BenchmarkFiles", "BytesDataset", "TensorsDataset"]

@@ -1,0 +1,208 @@
+"""Kedro datasets of files: any kind written atomically, bytes, tensors, raw benchmark files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro.io.core import parse_dataset_definition
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from optiproxy_nas.benchmarks.loading import load_files
+from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.core.errors import ArtifactError
+from optiproxy_nas.runs.atomic_files import (
+    PARTIAL,
+    digest_path,
+    file_digest,
+    verify,
+    write_atomically,
+)
+
+
+class AtomicDataset(AbstractVersionedDataset[Any, Any]):
+    """Any single-file dataset, written atomically and checked when it is read.
+
+    Its SHA-256 is written to ``<target>.sha256`` before the file is there. ``load`` checks it, so
+    that a file edited by hand is refused.
+
+    Example:
+        .. code-block:: yaml
+
+            "{step}.archive":
+              type: optiproxy_nas.runs.datasets.AtomicDataset
+              dataset: {type: pandas.ParquetDataset}
+              filepath: data/07_model_output/${run:run_id}/{step}/archive.parquet
+              versioned: true
+
+    Args:
+        filepath: the target, local.
+        dataset: config of the wrapped dataset, without its filepath.
+        version: of Kedro, where the entry is ``versioned``.
+        metadata: free; ``{mlflow: true}`` has the file logged as an MLflow artifact.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        dataset: dict[str, Any],
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(PurePosixPath(filepath), version)
+        self._class, self._config = parse_dataset_definition(dict(dataset))
+        self.metadata = metadata
+        self._saved: tuple[Path, Any] | None = None
+
+    def _inner(self, path: Path) -> AbstractDataset[Any, Any]:
+        return self._class(**self._config, filepath=str(path))  # type: ignore[call-arg]
+
+    def load(self) -> Any:
+        """Read the latest (or the pinned) version; what was just saved comes from memory.
+
+        Raises:
+            ArtifactError: its digest is not the recorded one.
+        """
+        path = Path(self._get_load_path())
+        if self._saved is not None and self._saved[0] == path:
+            return self._saved[1]
+        if path.exists():
+            verify(path)
+        return self._inner(path).load()
+
+    def save(self, data: Any) -> None:
+        """Write a version: the whole file or nothing."""
+        path = Path(self._get_save_path())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+        try:
+            self._inner(partial).save(data)
+            digest = file_digest(partial)
+            write_atomically(digest_path(path), f"{digest}  {path.name}\n".encode())
+            os.replace(partial, path)
+            self._saved = (path, data)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _release(self) -> None:
+        super()._release()
+        self._saved = None  # the runner calls this once no later node needs it
+
+    def stored(self) -> Path | None:
+        """The file that ``load`` would read, or None."""
+        return Path(self._get_load_path()) if self._exists() else None
+
+    def _exists(self) -> bool:
+        if self._version is None:
+            return Path(self._filepath).exists()
+        return bool(self._get_versions())
+
+    def _describe(self) -> dict[str, Any]:
+        inner = self._class.__name__
+        return {"filepath": self._filepath, "version": self._version, "dataset": inner}
+
+
+class BytesDataset(AbstractDataset[bytes, bytes]):
+    """One file of bytes.
+
+    Args:
+        filepath: the file, local.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._path = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> bytes:
+        """Read the file."""
+        return self._path.read_bytes()
+
+    def save(self, data: bytes) -> None:
+        """Write the file."""
+        self._path.write_bytes(data)
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}
+
+
+class TensorsDataset(AbstractDataset[Tensors, Tensors]):
+    """``{name: tensor}`` in one file; equal tensors give equal bytes.
+
+    Args:
+        filepath: the file, local.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._path = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Tensors:
+        """Read the tensors, on the CPU.
+
+        Raises:
+            ArtifactError: not a safetensors file, or a truncated one.
+        """
+        try:
+            tensors: Tensors = load_file(self._path)
+        except SafetensorError as error:
+            raise ArtifactError(
+                f"{self._path} is not a readable tensor file: {error}.", path=str(self._path)
+            ) from error
+        return tensors
+
+    def save(self, data: Tensors) -> None:
+        """Write the tensors."""
+        save_file({name: tensor.contiguous() for name, tensor in data.items()}, self._path)
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}
+
+
+class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, dict[str, Any]]]]):
+    """Read-only: ``{single source: {file name: {"object": parsed, "sha256": ..., "bytes": ...}}}``.
+
+    Args:
+        source: the registered name of a benchmark source, or several joined by "+".
+        path: the project's raw layer, which downloads go to. (This name, because Kedro makes a
+            relative ``path`` of the catalog absolute.)
+        data_directory: the user's own copies; default ``$OPTIPROXY_DATA_DIR``.
+        metadata: ignored by Kedro, for hooks and plug-ins.
+
+    Raises:
+        UnknownNameError: there is no such source.
+        ParameterError: the sources cannot be joined.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        path: str = "data/01_raw",
+        data_directory: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._source = get_source(source)
+        self._raw_directory = Path(path)
+        self._data_directory = data_directory
+        self.metadata = metadata
+
+    def load(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Fetch, check and parse every file that the source has here."""
+        return load_files(self._source, self._data_directory, self._raw_directory)
+
+    def save(self, data: NoReturn) -> None:
+        """Refused: raw files are never written."""
+        raise DatasetError(f"The raw files of source {self._source.name!r} are read-only.")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"source": self._source.name, "path": str(self._raw_directory)}
