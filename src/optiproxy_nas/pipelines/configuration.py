@@ -24,8 +24,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.objectives import name_of
-from optiproxy_nas.pipelines import compare, diagnose, ingest, search
-from optiproxy_nas.pipelines.methods import parameters as methods_parameters
+from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
 from optiproxy_nas.pipelines.run_parameters import split_run
 
 # Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.
@@ -33,7 +32,7 @@ from optiproxy_nas.pipelines.run_parameters import split_run
 # everything that decides the run.
 KINDS: Mapping[str, Callable[[Mapping[str, Any], dict[str, Any]], dict[str, Any]]] = {
     "search": search.resolve,
-    "methods": methods_parameters.resolve,
+    "methods": methods.resolve,
     "ingest": ingest.resolve,
     "compare": compare.resolve,
     "diagnose": diagnose.resolve,
