@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from optiproxy_nas.algorithm.archive import with_columns
 from optiproxy_nas.algorithm.budget import QueryLedger, charges
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.core.errors import DataError, EvaluationError
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -59,6 +60,43 @@ def evaluate_trials(objective: Objective, batch: pd.DataFrame, evaluate: Evaluat
         columns = _checked(objective, evaluate(architectures), architectures)
     evaluated = with_columns(batch, columns)
     return with_columns(evaluated, objective.derived_columns(evaluated))
+
+
+@contextmanager
+def keeping_answers(
+    evaluate: Evaluate, batch: pd.DataFrame, archive: Callable[[], pd.DataFrame]
+) -> Iterator[Evaluate]:
+    """Give ``evaluate`` for one batch; a failure inside becomes an error that keeps every answer.
+
+    Args:
+        evaluate: of the search.
+        batch: the trials to evaluate.
+        archive: returns D before them, where it is needed.
+
+    Raises:
+        EvaluationError: the evaluation raised, or its answer cannot be used. ``data`` has
+            ``archive``, ``architectures`` (of the batch) and ``answers``: one
+            ``{"arguments", "answer"}`` for each call of ``evaluate`` that returned, usable or not.
+    """
+    answers: list[dict[str, Any]] = []
+
+    def ask(*arguments: Any) -> Any:
+        answer = evaluate(*arguments)
+        answers.append({"arguments": arguments, "answer": answer})
+        return answer
+
+    try:
+        yield ask
+    except Exception as error:
+        before = archive()
+        answered = "; what it has answered since is in data['answers']" if answers else ""
+        raise EvaluationError(
+            f"The evaluation failed after {len(before)} queries, which are kept in this error's "
+            f"data['archive']{answered}: {error}",
+            archive=before,
+            architectures=batch["architecture"].tolist(),
+            answers=answers,
+        ) from error
 
 
 def _checked(objective: Objective, answer: Any, architectures: Sequence[str]) -> dict[str, Floats]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,12 @@ from optiproxy_nas.algorithm.budget import QueryLedger
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import (
     BudgetError,
-    EvaluationError,
     InvalidArchitectureError,
     OptiProxyError,
     SamplingError,
 )
 from optiproxy_nas.core.random_streams import one_thread
-from optiproxy_nas.evaluation.evaluator import Evaluate, evaluate_trials
+from optiproxy_nas.evaluation.evaluator import Evaluate, evaluate_trials, keeping_answers
 from optiproxy_nas.methods import METHODS, Answers, Method, Proposals
 from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives import Objective, resolve_objective
@@ -238,8 +237,14 @@ def _affordable(
 ) -> tuple[int, list[int]]:
     """Return how many proposals to keep, and the positions of those that are new queries.
 
-    Proposals are kept in order up to the first that ``remaining`` cannot pay for. After the query
-    that leaves less than any of them costs, nothing is kept: the search is over.
+    Proposals are kept in order up to the first that ``remaining`` cannot pay for, and up to the
+    query that leaves less than any of them costs, which ends the search.
+
+    Args:
+        identities: of the proposals, as they are charged: [n].
+        costs: [n].
+        known: the identities that were charged before.
+        remaining: what is left of the budget.
     """
     least = min(costs, default=0)
     if remaining < least:
@@ -265,40 +270,3 @@ def _keeping_archive(record: _Record) -> Iterator[None]:
     except OptiProxyError as error:
         error.data.setdefault("archive", record.archive())
         raise
-
-
-@contextmanager
-def keeping_answers(
-    evaluate: Evaluate, batch: pd.DataFrame, archive: Callable[[], pd.DataFrame]
-) -> Iterator[Evaluate]:
-    """``evaluate`` for one batch; what fails inside becomes an error that holds all that is known.
-
-    Args:
-        evaluate: what a search asks.
-        batch: the architectures that are asked for.
-        archive: makes D before them, where it is needed.
-
-    Raises:
-        EvaluationError: the evaluation raised, or its answer cannot be used. ``data`` has
-            ``archive``, ``architectures`` (of the batch) and ``answers``: one
-            ``{"arguments", "answer"}`` for each call of ``evaluate`` that returned, usable or not.
-    """
-    answers: list[dict[str, Any]] = []
-
-    def ask(*arguments: Any) -> Any:
-        answer = evaluate(*arguments)
-        answers.append({"arguments": arguments, "answer": answer})
-        return answer
-
-    try:
-        yield ask
-    except Exception as error:
-        before = archive()
-        answered = "; what it has answered since is in data['answers']" if answers else ""
-        raise EvaluationError(
-            f"The evaluation failed after {len(before)} queries, which are kept in this error's "
-            f"data['archive']{answered}: {error}",
-            archive=before,
-            architectures=batch["architecture"].tolist(),
-            answers=answers,
-        ) from error
