@@ -14,7 +14,7 @@ from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import parameters_of, resolve_method
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, name_run
-from optiproxy_nas.pipelines.search import open_checked
+from optiproxy_nas.pipelines.search.nodes import open_checked
 from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.spaces import get_space
 
