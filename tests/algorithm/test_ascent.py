@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiproxy_nas.algorithm import steps
-from optiproxy_nas.algorithm.ascent import climb
-from optiproxy_nas.algorithm.candidates import Pool, sample_random
+from optiproxy_nas.algorithm.candidates import Pool, climb, sample_random
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.nb201 import NASBench201
 

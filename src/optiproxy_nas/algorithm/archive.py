@@ -20,7 +20,7 @@ from optiproxy_nas.spaces.base import SearchSpace
 
 
 def codes_of(space: SearchSpace, table: pd.DataFrame) -> Tensor:
-    """Integer codes [n, L] of a table with columns code_0 .. code_{L-1}."""
+    """Return integer codes [n, L] of a table with columns code_0 .. code_{L-1}."""
     columns = [f"code_{i}" for i in range(space.code_length)]
     return torch.as_tensor(table[columns].to_numpy(dtype=np.int64, copy=True))
 
@@ -31,13 +31,13 @@ def make_batch(
     step: int,
     **columns: Any,
 ) -> pd.DataFrame:
-    """A table of architectures chosen to be queried, without what the query will tell.
+    """Return a table of architectures to be queried, without the results of the queries.
 
     Args:
         space: the search space.
         codes: [n, L].
         step: the step that chose them.
-        **columns: what is known of them before the query, [n] each: ``predicted``,
+        **columns: known before the query, [n] each: ``predicted``,
             ``predicted_sd``, ``score`` (NaN where not given), ``group``, the (α, β) group (-1
             where not given), and the objective's own.
     """
@@ -53,19 +53,19 @@ def make_batch(
             "group": np.full(count, -1),
         }
     )
-    found = {f"code_{i}": column for i, column in enumerate(codes.T.numpy())}
-    return with_columns(table, {**columns, **found})
+    code_columns = {f"code_{i}": column for i, column in enumerate(codes.T.numpy())}
+    return with_columns(table, {**columns, **code_columns})
 
 
 def with_columns(table: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """``table.assign(**columns)``, without a warning where there are a hundred new ones."""
+    """Return ``table.assign(**columns)``, without a warning where a hundred columns are new."""
     new = {name: column for name, column in columns.items() if name not in table}
-    known = {name: column for name, column in columns.items() if name in table}
-    return pd.concat([table.assign(**known), pd.DataFrame(new, index=table.index)], axis=1)
+    replaced = {name: column for name, column in columns.items() if name in table}
+    return pd.concat([table.assign(**replaced), pd.DataFrame(new, index=table.index)], axis=1)
 
 
 def empty_archive(space: SearchSpace, objective: Objective) -> pd.DataFrame:
-    """D before the first query: all its columns, no row."""
+    """Return D before the first query: all columns, no row."""
     batch = make_batch(space, torch.empty(0, space.code_length).long(), step=0)
     columns = dict.fromkeys(["value", *objective.columns], np.empty(0))
     return extend(None, with_columns(batch, columns), objective)
@@ -74,12 +74,12 @@ def empty_archive(space: SearchSpace, objective: Objective) -> pd.DataFrame:
 def extend(
     archive: pd.DataFrame | None, evaluations: pd.DataFrame, objective: Objective
 ) -> pd.DataFrame:
-    """𝒟 ∪ {(𝒜_b, f(𝒜_b))} (Algorithm 2, line 10): a new table, in query order.
+    """Return 𝒟 ∪ {(𝒜_b, f(𝒜_b))} (Algorithm 2, line 10): a new table, in query order.
 
     Args:
         archive: D so far, or None before the initial sample.
         evaluations: an evaluated batch, with ``value`` and the columns of the objective.
-        objective: says what else a row holds, and what is best.
+        objective: defines further columns, and which value is best.
     """
     grown = evaluations
     if archive is not None:
@@ -93,7 +93,7 @@ def extend(
 
 
 def check_archive(space: SearchSpace, archive: pd.DataFrame, objective: Objective) -> pd.DataFrame:
-    """Return ``archive`` if it is one, else say what is wrong with it.
+    """Return ``archive`` if it is valid.
 
     Raises:
         ArtifactError: missing columns, or rows that contradict each other.
@@ -122,9 +122,9 @@ def _contradictions(space: SearchSpace, archive: pd.DataFrame, objective: Object
         charged = objective.price.identities(space, archive, codes_of(space, archive))
         if len(set(charged)) < len(charged):
             problems.append("architectures queried twice")
-    own = [name for name, kind in objective.columns.items() if kind != "str"]
-    if any(not pd.api.types.is_numeric_dtype(archive[name]) for name in own):
-        problems.append(f"something else than numbers in {', '.join(own)}")
+    numeric = [name for name, kind in objective.columns.items() if kind != "str"]
+    if any(not pd.api.types.is_numeric_dtype(archive[name]) for name in numeric):
+        problems.append(f"something else than numbers in {', '.join(numeric)}")
         return problems
     numbers = archive[["value", "order", "step"]].apply(pd.to_numeric, errors="coerce")
     if not np.isfinite(numbers.to_numpy(dtype=np.float64)).all():
@@ -139,7 +139,7 @@ def _contradictions(space: SearchSpace, archive: pd.DataFrame, objective: Object
 
 
 def _strings_match(space: SearchSpace, archive: pd.DataFrame) -> bool:
-    """Whether codes and strings name the same architectures."""
+    """Return whether codes and strings name the same architectures."""
     try:
         codes = codes_of(space, archive)
         return bool((codes >= 0).all()) and space.to_string(codes) == list(archive["architecture"])

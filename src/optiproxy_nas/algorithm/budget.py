@@ -18,7 +18,7 @@ class QueryLedger:
 
     Args:
         budget: C, in the objective's unit.
-        charged: what is paid for already (of an archive that goes on): identity -> cost.
+        charged: identity -> cost of the queries that were paid before (of a resumed archive).
     """
 
     def __init__(self, budget: int, charged: Mapping[Hashable, int] | None = None) -> None:
@@ -30,19 +30,19 @@ class QueryLedger:
 
     @property
     def spent(self) -> int:
-        """What was charged so far."""
+        """Return what was charged so far."""
         return sum(self._charged.values())
 
     @property
     def remaining(self) -> int:
-        """What is left."""
+        """Return what is left of the budget."""
         return self.budget - self.spent
 
     def charge(self, queries: Mapping[Hashable, int]) -> int:
-        """Charge what is new among ``queries`` (identity -> cost); all of it or nothing.
+        """Charge the new ones among ``queries`` (identity -> cost); all of them or none.
 
         Returns:
-            What was charged.
+            The sum that was charged.
 
         Raises:
             BudgetError: the budget would be exceeded; nothing is charged.
@@ -62,9 +62,9 @@ class QueryLedger:
 
 
 def number_of_steps(parameters: SearchParameters) -> int:
-    """Return the search steps after the initial sample: ceil((C - its cost) / cost of a step).
+    """Return the number of steps after the initial sample: ceil((C - its cost) / cost of a step).
 
-    A rest that no query can be paid with is not a step.
+    A rest of the budget that pays no query is not a step.
     """
     price = parameters.objective.price
     rest = parameters.budget - price.initial_cost(parameters.initial_samples)
@@ -73,7 +73,7 @@ def number_of_steps(parameters: SearchParameters) -> int:
 
 
 def allowance(parameters: SearchParameters, archive: pd.DataFrame, step: int) -> int:
-    """Return what step 1..S may spend: its share, and what the steps before it left over."""
+    """Return what step 1..S may spend: its share, and what earlier steps left over."""
     price = parameters.objective.price
     due = price.initial_cost(parameters.initial_samples)
     due += step * price.step_cost(parameters.selection.batch)

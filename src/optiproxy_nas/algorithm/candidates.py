@@ -1,8 +1,8 @@
-"""Sampling Q candidate architectures outside the archive (Algorithm 1, line 13)."""
+"""Sample Q candidates outside the archive (Algorithm 1, line 13), and climb on from them."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,43 +15,47 @@ from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.spaces.base import Candidates, Logits, SearchSpace
 
 BLOCK = 64  # random architectures drawn at a time
+BEAM = 20  # architectures that climb side by side, at least
 
 
 class Pool(NamedTuple):
     """Distinct candidates that the archive does not hold."""
 
-    codes: Tensor  # [q, L]
-    group: Tensor  # [q]
+    codes: Tensor  # [q, L] int64
+    group: Tensor  # [q] int64, the (α, β) group; -1: from a neighbourhood
     duplicates: int  # draws rejected: in the archive, or drawn twice
-    twins: int  # draws rejected: compute the same function as one of the archive, or one drawn
-    draws: int  # rounds of sampling that it took
+    twins: int  # draws rejected: the computed function is in the archive, or drawn already
+    draws: int  # rounds of sampling
     rejected: int = 0  # draws that were no valid architecture (``Candidates.rejected``)
 
     def batch(self, space: SearchSpace, rows: Tensor, step: int, **columns: Any) -> pd.DataFrame:
-        """Candidates ``rows`` [b] as a table to be queried; ``columns`` as of ``make_batch``."""
+        """Return candidates ``rows`` [b] as a batch; ``columns`` as in ``make_batch``."""
         return make_batch(space, self.codes[rows], step, group=self.group[rows].numpy(), **columns)
 
 
 def sample_random(space: SearchSpace, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` distinct random architectures: the initial sample (Algorithm 2, line 4).
+    """Draw ``count`` distinct random architectures, the initial sample (Algorithm 2, line 4).
 
-    Drawn ``BLOCK`` at a time, as the baselines draw theirs (``methods.memory``): in a seed all
-    methods begin with the same architectures.
+    They are drawn ``BLOCK`` at a time, as the baselines draw theirs (``methods.memory``), so with
+    one seed all methods begin with the same architectures.
+
+    Returns:
+        Codes [count, L].
 
     Raises:
         SamplingError: the space does not yield that many in a bounded number of draws.
     """
-    found: dict[Hashable, Tensor] = {}
+    distinct: dict[Hashable, Tensor] = {}
     for _ in range(100):
         codes = space.random(BLOCK, generator)
         for identity, code in zip(space.identify(codes), codes, strict=True):
-            found.setdefault(identity, code)
-        if len(found) >= count:
-            return torch.stack(list(found.values())[:count])
+            distinct.setdefault(identity, code)
+        if len(distinct) >= count:
+            return torch.stack(list(distinct.values())[:count])
     raise SamplingError(
-        f"Only {len(found)} of {count} distinct architectures found in 100 rounds of random "
+        f"Only {len(distinct)} of {count} distinct architectures found in 100 rounds of random "
         f"draws from space {space.name!r}. Lower initial_samples.",
-        found=len(found),
+        found=len(distinct),
         wanted=count,
     )
 
@@ -65,25 +69,25 @@ def draw_candidates(
     settings: SelectionSettings,
     generator: torch.Generator,
 ) -> Pool:
-    """Draw Q/K architectures a group, add local moves, drop what the archive holds.
+    """Draw Q/K architectures a group, add local moves, drop those that the archive holds.
 
-    Where fewer than ``batch`` new ones remain, the groups are drawn from again, with the
-    exploration share ε raised half the way to 1 each time, at most ``max_draws`` times; in the
-    second half of them twins are taken too.
+    Where fewer than ``batch`` new ones remain, the groups are drawn from again, at most
+    ``max_draws`` times, each time with the exploration share ε half way nearer to 1. In the second
+    half of these draws twins are accepted too.
 
     Args:
         space: the search space.
         logits: (α*, β*) of K groups.
         archive_codes: [n, L].
-        ranks: [n], how good each is, higher is better; only to find the best for local moves.
-        batch: B, the least number of candidates that will do.
+        ranks: [n], higher is better; selects the architectures for local moves.
+        batch: B, the least number of candidates.
         settings: Q, ε, local moves, twins.
         generator: draws the architectures.
 
     Raises:
         SamplingError: fewer than ``batch`` new architectures after ``max_draws`` draws.
     """
-    known = set(space.identify(archive_codes))
+    seen = set(space.identify(archive_codes))
     functions = set(space.canonical(archive_codes)) if settings.skip_twins else set()
     groups = logits.alpha.shape[0]
     per_group = -(-settings.samples // groups)
@@ -100,16 +104,16 @@ def draw_candidates(
                 torch.cat([drawn.codes, moves.codes]), torch.cat([drawn.group, moves.group])
             )
         identities = space.identify(drawn.codes)
-        same = space.canonical(drawn.codes) if settings.skip_twins else identities
+        drawn_functions = space.canonical(drawn.codes) if settings.skip_twins else identities
         kept = []
-        for row, (identity, function) in enumerate(zip(identities, same, strict=True)):
-            if identity in known:
+        for row, (identity, function) in enumerate(zip(identities, drawn_functions, strict=True)):
+            if identity in seen:
                 duplicates += 1
             elif function in functions and draw <= settings.max_draws // 2:
                 twins += 1
             else:
                 kept.append(row)
-                known.add(identity)
+                seen.add(identity)
                 if settings.skip_twins:
                     functions.add(function)
         codes.append(drawn.codes[kept])
@@ -129,7 +133,70 @@ def draw_candidates(
 
 
 def _local_moves(space: SearchSpace, codes: Tensor, ranks: Tensor, count: int) -> Candidates:
-    """One-change neighbours of the ``count`` best architectures of the archive."""
+    """Return the one-change neighbours of the ``count`` best architectures of the archive."""
     best = torch.argsort(ranks, descending=True, stable=True)[:count]
     neighbours = space.neighbours(codes[best]) if count else codes[:0]
     return Candidates(neighbours, torch.full((len(neighbours),), -1))
+
+
+def climb(
+    space: SearchSpace,
+    pool: Pool,
+    score: Callable[[Tensor], Tensor],
+    archive_codes: Tensor,
+    rounds: int,
+    *,
+    width: int = BEAM,
+    skip_twins: bool = False,
+) -> Pool:
+    """Append to ``pool`` the best architectures that a beam of its ``width`` best climbs to.
+
+    A round scores the one-change neighbours of the beam and keeps the ``width`` best of both. The
+    climb ends when no neighbour enters the beam. Architectures of the archive never do. At most
+    ``rounds · width · (neighbours of an architecture)`` are scored.
+
+    Gradient search maximises the proxy over relaxed architectures; those drawn from (α*, β*) need
+    not be a maximum over the discrete ones. Where few architectures are worth a query, as under a
+    tight bound, the best of the draws scores far below the best of the space. Local search on the
+    score, as on an acquisition function (``optimize_acqf_discrete_local_search`` of BoTorch),
+    closes the gap without a query. (Ours, not the paper's.)
+
+    Args:
+        space: the search space.
+        pool: candidates outside the archive, [q].
+        score: codes [n, L] -> the score to be maximised [n].
+        archive_codes: [n, L].
+        rounds: the most changes from a drawn candidate; 0 leaves the pool as it is.
+        width: size of the beam, at least the number of architectures to be selected.
+        skip_twins: whether to keep only one architecture of each computed function.
+
+    Returns:
+        The pool, then the beam's newcomers, best first; their group is -1.
+    """
+    if not rounds:
+        return pool
+    identities = space.canonical if skip_twins else space.identify
+    seen = {*identities(archive_codes), *identities(pool.codes)}
+    beam, scores = pool.codes, score(pool.codes)
+    # [width]: in the pool; neighbours not scored yet.
+    drawn = fresh = torch.ones(len(beam), dtype=torch.bool)
+    for _ in range(rounds):
+        best = torch.argsort(scores, descending=True, stable=True)[:width]
+        beam, scores, drawn, fresh = beam[best], scores[best], drawn[best], fresh[best]
+        if not fresh.any():
+            break
+        neighbours = space.neighbours(beam[fresh])
+        new = {key: row for row, key in enumerate(identities(neighbours)) if key not in seen}
+        if not new:
+            break
+        seen.update(new)
+        added = neighbours[list(new.values())]
+        beam, scores = torch.cat([beam, added]), torch.cat([scores, score(added)])
+        fresh = torch.cat([torch.zeros_like(fresh), torch.ones(len(added), dtype=torch.bool)])
+        drawn = torch.cat([drawn, torch.zeros(len(added), dtype=torch.bool)])
+    best = torch.argsort(scores, descending=True, stable=True)[:width]
+    climbed = beam[best][~drawn[best]]
+    groups = torch.full((len(climbed),), -1)
+    return pool._replace(
+        codes=torch.cat([pool.codes, climbed]), group=torch.cat([pool.group, groups])
+    )

@@ -1,4 +1,4 @@
-"""Everything that decides a search, typed: the run's parameters and OptiProxy-NAS's own.
+"""The typed parameters of a run, and those of OptiProxy-NAS.
 
 The names are the paper's (Tables 5 and 6 of the appendix) where it has one.
 """
@@ -24,7 +24,7 @@ OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's functi
 
 
 class RunParameters(StrictModel):
-    """What every search has, whatever its method."""
+    """The parameters of a search by any method."""
 
     space: str
     benchmark: str = OWN_EVALUATION
@@ -52,17 +52,17 @@ class RunParameters(StrictModel):
 
     @property
     def label(self) -> str:
-        """What tells this search from others in a word: the method's name without its module."""
+        """Return a short name of the search: the method's name without its module."""
         return self.method.rpartition(":")[2]
 
     @property
     def preset_name(self) -> str:
-        """The preset that it starts from; "" where its method has none."""
+        """Return the preset that the parameters start from; "" where the method has none."""
         return ""
 
 
 class SearchParameters(RunParameters):
-    """Everything that decides a search; two runs with equal values give equal archives."""
+    """The parameters of OptiProxy-NAS; two runs with equal values give equal archives."""
 
     method: Literal["optiproxy"] = "optiproxy"
     preset: str
@@ -74,12 +74,12 @@ class SearchParameters(RunParameters):
 
     @property
     def label(self) -> str:
-        """The preset."""
+        """Return the preset."""
         return self.preset
 
     @property
     def preset_name(self) -> str:
-        """The preset that it starts from."""
+        """Return the preset that the parameters start from."""
         return self.preset
 
     @model_validator(mode="after")

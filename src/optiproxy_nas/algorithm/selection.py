@@ -1,4 +1,4 @@
-"""Selecting the queries of a step by the proxy (Algorithm 2, line 8)."""
+"""Select the queries of a step by the proxy (Algorithm 2, line 8)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def select_queries(
         parameters: of the search; their objective gives promotions, scores and costs.
         allowance: what the step may spend.
         step: its number.
-        generator: draws where the proxy is not to choose.
+        generator: draws where ``use_proxy`` is off.
     """
     price, task = parameters.objective.price, parameters.objective.task
     targets, selection = parameters.fit.targets, parameters.selection
@@ -73,13 +73,12 @@ def select_best(
 ) -> Tensor:
     """Return the rows of the ``count`` highest scores, best first (ties: first drawn): [count].
 
-    With ``use_proxy`` off, ``count`` random rows instead: what the selection is worth is seen by
-    leaving it out (section 3.4).
+    With ``use_proxy`` off, ``count`` random rows instead: the ablation of section 3.4.
 
     Args:
         score: of the candidates [q].
         count: B.
-        settings: whether the proxy chooses.
+        settings: ``use_proxy``, whether the score decides.
         generator: draws where it does not.
     """
     order = score if settings.use_proxy else torch.rand(len(score), generator=generator)

@@ -1,8 +1,8 @@
-"""The steps of Algorithm 2 as pure functions: what the Kedro nodes and the plain loop both run.
+"""The steps of Algorithm 2 as pure functions, which the Kedro nodes and the plain loop run.
 
-Each takes the space, its inputs and the typed parameters, and returns new values; randomness
-comes from (seed, step, purpose) alone, so a step may run anywhere, in any order, once or twice,
-and gives the same result.
+Each takes the space, its inputs and the typed parameters, and returns new values. Randomness comes
+from (seed, step, purpose) alone, so a step may run anywhere, in any order, once or twice, and gives
+the same result.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
-from optiproxy_nas.algorithm.ascent import WIDTH, climb
 from optiproxy_nas.algorithm.budget import allowance
-from optiproxy_nas.algorithm.candidates import Pool, draw_candidates, sample_random
+from optiproxy_nas.algorithm.candidates import BEAM, Pool, climb, draw_candidates, sample_random
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.arrays import Tensors
@@ -31,7 +30,7 @@ RECENT = 20  # queries over which the proxy's recent rank correlation is measure
 
 
 def initial_batch(space: SearchSpace, parameters: SearchParameters) -> pd.DataFrame:
-    """The random architectures that the search starts from (Algorithm 2, line 4)."""
+    """Draw the random architectures that the search starts from (Algorithm 2, line 4)."""
     generator = torch_generator(parameters.seed, 0, "initial-sample")
     codes = sample_random(space, parameters.initial_samples, generator)
     objective = parameters.objective
@@ -47,7 +46,12 @@ def fit_proxy(
     *,
     step: int,
 ) -> tuple[Tensors, Tensors]:
-    """Train f̂_θ on D (line 6): weights θ*, and the loss curve {"loss": [epochs]}."""
+    """Fit f̂_θ on D (line 6): return weights θ*, and the loss curve {"loss": [epochs]}.
+
+    Raises:
+        ArtifactError: the archive is not valid.
+        ProxyError: the loss is not finite.
+    """
     objective = parameters.objective
     check_archive(space, archive, objective)
     fit = fitting.fit_proxy(
@@ -73,7 +77,11 @@ def search_logits(
     *,
     step: int,
 ) -> tuple[Tensors, Tensors]:
-    """Algorithm 1 on the frozen proxy (line 7): {"alpha", "beta"}, and the trace of the epochs."""
+    """Run Algorithm 1 on the frozen proxy (line 7): return {"alpha", "beta"}, and the trace.
+
+    Raises:
+        ProxyError: the score or its gradient is not finite.
+    """
     settings = parameters.gradient
     if previous is not None and settings.warm_start:
         start = Logits(previous["alpha"], previous["beta"])
@@ -100,7 +108,11 @@ def sample_candidates(
     *,
     step: int,
 ) -> Tensors:
-    """Q candidates outside D (Algorithm 1, line 13), with the counts of what was rejected."""
+    """Draw Q candidates outside D (Algorithm 1, line 13): return the fields of ``Pool``.
+
+    Raises:
+        SamplingError: too few architectures outside the archive were drawn.
+    """
     objective = parameters.objective
     pool = draw_candidates(
         space,
@@ -124,7 +136,7 @@ def select_batch(
     *,
     step: int,
 ) -> pd.DataFrame:
-    """The candidates that the proxy scores best (line 8), as far as the step's budget goes."""
+    """Select the candidates that the proxy scores best (line 8), within the step's budget."""
     objective = parameters.objective
     proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads)
     score, selection = objective.task.score(archive, parameters.selection), parameters.selection
@@ -139,7 +151,7 @@ def select_batch(
         lambda codes: score(predict(codes)),
         codes_of(space, archive),
         selection.ascent_rounds if selection.use_proxy else 0,
-        width=max(WIDTH, selection.batch),
+        width=max(BEAM, selection.batch),
         skip_twins=selection.skip_twins,
     )
     return select_queries(
@@ -157,7 +169,7 @@ def select_batch(
 def update_archive(
     evaluations: pd.DataFrame, parameters: SearchParameters, archive: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """D ∪ the evaluated batch (line 10)."""
+    """Return D ∪ the evaluated batch (line 10)."""
     return extend(archive, evaluations, parameters.objective)
 
 
@@ -169,7 +181,7 @@ def diagnose(
     fit: Tensors,
     parameters: SearchParameters,
 ) -> dict[str, Any]:
-    """What one step did, as numbers: proxy against truth on the batch it had not seen, and so on.
+    """Return numbers on one step: rank correlation on the new batch, entropy, rejected draws ...
 
     Args:
         evaluations: the step's batch with values and the predictions made before the query.
@@ -181,7 +193,7 @@ def diagnose(
     """
     objective = parameters.objective
     batch_tau, batch_rho = _rank_correlation(evaluations[objective.order.judged(evaluations)])
-    # A small batch says little by itself: also over the last queries, each predicted before it.
+    # A small batch says little, so also over the last queries, each predicted before it was made.
     recent = archive[(archive["step"] > 0) & objective.order.judged(archive)].tail(RECENT)
     recent_tau, recent_rho = _rank_correlation(recent)
     return {
@@ -206,12 +218,12 @@ def diagnose(
 
 
 def _number(value: float) -> float | None:
-    """A number for JSON, which has no NaN."""
+    """Return a number for JSON, which has no NaN."""
     return None if math.isnan(value) else float(value)
 
 
 def _rank_correlation(table: pd.DataFrame) -> tuple[float | None, float | None]:
-    """Kendall's τ-b and Spearman's ρ of prediction and value; None where they are not defined."""
+    """Return Kendall's τ-b and Spearman's ρ of prediction and value; None where undefined."""
     predicted, value = table["predicted"], table["value"]
     if len(table) < 2 or predicted.nunique() < 2 or value.nunique() < 2:
         return None, None
