@@ -20,6 +20,8 @@ BUDGETS: Mapping[int, int] = {
     **{1000: 1100, 2000: 1150, 3200: 1200, 3500: 1260, 5000: 1300, 7250: 1480},
 }
 SEEDS = 2
+# Below every budget; a row that has a number of its own keeps it.
+INITIAL = 24
 QUICK: Mapping[str, Block] = {
     "optiproxy": {
         "fit.epochs": 2,
@@ -59,6 +61,8 @@ def miniature(section: Section) -> Section:
             block = {**block, "dataset": datasets[0]}
         quick = QUICK.get(str(whole.get("method")), {})
         budget = BUDGETS[int(whole["budget"])]
+        if whole.get("method") == "optiproxy" and budget < 1000:
+            quick = {"initial_samples": whole.get("initial_samples", INITIAL), **quick}
         source = whole["source"] if smoke.get("needs_data") else "embedded"
         return {**block, "source": source, "budget": budget, **quick}
 

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 from kedro_runs import REPOSITORY, command, tree
+from mlflow import MlflowClient
 
 from evidence.regenerate import choose
 
@@ -17,7 +18,7 @@ MARKED = re.compile(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end \1 -->", re.DOTALL)
 @pytest.fixture
 def documented(project):
     """A project with the documents, and the measurements that the costs come from."""
-    for folder in ("docs", "benchmarks"):
+    for folder in ("docs", "cost"):
         shutil.copytree(REPOSITORY / folder, project / folder, dirs_exist_ok=True)
     shutil.copy(REPOSITORY / "README.md", project)
     for page in (project / "README.md", project / "docs" / "results.md"):
@@ -27,7 +28,7 @@ def documented(project):
 
 def test_every_section_in_miniature(documented):
     before = tree(documented)
-    done = command(documented, "evidence", "--smoke", "--executor=serial")
+    done = command(documented, "evidence", "--smoke", "--executor=serial", "--no-tracking")
     assert done.exit_code == 0, done.output
     folder = documented / "data" / "08_reporting" / "evidence_smoke"
     pages = [(folder / name).read_text() for name in ("README.md", "docs/results.md")]
@@ -52,10 +53,15 @@ def test_every_section_in_miniature(documented):
     assert {path: after[path] for path in before} == before  # no document was touched
 
 
-def test_one_section_by_worker_processes(documented):
-    """The command's own executor; the test above spares the start of its workers."""
-    done = command(documented, "evidence", "initial", "--smoke", "--no-tracking")
+def test_one_section_by_worker_processes_and_tracked(documented, empty_store):
+    """As the command does by itself; the test above spares the start of workers and MLflow."""
+    shutil.copy(empty_store, documented / "mlflow.db")
+    done = command(documented, "evidence", "initial", "--smoke", "--workers=1")
     assert done.exit_code == 0, done.output
+    client = MlflowClient(tracking_uri=f"sqlite:///{documented}/mlflow.db")
+    (experiment,) = (e for e in client.search_experiments() if e.name == "nb201_methods")
+    statuses = [run.info.status for run in client.search_runs([experiment.experiment_id])]
+    assert statuses == ["FINISHED"] * (8 + 1)  # the searches, and their sweep
     page = documented / "data" / "08_reporting" / "evidence_smoke" / "docs" / "results.md"
     filled = {marker for marker, text in MARKED.findall(page.read_text()) if "| --- |" in text}
     assert filled

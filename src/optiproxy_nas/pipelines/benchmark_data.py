@@ -56,7 +56,8 @@ def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any])
         DataError: it lacks architectures that a search may ask for, or its model cannot be used.
     """
     objective, table = parameters.objective, catalog.load("benchmark_table")
-    source, known = get_source(parameters.source), parameters.dataset in set(table["dataset"])
+    source = get_source(parameters.source)
+    known = bool((table["dataset"] == parameters.dataset).any())
     asks_for_more = bool(objective.metrics or objective.fidelities)
     # Opening a table may take long. A model may need a package that is not installed.
     if asks_for_more or not known or source.open is not None:
