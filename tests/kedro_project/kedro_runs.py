@@ -32,11 +32,11 @@ TINY: dict[str, Any] = {
     "initial_samples": INITIAL,
     "selection": {"batch": BATCH},
     "gradient": {"epochs": 5},
-    "fit": {"epochs": 5},
+    "fit": {"epochs": 5, "first_epochs": 5},
 }
 TINY_ARGUMENT = (
     f"budget={BUDGET},initial_samples={INITIAL},selection.batch={BATCH},"
-    "gradient.epochs=5,fit.epochs=5"
+    "gradient.epochs=5,fit.epochs=5,fit.first_epochs=5"
 )
 
 

@@ -50,7 +50,8 @@ def folder(project, run_id="reference"):
     return project / "data" / "08_reporting" / run_id / "diagnose"
 
 
-def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(stored):
+def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(stored, monkeypatch):
+    """That pictures repeat is tested where they are drawn."""
     before = {path: sha256(stored / path) for path in run_files(stored, "reference")}
     told = diagnose(stored)
     assert told.exit_code == 0, told.output
@@ -58,6 +59,8 @@ def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(stored):
     files = {path.name: path for path in folder(stored).iterdir() if path.suffix != ".sha256"}
     assert files.keys() == FILES
     first = {name: sha256(path) for name, path in files.items()}
+    monkeypatch.setattr(nodes, "png", lambda figure: next(pictures))
+    pictures = iter([files[f"{figure.id}.png"].read_bytes() for figure in FIGURES])
     assert diagnose(stored).exit_code == 0
     assert {name: sha256(path) for name, path in files.items()} == first
     new = f"{folder(stored).relative_to(stored)}/"
@@ -174,7 +177,8 @@ def test_a_run_that_keeps_no_proxy_weights(quick, method, message):
     assert message in told.output
 
 
-def test_a_run_under_bounds_is_judged_on_what_keeps_them(quick):
+def test_a_run_under_bounds_is_judged_on_what_keeps_them(quick, monkeypatch):
+    monkeypatch.setattr(nodes, "png", lambda figure: b"a picture")
     objective = {"name": "constrained", "constraints": ["latency_ms <= 14"]}
     record = run(quick, pipeline="hw_search", run_id="r", objective=objective)
     told = diagnose(quick, "r")

@@ -354,7 +354,7 @@ def test_every_step_is_tracked_beyond_a_hundred(tracked):
         budget=budget,
         initial_samples=2,
         proxy={"hidden": 2, "layers": 1, "members": 1},
-        fit={"epochs": 1},
+        fit={"epochs": 1, "first_epochs": 1},
         gradient={"epochs": 1, "groups": 1},
         selection={"batch": 1, "samples": 5},
     )

@@ -1,11 +1,25 @@
 """Sweeps: what they run, what they do not run again, and the tables that they write."""
 
 import json
+import shutil
+from pathlib import Path
 
 import filelock
 import pandas as pd
 import pytest
-from kedro_runs import Killed, command, die_at, history, manifest, run, run_files, tree
+from kedro_runs import (
+    TINY,
+    Killed,
+    command,
+    copy_project,
+    die_at,
+    enter,
+    history,
+    manifest,
+    run,
+    run_files,
+    tree,
+)
 from pandas.testing import assert_frame_equal
 
 from optiproxy_nas.core.errors import (
@@ -48,6 +62,25 @@ def mlflow_runs(project, experiment="nb201_methods"):
     return client, runs
 
 
+@pytest.fixture(scope="module")
+def swept_template(template, tmp_path_factory):
+    """A project in which the points of ``GRID`` have finished, in a sweep that left no tables."""
+    project = copy_project(tmp_path_factory.mktemp("swept") / "project")
+    layer = Path("data") / "03_primary"
+    shutil.copytree(template / layer, project / layer, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(project, monkeypatch)
+        shutil.rmtree(sweep(project).folder.parent)
+    return project
+
+
+@pytest.fixture
+def swept(swept_template, tmp_path, monkeypatch):
+    """A project of its own in which the points of ``GRID`` have finished."""
+    shutil.copytree(swept_template, tmp_path / "project")
+    return enter(tmp_path / "project", monkeypatch)
+
+
 @pytest.fixture
 def no_rerun(monkeypatch):
     """Nothing may be run any more."""
@@ -84,45 +117,45 @@ def test_tables_of_a_sweep(project):
         assert json.loads(line["parameters"]) == manifest(project, run_id)["parameters"]
 
 
-def test_a_point_is_the_run_that_it_names(project):
-    sweep(project)
-    for point in plan(project, [GRID]):
-        found = manifest(project, point.run_id)
+def test_a_point_is_the_run_that_it_names(swept):
+    sweep(swept)
+    for point in plan(swept, [GRID]):
+        found = manifest(swept, point.run_id)
         assert identity(found) == point.digest
         assert point.digest.startswith(point.run_id.rpartition("-")[2])
 
 
-def test_equal_to_a_run_without_a_sweep(project):
-    outcome = sweep(project)
-    run(project, pipeline="nb201_methods", settings={}, run_id="alone", budget=12, seed=1,
+def test_equal_to_a_run_without_a_sweep(swept):
+    outcome = sweep(swept)
+    run(swept, pipeline="nb201_methods", settings={}, run_id="alone", budget=12, seed=1,
         method="local_search")  # fmt: skip
-    alone = pd.read_parquet(project / "data/07_model_output/alone/archive.parquet")
+    alone = pd.read_parquet(swept / "data/07_model_output/alone/archive.parquet")
     rows = outcome.results[outcome.runs["run_id"].iloc[3] == outcome.results["run_id"]]
     assert list(rows["architecture"]) == list(alone["architecture"])
     assert list(rows["value"]) == list(alone["value"])
 
 
-@pytest.mark.parametrize("executor", ["process", "dask"])
-def test_executors_agree(project, executor):
-    serial = sweep(project, name="serial")
-    files = {p.run_id: run_files(project, p.run_id) for p in plan(project, [GRID])}
+@pytest.mark.parametrize(("executor", "workers"), [("process", 2), ("dask", 1)])
+def test_executors_agree(swept, executor, workers):
+    serial = sweep(swept, name="serial")
+    files = {p.run_id: run_files(swept, p.run_id) for p in plan(swept, [GRID])}
     for run_id in files:  # as if none had been run
         for path in files[run_id]:
-            (project / path).unlink()
-    other = sweep(project, name="other", executor=executor)
+            (swept / path).unlink()
+    other = sweep(swept, name="other", executor=executor, workers=workers)
     assert other.done == 4
     assert result_bytes(other) == result_bytes(serial)
     assert_frame_equal(other.runs.drop(columns="seconds"), serial.runs.drop(columns="seconds"))
-    assert {p: run_files(project, p) for p in files} == files
+    assert {p: run_files(swept, p) for p in files} == files
 
 
-def test_nothing_is_run_twice(project, no_rerun):
-    first = sweep(project)
+def test_nothing_is_run_twice(swept, no_rerun):
+    first = sweep(swept)
     no_rerun()
-    again = sweep(project)
+    again = sweep(swept)
     assert (again.done, again.skipped) == (0, 4)
     assert result_bytes(again) == result_bytes(first)
-    part = sweep(project, {**GRID, "seed": 1, "method": "local_search"}, name="part")
+    part = sweep(swept, {**GRID, "seed": 1, "method": "local_search"}, name="part")
     assert (part.skipped, list(part.runs["seed"])) == (1, [1])
 
 
@@ -149,8 +182,7 @@ def test_a_failed_point(project, monkeypatch):
 
 @pytest.mark.parametrize("pipeline", ["nb201_search", "nb201_methods"])
 def test_a_killed_sweep_goes_on(quick, monkeypatch, pipeline):
-    tiny = {"budget": 16, "initial_samples": 6, "selection.batch": 5, "gradient.epochs": 5,
-            "fit.epochs": 5, "seed": "0:2", "pipeline": pipeline}  # fmt: skip
+    tiny = {**TINY, "seed": "0:2", "pipeline": pipeline}
     whole = sweep(quick, tiny, name="whole")
     for point in plan(quick, [tiny]):
         for path in run_files(quick, point.run_id):
@@ -165,44 +197,42 @@ def test_a_killed_sweep_goes_on(quick, monkeypatch, pipeline):
     assert result_bytes(again) == result_bytes(whole)
 
 
-def test_a_spoilt_run_is_begun_anew(project):
-    first = sweep(project)
-    path = (
-        project / manifest(project, first.runs["run_id"][2])["artifacts"]["result.archive"]["path"]
-    )
+def test_a_spoilt_run_is_begun_anew(swept):
+    first = sweep(swept)
+    path = swept / manifest(swept, first.runs["run_id"][2])["artifacts"]["result.archive"]["path"]
     path.write_bytes(b"spoilt")
-    again = sweep(project)
+    again = sweep(swept)
     assert (again.done, again.skipped) == (1, 3)
     assert "begun anew" in again.notes[0]
     assert result_bytes(again) == result_bytes(first)
 
 
-def test_one_process_a_sweep(project):
-    outcome = sweep(project, name="mine")
+def test_one_process_a_sweep(swept):
+    outcome = sweep(swept, name="mine")
     with filelock.FileLock(outcome.folder / ".lock"), pytest.raises(RunLockedError, match="'mine'"):
-        sweep(project, name="mine")
+        sweep(swept, name="mine")
 
 
-def test_tables_of_another_version(project):
-    outcome = sweep(project, name="old")
+def test_tables_of_another_version(swept):
+    outcome = sweep(swept, name="old")
     facts = json.loads((outcome.folder / "sweep.json").read_text())
     (outcome.folder / "sweep.json").write_text(json.dumps({**facts, "schema": 99}))
-    before = tree(project)
+    before = tree(swept)
     with pytest.raises(ArtifactError, match="version 99"):
-        sweep(project, name="old")
-    assert tree(project) == before
+        sweep(swept, name="old")
+    assert tree(swept) == before
 
 
-def test_tables_of_another_grid(project):
+def test_tables_of_another_grid(swept):
     first, other = {**GRID, "seed": 0, "method": "random_search"}, {**GRID, "seed": 1}
-    outcome = sweep(project, first, name="mine")
-    before = tree(project)
+    outcome = sweep(swept, first, name="mine")
+    before = tree(swept)
     with pytest.raises(ParameterError, match="'mine' has tables of another grid"):
-        sweep(project, other, name="mine")
-    assert tree(project) == before
-    assert sweep(project, {**first, "seed": [0]}, name="mine").skipped == 1  # the same grid
-    assert set(sweep(project, other, name="mine", replace=True).runs["seed"]) == {1}
-    assert outcome.folder == project / "data/08_reporting/sweeps/mine"
+        sweep(swept, other, name="mine")
+    assert tree(swept) == before
+    assert sweep(swept, {**first, "seed": [0]}, name="mine").skipped == 1  # the same grid
+    assert set(sweep(swept, other, name="mine", replace=True).runs["seed"]) == {1}
+    assert outcome.folder == swept / "data/08_reporting/sweeps/mine"
 
 
 @pytest.mark.parametrize(
