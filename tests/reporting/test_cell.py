@@ -84,8 +84,8 @@ def test_a_long_graph_goes_on_in_lines_that_fit_a_page():
     )
     assert min(first) > max(second)
     assert folded.point(places[6])[0] == folded.point(places[0])[0] == 0
-    parts = folded.parts([places[5], *routes[5, 6], places[6]])
-    assert [len(part) for part in parts] == [1, 1]
+    lines = folded.lines([places[5], *routes[5, 6], places[6]])
+    assert [len(line) for line in lines] == [1, 1]
 
 
 def test_what_fits_one_line_stays_on_it():

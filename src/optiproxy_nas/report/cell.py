@@ -1,4 +1,4 @@
-"""A small picture of one architecture, from the labelled DAG that every search space gives.
+"""Drawing of one architecture, from the labelled DAG that every search space gives.
 
 It runs from left to right, a long one in several lines: an edge from line to line ends at a
 letter, and begins again at the same.
@@ -7,21 +7,43 @@ letter, and begins again at the same.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from optiproxy_nas.core.arrays import Floats, Mask
-from optiproxy_nas.report.cell_layout import COLUMN, Folded, Point, layout
+from optiproxy_nas.report.cell_layout import COLUMN, Edge, Folded, Place, Point, Routes, layout
 from optiproxy_nas.report.style import BLUE, DPI, FAINT, INK, as_array
 from optiproxy_nas.spaces.base import SearchSpace
 
 WIDTH, HEIGHT = 1.2, 0.4  # inches of a box
 STUB = 0.2  # inches of an edge before it goes on in another line
 LONGEST = 15  # letters of a label on one line
+
+
+@dataclass(frozen=True)
+class _Vertices:
+    """The vertices of a drawing [V], and where they stand.
+
+    Attributes:
+        labels: what their boxes say.
+        ends: the names of inputs and outputs; "" of operations.
+        live: those on a path that carries a signal.
+        captions: what stands below their boxes.
+        places: their columns and heights.
+    """
+
+    labels: list[str]
+    ends: list[str]
+    live: Mask
+    captions: list[str]
+    places: list[Place]
 
 
 def draw_cell(
@@ -45,20 +67,22 @@ def draw_cell(
     graph = space.graph(space.encode(space.from_string([architecture])))
     keep = as_array(graph.mask[0]) > 0.5
     weights = as_array(graph.adjacency[0])[np.ix_(keep, keep)]
-    edges = weights > 0
     kinds = as_array(graph.features[0])[keep].argmax(axis=1)
     shown = np.flatnonzero(keep).tolist()
-    parts_of, ends = _named(space.vertex_labels, shown)
-    if feature_names is None and space.num_features == len(space.operations) + 2:
+    sections, ends = _sections_and_ends(space.vertex_labels, shown)
+    if feature_names is not None:
+        labels = [feature_names[kind] for kind in kinds]
+    elif space.num_features == len(space.operations) + 2:
         names = ("", *space.operations, "")
         labels = [end or names[kind] for end, kind in zip(ends, kinds, strict=True)]
-    elif feature_names is None:
-        labels = [f"kind {kind}" for kind in kinds]
     else:
-        labels = [feature_names[kind] for kind in kinds]
-    order = _order(weights)
-    live = _live(edges, np.array([label in idle for label in labels]))
-    places, routes = layout(edges)
+        labels = [f"kind {kind}" for kind in kinds]
+    searched = [vertex for vertex, name in enumerate(space.vertex_labels) if not name]
+    captions = dict(zip(searched, node_labels, strict=False))
+    live = _live(weights > 0, np.array([label in idle for label in labels]))
+    places, routes = layout(weights > 0)
+    captioned = [captions.get(vertex, "") for vertex in shown]
+    vertices = _Vertices(labels, ends, live, captioned, places)
 
     folded = Folded(places, routes)
     figure = Figure(figsize=folded.size, dpi=DPI, facecolor="white")
@@ -66,96 +90,104 @@ def draw_cell(
     axes.set_axis_off()
     axes.set_xlim(-0.5 * COLUMN, folded.size[0] - 0.5 * COLUMN)
     axes.set_ylim(-folded.size[1], 0.0)
+    _draw_edges(axes, vertices, routes, folded, _order(weights))
+    for section, members in sections.items():  # above the highest of its first column
+        first = min(members, key=lambda v: (places[v][0], -places[v][1]))
+        x, y = folded.point(places[first])
+        style = {"fontsize": 9.5, "fontweight": "bold", "color": INK}
+        _write(axes, x - WIDTH / 2, y + HEIGHT / 2 + 0.06, section, ha="left", va="bottom", **style)
+    _draw_boxes(axes, vertices, folded)
+    return figure
+
+
+def _draw_edges(
+    axes: Axes, vertices: _Vertices, routes: Routes, folded: Folded, order: dict[Edge, str]
+) -> None:
+    """Draw the edges with their numbers, and the letters where they go on in another line."""
     letters: dict[Point, dict[str, bool]] = {}  # where -> those that stand there, whether used
     for (source, target), route in routes.items():
-        used = bool(live[source] and live[target])
-        parts = folded.parts([places[source], *route, places[target]])
-        for index, points in enumerate(parts):
-            begins, ends_here = index == 0, index == len(parts) - 1
+        used = bool(vertices.live[source] and vertices.live[target])
+        colour = INK if used else FAINT
+        lines = folded.lines([vertices.places[source], *route, vertices.places[target]])
+        for index, points in enumerate(lines):
+            begins, ends = index == 0, index == len(lines) - 1
             axes.add_patch(
                 FancyArrowPatch(
-                    path=_curve(points, not begins, not ends_here),
-                    arrowstyle="-|>" if ends_here else "-",
+                    path=_curve(points, not begins, not ends),
+                    arrowstyle="-|>" if ends else "-",
                     mutation_scale=9,
-                    color=INK if used else FAINT,
+                    color=colour,
                     linewidth=1.2 if used else 0.8,
                     linestyle="-" if used else (0, (3, 3)),
                     zorder=2 if used else 1,
                 )
             )
-            sides = [(points[0], -1)] * (not begins) + [(points[-1], 1)] * (not ends_here)
-            number = order.get((source, target), "") if ends_here else ""
+            number = order.get((source, target), "") if ends else ""
             if number and len(points) > 1:
                 (x0, y0), (x1, y1) = points[-2:]
-                axes.text(
-                    (x0 + x1) / 2, (y0 + y1) / 2, number, ha="center", va="center", fontsize=8,
-                    color=INK if used else FAINT, zorder=3,
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-                )  # fmt: skip
-            for (x, y), side in sides:
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+                style = {"fontsize": 8, "color": colour, "zorder": 3, "bbox": box}
+                _write(axes, (x0 + x1) / 2, (y0 + y1) / 2, number, va="center", **style)
+            letter = folded.letters.get(source, "") + (number if len(points) == 1 else "")
+            for (x, y), side in [(points[0], -1)] * (not begins) + [(points[-1], 1)] * (not ends):
                 found = letters.setdefault((x + side * (WIDTH / 2 + STUB + 0.07), y), {})
-                letter = folded.letters[source] + (number if len(points) == 1 else "")
                 found[letter] = used or found.get(letter, False)
     for (x, y), found in letters.items():
-        colour = INK if any(found.values()) else FAINT
-        axes.text(
-            x, y, ",".join(sorted(found)), ha="center", va="center_baseline", fontsize=8,
-            fontweight="bold", color=colour, zorder=4,
-        )  # fmt: skip
-    searched = [vertex for vertex, name in enumerate(space.vertex_labels) if not name]
-    captions = dict(zip(searched, node_labels, strict=False))
-    for section, members in parts_of.items():  # above the highest of its first column
-        first = min(members, key=lambda v: (places[v][0], -places[v][1]))
-        x, y = folded.point(places[first])
-        axes.text(
-            x - WIDTH / 2, y + HEIGHT / 2 + 0.06, section, ha="left", va="bottom", fontsize=9.5,
-            fontweight="bold", color=INK, zorder=4,
-        )  # fmt: skip
-    for vertex, place in enumerate(places):
-        (x, y), end = folded.point(place), bool(ends[vertex])
+        style = {
+            "fontsize": 8,
+            "fontweight": "bold",
+            "color": INK if any(found.values()) else FAINT,
+        }
+        _write(axes, x, y, ",".join(sorted(found)), va="center_baseline", **style)
+
+
+def _draw_boxes(axes: Axes, vertices: _Vertices, folded: Folded) -> None:
+    for vertex, place in enumerate(vertices.places):
+        (x, y), live = folded.point(place), vertices.live[vertex]
+        fill = "white" if vertices.ends[vertex] else "#e4edf8"
         axes.add_patch(
             FancyBboxPatch(
                 (x - WIDTH / 2, y - HEIGHT / 2),
                 WIDTH,
                 HEIGHT,
                 boxstyle="round,pad=0,rounding_size=0.08",
-                facecolor="#f3f3f3" if not live[vertex] else "#e4edf8" if not end else "white",
-                edgecolor=BLUE if live[vertex] else FAINT,
-                linewidth=1.2 if live[vertex] else 0.8,
+                facecolor=fill if live else "#f3f3f3",
+                edgecolor=BLUE if live else FAINT,
+                linewidth=1.2 if live else 0.8,
                 zorder=3,
             )
         )
-        colour = INK if live[vertex] else FAINT
-        name = _in_lines(labels[vertex])
-        axes.text(
-            x, y, name, ha="center", va="center" if "\n" in name else "center_baseline",
-            fontsize=8 if "\n" in name else 9, linespacing=1.0, color=colour, zorder=4,
-        )  # fmt: skip
-        if shown[vertex] in captions:
-            axes.text(
-                x, y - HEIGHT / 2 - 0.03, captions[shown[vertex]], ha="center", va="top",
-                fontsize=7.5, color=FAINT,
-            )  # fmt: skip
-    return figure
+        name = _in_lines(vertices.labels[vertex])
+        style: dict[str, Any] = {"va": "center_baseline", "fontsize": 9}
+        if "\n" in name:
+            style = {"va": "center", "fontsize": 8}
+        _write(axes, x, y, name, linespacing=1.0, color=INK if live else FAINT, **style)
+        if caption := vertices.captions[vertex]:
+            style = {"fontsize": 7.5, "color": FAINT, "zorder": 3}
+            _write(axes, x, y - HEIGHT / 2 - 0.03, caption, va="top", **style)
 
 
-def _named(
+def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
+    axes.text(x, y, text, **{"ha": "center", "zorder": 4, **style})
+
+
+def _sections_and_ends(
     vertex_labels: Sequence[str], shown: Sequence[int]
 ) -> tuple[dict[str, list[int]], list[str]]:
-    """The named vertices of each part of the graph, and the names of all; "" of operations."""
+    """Return the vertices of each named section ("normal cell: input"), and the names of all."""
     members: dict[str, list[int]] = {}
     names = []
-    for place, vertex in enumerate(shown):
-        part, parted, name = vertex_labels[vertex].partition(": ")
-        names.append(name if parted else part)
-        if parted:
-            members.setdefault(part, []).append(place)
+    for index, vertex in enumerate(shown):
+        section, colon, name = vertex_labels[vertex].partition(": ")
+        names.append(name if colon else section)
+        if colon:
+            members.setdefault(section, []).append(index)
     return members, names
 
 
-def _order(weights: Floats) -> dict[tuple[int, int], str]:
-    """The rank, by weight, of each edge into a vertex whose edges differ in weight."""
-    order: dict[tuple[int, int], str] = {}
+def _order(weights: Floats) -> dict[Edge, str]:
+    """Return the rank, by weight, of each edge into a vertex whose edges differ in weight."""
+    order: dict[Edge, str] = {}
     for target in range(len(weights)):
         sources = sorted(np.flatnonzero(weights[:, target]), key=lambda s: -weights[s, target])
         if len({float(weights[source, target]) for source in sources}) > 1:
@@ -164,7 +196,7 @@ def _order(weights: Floats) -> dict[tuple[int, int], str]:
 
 
 def _in_lines(label: str) -> str:
-    """A label that is too long for a box on two lines, split where its words are."""
+    """Return a label, on two lines if it is too long for a box, split where its words are."""
     breaks = [i + 1 for i, letter in enumerate(label[:-1]) if letter in "_- "]
     if len(label) <= LONGEST or not breaks:
         return label
@@ -173,7 +205,7 @@ def _in_lines(label: str) -> str:
 
 
 def _live(edges: Mask, blocked: Mask) -> Mask:
-    """Vertices on a path from a source to a sink that no blocked vertex interrupts."""
+    """Return the vertices on a path from a source to a sink without a blocked vertex."""
     isolated = ~edges.any(axis=0) & ~edges.any(axis=1)
     forward = ~edges.any(axis=0) & ~isolated & ~blocked
     backward = ~edges.any(axis=1) & ~isolated & ~blocked
@@ -184,7 +216,7 @@ def _live(edges: Mask, blocked: Mask) -> Mask:
 
 
 def _curve(points: Sequence[Point], comes: bool, goes_on: bool) -> Path:
-    """A smooth path between box sides; it bends between columns and is level within them.
+    """Return a smooth path between box sides, which bends between columns only.
 
     Args:
         points: the middles of the places on one line.

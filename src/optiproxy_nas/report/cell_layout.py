@@ -1,4 +1,4 @@
-"""Where the vertices and edges of a drawn graph stand.
+"""Layout of a drawn graph: where its vertices and edges stand.
 
 Left to right: a vertex stands one column behind its latest input. An edge that passes over
 columns goes through an invisible vertex in each, so that it does not cross boxes. A long graph is
@@ -19,7 +19,8 @@ from optiproxy_nas.core.arrays import Mask
 
 Place = tuple[int, float]  # column, height
 Point = tuple[float, float]  # inches
-Routes = dict[tuple[int, int], list[Place]]  # edge -> its places between those of its ends
+Edge = tuple[int, int]
+Routes = dict[Edge, list[Place]]  # edge -> its places between those of its ends
 
 COLUMN, ROW = 1.95, 0.78  # inches between columns and rows
 LINE = 6  # columns of a line; one that is all has up to one more
@@ -27,15 +28,15 @@ STARTS, SWEEPS = 20, 6  # of the search for few crossings
 
 
 def layout(edges: Mask) -> tuple[list[Place], Routes]:
-    """Places of the V vertices, and the in-between places of every edge."""
+    """Return the places of the V vertices, and the in-between places of every edge."""
     count = len(edges)
     pairs = [(int(a), int(b)) for a, b in np.argwhere(edges)]
     column = [0] * count
     for _ in range(count):  # longest path from a source; V rounds are enough in a DAG
         for a, b in pairs:
             column[b] = max(column[b], column[a] + 1)
-    chains: dict[tuple[int, int], list[int]] = {}
-    links: list[tuple[int, int]] = []
+    chains: dict[Edge, list[int]] = {}
+    links: list[Edge] = []
     for a, b in pairs:
         between = range(column[a] + 1, column[b])
         chain = list(range(len(column), len(column) + len(between)))
@@ -48,8 +49,8 @@ def layout(edges: Mask) -> tuple[list[Place], Routes]:
     return places[:count], {edge: [places[v] for v in chain] for edge, chain in chains.items()}
 
 
-def _heights(column: Sequence[int], links: Sequence[tuple[int, int]]) -> list[float]:
-    """Heights with few crossings and short links.
+def _heights(column: Sequence[int], links: Sequence[Edge]) -> list[float]:
+    """Return heights with few crossings and short links.
 
     From several random starts, columns are sorted by the mean height of their neighbours on the
     left (rightward sweep) and on the right (leftward sweep) in turn; the best of all is kept.
@@ -88,7 +89,7 @@ def _heights(column: Sequence[int], links: Sequence[tuple[int, int]]) -> list[fl
 
 
 class Folded:
-    """Where things stand in inches, once a long graph is folded into lines.
+    """A layout in inches, a long graph folded into lines.
 
     Attributes:
         size: width and height of the figure.
@@ -119,18 +120,18 @@ class Folded:
         return bisect_right(self._starts, column) - 1
 
     def point(self, place: Place) -> Point:
-        """The middle of a place."""
+        """Return the middle of a place."""
         line = self._line(place[0])
         return (place[0] - self._starts[line]) * COLUMN, (place[1] - self._top[line]) * ROW
 
-    def parts(self, chain: Sequence[Place]) -> list[list[Point]]:
-        """The points of an edge, line by line."""
+    def lines(self, chain: Sequence[Place]) -> list[list[Point]]:
+        """Return the points of an edge, line by line."""
         lines = groupby(chain, key=lambda place: self._line(place[0]))
-        return [[self.point(place) for place in part] for _, part in lines]
+        return [[self.point(place) for place in line] for _, line in lines]
 
 
 def _starts(edges: Sequence[int]) -> list[int]:
-    """The first column of each line, given how many vertices have edges into each column.
+    """Return the first column of each line, given how many vertices lead into each column.
 
     A line ends where few edges go on, as late as it may.
     """

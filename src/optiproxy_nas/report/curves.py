@@ -1,4 +1,4 @@
-"""Searches against queries: best value so far, its regret, and the share of seeds at the target.
+"""Curves of several searches: best value so far, its regret, and the share of seeds at the target.
 
 A figure is a grid: a column a panel (one benchmark table), a row a view. The same views are drawn
 as pictures here and for the browser in :mod:`optiproxy_nas.report.interactive_curves`.
@@ -36,10 +36,10 @@ MAX_COLUMNS = 3
 
 @dataclass(frozen=True)
 class Curve:
-    """Searches of one method: best value so far, [seeds, queries].
+    """Best value so far of the searches of one method, [seeds, queries].
 
-    NaN while a search knew nothing that could be its answer. A search that never did is not drawn;
-    a mean begins where all others did, so that it is of the same searches throughout.
+    A value is NaN while a search had no answer. A search that never had one is not drawn; a mean
+    begins where all others have one, so that it is of the same searches throughout.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Curve:
 
     @property
     def answered(self) -> tuple[int, Floats]:
-        """First query, from 0, with a value in all that ever have one; their values from there."""
+        """The first query, from 0, with a value in all that ever have one; their values from there."""
         values = self.values[~np.isnan(self.values[:, -1])]
         start = int(np.isnan(values).sum(axis=1).max(initial=0))
         return start, values[:, start:]
@@ -55,17 +55,22 @@ class Curve:
 
 @dataclass(frozen=True)
 class CurvePanel:
-    """Curves that were measured on one table; ``target`` is its optimum or the best value known.
+    """Curves that were measured on one table.
 
-    ``metric`` is the name of what was maximised, ``caution`` the benchmark's: values of a
-    surrogate are labelled as such.
+    Attributes:
+        title: of the panel.
+        curves: one a method.
+        target: the optimum of the table, or the best value known, as ``target_name`` says.
+        unit: of the axis of queries.
+        metric: name of the metric that was maximised.
+        caution: the benchmark's; values of a surrogate are labelled as such.
     """
 
     title: str
     curves: tuple[Curve, ...]
     target: float
     target_name: str = "optimum"
-    unit: str = "queries"  # of the axis
+    unit: str = "queries"
     metric: str = VALIDATION_ACCURACY
     caution: str = ""
 
@@ -76,7 +81,7 @@ class CurvePanel:
 
 
 class Line(NamedTuple):
-    """What is drawn of a curve: steps against queries, in a band where there is one."""
+    """Line of a curve: steps against queries, in a band where there is one."""
 
     x: Floats
     y: Floats
@@ -85,7 +90,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at a panel.
+    """Quantity that is drawn of the curves of a panel.
 
     Attributes:
         label: of the axis; ``{target}`` stands for the panel's ``target_name``, ``{metric}`` and
@@ -106,27 +111,27 @@ class View:
 
 
 class Entry(NamedTuple):
-    """A method in the legend: its name with the number of seeds, and its line."""
+    """Entry of a method in the legend: its name with the number of seeds, and its line."""
 
     name: str
     style: LineStyle
 
 
 def mean_line(curve: Curve, target: float) -> Line:
-    """Mean over seeds, in a band of one standard error to each side."""
+    """Return the mean over seeds, in a band of one standard error to each side."""
     x, mean, error = _mean(curve)
     return Line(x, mean, (mean - error, mean + error))
 
 
 def regret_line(curve: Curve, target: float) -> Line:
-    """Distance of ``mean_line`` to the target, not below ``FLOOR``: the axis is logarithmic."""
+    """Return the distance of ``mean_line`` to the target, at least ``FLOOR``: the axis is log."""
     x, mean, error = _mean(curve)
     regret = np.maximum(target - mean, FLOOR)
     return Line(x, regret, (np.maximum(regret - error, FLOOR), regret + error))
 
 
 def _mean(curve: Curve) -> tuple[Floats, Floats, Floats]:
-    """Queries from the first that counts, mean and standard error; empty if nothing is known."""
+    """Return queries from the first that counts, mean and standard error; empty if none counts."""
     start, values = curve.answered
     if not len(values):
         return np.empty(0), np.empty(0), np.empty(0)
@@ -135,13 +140,13 @@ def _mean(curve: Curve) -> tuple[Floats, Floats, Floats]:
 
 
 def reached_line(curve: Curve, target: float) -> Line:
-    """Percent of seeds that had found the target by each query (Hoos & Stützle 1998)."""
+    """Return the percent of seeds at the target by each query (Hoos & Stützle 1998)."""
     x, share = run_length(queries_to(curve.values, target), curve.values.shape[1])
     return Line(x, 100 * share)
 
 
 def value_range(panel: CurvePanel) -> tuple[float, float]:
-    """Limits of a value axis: from the worst mean after a tenth of the queries (at most 10).
+    """Return limits of a value axis: from the worst mean after a tenth of the queries (at most 10).
 
     The first cells of a random sample are often at chance accuracy and would squash the rest.
     """
@@ -154,7 +159,7 @@ def value_range(panel: CurvePanel) -> tuple[float, float]:
 
 
 def regret_range(panel: CurvePanel) -> tuple[float, float]:
-    """Limits of a regret axis: from ``FLOOR`` to above the worst."""
+    """Return limits of a regret axis: from ``FLOOR`` to above the worst."""
     lines = [regret_line(curve, panel.target).y for curve in panel.curves]
     worst = max(float(line.max(initial=FLOOR)) for line in lines)
     return FLOOR, 1.5 * max(worst, 10 * FLOOR)
@@ -166,17 +171,17 @@ REACHED = View("seeds at the {target} (%)", "%{y:.0f} %", reached_line, lambda _
 
 
 def best_so_far(panels: Sequence[CurvePanel], regret: bool = False) -> Figure:
-    """Mean best value so far with its standard error; below it the regret, if asked for."""
+    """Draw the mean best value so far with its standard error, and the regret below if asked."""
     return draw(panels, [BEST, REGRET] if regret else [BEST])
 
 
 def run_lengths(panels: Sequence[CurvePanel]) -> Figure:
-    """Share of seeds that had found the target by each query."""
+    """Draw the share of seeds that had found the target by each query."""
     return draw(panels, [REACHED])
 
 
 def draw(panels: Sequence[CurvePanel], views: Sequence[View]) -> Figure:
-    """The views of each panel below each other, panels side by side."""
+    """Draw the views of each panel below each other, panels side by side."""
     if not panels:
         return empty_figure("Best so far", "no searches")
     columns = min(len(panels), MAX_COLUMNS)
@@ -201,7 +206,7 @@ def draw(panels: Sequence[CurvePanel], views: Sequence[View]) -> Figure:
 
 
 def entries(panels: Sequence[CurvePanel]) -> dict[str, Entry]:
-    """Label -> its entry in the legend, the same for all panels, in their order."""
+    """Return label -> entry in the legend, the same for all panels, in their order."""
     seeds: dict[str, dict[int, None]] = {}
     for panel in panels:
         for curve in panel.curves:
@@ -213,7 +218,7 @@ def entries(panels: Sequence[CurvePanel]) -> dict[str, Entry]:
 
 
 def axis_label(view: View, panels: Sequence[CurvePanel], index: int, columns: int) -> str:
-    """The label of a value axis; empty where the panel to the left has the same."""
+    """Return the label of a value axis; empty where the panel to the left has the same."""
     label, left = (_label(view, panels[i]) for i in (index, index - 1))
     return "" if index % columns and label == left else label
 
@@ -255,7 +260,7 @@ def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entr
 
 
 def _draw_legend(figure: Figure, targets: set[str]) -> None:
-    """One legend below all panels, as a method may be missing from the first; targets last."""
+    """Draw one legend below all panels, as a method may be missing from the first; targets last."""
     handles = {
         label: handle
         for axes in figure.axes

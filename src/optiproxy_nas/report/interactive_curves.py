@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.numbers import decimals, fixed
 from optiproxy_nas.report.curves import (
     BEST,
     REACHED,
@@ -27,7 +28,7 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, s
 
 
 def page(title: str, panels: Sequence[CurvePanel]) -> str:
-    """HTML that needs no network: all views of all panels. Equal panels give equal pages."""
+    """Return HTML of all views of all panels that needs no network; equal panels, equal pages."""
     from plotly.io import to_html
 
     made = figure(panels, [BEST, REGRET, REACHED])
@@ -38,7 +39,7 @@ def page(title: str, panels: Sequence[CurvePanel]) -> str:
 
 
 def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
-    """Data and layout, as plain dicts of plotly's schema: a column a panel, a row a view."""
+    """Return data and layout as dicts of plotly's schema: a column a panel, a row a view."""
     height = 140 + 300 * len(views)
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
@@ -85,21 +86,21 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
             if row == 0:
                 layout["annotations"].append(_text(f"<b>{panel.title}</b>", number, 1, " domain"))
             if view.target and not math.isnan(panel.target):
-                text = f"{panel.target_name} {panel.target:.2f}"
+                text = f"{panel.target_name} {fixed(panel.target, decimals(panel.metric, [panel.target]))}"
                 layout["annotations"].append(_text(text, number, panel.target))
                 layout["shapes"].append(_level(number, panel.target))
     return {"data": data, "layout": layout}
 
 
 def _number(cell: int) -> str:
-    """What plotly appends to the names of axes; the first have nothing."""
+    """Return what plotly appends to the names of axes; the first have nothing."""
     return str(cell + 1) if cell else ""
 
 
 def _traces(
     line: Line, style: LineStyle, shared: dict[str, Any], about: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """A line, after the edges of its band."""
+    """Return the traces of a line, after the edges of its band."""
     line = _thinned(line)
     x = _numbers(line.x)
     stroke = {"color": style.colour, "width": style.width, "shape": "hv"}
@@ -123,7 +124,7 @@ def _traces(
 
 
 def _thinned(line: Line) -> Line:
-    """At most ``MOST`` of its points, evenly spaced, the first and the last among them.
+    """Return a line of at most ``MOST`` points, evenly spaced, the first and the last among them.
 
     Each is where it was, so what the page says of it is exact; a step is drawn late by a pixel.
     """
@@ -135,7 +136,7 @@ def _thinned(line: Line) -> Line:
 
 
 def _axes(panel: CurvePanel, view: View) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The two axes of a view, their titles empty."""
+    """Return the two axes of a view, their titles empty."""
 
     def axis(low: float, high: float) -> dict[str, Any]:
         return {
@@ -157,7 +158,7 @@ def _axes(panel: CurvePanel, view: View) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def _text(text: str, number: str, height: float, units: str = "") -> dict[str, Any]:
-    """Words at the left of a plot, above ``height``."""
+    """Return a text at the left of a plot, above ``height``."""
     return {
         "text": text,
         "xref": f"x{number} domain",
@@ -172,7 +173,7 @@ def _text(text: str, number: str, height: float, units: str = "") -> dict[str, A
 
 
 def _level(number: str, height: float) -> dict[str, Any]:
-    """A dotted line across a plot."""
+    """Return a dotted line across a plot."""
     return {
         "type": "line",
         "xref": f"x{number} domain",
@@ -186,7 +187,7 @@ def _level(number: str, height: float) -> dict[str, Any]:
 
 
 def _numbers(values: Floats) -> list[float]:
-    """Rounded for a page: no more is read."""
+    """Return numbers rounded for a page."""
     return [round(float(value), 4) for value in values]
 
 
