@@ -21,6 +21,7 @@ from optiproxy_nas.benchmarks.source_registry import (
 )
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.loop import OnProgress, Progress, run_search
@@ -109,21 +110,21 @@ def search(
         check_benchmark(parameters.objective, benchmark)
         evaluate = evaluator_of(parameters.objective, benchmark)
         target, caution = benchmark.target, benchmark.caution
-    with _progress_bar(parameters, progress) as show:
+    with _progress_bar(parameters, target, progress) as show:
         result = run_search(get_space(space), evaluate, parameters, show)
     recorded = parameters.model_copy(update={"dataset": dataset})
     return replace(result, parameters=recorded, target=target, caution=caution)
 
 
 @contextmanager
-def _progress_bar(parameters: RunParameters, visible: bool) -> Iterator[OnProgress]:
+def _progress_bar(parameters: RunParameters, target: str, visible: bool) -> Iterator[OnProgress]:
     """Give what shows the progress of a search as a bar: what is spent, and the best value."""
     unit = parameters.objective.price.unit
     with tqdm(total=parameters.budget, desc=unit, disable=not visible) as bar:
 
         def show(progress: Progress) -> None:
             if not math.isnan(progress.best):  # something is eligible
-                bar.set_postfix_str(f"best {progress.best:.3f}", refresh=False)
+                bar.set_postfix_str(f"best {value_text(target, progress.best)}", refresh=False)
             bar.update(progress.spent - bar.n)
 
         yield show

@@ -10,7 +10,6 @@ import pytest
 
 from optiproxy_nas.report.curves import (
     BEST,
-    FLOOR,
     REACHED,
     REGRET,
     Curve,
@@ -32,7 +31,7 @@ PANELS = [
 
 
 def test_mean_and_standard_error_by_hand():
-    x, mean, (low, high) = BEST.line(OURS, 40.0)
+    x, mean, (low, high) = BEST.line(OURS, PANELS[0])
     assert x.tolist() == [1, 2, 3]
     assert mean.tolist() == [10, 25, 30]
     assert (high - mean).tolist() == pytest.approx([0, 5, 10])
@@ -40,16 +39,29 @@ def test_mean_and_standard_error_by_hand():
 
 
 def test_regret_does_not_leave_its_logarithmic_axis():
-    _, regret, (low, high) = REGRET.line(OURS, 30.0)
-    assert regret.tolist() == [20, 5, FLOOR]
-    assert low.tolist() == pytest.approx([20, FLOOR, FLOOR])
-    assert high.tolist() == pytest.approx([20, 10, 10 + FLOOR])
-    bottom, top = REGRET.limits(CurvePanel("", (OURS,), 30.0))
-    assert (bottom, top) == (FLOOR, 30)
+    panel, least = CurvePanel("", (OURS,), 30.0), 1e-3
+    _, regret, (low, high) = REGRET.line(OURS, panel)
+    assert regret.tolist() == [20, 5, least]
+    assert low.tolist() == pytest.approx([20, least, least])
+    assert high.tolist() == pytest.approx([20, 10, 10 + least])
+    assert REGRET.limits(panel) == (least, 30)
+
+
+def test_small_scores_have_axes_and_digits_of_their_own():
+    scores = Curve("a", np.array([[0.57, 0.5745, 0.5753]]))
+    panel = CurvePanel("", (scores,), 0.5761, metric="score")
+    _, regret, _ = REGRET.line(scores, panel)
+    assert regret[-1] == pytest.approx(0.0008)
+    assert REGRET.limits(panel)[0] == pytest.approx(1e-5)
+    low, high = value_range(panel)
+    assert 0.56 < low < high < 0.58
+    trace = figure([panel], [BEST])["data"][-1]
+    assert trace["hovertemplate"].startswith("%{y:.5f}")
+    assert trace["y"] == [0.57, 0.5745, 0.5753]
 
 
 def test_seeds_at_the_target_are_percent_of_them():
-    x, share, band = REACHED.line(OURS, 40.0)
+    x, share, band = REACHED.line(OURS, PANELS[0])
     assert x.tolist() == [0, 1, 2, 3]
     assert share.tolist() == [0, 0, 0, 50]
     assert band is None
@@ -144,7 +156,7 @@ def test_a_budget_in_epochs_does_not_make_a_page_of_megabytes():
     for view, start in ((BEST, ""), (REGRET, "2"), (REACHED, "3")):
         named = {t["name"]: t for t in made["data"] if "name" in t and t["xaxis"] == f"x{start}"}
         for trace, curve in zip((named["a (5)"], named["b (5)"]), panels[0].curves, strict=True):
-            line = view.line(curve, 95.0)
+            line = view.line(curve, panels[0])
             assert len(trace["x"]) == len(trace["y"]) == MOST
             assert (trace["x"][0], trace["x"][-1]) == (line.x[0], line.x[-1])
             assert np.diff(trace["x"]).max() <= np.ceil(len(line.x) / (MOST - 1))

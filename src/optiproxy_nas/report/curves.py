@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.core.numbers import metric_label, regret_label
+from optiproxy_nas.core.numbers import decimals, metric_label, regret_label
 from optiproxy_nas.report.statistics import queries_to, run_length, standard_error
 from optiproxy_nas.report.style import (
     FAINT,
@@ -30,7 +30,6 @@ from optiproxy_nas.report.style import (
     whole_ticks,
 )
 
-FLOOR = 1e-3  # of regret: what the tables print as the last decimal
 MAX_COLUMNS = 3
 
 
@@ -47,7 +46,7 @@ class Curve:
 
     @property
     def answered(self) -> tuple[int, Floats]:
-        """The first query, from 0, with a value in all that ever have one; their values from there."""
+        """First query, from 0, with a value in all that ever have one; their values from there."""
         values = self.values[~np.isnan(self.values[:, -1])]
         start = int(np.isnan(values).sum(axis=1).max(initial=0))
         return start, values[:, start:]
@@ -79,6 +78,16 @@ class CurvePanel:
         """The longest curve, in the unit."""
         return max(len(curve.values.T) for curve in self.curves)
 
+    @property
+    def digits(self) -> int:
+        """Decimals of means: one more than a single value needs."""
+        return decimals(self.metric, [self.target]) + 1
+
+    @property
+    def least_regret(self) -> float:
+        """Where the logarithmic axis of regrets ends: the last decimal."""
+        return 10.0**-self.digits
+
 
 class Line(NamedTuple):
     """Line of a curve: steps against queries, in a band where there is one."""
@@ -95,8 +104,8 @@ class View:
     Attributes:
         label: of the axis; ``{target}`` stands for the panel's ``target_name``, ``{metric}`` and
             ``{regret}`` for its metric and differences of that, with their units.
-        hover: a value in the browser, as plotly formats it.
-        line: of a curve, given the panel's target.
+        hover: a value in the browser, as plotly formats it; ``{digits}`` stands for decimals.
+        line: of a curve in its panel.
         limits: of the axis.
         log: whether the axis is logarithmic.
         target: whether the target is drawn.
@@ -104,7 +113,7 @@ class View:
 
     label: str
     hover: str
-    line: Callable[[Curve, float], Line]
+    line: Callable[[Curve, CurvePanel], Line]
     limits: Callable[[CurvePanel], tuple[float, float]]
     log: bool = False
     target: bool = False
@@ -117,17 +126,17 @@ class Entry(NamedTuple):
     style: LineStyle
 
 
-def mean_line(curve: Curve, target: float) -> Line:
+def mean_line(curve: Curve, panel: CurvePanel) -> Line:
     """Return the mean over seeds, in a band of one standard error to each side."""
     x, mean, error = _mean(curve)
     return Line(x, mean, (mean - error, mean + error))
 
 
-def regret_line(curve: Curve, target: float) -> Line:
-    """Return the distance of ``mean_line`` to the target, at least ``FLOOR``: the axis is log."""
+def regret_line(curve: Curve, panel: CurvePanel) -> Line:
+    """Return the distance of ``mean_line`` to the target, at least ``least_regret``."""
     x, mean, error = _mean(curve)
-    regret = np.maximum(target - mean, FLOOR)
-    return Line(x, regret, (np.maximum(regret - error, FLOOR), regret + error))
+    regret = np.maximum(panel.target - mean, panel.least_regret)
+    return Line(x, regret, (np.maximum(regret - error, panel.least_regret), regret + error))
 
 
 def _mean(curve: Curve) -> tuple[Floats, Floats, Floats]:
@@ -139,9 +148,9 @@ def _mean(curve: Curve) -> tuple[Floats, Floats, Floats]:
     return x, values.mean(axis=0), standard_error(values)
 
 
-def reached_line(curve: Curve, target: float) -> Line:
+def reached_line(curve: Curve, panel: CurvePanel) -> Line:
     """Return the percent of seeds at the target by each query (Hoos & Stützle 1998)."""
-    x, share = run_length(queries_to(curve.values, target), curve.values.shape[1])
+    x, share = run_length(queries_to(curve.values, panel.target), curve.values.shape[1])
     return Line(x, 100 * share)
 
 
@@ -154,20 +163,21 @@ def value_range(panel: CurvePanel) -> tuple[float, float]:
     if not means:
         return (0.0, 1.0) if math.isnan(panel.target) else (panel.target - 1, panel.target + 0.1)
     low = min(float(mean[min(math.ceil(len(mean) / 10), 10, len(mean)) - 1]) for mean in means)
-    span = max(panel.target - low, 0.05)
+    span = max(panel.target - low, 5e-4 * abs(panel.target))
     return low - 0.1 * span, panel.target + 0.08 * span
 
 
 def regret_range(panel: CurvePanel) -> tuple[float, float]:
-    """Return limits of a regret axis: from ``FLOOR`` to above the worst."""
-    lines = [regret_line(curve, panel.target).y for curve in panel.curves]
-    worst = max(float(line.max(initial=FLOOR)) for line in lines)
-    return FLOOR, 1.5 * max(worst, 10 * FLOOR)
+    """Return limits of a regret axis: from the last decimal to above the worst."""
+    least = panel.least_regret
+    lines = [regret_line(curve, panel).y for curve in panel.curves]
+    worst = max(float(line.max(initial=least)) for line in lines)
+    return least, 1.5 * max(worst, 10 * least)
 
 
-BEST = View("best {metric}", "%{y:.3f}", mean_line, value_range, target=True)
-REGRET = View("{regret}", "%{y:.3f}", regret_line, regret_range, log=True)
-REACHED = View("seeds at the {target} (%)", "%{y:.0f} %", reached_line, lambda _: (-2.0, 102.0))
+BEST = View("best {metric}", "%{{y:.{digits}f}}", mean_line, value_range, target=True)
+REGRET = View("{regret}", "%{{y:.{digits}f}}", regret_line, regret_range, log=True)
+REACHED = View("seeds at the {target} (%)", "%{{y:.0f}} %", reached_line, lambda _: (-2.0, 102.0))
 
 
 def best_so_far(panels: Sequence[CurvePanel], regret: bool = False) -> Figure:
@@ -231,7 +241,7 @@ def _label(view: View, panel: CurvePanel) -> str:
 def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entry]) -> None:
     for order, curve in enumerate(panel.curves):
         name, style = legend[curve.label]
-        line = view.line(curve, panel.target)
+        line = view.line(curve, panel)
         if line.band is not None:
             axes.fill_between(
                 line.x, *line.band, step="post", color=style.colour, alpha=0.15, linewidth=0

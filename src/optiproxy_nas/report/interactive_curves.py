@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.core.numbers import decimals, fixed
+from optiproxy_nas.core.numbers import fixed
 from optiproxy_nas.report.curves import (
     BEST,
     REACHED,
@@ -72,12 +72,12 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
                 about = {
                     "name": name,
                     "showlegend": name not in listed,  # one entry, not one a panel
-                    "hovertemplate": view.hover,
+                    "hovertemplate": view.hover.format(digits=panel.digits),
                     "legendrank": 1 + list(legend).index(curve.label),
                 }
                 listed.add(name)
                 shared = {**place, "mode": "lines", "legendgroup": name}
-                data += _traces(view.line(curve, panel.target), style, shared, about)
+                data += _traces(view.line(curve, panel), panel.digits, style, shared, about)
             across, up = _axes(panel, view)
             across["title"]["text"] = panel.unit if row == len(views) - 1 else ""
             across |= {"matches": f"x{_number(column)}"} if row else {}
@@ -86,7 +86,7 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
             if row == 0:
                 layout["annotations"].append(_text(f"<b>{panel.title}</b>", number, 1, " domain"))
             if view.target and not math.isnan(panel.target):
-                text = f"{panel.target_name} {fixed(panel.target, decimals(panel.metric, [panel.target]))}"
+                text = f"{panel.target_name} {fixed(panel.target, panel.digits - 1)}"
                 layout["annotations"].append(_text(text, number, panel.target))
                 layout["shapes"].append(_level(number, panel.target))
     return {"data": data, "layout": layout}
@@ -98,29 +98,25 @@ def _number(cell: int) -> str:
 
 
 def _traces(
-    line: Line, style: LineStyle, shared: dict[str, Any], about: dict[str, Any]
+    line: Line, digits: int, style: LineStyle, shared: dict[str, Any], about: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the traces of a line, after the edges of its band."""
     line = _thinned(line)
-    x = _numbers(line.x)
+    x = _numbers(line.x, digits)
     stroke = {"color": style.colour, "width": style.width, "shape": "hv"}
     if style.dashes:
         stroke["dash"] = ",".join(f"{style.width * part:.1f}px" for part in style.dashes)
-    trace = {**shared, **about, "x": x, "y": _numbers(line.y), "line": stroke}
+    trace = {**shared, **about, "x": x, "y": _numbers(line.y, digits), "line": stroke}
     if line.band is None:
         return [trace]
     low, high = line.band
-    edge = {
-        **shared,
-        "x": x,
-        "line": {"width": 0, "shape": "hv"},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
-    trace["customdata"] = _numbers(high - line.y)
-    trace["hovertemplate"] += " ± %{customdata:.3f}"
+    still = {"line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "showlegend": False}
+    edge = {**shared, **still, "x": x}
+    trace["customdata"] = _numbers(high - line.y, digits)
+    trace["hovertemplate"] += f" ± %{{customdata:.{digits}f}}"
     fill = {"fill": "tonexty", "fillcolor": _transparent(style.colour)}
-    return [{**edge, "y": _numbers(low)}, {**edge, **fill, "y": _numbers(high)}, trace]
+    low_edge = {**edge, "y": _numbers(low, digits)}
+    return [low_edge, {**edge, **fill, "y": _numbers(high, digits)}, trace]
 
 
 def _thinned(line: Line) -> Line:
@@ -186,9 +182,9 @@ def _level(number: str, height: float) -> dict[str, Any]:
     }
 
 
-def _numbers(values: Floats) -> list[float]:
-    """Return numbers rounded for a page."""
-    return [round(float(value), 4) for value in values]
+def _numbers(values: Floats, digits: int) -> list[float]:
+    """Return numbers rounded for a page, with one decimal more than it shows."""
+    return [round(float(value), digits + 1) for value in values]
 
 
 def _transparent(colour: str) -> str:

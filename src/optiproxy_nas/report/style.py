@@ -210,7 +210,7 @@ def top_range(value: Floats, step: Floats, optimum: float | None) -> tuple[float
 def shared_range(values: Floats) -> tuple[float, float]:
     """Return limits of both axes: all values but far outliers (3 interquartile ranges away)."""
     first, third = np.quantile(values, [0.25, 0.75])
-    reach = max(3.0 * float(third - first), 0.1)
+    reach = 3.0 * _span(float(first), float(third))
     inside = values[(values >= first - reach) & (values <= third + reach)]
     low, high = float(inside.min()), float(inside.max())
     pad = 0.05 * _span(low, high)
@@ -218,7 +218,8 @@ def shared_range(values: Floats) -> tuple[float, float]:
 
 
 def _span(low: float, high: float) -> float:
-    return max(high - low, 0.1)
+    """Return their distance, and never 0: at least a thousandth of the values."""
+    return max(high - low, 1e-3 * max(abs(low), abs(high))) or 0.1
 
 
 def as_array(values: Any) -> Floats:
