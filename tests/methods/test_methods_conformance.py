@@ -58,6 +58,11 @@ class OneCode(RandomSearch):
         return Proposals(super().ask().codes[0])
 
 
+class BareCodes(RandomSearch):
+    def ask(self):
+        return super().ask().codes
+
+
 class ChangesCodes(RandomSearch):
     def tell(self, answers):
         super().tell(answers._replace(codes=answers.codes.clone()))
@@ -86,6 +91,7 @@ class NotAMethod:
         (FloatCodes, "ask: codes are torch.float64"),
         (OutsideTheSpace, "ask: not codes of the space"),
         (OneCode, r"ask: codes of shape \(5,\)"),
+        (BareCodes, "not Proposals"),
         (ChangesCodes, "tell: changes the codes"),
         (ChangesRows, "tell: changes the rows"),
         (NotAMethod, "not a Method"),

@@ -66,10 +66,10 @@ class Bananas(Method):
         self._round = 0
 
     def ask(self) -> Proposals:
-        """The initial sample, then the batch of each round."""
-        settings, known = self._settings, len(self._memory)
-        if known < settings.initial_samples:
-            return Proposals(self._memory.random(settings.initial_samples - known))
+        """Return the initial sample, then the batch of each round."""
+        settings, missing = self._settings, self._settings.initial_samples - len(self._memory)
+        if missing > 0:
+            return Proposals(self._memory.random(missing))
         self._round += 1
         pool = self._memory.unseen(self._space.neighbours(self._memory.best(settings.parents)))
         if len(pool) < settings.batch:
@@ -82,14 +82,14 @@ class Bananas(Method):
         return Proposals(pool[torch.from_numpy(best.copy())])
 
     def tell(self, answers: Answers) -> None:
-        """Remember them, for the next round's fit."""
+        """Remember the answers, for the next round's fit."""
         self._memory.add(answers.codes, answers.values)
 
     def _encode(self, codes: Tensor) -> Tensor:
         return path_encoding(self._space, self._space.encode(codes), self._settings.longest)
 
     def _fit(self, candidates: Tensor) -> Tensor:
-        """Predicted relative errors [M, n] of candidates [n, P], by fresh networks."""
+        """Return relative errors [M, n] that fresh networks predict of candidates [n, P]."""
         values = self._memory.values
         best, scale = values.max(), values.max() - np.median(values)
         gap = best - values + self._settings.margin * (scale if scale > 0 else 1.0)  # y - y_LB
@@ -118,7 +118,7 @@ class _Ensemble(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predictions [M, n]."""
+        """Return predictions [M, n] of encodings [n, P]."""
         x = x.expand(self.members, *x.shape)
         for layer in self.layers[:-1]:
             x = torch.relu(layer(x))

@@ -74,10 +74,10 @@ class GaussianProcess(Method):
         self._fitted = 0  # queries it was fitted on
 
     def ask(self) -> Proposals:
-        """The initial sample, then the batch of each round."""
-        settings, known = self._settings, len(self._memory)
-        if known < settings.initial_samples:
-            return Proposals(self._memory.random(settings.initial_samples - known))
+        """Return the initial sample, then the batch of each round."""
+        settings, missing = self._settings, self._settings.initial_samples - len(self._memory)
+        if missing > 0:
+            return Proposals(self._memory.random(missing))
         near = self._space.neighbours(self._memory.best(settings.parents))
         far = self._memory.random(max(settings.random, settings.batch))
         pool = self._memory.unseen(torch.cat([near, far]))
@@ -87,11 +87,11 @@ class GaussianProcess(Method):
         return Proposals(pool[score.argsort(descending=True, stable=True)[: settings.batch]])
 
     def tell(self, answers: Answers) -> None:
-        """Remember them, for the next round's posterior."""
+        """Remember the answers, for the next round's posterior."""
         self._memory.add(answers.codes, answers.values)
 
     def _model(self) -> tuple[SingleTaskGP, Tensor]:
-        """The posterior given all that is known, and the best target."""
+        """Return the posterior given all answers, and the best target."""
         codes = self._memory.codes.double()
         targets = make_targets(self._memory.values, self._settings.targets).double().unsqueeze(-1)
         scales = codes.shape[1] if self._settings.length_scales == "each" else None

@@ -47,22 +47,22 @@ class LocalSearch(Method):
         self._memory = Memory(space, seed)
         self._random = numpy_generator(seed, 0, "local-search")
         self._samples = settings.initial_samples
-        self._here: tuple[Tensor, float] | None = None
-        self._next: Tensor | None = None  # unknown neighbours of here, in the order of asking
+        self._current: tuple[Tensor, float] | None = None  # where the search stands
+        self._next: Tensor | None = None  # unqueried neighbours of it, in the order of asking
 
     def ask(self) -> Proposals:
-        """Starting points, or neighbours of the place where the search stands."""
-        if self._here is None:
+        """Return starting points, or neighbours of the architecture where the search stands."""
+        if self._current is None:
             return Proposals(self._memory.random(self._samples))
         assert self._next is not None
         return Proposals(self._next if self._settings.query_until == "all" else self._next[:1])
 
     def tell(self, answers: Answers) -> None:
-        """Move uphill as far as what is known allows; restart at a local optimum."""
+        """Move uphill as far as the answers allow; restart at a local optimum."""
         codes, values = answers.codes, answers.values
         self._memory.add(codes, values)
         best = int(values.argmax())
-        if self._here is None or values[best] > self._here[1]:
+        if self._current is None or values[best] > self._current[1]:
             self._move(codes[best], float(values[best]))
         else:
             assert self._next is not None
@@ -72,18 +72,18 @@ class LocalSearch(Method):
 
     def _move(self, code: Tensor, value: float) -> None:
         while True:
-            near = self._space.neighbours(code.unsqueeze(0))
-            known = self._memory.value_of(near)
-            if np.isnan(known).all() or not np.nanmax(known) > value:
+            neighbours = self._space.neighbours(code.unsqueeze(0))
+            values = self._memory.value_of(neighbours)
+            if np.isnan(values).all() or not np.nanmax(values) > value:
                 break
-            best = int(np.nanargmax(known))
-            code, value = near[best], float(known[best])
-        self._here = code, value
-        new = self._memory.unseen(near)
+            best = int(np.nanargmax(values))
+            code, value = neighbours[best], float(values[best])
+        self._current = code, value
+        new = self._memory.unseen(neighbours)
         self._next = new[torch.from_numpy(self._random.permutation(len(new)))]
         if not len(self._next):
             self._restart()
 
     def _restart(self) -> None:
-        self._here = self._next = None
+        self._current = self._next = None
         self._samples = self._settings.restart_samples

@@ -1,4 +1,4 @@
-"""What a method has been told, each architecture once, and random ones that it has not."""
+"""Memory of a method: evaluated architectures, each once, and random ones that are not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Memory:
         return np.array(self._values)
 
     def add(self, codes: Tensor, values: Floats) -> None:
-        """Remember what is new among codes [m, L] and values [m]."""
+        """Add the new ones among codes [m, L] with their values [m]."""
         for identity, code, value in zip(self.space.identify(codes), codes, values, strict=True):
             if identity not in self._rows:
                 self._rows[identity] = len(self._codes)
@@ -60,12 +60,12 @@ class Memory:
                 self._values.append(float(value))
 
     def value_of(self, codes: Tensor) -> Floats:
-        """Values of codes [m, L], NaN where not known: [m]."""
+        """Return the values of codes [m, L], NaN where not evaluated: [m]."""
         rows = (self._rows.get(identity) for identity in self.space.identify(codes))
         return np.array([np.nan if row is None else self._values[row] for row in rows])
 
     def unseen(self, codes: Tensor) -> Tensor:
-        """The rows of codes [m, L] that are not known, each architecture once, in order."""
+        """Return the rows of codes [m, L] not evaluated yet, each architecture once, in order."""
         new: dict[Hashable, int] = {}
         for row, identity in enumerate(self.space.identify(codes)):
             if identity not in self._rows:
@@ -73,12 +73,12 @@ class Memory:
         return codes[list(new.values())]
 
     def best(self, count: int) -> Tensor:
-        """The ``count`` best architectures (the first, of equals), best first: [<= count, L]."""
+        """Return the best architectures (the first, of equals), best first: [<= count, L]."""
         order = np.argsort(-self.values, kind="stable")[:count]
         return self.codes[torch.from_numpy(order)]
 
     def random(self, count: int) -> Tensor:
-        """Distinct random architectures (``SearchSpace.random``) that are not known: [count, L].
+        """Return distinct random architectures that are not evaluated: [count, L].
 
         Fewer than ``count`` where the space (``SearchSpace.size``) holds no more.
 

@@ -32,9 +32,9 @@ class RandomSearch(Method):
         self._batch = settings.batch
 
     def ask(self) -> Proposals:
-        """The next random architectures."""
+        """Return the next random architectures."""
         return Proposals(self._memory.random(self._batch))
 
     def tell(self, answers: Answers) -> None:
-        """Remember them, so that none is proposed twice."""
+        """Remember the answers, so that none is proposed twice."""
         self._memory.add(answers.codes, answers.values)

@@ -54,7 +54,7 @@ class RegularizedEvolution(Method):
         self._population: deque[tuple[Tensor, float]] = deque(maxlen=settings.population)
 
     def ask(self) -> Proposals:
-        """The initial population, then one child at a time."""
+        """Return the initial population, then one child at a time."""
         missing = self._settings.population - len(self._population)
         if missing > 0:
             return Proposals(self._memory.random(missing))
@@ -71,6 +71,6 @@ class RegularizedEvolution(Method):
         return Proposals(children[row : row + 1])
 
     def tell(self, answers: Answers) -> None:
-        """The newcomers join; the oldest members leave."""
+        """Let the newcomers join; the oldest members leave."""
         self._memory.add(answers.codes, answers.values)
         self._population.extend(zip(answers.codes, answers.values.tolist(), strict=True))

@@ -78,7 +78,7 @@ class TPE(Method):
         self._trial: optuna.Trial | None = None
 
     def ask(self) -> Proposals:
-        """The initial sample, then one architecture at a time."""
+        """Return the initial sample, then one architecture at a time."""
         if len(self._memory) < self._settings.startup:
             return Proposals(self._memory.random(self._settings.startup - len(self._memory)))
         for _ in range(self._settings.tries):
@@ -112,7 +112,7 @@ class TPE(Method):
             )
 
     def _nearest(self, code: Tensor) -> Tensor:
-        """The unknown architecture that differs from a code in the fewest positions: [1, L].
+        """Return the unqueried architecture with the fewest positions unlike a code: [1, L].
 
         Among the neighbours of the best ones and random ones: where positions depend on each other,
         hardly a proposal would be an architecture otherwise.
@@ -133,7 +133,7 @@ class TPE(Method):
 
 
 def code_values(space: SearchSpace) -> list[tuple[int, ...]]:
-    """The values that each code position takes, ascending: L tuples.
+    """Return the values that each code position takes, ascending: L tuples.
 
     The protocol of spaces does not list them, so they are read off random architectures and their
     neighbours, which between them hold every value but the rarest.
@@ -144,7 +144,7 @@ def code_values(space: SearchSpace) -> list[tuple[int, ...]]:
 
 
 def _create_study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-    """An in-memory study, without a line in the log; the level is the user's own after it."""
+    """Return an in-memory study, without a line in the log; the log level stays the user's."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

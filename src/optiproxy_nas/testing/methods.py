@@ -1,4 +1,4 @@
-"""What every search method must keep to."""
+"""Conformance checks of search methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from optiproxy_nas.algorithm.archive import check_archive, codes_of, make_batch
 from optiproxy_nas.core.errors import OptiProxyError, SamplingError
 from optiproxy_nas.evaluation.evaluator import evaluate_trials
 from optiproxy_nas.evaluation.loop import run_method
-from optiproxy_nas.methods import METHODS, Answers, Method, MethodSettings, build_method
+from optiproxy_nas.methods import (
+    METHODS,
+    Answers,
+    Method,
+    MethodSettings,
+    Proposals,
+    build_method,
+)
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.determinism import generator, global_randomness_untouched
@@ -50,13 +57,14 @@ def check_method(
     with global_randomness_untouched():
         _check_alone(name, space, settings or {}, budget, seed)
         first = _search(name, space, settings, budget, seed)
-        same = _search(name, space, settings, budget, seed)
-        assert _bytes(first) == _bytes(same), "two runs with the same seed differ"
+        again = _search(name, space, settings, budget, seed)
+        assert _contents(first) == _contents(again), "two runs with the same seed differ"
         other = _search(name, space, settings, budget, seed + 1)
-        assert _bytes(first)[0] != _bytes(other)[0], "the seed does not matter"
+        assert _contents(first)[0] != _contents(other)[0], "the seed does not matter"
         if prefix:
             shorter = _search(name, space, settings, budget // 2, seed)[0]
-            assert _queries(shorter) == _queries(first[0])[: len(shorter)], (
+            begun = first[0]["architecture"].tolist()[: len(shorter)]
+            assert shorter["architecture"].tolist() == begun, (
                 "a search with a smaller budget is not the beginning of one with a larger budget; "
                 "if that is meant, prefix=False"
             )
@@ -75,15 +83,15 @@ def _check_class(name: str) -> None:
     assert getattr(method, "reference", "").strip(), "reference: says nothing"
 
 
-def _objective(space: SearchSpace, asked: Counter[str] | None = None) -> Any:
-    """A made-up value of each architecture, in percent, from its operations and edges alone."""
+def _objective(space: SearchSpace, evaluations: Counter[str] | None = None) -> Any:
+    """Return a made-up evaluation, in percent, of an architecture's operations and edges."""
     stream = generator(1)
     weights = torch.rand(space.num_nodes, len(space.operations), generator=stream)
     edges = torch.rand(space.num_edges, generator=stream)
 
     def evaluate(architectures: Sequence[str]) -> np.ndarray:
-        if asked is not None:
-            asked.update(architectures)
+        if evaluations is not None:
+            evaluations.update(architectures)
         encoding = space.encode(space.from_string(architectures))
         score = (encoding.operations * weights).sum((-1, -2)) + encoding.edges @ edges
         return 50 + 40 * torch.sin(3 * score).double().numpy()
@@ -94,15 +102,15 @@ def _objective(space: SearchSpace, asked: Counter[str] | None = None) -> Any:
 def _search(
     name: str, space: SearchSpace, settings: Mapping[str, Any] | None, budget: int, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One run through ``run_method``, which is watched: who is asked, and how often."""
-    asked: Counter[str] = Counter()
+    """Run a search through the loop, and check what was evaluated, how often and charged."""
+    evaluations: Counter[str] = Counter()
     method = build_method(name, space, settings or {}, budget, seed)
-    archive, trials = run_method(space, _objective(space, asked), method, budget)
+    archive, trials = run_method(space, _objective(space, evaluations), method, budget)
     check_archive(space, archive, Accuracy())
     assert len(archive) == budget, f"{len(archive)} queries made with a budget of {budget}"
     identities = space.identify(codes_of(space, archive))
     assert len(set(identities)) == budget, "an architecture was charged twice"
-    assert max(asked.values()) == 1, "a repeat was evaluated again"
+    assert max(evaluations.values()) == 1, "a repeat was evaluated again"
     assert int(trials["charged"].sum()) == budget, "trials: not one charged for each query"
     return archive, trials
 
@@ -110,12 +118,14 @@ def _search(
 def _check_alone(
     name: str, space: SearchSpace, settings: Mapping[str, Any], budget: int, seed: int
 ) -> None:
-    """By hand, without the loop that forgives repeats."""
+    """Ask and tell by hand, without the loop that cuts batches."""
     method = build_method(name, space, settings, budget, seed)
     evaluate, objective = _objective(space), Accuracy()
     proposed = step = 0
     while proposed < budget:
-        codes, columns = method.ask()
+        proposals = method.ask()
+        assert isinstance(proposals, Proposals), f"ask: gives {proposals!r}, not Proposals"
+        codes, columns = proposals
         shape = tuple(codes.shape)
         assert len(shape) == 2, f"ask: codes of shape {shape}, not [n, L]"
         assert shape[1] == space.code_length, f"ask: codes of shape {shape}, not [n, L]"
@@ -135,10 +145,10 @@ def _check_alone(
 def _check_strings(space: SearchSpace, codes: torch.Tensor) -> None:
     try:
         strings = space.to_string(codes)
-        same = space.identify(space.from_string(strings)) == space.identify(codes)
+        read_back = space.identify(space.from_string(strings)) == space.identify(codes)
     except (OptiProxyError, IndexError, KeyError, ValueError) as error:
         raise AssertionError(f"ask: not codes of the space: {codes.tolist()}") from error
-    assert same, f"ask: not codes of the space: {codes.tolist()}"
+    assert read_back, f"ask: not codes of the space: {codes.tolist()}"
 
 
 def _check_exhaustion(
@@ -151,10 +161,6 @@ def _check_exhaustion(
         return  # says that nothing new comes; what must not happen is that it hangs
 
 
-def _queries(archive: pd.DataFrame) -> list[str]:
-    return archive["architecture"].tolist()
-
-
-def _bytes(tables: tuple[pd.DataFrame, pd.DataFrame]) -> list[str]:
-    """Exact contents (floats by repr), the archive's first."""
+def _contents(tables: tuple[pd.DataFrame, pd.DataFrame]) -> list[str]:
+    """Return the exact contents (floats by repr), the archive's first."""
     return [table.to_csv() for table in tables]
