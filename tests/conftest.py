@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.presets import resolve
+from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.spaces.nb201 import NASBench201
 from tiny_space import TinySpace
 
@@ -35,7 +35,7 @@ SMALL: dict[str, Any] = {
 
 
 def small_parameters(**overrides: Any) -> SearchParameters:
-    return resolve(merge(SMALL, overrides))
+    return resolve_method(merge(SMALL, overrides))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from kedro.framework.cli.utils import _split_params
 from kedro.io import DatasetError
 
 from optiproxy_nas.core.errors import ParameterError, ResumeError
-from optiproxy_nas.presets import resolve
+from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.runs.datasets.run_artifacts import RunArtifacts, diagnosable
 from optiproxy_nas.runs.manifest import read_manifest
 
@@ -103,14 +103,14 @@ def test_the_command_for_a_run_that_kept_no_proxies_gives_its_search(tmp_path, o
     if mode := given.pop("mode", None):
         bounds = {"name": "constrained", "constraints": "a_ms <= 12", "mode": mode}
         given["objective"] = bounds
-    parameters = resolve(given).model_dump()
+    parameters = resolve_method(given).model_dump()
     make(tmp_path, "lean", "2026-01-01", artifacts=("result.archive",), **parameters)
     with pytest.raises(ParameterError, match="keeps its archive only") as caught:
         raise_own(RunArtifacts("lean", str(tmp_path)))
     command = shlex.split(caught.value.message.partition("diagnose that run: ")[2])
     assert command[:3] == ["kedro", "run", "--pipeline=nb201_search"]
     typed = _split_params(None, None, command[3].removeprefix("--params="))
-    assert resolve({**SAME, **typed}).model_dump() == parameters
+    assert resolve_method({**SAME, **typed}).model_dump() == parameters
 
 
 def test_a_run_on_several_fidelities_that_kept_no_proxies_is_not_to_be_repeated(tmp_path):

@@ -18,8 +18,8 @@ from kedro_runs import (
 )
 
 from optiproxy_nas.evaluation.loop import run_search
+from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.pipelines.search.nodes import load_benchmark
-from optiproxy_nas.presets import resolve
 from optiproxy_nas.spaces import get_space
 
 NOISE = ("Traceback", "Deprecat", "deprecat", "UserWarning", "FutureWarning", "Alembic", "alembic")
@@ -93,7 +93,7 @@ def test_two_first_runs_at_once_ingest_and_create_the_store_once(cloned, runs, r
 
 
 def test_the_run_beside_is_the_search_of_plain_python(cloned, runs):
-    parameters = resolve(manifest(cloned, "two")["parameters"])
+    parameters = resolve_method(manifest(cloned, "two")["parameters"])
     assert parameters.seed == 1
     table = pd.read_parquet(cloned / "data" / "03_primary" / "nb201" / "embedded.parquet")
     _, evaluate = load_benchmark(table, b"", parameters)

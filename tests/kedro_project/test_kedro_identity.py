@@ -29,8 +29,8 @@ from kedro_runs import (
 )
 
 from optiproxy_nas.evaluation.loop import run_search
+from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.pipelines.search.nodes import load_benchmark
-from optiproxy_nas.presets import resolve
 from optiproxy_nas.runs import atomic_files
 from optiproxy_nas.spaces import get_space
 
@@ -81,7 +81,7 @@ def test_another_seed_gives_another_archive(quick, reference):
 
 
 def test_plain_python_gives_the_same_search(template):
-    parameters = resolve(manifest(template, "reference")["parameters"])
+    parameters = resolve_method(manifest(template, "reference")["parameters"])
     table = pd.read_parquet(template / "data" / "03_primary" / "nb201" / "embedded.parquet")
     _, evaluate = load_benchmark(table, b"", parameters)
     result = run_search(get_space("nb201"), evaluate, parameters)

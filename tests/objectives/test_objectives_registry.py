@@ -22,7 +22,7 @@ from optiproxy_nas.objectives import OBJECTIVES, resolve_objective, settings_of
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective, ProxyTask
 from optiproxy_nas.objectives.constrained import Constrained
-from optiproxy_nas.presets import resolve, training_of
+from optiproxy_nas.presets import training_of
 
 NEEDED = {"constrained": {"constraints": ["latency_ms <= 12"]}}
 
@@ -191,8 +191,8 @@ def test_a_budget_is_checked_in_the_objectives_unit():
     with pytest.raises(
         BudgetError, match=r"100 epochs is too small: .* cost 1240 epochs .*full_epochs = 200"
     ):
-        resolve({**run, "budget": 100})
-    assert resolve({**run, "budget": 3000}).budget == 3000
+        resolve_method({**run, "budget": 100})
+    assert resolve_method({**run, "budget": 3000}).budget == 3000
 
 
 @pytest.mark.parametrize(

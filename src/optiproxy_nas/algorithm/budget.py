@@ -61,6 +61,36 @@ class QueryLedger:
         return price
 
 
+def check_budget(price: Pricing, budget: int, size: int | None, least: int = 0) -> None:
+    """Refuse a budget that cannot pay for an answer, or that cannot be spent.
+
+    Args:
+        price: of trials.
+        budget: C.
+        size: architectures of the space; None where they cannot be counted.
+        least: the least budget of a search that can end with an answer.
+
+    Raises:
+        BudgetError: below ``least``, or above what the whole space costs.
+    """
+    unit, terms = price.unit, f" ({price.terms})" if price.terms else ""
+    if budget < least:
+        raise BudgetError(
+            f"The budget of {budget} {unit} is too small: with these settings the initial sample, "
+            f"which counts, and what a search needs to give an answer cost {least} {unit}{terms}. "
+            "Raise budget, or lower initial_samples.",
+            budget=budget,
+            least=least,
+        )
+    if size is not None and budget > price.capacity(size):
+        raise BudgetError(
+            f"The budget of {budget} {unit} is larger than the space, which has {size} "
+            f"architectures; each is charged once. Lower budget to at most {price.capacity(size)}.",
+            budget=budget,
+            size=size,
+        )
+
+
 def number_of_steps(parameters: SearchParameters) -> int:
     """Return the number of steps after the initial sample: ceil((C - its cost) / cost of a step).
 

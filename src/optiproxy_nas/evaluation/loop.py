@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import empty_archive, extend, make_batch
-from optiproxy_nas.algorithm.budget import QueryLedger
+from optiproxy_nas.algorithm.budget import QueryLedger, check_budget
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import (
-    BudgetError,
     InvalidArchitectureError,
     OptiProxyError,
     SamplingError,
@@ -107,7 +106,7 @@ def run_method(
         All but the first have the archive so far in ``data["archive"]``.
     """
     objective = objective or resolve_objective("accuracy")
-    _check_capacity(objective, space, budget)
+    check_budget(objective.price, budget, space.size)
     ledger, record = QueryLedger(budget), _Record(space, objective)
     least, idle, step = objective.price.cheapest, 0, 0
     while ledger.remaining >= least:
@@ -203,17 +202,6 @@ class _Record:
                 "order": np.array(self.order, dtype=np.int64),
                 "charged": np.array(self.charged, dtype=bool),
             }
-        )
-
-
-def _check_capacity(objective: Objective, space: SearchSpace, budget: int) -> None:
-    if space.size is not None and budget > objective.price.capacity(space.size):
-        raise BudgetError(
-            f"The budget of {budget} {objective.price.unit} is larger than the space, which has "
-            f"{space.size} architectures; each is charged once. Lower budget to at most "
-            f"{objective.price.capacity(space.size)}.",
-            budget=budget,
-            size=space.size,
         )
 
 

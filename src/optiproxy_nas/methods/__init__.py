@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from optiproxy_nas.algorithm.budget import check_budget
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals
-from optiproxy_nas.presets import check_budget, training_of
+from optiproxy_nas.presets import training_of
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -69,23 +70,26 @@ def build_method(
     return method.build(space, parameters)
 
 
-def resolve_method(values: Mapping[str, Any], also: Iterable[str] = ()) -> RunParameters:
+def resolve_method(
+    values: Mapping[str, Any], also: Iterable[str] = (), method: type[Method] | None = None
+) -> RunParameters:
     """Return the typed parameters of a search, checked before any query is spent.
 
     Args:
         values: run settings with ``method``, and what differs from the method's defaults:
             overrides of a preset for OptiProxy-NAS, else ``settings``, nested.
         also: names that the caller takes too, for the suggestions.
+        method: the only one that may be named; None: any.
 
     Raises:
         ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
         UnknownNameError: an unregistered method, preset, space, objective, proxy or target.
         BudgetError: the budget cannot pay for an answer, or is above the size of the space.
     """
-    method = method_of(values)
+    method = method or method_of(values)
     parameters = method.complete(values, also)
-    objective, least = parameters.objective, method.least_budget(parameters)
-    check_budget(objective, parameters.budget, least, get_space(parameters.space).size)
+    size, least = get_space(parameters.space).size, method.least_budget(parameters)
+    check_budget(parameters.objective.price, parameters.budget, size, least)
     return parameters
 
 

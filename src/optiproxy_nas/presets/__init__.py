@@ -1,4 +1,8 @@
-"""Presets are parameter files (``<name>.yml`` here); a search is a preset plus overrides."""
+"""Presets are parameter files (``<name>.yml`` here); a search is a preset plus overrides.
+
+A file holds the parameters and, under ``made_for``, the objective and the spaces that they were
+tuned for. The paper's preset has none: it is as published, whatever is searched for.
+"""
 
 from __future__ import annotations
 
@@ -12,47 +16,44 @@ import yaml
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.core.errors import BudgetError, ParameterError, unknown_name
+from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import changes, merge
 from optiproxy_nas.core.validation import validate
-from optiproxy_nas.objectives import Objective, Training, resolve_objective, setting_names
+from optiproxy_nas.objectives import Training, resolve_objective, setting_names
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.targets import TARGETS
-from optiproxy_nas.spaces import get_space
 
 
-class Tuned(NamedTuple):
+class MadeFor(NamedTuple):
     """What a preset was tuned for."""
 
     objective: str
     spaces: tuple[str, ...]
 
 
-# The paper's preset is as published, whatever is searched for.
-MADE_FOR = {
-    "default": Tuned("accuracy", ("nb201",)),
-    "large": Tuned("accuracy", ("nb101", "nb301")),
-    "nlp": Tuned("accuracy", ("nbnlp",)),
-    "hardware": Tuned("constrained", ("nb201",)),
-    "low_fidelity": Tuned("multi_fidelity", ("nb201",)),
-}
-
-
 def preset_names() -> list[str]:
-    """Names of the presets that are installed."""
+    """Return the names of the presets that are installed."""
     files = resources.files(__name__).iterdir()
     return sorted(file.name.removesuffix(".yml") for file in files if file.name.endswith(".yml"))
 
 
 def load_preset(name: str) -> dict[str, Any]:
-    """The parameter file of a preset as a nested mapping.
+    """Return the parameters of a preset as a nested mapping.
 
     Raises:
         UnknownNameError: with the list and the nearest name.
     """
     if name not in preset_names():
         raise unknown_name("preset", name, preset_names())
-    return deepcopy(_read(name))
+    parameters = deepcopy(_read(name))
+    parameters.pop("made_for", None)
+    return parameters
+
+
+def made_for(name: str) -> MadeFor | None:
+    """Return what a preset was tuned for; None for the paper's, and for what is no preset."""
+    fact = _read(name).get("made_for") if name in preset_names() else None
+    return MadeFor(fact["objective"], tuple(fact["spaces"])) if fact else None
 
 
 @lru_cache
@@ -60,24 +61,6 @@ def _read(name: str) -> dict[str, Any]:
     text = resources.files(__name__).joinpath(f"{name}.yml").read_text(encoding="utf-8")
     preset: dict[str, Any] = yaml.safe_load(text)
     return preset
-
-
-def resolve(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
-    """Return preset plus overrides, checked against the space before any query is spent.
-
-    Args:
-        values: as of :func:`complete`.
-        also: names that the caller takes too, for the suggestions.
-
-    Raises:
-        ParameterError, UnknownNameError: as of :func:`complete`; an unregistered space.
-        BudgetError: the budget is below the initial sample or above the size of the space.
-    """
-    parameters = complete(values, also)
-    objective = parameters.objective
-    least = objective.price.least_budget(parameters.initial_samples)
-    check_budget(objective, parameters.budget, least, get_space(parameters.space).size)
-    return parameters
 
 
 def complete(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
@@ -118,64 +101,41 @@ def training_of(source: str) -> Training | None:
 
 
 def preset_for(space: str, objective: str) -> str | None:
-    """The preset that was tuned for an objective on a space, else on other spaces; None: none was.
+    """Return the preset that was tuned for an objective on a space, else on other spaces.
+
+    None where none was.
 
     Args:
         space: its registered name.
         objective: its registered name.
     """
-    fitting = [name for name, tuned in MADE_FOR.items() if tuned.objective == objective]
-    on_space = [name for name in fitting if space in MADE_FOR[name].spaces]
+    tuned = {name: fact for name in preset_names() if (fact := made_for(name)) is not None}
+    fitting = [name for name, fact in tuned.items() if fact.objective == objective]
+    on_space = [name for name in fitting if space in tuned[name].spaces]
     return next(iter(on_space or fitting), None)
 
 
 def misfit(parameters: RunParameters) -> str:
-    """A sentence where another preset was made for the run's objective or space, else ""."""
+    """Return a sentence where another preset was made for the run's objective or space, else ""."""
     preset, space = parameters.preset_name, parameters.space
     objective = parameters.objective.name
     better = preset_for(space, objective)
-    if preset not in MADE_FOR or better is None or better == preset:
+    tuned, best = made_for(preset), made_for(better or "")
+    if tuned is None or best is None or better == preset:
         return ""
-    made_for, best = MADE_FOR[preset], MADE_FOR[better]
-    if made_for.objective != objective:
+    if tuned.objective != objective:
         return (
-            f"Preset {preset!r} was made for objective {made_for.objective!r}; for {objective!r} "
+            f"Preset {preset!r} was made for objective {tuned.objective!r}; for {objective!r} "
             f"there is preset={better}."
         )
     if space not in best.spaces:  # tuned on other spaces, too
         return ""
     return (
-        f"Preset {preset!r} was tuned on {' and '.join(made_for.spaces)}; for space {space!r} "
+        f"Preset {preset!r} was tuned on {' and '.join(tuned.spaces)}; for space {space!r} "
         f"there is preset={better}."
     )
 
 
 def overrides(parameters: SearchParameters) -> list[str]:
-    """What differs from the preset's own values: ``["selection.batch = 5 (2)", ...]``."""
+    """Return what differs from the preset's own values: ``["selection.batch = 5 (2)", ...]``."""
     return changes(load_preset(parameters.preset), parameters.model_dump())
-
-
-def check_budget(objective: Objective, budget: int, least: int, size: int | None) -> None:
-    """Refuse a budget that cannot be spent, or that cannot pay for an answer.
-
-    Raises:
-        BudgetError: below ``least``, or above what the whole space costs.
-    """
-    unit, terms = objective.price.unit, objective.price.terms
-    if budget < least:
-        raise BudgetError(
-            f"The budget of {budget} {unit} is too small: with these settings the initial sample, "
-            f"which counts, and what a search needs to give an answer cost {least} {unit}"
-            f"{f' ({terms})' if terms else ''}. Raise budget, or lower "
-            "initial_samples.",
-            budget=budget,
-            least=least,
-        )
-    if size is not None and budget > objective.price.capacity(size):
-        raise BudgetError(
-            f"The budget of {budget} {unit} is larger than the space, which has {size} "
-            f"architectures; each is charged once. Lower budget to at most "
-            f"{objective.price.capacity(size)}.",
-            budget=budget,
-            size=size,
-        )

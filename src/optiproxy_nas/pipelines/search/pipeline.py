@@ -18,9 +18,10 @@ from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.evaluation.evaluator import evaluate_batch
+from optiproxy_nas.methods import resolve_method
+from optiproxy_nas.methods.optiproxy import OptiProxy
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, name_run
 from optiproxy_nas.pipelines.search import nodes
-from optiproxy_nas.presets import resolve as resolve_search
 from optiproxy_nas.report.run_report import COMMON
 
 PAGES = ("markdown", "page")
@@ -64,7 +65,7 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     Raises:
         OptiProxyError: a parameter is wrong, or the source cannot answer the search.
     """
-    parameters = resolve_search(values, also=RUN_KEYS)
+    parameters = resolve_method(values, also=RUN_KEYS, method=OptiProxy)
     check_source(parameters)
     name_run(run, parameters, parameters.label)
     return {"search": parameters.model_dump(), "source": parameters.source}
