@@ -108,7 +108,7 @@ class Evidence:
         if not ids:
             return []
         sources = self.runs["source"][self.runs["run_id"].isin(ids)].unique()
-        found = [get_source(str(source)).caution for source in sources]
+        found = [get_source(str(source)).contents.caution for source in sources]
         return [caution for caution in dict.fromkeys(found) if caution]
 
     @cached_property
@@ -120,12 +120,12 @@ class Evidence:
 
 def metric_of(runs: pd.DataFrame) -> str:
     """What searches of one source maximised."""
-    return get_source(str(runs["source"].iloc[0])).target
+    return get_source(str(runs["source"].iloc[0])).contents.target
 
 
 def caution_of(runs: pd.DataFrame) -> str:
     """What is told wherever values of that source are shown."""
-    return get_source(str(runs["source"].iloc[0])).caution
+    return get_source(str(runs["source"].iloc[0])).contents.caution
 
 
 def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evidence:

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION, RunParameters
 from optiproxy_nas.benchmarks.loading import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import (
-    benchmarks,
     check_source,
+    families,
     find_source,
     first_source,
     get_source,
@@ -84,7 +84,7 @@ def search(
     """
     if evaluate is None:
         known = _source_of(source, space)
-        source, benchmark_name = source or known.name, known.benchmark
+        source, benchmark_name = source or known.name, known.family.name
         dataset = dataset or known.datasets[0]
     else:  # the record of a search names no benchmark that did not answer it
         source, benchmark_name = source or OWN_EVALUATION, space
@@ -140,7 +140,7 @@ def _source_of(source: str | None, space: str) -> Source:
     name = SPACES.check(space) if space in SPACES else get_space(space).name
     if source is not None:
         return find_source(source, name)
-    if name not in benchmarks():
+    if name not in families():
         raise ParameterError(
             f"No registered source is of search space {space!r}: give one, source=..., or your own "
             "evaluate=...",

@@ -35,7 +35,10 @@ def test_a_source_that_does_not_fit_is_refused(make_parameters, run, message):
 
 
 def test_only_two_sources_are_of_few_cells():
-    assert [n for n in SOURCES if get_source(n).incomplete] == ["nb101_validation", "nbnlp"]
+    assert [n for n in SOURCES if get_source(n).contents.incomplete] == [
+        "nb101_validation",
+        "nbnlp",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,7 @@ def test_only_two_sources_are_of_few_cells():
 def test_the_first_source_of_a_benchmark_can_serve_a_search(benchmark, first):
     assert source_registry.first_source(benchmark) == first
     source_registry.check_serves(get_source(first))
-    assert first in source_registry.fitting(benchmark)
+    assert first in source_registry._fitting(benchmark)
 
 
 @pytest.mark.parametrize(

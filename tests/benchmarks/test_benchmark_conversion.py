@@ -23,8 +23,8 @@ def test_the_conversion_of_the_document_makes_a_file_that_is_read(tmp_path):
     values = [dict(zip(CELLS, pair, strict=True)) for pair in ((10.0, 84.0), (1.0, 60.0), (2, 38))]
     path = tmp_path / "nb201_12epoch.npz"
     names["convert"](values[0], dict(reversed(values[1].items())), values[2], path=path)
-    content = schedule12.parse(path.read_bytes(), str(path))
-    own = [file for file in schedule12.SOURCE.files if file.name == path.name]
+    content = schedule12.SOURCE.parse(path.read_bytes(), str(path))
+    own = [file for file in schedule12.SOURCE.publication.files if file.name == path.name]
     assert [file.dataset for file in own] == ["cifar10", "cifar100", "imagenet16-120"]
     for file, expected in zip(own, values, strict=True):
         rows = schedule12.read(file, content)

@@ -169,7 +169,7 @@ def test_joined_to_full_training_it_adds_12_epochs(folder):
     (folder / "nb201_cifar10_full_training.pickle").write_bytes(pickle.dumps(final))
     benchmark, _ = table("naslib+schedule12", "cifar10")
     assert benchmark.epochs == (12, 200)
-    assert not get_source("naslib+schedule12").continues
+    assert not get_source("naslib+schedule12").contents.continues
     assert benchmark.query([SECOND, FIRST], VALIDATION).tolist() == [81.0, 80.0]
     assert benchmark.query([SECOND, FIRST], VALIDATION, 12).tolist() == [84.892, 10.0]
     with pytest.raises(MetricUnavailableError, match=r"holds test_accuracy .* not after 12"):
@@ -224,7 +224,7 @@ def test_naslib_curves_of_cifar10_have_every_epoch_and_no_test_value(folder):
     put_naslib(folder, "cifar10")
     benchmark, rows = table("naslib_curves", "cifar10")
     assert benchmark.epochs == tuple(range(1, 201))
-    assert get_source("naslib_curves").continues
+    assert get_source("naslib_curves").contents.continues
     assert len(rows) == 600
     for epochs in (1, 5, 12, 199, 200):
         answers = benchmark.query([SECOND, FIRST], VALIDATION, epochs)
@@ -357,7 +357,7 @@ def nats_folder(folder):
 def test_natsbench_curves_are_means_over_seeds(nats_folder):
     benchmark, rows = table("natsbench_curves", "cifar10")
     assert benchmark.epochs == tuple(range(1, 201))
-    assert get_source("natsbench_curves").continues
+    assert get_source("natsbench_curves").contents.continues
     for epochs in (1, 6, 12, 200):
         answers = benchmark.query([FIRST, SECOND], VALIDATION, epochs)
         assert answers == pytest.approx([41.0 + (epochs - 1) / 10] * 2)
@@ -380,7 +380,7 @@ def test_natsbench_curves_with_test_images_are_not_given(nats_folder, dataset):
 def test_natsbench_has_the_12_epoch_schedule_of_every_dataset(nats_folder, dataset):
     benchmark, rows = table("natsbench_schedule12", dataset)
     assert benchmark.epochs == (12, 200)
-    assert not get_source("natsbench_schedule12").continues
+    assert not get_source("natsbench_schedule12").contents.continues
     assert benchmark.query([FIRST, SECOND], VALIDATION, 12) == pytest.approx([21.1, 21.1])
     assert benchmark.query([SECOND], VALIDATION) == pytest.approx([60.9])
     assert rows.groupby("epochs")["training_seeds"].unique().map(list).to_dict() == {

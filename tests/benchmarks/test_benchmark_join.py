@@ -1,7 +1,5 @@
 """Joined sources: nothing of the main one changes, nothing is filled in."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changed_source import changed
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks import Source, TabularBenchmark, get_source
+from optiproxy_nas.benchmarks.nb201 import NB201
 from optiproxy_nas.benchmarks.source_registry import check_source
-from optiproxy_nas.benchmarks.sources import RawFile, join_sources
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, join_sources
 from optiproxy_nas.benchmarks.tidy_table import UNTRAINED, assemble, check_table, join_rows, tidy
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError
 
@@ -23,16 +23,18 @@ def made_up(name, metrics, epochs=(200,), datasets=("cifar10",), **changes) -> S
     """A partial source; its rows are made by the tests."""
     return Source(
         name=name,
-        version="made up",
-        licence="none",
-        homepage="nowhere",
-        obtain="Not at all.",
-        files=tuple(RawFile(f"{name}_{dataset}", dataset) for dataset in datasets),
+        family=NB201,
+        publication=Publication(
+            version="made up",
+            licence="none",
+            homepage="nowhere",
+            obtain="Not at all.",
+            files=tuple(RawFile(f"{name}_{dataset}", dataset) for dataset in datasets),
+        ),
+        contents=Contents(
+            metrics=dict.fromkeys(metrics, "made up"), epochs=epochs, partial=True, **changes
+        ),
         read=lambda *_: pd.DataFrame(),
-        metrics=dict.fromkeys(metrics, "made up"),
-        epochs=epochs,
-        partial=True,
-        **changes,
     )
 
 
@@ -45,7 +47,7 @@ percent = st.floats(0, 100)
 
 
 def rows(codes, metrics, epochs=200, dataset="cifar10"):
-    return tidy(torch.tensor(codes).reshape(-1, 6), dataset, metrics, epochs=epochs)
+    return tidy(NB201, torch.tensor(codes).reshape(-1, 6), dataset, metrics, epochs=epochs)
 
 
 @given(st.data(), cells, cells)
@@ -63,7 +65,7 @@ def test_a_join_keeps_the_main_source_and_adds_what_the_others_say(data, codes, 
 
     trained = joined[joined["epochs"] == 200].reset_index(drop=True)
     pd.testing.assert_frame_equal(trained[list(full)], full)
-    benchmark = TabularBenchmark.of(joined, "cifar10", source)
+    benchmark = TabularBenchmark(joined, "cifar10", source)
     assert benchmark.epochs == (12, 200)
     names = full["architecture"].tolist()
     by_name = {
@@ -81,10 +83,12 @@ def test_facts_of_a_joined_source():
     source = join_sources([FULL, EARLY, BOARD])
     assert source.name == "full+early+board"
     assert [part.name for part in source.parts] == ["full", "early", "board"]
-    assert list(source.metrics) == [ACCURACY, "test_accuracy", LATENCY]
-    assert source.epochs == (12, 200)
-    known = replace(FULL, optimum={"cifar10": 90.0})
-    assert join_sources([replace(EARLY, optimum={"cifar10": 1.0}), known]).optimum == known.optimum
+    assert list(source.contents.metrics) == [ACCURACY, "test_accuracy", LATENCY]
+    assert source.contents.epochs == (12, 200)
+    known = changed(FULL, optimum={"cifar10": 90.0})
+    assert join_sources([changed(EARLY, optimum={"cifar10": 1.0}), known]).contents.optimum == {
+        "cifar10": 90.0
+    }
 
 
 @pytest.mark.parametrize(
@@ -97,8 +101,8 @@ def test_facts_of_a_joined_source():
             [FULL, BOARD, made_up("board2", [LATENCY], epochs=())],
             "full\\+board and board2 both hold board_latency_ms",
         ),
-        ([FULL, replace(BOARD, space="nb101")], "full is of search space nb201.* board of nb101"),
-        ([FULL, replace(BOARD, full_epochs=108)], "board of nb201, 108"),
+        ([FULL, changed(BOARD, space="nb101")], "full is of search space nb201.* board of nb101"),
+        ([FULL, changed(BOARD, full_epochs=108)], "board of nb201, 108"),
         (
             [FULL, made_up("far", [LATENCY], epochs=(), datasets=["cifar100"])],
             "no dataset in common \\(full: cifar10; far: cifar100\\)",
@@ -128,7 +132,7 @@ def test_cells_that_a_joined_source_lacks_are_named():
 
 def test_files_without_a_dataset_in_common_are_refused():
     both = ("cifar10", "cifar100")
-    source = join_sources([replace(FULL, files=made_up("", [], (), both).files), BOARD])
+    source = join_sources([FULL.with_files(made_up("", [], (), both).publication.files), BOARD])
     full = rows([[0] * 6], {ACCURACY: 1.0, "test_accuracy": 3.0}, dataset="cifar100")
     board = rows([[0] * 6], {LATENCY: 1.0}, epochs=UNTRAINED)
     with pytest.raises(DataError, match=r"in common \(full: cifar100; board: cifar10\)"):
@@ -137,7 +141,7 @@ def test_files_without_a_dataset_in_common_are_refused():
 
 def test_a_dataset_that_only_one_has_is_left_out():
     both = ("cifar10", "cifar100")
-    source = join_sources([replace(FULL, files=made_up("", [], (), both).files), BOARD])
+    source = join_sources([FULL.with_files(made_up("", [], (), both).publication.files), BOARD])
     full = assemble(
         rows([[0] * 6], {ACCURACY: 1.0, "test_accuracy": 3.0}, dataset=dataset) for dataset in both
     )

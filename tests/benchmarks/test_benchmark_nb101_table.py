@@ -54,7 +54,7 @@ def test_cells_are_read_by_hand(arrays):
 
 
 def test_the_table_of_all_cells(arrays):
-    rows = read(SOURCE.files[0], arrays)
+    rows = read(SOURCE.publication.files[0], arrays)
     assert rows["test_accuracy"].tolist() == pytest.approx([2995 / 299.52, 93.75, 50])
     assert rows["parameters_millions"].tolist() == pytest.approx([0.227274, 8, 2.5])
     assert set(rows["epochs"]) == {108}
@@ -62,8 +62,10 @@ def test_the_table_of_all_cells(arrays):
 
 
 def test_the_table_of_validation_accuracies(arrays):
-    table = check_table(assemble([read_validation(VALIDATION.files[0], arrays)]), VALIDATION)
-    benchmark = TabularBenchmark.of(table, "cifar10", VALIDATION)
+    table = check_table(
+        assemble([read_validation(VALIDATION.publication.files[0], arrays)]), VALIDATION
+    )
+    benchmark = TabularBenchmark(table, "cifar10", VALIDATION)
     cells = ["maxpool3x3+conv1x1/100.10.1", "conv3x3/11.1"]
     other = [count / 99.84 for count in (998, 1, 2, 9000)]  # per cent of 9,984
     for epochs, *expected in zip(EPOCHS, (25, 50, 75, 100), other, strict=True):
@@ -80,11 +82,11 @@ def test_the_table_of_validation_accuracies(arrays):
 
 
 def test_all_cells_are_searched_on_test_accuracy_and_the_source_says_so():
-    assert SOURCE.target == "test_accuracy"
-    assert "TEST images" in SOURCE.caution
-    assert "never" in SOURCE.caution
-    assert "validation_accuracy" not in SOURCE.metrics
-    assert VALIDATION.caution == ""
+    assert SOURCE.contents.target == "test_accuracy"
+    assert "TEST images" in SOURCE.contents.caution
+    assert "never" in SOURCE.contents.caution
+    assert "validation_accuracy" not in SOURCE.contents.metrics
+    assert VALIDATION.contents.caution == ""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def real() -> Path:
 
 def assert_hashes(real: Path, rows: slice | np.ndarray) -> None:
     """The cells of some rows of the table have the hashes that the benchmark lists for them."""
-    with np.load(real / SOURCE.files[0].name) as archive:
+    with np.load(real / SOURCE.publication.files[0].name) as archive:
         arrays = {name: archive[name][rows] for name in ("num_vertices", "edge_bits", "ops")}
     listed = np.load(real / "nb101_hashes_uint8x16.npy", mmap_mode="r")[rows]
     codes = codes_of(arrays)
@@ -118,7 +120,7 @@ def test_real_cells_have_their_hashes(real):
 @pytest.mark.slow
 def test_all_real_cells_have_their_hashes(real):
     """423,624 of them, a minute or so."""
-    with np.load(real / SOURCE.files[0].name) as archive:
+    with np.load(real / SOURCE.publication.files[0].name) as archive:
         assert len(archive["num_vertices"]) == SPACE.size
     assert_hashes(real, slice(None))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from changed_source import changed
 from optiproxy_nas.benchmarks.loading import load_files, read_rows
+from optiproxy_nas.benchmarks.nb101 import NB101
 from optiproxy_nas.benchmarks.readers import nb101_tfrecord
 from optiproxy_nas.benchmarks.readers.nb101_tfrecord import FULL, SOURCE, parse, read
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
@@ -180,7 +182,7 @@ def test_what_is_no_protocol_buffer(buffer, reason):
 
 
 def test_means_over_the_trainings_of_a_cell():
-    rows = read(SOURCE.files[0], parse(framed(*trainings()), "x"))
+    rows = read(SOURCE.publication.files[0], parse(framed(*trainings()), "x"))
     rows = rows.set_index("architecture")
     assert set(rows.index) == {"/1", "conv3x3/11.1", "maxpool3x3+conv1x1/100.10.1"}
     means = rows.loc["conv3x3/11.1"]
@@ -208,11 +210,11 @@ def test_base64_in_lines_is_read_as_that_in_one():
 def test_from_the_file_to_the_benchmark(tmp_path):
     """By the way of every source, with all four numbers of epochs."""
     (tmp_path / "nb101").mkdir()
-    every = [part for epochs in FULL.epochs for part in trainings(epochs)]
+    every = [part for epochs in FULL.contents.epochs for part in trainings(epochs)]
     (tmp_path / "nb101" / "nasbench_full.tfrecord").write_bytes(framed(*every))
-    source = dataclasses.replace(FULL, cells=3)
+    source = changed(FULL, cells=3)
     table = read_rows(load_files(source, str(tmp_path), tmp_path), source)
-    benchmark = TabularBenchmark.of(check_table(table, source), "cifar10", source)
+    benchmark = TabularBenchmark(check_table(table, source), "cifar10", source)
     assert benchmark.epochs == (4, 12, 36, 108)
     assert benchmark.query(["/1"], "validation_accuracy", 4) == pytest.approx(20)
     assert benchmark.optimum("validation_accuracy") == ("conv3x3/11.1", pytest.approx(93))
@@ -221,17 +223,17 @@ def test_from_the_file_to_the_benchmark(tmp_path):
 
 
 def test_a_file_with_too_few_cells_is_not_the_published_one():
-    rows = read(SOURCE.files[0], parse(framed(*trainings()), "x"))
+    rows = read(SOURCE.publication.files[0], parse(framed(*trainings()), "x"))
     with pytest.raises(DataError, match="3 cells of cifar10 at 108 epochs, expected 423624"):
         check_table(rows, SOURCE)
 
 
 def test_all_cells_with_another_best_one_are_not_the_published_file(monkeypatch):
-    monkeypatch.setattr(nb101_tfrecord, "CELLS", 3)
+    monkeypatch.setattr(nb101_tfrecord, "NB101", replace(NB101, cells=3))
     with pytest.raises(DataError, match=r"best mean test accuracy .* is 46\.5000, but 94\.3176"):
-        read(SOURCE.files[0], parse(framed(*trainings()), "x"))
+        read(SOURCE.publication.files[0], parse(framed(*trainings()), "x"))
     monkeypatch.setattr(nb101_tfrecord, "BEST_TEST_ACCURACY", 46.5)
-    assert len(read(SOURCE.files[0], parse(framed(*trainings()), "x"))) == 3
+    assert len(read(SOURCE.publication.files[0], parse(framed(*trainings()), "x"))) == 3
 
 
 def test_a_missing_file_says_where_it_is_published(tmp_path):
@@ -367,7 +369,7 @@ def test_spellings_of_a_cell_are_one_cell(name):
         training(FORK_TURNED, validation=0.8, name=name),
         training(FORK, 12, validation=0.3, name=name),
     )
-    rows = read(SOURCE.files[0], parse(content, "x")).set_index("epochs")
+    rows = read(SOURCE.publication.files[0], parse(content, "x")).set_index("epochs")
     full = rows.loc[108].set_index("architecture")["validation_accuracy"]
     assert full.to_dict() == pytest.approx({"/1": 90, "conv1x1+maxpool3x3/110.01.1": 85})
     assert rows.loc[12, "validation_accuracy"] == pytest.approx(30)
@@ -390,7 +392,7 @@ def test_a_module_hash_must_be_that_of_its_cell(monkeypatch):
 
 def test_a_wrong_hash_is_told_with_where_the_file_is_published(tmp_path):
     (tmp_path / "nb101").mkdir()
-    file = tmp_path / "nb101" / SOURCE.files[0].name
+    file = tmp_path / "nb101" / SOURCE.publication.files[0].name
     file.write_bytes(framed(training(CONV, name="h"), training(IN_OUT, name="h")))
     with pytest.raises(DataError, match=r"two cells.*Download it from .*nasbench_only108"):
         load_files(SOURCE, str(tmp_path), tmp_path)

@@ -267,8 +267,8 @@ def written(directory: Path, **content):
     for name, value in {**files(), **content}.items():
         plain = value if isinstance(value, bytes) else json.dumps(value).encode()
         (folder / name).write_bytes(plain)
-    own = [replace(file, sha256=None, size=None, url=None) for file in SOURCE.files]
-    return replace(SOURCE, files=tuple(own))
+    own = [replace(file, sha256=None, size=None, url=None) for file in SOURCE.publication.files]
+    return SOURCE.with_files(own)
 
 
 @pytest.mark.parametrize("official", [True, False])
@@ -309,7 +309,7 @@ def test_spoilt_official_values_are_refused(content, reason):
 
 
 def test_missing_files_say_where_to_get_them(tmp_path):
-    source = replace(SOURCE, files=tuple(replace(file, url=None) for file in SOURCE.files))
+    source = SOURCE.with_files([replace(file, url=None) for file in SOURCE.publication.files])
     with pytest.raises(DataError, match="slds-lmu/yahpo_data") as caught:
         load_files(source, str(tmp_path), tmp_path / "raw")
     assert "nb301_new_model.onnx" in caught.value.message

@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
 from optiproxy_nas.benchmarks.file_formats import csv_table
-from optiproxy_nas.benchmarks.loading import kept_model
+from optiproxy_nas.benchmarks.loading import kept_model, open_benchmark
 from optiproxy_nas.benchmarks.nbnlp import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.benchmarks.readers import nbnlp_recipes as nbnlp
@@ -30,7 +30,7 @@ from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 from optiproxy_nas.spaces.nbnlp.grammar import unpack
 
 SPACE = NASBenchNLP()
-PTB, WIKITEXT = nbnlp.SOURCE.files
+PTB, WIKITEXT = nbnlp.SOURCE.publication.files
 TANH = '{"h_new_0": {"op": "activation_tanh", "input": ["%s"]}, "%s": %s}'
 LINEAR = '{"op": "linear", "input": ["x", "h_prev_0"]}'
 
@@ -149,7 +149,7 @@ def test_features_of_a_known_recipe() -> None:
 
 def test_the_surrogate_is_a_benchmark(made: tuple[pd.DataFrame, bytes]) -> None:
     table, model = made
-    benchmark = nbnlp.open_surrogate(table, model, "ptb", nbnlp.SURROGATE)
+    benchmark = open_benchmark(table, model, "ptb", nbnlp.SURROGATE)
     assert isinstance(benchmark, Benchmark)
     assert benchmark.target == "negative_test_loss"
     assert "surrogate" in benchmark.caution
@@ -177,7 +177,7 @@ def test_the_surrogate_is_a_benchmark(made: tuple[pd.DataFrame, bytes]) -> None:
 
 def test_it_knows_how_far_from_its_data_it_is(made: tuple[pd.DataFrame, bytes]) -> None:
     table, model = made
-    benchmark = nbnlp.open_surrogate(table, model, "ptb", nbnlp.SURROGATE)
+    benchmark = open_benchmark(table, model, "ptb", nbnlp.SURROGATE)
     own = benchmark.query(list(table["architecture"]), "distance_to_data")
     np.testing.assert_array_equal(own, 0)
     far = {"a0": {"op": "linear", "input": ["x", "h_prev_0"]}}
@@ -244,13 +244,15 @@ def test_without_lightgbm_it_says_what_to_install(
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DataError, match=r"optiproxy-nas\[surrogates\]"):
-        nbnlp.open_surrogate(*made, "ptb", nbnlp.SURROGATE)
+        open_benchmark(*made, "ptb", nbnlp.SURROGATE)
 
 
 def test_the_published_table(published: pd.DataFrame) -> None:
     for name, others in (("nbnlp", 265), ("nbnlp_surrogate", 0)):
         source = get_source(name)
-        table = check_table(assemble(source.read(file, published) for file in source.files), source)
+        table = check_table(
+            assemble(source.read(file, published) for file in source.publication.files), source
+        )
         ptb = table[table["dataset"] == "ptb"]
         assert len(ptb) == 2833
         assert len(table) == 2833 + others
@@ -268,7 +270,7 @@ def test_the_published_table(published: pd.DataFrame) -> None:
 
 def test_the_documentation_tells_the_figures_of_the_data_card(published: pd.DataFrame) -> None:
     source = get_source("nbnlp_surrogate")
-    table = assemble(source.read(file, published) for file in source.files)
+    table = assemble(source.read(file, published) for file in source.publication.files)
     # The plain-Python API keeps fitted surrogates, so this fits one only where none was fitted yet.
     model = kept_model(source.name, table, lambda: nbnlp.build({}, table))
     told = stored_facts(model)["cross_validation"]

@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changed_source import changed
 from optiproxy_nas.benchmarks import (
     SOURCES,
     TEST_ACCURACY,
@@ -62,14 +62,16 @@ DATASETS = {
 def test_registered_sources_state_their_facts(name):
     source = get_source(name)
     assert source.name == name
-    assert {file.dataset for file in source.files} <= DATASETS[source.benchmark]
-    assert source.benchmark == source.space
-    assert all((file.sha256 is None) == (file.size is None) for file in source.files)
-    assert all(file.sha256 for file in source.files if file.url)
+    assert {file.dataset for file in source.publication.files} <= DATASETS[source.family.name]
+    assert source.family.name == source.family.space
+    assert all((file.sha256 is None) == (file.size is None) for file in source.publication.files)
+    assert all(file.sha256 for file in source.publication.files if file.url)
     # A source without epochs measures cells, and one with a model need not list what it predicts.
-    assert (source.target in source.metrics) == bool(source.epochs) or source.open is not None
-    assert source.open is None or source.caution
-    assert list(source.epochs) == sorted(set(source.epochs))
+    assert (source.contents.target in source.contents.metrics) == bool(
+        source.contents.epochs
+    ) or source.model is not None
+    assert source.model is None or source.contents.caution
+    assert list(source.contents.epochs) == sorted(set(source.contents.epochs))
 
 
 def test_an_unknown_source_suggests_the_nearest():
@@ -84,7 +86,7 @@ def test_embedded_is_complete(embedded):
         (dataset, 200): 15_625 for dataset in ("cifar10", "cifar100", "imagenet16-120")
     }
     assert embedded["training_seeds"].isin([2, 3]).all()
-    assert (embedded.dtypes[list(source.metrics)] == "float64").all()
+    assert (embedded.dtypes[list(source.contents.metrics)] == "float64").all()
     assert embedded.dtypes["epochs"] == "int16"
     assert (embedded.dtypes[OPS] == "int8").all()
     costs = embedded[["latency_ms", "parameters_millions", "training_seconds"]]
@@ -103,7 +105,9 @@ def test_embedded_is_complete(embedded):
     ],
 )
 def test_embedded_maxima(embedded, dataset, maximum, last_operation):
-    best, value = TabularBenchmark(embedded, dataset, "embedded").optimum(VALIDATION_ACCURACY)
+    best, value = TabularBenchmark(embedded, dataset, get_source("embedded")).optimum(
+        VALIDATION_ACCURACY
+    )
     assert value == pytest.approx(maximum, abs=5e-4)
     assert best.endswith(f"|skip_connect~0|nor_conv_3x3~1|{last_operation}")
 
@@ -136,7 +140,7 @@ def test_the_package_is_not_imported():
     ],
 )
 def test_v1_0_optima(v1_0, dataset, validation, test):
-    benchmark = TabularBenchmark(v1_0, dataset, "v1_0")
+    benchmark = TabularBenchmark(v1_0, dataset, get_source("v1_0"))
     best, value = benchmark.optimum(VALIDATION_ACCURACY)
     assert value == pytest.approx(validation, abs=5e-5)
     assert benchmark.query([best], TEST_ACCURACY) == pytest.approx([test], abs=5e-5)
@@ -169,7 +173,7 @@ def test_naslib_files_with_strings_and_tuples(tmp_path):
         },
     )
     assert check_table(rows, get_source("naslib")) is rows
-    benchmark = TabularBenchmark(rows, "cifar10", "naslib")
+    benchmark = TabularBenchmark(rows, "cifar10", get_source("naslib"))
     asked = [naslib_string(cell) for cell in (third, second, first)]
     assert benchmark.query(asked, VALIDATION_ACCURACY).tolist() == [82.0, 81.0, 80.0]
     assert benchmark.query(asked, TEST_ACCURACY).tolist() == [72.0, 71.0, 70.0]
@@ -184,7 +188,9 @@ def test_naslib_files_with_strings_and_tuples(tmp_path):
 def test_a_cost_that_a_naslib_cell_lacks_is_left_out_for_all(tmp_path):
     second = {"cifar10-valid": {"eval_acc1es": [82.0, 72.0], "cost_info": {"params": 0.7}}}
     rows = naslib_rows(tmp_path, {(0,) * 6: naslib_cell(80.0, 70.0), (2,) * 6: second})
-    benchmark = TabularBenchmark(check_table(rows, get_source("naslib")), "cifar10", "naslib")
+    benchmark = TabularBenchmark(
+        check_table(rows, get_source("naslib")), "cifar10", get_source("naslib")
+    )
     assert benchmark.metrics.keys() == {
         "validation_accuracy",
         "test_accuracy",
@@ -270,7 +276,7 @@ def test_a_metric_may_be_unknown_for_a_whole_dataset_and_a_device_may_be_unable(
 
 
 def test_a_partial_source_still_has_to_hit_the_optima_it_knows(embedded):
-    source = replace(get_source("embedded"), partial=True)
+    source = changed(get_source("embedded"), partial=True)
     some = embedded[embedded[VALIDATION_ACCURACY] < 90]
     with pytest.raises(DataError, match="is known"):
         check_table(some, source)

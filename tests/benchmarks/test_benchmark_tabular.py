@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from changed_source import changed
 from optiproxy_nas.benchmarks import (
     TEST_ACCURACY,
     VALIDATION_ACCURACY,
@@ -14,6 +15,7 @@ from optiproxy_nas.benchmarks import (
     TabularBenchmark,
     get_source,
 )
+from optiproxy_nas.benchmarks.nb201 import NB201
 from optiproxy_nas.benchmarks.tidy_table import assemble, tidy
 from optiproxy_nas.core.errors import (
     DataError,
@@ -25,12 +27,12 @@ from optiproxy_nas.core.errors import (
 
 @pytest.fixture(scope="module")
 def benchmark_201(embedded):
-    return TabularBenchmark.of(embedded, "cifar100", get_source("embedded"))
+    return TabularBenchmark(embedded, "cifar100", get_source("embedded"))
 
 
 def test_it_is_a_benchmark(benchmark_201):
     assert isinstance(benchmark_201, Benchmark)
-    assert benchmark_201.metrics == get_source("embedded").metrics
+    assert benchmark_201.metrics == get_source("embedded").contents.metrics
     assert benchmark_201.epochs == (200,)
     assert (benchmark_201.name, benchmark_201.space) == ("nb201", "nb201")
 
@@ -66,19 +68,19 @@ def test_another_spelling_is_found_and_nonsense_is_not(benchmark_201):
 
 def test_a_cell_that_the_table_lacks_is_named(embedded):
     rows = embedded[embedded["dataset"] == "cifar10"]
-    partial = TabularBenchmark(rows.iloc[1:], "cifar10", "embedded")
+    partial = TabularBenchmark(rows.iloc[1:], "cifar10", get_source("embedded"))
     with pytest.raises(DataError, match="is a valid cell, but source 'embedded'"):
         partial.query([rows["architecture"].iloc[0]], VALIDATION_ACCURACY)
 
 
 def test_an_unknown_dataset_suggests_the_nearest(embedded):
     with pytest.raises(UnknownNameError, match="Did you mean 'imagenet16-120'"):
-        TabularBenchmark(embedded, "ImageNet16-120", "embedded")
+        TabularBenchmark(embedded, "ImageNet16-120", get_source("embedded"))
 
 
 def test_a_cell_that_occurs_twice_is_refused(embedded):
     with pytest.raises(DataError, match="twice"):
-        TabularBenchmark(embedded.iloc[[0, 0]], "cifar10", "embedded")
+        TabularBenchmark(embedded.iloc[[0, 0]], "cifar10", get_source("embedded"))
 
 
 def test_measurements_of_one_cell(embedded, benchmark_201):
@@ -114,8 +116,10 @@ def two_fidelities():
     codes = torch.tensor([[0] * 6, [1] * 6])
     early = {VALIDATION_ACCURACY: [10.0, 20.0], "edgetpu_latency_ms": np.nan}
     full = {VALIDATION_ACCURACY: [30.0, 40.0], "edgetpu_latency_ms": [np.inf, 2.0]}
-    rows = [tidy(codes, "cifar10", early, epochs=12), tidy(codes, "cifar10", full)]
-    return TabularBenchmark(assemble(rows), "cifar10", "made-up")
+    rows = [tidy(NB201, codes, "cifar10", early, epochs=12), tidy(NB201, codes, "cifar10", full)]
+    return TabularBenchmark(
+        assemble(rows), "cifar10", changed(get_source("embedded"), name="made-up")
+    )
 
 
 def test_answers_by_epochs(two_fidelities):

@@ -12,6 +12,8 @@ import torch
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.nb201 import NB201
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.evaluation.evaluator import evaluate_batch
@@ -25,7 +27,7 @@ WORTH = np.array([0.0, 1.0, 3.0, 4.0, 0.5])  # of each operation, points
 @pytest.fixture(scope="session")
 def table() -> pd.DataFrame:
     values = 60 + WORTH[CELLS.numpy()].sum(1) + 0.01 * (np.arange(len(CELLS)) % 97)
-    return tidy(CELLS, "cifar10", {VALIDATION_ACCURACY: values})
+    return tidy(NB201, CELLS, "cifar10", {VALIDATION_ACCURACY: values})
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +54,7 @@ def run(make_parameters, nb201, table) -> SearchHistory:
         done = evaluate_batch(nb201, batch, evaluate, parameters, archive)
         archive = steps.update_archive(done, parameters, archive)
         weights[step], logits[step], traces[step] = fitted, searched, trace
-    benchmark = TabularBenchmark(table, "cifar10", "embedded")
+    benchmark = TabularBenchmark(table, "cifar10", get_source("embedded"))
     return SearchHistory("made-up", parameters, archive, weights, logits, traces, benchmark)
 
 

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import torch
 
-from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.benchmarks.file_formats import json_object
+from optiproxy_nas.benchmarks.nb201 import NB201
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source, SourceModel
 from optiproxy_nas.benchmarks.tidy_table import tidy
 
 FILE = "worth.json"  # what each operation is worth, nats
@@ -19,7 +20,7 @@ KNOWN = 5  # cells of the table
 
 def read(file, worth):
     codes = torch.arange(KNOWN).unsqueeze(1).expand(-1, 6)
-    return tidy(codes, file.dataset, {TARGET: predict(worth)(codes, TARGET, 200)})
+    return tidy(NB201, codes, file.dataset, {TARGET: predict(worth)(codes, TARGET, 200)})
 
 
 def predict(worth):
@@ -30,25 +31,29 @@ def predict(worth):
     return values
 
 
-def open_model(table, model, dataset, source):
-    metrics = {TARGET: "nats"}
-    return SurrogateBenchmark(source, dataset, predict(json.loads(model)), (200,), metrics)
-
-
 SOURCE = Source(
     name="model_source:SOURCE",
-    version="made up",
-    licence="none",
-    homepage="nowhere",
-    obtain="The test writes it.",
-    files=(RawFile(FILE, "cifar10"),),
+    family=NB201,
+    publication=Publication(
+        version="made up",
+        licence="none",
+        homepage="nowhere",
+        obtain="The test writes it.",
+        files=(RawFile(FILE, "cifar10"),),
+    ),
+    contents=Contents(
+        metrics={TARGET: "nats, minus the loss"},
+        epochs=(200,),
+        target=TARGET,
+        caution=CAUTION,
+        partial=True,
+    ),
     read=read,
-    parse=lambda content, path: json.loads(content),
-    metrics={TARGET: "nats, minus the loss"},
-    target=TARGET,
-    caution=CAUTION,
-    build=lambda files, table: json.dumps(files[FILE]).encode(),
-    open=open_model,
-    facts=lambda table, model: {"operations": len(json.loads(model))},
-    partial=True,
+    parse=json_object,
+    model=SourceModel(
+        build=lambda files, table: json.dumps(files[FILE]).encode(),
+        load=lambda model: predict(json.loads(model)),
+        metrics={TARGET: "nats"},
+        facts=lambda table, model: {"operations": len(json.loads(model))},
+    ),
 )

@@ -56,7 +56,7 @@ def test_a_search_from_the_command_line(bare_project, name):
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     record = manifest(bare_project, "r")
-    summary, target = record["result"], get_source(source).target
+    summary, target = record["result"], get_source(source).contents.target
     table = archive(bare_project, "r")
     assert record["parameters"]["dataset"] == dataset
     assert summary["target"] == target
@@ -65,14 +65,14 @@ def test_a_search_from_the_command_line(bare_project, name):
     codes = space.from_string(table["architecture"].tolist())
     assert len(set(space.identify(codes))) == len(table)
     page = (bare_project / "data" / "08_reporting" / "r" / "report.html").read_text()
-    caution = get_source(source).caution
+    caution = get_source(source).contents.caution
     if caution:
         assert str(escape(caution)) in page
         assert caution.split()[0] in result.output
     card = bare_project / "data" / "03_primary" / record["parameters"]["benchmark"]
     facts = json.loads((card / f"{source}.json").read_text())
     assert facts.get("model_sha256") == record["data"].get("model_sha256")
-    assert (get_source(source).open is None) == ("model_sha256" not in facts)
+    assert (get_source(source).model is None) == ("model_sha256" not in facts)
 
 
 @pytest.mark.usefixtures("with_data")

@@ -11,6 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optiproxy_nas.benchmarks.nb201 import NB201
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.core.errors import ObjectiveError, ParameterError, UnknownNameError
@@ -202,7 +204,9 @@ def benchmark(**columns):
         "raspi4_latency_ms": SIZE,
         **columns,
     }
-    return TabularBenchmark(tidy(codes, "cifar10", told), "cifar10", "v1_0+hw_nas_bench")
+    return TabularBenchmark(
+        tidy(NB201, codes, "cifar10", told), "cifar10", get_source("v1_0+hw_nas_bench")
+    )
 
 
 @pytest.mark.parametrize(
@@ -250,7 +254,7 @@ def test_an_unknown_metric_or_unit_is_named_with_the_nearest(metric, near):
 def test_a_metric_of_another_source_is_had_by_joining_it(source, metric, advice):
     codes = torch.zeros(1, 6, dtype=torch.int64)
     told = {"validation_accuracy": [90.0], "parameters_millions": [1.0]}
-    asked = TabularBenchmark(tidy(codes, "cifar10", told), "cifar10", source)
+    asked = TabularBenchmark(tidy(NB201, codes, "cifar10", told), "cifar10", get_source(source))
     with pytest.raises(UnknownNameError) as caught:
         check_benchmark(Constrained(constraints=f"{metric} < 4"), asked)
     assert caught.value.message.endswith(advice)

@@ -12,6 +12,7 @@ import pytest
 from made_up import MadeUp
 from pydantic import Field
 
+from changed_source import changed
 from optiproxy_nas.benchmarks import get_source
 from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
 from optiproxy_nas.core.errors import BudgetError, OptiProxyError, ParameterError, UnknownNameError
@@ -227,9 +228,9 @@ def test_full_training_follows_the_source_where_it_is_not_given(
     ],
 )  # fmt: skip
 def test_fidelities_that_a_source_lacks_are_told_with_those_that_fit(epochs, settings, message):
-    known = get_source("nb301_yahpo")
-    metrics = {known.target: "percent"}
-    benchmark = SurrogateBenchmark(known, "cifar10", lambda *_: np.empty(0), epochs, metrics)
+    known = changed(get_source("nb301_yahpo"), epochs=epochs)
+    metrics = {known.contents.target: "percent"}
+    benchmark = SurrogateBenchmark(known, "cifar10", lambda *_: np.empty(0), metrics)
     given = {"name": "multi_fidelity", "full_epochs": 98, **settings}
     with pytest.raises(OptiProxyError, match=message):
         check_benchmark(resolve_objective(given), benchmark)

@@ -5,8 +5,6 @@ Cells of the tiny space by number, 0 to 71; a row of an archive is (cell, epochs
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -14,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from changed_source import changed
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of, extend, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
@@ -438,9 +437,9 @@ def test_predicted_final_values_lie_on_the_line_through_the_pairs():
 
 
 def benchmark_of(*epochs, continues=False):
-    known = replace(get_source("nb301_yahpo"), continues=continues)
+    known = changed(get_source("nb301_yahpo"), continues=continues, epochs=epochs)
     return SurrogateBenchmark(
-        known, "cifar10", lambda *_: np.empty(0), epochs, {known.target: "percent"}
+        known, "cifar10", lambda *_: np.empty(0), {known.contents.target: "percent"}
     )
 
 

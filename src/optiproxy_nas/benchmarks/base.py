@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from optiproxy_nas.core.arrays import Floats
 
 VALIDATION_ACCURACY = "validation_accuracy"
 TEST_ACCURACY = "test_accuracy"
@@ -47,10 +47,8 @@ class Benchmark(Protocol):
     epochs: tuple[int, ...]
     continues: bool
 
-    def query(
-        self, architectures: Sequence[str], metric: str, epochs: int | None = None
-    ) -> NDArray[np.float64]:
-        """The metric of each architecture, in the order asked: [n].
+    def query(self, architectures: Sequence[str], metric: str, epochs: int | None = None) -> Floats:
+        """Return the metric of each architecture, in the order given: [n].
 
         Accuracies are in percent. +inf: the architecture cannot run on that device.
 
@@ -68,7 +66,7 @@ class Benchmark(Protocol):
         ...
 
     def table(self, metrics: Sequence[str]) -> pd.DataFrame | None:
-        """All architectures after full training, ``architecture`` and a column for each metric.
+        """Return all architectures after full training, and a column for each metric.
 
         For checks and reports, never for a search; None where they cannot be enumerated.
 
@@ -78,7 +76,7 @@ class Benchmark(Protocol):
         ...
 
     def optimum(self, metric: str) -> tuple[str, float] | None:
-        """The architecture with the largest value, and it: for reports, never in a search.
+        """Return the architecture with the largest value, and it: for reports, never in a search.
 
         None where the architectures cannot be enumerated.
 
@@ -88,5 +86,5 @@ class Benchmark(Protocol):
         ...
 
     def measurements(self, architecture: str) -> Mapping[str, float | None]:
-        """What else the source knows of one architecture, for reports; None where it is silent."""
+        """Return what else the source knows of one architecture; None where it is silent."""
         ...

@@ -1,4 +1,7 @@
-"""Pickles of benchmark values, loaded without letting them run anything.
+"""Parsers of raw files for ``Source.parse``: bytes in, plain objects out, no code run.
+
+Each takes the content and the path that messages name, and raises ``DataError`` for content of
+another kind. The default of a source is :func:`restricted_load`.
 
 A pickle is a program. The values that we read are dicts, lists, strings and floats, for which
 no global is ever looked up; the exceptions are numpy's scalars, and those are rebuilt by the
@@ -9,10 +12,10 @@ from __future__ import annotations
 
 import bz2
 import io
+import json
 import pickle
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,7 +61,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
         self._allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of an allowed global; every other global is refused."""
+        """Return the stand-in of an allowed global; refuse every other global."""
         if f"{module}.{name}" not in self._allowed:
             raise UnsafePickleError(
                 f"asks for {module}.{name}, which plain benchmark values never need",
@@ -68,41 +71,38 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
 
 def restricted_load(
-    source: Path | bytes, allowed_globals: Mapping[str, Any] | None = None, name: str = ""
+    content: bytes, path: str = "the pickle", allowed_globals: Mapping[str, Any] | None = None
 ) -> Any:
     """Load plain data from a pickle.
 
     Args:
-        source: the file, or its content.
+        content: of the file.
+        path: what to call the file in messages.
         allowed_globals: "module.name" -> the object that the pickle gets for it; none by default.
-        name: what to call the file in messages where ``source`` is its content.
 
     Raises:
         UnsafePickleError: it names any other global; nothing was run.
-        DataError: it cannot be read, is truncated, or is no pickle.
+        DataError: it is truncated or no pickle.
     """
-    name = name or ("the pickle" if isinstance(source, bytes) else str(source))
     try:
-        content = source if isinstance(source, bytes) else source.read_bytes()
         return _RestrictedUnpickler(content, allowed_globals or {}).load()
     except UnsafePickleError as error:
         raise UnsafePickleError(
-            f"{name} {error.message}; it was not loaded. Use the file of the documented source.",
-            file=name,
+            f"{path} {error.message}; it was not loaded. Use the file of the documented source.",
+            file=path,
             **error.data,
         ) from error
     except Exception as error:  # Bytes that are no pickle can raise almost anything.
-        raise DataError(
-            f"{name} is truncated or is not a pickle of benchmark values "
-            f"({type(error).__name__}: {error}). Replace it with a fresh copy.",
-            file=name,
-        ) from error
+        raise _unreadable(path, "a pickle of benchmark values", error, "truncated") from error
 
 
 def csv_table(content: bytes, path: str) -> pd.DataFrame:
-    """A CSV file (UTF-8, names in the first line), every cell as the text that it is.
+    """Parse a CSV file (UTF-8, names in the first line), every cell as the text that it is.
 
     A cell that is not there is the empty text.
+
+    Raises:
+        DataError: it is no such file, or a line has more cells than the first has names.
     """
     try:
         table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
@@ -115,27 +115,63 @@ def csv_table(content: bytes, path: str) -> pd.DataFrame:
     return table
 
 
-def npz_arrays(content: bytes, path: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a NumPy archive; none that holds pickled objects."""
+def npz_arrays(
+    content: bytes, path: str, names: Sequence[str] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a NumPy archive; none that holds pickled objects.
+
+    Args:
+        content: of the file.
+        path: what to call the file in messages.
+        names: which arrays to unpack; default all.
+
+    Raises:
+        DataError: it is no such archive, or lacks one of the names.
+    """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            missing = [name for name in names or () if name not in archive]
+            wanted = archive.files if names is None else names
+            arrays = {} if missing else {name: archive[name] for name in wanted}
     except Exception as error:  # a damaged zip file can raise almost anything
         raise _unreadable(path, "a NumPy archive (.npz) of plain arrays", error) from error
+    if missing:
+        raise DataError(
+            f"{path} has no {', '.join(missing)}; it needs {', '.join(wanted)}.",
+            file=path,
+            missing=missing,
+        )
+    return arrays
 
 
 def bz2_pickle(content: bytes, path: str, allowed_globals: Mapping[str, Any] | None = None) -> Any:
-    """A pickle compressed by bzip2 (``.pickle.pbz2``), by the restricted unpickler."""
+    """Load a pickle compressed by bzip2 (``.pickle.pbz2``), by the restricted unpickler.
+
+    Raises:
+        UnsafePickleError, DataError: as :func:`restricted_load`.
+    """
     try:
         plain = bz2.decompress(content)
     except (OSError, ValueError, EOFError) as error:
         raise _unreadable(path, "compressed by bzip2", error) from error
-    return restricted_load(plain, allowed_globals, name=path)
+    return restricted_load(plain, path, allowed_globals)
 
 
-def _unreadable(path: str, what: str, error: Exception) -> DataError:
+def json_object(content: bytes, path: str) -> Any:
+    """Parse a JSON file (UTF-8).
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise DataError(f"{path} is damaged or is not JSON ({error}).", file=path) from error
+
+
+def _unreadable(path: str, what: str, error: Exception, state: str = "damaged") -> DataError:
     return DataError(
-        f"{path} is damaged or is not {what} ({type(error).__name__}: {error}). Replace it with "
+        f"{path} is {state} or is not {what} ({type(error).__name__}: {error}). Replace it with "
         "a fresh copy.",
         file=path,
     )

@@ -1,4 +1,9 @@
-"""From a source's name to its checked table: what ingest and the plain-Python API share."""
+"""From a source's name to its checked table, its model and its benchmark.
+
+Ingest and the plain-Python API share it. Fitting a model may take ten seconds, so that the API
+keeps it between Python processes (:func:`kept_model`); a Kedro run has its own, with its digest,
+beside the table (``ingest``).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,7 @@ from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE, Fetched, Folder, fetch
 from optiproxy_nas.benchmarks.source_registry import check_complete, get_source
 from optiproxy_nas.benchmarks.sources import Source
+from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import (
     assemble,
@@ -51,44 +57,41 @@ def load_files(
         part.name: {
             name: _parse_folder(part, name, found)
             if isinstance(found, Folder)
-            else _parse(part, found)
+            else {
+                "object": _parse(part, found),
+                "sha256": found.sha256,
+                "bytes": len(found.content),
+            }
             for name, found in fetch(part, data_directory, raw_directory).items()
         }
         for part in source.parts
     }
 
 
-def _parse(source: Source, file: Fetched) -> dict[str, Any]:
-    return {
-        "object": _object(source, file),
-        "sha256": file.sha256,
-        "bytes": len(file.content),
-    }
-
-
-def _object(source: Source, file: Fetched) -> Any:
-    """The parsed content; where it is damaged, the message ends in how to get the file."""
+def _parse(source: Source, file: Fetched) -> Any:
+    """Return the parsed content; of a damaged file, say how to get it."""
     try:
-        return source.parsed(file.content, str(file.path))
+        return source.parse(file.content, str(file.path))
     except DataError as error:
-        raise type(error)(f"{error.message} {source.obtain}", **error.data) from error
+        message = f"{error.message} {source.publication.obtain}"
+        raise type(error)(message, **error.data) from error
 
 
 def _parse_folder(source: Source, name: str, folder: Folder) -> dict[str, Any]:
-    """One file after the other, so that their contents are never in memory together."""
+    """Parse one file after the other: their contents are never in memory together."""
     objects: dict[str, Any] = {}
     digest, size = hashlib.sha256(), 0
     with tqdm(folder.paths, desc=name, unit="file", leave=False, delay=2) as paths:
         for path in paths:
             file = folder.read(path)
-            objects[path] = _object(source, file)
+            objects[path] = _parse(source, file)
             digest.update(f"{path}\0{file.sha256}\n".encode())
             size += len(file.content)
     return {"object": objects, "sha256": digest.hexdigest(), "bytes": size, "count": len(objects)}
 
 
 def read_rows(files: RawObjects, source: Source) -> pd.DataFrame:
-    """The raw objects of a source as one tidy table.
+    """Return the raw objects of a source as one tidy table.
 
     The table of a single source is not yet checked; those that are joined are, each by itself.
 
@@ -102,36 +105,36 @@ def read_rows(files: RawObjects, source: Source) -> pd.DataFrame:
 
 
 def _rows(files: Mapping[str, Mapping[str, Any]], source: Source) -> pd.DataFrame:
-    table = assemble(
-        source.read(file, files[file.name]["object"]) for file in source.files if file.name in files
-    )
-    if table.empty and source.build is None:
+    listed = [file for file in source.publication.files if file.name in files]
+    table = assemble(source.read(file, files[file.name]["object"]) for file in listed)
+    if table.empty and source.model is None:
         raise wrong(source, "its files hold no architecture")
     return table
 
 
 def build_model(files: RawObjects, table: pd.DataFrame, source: Source) -> bytes:
-    """What answers for architectures outside the checked table; b"" where nothing does."""
-    if source.build is None:
+    """Return what answers for architectures outside the checked table; b"" where nothing does."""
+    if source.model is None:
         return b""
     objects = {name: file["object"] for name, file in files[source.name].items()}
-    return source.build(objects, table)
+    return source.model.build(objects, table)
 
 
 def open_benchmark(table: pd.DataFrame, model: bytes, dataset: str, source: Source) -> Benchmark:
-    """The benchmark that answers queries of one dataset, from a source's table and model.
+    """Return the benchmark that answers queries of one dataset, from a source's table and model.
 
     Raises:
         UnknownNameError: the table has no such dataset.
         DataError: the table holds an architecture twice, or the model is not what it should be.
     """
-    if source.open is not None:
-        return source.open(table, model, dataset, source)
-    return TabularBenchmark.of(table, dataset, source)
+    if source.model is not None:
+        predict = source.model.load(model)
+        return SurrogateBenchmark(source, dataset, predict, source.model.metrics)
+    return TabularBenchmark(table, dataset, source)
 
 
 def load_benchmark(source: str, dataset: str, *, complete: bool = False) -> Benchmark:
-    """A benchmark without Kedro; downloads, where needed, go to the user's cache folder.
+    """Return a benchmark without Kedro; downloads, if any, go to the user's cache folder.
 
     Args:
         source: its registered name.
@@ -143,26 +146,27 @@ def load_benchmark(source: str, dataset: str, *, complete: bool = False) -> Benc
         ParameterError: the sources cannot be joined.
         DataError: its files are missing, damaged or not what they claim to be.
     """
-    known = get_source(source)
+    found = get_source(source)
     table, model = _loaded(source, dataset, os.environ.get(DATA_DIRECTORY_VARIABLE))
     if complete:
-        check_complete(table, dataset, known)
-    return open_benchmark(table, model, dataset, known)
+        check_complete(table, dataset, found)
+    return open_benchmark(table, model, dataset, found)
 
 
 @lru_cache(maxsize=4)
-def _loaded(source: str, dataset: str, directory: str | None) -> tuple[pd.DataFrame, bytes]:
-    """Table and model of one dataset alone: a third of the memory of all three."""
-    known = get_source(source)
-    if dataset not in known.datasets:
-        raise unknown_name("dataset", dataset, known.datasets)
-    known = known.of_dataset(dataset)
-    raw = load_files(known, directory, Path(pooch.os_cache("optiproxy_nas")))
-    table = check_table(read_rows(raw, known), known)
-    if known.build is None:
+def _loaded(name: str, dataset: str, directory: str | None) -> tuple[pd.DataFrame, bytes]:
+    """Return table and model of one dataset alone: a third of the memory of all three."""
+    source = get_source(name)
+    if dataset not in source.datasets:
+        raise unknown_name("dataset", dataset, source.datasets)
+    source = source.of_dataset(dataset)
+    files = load_files(source, directory, Path(pooch.os_cache("optiproxy_nas")))
+    table = check_table(read_rows(files, source), source)
+    if source.model is None:
         return table, b""
-    modules = [known.build.__module__] if known.build is not None else []
-    return table, kept_model(known.name, table, lambda: build_model(raw, table, known), modules)
+    modules = [getattr(source.model.build, "func", source.model.build).__module__]  # of a partial
+    model = kept_model(source.name, table, lambda: build_model(files, table, source), modules)
+    return table, model
 
 
 WORTH_SECONDS = 1.0  # what takes less to build is not kept
@@ -172,7 +176,7 @@ _LIBRARIES = ("lightgbm", "numpy", "pandas", "scipy")  # another release may bui
 def kept_model(
     source: str, table: pd.DataFrame, build: Callable[[], bytes], modules: Iterable[str] = ()
 ) -> bytes:
-    """What ``build`` gives, or gave an earlier process from the same table by the same code.
+    """Return what ``build`` gives, or gave an earlier process for the same table and code.
 
     Kept in the user's cache folder, where there is one that can be written. A file that is not what
     was written is built anew.

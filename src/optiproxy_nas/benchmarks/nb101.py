@@ -1,4 +1,4 @@
-"""Cells of the records of ``nb101_tfrecord``: their texts as codes, and whether hashes are theirs.
+"""NAS-Bench-101: its constants, and the cells of published records.
 
 Values are means over all records of a hash, so these must be trainings of one cell. A hash of 32
 hexadecimal digits must also be the cell's own, as NAS-Bench-101 computes it (``graph_hash``). All
@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from optiproxy_nas.benchmarks.sources import BenchmarkFamily
 from optiproxy_nas.benchmarks.tfrecord import Record
+from optiproxy_nas.core.arrays import Integers
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nb101.isomorphism import (
     CODE_LENGTH,
@@ -28,6 +29,18 @@ from optiproxy_nas.spaces.nb101.isomorphism import (
     matrices,
 )
 from optiproxy_nas.spaces.nb101.notation import INPUT, OUTPUT, embed, from_nasbench, to_strings
+
+EPOCHS = (4, 12, 36, 108)  # of the published trainings; the last is full training
+NB101 = BenchmarkFamily(
+    name="nb101",
+    space="nb101",
+    source="nb101_table",
+    full_epochs=EPOCHS[-1],
+    cells=423_624,
+    preset="large",
+    budget=150,
+)
+BEST_TEST_ACCURACY = 94.3176  # percent, mean of three trainings for 108 epochs, of all cells
 
 _INDEX = {name: i for i, name in enumerate(OPERATIONS)}
 _MODULE_HASH = re.compile(r"[0-9a-f]{32}")
@@ -44,8 +57,8 @@ class Spelling(NamedTuple):
     record: Record  # its data may be left out
 
 
-def cells_of(spellings: list[Spelling], path: str) -> tuple[Tensor, NDArray[np.int64]]:
-    """The cells, canonical codes [n, 26], and of each the first row [n] of the same hash.
+def cells_of(spellings: list[Spelling], path: str) -> tuple[Tensor, Integers]:
+    """Return the cells, canonical codes [n, 26], and of each the first row [n] of its hash.
 
     Raises:
         DataError: one is no cell of the space, a hash has two cells, or is not that of its cell.
@@ -67,8 +80,8 @@ def _check_hashes(codes: Tensor, spellings: list[Spelling], rows: list[int], pat
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
         for row, cell in zip(block, matrices(codes[block]), strict=True):
-            if (own := graph_hash(*cell)) != spellings[row].hash:
-                raise _anothers_hash(codes, spellings, row, own, path)
+            if (expected := graph_hash(*cell)) != spellings[row].hash:
+                raise _wrong_hash(codes, spellings, row, expected, path)
 
 
 def _two_cells(codes: Tensor, spellings: list[Spelling], rows: list[int], path: str) -> DataError:
@@ -86,16 +99,16 @@ def _two_cells(codes: Tensor, spellings: list[Spelling], rows: list[int], path: 
     )
 
 
-def _anothers_hash(
-    codes: Tensor, spellings: list[Spelling], row: int, own: str, path: str
+def _wrong_hash(
+    codes: Tensor, spellings: list[Spelling], row: int, expected: str, path: str
 ) -> DataError:
     (cell,), (name, _, _, record) = to_strings(codes[[row]]), spellings[row]
     return DataError(
         f"{path}: record {record.number}, which starts at byte {record.offset}, has cell {cell} "
-        f"and hash {name}, but NAS-Bench-101's hash of this cell is {own}. {_WRITTEN_SO}",
+        f"and hash {name}, but NAS-Bench-101's hash of this cell is {expected}. {_WRITTEN_SO}",
         file=path,
         hash=name,
-        expected=own,
+        expected=expected,
         cells=[cell],
         record=record.number,
         byte=record.offset,
@@ -103,10 +116,10 @@ def _anothers_hash(
 
 
 def _codes(cells: list[Spelling], path: str) -> Tensor:
-    """Canonical codes [m, 26] of the cells, by size all at once."""
+    """Return canonical codes [m, 26] of the cells, computed by size."""
     sizes = np.array([_size(cell, path) for cell in cells])
     codes = torch.zeros(len(cells), CODE_LENGTH, dtype=torch.int64)
-    known: dict[str, list[int]] = {}
+    operation_codes: dict[str, list[int]] = {}
     for size in np.unique(sizes).tolist():
         rows = np.flatnonzero(sizes == size)
         text = "".join(cells[row].adjacency for row in rows).encode("ascii", "replace")
@@ -114,9 +127,9 @@ def _codes(cells: list[Spelling], path: str) -> Tensor:
         operations = np.zeros((len(rows), size - 2), dtype=np.int64)
         for place, row in enumerate(rows):
             names = cells[row].operations
-            if names not in known:
-                known[names] = [_INDEX.get(name, -1) for name in names.split(",")[1:-1]]
-            operations[place] = known[names]
+            if names not in operation_codes:
+                operation_codes[names] = [_INDEX.get(name, -1) for name in names.split(",")[1:-1]]
+            operations[place] = operation_codes[names]
         codes[torch.from_numpy(rows)] = embed(adjacency, operations)
         odd = (adjacency > 1).any((1, 2)) | np.tril(adjacency).any((1, 2)) | (operations < 0).any(1)
         if odd.any():
@@ -128,7 +141,7 @@ def _codes(cells: list[Spelling], path: str) -> Tensor:
 
 
 def _size(cell: Spelling, path: str) -> int:
-    """The vertices of a cell, whose two texts agree on them."""
+    """Return the number of vertices of a cell, on which its two texts must agree."""
     _, adjacency, operations, record = cell
     if not isinstance(adjacency, str) or not isinstance(operations, str):
         raise unlike(path, record, "adjacency and operations are not texts")
@@ -146,7 +159,7 @@ def _size(cell: Spelling, path: str) -> int:
 
 
 def _no_cell(cell: Spelling, path: str) -> DataError:
-    """The error for a cell that breaks a rule of the space, in the space's words."""
+    """Return the error for a cell that breaks a rule of the space, in the space's words."""
     _, adjacency, operations, record = cell
     size = math.isqrt(len(adjacency))
     entries = [int(sign) if sign in "0123456789" else 9 for sign in adjacency]
@@ -158,7 +171,7 @@ def _no_cell(cell: Spelling, path: str) -> DataError:
 
 
 def unlike(path: str, record: Record, reason: str) -> DataError:
-    """The error for a record of another layout."""
+    """Return the error for a record of another layout."""
     return DataError(
         f"{path}: record {record.number}, which starts at byte {record.offset}, is not a training "
         f"of NAS-Bench-101: {reason}. Expected [hash, epochs, adjacency, operations, metrics].",

@@ -1,4 +1,7 @@
-"""What the readers of NAS-Bench-201 share: rows by epoch, and checks that name file and cell."""
+"""NAS-Bench-201: its constants, and what the readers of its files share.
+
+Rows by epoch of training, and checks whose messages name file and cell.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,19 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from optiproxy_nas.benchmarks.sources import BenchmarkFamily
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nb201 import NASBench201
 
+NB201 = BenchmarkFamily(
+    name="nb201", space="nb201", source="embedded", full_epochs=200, cells=15_625
+)
+# Dataset -> its name in the files of NASLib and NATS-Bench.
+KEYS = {"cifar10": "cifar10-valid", "cifar100": "cifar100", "imagenet16-120": "ImageNet16-120"}
 # What to fetch where a source lacks accuracies after fewer epochs: text for messages.
-CURVES = (
+OBTAIN_CURVES = (
     "Accuracies after fewer epochs come from other files: join the 12-epoch schedule (source="
     "v1_0+schedule12 or embedded+schedule12), or use per-epoch curves (source=naslib_curves or "
     "natsbench_curves); docs/low-fidelity-data.md says where to get and put them."
@@ -26,7 +35,7 @@ _SPACE = NASBench201()
 def curve_rows(
     codes: Tensor, dataset: str, epochs: Sequence[int], metrics: Mapping[str, Floats]
 ) -> pd.DataFrame:
-    """Tidy rows of n cells after each of k numbers of epochs.
+    """Return tidy rows of n cells after each of k numbers of epochs.
 
     Args:
         codes: [n, 6].
@@ -34,7 +43,7 @@ def curve_rows(
         epochs: the k numbers.
         metrics: name -> [n, k].
     """
-    cells = tidy(codes, dataset, {})
+    cells = tidy(NB201, codes, dataset, {})
     return pd.concat(
         [
             cells.assign(epochs=np.int16(number), **{m: v[:, i] for m, v in metrics.items()})
@@ -45,7 +54,7 @@ def curve_rows(
 
 
 def percentages(values: Floats, cells: Sequence[str], file: str, what: str) -> Floats:
-    """The values unchanged if all are finite and within 0 to 100.
+    """Return the values unchanged if all are finite and within 0 to 100.
 
     Args:
         values: [n] or [n, k], a row per cell.
@@ -67,7 +76,7 @@ def percentages(values: Floats, cells: Sequence[str], file: str, what: str) -> F
 
 
 def numbers(values: Any, file: str, cell: str, what: str) -> Floats:
-    """A list of k numbers as an array [k].
+    """Return a list of k numbers as an array [k].
 
     Raises:
         DataError: it is not a flat list of numbers.
@@ -82,7 +91,7 @@ def numbers(values: Any, file: str, cell: str, what: str) -> Floats:
 
 
 def code_of(cell: Any, file: str) -> Tensor:
-    """The code [1, 6] of a NAS-Bench-201 cell: its string, or NASLib's tuple of six indices.
+    """Return the code [1, 6] of a NAS-Bench-201 cell: its string, or NASLib's tuple of six indices.
 
     Raises:
         DataError: it is no such cell.
@@ -94,7 +103,7 @@ def code_of(cell: Any, file: str) -> Tensor:
 
 
 def spoilt(file: str, cell: Any, what: str) -> DataError:
-    """The error for a cell that is not what the file's layout promises."""
+    """Return the error for a cell that is not what the file's layout promises."""
     return DataError(
         f"{file}, cell {cell}: {what}. Replace the file with a fresh copy; "
         "docs/low-fidelity-data.md tells its layout.",

@@ -1,26 +1,27 @@
-"""Values of the official NAS-Bench-301 surrogate (xgb v1.0) for 1,218 architectures.
+"""NAS-Bench-301: its constants, and 1,218 values of its official surrogate (xgb v1.0).
 
-A JSON list of ``[[normal, reduction], percent]``; a cell is four nodes, a node two pairs ``[input,
-operation]`` in NASLib's numbers. The file is in NASLib's history and in no release of it, so it has
-no address here; without it a source says that its agreement was not checked.
+The values are a JSON list of ``[[normal, reduction], percent]``; a cell is four nodes, a node two
+pairs ``[input, operation]`` in NASLib's numbers. The file is in NASLib's history and in no release
+of it, so it has no address here; without it a source says that its agreement was not checked.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, spearmanr
 
-from optiproxy_nas.benchmarks.sources import RawFile
+from optiproxy_nas.benchmarks.sources import BenchmarkFamily, RawFile
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nb301 import NASBench301
 
 SPACE = NASBench301()
-EPOCHS = 98  # of full training
+NB301 = BenchmarkFamily(
+    name="nb301", space="nb301", source="nb301_yahpo", full_epochs=98, preset="large"
+)
 OFFICIAL = "official_validation_accuracy"
 METRICS = {
     OFFICIAL: "percent of the validation images, as the official xgb v1.0 surrogate predicts"
@@ -36,20 +37,8 @@ FILE = RawFile(
 )
 
 
-def parse_json(content: bytes, path: str) -> Any:
-    """A JSON file (UTF-8).
-
-    Raises:
-        DataError: it is none.
-    """
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise DataError(f"{path} is damaged or is not JSON ({error}).", file=path) from error
-
-
 def read_official(file: RawFile, content: Any) -> pd.DataFrame:
-    """Tidy rows of the official values.
+    """Return tidy rows of the official values.
 
     Raises:
         DataError: another layout, no valid architecture, or a value that is no percentage.
@@ -66,22 +55,22 @@ def read_official(file: RawFile, content: Any) -> pd.DataFrame:
         ) from error
     if not ((values >= 0) & (values <= 100)).all():
         raise DataError(f"{file.name} has a value that is not a percentage.", file=file.name)
-    return tidy(codes, file.dataset, {OFFICIAL: values}, space=SPACE.name, epochs=EPOCHS)
+    return tidy(NB301, codes, file.dataset, {OFFICIAL: values})
 
 
 def no_rows(file: RawFile) -> pd.DataFrame:
-    """The rows of a file that has none, in the columns of the others."""
+    """Return the rows of a file that has none, in the columns of the others."""
     codes = SPACE.from_string([])
-    return tidy(codes, file.dataset, {OFFICIAL: []}, space=SPACE.name, epochs=EPOCHS)
+    return tidy(NB301, codes, file.dataset, {OFFICIAL: []})
 
 
 def codes_of(table: pd.DataFrame) -> Any:
-    """Codes [n, 24] of a tidy table."""
+    """Return codes [n, 24] of a tidy table."""
     return SPACE.from_string(table["architecture"].tolist())
 
 
 def agreement(predicted: Any, table: pd.DataFrame) -> dict[str, Any]:
-    """How predictions [n] agree with the official values of a table's rows, for a data card."""
+    """Return how predictions [n] agree with the official values of a table, for a data card."""
     if len(table) < 2:
         return {"checked": False, "reason": f"{FILE.name} was not there"}
     official = table[OFFICIAL].to_numpy()

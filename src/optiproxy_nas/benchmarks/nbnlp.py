@@ -1,7 +1,8 @@
-"""What a tree ensemble sees of a NAS-Bench-NLP recipe, however its nodes are numbered.
+"""NAS-Bench-NLP: its constants, and what a tree ensemble sees of a recipe.
 
-For cells of the space ``nbnlp`` (``spaces.nbnlp.grammar``) and the surrogate of the source
-``nbnlp_surrogate`` only. All recipes at once: loops run over the 16 nodes, never over recipes.
+The features do not depend on how a recipe's nodes are numbered. They are of cells of the space
+``nbnlp`` (``spaces.nbnlp.grammar``), for the surrogate of the source ``nbnlp_surrogate`` only. All
+recipes are processed at once: loops run over the 16 nodes, never over recipes.
 
 * counts: nodes, operations, which operation reads what, the places of blends;
 * makers: of each state the operation that makes it, what that reads, and what those read;
@@ -18,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from optiproxy_nas.benchmarks.sources import BenchmarkFamily
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.spaces.nbnlp.grammar import (
     BLEND,
     CHOICES,
@@ -36,6 +39,15 @@ from optiproxy_nas.spaces.nbnlp.grammar import (
     levels,
 )
 
+NBNLP = BenchmarkFamily(
+    name="nbnlp",
+    space="nbnlp",
+    source="nbnlp_surrogate",
+    full_epochs=50,
+    preset="nlp",
+    budget=150,
+    pipelines="nlp",
+)
 _KINDS = ("x", "h_prev_0", "h_prev_1", "h_prev_2", *OPERATIONS[1:])  # of what is read
 _UNREACHED = -1.0
 # What is counted on the way: name -> operations.
@@ -51,8 +63,8 @@ _COSTS = {
 }
 
 
-def parameters_millions(cells: Cells) -> NDArray[np.float64]:
-    """Trainable parameters of the benchmark's network on Penn Treebank, millions: [n].
+def parameters_millions(cells: Cells) -> Floats:
+    """Return the trainable parameters of the network on Penn Treebank, millions: [n].
 
     Exact for all 4,114 published counts. Three layers, 400 → 600 → 600 → 400 wide: a linear node
     has 600 + 600 + 400 biases and, in all layers together, 840,000 weights on x and 880,000 on any
@@ -66,7 +78,7 @@ def parameters_millions(cells: Cells) -> NDArray[np.float64]:
 
 
 def feature_table(cells: Cells) -> tuple[list[str], NDArray[np.float32]]:
-    """Names [f] and features [n, f] of recipes."""
+    """Return names [f] and features [n, f] of recipes."""
     kind = _kinds(cells)
     names: list[str] = []
     columns: list[Tensor] = []
@@ -78,7 +90,7 @@ def feature_table(cells: Cells) -> tuple[list[str], NDArray[np.float32]]:
 
 
 def _kinds(cells: Cells) -> Tensor:
-    """The kind of each input choice [n, CHOICES]: 0 none, 1 + place in ``_KINDS``."""
+    """Return the kind of each input choice [n, CHOICES]: 0 none, 1 + place in ``_KINDS``."""
     head = torch.arange(FIRST).expand(len(cells.operations), FIRST)
     nodes = torch.where(cells.operations > 0, cells.operations + len(SOURCES), 0)
     return torch.cat([head, nodes], 1)
@@ -102,17 +114,17 @@ def _counts(cells: Cells, kind: Tensor) -> Iterator[tuple[str, Tensor]]:
     for i, name in enumerate(SOURCES, start=1):
         yield f"readers of {name}", readers[:, i]
     for operation in range(1, len(OPERATIONS)):
-        here = operations == operation
+        used = operations == operation
         label = OPERATIONS[operation]
-        yield label, here.sum(1)
+        yield label, used.sum(1)
         places = ("gate", "kept", "other") if operation == BLEND else ("",)
         for place, part in enumerate(places):
             seen = what[:, :, place] if part else what.sum(2)
-            total = (seen * here.unsqueeze(-1)).sum(1)
+            total = (seen * used.unsqueeze(-1)).sum(1)
             for i, source in enumerate(_KINDS):
                 yield f"{label} {part} reads {source}", total[:, i]
         if operation == LINEAR:
-            yield "linear of three", (here & (inputs[..., 2] > 0)).sum(1)
+            yield "linear of three", (used & (inputs[..., 2] > 0)).sum(1)
 
 
 def _makers(cells: Cells, kind: Tensor) -> Iterator[tuple[str, Tensor]]:

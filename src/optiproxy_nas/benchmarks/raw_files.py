@@ -1,8 +1,9 @@
-"""Finds the raw files of a source, or downloads them, and checks them before anyone reads them.
+"""Find the raw files of a source, or download them, and check them before anyone reads them.
 
 Looked for in this order: the installed package that brings the file (then nowhere else);
 ``$OPTIPROXY_DATA_DIR/<folder>/``; the project's ``data/01_raw/<folder>/``; the file's URL,
-downloaded into the latter. The folder is the source's: ``nb201``, ``hw_nas_bench``.
+downloaded into the latter. The folder is the source's: ``nb201``, ``hw_nas_bench``. A download goes
+on where an earlier attempt was cut off: what has arrived is kept in ``<file>.part``.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Folder:
     paths: tuple[str, ...]
 
     def read(self, path: str) -> Fetched:
-        """One of the files.
+        """Return one of the files.
 
         Raises:
             DataError: it cannot be read.
@@ -60,7 +61,7 @@ def fetch(
     data_directory: str | Path | None = None,
     raw_directory: str | Path = "data/01_raw",
 ) -> dict[str, Fetched | Folder]:
-    """The checked files of a single source by name; a partial one may yield some of them only.
+    """Return the checked files of a single source by name; of a partial one, those that are there.
 
     Args:
         source: whose files.
@@ -70,17 +71,18 @@ def fetch(
     Raises:
         DataError: a file is missing and cannot be downloaded, or is truncated or another one.
     """
-    own = data_directory or os.environ.get(DATA_DIRECTORY_VARIABLE)
-    directories = [Path(d) / source.folder for d in (own, raw_directory) if d]
+    copies = data_directory or os.environ.get(DATA_DIRECTORY_VARIABLE)
+    directories = [Path(d) / source.folder for d in (copies, raw_directory) if d]
     found: dict[str, Fetched | Folder] = {}
-    for file in {file.name: file for file in source.files}.values():
+    files = {file.name: file for file in source.publication.files}
+    for file in files.values():
         places = _places(file, directories)
         if file.is_pattern:
             folders = (_folder(directory, file.name) for directory in directories)
             folder = next((folder for folder in folders if folder.paths), None)
             if folder is not None:
                 found[file.name] = folder
-            elif not source.partial:
+            elif not source.contents.partial:
                 raise _missing(source, file, places)
             continue
         path = next((place for place in places if place.is_file()), None)
@@ -88,10 +90,11 @@ def fetch(
             path = _download(source, file, places)
         if path is not None:
             found[file.name] = _checked(source, file, path)
-        elif not source.partial:
+        elif not source.contents.partial:
             raise _missing(source, file, places)
     if not found:
-        raise _missing(source, source.files[0], _places(source.files[0], directories))
+        first = source.publication.files[0]
+        raise _missing(source, first, _places(first, directories))
     return found
 
 
@@ -103,7 +106,10 @@ def _folder(directory: Path, pattern: str) -> Folder:
 
 
 def _places(file: RawFile, directories: list[Path]) -> list[Path]:
-    """Where the file may lie. The package is located but not imported: its code does not run."""
+    """Return where the file may lie.
+
+    A package is located but not imported: its code does not run.
+    """
     if file.package_path is None:
         return [directory / file.name for directory in directories]
     package, _, inner = file.package_path.partition("/")
@@ -146,7 +152,7 @@ def _checked(source: Source, file: RawFile, path: Path) -> Fetched:
             if has < size
             else "is not the published file"
         )
-        advice = file.obtain or f"Remove it and get it again. {source.obtain}"
+        advice = file.obtain or f"Remove it and get it again. {source.publication.obtain}"
         raise DataError(
             f"{path} {state}: expected sha256 {file.sha256} ({file.size} bytes), found {sha256} "
             f"({has} bytes). {advice}",
@@ -177,7 +183,7 @@ def _missing(source: Source, file: RawFile, places: list[Path], reason: str = ""
     )
     return DataError(
         f"{file.name} of source {source.name!r} (sha256 {file.sha256 or 'not pinned'}) was not "
-        f"found in: {looked}.{url} {source.obtain}{put}",
+        f"found in: {looked}.{url} {source.publication.obtain}{put}",
         file=file.name,
         sha256=file.sha256,
         url=file.url,
@@ -190,7 +196,10 @@ _CHUNK = 2**16
 
 
 class ResumingDownloader:
-    """A callable for ``pooch.Pooch.fetch(..., downloader=...)``.
+    """A callable for ``pooch.Pooch.fetch(..., downloader=...)`` that resumes.
+
+    pooch checks the digest and renames the finished file into place; what it does not do is keep
+    the part that has arrived when a connection breaks.
 
     Args:
         part: where the unfinished download is kept between attempts.
@@ -200,7 +209,7 @@ class ResumingDownloader:
         self._part = part
 
     def __call__(self, url: str, output_file: str | os.PathLike[str], _: Any) -> None:
-        """Download ``url`` to ``output_file``, asking only for the bytes that are missing.
+        """Download ``url`` to ``output_file``, requesting only the bytes that are missing.
 
         Raises:
             OSError: the server cannot be reached, refuses, or breaks off (requests' errors are

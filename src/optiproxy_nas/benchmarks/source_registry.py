@@ -1,16 +1,17 @@
-"""Which source a search takes: the first of its benchmark, or the one named, if it can serve one.
+"""The registered sources and benchmarks, and whether a source can serve a search.
 
-Messages about a source that does not fit tell those that do, the benchmark's own first.
+Messages about a source that does not fit name those that do, the benchmark's own first.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from optiproxy_nas.benchmarks.sources import Source, join_sources
+from optiproxy_nas.benchmarks.sources import BenchmarkFamily, Source, join_sources
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError, unknown_name
 from optiproxy_nas.core.parameters import source_name
 from optiproxy_nas.core.registry import Registry
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from optiproxy_nas.algorithm.search_parameters import RunParameters
 
 _READERS = "optiproxy_nas.benchmarks.readers"
-# The first of a benchmark is the one that its pipelines use unless another is named.
 SOURCES = Registry(
     "benchmark source",
     {
@@ -48,43 +48,72 @@ SOURCES = Registry(
 
 
 def get_source(name: str) -> Source:
-    """A registered source, one named ``package.module:SOURCE``, or several joined by "+".
+    """Return a registered source, one named ``package.module:SOURCE``, or several joined by "+".
 
     Raises:
         UnknownNameError: with the list and the nearest name.
-        ParameterError: the sources cannot be joined, and why.
+        ParameterError: the sources cannot be joined, and why; or what is registered is no source.
     """
-    parts = [SOURCES.load(part) for part in source_name(str(name)).split("+")]
-    if len(parts) == 1:
-        source: Source = parts[0]
-        return source
-    return join_sources(parts)
+    parts = [_checked(part, SOURCES.load(part)) for part in source_name(str(name)).split("+")]
+    return parts[0] if len(parts) == 1 else join_sources(parts)
+
+
+def registered_sources() -> dict[str, Source]:
+    """Return all registered single sources by name.
+
+    Those of installed packages that cannot be imported or are no sources are left out with a
+    warning.
+    """
+    sources = {}
+    for name, member in SOURCES.load_all().items():
+        try:
+            sources[name] = _checked(name, member)
+        except ParameterError as error:
+            warnings.warn(error.message, stacklevel=2)
+    return sources
+
+
+def _checked(name: str, member: Any) -> Source:
+    """Return what was loaded by a name, if it is a source of that name."""
+    if not isinstance(member, Source):
+        raise ParameterError(f"The {SOURCES.kind} {name!r} is {member!r}, not a Source.", name=name)
+    if name in SOURCES.plug_ins and member.name != name:
+        raise ParameterError(
+            f"The {SOURCES.kind} {name!r} calls itself {member.name!r}: its entry point must have "
+            "the same name.",
+            name=name,
+        )
+    return member
+
+
+def families() -> dict[str, BenchmarkFamily]:
+    """Return the benchmarks that have registered sources by name, the built-in ones first."""
+    found: dict[str, BenchmarkFamily] = {}
+    for source in registered_sources().values():
+        found.setdefault(source.family.name, source.family)
+    return found
 
 
 def sources_of(benchmark: str) -> list[str]:
-    """The registered single sources of a benchmark, in the order of the registry."""
-    return [name for name in SOURCES if get_source(name).benchmark == benchmark]
-
-
-def benchmarks() -> list[str]:
-    """The benchmarks that have registered sources, each once."""
-    return list(dict.fromkeys(get_source(name).benchmark for name in SOURCES))
+    """Return the names of the registered single sources of a benchmark, in registered order."""
+    members = registered_sources().items()
+    return [name for name, source in members if source.family.name == benchmark]
 
 
 def first_source(benchmark: str) -> str:
-    """The source that a benchmark's pipelines use unless another is named.
+    """Return the source that a benchmark's pipelines use unless another is named.
 
     Raises:
         UnknownNameError: no registered source is of that benchmark.
     """
-    for name in SOURCES:
-        if get_source(name).benchmark == benchmark:
-            return name
-    raise unknown_name("benchmark", benchmark, benchmarks())
+    found = families()
+    if benchmark not in found:
+        raise unknown_name("benchmark", benchmark, found)
+    return found[benchmark].source
 
 
 def find_source(name: str, benchmark: str) -> Source:
-    """``get_source``; where there is no such source, those of ``benchmark`` are told first.
+    """Return ``get_source(name)``; of an unknown one, name the sources of ``benchmark`` first.
 
     Raises:
         UnknownNameError: with the lists and the nearest name.
@@ -93,50 +122,23 @@ def find_source(name: str, benchmark: str) -> Source:
     try:
         return get_source(name)
     except UnknownNameError as error:
-        own = sources_of(benchmark)
-        if not own or "allowed" not in error.data:
+        fitting = sources_of(benchmark)
+        if not fitting or "allowed" not in error.data:
             raise
-        asked, others = error.data["name"], [name for name in SOURCES if name not in own]
-        near = difflib.get_close_matches(asked, own, n=1, cutoff=0.5) or [error.data["suggestion"]]
-        hint = f" Did you mean {near[0]!r}?" if near[0] else ""
+        given, others = error.data["name"], [name for name in SOURCES if name not in fitting]
+        near = difflib.get_close_matches(given, fitting, n=1, cutoff=0.5)
+        suggestion = near[0] if near else error.data["suggestion"]
+        hint = f" Did you mean {suggestion!r}?" if suggestion else ""
         raise UnknownNameError(
-            f"Unknown {SOURCES.kind} {asked!r}.{hint} Sources of {benchmark}: {', '.join(own)}; "
-            f"of other benchmarks: {', '.join(others)}.",
-            **{**error.data, "allowed": [*own, *others], "suggestion": near[0]},
+            f"Unknown {SOURCES.kind} {given!r}.{hint} Sources of {benchmark}: "
+            f"{', '.join(fitting)}; of other benchmarks: {', '.join(others)}.",
+            **{**error.data, "allowed": [*fitting, *others], "suggestion": suggestion},
         ) from None
 
 
-def fitting(benchmark: str) -> str:
-    """A sentence: the registered sources of a benchmark that a search can take alone."""
-    fit = [name for name in sources_of(benchmark) if serves(get_source(name))]
-    return f"Sources of {benchmark}: {', '.join(fit)}." if fit else ""
-
-
 def serves(source: Source) -> bool:
-    """Whether a search over the source's space can live on it."""
-    return source.full_epochs in source.epochs and not source.incomplete
-
-
-def check_complete(table: pd.DataFrame, dataset: str, source: Source) -> None:
-    """Refuse a search over a table that lacks architectures which the search may ask for.
-
-    Raises:
-        DataError: how many there are, of how many, and how to get the others.
-    """
-    if source.open is not None:  # a model answers for what the table lacks
-        return
-    counts = table.loc[table["dataset"] == dataset, "epochs"].value_counts()
-    fewest = int(counts.min())
-    if fewest < source.cells:
-        at = "" if len(counts) == 1 else f" after {counts.idxmin()} epochs"
-        raise DataError(
-            f"Source {source.name!r} holds {fewest} of {source.cells} architectures on "
-            f"{dataset}{at}. A search would ask for the others, too, so it is not begun. "
-            f"{source.obtain}",
-            source=source.name,
-            dataset=dataset,
-            held=fewest,
-        )
+    """Return whether a search over the source's space can live on it."""
+    return source.family.full_epochs in source.contents.epochs and not source.contents.incomplete
 
 
 def check_serves(source: Source) -> None:
@@ -145,10 +147,11 @@ def check_serves(source: Source) -> None:
     Raises:
         ParameterError: it holds no accuracies after full training, or of few architectures only.
     """
-    if source.full_epochs not in source.epochs:
+    contents, full = source.contents, source.family.full_epochs
+    if full not in contents.epochs:
         held = (
-            f"accuracies after {', '.join(map(str, source.epochs))} of {source.full_epochs} epochs"
-            if source.epochs
+            f"accuracies after {', '.join(map(str, contents.epochs))} of {full} epochs"
+            if contents.epochs
             else "what architectures cost, and no accuracies"
         )
         join = f", as in source={source.join_to}+{source.name}" if source.join_to else ""
@@ -157,12 +160,18 @@ def check_serves(source: Source) -> None:
             f"that holds the accuracy after full training{join}.",
             source=source.name,
         )
-    if source.incomplete:
+    if contents.incomplete:
         raise ParameterError(
-            f"Source {source.name!r} cannot serve a search: {source.incomplete} "
-            f"{fitting(source.benchmark)}".rstrip(),
+            f"Source {source.name!r} cannot serve a search: {contents.incomplete} "
+            f"{_fitting(source.family.name)}".rstrip(),
             source=source.name,
         )
+
+
+def _fitting(benchmark: str) -> str:
+    """Return a sentence: the registered sources of a benchmark that a search can take alone."""
+    fitting = [name for name in sources_of(benchmark) if serves(get_source(name))]
+    return f"Sources of {benchmark}: {', '.join(fitting)}." if fitting else ""
 
 
 def check_source(parameters: RunParameters, dataset: str | None = None) -> None:
@@ -178,30 +187,54 @@ def check_source(parameters: RunParameters, dataset: str | None = None) -> None:
         ParameterError: it is of another benchmark or search space; it holds no accuracies after
             full training, or of few architectures only; or it cannot be joined.
     """
-    benchmark = parameters.benchmark
-    source = find_source(parameters.source, benchmark)
-    told, facts = f"Source {parameters.source!r}", {"source": parameters.source}
-    if benchmark != source.benchmark:
-        if not sources_of(benchmark):
-            raise unknown_name("benchmark", benchmark, benchmarks())
+    name, benchmark = parameters.source, parameters.benchmark
+    source = find_source(name, benchmark)
+    family = source.family
+    if benchmark != family.name:
+        if benchmark not in families():
+            raise unknown_name("benchmark", benchmark, families())
         raise ParameterError(
-            f"{told} is of benchmark {source.benchmark}, not {benchmark}. {fitting(benchmark)}",
-            **facts,
+            f"Source {name!r} is of benchmark {family.name}, not {benchmark}. "
+            f"{_fitting(benchmark)}",
+            source=name,
             benchmark=benchmark,
         )
-    if not _same_space(parameters.space, source.space):
+    if not _is_same_space(parameters.space, family.space):
         raise ParameterError(
-            f"{told} is of search space {source.space}, not {parameters.space}: space and source "
-            f"must fit together. {fitting(parameters.space)}".rstrip(),
-            **facts,
+            f"Source {name!r} is of search space {family.space}, not {parameters.space}: space and "
+            f"source must fit together. {_fitting(parameters.space)}".rstrip(),
+            source=name,
             space=parameters.space,
         )
     check_serves(source)
     dataset = parameters.dataset if dataset is None else dataset
     if dataset not in source.datasets:
-        raise unknown_name(f"dataset of source {parameters.source!r}", dataset, source.datasets)
+        raise unknown_name(f"dataset of source {name!r}", dataset, source.datasets)
 
 
-def _same_space(one: str, other: str) -> bool:
-    """Whether two spaces, registered or named ``package.module:Class``, write the same strings."""
+def _is_same_space(one: str, other: str) -> bool:
+    """Return whether two spaces, by name or ``package.module:Class``, write the same strings."""
     return one == other or get_space(one).name == get_space(other).name
+
+
+def check_complete(table: pd.DataFrame, dataset: str, source: Source) -> None:
+    """Refuse a search over a table that lacks architectures which the search may ask for.
+
+    Raises:
+        DataError: how many there are, of how many, and how to get the others.
+    """
+    cells = source.family.cells
+    if source.model is not None or cells is None:  # a model answers for what the table lacks
+        return
+    counts = table.loc[table["dataset"] == dataset, "epochs"].value_counts()
+    fewest = int(counts.min())
+    if fewest < cells:
+        at = "" if len(counts) == 1 else f" after {counts.idxmin()} epochs"
+        raise DataError(
+            f"Source {source.name!r} holds {fewest} of {cells} architectures on {dataset}{at}. A "
+            f"search would ask for the others, too, so it is not begun. "
+            f"{source.publication.obtain}",
+            source=source.name,
+            dataset=dataset,
+            held=fewest,
+        )

@@ -1,20 +1,19 @@
-"""Where a benchmark's values come from: one reader file each, named in ``SOURCES``.
+"""What a source of benchmark values is: its benchmark, its files, what they hold, how to read them.
 
-A reader file defines ``SOURCE`` (a ``Source``) with the facts of its files and the function
-that reads one of them; a third party's source is named by its dotted path instead. From a file to
-its rows it is two functions, both of the source:
+A reader file (``readers/``) defines a :class:`Source` and the functions that read its files:
 
-* ``parse(content, path) -> object``: from the checked bytes; left out, the restricted unpickler.
-  ``parsing`` has others (CSV, npz, compressed pickles). A parser of many large files should hand
-  over only what ``read`` needs: the objects of all files are in memory together.
-* ``read(file, object) -> rows``: ``schema.tidy`` rows of that file's dataset.
+* ``parse(content, path) -> object`` reads the checked bytes of one file; left out, the restricted
+  unpickler. ``file_formats`` has others (CSV, JSON, npz, compressed pickles). A parser of many
+  large files should hand over only what ``read`` needs: the objects of all files are in memory
+  together.
+* ``read(file, object) -> rows`` returns the rows (``tidy_table.tidy``) of that file's dataset.
 
 A file that holds several datasets is listed once for each, under one name; it is parsed once. A
 name with ``*``, ``?`` or ``[...]`` is a pattern (``NATS-tss-*/*.pickle.pbz2``): all files that it
 matches in the first data directory with any; then ``read`` gets ``{path within that directory:
 object}`` in the order of the paths. Patterns have neither digest nor address.
 
-Sources are joined by "+" (``joined``): ``v1_0+hw_nas_bench``.
+Sources are joined by "+": ``v1_0+hw_nas_bench`` (:func:`join_sources`).
 """
 
 from __future__ import annotations
@@ -24,10 +23,47 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.file_formats import restricted_load
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import ParameterError
+
+# (codes [n, L], metric, epochs) -> values [n]
+Predict = Callable[[Tensor, str, int], Floats]
+
+
+@dataclass(frozen=True)
+class BenchmarkFamily:
+    """The constants of a published benchmark, which all its sources share.
+
+    Its pipelines ``<pipelines>_search`` and ``<pipelines>_methods`` follow from it.
+
+    Attributes:
+        name: "nb201"; also the folder of its files in the data directories.
+        space: the registered search space.
+        source: the registered source that a search takes unless another is named.
+        full_epochs: how many epochs full training has.
+        cells: architectures per dataset in a complete source; None: too many to be listed.
+        preset: the preset of its pipelines.
+        budget: the budget of its pipelines, queries.
+        pipelines: the prefix of its pipelines' names; "": its name.
+    """
+
+    name: str
+    space: str
+    source: str
+    full_epochs: int
+    cells: int | None = None
+    preset: str = "default"
+    budget: int = 100
+    pipelines: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of its pipelines' names."""
+        return self.pipelines or self.name
 
 
 @dataclass(frozen=True)
@@ -35,14 +71,14 @@ class RawFile:
     """One file of a source, as published, and one of its datasets.
 
     Attributes:
-        name: the file's name within the source's directory, or a pattern (see the module).
+        name: the file's name within the source's folder, or a pattern (see the module).
         dataset: the tidy name of the dataset it is about.
         key: the file's own name of that dataset, "" where it has none.
         sha256: the pinned digest, or None: then the data card records what was found.
         size: bytes, where the digest is pinned (tells a truncated file from another one).
         url: where it can be downloaded, or None; the digest must be pinned.
         package_path: "package/dir/file" where an installed package brings it.
-        obtain: sentences: what to do where it is damaged, if not what the source's ``obtain`` says.
+        obtain: sentences: what to do where it is damaged, if not what the publication says.
     """
 
     name: str
@@ -61,75 +97,101 @@ class RawFile:
 
 
 @dataclass(frozen=True)
-class Source:
-    """The facts of one source.
+class Publication:
+    """What is published, by whom, and how a person gets it: for fetching and for the data card.
 
     Attributes:
-        name: the registered name.
         version: which release of the benchmark, which values, which mean.
         licence: of the files and of the values in them.
         homepage: who publishes the files.
         obtain: one sentence: how a person gets the files.
-        files: all its files.
-        read: (file, parsed object) -> tidy rows of that file (``schema.tidy``).
-        target: the metric that a search maximises, higher is better.
-        caution: one sentence that is told wherever its values are shown; "" where they are what
-            they seem: validation figures of real trainings.
-        build: ({file name: parsed object}, checked table) -> the model that answers for
-            architectures outside the table, as bytes; None: there is none.
-        open: (table, model, dataset, source) -> the benchmark; None: the table answers.
-        facts: (table, model) -> what the data card tells of the model, ready for JSON.
-        metrics: the columns of its table -> description with unit.
-        epochs: after how many epochs of training it holds the target, ascending; () where it
-            measures cells without training them.
-        parse: (content, path for messages) -> the object; None: restricted unpickling.
-        allowed_globals: what its pickles may name, and what they get for it (``unpickle``).
-        optimum: dataset -> known best value of the target, asserted at ingest.
-        partial: some of the files, and some of the cells, are enough.
-        cells: architectures per dataset in a complete source.
-        incomplete: sentences, where a search cannot live on it because it answers for few of the
-            architectures of its space: what it holds, and which source to take. Partial sources
-            of which a user may have all files are not.
-        full_epochs: how many epochs full training has in its benchmark.
-        continues: full training goes on from its earlier epochs, so that a cell trained for 12 of
-            200 costs 188 more. False: they are of schedules of their own, and it costs 200. Of
-            joined sources, the main one's holds.
-        join_to: a source that it completes, where it cannot be searched alone.
-        obtain_curves: where to get accuracies after fewer epochs, where it has none.
-        benchmark: the benchmark family.
-        directory: the folder of its files in the data directories; default the family.
-        space: the registered search space.
-        joined: the single sources that it is made of (``join``), the main one first; then
-            ``read`` and ``parse`` are theirs, not its own.
+        files: all files.
+        folder: of the files in the data directories; "": the benchmark's name.
     """
 
-    name: str
     version: str
     licence: str
     homepage: str
     obtain: str
     files: tuple[RawFile, ...]
-    read: Callable[[RawFile, Any], pd.DataFrame]
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a source's table holds: for the checks at ingest and for the benchmark.
+
+    Attributes:
+        metrics: the columns of its table -> description with unit.
+        epochs: after how many epochs of training it holds the target, ascending; () where it
+            measures architectures without training them.
+        target: the metric that a search maximises, higher is better.
+        optimum: dataset -> known best value of the target, asserted at ingest.
+        partial: some of the files, and some of the architectures, are enough.
+        incomplete: sentences, where a search cannot live on it because it answers for few of the
+            architectures of its space: what it holds, and which source to take. Partial sources
+            of which a user may have all files are not.
+        continues: full training goes on from its earlier epochs, so that an architecture trained
+            for 12 of 200 costs 188 more. False: they are of schedules of their own, and it costs
+            200. Of joined sources, the main one's holds.
+        caution: one sentence that is told wherever its values are shown; "" where they are what
+            they seem: validation figures of real trainings.
+        obtain_curves: where to get accuracies after fewer epochs, where it has none.
+    """
+
     metrics: Mapping[str, str]
+    epochs: tuple[int, ...]
     target: str = VALIDATION_ACCURACY
-    caution: str = ""
-    build: Callable[[Mapping[str, Any], pd.DataFrame], bytes] | None = None
-    open: Callable[[pd.DataFrame, bytes, str, Source], Benchmark] | None = None
-    facts: Callable[[pd.DataFrame, bytes], Mapping[str, Any]] | None = None
-    epochs: tuple[int, ...] = (200,)
-    parse: Callable[[bytes, str], Any] | None = None
-    allowed_globals: Mapping[str, Any] = field(default_factory=dict)
     optimum: Mapping[str, float] = field(default_factory=dict)
     partial: bool = False
-    cells: int = 15_625
     incomplete: str = ""
-    full_epochs: int = 200
     continues: bool = False
-    join_to: str = ""
+    caution: str = ""
     obtain_curves: str = ""
-    benchmark: str = "nb201"
-    directory: str = ""
-    space: str = "nb201"
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """The model that answers for all architectures of a space, where a table cannot.
+
+    Attributes:
+        build: ({file name: parsed object}, checked table) -> the model as bytes.
+        load: those bytes -> the function that predicts; picklable.
+        metrics: what it predicts -> description with unit.
+        facts: (table, model) -> what the data card tells of the model, ready for JSON.
+    """
+
+    build: Callable[[Mapping[str, Any], pd.DataFrame], bytes]
+    load: Callable[[bytes], Predict]
+    metrics: Mapping[str, str]
+    facts: Callable[[pd.DataFrame, bytes], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of a benchmark's values.
+
+    Attributes:
+        name: the registered name.
+        family: the benchmark that its values are of.
+        publication: what is published.
+        contents: what its table holds.
+        read: (file, parsed object) -> tidy rows of that file.
+        parse: (content, path for messages) -> the object; raises DataError where it cannot.
+        model: what answers in place of the table; None: the table answers.
+        join_to: a source that it completes, where it cannot be searched alone.
+        joined: the single sources that it is made of, the main one first; then ``read`` and
+            ``parse`` are theirs, not its own.
+    """
+
+    name: str
+    family: BenchmarkFamily
+    publication: Publication
+    contents: Contents
+    read: Callable[[RawFile, Any], pd.DataFrame]
+    parse: Callable[[bytes, str], Any] = restricted_load
+    model: SourceModel | None = None
+    join_to: str = ""
     joined: tuple[Source, ...] = ()
 
     @property
@@ -139,65 +201,62 @@ class Source:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """The datasets that all its parts have files of."""
-        own = [{file.dataset for file in part.files} for part in self.parts]
-        return tuple(sorted(set.intersection(*own)))
+        """The datasets that all its parts have files of, sorted."""
+        held = [{file.dataset for file in part.publication.files} for part in self.parts]
+        return tuple(sorted(set.intersection(*held)))
 
     @property
     def folder(self) -> str:
         """The folder of its files in a data directory."""
-        return self.directory or self.benchmark
+        return self.publication.folder or self.family.name
+
+    def with_files(self, files: Sequence[RawFile]) -> Source:
+        """Return the same source with other files."""
+        return replace(self, publication=replace(self.publication, files=tuple(files)))
 
     def of_dataset(self, dataset: str) -> Source:
-        """The same source with the files of one dataset only."""
-        return replace(
-            self,
-            files=tuple(file for file in self.files if file.dataset == dataset),
-            joined=tuple(part.of_dataset(dataset) for part in self.joined),
-        )
-
-    def parsed(self, content: bytes, path: str) -> Any:
-        """The object that ``read`` gets of a file's content.
-
-        Raises:
-            DataError: it is not what it should be; ``path`` names it in the message.
-        """
-        if self.parse is not None:
-            return self.parse(content, path)
-        return restricted_load(content, self.allowed_globals, name=path)
+        """Return the same source with the files of one dataset only."""
+        parts = tuple(part.of_dataset(dataset) for part in self.joined)
+        files = [file for file in self.publication.files if file.dataset == dataset]
+        return replace(self.with_files(files), joined=parts)
 
 
 def join_sources(parts: Sequence[Source]) -> Source:
-    """One source out of several; its ``parts`` are read one by one and joined (``join_rows``).
+    """Return one source made of several, which are read one by one and joined (``join_rows``).
+
+    The first is the main one. A source of accuracies adds rows (other epochs of training); one that
+    measures architectures without training them adds columns to the rows of full training.
 
     Raises:
-        ParameterError: one source twice, none of accuracies in front, different search spaces, no
-            dataset in common, or a metric that two of them hold.
+        ParameterError: one source twice, one that is a model, none of accuracies in front,
+            different search spaces, no dataset in common, or a metric that two of them hold.
     """
     main, *others = parts
+    name = "+".join(part.name for part in parts)
     for part in parts:
-        if part.open is not None and others:
+        if part.model is not None and others:
             raise _refused(
-                "+".join(part.name for part in parts),
+                name,
                 f"the values of {part.name} come from a model, not from a table. Give it alone: "
                 f"source={part.name}",
             )
-    name = "+".join(part.name for part in parts)
     if len({part.name for part in parts}) < len(parts):
         once = "+".join(dict.fromkeys(part.name for part in parts))
         raise _refused(name, f"it names one source twice. Name each once: source={once}")
-    if not main.epochs:
-        turned = "+".join([main.join_to or "embedded", main.name])
+    if not main.contents.epochs:
+        turned = "+".join([main.join_to or main.family.source, main.name])
         raise _refused(
             name,
             f"{main.name} holds no accuracies; begin with a source that does, as in {turned}",
         )
+    one = main.family
     for other in others:
-        if (other.space, other.full_epochs) != (main.space, main.full_epochs):
+        two = other.family
+        if (two.space, two.full_epochs) != (one.space, one.full_epochs):
             raise _refused(
                 name,
-                f"{main.name} is of search space {main.space}, fully trained at "
-                f"{main.full_epochs} epochs; {other.name} of {other.space}, {other.full_epochs}. "
+                f"{main.name} is of search space {one.space}, fully trained at "
+                f"{one.full_epochs} epochs; {other.name} of {two.space}, {two.full_epochs}. "
                 f"Leave one of them out",
             )
     joined = main
@@ -212,29 +271,37 @@ def join_sources(parts: Sequence[Source]) -> Source:
 
 
 def _pair(name: str, left: Source, right: Source) -> Source:
-    epochs = set(left.epochs) & set(right.epochs)
-    both = [metric for metric in right.metrics if metric in left.metrics]
-    if both and (epochs or not right.epochs):
+    one, two = left.contents, right.contents
+    epochs = set(one.epochs) & set(two.epochs)
+    both = [metric for metric in two.metrics if metric in one.metrics]
+    if both and (epochs or not two.epochs):
         after = f" after {', '.join(map(str, sorted(epochs)))} epochs" if epochs else ""
         raise _refused(
             name,
             f"{left.name} and {right.name} both hold {', '.join(both)}{after}, and which one is "
             "meant cannot be known. Leave one of them out",
         )
-    last = max(left, right, key=lambda source: source.epochs[-1:])
+    last = max(one, two, key=lambda contents: contents.epochs[-1:])
+    first, second = left.publication, right.publication
     return replace(
         left,
         name=f"{left.name}+{right.name}",
-        version=f"{left.version} + {right.version}",
-        licence="; ".join(dict.fromkeys([left.licence, right.licence])),
-        homepage=f"{left.homepage} + {right.homepage}",
-        obtain=f"{left.obtain} {right.obtain}",
-        files=left.files + right.files,
-        metrics={**left.metrics, **{m: right.metrics[m] for m in right.metrics if m not in both}},
-        epochs=tuple(sorted({*left.epochs, *right.epochs})),
-        optimum=last.optimum,
-        partial=left.partial or right.partial,
-        incomplete=left.incomplete or right.incomplete,
+        publication=Publication(
+            version=f"{first.version} + {second.version}",
+            licence="; ".join(dict.fromkeys([first.licence, second.licence])),
+            homepage=f"{first.homepage} + {second.homepage}",
+            obtain=f"{first.obtain} {second.obtain}",
+            files=first.files + second.files,
+            folder=first.folder,
+        ),
+        contents=replace(
+            one,
+            metrics={**one.metrics, **{m: two.metrics[m] for m in two.metrics if m not in both}},
+            epochs=tuple(sorted({*one.epochs, *two.epochs})),
+            optimum=last.optimum,
+            partial=one.partial or two.partial,
+            incomplete=one.incomplete or two.incomplete,
+        ),
         joined=left.parts + right.parts,
     )
 

@@ -6,58 +6,43 @@ model errs. Its values are told with the source's caution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from torch import Tensor
 
-from optiproxy_nas.benchmarks.sources import Source
+from optiproxy_nas.benchmarks.sources import Predict, Source
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError, MetricUnavailableError
 from optiproxy_nas.spaces import get_space
 
-# (codes [n, L], metric, epochs) -> values [n]
-Predict = Callable[[Tensor, str, int], NDArray[np.float64]]
-
 
 class SurrogateBenchmark:
-    """Asks a model; picklable if ``predict`` is.
+    """Answers queries by a model; picklable if ``predict`` is.
 
     Args:
-        source: whose model it is; gives name, space, target and caution.
+        source: whose model it is.
         dataset: the dataset of the values.
         predict: the model, for metrics and epochs that are checked before.
-        epochs: after how many epochs of training it tells the target, ascending.
-        metrics: what it tells -> description with unit.
-        measured: metrics that it tells after full training only.
+        metrics: what it predicts -> description with unit.
     """
 
     def __init__(
-        self,
-        source: Source,
-        dataset: str,
-        predict: Predict,
-        epochs: tuple[int, ...],
-        metrics: Mapping[str, str],
-        measured: Sequence[str] = (),
+        self, source: Source, dataset: str, predict: Predict, metrics: Mapping[str, str]
     ) -> None:
-        self.name = source.benchmark
+        self.name = source.family.name
         self.source = source.name
         self.dataset = dataset
-        self.space = source.space
-        self.target = source.target
-        self.caution = source.caution
-        self.continues = source.continues
-        self.epochs = epochs
+        self.space = source.family.space
+        self.target = source.contents.target
+        self.caution = source.contents.caution
+        self.continues = source.contents.continues
+        self.epochs = source.contents.epochs
         self.metrics: Mapping[str, str] = dict(metrics)
-        self._measured = tuple(measured)
         self._predict = predict
 
-    def query(
-        self, architectures: Sequence[str], metric: str, epochs: int | None = None
-    ) -> NDArray[np.float64]:
-        """The metric of each architecture: [n]; errors as in ``Benchmark.query``.
+    def query(self, architectures: Sequence[str], metric: str, epochs: int | None = None) -> Floats:
+        """Return the metric of each architecture: [n]; errors as in ``Benchmark.query``.
 
         Raises:
             DataError: the model gives something else than one finite number an architecture.
@@ -71,13 +56,13 @@ class SurrogateBenchmark:
                 available=sorted(self.metrics),
             )
         after = self.epochs[-1] if epochs is None else epochs
-        held = self.epochs[-1:] if metric in self._measured else self.epochs
-        if after not in held:
+        if after not in self.epochs:
             raise MetricUnavailableError(
                 f"Source {self.source!r} tells {metric} of {self.dataset} after "
-                f"{_range(held)} epochs of training, not after {after}. Nothing stands in for it.",
+                f"{_ranges(self.epochs)} epochs of training, not after {after}. Nothing stands in "
+                "for it.",
                 **facts,
-                epochs=list(held),
+                epochs=list(self.epochs),
             )
         codes = get_space(self.space).from_string(architectures)
         if not len(codes):
@@ -93,15 +78,15 @@ class SurrogateBenchmark:
         return values
 
     def table(self, metrics: Sequence[str]) -> pd.DataFrame | None:
-        """None: there are too many architectures to list."""
+        """Return None: there are too many architectures to list."""
         return None
 
     def optimum(self, metric: str) -> tuple[str, float] | None:
-        """None: nobody knows it."""
+        """Return None: nobody knows it."""
         return None
 
     def measurements(self, architecture: str) -> dict[str, float | None]:
-        """What else the model says of one architecture, after full training."""
+        """Return what else the model says of one architecture, after full training."""
         return {
             name: float(self.query([architecture], name)[0])
             for name in self.metrics
@@ -109,7 +94,7 @@ class SurrogateBenchmark:
         }
 
 
-def _range(epochs: tuple[int, ...]) -> str:
+def _ranges(epochs: tuple[int, ...]) -> str:
     if len(epochs) > 2 and epochs == tuple(range(epochs[0], epochs[-1] + 1)):
         return f"{epochs[0]} to {epochs[-1]}"
     return ", ".join(map(str, epochs))

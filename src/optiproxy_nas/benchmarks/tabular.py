@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.benchmarks.tidy_table import METRICS, metric_names
+from optiproxy_nas.benchmarks.tidy_table import metric_names
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError, MetricUnavailableError, unknown_name
 from optiproxy_nas.spaces import get_space
 
@@ -21,44 +22,26 @@ class TabularBenchmark:
     Args:
         table: tidy rows of one source, all its datasets.
         dataset: which dataset's values to answer with.
-        source: the registered source of the table, for messages and reports.
-        name: the benchmark family.
-        space: the registered name of the search space.
-        descriptions: metric -> description with unit; default those of ``schema.METRICS``.
-        advice: where to get what it lacks, for messages.
-        continues: full training goes on from its earlier epochs (``Source.continues``).
-        target: the metric that a search maximises.
-        caution: what is told wherever its values are shown.
+        source: the source of the table.
 
     Raises:
         UnknownNameError: the table has no such dataset (the list, and the nearest name).
         DataError: an architecture occurs twice.
     """
 
-    def __init__(
-        self,
-        table: pd.DataFrame,
-        dataset: str,
-        source: str,
-        name: str = "nb201",
-        space: str = "nb201",
-        descriptions: Mapping[str, str] = METRICS,
-        advice: str = "",
-        continues: bool = False,
-        target: str = VALIDATION_ACCURACY,
-        caution: str = "",
-    ) -> None:
+    def __init__(self, table: pd.DataFrame, dataset: str, source: Source) -> None:
         datasets = table["dataset"].unique()
         if dataset not in datasets:
             raise unknown_name("dataset", dataset, datasets)
-        self.name = name
-        self.source = source
+        contents = source.contents
+        self.name = source.family.name
+        self.source = source.name
         self.dataset = dataset
-        self.space = space
-        self.continues = continues
-        self.target = target
-        self.caution = caution
-        self._advice = advice
+        self.space = source.family.space
+        self.continues = contents.continues
+        self.target = contents.target
+        self.caution = contents.caution
+        self._obtain_curves = contents.obtain_curves
         rows = table[table["dataset"] == dataset]
         names = metric_names(table)
         values = rows.set_index("architecture")[names]
@@ -73,57 +56,39 @@ class TabularBenchmark:
             if (held := tuple(e for e, r in self._rows.items() if r[metric].notna().any()))
         }
         self.metrics: Mapping[str, str] = {
-            metric: descriptions.get(metric, metric) for metric in self._held
+            metric: contents.metrics.get(metric, metric) for metric in self._held
         }
-        self.epochs: tuple[int, ...] = self._held.get(target, ())
+        self.epochs: tuple[int, ...] = self._held.get(self.target, ())
         self._full = max(self.epochs or self._rows)
         for epochs, found in self._rows.items():
             if not found.index.is_unique:
                 twice = found.index[found.index.duplicated()][0]
                 raise DataError(
-                    f"The table of source {source!r} holds {twice} on {dataset} after {epochs} "
-                    "epochs twice.",
+                    f"The table of source {self.source!r} holds {twice} on {dataset} after "
+                    f"{epochs} epochs twice.",
                     architecture=twice,
                     dataset=dataset,
                 )
 
-    @classmethod
-    def of(cls, table: pd.DataFrame, dataset: str, source: Source) -> TabularBenchmark:
-        """The benchmark of a source's table, with what the source says of itself."""
-        return cls(
-            table,
-            dataset,
-            source.name,
-            source.benchmark,
-            source.space,
-            source.metrics,
-            source.obtain_curves,
-            source.continues,
-            source.target,
-            source.caution,
-        )
-
-    def query(
-        self, architectures: Sequence[str], metric: str, epochs: int | None = None
-    ) -> NDArray[np.float64]:
-        """The metric of each architecture: [n]; errors as in ``Benchmark.query``."""
+    def query(self, architectures: Sequence[str], metric: str, epochs: int | None = None) -> Floats:
+        """Return the metric of each architecture: [n]; errors as in ``Benchmark.query``."""
         values = self._values(metric, epochs)
         return values.to_numpy()[self._positions(values.index, architectures)]
 
     def table(self, metrics: Sequence[str]) -> pd.DataFrame:
-        """All cells after full training, in code order; never for a search."""
+        """Return all cells after full training, in code order; never for a search."""
         return pd.DataFrame({metric: self._values(metric) for metric in metrics}).reset_index(
             names="architecture"
         )
 
     def optimum(self, metric: str) -> tuple[str, float]:
-        """The cell with the largest value (the first in code order of equals)."""
+        """Return the cell with the largest value (the first in code order of equals)."""
         values = self._values(metric)
         best = int(values.to_numpy().argmax())
         return str(values.index[best]), float(values.iloc[best])
 
     def measurements(self, architecture: str) -> dict[str, float | None]:
-        """What else the source knows of one cell, for a report; None where it does not say.
+        """Return what else the source knows of one cell, for a report; None where it does not say.
 
         Keys: the metrics of the table, without accuracies and target. +inf: it cannot run on that
         device.
@@ -160,7 +125,7 @@ class TabularBenchmark:
         raise MetricUnavailableError(
             f"Source {self.source!r} holds {metric} of {self.dataset} after "
             f"{', '.join(map(str, held))} epochs of training, not after {epochs}. Nothing stands "
-            f"in for it.{' ' if self._advice else ''}{self._advice}",
+            f"in for it.{' ' if self._obtain_curves else ''}{self._obtain_curves}",
             **facts,
             epochs=list(held),
         )

@@ -2,7 +2,8 @@
 
 One row per architecture x dataset x epochs of training, sorted by dataset, epochs and code:
 ``architecture``, ``code_0`` .. ``code_{L-1}``, ``dataset``, ``epochs``, then the metrics of the
-source. ``columns`` documents them, and the data card repeats it.
+source. ``columns`` documents them, and the data card repeats it. :func:`check_table` refuses, at
+ingest and before any query, a table that is not what its source claims.
 """
 
 from __future__ import annotations
@@ -17,28 +18,35 @@ import torch
 from numpy.typing import ArrayLike
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.sources import Source
+from optiproxy_nas.benchmarks.sources import BenchmarkFamily, Source
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces import get_space
 
 KEY = ("architecture", "dataset", "epochs")
 # The epochs of a row that stands for no training: a device's measurements.
 UNTRAINED = 0
-# Metrics that several sources hold.
+# Descriptions of metrics that several sources hold.
 METRICS: Mapping[str, str] = {
-    "validation_accuracy": "percent of the validation images, mean over the training seeds",
-    "test_accuracy": "percent of the test images, mean over the training seeds",
+    VALIDATION_ACCURACY: "percent of the validation images, mean over the training seeds",
+    TEST_ACCURACY: "percent of the test images, mean over the training seeds",
     "training_seeds": "trainings behind the accuracy",
     "latency_ms": "milliseconds of a forward pass, as the source timed it",
     "parameters_millions": "trainable parameters, millions",
     "flops_millions": "floating-point operations of a forward pass of one image, millions",
     "training_seconds": "seconds of one training",
 }
+# Half a unit of the third decimal, to which the optima are published.
+_OPTIMUM_TOLERANCE = 5e-4
+
+
+def common_metrics(*names: str) -> dict[str, str]:
+    """Return some of ``METRICS``: name -> description with unit."""
+    return {name: METRICS[name] for name in names}
 
 
 def columns(source: Source) -> dict[str, str]:
-    """Column -> type, meaning and unit, in the order of the source's table."""
-    length = get_space(source.space).code_length
+    """Return column -> type, meaning and unit, in the order of the source's table."""
+    length = get_space(source.family.space).code_length
     return {
         "architecture": "str: the search space's own notation",
         **{
@@ -47,60 +55,59 @@ def columns(source: Source) -> dict[str, str]:
         },
         "dataset": "str: the images that the accuracies are of",
         "epochs": f"int16: epochs of training behind the row; {UNTRAINED}: none",
-        **{name: f"float64: {meaning}" for name, meaning in source.metrics.items()},
+        **{name: f"float64: {meaning}" for name, meaning in source.contents.metrics.items()},
     }
 
 
 def tidy(
+    family: BenchmarkFamily,
     codes: torch.Tensor,
     dataset: str,
     metrics: Mapping[str, ArrayLike],
-    *,
-    space: str = "nb201",
-    epochs: ArrayLike = 200,
+    epochs: ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """Rows of n architectures on one dataset.
+    """Return the rows of n architectures of a benchmark on one dataset.
 
     Args:
+        family: the benchmark, whose search space the codes are of.
         codes: [n, L] in the code order of the space.
         dataset: the tidy name of the dataset.
         metrics: name -> [n] or one value for all. Percent, or the unit in the name. NaN: the
             source does not say. +inf: the architecture cannot run on that device.
-        space: the registered search space of the codes.
-        epochs: of training behind the values: one number, or [n]. ``UNTRAINED`` where the values
-            are of the architecture, not of a training.
+        epochs: of training behind the values: one number, or [n]. None: of full training;
+            ``UNTRAINED`` where the values are of the architecture, not of a training.
     """
     rows = pd.DataFrame(
         codes.numpy().astype(np.int8), columns=[f"code_{i}" for i in range(codes.shape[1])]
     )
-    rows.insert(0, "architecture", get_space(space).to_string(codes))
+    rows.insert(0, "architecture", get_space(family.space).to_string(codes))
     rows["dataset"] = dataset
-    rows["epochs"] = np.asarray(epochs, dtype=np.int16)
+    rows["epochs"] = np.asarray(family.full_epochs if epochs is None else epochs, dtype=np.int16)
     for name, values in metrics.items():
         rows[name] = np.asarray(values, dtype=np.float64)
     return rows
 
 
-def assemble(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of several files or sources as one table in the canonical order."""
-    table = pd.concat(parts, ignore_index=True)
+def assemble(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several files or sources as one table in the canonical order."""
+    table = pd.concat(tables, ignore_index=True)
     return table.sort_values(["dataset", "epochs", *code_names(table)], ignore_index=True)
 
 
 def code_names(table: pd.DataFrame) -> list[str]:
-    """The columns ``code_0`` .. ``code_{L-1}`` of a tidy table."""
+    """Return the columns ``code_0`` .. ``code_{L-1}`` of a tidy table."""
     names = (str(name) for name in table.columns if str(name).startswith("code_"))
     return sorted(names, key=lambda name: int(name.removeprefix("code_")))
 
 
 def metric_names(table: pd.DataFrame) -> list[str]:
-    """The columns of a tidy table that hold measurements."""
+    """Return the columns of a tidy table that hold measurements."""
     others = {*KEY, *code_names(table)}
     return [str(name) for name in table.columns if name not in others]
 
 
 def table_digest(table: pd.DataFrame) -> str:
-    """SHA-256 over columns and values: the same for a table read back from any file format."""
+    """Return a SHA-256 over columns and values, the same for a table read back from any file."""
     digest = hashlib.sha256()
     for column in table.columns:
         values = table[column]
@@ -113,16 +120,12 @@ def table_digest(table: pd.DataFrame) -> str:
 
 
 def wrong(source: Source, what: str) -> DataError:
-    """The error for a table that is not what its source claims."""
+    """Return the error for a table that is not what its source claims."""
     return DataError(
-        f"The table of source {source.name!r} ({source.version}) is not what it should be: {what}.",
+        f"The table of source {source.name!r} ({source.publication.version}) is not what it should "
+        f"be: {what}.",
         source=source.name,
     )
-
-
-# Half a unit of the third decimal, to which the optima are published.
-_OPTIMUM_TOLERANCE = 5e-4
-_GROUP = ["dataset", "epochs"]
 
 
 def check_table(table: pd.DataFrame, source: Source) -> pd.DataFrame:
@@ -136,7 +139,7 @@ def check_table(table: pd.DataFrame, source: Source) -> pd.DataFrame:
     if found != expected:
         raise wrong(source, f"it has the columns {', '.join(found)}, not {', '.join(expected)}")
     _check_cells(table, source)
-    for name in source.metrics:
+    for name in source.contents.metrics:
         _check_metric(table, name, source)
     _check_optimum(table, source)
     return table
@@ -145,28 +148,31 @@ def check_table(table: pd.DataFrame, source: Source) -> pd.DataFrame:
 def _check_cells(table: pd.DataFrame, source: Source) -> None:
     twice = table.duplicated([*KEY])
     if twice.any():
-        raise wrong(source, f"{_where(table, twice)} occurs twice")
+        raise wrong(source, f"{_first_row(table, twice)} occurs twice")
+    if source.contents.partial or source.family.cells is None:
+        return
     counts = Counter(zip(table["dataset"], table["epochs"].tolist(), strict=True))
-    epochs = source.epochs or (UNTRAINED,)
-    complete = {(name, number): source.cells for name in source.datasets for number in epochs}
-    if not source.partial and counts != complete:
+    epochs = source.contents.epochs or (UNTRAINED,)
+    cells = source.family.cells
+    complete = {(name, number): cells for name in source.datasets for number in epochs}
+    if counts != complete:
         raise wrong(source, f"it has {_counted(counts)}, expected {_counted(complete)}")
 
 
 def _check_metric(table: pd.DataFrame, name: str, source: Source) -> None:
-    """No number is made up for NaN later on, so a metric is there for all cells or for none."""
+    """Refuse a metric with gaps: no number is made up for NaN later on."""
     values = table[name]
     unknown = values.isna()
-    if name == source.target:
+    if name == source.contents.target:
         partly = unknown
     else:
-        share = unknown.groupby([table[key] for key in _GROUP]).transform("mean")
+        share = unknown.groupby([table["dataset"], table["epochs"]]).transform("mean")
         partly = unknown & (share < 1)
     if partly.any():
         raise wrong(
             source,
             f"{name} is not a number (NaN) for {int(partly.sum())} rows, the first of them "
-            f"{_where(table, partly)}, while other cells have one. A metric is there for all "
+            f"{_first_row(table, partly)}, while other cells have one. A metric is there for all "
             "cells of a dataset or for none",
         )
     if name in (VALIDATION_ACCURACY, TEST_ACCURACY):
@@ -177,26 +183,27 @@ def _check_metric(table: pd.DataFrame, name: str, source: Source) -> None:
         what = "is no measurement"
     if impossible.any():
         raise wrong(
-            source, f"{name} {values[impossible].iloc[0]} of {_where(table, impossible)} {what}"
+            source, f"{name} {values[impossible].iloc[0]} of {_first_row(table, impossible)} {what}"
         )
 
 
 def _check_optimum(table: pd.DataFrame, source: Source) -> None:
-    if source.target not in source.metrics:
+    contents = source.contents
+    if contents.target not in contents.metrics:
         return
-    trained = table[table["epochs"] == source.epochs[-1]]
-    for dataset, found in trained.groupby("dataset")[source.target].max().items():
-        known = source.optimum.get(str(dataset), found)
-        if abs(found - known) > _OPTIMUM_TOLERANCE:
+    trained = table[table["epochs"] == contents.epochs[-1]]
+    for dataset, found in trained.groupby("dataset")[contents.target].max().items():
+        published = contents.optimum.get(str(dataset), found)
+        if abs(found - published) > _OPTIMUM_TOLERANCE:
             raise wrong(
                 source,
-                f"the best {source.target.replace('_', ' ')} on {dataset} is {found:.4f}, but "
-                f"{known} is known",
+                f"the best {contents.target.replace('_', ' ')} on {dataset} is {found:.4f}, but "
+                f"{published} is known",
             )
 
 
-def _where(table: pd.DataFrame, rows: pd.Series) -> str:
-    """The first of the rows that are marked, in words."""
+def _first_row(table: pd.DataFrame, rows: pd.Series) -> str:
+    """Return the first of the marked rows in words."""
     row = table.loc[rows].iloc[0]
     trained = "" if row["epochs"] == UNTRAINED else f" after {row['epochs']} epochs"
     return f"{row['architecture']} on {row['dataset']}{trained}"
@@ -210,10 +217,10 @@ def _counted(counts: Mapping[tuple[str, int], int]) -> str:
 
 
 def join_rows(tables: Iterable[pd.DataFrame], source: Source) -> pd.DataFrame:
-    """One table out of the checked tables of ``source.parts``, in their order.
+    """Return one table out of the checked tables of ``source.parts``, in their order.
 
-    Datasets that only some of them have here are left out, as are architectures that the main
-    one lacks; nothing is filled in.
+    Datasets that only some of them have are left out, as are architectures that the main one
+    lacks; nothing is filled in.
 
     Raises:
         DataError: no dataset in common, or architectures that a joined source lacks.
@@ -226,27 +233,28 @@ def join_rows(tables: Iterable[pd.DataFrame], source: Source) -> pd.DataFrame:
             for part, table in zip(source.parts, tables, strict=True)
         )
         raise wrong(source, f"the files that are here have no dataset in common ({each})")
-    tables = [table[table["dataset"].isin(common)] for table in tables]
-    trained = [t for t, part in zip(tables, source.parts, strict=True) if part.epochs]
-    cells = tables[0][["architecture", "dataset"]].drop_duplicates()
-    rows = [trained[0]]
-    for part, table in zip(source.parts[1:], tables[1:], strict=True):
-        _check_lacking(cells, table, part, source)
-        if part.epochs:
+    main, *others = (table[table["dataset"].isin(common)] for table in tables)
+    cells = main[["architecture", "dataset"]].drop_duplicates()
+    joins = list(zip(source.parts[1:], others, strict=True))
+    rows = [main]
+    for part, table in joins:
+        _check_holds(cells, table, part, source)
+        if part.contents.epochs:
             rows.append(table.merge(cells, on=["architecture", "dataset"]))
     joined = assemble(rows)
-    full = joined["epochs"] == source.epochs[-1]
-    for part, table in zip(source.parts[1:], tables[1:], strict=True):
-        if not part.epochs:
-            values = table.set_index(["architecture", "dataset"])[list(part.metrics)]
+    full = joined["epochs"] == source.contents.epochs[-1]
+    for part, table in joins:
+        if not part.contents.epochs:
+            names = list(part.contents.metrics)
+            values = table.set_index(["architecture", "dataset"])[names]
             found = values.reindex(pd.MultiIndex.from_frame(joined[["architecture", "dataset"]]))
-            joined[list(part.metrics)] = found.to_numpy()
-            joined.loc[~full, list(part.metrics)] = float("nan")
+            joined[names] = found.to_numpy()
+            joined.loc[~full, names] = float("nan")
     return joined[list(columns(source))]
 
 
-def _check_lacking(cells: pd.DataFrame, table: pd.DataFrame, part: Source, source: Source) -> None:
-    """Every cell of the main source is in the other one."""
+def _check_holds(cells: pd.DataFrame, table: pd.DataFrame, part: Source, source: Source) -> None:
+    """Refuse a joined source whose table lacks cells of the main one."""
     found = pd.MultiIndex.from_frame(table[["architecture", "dataset"]])
     wanted = pd.MultiIndex.from_frame(cells)
     lacking = wanted[~wanted.isin(found)]

@@ -101,6 +101,6 @@ def _text(outcome: SweepOutcome, workers: int) -> str:
         lines.append("The same command tries the failed ones again.")
     lines.append(f"Tables: {os.path.relpath(outcome.folder)}/results.parquet, runs.parquet")
     sources = dict.fromkeys(str(point.parameters["source"]) for point in outcome.points)
-    cautions = dict.fromkeys(get_source(source).caution for source in sources)
+    cautions = dict.fromkeys(get_source(source).contents.caution for source in sources)
     lines += [f"Note: {caution}" for caution in cautions if caution]
     return "\n".join(lines)

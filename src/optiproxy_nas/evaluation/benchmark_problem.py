@@ -146,7 +146,7 @@ def _where_held(metric: str, benchmark: Benchmark) -> str:
     for name in SOURCES:
         try:
             source = get_source(name)
-            if metric not in source.metrics or source.space != benchmark.space:
+            if metric not in source.contents.metrics or source.family.space != benchmark.space:
                 continue
             if not alone:  # in the place of the first part, so that the others' metrics stay
                 alone = f"Source {name!r} holds it: use source={get_source(name + further).name}."

@@ -136,13 +136,15 @@ class FinishedRun:
     def target(self) -> str:
         """The metric that it maximised: as it says, else that of its source."""
         recorded = self.summary.get("target")
-        return str(recorded or (self._source.target if self._source else VALIDATION_ACCURACY))
+        return str(
+            recorded or (self._source.contents.target if self._source else VALIDATION_ACCURACY)
+        )
 
     @property
     def caution(self) -> str:
         """The sentence to be shown wherever its values are shown."""
         recorded = self.summary.get("caution")
-        return str(recorded or (self._source.caution if self._source else ""))
+        return str(recorded or (self._source.contents.caution if self._source else ""))
 
     @cached_property
     def _source(self) -> Source | None:

@@ -60,7 +60,7 @@ def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any])
     known = bool((table["dataset"] == parameters.dataset).any())
     asks_for_more = bool(objective.metrics or objective.fidelities)
     # Opening a table may take long. A model may need a package that is not installed.
-    if asks_for_more or not known or source.open is not None:
+    if asks_for_more or not known or source.model is not None:
         model = catalog.load("benchmark_model")
         check_benchmark(objective, open_benchmark(table, model, parameters.dataset, source))
     if known:

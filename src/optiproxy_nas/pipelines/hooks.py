@@ -230,7 +230,7 @@ class _ActiveRun:
     def __init__(self, record: RunRecord, parameters: RunParameters) -> None:
         self.record = record
         self.parameters = parameters
-        self.target = get_source(parameters.source).target
+        self.target = get_source(parameters.source).contents.target
         self.tracker: MlflowTracker | None = None
         self.progress: RunProgress | None = None
         self.node_started: dict[str, float] = {}

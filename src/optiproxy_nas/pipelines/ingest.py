@@ -16,7 +16,12 @@ from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.loading import RawObjects, build_model, read_rows
-from optiproxy_nas.benchmarks.source_registry import find_source, first_source, get_source
+from optiproxy_nas.benchmarks.source_registry import (
+    families,
+    find_source,
+    first_source,
+    get_source,
+)
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import check_table, columns, table_digest
@@ -65,7 +70,7 @@ def create_pipeline() -> Pipeline:
 def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     """Return the source, or several joined by "+", checked; ingest belongs to no run.
 
-    Where only ``benchmark`` is given, the first source that is registered for it.
+    Where only ``benchmark`` is given, its default source; without that, the first benchmark's.
 
     Raises:
         UnknownNameError: an unknown parameter, benchmark or source.
@@ -74,16 +79,18 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     for name in sorted(set(values) - {"source", "benchmark"}):
         raise unknown_name("parameter", name, ["source", "benchmark", *RUN_KEYS])
     benchmark = values.get("benchmark")
-    name = source_name(str(values.get("source") or first_source(benchmark or "nb201")))
+    name = source_name(
+        str(values.get("source") or first_source(benchmark or next(iter(families()))))
+    )
     source = find_source(name, str(benchmark or ""))
-    if benchmark not in (None, source.benchmark):
+    if benchmark not in (None, source.family.name):
         raise ParameterError(
-            f"Source {name!r} is of benchmark {source.benchmark!r}, not {benchmark!r}; give one of "
-            "the two only.",
+            f"Source {name!r} is of benchmark {source.family.name!r}, not {benchmark!r}; give one "
+            "of the two only.",
             source=name,
             benchmark=benchmark,
         )
-    run["source"], run["benchmark"] = name, source.benchmark
+    run["source"], run["benchmark"] = name, source.family.name
     return {"source": name}
 
 
@@ -114,19 +121,19 @@ def describe(table: pd.DataFrame, model: bytes, file_facts: Facts, source: str) 
     benchmark_source = get_source(source)
     return {
         "source": benchmark_source.name,
-        "benchmark": benchmark_source.benchmark,
-        "space": benchmark_source.space,
+        "benchmark": benchmark_source.family.name,
+        "space": benchmark_source.family.space,
         "parts": [_describe_part(part, file_facts[part.name]) for part in benchmark_source.parts],
         "rows": len(table),
         "datasets": {
             str(dataset): _describe_dataset(
-                TabularBenchmark.of(table, str(dataset), benchmark_source), rows, benchmark_source
+                TabularBenchmark(table, str(dataset), benchmark_source), rows, benchmark_source
             )
             for dataset, rows in table.groupby("dataset")
         },
         "schema": columns(benchmark_source),
-        "target": benchmark_source.target,
-        "caution": benchmark_source.caution,
+        "target": benchmark_source.contents.target,
+        "caution": benchmark_source.contents.caution,
         "table_sha256": table_digest(table),
         **(_describe_model(table, model, benchmark_source) if model else {}),
     }
@@ -134,27 +141,28 @@ def describe(table: pd.DataFrame, model: bytes, file_facts: Facts, source: str) 
 
 def _describe_model(table: pd.DataFrame, model: bytes, source: Source) -> dict[str, Any]:
     """Return the digest of the model that answers, and what its source has measured of it."""
-    facts = source.facts(table, model) if source.facts else {}
+    facts = source.model.facts(table, model) if source.model else {}
     return {"model_sha256": hashlib.sha256(model).hexdigest(), "model": dict(facts)}
 
 
 def _describe_part(part: Source, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Describe a single source: its release, licence and files, each with all its datasets."""
+    files = part.publication.files
     return {
         "source": part.name,
-        "version": part.version,
-        "licence": part.licence,
-        "homepage": part.homepage,
+        "version": part.publication.version,
+        "licence": part.publication.licence,
+        "homepage": part.publication.homepage,
         "files": [
             {
                 "name": file.name,
-                "datasets": [other.dataset for other in part.files if other.name == file.name],
+                "datasets": [other.dataset for other in files if other.name == file.name],
                 "url": file.url,
                 "package_path": file.package_path,
                 "pinned": file.sha256 is not None,
                 **facts[file.name],
             }
-            for file in {file.name: file for file in part.files}.values()
+            for file in {file.name: file for file in files}.values()
             if file.name in facts
         ],
     }
@@ -174,7 +182,7 @@ def _describe_dataset(
                 "not_stated": int(rows[metric].isna().sum()),
                 "cannot_run": int(np.isposinf(rows[metric]).sum()),
             }
-            for metric in source.metrics
+            for metric in source.contents.metrics
         },
         "optimum": {
             metric: _optimum(benchmark, metric)

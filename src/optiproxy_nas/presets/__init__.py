@@ -97,7 +97,7 @@ def training_of(source: str) -> Training | None:
         found = get_source(source)
     except ParameterError:
         return None
-    return Training(found.full_epochs, found.continues)
+    return Training(found.family.full_epochs, found.contents.continues)
 
 
 def preset_for(space: str, objective: str) -> str | None:

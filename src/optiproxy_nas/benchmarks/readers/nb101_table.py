@@ -1,4 +1,4 @@
-"""Sources ``nb101_table`` and ``nb101_validation``: NAS-Bench-101 in one compact NumPy archive.
+"""Read sources ``nb101_table`` and ``nb101_validation``: NAS-Bench-101 in one NumPy archive.
 
 Arrays of ``nb101_table.npz``, one entry a cell (423,624, sorted by the benchmark's hash):
 ``num_vertices``; ``edge_bits``, whose k-th bit is the k-th pair i < j, row by row, of a cell with
@@ -16,6 +16,7 @@ epochs with its own cosine schedule: none is an earlier moment of another.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -27,20 +28,21 @@ from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.file_formats import npz_arrays
-from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.tidy_table import METRICS, tidy
+from optiproxy_nas.benchmarks.nb101 import BEST_TEST_ACCURACY, EPOCHS, NB101
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
+from optiproxy_nas.benchmarks.tidy_table import common_metrics, tidy
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.spaces.nb101.isomorphism import CODE_LENGTH, canonicalise
 from optiproxy_nas.spaces.nb101.notation import embed
 
 Arrays = Mapping[str, NDArray[Any]]
 
-EPOCHS = (4, 12, 36, 108)
 _IMAGES = 9_984  # in the validation set, and in the test set
 _TEST_RUNS = 3
 
 
 def codes_of(arrays: Arrays) -> Tensor:
-    """Canonical codes [n, 26] of the cells of the archive, in its order."""
+    """Return canonical codes [n, 26] of the cells of the archive, in its order."""
     sizes = arrays["num_vertices"]
     codes = torch.zeros(len(sizes), CODE_LENGTH, dtype=torch.int64)
     for size in np.unique(sizes).tolist():
@@ -54,30 +56,30 @@ def codes_of(arrays: Arrays) -> Tensor:
 
 
 def read(file: RawFile, arrays: Arrays) -> pd.DataFrame:
-    """Tidy rows of all cells: mean test accuracy of three trainings for 108 epochs."""
+    """Return tidy rows of all cells: mean test accuracy of three trainings for 108 epochs."""
     return tidy(
+        NB101,
         codes_of(arrays),
         file.dataset,
         {
             TEST_ACCURACY: _percent_of_test(arrays, slice(None)),
             "parameters_millions": arrays["params"] / 1e6,
         },
-        space="nb101",
-        epochs=EPOCHS[-1],
     )
 
 
 def read_validation(file: RawFile, arrays: Arrays) -> pd.DataFrame:
-    """Tidy rows of the cells with a validation accuracy, four numbers of epochs each."""
+    """Return tidy rows of the cells with a validation accuracy, four numbers of epochs each."""
     rows = arrays["val_index"]
     chosen = {name: arrays[name][rows] for name in ("num_vertices", "edge_bits", "ops")}
     codes = codes_of(chosen)
     counts = arrays["val_count_of_9984_epochs_4_12_36_108"]
-    parts = []
+    tables = []
     for column, epochs in enumerate(EPOCHS):
         full = epochs == EPOCHS[-1]
-        parts.append(
+        tables.append(
             tidy(
+                NB101,
                 codes,
                 file.dataset,
                 {
@@ -86,27 +88,28 @@ def read_validation(file: RawFile, arrays: Arrays) -> pd.DataFrame:
                     "parameters_millions": arrays["params"][rows] / 1e6,
                     "training_seconds": arrays["val_training_time"] if full else np.nan,
                 },
-                space="nb101",
                 epochs=epochs,
             )
         )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
-def _percent_of_test(arrays: Arrays, rows: slice | NDArray[Any]) -> NDArray[np.float64]:
+def _percent_of_test(arrays: Arrays, rows: slice | NDArray[Any]) -> Floats:
     right = arrays["mean_test_count_of_29952"][rows]
     return np.asarray(right / (_IMAGES * _TEST_RUNS) * 100)
 
 
 _MEAN_TEST = "percent of the test images, mean over three trainings for 108 epochs"
-_COMMON: dict[str, Any] = {
-    "licence": "Apache-2.0 (NAS-Bench-101 values); MIT (FreeREA, which the test accuracies are "
-    "read from); none stated for nasbench-vis, which the validation accuracies are read from",
-    "homepage": "https://github.com/google-research/nasbench",
-    "obtain": "It is no published file but one made of published values; docs/nas-bench-101.md "
-    "says of which, and what its arrays are. The benchmark's own file serves as well: "
+_PUBLICATION = Publication(
+    version="NAS-Bench-101, all 423,624 cells: mean accuracy of three trainings for 108 epochs on "
+    "the test images",
+    licence="Apache-2.0 (NAS-Bench-101 values); MIT (FreeREA, which the test accuracies are read "
+    "from); none stated for nasbench-vis, which the validation accuracies are read from",
+    homepage="https://github.com/google-research/nasbench",
+    obtain="It is no published file but one made of published values; docs/nas-bench-101.md says "
+    "of which, and what its arrays are. The benchmark's own file serves as well: "
     "source=nb101_tfrecord.",
-    "files": (
+    files=(
         RawFile(
             "nb101_table.npz",
             "cifar10",
@@ -114,44 +117,47 @@ _COMMON: dict[str, Any] = {
             size=3_329_388,
         ),
     ),
-    "parse": npz_arrays,
-    "full_epochs": EPOCHS[-1],
-    "benchmark": "nb101",
-    "space": "nb101",
-}
+)
 
 SOURCE = Source(
     name="nb101_table",
-    version="NAS-Bench-101, all 423,624 cells: mean accuracy of three trainings for 108 epochs on "
-    "the test images",
+    family=NB101,
+    publication=_PUBLICATION,
+    contents=Contents(
+        metrics={TEST_ACCURACY: _MEAN_TEST, **common_metrics("parameters_millions")},
+        epochs=(EPOCHS[-1],),
+        target=TEST_ACCURACY,
+        optimum={"cifar10": BEST_TEST_ACCURACY},
+        caution="These are accuracies on the TEST images, searched because no validation "
+        "accuracies of all NAS-Bench-101 cells are in this source: never to be set beside "
+        "validation figures.",
+        obtain_curves="Accuracies after fewer epochs are in source=nb101_validation (30,001 cells) "
+        "and source=nb101_full_tfrecord (all cells).",
+    ),
     read=read,
-    metrics={TEST_ACCURACY: _MEAN_TEST, "parameters_millions": METRICS["parameters_millions"]},
-    target=TEST_ACCURACY,
-    caution="These are accuracies on the TEST images, searched because no validation accuracies "
-    "of all NAS-Bench-101 cells are in this source: never to be set beside validation figures.",
-    epochs=(EPOCHS[-1],),
-    optimum={"cifar10": 94.3176},
-    cells=423_624,
-    obtain_curves="Accuracies after fewer epochs are in source=nb101_validation (30,001 cells) and "
-    "source=nb101_full_tfrecord (all cells).",
-    **_COMMON,
+    parse=npz_arrays,
 )
 
 VALIDATION = Source(
     name="nb101_validation",
-    version="NAS-Bench-101, 30,001 of 423,624 cells: validation accuracy of one training after 4, "
-    "12, 36 and 108 epochs, each a schedule of its own",
+    family=NB101,
+    publication=replace(
+        _PUBLICATION,
+        version="NAS-Bench-101, 30,001 of 423,624 cells: validation accuracy of one training after "
+        "4, 12, 36 and 108 epochs, each a schedule of its own",
+    ),
+    contents=Contents(
+        metrics={
+            VALIDATION_ACCURACY: "percent of the validation images, one training",
+            TEST_ACCURACY: _MEAN_TEST,
+            **common_metrics("parameters_millions", "training_seconds"),
+        },
+        epochs=EPOCHS,
+        partial=True,
+        incomplete="it holds 30,001 of the 423,624 cells of NAS-Bench-101, so most of what a "
+        "search asks for is not there. Take source=nb101_full_tfrecord for such values of all "
+        "cells.",
+    ),
     read=read_validation,
-    metrics={
-        VALIDATION_ACCURACY: "percent of the validation images, one training",
-        TEST_ACCURACY: _MEAN_TEST,
-        "parameters_millions": METRICS["parameters_millions"],
-        "training_seconds": METRICS["training_seconds"],
-    },
-    epochs=EPOCHS,
-    partial=True,
-    cells=30_001,
-    incomplete="it holds 30,001 of the 423,624 cells of NAS-Bench-101, so most of what a search "
-    "asks for is not there. Take source=nb101_full_tfrecord for such values of all cells.",
-    **_COMMON,
+    parse=npz_arrays,
 )

