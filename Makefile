@@ -1,6 +1,6 @@
 # make search   install, and run the main job (PARAMS=dataset=cifar100,seed=3 for other settings)
 # make test     install with the test extras, and run the whole suite
-# make lint     ruff and mypy
+# make lint     ruff, mypy, and import-linter: the layers of the package (pyproject.toml)
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
 # make results  regenerate the tables and figures of docs/results.md (about nine hours on two cores)
 
@@ -20,6 +20,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: .venv/installed
 	$(BIN)/python -m cost
