@@ -43,8 +43,8 @@ def _run(resume: str | None, **options: Any) -> Any:
     params = dict(options.pop("params") or {})
     signal.signal(signal.SIGTERM, interrupt)  # a scheduler's kill ends a run as Ctrl-C does
     with clear_errors():
-        asked = {"sweep"} if names == ["compare"] else set()  # a comparison names its sweep
-        if internal := sorted((INTERNAL - asked) & params.keys()):
+        allowed = {"sweep"} if names == ["compare"] else set()  # a comparison names its sweep
+        if internal := sorted((INTERNAL - allowed) & params.keys()):
             raise ParameterError(
                 f"{internal[0]!r} is not for --params; there are the options --pipeline and "
                 "--resume.",

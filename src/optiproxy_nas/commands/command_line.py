@@ -1,4 +1,4 @@
-"""What the project's commands share: one clear message for an error, and what Ctrl-C does."""
+"""Errors and interruptions of the project's commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRACEBACK = "OPTIPROXY_TRACEBACK"
 
 @contextmanager
 def clear_errors(go_on: str | None = None) -> Iterator[None]:
-    """One message and exit code 1 for our own errors and failed reads and writes.
+    """End a command with one message and exit code 1 on an error, with 130 on Ctrl-C.
 
     Args:
         go_on: what to say after Ctrl-C; by default the notes on the interruption.
@@ -42,5 +42,5 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
 
 
 def interrupt(*_: Any) -> None:
-    """A signal handler: end as Ctrl-C does."""
+    """Handle a signal as Ctrl-C is handled."""
     raise KeyboardInterrupt

@@ -78,7 +78,7 @@ def sweep(
 
 
 def _text(outcome: SweepOutcome, workers: int) -> str:
-    """What there is to say at the end."""
+    """Return what to print at the end."""
     from optiproxy_nas.benchmarks.source_registry import get_source
 
     failed = outcome.failed

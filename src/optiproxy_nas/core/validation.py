@@ -1,4 +1,4 @@
-"""Values as typed models, with errors that say what was wrong, where, and what is allowed."""
+"""Validation by pydantic, with errors that say what is wrong, where, and what is allowed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def validate(
     model: type[_Model],
     values: Mapping[str, Any],
     also: Iterable[str] = (),
-    deeper: Callable[[], Iterable[str]] = tuple,
+    nested_names: Callable[[], Iterable[str]] = tuple,
 ) -> _Model:
-    """``values`` as a typed model.
+    """Return ``values`` as a typed model.
 
     Args:
         model: the type.
         values: nested.
         also: names that the caller takes, too, for messages.
-        deeper: gives dotted names beneath the model that its fields do not tell of, for messages.
+        nested_names: returns further dotted names beneath the model, for messages.
 
     Raises:
         ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
@@ -34,12 +34,12 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        message = _explain(model, error, also, deeper)
+        message = _explain(model, error, also, nested_names)
         raise ParameterError(message, errors=error.error_count()) from None
 
 
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """The field names allowed at a path of nested models."""
+    """Return the field names allowed at a path of nested models."""
     for part in path:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
@@ -49,12 +49,12 @@ def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
 
 
 def _nested(model: type[BaseModel]) -> list[str]:
-    """The dotted names one level below: ``proxy.hidden``."""
+    """Return the dotted names one level below: ``proxy.hidden``."""
     return [f"{name}.{inner}" for name in model.model_fields for inner in _fields(model, (name,))]
 
 
 def _suggestion(name: str, allowed: list[str], dotted: Iterable[str]) -> str:
-    """The nearest name, also of those deeper down, which are often written without their path."""
+    """Return a hint at the nearest name, also of nested ones written without their path."""
     leaves: dict[str, list[str]] = {}
     for path in dotted:
         leaves.setdefault(path.rpartition(".")[2], []).append(path)
@@ -68,16 +68,16 @@ def _explain(
     model: type[BaseModel],
     error: ValidationError,
     also: Iterable[str],
-    deeper: Callable[[], Iterable[str]],
+    nested_names: Callable[[], Iterable[str]],
 ) -> str:
-    """A pydantic error as one message: what is wrong, where, what is allowed."""
+    """Return a pydantic error as one message: what is wrong, where, what is allowed."""
     lines = []
     for detail in error.errors():
         location = detail["loc"]
         where = ".".join(str(part) for part in location)
         if detail["type"] == "extra_forbidden":
             allowed = _fields(model, location[:-1]) + list(also) * (len(location) == 1)
-            dotted = [*_nested(model), *deeper()] if len(location) == 1 else []
+            dotted = [*_nested(model), *nested_names()] if len(location) == 1 else []
             hint = _suggestion(str(location[-1]), allowed, dotted)
             lines.append(
                 f"Unknown parameter {where!r}.{hint} Allowed here: {', '.join(sorted(allowed))}."

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import filelock
+import pandas as pd
 from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, DataCatalog
 from kedro.runner import SequentialRunner
@@ -22,8 +24,6 @@ from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.runs.atomic_files import verify
 from optiproxy_nas.runs.datasets import AtomicDataset
 
-# SHA-256 of a table's file -> digest of the table: a sweep asks often, and it takes a while.
-_known: dict[str, str] = {}
 _NO_MODEL = hashlib.sha256(b"").hexdigest()
 
 
@@ -57,18 +57,18 @@ def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any])
     """
     objective, table = parameters.objective, catalog.load("benchmark_table")
     source = get_source(parameters.source)
-    known = bool((table["dataset"] == parameters.dataset).any())
+    has_dataset = bool((table["dataset"] == parameters.dataset).any())
     asks_for_more = bool(objective.metrics or objective.fidelities)
     # Opening a table may take long. A model may need a package that is not installed.
-    if asks_for_more or not known or source.model is not None:
+    if asks_for_more or not has_dataset or source.model is not None:
         model = catalog.load("benchmark_model")
         check_benchmark(objective, open_benchmark(table, model, parameters.dataset, source))
-    if known:
+    if has_dataset:
         check_complete(table, parameters.dataset, source)
 
 
 def data_of(source: str, catalog: DataCatalog) -> dict[str, str]:
-    """Source and digest of the table, and of the model if one answers, as a manifest records them.
+    """Return source and digest of the table, and of a model that answers, for a manifest.
 
     Raises:
         DataError: the table is not the one that its card describes.
@@ -96,16 +96,20 @@ def data_of(source: str, catalog: DataCatalog) -> dict[str, str]:
 
 
 def recorded_model(card: Mapping[str, Any]) -> dict[str, str]:
-    """The digest of the model that answers, if one does."""
+    """Return the digest of the model that answers, if one does."""
     return {"model_sha256": card["model_sha256"]} if "model_sha256" in card else {}
 
 
 def _digest(catalog: DataCatalog) -> str:
+    """Return the digest of the table that the catalog holds."""
     dataset = catalog.get("benchmark_table")
     path = dataset.stored() if isinstance(dataset, AtomicDataset) else None
     if path is None:
         return table_digest(catalog.load("benchmark_table"))
-    file = verify(path)
-    if file not in _known:
-        _known[file] = table_digest(catalog.load("benchmark_table"))
-    return _known[file]
+    return _digest_of_file(path, verify(path))
+
+
+@lru_cache(maxsize=16)  # a sweep asks often, and it takes a while
+def _digest_of_file(path: Path, sha256: str) -> str:
+    """Return the digest of the table in a file with these bytes."""
+    return table_digest(pd.read_parquet(path))

@@ -48,7 +48,7 @@ class SearchConfigLoader(OmegaConfigLoader):
         self._resolved: dict[str, Any] | None = None
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """The configuration of a kind; ``parameters`` resolved and checked, once."""
+        """Return the configuration of a kind; ``parameters`` are resolved and checked once."""
         if key != "parameters":
             # Kedro registers a resolver only if its name is new: without this, a second session in
             # one process would write to the first one's paths.
@@ -59,7 +59,7 @@ class SearchConfigLoader(OmegaConfigLoader):
         return self._resolved
 
     def raw_parameters(self) -> dict[str, Any]:
-        """The parameter files and runtime parameters, merged, without presets and checks."""
+        """Return parameter files and runtime parameters, merged, without presets and checks."""
         raw: dict[str, Any] = super().__getitem__("parameters")
         return raw
 
@@ -69,7 +69,11 @@ class SearchConfigLoader(OmegaConfigLoader):
 
 
 def resolve_parameters(raw: dict[str, Any]) -> dict[str, Any]:
-    """``run`` and what the pipeline's kind makes of the raw parameters, checked."""
+    """Return ``run`` and what the pipeline's kind makes of the raw parameters, checked.
+
+    Raises:
+        ParameterError: an unknown pipeline or parameter, or a wrong value.
+    """
     kinds = raw["pipelines"]
     sections = {name: value for name, value in raw.items() if name in kinds}
     flat = {k: v for k, v in raw.items() if k not in sections and k != "pipelines"}
@@ -90,7 +94,7 @@ def resolve_parameters(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A section, without its objective where another one is given: settings are one objective's."""
+    """Return a section, without its objective where another one is given."""
     other = given.get("objective")
     if not isinstance(other, Mapping) or "name" not in other:
         return section

@@ -19,7 +19,7 @@ _SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
 def split_run(flat: dict[str, Any]) -> dict[str, Any]:
-    """Take the run's own keys out of ``flat``, switches as booleans."""
+    """Remove the run's own keys from ``flat`` and return them, switches as booleans."""
     run = {key: flat.pop(key, None) for key in RUN_KEYS}
     for key in ("tracking", "resume", "quiet"):
         run[key] = switch(key, run[key])
@@ -49,7 +49,11 @@ def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None
 
 
 def check_name(what: str, value: Any) -> str:
-    """The text of ``value``, which is to name a file or folder; ``what`` it is, for the message.
+    """Return the text of ``value``, which is to name a file or folder.
+
+    Args:
+        what: what it is, for the message.
+        value: from the user.
 
     Raises:
         ParameterError: it cannot name one.
@@ -64,7 +68,7 @@ def check_name(what: str, value: Any) -> str:
 
 
 def switch(name: str, value: Any) -> bool:
-    """``on``, ``off``, ``true`` or ``false`` as a boolean; None is off.
+    """Return ``on``, ``off``, ``true`` or ``false`` as a boolean; None is off.
 
     Raises:
         ParameterError: anything else.

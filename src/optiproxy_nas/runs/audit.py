@@ -1,4 +1,4 @@
-"""Audit: is a finished run still what it says, and does its search give the same again?"""
+"""Audit a finished run: are its files intact, and does its search give the same again?"""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Audit(NamedTuple):
         return not self.damaged and not self.different
 
     def text(self) -> str:
-        """The verdict for a terminal."""
+        """Return the verdict for a terminal."""
         lines = [f"note: {line}" for line in self.changed]
         lines += [f"damaged: {line}" for line in self.damaged]
         lines += [f"different: {line}" for line in self.different]
@@ -122,7 +122,7 @@ def _archive(manifest: Manifest) -> str:
 
 
 def _compare_archives(old: Path, new: Path) -> list[str]:
-    """The first archive row that differs, if any."""
+    """Return the first archive row that differs, if any."""
     try:
         before, after = pd.read_parquet(old), pd.read_parquet(new)
     except (OSError, ValueError):

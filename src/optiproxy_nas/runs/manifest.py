@@ -30,14 +30,14 @@ Manifest = dict[str, Any]
 
 
 def manifest_path(reporting: Path, run_id: str) -> Path:
-    """``<reporting>/<run_id>/manifest.json``."""
+    """Return ``<reporting>/<run_id>/manifest.json``."""
     return reporting / run_id / "manifest.json"
 
 
 def new_manifest(
     run_id: str, pipeline: str, parameters: Mapping[str, Any], tracking: bool
 ) -> Manifest:
-    """An open manifest: what is known before the first node runs."""
+    """Return an open manifest: what is known before the first node runs."""
     return {
         "run_id": run_id,
         "pipeline": pipeline,
@@ -58,7 +58,7 @@ def new_manifest(
 
 
 def close(manifest: Manifest, status: str, **facts: Any) -> Manifest:
-    """The manifest with its final status, the time, and more facts (artifacts, result)."""
+    """Return the manifest with its final status, the time and more facts (artifacts, result)."""
     return {**manifest, **facts, "status": status, "closed": _now()}
 
 
@@ -68,7 +68,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(reporting: Path, run_id: str) -> Manifest:
-    """The manifest of a run.
+    """Return the manifest of a run.
 
     Raises:
         ResumeError: there is no such run, or its manifest is not readable.
@@ -148,7 +148,7 @@ def _entry(manifest: Mapping[str, Any], path: str) -> Any:
 
 
 def last_archive(artifacts: Iterable[str]) -> str:
-    """The name of the whole archive: the only one, or that of the last step (100 is after 99)."""
+    """Return the name of the whole archive: the only one, or that of the last step."""
     archives = [name for name in artifacts if name.endswith(".archive")]
     if len(archives) == 1:
         return archives[0]
@@ -156,7 +156,7 @@ def last_archive(artifacts: Iterable[str]) -> str:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of a JSON value in canonical form."""
+    """Return the SHA-256 of a JSON value in canonical form."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

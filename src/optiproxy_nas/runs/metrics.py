@@ -1,4 +1,4 @@
-"""What the store is told of a run, as numbers: by query, by step, and at its end.
+"""Metrics of a run for an experiment store: by query, by step and at its end.
 
 Pure functions of the archive, the diagnostics and the summary. They know the columns that every
 objective has; whatever else is numeric there goes to the store under its own name.
@@ -24,7 +24,7 @@ GIVEN = frozenset({"seed", "budget"})
 def query_metrics(
     archive: pd.DataFrame, objective: Objective, target: str, first: int = 0
 ) -> Iterator[tuple[int, Metrics]]:
-    """(query from 1, metrics) of the archive's rows from row ``first`` on.
+    """Yield (query from 1, metrics) of the archive's rows from row ``first`` on.
 
     The value goes by the name of the benchmark's ``target``, the best so far by ``best_<target>``.
 
@@ -33,7 +33,7 @@ def query_metrics(
     ``spent_<unit>`` is what was spent so far. Metrics that are not finite are for the store to
     leave out.
     """
-    own = [
+    extra_columns = [
         name
         for name in archive
         if name not in COLUMNS
@@ -41,9 +41,9 @@ def query_metrics(
         and pd.api.types.is_numeric_dtype(archive[name])
     ]
     columns = {target: archive["value"], f"best_{target}": archive["best"]}
-    columns |= {str(name): archive[name] for name in own}
+    columns |= {str(name): archive[name] for name in extra_columns}
     eligible, costs = objective.order.eligible(archive), objective.price.costs(archive)
-    if own:
+    if extra_columns:
         columns["ineligible_queries"] = pd.Series(np.cumsum(~eligible))
     if not (costs == 1).all():
         columns[f"spent_{objective.price.unit}"] = pd.Series(np.cumsum(costs))
@@ -53,14 +53,14 @@ def query_metrics(
 
 
 def regret_metrics(archive: pd.DataFrame, optimum: float | None) -> Iterator[tuple[int, Metrics]]:
-    """(query from 1, distance of the best so far to the optimum), where both are known."""
+    """Yield (query from 1, distance of the best so far to the optimum), where both are known."""
     if optimum is not None:
         for query, best in zip(archive["order"] + 1, archive["best"], strict=True):
             yield int(query), {"regret": optimum - best}
 
 
 def improvements(archive: pd.DataFrame, target: str) -> Iterator[tuple[int, Metrics]]:
-    """(query from 1, best so far), where it improves and at the last query."""
+    """Yield (query from 1, best so far) where it improves and at the last query."""
     improved = archive["best"].diff() != 0  # NaN in the first row, and where nothing is known
     shown = archive[improved | (archive["order"] == len(archive) - 1)]
     for query, best in zip(shown["order"] + 1, shown["best"], strict=True):
@@ -68,12 +68,12 @@ def improvements(archive: pd.DataFrame, target: str) -> Iterator[tuple[int, Metr
 
 
 def step_metrics(values: Mapping[Any, Any]) -> Metrics:
-    """Every number of a step's diagnostics, as ``step/<name>``."""
+    """Return every number of a step's diagnostics as ``step/<name>``."""
     return {f"step/{name}": value for name, value in _numbers(values).items() if name != "step"}
 
 
 def final_metrics(summary: Mapping[str, Any]) -> Metrics:
-    """Every number of the summary, as ``final/<name>``; ``final/margin_<metric>`` for bounds.
+    """Return every number of the summary as ``final/<name>``, margins as ``final/margin_<metric>``.
 
     Of a metric that is bounded on both sides, the margin to the nearer bound.
     """
@@ -92,7 +92,7 @@ def margins(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
-    """Numbers, truth as 0 and 1."""
+    """Return the numbers among values, truth as 0 and 1."""
     return {
         str(name): float(value)
         for name, value in values.items()

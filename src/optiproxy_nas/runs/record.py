@@ -75,16 +75,12 @@ class RunRecord:
         self.update(data=dict(data))
 
     def unchanged(self, artifacts: Mapping[str, Any]) -> bool:
-        """Whether a finished run was gone on with and nothing was missing."""
-        before = self._before
-        return (
-            before is not None
-            and before["status"] == "finished"
-            and (before["artifacts"] == artifacts)
-        )
+        """Return whether a finished run was resumed and nothing was missing."""
+        before = self._before or {}
+        return before.get("status") == "finished" and before["artifacts"] == artifacts
 
     def restore(self) -> None:
-        """Put the manifest back as it was before the run was gone on with; give up the lock."""
+        """Put the manifest back as it was before the run was resumed; give up the lock."""
         assert self._before is not None
         try:
             self._write(self._before)

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
-    """A search must not die of its tracker: the first failure is told, and ends the tracking."""
+    """Return a method whose first failure is logged and ends the tracking, not the search."""
 
     @functools.wraps(method)
     def wrapper(self: MlflowTracker, *args: Any, **kwargs: Any) -> None:
@@ -55,7 +55,7 @@ def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
 
 
 class MlflowTracker:
-    """Writes one run: parameters and tags at its start, metrics as they come, artifacts at its end.
+    """Write one run: parameters and tags at its start, metrics as they come, artifacts at its end.
 
     Args:
         project_path: where the default store lies (``mlflow.db`` and ``mlruns/``), unless
@@ -91,8 +91,11 @@ class MlflowTracker:
 
     @property
     def _lock(self) -> AbstractContextManager[Any]:
-        """The local store's lock: two first runs at once would both create its tables, and SQLite
-        refuses a second writer. One a process, since a lock must not cross a fork either."""
+        """The local store's lock, one a process, since a lock must not cross a fork.
+
+        Two first runs at once would both create the store's tables, and SQLite refuses a second
+        writer.
+        """
         if self._lock_path is None:
             return nullcontext()
         process = os.getpid()
@@ -120,7 +123,7 @@ class MlflowTracker:
     def start(
         self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], resume: str | None
     ) -> str:
-        """Open a run, or open again the one with id ``resume``; its id.
+        """Open a run, or open again the one with id ``resume``, and return its id.
 
         Raises:
             TrackingError: the store cannot be reached or is damaged, or lacks the run.
@@ -176,7 +179,7 @@ class MlflowTracker:
         seconds: float,
         objective: Objective,
     ) -> None:
-        """The metrics of one finished node: its seconds, and what its outputs tell.
+        """Log the metrics of one finished node: its seconds, and those of its outputs.
 
         Args:
             kind: the node's name within its namespace.
@@ -210,7 +213,7 @@ class MlflowTracker:
         wall_seconds: float,
         objective: Objective,
     ) -> None:
-        """What is known only after the search: regret by query, the summary, wall time.
+        """Log what is known only after the search: regret by query, the summary, wall time.
 
         Also what a killed run had remembered and not sent.
         """
@@ -227,7 +230,7 @@ class MlflowTracker:
     def _add_unsent(
         self, archive: pd.DataFrame, diagnostics: pd.DataFrame, objective: Objective
     ) -> None:
-        """Queries and steps that the store does not have yet."""
+        """Add the queries and steps that the store does not have yet."""
         self.flush()
         sent = {m.step for m in self.client.get_metric_history(self.run_id, self.target)}
         for query, metrics in run_metrics.query_metrics(archive, objective, self.target):

@@ -25,14 +25,14 @@ from optiproxy_nas.spaces import SearchSpace, get_space
 def load_benchmark(
     table: pd.DataFrame, model: bytes, search: SearchParameters
 ) -> tuple[Benchmark, Evaluate]:
-    """The benchmark, for the report; and what the search gets of it: answers to queries."""
+    """Return the benchmark, for the report, and the answers to queries, for the search."""
     return open_checked(table, model, search)
 
 
 def open_checked(
     table: pd.DataFrame, model: bytes, run: RunParameters
 ) -> tuple[Benchmark, Evaluate]:
-    """The benchmark of any run, and its answers to queries.
+    """Return the benchmark of any run, and its answers to queries.
 
     Raises:
         ObjectiveError: the benchmark cannot answer what the objective asks for.
@@ -44,7 +44,7 @@ def open_checked(
 
 
 def encode(search: SearchParameters) -> tuple[SearchSpace, dict[str, Any]]:
-    """The space with its encoding, and the encoding's dimensions for the record (A.8)."""
+    """Return the space, and the dimensions of its encoding for the record (A.8)."""
     space = get_space(search.space)
     return space, {
         "space": space.name,
@@ -65,12 +65,12 @@ def summarise(
     search: SearchParameters,
     run: dict[str, Any],
 ) -> dict[str, Any]:
-    """What the run found. Only here, after the search, is the table asked for more."""
+    """Return what the run found. Only now, after the search, is the table asked for more."""
     return summary_of(archive, benchmark, search, run["run_id"])
 
 
 def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
-    """The diagnostics of all steps as one table, one row a step."""
+    """Return the diagnostics of all steps as one table, one row a step."""
     return pd.DataFrame(list(steps))
 
 

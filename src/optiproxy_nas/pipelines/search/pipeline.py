@@ -29,17 +29,20 @@ FIGURES = tuple(figure.id for figure in COMMON)  # of the plain objective
 
 
 def step_name(step: int) -> str:
-    """The namespace of a step: ``step_00`` for the initial sample."""
+    """Return the namespace of a step: ``step_00`` for the initial sample."""
     return f"step_{step:02d}"
 
 
 @lru_cache(maxsize=2)  # the runs of a sweep have one shape, or few
 def create_pipeline(last_step: int, figures: tuple[str, ...] = FIGURES) -> Pipeline:
-    """Load, encode, initial sample, ``last_step`` search steps, report.
+    """Return the pipeline: load, encode, initial sample, search steps, report.
 
-    ``figures``: names of the pictures of the report.
     Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
     ``params:run``.
+
+    Args:
+        last_step: number of search steps; the initial sample is step 0.
+        figures: names of the pictures of the report.
     """
     with warnings.catch_warnings():
         # Kedro warns of "step_00.archive" as an input of a node in namespace step_01; a step that
@@ -47,7 +50,7 @@ def create_pipeline(last_step: int, figures: tuple[str, ...] = FIGURES) -> Pipel
         warnings.filterwarnings("ignore", message="One or more dataset names contain")
         return Pipeline(
             [
-                *_before(),
+                *_load_and_sample(),
                 *(node for step in range(1, last_step + 1) for node in _step(step)),
                 *_report(last_step, figures),
             ]
@@ -71,9 +74,9 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     return {"search": parameters.model_dump(), "source": parameters.source}
 
 
-def _before() -> list[Node]:
-    """Load, encode, and the initial sample as step_00."""
-    here = step_name(0)
+def _load_and_sample() -> list[Node]:
+    """Return the nodes that load, encode and draw the initial sample, step_00."""
+    namespace = step_name(0)
     return [
         Node(
             nodes.load_benchmark,
@@ -85,87 +88,88 @@ def _before() -> list[Node]:
         Node(
             steps.initial_batch,
             ["space", "params:search"],
-            f"{here}.batch",
+            f"{namespace}.batch",
             name="sample",
-            namespace=here,
+            namespace=namespace,
         ),
         Node(
             evaluate_batch,
-            ["space", f"{here}.batch", "evaluate", "params:search"],
-            f"{here}.evaluations",
+            ["space", f"{namespace}.batch", "evaluate", "params:search"],
+            f"{namespace}.evaluations",
             name="evaluate",
-            namespace=here,
+            namespace=namespace,
         ),
         Node(
             steps.update_archive,
-            [f"{here}.evaluations", "params:search"],
-            f"{here}.archive",
+            [f"{namespace}.evaluations", "params:search"],
+            f"{namespace}.archive",
             name="update_archive",
-            namespace=here,
+            namespace=namespace,
         ),
     ]
 
 
 def _step(step: int) -> list[Node]:
-    """The six nodes of one step, and its diagnostics."""
-    here, before = step_name(step), step_name(step - 1)
-    archive = f"{before}.archive"
+    """Return the six nodes of one step, and that of its diagnostics."""
+    namespace, previous = step_name(step), step_name(step - 1)
+    archive = f"{previous}.archive"
     # The first step has no proxy or logits to start from.
-    warm_weights = [f"{before}.proxy"] if step > 1 else []
-    warm_logits = [f"{before}.logits"] if step > 1 else []
+    warm_weights = [f"{previous}.proxy"] if step > 1 else []
+    warm_logits = [f"{previous}.logits"] if step > 1 else []
 
-    told = ("evaluations", "archive", "candidates", "trace", "fit")
+    diagnosed = ("evaluations", "archive", "candidates", "trace", "fit")
 
     def node(function: Callable[..., Any], inputs: list[str], outputs: Any, name: str) -> Node:
-        return Node(function, inputs, outputs, name=name, namespace=here)
+        return Node(function, inputs, outputs, name=name, namespace=namespace)
 
     return [
         node(
             _at(step, steps.fit_proxy),
             ["space", archive, "params:search", *warm_weights],
-            [f"{here}.proxy", f"{here}.fit"],
+            [f"{namespace}.proxy", f"{namespace}.fit"],
             "fit_proxy",
         ),
         node(
             _at(step, steps.search_logits),
-            ["space", f"{here}.proxy", archive, "params:search", *warm_logits],
-            [f"{here}.logits", f"{here}.trace"],
+            ["space", f"{namespace}.proxy", archive, "params:search", *warm_logits],
+            [f"{namespace}.logits", f"{namespace}.trace"],
             "gradient_search",
         ),
         node(
             _at(step, steps.sample_candidates),
-            ["space", f"{here}.logits", archive, "params:search"],
-            f"{here}.candidates",
+            ["space", f"{namespace}.logits", archive, "params:search"],
+            f"{namespace}.candidates",
             "sample",
         ),
         node(
             _at(step, steps.select_batch),
-            ["space", f"{here}.candidates", f"{here}.proxy", archive, "params:search"],
-            f"{here}.batch",
+            ["space", f"{namespace}.candidates", f"{namespace}.proxy", archive, "params:search"],
+            f"{namespace}.batch",
             "select",
         ),
         node(
             evaluate_batch,
-            ["space", f"{here}.batch", "evaluate", "params:search", archive],
-            f"{here}.evaluations",
+            ["space", f"{namespace}.batch", "evaluate", "params:search", archive],
+            f"{namespace}.evaluations",
             "evaluate",
         ),
         node(
             steps.update_archive,
-            [f"{here}.evaluations", "params:search", archive],
-            f"{here}.archive",
+            [f"{namespace}.evaluations", "params:search", archive],
+            f"{namespace}.archive",
             "update_archive",
         ),
         node(
             steps.diagnose,
-            [*(f"{here}.{name}" for name in told), "params:search"],
-            f"{here}.diagnostics",
+            [*(f"{namespace}.{name}" for name in diagnosed), "params:search"],
+            f"{namespace}.diagnostics",
             "diagnose",
         ),
     ]
 
 
 def _report(last_step: int, figures: Sequence[str]) -> list[Node]:
+    """Return the nodes that summarise the run, and draw and write its report."""
     names = [step_name(step) for step in range(1, last_step + 1)]
     archive = f"{step_name(last_step)}.archive"
 
@@ -202,5 +206,5 @@ def _report(last_step: int, figures: Sequence[str]) -> list[Node]:
 
 
 def _at(step: int, function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` with its ``step`` bound, under its own name and annotations."""
+    """Return ``function`` with its ``step`` bound, under its own name and annotations."""
     return update_wrapper(partial(function, step=step), function)
