@@ -7,8 +7,8 @@ from optiproxy_nas.pipelines.configuration import (
     SearchContext,
     SearchSession,
 )
-from optiproxy_nas.pipelines.hooks import RunHooks
 from optiproxy_nas.pipelines.result_hooks import ResultHooks
+from optiproxy_nas.pipelines.run_hooks import RunHooks
 
 # Kedro 1.7 calls a name that OmegaConf has since renamed; nothing that a user could do about it.
 warnings.filterwarnings("ignore", message="register_new_resolver")

@@ -3,7 +3,7 @@
 import pytest
 from kedro_runs import command, tree
 
-from optiproxy_nas.pipelines import hooks
+from optiproxy_nas.pipelines import run_hooks
 
 UNKNOWN = [
     ("budgett=50", "Unknown parameter 'budgett'. Did you mean 'budget'?"),
@@ -63,7 +63,7 @@ def no_run(monkeypatch):
     def begin(*_):
         raise AssertionError("the run began")
 
-    monkeypatch.setattr(hooks, "RunRecord", begin)
+    monkeypatch.setattr(run_hooks, "RunRecord", begin)
 
 
 @pytest.mark.parametrize(("argument", "message"), UNKNOWN + WRONG, ids=lambda x: x[:40])

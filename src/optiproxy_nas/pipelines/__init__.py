@@ -1,1 +1,1 @@
-"""Kedro pipelines: one package each, with a `create_pipeline`."""
+"""Kedro pipelines, with configuration and hooks: a module or package for each kind of pipeline."""
