@@ -77,8 +77,8 @@ class FinishedRun:
             return "its archive is empty"
         if not np.isfinite(self.archive["value"].to_numpy(dtype=np.float64)).all():
             return "its archive holds values that are not finite"
-        told = {"best", "spent"} if self.objective.label else set()
-        if not told <= set(self.archive) | ({"spent"} if self._has_own_columns else set()):
+        needed = {"best", "spent"} if self.objective.label else set()
+        if not needed <= set(self.archive) | ({"spent"} if self._has_own_columns else set()):
             return "its archive does not say what was spent, or what was best, by query"
         if not all(isinstance(self.parameters[name], int) for name in ("seed", "budget")):
             return "its seed or budget is not a whole number"

@@ -115,8 +115,8 @@ def items(value: Any) -> list[str]:
     """Return a list; semicolons or blanks separate too (a comma ends a ``--params`` item)."""
     if value is None:
         return []
-    parts = value if isinstance(value, list | tuple) else [value]
-    split = [item for part in parts for item in re.split(r"[;\s]+", str(part)) if item]
+    values = value if isinstance(value, list | tuple) else [value]
+    split = [item for text in values for item in re.split(r"[;\s]+", str(text)) if item]
     return list(dict.fromkeys(split))
 
 
@@ -147,9 +147,8 @@ def _name_of(selection: Mapping[str, Any]) -> str:
     runs = selection.get("runs", [])
     if len(runs) > 1:
         return f"runs-{_digest(sorted(runs))}"
-    parts = [selection[key] for key in ("experiment", "sweep", "filter") if key in selection]
-    parts += runs
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).strip("-._") or "comparison"
+    terms = [selection[key] for key in ("experiment", "sweep", "filter") if key in selection]
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join([*terms, *runs])).strip("-._") or "comparison"
     if len(slug) <= LONGEST_NAME:
         return slug
     return f"{slug[: LONGEST_NAME - 9].rstrip('-._')}-{_digest(selection)}"

@@ -102,11 +102,11 @@ def _tables(panels: Sequence[Panel]) -> list[str]:
                 "compared between them."
             )
     runs = [run for panel in panels for run in panel.runs]
-    unknown = [run for run in runs if not run.table]
-    if unknown:
+    without_table = [run for run in runs if not run.table]
+    if without_table:
         sentences.append(
-            f"{_count(len(unknown), 'run')} of {len(runs)} without the digest of the table: that "
-            "all read the same data follows from the name of the source only."
+            f"{_count(len(without_table), 'run')} of {len(runs)} without the digest of the table: "
+            "that all read the same data follows from the name of the source only."
         )
     return sentences
 

@@ -1,4 +1,4 @@
-"""Finished runs read back from the MLflow store, as a read-only Kedro dataset."""
+"""A read-only Kedro dataset of the finished runs that a selection finds in the MLflow store."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
             return self._found(MlflowReader(self._tracker.client, Path(folder)))
 
     def save(self, data: NoReturn) -> None:
-        """Refused: a comparison never writes to the store."""
+        """Refuse: a comparison never writes to the store."""
         raise DatasetError("Runs of the MLflow store are read-only here.")
 
     def _describe(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
-        """Failures of the store, each library's own, as one kind of error."""
+        """Turn failures of the store, each library's own, into one kind of error."""
         try:
             yield
         except OptiProxyError:
@@ -108,14 +108,14 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
         unfinished = len(matching) - len(finished)
         runs, incomplete = [], []
         for run in finished:
-            read = reader.read(run, parent)
-            if read is None:
+            record = reader.read(run, parent)
+            if record is None:
                 incomplete.append(own_id(run))
             else:
-                runs.append(read)
+                runs.append(record)
         if parent and "filter" not in self._selection:
-            more, failed = reader.other_points(parent, {own_id(run) for run in matching})
-            runs = more + runs
+            earlier, failed = reader.other_points(parent, {own_id(run) for run in matching})
+            runs = earlier + runs
             unfinished += failed
         self._check(len(runs), len(finished), unfinished, incomplete, explicit)
         return FoundRuns(tuple(runs), describe(self._selection), unfinished, tuple(incomplete))
@@ -143,21 +143,21 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
 
     def _by_id(self) -> list[Any]:
         found: dict[str, Any] = {}
-        everywhere = list(self._experiments().values())
+        experiments = list(self._experiments().values())
         for name in self._selection["runs"]:
-            same = self._search(everywhere, f"tags.run_id = '{name}'") if _ID.match(name) else []
-            run = same[-1] if same else self._get(name)
+            tagged = self._search(experiments, f"tags.run_id = '{name}'") if _ID.match(name) else []
+            run = tagged[-1] if tagged else self._get(name)
             if run is None or is_sweep(run):
-                raise self._unknown_run(name, everywhere)
+                raise self._unknown_run(name, experiments)
             found[run.info.run_id] = run
         return sorted(found.values(), key=lambda run: run.info.start_time)
 
-    def _unknown_run(self, name: str, everywhere: list[str]) -> ParameterError:
-        sweeps = self._sweeps(everywhere)
+    def _unknown_run(self, name: str, experiments: list[str]) -> ParameterError:
+        sweeps = self._sweeps(experiments)
         if sweeps.is_one(name):
             return ParameterError(f"{name!r} is a sweep: use sweep={name}.", name=name)
         limit = SHOWN + len(sweeps.parents())
-        finished = self._search(everywhere, "attributes.status = 'FINISHED'", limit)
+        finished = self._search(experiments, "attributes.status = 'FINISHED'", limit)
         latest = [own_id(run) for run in finished if not is_sweep(run)][:SHOWN]
         return ParameterError(
             f"Unknown run {name!r}: neither a run id nor one of MLflow's. The latest finished "
@@ -176,7 +176,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
             raise
 
     def _by_search(self, reader: MlflowReader) -> tuple[list[Any], str | None]:
-        """Matching runs, and the MLflow id of the parent of the sweep that was asked for."""
+        """Return matching runs, and the MLflow id of the parent of the selected sweep."""
         experiments = self._experiments()
         chosen = list(experiments.values())
         if name := self._selection.get("experiment"):
@@ -196,7 +196,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
         return {experiment.name: experiment.experiment_id for experiment in found}
 
     def _search(self, experiments: list[str], condition: str, limit: int = 0) -> list[Any]:
-        """All runs, oldest first; with a limit, the latest ones."""
+        """Return all runs, oldest first; with a limit, the latest ones."""
         from mlflow.exceptions import MlflowException
 
         order = [f"attributes.start_time {'DESC' if limit else 'ASC'}"]
@@ -225,10 +225,10 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
 
 
 def describe(selection: Mapping[str, Any]) -> str:
-    """A selection in words."""
-    parts = []
+    """Return a selection in words."""
+    terms = []
     if runs := selection.get("runs"):
         few = len(runs) <= SHOWN
-        parts.append(f"runs {', '.join(runs)}" if few else f"{len(runs)} runs by their ids")
-    parts += [f"{k} {selection[k]}" for k in ("experiment", "sweep", "filter") if selection.get(k)]
-    return ", ".join(parts) or "all experiments"
+        terms.append(f"runs {', '.join(runs)}" if few else f"{len(runs)} runs by their ids")
+    terms += [f"{k} {selection[k]}" for k in ("experiment", "sweep", "filter") if selection.get(k)]
+    return ", ".join(terms) or "all experiments"

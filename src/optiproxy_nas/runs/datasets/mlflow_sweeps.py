@@ -1,4 +1,4 @@
-"""The runs of a sweep in an MLflow store: its parent run, those nested under it, earlier ones."""
+"""Sweeps in an MLflow store: a parent run, the runs nested under it, earlier ones."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Sweeps:
         self._folder = folder
 
     def parents(self) -> list[Any]:
-        """The parent runs of all sweeps, oldest first."""
+        """Return the parent runs of all sweeps, oldest first."""
         return [run for run in self._search(f"tags.{SWEEP} LIKE '%'", 0) if is_sweep(run)]
 
     def is_one(self, name: str) -> bool:
-        """Whether it is the name of a sweep or the MLflow id of its parent run."""
+        """Return whether a sweep has this name, or its parent run this MLflow id."""
         return any(name in (run.data.tags[SWEEP], run.info.run_id) for run in self.parents())
 
     def runs(self, name: str, condition: str, reader: MlflowReader) -> tuple[list[Any], str]:
-        """The runs of a sweep's grid that match, oldest first, and the MLflow id of its parent.
+        """Return the runs of a sweep's grid that match, oldest first, and its parent's MLflow id.
 
         A name may have had other grids before. What had finished then and is in the grid belongs
         to an earlier parent; the rest of those is left out.
@@ -50,24 +50,24 @@ class Sweeps:
         return sorted(found.values(), key=lambda run: run.info.start_time), parent
 
     def _parent(self, name: str) -> tuple[str, list[str]]:
-        """The parent run of a sweep's grid, and the others of its name, latest first.
+        """Return the parent run of a sweep's grid, and the others of its name, latest first.
 
         The project's own record says which; without one it is the latest of the name.
         """
-        every = self.parents()
-        by_id = [run for run in every if run.info.run_id == name]
-        tag = by_id[0].data.tags[SWEEP] if by_id else name
-        same = [str(run.info.run_id) for run in reversed(every) if run.data.tags[SWEEP] == tag]
-        if not same:
-            raise self._unknown(name, every)
+        parents = self.parents()
+        by_id = [run for run in parents if run.info.run_id == name]
+        sweep = by_id[0].data.tags[SWEEP] if by_id else name
+        ids = [str(run.info.run_id) for run in reversed(parents) if run.data.tags[SWEEP] == sweep]
+        if not ids:
+            raise self._unknown(name, parents)
         recorded = name if by_id else self._recorded(name)
-        parent = recorded if recorded in same else same[0]
-        return parent, [other for other in same if other != parent]
+        parent = recorded if recorded in ids else ids[0]
+        return parent, [other for other in ids if other != parent]
 
-    def _unknown(self, name: str, every: list[Any]) -> UnknownNameError:
-        """The error that lists all sweeps, and says which of them have nothing to compare."""
-        names = {run.data.tags[SWEEP] for run in every}
-        finished = {run.data.tags[SWEEP] for run in every if self._has_finished_runs(run)}
+    def _unknown(self, name: str, parents: list[Any]) -> UnknownNameError:
+        """Return the error that lists all sweeps, and those that have nothing to compare."""
+        names = {run.data.tags[SWEEP] for run in parents}
+        finished = {run.data.tags[SWEEP] for run in parents if self._has_finished_runs(run)}
         error = unknown_name("sweep", name, names or {"(there is none in the store)"})
         note = ", ".join(sorted(names - finished))
         message = f"{error.message} No run has finished under: {note}." if note else error.message
@@ -78,14 +78,17 @@ class Sweeps:
         return self._search(f"{child} AND {condition}" if condition else child, limit)
 
     def _has_finished_runs(self, parent: Any) -> bool:
-        """One that has finished may have found all its points done, and have none under it."""
+        """Return whether a sweep has runs to compare.
+
+        One that has finished may have found all its points done, and have none under it.
+        """
         finished = "attributes.status = 'FINISHED'"
         return parent.info.status == "FINISHED" or bool(
             self._children(parent.info.run_id, finished, 1)
         )
 
     def _recorded(self, name: str) -> str:
-        """The MLflow id of the parent run that the sweep's record names, "" if there is none."""
+        """Return the MLflow id of the parent run in the sweep's record, "" if there is none."""
         try:
             text = (self._folder / name / "sweep.json").read_text(encoding="utf-8")
             return str(json.loads(text)["mlflow_run_id"])

@@ -1,4 +1,4 @@
-"""A Kedro dataset for a finished run: everything that it stored, checked against its manifest."""
+"""A Kedro dataset of a finished search: what its steps stored, checked against its manifest."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ALWAYS = ("dataset", "source", "preset", "seed", "budget")  # of a search, for 
 
 
 class RunArtifacts(AbstractDataset[NoReturn, SearchHistory]):
-    """Read-only: a :class:`~optiproxy_nas.evaluation.finished_run.SearchHistory`.
+    """A read-only :class:`~optiproxy_nas.evaluation.finished_run.SearchHistory`.
 
     Every artifact of the manifest must have the SHA-256 that the manifest says, and the table
     that the run's queries were answered from, and the model if one answered, must be the same.
@@ -89,11 +89,11 @@ class RunArtifacts(AbstractDataset[NoReturn, SearchHistory]):
         )
 
     def save(self, data: NoReturn) -> None:
-        """Refused: a finished run is never written to."""
+        """Refuse: a finished run is never written to."""
         raise DatasetError(f"Run {self._run_id!r} has finished and is read-only.")
 
     def _benchmark(self, manifest: Manifest) -> Benchmark:
-        """What answered the run's queries, from table and model."""
+        """Return what answered the run's queries, from table and model."""
         table, model = self._table(manifest), self._model(manifest)
         source = get_source(manifest["data"]["source"])
         return open_benchmark(table, model, manifest["parameters"]["dataset"], source)
@@ -103,7 +103,7 @@ class RunArtifacts(AbstractDataset[NoReturn, SearchHistory]):
         return folder / f"{manifest['data']['source']}.{suffix}"
 
     def _model(self, manifest: Manifest) -> bytes:
-        """The bytes of the model that answered, none where a table did."""
+        """Return the bytes of the model that answered, none where a table did."""
         recorded = manifest["data"].get("model_sha256")
         if recorded is None:
             return b""
@@ -123,6 +123,7 @@ class RunArtifacts(AbstractDataset[NoReturn, SearchHistory]):
         return model
 
     def _table(self, manifest: Manifest) -> pd.DataFrame:
+        """Return the table that the queries were answered from."""
         source, recorded = manifest["data"]["source"], manifest["data"]["table_sha256"]
         path = self._path(manifest, "parquet")
         again = f"'kedro run --pipeline=ingest --params=source={source}'"
@@ -173,7 +174,7 @@ def check_diagnosable(manifest: Manifest) -> None:
         search = pipeline.replace("_methods", "_search")
         what = (
             "Make the same search with all its artifacts, and diagnose that run: "
-            f"kedro run --pipeline={search} --params={shlex.quote(_given(parameters))}"
+            f"kedro run --pipeline={search} --params={shlex.quote(_runtime_parameters(parameters))}"
         )
     else:
         what = f"Method {parameters['method']!r} has no proxy that could be diagnosed."
@@ -184,31 +185,31 @@ def check_diagnosable(manifest: Manifest) -> None:
     )
 
 
-def _given(parameters: Mapping[str, Any]) -> str:
-    """The runtime parameters that give a search of the same parameters: what no default gives."""
+def _runtime_parameters(parameters: Mapping[str, Any]) -> str:
+    """Return the runtime parameters of an equal search: those that no default gives."""
     given = {key: parameters[key] for key in _ALWAYS if key in parameters}
     objective = dict(parameters.get("objective") or {})
     if name_of(objective) != name_of(None):
         fields = OBJECTIVES.load(name_of(objective)).model_fields
-        usual = {name: field.get_default() for name, field in fields.items() if name != "name"}
-        told = {k: v for k, v in objective.items() if k not in usual or v != usual[k]}
-        given |= flatten(told, "objective")
-    now = flatten(parameters)
+        defaults = {name: field.get_default() for name, field in fields.items() if name != "name"}
+        changed = {k: v for k, v in objective.items() if k not in defaults or v != defaults[k]}
+        given |= flatten(changed, "objective")
+    resolved = flatten(parameters)
     for key, value in flatten(load_preset(str(parameters.get("preset", "default")))).items():
-        if now.get(key, value) != value:
-            given[key] = now[key]
+        if resolved.get(key, value) != value:
+            given[key] = resolved[key]
     return ",".join(f"{key}={_as_text(value)}" for key, value in given.items())
 
 
 def _as_text(value: Any) -> str:
-    """A value as a runtime parameter."""
+    """Return a value as a runtime parameter."""
     if isinstance(value, list | tuple):
         return "; ".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _check_fidelity(manifest: Manifest) -> None:
-    """Queries that cost differently are not one measurement of a cell each."""
+    """Refuse queries that cost differently: they are not one measurement of a cell each."""
     objective = resolve_objective(manifest["parameters"].get("objective") or {"name": "accuracy"})
     if objective.price.unit != "queries":
         raise ParameterError(
@@ -220,7 +221,7 @@ def _check_fidelity(manifest: Manifest) -> None:
 
 
 def diagnosable(reporting: Path) -> list[str]:
-    """Ids of the runs that can be diagnosed, in the order in which they were begun."""
+    """Return ids of the runs that can be diagnosed, in the order in which they were begun."""
     found = []
     for path in reporting.glob("*/manifest.json"):
         try:

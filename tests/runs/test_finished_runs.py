@@ -1,0 +1,158 @@
+"""One reader of finished runs: from a run's folder, from MLflow, from the tables of a sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from optiproxy_nas.core.errors import ArtifactError
+from optiproxy_nas.runs.finished import MlflowReader, StoredRun
+
+ARCHIVE = pd.DataFrame(
+    {"order": [1, 0], "architecture": ["b", "a"], "value": [2.0, 3.0], "best": [3.0, 3.0]}
+)
+PARAMETERS = {"space": "nb201", "dataset": "cifar10", "source": "embedded", "seed": 4, "budget": 2}
+
+
+def manifest_of(project, **files):
+    """A manifest of files that are there."""
+    artifacts = {}
+    for name, path in files.items():
+        sha256 = hashlib.sha256((project / path).read_bytes()).hexdigest()
+        artifacts[name.replace("__", ".")] = {"path": path, "sha256": sha256}
+    return {
+        "run_id": "mine",
+        "pipeline": "nb201_methods",
+        "status": "finished",
+        "parameters": PARAMETERS,
+        "data": {"table_sha256": "d" * 64},
+        "code": {"search_sha256": "c" * 64, "modules": {"loop": "1"}},
+        "git": {"commit": "e" * 40, "clean": True},
+        "libraries": {"torch": "2"},
+        "artifacts": artifacts,
+        "result": {
+            "optimum": 3.0,
+            "constraints": [{"metric": "a_ms", "margin": m} for m in (2, 1)],
+        },
+    }
+
+
+@pytest.fixture
+def stored(tmp_path):
+    ARCHIVE.to_parquet(tmp_path / "archive.parquet")
+    for step in (2, 10):
+        save_file({"w": torch.full((1,), float(step))}, tmp_path / f"{step}.safetensors")
+    return StoredRun(
+        tmp_path,
+        manifest_of(
+            tmp_path,
+            result__archive="archive.parquet",
+            step_10__proxy="10.safetensors",
+            step_02__proxy="2.safetensors",
+        ),
+    )
+
+
+def test_a_folder_is_read_into_the_record(stored):
+    run = stored.read()
+    assert (run.run_id, run.seed, run.budget, run.optimum) == ("mine", 4, 2, 3.0)
+    assert run.archive_by_query["spent"].tolist() == [1, 2]
+    assert run.archive_by_query["architecture"].tolist() == ["a", "b"]
+    assert run.summary["margins"] == {"a_ms": 1.0}
+    assert run.table == "d" * 64
+    assert run.tags["git.clean"] == "True"
+    assert run.modules == {"loop": "1"}
+
+
+def test_tensors_are_in_the_order_of_the_steps(stored):
+    assert [step for step, _ in stored.tensors("proxy").items()] == [2, 10]
+    assert stored.proposals() is None
+
+
+def test_a_changed_and_a_missing_artifact_are_told(stored, tmp_path):
+    stored.check()
+    (tmp_path / "2.safetensors").write_bytes(b"edited")
+    stored.check(["result.archive"])
+    with pytest.raises(ArtifactError) as caught:
+        stored.check()
+    assert caught.value.data["name"] == "step_02.proxy"
+    (tmp_path / "archive.parquet").unlink()
+    with pytest.raises(ArtifactError) as caught:
+        stored.check(["result.archive"])
+    assert caught.value.data["found"] is None
+
+
+class Client:
+    """An MLflow client whose artifacts lie in folders, one a run."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def list_artifacts(self, run_id):
+        folder = self._folder / run_id
+        return [SimpleNamespace(path=path.name) for path in folder.glob("*")]
+
+    def download_artifacts(self, run_id, path, target):
+        return shutil.copy(self._folder / run_id / path, target)
+
+
+def mlflow_run(reference, **tags):
+    info = SimpleNamespace(run_id=reference, run_name=reference)
+    return SimpleNamespace(
+        info=info, data=SimpleNamespace(tags=tags, metrics={"final/margin_a_ms": 0.5})
+    )
+
+
+@pytest.fixture
+def reader(tmp_path, stored):
+    """A store of one run, of one without a manifest, and of a sweep with two points."""
+    store, temporary = tmp_path / "store", tmp_path / "temporary"
+    temporary.mkdir()
+    for run_id in ("whole", "partial", "sweep"):
+        (store / run_id).mkdir(parents=True)
+    for run_id in ("whole", "partial"):
+        ARCHIVE.to_parquet(store / run_id / "archive.parquet")
+    (store / "whole" / "manifest.json").write_text(json.dumps(stored.manifest))
+    rows = pd.DataFrame({"query": [1, 2], "architecture": "a", "value": [1.0, 2.0]})
+    rows = rows.assign(best=rows["value"], spent=[1, 2], run_id="point")
+    rows.to_parquet(store / "sweep" / "results.parquet")
+    facts = {"parameters": json.dumps(PARAMETERS), "optimum": 5.0, "test_accuracy": 1.0}
+    pd.DataFrame(
+        [
+            {"run_id": "point", "status": "finished", "best_architecture": "a", **facts},
+            {"run_id": "broken", "status": "failed", "best_architecture": "", **facts},
+        ]
+    ).to_parquet(store / "sweep" / "runs.parquet")
+    return MlflowReader(Client(store), temporary)
+
+
+def test_a_run_of_its_own_is_read_from_its_manifest_and_archive(reader, stored):
+    run = reader.read(mlflow_run("whole", **{"mlflow.user": "me"}))
+    assert run.settings == stored.read().settings
+    assert run.reference == "whole"
+    assert run.tags["mlflow.user"] == "me"
+    assert reader.read(mlflow_run("partial")) is None
+
+
+def test_a_point_of_a_sweep_is_read_from_the_tables_of_its_parent(reader):
+    tags = {"run_id": "point", "mlflow.parentRunId": "sweep", "data.sha256": "f"}
+    run = reader.read(mlflow_run("lean", **tags))
+    assert (run.run_id, run.reference, run.table, run.answer) == ("point", "lean", "f", 2.0)
+    assert run.summary["margins"] == {"a_ms": 0.5}
+    assert reader.points("sweep") == {"point", "broken"}
+    (earlier,), failed = reader.other_points("sweep", {"another"})
+    assert (earlier.reference, earlier.optimum, failed) == ("sweep", 5.0, 1)
+
+
+def test_what_is_no_manifest_is_told(reader, tmp_path):
+    (tmp_path / "store" / "whole" / "manifest.json").write_text("[]")
+    with pytest.raises(ArtifactError) as caught:
+        reader.read(mlflow_run("whole"))
+    assert caught.value.data["run_id"] == "whole"
