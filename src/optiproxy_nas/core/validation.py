@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,6 +12,29 @@ from optiproxy_nas.core.errors import ParameterError
 
 _ALIKE = 0.8  # of names that differ by a letter or two
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with values; its text is what a person reads.
+
+    Attributes:
+        parameter: the dotted name.
+        value: what was given for it.
+        kind: pydantic's type of the error, such as "extra_forbidden".
+        message: what is wrong.
+        allowed: the names that are allowed there, where the name is unknown.
+    """
+
+    parameter: str
+    value: Any
+    kind: str
+    message: str
+    allowed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the message with what is allowed."""
+        allowed = f" Allowed here: {', '.join(self.allowed)}." if self.allowed else ""
+        return self.message + allowed
 
 
 def validate(
@@ -29,13 +52,15 @@ def validate(
         nested_names: returns further dotted names beneath the model, for messages.
 
     Raises:
-        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
+        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value;
+            ``data["problems"]`` has a :class:`Problem` for each.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        message = _explain(model, error, also, nested_names)
-        raise ParameterError(message, errors=error.error_count()) from None
+        problems = _problems(model, error, also, nested_names)
+        message = "\n".join(map(str, problems))
+        raise ParameterError(message, errors=len(problems), problems=problems) from None
 
 
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
@@ -64,29 +89,29 @@ def _suggestion(name: str, allowed: list[str], dotted: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
-def _explain(
+def _problems(
     model: type[BaseModel],
     error: ValidationError,
     also: Iterable[str],
     nested_names: Callable[[], Iterable[str]],
-) -> str:
-    """Return a pydantic error as one message: what is wrong, where, what is allowed."""
-    lines = []
+) -> list[Problem]:
+    """Return what a pydantic error says: what is wrong, where, what is allowed."""
+    problems = []
     for detail in error.errors():
         location = detail["loc"]
-        where = ".".join(str(part) for part in location)
+        where, allowed = ".".join(str(part) for part in location), []
         if detail["type"] == "extra_forbidden":
             allowed = _fields(model, location[:-1]) + list(also) * (len(location) == 1)
             dotted = [*_nested(model), *nested_names()] if len(location) == 1 else []
             hint = _suggestion(str(location[-1]), allowed, dotted)
-            lines.append(
-                f"Unknown parameter {where!r}.{hint} Allowed here: {', '.join(sorted(allowed))}."
-            )
+            message = f"Unknown parameter {where!r}.{hint}"
         elif detail["type"] == "missing":
-            lines.append(f"Parameter {where!r} is missing.")
+            message = f"Parameter {where!r} is missing."
         else:
             raised = detail.get("ctx", {}).get("error")  # by a validator of ours
             text = str(raised) if isinstance(raised, Exception) else detail["msg"]
             at = f"Parameter {where!r} = {detail['input']!r}: " if where else ""
-            lines.append(f"{at}{text}.")
-    return "\n".join(lines)
+            message = f"{at}{text}."
+        names = tuple(sorted(allowed))
+        problems.append(Problem(where, detail["input"], detail["type"], message, names))
+    return problems

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from kedro.framework.session import KedroSession
 
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import flatten, merge
+from optiproxy_nas.core.validation import Problem
 from optiproxy_nas.methods import DEFAULT, overrides_of, parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.pipelines.configuration import resolve_parameters
@@ -24,7 +24,6 @@ from optiproxy_nas.sweeps.point import Point, enter_project, here, quiet_logs
 
 RUN_KINDS = ("search", "methods")
 PIPELINE = "nb201_methods"  # of blocks that name none: whole in one node, and of any method
-_ALLOWED = re.compile(r"(?<=Allowed here: )[^\n]*(?=\.)")
 
 
 def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]:
@@ -85,21 +84,22 @@ def _explained(
     error: OptiProxyError, kinds: Mapping[str, str], pipeline: str, flat: Mapping[str, Any]
 ) -> OptiProxyError:
     """What is wrong with a point, in the words of a grid, and at which one."""
-    for name, value in flat.items():
-        wrong = f"{value!r}: Input should be a valid " in error.message
-        if isinstance(value, str) and ":" in value and wrong:
-            return bad_range(name, value)
-    message = _ALLOWED.sub(_without_run_keys, error.message)
+    message, problems = error.message, error.data.get("problems", ())
+    for problem in problems:
+        value = flat.get(problem.parameter)
+        if isinstance(value, str) and ":" in value and problem.kind.endswith(("_parsing", "_type")):
+            return bad_range(problem.parameter, value)
+        message = message.replace(str(problem), str(_without_run_keys(problem)))
     if kinds[pipeline] == "search" and flat.get("method", DEFAULT) != DEFAULT:
         message += f" (Pipeline {pipeline} runs {DEFAULT} only; use --pipeline={PIPELINE}.)"
     where = ", ".join(f"{name}={value}" for name, value in flat.items())
     return type(error)(f"{message} (At {where}.)", **error.data)
 
 
-def _without_run_keys(match: re.Match[str]) -> str:
-    """A list of names without those that a grid refuses."""
-    names = [name for name in match[0].split(", ") if name == "pipeline" or name not in RUN_KEYS]
-    return ", ".join(names)
+def _without_run_keys(problem: Problem) -> Problem:
+    """Return a problem whose allowed names are those that a grid may hold."""
+    refused = set(RUN_KEYS) - {"pipeline"}
+    return problem._replace(allowed=tuple(n for n in problem.allowed if n not in refused))
 
 
 def _identify(points: Sequence[Point], tables: Mapping[str, Mapping[str, str]]) -> list[Point]:
