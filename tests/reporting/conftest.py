@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.report import RunData, figures_of
 from optiproxy_nas.spaces.nb201 import NASBench201
 
@@ -124,7 +125,7 @@ def make():
 def draw_all():
     """Draw all figures of an objective's run: id -> figure."""
 
-    def draw(made: dict[str, Any], objective: str = "accuracy") -> dict[str, Any]:
-        return {f.id: f.draw(RunData(**made)) for f in figures_of(objective)}
+    def draw(made: dict[str, Any]) -> dict[str, Any]:
+        return {figure.id: figure.draw(RunData(**made)) for figure in figures_of(Accuracy())}
 
     return draw

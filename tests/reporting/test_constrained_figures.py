@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.constrained import Constrained
 from optiproxy_nas.objectives.pareto import hypervolume, reference_of
 from optiproxy_nas.report import (
     RunData,
@@ -133,7 +135,10 @@ def hopeless(run):
 
 def test_they_come_after_the_first_and_replace_the_best_so_far():
     own = [figure.id for figure in FIGURES]
-    constrained_figures, plain = figures_of("constrained"), figures_of("accuracy")
+    constrained_figures, plain = (
+        figures_of(Constrained(constraints="edgegpu_latency_ms < 4")),
+        figures_of(Accuracy()),
+    )
     assert constrained_figures[: len(FIGURES)] == FIGURES
     assert own[0] == plain[0].id == "best_so_far"
     assert constrained_figures[len(FIGURES) :] == plain[1:]

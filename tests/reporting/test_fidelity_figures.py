@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.multi_fidelity import MultiFidelity
 from optiproxy_nas.report import RunData, figures_of, png, terminal_summary
 from optiproxy_nas.report.epoch_figures import FIGURES
 from optiproxy_nas.report.summary import headline, result_rows, settings_rows
@@ -71,8 +73,8 @@ def made(run):
 
 
 def test_they_come_first_and_replace_the_best_so_far():
-    assert figures_of("multi_fidelity")[: len(FIGURES)] == FIGURES
-    assert FIGURES[0].id == figures_of("accuracy")[0].id
+    assert figures_of(MultiFidelity())[: len(FIGURES)] == FIGURES
+    assert FIGURES[0].id == figures_of(Accuracy())[0].id
 
 
 def test_best_fully_trained_value_against_all_epochs_spent(made):

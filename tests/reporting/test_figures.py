@@ -13,6 +13,9 @@ import torch
 
 from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
 from optiproxy_nas.core.numbers import metric_label
+from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.constrained import Constrained
+from optiproxy_nas.objectives.multi_fidelity import MultiFidelity
 from optiproxy_nas.report import figures_of, png
 from optiproxy_nas.report.archive_figures import (
     best_so_far,
@@ -152,7 +155,9 @@ def test_equal_figures_give_equal_bytes(run):
     assert b"Software" not in data
 
 
-@pytest.mark.parametrize("objective", ["accuracy", "constrained", "multi_fidelity"])
+@pytest.mark.parametrize(
+    "objective", [Accuracy(), Constrained(constraints="latency_ms < 4"), MultiFidelity()]
+)
 def test_figures_have_an_id_a_title_and_a_caption_of_their_own(objective):
     figures = figures_of(objective)
     for field in ("id", "title", "caption"):

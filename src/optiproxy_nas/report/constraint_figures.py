@@ -38,6 +38,7 @@ from optiproxy_nas.report.style import (
     whole_ticks,
 )
 
+COLUMNS = frozenset({"violation", "feasibility"})  # of the archive, that these figures need
 LIKELY = 0.5  # a cell is predicted feasible from this probability on
 
 

@@ -43,6 +43,8 @@ from optiproxy_nas.report.style import (
     whole_ticks,
 )
 
+COLUMNS = frozenset({"epochs", "cost"})  # of the archive, that these figures need
+
 
 class Kinds(NamedTuple):
     """Which rows [n] of an archive are brief, promoted, or full at once."""

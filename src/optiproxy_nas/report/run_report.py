@@ -23,6 +23,8 @@ from optiproxy_nas.core.numbers import (
     with_unit,
 )
 from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.report import constraint_figures, epoch_figures
 from optiproxy_nas.report.archive_figures import BEST_CELL, BEST_SO_FAR, DIAGNOSTICS, PREDICTED
 from optiproxy_nas.report.html import breakable, code, plain, render
 from optiproxy_nas.report.logit_figures import ENTROPY, LOGITS
@@ -45,16 +47,8 @@ from optiproxy_nas.report.summary import (
 RunFigures = tuple[ReportFigure[RunData], ...]
 
 COMMON: RunFigures = (BEST_SO_FAR, BEST_CELL, PREDICTED, DIAGNOSTICS, ENTROPY, LOGITS)
-# Objective -> its own figures. They come right after the first; one with the id of a common figure
-# takes its place.
-OBJECTIVE_FIGURES = Registry(
-    "figures of the objective",
-    {
-        "constrained": "optiproxy_nas.report.constraint_figures:FIGURES",
-        "multi_fidelity": "optiproxy_nas.report.epoch_figures:FIGURES",
-    },
-    group="optiproxy_nas.objective_figures",
-)
+# Objectives of installed packages that bring figures of their own.
+OBJECTIVE_FIGURES = Registry("figures of the objective", {}, group="optiproxy_nas.figures")
 TOP = 10  # cells of the table of the best
 HONEST = (
     "Optimum and regret, where given, are computed after the search from the benchmark's table, "
@@ -73,15 +67,23 @@ TERMINAL = (
 )
 
 
-def figures_of(objective: str) -> RunFigures:
-    """Return the figures of a run with this objective, in reading order."""
+def figures_of(objective: Objective) -> RunFigures:
+    """Return the figures of a run with this objective, in reading order.
+
+    Its own are those registered under its name, else those of what it has: bounds, or fidelities.
+    They come right after the first; one with the id of a common figure takes its place.
+    """
     own: RunFigures = ()
-    if objective in OBJECTIVE_FIGURES:
-        own = OBJECTIVE_FIGURES.load(objective)
+    columns = objective.columns.keys()
+    if objective.name in OBJECTIVE_FIGURES:
+        own = OBJECTIVE_FIGURES.load(objective.name)
+    elif objective.bounds and columns >= constraint_figures.COLUMNS:
+        own = constraint_figures.FIGURES
+    elif objective.fidelities and columns >= epoch_figures.COLUMNS:
+        own = epoch_figures.FIGURES
     replaced = {figure.id: figure for figure in own}
-    added = [figure for figure in own if figure.id not in {common.id for common in COMMON}]
-    first, *others = (replaced.get(figure.id, figure) for figure in COMMON)
-    return (first, *added, *others)
+    first, *others = (replaced.pop(figure.id, figure) for figure in COMMON)
+    return (first, *replaced.values(), *others)
 
 
 def draw_figures(run: RunData, figures: RunFigures) -> dict[ReportFigure[RunData], bytes]:

@@ -76,7 +76,7 @@ def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
 
 def figure_names(parameters: RunParameters) -> tuple[str, ...]:
     """Return the names of the pictures in the report of a run."""
-    return tuple(figure.id for figure in figures_of(parameters.objective.name))
+    return tuple(figure.id for figure in figures_of(parameters.objective))
 
 
 def report(
@@ -98,7 +98,7 @@ def report(
     }
     eligible = search.objective.order.eligible(archive)
     run = RunData(summary, archive, space, diagnostics, traces, eligible)
-    pictures = draw_figures(run, figures_of(search.objective.name))
+    pictures = draw_figures(run, figures_of(search.objective))
     return {
         **{figure.id: picture for figure, picture in pictures.items()},
         "markdown": markdown_page(run, pictures),
