@@ -144,6 +144,13 @@ def test_they_come_after_the_first_and_replace_the_best_so_far():
     assert constrained_figures[len(FIGURES) :] == plain[1:]
 
 
+def test_an_objective_of_a_user_has_the_figures_of_what_it_has():
+    class Mine(Constrained):
+        name: str = "somewhere.of_mine:Mine"
+
+    assert figures_of(Mine(constraints="edgegpu_latency_ms < 4"))[: len(FIGURES)] == FIGURES
+
+
 def test_the_curve_begins_with_the_first_feasible_cell_and_keeps_to_feasible_ones(made):
     archive = made["archive"].iloc[20:].reset_index(drop=True)
     archive.loc[:4, "violation"] = 1.0

@@ -17,14 +17,11 @@ import base64
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-# For pages that are not templates yet.
-STYLE = (Path(__file__).parent / "templates" / "base.css").read_text(encoding="utf-8")
 _ESCAPED = str.maketrans({**{c: f"\\{c}" for c in r"\`*_<>[]#"}, "&": "&amp;"})
 
 
