@@ -18,7 +18,7 @@ MARKED = re.compile(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end \1 -->", re.DOTALL)
 @pytest.fixture
 def documented(project):
     """A project with the documents, and the measurements that the costs come from."""
-    for folder in ("docs", "cost"):
+    for folder in ("docs", "cost", "evidence"):
         shutil.copytree(REPOSITORY / folder, project / folder, dirs_exist_ok=True)
     shutil.copy(REPOSITORY / "README.md", project)
     for page in (project / "README.md", project / "docs" / "results.md"):
@@ -82,3 +82,9 @@ def test_an_unknown_section_is_refused(documented):
     done = command(documented, "evidence", "tabel1")
     assert done.exit_code == 1
     assert "Did you mean 'table1'?" in done.output
+
+
+def test_outside_a_checkout_there_is_none(project):
+    done = command(project, "evidence", "--list")
+    assert done.exit_code == 1
+    assert "no part of the installed package" in done.output

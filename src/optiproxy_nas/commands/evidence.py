@@ -9,6 +9,7 @@ import click
 from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors
+from optiproxy_nas.core.errors import ParameterError
 
 
 @click.command()
@@ -40,11 +41,17 @@ def evidence(
     already are not run again, so an interrupted call goes on where it stopped.
     """
     project = Path(metadata.project_path)
-    sys.path.insert(0, str(project))  # the evidence stands beside src, in a checkout only
-    from evidence.collect import count_searches
-    from evidence.regenerate import PREVIEW, SMOKE, choose, regenerate
-
     with clear_errors("Go on with the same command: what has finished is kept."):
+        if not (project / "evidence").is_dir():
+            raise ParameterError(
+                f"There is no evidence/ in {project}: it stands beside src in a checkout of the "
+                "repository, and is no part of the installed package. Work in a checkout.",
+                path=str(project),
+            )
+        sys.path.insert(0, str(project))
+        from evidence.collect import count_searches
+        from evidence.regenerate import PREVIEW, SMOKE, choose, regenerate
+
         chosen = choose(project, sections, seeds, smoke)
         if only_list:
             counts = count_searches(project, chosen)
