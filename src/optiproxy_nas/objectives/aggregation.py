@@ -117,7 +117,7 @@ def _violation_rates(steps: Integers, broken: Mask) -> Iterator[Floats]:
 
 
 def _expected_weights(steps: Integers, broken: Mask, settings: AggregationSettings) -> Weights:
-    """w_c is multiplied by exp(gain · (violation rate of c - tolerated rate)) after each batch.
+    """Multiply w_c by exp(gain · (violation rate of c - tolerated rate)) after each batch.
 
     Where the value tempts across a bound, the share of queries wasted on it rises, and with it its
     weight, until it is about the tolerated one: a dual ascent on the violation rates. A weight
@@ -136,7 +136,7 @@ def _expected_weights(steps: Integers, broken: Mask, settings: AggregationSettin
 def _expected_score(
     predictions: Tensor, weights: Weights, noise: Tensor, selection: SelectionSettings
 ) -> Tensor:
-    """w_a · (mean + κ sd of the value) + Σ_c w_c · log P(constraint c is kept)."""
+    """Return w_a · (mean + κ sd of the value) + Σ_c w_c · log P(constraint c is kept)."""
     value = acquisition_score(predictions[:, 0], selection)
     kept = log_feasibility(predictions[:, 1:], noise)  # [C, n]
     factors = torch.as_tensor(weights.constraints, dtype=kept.dtype).unsqueeze(-1)
@@ -144,8 +144,10 @@ def _expected_score(
 
 
 def _learnt_weights(steps: Integers, broken: Mask, settings: AggregationSettings) -> Weights:
-    """w_c grows by a step where more than the tolerated share of a batch broke bound c, and
-    shrinks by one where less did; w_a is what the greatest leaves of 1."""
+    """Raise w_c by a step where more than the tolerated share of a batch broke bound c.
+
+    Where less did, it falls by one; w_a is what the greatest leaves of 1.
+    """
     tolerated = settings.tolerated_violation_rate
     weights = np.full(len(broken), settings.initial_weight)
     for rates in _violation_rates(steps, broken):
@@ -157,7 +159,7 @@ def _learnt_weights(steps: Integers, broken: Mask, settings: AggregationSettings
 def _learnt_score(
     predictions: Tensor, weights: Weights, noise: Tensor, selection: SelectionSettings
 ) -> Tensor:
-    """w_a · value - Σ_c w_c · excess: the paper's weighted aggregation."""
+    """Return w_a · value - Σ_c w_c · excess: the paper's weighted aggregation."""
     value = acquisition_score(predictions[:, 0], selection)
     excess = predictions[:, 1:].mean(0)  # [C, n]
     factors = torch.as_tensor(weights.constraints, dtype=excess.dtype).unsqueeze(-1)

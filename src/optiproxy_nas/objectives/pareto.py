@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import moocore
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from optiproxy_nas.core.arrays import Floats, Mask
+from optiproxy_nas.objectives.constraints import Constraint
 
 # The exact algorithm is exponential in the dimension: 300 points of a front take 0.1 s in six
 # dimensions and 4 s in seven.
 MOST_EXACT = 6
-
-
-class Bound(Protocol):
-    """A bound on a metric, ``edgegpu_latency_ms < 4``."""
-
-    @property
-    def metric(self) -> str:
-        """The metric's name."""
-
-    @property
-    def operator(self) -> str:
-        """One of <, <=, > and >=."""
-
-    @property
-    def bound(self) -> float:
-        """In the metric's unit."""
 
 
 class Reference(NamedTuple):
@@ -41,8 +28,8 @@ class Reference(NamedTuple):
     maximise: tuple[bool, ...] = ()
 
 
-def reference_of(bounds: Iterable[Bound]) -> Reference:
-    """The reference point of constrained runs: 0 % accuracy, and each metric at its bound.
+def reference_of(bounds: Iterable[Constraint]) -> Reference:
+    """Return the reference point of constrained runs: 0 % accuracy, and each metric at its bound.
 
     It depends on the run's parameters alone, so hypervolumes of runs with the same bounds can be
     compared, whatever the runs found. A point that breaks a bound contributes nothing. A metric
@@ -68,8 +55,8 @@ def reference_of(bounds: Iterable[Bound]) -> Reference:
     return Reference(tuple(points), tuple(more))
 
 
-def pareto_front(points: ArrayLike, maximise: bool | Sequence[bool] = False) -> NDArray[np.bool_]:
-    """Which points no other one dominates: as good in every coordinate and better in one.
+def pareto_front(points: ArrayLike, maximise: bool | Sequence[bool] = False) -> Mask:
+    """Return which points no other one dominates: as good in every coordinate and better in one.
 
     Equal points are all on the front or all off it; one with a coordinate that is not finite (a
     cell that cannot run) never is.
@@ -82,7 +69,7 @@ def pareto_front(points: ArrayLike, maximise: bool | Sequence[bool] = False) -> 
         [n].
     """
     array = _points(points)
-    front: NDArray[np.bool_] = np.all(np.isfinite(array), axis=1, keepdims=True)[:, 0]
+    front: Mask = np.all(np.isfinite(array), axis=1, keepdims=True)[:, 0]
     if front.any():
         kept = moocore.is_nondominated(array[front], maximise=maximise, keep_weakly=True)
         front[front] = np.asarray(kept, dtype=bool)
@@ -90,7 +77,7 @@ def pareto_front(points: ArrayLike, maximise: bool | Sequence[bool] = False) -> 
 
 
 def hypervolume(points: ArrayLike, reference: Reference) -> float:
-    """The volume that the points dominate up to a reference point.
+    """Return the volume that the points dominate up to a reference point.
 
     Exact to six dimensions; beyond, by a deterministic quasi-random sum (to about 1e-4 of it).
 
@@ -122,7 +109,7 @@ def hypervolume(points: ArrayLike, reference: Reference) -> float:
     return float(measure(np.ascontiguousarray(counting), ref=limit))
 
 
-def _points(points: ArrayLike) -> NDArray[np.float64]:
+def _points(points: ArrayLike) -> Floats:
     array = np.asarray(points, dtype=np.float64)
     if array.ndim != 2:
         raise ValueError(f"Points must be [n, d], not of shape {array.shape}.")
