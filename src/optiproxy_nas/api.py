@@ -14,9 +14,8 @@ from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION, RunParamet
 from optiproxy_nas.benchmarks.loading import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import (
     check_source,
-    families,
+    family_of,
     find_source,
-    first_source,
     get_source,
 )
 from optiproxy_nas.benchmarks.sources import Source
@@ -29,7 +28,7 @@ from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import preset_for
-from optiproxy_nas.spaces import SPACES, get_space
+from optiproxy_nas.spaces import get_space
 
 
 def search(
@@ -131,19 +130,19 @@ def _progress_bar(parameters: RunParameters, target: str, visible: bool) -> Iter
 
 
 def _source_of(source: str | None, space: str) -> Source:
-    """Return the source that is named, or the first registered one of the space's benchmark.
+    """Return the source that is named, or the default one of the space's benchmark.
 
     Raises:
         UnknownNameError: no such source or space.
         ParameterError: none is named, and none is registered for the space.
     """
-    name = SPACES.check(space) if space in SPACES else get_space(space).name
+    family = family_of(space)
     if source is not None:
-        return find_source(source, name)
-    if name not in families():
+        return find_source(source, family.name if family else "")
+    if family is None:
         raise ParameterError(
             f"No registered source is of search space {space!r}: give one, source=..., or your own "
             "evaluate=...",
             space=space,
         )
-    return get_source(first_source(name))
+    return get_source(family.source)

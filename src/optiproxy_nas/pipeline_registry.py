@@ -6,20 +6,19 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline
 
 from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
-
-# Each has a section of its own in conf/base/parameters_<pipeline>.yml, and nothing else of its own.
-BENCHMARKS = ("nb201", "nb101", "nb301", "nlp")
+from optiproxy_nas.pipelines.configuration import pipeline_kinds
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Return all pipelines by name; those of searches have one step, which shows all there is."""
-    any_search = search.create_pipeline(last_step=1)
-    any_method = methods.create_pipeline()
-    return {
-        "__default__": any_search,
-        **{f"{name}_search": any_search for name in (*BENCHMARKS, "hw", "lowfi")},
-        **{f"{name}_methods": any_method for name in BENCHMARKS},
+    of_kind = {
+        "search": search.create_pipeline(last_step=1),
+        "methods": methods.create_pipeline(),
         "ingest": ingest.create_pipeline(),
         "compare": compare.create_pipeline(),
-        "nb201_diagnose": diagnose.create_pipeline(),
+        "diagnose": diagnose.create_pipeline(),
+    }
+    return {
+        "__default__": of_kind["search"],
+        **{name: of_kind[kind] for name, kind in pipeline_kinds().items()},
     }

@@ -37,7 +37,6 @@ NB101 = BenchmarkFamily(
     source="nb101_table",
     full_epochs=EPOCHS[-1],
     cells=423_624,
-    preset="large",
     budget=150,
 )
 BEST_TEST_ACCURACY = 94.3176  # percent, mean of three trainings for 108 epochs, of all cells

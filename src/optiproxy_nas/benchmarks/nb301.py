@@ -19,9 +19,7 @@ from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nb301 import NASBench301
 
 SPACE = NASBench301()
-NB301 = BenchmarkFamily(
-    name="nb301", space="nb301", source="nb301_yahpo", full_epochs=98, preset="large"
-)
+NB301 = BenchmarkFamily(name="nb301", space="nb301", source="nb301_yahpo", full_epochs=98)
 OFFICIAL = "official_validation_accuracy"
 METRICS = {
     OFFICIAL: "percent of the validation images, as the official xgb v1.0 surrogate predicts"

@@ -44,7 +44,6 @@ NBNLP = BenchmarkFamily(
     space="nbnlp",
     source="nbnlp_surrogate",
     full_epochs=50,
-    preset="nlp",
     budget=150,
     pipelines="nlp",
 )

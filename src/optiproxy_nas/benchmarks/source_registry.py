@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -92,6 +93,20 @@ def families() -> dict[str, BenchmarkFamily]:
     for source in registered_sources().values():
         found.setdefault(source.family.name, source.family)
     return found
+
+
+def family_of(space: str) -> BenchmarkFamily | None:
+    """Return the first registered benchmark of a search space; None: there is none.
+
+    Raises:
+        UnknownNameError: no such space.
+    """
+    name = get_space(space).name
+    for family in families().values():
+        with suppress(ParameterError):  # a plug-in's space may not be importable
+            if space == family.space or get_space(family.space).name == name:
+                return family
+    return None
 
 
 def sources_of(benchmark: str) -> list[str]:

@@ -46,7 +46,8 @@ class BenchmarkFamily:
         source: the registered source that a search takes unless another is named.
         full_epochs: how many epochs full training has.
         cells: architectures per dataset in a complete source; None: too many to be listed.
-        preset: the preset of its pipelines.
+        preset: the preset of its searches for the largest value; "": that which was tuned for its
+            space, else ``default``.
         budget: the budget of its pipelines, queries.
         pipelines: the prefix of its pipelines' names; "": its name.
     """
@@ -56,7 +57,7 @@ class BenchmarkFamily:
     source: str
     full_epochs: int
     cells: int | None = None
-    preset: str = "default"
+    preset: str = ""
     budget: int = 100
     pipelines: str = ""
 

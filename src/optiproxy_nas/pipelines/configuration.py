@@ -3,9 +3,11 @@
 The loader resolves parameters: presets, types and run-scoped paths.
 
 ``--params`` are flat (``dataset=cifar100,proxy.hidden=128``) and override the section of the
-pipeline that runs (conf/base/parameters_<pipeline>.yml), which overrides the preset. What the
-nodes see is the result, checked by the pipeline's kind (``KINDS``); catalog paths may hold
-``${run:run_id}``, ``${run:benchmark}`` and ``${run:source}``.
+pipeline that runs (conf/base/parameters_<pipeline>.yml), which overrides the preset. Each benchmark
+has the pipelines ``<name>_search`` and ``<name>_methods``; what the files leave out of their
+sections follows from its constants (``BenchmarkFamily``). What the nodes see is the result, checked
+by the pipeline's kind (``KINDS``); catalog paths may hold ``${run:run_id}``, ``${run:benchmark}``
+and ``${run:source}``.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ from kedro.framework.session import KedroSession
 from omegaconf import OmegaConf
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.benchmarks.source_registry import families, get_source
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
+from optiproxy_nas.methods import DEFAULT as DEFAULT_METHOD
+from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
 from optiproxy_nas.pipelines.run_parameters import split_run
+from optiproxy_nas.presets import preset_for
 
 # Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.
 # A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
@@ -37,6 +43,39 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any], dict[str, Any]], dict[str, Any]
     "compare": compare.resolve,
     "diagnose": diagnose.resolve,
 }
+# Pipelines beside those of the benchmarks -> kind; each has a section in the parameter files.
+_FURTHER_PIPELINES = {
+    "hw_search": "search",
+    "lowfi_search": "search",
+    "ingest": "ingest",
+    "compare": "compare",
+    "nb201_diagnose": "diagnose",
+}
+
+
+def pipeline_kinds() -> dict[str, str]:
+    """Return pipeline -> kind of all pipelines: two of each registered benchmark, and others."""
+    prefixes = [family.prefix for family in families().values()]
+    runs = {f"{prefix}_{kind}": kind for kind in ("search", "methods") for prefix in prefixes}
+    return {**runs, **_FURTHER_PIPELINES}
+
+
+def _benchmark_sections() -> dict[str, dict[str, Any]]:
+    """Return the parameters of the benchmarks' pipelines as far as no file says otherwise."""
+    sections = {}
+    for family in families().values():
+        search_section = {
+            "space": family.space,
+            "benchmark": family.name,
+            "source": family.source,
+            "dataset": get_source(family.source).datasets[0],
+            "preset": preset_for(family.space, DEFAULT_OBJECTIVE) or "default",
+            "seed": 0,
+            "budget": family.budget,
+        }
+        sections[f"{family.prefix}_search"] = search_section
+        sections[f"{family.prefix}_methods"] = {**search_section, "method": DEFAULT_METHOD}
+    return sections
 
 
 class SearchConfigLoader(OmegaConfigLoader):
@@ -60,8 +99,8 @@ class SearchConfigLoader(OmegaConfigLoader):
 
     def raw_parameters(self) -> dict[str, Any]:
         """Return parameter files and runtime parameters, merged, without presets and checks."""
-        raw: dict[str, Any] = super().__getitem__("parameters")
-        return raw
+        files: dict[str, Any] = super().__getitem__("parameters")
+        return {**merge(_benchmark_sections(), files), "pipelines": pipeline_kinds()}
 
     def _run_value(self, name: str) -> Any:
         run: dict[str, Any] = self["parameters"]["run"]

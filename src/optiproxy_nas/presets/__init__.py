@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
-from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.benchmarks.source_registry import families, get_source
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import changes, merge
 from optiproxy_nas.core.validation import validate
+from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.objectives import Training, resolve_objective, setting_names
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.targets import TARGETS
@@ -103,12 +104,15 @@ def training_of(source: str) -> Training | None:
 def preset_for(space: str, objective: str) -> str | None:
     """Return the preset that was tuned for an objective on a space, else on other spaces.
 
-    None where none was.
+    None where none was. A benchmark that is brought by an installed package names its own.
 
     Args:
         space: its registered name.
         objective: its registered name.
     """
+    named = [family.preset for family in families().values() if family.space == space]
+    if objective == DEFAULT_OBJECTIVE and any(named):
+        return next(filter(None, named))
     tuned = {name: fact for name in preset_names() if (fact := made_for(name)) is not None}
     fitting = [name for name, fact in tuned.items() if fact.objective == objective]
     on_space = [name for name in fitting if space in tuned[name].spaces]
