@@ -19,6 +19,9 @@ from optiproxy_nas.objectives.base import COLUMNS, Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
 
+FEW_COLUMNS = 50  # pandas warns of a fragmented table where a hundred are added one by one
+
+
 def codes_of(space: SearchSpace, table: pd.DataFrame) -> Tensor:
     """Return integer codes [n, L] of a table with columns code_0 .. code_{L-1}."""
     columns = [f"code_{i}" for i in range(space.code_length)]
@@ -43,7 +46,7 @@ def make_batch(
     """
     count = len(codes)
     missing = np.full(count, np.nan)
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "step": np.full(count, step, dtype=np.int64),
             "architecture": pd.array(space.to_string(codes), dtype="str"),
@@ -51,14 +54,16 @@ def make_batch(
             "predicted_sd": missing,
             "score": missing,
             "group": np.full(count, -1),
+            **columns,
+            **{f"code_{i}": column for i, column in enumerate(codes.T.numpy())},
         }
     )
-    code_columns = {f"code_{i}": column for i, column in enumerate(codes.T.numpy())}
-    return with_columns(table, {**columns, **code_columns})
 
 
 def with_columns(table: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     """Return ``table.assign(**columns)``, without a warning where a hundred columns are new."""
+    if len(columns) < FEW_COLUMNS:  # the quicker way, taken at each query
+        return table.assign(**columns)
     new = {name: column for name, column in columns.items() if name not in table}
     replaced = {name: column for name, column in columns.items() if name in table}
     return pd.concat([table.assign(**replaced), pd.DataFrame(new, index=table.index)], axis=1)

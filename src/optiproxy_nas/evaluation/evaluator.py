@@ -59,7 +59,8 @@ def evaluate_trials(objective: Objective, batch: pd.DataFrame, evaluate: Evaluat
     else:
         columns = _checked(objective, evaluate(architectures), architectures)
     evaluated = with_columns(batch, columns)
-    return with_columns(evaluated, objective.derived_columns(evaluated))
+    derived = objective.derived_columns(evaluated)
+    return with_columns(evaluated, derived) if derived else evaluated
 
 
 @contextmanager

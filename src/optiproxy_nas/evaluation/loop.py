@@ -153,6 +153,7 @@ class _Record:
         self.objective = objective
         self.rows: dict[Hashable, int] = {}  # identity of a query -> row of the archive
         self.evaluated: list[pd.DataFrame] = []
+        self.places: list[tuple[int, int]] = []  # of each row of the archive: batch, row of it
         self.fitness: list[float] = []  # of each row of the archive
         self.best = float("nan")  # best eligible value
         self.order: list[int] = []  # of each proposal, its row of the archive
@@ -163,6 +164,7 @@ class _Record:
         with keeping_answers(evaluate, batch, self.archive) as ask:
             evaluated = evaluate_trials(self.objective, batch, ask)
         self.rows |= {identity: len(self.fitness) + i for i, identity in enumerate(identities)}
+        self.places += [(len(self.evaluated), place) for place in range(len(evaluated))]
         self.evaluated.append(evaluated)
         self.fitness += self.objective.order.fitness(evaluated).tolist()
         eligible = evaluated["value"].to_numpy()[self.objective.order.eligible(evaluated)]
@@ -183,10 +185,10 @@ class _Record:
         if len(new) == len(order):
             rows = self.evaluated[-1]
         else:
-            rows = pd.concat(self.evaluated, ignore_index=True).iloc[order]
-        return Answers(
-            codes, np.array([self.fitness[row] for row in order]), rows.reset_index(drop=True)
-        )
+            places = [self.places[row] for row in order]
+            found = [self.evaluated[batch].iloc[place : place + 1] for batch, place in places]
+            rows = pd.concat(found, ignore_index=True)
+        return Answers(codes, np.array([self.fitness[row] for row in order]), rows)
 
     def archive(self) -> pd.DataFrame:
         """Return D so far."""
