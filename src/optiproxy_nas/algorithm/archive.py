@@ -18,7 +18,6 @@ from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.objectives.base import COLUMNS, Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
-
 FEW_COLUMNS = 50  # pandas warns of a fragmented table where a hundred are added one by one
 
 
