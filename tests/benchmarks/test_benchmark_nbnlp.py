@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
 from optiproxy_nas.benchmarks.file_formats import csv_table
-from optiproxy_nas.benchmarks.loading import model_of, open_benchmark
+from optiproxy_nas.benchmarks.loading import kept_model, open_benchmark
 from optiproxy_nas.benchmarks.nbnlp import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.benchmarks.readers import nbnlp_recipes as nbnlp
@@ -271,8 +271,8 @@ def test_the_published_table(published: pd.DataFrame) -> None:
 def test_the_documentation_tells_the_figures_of_the_data_card(published: pd.DataFrame) -> None:
     source = get_source("nbnlp_surrogate")
     table = assemble(source.read(file, published) for file in source.publication.files)
-    # Fitted surrogates are kept, so this fits one only where none was fitted yet.
-    model = model_of({source.name: {}}, table, source)
+    # The plain-Python API keeps fitted surrogates, so this fits one only where none was fitted yet.
+    model = kept_model(source.name, table, lambda: nbnlp.build({}, table))
     told = stored_facts(model)["cross_validation"]
     covered = [f"{100 * told['coverage'][f'{share} %']['covered']:.1f}" for share in (68, 90, 95)]
     widths = [

@@ -18,7 +18,9 @@ from kedro_runs import (
 )
 from markupsafe import escape
 
+from optiproxy_nas.benchmarks.loading import kept_model
 from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.pipelines import ingest
 from optiproxy_nas.spaces import get_space
 
 SPACES = {
@@ -29,9 +31,19 @@ SPACES = {
 
 
 @pytest.fixture
-def with_data():
+def with_data(monkeypatch):
+    """Ingest with the surrogate that the plain-Python API keeps: fitting one takes ten seconds."""
     if not os.environ.get("OPTIPROXY_DATA_DIR"):
         pytest.skip("OPTIPROXY_DATA_DIR is not set: no tables of NAS-Bench-101, 301 and NLP here")
+    build = ingest.build_model
+
+    def kept(files, table, source):
+        if source.build is None:
+            return build(files, table, source)
+        modules = [source.build.__module__]
+        return kept_model(source.name, table, lambda: build(files, table, source), modules)
+
+    monkeypatch.setattr(ingest, "build_model", kept)
 
 
 @pytest.mark.usefixtures("with_data")

@@ -1,7 +1,7 @@
 """From a source's name to its checked table, its model and its benchmark.
 
-Ingest and the plain-Python API share it. Fitting a model may take ten seconds, so that it is kept
-between Python processes (:func:`kept_model`). A Kedro project has its own copy, with its digest,
+Ingest and the plain-Python API share it. Fitting a model may take ten seconds, so that the API
+keeps it between Python processes (:func:`kept_model`); a Kedro run has its own, with its digest,
 beside the table (``ingest``).
 """
 
@@ -120,14 +120,6 @@ def build_model(files: RawObjects, table: pd.DataFrame, source: Source) -> bytes
     return source.model.build(objects, table)
 
 
-def model_of(files: RawObjects, table: pd.DataFrame, source: Source) -> bytes:
-    """Return what ``build_model`` gives, from the user's cache folder where it was kept there."""
-    if source.model is None:
-        return b""
-    modules = [getattr(source.model.build, "func", source.model.build).__module__]  # of a partial
-    return kept_model(source.name, table, lambda: build_model(files, table, source), modules)
-
-
 def open_benchmark(table: pd.DataFrame, model: bytes, dataset: str, source: Source) -> Benchmark:
     """Return the benchmark that answers queries of one dataset, from a source's table and model.
 
@@ -170,7 +162,11 @@ def _loaded(name: str, dataset: str, directory: str | None) -> tuple[pd.DataFram
     source = source.of_dataset(dataset)
     files = load_files(source, directory, Path(pooch.os_cache("optiproxy_nas")))
     table = check_table(read_rows(files, source), source)
-    return table, model_of(files, table, source)
+    if source.model is None:
+        return table, b""
+    modules = [getattr(source.model.build, "func", source.model.build).__module__]  # of a partial
+    model = kept_model(source.name, table, lambda: build_model(files, table, source), modules)
+    return table, model
 
 
 WORTH_SECONDS = 1.0  # what takes less to build is not kept

@@ -15,7 +15,7 @@ import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.loading import RawObjects, model_of, read_rows
+from optiproxy_nas.benchmarks.loading import RawObjects, build_model, read_rows
 from optiproxy_nas.benchmarks.source_registry import (
     families,
     find_source,
@@ -113,7 +113,7 @@ def check(rows: pd.DataFrame, source: str) -> pd.DataFrame:
 
 def build(files: RawObjects, table: pd.DataFrame, source: str) -> bytes:
     """Return the model that answers for architectures outside the table; b"" without one."""
-    return model_of(files, table, get_source(source))
+    return build_model(files, table, get_source(source))
 
 
 def describe(table: pd.DataFrame, model: bytes, file_facts: Facts, source: str) -> dict[str, Any]:
