@@ -42,7 +42,7 @@ def measure_search(project: Path, preset: str, budget: int) -> dict[str, float]:
         EvaluationError: the measurement failed.
     """
     command = [sys.executable, "-m", "cost.measure", "search", preset, str(budget)]
-    # benchmarks/ is no part of the package: it lies beside conf/ in the checkout.
+    # cost/ is no part of the package: it lies beside conf/ in the checkout.
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if done.returncode:
         raise EvaluationError(f"{' '.join(command[1:])} failed: {done.stderr.strip()[-500:]}")

@@ -1,4 +1,4 @@
-"""A benchmark whose every answer is a row of a tidy table (``schema``)."""
+"""A benchmark whose every answer is a row of a tidy table (``tidy_table``)."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class SamplingError(OptiProxyError):
 
 class EvaluationError(DataError):
     """An evaluation failed or gave no numbers; ``data["archive"]`` holds all queries before it, and
-    ``data["answers"]`` what it had told of the batch (``algorithm.evaluation``)."""
+    ``data["answers"]`` what it had answered of the batch (``evaluation.evaluator``)."""
 
 
 class ProxyError(OptiProxyError):

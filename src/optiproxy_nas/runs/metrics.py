@@ -16,9 +16,8 @@ import pandas as pd
 from optiproxy_nas.objectives.base import COLUMNS, Objective
 
 Metrics = Mapping[str, float | None]
-# Of the summary: what the run was given, not what it found.
 MARGIN = "final/margin_"
-GIVEN = frozenset({"seed", "budget"})
+GIVEN = frozenset({"seed", "budget"})  # of the summary: given to the run, not found by it
 
 
 def query_metrics(

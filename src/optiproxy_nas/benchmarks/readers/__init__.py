@@ -1,1 +1,1 @@
-"""Raw file formats: one source each, named in ``benchmarks.sources.SOURCES``."""
+"""Raw file formats: one source each, named in ``benchmarks.source_registry.SOURCES``."""
