@@ -11,8 +11,8 @@ from kedro_datasets.pandas import ParquetDataset
 
 from changed_source import changed
 from optiproxy_nas.benchmarks.nb201 import NB201
+from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import assemble, columns, table_digest, tidy
 from optiproxy_nas.pipelines import benchmark_data
 from optiproxy_nas.pipelines import ingest as nodes

@@ -19,7 +19,7 @@ from optiproxy_nas.benchmarks.readers.nb101_table import (
     read,
     read_validation,
 )
-from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import assemble, check_table
 from optiproxy_nas.core.errors import MetricUnavailableError
 from optiproxy_nas.spaces.nb101 import NASBench101

@@ -16,7 +16,7 @@ from optiproxy_nas.benchmarks.loading import load_files, read_rows
 from optiproxy_nas.benchmarks.nb101 import NB101
 from optiproxy_nas.benchmarks.readers import nb101_tfrecord
 from optiproxy_nas.benchmarks.readers.nb101_tfrecord import FULL, SOURCE, parse, read
-from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.tfrecord import fields, masked_crc32c, records
 from optiproxy_nas.benchmarks.tidy_table import check_table
 from optiproxy_nas.core.errors import DataError

@@ -13,8 +13,8 @@ from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.nb201 import NB201
+from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.evaluation.evaluator import evaluate_batch
 from optiproxy_nas.evaluation.finished_run import SearchHistory

@@ -450,7 +450,7 @@ def test_the_search_turns_to_what_is_feasible(nb201, make_parameters):
     ],
 )
 def test_impossible_bounds_are_refused_before_any_query(constraints, kind, message, monkeypatch):
-    from optiproxy_nas.benchmarks.tabular import TabularBenchmark
+    from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 
     def query(*_):
         raise AssertionError("a query was made")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optiproxy_nas.benchmarks.nb201 import NB201
+from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.core.errors import ObjectiveError, ParameterError, UnknownNameError
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark

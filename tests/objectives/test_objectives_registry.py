@@ -14,7 +14,7 @@ from pydantic import Field
 
 from changed_source import changed
 from optiproxy_nas.benchmarks import get_source
-from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
+from optiproxy_nas.benchmarks.source_benchmark import SurrogateBenchmark
 from optiproxy_nas.core.errors import BudgetError, OptiProxyError, ParameterError, UnknownNameError
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.evaluation.loop import run_search

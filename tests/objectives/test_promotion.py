@@ -17,8 +17,8 @@ from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of, extend, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import select_queries
+from optiproxy_nas.benchmarks.source_benchmark import SurrogateBenchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
 from optiproxy_nas.core.errors import MetricUnavailableError, ObjectiveError
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.objectives import resolve_objective

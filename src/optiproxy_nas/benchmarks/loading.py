@@ -23,10 +23,9 @@ from tqdm import tqdm
 
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE, Fetched, Folder, fetch
+from optiproxy_nas.benchmarks.source_benchmark import SurrogateBenchmark, TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import check_complete, get_source
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.benchmarks.surrogate import SurrogateBenchmark
-from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import (
     assemble,
     check_table,

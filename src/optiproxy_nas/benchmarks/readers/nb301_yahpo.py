@@ -9,8 +9,7 @@ An ONNX network for one architecture at a time: ``x_cat`` int32 [1, 34] are cate
 then which inputs nodes 3 to 5 of both cells take), ``x_cont`` float32 [1, 1] is the epoch, and the
 output [1, 2] is validation accuracy in percent and runtime in seconds. Edges are numbered as in
 NAS-Bench-301: that from input i to node 2, 3, 4 or 5 has number 0, 2, 5 or 9 plus i; edges that a
-cell does not have are "#na#". As every call is of one architecture, a value does not depend on the
-batch that it is asked in.
+cell does not have are "#na#". Architectures are asked about one by one, whatever the batch.
 """
 
 from __future__ import annotations
@@ -65,17 +64,6 @@ def parse(content: bytes, path: str) -> Any:
     return content if path.endswith(".onnx") else json_object(content, path)
 
 
-def read(file: RawFile, content: Any) -> pd.DataFrame:
-    """Return the official values; the other files have no rows.
-
-    Raises:
-        DataError: they have another layout.
-    """
-    if file.name != official.FILE.name:
-        return official.no_rows(file)
-    return official.read_official(file, content)
-
-
 def build(files: Mapping[str, Any], _: pd.DataFrame) -> bytes:
     """Pack network and encoding, if they are what they should be.
 
@@ -101,42 +89,32 @@ def facts(table: pd.DataFrame, model: bytes) -> dict[str, Any]:
 
 
 def check_encoding(encoding: Any, file: str) -> None:
-    """Refuse an ``encoding.json`` without a number for all that a genotype can say.
-
-    Raises:
-        DataError: a column or a category is missing, or has no number of its own.
-    """
+    """Refuse (DataError) an ``encoding.json`` without a number for all that a genotype can say."""
     if not isinstance(encoding, Mapping):
-        raise _not_yahpo(file, "it is not {column: {category: number}}")
+        raise _wrong(file, "it is not {column: {category: number}}")
     for column in COLUMNS:
         categories = encoding.get(column)
         wanted = {_ABSENT, *_categories(column)}
         if not isinstance(categories, Mapping) or set(categories) != wanted:
-            raise _not_yahpo(
-                file, f"column {column!r} does not have the categories {sorted(wanted)}"
-            )
+            raise _wrong(file, f"column {column!r} does not have the categories {sorted(wanted)}")
         numbers = list(categories.values())
         if sorted(map(str, numbers)) != sorted(map(str, range(len(wanted)))):
-            raise _not_yahpo(file, f"column {column!r} does not number them 0 to {len(wanted) - 1}")
+            raise _wrong(file, f"column {column!r} does not number them 0 to {len(wanted) - 1}")
 
 
 def check_space(space: Any, file: str) -> None:
-    """Refuse a ``config_space.json`` that is not of this search space.
-
-    Raises:
-        DataError: it has other parameters, choices or epochs.
-    """
+    """Refuse (DataError) a ``config_space.json`` of other parameters, choices or epochs."""
     try:
         found = {parameter["name"]: parameter for parameter in space["hyperparameters"]}
         epoch = found.pop("epoch")
         epochs = (epoch["lower"], epoch["upper"])
         choices = {name: set(parameter["choices"]) for name, parameter in found.items()}
     except (LookupError, TypeError) as error:
-        raise _not_yahpo(file, f"it has another layout ({error!r})") from error
+        raise _wrong(file, f"it has another layout ({error!r})") from error
     if choices != {name: set(_categories(name)) for name in COLUMNS}:
-        raise _not_yahpo(file, "its parameters are not the 34 of the DARTS space")
+        raise _wrong(file, "its parameters are not the 34 of the DARTS space")
     if epochs != (EPOCHS[0], EPOCHS[-1]):
-        raise _not_yahpo(file, f"it has epochs {epochs[0]} to {epochs[1]}, not 1 to {EPOCHS[-1]}")
+        raise _wrong(file, f"it has epochs {epochs[0]} to {epochs[1]}, not 1 to {EPOCHS[-1]}")
 
 
 def pack(network: bytes, encoding: Mapping[str, Mapping[str, int]]) -> bytes:
@@ -168,13 +146,18 @@ class Network:
                 network = archive["network"].tobytes()
                 encoding = json.loads(archive["encoding"].tobytes())
         except Exception as error:  # a damaged zip file can raise almost anything
-            raise _not_yahpo("The stored surrogate", f"it is damaged ({error})") from error
+            raise _wrong("The stored surrogate", f"it is damaged ({error})") from error
         self._session = _session(network)
-        self._edge_numbers, self._input_numbers = _numbers(encoding)
+        edges = [[encoding[column][name] for name in OPERATIONS] for column in EDGE_COLUMNS]
+        self._edge_numbers = np.array(edges, dtype=np.int32)  # of operations [28, 7]
+        self._input_numbers = [  # of the pairs of each column of inputs
+            np.array([encoding[column][name] for name in _categories(column)], dtype=np.int32)
+            for column in INPUT_COLUMNS
+        ]
         self._absent = np.array([encoding[column][_ABSENT] for column in COLUMNS], dtype=np.int32)
         found = self._run(self._absent[np.newaxis], EPOCHS[-1])
         if not np.isfinite(found).all():
-            raise _not_yahpo("The ONNX network", f"its output is {found.tolist()}")
+            raise _wrong("The ONNX network", f"its output is {found.tolist()}")
 
     def __call__(self, codes: Tensor, metric: str, epochs: int) -> Floats:
         """Return one of ``METRICS`` of codes [n, 24] after one of ``EPOCHS``: [n]."""
@@ -211,7 +194,7 @@ class Network:
                 feed = {"x_cat": categories[row : row + 1], "x_cont": epoch}
                 values[row] = self._session.run(None, feed)[0].reshape(2)
         except Exception as error:  # onnxruntime's errors have no common base but this one
-            raise _not_yahpo("The ONNX network", f"it cannot be run ({error})") from error
+            raise _wrong("The ONNX network", f"it cannot be run ({error})") from error
         return values
 
     def __reduce__(self) -> tuple[type[Network], tuple[bytes]]:
@@ -222,15 +205,6 @@ def _categories(column: str) -> tuple[str, ...]:
     if column in EDGE_COLUMNS:
         return OPERATIONS
     return _PAIR_NAMES[int(column[-1]) - 2]
-
-
-def _numbers(
-    encoding: Mapping[str, Mapping[str, int]],
-) -> tuple[NDArray[np.int32], list[NDArray[np.int32]]]:
-    """Return the numbers of operations [28, 7] and of the pairs of each column of inputs."""
-    edges = [[encoding[column][name] for name in OPERATIONS] for column in EDGE_COLUMNS]
-    inputs = [[encoding[c][name] for name in _categories(c)] for c in INPUT_COLUMNS]
-    return np.array(edges, dtype=np.int32), [np.array(row, dtype=np.int32) for row in inputs]
 
 
 def _session(network: bytes) -> Any:
@@ -250,17 +224,17 @@ def _session(network: bytes) -> Any:
     try:
         session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base but this one
-        raise _not_yahpo("The ONNX network", f"it cannot be read ({error})") from error
+        raise _wrong("The ONNX network", f"it cannot be read ({error})") from error
     found = {value.name: (value.type, tuple(value.shape)) for value in session.get_inputs()}
     outputs = [(value.type, tuple(value.shape)) for value in session.get_outputs()]
     if found != _INPUTS or outputs != [_OUTPUT]:
-        raise _not_yahpo(
+        raise _wrong(
             "The ONNX network", f"it maps {found} to {outputs}, not {_INPUTS} to {[_OUTPUT]}"
         )
     return session
 
 
-def _not_yahpo(what: str, why: str) -> DataError:
+def _wrong(what: str, why: str) -> DataError:
     return DataError(
         f"{what} is not that of YAHPO Gym's NAS-Bench-301 surrogate: {why}. Get new_model.onnx, "
         "encoding.json and config_space.json of slds-lmu/yahpo_data, folder nb301, again.",
@@ -269,27 +243,28 @@ def _not_yahpo(what: str, why: str) -> DataError:
     )
 
 
-_URL = "https://raw.githubusercontent.com/slds-lmu/yahpo_data/main/nb301/"
-_NETWORK = RawFile(
+def _file(name: str, published: str, size: int, sha256: str) -> RawFile:
+    url = f"https://raw.githubusercontent.com/slds-lmu/yahpo_data/main/nb301/{published}"
+    return RawFile(name, "cifar10", sha256=sha256, size=size, url=url)
+
+
+_NETWORK = _file(
     "nb301_new_model.onnx",
-    "cifar10",
-    sha256="3c6a6fb3a70998bf6c55883bdc5cc71cff190e1859468d72cc6960b88f06d280",
-    size=2_578_406,
-    url=_URL + "new_model.onnx",
+    "new_model.onnx",
+    2_578_406,
+    "3c6a6fb3a70998bf6c55883bdc5cc71cff190e1859468d72cc6960b88f06d280",
 )
-_ENCODING = RawFile(
+_ENCODING = _file(
     "yahpo_encoding.json",
-    "cifar10",
-    sha256="b16bb8db9aa5a9b688cd97e782643abe96bd166baa445675f57cbcf5e6128a98",
-    size=6_706,
-    url=_URL + "encoding.json",
+    "encoding.json",
+    6_706,
+    "b16bb8db9aa5a9b688cd97e782643abe96bd166baa445675f57cbcf5e6128a98",
 )
-_SPACE = RawFile(
+_SPACE = _file(
     "yahpo_config_space.json",
-    "cifar10",
-    sha256="3135c6f8347f491fd31e8fa7a5e9607ea926c9a8558a6a21a1419d55a01884f2",
-    size=18_982,
-    url=_URL + "config_space.json",
+    "config_space.json",
+    18_982,
+    "3135c6f8347f491fd31e8fa7a5e9607ea926c9a8558a6a21a1419d55a01884f2",
 )
 
 SOURCE = Source(
@@ -314,7 +289,7 @@ SOURCE = Source(
         caution="A surrogate's value: what YAHPO Gym's network predicts, not the accuracy of a "
         "trained network, and not the NAS-Bench-301 ensemble that published figures are of.",
     ),
-    read=read,
+    read=official.read,
     parse=parse,
     model=SourceModel(
         build=build,
