@@ -8,11 +8,8 @@ from optiproxy_nas.pipelines import diagnose as nodes
 from optiproxy_nas.report.diagnose import DiagnosisSettings
 from optiproxy_nas.report.diagnose.collapse import Alarm, collapse_figure
 from optiproxy_nas.report.diagnose.diagnosis_html import FIGURES
-from optiproxy_nas.report.diagnose.proxy_figures import (
-    gap_figure,
-    predictions_by_step,
-    spread_over,
-)
+from optiproxy_nas.report.diagnose.proxy_figures import gap_figure, predictions_by_step
+from optiproxy_nas.report.style import evenly
 
 SETTINGS = DiagnosisSettings(run="made-up", probe=100, panels=4)
 
@@ -94,8 +91,8 @@ def test_alarms_are_told_with_what_was_known_by_then(run, cells, parts):
 
 def test_panels_are_spread_over_the_run(parts):
     judged, steps, *_ = parts
-    assert spread_over(list(range(1, 46)), 9) == [1, 7, 12, 17, 23, 29, 34, 39, 45]
-    assert spread_over([1, 2], 9) == [1, 2]
+    assert evenly(45, 9).tolist() == [0, 6, 11, 16, 22, 28, 33, 38, 44]
+    assert evenly(2, 9).tolist() == [0, 1]
     figure = predictions_by_step(judged, steps, 20, 3)
     said = " ".join(a.get_title(loc="left") for a in figure.axes)
     assert [f"step {n}" in said for n in (1, 2, 3, 4, 5)] == [True, False, True, False, True]

@@ -1,6 +1,8 @@
-"""Array types that the whole package shares."""
+"""Array types that the whole package shares, and the way from tensors to arrays."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,3 +12,10 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Tensors = dict[str, Tensor]  # named tensors: weights, logits, a trace
+
+
+def as_array(values: Any) -> Floats:
+    """Return a float64 array of a tensor (any device, with or without gradient), array or list."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values, dtype=np.float64)

@@ -12,33 +12,12 @@ from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.core.arrays import Mask
+from optiproxy_nas.core.arrays import Mask, as_array
 from optiproxy_nas.core.numbers import decimals, fixed, metric_label
+from optiproxy_nas.report import style
 from optiproxy_nas.report.cell import draw_cell
 from optiproxy_nas.report.run_data import RunData
-from optiproxy_nas.report.style import (
-    BLUE,
-    FAINT,
-    GREEN,
-    INK,
-    ORANGE,
-    ReportFigure,
-    as_array,
-    colour_bar,
-    empty_figure,
-    legend_below,
-    marks,
-    new_figure,
-    note,
-    order_norm,
-    remark,
-    sequence_colours,
-    shared_range,
-    star,
-    tidy,
-    top_range,
-    whole_ticks,
-)
+from optiproxy_nas.report.style import ReportFigure
 
 MOST_BOUNDS = 4  # named in a legend
 
@@ -63,7 +42,7 @@ def best_so_far(
     valued = np.isfinite(as_array(archive["value"]))
     rows = archive[valued]
     if rows.empty:
-        return empty_figure("Best so far", "no queries yet")
+        return style.empty_figure("Best so far", "no queries yet")
     outside = np.zeros(len(rows), dtype=bool) if infeasible is None else infeasible[valued]
     query, value = as_array(rows["order"]) + 1, as_array(rows["value"])
     step = as_array(rows["step"])
@@ -71,14 +50,14 @@ def best_so_far(
         optimum = None
     # What cannot be the answer must not decide how low the range goes; it may be better.
     inside = ~outside if not outside.all() else outside
-    low, _ = top_range(value[inside], step[inside], optimum)
-    _, high = top_range(value, step, optimum)
+    low, _ = style.top_range(value[inside], step[inside], optimum)
+    _, high = style.top_range(value, step, optimum)
 
-    figure = new_figure(8.0, 4.8)
+    figure = style.new_figure(8.0, 4.8)
     axes = figure.subplots()
     norm = Normalize(1, max(float(step.max()), 2))
-    inks = sequence_colours()(norm(step))
-    inks[step == 0] = to_rgba(FAINT)
+    inks = style.sequence_colours()(norm(step))
+    inks[step == 0] = to_rgba(style.FAINT)
     below = value < low
     for mask, height, marker, text in (
         (~below & ~outside & (step == 0), value, "o", "initial random sample"),
@@ -88,25 +67,28 @@ def best_so_far(
         (below, np.full_like(value, low), "v", f"below the range ({below.sum()})"),
     ):
         width = 1.1 if marker == "x" else 0
-        style = {"c": inks[mask], "s": 20, "alpha": 0.6, "linewidths": width, "label": text}
-        marks(axes, mask, query, height, marker=marker, **style)
+        look = {"c": inks[mask], "s": 20, "alpha": 0.6, "linewidths": width, "label": text}
+        style.marks(axes, mask, query, height, marker=marker, **look)
     curve = _curve_label(bounds, bool(outside.all()))
-    axes.step(query, as_array(rows["best"]), where="post", color=INK, linewidth=1.8, label=curve)
+    axes.step(
+        query, as_array(rows["best"]), where="post", color=style.INK, linewidth=1.8, label=curve
+    )
     winner = int(np.where(outside, -np.inf, value).argmax())
     digits = decimals(metric, (value[winner], optimum))
     if optimum is not None:
         text = f"optimum of the table: {fixed(optimum, digits)}"
-        axes.axhline(optimum, color=GREEN, linestyle="--", linewidth=1.2, zorder=1, label=text)
+        style.level(axes, optimum, text, zorder=1)
     if not outside.all():
         text = f"best found: {fixed(value[winner], digits)} (query {query[winner]:.0f})"
-        star(axes, query[winner], value[winner], text)
+        style.star(axes, query[winner], value[winner], label=text, clip_on=False)
     axes.set_ylim(low, high)
     axes.set_xlim(0, query.max() + max(1.0, 0.02 * query.max()))
-    axes.xaxis.set_major_locator(whole_ticks(9))
-    tidy(axes, "Best so far", "queries", metric_label(metric, caution))
+    axes.xaxis.set_major_locator(style.whole_ticks(9))
+    style.tidy(axes, "Best so far", "queries", metric_label(metric, caution))
     if step.max() > 1:
-        colour_bar(figure, axes, norm, "search step")
-    legend_below(figure)
+        ticks = style.whole_ticks(8)
+        style.colour_bar(figure, axes, norm, "search step", ticks=ticks)
+    style.legend_below(figure)
     return figure
 
 
@@ -123,7 +105,7 @@ def best_cell(run: RunData) -> Figure:
     """Draw the answer of the run as a graph."""
     architecture = str(run.summary.get("best_architecture") or "")
     if not architecture:
-        return empty_figure("Best cell", "nothing found yet")
+        return style.empty_figure("Best cell", "nothing found yet")
     return draw_cell(run.space, architecture, node_labels=run.space.node_labels)
 
 
@@ -143,34 +125,28 @@ def predicted_against_true(
     predicted, true = as_array(archive["predicted"]), as_array(archive["value"])
     keep = np.isfinite(predicted) & np.isfinite(true)
     if not keep.any():
-        return empty_figure(title, "no query had a prediction before it")
+        return style.empty_figure(title, "no query had a prediction before it")
     predicted, true = predicted[keep], true[keep]
     query = as_array(archive["order"])[keep] + 1
     spread = np.nan_to_num(as_array(archive["predicted_sd"])[keep])
-    low, high = shared_range(np.concatenate([predicted, true]))
+    low, high = style.shared_range(np.concatenate([predicted, true]))
     x, y = np.clip(true, low, high), np.clip(predicted, low, high)
 
-    figure = new_figure(6.4, 5.4)
+    figure = style.new_figure(6.4, 5.4)
     axes = figure.subplots()
-    axes.plot([low, high], [low, high], color=FAINT, linewidth=1.0, linestyle="--", zorder=1)
-    axes.vlines(x, y - spread, y + spread, color=FAINT, alpha=0.35, linewidth=0.8, zorder=2)
-    norm, colours = order_norm(query), sequence_colours()
-    style = {"c": query, "cmap": colours, "norm": norm, "s": 26, "alpha": 0.85, "zorder": 3}
-    marks(axes, np.ones(len(x), dtype=bool), x, y, **style)
-    axes.set_xlim(low, high)
-    axes.set_ylim(low, high)
-    axes.set_aspect("equal", adjustable="box")
+    style.diagonal(axes, low, high)
+    axes.vlines(x, y - spread, y + spread, color=style.FAINT, alpha=0.35, linewidth=0.8, zorder=2)
+    norm, colours = style.order_norm(query), style.sequence_colours()
+    look = {"c": query, "cmap": colours, "norm": norm, "s": 26, "alpha": 0.85, "zorder": 3}
+    style.marks(axes, np.ones(len(x), dtype=bool), x, y, **look)
     label = metric_label(metric, caution)
-    tidy(axes, title, f"queried {label}", f"predicted {label}")
+    style.tidy(axes, title, f"queried {label}", f"predicted {label}")
     varied = len(true) > 1 and np.ptp(true) > 0 and np.ptp(predicted) > 0
     tau = f"{float(kendalltau(predicted, true).statistic):.2f}" if varied else "not defined"
     outside = int(((x != true) | (y != predicted)).sum())
-    text = f"Kendall τ {tau}, n = {len(true)}"
-    if outside:
-        text += f"\n{outside} outside the range, drawn at its border"
-    remark(axes, text)
+    style.remark(axes, f"Kendall τ {tau}, n = {len(true)}", outside)
     if len(true) > 1:
-        colour_bar(figure, axes, norm, "query")
+        style.colour_bar(figure, axes, norm, "query", ticks=style.whole_ticks(8))
     return figure
 
 
@@ -182,43 +158,42 @@ def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
             duplicates_rejected, twins_rejected (counts).
     """
     if diagnostics.empty:
-        return empty_figure("Step diagnostics", "no steps yet")
+        return style.empty_figure("Step diagnostics", "no steps yet")
     step = as_array(diagnostics["step"])
-    figure = new_figure(8.0, 5.0)
+    figure = style.new_figure(8.0, 5.0)
     ranks, counts = figure.subplots(2, 1, sharex=True)
-    ranks.axhline(0, color=FAINT, linewidth=1.0)
+    ranks.axhline(0, color=style.FAINT, linewidth=1.0)
     for column, label, colour, marker in (
-        ("recent_kendall_tau", "Kendall τ", BLUE, "o"),
-        ("recent_spearman", "Spearman ρ", ORANGE, "s"),
+        ("recent_kendall_tau", "Kendall τ", style.BLUE, "o"),
+        ("recent_spearman", "Spearman ρ", style.ORANGE, "s"),
     ):
         values = as_array(diagnostics[column])
         if np.isfinite(values).any():
             ranks.plot(step, values, color=colour, marker=marker, markersize=4, label=label)
     ranks.set_ylim(-1.05, 1.05)
     title = "Proxy against the values of the last 20 queries, predicted before each"
-    tidy(ranks, title, "", "rank correlation")
+    style.tidy(ranks, title, "", "rank correlation")
     if len(ranks.lines) > 1:
-        ranks.legend(loc="lower right", ncols=2, fontsize=9, frameon=False)
+        style.legend(ranks, "lower right", ncols=2)
     else:
-        note(ranks, "not measured")
+        style.note(ranks, "not measured")
 
     bottom = np.zeros_like(step)
     for column, label, colour in (
-        ("duplicates_rejected", "already queried", BLUE),
-        ("twins_rejected", "same network as a queried one", ORANGE),
+        ("duplicates_rejected", "already queried", style.BLUE),
+        ("twins_rejected", "same network as a queried one", style.ORANGE),
     ):
         values = np.nan_to_num(as_array(diagnostics[column]))
         counts.bar(step, values, bottom=bottom, width=0.7, color=colour, label=label)
         bottom = bottom + values
-    tidy(counts, "Candidates turned away", "step", "candidates")
+    style.tidy(counts, "Candidates turned away", "step", "candidates")
     counts.set_ylim(0, max(float(bottom.max()) * 1.25, 1.0))  # head room for the legend
-    counts.yaxis.set_major_locator(whole_ticks(5))
-    counts.xaxis.set_major_locator(whole_ticks(9))
-    counts.set_xlim(step.min() - 0.6, step.max() + 0.6)
+    counts.yaxis.set_major_locator(style.whole_ticks(5))
+    style.step_axis(counts, step)
     if bottom.any():
-        counts.legend(loc="upper left", ncols=2, fontsize=9, frameon=False)
+        style.legend(counts, "upper left", ncols=2)
     else:
-        note(counts, "none")
+        style.note(counts, "none")
     return figure
 
 

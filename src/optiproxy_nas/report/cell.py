@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from optiproxy_nas.core.arrays import Floats, Mask
+from optiproxy_nas.core.arrays import Floats, Mask, as_array
 from optiproxy_nas.report.cell_layout import COLUMN, Edge, Folded, Place, Point, Routes, layout
-from optiproxy_nas.report.style import BLUE, DPI, FAINT, INK, as_array
+from optiproxy_nas.report.style import BLUE, DPI, FAINT, INK
 from optiproxy_nas.spaces.base import SearchSpace
 
 WIDTH, HEIGHT = 1.2, 0.4  # inches of a box

@@ -14,29 +14,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from optiproxy_nas.core.arrays import as_array
 from optiproxy_nas.core.numbers import metric_name, unit
 from optiproxy_nas.objectives.constraints import Constraint
-from optiproxy_nas.report import archive_figures
+from optiproxy_nas.report import archive_figures, style
 from optiproxy_nas.report.metric_figures import metric_predictions, pareto_fronts
 from optiproxy_nas.report.run_data import RunData
-from optiproxy_nas.report.style import (
-    BLUE,
-    FAINT,
-    INK,
-    ORANGE,
-    RED,
-    ReportFigure,
-    as_array,
-    empty_figure,
-    legend_below,
-    legend_beside,
-    line_style,
-    marks,
-    new_figure,
-    note,
-    tidy,
-    whole_ticks,
-)
+from optiproxy_nas.report.style import ReportFigure
 
 COLUMNS = frozenset({"violation", "feasibility"})  # of the archive, that these figures need
 LIKELY = 0.5  # a cell is predicted feasible from this probability on
@@ -63,44 +47,45 @@ def _bound_text(bound: Constraint) -> str:
 def violations(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
     """Draw the share of infeasible queries by step with its alarm, and feasibility as predicted."""
     if archive.empty:
-        return empty_figure("Constraint violations", "no queries yet")
+        return style.empty_figure("Constraint violations", "no queries yet")
     by_step = archive.assign(
         broken=100.0 * (archive["violation"] > 0),
         likely=100.0 * (archive["feasibility"] >= LIKELY).where(archive["feasibility"].notna()),
     ).groupby("step")
     broken, likely = by_step["broken"].mean(), by_step["likely"].mean()
-    figure = new_figure(8.0, 5.6)
+    figure = style.new_figure(8.0, 5.6)
     above, below = figure.subplots(2, 1, sharex=True)
 
     step = as_array(broken.index)
     for mask, colour, text in (
-        (step == 0, FAINT, "initial random sample"),
-        (step > 0, BLUE, "one step"),
+        (step == 0, style.FAINT, "initial random sample"),
+        (step > 0, style.BLUE, "one step"),
     ):
         if mask.any():
             above.bar(step[mask], as_array(broken)[mask], width=0.7, color=colour, label=text)
     _moving_share(above, diagnostics)
-    tidy(above, "Infeasible queries", "", "share of queries (%)")
-    legend_beside(above)
+    style.tidy(above, "Infeasible queries", "", "share of queries (%)")
+    style.legend_beside(above)
 
     # From here on the initial sample has no prediction.
     for values, colour, marker, dashes, text in (
-        (100.0 - broken[broken.index > 0], BLUE, "o", "-", "were feasible"),
-        (likely.dropna(), ORANGE, "s", "--", "predicted feasible"),
+        (100.0 - broken[broken.index > 0], style.BLUE, "o", "-", "were feasible"),
+        (likely.dropna(), style.ORANGE, "s", "--", "predicted feasible"),
     ):
         if len(values):
             x, y = as_array(values.index), as_array(values)
-            style = {"color": colour, "marker": marker, "markersize": 4, "linestyle": dashes}
-            below.plot(x, y, label=text, **style)
-    tidy(below, "Feasible queries, predicted before and found", "step", "share of queries (%)")
+            look = {"color": colour, "marker": marker, "markersize": 4, "linestyle": dashes}
+            below.plot(x, y, label=text, **look)
+    style.tidy(
+        below, "Feasible queries, predicted before and found", "step", "share of queries (%)"
+    )
     if below.lines:
-        legend_beside(below)
+        style.legend_beside(below)
     else:
-        note(below, "no query had a prediction before it")
+        style.note(below, "no query had a prediction before it")
     for axes in (above, below):
         axes.set_ylim(0, 105)
-    below.xaxis.set_major_locator(whole_ticks(9))
-    below.set_xlim(step.min() - 0.6, step.max() + 0.6)
+    style.step_axis(below, step)
     return figure
 
 
@@ -110,12 +95,14 @@ def _moving_share(axes: Axes, diagnostics: pd.DataFrame) -> None:
         return
     step = as_array(diagnostics["step"])
     share = 100 * as_array(diagnostics["recent_violation_rate"])
-    axes.plot(step, share, color=INK, linewidth=1.8, marker=".", label="last 20 queries")
+    axes.plot(step, share, color=style.INK, linewidth=1.8, marker=".", label="last 20 queries")
     if "violation_alarm" in diagnostics:
         alarm = np.nan_to_num(as_array(diagnostics["violation_alarm"])) > 0
         label = f"alarm ({int(alarm.sum())} steps)"
-        style = {"edgecolors": "white", "linewidths": 0.8, "zorder": 5}
-        marks(axes, alarm, step, share, marker="X", s=80, color=RED, label=label, **style)
+        look = {"edgecolors": "white", "linewidths": 0.8, "zorder": 5}
+        style.marks(
+            axes, alarm, step, share, marker="X", s=80, color=style.RED, label=label, **look
+        )
 
 
 def weights(diagnostics: pd.DataFrame) -> Figure:
@@ -124,27 +111,27 @@ def weights(diagnostics: pd.DataFrame) -> Figure:
     values = {name: as_array(diagnostics[name]) for name in names}
     values = {name: weight for name, weight in values.items() if np.isfinite(weight).any()}
     if not values:
-        return empty_figure("Weights of the score", "no step had weights")
+        return style.empty_figure("Weights of the score", "no step had weights")
     step = as_array(diagnostics["step"])
-    figure = new_figure(8.0, 3.8)
+    figure = style.new_figure(8.0, 3.8)
     axes = figure.subplots()
     # Equal lines would hide each other: wide ones first, so that each shows.
     for index, (name, weight) in enumerate(values.items()):
-        style = line_style(index)
+        look = style.line_style(index)
         axes.plot(
             step,
             weight,
-            color=style.colour,
-            linewidth=style.width,
-            dashes=style.dashes or (None, None),
+            color=look.colour,
+            linewidth=look.width,
+            dashes=look.dashes or (None, None),
             marker="o" if len(step) == 1 else "",
             label=metric_name(name.removeprefix("weight_")),
         )
     top = max(float(np.nanmax(weight)) for weight in values.values())
     axes.set_ylim(0, 1.08 * top if top > 0 else 1.0)
-    axes.xaxis.set_major_locator(whole_ticks(9))
-    tidy(axes, "Weights of the score", "step", "weight")
-    legend_below(figure)
+    axes.xaxis.set_major_locator(style.whole_ticks(9))
+    style.tidy(axes, "Weights of the score", "step", "weight")
+    style.legend_below(figure)
     return figure
 
 

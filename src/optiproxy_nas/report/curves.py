@@ -18,17 +18,8 @@ from matplotlib.figure import Figure
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import decimals, metric_label, regret_label
+from optiproxy_nas.report import style
 from optiproxy_nas.report.statistics import queries_to, run_length, standard_error
-from optiproxy_nas.report.style import (
-    FAINT,
-    INK,
-    LineStyle,
-    empty_figure,
-    line_style,
-    new_figure,
-    tidy,
-    whole_ticks,
-)
 
 MAX_COLUMNS = 3
 
@@ -123,7 +114,7 @@ class Entry(NamedTuple):
     """Entry of a method in the legend: its name with the number of seeds, and its line."""
 
     name: str
-    style: LineStyle
+    look: style.LineStyle
 
 
 def mean_line(curve: Curve, panel: CurvePanel) -> Line:
@@ -193,10 +184,10 @@ def run_lengths(panels: Sequence[CurvePanel]) -> Figure:
 def draw(panels: Sequence[CurvePanel], views: Sequence[View]) -> Figure:
     """Draw the views of each panel below each other, panels side by side."""
     if not panels:
-        return empty_figure("Best so far", "no searches")
+        return style.empty_figure("Best so far", "no searches")
     columns = min(len(panels), MAX_COLUMNS)
     rows = math.ceil(len(panels) / columns) * len(views)
-    figure = new_figure(8.0 if columns == 1 else 4.5 * columns, 0.8 + 3.5 * rows)
+    figure = style.new_figure(8.0 if columns == 1 else 4.5 * columns, 0.8 + 3.5 * rows)
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
     grid = figure.subplots(rows, columns, squeeze=False)
     legend = entries(panels)
@@ -207,7 +198,7 @@ def draw(panels: Sequence[CurvePanel], views: Sequence[View]) -> Figure:
             _draw_view(axes, panel, view, legend)
             label = axis_label(view, panels, index, columns)
             last = below == len(views) - 1
-            tidy(axes, "" if below else panel.title, panel.unit if last else "", label)
+            style.tidy(axes, "" if below else panel.title, panel.unit if last else "", label)
             axes.tick_params(labelbottom=last)
     for axes in grid.flat:
         axes.set_visible(axes.has_data())
@@ -222,7 +213,7 @@ def entries(panels: Sequence[CurvePanel]) -> dict[str, Entry]:
         for curve in panel.curves:
             seeds.setdefault(curve.label, {})[len(curve.values)] = None
     return {
-        label: Entry(f"{label} ({' / '.join(map(str, counts))})", line_style(index))
+        label: Entry(f"{label} ({' / '.join(map(str, counts))})", style.line_style(index))
         for index, (label, counts) in enumerate(seeds.items())
     }
 
@@ -240,52 +231,37 @@ def _label(view: View, panel: CurvePanel) -> str:
 
 def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entry]) -> None:
     for order, curve in enumerate(panel.curves):
-        name, style = legend[curve.label]
+        name, look = legend[curve.label]
         line = view.line(curve, panel)
         if line.band is not None:
             axes.fill_between(
-                line.x, *line.band, step="post", color=style.colour, alpha=0.15, linewidth=0
+                line.x, *line.band, step="post", color=look.colour, alpha=0.15, linewidth=0
             )
         axes.step(
             line.x,
             line.y,
             where="post",
             label=name,
-            color=style.colour,
-            linestyle=(0, style.dashes) if style.dashes else "-",
-            linewidth=style.width,
+            color=look.colour,
+            linestyle=(0, look.dashes) if look.dashes else "-",
+            linewidth=look.width,
             zorder=20 + len(panel.curves) - order,  # the first on top
         )
     if view.target and not math.isnan(panel.target):
         dots = (0, (1, 2))
         axes.axhline(
-            panel.target, color=INK, linewidth=0.9, linestyle=dots, label=panel.target_name
+            panel.target, color=style.INK, linewidth=0.9, linestyle=dots, label=panel.target_name
         )
     if view.log:
         axes.set_yscale("log")
     axes.set_ylim(*view.limits(panel))
     axes.set_xlim(0, panel.budget + 1)
-    axes.xaxis.set_major_locator(whole_ticks(6))
-    axes.grid(color=FAINT, alpha=0.2, linewidth=0.6)
+    axes.xaxis.set_major_locator(style.whole_ticks(6))
+    axes.grid(color=style.FAINT, alpha=0.2, linewidth=0.6)
 
 
 def _draw_legend(figure: Figure, targets: set[str]) -> None:
     """Draw one legend below all panels, as a method may be missing from the first; targets last."""
-    handles = {
-        label: handle
-        for axes in figure.axes
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    labels = sorted(handles, key=targets.__contains__)
-    figure.legend(
-        [handles[label] for label in labels],
-        labels,
-        loc="outside lower center",
-        ncols=max(
-            1, min(len(labels), int(13 * figure.get_figwidth()) // (max(map(len, labels)) + 8))
-        ),
-        fontsize=9,
-        frameon=False,
-        labelcolor=INK,
-        handlelength=3.2,
-    )
+    longest = max(map(len, style.legend_handles(figure.axes)))
+    columns = max(1, int(13 * figure.get_figwidth()) // (longest + 8))
+    style.legend_below(figure, targets, ncols=columns, labelcolor=style.INK, handlelength=3.2)

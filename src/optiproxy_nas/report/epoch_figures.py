@@ -13,35 +13,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 
-from optiproxy_nas.core.arrays import Floats, Integers, Mask
+from optiproxy_nas.core.arrays import Floats, Integers, Mask, as_array
 from optiproxy_nas.core.numbers import decimals, fixed
+from optiproxy_nas.report import style
 from optiproxy_nas.report.archive_figures import BEST_SO_FAR
 from optiproxy_nas.report.run_data import RunData
-from optiproxy_nas.report.style import (
-    BLUE,
-    FAINT,
-    GREEN,
-    INK,
-    ReportFigure,
-    as_array,
-    colour_bar,
-    empty_figure,
-    legend_below,
-    legend_beside,
-    marks,
-    new_figure,
-    note,
-    order_norm,
-    remark,
-    sequence_colours,
-    shared_range,
-    star,
-    tidy,
-    top_range,
-    whole_ticks,
-)
+from optiproxy_nas.report.style import ReportFigure
 
 COLUMNS = frozenset({"epochs", "cost"})  # of the archive, that these figures need
 
@@ -85,15 +63,15 @@ def best_by_epochs(run: RunData) -> Figure:
     """Draw the best fully trained value against epochs spent (Fig. 4), and brief trainings."""
     archive, title = run.archive, "Best so far"
     if archive.empty:
-        return empty_figure(title, "no queries yet")
+        return style.empty_figure(title, "no queries yet")
     kinds, value = kinds_of(archive), as_array(archive["value"])
     spent = as_array(archive["cost"]).cumsum()
     full = ~kinds.low
-    figure = new_figure(8.0, 6.4 if kinds.low.any() else 4.6)
+    figure = style.new_figure(8.0, 6.4 if kinds.low.any() else 4.6)
     if kinds.low.any():
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         _draw_brief(below, archive, kinds, spent)
-        tidy(below, f"After {epochs_text(archive, kinds.low)}", "", run.value_label)
+        style.tidy(below, f"After {epochs_text(archive, kinds.low)}", "", run.value_label)
     else:
         above = below = figure.subplots()
     if full.any():
@@ -101,13 +79,13 @@ def best_by_epochs(run: RunData) -> Figure:
         digits = decimals(run.target, (value[winner], run.optimum))
         _draw_full(above, archive, kinds, spent, run.optimum, digits)
         text = f"best found: {fixed(value[winner], digits)} ({spent[winner]:.0f} epochs)"
-        star(above, spent[winner], value[winner], text)
+        style.star(above, spent[winner], value[winner], label=text, clip_on=False)
     else:
-        note(above, "no cell was trained fully yet")
-    tidy(above, title, "", run.value_label)
+        style.note(above, "no cell was trained fully yet")
+    style.tidy(above, title, "", run.value_label)
     below.set_xlabel("training epochs spent", fontsize=10)
     below.set_xlim(0, 1.02 * spent.max())
-    legend_below(figure)
+    style.legend_below(figure)
     return figure
 
 
@@ -121,32 +99,32 @@ def _draw_full(
 ) -> None:
     value, step = as_array(archive["value"]), as_array(archive["step"])
     full = ~kinds.low
-    low, high = top_range(value[full], step[full], optimum)
+    low, high = style.top_range(value[full], step[full], optimum)
     below = value < low
     for mask, marker, colour, size, text in (
-        (kinds.whole & ~below, "o", BLUE, 20, "trained fully at once"),
-        (kinds.promoted & ~below, "D", GREEN, 22, "promoted to full training"),
-        (full & below, "v", FAINT, 20, f"below the range ({(full & below).sum()})"),
+        (kinds.whole & ~below, "o", style.BLUE, 20, "trained fully at once"),
+        (kinds.promoted & ~below, "D", style.GREEN, 22, "promoted to full training"),
+        (full & below, "v", style.FAINT, 20, f"below the range ({(full & below).sum()})"),
     ):
-        style = {"marker": marker, "color": colour, "s": size, "alpha": 0.65, "label": text}
-        marks(axes, mask, spent, np.maximum(value, low), **style)
+        look = {"marker": marker, "color": colour, "s": size, "alpha": 0.65, "label": text}
+        style.marks(axes, mask, spent, np.maximum(value, low), **look)
     # It goes on to the end, over what was spent since on brief training.
     best = as_array(archive["best"])
-    axes.step(spent, best, where="post", color=INK, linewidth=1.8, label="best fully trained")
+    axes.step(spent, best, where="post", color=style.INK, linewidth=1.8, label="best fully trained")
     if optimum is not None:
         text = f"optimum of the table: {fixed(optimum, digits)}"
-        axes.axhline(optimum, color=GREEN, linestyle="--", linewidth=1.2, zorder=1, label=text)
+        style.level(axes, optimum, text, zorder=1)
     axes.set_ylim(low, high)
 
 
 def _draw_brief(axes: Axes, archive: pd.DataFrame, kinds: Kinds, spent: Floats) -> None:
     value, step = as_array(archive["value"]), as_array(archive["step"])
-    low, high = top_range(value[kinds.low], step[kinds.low], None)
+    low, high = style.top_range(value[kinds.low], step[kinds.low], None)
     chosen = np.zeros(len(archive), dtype=bool)
     chosen[kinds.before[kinds.promoted]] = True
     below = kinds.low & (value < low)
-    plain = {"color": FAINT}
-    ringed = {"facecolors": "white", "edgecolors": GREEN, "linewidths": 1.3}
+    plain = {"color": style.FAINT}
+    ringed = {"facecolors": "white", "edgecolors": style.GREEN, "linewidths": 1.3}
     count = f"trained briefly, below the range ({below.sum()})"
     # One entry in the legend: their edges tell them apart as those of the dots do.
     other = "_nolegend_" if (~chosen & below).any() else count
@@ -156,9 +134,9 @@ def _draw_brief(axes: Axes, archive: pd.DataFrame, kinds: Kinds, spent: Floats) 
         (~chosen & below, 20, "v", plain, count),
         (chosen & below, 26, "v", ringed, other),
     )
-    for mask, size, marker, style, text in layers:
-        style = {**style, "marker": marker, "s": size, "alpha": 0.8, "label": text}
-        marks(axes, mask, spent, np.maximum(value, low), **style)
+    for mask, size, marker, look, text in layers:
+        look = {**look, "marker": marker, "s": size, "alpha": 0.8, "label": text}
+        style.marks(axes, mask, spent, np.maximum(value, low), **look)
     axes.set_ylim(low, high)
 
 
@@ -167,33 +145,29 @@ def low_against_full(run: RunData) -> Figure:
     archive, title = run.archive, "Low against full fidelity"
     kinds = kinds_of(archive)
     if not kinds.promoted.any():
-        return empty_figure(title, "no cell was promoted from brief to full training")
+        return style.empty_figure(title, "no cell was promoted from brief to full training")
     value = as_array(archive["value"])
     brief, full = value[kinds.before[kinds.promoted]], value[kinds.promoted]
     order = as_array(archive["order"])[kinds.promoted] + 1
-    figure = new_figure(6.6, 5.4)
+    figure = style.new_figure(6.6, 5.4)
     axes = figure.subplots()
-    norm, colours = order_norm(order), sequence_colours()
-    (left, right), (bottom, top) = shared_range(brief), shared_range(full)
-    style = {"c": order, "cmap": colours, "norm": norm, "s": 30, "alpha": 0.85}
+    norm, colours = style.order_norm(order), style.sequence_colours()
+    (left, right), (bottom, top) = style.shared_range(brief), style.shared_range(full)
+    look = {"c": order, "cmap": colours, "norm": norm, "s": 30, "alpha": 0.85}
     x, y = np.clip(brief, left, right), np.clip(full, bottom, top)
-    marks(axes, np.ones(len(x), dtype=bool), x, y, **style)
+    style.marks(axes, np.ones(len(x), dtype=bool), x, y, **look)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
-    text = f"n = {len(full)}"
-    if len(full) > 1 and np.ptp(brief) > 0 and np.ptp(full) > 0:
-        text = f"Spearman ρ {float(spearmanr(brief, full).statistic):.2f}, {text}"
     outside = int(((x != brief) | (y != full)).sum())
-    if outside:
-        text += f"\n{outside} outside the range, drawn at its border"
-    remark(axes, text)
+    style.remark(axes, style.spearman_text(brief, full), outside)
     brief_label, full_label = (
         f"{run.value_label} after {epochs_text(archive, rows)}"
         for rows in (kinds.low, kinds.promoted)
     )
-    tidy(axes, title, brief_label, full_label)
+    style.tidy(axes, title, brief_label, full_label)
     if len(full) > 1:
-        colour_bar(figure, axes, norm, "query of the full training")
+        ticks = style.whole_ticks(8)
+        style.colour_bar(figure, axes, norm, "query of the full training", ticks=ticks)
     return figure
 
 
@@ -201,37 +175,36 @@ def epochs_by_step(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
     """Draw what each step spent its epochs on, and the rank correlation it had to go by."""
     title = "Training epochs by step"
     if archive.empty:
-        return empty_figure(title, "no queries yet")
+        return style.empty_figure(title, "no queries yet")
     kinds, cost = kinds_of(archive), as_array(archive["cost"])
     steps = np.arange(int(archive["step"].max()) + 1)
-    figure = new_figure(8.0, 5.2)
+    figure = style.new_figure(8.0, 5.2)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     bottom = np.zeros(len(steps))
     for mask, colour, hatch, text in (
-        (kinds.low, FAINT, "", "brief training"),
-        (kinds.promoted, GREEN, "//", "promotions to full training"),
-        (kinds.whole, BLUE, "", "full training at once"),
+        (kinds.low, style.FAINT, "", "brief training"),
+        (kinds.promoted, style.GREEN, "//", "promotions to full training"),
+        (kinds.whole, style.BLUE, "", "full training at once"),
     ):
         if mask.any():
             step = archive["step"].to_numpy()[mask]
             height = np.bincount(step, weights=cost[mask], minlength=len(steps))
-            style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+            look = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
             label = f"{text}: {cost[mask].sum():.0f}"
-            above.bar(steps, height, bottom=bottom, width=0.7, label=label, **style)
+            above.bar(steps, height, bottom=bottom, width=0.7, label=label, **look)
             bottom += height
-    tidy(above, title, "", "training epochs")
-    legend_beside(above)
+    style.tidy(above, title, "", "training epochs")
+    style.legend_beside(above)
 
-    tidy(below, "Brief against full training of cells that had both", "step", "Spearman ρ")
-    below.axhline(0, color=FAINT, linewidth=1.0)
+    style.tidy(below, "Brief against full training of cells that had both", "step", "Spearman ρ")
+    below.axhline(0, color=style.FAINT, linewidth=1.0)
     below.set_ylim(-1.05, 1.05)
     rho = as_array(diagnostics.get("fidelity_spearman", []))
     if np.isfinite(rho).any():
-        below.plot(as_array(diagnostics["step"]), rho, color=BLUE, marker="o", markersize=4)
+        below.plot(as_array(diagnostics["step"]), rho, color=style.BLUE, marker="o", markersize=4)
     else:
-        note(below, "not measured")
-    below.xaxis.set_major_locator(whole_ticks(9))
-    below.set_xlim(-0.6, steps[-1] + 0.6)
+        style.note(below, "not measured")
+    style.step_axis(below, as_array(steps))
     return figure
 
 

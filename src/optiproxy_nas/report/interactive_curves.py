@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import fixed
 from optiproxy_nas.report.curves import (
@@ -20,7 +18,7 @@ from optiproxy_nas.report.curves import (
     axis_label,
     entries,
 )
-from optiproxy_nas.report.style import INK, LineStyle
+from optiproxy_nas.report.style import INK, LineStyle, evenly
 
 PlotlyFigure = dict[str, Any]
 MOST = 600  # points of a line: more than a plot has pixels only make a page of megabytes
@@ -126,7 +124,7 @@ def _thinned(line: Line) -> Line:
     """
     if len(line.x) <= MOST:
         return line
-    kept = np.linspace(0, len(line.x) - 1, MOST).round().astype(int)
+    kept = evenly(len(line.x), MOST)
     band = None if line.band is None else (line.band[0][kept], line.band[1][kept])
     return Line(line.x[kept], line.y[kept], band)
 

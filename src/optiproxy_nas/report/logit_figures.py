@@ -16,21 +16,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from torch import Tensor
 
-from optiproxy_nas.core.arrays import Floats, Tensors
+from optiproxy_nas.core.arrays import Floats, Tensors, as_array
+from optiproxy_nas.report import style
 from optiproxy_nas.report.run_data import RunData, Traces
-from optiproxy_nas.report.style import (
-    BLUE,
-    FAINT,
-    GREEN,
-    INK,
-    ReportFigure,
-    as_array,
-    empty_figure,
-    legend_below,
-    new_figure,
-    tidy,
-    whole_ticks,
-)
+from optiproxy_nas.report.style import ReportFigure
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 MAX_LINES = 40  # groups drawn one by one; more only make a solid block
@@ -74,38 +63,41 @@ def entropy_trace(traces: Traces, num_operations: int) -> Figure:
         num_operations: M; a group that prefers nothing has the entropy log(M) nats.
     """
     title = "Entropy of α"
-    blocks = _blocks(traces, "entropy")
+    blocks = step_blocks(traces, "entropy")
     if not blocks:
-        return empty_figure(title, "no search epochs were recorded")
-    figure = new_figure(8.0, 4.2)
+        return style.empty_figure(title, "no search epochs were recorded")
+    figure = style.new_figure(8.0, 4.2)
     axes = figure.subplots()
     start = 0
-    for index, entropy in enumerate(blocks.values()):
+    for entropy in blocks.values():
         entropy = entropy.reshape(len(entropy), -1)
-        groups = entropy.shape[1]
-        pick = np.unique(np.linspace(0, groups - 1, min(groups, MAX_LINES)).round().astype(int))
+        pick = style.evenly(entropy.shape[1], MAX_LINES)
         epoch = start + np.arange(len(entropy)) + 1
         # A line of one point is invisible: a marker shows it.
         marker = "o" if len(entropy) == 1 else ""
         axes.plot(
-            epoch, entropy[:, pick], color=BLUE, alpha=0.3, linewidth=0.7, marker=marker, ms=3
+            epoch, entropy[:, pick], color=style.BLUE, alpha=0.3, linewidth=0.7, marker=marker, ms=3
         )
         mean = entropy.mean(axis=1)
-        label = "mean of the groups" if index == 0 else "_nolegend_"
-        axes.plot(epoch, mean, color=INK, linewidth=2.0, marker=marker, ms=5, label=label)
+        look: dict[str, Any] = {"color": style.INK, "linewidth": 2.0, "marker": marker, "ms": 5}
+        axes.plot(epoch, mean, label="mean of the groups", **look)
         start += len(entropy)
-    axes.plot([], [], color=BLUE, alpha=0.6, linewidth=0.9, label="one group")
+    axes.plot([], [], color=style.BLUE, alpha=0.6, linewidth=0.9, label="one group")
+    entropy_scale(axes, num_operations)
+    axes.set_xlim(0.5, start + 0.5)
+    axes.xaxis.set_major_locator(style.whole_ticks(8))
+    style.tidy(axes, title, "search epochs, all steps one after another", "entropy (nats)", 18)
+    _mark_steps(axes, blocks)
+    style.legend_below(figure)
+    return figure
+
+
+def entropy_scale(axes: Axes, num_operations: int) -> None:
+    """Set an axis of entropies, with a line where no operation is preferred."""
     if num_operations > 1:
         uniform = math.log(num_operations)
-        label = f"log({num_operations}), no preference"
-        axes.axhline(uniform, color=GREEN, linestyle="--", linewidth=1.2, label=label)
+        style.level(axes, uniform, f"log({num_operations}), no preference")
         axes.set_ylim(0, uniform * 1.08)
-    axes.set_xlim(0.5, start + 0.5)
-    axes.xaxis.set_major_locator(whole_ticks(8))
-    tidy(axes, title, "search epochs, all steps one after another", "entropy (nats)", 18)
-    _mark_steps(axes, blocks)
-    legend_below(figure)
-    return figure
 
 
 def logits_heatmap(
@@ -125,9 +117,9 @@ def logits_heatmap(
         steps: the last step only, or all steps one after another.
     """
     title = "Mean softmax(α)"
-    blocks = _blocks(traces, "probability")
+    blocks = step_blocks(traces, "probability")
     if not blocks:
-        return empty_figure(title, "no search epochs were recorded")
+        return style.empty_figure(title, "no search epochs were recorded")
     if steps == "last":
         last = max(blocks)
         blocks = {last: blocks[last]}
@@ -136,9 +128,9 @@ def logits_heatmap(
     epochs, nodes, choices = probability.shape
     columns = nodes if nodes <= 3 else 3 if nodes <= 6 else 4
     rows = math.ceil(nodes / columns)
-    edges = _blocks({step: t for step, t in traces.items() if "edges" in t}, "edges")
+    edges = step_blocks({step: t for step, t in traces.items() if "edges" in t}, "edges")
     above, below = 1.0 + rows * (0.6 + 0.24 * choices), _edge_height(edges)
-    whole = new_figure(1.6 + 2.4 * columns, above + below)
+    whole = style.new_figure(1.6 + 2.4 * columns, above + below)
     heights = (above, below) if edges else (above,)
     subfigures = whole.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     figure = subfigures[0]
@@ -153,31 +145,25 @@ def logits_heatmap(
         for boundary in np.arange(choices - 1) + 0.5:
             axes.axhline(boundary, color="white", linewidth=1.0)
         label = node_labels[node] if node < len(node_labels) else f"node {node}"
-        axes.set_title(label, fontsize=10, color=INK)
+        axes.set_title(label, fontsize=10, color=style.INK)
         axes.set_yticks(range(choices), list(operations)[:choices])
         axes.tick_params(labelsize=9)
-        axes.xaxis.set_major_locator(whole_ticks(4))
+        axes.xaxis.set_major_locator(style.whole_ticks(4))
         if node + columns >= nodes:  # the lowest panel of its column
             axes.tick_params(labelbottom=True)
         _mark_steps(axes, blocks, labels=False)
-    figure.suptitle(title, fontsize=11, color=INK)
+    figure.suptitle(title, fontsize=11, color=style.INK)
     sequence = " (all steps one after another)" if steps == "all" else ""
     figure.supxlabel(f"search epoch{sequence}", fontsize=10)
-    _probability_bar(figure, picture, panels)
+    style.colour_bar(figure, panels, picture, "probability")
     return whole
 
 
 def _picture(
     axes: Axes, probability: Floats, extent: tuple[float, float, float, float]
 ) -> AxesImage:
-    style: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "cmap": "Blues"}
-    return axes.imshow(probability, vmin=0, vmax=1, extent=extent, **style)
-
-
-def _probability_bar(figure: Figure | SubFigure, picture: AxesImage, axes: Any) -> None:
-    bar = figure.colorbar(picture, ax=axes, pad=0.02, shrink=0.9)
-    bar.set_label("probability", fontsize=10)
-    bar.ax.tick_params(labelsize=9)
+    look: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "cmap": "Blues"}
+    return axes.imshow(probability, vmin=0, vmax=1, extent=extent, **look)
 
 
 def _edge_height(edges: Mapping[int, Floats]) -> float:
@@ -191,16 +177,16 @@ def _edges(figure: SubFigure, edges: Mapping[int, Floats]) -> None:
     axes = figure.subplots()
     first, last = min(edges) - 0.5, max(edges) + 0.5
     picture = _picture(axes, probability, (first, last, len(probability) + 0.5, 0.5))
-    axes.set_title("Mean probability of each searched edge (β)", fontsize=11, color=INK)
+    axes.set_title("Mean probability of each searched edge (β)", fontsize=11, color=style.INK)
     axes.set_xlabel("after step", fontsize=10)
     axes.set_ylabel("entry of β", fontsize=10)
     axes.tick_params(labelsize=9)
-    axes.xaxis.set_major_locator(whole_ticks(9))
-    axes.yaxis.set_major_locator(whole_ticks(8))
-    _probability_bar(figure, picture, axes)
+    axes.xaxis.set_major_locator(style.whole_ticks(9))
+    axes.yaxis.set_major_locator(style.whole_ticks(8))
+    style.colour_bar(figure, axes, picture, "probability")
 
 
-def _blocks(traces: Traces, field: str) -> dict[int, Floats]:
+def step_blocks(traces: Traces, field: str) -> dict[int, Floats]:
     """Return the field of every step that has epochs, in step order."""
     arrays = {int(step): as_array(traces[step][field]) for step in sorted(traces)}
     return {step: values for step, values in arrays.items() if values.size}
@@ -211,7 +197,7 @@ def _mark_steps(axes: Axes, blocks: Mapping[int, Floats], labels: bool = True) -
     start, every = 0, math.ceil(len(blocks) / MAX_LABELS)
     for index, (step, values) in enumerate(blocks.items()):
         if index:
-            axes.axvline(start + 0.5, color=FAINT, linewidth=0.7, zorder=1)
+            axes.axvline(start + 0.5, color=style.FAINT, linewidth=0.7, zorder=1)
         if labels and index % every == 0:
             axes.text(
                 start + 0.5 + len(values) / 2,
@@ -221,7 +207,7 @@ def _mark_steps(axes: Axes, blocks: Mapping[int, Floats], labels: bool = True) -
                 ha="center",
                 va="bottom",
                 fontsize=8,
-                color=FAINT,
+                color=style.FAINT,
             )
         start += len(values)
 

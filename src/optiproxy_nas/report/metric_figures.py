@@ -11,30 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-from scipy.stats import spearmanr
 
-from optiproxy_nas.core.arrays import Floats, Mask
+from optiproxy_nas.core.arrays import Floats, Mask, as_array
 from optiproxy_nas.core.numbers import metric_label, metric_name, significant, unit
 from optiproxy_nas.objectives.constraints import Constraint, metrics_of
 from optiproxy_nas.objectives.pareto import pareto_front
+from optiproxy_nas.report import style
 from optiproxy_nas.report.run_data import RunData, known
-from optiproxy_nas.report.style import (
-    BLUE,
-    FAINT,
-    GREEN,
-    INK,
-    ORANGE,
-    as_array,
-    empty_figure,
-    legend_below,
-    marks,
-    new_figure,
-    note,
-    shared_range,
-    star,
-    tidy,
-    top_range,
-)
 
 COLUMNS = 3  # panels side by side
 DECADE = 10.0  # a logarithmic axis from this ratio on
@@ -49,37 +32,33 @@ def metric_predictions(run: RunData) -> Figure:
     """
     title, metrics = "Predicted against real metrics", metrics_of(run.bounds)
     if not metrics or run.archive.empty:
-        return empty_figure(title, "no constrained metric was queried")
+        return style.empty_figure(title, "no constrained metric was queried")
     figure, panels = _panels(len(metrics), 3.6)
     for axes, metric in zip(panels, metrics, strict=True):
         _predictions(axes, run.archive, metric, _limits(run.bounds, metric))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
-    legend_below(figure)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=style.INK)
+    style.legend_below(figure)
     return figure
 
 
 def _predictions(axes: Axes, archive: pd.DataFrame, metric: str, limits: Sequence[float]) -> None:
     real, predicted = as_array(archive[metric]), as_array(archive[f"predicted_{metric}"])
     both = ~np.isnan(predicted) & ~np.isnan(real)
-    tidy(axes, "", f"real {metric_label(metric)}", f"predicted {metric_label(metric)}")
+    style.tidy(axes, "", f"real {metric_label(metric)}", f"predicted {metric_label(metric)}")
     if not both.any():
-        note(axes, "no query had a prediction before it")
+        style.note(axes, "no query had a prediction before it")
         return
     real, predicted = real[both], predicted[both]
     low, high = _scale(axes, np.concatenate([real, predicted]), limits, both_axes=True)
-    axes.plot([low, high], [low, high], color=FAINT, linewidth=1.0, linestyle="--", zorder=1)
+    style.diagonal(axes, low, high)
     for limit in limits:
-        axes.axvline(limit, color=GREEN, linewidth=1.2, zorder=1, label="bound")
-        axes.axhline(limit, color=GREEN, linewidth=1.2, zorder=1)
+        axes.axvline(limit, color=style.GREEN, linewidth=1.2, zorder=1, label="bound")
+        axes.axhline(limit, color=style.GREEN, linewidth=1.2, zorder=1)
     runs, feasible = np.isfinite(real), archive["violation"].to_numpy()[both] == 0
     _scatter(axes, np.clip(real, low, high), np.clip(predicted, low, high), feasible, runs)
-    axes.set_aspect("equal", adjustable="box")
 
     finite = runs & np.isfinite(predicted)
-    text = f"n = {int(finite.sum())}"
-    if finite.sum() > 1 and np.ptp(real[finite]) > 0 and np.ptp(predicted[finite]) > 0:
-        rho = float(spearmanr(predicted[finite], real[finite]).statistic)
-        text = f"Spearman ρ {rho:.2f}, {text}"
+    text = style.spearman_text(predicted[finite], real[finite])
     divisible = finite & (real != 0)
     errors = np.abs(predicted - real)[divisible] / np.abs(real[divisible])
     if len(errors):
@@ -94,19 +73,19 @@ def pareto_fronts(run: RunData) -> Figure:
     """Draw the value against each bounded metric, with the front of all queried cells."""
     title, metrics = "Pareto front of the archive", metrics_of(run.bounds)
     if not metrics or run.archive.empty:
-        return empty_figure(title, "no constrained metric was queried")
+        return style.empty_figure(title, "no constrained metric was queried")
     figure, panels = _panels(len(metrics), 3.7)
     for axes, metric in zip(panels, metrics, strict=True):
         _front(axes, run.archive, metric, [b for b in run.bounds if b.metric == metric])
-        tidy(axes, "", metric_label(metric), run.value_label)
+        style.tidy(axes, "", metric_label(metric), run.value_label)
     volume = run.summary.get("hypervolume")
     if known(volume):
         percent = unit(run.target) == "%"
         zero = "0 % accuracy" if percent else f"0 {unit(run.target)} {metric_name(run.target)}"
         title += f"\nhypervolume {significant(float(volume), 4)} (cells within all bounds, above "
         title += f"{' '.join(zero.split())})"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
-    legend_below(figure)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=style.INK)
+    style.legend_below(figure)
     return figure
 
 
@@ -117,30 +96,30 @@ def _front(axes: Axes, archive: pd.DataFrame, metric: str, bounds: Sequence[Cons
     front = pareto_front(np.stack([value, real], 1), (True, more))
     limits = [bound.bound for bound in bounds]
     start, end = _scale(axes, real, limits)
-    low, high = top_range(value, as_array(archive["step"]), None)
+    low, high = style.top_range(value, as_array(archive["step"]), None)
     # The front counts, however low it begins, but for cells that learnt nothing.
     low = min(low, float(np.quantile(value[front], 0.25))) if front.any() else low
     axes.set_ylim(low, high)
     for limit in limits:
-        axes.axvline(limit, color=GREEN, linewidth=1.2, zorder=1, label="bound")
+        axes.axvline(limit, color=style.GREEN, linewidth=1.2, zorder=1, label="bound")
     runs, shown, feasible = np.isfinite(real), value >= low, violation == 0
     x = np.clip(real, start, end)
     _scatter(axes, x[shown], value[shown], feasible[shown], runs[shown])
-    style = {"marker": "v", "color": FAINT, "s": 18, "alpha": 0.6, "label": "below the range"}
-    marks(axes, ~shown, x, np.full_like(x, low), **style)
+    look = {"marker": "v", "color": style.FAINT, "s": 18, "alpha": 0.6, "label": "below the range"}
+    style.marks(axes, ~shown, x, np.full_like(x, low), **look)
     order = np.lexsort((value[front], real[front]))
     axes.step(
         real[front][order],
         value[front][order],
         where="pre" if more else "post",
-        color=INK,
+        color=style.INK,
         linewidth=1.6,
         zorder=3,
         label="Pareto front",
     )
     chosen = int(np.lexsort((-value, violation))[0])
     label = "chosen cell" if feasible.any() else "least violating cell"
-    star(axes, x[chosen], max(value[chosen], low), label)
+    style.star(axes, x[chosen], max(value[chosen], low), label=label, clip_on=False)
 
 
 def _limits(bounds: Sequence[Constraint], metric: str) -> list[float]:
@@ -152,7 +131,7 @@ def _panels(count: int, side: float) -> tuple[Figure, list[Axes]]:
     columns = min(count, COLUMNS)
     rows = math.ceil(count / columns)
     width = max(columns * (side + 0.7), 6.4)
-    figure = new_figure(width, 0.9 + rows * side)
+    figure = style.new_figure(width, 0.9 + rows * side)
     places = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in places[count:]:
         axes.set_visible(False)
@@ -170,7 +149,7 @@ def _scale(
     log = bool(values.min() > 0 and values.max() / values.min() > DECADE)
     if log:
         values = np.log10(values)
-    low, high = shared_range(values)
+    low, high = style.shared_range(values)
     # A bound may be far from all that was found, and that has to be seen.
     pad, ends = 0.03 * (high - low), values[len(values) - len(limits) :]
     low, high = min(low, float(ends.min()) - pad), max(high, float(ends.max()) + pad)
@@ -199,9 +178,9 @@ def _log_ticks(axis: Axis, low: float, high: float) -> None:
 def _scatter(axes: Axes, x: Floats, y: Floats, feasible: Mask, runs: Mask) -> None:
     """Draw feasible and infeasible cells, told apart by colour and by mark."""
     for mask, marker, colour, text in (
-        (feasible, "o", BLUE, "feasible"),
-        (~feasible & runs, "x", ORANGE, "infeasible"),
-        (~runs, ">", FAINT, "cannot run"),
+        (feasible, "o", style.BLUE, "feasible"),
+        (~feasible & runs, "x", style.ORANGE, "infeasible"),
+        (~runs, ">", style.FAINT, "cannot run"),
     ):
-        style = {"s": 22, "alpha": 0.75, "linewidths": 1.1 if marker == "x" else 0, "zorder": 2}
-        marks(axes, mask, x, y, marker=marker, color=colour, label=text, **style)
+        look = {"s": 22, "alpha": 0.75, "linewidths": 1.1 if marker == "x" else 0, "zorder": 2}
+        style.marks(axes, mask, x, y, marker=marker, color=colour, label=text, **look)

@@ -13,15 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from optiproxy_nas.core.numbers import (
-    capitalised,
-    decimals,
-    fixed,
-    metric_label,
-    metric_name,
-    significant,
-    with_unit,
-)
+from optiproxy_nas.core import numbers
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.report import constraint_figures, epoch_figures
@@ -137,20 +129,27 @@ def _top_cells(run: RunData) -> tuple[list[str], list[list[str]]]:
     Constrained metrics stand after the value, and the architecture comes last.
     """
     metrics = [m for m in dict.fromkeys(b.metric for b in run.bounds) if m in run.archive]
-    value = with_unit("Value", run.target)
-    columns = ["Rank", value, *map(metric_label, metrics), "Predicted", "Query", "Step"]
+    value = numbers.with_unit("Value", run.target)
+    columns = ["Rank", value, *map(numbers.metric_label, metrics), "Predicted", "Query", "Step"]
     best = _eligible(run).sort_values(["value", "order"], ascending=[False, True]).head(TOP)
-    digits = decimals(run.target, best["value"])
+    digits = numbers.decimals(run.target, best["value"])
     rows = []
     for rank, row in enumerate(best.to_dict("records"), start=1):
         predicted, spread = float(row["predicted"]), float(row["predicted_sd"])
         guess = "initial sample" if int(row["step"]) == 0 else MISSING
         if not math.isnan(predicted):
-            guess = fixed(predicted, digits)
-            guess += "" if math.isnan(spread) else f" ± {fixed(spread, digits)}"
-        measured = [significant(float(row[metric])) for metric in metrics]
+            guess = numbers.fixed(predicted, digits)
+            guess += "" if math.isnan(spread) else f" ± {numbers.fixed(spread, digits)}"
+        measured = [numbers.significant(float(row[metric])) for metric in metrics]
         query, step = str(int(row["order"]) + 1), str(int(row["step"]))
-        shown = [str(rank), fixed(float(row["value"]), digits), *measured, guess, query, step]
+        shown = [
+            str(rank),
+            numbers.fixed(float(row["value"]), digits),
+            *measured,
+            guess,
+            query,
+            step,
+        ]
         rows.append([*shown, str(row["architecture"])])
     return [*columns, "Architecture"], rows
 
@@ -202,7 +201,7 @@ def terminal_summary(summary: Summary) -> str:
 def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
     target = target_of(summary)
     if known(summary.get(target)):
-        yield capitalised(metric_name(target)), amount(summary, target)
+        yield numbers.capitalised(numbers.metric_name(target)), amount(summary, target)
     for key in TERMINAL:
         label = RESULT[key][0]
         if key == "constraints":

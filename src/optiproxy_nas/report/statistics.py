@@ -14,24 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest, bootstrap, wilcoxon
+from scipy.stats import binomtest, bootstrap, sem, wilcoxon
 from scipy.stats import t as student_t
 
 from optiproxy_nas.core.arrays import Floats
-
-__all__ = [
-    "Interval",
-    "PairedDifference",
-    "bootstrap_mean",
-    "curves_of",
-    "median_queries",
-    "paired_difference",
-    "queries_to",
-    "run_length",
-    "share",
-    "standard_error",
-    "welch_difference",
-]
 
 RESAMPLES = 9999  # of the bootstrap: Davison & Hinkley (1997) ask for 999 at 95 %
 # Values closer than this are one value: published means of equal accuracies differ by up to 2e-7,
@@ -149,11 +135,7 @@ def median_queries(queries: ArrayLike) -> float:
     With an even number of seeds it is the mean of the two in the middle, so exactly half that
     never got there gives inf.
     """
-    ordered = np.sort(np.asarray(queries, dtype=np.float64))
-    middle = len(ordered) // 2
-    if len(ordered) % 2:
-        return float(ordered[middle])
-    return float((ordered[middle - 1] + ordered[middle]) / 2)
+    return float(np.median(np.asarray(queries, dtype=np.float64)))
 
 
 def run_length(queries: ArrayLike, budget: int) -> tuple[Floats, Floats]:
@@ -201,8 +183,7 @@ def standard_error(curves: ArrayLike) -> Floats:
     values = np.atleast_2d(np.asarray(curves, dtype=np.float64))
     if len(values) < 2:
         return np.zeros(values.shape[1])
-    spread: Floats = values.std(axis=0, ddof=1)
-    return spread / math.sqrt(len(values))
+    return np.asarray(sem(values), dtype=np.float64)
 
 
 def welch_difference(

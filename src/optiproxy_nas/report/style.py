@@ -8,7 +8,7 @@ give equal bytes (``png``).
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -17,10 +17,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
+from scipy.stats import spearmanr
 
-from optiproxy_nas.core.arrays import Floats, Mask
+from optiproxy_nas.core.arrays import Floats, Integers, Mask
 
 INK = "#222222"
 FAINT = "#9a9a9a"
@@ -90,8 +91,10 @@ def note(axes: Axes, text: str) -> None:
     )
 
 
-def remark(axes: Axes, text: str) -> None:
-    """Write a few words in the upper left corner, legible over what is drawn there."""
+def remark(axes: Axes, text: str, outside: int = 0) -> None:
+    """Write a few words in the upper left corner, and how many points are ``outside``."""
+    if outside:
+        text += f"\n{outside} outside the range, drawn at its border"
     axes.text(
         0.03,
         0.97,
@@ -125,15 +128,15 @@ def whole_ticks(count: int) -> MaxNLocator:
     return MaxNLocator(count, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
 
 
-def colour_bar(figure: Figure, axes: Axes, norm: Normalize, label: str) -> None:
-    """Draw the key to colours of :func:`sequence_colours` that stand for whole numbers."""
-    bar = figure.colorbar(
-        ScalarMappable(norm, sequence_colours()),
-        ax=axes,
-        pad=0.02,
-        ticks=whole_ticks(8),
-        shrink=0.9,
-    )
+def colour_bar(
+    figure: Figure | SubFigure, axes: Any, key: Normalize | ScalarMappable, label: str, **look: Any
+) -> None:
+    """Draw the key to the colours of a picture, or of :func:`sequence_colours` over a range.
+
+    ``look`` is matplotlib's; ``axes`` are those that make room for it.
+    """
+    drawn = ScalarMappable(key, sequence_colours()) if isinstance(key, Normalize) else key
+    bar = figure.colorbar(drawn, ax=axes, **{"pad": 0.02, "shrink": 0.9, **look})
     bar.set_label(label, fontsize=10)
     bar.ax.tick_params(labelsize=9)
 
@@ -147,20 +150,23 @@ def marks(axes: Axes, mask: Mask, x: Floats, y: Floats, **style: Any) -> None:
         axes.scatter(x[mask], y[mask], **{"linewidths": 0, "clip_on": False, **style})
 
 
-def star(axes: Axes, x: float, y: float, label: str) -> None:
-    """Mark the answer of a search."""
-    axes.scatter(
-        x,
-        y,
-        marker="*",
-        s=190,
-        color=ORANGE,
-        edgecolors="white",
-        linewidths=0.8,
-        zorder=5,
-        clip_on=False,
-        label=label,
-    )
+def star(axes: Axes, *place: float, label: str, **look: Any) -> None:
+    """Mark the answer of a search, or the best cell."""
+    drawn = {"marker": "*", "s": 190, "color": ORANGE, "edgecolors": "white", "linewidths": 0.8}
+    axes.scatter(*place, **{**drawn, "zorder": 5, "label": label, **look})
+
+
+def level(axes: Axes, height: float, label: str, **look: Any) -> None:
+    """Draw what values are compared with: the optimum, or no preference at all."""
+    axes.axhline(height, color=GREEN, linestyle="--", linewidth=1.2, label=label, **look)
+
+
+def diagonal(axes: Axes, low: float, high: float) -> None:
+    """Draw where both axes are equal, from ``low`` to ``high``, in a square."""
+    axes.plot([low, high], [low, high], color=FAINT, linewidth=1.0, linestyle="--", zorder=1)
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_aspect("equal", adjustable="box")
 
 
 def order_norm(order: Floats) -> Normalize:
@@ -168,26 +174,42 @@ def order_norm(order: Floats) -> Normalize:
     return Normalize(float(order.min()), max(float(order.max()), float(order.min()) + 1))
 
 
-def legend_below(figure: Figure) -> None:
-    """Draw one legend below all axes, each label once."""
-    handles: dict[str, Any] = {}
-    for axes in figure.axes:
-        found, labels = axes.get_legend_handles_labels()
-        handles |= dict(zip(labels, found, strict=True))
-    if handles:
-        figure.legend(
-            list(handles.values()),
-            list(handles),
-            loc="outside lower center",
-            ncols=3,
-            fontsize=9,
-            frameon=False,
-        )
+def step_axis(axes: Axes, steps: Floats) -> None:
+    """Set the axis of steps, with room for a bar at both ends."""
+    axes.xaxis.set_major_locator(whole_ticks(9))
+    axes.set_xlim(steps.min() - 0.6, steps.max() + 0.6)
+
+
+def legend(drawn: Any, loc: str, *entries: Any, **look: Any) -> None:
+    """Draw an unframed legend of a figure or axes; ``entries``: handles and labels, default all."""
+    drawn.legend(*entries, loc=loc, fontsize=9, frameon=False, **look)
+
+
+def legend_below(figure: Figure, last: Collection[str] = (), **look: Any) -> None:
+    """Draw one legend below all axes, each label once, those of ``last`` behind the others."""
+    handles = legend_handles(figure.axes)
+    labels = sorted(handles, key=last.__contains__)
+    if labels:
+        shown = [handles[label] for label in labels]
+        legend(figure, "outside lower center", shown, labels, **{"ncols": 3, **look})
 
 
 def legend_beside(axes: Axes) -> None:
     """Draw the legend of axes to their right."""
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False)
+    legend(axes, "center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def legend_under(axes: Axes, drop: float, columns: int) -> None:
+    """Draw the legend of axes, each label once, below them, ``drop`` of their height lower."""
+    handles = legend_handles([axes])
+    entries = list(handles.values()), list(handles)
+    legend(axes, "upper center", *entries, bbox_to_anchor=(0.5, -drop), ncols=columns)
+
+
+def legend_handles(drawn: Iterable[Axes]) -> dict[str, Any]:
+    """Return label -> what stands for it in a legend."""
+    pairs = (zip(*axes.get_legend_handles_labels(), strict=True) for axes in drawn)
+    return {label: handle for of_axes in pairs for handle, label in of_axes}
 
 
 def top_range(value: Floats, step: Floats, optimum: float | None) -> tuple[float, float]:
@@ -217,16 +239,22 @@ def shared_range(values: Floats) -> tuple[float, float]:
     return low - pad, high + pad
 
 
+def spearman_text(first: Floats, second: Floats) -> str:
+    """Return ``Spearman ρ 0.93, n = 12``; the number alone where there is no correlation."""
+    text = f"n = {len(first)}"
+    if len(first) > 1 and np.ptp(first) > 0 and np.ptp(second) > 0:
+        text = f"Spearman ρ {float(spearmanr(first, second).statistic):.2f}, {text}"
+    return text
+
+
+def evenly(count: int, most: int) -> Integers:
+    """Return at most ``most`` of the indices 0..count - 1, evenly spread, both ends among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
 def _span(low: float, high: float) -> float:
     """Return their distance, and never 0: at least a thousandth of the values."""
     return max(high - low, 1e-3 * max(abs(low), abs(high))) or 0.1
-
-
-def as_array(values: Any) -> Floats:
-    """Return a float64 array of a tensor (any device, with or without gradient), array or list."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values, dtype=np.float64)
 
 
 def png(figure: Figure) -> bytes:

@@ -10,16 +10,7 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from optiproxy_nas.core.numbers import (
-    capitalised,
-    decimals,
-    difference_text,
-    metric_name,
-    quantity,
-    significant,
-    unit,
-    value_text,
-)
+from optiproxy_nas.core import numbers
 from optiproxy_nas.report.run_data import Summary, known, target_of
 
 Format = Callable[[Any], str]
@@ -35,7 +26,7 @@ def text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Real) and not isinstance(value, Integral):
-        return significant(float(value), 4)
+        return numbers.significant(float(value), 4)
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, default=str, ensure_ascii=False)
     return str(value)
@@ -47,9 +38,9 @@ def duration(value: Any) -> str:
         return MISSING
     seconds = float(value)
     if seconds < 1:
-        return f"{significant(seconds * 1000)} ms"
+        return f"{numbers.significant(seconds * 1000)} ms"
     if seconds < 60:
-        return f"{significant(seconds)} s"
+        return f"{numbers.significant(seconds)} s"
     whole = round(seconds)
     for size, large, small, part in ((86400, "d", "h", 3600), (3600, "h", "min", 60)):
         if whole >= size:
@@ -59,14 +50,16 @@ def duration(value: Any) -> str:
 
 def _measured(metric: str) -> Format:
     """Return the format of a measurement in the unit of a metric."""
-    return lambda value: quantity(metric, value) if known(value) else MISSING
+    return lambda value: numbers.quantity(metric, value) if known(value) else MISSING
 
 
 # key -> (label, format), after the target. The order is that of the report.
 RESULT: dict[str, tuple[str, Format]] = {
     "test_accuracy": (
         "Test accuracy",
-        lambda value: value_text("test_accuracy", float(value)) if known(value) else MISSING,
+        lambda value: (
+            numbers.value_text("test_accuracy", float(value)) if known(value) else MISSING
+        ),
     ),
     "queries": ("Queries", text),
     "low_queries": ("Queries at low fidelity", text),
@@ -112,7 +105,7 @@ def amount(summary: Summary, key: str) -> str:
     """Return a value of what the run maximised: ``91.61 %``, ``-4.61 nats``."""
     if not known(summary.get(key)):
         return MISSING
-    return value_text(target_of(summary), float(summary[key]), digits=_digits(summary))
+    return numbers.value_text(target_of(summary), float(summary[key]), digits=_digits(summary))
 
 
 def result_text(summary: Summary, key: str) -> str:
@@ -121,7 +114,7 @@ def result_text(summary: Summary, key: str) -> str:
         return MISSING
     if key == "regret":
         digits = _digits(summary)
-        return difference_text(target_of(summary), float(summary[key]), digits=digits)
+        return numbers.difference_text(target_of(summary), float(summary[key]), digits=digits)
     return amount(summary, key) if key == "optimum" else RESULT[key][1](summary[key])
 
 
@@ -129,7 +122,7 @@ def _digits(summary: Summary) -> int:
     """Return the decimals at which the best value and the optimum look different."""
     target = target_of(summary)
     shown = (summary.get(target), summary.get("optimum"))
-    return decimals(target, [float(value) for value in shown if known(value)])
+    return numbers.decimals(target, [float(value) for value in shown if known(value)])
 
 
 def result_rows(summary: Summary) -> list[tuple[str, str]]:
@@ -140,7 +133,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
     target = target_of(summary)
     rows = []
     if target in summary:
-        rows.append((capitalised(metric_name(target)), amount(summary, target)))
+        rows.append((numbers.capitalised(numbers.metric_name(target)), amount(summary, target)))
     for key, (label, _) in RESULT.items():
         if key == "constraints":
             rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
@@ -149,7 +142,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
         elif key in summary and key not in (target, *_impossible(summary)):
             rows.append((label, result_text(summary, key)))
     return rows + [
-        (capitalised(metric_name(key)), _measured(key)(summary[key]))
+        (numbers.capitalised(numbers.metric_name(key)), _measured(key)(summary[key]))
         for key in _measurements(summary)
     ]
 
@@ -159,7 +152,7 @@ def _impossible(summary: Summary) -> set[str]:
     keys = set()
     if not known(summary.get("optimum")) and not known(summary.get("regret")):
         keys.add("regret")
-    if unit(target_of(summary)) != "%" and not known(summary.get("test_accuracy")):
+    if numbers.unit(target_of(summary)) != "%" and not known(summary.get("test_accuracy")):
         keys.add("test_accuracy")
     return keys
 
@@ -171,7 +164,7 @@ def _measurements(summary: Summary) -> list[str]:
         str(key)
         for key, value in summary.items()
         if key not in named
-        and unit(str(key))
+        and numbers.unit(str(key))
         and (value is None or (isinstance(value, Real) and not isinstance(value, bool)))
     ]
 
@@ -197,16 +190,18 @@ def bound_sentence(bound: Mapping[str, Any]) -> str:
             positive inside, and these three are None where the cell cannot run.
     """
     metric, operator, limit = str(bound["constraint"]).split(maxsplit=2)
-    name = capitalised(metric_name(metric))
+    name = numbers.capitalised(numbers.metric_name(metric))
     value, margin = bound.get("value"), bound.get("margin")
     if value is None or margin is None:
         return f"{name} {operator} {limit}: broken, the cell cannot run there"
     kept = margin > 0 or (margin == 0 and operator.endswith("="))
-    shown = f"{name} {significant(float(value), 4)}{'' if kept else ', not'} {operator} {limit}"
+    shown = (
+        f"{name} {numbers.significant(float(value), 4)}{'' if kept else ', not'} {operator} {limit}"
+    )
     if margin == 0:
         return f"{shown}: at the bound"
     side = "below" if (margin > 0) == operator.startswith("<") else "above"
-    distance = f"{significant(abs(margin), 2)} {unit(metric)}".rstrip()
+    distance = f"{numbers.significant(abs(margin), 2)} {numbers.unit(metric)}".rstrip()
     return f"{shown}: {distance} ({abs(bound['margin_percent']):.1f} %) {side} the bound"
 
 
@@ -218,7 +213,7 @@ def nothing_feasible(summary: Summary) -> bool:
 def headline(summary: Summary) -> str:
     """Return the result of the run in a few sentences."""
     target = target_of(summary)
-    result = f"{amount(summary, target)} {metric_name(target)}"
+    result = f"{amount(summary, target)} {numbers.metric_name(target)}"
     if known(summary.get("test_accuracy")) and target != "test_accuracy":
         result += f" ({result_text(summary, 'test_accuracy')} test accuracy)"
     if known(summary.get("queries_to_best")):

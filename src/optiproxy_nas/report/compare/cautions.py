@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 
 from optiproxy_nas.core.numbers import metric_name
@@ -32,83 +32,71 @@ def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
     ]
 
 
-def _left_out(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
-    sentences = []
+def _left_out(found: FoundRuns, panels: Sequence[Panel]) -> Iterator[str]:
     if found.unfinished:
         verb = "has" if found.unfinished == 1 else "have"
-        sentences.append(
-            f"{_count(found.unfinished, 'matching run')} {verb} not finished: left out."
-        )
+        yield (f"{_count(found.unfinished, 'matching run')} {verb} not finished: left out.")
     if found.incomplete:
-        names = ", ".join(found.incomplete[:SHOWN])
-        names += ", ..." if len(found.incomplete) > SHOWN else ""
-        sentences.append(
+        yield (
             f"{_count(len(found.incomplete), 'run')} left out, without an archive or a summary in "
-            f"the store: {names}."
+            f"the store: {_first(found.incomplete)}."
         )
     repeats = sum(group.repeats for panel in panels for group in panel.groups)
     if repeats:
-        sentences.append(
+        yield (
             f"{_count(repeats, 'run')} repeated the settings, seed and code of a later one: left "
             "out."
         )
-    return sentences
 
 
-def _objectives(panels: Sequence[Panel]) -> list[str]:
+def _objectives(panels: Sequence[Panel]) -> Iterator[str]:
     objectives = list(dict.fromkeys(panel.objective for panel in panels))
-    if len(objectives) < 2:
-        return []
-    named = "; ".join(objective or "the value alone" for objective in objectives)
-    return [
-        f"The runs searched for {len(objectives)} different objectives ({named}). Each has "
-        "sections of its own: what is best for one is not for another, so no test sets them "
-        "against each other."
-    ]
+    if len(objectives) > 1:
+        named = "; ".join(objective or "the value alone" for objective in objectives)
+        yield (
+            f"The runs searched for {len(objectives)} different objectives ({named}). Each has "
+            "sections of its own: what is best for one is not for another, so no test sets them "
+            "against each other."
+        )
 
 
-def _targets(panels: Sequence[Panel]) -> list[str]:
+def _targets(panels: Sequence[Panel]) -> Iterator[str]:
     metrics = list(dict.fromkeys(panel.metric for panel in panels))
-    if len(metrics) < 2:
-        return []
-    names = "; ".join(map(metric_name, metrics))
-    return [
-        f"The runs maximised {len(metrics)} different metrics ({names}): "
-        "values of one say nothing of the other, so each has sections of its own."
-    ]
+    if len(metrics) > 1:
+        yield (
+            f"The runs maximised {len(metrics)} different metrics "
+            f"({'; '.join(map(metric_name, metrics))}): "
+            "values of one say nothing of the other, so each has sections of its own."
+        )
 
 
-def _unanswered(panels: Sequence[Panel]) -> list[str]:
-    sentences = []
+def _unanswered(panels: Sequence[Panel]) -> Iterator[str]:
     for panel in panels:
         for group in panel.groups:
             without = sum(math.isnan(run.answer) for run in group.runs)
             if without:
-                sentences.append(
+                yield (
                     f"{panel.title}: {_count(without, 'run')} of {len(group.runs)} of "
                     f"{group.label} found nothing that may be the answer. Means, curves and pairs "
                     "are of the others, so they flatter the group; shares are of all."
                 )
-    return sentences
 
 
-def _tables(panels: Sequence[Panel]) -> list[str]:
-    sentences = []
+def _tables(panels: Sequence[Panel]) -> Iterator[str]:
     for dataset in dict.fromkeys(panel.dataset for panel in panels):
         tables = {(panel.source, panel.table) for panel in panels if panel.dataset == dataset}
         if len(tables) > 1:
-            sentences.append(
+            yield (
                 f"{dataset} was read from {len(tables)} different tables; values are not "
                 "compared between them."
             )
     runs = [run for panel in panels for run in panel.runs]
     without_table = [run for run in runs if not run.table]
     if without_table:
-        sentences.append(
+        yield (
             f"{_count(len(without_table), 'run')} of {len(runs)} without the digest of the table: "
             "that all read the same data follows from the name of the source only."
         )
-    return sentences
 
 
 def _budgets(panels: Sequence[Panel]) -> list[str]:
@@ -125,21 +113,19 @@ def _budgets(panels: Sequence[Panel]) -> list[str]:
     ]
 
 
-def _chosen(panels: Sequence[Panel]) -> list[str]:
+def _chosen(panels: Sequence[Panel]) -> Iterator[str]:
     """Warn of longer runs of some seeds of a shorter group: those seeds may have been chosen."""
-    sentences = []
     for panel in panels:
         for longer, shorter in permutations(panel.groups, 2):
             fewer = set(longer.seeds) < set(shorter.seeds)
             alike = _but_budget(longer) == _but_budget(shorter)
             if fewer and alike and longer.budget > shorter.budget:
-                sentences.append(
+                yield (
                     f"{panel.title}: {longer.label} has {len(longer.seeds)} of the "
                     f"{len(shorter.seeds)} seeds of {shorter.label}. If they were chosen, as kedro "
                     "evidence does with those that are short of the optimum, do not read their "
                     "means beside the others."
                 )
-    return sentences
 
 
 def _but_budget(group: Group) -> dict[str, str]:
@@ -154,7 +140,7 @@ def _code(panels: Sequence[Panel]) -> list[str]:
             if len(codes) > 1:
                 sentences.append(
                     f"{panel.title}: {group.label} was made by {len(codes)} versions of the code "
-                    f"(digests {_short(codes)}): differences may come from the code."
+                    f"(digests {_first(codes, 8)}): differences may come from the code."
                 )
     runs = [run for panel in panels for run in panel.runs]
     versions: dict[str, set[str]] = defaultdict(set)
@@ -163,26 +149,24 @@ def _code(panels: Sequence[Panel]) -> list[str]:
             versions[module].add(digest)
     changed = sorted(module for module, digests in versions.items() if len(digests) > 1)
     if changed and not sentences:
-        names = ", ".join(changed[:SHOWN]) + (", ..." if len(changed) > SHOWN else "")
         sentences.append(
-            f"Groups were made by different versions of the code ({names}): differences between "
-            "them may come from the code."
+            f"Groups were made by different versions of the code ({_first(changed)}): differences "
+            "between them may come from the code."
         )
     commits = sorted({run.tags.get("git.commit", "None") for run in runs} - {"None"})
     if len(commits) > 1 and not sentences:
         where = "" if all(run.modules for run in runs) else " within each group"
         sentences.append(
-            f"The runs are of {len(commits)} commits ({_short(commits)}), with the same search "
+            f"The runs are of {len(commits)} commits ({_first(commits, 8)}), with the same search "
             f"code{where}."
         )
     return sentences
 
 
-def _provenance(runs: Sequence[FinishedRun]) -> list[str]:
-    sentences = []
+def _provenance(runs: Sequence[FinishedRun]) -> Iterator[str]:
     unclean = [run for run in runs if run.tags.get("git.clean") == "False"]
     if unclean:
-        sentences.append(
+        yield (
             f"{_count(len(unclean), 'run')} of {len(runs)} made from a checkout with uncommitted "
             "changes: the commit does not say what ran (the code's digest does)."
         )
@@ -190,26 +174,24 @@ def _provenance(runs: Sequence[FinishedRun]) -> list[str]:
         versions = sorted({run.tags[name] for run in runs if name in run.tags})
         if len(versions) > 1:
             library = name.removeprefix("version.")
-            sentences.append(f"Versions of {library} differ: {', '.join(versions)}.")
-    return sentences
+            yield f"Versions of {library} differ: {', '.join(versions)}."
 
 
-def _seeds(panels: Sequence[Panel]) -> list[str]:
-    sentences = []
+def _seeds(panels: Sequence[Panel]) -> Iterator[str]:
     for panel in panels:
         few = [group for group in panel.groups if len(group.runs) < FEWEST_PAIRS]
         if few and len(panel.groups) > 1:
-            sentences.append(
+            yield (
                 f"{panel.title}: fewer than {FEWEST_PAIRS} seeds in {len(few)} of "
                 f"{len(panel.groups)} groups; their intervals are rough, and no test can tell "
                 "them apart."
             )
-    return sentences
 
 
-def _short(digests: Sequence[str]) -> str:
-    shown = ", ".join(digest[:8] for digest in digests[:SHOWN])
-    return shown + (", ..." if len(digests) > SHOWN else "")
+def _first(names: Sequence[str], length: int | None = None) -> str:
+    """Return the first names as a list, each cut to ``length`` characters."""
+    shown = ", ".join(name[:length] for name in names[:SHOWN])
+    return shown + (", ..." if len(names) > SHOWN else "")
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,16 +14,7 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY
-from optiproxy_nas.core.numbers import (
-    capitalised,
-    decimals,
-    difference_unit,
-    fixed,
-    metric_label,
-    significant,
-    unit,
-    with_unit,
-)
+from optiproxy_nas.core import numbers
 from optiproxy_nas.report.cell import draw_cell
 from optiproxy_nas.report.compare.comparison import Comparison, PanelTables, headline
 from optiproxy_nas.report.compare.groups import ABSENT, Panel
@@ -59,7 +50,7 @@ def comparison_page(comparison: Comparison, space: SearchSpace) -> str:
         common=comparison.common,
         runs=_runs(comparison),
         best_label=_best_label(comparison.panels),
-        test_label=capitalised(metric_label(TEST_ACCURACY)),
+        test_label=numbers.capitalised(numbers.metric_label(TEST_ACCURACY)),
         fewest_pairs=FEWEST_PAIRS,
         all_pairs_up_to=ALL_PAIRS_UP_TO,
         plotly=plotly_source(),
@@ -87,12 +78,12 @@ def _panel(number: int, panel: Panel, tables: PanelTables, space: SearchSpace) -
         "title": panel.title,
         "note": f"{source}table {panel.table[:12] or 'not recorded'}; {phrase} is "
         f"{_number(target, digits)}{_unit(panel) if not math.isnan(target) else ''}. Values: "
-        f"{metric_label(panel.metric)}; differences: "
-        f"{difference_unit(panel.metric) or 'in the same unit'}.",
+        f"{numbers.metric_label(panel.metric)}; differences: "
+        f"{numbers.difference_unit(panel.metric) or 'in the same unit'}.",
         "cautions": panel.cautions,
         "unit": panel.unit,
         "value_unit": _unit(panel),
-        "value_label": capitalised(metric_label(panel.metric)),
+        "value_label": numbers.capitalised(numbers.metric_label(panel.metric)),
         "target": "optimum" if is_optimum else "best known",
         "target_phrase": phrase,
         "distance": "Regret" if is_optimum else "Below the best known",
@@ -119,7 +110,7 @@ def _panel(number: int, panel: Panel, tables: PanelTables, space: SearchSpace) -
 
 def _digits(panel: Panel, tables: PanelTables) -> int:
     """Return the decimals at which the means of a panel look different."""
-    return decimals(panel.metric, [panel.target[0], *tables.results["mean"]])
+    return numbers.decimals(panel.metric, [panel.target[0], *tables.results["mean"]])
 
 
 def _lines(panel: Panel) -> dict[str, dict[str, Any]]:
@@ -160,7 +151,7 @@ def _results(
             _number(row["sd"], digits),
             _interval(row["low"], row["high"], digits),
             f"{100 * row['at_target']:.0f} % ({low} to {high})",
-            significant(median, 12) if math.isfinite(median) else "never",
+            numbers.significant(median, 12) if math.isfinite(median) else "never",
             _number(row["regret"], digits),
         ]
         rows.append(
@@ -178,7 +169,9 @@ def _paired(panel: Panel, paired: pd.DataFrame) -> list[dict[str, Any]]:
     if paired.empty:
         return []
     # No difference but 0 reads as 0.
-    digits = max(decimals(panel.metric, [difference, 0.0]) for difference in paired["difference"])
+    digits = max(
+        numbers.decimals(panel.metric, [difference, 0.0]) for difference in paired["difference"]
+    )
     rows = []
     for row in _records(paired):
         meaningful = row["meaningful"]
@@ -231,7 +224,7 @@ def _cells(cells: pd.DataFrame, space: SearchSpace, digits: int) -> list[dict[st
 def _runs(comparison: Comparison) -> list[dict[str, Any]]:
     metrics = {panel.title: panel.metric for panel in comparison.panels}
     digits = {
-        str(title): decimals(metrics[str(title)], runs["best"])
+        str(title): numbers.decimals(metrics[str(title)], runs["best"])
         for title, runs in comparison.runs.groupby("panel")
     }
     return [
@@ -245,17 +238,17 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _best_label(panels: Sequence[Panel]) -> str:
-    units = {unit(panel.metric) for panel in panels}
-    return with_unit("Best", panels[0].metric) if len(units) == 1 else "Best"
+    units = {numbers.unit(panel.metric) for panel in panels}
+    return numbers.with_unit("Best", panels[0].metric) if len(units) == 1 else "Best"
 
 
 def _unit(panel: Panel) -> str:
     """Return the unit of a panel's values as it follows a number: `` %``."""
-    return f" {unit(panel.metric)}".rstrip()
+    return f" {numbers.unit(panel.metric)}".rstrip()
 
 
 def _number(value: float, digits: int) -> str:
-    return MISSING if math.isnan(value) else _signed(fixed(value, digits))
+    return MISSING if math.isnan(value) else _signed(numbers.fixed(value, digits))
 
 
 def _interval(low: float, high: float, digits: int) -> str:

@@ -8,21 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.report import style
 from optiproxy_nas.report.diagnose.landscape import COMPONENTS, Landscape, Region
-from optiproxy_nas.report.style import (
-    DPI,
-    INK,
-    ORANGE,
-    new_figure,
-    sequence_colours,
-    tidy,
-)
 
 RED = "#c0271c"
 
@@ -46,47 +38,37 @@ def value_range(landscape: Landscape) -> tuple[float, float]:
 
 def overview(landscape: Landscape, region: Region, initial: int) -> Figure:
     """Draw every cell, the search's queries on top, and the region that is zoomed into."""
-    figure = new_figure(8.0, 6.2)
+    figure = style.new_figure(8.0, 6.2)
     axes = figure.subplots()
     norm = Normalize(*value_range(landscape))
     _cells(axes, landscape.places, landscape.values, norm, 5)
     queried = landscape.places[landscape.queries]
     for rows, colour, label in (
-        (queried[:initial], INK, "initial random sample"),
+        (queried[:initial], style.INK, "initial random sample"),
         (queried[initial:], RED, "queried in the search"),
     ):
-        axes.scatter(
-            rows[:, 0],
-            rows[:, 1],
-            s=18,
-            color=colour,
-            edgecolors="white",
-            linewidths=0.5,
-            label=label,
-            zorder=4,
-        )
+        look: dict[str, Any] = {"s": 18, "edgecolors": "white", "linewidths": 0.5, "zorder": 4}
+        axes.scatter(*rows.T, color=colour, label=label, **look)
     _star(axes, landscape, landscape.places[landscape.optimum], 220)
-    width, height = region.x[1] - region.x[0], region.y[1] - region.y[0]
-    axes.add_patch(
-        Rectangle(
-            (region.x[0], region.y[0]), width, height, fill=False, edgecolor=INK, linewidth=1.2,
-            linestyle=(0, (4, 3)), zorder=3, label="region of the search",
-        )
-    )  # fmt: skip
+    (left, right), (bottom, top) = region.x, region.y
+    frame: dict[str, Any] = {"edgecolor": style.INK, "linewidth": 1.2, "linestyle": (0, (4, 3))}
+    corner, size = (left, bottom), (right - left, top - bottom)
+    label = "region of the search"
+    axes.add_patch(Rectangle(corner, *size, fill=False, zorder=3, label=label, **frame))
     if landscape.drawn:
         title = f"{landscape.drawn:,} random cells, and the {len(landscape.queries):,} queried"
     else:
         share = len(landscape.queries) / len(landscape.values)
         title = f"All {len(landscape.values):,} cells, and the {share:.1%} of them queried"
-    tidy(axes, title, *axis_labels(landscape))
-    _bar(figure, axes, norm, landscape.label)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    style.tidy(axes, title, *axis_labels(landscape))
+    style.colour_bar(figure, axes, norm, landscape.label, extend="min")
+    style.legend_below(figure, ncols=2)
     return figure
 
 
 def zoom(landscape: Landscape, region: Region, every: int) -> Figure:
     """Draw the region of the search from above and from the side, with its own colours."""
-    figure = new_figure(11.0, 5.6)
+    figure = style.new_figure(11.0, 5.6)
     above, side = figure.subplots(1, 2, width_ratios=[1, 1.05])
     norm = Normalize(*region.value)
     inside = region.holds(landscape.places)
@@ -103,54 +85,49 @@ def zoom(landscape: Landscape, region: Region, every: int) -> Figure:
     best = landscape.optimum
     _star(side, landscape, (landscape.places[best, 0], landscape.values[best]), 520)
     first, second = axis_labels(landscape)
-    tidy(above, "Region of the search, from above", first, second)
-    tidy(side, "The same from the side", first, landscape.label)
+    style.tidy(above, "Region of the search, from above", first, second)
+    style.tidy(side, "The same from the side", first, landscape.label)
     above.set_xlim(*region.x)
     above.set_ylim(*region.y)
     side.set_xlim(*region.x)
     span = region.value[1] - region.value[0]
     side.set_ylim(region.value[0], region.value[1] + 0.06 * span)
-    _bar(figure, side, norm, landscape.label)
-    above.plot(
-        [], [], "o-", color=RED, markersize=8, label=f"best of every {every} queries, in order"
-    )
-    handles, labels = above.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False,
-        markerscale=0.7,
-    )  # fmt: skip
+    style.colour_bar(figure, side, norm, landscape.label, extend="min")
+    label = f"best of every {every} queries, in order"
+    above.plot([], [], "o-", color=RED, markersize=8, label=label)
+    style.legend_below(figure, ncols=2, markerscale=0.7)
     return figure
 
 
 def in_three_dimensions(landscape: Landscape, every: int) -> Figure:
     """Draw the cells as a cloud, height and colour their value, and the search's way up."""
-    figure = Figure(figsize=(9.0, 6.6), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(9.0, 6.6), dpi=style.DPI, facecolor="white")
     axes: Any = figure.add_axes((-0.02, -0.02, 0.93, 1.02), projection="3d", computed_zorder=False)
     low, high = value_range(landscape)
     norm = Normalize(low, high)
     shown = landscape.values >= low
     order = np.argsort(landscape.values[shown], kind="stable")
     places, values = landscape.places[shown][order], landscape.values[shown][order]
-    axes.scatter(
-        places[:, 0], places[:, 1], values, c=values, cmap=sequence_colours(), norm=norm, s=3,
-        alpha=0.35, linewidths=0, depthshade=False, zorder=1, rasterized=True,
-    )  # fmt: skip
+    cloud = {"cmap": style.sequence_colours(), "norm": norm, "s": 3, "alpha": 0.35}
+    flat = {"linewidths": 0, "depthshade": False, "rasterized": True}
+    axes.scatter(*places.T, values, c=values, zorder=1, **cloud, **flat)
     points = landscape.trajectory[landscape.trajectory["value"] >= low]
     x, y, z = (points[name].to_numpy(np.float64) for name in ("x", "y", "value"))
     axes.plot(x, y, z, color=RED, linewidth=1.1, alpha=0.75, zorder=3)
-    axes.scatter(
-        x, y, z, s=70, color=RED, edgecolors="white", linewidths=0.7, depthshade=False, zorder=4
-    )
+    dots: dict[str, Any] = {"s": 70, "edgecolors": "white", "linewidths": 0.7, "depthshade": False}
+    axes.scatter(x, y, z, color=RED, zorder=4, **dots)
+    text: dict[str, Any] = {
+        "fontsize": 6,
+        "color": "white",
+        "ha": "center",
+        "va": "center",
+        "zorder": 5,
+    }
     for number, *place in zip(points["number"], x, y, z, strict=True):
-        axes.text(
-            *place, str(number), fontsize=6, color="white", ha="center", va="center", zorder=5
-        )
-    best = landscape.optimum
-    axes.scatter(
-        *landscape.places[best], landscape.values[best], marker="*", s=520, color=ORANGE,
-        edgecolors="white", linewidths=0.8, depthshade=False, zorder=3.5,
-        label=landscape.best,
-    )  # fmt: skip
+        axes.text(*place, str(number), **text)
+    best = (*landscape.places[landscape.optimum], landscape.values[landscape.optimum])
+    look: dict[str, Any] = {"s": 520, "zorder": 3.5, "depthshade": False}
+    style.star(axes, *best, label=landscape.best, **look)
     axes.set_zlim(low, high)
     axes.view_init(elev=22, azim=-62)
     axes.set_box_aspect((1.25, 1.0, 0.85), zoom=0.98)
@@ -164,59 +141,38 @@ def in_three_dimensions(landscape: Landscape, every: int) -> Figure:
         axis.pane.set_edgecolor("#dddddd")
         axis._axinfo["grid"]["color"] = "#e6e6e6"
     axes.plot([], [], [], "o-", color=RED, markersize=7, label=f"best of every {every} queries")
-    figure.legend(loc="lower center", ncols=2, fontsize=9, frameon=False, markerscale=0.8)
-    figure.text(0.03, 0.95, "The landscape, and the way of the search", fontsize=11, color=INK)
-    bar = figure.colorbar(
-        ScalarMappable(norm, sequence_colours()),
-        cax=figure.add_axes((0.91, 0.22, 0.018, 0.55)),
-        extend="min",
-    )
-    bar.set_label(landscape.label, fontsize=10)
-    bar.ax.tick_params(labelsize=9)
+    style.legend(figure, "lower center", ncols=2, markerscale=0.8)
+    title = "The landscape, and the way of the search"
+    figure.text(0.03, 0.95, title, fontsize=11, color=style.INK)
+    beside = figure.add_axes((0.91, 0.22, 0.018, 0.55))
+    style.colour_bar(figure, axes, norm, landscape.label, cax=beside, extend="min")
     return figure
 
 
 def _cells(axes: Axes, places: Floats, values: Floats, norm: Normalize, size: float) -> None:
     """Draw cells as dots, the better ones on top."""
     order = np.argsort(values, kind="stable")
-    axes.scatter(
-        places[order, 0], places[order, 1], c=values[order], cmap=sequence_colours(), norm=norm,
-        s=size, alpha=0.75, linewidths=0, zorder=2,
-    )  # fmt: skip
+    x, y = places[order].T
+    look = {"cmap": style.sequence_colours(), "norm": norm, "s": size, "alpha": 0.75, "zorder": 2}
+    style.marks(axes, np.ones(len(x), dtype=bool), x, y, c=values[order], clip_on=True, **look)
 
 
 def _star(axes: Axes, landscape: Landscape, place: Sequence[float] | Floats, size: float) -> None:
     """Draw the optimum, under the numbered points: it may be one of them."""
-    axes.scatter(
-        place[0], place[1], marker="*", s=size, color=ORANGE, edgecolors="white", linewidths=0.8,
-        zorder=4.5, label=landscape.best,
-    )  # fmt: skip
+    style.star(axes, *place, label=landscape.best, s=size, zorder=4.5)
 
 
 def _path(axes: Axes, points: pd.DataFrame, height: str) -> None:
     """Draw numbered points joined by a line."""
     x, y = points["x"].to_numpy(np.float64), points[height].to_numpy(np.float64)
     axes.plot(x, y, color=RED, linewidth=0.9, alpha=0.6, zorder=4)
-    axes.scatter(
-        x, y, s=110, color=RED, edgecolors="white", linewidths=0.7, zorder=5, clip_on=False
-    )
-    for number, *place in zip(points["number"], x, y, strict=True):
-        axes.text(
-            place[0],
-            place[1],
-            str(number),
-            fontsize=7,
-            color="white",
-            ha="center",
-            va="center_baseline",
-            zorder=5,
-        )
-
-
-def _bar(figure: Figure, axes: Axes, norm: Normalize, label: str) -> None:
-    """Draw the key to the colours."""
-    bar = figure.colorbar(
-        ScalarMappable(norm, sequence_colours()), ax=axes, pad=0.02, shrink=0.9, extend="min"
-    )
-    bar.set_label(label, fontsize=10)
-    bar.ax.tick_params(labelsize=9)
+    dots: dict[str, Any] = {"s": 110, "edgecolors": "white", "linewidths": 0.7, "clip_on": False}
+    axes.scatter(x, y, color=RED, zorder=5, **dots)
+    text: dict[str, Any] = {
+        "fontsize": 7,
+        "color": "white",
+        "ha": "center",
+        "va": "center_baseline",
+    }
+    for number, left, up in zip(points["number"], x, y, strict=True):
+        axes.text(left, up, str(number), zorder=5, **text)
