@@ -6,7 +6,7 @@ letter, and begins again at the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,6 +24,7 @@ from optiproxy_nas.spaces.base import SearchSpace
 
 WIDTH, HEIGHT = 1.2, 0.4  # inches of a box
 STUB = 0.2  # inches of an edge before it goes on in another line
+IDLE = "none"  # the operation that passes nothing on
 LONGEST = 15  # letters of a label on one line
 
 
@@ -51,7 +52,6 @@ def draw_cell(
     architecture: str,
     feature_names: Sequence[str] | None = None,
     node_labels: Sequence[str] = (),
-    idle: Collection[str] = ("none",),
 ) -> Figure:
     """Draw an architecture as its graph; what no signal passes through is grey.
 
@@ -62,7 +62,6 @@ def draw_cell(
         feature_names: names of the F features; default: the space's M operations and its
             ``vertex_labels`` where F = M + 2, and numbers elsewhere.
         node_labels: small captions of the N operation vertices, in vertex order.
-        idle: labels that pass nothing on.
     """
     graph = space.graph(space.encode(space.from_string([architecture])))
     keep = as_array(graph.mask[0]) > 0.5
@@ -79,7 +78,7 @@ def draw_cell(
         labels = [f"kind {kind}" for kind in kinds]
     searched = [vertex for vertex, name in enumerate(space.vertex_labels) if not name]
     captions = dict(zip(searched, node_labels, strict=False))
-    live = _live(weights > 0, np.array([label in idle for label in labels]))
+    live = _live(weights > 0, np.array([label == IDLE for label in labels]))
     places, routes = layout(weights > 0)
     captioned = [captions.get(vertex, "") for vertex in shown]
     vertices = _Vertices(labels, ends, live, captioned, places)

@@ -16,6 +16,7 @@ import pandas as pd
 from optiproxy_nas.core import numbers
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.objectives.constraints import metrics_of
 from optiproxy_nas.report import constraint_figures, epoch_figures
 from optiproxy_nas.report.archive_figures import BEST_CELL, BEST_SO_FAR, DIAGNOSTICS, PREDICTED
 from optiproxy_nas.report.html import breakable, code, plain, render
@@ -65,15 +66,15 @@ def figures_of(objective: Objective) -> RunFigures:
     Its own are those registered under its name, else those of what it has: bounds, or fidelities.
     They come right after the first; one with the id of a common figure takes its place.
     """
-    own: RunFigures = ()
+    objective_figures: RunFigures = ()
     columns = objective.columns.keys()
     if objective.name in OBJECTIVE_FIGURES:
-        own = OBJECTIVE_FIGURES.load(objective.name)
+        objective_figures = OBJECTIVE_FIGURES.load(objective.name)
     elif objective.bounds and columns >= constraint_figures.COLUMNS:
-        own = constraint_figures.FIGURES
+        objective_figures = constraint_figures.FIGURES
     elif objective.fidelities and columns >= epoch_figures.COLUMNS:
-        own = epoch_figures.FIGURES
-    replaced = {figure.id: figure for figure in own}
+        objective_figures = epoch_figures.FIGURES
+    replaced = {figure.id: figure for figure in objective_figures}
     first, *others = (replaced.pop(figure.id, figure) for figure in COMMON)
     return (first, *replaced.values(), *others)
 
@@ -128,38 +129,30 @@ def _top_cells(run: RunData) -> tuple[list[str], list[list[str]]]:
 
     Constrained metrics stand after the value, and the architecture comes last.
     """
-    metrics = [m for m in dict.fromkeys(b.metric for b in run.bounds) if m in run.archive]
-    value = numbers.with_unit("Value", run.target)
-    columns = ["Rank", value, *map(numbers.metric_label, metrics), "Predicted", "Query", "Step"]
+    metrics = [metric for metric in metrics_of(run.bounds) if metric in run.archive]
+    labels = [numbers.with_unit("Value", run.target), *map(numbers.metric_label, metrics)]
     best = _eligible(run).sort_values(["value", "order"], ascending=[False, True]).head(TOP)
     digits = numbers.decimals(run.target, best["value"])
     rows = []
     for rank, row in enumerate(best.to_dict("records"), start=1):
         predicted, spread = float(row["predicted"]), float(row["predicted_sd"])
-        guess = "initial sample" if int(row["step"]) == 0 else MISSING
+        expected = "initial sample" if int(row["step"]) == 0 else MISSING
         if not math.isnan(predicted):
-            guess = numbers.fixed(predicted, digits)
-            guess += "" if math.isnan(spread) else f" ± {numbers.fixed(spread, digits)}"
+            expected = numbers.fixed(predicted, digits)
+            expected += "" if math.isnan(spread) else f" ± {numbers.fixed(spread, digits)}"
         measured = [numbers.significant(float(row[metric])) for metric in metrics]
         query, step = str(int(row["order"]) + 1), str(int(row["step"]))
-        shown = [
-            str(rank),
-            numbers.fixed(float(row["value"]), digits),
-            *measured,
-            guess,
-            query,
-            step,
-        ]
-        rows.append([*shown, str(row["architecture"])])
-    return [*columns, "Architecture"], rows
+        value, architecture = numbers.fixed(float(row["value"]), digits), str(row["architecture"])
+        rows.append([str(rank), value, *measured, expected, query, step, architecture])
+    return ["Rank", *labels, "Predicted", "Query", "Step", "Architecture"], rows
 
 
 def _commands(summary: Summary) -> list[tuple[str, str]]:
     """Return (sentence, command or "") of how to check this run and how to repeat it."""
     commands: list[tuple[str, str]] = []
     if known(summary.get("run_id")):
-        audit = f"kedro audit {shlex.quote(str(summary['run_id']))}"
-        commands.append(("To check the stored run against what it recorded of itself:", audit))
+        sentence = "To check the stored run against what it recorded of itself:"
+        commands.append((sentence, _audit_command(summary["run_id"])))
     if known(summary.get("run_command")):
         commands.append(("To repeat it:", str(summary["run_command"])))
     else:
@@ -225,13 +218,16 @@ def _remark(key: str, summary: Summary) -> str:
 def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
     if not summary.get("preset") and summary.get("reference"):
         yield "Follows", str(summary["reference"])
-    if known(summary.get("wall_seconds")):
-        yield "Wall time", duration(summary["wall_seconds"])
-    if known(summary.get("run_id")):
-        yield "Run", str(summary["run_id"])
-    if known(summary.get("artifacts")):
-        yield "Artifacts", str(summary["artifacts"])
-    if known(summary.get("run_id")):
-        yield "Audit", f"kedro audit {shlex.quote(str(summary['run_id']))}"
-    if known(summary.get("mlflow_command")):
-        yield "MLflow UI", str(summary["mlflow_command"])
+    for label, key, form in (
+        ("Wall time", "wall_seconds", duration),
+        ("Run", "run_id", str),
+        ("Artifacts", "artifacts", str),
+        ("Audit", "run_id", _audit_command),
+        ("MLflow UI", "mlflow_command", str),
+    ):
+        if known(summary.get(key)):
+            yield label, form(summary[key])
+
+
+def _audit_command(run_id: Any) -> str:
+    return f"kedro audit {shlex.quote(str(run_id))}"

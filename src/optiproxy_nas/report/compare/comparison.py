@@ -13,27 +13,12 @@ from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.report.compare.cautions import cautions
 from optiproxy_nas.report.compare.groups import Panel, make_panels
 from optiproxy_nas.report.compare.tables import (
-    best_cells,
-    budgets_of,
+    PanelTables,
     common_settings,
-    margins_table,
-    paired_table,
-    results_table,
+    make_tables,
     runs_table,
-    settings_table,
 )
 from optiproxy_nas.report.curves import CurvePanel
-
-
-@dataclass(frozen=True)
-class PanelTables:
-    """The tables of one panel; see :mod:`optiproxy_nas.report.compare.tables` for their columns."""
-
-    settings: pd.DataFrame
-    results: pd.DataFrame
-    paired: pd.DataFrame
-    cells: pd.DataFrame
-    margins: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -92,23 +77,11 @@ def compare(found: FoundRuns, budgets: Sequence[int] = (), name: str = "comparis
             budget=beyond[0],
             longest=longest,
         )
-    tables = []
-    for panel in panels:
-        at = budgets_of(panel, budgets)
-        tables.append(
-            PanelTables(
-                settings_table(panel),
-                results_table(panel, at),
-                paired_table(panel, at),
-                best_cells(panel),
-                margins_table(panel),
-            )
-        )
     return Comparison(
         name,
         found.selection,
         tuple(panels),
-        tuple(tables),
+        tuple(make_tables(panel, budgets) for panel in panels),
         common_settings(panels),
         runs_table(panels),
         tuple(cautions(found, panels)),

@@ -2,13 +2,13 @@
 
 The same comparison gives the same page, byte for byte. Without scripts, and in print, pictures
 stand in the place of the interactive figures. ``templates/comparison.html.j2`` is the page; here
-are the texts of its cells.
+is what it shows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,9 +16,9 @@ import pandas as pd
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY
 from optiproxy_nas.core import numbers
 from optiproxy_nas.report.cell import draw_cell
-from optiproxy_nas.report.compare.comparison import Comparison, PanelTables, headline
+from optiproxy_nas.report.compare.comparison import Comparison, headline
 from optiproxy_nas.report.compare.groups import ABSENT, Panel
-from optiproxy_nas.report.compare.tables import ALL_PAIRS_UP_TO, FEWEST_PAIRS
+from optiproxy_nas.report.compare.tables import ALL_PAIRS_UP_TO, FEWEST_PAIRS, PanelTables
 from optiproxy_nas.report.curves import BEST, REACHED, View, draw
 from optiproxy_nas.report.html import render
 from optiproxy_nas.report.interactive_curves import figure
@@ -40,20 +40,23 @@ def comparison_page(comparison: Comparison, space: SearchSpace) -> str:
     return render(
         "comparison.html.j2",
         title=f"Comparison {comparison.name}",
-        selection=comparison.selection,
+        comparison=comparison,
         headlines=[headline(panel, tables) for panel, tables in panels],
-        cautions=comparison.cautions,
-        panels=[
-            _panel(number, panel, tables, space)
+        sections=[
+            _section(number, panel, tables, space)
             for number, (panel, tables) in enumerate(panels, start=1)
         ],
-        common=comparison.common,
         runs=_runs(comparison),
         best_label=_best_label(comparison.panels),
         test_label=numbers.capitalised(numbers.metric_label(TEST_ACCURACY)),
         fewest_pairs=FEWEST_PAIRS,
         all_pairs_up_to=ALL_PAIRS_UP_TO,
         plotly=plotly_source(),
+        number=_number,
+        interval=_interval,
+        queries=_queries,
+        p_value=_p_value,
+        ranges=_ranges,
     )
 
 
@@ -65,62 +68,51 @@ def plotly_source() -> str:
     return source
 
 
-def _panel(number: int, panel: Panel, tables: PanelTables, space: SearchSpace) -> dict[str, Any]:
+def _section(number: int, panel: Panel, tables: PanelTables, space: SearchSpace) -> dict[str, Any]:
     """Return what the template shows of the panel at ``number``."""
     target, is_optimum = panel.target
     phrase = "the optimum of the table" if is_optimum else "the best value that any run found"
     if panel.objective:
         phrase += f" for {panel.objective}"
-    digits, lines = _digits(panel, tables), _lines(panel)
+    digits = numbers.decimals(panel.metric, [target, *tables.results["mean"]])
     source = f"source {panel.source}, " if panel.source else ""
     reached = bool(tables.results["at_target"].any())
+    differences: Iterable[float] = tables.paired.get("difference", [])
     return {
-        "title": panel.title,
+        "panel": panel,
         "note": f"{source}table {panel.table[:12] or 'not recorded'}; {phrase} is "
         f"{_number(target, digits)}{_unit(panel) if not math.isnan(target) else ''}. Values: "
         f"{numbers.metric_label(panel.metric)}; differences: "
         f"{numbers.difference_unit(panel.metric) or 'in the same unit'}.",
-        "cautions": panel.cautions,
-        "unit": panel.unit,
         "value_unit": _unit(panel),
         "value_label": numbers.capitalised(numbers.metric_label(panel.metric)),
         "target": "optimum" if is_optimum else "best known",
         "target_phrase": phrase,
         "distance": "Regret" if is_optimum else "Below the best known",
-        "groups": [
-            {
-                "label": group.label,
-                "line": lines[group.label],
-                "seeds": f"{len(group.runs)} ({_ranges(group.seeds)})",
-            }
-            for group in panel.groups
-        ],
+        "digits": digits,
+        # No difference but 0 reads as 0.
+        "paired_digits": max(
+            (numbers.decimals(panel.metric, [d, 0.0]) for d in differences), default=0
+        ),
+        "lines": {group.label: _line(index) for index, group in enumerate(panel.groups)},
         # A method's own settings are many, and say nothing of the others.
         "shared_settings": _settings(tables.settings, shared=True),
         "partial_settings": _settings(tables.settings, shared=False),
         "best_so_far": _figure(f"best-{number}", panel, BEST),
         "run_length": _figure(f"length-{number}", panel, REACHED) if reached else None,
-        "results": _results(tables.results, lines, digits),
-        "paired": _paired(panel, tables.paired),
-        "margins": _margins(tables.margins, lines),
-        "cells": _cells(tables.cells, space, digits),
+        "results": _records(tables.results),
+        "paired": _records(tables.paired),
+        "margins": _records(tables.margins),
+        "cells": _cells(tables.cells, space),
         "tested": bool(tables.cells["test"].notna().any()),
     }
 
 
-def _digits(panel: Panel, tables: PanelTables) -> int:
-    """Return the decimals at which the means of a panel look different."""
-    return numbers.decimals(panel.metric, [panel.target[0], *tables.results["mean"]])
-
-
-def _lines(panel: Panel) -> dict[str, dict[str, Any]]:
-    """Return how the line of each group looks, by label; dashes in pixels."""
-    lines = {}
-    for index, group in enumerate(panel.groups):
-        style = line_style(index)
-        dashes = " ".join(f"{style.width * dash:g}" for dash in style.dashes) or "none"
-        lines[group.label] = {"colour": style.colour, "width": style.width, "dashes": dashes}
-    return lines
+def _line(index: int) -> dict[str, Any]:
+    """Return how the line of the group at ``index`` looks; dashes in pixels."""
+    colour, dashes, width = line_style(index)
+    strokes = " ".join(f"{width * dash:g}" for dash in dashes) or "none"
+    return {"colour": colour, "width": width, "dashes": strokes}
 
 
 def _figure(identifier: str, panel: Panel, view: View) -> dict[str, Any]:
@@ -137,87 +129,12 @@ def _settings(settings: pd.DataFrame, shared: bool) -> list[tuple[str, list[str]
     return [(str(name), values) for name, values in rows if (ABSENT not in values) == shared]
 
 
-def _results(
-    results: pd.DataFrame, lines: dict[str, dict[str, Any]], digits: int
-) -> list[dict[str, Any]]:
-    rows = []
-    for row in _records(results):
-        found, seeds = row["answered"], row["seeds"]
-        low, high = (f"{100 * row[name]:.0f}" for name in ("at_target_low", "at_target_high"))
-        median = row["median_queries"]
-        cells = [
-            str(seeds) if found == seeds else f"{found} of {seeds}",
-            _number(row["mean"], digits),
-            _number(row["sd"], digits),
-            _interval(row["low"], row["high"], digits),
-            f"{100 * row['at_target']:.0f} % ({low} to {high})",
-            numbers.significant(median, 12) if math.isfinite(median) else "never",
-            _number(row["regret"], digits),
-        ]
-        rows.append(
-            {
-                "budget": row["budget"],
-                "group": row["group"],
-                "line": lines[row["group"]],
-                "cells": cells,
-            }
-        )
-    return rows
-
-
-def _paired(panel: Panel, paired: pd.DataFrame) -> list[dict[str, Any]]:
-    if paired.empty:
-        return []
-    # No difference but 0 reads as 0.
-    digits = max(
-        numbers.decimals(panel.metric, [difference, 0.0]) for difference in paired["difference"]
-    )
-    rows = []
-    for row in _records(paired):
-        meaningful = row["meaningful"]
-        cells = [
-            str(row["seeds"]),
-            _signed(f"{row['difference']:+.{digits}f}"),
-            _interval(row["low"], row["high"], digits),
-            f"{row['wins']} / {row['ties']} / {row['losses']}",
-            _p_value(row["p_value"]) if meaningful else "too few seeds",
-        ]
-        rows.append(
-            {
-                **{name: row[name] for name in ("budget", "first", "second", "meaningful")},
-                "cells": cells,
-                "holm": _p_value(row["p_holm"]) if meaningful else "",
-                "significant": meaningful and row["p_holm"] < 0.05,
-            }
-        )
-    return rows
-
-
-def _margins(margins: pd.DataFrame, lines: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "group": row["group"],
-            "line": lines[row["group"]],
-            "metric": row["metric"],
-            "cells": [
-                str(row["runs"]),
-                *(_signed(f"{row[name]:+.3g}") for name in ("mean", "least", "greatest")),
-            ],
-        }
-        for row in _records(margins)
-    ]
-
-
-def _cells(cells: pd.DataFrame, space: SearchSpace, digits: int) -> list[dict[str, Any]]:
-    """Return the best cells, the first of them drawn."""
-    rows = []
-    for rank, row in enumerate(_records(cells)):
-        picture = None
-        if rank < DRAWN_CELLS:
-            drawing = draw_cell(space, row["architecture"], node_labels=space.node_labels)
-            picture = png(drawing)
-        value, test = _number(row["value"], digits), _number(row["test"], digits)
-        rows.append({**row, "value": value, "test": test, "picture": picture})
+def _cells(cells: pd.DataFrame, space: SearchSpace) -> list[dict[str, Any]]:
+    """Return the best cells, the first of them with pictures."""
+    rows = _records(cells)
+    for row in rows[:DRAWN_CELLS]:
+        drawing = draw_cell(space, row["architecture"], node_labels=space.node_labels)
+        row["picture"] = png(drawing)
     return rows
 
 
@@ -247,19 +164,17 @@ def _unit(panel: Panel) -> str:
     return f" {numbers.unit(panel.metric)}".rstrip()
 
 
-def _number(value: float, digits: int) -> str:
-    return MISSING if math.isnan(value) else _signed(numbers.fixed(value, digits))
+def _number(value: float, digits: int, sign: str = "") -> str:
+    """Return a number with a true minus; ``sign`` "+": a plus where it is positive."""
+    return MISSING if math.isnan(value) else f"{value:{sign}z.{digits}f}".replace("-", "−")
 
 
 def _interval(low: float, high: float, digits: int) -> str:
-    if math.isnan(low):
-        return MISSING
-    return f"{_number(low, digits)} to {_number(high, digits)}"
+    return MISSING if math.isnan(low) else f"{_number(low, digits)} to {_number(high, digits)}"
 
 
-def _signed(number: str) -> str:
-    """Return a number with a true minus."""
-    return number.replace("-", "−")
+def _queries(median: float) -> str:
+    return numbers.significant(median, 12) if math.isfinite(median) else "never"
 
 
 def _p_value(value: float) -> str:

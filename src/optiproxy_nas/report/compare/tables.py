@@ -5,25 +5,43 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.report import statistics
 from optiproxy_nas.report.compare.groups import ABSENT, Group, Panel, settings_of
-from optiproxy_nas.report.statistics import (
-    bootstrap_mean,
-    median_queries,
-    paired_difference,
-    queries_to,
-    share,
-)
 
 # With five pairs the two-sided signed-rank test cannot fall below p = 1/16.
 FEWEST_PAIRS = 6
 ALL_PAIRS_UP_TO = 8  # groups; more are each compared with the first
 TOP_CELLS = 5
+
+
+@dataclass(frozen=True)
+class PanelTables:
+    """The tables of one panel; the functions of the same names say which columns they have."""
+
+    settings: pd.DataFrame
+    results: pd.DataFrame
+    paired: pd.DataFrame
+    cells: pd.DataFrame
+    margins: pd.DataFrame
+
+
+def make_tables(panel: Panel, budgets: Sequence[int]) -> PanelTables:
+    """Return the tables of a panel, read after those of the budgets that it reaches."""
+    reached = budgets_of(panel, budgets)
+    return PanelTables(
+        settings_table(panel),
+        results_table(panel, reached),
+        paired_table(panel, reached),
+        best_cells(panel),
+        margins_table(panel),
+    )
 
 
 def settings_table(panel: Panel) -> pd.DataFrame:
@@ -72,11 +90,11 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
         for group in _reaching(panel, budget):
             curves = group.curves(budget)
             final = curves[:, -1]
-            needed = queries_to(curves, target)
+            needed = statistics.queries_to(curves, target)
             found = final[~np.isnan(final)]
-            low, high = bootstrap_mean(found) if len(found) else (math.nan, math.nan)
+            low, high = statistics.bootstrap_mean(found) if len(found) else (math.nan, math.nan)
             mean = float(found.mean()) if len(found) else math.nan
-            hits, interval = share(int(np.isfinite(needed).sum()), len(needed))
+            hits, interval = statistics.share(int(np.isfinite(needed).sum()), len(needed))
             rows.append(
                 {
                     "budget": budget,
@@ -90,7 +108,7 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
                     "at_target": hits,
                     "at_target_low": interval.low,
                     "at_target_high": interval.high,
-                    "median_queries": median_queries(needed),
+                    "median_queries": statistics.median_queries(needed),
                     "regret": max(target - mean, 0.0),
                 }
             )
@@ -113,7 +131,7 @@ def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
             common = sorted(answers[0].keys() & answers[1].keys())
             if not common:
                 continue
-            difference = paired_difference(
+            difference = statistics.paired_difference(
                 *([by_seed[seed] for seed in common] for by_seed in answers)
             )
             meaningful = len(common) >= FEWEST_PAIRS

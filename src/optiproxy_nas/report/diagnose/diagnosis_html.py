@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,16 +23,20 @@ from optiproxy_nas.report.html import render
 from optiproxy_nas.report.style import ReportFigure
 from optiproxy_nas.spaces import get_space
 
-# Columns of the table of steps that the page shows -> their headings. Those of the second are
-# differences of values, those of the third whole numbers; "alarm" is the last.
-_RANKS = {
-    "next_kendall_tau": "τ next",
-    "probe_kendall_tau": "τ probe",
-    "probe_top_kendall_tau": "τ top",
+# Column of the steps that the page shows -> heading and decimals; None: those of differences.
+COLUMNS: dict[str, tuple[str, int | None]] = {
+    "step": ("Step", 0),
+    "fitted_on": ("Fitted on", 0),
+    "next_kendall_tau": ("τ next", 2),
+    "probe_kendall_tau": ("τ probe", 2),
+    "probe_top_kendall_tau": ("τ top", 2),
+    "probe_regret": ("Favourite's regret", None),
+    "optimism": ("Optimism", None),
+    "spread": ("Spread", 2),
+    "distance": ("Distance", 2),
+    "modes": ("Modes", 0),
+    "stagnation": ("Since best", 0),
 }
-_DIFFERENCES = {"probe_regret": "Favourite's regret", "optimism": "Optimism"}
-_GROUPS = {"spread": "Spread", "distance": "Distance"}
-_WHOLE = {"step": "Step", "fitted_on": "Fitted on", "modes": "Modes", "stagnation": "Since best"}
 MISSING = "–"
 
 
@@ -204,28 +209,14 @@ def headline(numbers: Mapping[str, Any]) -> str:
     )
 
 
-def _steps(steps: pd.DataFrame, metric: str) -> tuple[list[str], list[list[str]]]:
-    """Return headings and rows of the table of steps."""
-    predicted = [
-        name.removeprefix(METRIC_TAU) for name in map(str, steps) if name.startswith(METRIC_TAU)
-    ]
-    headings = {
-        **{name: _WHOLE[name] for name in ("step", "fitted_on")},
-        **_RANKS,
-        **_DIFFERENCES,
-        **_GROUPS,
-        **{name: _WHOLE[name] for name in ("modes", "stagnation")},
-        **{f"{METRIC_TAU}{name}": f"τ {name}" for name in predicted},
-        "alarm": "Alarm",
-    }
-    digits = dict.fromkeys(headings, 2)
-    digits |= dict.fromkeys(_WHOLE, 0)
-    digits |= {name: decimals(metric, [*steps[name], 0.0]) for name in _DIFFERENCES}
-
-    def text(name: str, value: Any) -> str:
-        if isinstance(value, str):
-            return value
-        return MISSING if pd.isna(value) else fixed(float(value), digits[name])
-
-    rows = [[text(name, row[name]) for name in headings] for _, row in steps.iterrows()]
-    return list(headings.values()), rows
+def _steps(steps: pd.DataFrame, metric: str) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return headings and rows of the table of steps; the alarm comes last."""
+    others = [name for name in map(str, steps) if name.startswith(METRIC_TAU)]
+    columns = {**COLUMNS, **{name: (f"τ {name.removeprefix(METRIC_TAU)}", 2) for name in others}}
+    texts = []
+    for name, (_, digits) in columns.items():
+        shown = decimals(metric, [*steps[name], 0.0]) if digits is None else digits
+        values = steps[name].astype(float)
+        texts.append([MISSING if math.isnan(v) else fixed(v, shown) for v in values])
+    rows = list(zip(*texts, steps["alarm"].fillna(MISSING), strict=True))
+    return [*(heading for heading, _ in columns.values()), "Alarm"], rows

@@ -161,23 +161,15 @@ def _trajectory(
     places: Floats, values: Floats, fitness: Floats, queries: Integers, every: int
 ) -> pd.DataFrame:
     """Return the best of every ``every`` queries (the earliest of equals), in order."""
-    points: list[dict[str, float]] = []
-    for start in range(0, len(queries), every):
-        rows = queries[start : start + every]
-        best = int(fitness[rows].argmax())
-        row = int(rows[best])
-        x, y = places[row].tolist()
-        points.append(
-            {
-                "number": len(points) + 1,
-                "query": start + best + 1,
-                "row": row,
-                "x": x,
-                "y": y,
-                "value": float(values[row]),
-            }
-        )
-    return pd.DataFrame(points)
+    starts = range(0, len(queries), every)
+    best = [start + int(fitness[queries[start : start + every]].argmax()) for start in starts]
+    order = np.array(best, dtype=np.int64)
+    rows = queries[order]
+    x, y = places[rows].T
+    number = np.arange(1, len(rows) + 1)
+    return pd.DataFrame(
+        {"number": number, "query": order + 1, "row": rows, "x": x, "y": y, "value": values[rows]}
+    )
 
 
 def search_region(landscape: Landscape) -> Region:

@@ -142,16 +142,16 @@ def gap_table(run: SearchHistory, judged: Judged, window: int, top: float) -> pd
     rows: list[dict[str, Any]] = []
     for step in run.steps:
         of_step = judged.archive[judged.archive["step"] == step]
-        known, unseen = of_step[of_step["known"]], of_step[~of_step["known"]].head(window)
+        fitted, unseen = of_step[of_step["known"]], of_step[~of_step["known"]].head(window)
         recent = searched[searched["step"] <= step].tail(window)
         batch = archive[archive["step"] == step]
         probe = judged.probe[step]
         rows.append(
             {
                 "step": step,
-                "fitted_on": len(known),
-                "queries": len(known) + len(batch),
-                "known_kendall_tau": _agreement(known, "predicted_target"),
+                "fitted_on": len(fitted),
+                "queries": len(fitted) + len(batch),
+                "known_kendall_tau": _agreement(fitted, "predicted_target"),
                 "next_queries": len(unseen),
                 "next_kendall_tau": _agreement(unseen, "predicted_target"),
                 "recent_kendall_tau": _agreement(recent, "predicted"),
