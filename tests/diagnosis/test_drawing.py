@@ -5,9 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from optiproxy_nas.pipelines import diagnose as nodes
-from optiproxy_nas.report.diagnose import DiagnosisSettings
 from optiproxy_nas.report.diagnose.collapse import Alarm, collapse_figure
-from optiproxy_nas.report.diagnose.diagnosis_html import FIGURES
+from optiproxy_nas.report.diagnose.diagnosis_html import FIGURES, DiagnosisSettings
 from optiproxy_nas.report.diagnose.proxy_figures import gap_figure, predictions_by_step
 from optiproxy_nas.report.style import evenly
 

@@ -13,7 +13,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.report.diagnose import headline
+from optiproxy_nas.report.diagnose.diagnosis_html import headline
 from optiproxy_nas.runs.datasets import AtomicDataset
 from optiproxy_nas.runs.manifest import read_manifest
 from optiproxy_nas.runs.tracking import MlflowTracker

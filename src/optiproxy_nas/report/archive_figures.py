@@ -76,8 +76,7 @@ def best_so_far(
     winner = int(np.where(outside, -np.inf, value).argmax())
     digits = decimals(metric, (value[winner], optimum))
     if optimum is not None:
-        text = f"optimum of the table: {fixed(optimum, digits)}"
-        style.level(axes, optimum, text, zorder=1)
+        style.level(axes, optimum, f"optimum of the table: {fixed(optimum, digits)}", zorder=1)
     if not outside.all():
         text = f"best found: {fixed(value[winner], digits)} (query {query[winner]:.0f})"
         style.star(axes, query[winner], value[winner], label=text, clip_on=False)

@@ -64,9 +64,7 @@ def best_by_epochs(run: RunData) -> Figure:
     archive, title = run.archive, "Best so far"
     if archive.empty:
         return style.empty_figure(title, "no queries yet")
-    kinds, value = kinds_of(archive), as_array(archive["value"])
-    spent = as_array(archive["cost"]).cumsum()
-    full = ~kinds.low
+    kinds, spent = kinds_of(archive), as_array(archive["cost"]).cumsum()
     figure = style.new_figure(8.0, 6.4 if kinds.low.any() else 4.6)
     if kinds.low.any():
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -74,12 +72,8 @@ def best_by_epochs(run: RunData) -> Figure:
         style.tidy(below, f"After {epochs_text(archive, kinds.low)}", "", run.value_label)
     else:
         above = below = figure.subplots()
-    if full.any():
-        winner = int(np.where(full, value, -np.inf).argmax())
-        digits = decimals(run.target, (value[winner], run.optimum))
-        _draw_full(above, archive, kinds, spent, run.optimum, digits)
-        text = f"best found: {fixed(value[winner], digits)} ({spent[winner]:.0f} epochs)"
-        style.star(above, spent[winner], value[winner], label=text, clip_on=False)
+    if not kinds.low.all():
+        _draw_full(above, run, kinds, spent)
     else:
         style.note(above, "no cell was trained fully yet")
     style.tidy(above, title, "", run.value_label)
@@ -89,16 +83,12 @@ def best_by_epochs(run: RunData) -> Figure:
     return figure
 
 
-def _draw_full(
-    axes: Axes,
-    archive: pd.DataFrame,
-    kinds: Kinds,
-    spent: Floats,
-    optimum: float | None,
-    digits: int,
-) -> None:
+def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
+    """Draw the cells that were trained fully, the best so far, and the answer."""
+    archive, optimum, full = run.archive, run.optimum, ~kinds.low
     value, step = as_array(archive["value"]), as_array(archive["step"])
-    full = ~kinds.low
+    winner = int(np.where(full, value, -np.inf).argmax())
+    digits = decimals(run.target, (value[winner], optimum))
     low, high = style.top_range(value[full], step[full], optimum)
     below = value < low
     for mask, marker, colour, size, text in (
@@ -112,8 +102,9 @@ def _draw_full(
     best = as_array(archive["best"])
     axes.step(spent, best, where="post", color=style.INK, linewidth=1.8, label="best fully trained")
     if optimum is not None:
-        text = f"optimum of the table: {fixed(optimum, digits)}"
-        style.level(axes, optimum, text, zorder=1)
+        style.level(axes, optimum, f"optimum of the table: {fixed(optimum, digits)}", zorder=1)
+    text = f"best found: {fixed(value[winner], digits)} ({spent[winner]:.0f} epochs)"
+    style.star(axes, spent[winner], value[winner], label=text, clip_on=False)
     axes.set_ylim(low, high)
 
 

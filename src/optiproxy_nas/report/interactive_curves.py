@@ -8,16 +8,8 @@ from typing import Any
 
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import fixed
-from optiproxy_nas.report.curves import (
-    BEST,
-    REACHED,
-    REGRET,
-    CurvePanel,
-    Line,
-    View,
-    axis_label,
-    entries,
-)
+from optiproxy_nas.report import curves
+from optiproxy_nas.report.curves import CurvePanel, Line, View
 from optiproxy_nas.report.style import INK, LineStyle, evenly
 
 PlotlyFigure = dict[str, Any]
@@ -29,10 +21,10 @@ def page(title: str, panels: Sequence[CurvePanel]) -> str:
     """Return HTML of all views of all panels that needs no network; equal panels, equal pages."""
     from plotly.io import to_html
 
-    made = figure(panels, [BEST, REGRET, REACHED])
-    made["layout"]["title"] = {"text": title}
-    made["layout"]["margin"]["t"] = 84
-    html: str = to_html(made, include_plotlyjs=True, full_html=True, div_id="curves")
+    drawn = figure(panels, [curves.BEST, curves.REGRET, curves.REACHED])
+    drawn["layout"]["title"] = {"text": title}
+    drawn["layout"]["margin"]["t"] = 84
+    html: str = to_html(drawn, include_plotlyjs=True, full_html=True, div_id="curves")
     return html
 
 
@@ -59,7 +51,7 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
         "shapes": [],
         "annotations": [],
     }
-    legend = entries(panels)
+    legend = curves.entries(panels)
     listed: set[str] = set()
     for row, view in enumerate(views):
         for column, panel in enumerate(panels):
@@ -67,7 +59,7 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
             place = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
             for curve in reversed(panel.curves):  # the first on top
                 name, style = legend[curve.label]
-                about = {
+                entry = {
                     "name": name,
                     "showlegend": name not in listed,  # one entry, not one a panel
                     "hovertemplate": view.hover.format(digits=panel.digits),
@@ -75,11 +67,11 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
                 }
                 listed.add(name)
                 shared = {**place, "mode": "lines", "legendgroup": name}
-                data += _traces(view.line(curve, panel), panel.digits, style, shared, about)
+                data += _traces(view.line(curve, panel), panel.digits, style, shared, entry)
             across, up = _axes(panel, view)
             across["title"]["text"] = panel.unit if row == len(views) - 1 else ""
             across |= {"matches": f"x{_number(column)}"} if row else {}
-            up["title"]["text"] = axis_label(view, panels, column, len(panels))
+            up["title"]["text"] = curves.axis_label(view, panels, column, len(panels))
             layout |= {f"xaxis{number}": across, f"yaxis{number}": up}
             if row == 0:
                 layout["annotations"].append(_text(f"<b>{panel.title}</b>", number, 1, " domain"))
@@ -96,7 +88,7 @@ def _number(cell: int) -> str:
 
 
 def _traces(
-    line: Line, digits: int, style: LineStyle, shared: dict[str, Any], about: dict[str, Any]
+    line: Line, digits: int, style: LineStyle, shared: dict[str, Any], entry: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the traces of a line, after the edges of its band."""
     line = _thinned(line)
@@ -104,12 +96,12 @@ def _traces(
     stroke = {"color": style.colour, "width": style.width, "shape": "hv"}
     if style.dashes:
         stroke["dash"] = ",".join(f"{style.width * part:.1f}px" for part in style.dashes)
-    trace = {**shared, **about, "x": x, "y": _numbers(line.y, digits), "line": stroke}
+    trace = {**shared, **entry, "x": x, "y": _numbers(line.y, digits), "line": stroke}
     if line.band is None:
         return [trace]
     low, high = line.band
-    still = {"line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "showlegend": False}
-    edge = {**shared, **still, "x": x}
+    border = {"line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "showlegend": False}
+    edge = {**shared, **border, "x": x}
     trace["customdata"] = _numbers(high - line.y, digits)
     trace["hovertemplate"] += f" ± %{{customdata:.{digits}f}}"
     fill = {"fill": "tonexty", "fillcolor": _transparent(style.colour)}
