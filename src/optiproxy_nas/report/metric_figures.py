@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -14,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from optiproxy_nas.core.arrays import Floats, Mask, as_array
 from optiproxy_nas.core.numbers import metric_label, metric_name, significant, unit
-from optiproxy_nas.objectives.constraints import Constraint, metrics_of
+from optiproxy_nas.objectives.constraints import metrics_of
 from optiproxy_nas.objectives.pareto import pareto_front
 from optiproxy_nas.report import style
 from optiproxy_nas.report.run_data import RunData, known
@@ -35,13 +34,14 @@ def metric_predictions(run: RunData) -> Figure:
         return style.empty_figure(title, "no constrained metric was queried")
     figure, panels = _panels(len(metrics), 3.6)
     for axes, metric in zip(panels, metrics, strict=True):
-        _predictions(axes, run.archive, metric, _limits(run.bounds, metric))
+        _predictions(axes, run, metric)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=style.INK)
     style.legend_below(figure)
     return figure
 
 
-def _predictions(axes: Axes, archive: pd.DataFrame, metric: str, limits: Sequence[float]) -> None:
+def _predictions(axes: Axes, run: RunData, metric: str) -> None:
+    archive, limits = run.archive, _limits(run, metric)
     real, predicted = as_array(archive[metric]), as_array(archive[f"predicted_{metric}"])
     both = ~np.isnan(predicted) & ~np.isnan(real)
     style.tidy(axes, "", f"real {metric_label(metric)}", f"predicted {metric_label(metric)}")
@@ -76,7 +76,7 @@ def pareto_fronts(run: RunData) -> Figure:
         return style.empty_figure(title, "no constrained metric was queried")
     figure, panels = _panels(len(metrics), 3.7)
     for axes, metric in zip(panels, metrics, strict=True):
-        _front(axes, run.archive, metric, [b for b in run.bounds if b.metric == metric])
+        _front(axes, run, metric)
         style.tidy(axes, "", metric_label(metric), run.value_label)
     volume = run.summary.get("hypervolume")
     if known(volume):
@@ -89,12 +89,12 @@ def pareto_fronts(run: RunData) -> Figure:
     return figure
 
 
-def _front(axes: Axes, archive: pd.DataFrame, metric: str, bounds: Sequence[Constraint]) -> None:
+def _front(axes: Axes, run: RunData, metric: str) -> None:
+    archive, limits = run.archive, _limits(run, metric)
     real, value = as_array(archive[metric]), as_array(archive["value"])
     violation = as_array(archive["violation"])
-    more = all(bound.operator.startswith(">") for bound in bounds)
+    more = all(b.operator.startswith(">") for b in run.bounds if b.metric == metric)
     front = pareto_front(np.stack([value, real], 1), (True, more))
-    limits = [bound.bound for bound in bounds]
     start, end = _scale(axes, real, limits)
     low, high = style.top_range(value, as_array(archive["step"]), None)
     # The front counts, however low it begins, but for cells that learnt nothing.
@@ -122,8 +122,8 @@ def _front(axes: Axes, archive: pd.DataFrame, metric: str, bounds: Sequence[Cons
     style.star(axes, x[chosen], max(value[chosen], low), label=label, clip_on=False)
 
 
-def _limits(bounds: Sequence[Constraint], metric: str) -> list[float]:
-    return [bound.bound for bound in bounds if bound.metric == metric]
+def _limits(run: RunData, metric: str) -> list[float]:
+    return [bound.bound for bound in run.bounds if bound.metric == metric]
 
 
 def _panels(count: int, side: float) -> tuple[Figure, list[Axes]]:

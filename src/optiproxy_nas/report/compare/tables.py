@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.report import statistics
 from optiproxy_nas.report.compare.groups import ABSENT, Group, Panel, settings_of
 
@@ -174,28 +174,23 @@ def best_cells(panel: Panel, count: int = TOP_CELLS) -> pd.DataFrame:
     Columns: architecture, value, test (%, where a run ended with it and its source has test
     accuracy beside the value, else NaN), runs (how many queried it), groups (their labels, joined).
     """
-    value: dict[str, float] = {}
-    queried: dict[str, list[str]] = defaultdict(list)
-    for group in panel.groups:
-        for run in group.runs:
-            top = run.eligible.nlargest(count, "value")
-            for architecture, accuracy in zip(top["architecture"], top["value"], strict=True):
-                value[str(architecture)] = float(accuracy)
-    best = sorted(value, key=lambda cell: (-value[cell], cell))[:count]
-    for group in panel.groups:
-        for run in group.runs:
-            for cell in set(best) & set(run.eligible["architecture"]):
-                queried[cell].append(group.label)
+    queried = pd.concat(
+        run.eligible[["architecture", "value"]].drop_duplicates("architecture").assign(group=label)
+        for label, run in _labelled(panel)
+    )
+    cells = queried.groupby("architecture")
+    best = cells["value"].last().sort_values(ascending=False, kind="stable").head(count)
+    labels = [cells.get_group(cell)["group"] for cell in best.index]
     test = {
         run.summary.get("best_architecture"): run.summary.get("test_accuracy") for run in panel.runs
     }
     return pd.DataFrame(
         {
-            "architecture": best,
-            "value": [value[cell] for cell in best],
-            "test": [float(t) if (t := test.get(c)) is not None else math.nan for c in best],
-            "runs": [len(queried[cell]) for cell in best],
-            "groups": ["; ".join(dict.fromkeys(queried[cell])) for cell in best],
+            "architecture": best.index,
+            "value": best.to_numpy(),
+            "test": [float(t) if (t := test.get(c)) is not None else math.nan for c in best.index],
+            "runs": [len(of_cell) for of_cell in labels],
+            "groups": ["; ".join(dict.fromkeys(of_cell)) for of_cell in labels],
         }
     )
 
@@ -206,25 +201,16 @@ def margins_table(panel: Panel) -> pd.DataFrame:
     Columns: group, metric, runs (that have an answer and its margin), mean, least, greatest (in
     the metric's unit, positive inside). Empty where nothing is bounded.
     """
-    rows = []
-    for group in panel.groups:
-        margins_by_metric: dict[str, list[float]] = defaultdict(list)
-        for run in group.runs:
-            if not math.isnan(run.answer):
-                for metric, margin in (run.summary.get("margins") or {}).items():
-                    margins_by_metric[metric].append(float(margin))
-        rows += [
-            {
-                "group": group.label,
-                "metric": metric,
-                "runs": len(margins),
-                "mean": float(np.mean(margins)),
-                "least": min(margins),
-                "greatest": max(margins),
-            }
-            for metric, margins in sorted(margins_by_metric.items())
-        ]
-    return pd.DataFrame(rows)
+    margins = pd.DataFrame(
+        {"group": label, "metric": metric, "margin": float(margin)}
+        for label, run in _labelled(panel)
+        if not math.isnan(run.answer)
+        for metric, margin in sorted((run.summary.get("margins") or {}).items())
+    )
+    if margins.empty:
+        return margins
+    by_metric = margins.groupby(["group", "metric"], sort=False)["margin"]
+    return by_metric.agg(runs="size", mean="mean", least="min", greatest="max").reset_index()
 
 
 def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
@@ -235,7 +221,7 @@ def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "panel": panel.title,
-            "group": group.label,
+            "group": label,
             "seed": run.seed,
             "run_id": run.run_id,
             "queries": len(run.archive),
@@ -244,9 +230,13 @@ def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
             "reference": run.reference,
         }
         for panel in panels
-        for group in panel.groups
-        for run in group.runs
+        for label, run in _labelled(panel)
     )
+
+
+def _labelled(panel: Panel) -> Iterator[tuple[str, FinishedRun]]:
+    """Return every run with the label of its group."""
+    return ((group.label, run) for group in panel.groups for run in group.runs)
 
 
 def _reaching(panel: Panel, budget: int) -> list[Group]:
