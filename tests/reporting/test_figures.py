@@ -16,7 +16,7 @@ from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.constrained import Constrained
 from optiproxy_nas.objectives.multi_fidelity import MultiFidelity
-from optiproxy_nas.report import figures_of, png
+from optiproxy_nas.report import RunData, figures_of, png
 from optiproxy_nas.report.archive_figures import (
     best_so_far,
     predicted_against_true,
@@ -41,7 +41,7 @@ def words(figure):
 def test_best_so_far_keeps_failed_cells_from_squashing_the_top(run):
     archive = run["archive"]
     assert archive["value"].min() < 20
-    figure = best_so_far(archive, optimum=91.61)
+    figure = best_so_far(RunData(**run))
     low, high = figure.axes[0].get_ylim()
     assert low > 80
     assert high > 91.61
@@ -54,12 +54,13 @@ def test_best_so_far_marks_the_first_query_that_found_the_best(run):
     archive = run["archive"]
     first = int(archive["value"].argmax()) + 1
     best = archive["value"].max()
-    assert f"best found: {best:.2f} (query {first})" in legend(best_so_far(archive))
+    assert f"best found: {best:.2f} (query {first})" in legend(best_so_far(RunData(**run)))
 
 
 @pytest.mark.parametrize("optimum", [None, math.nan])
 def test_best_so_far_without_optimum(run, optimum):
-    assert not any("optimum" in text for text in legend(best_so_far(run["archive"], optimum)))
+    data = RunData(**run | {"summary": {"optimum": optimum}})
+    assert not any("optimum" in text for text in legend(best_so_far(data)))
 
 
 def test_top_range_shows_everything_where_nothing_is_far_below():
@@ -125,7 +126,7 @@ def test_diagnostics_that_were_not_measured(run):
         duplicates_rejected=0,
         twins_rejected=0,
     )
-    assert words(step_diagnostics(nothing)) == "not measured none"
+    assert words(step_diagnostics(RunData(**run | {"diagnostics": nothing}))) == "not measured none"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_an_empty_run(run, draw_all):
 
 
 def test_equal_figures_give_equal_bytes(run):
-    first, second = (best_so_far(run["archive"], 91.61) for _ in range(2))
+    first, second = (best_so_far(RunData(**run)) for _ in range(2))
     data = png(first)
     assert data == png(second) == png(first)
     assert b"Software" not in data

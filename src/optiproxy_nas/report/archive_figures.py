@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,32 +21,21 @@ from optiproxy_nas.report.style import ReportFigure
 MOST_BOUNDS = 4  # named in a legend
 
 
-def best_so_far(
-    archive: pd.DataFrame,
-    optimum: float | None = None,
-    metric: str = VALIDATION_ACCURACY,
-    caution: str = "",
-    infeasible: Mask | None = None,
-    bounds: Sequence[str] = (),
-) -> Figure:
+def best_so_far(run: RunData, infeasible: Mask | None = None, bounds: Sequence[str] = ()) -> Figure:
     """Draw the best value so far against queries, over the queried values themselves.
 
     Args:
-        archive: columns order, step, value and best (NaN while there is none).
-        optimum: the best value of the whole table, same units, where it is known.
-        metric: name of the metric that was maximised; ``caution`` is the benchmark's.
+        run: the run.
         infeasible: the rows that cannot be the answer [n]; they are crosses.
         bounds: what the others keep, for the legend.
     """
-    valued = np.isfinite(as_array(archive["value"]))
-    rows = archive[valued]
+    valued, optimum = np.isfinite(as_array(run.archive["value"])), run.optimum
+    rows = run.archive[valued]
     if rows.empty:
         return style.empty_figure("Best so far", "no queries yet")
     outside = np.zeros(len(rows), dtype=bool) if infeasible is None else infeasible[valued]
     query, value = as_array(rows["order"]) + 1, as_array(rows["value"])
     step = as_array(rows["step"])
-    if optimum is not None and not math.isfinite(optimum):
-        optimum = None
     # What cannot be the answer must not decide how low the range goes; it may be better.
     inside = ~outside if not outside.all() else outside
     low, _ = style.top_range(value[inside], step[inside], optimum)
@@ -74,7 +62,7 @@ def best_so_far(
         query, as_array(rows["best"]), where="post", color=style.INK, linewidth=1.8, label=curve
     )
     winner = int(np.where(outside, -np.inf, value).argmax())
-    digits = decimals(metric, (value[winner], optimum))
+    digits = decimals(run.target, (value[winner], optimum))
     if optimum is not None:
         style.level(axes, optimum, f"optimum of the table: {fixed(optimum, digits)}", zorder=1)
     if not outside.all():
@@ -83,7 +71,7 @@ def best_so_far(
     axes.set_ylim(low, high)
     axes.set_xlim(0, query.max() + max(1.0, 0.02 * query.max()))
     axes.xaxis.set_major_locator(style.whole_ticks(9))
-    style.tidy(axes, "Best so far", "queries", metric_label(metric, caution))
+    style.tidy(axes, "Best so far", "queries", run.value_label)
     if step.max() > 1:
         ticks = style.whole_ticks(8)
         style.colour_bar(figure, axes, norm, "search step", ticks=ticks)
@@ -149,13 +137,13 @@ def predicted_against_true(
     return figure
 
 
-def step_diagnostics(diagnostics: pd.DataFrame) -> Figure:
+def step_diagnostics(run: RunData) -> Figure:
     """Draw the rank correlation of the proxy on recent queries, and the candidates turned away.
 
-    Args:
-        diagnostics: columns step, recent_kendall_tau, recent_spearman (NaN where not measured),
-            duplicates_rejected, twins_rejected (counts).
+    The diagnostics have columns step, recent_kendall_tau, recent_spearman (NaN where not measured),
+    duplicates_rejected and twins_rejected (counts).
     """
+    diagnostics = run.diagnostics
     if diagnostics.empty:
         return style.empty_figure("Step diagnostics", "no steps yet")
     step = as_array(diagnostics["step"])
@@ -202,7 +190,7 @@ BEST_SO_FAR: ReportFigure[RunData] = ReportFigure(
     "Each mark is one query, as the legend says; the line is the best value up to there that can "
     "be the answer, so an early rise means that little of the budget was wasted, and triangles on "
     "the lower border are cells too bad for the range.",
-    lambda run: best_so_far(run.archive, run.optimum, run.target, run.caution),
+    best_so_far,
 )
 BEST_CELL: ReportFigure[RunData] = ReportFigure(
     "best_cell",
@@ -228,5 +216,5 @@ DIAGNOSTICS: ReportFigure[RunData] = ReportFigure(
     "Above: how well the proxy ranked the last 20 queries, each before it was made (1 perfect, 0 "
     "chance, among ever better cells). Below: candidates turned away because they, or cells that "
     "compute the same, had been queried.",
-    lambda run: step_diagnostics(run.diagnostics),
+    step_diagnostics,
 )

@@ -28,14 +28,8 @@ LIKELY = 0.5  # a cell is predicted feasible from this probability on
 
 def best_feasible(run: RunData) -> Figure:
     """Draw the best feasible value so far, infeasible queries as crosses."""
-    return archive_figures.best_so_far(
-        run.archive,
-        run.optimum,
-        run.target,
-        run.caution,
-        run.archive["violation"].to_numpy() > 0,
-        [_bound_text(bound) for bound in run.bounds],
-    )
+    infeasible = run.archive["violation"].to_numpy() > 0
+    return archive_figures.best_so_far(run, infeasible, [_bound_text(b) for b in run.bounds])
 
 
 def _bound_text(bound: Constraint) -> str:
@@ -44,8 +38,9 @@ def _bound_text(bound: Constraint) -> str:
     return f"{metric_name(bound.metric)} {limit} {unit(bound.metric)}".rstrip()
 
 
-def violations(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
+def violations(run: RunData) -> Figure:
     """Draw the share of infeasible queries by step with its alarm, and feasibility as predicted."""
+    archive = run.archive
     if archive.empty:
         return style.empty_figure("Constraint violations", "no queries yet")
     by_step = archive.assign(
@@ -63,7 +58,7 @@ def violations(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
     ):
         if mask.any():
             above.bar(step[mask], as_array(broken)[mask], width=0.7, color=colour, label=text)
-    _moving_share(above, diagnostics)
+    _moving_share(above, run.diagnostics)
     style.tidy(above, "Infeasible queries", "", "share of queries (%)")
     style.legend_beside(above)
 
@@ -105,8 +100,9 @@ def _moving_share(axes: Axes, diagnostics: pd.DataFrame) -> None:
         )
 
 
-def weights(diagnostics: pd.DataFrame) -> Figure:
+def weights(run: RunData) -> Figure:
     """Draw what the value and each constraint weighed in the score, by step."""
+    diagnostics = run.diagnostics
     names = [name for name in diagnostics.columns if str(name).startswith("weight_")]
     values = {name: as_array(diagnostics[name]) for name in names}
     values = {name: weight for name, weight in values.items() if np.isfinite(weight).any()}
@@ -143,7 +139,7 @@ FIGURES: tuple[ReportFigure[RunData], ...] = (
         "Above: how many queries broke a bound; some have to, to find the border of what is "
         "feasible, but an alarm means that the search is lost outside. Below: were the two lines "
         "far apart, the proxy would not know where the border is.",
-        lambda run: violations(run.archive, run.diagnostics),
+        violations,
     ),
     ReportFigure(
         "weights",
@@ -151,7 +147,7 @@ FIGURES: tuple[ReportFigure[RunData], ...] = (
         "What the search maximised in each step: the value and each constraint times its weight. "
         "The weights are learnt from the queries of the steps before: one that is high is of a "
         "bound that many of them broke.",
-        lambda run: weights(run.diagnostics),
+        weights,
     ),
     ReportFigure(
         "predicted_metrics",

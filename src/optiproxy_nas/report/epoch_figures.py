@@ -162,9 +162,9 @@ def low_against_full(run: RunData) -> Figure:
     return figure
 
 
-def epochs_by_step(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
+def epochs_by_step(run: RunData) -> Figure:
     """Draw what each step spent its epochs on, and the rank correlation it had to go by."""
-    title = "Training epochs by step"
+    archive, title = run.archive, "Training epochs by step"
     if archive.empty:
         return style.empty_figure(title, "no queries yet")
     kinds, cost = kinds_of(archive), as_array(archive["cost"])
@@ -190,9 +190,11 @@ def epochs_by_step(archive: pd.DataFrame, diagnostics: pd.DataFrame) -> Figure:
     style.tidy(below, "Brief against full training of cells that had both", "step", "Spearman ρ")
     below.axhline(0, color=style.FAINT, linewidth=1.0)
     below.set_ylim(-1.05, 1.05)
-    rho = as_array(diagnostics.get("fidelity_spearman", []))
+    rho = as_array(run.diagnostics.get("fidelity_spearman", []))
     if np.isfinite(rho).any():
-        below.plot(as_array(diagnostics["step"]), rho, color=style.BLUE, marker="o", markersize=4)
+        below.plot(
+            as_array(run.diagnostics["step"]), rho, color=style.BLUE, marker="o", markersize=4
+        )
     else:
         style.note(below, "not measured")
     style.step_axis(below, as_array(steps))
@@ -213,6 +215,6 @@ FIGURES: tuple[ReportFigure[RunData], ...] = (
         "Training epochs by step",
         "Above: what the budget was spent on. Below: how well brief training ranked the cells "
         "that were also trained fully, as far as the search could know (1 perfect, 0 chance).",
-        lambda run: epochs_by_step(run.archive, run.diagnostics),
+        epochs_by_step,
     ),
 )
