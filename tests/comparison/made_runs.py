@@ -61,14 +61,14 @@ def make_run(
         "best_architecture": archive["architecture"][best],
         **({"target": target, "caution": caution} if target else {}),
     }
-    known = {"code.sha256": "c" * 64, "git.commit": "d" * 40, "git.clean": "True"}
+    code_tags = {"code.sha256": "c" * 64, "git.commit": "d" * 40, "git.clean": "True"}
     return FinishedRun(
         name,
         nested(settings),
         summary,
         archive,
         table,
-        {**known, **(tags or {})},
+        {**code_tags, **(tags or {})},
         reference=f"ref-{name}",
     )
 

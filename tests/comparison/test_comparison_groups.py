@@ -95,8 +95,8 @@ def test_code_is_compared_where_the_same_seed_was_run_by_both():
 
 def test_code_is_compared_within_one_method_only():
     """The digest of a method's search code covers what that method imports."""
-    own, theirs = ({"code.search_sha256": digit * 64} for digit in "12")
-    runs = [make_run(seed, tags=own) for seed in (0, 1)]
+    ours, theirs = ({"code.search_sha256": digit * 64} for digit in "12")
+    runs = [make_run(seed, tags=ours) for seed in (0, 1)]
     runs += [make_run(seed, tags=theirs, method="tpe", preset=None) for seed in (0, 1)]
     groups, differing = make_groups(runs)
     assert differing == ("method", "preset")

@@ -24,8 +24,10 @@ def bounded(seed=0, values=(40.0, 20.0, 30.0), latency=(20.0, math.inf, 10.0), m
     objective = {"name": "constrained", "constraints": [BOUND]}
     kept = np.asarray(latency) <= 12
     best = np.fmax.accumulate(np.where(kept, values, np.nan))
-    own = ("latency_ms", "predicted_latency_ms", "violation", "feasibility")
-    archive = run.archive.assign(**dict.fromkeys(own, 0.0)).assign(latency_ms=latency, best=best)
+    metric_columns = ("latency_ms", "predicted_latency_ms", "violation", "feasibility")
+    archive = run.archive.assign(**dict.fromkeys(metric_columns, 0.0)).assign(
+        latency_ms=latency, best=best
+    )
     summary = {"optimum": 35.0, "margins": {"latency_ms": 2.0}}
     objective |= {"mode": mode} if mode else {}
     parameters = {**run.parameters, "objective": objective}
@@ -92,7 +94,9 @@ def test_seeds_without_an_answer_are_told_and_left_out_of_means():
     assert (row["seeds"], row["answered"], row["mean"]) == (3, 2, 30.0)
     (pair,) = comparison.table("paired").to_dict("records")
     assert pair["seeds"] == 2
-    assert any("1 run of 3 of optiproxy found nothing" in told for told in comparison.cautions)
+    assert any(
+        "1 run of 3 of optiproxy found nothing" in caution for caution in comparison.cautions
+    )
 
 
 @pytest.mark.parametrize("optimum", [35.0, None])

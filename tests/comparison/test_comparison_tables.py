@@ -158,8 +158,8 @@ def test_common_settings_and_run_list(two_methods):
     ],
 )
 def test_cautions(runs, facts, expected):
-    told = compare(found(*runs, **facts)).cautions
-    assert [line for line in told if expected in line], told
+    cautions = compare(found(*runs, **facts)).cautions
+    assert [line for line in cautions if expected in line], cautions
 
 
 def search_code(digit, **tags):
@@ -171,12 +171,12 @@ def test_two_methods_are_not_taken_for_two_versions_of_the_code():
     runs += [make_run(seed, method="tpe", tags=search_code("2")) for seed in range(6)]
     assert compare(found(*runs)).cautions == ()
     mixed = [*runs, make_run(6, method="tpe", tags=search_code("3"))]
-    (told,) = compare(found(*mixed)).cautions
-    assert told.startswith("cifar10: tpe was made by 2 versions of the code")
+    (caution,) = compare(found(*mixed)).cautions
+    assert caution.startswith("cifar10: tpe was made by 2 versions of the code")
     later = [*runs, make_run(6, tags=search_code("1", **{"git.commit": "f" * 40}))]
-    (told,) = compare(found(*later)).cautions
-    assert told.startswith("The runs are of 2 commits")
-    assert told.endswith("same search code within each group.")
+    (caution,) = compare(found(*later)).cautions
+    assert caution.startswith("The runs are of 2 commits")
+    assert caution.endswith("same search code within each group.")
 
 
 def test_a_module_that_two_groups_import_in_two_versions_is_named():
@@ -187,12 +187,12 @@ def test_a_module_that_two_groups_import_in_two_versions_is_named():
         return [replace(run, modules=modules) for run in runs]
 
     tpe = [make_run(seed, method="tpe", tags=search_code("2")) for seed in range(6)]
-    own = [make_run(seed, tags=search_code("1")) for seed in range(6)]
-    alike = found(*made_by(own, "a", "optiproxy"), *made_by(tpe, "a", "tpe"))
+    optiproxy_runs = [make_run(seed, tags=search_code("1")) for seed in range(6)]
+    alike = found(*made_by(optiproxy_runs, "a", "optiproxy"), *made_by(tpe, "a", "tpe"))
     assert compare(alike).cautions == ()
-    changed = found(*made_by(own, "a", "optiproxy"), *made_by(tpe, "b", "tpe"))
-    (told,) = compare(changed).cautions
-    assert told.startswith("Groups were made by different versions of the code (loop)")
+    changed = found(*made_by(optiproxy_runs, "a", "optiproxy"), *made_by(tpe, "b", "tpe"))
+    (caution,) = compare(changed).cautions
+    assert caution.startswith("Groups were made by different versions of the code (loop)")
 
 
 def test_presets_with_proxies_of_their_own_are_not_taken_for_two_versions_of_the_code():

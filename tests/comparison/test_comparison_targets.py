@@ -31,8 +31,8 @@ def test_each_target_has_a_panel_of_its_own(mixed):
         "cifar10, validation accuracy",
     ]
     assert [len(panel.runs) for panel in mixed.panels] == [2, 2]
-    (told,) = [text for text in mixed.cautions if "different metrics" in text]
-    assert "negative test loss; validation accuracy" in told
+    (caution,) = [text for text in mixed.cautions if "different metrics" in text]
+    assert "negative test loss; validation accuracy" in caution
 
 
 def test_a_run_that_says_nothing_has_the_target_of_its_source():

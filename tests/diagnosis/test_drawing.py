@@ -14,21 +14,21 @@ SETTINGS = DiagnosisSettings(run="made-up", probe=100, panels=4)
 
 
 @pytest.fixture(scope="module")
-def parts(run, cells):
+def measured(run, cells):
     judged, _ = nodes.ask_proxies(run, cells, SETTINGS)
     steps, alarms = nodes.measure(run, judged, SETTINGS)
     return judged, steps, alarms, nodes.find_landscape(run, cells, SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def pictures(run, parts):
-    return nodes.draw(run, *parts, SETTINGS)
+def pictures(run, measured):
+    return nodes.draw(run, *measured, SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def page(run, cells, parts, pictures):
-    numbers = nodes.summarise(run, *parts, cells, SETTINGS)
-    _, steps, _, landscape = parts
+def page(run, cells, measured, pictures):
+    numbers = nodes.summarise(run, *measured, cells, SETTINGS)
+    _, steps, _, landscape = measured
     return nodes.write_page(cells, numbers, steps, landscape, SETTINGS, *pictures.values())
 
 
@@ -42,10 +42,10 @@ def test_every_figure_has_a_title_a_caption_and_a_picture(pictures):
     assert all(data.startswith(b"\x89PNG") for data in pictures.values())
 
 
-def test_the_same_run_gives_the_same_bytes(run, cells, parts, pictures, page):
-    assert nodes.draw(run, *parts, SETTINGS) == pictures
-    numbers = nodes.summarise(run, *parts, cells, SETTINGS)
-    _, steps, _, landscape = parts
+def test_the_same_run_gives_the_same_bytes(run, cells, measured, pictures, page):
+    assert nodes.draw(run, *measured, SETTINGS) == pictures
+    numbers = nodes.summarise(run, *measured, cells, SETTINGS)
+    _, steps, _, landscape = measured
     again = nodes.write_page(cells, numbers, steps, landscape, SETTINGS, *pictures.values())
     assert again == page
 
@@ -71,34 +71,34 @@ def test_a_picture_stands_where_the_browser_cannot_turn_the_landscape(page, pict
     assert "querySelector('#landscape .no-webgl')" in page
 
 
-def test_names_in_the_page_are_escaped(run, cells, parts, pictures):
-    numbers = nodes.summarise(run._replace(run_id="<b>&"), *parts, cells, SETTINGS)
-    _, steps, _, landscape = parts
-    told = nodes.write_page(cells, numbers, steps, landscape, SETTINGS, *pictures.values())
-    assert "<b>&" not in told.partition("<h2>")[0]
-    assert "&lt;b&gt;&amp;" in told
+def test_names_in_the_page_are_escaped(run, cells, measured, pictures):
+    numbers = nodes.summarise(run._replace(run_id="<b>&"), *measured, cells, SETTINGS)
+    _, steps, _, landscape = measured
+    escaped_page = nodes.write_page(cells, numbers, steps, landscape, SETTINGS, *pictures.values())
+    assert "<b>&" not in escaped_page.partition("<h2>")[0]
+    assert "&lt;b&gt;&amp;" in escaped_page
 
 
-def test_alarms_are_told_with_what_was_known_by_then(run, cells, parts):
-    judged, steps, _, landscape = parts
+def test_alarms_are_told_with_what_was_known_by_then(run, cells, measured):
+    judged, steps, _, landscape = measured
     alarm = Alarm(2, 3, 18, "because.")
-    (told,) = nodes.summarise(run, judged, steps, [alarm], landscape, cells, SETTINGS)["alarms"]
-    assert told["text"].startswith("mode collapse in steps 2 to 3 (from query 18 on): because.")
+    (raised,) = nodes.summarise(run, judged, steps, [alarm], landscape, cells, SETTINGS)["alarms"]
+    assert raised["text"].startswith("mode collapse in steps 2 to 3 (from query 18 on): because.")
     found = run.archive["best"].iloc[17] >= landscape.values.max()
-    assert ("optimum" in told["text"]) == found
+    assert ("optimum" in raised["text"]) == found
 
 
-def test_panels_are_spread_over_the_run(parts):
-    judged, steps, *_ = parts
+def test_panels_are_spread_over_the_run(measured):
+    judged, steps, *_ = measured
     assert evenly(45, 9).tolist() == [0, 6, 11, 16, 22, 28, 33, 38, 44]
     assert evenly(2, 9).tolist() == [0, 1]
     figure = predictions_by_step(judged, steps, 20, 3)
-    said = " ".join(a.get_title(loc="left") for a in figure.axes)
-    assert [f"step {n}" in said for n in (1, 2, 3, 4, 5)] == [True, False, True, False, True]
+    titles = " ".join(a.get_title(loc="left") for a in figure.axes)
+    assert [f"step {n}" in titles for n in (1, 2, 3, 4, 5)] == [True, False, True, False, True]
 
 
-def test_alarms_are_shaded(run, parts):
-    _, steps, *_ = parts
+def test_alarms_are_shaded(run, measured):
+    _, steps, *_ = measured
     calm = collapse_figure(run.traces, steps, [], SETTINGS.collapse, 5)
     loud = collapse_figure(run.traces, steps, [Alarm(2, 4, 18, "x")], SETTINGS.collapse, 5)
     assert len(loud.axes[0].patches) == len(calm.axes[0].patches) + 1
@@ -106,8 +106,8 @@ def test_alarms_are_shaded(run, parts):
     assert loud.axes[0].patches[-1].get_width() == 3
 
 
-def test_nothing_to_draw_says_so(parts):
-    judged, steps, *_ = parts
+def test_nothing_to_draw_says_so(measured):
+    judged, steps, *_ = measured
     nothing = judged._replace(archive=judged.archive.head(0))
     assert "no search steps" in texts(predictions_by_step(nothing, steps, 20, 9))
     assert "no search steps" in texts(gap_figure(steps.head(0), 20, 0.1, 100))

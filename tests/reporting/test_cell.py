@@ -114,9 +114,11 @@ def test_letters_join_the_lines_of_a_long_cell():
             return Graph(kinds, joined, torch.ones(1, 22))
 
     figure = draw_cell(Chain(), "x")
-    said = [text.get_text() for text in figure.axes[0].texts]
-    assert said.count("a") == said.count("b") == said.count("c") == 2  # where it ends, and begins
-    assert said.count("activation_\nleaky_relu") == 20
+    labels = [text.get_text() for text in figure.axes[0].texts]
+    assert (
+        labels.count("a") == labels.count("b") == labels.count("c") == 2
+    )  # where it ends, and begins
+    assert labels.count("activation_\nleaky_relu") == 20
     assert figure.get_figwidth() <= (LINE + 1) * COLUMN
 
 
@@ -134,10 +136,10 @@ def drawn(space, architecture):
 def test_both_cells_of_nb301_have_a_title_and_their_own_inputs():
     space = NASBench301()
     (architecture,) = space.to_string(space.random(1, torch.Generator().manual_seed(0)))
-    said = drawn(space, architecture)
-    assert said.count("normal cell") == said.count("reduction cell") == 1
-    assert said.count("c_{k-2}") == said.count("c_{k-1}") == said.count("output") == 2
-    assert set(space.node_labels) <= set(said)
+    labels = drawn(space, architecture)
+    assert labels.count("normal cell") == labels.count("reduction cell") == 1
+    assert labels.count("c_{k-2}") == labels.count("c_{k-1}") == labels.count("output") == 2
+    assert set(space.node_labels) <= set(labels)
 
 
 def test_a_recurrent_cell_names_its_states_and_numbers_the_inputs_of_a_blend():
@@ -147,10 +149,10 @@ def test_a_recurrent_cell_names_its_states_and_numbers_the_inputs_of_a_blend():
         "node_2": {"op": "activation_tanh", "input": ["node_0"]},
         "h_new_0": {"op": "blend", "input": ["node_1", "h_prev_0", "node_2"]},
     }
-    said = drawn(NASBenchNLP(), json.dumps(recipe))
-    assert {"x", "h_prev_0", "h_new_0"} <= set(said)
-    assert not {"h_prev_1", "input", "output"} & set(said)
-    assert sorted(text for text in said if text.isdigit()) == ["1", "2", "3"]
+    labels = drawn(NASBenchNLP(), json.dumps(recipe))
+    assert {"x", "h_prev_0", "h_new_0"} <= set(labels)
+    assert not {"h_prev_1", "input", "output"} & set(labels)
+    assert sorted(text for text in labels if text.isdigit()) == ["1", "2", "3"]
     plain = {**recipe, "h_new_0": {"op": "elementwise_sum", "input": ["node_1", "node_2"]}}
     assert not any(text.isdigit() for text in drawn(NASBenchNLP(), json.dumps(plain)))
 

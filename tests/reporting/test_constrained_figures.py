@@ -134,13 +134,13 @@ def hopeless(run):
 
 
 def test_they_come_after_the_first_and_replace_the_best_so_far():
-    own = [figure.id for figure in FIGURES]
+    figure_ids = [figure.id for figure in FIGURES]
     constrained_figures, plain = (
         figures_of(Constrained(constraints="edgegpu_latency_ms < 4")),
         figures_of(Accuracy()),
     )
     assert constrained_figures[: len(FIGURES)] == FIGURES
-    assert own[0] == plain[0].id == "best_so_far"
+    assert figure_ids[0] == plain[0].id == "best_so_far"
     assert constrained_figures[len(FIGURES) :] == plain[1:]
 
 
@@ -251,11 +251,11 @@ def test_nothing_feasible_is_drawn_and_said_loudly(hopeless):
         assert low < 0.2 < high  # the bound is seen, however far away
     assert "least violating cell" in all_words(drawn["pareto_front"])
     summary = hopeless["summary"]
-    said = headline(summary)
-    assert said.startswith("No feasible cell was found; the least violating is one of ")
-    assert "EdgeGPU latency " in said
-    assert "above the bound." in said
-    assert "regret" not in said
+    sentence = headline(summary)
+    assert sentence.startswith("No feasible cell was found; the least violating is one of ")
+    assert "EdgeGPU latency " in sentence
+    assert "above the bound." in sentence
+    assert "regret" not in sentence
     shown = terminal_summary(summary)
     assert "NO FEASIBLE CELL WAS FOUND; the least violating is\n  |" in shown
     assert "Regret" not in shown
@@ -265,9 +265,9 @@ def test_nothing_feasible_is_drawn_and_said_loudly(hopeless):
 
 
 def test_no_known_optimum(made):
-    said = headline(made["summary"] | {"optimum": None, "regret": None})
-    assert said.startswith("Best feasible cell: ")
-    assert "of the table" not in said
+    sentence = headline(made["summary"] | {"optimum": None, "regret": None})
+    assert sentence.startswith("Best feasible cell: ")
+    assert "of the table" not in sentence
     assert "to the table's feasible optimum, " in terminal_summary(made["summary"])
     assert "optimum" not in terminal_summary(made["summary"] | {"optimum": None})
 
@@ -286,7 +286,7 @@ def test_the_answer_says_how_far_below_each_bound_it_is(made):
 
 
 @pytest.mark.parametrize(
-    ("constraint", "value", "said"),
+    ("constraint", "value", "sentence"),
     [
         ("a_ms < 4", 5.0, "A 5, not < 4: 1 ms (25.0 %) above the bound"),
         ("a_ms < 4", 4.0, "A 4, not < 4: at the bound"),
@@ -297,8 +297,8 @@ def test_the_answer_says_how_far_below_each_bound_it_is(made):
         ("a_ms < 4", None, "A < 4: broken, the cell cannot run there"),
     ],
 )
-def test_distances_to_bounds(constraint, value, said):
-    assert bound_sentence(fact(constraint, value)) == said
+def test_distances_to_bounds(constraint, value, sentence):
+    assert bound_sentence(fact(constraint, value)) == sentence
 
 
 def test_measured_metrics_are_results_with_their_units():

@@ -155,9 +155,9 @@ def test_brief_training_only_and_nothing(run):
 def test_words_count_in_epochs(made):
     summary = made["summary"]
     spent, budget = summary["spent_epochs"], summary["budget"]
-    said = headline(summary)
+    sentence = headline(summary)
     kinds = f"{summary['full_queries']} cells trained fully and {summary['low_queries']} queries"
-    assert f"It took {spent} training epochs: {kinds} at low fidelity." in said
+    assert f"It took {spent} training epochs: {kinds} at low fidelity." in sentence
     facts = dict(
         line.split("  ", 1) for line in terminal_summary(summary).splitlines()[-9:] if "  " in line
     )

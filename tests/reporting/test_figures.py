@@ -214,10 +214,10 @@ def test_probabilities_of_edges_are_those_of_the_space():
     for space, groups in ((NASBench101(), (1,) * 21), (NASBench301(), 2 * (1, 3, 6, 10))):
         beta = torch.randn(4, space.num_edges, generator=generator)
         alpha = torch.zeros(4, space.num_nodes, len(space.operations))
-        parts = torch.split(beta, groups, dim=-1)
+        edge_logits = torch.split(beta, groups, dim=-1)
         if space.name == "nb101":
             expected = torch.sigmoid(beta)
         else:
-            expected = torch.cat([torch.softmax(part, dim=-1) for part in parts], dim=-1)
+            expected = torch.cat([torch.softmax(part, dim=-1) for part in edge_logits], dim=-1)
         shares = edge_probabilities(space, alpha, beta)
         assert np.allclose(shares, expected.mean(0), atol=0.05)

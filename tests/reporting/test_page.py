@@ -113,11 +113,21 @@ def test_the_same_run_gives_the_same_page(run, page):
 
 
 def test_values_go_by_the_target_with_its_caution(run):
-    own = {"target": "negative_test_loss", "negative_test_loss": -4.5, "caution": "A model's."}
-    known = {
+    target_facts = {
+        "target": "negative_test_loss",
+        "negative_test_loss": -4.5,
+        "caution": "A model's.",
+    }
+    other_facts = {
         k: v for k, v in run["summary"].items() if k not in ("validation_accuracy", "latency_ms")
     }
-    summary = {**known, **own, "optimum": None, "regret": None, "test_accuracy": None}
+    summary = {
+        **other_facts,
+        **target_facts,
+        "optimum": None,
+        "regret": None,
+        "test_accuracy": None,
+    }
     page = markdown_page(RunData(**run | {"summary": summary}), [])
     assert "**Best cell: -4.50 nats negative test loss, found at" in page
     assert page.count("A model's.") == 1
@@ -140,16 +150,22 @@ def test_values_of_the_top_cells_have_the_digits_that_tell_them_apart(run):
 
 
 def test_what_a_surrogate_says_of_itself_is_a_result():
-    told = {"surrogate_sd_nats": 0.05, "distance_to_data": 1.25}
-    rows = dict(result_rows(told))
+    measurements = {"surrogate_sd_nats": 0.05, "distance_to_data": 1.25}
+    rows = dict(result_rows(measurements))
     assert list(rows.values()) == ["0.05 nats", "1.25"]
-    assert settings_rows(told) == []
+    assert settings_rows(measurements) == []
 
 
 def test_a_small_score_has_its_digits_and_so_has_the_regret(run):
     """0.5753 was printed as 0.58, with a regret of 0.00 to an optimum that is another value."""
-    known = {k: v for k, v in run["summary"].items() if k != "validation_accuracy"}
-    summary = {**known, "target": "score", "score": 0.5753, "optimum": 0.5761, "regret": 0.0008}
+    other_facts = {k: v for k, v in run["summary"].items() if k != "validation_accuracy"}
+    summary = {
+        **other_facts,
+        "target": "score",
+        "score": 0.5753,
+        "optimum": 0.5761,
+        "regret": 0.0008,
+    }
     assert dict(result_rows(summary))["Score"] == "0.5753"
     page = html_page(RunData(**run | {"summary": summary}), {})
     assert "The best cell of the table has 0.5761: a regret of 0.0008." in page

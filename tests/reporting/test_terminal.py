@@ -62,5 +62,5 @@ def test_numpy_scalars_read_like_numbers():
 
 
 def test_headline_when_nothing_is_better():
-    said = headline({"validation_accuracy": 91.61, "optimum": 91.61, "regret": 0.0})
-    assert said.endswith("No cell of the table is better (91.61 %).")
+    sentence = headline({"validation_accuracy": 91.61, "optimum": 91.61, "regret": 0.0})
+    assert sentence.endswith("No cell of the table is better (91.61 %).")
