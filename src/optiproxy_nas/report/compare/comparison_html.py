@@ -46,7 +46,11 @@ def comparison_page(comparison: Comparison, space: SearchSpace) -> str:
             _section(number, panel, tables, space)
             for number, (panel, tables) in enumerate(panels, start=1)
         ],
-        runs=_runs(comparison),
+        runs=comparison.runs.to_dict("records"),
+        best_digits={
+            panel.title: numbers.decimals(panel.metric, [run.answer for run in panel.runs])
+            for panel in comparison.panels
+        },
         best_label=_best_label(comparison.panels),
         test_label=numbers.capitalised(numbers.metric_label(TEST_ACCURACY)),
         fewest_pairs=FEWEST_PAIRS,
@@ -100,10 +104,14 @@ def _section(number: int, panel: Panel, tables: PanelTables, space: SearchSpace)
         "partial_settings": _settings(tables.settings, shared=False),
         "best_so_far": _figure(f"best-{number}", panel, BEST),
         "run_length": _figure(f"length-{number}", panel, REACHED) if reached else None,
-        "results": _records(tables.results),
-        "paired": _records(tables.paired),
-        "margins": _records(tables.margins),
-        "cells": _cells(tables.cells, space),
+        "results": tables.results.to_dict("records"),
+        "paired": tables.paired.to_dict("records"),
+        "margins": tables.margins.to_dict("records"),
+        "cells": tables.cells.to_dict("records"),
+        "drawings": [
+            png(draw_cell(space, architecture, node_labels=space.node_labels))
+            for architecture in tables.cells["architecture"][:DRAWN_CELLS]
+        ],
         "tested": bool(tables.cells["test"].notna().any()),
     }
 
@@ -127,31 +135,6 @@ def _settings(settings: pd.DataFrame, shared: bool) -> list[tuple[str, list[str]
     """Return the settings that all groups have (``shared``) or only some, by group."""
     rows = zip(settings.index, settings.to_numpy().tolist(), strict=True)
     return [(str(name), values) for name, values in rows if (ABSENT not in values) == shared]
-
-
-def _cells(cells: pd.DataFrame, space: SearchSpace) -> list[dict[str, Any]]:
-    """Return the best cells, the first of them with pictures."""
-    rows = _records(cells)
-    for row in rows[:DRAWN_CELLS]:
-        drawing = draw_cell(space, row["architecture"], node_labels=space.node_labels)
-        row["picture"] = png(drawing)
-    return rows
-
-
-def _runs(comparison: Comparison) -> list[dict[str, Any]]:
-    metrics = {panel.title: panel.metric for panel in comparison.panels}
-    digits = {
-        str(title): numbers.decimals(metrics[str(title)], runs["best"])
-        for title, runs in comparison.runs.groupby("panel")
-    }
-    return [
-        {**row, "best": _number(row["best"], digits[row["panel"]])}
-        for row in _records(comparison.runs)
-    ]
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _best_label(panels: Sequence[Panel]) -> str:
