@@ -38,6 +38,7 @@ def miniature(section: Section) -> Section:
     """The section at a size that costs seconds; what differs else is in ``options.smoke``.
 
     ``smoke.left_out`` is why a section has none: another one does the same.
+    ``smoke.seeds`` is their number where one does: others render the same with two.
     ``smoke.common`` replaces values of ``common``; ``smoke.needs_data`` keeps the sources, and
     leaves the section out, with the reason in ``options.left_out``, where no folder of data files
     is named in the environment.
@@ -80,4 +81,4 @@ def miniature(section: Section) -> Section:
         ),
         "options": options,
     }
-    return with_seeds(section.model_copy(update=updates), SEEDS)
+    return with_seeds(section.model_copy(update=updates), options.get("seeds", SEEDS))
