@@ -143,15 +143,16 @@ def test_kedro_does_not_take_the_sections_for_parameters():
     assert not {"rows", "render"} & set(loader["parameters"])
 
 
-def test_a_miniature_has_the_same_rows_on_two_seeds(monkeypatch):
+def test_a_miniature_has_the_same_rows_on_few_seeds(monkeypatch):
     monkeypatch.setenv("OPTIPROXY_DATA_DIR", "/data")
     for whole, small in zip(ALL, choose(REPOSITORY, smoke=True), strict=True):
         if "left_out" in whole.options.get("smoke", {}):
             assert small.rows == ()
             continue
         assert [row.label for row in small.rows] == [row.label for row in whole.rows]
+        seeds = whole.options.get("smoke", {}).get("seeds", 2)
         for row in small.rows:
-            assert len(row.seed_list()) == 2
+            assert len(row.seed_list()) == seeds
             for block in small.blocks(row):
                 assert block["budget"] in BUDGETS.values()
                 needs_data = "needs_data" in whole.options.get("smoke", {})
