@@ -10,7 +10,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.spaces.base import Encoding
+from optiproxy_nas.core.parameters import ProxySettings
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": nn.functional.gelu,
@@ -82,6 +83,77 @@ class EnsembleLinear(nn.Module):
         if self.bias is None:
             return torch.bmm(x, self.weight)
         return torch.baddbmm(self.bias, x, self.weight)
+
+
+class Ensemble(nn.Module, ABC):
+    """Base of our proxies: E trunks, each with one affine head a predicted value.
+
+    A subclass builds its trunk in ``build_trunk`` and computes it in ``trunk``.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        settings: ProxySettings,
+        generator: torch.Generator,
+        heads: int = 1,
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.members = settings.members
+        self.activation = ACTIVATIONS[settings.activation]
+        width = self.build_trunk(settings, generator)
+        self.head = EnsembleLinear(settings.members, width, heads, generator)
+
+    @abstractmethod
+    def build_trunk(self, settings: ProxySettings, generator: torch.Generator) -> int:
+        """Make the layers below the heads, and return the width h of what they give."""
+
+    @abstractmethod
+    def trunk(self, encoding: Encoding) -> Tensor:
+        """Return what the heads see of n encodings: [E, n, h]."""
+
+    def forward(self, encoding: Encoding) -> Tensor:
+        """Return predictions [E, H, n]."""
+        predictions: Tensor = self.head(self.trunk(encoding))  # [E, n, H]
+        return predictions.transpose(-1, -2)
+
+
+class GraphEnsemble(Ensemble):
+    """Layers that propagate the features of vertices, mean pooling, and a dense layer (A.4)."""
+
+    @abstractmethod
+    def build_layer(
+        self, inputs: int, settings: ProxySettings, generator: torch.Generator
+    ) -> tuple[nn.Module, int]:
+        """Return a layer (vertices [E, n, V, in], matrices) -> [E, n, V, out], and its width."""
+
+    @abstractmethod
+    def matrices(self, adjacency: Tensor) -> tuple[Tensor, ...]:
+        """Return what every layer needs of the adjacency [n or 1, V, V]."""
+
+    def build_trunk(self, settings: ProxySettings, generator: torch.Generator) -> int:
+        """Make the layers and the dense one."""
+        self.layers, width = nn.ModuleList(), self.space.num_features
+        for _ in range(settings.layers):
+            layer, width = self.build_layer(width, settings, generator)
+            self.layers.append(layer)
+        self.hidden = EnsembleLinear(settings.members, width, settings.hidden, generator)
+        return settings.hidden
+
+    def trunk(self, encoding: Encoding) -> Tensor:
+        """Return what the heads see of n encodings: [E, n, hidden]."""
+        graph = self.space.graph(encoding)
+        adjacency = graph.adjacency
+        if adjacency.stride(0) == 0:  # one matrix for all graphs
+            adjacency = adjacency[:1]
+        matrices = self.matrices(adjacency)
+        vertices = graph.features.expand(self.members, *graph.features.shape)  # [E, n, V, F]
+        for layer in self.layers:
+            vertices = layer(vertices, *matrices)
+        mask = graph.mask.unsqueeze(-1)  # [n, V, 1]: padding has no part in the mean
+        pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
+        return self.activation(self.hidden(pooled))
 
 
 def weighted_softmax(scores: Tensor, weights: Tensor) -> Tensor:

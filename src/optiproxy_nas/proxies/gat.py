@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.parameters import ProxySettings
-from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear, weighted_softmax
-from optiproxy_nas.spaces.base import Encoding, SearchSpace
+from optiproxy_nas.proxies.base import EnsembleLinear, GraphEnsemble, weighted_softmax
 
 
 class GATLayer(nn.Module):
@@ -57,41 +55,17 @@ class GATLayer(nn.Module):
         return self.activation(mixed.transpose(2, 3).flatten(3))
 
 
-class GAT(nn.Module):
+class GAT(GraphEnsemble):
     """An ensemble of E graph attention proxies; ``hidden`` features a layer, half a head."""
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: ProxySettings,
-        generator: torch.Generator,
-        heads: int = 1,
-    ) -> None:
-        super().__init__()
-        self.space = space
-        self.members = settings.members
-        self.activation = ACTIVATIONS[settings.activation]
+    def build_layer(
+        self, inputs: int, settings: ProxySettings, generator: torch.Generator
+    ) -> tuple[nn.Module, int]:
+        """Return an attention layer of two heads, and its width."""
         head = -(-settings.hidden // 2)
-        widths = [space.num_features] + [2 * head] * settings.layers
-        self.layers = nn.ModuleList(
-            GATLayer(settings.members, a, head, self.activation, generator)
-            for a, _ in pairwise(widths)
-        )
-        self.hidden = EnsembleLinear(settings.members, widths[-1], settings.hidden, generator)
-        self.head = EnsembleLinear(settings.members, settings.hidden, heads, generator)
+        return GATLayer(self.members, inputs, head, self.activation, generator), 2 * head
 
-    def forward(self, encoding: Encoding) -> Tensor:
-        """Return predictions [E, H, n]."""
-        graph = self.space.graph(encoding)
-        adjacency = graph.adjacency
-        if adjacency.stride(0) == 0:  # one matrix for all graphs
-            adjacency = adjacency[:1]
+    def matrices(self, adjacency: Tensor) -> tuple[Tensor, ...]:
+        """Return Aᵀ and A with self-loops: [n or 1, 2, V, V]."""
         loops = torch.eye(adjacency.shape[-1]).to(adjacency)
-        neighbours = torch.stack([adjacency.transpose(-1, -2), adjacency], dim=1) + loops
-        vertices = graph.features.expand(self.members, *graph.features.shape)
-        for layer in self.layers:
-            vertices = layer(vertices, neighbours)
-        mask = graph.mask.unsqueeze(-1)
-        pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
-        predictions: Tensor = self.head(self.activation(self.hidden(pooled)))  # [E, n, H]
-        return predictions.transpose(-1, -2)
+        return (torch.stack([adjacency.transpose(-1, -2), adjacency], dim=1) + loops,)

@@ -9,14 +9,12 @@ operation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.parameters import ProxySettings
-from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear
-from optiproxy_nas.spaces.base import Encoding, SearchSpace
+from optiproxy_nas.proxies.base import EnsembleLinear, GraphEnsemble
 
 
 def normalise(adjacency: Tensor) -> Tensor:
@@ -56,39 +54,16 @@ class GCNLayer(nn.Module):
         return (normed * self.scale + self.shift).reshape(members, count, size, -1)
 
 
-class GCN(nn.Module):
+class GCN(GraphEnsemble):
     """An ensemble of E graph convolutional proxies."""
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: ProxySettings,
-        generator: torch.Generator,
-        heads: int = 1,
-    ) -> None:
-        super().__init__()
-        self.space = space
-        self.members = settings.members
-        self.activation = ACTIVATIONS[settings.activation]
-        widths = [space.num_features] + [settings.hidden] * settings.layers
-        self.layers = nn.ModuleList(
-            GCNLayer(settings.members, a, b, self.activation, generator)
-            for a, b in pairwise(widths)
-        )
-        self.hidden = EnsembleLinear(settings.members, widths[-1], settings.hidden, generator)
-        self.head = EnsembleLinear(settings.members, settings.hidden, heads, generator)
+    def build_layer(
+        self, inputs: int, settings: ProxySettings, generator: torch.Generator
+    ) -> tuple[nn.Module, int]:
+        """Return a graph convolution, and its width."""
+        width = settings.hidden
+        return GCNLayer(self.members, inputs, width, self.activation, generator), width
 
-    def forward(self, encoding: Encoding) -> Tensor:
-        """Return predictions [E, H, n]."""
-        graph = self.space.graph(encoding)
-        adjacency = graph.adjacency
-        if adjacency.stride(0) == 0:  # one matrix for all graphs: normalise it once
-            adjacency = adjacency[:1]
-        along, against = normalise(adjacency), normalise(adjacency.transpose(-1, -2))
-        vertices = graph.features.expand(self.members, *graph.features.shape)  # [E, n, V, F]
-        for layer in self.layers:
-            vertices = layer(vertices, along, against)
-        mask = graph.mask.unsqueeze(-1)  # [n, V, 1]: padding has no part in the mean
-        pooled = (vertices * mask).sum(-2) / mask.sum(-2)  # [E, n, h]
-        predictions: Tensor = self.head(self.activation(self.hidden(pooled)))  # [E, n, H]
-        return predictions.transpose(-1, -2)
+    def matrices(self, adjacency: Tensor) -> tuple[Tensor, ...]:
+        """Return Â of the graphs and of the reversed ones: [n or 1, V, V] each."""
+        return normalise(adjacency), normalise(adjacency.transpose(-1, -2))

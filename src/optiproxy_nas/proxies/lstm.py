@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.parameters import ProxySettings
-from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear
-from optiproxy_nas.spaces.base import Encoding, SearchSpace
+from optiproxy_nas.proxies.base import Ensemble, EnsembleLinear
+from optiproxy_nas.spaces.base import Encoding
 from optiproxy_nas.spaces.encodings import searched_vertices, vertex_tokens
 
 
@@ -45,39 +45,29 @@ class LSTMLayer(nn.Module):
         return state
 
 
-class LSTM(nn.Module):
+class LSTM(Ensemble):
     """An ensemble of E LSTMs over the searched vertices, each a label with its incoming edges.
 
     The first of the ``layers`` is recurrent; the others are dense layers on its last state.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: ProxySettings,
-        generator: torch.Generator,
-        heads: int = 1,
-    ) -> None:
-        super().__init__()
-        self.space = space
-        self.members = settings.members
-        self.activation = ACTIVATIONS[settings.activation]
-        self.vertices = searched_vertices(space)
+    def build_trunk(self, settings: ProxySettings, generator: torch.Generator) -> int:
+        """Make the recurrent layer and the dense ones."""
+        self.vertices = searched_vertices(self.space)
         members, hidden = settings.members, settings.hidden
-        token = space.num_features + space.num_vertices
+        token = self.space.num_features + self.space.num_vertices
         self.recurrent = LSTMLayer(members, token, hidden, generator)
         self.dense = nn.ModuleList(
             EnsembleLinear(members, hidden, hidden, generator) for _ in range(settings.layers - 1)
         )
-        self.head = EnsembleLinear(members, hidden, heads, generator)
+        return hidden
 
-    def forward(self, encoding: Encoding) -> Tensor:
-        """Return predictions [E, H, n]."""
+    def trunk(self, encoding: Encoding) -> Tensor:
+        """Return what the heads see of n encodings: [E, n, hidden]."""
         graph = self.space.graph(encoding)
         mask = graph.mask[:, self.vertices]
         tokens = vertex_tokens(graph)[:, self.vertices]  # [n, T, F + V]
-        x = self.recurrent(tokens.expand(self.members, *tokens.shape), mask)  # [E, n, h]
+        x: Tensor = self.recurrent(tokens.expand(self.members, *tokens.shape), mask)  # [E, n, h]
         for layer in self.dense:
             x = self.activation(layer(x))
-        predictions: Tensor = self.head(x)  # [E, n, H]
-        return predictions.transpose(-1, -2)
+        return x

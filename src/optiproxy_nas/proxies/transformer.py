@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.parameters import ProxySettings
-from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear, weighted_softmax
-from optiproxy_nas.spaces.base import Encoding, SearchSpace
+from optiproxy_nas.proxies.base import Ensemble, EnsembleLinear, weighted_softmax
+from optiproxy_nas.spaces.base import Encoding
 from optiproxy_nas.spaces.encodings import searched_vertices, vertex_tokens
 
 
@@ -55,28 +55,19 @@ def normalise(x: Tensor) -> Tensor:
     return nn.functional.layer_norm(x, x.shape[-1:])
 
 
-class Transformer(nn.Module):
+class Transformer(Ensemble):
     """An ensemble of E encoders over the searched vertices, each a label with its incoming edges.
 
     ``hidden`` is the width of the inner layers; the tokens have half of it, in two heads. The last
     of the ``layers`` is the dense one after pooling.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: ProxySettings,
-        generator: torch.Generator,
-        heads: int = 1,
-    ) -> None:
-        super().__init__()
-        self.space = space
-        self.members = settings.members
-        self.activation = ACTIVATIONS[settings.activation]
-        self.vertices = searched_vertices(space)
+    def build_trunk(self, settings: ProxySettings, generator: torch.Generator) -> int:
+        """Make the embedding, the encoder layers and the dense one."""
+        self.vertices = searched_vertices(self.space)
         members, hidden = settings.members, settings.hidden
         width = 2 * -(-hidden // 4)
-        token = space.num_features + space.num_vertices
+        token = self.space.num_features + self.space.num_vertices
         self.embed = EnsembleLinear(members, token, width, generator)
         self.position = nn.Parameter(torch.empty(members, 1, len(self.vertices), width))
         nn.init.normal_(self.position, std=0.5, generator=generator)
@@ -85,10 +76,10 @@ class Transformer(nn.Module):
             for _ in range(max(1, settings.layers - 1))
         )
         self.hidden = EnsembleLinear(members, width, hidden, generator)
-        self.head = EnsembleLinear(members, hidden, heads, generator)
+        return hidden
 
-    def forward(self, encoding: Encoding) -> Tensor:
-        """Return predictions [E, H, n]."""
+    def trunk(self, encoding: Encoding) -> Tensor:
+        """Return what the heads see of n encodings: [E, n, hidden]."""
         graph = self.space.graph(encoding)
         mask = graph.mask[:, self.vertices]
         tokens = vertex_tokens(graph)[:, self.vertices].flatten(0, 1)  # [n T, F + V]
@@ -98,5 +89,4 @@ class Transformer(nn.Module):
             states = layer(states, mask)
         present = mask.unsqueeze(-1)
         pooled = normalise((states * present).sum(-2) / present.sum(-2))  # [E, n, d]
-        predictions: Tensor = self.head(self.activation(self.hidden(pooled)))  # [E, n, H]
-        return predictions.transpose(-1, -2)
+        return self.activation(self.hidden(pooled))
