@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.spaces.base import Encoding, Graph
 from optiproxy_nas.spaces.encodings import (
-    adjacency_encoding,
     path_encoding,
     path_lengths,
     searched_vertices,
@@ -124,18 +123,18 @@ def test_the_slope_of_an_absent_operation_is_what_it_would_add(nb201):
         assert torch.equal(slope[0, :, 2], expected), sequence
 
 
-def test_adjacency_encoding_is_labels_and_incoming_edges(space, generator):
+def test_vertex_tokens_is_labels_and_incoming_edges(space, generator):
     encoding = space.encode(space.random(5, generator))
     features, adjacency, mask = space.graph(encoding)
-    rows = adjacency_encoding(space, encoding).reshape(5, space.num_vertices, -1)
+    rows = vertex_tokens(space.graph(encoding))
     for n, v in itertools.product(range(5), range(space.num_vertices)):
         expected = torch.cat([features[n, v], adjacency[n, :, v]]) * mask[n, v]
         assert torch.equal(rows[n, v], expected)
 
 
-def test_adjacency_encoding_tells_all_apart(tiny):
+def test_vertex_tokens_tells_all_apart(tiny):
     codes = torch.cartesian_prod(*[torch.arange(n) for n in (3, 3, 2, 2, 2)])
-    rows = adjacency_encoding(tiny, tiny.encode(codes))
+    rows = vertex_tokens(tiny.graph(tiny.encode(codes))).flatten(1)
     assert set(rows.unique().tolist()) == {0.0, 1.0}
     assert len(torch.unique(rows, dim=0)) == tiny.size
 

@@ -16,7 +16,7 @@ from optiproxy_nas.spaces.nb101.isomorphism import reach
 from optiproxy_nas.spaces.nb201 import NASBench201
 from optiproxy_nas.spaces.nb301 import NASBench301
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
-from optiproxy_nas.spaces.nbnlp.grammar import LEAKY_RELU, NODES, TANH
+from optiproxy_nas.spaces.nbnlp.grammar import NODES, Op
 from optiproxy_nas.testing import check_proxy, check_search_space
 from optiproxy_nas.testing.sampling_checks import check_alike
 from tiny_space import TinySpace
@@ -292,7 +292,7 @@ def test_a_rare_choice_that_exploration_never_makes_is_noticed():
     check_alike(space, one, other)
     wrong = one.clone()
     late = wrong[:, 6:NODES]
-    late[late == LEAKY_RELU] = TANH
+    late[late == Op.LEAKY_RELU] = Op.TANH
     gaps = [
         float((first.mean(0) - second.mean(0)).abs().max())
         for first, second in zip(space.encode(wrong), space.encode(other), strict=True)

@@ -27,12 +27,7 @@ def codes_of(space: SearchSpace, table: pd.DataFrame) -> Tensor:
     return torch.as_tensor(table[columns].to_numpy(dtype=np.int64, copy=True))
 
 
-def make_batch(
-    space: SearchSpace,
-    codes: Tensor,
-    step: int,
-    **columns: Any,
-) -> pd.DataFrame:
+def make_batch(space: SearchSpace, codes: Tensor, step: int, **columns: Any) -> pd.DataFrame:
     """Return a table of architectures to be queried, without the results of the queries.
 
     Args:

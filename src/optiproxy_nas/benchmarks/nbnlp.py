@@ -22,20 +22,14 @@ from torch import Tensor
 from optiproxy_nas.benchmarks.sources import BenchmarkFamily
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.spaces.nbnlp.grammar import (
-    BLEND,
     CHOICES,
     FIRST,
-    LEAKY_RELU,
-    LINEAR,
     NODES,
     OPERATIONS,
-    PRODUCT,
-    SIGMOID,
     SOURCES,
     STATES,
-    SUM,
-    TANH,
     Cells,
+    Op,
     levels,
 )
 
@@ -52,13 +46,13 @@ _UNREACHED = -1.0
 # What is counted on the way: name -> operations.
 _COSTS = {
     "steps": tuple(range(1, 8)),
-    "linear": (LINEAR,),
-    "products": (PRODUCT,),
-    "sums": (SUM, BLEND),
-    "sigmoids": (SIGMOID,),
-    "tanhs": (TANH,),
-    "leaky_relus": (LEAKY_RELU,),
-    "squashes": (SIGMOID, TANH),
+    "linear": (Op.LINEAR,),
+    "products": (Op.PRODUCT,),
+    "sums": (Op.SUM, Op.BLEND),
+    "sigmoids": (Op.SIGMOID,),
+    "tanhs": (Op.TANH,),
+    "leaky_relus": (Op.LEAKY_RELU,),
+    "squashes": (Op.SIGMOID, Op.TANH),
 }
 
 
@@ -69,7 +63,7 @@ def parameters_millions(cells: Cells) -> Floats:
     has 600 + 600 + 400 biases and, in all layers together, 840,000 weights on x and 880,000 on any
     other input; 4,010,000 are those of the embedding, tied to the output, and of its biases.
     """
-    linear = (cells.operations == LINEAR).unsqueeze(-1)
+    linear = (cells.operations == Op.LINEAR).unsqueeze(-1)
     on_x = (linear & (cells.inputs == 1)).sum((1, 2))
     others = (linear & (cells.inputs > 1)).sum((1, 2))
     total = 4_010_000 + 1_600 * linear.sum((1, 2)) + 840_000 * on_x + 880_000 * others
@@ -116,13 +110,13 @@ def _counts(cells: Cells, kind: Tensor) -> Iterator[tuple[str, Tensor]]:
         used = operations == operation
         label = OPERATIONS[operation]
         yield label, used.sum(1)
-        places = ("gate", "kept", "other") if operation == BLEND else ("",)
+        places = ("gate", "kept", "other") if operation == Op.BLEND else ("",)
         for place, part in enumerate(places):
             seen = what[:, :, place] if part else what.sum(2)
             total = (seen * used.unsqueeze(-1)).sum(1)
             for i, source in enumerate(_KINDS):
                 yield f"{label} {part} reads {source}", total[:, i]
-        if operation == LINEAR:
+        if operation == Op.LINEAR:
             yield "linear of three", (used & (inputs[..., 2] > 0)).sum(1)
 
 

@@ -119,10 +119,7 @@ def _checked(objective: Objective, answer: Any, architectures: Sequence[str]) ->
 
 
 def finite(
-    answer: Any,
-    architectures: Sequence[str],
-    what: str = "evaluation",
-    may_not_run: bool = False,
+    answer: Any, architectures: Sequence[str], what: str = "evaluation", may_not_run: bool = False
 ) -> Floats:
     """Return an answer as values [n]; with ``may_not_run``, +inf is one too.
 

@@ -18,11 +18,7 @@ from torch import Tensor
 from optiproxy_nas.algorithm.archive import empty_archive, extend, make_batch
 from optiproxy_nas.algorithm.budget import QueryLedger, check_budget
 from optiproxy_nas.algorithm.search_parameters import RunParameters
-from optiproxy_nas.core.errors import (
-    InvalidArchitectureError,
-    OptiProxyError,
-    SamplingError,
-)
+from optiproxy_nas.core.errors import InvalidArchitectureError, OptiProxyError, SamplingError
 from optiproxy_nas.core.random_streams import one_thread
 from optiproxy_nas.evaluation.evaluator import Evaluate, evaluate_trials, keeping_answers
 from optiproxy_nas.methods import METHODS, Answers, Method, Proposals

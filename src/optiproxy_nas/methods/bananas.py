@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from optiproxy_nas.core.random_streams import numpy_generator, torch_generator
-from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals
-from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.methods.base import MethodSettings, Proposals
+from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.proxies.base import EnsembleLinear
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.spaces.encodings import path_encoding
@@ -33,7 +33,7 @@ class BananasSettings(MethodSettings):
     longest: int | None = Field(default=None, ge=1, description="truncation of the path encoding")
 
 
-class Bananas(Method):
+class Bananas(MemoryMethod[BananasSettings]):
     """An ensemble a round, fitted anew on all queries; candidates are neighbours of the best.
 
     Loss: the paper's relative error |(f̂ - y_LB) / (y - y_LB) - 1| of the validation error y. Its
@@ -57,10 +57,8 @@ class Bananas(Method):
     def __init__(
         self, space: SearchSpace, settings: BananasSettings, budget: int, seed: int
     ) -> None:
-        self._space = space
-        self._settings = settings
+        super().__init__(space, settings, budget, seed)
         self._seed = seed
-        self._memory = Memory(space, seed)
         self._random = numpy_generator(seed, 0, "bananas")
         self._features = torch.empty(0)
         self._round = 0
@@ -80,10 +78,6 @@ class Bananas(Method):
         draws = self._random.normal(mean, deviation)  # independent Thompson sampling
         best = np.argsort(draws, kind="stable")[: settings.batch]
         return Proposals(pool[torch.from_numpy(best.copy())])
-
-    def tell(self, answers: Answers) -> None:
-        """Remember the answers, for the next round's fit."""
-        self._memory.add(answers.codes, answers.values)
 
     def _encode(self, codes: Tensor) -> Tensor:
         return path_encoding(self._space, self._space.encode(codes), self._settings.longest)

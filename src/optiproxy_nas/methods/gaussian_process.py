@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals, missing_extra
-from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.methods.base import MethodSettings, Proposals, missing_extra
+from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -45,7 +45,7 @@ class GaussianProcessSettings(MethodSettings):
     random: int = Field(default=200, ge=0, description="random candidates a round")
 
 
-class GaussianProcess(Method):
+class GaussianProcess(MemoryMethod[GaussianProcessSettings]):
     """Expected improvement over the neighbours of the best architectures and random ones.
 
     The kernel exp(-h / (L·l)) falls with the Hamming distance h of two codes [L]. Hyper-parameters
@@ -67,9 +67,7 @@ class GaussianProcess(Method):
     def __init__(
         self, space: SearchSpace, settings: GaussianProcessSettings, budget: int, seed: int
     ) -> None:
-        self._space = space
-        self._settings = settings
-        self._memory = Memory(space, seed)
+        super().__init__(space, settings, budget, seed)
         self._hyper: dict[str, Any] | None = None  # state of the last fitted model
         self._fitted = 0  # queries it was fitted on
 
@@ -85,10 +83,6 @@ class GaussianProcess(Method):
         with torch.no_grad():
             score = LogExpectedImprovement(model, best_f=best)(pool.double().unsqueeze(1))
         return Proposals(pool[score.argsort(descending=True, stable=True)[: settings.batch]])
-
-    def tell(self, answers: Answers) -> None:
-        """Remember the answers, for the next round's posterior."""
-        self._memory.add(answers.codes, answers.values)
 
     def _model(self) -> tuple[SingleTaskGP, Tensor]:
         """Return the posterior given all answers, and the best target."""

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.core.random_streams import numpy_generator
-from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals
-from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.methods.base import Answers, MethodSettings, Proposals
+from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -25,7 +25,7 @@ class LocalSearchSettings(MethodSettings):
     )
 
 
-class LocalSearch(Method):
+class LocalSearch(MemoryMethod[LocalSearchSettings]):
     """Hill climbing; neighbours are queried in random order.
 
     Neighbours whose value is known are not queried again: their value counts as it is.
@@ -42,9 +42,7 @@ class LocalSearch(Method):
     def __init__(
         self, space: SearchSpace, settings: LocalSearchSettings, budget: int, seed: int
     ) -> None:
-        self._space = space
-        self._settings = settings
-        self._memory = Memory(space, seed)
+        super().__init__(space, settings, budget, seed)
         self._random = numpy_generator(seed, 0, "local-search")
         self._samples = settings.initial_samples
         self._current: tuple[Tensor, float] | None = None  # where the search stands
@@ -59,8 +57,8 @@ class LocalSearch(Method):
 
     def tell(self, answers: Answers) -> None:
         """Move uphill as far as the answers allow; restart at a local optimum."""
+        super().tell(answers)
         codes, values = answers.codes, answers.values
-        self._memory.add(codes, values)
         best = int(values.argmax())
         if self._current is None or values[best] > self._current[1]:
             self._move(codes[best], float(values[best]))

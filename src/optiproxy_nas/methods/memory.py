@@ -1,8 +1,12 @@
-"""Memory of a method: evaluated architectures, each once, and random ones that are not."""
+"""Memory of a method: evaluated architectures, each once, and random ones that are not.
+
+:class:`MemoryMethod` is the base of the methods that have one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +16,10 @@ from optiproxy_nas.algorithm.candidates import BLOCK
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.core.random_streams import torch_generator
+from optiproxy_nas.methods.base import Answers, Method, MethodSettings
 from optiproxy_nas.spaces.base import SearchSpace
+
+Settings = TypeVar("Settings", bound=MethodSettings)
 
 # Blocks twice as large after each fruitless one; so many in a row (262,080 draws) before giving up.
 _FRUITLESS = 12
@@ -107,3 +114,16 @@ class Memory:
                 found.append(code)
                 size, fruitless = BLOCK, 0
         return torch.stack(found)
+
+
+class MemoryMethod(Method, Generic[Settings]):
+    """Base of methods that propose by what they remember of all answers."""
+
+    def __init__(self, space: SearchSpace, settings: Settings, budget: int, seed: int) -> None:
+        self._space = space
+        self._settings = settings
+        self._memory = Memory(space, seed)
+
+    def tell(self, answers: Answers) -> None:
+        """Remember the answers."""
+        self._memory.add(answers.codes, answers.values)

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from optiproxy_nas.core.random_streams import numpy_generator
-from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals
-from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.methods.base import Answers, MethodSettings, Proposals
+from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -31,7 +31,7 @@ class RegularizedEvolutionSettings(MethodSettings):
         return self
 
 
-class RegularizedEvolution(Method):
+class RegularizedEvolution(MemoryMethod[RegularizedEvolutionSettings]):
     """Aging evolution; a mutation is a one-change neighbour (``SearchSpace.neighbours``).
 
     Tuned on seeds from 1000 on (NAS-Bench-201, v1.0 tables) for 100 to 280 queries: populations of
@@ -47,9 +47,7 @@ class RegularizedEvolution(Method):
     def __init__(
         self, space: SearchSpace, settings: RegularizedEvolutionSettings, budget: int, seed: int
     ) -> None:
-        self._space = space
-        self._settings = settings
-        self._memory = Memory(space, seed)
+        super().__init__(space, settings, budget, seed)
         self._random = numpy_generator(seed, 0, "regularized-evolution")
         self._population: deque[tuple[Tensor, float]] = deque(maxlen=settings.population)
 
@@ -72,5 +70,5 @@ class RegularizedEvolution(Method):
 
     def tell(self, answers: Answers) -> None:
         """Let the newcomers join; the oldest members leave."""
-        self._memory.add(answers.codes, answers.values)
+        super().tell(answers)
         self._population.extend(zip(answers.codes, answers.values.tolist(), strict=True))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.core.random_streams import derive_seed, torch_generator
-from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals, missing_extra
-from optiproxy_nas.methods.memory import Memory
+from optiproxy_nas.methods.base import Answers, MethodSettings, Proposals, missing_extra
+from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.spaces.base import SearchSpace
 
 try:
@@ -33,13 +33,11 @@ class TPESettings(MethodSettings):
         default=64, ge=1, description="architectures among which an invalid proposal finds its own"
     )
     tries: int = Field(
-        default=5,
-        ge=1,
-        description="draws in a row that give nothing new, before a random one",
+        default=5, ge=1, description="draws in a row that give nothing new, before a random one"
     )
 
 
-class TPE(Method):
+class TPE(MemoryMethod[TPESettings]):
     """Optuna's TPE sampler through ask and tell, one categorical variable a code position.
 
     TPE likes to repeat itself. What was queried before, or is no architecture of the space, is told
@@ -60,9 +58,7 @@ class TPE(Method):
     )
 
     def __init__(self, space: SearchSpace, settings: TPESettings, budget: int, seed: int) -> None:
-        self._space = space
-        self._settings = settings
-        self._memory = Memory(space, seed)
+        super().__init__(space, settings, budget, seed)
         self._random = torch_generator(seed, 0, "tpe-nearest")
         self._variables: dict[str, CategoricalDistribution] = {
             f"code_{i}": CategoricalDistribution(values)
@@ -96,7 +92,7 @@ class TPE(Method):
 
     def tell(self, answers: Answers) -> None:
         """Hand the values to the study."""
-        self._memory.add(answers.codes, answers.values)
+        super().tell(answers)
         if self._trial is not None:
             self._study.tell(self._trial, float(answers.values[0]))
             self._trial = None

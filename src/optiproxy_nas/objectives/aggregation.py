@@ -31,10 +31,7 @@ class AggregationSettings(StrictModel):
     """Settings of the modes."""
 
     tolerated_violation_rate: float = Field(
-        default=0.4,
-        ge=0,
-        le=1,
-        description="share of a batch that may break a bound",
+        default=0.4, ge=0, le=1, description="share of a batch that may break a bound"
     )
     # Of mode default:
     feasibility_weight: float = Field(

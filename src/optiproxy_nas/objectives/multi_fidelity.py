@@ -22,13 +22,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from optiproxy_nas.core.arrays import Integers
-from optiproxy_nas.objectives.base import (
-    Fidelity,
-    Objective,
-    Pricing,
-    ProxyTask,
-    Training,
-)
+from optiproxy_nas.objectives.base import Fidelity, Objective, Pricing, ProxyTask, Training
 from optiproxy_nas.objectives.promotion import FidelityTask, FullyTrainedFirst, pairs_of
 from optiproxy_nas.spaces.base import SearchSpace
 

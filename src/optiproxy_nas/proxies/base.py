@@ -59,12 +59,7 @@ class EnsembleLinear(nn.Module):
     """
 
     def __init__(
-        self,
-        members: int,
-        inputs: int,
-        outputs: int,
-        generator: torch.Generator,
-        bias: bool = True,
+        self, members: int, inputs: int, outputs: int, generator: torch.Generator, bias: bool = True
     ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(inputs)

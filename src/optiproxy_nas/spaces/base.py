@@ -189,6 +189,18 @@ def check_codes(codes: Tensor, choices: Tensor, rule: str) -> None:
         )
 
 
+def other_operations(codes: Tensor, positions: int, choices: int) -> Tensor:
+    """Return each of codes [n, L] with another operation at one of its first ``positions``.
+
+    [n, positions · (choices - 1), L]: position by position.
+    """
+    row = torch.arange(positions * (choices - 1))
+    position, shift = row // (choices - 1), row % (choices - 1) + 1
+    changed = codes.unsqueeze(1).repeat(1, len(row), 1)
+    changed[:, row, position] = (changed[:, row, position] + shift) % choices
+    return changed
+
+
 def as_list(architectures: Any) -> Sequence[Any]:
     """Return architectures as a list; a single string is a list of one.
 

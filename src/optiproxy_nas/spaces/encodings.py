@@ -1,11 +1,11 @@
 """Encodings of architectures as vectors (White et al. 2020, "A study on encodings for NAS").
 
-The adjacency and the path encoding are computed from the labelled graph (``SearchSpace.graph``), so
-they fit every space. They are the same function for discrete and relaxed architectures, smooth in
-between, with a gradient at the corners as well. For a discrete architecture they are exactly 0 or 1
-where its graph is. The graph of NAS-Bench-NLP also has labels of hidden states (1/4, 1/2, 3/4) and
-weights of a blend's inputs (1/2, 3/4): the adjacency encoding holds them as they are, the path
-encoding holds their products.
+The adjacency encoding (``vertex_tokens``) and the path encoding are computed from the labelled
+graph (``SearchSpace.graph``), so they fit every space. They are the same function for discrete and
+relaxed architectures, smooth in between, with a gradient at the corners as well. For a discrete
+architecture they are exactly 0 or 1 where its graph is. The graph of NAS-Bench-NLP also has labels
+of hidden states (1/4, 1/2, 3/4) and weights of a blend's inputs (1/2, 3/4): the adjacency encoding
+holds them as they are, the path encoding holds their products.
 
 The label of a vertex is its row of ``features``: first the input, then the M operations, last the
 output, as in all spaces of this package.
@@ -39,14 +39,6 @@ def searched_vertices(space: SearchSpace) -> list[int]:
     first, second = vertex_tokens(space.graph(Encoding(operations.softmax(-1), edges)))
     vertices: list[int] = (first != second).any(-1).nonzero().flatten().tolist()
     return vertices
-
-
-def adjacency_encoding(space: SearchSpace, encoding: Encoding) -> Tensor:
-    """Return the one-hot adjacency encoding [n, V·(F + V)]: labels and incoming edges.
-
-    Labels and edges that are fixed in the space give constant columns.
-    """
-    return vertex_tokens(space.graph(encoding)).flatten(1)
 
 
 def path_encoding(space: SearchSpace, encoding: Encoding, longest: int | None = None) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, other_operations
 from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -109,9 +109,8 @@ class NASBench201:
 
     def encode(self, codes: Tensor) -> Encoding:
         """Return one-hot operations [n, 6, 5] and no edges [n, 0]."""
-        return Encoding(
-            torch.nn.functional.one_hot(codes, 5).float(), torch.zeros(codes.shape[0], 0)
-        )
+        operations = torch.nn.functional.one_hot(codes, 5).float()
+        return Encoding(operations, torch.zeros(len(codes), 0))
 
     def graph(self, encoding: Encoding) -> Graph:
         """Return the operation graph: features [n, 8, 7], fixed adjacency [n, 8, 8]."""
@@ -141,12 +140,7 @@ class NASBench201:
 
     def neighbours(self, codes: Tensor) -> Tensor:
         """Return the 24 cells that differ in one operation, for each of codes [n, 6]: [24 n, 6]."""
-        position = torch.arange(6).repeat_interleave(4)  # [24]
-        shift = torch.arange(1, 5).repeat(6)  # [24]
-        moved = codes.unsqueeze(1).repeat(1, 24, 1)  # [n, 24, 6]
-        row = torch.arange(24)
-        moved[:, row, position] = (moved[:, row, position] + shift) % 5
-        return moved.reshape(-1, 6)
+        return other_operations(codes, 6, 5).reshape(-1, 6)
 
     def to_string(self, codes: Tensor) -> list[str]:
         """Return the architecture strings of codes [n, 6]."""

@@ -14,14 +14,7 @@ from optiproxy_nas.algorithm.archive import check_archive, codes_of, make_batch
 from optiproxy_nas.core.errors import OptiProxyError, SamplingError
 from optiproxy_nas.evaluation.evaluator import evaluate_trials
 from optiproxy_nas.evaluation.loop import run_method
-from optiproxy_nas.methods import (
-    METHODS,
-    Answers,
-    Method,
-    MethodSettings,
-    Proposals,
-    build_method,
-)
+from optiproxy_nas.methods import METHODS, Answers, Method, MethodSettings, Proposals, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.determinism import generator, global_randomness_untouched

@@ -14,31 +14,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from optiproxy_nas.spaces import relaxation
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
-from optiproxy_nas.spaces.nb101 import notation
-from optiproxy_nas.spaces.nb101.isomorphism import (
-    CODE_LENGTH,
-    FLAT,
-    INNER,
-    OPERATIONS,
-    PAIRS,
-    VERTICES,
-    canonicalise,
-    check_range,
-    graph_hash,
-    is_valid,
-    keys,
-    matrices,
-    on_paths,
-    reorder,
-)
+from optiproxy_nas.spaces.nb101 import isomorphism, notation
+from optiproxy_nas.spaces.nb101.isomorphism import CODE_LENGTH, INNER, OPERATIONS, PAIRS, VERTICES
 from optiproxy_nas.spaces.nb101.neighbours import one_change_neighbours
-from optiproxy_nas.spaces.relaxation import (
-    binary_concrete,
-    gumbel_softmax,
-    sample_edges,
-    sample_operations,
-)
 
 # Rounds of drawing from the logits as they are. In each later round the logits' share is halved in
 # favour of uniform choices. Cells that are still missing after the last round are drawn at random.
@@ -64,7 +44,7 @@ class NASBench101:
 
     def __init__(self) -> None:
         self._spread = torch.zeros(len(PAIRS), VERTICES * VERTICES)  # pairs -> matrix entries
-        self._spread[torch.arange(len(PAIRS)), FLAT] = 1
+        self._spread[torch.arange(len(PAIRS)), isomorphism.FLAT] = 1
         self._ends = torch.zeros(VERTICES, self.num_features)  # one-hot rows of input and output
         self._ends[0, 0] = self._ends[-1, -1] = 1
 
@@ -80,14 +60,14 @@ class NASBench101:
             operations = torch.randint(0, len(OPERATIONS), (draws, INNER), generator=generator)
             edges = torch.randint(0, 2, (draws, len(PAIRS)), generator=generator)
             drawn = torch.cat([operations, edges], dim=1)
-            codes = torch.cat([codes, drawn[is_valid(drawn)]])[:count]
+            codes = torch.cat([codes, drawn[isomorphism.is_valid(drawn)]])[:count]
             if len(codes) == count:
                 break
         else:  # never seen: three draws of four are valid
             smallest = torch.zeros(count - len(codes), CODE_LENGTH, dtype=torch.int64)
             smallest[:, INNER + PAIRS.index((0, VERTICES - 1))] = 1
             codes = torch.cat([codes, smallest])
-        return canonicalise(codes)
+        return isomorphism.canonicalise(codes)
 
     def sample(
         self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
@@ -106,16 +86,12 @@ class NASBench101:
             open_groups = (found < count).nonzero()[:, 0]
             if not len(open_groups):
                 break
-            logits_share = (1 - exploration) * 0.5 ** max(0, attempt - _FREE_ROUNDS + 1)
+            share = 1 - (1 - exploration) * 0.5 ** max(0, attempt - _FREE_ROUNDS + 1)
             alpha, beta = (field.detach()[open_groups] for field in logits)
-            drawn = torch.cat(
-                [
-                    sample_operations(alpha, _SPARE * count, generator, 1 - logits_share),
-                    sample_edges(beta, _SPARE * count, generator, 1 - logits_share),
-                ],
-                dim=-1,
-            )  # [open, draws, 26]
-            valid = is_valid(drawn.flatten(0, 1)).reshape(drawn.shape[:2])
+            operations = relaxation.sample_operations(alpha, _SPARE * count, generator, share)
+            edges = relaxation.sample_edges(beta, _SPARE * count, generator, share)
+            drawn = torch.cat([operations, edges], dim=-1)  # [open, draws, 26]
+            valid = isomorphism.is_valid(drawn.flatten(0, 1)).reshape(drawn.shape[:2])
             place = found[open_groups].unsqueeze(1) + valid.cumsum(1) - valid.long()
             needed = place < count  # its group was not complete before this draw
             rows, draws = (valid & needed).nonzero(as_tuple=True)
@@ -126,14 +102,15 @@ class NASBench101:
         if bool(empty.any()):
             codes[empty] = self.random(int(empty.sum()), generator)
         group = torch.arange(groups).repeat_interleave(count)
-        return Candidates(canonicalise(codes.reshape(-1, CODE_LENGTH)), group, rejected)
+        return Candidates(isomorphism.canonicalise(codes.reshape(-1, CODE_LENGTH)), group, rejected)
 
     def relax(
         self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
     ) -> Encoding:
         """Draw Gumbel-softmax operations (Eq. 9) and Binary-Concrete edges (Eq. 10)."""
-        operations = gumbel_softmax(logits.alpha, temperature, generator)
-        return Encoding(operations, binary_concrete(logits.beta, temperature, generator, noise))
+        operations = relaxation.gumbel_softmax(logits.alpha, temperature, generator)
+        edges = relaxation.binary_concrete(logits.beta, temperature, generator, noise)
+        return Encoding(operations, edges)
 
     def encode(self, codes: Tensor) -> Encoding:
         """Return one-hot operations [n, 5, 3] and edges [n, 21], vertices in the code's order.
@@ -141,7 +118,7 @@ class NASBench101:
         Raises:
             ValueError: a code is out of range.
         """
-        check_range(codes)
+        isomorphism.check_range(codes)
         operations = torch.nn.functional.one_hot(codes[:, :INNER], len(OPERATIONS)).float()
         return Encoding(operations, codes[:, INNER:].float())
 
@@ -152,7 +129,7 @@ class NASBench101:
         (``isomorphism.on_paths``): 0 or 1 in a discrete cell, a polynomial in the edges of a
         relaxed one. The output is always the last vertex.
         """
-        edges, vertices = on_paths(encoding.edges)
+        edges, vertices = isomorphism.on_paths(encoding.edges)
         adjacency = (edges @ self._spread.to(edges)).reshape(-1, VERTICES, VERTICES)
         used = encoding.operations * vertices[:, 1:-1].unsqueeze(-1)
         features = torch.nn.functional.pad(used, (1, 1, 1, 1)) + self._ends.to(used)
@@ -160,7 +137,7 @@ class NASBench101:
 
     def identify(self, codes: Tensor) -> list[Hashable]:
         """Return one integer a cell, equal for isomorphic cells, as the benchmark's hash is."""
-        rows: list[Hashable] = keys(codes).tolist()
+        rows: list[Hashable] = isomorphism.keys(codes).tolist()
         return rows
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
@@ -169,7 +146,7 @@ class NASBench101:
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """Return the same cells with their vertices in another order: [n, 26]."""
-        return reorder(codes, generator)
+        return isomorphism.reorder(codes, generator)
 
     def neighbours(self, codes: Tensor) -> Tensor:
         """Return the cells that are one change away from each of codes [n, 26]: [m, 26].
@@ -181,11 +158,11 @@ class NASBench101:
 
     def hashes(self, codes: Tensor) -> list[str]:
         """Return the benchmark's own graph hash of each cell, 32 hexadecimal digits."""
-        return [graph_hash(*cell) for cell in matrices(codes)]
+        return [isomorphism.graph_hash(*cell) for cell in isomorphism.matrices(codes)]
 
     def to_string(self, codes: Tensor) -> list[str]:
         """Return the text of each cell (``notation``): one for all orders of its vertices."""
-        return notation.to_strings(canonicalise(codes))
+        return notation.to_strings(isomorphism.canonicalise(codes))
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
         """Parse the texts of cells, or of one, to canonical codes [n, 26].
@@ -194,9 +171,7 @@ class NASBench101:
             InvalidArchitectureError: which rule a cell breaks.
         """
         parsed = [notation.parse(architecture) for architecture in as_list(architectures)]
-        if not parsed:
-            return torch.zeros(0, CODE_LENGTH, dtype=torch.int64)
-        return canonicalise(torch.stack(parsed))
+        return isomorphism.canonicalise(notation.stacked(parsed))
 
     def from_nasbench(self, cells: Sequence[tuple[ArrayLike, Sequence[str]]]) -> Tensor:
         """Return canonical codes [n, 26] of the benchmark's (matrix, operations) pairs (ModelSpec).
@@ -210,7 +185,7 @@ class NASBench101:
         """Return the benchmark's (matrix, operations) of codes [n, 26], pruned."""
         return [
             (matrix, [notation.INPUT, *(OPERATIONS[i] for i in inner), notation.OUTPUT])
-            for matrix, inner in matrices(canonicalise(codes))
+            for matrix, inner in isomorphism.matrices(isomorphism.canonicalise(codes))
         ]
 
     def draw(self, architecture: str) -> str:

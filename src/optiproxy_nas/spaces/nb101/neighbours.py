@@ -14,20 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.nb101.isomorphism import (
-    BROKEN,
-    CODE_LENGTH,
-    INNER,
-    OPERATIONS,
-    PAIRS,
-    PLACES,
-    VERTICES,
-    canonicalise,
-    decode,
-    is_valid,
-    keys,
-    keys_by_order,
-)
+from optiproxy_nas.spaces.base import other_operations
+from optiproxy_nas.spaces.nb101 import isomorphism
+from optiproxy_nas.spaces.nb101.isomorphism import INNER, OPERATIONS, PAIRS, PLACES, VERTICES
 
 _CHOICES = len(OPERATIONS)
 _COLUMN = torch.zeros(VERTICES, VERTICES, dtype=torch.int64)  # of a code, for a pair
@@ -40,13 +29,13 @@ _TURNED = PLACES[:, _LATER] < PLACES[:, _EARLIER]
 
 def _room() -> Tensor:
     """Return gather maps [5, 26] that make room at vertex 1-5: each column's source; 26: zero."""
-    maps = []
+    maps, zero = [], isomorphism.CODE_LENGTH
     for place in range(1, VERTICES - 1):
         old = {v: v - 1 if place < v < VERTICES - 1 else v for v in range(VERTICES) if v != place}
-        columns = [old[v] - 1 if v in old else CODE_LENGTH for v in range(1, VERTICES - 1)]
+        columns = [old[v] - 1 if v in old else zero for v in range(1, VERTICES - 1)]
         for i, j in PAIRS:
             new = place in (i, j)
-            columns.append(CODE_LENGTH if new else int(_COLUMN[old[i], old[j]]))
+            columns.append(zero if new else int(_COLUMN[old[i], old[j]]))
         maps.append(columns)
     return torch.tensor(maps)
 
@@ -67,30 +56,20 @@ def one_change_neighbours(codes: Tensor) -> Tensor:
     """Return canonical codes [m, 26] of the valid cells one change away, each once, by cell."""
     if not len(codes):
         return codes
-    cells = canonicalise(codes)
-    changed = torch.cat(
-        [_other_operations(cells), _flipped(cells), _grown(cells), _turned(cells)], dim=1
-    )
+    cells = isomorphism.canonicalise(codes)
+    operations = other_operations(cells, INNER, _CHOICES)
+    changed = torch.cat([operations, _flipped(cells), _grown(cells), _turned(cells)], dim=1)
     owner = torch.arange(len(codes)).repeat_interleave(changed.shape[1])
     flat = changed.flatten(0, 1)
-    valid = is_valid(flat)
+    valid = isomorphism.is_valid(flat)
     flat, owner = flat[valid], owner[valid]
-    changed_keys = keys(flat)
-    is_other = changed_keys != keys(cells)[owner]
+    changed_keys = isomorphism.keys(flat)
+    is_other = changed_keys != isomorphism.keys(cells)[owner]
     changed_keys, owner = changed_keys[is_other], owner[is_other]
     # The first of equals, in the order of the changes.
     pairs = torch.stack([owner, changed_keys], dim=1).numpy()
     _, first = np.unique(pairs, axis=0, return_index=True)
-    return decode(changed_keys[torch.from_numpy(np.sort(first))])
-
-
-def _other_operations(codes: Tensor) -> Tensor:
-    """Return each code with another operation at one vertex: [n, 10, 26]."""
-    changed = codes.unsqueeze(1).repeat(1, 2 * INNER, 1)
-    rows, position = torch.arange(2 * INNER), torch.arange(INNER).repeat_interleave(2)
-    shift = torch.tensor([1, 2]).repeat(INNER)
-    changed[:, rows, position] = (changed[:, rows, position] + shift) % _CHOICES
-    return changed
+    return isomorphism.decode(changed_keys[torch.from_numpy(np.sort(first))])
 
 
 def _flipped(codes: Tensor) -> Tensor:
@@ -103,17 +82,16 @@ def _flipped(codes: Tensor) -> Tensor:
 
 def _grown(codes: Tensor) -> Tensor:
     """Return each code with a vertex inserted between two, in the code's order: [n, 105, 26]."""
-    count = len(codes)
-    repeated = codes.unsqueeze(1).expand(count, len(_GAPS), CODE_LENGTH)
-    return _insert(repeated, *(column.expand(count, -1) for column in _GAPS.T))
+    repeated = codes.unsqueeze(1).expand(-1, len(_GAPS), -1)
+    return _insert(repeated, *(column.expand(len(codes), -1) for column in _GAPS.T))
 
 
 def _turned(codes: Tensor) -> Tensor:
     """Return each code with an edge, or a vertex, against the code's order: [n, 40, 26]."""
-    orders = keys_by_order(codes).unsqueeze(2) + BROKEN * ~_TURNED  # [n, 120, 10]
-    least, order = orders.min(1)  # an order that exchanges the two
-    reordered = decode(least.flatten().long()).reshape(len(codes), -1, CODE_LENGTH)
-    possible = least < BROKEN
+    keys = isomorphism.keys_by_order(codes).unsqueeze(2) + isomorphism.BROKEN * ~_TURNED
+    least, order = keys.min(1)  # [n, 10], an order that exchanges the two
+    reordered = isomorphism.decode(least.flatten().long()).reshape(len(codes), -1, codes.shape[1])
+    possible = least < isomorphism.BROKEN
     source = PLACES[order, _LATER].where(possible, 1)  # [n, 10]
     target = PLACES[order, _EARLIER].where(possible, 2)
     linked = reordered.scatter(2, _COLUMN[source, target].unsqueeze(2), 1)

@@ -21,16 +21,8 @@ from torch import Tensor
 
 from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.nb101.isomorphism import (
-    CODE_LENGTH,
-    INNER,
-    MAX_EDGES,
-    OPERATIONS,
-    PAIRS,
-    VERTICES,
-    canonicalise,
-    on_paths,
-)
+from optiproxy_nas.spaces.nb101 import isomorphism
+from optiproxy_nas.spaces.nb101.isomorphism import INNER, OPERATIONS, PAIRS, VERTICES
 
 INPUT, OUTPUT = "input", "output"
 SHORT = tuple(name.split("-")[0] for name in OPERATIONS)
@@ -44,7 +36,7 @@ def to_strings(codes: Tensor) -> list[str]:
     """Return the texts of canonical codes [n, 26]; each distinct matrix is written only once."""
     if not len(codes):
         return []
-    used = on_paths(codes[:, INNER:].float())[1].long().sum(1)  # [n] vertices, 2-7
+    used = isomorphism.on_paths(codes[:, INNER:].float())[1].long().sum(1)  # [n] vertices, 2-7
     powers = 3 ** torch.arange(INNER - 1, -1, -1)
     operations = used * 3**INNER + (codes[:, :INNER] * powers).sum(1)
     edges = used * 2 ** len(PAIRS) + (codes[:, INNER:] << torch.arange(len(PAIRS) - 1, -1, -1)).sum(
@@ -72,6 +64,11 @@ def _write_edges(code: list[int], size: int) -> str:
     return ".".join(
         "".join(str(bit[places[i], places[j]]) for j in range(i + 1, size)) for i in range(size - 1)
     )
+
+
+def stacked(codes: Sequence[Tensor]) -> Tensor:
+    """Return codes [26] as one tensor [n, 26], also where there are none."""
+    return torch.stack([*codes]) if codes else torch.zeros(0, isomorphism.CODE_LENGTH).long()
 
 
 def parse(architecture: str) -> Tensor:
@@ -135,8 +132,8 @@ def code_of(matrix: NDArray[Any], names: Sequence[str], shown: Any) -> Tensor:
     if len(places) > VERTICES:
         raise _invalid(shown, f"{len(places)} vertices on paths, more than {VERTICES}")
     kept = matrix[np.ix_(places, places)]
-    if kept.sum() > MAX_EDGES:
-        raise _invalid(shown, f"{kept.sum()} edges on paths, more than {MAX_EDGES}")
+    if kept.sum() > isomorphism.MAX_EDGES:
+        raise _invalid(shown, f"{kept.sum()} edges on paths, more than {isomorphism.MAX_EDGES}")
     operations = [_INDEX[names[v - 1]] for v in places[1:-1]]
     return embed(kept[None], np.array([operations], dtype=np.int64))[0]
 
@@ -163,7 +160,7 @@ def embed(matrices: ArrayLike, operations: ArrayLike) -> Tensor:
     matrices = np.asarray(matrices)
     count, size = matrices.shape[:2]
     places = [*range(size - 1), VERTICES - 1]
-    codes = torch.zeros(count, CODE_LENGTH, dtype=torch.int64)
+    codes = torch.zeros(count, isomorphism.CODE_LENGTH, dtype=torch.int64)
     codes[:, : size - 2] = torch.from_numpy(np.asarray(operations, dtype=np.int64))
     for i in range(size):
         for j in range(i + 1, size):
@@ -189,7 +186,7 @@ def from_nasbench(cells: Sequence[tuple[ArrayLike, Sequence[str]]]) -> Tensor:
         if len(names) < 2 or names[0] != INPUT or names[-1] != OUTPUT:
             raise _invalid(shown, "its operations do not begin with 'input' and end with 'output'")
         codes.append(code_of(matrix.astype(np.int64), names[1:-1], shown))
-    return canonicalise(torch.stack(codes)) if codes else torch.empty(0, CODE_LENGTH).long()
+    return isomorphism.canonicalise(stacked(codes))
 
 
 def _invalid(shown: Any, reason: str) -> InvalidArchitectureError:

@@ -17,7 +17,14 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
+from optiproxy_nas.spaces.base import (
+    Candidates,
+    Encoding,
+    Graph,
+    Logits,
+    as_list,
+    other_operations,
+)
 from optiproxy_nas.spaces.nb301 import darts_cell
 from optiproxy_nas.spaces.nb301.darts_cell import CHOICES, NODES, OPERATIONS, SLOTS, VERTICES
 from optiproxy_nas.spaces.nb301.genotype import (
@@ -164,12 +171,8 @@ class NASBench301:
         96 have another operation, 24 (12 a cell) another input; an operation stays with its input.
         """
         darts_cell.check_range(codes)
-        count, slots, choices = len(codes), 2 * SLOTS, len(OPERATIONS)
-        row = torch.arange(slots * (choices - 1))
-        slot, shift = row // (choices - 1), row % (choices - 1) + 1
-        changed = codes.unsqueeze(1).repeat(1, len(row), 1)
-        changed[:, row, slot] = (changed[:, row, slot] + shift) % choices
-        groups = [changed]
+        slots = 2 * SLOTS
+        groups = [other_operations(codes, slots, len(OPERATIONS))]
         for cell in range(2):
             for node in range(NODES):
                 position, first = slots + cell * NODES + node, cell * SLOTS + 2 * node
@@ -182,7 +185,7 @@ class NASBench301:
                 )
                 moved[..., position] = pair
                 groups.append(moved)
-        return torch.cat(groups, dim=1).reshape(-1, codes.shape[1]) if count else codes
+        return torch.cat(groups, dim=1).reshape(-1, codes.shape[1]) if len(codes) else codes
 
     def to_string(self, codes: Tensor) -> list[str]:
         """Return DARTS genotypes as text; in each node the lower input is first."""

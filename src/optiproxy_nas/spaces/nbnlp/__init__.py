@@ -15,21 +15,13 @@ from torch import Tensor
 
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, code_bytes
 from optiproxy_nas.spaces.nbnlp import grammar
-from optiproxy_nas.spaces.nbnlp.grammar import (
-    NODES,
-    OPERATIONS,
-    Cells,
-    canonical_codes,
-    pack,
-    unpack,
-)
+from optiproxy_nas.spaces.nbnlp.grammar import NODES, OPERATIONS, Cells
 from optiproxy_nas.spaces.nbnlp.graph import (
     NUM_EDGES,
     VERTICES,
-    join,
     one_hot,
     recipe_graph,
-    spread,
+    relaxed_edges,
 )
 from optiproxy_nas.spaces.nbnlp.neighbours import one_change_neighbours, renumbered
 from optiproxy_nas.spaces.nbnlp.recipes import draw_recipe, parse_recipe, to_recipe
@@ -78,13 +70,8 @@ class NASBenchNLP:
         self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
     ) -> Encoding:
         """Draw Gumbel-softmax operations and groups of edges (Eq. 9); ``noise`` has no effect."""
-        inputs, outputs = spread(logits.beta, -torch.inf)
         operations = gumbel_softmax(logits.alpha, temperature, generator)
-        chosen = join(
-            gumbel_softmax(inputs, temperature, generator),
-            gumbel_softmax(outputs, temperature, generator),
-        )
-        return Encoding(operations, chosen)
+        return Encoding(operations, relaxed_edges(logits.beta, temperature, generator))
 
     def encode(self, codes: Tensor) -> Encoding:
         """Return one-hot operations [n, 16, 8] and one-hot groups of edges [n, E].
@@ -92,7 +79,7 @@ class NASBenchNLP:
         Raises:
             ValueError: a code is out of range.
         """
-        cells = unpack(canonical_codes(codes))
+        cells = grammar.unpack(grammar.canonical_codes(codes))
         operations = torch.nn.functional.one_hot(cells.operations, len(OPERATIONS)).float()
         return Encoding(operations, one_hot(cells))
 
@@ -102,27 +89,27 @@ class NASBenchNLP:
 
     def identify(self, codes: Tensor) -> list[Hashable]:
         """Return canonical codes as bytes: equal however the nodes are named and listed."""
-        rows: list[Hashable] = [*code_bytes(canonical_codes(codes))]
+        rows: list[Hashable] = [*code_bytes(grammar.canonical_codes(codes))]
         return rows
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
         """Return ``identify``, with the hidden states 1 and 2 exchanged where that is less."""
-        straight = code_bytes(canonical_codes(codes))
-        swapped = canonical_codes(pack(_swapped(unpack(codes))))
+        straight = code_bytes(grammar.canonical_codes(codes))
+        swapped = grammar.canonical_codes(grammar.pack(_swapped(grammar.unpack(codes))))
         return [min(pair) for pair in zip(straight, code_bytes(swapped), strict=True)]
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """Return the same recipes with nodes and the inputs of sums in another order: [n, L]."""
         grammar.check_range(codes)
-        return pack(renumbered(unpack(codes), generator))
+        return grammar.pack(renumbered(grammar.unpack(codes), generator))
 
     def neighbours(self, codes: Tensor) -> Tensor:
         """Return all valid recipes one change away (``neighbours``), each once: codes [m, L]."""
-        return one_change_neighbours(canonical_codes(codes))
+        return one_change_neighbours(grammar.canonical_codes(codes))
 
     def to_string(self, codes: Tensor) -> list[str]:
         """Return recipes as JSON, keys sorted; plain nodes are node_0, node_1 ... in code order."""
-        return [to_recipe(code) for code in canonical_codes(codes).tolist()]
+        return [to_recipe(code) for code in grammar.canonical_codes(codes).tolist()]
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
         """Parse recipes in JSON, or one, to codes [n, L].
@@ -132,7 +119,7 @@ class NASBenchNLP:
         """
         parsed = [parse_recipe(architecture) for architecture in as_list(architectures)]
         codes = torch.tensor(parsed, dtype=torch.int64).reshape(-1, self.code_length)
-        return canonical_codes(codes)
+        return grammar.canonical_codes(codes)
 
     def draw(self, architecture: str) -> str:
         """Draw one line a node: its name, operation and inputs."""

@@ -27,6 +27,7 @@ fool colour refinement could have two canonical codes.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import torch
@@ -39,7 +40,14 @@ STATES = 3
 SOURCES = ("x", "h_prev_0", "h_prev_1", "h_prev_2")
 FIRST = 1 + len(SOURCES)  # the input choice that stands for node 0; 0 is none, then the sources
 CHOICES = FIRST + NODES
-ABSENT, LINEAR, BLEND, PRODUCT, SUM, TANH, SIGMOID, LEAKY_RELU = range(8)
+
+
+class Op(IntEnum):
+    """The operations, by their place in ``OPERATIONS``."""
+
+    ABSENT, LINEAR, BLEND, PRODUCT, SUM, TANH, SIGMOID, LEAKY_RELU = range(8)
+
+
 OPERATIONS = (
     "absent",
     "linear",
@@ -71,14 +79,14 @@ def _reading_weights() -> Tensor:
     Columns: none, x, a hidden state, then a node by its operation.
     """
     weights = torch.zeros(8, 10)
-    activations = slice(2 + TANH, 3 + LEAKY_RELU)
-    weights[LINEAR, 2 + LINEAR :] = UNUSUAL
-    weights[LINEAR, [1, 2]] = weights[LINEAR, activations] = 1
-    for operation in (BLEND, PRODUCT, SUM):
-        weights[operation, 2] = weights[operation, 2 + LINEAR :] = 1
-    for operation in (TANH, SIGMOID, LEAKY_RELU):
-        weights[operation, 2] = weights[operation, 2 + LINEAR :] = UNUSUAL
-        weights[operation, 2 + LINEAR] = 1
+    activations = slice(2 + Op.TANH, 3 + Op.LEAKY_RELU)
+    weights[Op.LINEAR, 2 + Op.LINEAR :] = UNUSUAL
+    weights[Op.LINEAR, [1, 2]] = weights[Op.LINEAR, activations] = 1
+    for operation in (Op.BLEND, Op.PRODUCT, Op.SUM):
+        weights[operation, 2] = weights[operation, 2 + Op.LINEAR :] = 1
+    for operation in (Op.TANH, Op.SIGMOID, Op.LEAKY_RELU):
+        weights[operation, 2] = weights[operation, 2 + Op.LINEAR :] = UNUSUAL
+        weights[operation, 2 + Op.LINEAR] = 1
     return weights
 
 
@@ -183,7 +191,7 @@ def canonical(cells: Cells) -> Cells:
     for state in range(cells.outputs.shape[1]):
         marks.scatter_(1, cells.outputs[:, state, None], state + 1)
     colour = _mix(cells.operations * 8 + marks[:, 1:] + 101)
-    rank = (levels(cells) + 32 * (cells.operations == ABSENT)) * 8 + cells.operations
+    rank = (levels(cells) + 32 * (cells.operations == Op.ABSENT)) * 8 + cells.operations
     key = _keys(cells, colour, rank)
     pending = torch.arange(count)
     for _ in range(NODES):
@@ -223,7 +231,7 @@ def sorted_inputs(operations: Tensor, inputs: Tensor) -> Tensor:
     """Sort inputs [n, NODES, 3] whose order does not matter, in rising order, none last."""
     ascending = torch.where(inputs == 0, CHOICES, inputs).sort(-1).values
     ascending = torch.where(ascending == CHOICES, 0, ascending)
-    return torch.where((operations == BLEND).unsqueeze(-1), inputs, ascending)
+    return torch.where((operations == Op.BLEND).unsqueeze(-1), inputs, ascending)
 
 
 def _mix(value: Tensor) -> Tensor:
@@ -239,7 +247,7 @@ def _keys(cells: Cells, colour: Tensor, rank: Tensor) -> Tensor:
     """Return the sorting keys [n, NODES] of nodes: rank, then refined colour."""
     count = len(cells.operations)
     places = torch.where(
-        (cells.operations == BLEND).unsqueeze(-1), torch.tensor([11, 13, 17]), torch.tensor(7)
+        (cells.operations == Op.BLEND).unsqueeze(-1), torch.tensor([11, 13, 17]), torch.tensor(7)
     )
     flat = cells.inputs.flatten(1)
     sources = _mix(torch.arange(FIRST) + 7001).expand(count, FIRST)

@@ -22,21 +22,9 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.spaces.base import Encoding, Graph
-from optiproxy_nas.spaces.nbnlp.grammar import (
-    ABSENT,
-    BLEND,
-    CHOICES,
-    FIRST,
-    LINEAR,
-    NODES,
-    PRODUCT,
-    SOURCES,
-    STATES,
-    SUM,
-    TANH,
-    WEIGHTS,
-    Cells,
-)
+from optiproxy_nas.spaces.nbnlp import grammar
+from optiproxy_nas.spaces.nbnlp.grammar import CHOICES, FIRST, NODES, STATES, WEIGHTS, Cells, Op
+from optiproxy_nas.spaces.relaxation import gumbel_softmax
 
 _ROWS = 3 * NODES + STATES
 
@@ -93,9 +81,17 @@ def join(inputs: Tensor, outputs: Tensor) -> Tensor:
     return flatten(torch.cat([inputs.flatten(1, 2), outputs], 1))
 
 
-VERTICES = len(SOURCES) + NODES + STATES
+def relaxed_edges(beta: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """Draw Gumbel-softmax choices of inputs and outputs (Eq. 9) by logits β: edges [n, E]."""
+    inputs, outputs = spread(beta, -torch.inf)
+    inputs = gumbel_softmax(inputs, temperature, generator)
+    return join(inputs, gumbel_softmax(outputs, temperature, generator))
+
+
+SOURCES = len(grammar.SOURCES)
+VERTICES = SOURCES + NODES + STATES
 STATE_LABELS = torch.tensor([0.75, 0.5, 0.25])
-_CLASSES = WEIGHTS[[LINEAR, SUM, TANH]]  # linear; element by element; activations
+_CLASSES = WEIGHTS[[Op.LINEAR, Op.SUM, Op.TANH]]  # linear; element by element; activations
 # Whether "none" is a choice of the third input: linear, element by element.
 _THIRD_OR_NOT = torch.tensor([1.0, 0.0])
 
@@ -110,25 +106,25 @@ def recipe_graph(encoding: Encoding) -> Graph:
     operations = encoding.operations
     inputs, outputs = spread(encoding.edges, 0.0)
     count = len(operations)
-    present = 1 - operations[..., ABSENT]  # [n, NODES]
+    present = 1 - operations[..., Op.ABSENT]  # [n, NODES]
     makers, made = _outputs(outputs, present)
     links, reads = _reads(operations, inputs, made)  # [n, NODES, CHOICES - 1]: node, what it reads
     direct = 1 - (1 - makers).prod(1)  # [n, NODES] makes a state
-    between = links[..., len(SOURCES) :].transpose(1, 2) * present.unsqueeze(1)  # from, to
+    between = links[..., SOURCES:].transpose(1, 2) * present.unsqueeze(1)  # from, to
     alive = present * _reaching(between, direct)
 
     one = torch.ones(count, 1).to(alive)
     mask = torch.cat([one, made, alive, made], 1)
-    size = len(SOURCES) + NODES
+    size = SOURCES + NODES
     adjacency = alive.new_zeros(count, VERTICES, VERTICES)
-    adjacency[:, :size, len(SOURCES) : size] = reads.transpose(1, 2)
-    adjacency[:, len(SOURCES) : size, size:] = makers.transpose(1, 2)
+    adjacency[:, :size, SOURCES:size] = reads.transpose(1, 2)
+    adjacency[:, SOURCES:size, size:] = makers.transpose(1, 2)
     adjacency = adjacency * mask.unsqueeze(1) * mask.unsqueeze(2)
 
     features = alive.new_zeros(count, VERTICES, operations.shape[-1] + 2)
-    features[:, : len(SOURCES), 0] = features[:, size:, -1] = 1
-    features[:, 1 : len(SOURCES), -1] = features[:, size:, 0] = STATE_LABELS.to(alive)
-    features[:, len(SOURCES) : size, 1:-1] = operations
+    features[:, :SOURCES, 0] = features[:, size:, -1] = 1
+    features[:, 1:SOURCES, -1] = features[:, size:, 0] = STATE_LABELS.to(alive)
+    features[:, SOURCES:size, 1:-1] = operations
     return Graph(features * mask.unsqueeze(-1), adjacency, mask)
 
 
@@ -191,8 +187,8 @@ def _reads(operations: Tensor, inputs: Tensor, made: Tensor) -> tuple[Tensor, Te
     linear, pair, plain = 1 - three[:, :, 0], 1 - two[:, :, 1], 1 - three[:, :, 1]
     gate, kept, other = first[:, :, 1], second[:, :, 1], third[:, :, 1]
     weighted = 1 - (1 - gate) * (1 - 0.75 * kept) * (1 - 0.5 * other)
-    acts = operations[..., TANH:].sum(-1, keepdim=True)
-    pairs = operations[..., PRODUCT : SUM + 1].sum(-1, keepdim=True)
-    rest = operations[..., LINEAR, None] * linear + pairs * pair + acts * first[:, :, 2]
-    blend = operations[..., BLEND, None]
+    acts = operations[..., Op.TANH :].sum(-1, keepdim=True)
+    pairs = operations[..., Op.PRODUCT : Op.SUM + 1].sum(-1, keepdim=True)
+    rest = operations[..., Op.LINEAR, None] * linear + pairs * pair + acts * first[:, :, 2]
+    blend = operations[..., Op.BLEND, None]
     return rest + blend * plain, rest + blend * weighted

@@ -21,35 +21,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.nbnlp.grammar import (
-    ABSENT,
-    BLEND,
-    CHOICES,
-    FIRST,
-    LEAKY_RELU,
-    LEAST_INPUTS,
-    LINEAR,
-    MOST_INPUTS,
-    NODES,
-    PRODUCT,
-    STATES,
-    SUM,
-    TANH,
-    WEIGHTS,
-    Cells,
-    canonical_codes,
-    complete,
-    kinds,
-    levels,
-    pack,
-    pruned,
-    renumber,
-    sorted_inputs,
-    unpack,
-)
+from optiproxy_nas.spaces.nbnlp import grammar
+from optiproxy_nas.spaces.nbnlp.grammar import CHOICES, FIRST, NODES, STATES, Cells, Op
 
-_LEAST, _MOST = torch.tensor(LEAST_INPUTS), torch.tensor(MOST_INPUTS)
-_USUAL = WEIGHTS == 1
+_LEAST, _MOST = torch.tensor(grammar.LEAST_INPUTS), torch.tensor(grammar.MOST_INPUTS)
+_USUAL = grammar.WEIGHTS == 1
 
 
 class _Changed(NamedTuple):
@@ -59,7 +35,7 @@ class _Changed(NamedTuple):
 
 def one_change_neighbours(codes: Tensor) -> Tensor:
     """Return the one-change neighbours of canonical codes [n, L], in code order: [m, L]."""
-    cells = unpack(codes)
+    cells = grammar.unpack(codes)
     after = _followers(cells)
     changed = [
         *_nodes(cells, after),
@@ -69,9 +45,9 @@ def one_change_neighbours(codes: Tensor) -> Tensor:
     ]
     owner = torch.cat([group.owner for group in changed])
     fields = (torch.cat(field) for field in zip(*(group.cells for group in changed), strict=True))
-    changed_cells = pruned(in_order(Cells(*fields)))
-    valid = complete(changed_cells)
-    owner, moved = owner[valid], canonical_codes(pack(changed_cells.rows(valid)))
+    changed_cells = grammar.pruned(in_order(Cells(*fields)))
+    valid = grammar.complete(changed_cells)
+    owner, moved = owner[valid], grammar.canonical_codes(grammar.pack(changed_cells.rows(valid)))
     is_other = (moved != codes[owner]).any(1)
     rows = torch.cat([owner.unsqueeze(1), moved], 1)[is_other]
     distinct: Tensor = rows.unique(dim=0)  # type: ignore[no-untyped-call]
@@ -81,11 +57,13 @@ def one_change_neighbours(codes: Tensor) -> Tensor:
 def renumbered(cells: Cells, generator: torch.Generator) -> Cells:
     """Return the same recipes, nodes in a random order within each level, inputs too if free."""
     count = len(cells.operations)
-    level = levels(cells) + 99 * (cells.operations == ABSENT)
-    mixed = renumber(cells, (level + torch.rand(count, NODES, generator=generator)).argsort(1))
+    level = grammar.levels(cells) + 99 * (cells.operations == Op.ABSENT)
+    mixed = grammar.renumber(
+        cells, (level + torch.rand(count, NODES, generator=generator)).argsort(1)
+    )
     keys = torch.rand(count, NODES, 3, generator=generator) + 9 * (mixed.inputs == 0)
     shuffled = mixed.inputs.gather(2, keys.argsort(2))
-    ordered = (mixed.operations == BLEND).unsqueeze(-1)
+    ordered = (mixed.operations == Op.BLEND).unsqueeze(-1)
     return Cells(mixed.operations, torch.where(ordered, mixed.inputs, shuffled), mixed.outputs)
 
 
@@ -96,8 +74,8 @@ def in_order(cells: Cells) -> Cells:
     for _ in range(NODES):
         deepest = level.gather(1, flat).reshape(-1, NODES, 3).amax(-1)
         level[:, FIRST:] = deepest + 1
-    level = level[:, FIRST:] + 99 * (cells.operations == ABSENT)
-    return renumber(cells, level.argsort(dim=1, stable=True))
+    level = level[:, FIRST:] + 99 * (cells.operations == Op.ABSENT)
+    return grammar.renumber(cells, level.argsort(dim=1, stable=True))
 
 
 def _followers(cells: Cells) -> Tensor:
@@ -111,7 +89,7 @@ def _followers(cells: Cells) -> Tensor:
         follows[:, node, FIRST + node] = True
         read = cells.inputs[:, node].unsqueeze(1).expand(-1, NODES, -1)  # [n, NODES, 3]
         follows[:, :, FIRST + node] |= follows.gather(2, read).any(-1)
-    return follows | (kinds(cells) == 0).unsqueeze(1)
+    return follows | (grammar.kinds(cells) == 0).unsqueeze(1)
 
 
 def _transformations() -> tuple[Tensor, Tensor, Tensor]:
@@ -132,7 +110,7 @@ _PLACE, _NEW, _ORDER = _transformations()
 
 def _nodes(cells: Cells, after: Tensor) -> Iterator[_Changed]:
     """Change the operation or the inputs of one node."""
-    count, kind = len(cells.operations), kinds(cells)
+    count, kind = len(cells.operations), grammar.kinds(cells)
     padded = torch.nn.functional.pad(cells.inputs, (0, 1))  # a fourth place: none
     inputs = padded[:, :, _ORDER]  # [n, NODES, T, 3]
     is_new = _PLACE.unsqueeze(1) == torch.arange(3)  # [T, 3]
@@ -150,7 +128,7 @@ def _nodes(cells: Cells, after: Tensor) -> Iterator[_Changed]:
     )
     same_inputs = inputs == padded[:, :, None, :3]
     readers = _reader_operations(cells)  # [n, NODES, 8]
-    for operation in range(LINEAR, LEAKY_RELU + 1):
+    for operation in range(Op.LINEAR, Op.LEAKY_RELU + 1):
         kept = (cells.operations == operation).unsqueeze(-1)
         usual = _USUAL[operation][read] | ~filled | (kept.unsqueeze(-1) & same_inputs)
         fits = (_LEAST[operation] <= number) & (number <= _MOST[operation]) & usual.all(-1)
@@ -158,7 +136,7 @@ def _nodes(cells: Cells, after: Tensor) -> Iterator[_Changed]:
         unchanged = kept & same_inputs.all(-1)
         # Exchanging inputs means something for a blend only.
         exchanged = (torch.arange(len(_PLACE)) >= 4) & (torch.arange(len(_PLACE)) < 7)
-        idle = exchanged & (operation != BLEND)
+        idle = exchanged & (operation != Op.BLEND)
         owner, node, change = (local & fits & welcome & ~unchanged & ~idle).nonzero().unbind(1)
         moved = cells.rows(owner)
         row = torch.arange(len(owner))
@@ -195,7 +173,7 @@ def _states(cells: Cells) -> Iterator[_Changed]:
         order[one], order[other] = other, one
         yield _Changed(owner, moved._replace(outputs=moved.outputs[:, order]))
     # One added, read by a linear node with two inputs.
-    reader = (cells.operations == LINEAR) & (cells.inputs[..., 2] == 0)
+    reader = (cells.operations == Op.LINEAR) & (cells.inputs[..., 2] == 0)
     possible = free.unsqueeze(2) & reader.unsqueeze(1) & ~made[:, 2, None, None]
     owner, node, place = possible.nonzero().unbind(1)
     moved, row = cells.rows(owner), torch.arange(len(owner))
@@ -211,12 +189,14 @@ def _states(cells: Cells) -> Iterator[_Changed]:
     moved = cells.rows(owner)
     inputs = torch.where(gone[owner], 0, moved.inputs)
     outputs = moved.outputs.scatter(1, last[owner, None], 0)
-    yield _Changed(owner, Cells(moved.operations, sorted_inputs(moved.operations, inputs), outputs))
+    yield _Changed(
+        owner, Cells(moved.operations, grammar.sorted_inputs(moved.operations, inputs), outputs)
+    )
 
 
 def _layers(cells: Cells, after: Tensor) -> Iterator[_Changed]:
     """Insert nodes between a source and one of its readers, or the state that it makes."""
-    count, kind = len(cells.operations), kinds(cells)
+    count, kind = len(cells.operations), grammar.kinds(cells)
     size = (cells.operations > 0).sum(1)
     outputs = torch.where(cells.outputs > 0, cells.outputs - 1 + FIRST, 0)
     source = torch.cat([cells.inputs.flatten(1), outputs], 1)  # [n, 51]
@@ -256,22 +236,22 @@ def _layers(cells: Cells, after: Tensor) -> Iterator[_Changed]:
         return (size + nodes <= NODES)[:, None, None] & exists.unsqueeze(-1)
 
     alone = torch.arange(CHOICES) == 0
-    for activation in range(TANH, LEAKY_RELU + 1):
+    for activation in range(Op.TANH, Op.LEAKY_RELU + 1):
         fits = (_USUAL[activation][kind_of_source] & accepts[..., 2 + activation]).unsqueeze(-1)
-        yield add(fits & alone & room(1), activation, ABSENT)
-    for operation in (LINEAR, PRODUCT, SUM):
+        yield add(fits & alone & room(1), activation, Op.ABSENT)
+    for operation in (Op.LINEAR, Op.PRODUCT, Op.SUM):
         reads = _USUAL[operation]
         pair = reads[kind_of_source].unsqueeze(-1) & reads[kind].unsqueeze(1) & second
-        yield add(pair & accepts[..., 2 + operation, None] & room(1), operation, ABSENT)
-        if operation == LINEAR:
-            for activation in range(TANH, LEAKY_RELU + 1):
+        yield add(pair & accepts[..., 2 + operation, None] & room(1), operation, Op.ABSENT)
+        if operation == Op.LINEAR:
+            for activation in range(Op.TANH, Op.LEAKY_RELU + 1):
                 fits = pair & accepts[..., 2 + activation, None] & room(2)
-                yield add(fits, LINEAR, activation)
+                yield add(fits, Op.LINEAR, activation)
 
 
 def _bypasses(cells: Cells, after: Tensor) -> Iterator[_Changed]:
     """Let all readers of a node read another source [n, NODES, CHOICES] instead."""
-    kind = kinds(cells)
+    kind = grammar.kinds(cells)
     readers = _reader_operations(cells)
     accepted = ~(readers.unsqueeze(2) & ~_USUAL.T[kind].unsqueeze(1)).any(-1)
     possible = accepted & ~after & readers.any(-1, keepdim=True)

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.nbnlp.grammar import (
-    ABSENT,
-    FIRST,
-    LEAST_INPUTS,
-    MOST_INPUTS,
-    NODES,
-    OPERATIONS,
-    SOURCES,
-    STATES,
-)
+from optiproxy_nas.spaces.nbnlp import grammar
+from optiproxy_nas.spaces.nbnlp.grammar import FIRST, NODES, OPERATIONS, SOURCES, STATES, Op
 
 _NEW = re.compile(r"h_new_\d+")
 _PREVIOUS = re.compile(r"h_prev_(\d+)")
@@ -30,7 +23,7 @@ def to_recipe(code: list[int]) -> str:
             names[place - 1] = f"h_new_{state}"
     plain = 0
     for node in range(NODES):
-        if code[node] != ABSENT and node not in names:
+        if code[node] != Op.ABSENT and node not in names:
             names[node], plain = f"node_{plain}", plain + 1
     recipe = {
         name: {
@@ -66,7 +59,7 @@ def parse_recipe(text: str) -> list[int]:
         )
     choice = {name: 1 + i for i, name in enumerate(SOURCES)}
     choice |= {name: FIRST + i for i, name in enumerate(order)}
-    operations, inputs = [ABSENT] * NODES, [0] * (3 * NODES)
+    operations, inputs = [int(Op.ABSENT)] * NODES, [0] * (3 * NODES)
     for place, name in enumerate(order):
         operations[place] = OPERATIONS.index(recipe[name]["op"])
         for slot, source in enumerate(recipe[name]["input"]):
@@ -137,7 +130,7 @@ def _check_node(
     text: str, recipe: dict[str, Any], states: int, name: str, node: dict[str, Any]
 ) -> None:
     operation, inputs = OPERATIONS.index(node["op"]), node["input"]
-    least, most = LEAST_INPUTS[operation], MOST_INPUTS[operation]
+    least, most = grammar.LEAST_INPUTS[operation], grammar.MOST_INPUTS[operation]
     if not least <= len(inputs) <= most:
         wanted = str(least) if least == most else f"{least} or {most}"
         raise _invalid(text, f"({node['op']}) takes {wanted} inputs, not {len(inputs)}", name)
@@ -155,28 +148,19 @@ def _check_node(
 
 
 def _order(text: str, recipe: dict[str, Any]) -> list[str]:
-    """Return the nodes, each after its inputs."""
+    """Return the nodes, each after its inputs; level by level, by name in a level."""
+    sorter = TopologicalSorter(
+        {name: [source for source in recipe[name]["input"] if source in recipe] for name in recipe}
+    )
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        cycle = error.args[1][::-1]
+        raise _invalid(text, f"lies on a cycle: {' <- '.join(cycle)}", cycle[0]) from None
     order: list[str] = []
-    waiting = {
-        name: {source for source in node["input"] if source in recipe}
-        for name, node in recipe.items()
-    }
-    while waiting:
-        ready = [name for name, sources in waiting.items() if not sources]
-        if not ready:
-            # Some of the waiting nodes only come after the cycle: walk back until one repeats.
-            name, seen = next(iter(waiting)), []
-            while name not in seen:
-                seen.append(name)
-                name = min(waiting[name])
-            cycle = " <- ".join([*seen[seen.index(name) :], name])
-            raise _invalid(text, f"lies on a cycle: {cycle}", name)
+    while ready := sorted(sorter.get_ready()):
         order += ready
-        waiting = {
-            name: sources.difference(ready)
-            for name, sources in waiting.items()
-            if name not in ready
-        }
+        sorter.done(*ready)
     return order
 
 
@@ -213,14 +197,7 @@ def draw_recipe(recipe: str) -> str:
     ``h_new_0 = blend(node_1, h_prev_0, node_2)``: the inputs of a blend are gate, kept, other.
     """
     nodes = json.loads(recipe)
-    done: list[str] = []
-    while len(done) < len(nodes):
-        done += [
-            name
-            for name in sorted(set(nodes) - set(done))
-            if all(source in done for source in nodes[name]["input"] if source in nodes)
-        ]
     return "\n".join(
         f"{name:>8} = {_SHORT[nodes[name]['op']]}({', '.join(nodes[name]['input'])})"
-        for name in done
+        for name in _order(recipe, nodes)
     )

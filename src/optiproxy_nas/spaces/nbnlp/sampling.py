@@ -18,25 +18,8 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.spaces.base import Logits
-from optiproxy_nas.spaces.nbnlp.grammar import (
-    ABSENT,
-    BLEND,
-    CHOICES,
-    FIRST,
-    LEAST_INPUTS,
-    LINEAR,
-    NODES,
-    STATES,
-    TANH,
-    UNUSUAL,
-    WEIGHTS,
-    Cells,
-    canonical,
-    complete,
-    pack,
-    pruned,
-    sorted_inputs,
-)
+from optiproxy_nas.spaces.nbnlp import grammar
+from optiproxy_nas.spaces.nbnlp.grammar import CHOICES, FIRST, NODES, STATES, WEIGHTS, Cells, Op
 from optiproxy_nas.spaces.nbnlp.graph import spread
 
 ROUNDS = 12
@@ -50,7 +33,7 @@ _OPERATION_SHARES = torch.tensor([0.0, 0.57, 0.057, 0.065, 0.065, 0.1, 0.1, 0.1]
 _OPEN_LINEAR = torch.tensor([0.0, 0.1, 0.035, 0.035, 0.035, 0.27, 0.27, 0.27])  # after such a node
 _UNREAD = 15.0  # weight in the prior of a source that is not read yet
 _THIRD = 0.2  # share of linear nodes with three inputs
-_LEAST = torch.tensor(LEAST_INPUTS)
+_LEAST = torch.tensor(grammar.LEAST_INPUTS)
 _USUAL, _POSSIBLE = (WEIGHTS.T == 1).float(), (WEIGHTS.T > 0).float()
 _NOTHING = torch.tensor([1.0] + 7 * [0.0])
 
@@ -130,7 +113,7 @@ def draw(policy: Policy, count: int, generator: torch.Generator) -> Cells:
         kind[:, FIRST + node] = torch.where(operations[:, node] > 0, operations[:, node] + 2, 0)
         read.scatter_add_(1, inputs[:, node], torch.ones(count, 3))
     outputs = _makers(policy, outputs, operations, read, generator)
-    return pruned(Cells(operations, sorted_inputs(operations, inputs), outputs))
+    return grammar.pruned(Cells(operations, grammar.sorted_inputs(operations, inputs), outputs))
 
 
 def _operation(
@@ -146,13 +129,13 @@ def _operation(
     sources.scatter_add_(1, kind, torch.ones(kind.shape))
     usual = sources @ _USUAL >= _LEAST
     possible = sources @ _POSSIBLE >= _LEAST
-    able = torch.where(usual, 1.0, torch.where(possible, UNUSUAL, 0.0))
-    able[:, ABSENT] = 1
+    able = torch.where(usual, 1.0, torch.where(possible, grammar.UNUSUAL, 0.0))
+    able[:, Op.ABSENT] = 1
 
     def prior() -> Tensor:
-        open_linear = ((kind == LINEAR + 2) & (read == 0)).any(-1, keepdim=True)
+        open_linear = ((kind == Op.LINEAR + 2) & (read == 0)).any(-1, keepdim=True)
         shares = torch.where(open_linear, _OPEN_LINEAR, _OPERATION_SHARES) * usual
-        shares[:, ABSENT] = 0
+        shares[:, Op.ABSENT] = 0
         return torch.where(present.unsqueeze(1), shares, _NOTHING)
 
     return _pick(policy.operation(node, able, prior), generator)
@@ -169,15 +152,15 @@ def _inputs(
     """Draw the inputs [n, 3] of a node with the given operation [n]."""
     count, width = len(operation), FIRST + node
     free = WEIGHTS[operation.unsqueeze(-1), kind[:, :width]]  # [n, width]; none weighs 0
-    takes = (operation > 0, (operation > 0) & (operation < TANH))
-    linear, blend = operation == LINEAR, operation == BLEND
+    takes = (operation > 0, (operation > 0) & (operation < Op.TANH))
+    linear, blend = operation == Op.LINEAR, operation == Op.BLEND
     chosen = torch.zeros(count, 3, dtype=torch.int64)
 
     def prior() -> Tensor:
         unread = read[:, :width] == 0
         shares = torch.where(unread, _UNREAD, 1.0)
         # An activation follows a linear node that has none yet.
-        follows = unread & (kind[:, :width] == LINEAR + 2) & (operation >= TANH).unsqueeze(-1)
+        follows = unread & (kind[:, :width] == Op.LINEAR + 2) & (operation >= Op.TANH).unsqueeze(-1)
         return torch.where(follows, 100.0, shares) * (free == 1)  # nothing unusual
 
     for slot in range(3):
@@ -238,11 +221,11 @@ def draw_complete(
         times = max(1, _AT_ONCE // len(pending))
         each = pending.repeat(times)
         cells = draw(Policy(logits, row[each], share), len(each), generator)
-        valid = complete(cells).reshape(times, -1)
+        valid = grammar.complete(cells).reshape(times, -1)
         first = valid.int().argmax(0)
         has_valid = valid.any(0)
         chosen = (first * len(pending) + torch.arange(len(pending)))[has_valid]
-        codes[pending[has_valid]] = pack(canonical(cells.rows(chosen)))
+        codes[pending[has_valid]] = grammar.pack(grammar.canonical(cells.rows(chosen)))
         rejected += int(torch.where(has_valid, first, times).sum())
         pending = pending[~has_valid]
     return codes, rejected
@@ -251,7 +234,7 @@ def draw_complete(
 def simplest() -> Tensor:
     """Return the code of tanh(linear(x, h_prev_0)) [1, L]."""
     code = torch.zeros(1, 4 * NODES + STATES, dtype=torch.int64)
-    code[0, :2] = torch.tensor([LINEAR, TANH])
+    code[0, :2] = torch.tensor([Op.LINEAR, Op.TANH])
     code[0, NODES : NODES + 2] = torch.tensor([1, 2])
     code[0, NODES + 3] = FIRST
     code[0, 4 * NODES] = 2
