@@ -15,9 +15,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, SearchSpace
-from optiproxy_nas.testing.determinism import SURE, generator, logits_of, point_at
-from optiproxy_nas.testing.graph_checks import check_discrete, invariants
+from optiproxy_nas.spaces.base import Candidates, Encoding, Logits, SearchSpace
+from optiproxy_nas.testing.determinism import SURE, check_codes, generator, logits_of, point_at
+from optiproxy_nas.testing.graph_checks import (
+    check_discrete,
+    check_encoding,
+    check_graph,
+    invariants,
+)
 from optiproxy_nas.testing.sampling_checks import extremes
 
 Result = TypeVar("Result")
@@ -153,40 +158,28 @@ def check_empty(space: SearchSpace, seed: int) -> None:
     """Assert that every method returns an empty batch, of the right shape, for an empty one."""
     none = torch.zeros(0, space.code_length, dtype=torch.int64)
     two = logits_of(space, 2, seed)
-    no_groups = Logits(two.alpha[:0], two.beta[:0])
-    drawn = _attempt("sample", partial(space.sample, two, 0, generator(seed)))
-    undrawn = _attempt("sample for 0 groups", partial(space.sample, no_groups, 2, generator(seed)))
-    for name, codes in {
-        "random": _attempt("random", partial(space.random, 0, generator(seed))),
-        "sample": drawn.codes,
-        "sample for 0 groups": undrawn.codes,
-        "isomorphic": _attempt("isomorphic", partial(space.isomorphic, none, generator(seed))),
-        "neighbours": _attempt("neighbours", partial(space.neighbours, none)),
-        "from_string": _attempt("from_string", partial(space.from_string, [])),
-    }.items():
-        assert codes.shape == none.shape, f"{name} of 0 architectures: {tuple(codes.shape)}"
-        assert codes.dtype == none.dtype, f"{name} of 0 architectures: {codes.dtype}, not int64"
-    for name, listed in {
-        "identify": _attempt("identify", partial(space.identify, none)),
-        "canonical": _attempt("canonical", partial(space.canonical, none)),
-        "to_string": _attempt("to_string", partial(space.to_string, none)),
-    }.items():
+    no_groups, stream = Logits(two.alpha[:0], two.beta[:0]), generator(seed)
+    codes_of: dict[str, Callable[[], Tensor]] = {
+        "random": lambda: space.random(0, stream),
+        "sample": lambda: space.sample(two, 0, stream).codes,
+        "sample for 0 groups": lambda: space.sample(no_groups, 2, stream).codes,
+        "isomorphic": lambda: space.isomorphic(none, stream),
+        "neighbours": lambda: space.neighbours(none),
+        "from_string": lambda: space.from_string([]),
+    }
+    for name, act in codes_of.items():
+        check_codes(f"{name} of 0 architectures", space, _attempt(name, act), 0)
+    for name in ("identify", "canonical", "to_string"):
+        listed = _attempt(name, partial(getattr(space, name), none))
         assert listed == [], f"{name} of 0 architectures: {listed}"
-    relax = partial(space.relax, no_groups, 0.7, generator(seed), "logistic")
-    for name, encoding in {
-        "encode": _attempt("encode", partial(space.encode, none)),
-        "relax": _attempt("relax", relax),
+    for name, encode in {
+        "encode": partial(space.encode, none),
+        "relax": partial(space.relax, no_groups, 0.7, stream, "logistic"),
     }.items():
-        vertices = space.num_vertices
-        _check_shapes(
-            name, encoding, ((space.num_nodes, len(space.operations)), (space.num_edges,))
-        )
-        graph: Graph = _attempt(f"graph after {name}", partial(space.graph, encoding))
-        _check_shapes(
-            f"graph after {name}",
-            graph,
-            ((vertices, space.num_features), (vertices, vertices), (vertices,)),
-        )
+        encoding = _attempt(name, encode)
+        check_encoding(space, encoding, 0, f"{name} of 0 architectures")
+        graph = _attempt(f"graph after {name}", partial(space.graph, encoding))
+        check_graph(space, graph, 0, f"0 {name}d")
 
 
 def _attempt(name: str, act: Callable[[], Result]) -> Result:
@@ -194,10 +187,3 @@ def _attempt(name: str, act: Callable[[], Result]) -> Result:
         return act()
     except Exception as error:
         raise AssertionError(f"{name} of 0 architectures fails: {error!r}") from error
-
-
-def _check_shapes(name: str, batch: Encoding | Graph, shapes: tuple[tuple[int, ...], ...]) -> None:
-    for field, value, shape in zip(batch._fields, batch, shapes, strict=True):
-        assert value.shape == (0, *shape), (
-            f"{name} of 0 architectures: {field} {tuple(value.shape)}"
-        )

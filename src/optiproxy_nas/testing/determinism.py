@@ -78,6 +78,13 @@ def plain(value: Any) -> Any:
     return repr(value) if isinstance(value, float) else value
 
 
+def check_codes(name: str, space: SearchSpace, codes: Tensor, count: int) -> None:
+    """Assert that ``codes``, named in the message, are ``count`` codes of int64."""
+    shape, expected = tuple(codes.shape), (count, space.code_length)
+    assert shape == expected, f"{name}: shape {shape}, not {expected}"
+    assert codes.dtype == torch.int64, f"{name}: codes are {codes.dtype}, not int64"
+
+
 def check_one_code_each(space: SearchSpace, codes: Tensor, where: str) -> None:
     """Assert that codes of one architecture which come out of the space are equal."""
     code_of: dict[Hashable, tuple[int, ...]] = {}

@@ -13,6 +13,23 @@ _DIRECTIONS = 16
 _STEP = 1e-5  # of a finite difference, along a direction with entries of about 1
 
 
+def check_encoding(space: SearchSpace, encoding: Encoding, count: int, name: str) -> None:
+    """Assert that ``encoding`` is of ``count`` architectures; ``name`` is for the message."""
+    shapes = ((count, space.num_nodes, len(space.operations)), (count, space.num_edges))
+    for field, value, shape in zip(Encoding._fields, encoding, shapes, strict=True):
+        assert value.shape == shape, f"{name}: {field} {tuple(value.shape)}, not {shape}"
+
+
+def check_rows_alone(space: SearchSpace, encoding: Encoding, tolerance: float, name: str) -> None:
+    """Assert that the graph of an encoding does not depend on the rest of its batch."""
+    batch = space.graph(encoding)
+    alone = space.graph(Encoding(encoding.operations[:1], encoding.edges[:1]))
+    for field, whole, row in zip(Graph._fields, batch, alone, strict=True):
+        assert torch.allclose(whole[:1], row, rtol=0, atol=tolerance), (
+            f"graph: {field} of {name} encodings depends on the rest of the batch"
+        )
+
+
 def check_graph(space: SearchSpace, graph: Graph, count: int, name: str) -> None:
     """Assert that ``graph`` is ``count`` DAGs of the right shape, from inputs to outputs.
 
@@ -103,13 +120,8 @@ def check_relaxation(space: SearchSpace, codes: Tensor, seed: int) -> None:
         assert torch.allclose(soft.operations.sum(-1), torch.ones(())), (
             "relax: rows do not sum to 1"
         )
-        graph = space.graph(soft)
-        check_graph(space, graph, COUNT, "soft")
-        one = space.graph(Encoding(soft.operations[:1], soft.edges[:1]))
-        for field, whole, row in zip(Graph._fields, graph, one, strict=True):
-            assert torch.allclose(whole[:1], row, atol=1e-6), (
-                f"graph: {field} of soft encodings depends on the rest of the batch"
-            )
+        check_graph(space, space.graph(soft), COUNT, "soft")
+        check_rows_alone(space, soft, 1e-6, "soft")
     random_logits = logits_of(space, COUNT, seed)
     cold = space.relax(random_logits, 1e-4, generator(seed), "logistic")
     certain = torch.cat([cold.operations.amax(-1).flatten(), (2 * cold.edges - 1).abs().flatten()])

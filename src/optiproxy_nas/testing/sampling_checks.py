@@ -10,6 +10,7 @@ from torch import Tensor
 from optiproxy_nas.spaces.base import Candidates, Encoding, Logits, SearchSpace
 from optiproxy_nas.testing.determinism import (
     SURE,
+    check_codes,
     check_one_code_each,
     generator,
     logits_of,
@@ -73,8 +74,7 @@ def check_alike(space: SearchSpace, explored: Tensor, random: Tensor) -> None:
 
 def _check_candidates(space: SearchSpace, drawn: Candidates, count: int) -> None:
     codes = drawn.codes
-    assert codes.shape == (count, space.code_length), "sample: not count codes a group"
-    assert codes.dtype == torch.int64, f"sample: codes are {codes.dtype}, not int64"
+    check_codes("sample", space, codes, count)
     assert drawn.group.shape == (count,), "sample: group is not [n]"
     assert isinstance(drawn.rejected, int), "sample: rejected is not an int"
     assert drawn.rejected >= 0, "sample: rejected is negative"

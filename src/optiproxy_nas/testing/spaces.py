@@ -10,21 +10,15 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Encoding, Graph, SearchSpace
+from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.testing import graph_checks
 from optiproxy_nas.testing.boundary_checks import check_corners, check_empty
 from optiproxy_nas.testing.determinism import (
     COUNT,
+    check_codes,
     check_one_code_each,
     generator,
     global_randomness_untouched,
-)
-from optiproxy_nas.testing.graph_checks import (
-    check_discrete,
-    check_gradients,
-    check_graph,
-    check_mask,
-    check_relaxation,
-    invariants,
 )
 from optiproxy_nas.testing.sampling_checks import check_extremes, check_sampling
 
@@ -51,18 +45,16 @@ def check_search_space(space: SearchSpace, seed: int = 0) -> None:
         check_sampling(space, codes, seed)
         check_extremes(space, seed)
         check_corners(space, codes, seed)
-        check_relaxation(space, codes, seed)
-        check_gradients(space, seed)
-        check_mask(space, codes, seed)
+        graph_checks.check_relaxation(space, codes, seed)
+        graph_checks.check_gradients(space, seed)
+        graph_checks.check_mask(space, codes, seed)
         copy = pickle.loads(pickle.dumps(space))
         assert copy.to_string(codes) == space.to_string(codes), "a pickled space is another space"
 
 
 def _check_random(space: SearchSpace, seed: int) -> Tensor:
     codes = space.random(COUNT, generator(seed))
-    expected = (COUNT, space.code_length)
-    assert codes.shape == expected, f"random: shape {tuple(codes.shape)}, expected {expected}"
-    assert codes.dtype == torch.int64, f"random: codes are {codes.dtype}, not int64"
+    check_codes("random", space, codes, COUNT)
     assert torch.equal(codes, space.random(COUNT, generator(seed))), "random: not reproducible"
     assert not torch.equal(codes, space.random(COUNT, generator(seed + 1))), (
         "random: ignores its generator"
@@ -88,8 +80,7 @@ def _check_attributes(space: SearchSpace) -> None:
 def _check_strings(space: SearchSpace, codes: Tensor) -> None:
     strings = space.to_string(codes)
     parsed = space.from_string(strings)
-    assert parsed.shape == codes.shape, "from_string: not one code a string"
-    assert parsed.dtype == codes.dtype, "from_string: codes are not int64"
+    check_codes("from_string", space, parsed, len(strings))
     assert space.to_string(parsed) == strings, "strings do not survive the round trip"
     assert space.identify(parsed) == space.identify(codes), "identities do not survive to_string"
     assert space.to_string(space.from_string(strings[0])) == strings[:1], (
@@ -141,19 +132,14 @@ def _check_neighbours(space: SearchSpace, codes: Tensor) -> None:
 
 def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
     hard = space.encode(codes)
-    assert hard.operations.shape == (len(codes), space.num_nodes, len(space.operations)), (
-        "encode: operations are not [n, N, M]"
-    )
-    assert hard.edges.shape == (len(codes), space.num_edges), "encode: edges are not [n, E]"
+    graph_checks.check_encoding(space, hard, len(codes), "encode")
     assert (hard.operations.sort(-1).values[..., :-1] == 0).all(), "encode: operations not one-hot"
     assert (hard.operations.sum(-1) == 1).all(), "encode: operations not one-hot"
     assert ((hard.edges == 0) | (hard.edges == 1)).all(), "encode: edges not 0 or 1"
     graph = space.graph(hard)
-    check_graph(space, graph, len(codes), "hard")
-    check_discrete(graph, "hard encodings")
-    one = space.graph(Encoding(hard.operations[:1], hard.edges[:1]))
-    for field, whole, row in zip(Graph._fields, graph, one, strict=True):
-        assert torch.equal(whole[:1], row), f"graph: {field} depends on the rest of the batch"
+    graph_checks.check_graph(space, graph, len(codes), "hard")
+    graph_checks.check_discrete(graph, "hard encodings")
+    graph_checks.check_rows_alone(space, hard, 0, "hard")
     identities: dict[tuple[bytes, ...], Hashable] = {}
     for identity, *fields in zip(space.identify(codes), *graph, strict=True):
         key = tuple(field.numpy().tobytes() for field in fields)
@@ -165,8 +151,7 @@ def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
 def _check_isomorphic(space: SearchSpace, codes: Tensor, seed: int) -> None:
     """Assert that an architecture in another order is the same network to all methods."""
     reordered = space.isomorphic(codes, generator(seed))
-    assert reordered.shape == codes.shape, "isomorphic: not one code each"
-    assert reordered.dtype == torch.int64, f"isomorphic: codes are {reordered.dtype}, not int64"
+    check_codes("isomorphic", space, reordered, len(codes))
     assert torch.equal(reordered, space.isomorphic(codes, generator(seed))), (
         "isomorphic: not reproducible"
     )
@@ -184,5 +169,5 @@ def _check_isomorphic(space: SearchSpace, codes: Tensor, seed: int) -> None:
         return
     # Graphs of equal identity differ in the order of their vertices only.
     graphs = (space.graph(space.encode(rows[equal])) for rows in (several, originals))
-    for one, two in zip(*map(invariants, graphs), strict=True):
+    for one, two in zip(*map(graph_checks.invariants, graphs), strict=True):
         assert torch.allclose(one, two), "graph: isomorphic architectures are not the same graph"
