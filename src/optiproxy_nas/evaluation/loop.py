@@ -219,7 +219,7 @@ def _checked(space: SearchSpace, method: Method) -> Proposals:
 
 
 def _affordable(
-    identities: list[Hashable], costs: list[int], known: Mapping[Hashable, int], remaining: int
+    identities: list[Hashable], costs: list[int], paid: Mapping[Hashable, int], remaining: int
 ) -> tuple[int, list[int]]:
     """Return how many proposals to keep, and the positions of those that are new queries.
 
@@ -229,7 +229,7 @@ def _affordable(
     Args:
         identities: of the proposals, as they are charged: [n].
         costs: [n].
-        known: the identities that were charged before.
+        paid: the identities that were charged before.
         remaining: what is left of the budget.
     """
     least = min(costs, default=0)
@@ -237,7 +237,7 @@ def _affordable(
         return 0, []
     new: dict[Hashable, int] = {}
     for position, (identity, cost) in enumerate(zip(identities, costs, strict=True)):
-        if identity in known or identity in new:
+        if identity in paid or identity in new:
             continue
         if cost > remaining:
             return position, list(new.values())

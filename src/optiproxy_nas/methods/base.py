@@ -18,8 +18,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.core.validation import validate
-from optiproxy_nas.objectives import resolve_objective, setting_names
-from optiproxy_nas.presets import training_of
+from optiproxy_nas.presets import typed_parameters
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -148,10 +147,7 @@ class Method(ABC):
             UnknownNameError: an unregistered objective.
         """
         given = {key: value for key, value in values.items() if key != "preset"}
-        given["objective"] = resolve_objective(
-            given.get("objective"), training_of(str(given.get("source")))
-        )
-        parameters = validate(BaselineParameters, {"settings": {}, **given}, also, setting_names)
+        parameters = typed_parameters(BaselineParameters, {"settings": {}, **given}, also)
         try:
             settings = validate(cls.Settings, parameters.settings)
         except ParameterError as error:

@@ -73,13 +73,8 @@ class TrialOrder:
 
     def ranks(self, archive: pd.DataFrame) -> Integers:
         """Return the place of each row, 0 for the worst, the same for equal ones: [n]."""
-        keys = self.keys(archive)
-        order = np.lexsort(keys[::-1])
-        ascending = keys[:, order]
-        rises = (ascending[:, 1:] != ascending[:, :-1]).any(axis=0)
-        ranks = np.empty(len(archive), dtype=np.int64)
-        ranks[order] = np.concatenate([[0], np.cumsum(rises)])[: len(archive)]
-        return ranks
+        _, ranks = np.unique(self.keys(archive).T, axis=0, return_inverse=True)
+        return ranks.reshape(-1)
 
     def incumbent(self, archive: pd.DataFrame) -> int:
         """Return the row that is the answer (the first of equals); if none is, the nearest."""

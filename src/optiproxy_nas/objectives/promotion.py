@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
@@ -67,7 +68,8 @@ class FidelityTask(ProxyTask):
         pairs = pairs_of(archive, full)
         if len(pairs):
             low_targets = low[pairs[:, 0]].numpy()
-            final = np.sort(low_targets)[_ranks(values[pairs[:, 1]])]
+            ranks = rankdata(values[pairs[:, 1]], method="ordinal") - 1  # of equals, by row
+            final = np.sort(low_targets)[ranks]
             correction[pairs[:, 1]] = torch.from_numpy(final - low_targets)
         return torch.stack([low, correction])
 
@@ -124,10 +126,3 @@ def pairs_of(archive: pd.DataFrame, full: Mask) -> Integers:
     low_rows = {name: row for row, name in enumerate(names) if not full[row]}
     rows = [(low_rows[names[row]], row) for row in np.flatnonzero(full) if names[row] in low_rows]
     return np.array(rows, dtype=np.int64).reshape(-1, 2)
-
-
-def _ranks(values: Floats) -> Integers:
-    """Return 0 for the least of values [n], n - 1 for the greatest (ties: the first is less)."""
-    ranks = np.empty(len(values), dtype=np.int64)
-    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
-    return ranks

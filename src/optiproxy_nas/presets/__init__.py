@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import lru_cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
@@ -23,6 +23,8 @@ from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.objectives import Training, resolve_objective, setting_names
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.targets import TARGETS
+
+Parameters = TypeVar("Parameters", bound=RunParameters)
 
 
 class MadeFor(NamedTuple):
@@ -78,14 +80,25 @@ def complete(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParam
     """
     name = str(values.get("preset", "default"))
     merged = merge(load_preset(name), {**values, "preset": name})
-    merged["objective"] = resolve_objective(
-        merged.get("objective"), training_of(str(merged.get("source")))
-    )
-    parameters = validate(SearchParameters, merged, also, setting_names)
+    parameters = typed_parameters(SearchParameters, merged, also)
     PROXIES.load(parameters.proxy.name)
     if parameters.fit.targets not in TARGETS:
         raise unknown_name("target", parameters.fit.targets, TARGETS)
     return parameters
+
+
+def typed_parameters(
+    kind: type[Parameters], values: Mapping[str, Any], also: Iterable[str]
+) -> Parameters:
+    """Return values as parameters of a kind, the objective completed by what its source tells.
+
+    Raises:
+        ParameterError: as :func:`complete`.
+        UnknownNameError: an unregistered objective.
+    """
+    training = training_of(str(values.get("source")))
+    objective = resolve_objective(values.get("objective"), training)
+    return validate(kind, {**values, "objective": objective}, also, setting_names)
 
 
 def training_of(source: str) -> Training | None:

@@ -189,7 +189,7 @@ def check_codes(codes: Tensor, choices: Tensor, rule: str) -> None:
         )
 
 
-def other_operations(codes: Tensor, positions: int, choices: int) -> Tensor:
+def operation_moves(codes: Tensor, positions: int, choices: int) -> Tensor:
     """Return each of codes [n, L] with another operation at one of its first ``positions``.
 
     [n, positions · (choices - 1), L]: position by position.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, other_operations
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, operation_moves
 from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -140,7 +140,7 @@ class NASBench201:
 
     def neighbours(self, codes: Tensor) -> Tensor:
         """Return the 24 cells that differ in one operation, for each of codes [n, 6]: [24 n, 6]."""
-        return other_operations(codes, 6, 5).reshape(-1, 6)
+        return operation_moves(codes, 6, 5).reshape(-1, 6)
 
     def to_string(self, codes: Tensor) -> list[str]:
         """Return the architecture strings of codes [n, 6]."""

@@ -63,10 +63,8 @@ def check_order(archive: pd.DataFrame, built: Objective) -> None:
             f"best: not the best eligible value so far ({name})"
         )
         for count in range(1, len(table) + 1):
-            row, first = (
-                order.incumbent(table.iloc[:count]),
-                int(ranks[subset.index[:count]].argmax()),
-            )
+            row = order.incumbent(table.iloc[:count])
+            first = int(ranks[subset.index[:count]].argmax())
             assert row == first, f"incumbent: row {row}, the first of the order is {first}"
             if good[:count].any():
                 assert values[row] == expected[count - 1], "incumbent, best: do not agree"
@@ -178,5 +176,5 @@ def check_selection(
         chosen = price.identities(space, batch, codes_of(space, batch))
         assert len(set(chosen)) == len(chosen), "promotions: a query twice"
         assert not set(chosen) & paid, "promotions: a query that is paid for already"
-        own = set(batch) - set(COLUMNS) - {f"code_{i}" for i in range(space.code_length)}
-        assert own <= set(parameters.objective.columns), "predicted: a column not declared"
+        further = set(batch) - set(COLUMNS) - {f"code_{i}" for i in range(space.code_length)}
+        assert further <= set(parameters.objective.columns), "predicted: a column not declared"

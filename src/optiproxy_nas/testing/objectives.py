@@ -22,15 +22,9 @@ from optiproxy_nas.objectives import OBJECTIVES, resolve_objective
 from optiproxy_nas.objectives.base import COLUMNS, Objective
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.testing import objective_parts
 from optiproxy_nas.testing.determinism import global_randomness_untouched, plain, pure
-from optiproxy_nas.testing.objective_parts import (
-    BATCH,
-    check_order,
-    check_price,
-    check_score,
-    check_selection,
-    check_targets,
-)
+from optiproxy_nas.testing.objective_parts import BATCH
 
 _INITIAL, _STEPS = 8, 3
 _SMALL: dict[str, Any] = {
@@ -62,13 +56,13 @@ def check_objective(
     parameters = _parameters(space, built, seed)
     with global_randomness_untouched():
         sample = _check_columns(space, evaluate, parameters)
-        check_targets(sample, built)
+        objective_parts.check_targets(sample, built)
         archive = _check_search(space, evaluate, parameters)
-        check_targets(archive, built)
-        check_order(archive, built)
-        check_price(space, archive, built)
-        check_score(space, archive, parameters)
-        check_selection(space, archive, parameters)
+        objective_parts.check_targets(archive, built)
+        objective_parts.check_order(archive, built)
+        objective_parts.check_price(space, archive, built)
+        objective_parts.check_score(space, archive, parameters)
+        objective_parts.check_selection(space, archive, parameters)
         _check_reports(archive, built)
         _check_baseline(space, evaluate, built)
         _check_scraps(space, evaluate, parameters)

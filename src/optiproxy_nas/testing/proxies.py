@@ -39,7 +39,7 @@ def check_proxy(build: BuildProxy, space: SearchSpace, seed: int = 0) -> None:
         again = build(space, settings, generator(seed), _HEADS).eval()
         other = build(space, settings, generator(seed + 1), _HEADS).eval()
         hard = space.encode(space.random(COUNT, generator(seed)))
-        soft = _soft_encoding(space, seed)
+        soft = space.relax(logits_of(space, 4, seed), 0.7, generator(seed), "logistic")
         predictions: Tensor = proxy(hard)
         _check_shape(predictions, _HEADS)
         _check_shape(build(space, settings, generator(seed), 1).eval()(hard), 1)
@@ -65,10 +65,6 @@ def _check_shape(predictions: Tensor, heads: int) -> None:
     assert shape == expected, (
         f"predictions have shape {shape}, not [members, heads, n] = {expected}"
     )
-
-
-def _soft_encoding(space: SearchSpace, seed: int) -> Encoding:
-    return space.relax(logits_of(space, 4, seed), 0.7, generator(seed), "logistic")
 
 
 def _check_members_share_no_weight(proxy: nn.Module, encoding: Encoding) -> None:

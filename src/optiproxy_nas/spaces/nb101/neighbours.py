@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import other_operations
+from optiproxy_nas.spaces.base import operation_moves
 from optiproxy_nas.spaces.nb101 import isomorphism
 from optiproxy_nas.spaces.nb101.isomorphism import INNER, OPERATIONS, PAIRS, PLACES, VERTICES
 
@@ -57,7 +57,7 @@ def one_change_neighbours(codes: Tensor) -> Tensor:
     if not len(codes):
         return codes
     cells = isomorphism.canonicalise(codes)
-    operations = other_operations(cells, INNER, _CHOICES)
+    operations = operation_moves(cells, INNER, _CHOICES)
     changed = torch.cat([operations, _flipped(cells), _grown(cells), _turned(cells)], dim=1)
     owner = torch.arange(len(codes)).repeat_interleave(changed.shape[1])
     flat = changed.flatten(0, 1)

@@ -23,18 +23,11 @@ from optiproxy_nas.spaces.base import (
     Graph,
     Logits,
     as_list,
-    other_operations,
+    operation_moves,
 )
-from optiproxy_nas.spaces.nb301 import darts_cell
+from optiproxy_nas.spaces.nb301 import darts_cell, genotype
 from optiproxy_nas.spaces.nb301.darts_cell import CHOICES, NODES, OPERATIONS, SLOTS, VERTICES
-from optiproxy_nas.spaces.nb301.genotype import (
-    Genotype,
-    code_of_fields,
-    code_of_text,
-    compact_fields,
-    genotype_of,
-    text_of,
-)
+from optiproxy_nas.spaces.nb301.genotype import Genotype
 from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
 
 _SOURCES = ("c_{k-2}", "c_{k-1}", *(f"node {number}" for number in range(2, 2 + NODES)))
@@ -172,7 +165,7 @@ class NASBench301:
         """
         darts_cell.check_range(codes)
         slots = 2 * SLOTS
-        groups = [other_operations(codes, slots, len(OPERATIONS))]
+        groups = [operation_moves(codes, slots, len(OPERATIONS))]
         for cell in range(2):
             for node in range(NODES):
                 position, first = slots + cell * NODES + node, cell * SLOTS + 2 * node
@@ -190,7 +183,7 @@ class NASBench301:
     def to_string(self, codes: Tensor) -> list[str]:
         """Return DARTS genotypes as text; in each node the lower input is first."""
         darts_cell.check_range(codes)
-        return [text_of(code) for code in codes.tolist()]
+        return [genotype.text_of(code) for code in codes.tolist()]
 
     def from_string(self, architectures: Sequence[str]) -> Tensor:
         """Parse genotypes, the two pairs of a node in any order, to codes [n, 24].
@@ -198,12 +191,12 @@ class NASBench301:
         Raises:
             InvalidArchitectureError: which rule one breaks, and in which node.
         """
-        return _codes([code_of_text(architecture) for architecture in as_list(architectures)])
+        return _codes([*map(genotype.code_of_text, as_list(architectures))])
 
     def to_genotype(self, codes: Tensor) -> list[Genotype]:
         """Return named tuples with the fields of DARTS' ``Genotype``."""
         darts_cell.check_range(codes)
-        return [genotype_of(code) for code in codes.tolist()]
+        return [genotype.genotype_of(code) for code in codes.tolist()]
 
     def from_genotype(self, genotypes: Sequence[Any]) -> Tensor:
         """Return codes [n, 24] of objects with the fields of DARTS' ``Genotype``, of any package.
@@ -212,15 +205,14 @@ class NASBench301:
             InvalidArchitectureError: a field is missing, or as ``from_string``.
         """
         codes = []
-        for genotype in genotypes:
-            missing = [name for name in Genotype._fields if not hasattr(genotype, name)]
+        for named in genotypes:
+            missing = [name for name in Genotype._fields if not hasattr(named, name)]
             if missing:
                 raise InvalidArchitectureError(
-                    f"Not a genotype: {genotype!r} has no {', '.join(missing)}.",
-                    architecture=genotype,
+                    f"Not a genotype: {named!r} has no {', '.join(missing)}.", architecture=named
                 )
-            fields = {name: getattr(genotype, name) for name in Genotype._fields}
-            codes.append(code_of_fields(fields, genotype))
+            fields = {name: getattr(named, name) for name in Genotype._fields}
+            codes.append(genotype.code_of_fields(fields, named))
         return _codes(codes)
 
     def to_naslib(self, codes: Tensor) -> list[tuple[tuple[tuple[int, int], ...], ...]]:
@@ -228,9 +220,9 @@ class NASBench301:
         return [
             tuple(
                 tuple((source, OPERATIONS.index(operation)) for operation, source in cell)
-                for cell in (genotype.normal, genotype.reduce)
+                for cell in (named.normal, named.reduce)
             )
-            for genotype in self.to_genotype(codes)
+            for named in self.to_genotype(codes)
         ]
 
     def from_naslib(self, compacts: Sequence[Any]) -> Tensor:
@@ -239,13 +231,14 @@ class NASBench301:
         Raises:
             InvalidArchitectureError: it has another form, or as ``from_string``.
         """
-        return _codes([code_of_fields(compact_fields(compact), compact) for compact in compacts])
+        fields = map(genotype.compact_fields, compacts)
+        return _codes([*map(genotype.code_of_fields, fields, compacts)])
 
     def draw(self, architecture: str) -> str:
         """Draw each node of both cells as the sum that it computes."""
-        (genotype,) = self.to_genotype(self.from_string([architecture]))
+        (named,) = self.to_genotype(self.from_string([architecture]))
         lines = []
-        for title, cell in (("normal cell", genotype.normal), ("reduction cell", genotype.reduce)):
+        for title, cell in (("normal cell", named.normal), ("reduction cell", named.reduce)):
             lines.append(f"{title}: output = all four nodes")
             for node in range(NODES):
                 terms = [f"{name}({_SOURCES[i]})" for name, i in cell[2 * node : 2 * node + 2]]

@@ -21,7 +21,7 @@ from optiproxy_nas.spaces.nbnlp.graph import (
     VERTICES,
     one_hot,
     recipe_graph,
-    relaxed_edges,
+    soft_edges,
 )
 from optiproxy_nas.spaces.nbnlp.neighbours import one_change_neighbours, renumbered
 from optiproxy_nas.spaces.nbnlp.recipes import draw_recipe, parse_recipe, to_recipe
@@ -71,7 +71,7 @@ class NASBenchNLP:
     ) -> Encoding:
         """Draw Gumbel-softmax operations and groups of edges (Eq. 9); ``noise`` has no effect."""
         operations = gumbel_softmax(logits.alpha, temperature, generator)
-        return Encoding(operations, relaxed_edges(logits.beta, temperature, generator))
+        return Encoding(operations, soft_edges(logits.beta, temperature, generator))
 
     def encode(self, codes: Tensor) -> Encoding:
         """Return one-hot operations [n, 16, 8] and one-hot groups of edges [n, E].

@@ -81,7 +81,7 @@ def join(inputs: Tensor, outputs: Tensor) -> Tensor:
     return flatten(torch.cat([inputs.flatten(1, 2), outputs], 1))
 
 
-def relaxed_edges(beta: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+def soft_edges(beta: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
     """Draw Gumbel-softmax choices of inputs and outputs (Eq. 9) by logits β: edges [n, E]."""
     inputs, outputs = spread(beta, -torch.inf)
     inputs = gumbel_softmax(inputs, temperature, generator)
