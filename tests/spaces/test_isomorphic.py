@@ -141,7 +141,7 @@ class WideDrawing(TinySpace):
         (SeesTheOrder, "not the same graph"),
         (DeadVerticesInTheMean, "not the same graph"),
         (NegativeCount, "rejected is negative"),
-        (TooFew, "not count codes a group"),
+        (TooFew, "sample: shape"),
         (WrongMaskGradient, "finite differences"),
         (JumpingMask, "not a function of the relaxed"),
         (FlatMask, "the mask jumps"),

@@ -84,36 +84,21 @@ class Bananas(MemoryMethod[BananasSettings]):
 
     def _fit(self, candidates: Tensor) -> Tensor:
         """Return relative errors [M, n] that fresh networks predict of candidates [n, P]."""
-        values = self._memory.values
+        settings, values = self._settings, self._memory.values
         best, scale = values.max(), values.max() - np.median(values)
-        gap = best - values + self._settings.margin * (scale if scale > 0 else 1.0)  # y - y_LB
+        gap = best - values + settings.margin * (scale if scale > 0 else 1.0)  # y - y_LB
         targets = torch.from_numpy(gap / np.median(gap)).float()
         generator = torch_generator(self._seed, self._round, "bananas-weights")
-        inputs = self._encode(self._memory.codes)
-        network = _Ensemble(inputs.shape[1], self._settings, generator)
-        optimizer = torch.optim.Adam(network.parameters(), lr=self._settings.lr, fused=True)
-        for _ in range(self._settings.epochs):
-            loss = ((network(inputs) - targets).abs() / targets).mean(1).sum()
+        inputs = self._encode(self._memory.codes).expand(settings.members, -1, -1)
+        widths = [inputs.shape[-1]] + [settings.hidden] * settings.layers + [1]
+        layers = [EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)]
+        network = nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
+        optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, fused=True)
+        for _ in range(settings.epochs):
+            loss = ((network(inputs)[..., 0] - targets).abs() / targets).mean(1).sum()
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimizer.step()
         with torch.no_grad():
-            predictions: Tensor = network(candidates)
-        return predictions
-
-
-class _Ensemble(nn.Module):
-    def __init__(self, inputs: int, settings: BananasSettings, generator: torch.Generator) -> None:
-        super().__init__()
-        widths = [inputs] + [settings.hidden] * settings.layers + [1]
-        self.members = settings.members
-        self.layers = nn.ModuleList(
-            EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return predictions [M, n] of encodings [n, P]."""
-        x = x.expand(self.members, *x.shape)
-        for layer in self.layers[:-1]:
-            x = torch.relu(layer(x))
-        return self.layers[-1](x).squeeze(-1)  # type: ignore[no-any-return]
+            predictions: Tensor = network(candidates.expand(settings.members, -1, -1))
+        return predictions[..., 0]

@@ -17,7 +17,7 @@ from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, Answers, Method, MethodSettings, Proposals, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.base import SearchSpace
-from optiproxy_nas.testing.determinism import generator, global_randomness_untouched
+from optiproxy_nas.testing.determinism import generator, global_randomness_untouched, plain
 
 _BUDGET = 30
 _SMALL = 200  # architectures of a space that is searched whole
@@ -51,9 +51,9 @@ def check_method(
         _check_alone(name, space, settings or {}, budget, seed)
         first = _search(name, space, settings, budget, seed)
         again = _search(name, space, settings, budget, seed)
-        assert _contents(first) == _contents(again), "two runs with the same seed differ"
+        assert plain(first) == plain(again), "two runs with the same seed differ"
         other = _search(name, space, settings, budget, seed + 1)
-        assert _contents(first)[0] != _contents(other)[0], "the seed does not matter"
+        assert plain(first[0]) != plain(other[0]), "the seed does not matter"
         if prefix:
             shorter = _search(name, space, settings, budget // 2, seed)[0]
             begun = first[0]["architecture"].tolist()[: len(shorter)]
@@ -152,8 +152,3 @@ def _check_exhaustion(
         _search(name, space, settings, space.size, seed)
     except SamplingError:
         return  # says that nothing new comes; what must not happen is that it hangs
-
-
-def _contents(tables: tuple[pd.DataFrame, pd.DataFrame]) -> list[str]:
-    """Return the exact contents (floats by repr), the archive's first."""
-    return [table.to_csv() for table in tables]

@@ -31,13 +31,12 @@ def check_order(archive: pd.DataFrame, built: Objective) -> None:
     assert fitness.shape == eligible.shape == (len(archive),), "fitness, eligible: not one a row"
     assert eligible.dtype == np.bool_, f"eligible: {eligible.dtype}, not bool"
     assert not np.isnan(fitness).any(), "fitness: NaN"
-    if eligible.any() and not eligible.all():
-        for name, goodness in (("fitness", fitness), ("keys", ranks)):
+    value = archive["value"].to_numpy()
+    for name, goodness in (("fitness", fitness), ("keys", ranks)):
+        if eligible.any() and not eligible.all():
             assert goodness[eligible].min() > goodness[~eligible].max(), (
                 f"{name}: a row that is not eligible is as good as one that is"
             )
-    value = archive["value"].to_numpy()
-    for name, goodness in (("fitness", fitness), ("keys", ranks)):
         ascending = np.lexsort((value[eligible], goodness[eligible]))
         assert (np.diff(value[eligible][ascending]) >= 0).all(), f"{name}: not in value order"
     subsets = {

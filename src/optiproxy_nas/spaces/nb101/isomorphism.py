@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from itertools import permutations
 
 import torch
@@ -22,7 +23,12 @@ INNER = 5
 MAX_EDGES = 9
 PAIRS = tuple((i, j) for i in range(VERTICES) for j in range(i + 1, VERTICES))
 CODE_LENGTH = INNER + len(PAIRS)
-_CHOICES = torch.tensor([len(OPERATIONS)] * INNER + [2] * len(PAIRS))  # of each place of a code
+check_range = partial(  # of codes [n, 26]
+    check_codes,
+    choices=torch.tensor([len(OPERATIONS)] * INNER + [2] * len(PAIRS)),
+    rule="A NAS-Bench-101 code is five operations of 0-2 and 21 edges of 0 or 1 for vertices "
+    "1-5 and the pairs of seven vertices.",
+)
 
 SOURCES = torch.tensor([i for i, _ in PAIRS])
 TARGETS = torch.tensor([j for _, j in PAIRS])
@@ -74,20 +80,6 @@ def on_paths(edges: Tensor) -> tuple[Tensor, Tensor]:
     kept = edges * forwards[:, SOURCES] * backwards[:, TARGETS]
     ends = torch.ones_like(edges[:, :1])
     return kept, torch.cat([ends, (forwards * backwards)[:, 1:-1], ends], dim=1)
-
-
-def check_range(codes: Tensor) -> None:
-    """Check that codes [n, 26] are in range.
-
-    Raises:
-        ValueError: an operation outside 0-2, or an edge that is neither 0 nor 1.
-    """
-    check_codes(
-        codes,
-        _CHOICES,
-        "A NAS-Bench-101 code is five operations of 0-2 and 21 edges of 0 or 1 for vertices "
-        "1-5 and the pairs of seven vertices.",
-    )
 
 
 def is_valid(codes: Tensor) -> Tensor:

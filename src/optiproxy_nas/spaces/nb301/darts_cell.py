@@ -8,6 +8,7 @@ the inputs and nodes before it. In a code the nodes are counted from 0; node j h
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations, permutations
 from typing import NamedTuple
 
@@ -33,21 +34,12 @@ SLOTS = 2 * NODES
 PAIRS = tuple(tuple(combinations(range(node + 2), 2)) for node in range(NODES))
 CHOICES = tuple(len(pairs) for pairs in PAIRS)
 VERTICES = 2 + SLOTS + 1
-_PLACES = torch.tensor(2 * SLOTS * [len(OPERATIONS)] + 2 * list(CHOICES))  # choices of each place
-
-
-def check_range(codes: Tensor) -> None:
-    """Check that codes [n, 24] are in range.
-
-    Raises:
-        ValueError: an operation outside 0-6, or a pair of inputs that the node does not have.
-    """
-    check_codes(
-        codes,
-        _PLACES,
-        "A NAS-Bench-301 code is 16 operations of 0-6 and the pairs of inputs of 8 nodes, which "
-        "have 1, 3, 6 and 10 of them in each cell.",
-    )
+check_range = partial(  # of codes [n, 24]
+    check_codes,
+    choices=torch.tensor(2 * SLOTS * [len(OPERATIONS)] + 2 * list(CHOICES)),
+    rule="A NAS-Bench-301 code is 16 operations of 0-6 and the pairs of inputs of 8 nodes, which "
+    "have 1, 3, 6 and 10 of them in each cell.",
+)
 
 
 def graph_of_pairs() -> tuple[Tensor, Tensor]:

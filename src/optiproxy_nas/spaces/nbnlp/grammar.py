@@ -28,6 +28,7 @@ fool colour refinement could have two canonical codes.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -62,11 +63,16 @@ LEAST_INPUTS = (0, 2, 3, 2, 2, 1, 1, 1)
 MOST_INPUTS = (0, 3, 3, 2, 2, 1, 1, 1)
 UNUSUAL = 1e-4
 
-# Choices of each place of a code: a node reads sources and the nodes before it.
-_PLACES = torch.tensor(
-    [len(OPERATIONS)] * NODES
-    + [FIRST + node for node in range(NODES) for _ in range(3)]
-    + [1 + NODES] * STATES
+check_range = partial(  # of codes [n, L]
+    check_codes,
+    choices=torch.tensor(  # a node reads sources and the nodes before it
+        [len(OPERATIONS)] * NODES
+        + [FIRST + node for node in range(NODES) for _ in range(3)]
+        + [1 + NODES] * STATES
+    ),
+    rule="A NAS-Bench-NLP code is 16 operations of 0-7, three inputs for each node (0 none, 1 x, "
+    "2-4 the previous states, 5 and more the nodes before it), and the nodes that make three "
+    "states (1-16, or 0).",
 )
 _ROUNDS = 8  # of colour refinement
 _COLOUR_BITS = 54
@@ -117,21 +123,6 @@ def unpack(codes: Tensor) -> Cells:
     """Return the cells of codes [n, L], as views."""
     inputs = codes[:, NODES : 4 * NODES].reshape(-1, NODES, 3)
     return Cells(codes[:, :NODES], inputs, codes[:, 4 * NODES :])
-
-
-def check_range(codes: Tensor) -> None:
-    """Check that codes [n, L] hold only choices that exist.
-
-    Raises:
-        ValueError: an operation, an input or a maker of a state that does not exist.
-    """
-    check_codes(
-        codes,
-        _PLACES,
-        "A NAS-Bench-NLP code is 16 operations of 0-7, three inputs for each node (0 none, 1 x, "
-        "2-4 the previous states, 5 and more the nodes before it), and the nodes that make three "
-        "states (1-16, or 0).",
-    )
 
 
 def kinds(cells: Cells) -> Tensor:
