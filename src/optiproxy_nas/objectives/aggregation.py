@@ -64,8 +64,17 @@ class Aggregation(NamedTuple):
 
     # (step of each query [n], which broke which bound [C, n], settings) -> the weights after all
     weights: Callable[[Integers, Mask, AggregationSettings], Weights]
-    # (predictions [E, 1 + C, n], weights, noise [C], selection) -> score [n]
-    score: Callable[[Tensor, Weights, Tensor, SelectionSettings], Tensor]
+    # (excess [E, C, n], noise [C]) -> the term of each constraint, higher is better [C, n]
+    terms: Callable[[Tensor, Tensor], Tensor]
+
+    def score(
+        self, predictions: Tensor, weights: Weights, noise: Tensor, selection: SelectionSettings
+    ) -> Tensor:
+        """Return w_a · (mean + κ sd of the value) + Σ_c w_c · term_c of [E, 1 + C, n]: [n]."""
+        value = acquisition_score(predictions[:, 0], selection)
+        terms = self.terms(predictions[:, 1:], noise)
+        factors = torch.as_tensor(weights.constraints, dtype=terms.dtype).unsqueeze(-1)
+        return weights.accuracy * value + (factors * terms).sum(0)
 
 
 def log_feasibility(excess: Tensor, noise: Tensor) -> Tensor:
@@ -130,16 +139,6 @@ def _expected_weights(steps: Integers, broken: Mask, settings: AggregationSettin
     return Weights(1.0 if found else settings.accuracy_before_feasible, weights)
 
 
-def _expected_score(
-    predictions: Tensor, weights: Weights, noise: Tensor, selection: SelectionSettings
-) -> Tensor:
-    """Return w_a · (mean + κ sd of the value) + Σ_c w_c · log P(constraint c is kept)."""
-    value = acquisition_score(predictions[:, 0], selection)
-    kept = log_feasibility(predictions[:, 1:], noise)  # [C, n]
-    factors = torch.as_tensor(weights.constraints, dtype=kept.dtype).unsqueeze(-1)
-    return weights.accuracy * value + (factors * kept).sum(0)
-
-
 def _learnt_weights(steps: Integers, broken: Mask, settings: AggregationSettings) -> Weights:
     """Raise w_c by a step where more than the tolerated share of a batch broke bound c.
 
@@ -153,17 +152,12 @@ def _learnt_weights(steps: Integers, broken: Mask, settings: AggregationSettings
     return Weights(1.0 - float(weights.max()), weights)
 
 
-def _learnt_score(
-    predictions: Tensor, weights: Weights, noise: Tensor, selection: SelectionSettings
-) -> Tensor:
-    """Return w_a · value - Σ_c w_c · excess: the paper's weighted aggregation."""
-    value = acquisition_score(predictions[:, 0], selection)
-    excess = predictions[:, 1:].mean(0)  # [C, n]
-    factors = torch.as_tensor(weights.constraints, dtype=excess.dtype).unsqueeze(-1)
-    return weights.accuracy * value - (factors * excess).sum(0)
+def _negative_excess(excess: Tensor, noise: Tensor) -> Tensor:
+    """Return the term of the paper's weighted aggregation: [C, n]."""
+    return -excess.mean(0)
 
 
-MODES: dict[str, Aggregation] = {
-    "default": Aggregation(_expected_weights, _expected_score),
-    "paper_weights": Aggregation(_learnt_weights, _learnt_score),
+MODES = {
+    "default": Aggregation(_expected_weights, log_feasibility),
+    "paper_weights": Aggregation(_learnt_weights, _negative_excess),
 }
