@@ -19,11 +19,11 @@ from optiproxy_nas.core.errors import BudgetError, OptiProxyError, ParameterErro
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import resolve_method
+from optiproxy_nas.methods.base import training_of
 from optiproxy_nas.objectives import OBJECTIVES, resolve_objective, settings_of
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective, ProxyTask
 from optiproxy_nas.objectives.constrained import Constrained
-from optiproxy_nas.presets import training_of
 
 NEEDED = {"constrained": {"constraints": ["latency_ms <= 12"]}}
 

@@ -6,20 +6,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import pandas as pd
 from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.arrays import Floats, Tensors
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.core.validation import validate
-from optiproxy_nas.presets import typed_parameters
+from optiproxy_nas.objectives import Training, resolve_objective, setting_names
 from optiproxy_nas.spaces.base import SearchSpace
+
+Parameters = TypeVar("Parameters", bound=RunParameters)
 
 
 class MethodSettings(StrictModel):
@@ -171,6 +174,33 @@ class Method(ABC):
     def overrides(cls, parameters: Any) -> list[str]:
         """Return what differs from the method's defaults: ``["population = 50 (20)", ...]``."""
         return changes(cls.Settings().model_dump(), parameters.settings)
+
+
+def typed_parameters(
+    kind: type[Parameters], values: Mapping[str, Any], also: Iterable[str]
+) -> Parameters:
+    """Return values as parameters of a kind, the objective completed by what its source tells.
+
+    Raises:
+        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
+        UnknownNameError: an unregistered objective.
+    """
+    training = training_of(str(values.get("source")))
+    objective = resolve_objective(values.get("objective"), training)
+    return validate(kind, {**values, "objective": objective}, also, setting_names)
+
+
+def training_of(source: str) -> Training | None:
+    """Return what a registered source tells of its full training.
+
+    None where there is no such source: a user's own evaluation, or a name that is refused later,
+    with the run's facts.
+    """
+    try:
+        found = get_source(source)
+    except ParameterError:
+        return None
+    return Training(found.family.full_epochs, found.contents.continues)
 
 
 def missing_extra(method: str, error: ImportError) -> ParameterError:

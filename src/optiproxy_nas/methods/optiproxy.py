@@ -13,8 +13,12 @@ from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Tensors
-from optiproxy_nas.methods.base import Answers, Method, Proposals, Records
-from optiproxy_nas.presets import complete, overrides
+from optiproxy_nas.core.errors import unknown_name
+from optiproxy_nas.core.mappings import changes, merge
+from optiproxy_nas.methods.base import Answers, Method, Proposals, Records, typed_parameters
+from optiproxy_nas.presets import load_preset
+from optiproxy_nas.proxies import PROXIES
+from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -101,8 +105,19 @@ class OptiProxy(Method):
 
     @classmethod
     def complete(cls, values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
-        """Return preset plus overrides (:func:`optiproxy_nas.presets.complete`)."""
-        return complete(values, also)
+        """Return preset plus overrides, nested, as typed parameters.
+
+        Raises:
+            ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
+            UnknownNameError: an unregistered preset, objective, proxy or target.
+        """
+        name = str(values.get("preset", "default"))
+        merged = merge(load_preset(name), {**values, "preset": name})
+        parameters = typed_parameters(SearchParameters, merged, also)
+        PROXIES.load(parameters.proxy.name)
+        if parameters.fit.targets not in TARGETS:
+            raise unknown_name("target", parameters.fit.targets, TARGETS)
+        return parameters
 
     @classmethod
     def restore(cls, values: Mapping[str, Any]) -> SearchParameters:
@@ -117,4 +132,4 @@ class OptiProxy(Method):
     @classmethod
     def overrides(cls, parameters: Any) -> list[str]:
         """Return what differs from the preset: ``["selection.batch = 5 (2)", ...]``."""
-        return overrides(parameters)
+        return changes(load_preset(parameters.preset), parameters.model_dump())

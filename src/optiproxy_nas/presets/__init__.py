@@ -6,25 +6,17 @@ tuned for. The paper's preset has none: it is as published, whatever is searched
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import lru_cache
 from importlib import resources
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import yaml
 
-from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
-from optiproxy_nas.benchmarks.source_registry import families, get_source
-from optiproxy_nas.core.errors import ParameterError, unknown_name
-from optiproxy_nas.core.mappings import changes, merge
-from optiproxy_nas.core.validation import validate
+from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.benchmarks.source_registry import families
+from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
-from optiproxy_nas.objectives import Training, resolve_objective, setting_names
-from optiproxy_nas.proxies import PROXIES
-from optiproxy_nas.proxies.targets import TARGETS
-
-Parameters = TypeVar("Parameters", bound=RunParameters)
 
 
 class MadeFor(NamedTuple):
@@ -66,54 +58,6 @@ def _read(name: str) -> dict[str, Any]:
     return preset
 
 
-def complete(values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
-    """Return preset plus overrides as typed parameters.
-
-    Args:
-        values: run settings (space, benchmark, source, dataset, preset, seed, budget) and any
-            overrides of the preset's own keys, nested.
-        also: names that the caller takes too, for the suggestions.
-
-    Raises:
-        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
-        UnknownNameError: an unregistered preset, objective, proxy or target.
-    """
-    name = str(values.get("preset", "default"))
-    merged = merge(load_preset(name), {**values, "preset": name})
-    parameters = typed_parameters(SearchParameters, merged, also)
-    PROXIES.load(parameters.proxy.name)
-    if parameters.fit.targets not in TARGETS:
-        raise unknown_name("target", parameters.fit.targets, TARGETS)
-    return parameters
-
-
-def typed_parameters(
-    kind: type[Parameters], values: Mapping[str, Any], also: Iterable[str]
-) -> Parameters:
-    """Return values as parameters of a kind, the objective completed by what its source tells.
-
-    Raises:
-        ParameterError: as :func:`complete`.
-        UnknownNameError: an unregistered objective.
-    """
-    training = training_of(str(values.get("source")))
-    objective = resolve_objective(values.get("objective"), training)
-    return validate(kind, {**values, "objective": objective}, also, setting_names)
-
-
-def training_of(source: str) -> Training | None:
-    """Return what a registered source tells of its full training.
-
-    None where there is no such source: a user's own evaluation, or a name that is refused later,
-    with the run's facts.
-    """
-    try:
-        found = get_source(source)
-    except ParameterError:
-        return None
-    return Training(found.family.full_epochs, found.contents.continues)
-
-
 def preset_for(space: str, objective: str) -> str | None:
     """Return the preset that was tuned for an objective on a space, else on other spaces.
 
@@ -151,8 +95,3 @@ def misfit(parameters: RunParameters) -> str:
         f"Preset {preset!r} was tuned on {' and '.join(tuned.spaces)}; for space {space!r} "
         f"there is preset={better}."
     )
-
-
-def overrides(parameters: SearchParameters) -> list[str]:
-    """Return what differs from the preset's own values: ``["selection.batch = 5 (2)", ...]``."""
-    return changes(load_preset(parameters.preset), parameters.model_dump())

@@ -41,16 +41,8 @@ def _operation_graph() -> Tensor:
 
     Edge (a, b) feeds edge (b, c): 0->{1,2,4}; 1->{3,5}; 2->6; 3->6; 4->7; 5->7; 6->7.
     """
-    adjacency = torch.zeros(8, 8)
-    for position, (source, target) in enumerate(EDGES, start=1):
-        if source == 0:
-            adjacency[0, position] = 1
-        if target == 3:
-            adjacency[position, 7] = 1
-        for next_position, (next_source, _) in enumerate(EDGES, start=1):
-            if next_source == target:
-                adjacency[position, next_position] = 1
-    return adjacency
+    vertices = [(-1, 0), *EDGES, (3, 4)]  # the input leads to node 0, the output from node 3
+    return torch.tensor([[float(b == c) for c, _ in vertices] for _, b in vertices])
 
 
 @cache
