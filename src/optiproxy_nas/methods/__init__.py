@@ -94,7 +94,7 @@ def resolve_method(
 
 def parameters_of(values: Mapping[str, Any]) -> RunParameters:
     """Return the typed parameters that were dumped as ``values``."""
-    return method_of(values).restore(values)
+    return method_of(values).Parameters.model_validate(values)
 
 
 def overrides_of(parameters: RunParameters) -> list[str]:

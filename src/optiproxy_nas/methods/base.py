@@ -22,7 +22,7 @@ from optiproxy_nas.core.validation import validate
 from optiproxy_nas.objectives import Training, resolve_objective, setting_names
 from optiproxy_nas.spaces.base import SearchSpace
 
-Parameters = TypeVar("Parameters", bound=RunParameters)
+Typed = TypeVar("Typed", bound=RunParameters)
 
 
 class MethodSettings(StrictModel):
@@ -88,6 +88,7 @@ class Method(ABC):
 
     Attributes:
         Settings: the model of its settings. Comparisons use the defaults.
+        Parameters: the model of all parameters of a search by it.
         reference: the paper and the library that it follows.
         libraries: distributions whose version can change its proposals. A run records them, and
             is another run with another version.
@@ -95,6 +96,7 @@ class Method(ABC):
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    Parameters: ClassVar[type[RunParameters]] = BaselineParameters
     reference: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = ()
     stepwise: ClassVar[bool] = False
@@ -161,11 +163,6 @@ class Method(ABC):
         return parameters.model_copy(update={"settings": settings.model_dump()})
 
     @classmethod
-    def restore(cls, values: Mapping[str, Any]) -> RunParameters:
-        """Return the typed parameters that were dumped as ``values``."""
-        return BaselineParameters.model_validate(values)
-
-    @classmethod
     def least_budget(cls, parameters: Any) -> int:
         """Return the least budget of a search that can end with an answer."""
         return int(parameters.objective.price.full_cost)
@@ -176,9 +173,7 @@ class Method(ABC):
         return changes(cls.Settings().model_dump(), parameters.settings)
 
 
-def typed_parameters(
-    kind: type[Parameters], values: Mapping[str, Any], also: Iterable[str]
-) -> Parameters:
+def typed_parameters(kind: type[Typed], values: Mapping[str, Any], also: Iterable[str]) -> Typed:
     """Return values as parameters of a kind, the objective completed by what its source tells.
 
     Raises:

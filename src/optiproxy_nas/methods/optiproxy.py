@@ -29,6 +29,7 @@ class OptiProxy(Method):
     pipelines ``*_search`` and this class hand the same object to the same steps.
     """
 
+    Parameters = SearchParameters
     reference: ClassVar[str] = "Lyu, Cui, Shi & Li 2025, OptiProxy-NAS (arXiv 2509.05656)"
     stepwise: ClassVar[bool] = True
 
@@ -118,11 +119,6 @@ class OptiProxy(Method):
         if parameters.fit.targets not in TARGETS:
             raise unknown_name("target", parameters.fit.targets, TARGETS)
         return parameters
-
-    @classmethod
-    def restore(cls, values: Mapping[str, Any]) -> SearchParameters:
-        """Return the typed parameters that were dumped as ``values``."""
-        return SearchParameters.model_validate(values)
 
     @classmethod
     def least_budget(cls, parameters: Any) -> int:

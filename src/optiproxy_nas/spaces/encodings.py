@@ -14,6 +14,7 @@ output, as in all spaces of this package.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -96,11 +97,8 @@ def path_lengths(space: SearchSpace, longest: int | None = None) -> tuple[int, .
 
 
 def _check_lengths(space: SearchSpace, lengths: Sequence[int], longest: int | None) -> None:
-    choices, total, fitting = len(space.operations), 0, []
-    for length in lengths:
-        total += choices**length
-        if total <= MAX_PATHS:
-            fitting.append(length)
+    choices = len(space.operations)
+    totals = list(accumulate(choices**length for length in lengths))
     if not lengths:
         raise ParameterError(
             f"No path from input to output of space {space.name!r} has at most {longest} "
@@ -108,14 +106,15 @@ def _check_lengths(space: SearchSpace, lengths: Sequence[int], longest: int | No
             space=space.name,
             longest=longest,
         )
-    if total > MAX_PATHS:
+    if totals[-1] > MAX_PATHS:
+        fitting = [n for n, total in zip(lengths, totals, strict=True) if total <= MAX_PATHS]
         raise ParameterError(
-            f"The path encoding of space {space.name!r} has {total} sequences of up to "
+            f"The path encoding of space {space.name!r} has {totals[-1]} sequences of up to "
             f"{max(lengths)} out of {choices} operations; the limit is {MAX_PATHS}. Truncate it: "
             f"longest={max(fitting, default=0)} (proxy truncated_path_mlp), or use another "
             "encoding.",
             space=space.name,
-            paths=total,
+            paths=totals[-1],
             limit=MAX_PATHS,
         )
 
