@@ -48,11 +48,8 @@ def reference_of(bounds: Iterable[Constraint]) -> Reference:
         upper = bound.operator.startswith("<")
         if upper or bound.metric not in corner:
             corner[bound.metric] = (float(bound.bound), not upper)
-    points, more = [0.0], [True]
-    for point, maximise in corner.values():
-        points.append(point)
-        more.append(maximise)
-    return Reference(tuple(points), tuple(more))
+    points, more = zip((0.0, True), *corner.values(), strict=True)
+    return Reference(points, more)
 
 
 def pareto_front(points: ArrayLike, maximise: bool | Sequence[bool] = False) -> Mask:
