@@ -238,8 +238,7 @@ def join_sources(parts: Sequence[Source]) -> Source:
     if not main.contents.epochs:
         turned = "+".join([main.join_to or main.family.source, main.name])
         raise _refused(
-            name,
-            f"{main.name} holds no accuracies; begin with a source that does, as in {turned}",
+            name, f"{main.name} holds no accuracies; begin with a source that does, as in {turned}"
         )
     joined, one = main, main.family
     for other in others:

@@ -109,10 +109,7 @@ def measurements(path: str, name: str, values: Floats, places: Sequence[str]) ->
 
 
 def hardware_rows(
-    file: RawFile,
-    codes: torch.Tensor,
-    measured: Mapping[str, Floats],
-    places: Sequence[str],
+    file: RawFile, codes: torch.Tensor, measured: Mapping[str, Floats], places: Sequence[str]
 ) -> pd.DataFrame:
     """Return tidy rows of the complete space on one dataset.
 
@@ -230,9 +227,7 @@ def _floats_of_list(path: str, name: str, values: Any, places: list[str]) -> Flo
     for place, value in zip(places, values, strict=True):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise DataError(
-                f"{path}, {place}: {name} is {value!r}, which is no number.",
-                file=path,
-                column=name,
+                f"{path}, {place}: {name} is {value!r}, which is no number.", file=path, column=name
             )
     return np.array(values, dtype=np.float64)
 
@@ -275,10 +270,7 @@ SOURCE = Source(
         ),
         folder="hw_nas_bench",
     ),
-    contents=Contents(
-        metrics=METRICS,
-        epochs=(),
-    ),
+    contents=Contents(metrics=METRICS, epochs=()),
     read=read,
     parse=csv_table,
     join_to="v1_0",

@@ -59,8 +59,7 @@ COSTS = {
     "training_seconds": ("train_time", 1.0),
 }
 _parse = partial(
-    restricted_load,
-    allowed_globals={**NUMPY_SCALARS, "collections.OrderedDict": OrderedDict},
+    restricted_load, allowed_globals={**NUMPY_SCALARS, "collections.OrderedDict": OrderedDict}
 )
 
 

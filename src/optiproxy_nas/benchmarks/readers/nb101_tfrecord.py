@@ -166,11 +166,7 @@ def read(file: RawFile, parsed: Mapping[str, Any]) -> pd.DataFrame:
 
 
 _METRICS = common_metrics(
-    VALIDATION_ACCURACY,
-    TEST_ACCURACY,
-    "training_seeds",
-    "parameters_millions",
-    "training_seconds",
+    VALIDATION_ACCURACY, TEST_ACCURACY, "training_seeds", "parameters_millions", "training_seconds"
 )
 
 

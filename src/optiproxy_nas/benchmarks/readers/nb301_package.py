@@ -115,7 +115,7 @@ class Ensemble:
             except Exception as error:
                 raise DataError(
                     f"The nasbench301 package cannot predict {genotype} ({type(error).__name__}: "
-                    f"{error}).",
+                    f"{error})."
                 ) from error
         return np.array(values)
 

@@ -91,12 +91,7 @@ def _numbers(file: RawFile, rows: pd.DataFrame, name: str) -> Floats:
     return np.asarray(found, dtype=np.float64)
 
 
-def _pooled(
-    codes: Tensor,
-    mean: Floats,
-    sd: Floats,
-    runs: Floats,
-) -> pd.DataFrame:
+def _pooled(codes: Tensor, mean: Floats, sd: Floats, runs: Floats) -> pd.DataFrame:
     """Return one row a recipe, at its first listing: all its trainings as one sample."""
     _, owner = codes.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
     rows = pd.DataFrame({"owner": owner.numpy(), "runs": runs, "sum": runs * mean})

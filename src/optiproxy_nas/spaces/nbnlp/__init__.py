@@ -16,13 +16,7 @@ from torch import Tensor
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, code_bytes
 from optiproxy_nas.spaces.nbnlp import grammar
 from optiproxy_nas.spaces.nbnlp.grammar import NODES, OPERATIONS, Cells
-from optiproxy_nas.spaces.nbnlp.graph import (
-    NUM_EDGES,
-    VERTICES,
-    one_hot,
-    recipe_graph,
-    soft_edges,
-)
+from optiproxy_nas.spaces.nbnlp.graph import NUM_EDGES, VERTICES, one_hot, recipe_graph, soft_edges
 from optiproxy_nas.spaces.nbnlp.neighbours import one_change_neighbours, renumbered
 from optiproxy_nas.spaces.nbnlp.recipes import draw_recipe, parse_recipe, to_recipe
 from optiproxy_nas.spaces.nbnlp.sampling import draw_complete
