@@ -16,61 +16,18 @@ from evidence.epochs import EpochCurves
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import metric_label, regret_label
-from optiproxy_nas.report.curves import Curve
+from optiproxy_nas.report.curves import Curve, Line, draw_legend, draw_steps
 from optiproxy_nas.report.statistics import standard_error
 from optiproxy_nas.report.style import (
     FAINT,
     INK,
     RED,
-    LineStyle,
     empty_figure,
     line_style,
     new_figure,
     tidy,
     whole_ticks,
 )
-
-
-def draw_line(
-    axes: Axes, x: Floats, mean: Floats, error: Floats, label: str, style: LineStyle, order: int
-) -> None:
-    """A step line in a band of ``error`` to each side, the first of a figure on top."""
-    axes.fill_between(
-        x, mean - error, mean + error, step="post", color=style.colour, alpha=0.15, linewidth=0
-    )
-    axes.step(
-        x,
-        mean,
-        where="post",
-        label=label,
-        color=style.colour,
-        linestyle=(0, style.dashes) if style.dashes else "-",
-        linewidth=style.width,
-        zorder=20 - order,
-    )
-
-
-def legend_below(figure: Figure) -> None:
-    """One legend below all panels: each label once, in the order in which they occur."""
-    handles = {
-        label: handle
-        for axes in figure.axes
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    if not handles:
-        return
-    widest = max(map(len, handles)) + 8
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower center",
-        ncols=max(1, min(len(handles), int(13 * figure.get_figwidth()) // widest)),
-        fontsize=9,
-        frameon=False,
-        labelcolor=INK,
-        handlelength=3.2,
-    )
-
 
 COLUMNS = 3
 SHOWN_FROM = 0.5  # share of the seeds that must have something feasible
@@ -127,7 +84,7 @@ def by_bound(panels: Sequence[BoundPanel]) -> Figure:
         tidy(grid[row, column], panel.title, "queries" if lowest else "", value)
     for axes in grid.flat:
         axes.set_visible(axes.has_data())
-    legend_below(figure)
+    draw_legend(figure)
     return figure
 
 
@@ -137,7 +94,8 @@ def _draw_bound(axes: Axes, panel: BoundPanel) -> None:
         mean, error = feasible_mean(curve.values)
         x = np.arange(1.0, len(mean) + 1)
         name = f"{curve.label} ({len(curve.values)})"
-        draw_line(axes, x, mean, error, name, line_style(order), order)
+        line = Line(x, mean, (mean - error, mean + error))
+        draw_steps(axes, line, name, line_style(order), order)
         means.append(mean)
     if math.isfinite(panel.optimum):
         axes.axhline(
@@ -213,7 +171,7 @@ def against_epochs(panels: Sequence[EpochPanel]) -> Figure:
         _draw_epochs(grid[1, column], panel, regret=True)
         tidy(grid[0, column], panel.title, "", value)
         tidy(grid[1, column], "", "total training epochs", regret)
-    legend_below(figure)
+    draw_legend(figure)
     return figure
 
 
@@ -226,7 +184,8 @@ def _draw_epochs(axes: Axes, panel: EpochPanel, regret: bool) -> None:
             mean = np.maximum(optimum - mean, FLOOR)
             error = np.minimum(error, mean - FLOOR)  # the axis is logarithmic
         name = f"{row} ({len(curves.curves)})"
-        draw_line(axes, x, mean, error, name, line_style(order), order)
+        line = Line(x, mean, (mean - error, mean + error))
+        draw_steps(axes, line, name, line_style(order), order)
     level = optimum - panel.level if regret else panel.level
     text = "mean that the paper's epochs are for"
     if level > 0:

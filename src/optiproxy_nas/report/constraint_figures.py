@@ -113,16 +113,8 @@ def weights(run: RunData) -> Figure:
     axes = figure.subplots()
     # Equal lines would hide each other: wide ones first, so that each shows.
     for index, (name, weight) in enumerate(values.items()):
-        look = style.line_style(index)
-        axes.plot(
-            step,
-            weight,
-            color=look.colour,
-            linewidth=look.width,
-            dashes=look.dashes or (None, None),
-            marker="o" if len(step) == 1 else "",
-            label=metric_name(name.removeprefix("weight_")),
-        )
+        label, marker = metric_name(name.removeprefix("weight_")), "o" if len(step) == 1 else ""
+        axes.plot(step, weight, marker=marker, label=label, **style.line_style(index).drawn)
     top = max(float(np.nanmax(weight)) for weight in values.values())
     axes.set_ylim(0, 1.08 * top if top > 0 else 1.0)
     axes.xaxis.set_major_locator(style.whole_ticks(9))

@@ -7,9 +7,9 @@ as pictures here and for the browser in :mod:`optiproxy_nas.report.interactive_c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -202,7 +202,7 @@ def draw(panels: Sequence[CurvePanel], views: Sequence[View]) -> Figure:
             axes.tick_params(labelbottom=last)
     for axes in grid.flat:
         axes.set_visible(axes.has_data())
-    _draw_legend(figure, {panel.target_name for panel in panels})
+    draw_legend(figure, {panel.target_name for panel in panels})
     return figure
 
 
@@ -229,24 +229,19 @@ def _label(view: View, panel: CurvePanel) -> str:
     return view.label.format(target=panel.target_name, metric=metric, regret=regret)
 
 
+def draw_steps(axes: Axes, line: Line, name: str, look: style.LineStyle, order: int) -> None:
+    """Draw a line in its band, those of lower ``order`` on top."""
+    if line.band is not None:
+        band: dict[str, Any] = {"color": look.colour, "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(line.x, *line.band, step="post", **band)
+    axes.step(line.x, line.y, where="post", label=name, zorder=20 - 0.1 * order, **look.drawn)
+
+
 def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entry]) -> None:
     for order, curve in enumerate(panel.curves):
         name, look = legend[curve.label]
         line = view.line(curve, panel)
-        if line.band is not None:
-            axes.fill_between(
-                line.x, *line.band, step="post", color=look.colour, alpha=0.15, linewidth=0
-            )
-        axes.step(
-            line.x,
-            line.y,
-            where="post",
-            label=name,
-            color=look.colour,
-            linestyle=(0, look.dashes) if look.dashes else "-",
-            linewidth=look.width,
-            zorder=20 + len(panel.curves) - order,  # the first on top
-        )
+        draw_steps(axes, line, name, look, order)
     if view.target and not math.isnan(panel.target):
         dots = (0, (1, 2))
         axes.axhline(
@@ -260,8 +255,8 @@ def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entr
     axes.grid(color=style.FAINT, alpha=0.2, linewidth=0.6)
 
 
-def _draw_legend(figure: Figure, targets: set[str]) -> None:
+def draw_legend(figure: Figure, targets: Collection[str] = ()) -> None:
     """Draw one legend below all panels, as a method may be missing from the first; targets last."""
-    longest = max(map(len, style.legend_handles(figure.axes)))
+    longest = max(map(len, style.legend_handles(figure.axes)), default=0)
     columns = max(1, int(13 * figure.get_figwidth()) // (longest + 8))
     style.legend_below(figure, targets, ncols=columns, labelcolor=style.INK, handlelength=3.2)

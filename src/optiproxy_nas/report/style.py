@@ -63,6 +63,12 @@ class LineStyle(NamedTuple):
     dashes: tuple[float, ...]
     width: float
 
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """The style in matplotlib's words."""
+        dashes = (0, self.dashes) if self.dashes else "-"
+        return {"color": self.colour, "linewidth": self.width, "linestyle": dashes}
+
 
 def line_style(index: int) -> LineStyle:
     """Return the style of the curve at ``index`` of its figure."""
