@@ -20,7 +20,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.runs.audit import audit_run
-from optiproxy_nas.runs.manifest import Manifest, read_manifest
+from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
 
 # Set by the command line itself.
 INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "sweep"})
@@ -55,7 +55,7 @@ def _run(resume: str | None, **options: Any) -> Any:
                 raise ParameterError("Ingest is no run; there is nothing to resume.")
             project = click.get_current_context().find_object(ProjectMetadata)
             folder = Path(project.project_path if project else Path.cwd())
-            manifest = read_manifest(folder / "data" / "08_reporting", resume)
+            manifest = read_manifest(reporting_folder(folder), resume)
             params = merge(manifest["parameters"], params)
             params |= {"run_id": resume, "resume": True}
             params.setdefault("tracking", manifest["tracking"])

@@ -2,20 +2,16 @@
 
 import warnings
 
-from optiproxy_nas.pipelines.configuration import (
-    SearchConfigLoader,
-    SearchContext,
-    SearchSession,
-)
+from optiproxy_nas.pipelines import configuration
 from optiproxy_nas.pipelines.result_hooks import ResultHooks
 from optiproxy_nas.pipelines.run_hooks import RunHooks
 
 # Kedro 1.7 calls a name that OmegaConf has since renamed; nothing that a user could do about it.
 warnings.filterwarnings("ignore", message="register_new_resolver")
 
-CONTEXT_CLASS = SearchContext
-SESSION_CLASS = SearchSession
-CONFIG_LOADER_CLASS = SearchConfigLoader
+CONTEXT_CLASS = configuration.SearchContext
+SESSION_CLASS = configuration.SearchSession
+CONFIG_LOADER_CLASS = configuration.SearchConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

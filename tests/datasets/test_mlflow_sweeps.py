@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from optiproxy_nas.core.errors import UnknownNameError
-from optiproxy_nas.runs.datasets.mlflow_sweeps import Sweeps
+from optiproxy_nas.runs.datasets.mlflow_runs import Sweeps
 
 
 def run(mlflow_id, name, parent=None, status="FINISHED", sweep="one"):

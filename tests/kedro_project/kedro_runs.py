@@ -21,8 +21,8 @@ from kedro.framework.startup import bootstrap_project
 from kedro.runner.task import Task
 
 from optiproxy_nas import cli
+from optiproxy_nas.pipelines import search as nodes
 from optiproxy_nas.pipelines.configuration import SearchSession
-from optiproxy_nas.pipelines.search import nodes
 
 REPOSITORY = Path(__file__).parents[2]
 BUDGET, INITIAL, BATCH = 16, 6, 5

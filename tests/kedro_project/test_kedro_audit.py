@@ -10,6 +10,7 @@ from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.runs import audit as audits
 from optiproxy_nas.runs import code_identity
 from optiproxy_nas.runs import manifest as manifests
+from optiproxy_nas.runs.finished import StoredRun
 
 
 def edit_manifest(project, change):
@@ -160,9 +161,10 @@ def test_the_last_archive_is_compared_beyond_a_hundred_steps():
 
 
 def test_the_first_archive_row_that_differs_is_named(tmp_path):
-    paths = [tmp_path / "old.parquet", tmp_path / "new.parquet"]
-    for path, last in zip(paths, (2.0, 3.0), strict=True):
-        pd.DataFrame({"architecture": "a", "value": [1.0, last]}).to_parquet(path)
-    found = audits._compare_archives(*paths)
+    runs = []
+    for name, last in (("old", 2.0), ("new", 3.0)):
+        pd.DataFrame({"architecture": "a", "value": [1.0, last]}).to_parquet(tmp_path / name)
+        runs.append(StoredRun(tmp_path, {"artifacts": {"result.archive": {"path": name}}}))
+    found = audits._compare_archives(*runs)
     assert len(found) == 1
     assert found[0].startswith("archive row 1: ")

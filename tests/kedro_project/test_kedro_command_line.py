@@ -19,7 +19,7 @@ from kedro_runs import (
 
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import resolve_method
-from optiproxy_nas.pipelines.search.nodes import load_benchmark
+from optiproxy_nas.pipelines.search import load_benchmark
 from optiproxy_nas.spaces import get_space
 
 NOISE = ("Traceback", "Deprecat", "deprecat", "UserWarning", "FutureWarning", "Alembic", "alembic")

@@ -154,7 +154,8 @@ def test_another_table(finished):
     table.to_parquet(path)
     told = diagnose(finished)
     assert told.exit_code == 1
-    assert "is not the one that run 'reference' was answered from" in told.output
+    assert "The table of source 'embedded' has SHA-256" in told.output
+    assert "run 'reference' was answered by" in told.output
     path.unlink()
     assert "kedro run --pipeline=ingest --params=source=embedded" in diagnose(finished).output
 

@@ -7,7 +7,8 @@ import filelock
 import pytest
 
 from optiproxy_nas.core.errors import ArtifactError, DataError, ParameterError, RunLockedError
-from optiproxy_nas.sweeps.record import lock, read_facts, refuse_other_grid
+from optiproxy_nas.runs.atomic_files import lock_folder
+from optiproxy_nas.sweeps.record import check_places, read_facts, refuse_other_grid
 from optiproxy_nas.sweeps.tables import SCHEMA
 
 FACTS = {
@@ -22,7 +23,7 @@ FACTS = {
 def test_a_folder_where_a_file_is_to_be(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(DataError, match=f"{name} is a folder.*Move it away, or .*--name"):
-        lock(tmp_path, "x")
+        check_places(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["sweeps", "sweeps/x"])
@@ -31,16 +32,17 @@ def test_a_file_where_a_folder_is_to_be(tmp_path, place):
     path.parent.mkdir(exist_ok=True)
     path.touch()
     with pytest.raises(DataError, match=f"{place} is a file.*Move it away") as caught:
-        lock(tmp_path / "sweeps" / "x", "x")
+        check_places(tmp_path / "sweeps" / "x")
     assert ("--name" in caught.value.message) == (place == "sweeps/x")  # else it does not help
 
 
 def test_the_lock(tmp_path):
     folder = tmp_path / "sweeps" / "x"
-    with lock(folder, "x"), pytest.raises(filelock.Timeout):
+    check_places(folder)
+    with lock_folder(folder, "sweep 'x'"), pytest.raises(filelock.Timeout):
         filelock.FileLock(folder / ".lock", timeout=0).acquire()
     with filelock.FileLock(folder / ".lock"), pytest.raises(RunLockedError, match="'x'"):
-        lock(folder, "x")
+        lock_folder(folder, "sweep 'x'")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.methods import overrides_of, parameters_of, resolve_method
 from optiproxy_nas.objectives import resolve_objective
-from optiproxy_nas.sweeps.point import Point, here
+from optiproxy_nas.sweeps.point import Point, identity_now
 from optiproxy_nas.sweeps.record import read_facts
 from optiproxy_nas.sweeps.tables import RESULTS, RUNS, SCHEMA, assemble, finished_rows
 
@@ -31,7 +31,7 @@ def point_of(objective=None, **over):
     values = {**RUN, "method": "random_search", **({"objective": objective} if objective else {})}
     search = resolve_method({**values, **over}).model_dump()
     data = {"source": "embedded", "table_sha256": "0"}
-    digest = here("nb201_methods", search, data)
+    digest = identity_now("nb201_methods", search, data)
     return Point(
         "nb201_methods",
         "methods",

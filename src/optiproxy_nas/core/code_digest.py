@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import NamedTuple
@@ -102,7 +102,7 @@ class _Modules:
 
     def __init__(self, packages: set[str]) -> None:
         self._packages = packages
-        self._specs: dict[str, ModuleSpec | None] = {}
+        self._spec = cache(self._find)
 
     def file(self, name: str) -> Path | None:
         """Return the file of a module; None: it does not count, has no file or does not exist."""
@@ -111,11 +111,6 @@ class _Modules:
             return None if path is None else Path(path)
         spec = self._spec(name)
         return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
-
-    def _spec(self, name: str) -> ModuleSpec | None:
-        if name not in self._specs:
-            self._specs[name] = self._find(name)
-        return self._specs[name]
 
     def _find(self, name: str) -> ModuleSpec | None:
         parent, _, _ = name.rpartition(".")
@@ -213,13 +208,13 @@ def _statements(node: ast.Import | ast.ImportFrom) -> list[_Import]:
 
 
 def _is_type_checking(test: ast.expr) -> bool:
-    """Whether a condition is ``TYPE_CHECKING`` or ``typing.TYPE_CHECKING``."""
+    """Return whether a condition is ``TYPE_CHECKING`` or ``typing.TYPE_CHECKING``."""
     name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
     return name == "TYPE_CHECKING"
 
 
 def _is_idle(node: ast.AST) -> bool:
-    """Whether a statement does nothing: a docstring, other text on its own, or ``pass``."""
+    """Return whether a statement does nothing: a docstring, other text on its own, ``pass``."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     return isinstance(node, ast.Pass)

@@ -71,8 +71,11 @@ class SamplingError(OptiProxyError):
 
 
 class EvaluationError(DataError):
-    """An evaluation failed or gave no numbers; ``data["archive"]`` holds all queries before it, and
-    ``data["answers"]`` what it had answered of the batch (``evaluation.evaluator``)."""
+    """An evaluation failed or gave no numbers.
+
+    ``data["archive"]`` holds all queries before it, ``data["answers"]`` those of its batch that
+    were answered (``evaluation.evaluator``).
+    """
 
 
 class ProxyError(OptiProxyError):
@@ -109,21 +112,27 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownNameErr
     )
 
 
-def own_error(error: BaseException) -> OptiProxyError | None:
+def project_error(error: BaseException) -> OptiProxyError | None:
     """Return the first error of the project in the chain of causes, None if there is none."""
     return next((link for link in _chain(error) if isinstance(link, OptiProxyError)), None)
 
 
 def message_of(error: BaseException) -> str:
     """Return what to tell a person: the project's own message, else that of the first cause."""
-    own = own_error(error)
-    if own is not None:
-        return own.message
+    if (raised_on_purpose := project_error(error)) is not None:
+        return raised_on_purpose.message
     first = _chain(error)[-1]
-    if isinstance(first, OSError):
-        reason = str(first)
-        return f"{error}\n{reason}" if reason not in str(error) else str(error)
+    if isinstance(first, OSError) and str(first) not in str(error):
+        return f"{error}\n{first}"
     return str(error)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, without a full stop; its type if it has none.
+
+    The errors of MLflow, SQLAlchemy and requests go on for pages.
+    """
+    return (str(error) or type(error).__name__).splitlines()[0][:300].rstrip(".")
 
 
 def _chain(error: BaseException) -> list[BaseException]:

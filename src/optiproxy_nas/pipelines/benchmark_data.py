@@ -58,9 +58,9 @@ def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any])
     objective, table = parameters.objective, catalog.load("benchmark_table")
     source = get_source(parameters.source)
     has_dataset = bool((table["dataset"] == parameters.dataset).any())
-    asks_for_more = bool(objective.metrics or objective.fidelities)
+    needs_more = bool(objective.metrics or objective.fidelities)
     # Opening a table may take long. A model may need a package that is not installed.
-    if asks_for_more or not has_dataset or source.model is not None:
+    if needs_more or not has_dataset or source.model is not None:
         model = catalog.load("benchmark_model")
         check_benchmark(objective, open_benchmark(table, model, parameters.dataset, source))
     if has_dataset:
@@ -73,26 +73,22 @@ def data_of(source: str, catalog: DataCatalog) -> dict[str, str]:
     Raises:
         DataError: the table is not the one that its card describes.
     """
-    found = _digest(catalog)
     card = catalog.load("benchmark_card")
-    recorded = card["table_sha256"]
-    if found != recorded:
-        raise DataError(
-            f"The table of source {source!r} in data/03_primary is not the one that its data "
-            f"card describes: SHA-256 {found[:12]}.. instead of {recorded[:12]}... Delete both "
-            "and run again; ingest writes them anew.",
-            source=source,
-            found=found,
-            recorded=recorded,
-        )
     model = hashlib.sha256(catalog.load("benchmark_model")).hexdigest()
-    if model != card.get("model_sha256", _NO_MODEL):
-        raise DataError(
-            f"The model of source {source!r} in data/03_primary is not the one that its data card "
-            "describes. Delete model and card and run again; ingest writes them anew.",
-            source=source,
-        )
-    return {"source": source, "table_sha256": found, **recorded_model(card)}
+    for kind, found, recorded in (
+        ("table", _digest(catalog), card["table_sha256"]),
+        ("model", model, card.get("model_sha256", _NO_MODEL)),
+    ):
+        if found != recorded:
+            raise DataError(
+                f"The {kind} of source {source!r} in data/03_primary is not the one that its data "
+                f"card describes: SHA-256 {found[:12]}.. instead of {recorded[:12]}... Delete both "
+                "and run again; ingest writes them anew.",
+                source=source,
+                found=found,
+                recorded=recorded,
+            )
+    return {"source": source, "table_sha256": card["table_sha256"], **recorded_model(card)}
 
 
 def recorded_model(card: Mapping[str, Any]) -> dict[str, str]:

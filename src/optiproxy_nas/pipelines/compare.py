@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.evaluation.finished_run import FoundRuns
+from optiproxy_nas.pipelines import pipeline_of_nodes
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, check_name
 from optiproxy_nas.report import compare as comparisons
 from optiproxy_nas.report.compare import Comparison
@@ -32,28 +33,11 @@ def create_pipeline() -> Pipeline:
 
     Inputs: ``compared_runs`` (of the MLflow store) and ``params:compare``.
     """
-    return Pipeline(
-        [
-            Node(
-                compare_runs,
-                ["compared_runs", "params:compare"],
-                "comparison",
-                name="compare_runs",
-            ),
-            Node(
-                tabulate_comparison,
-                "comparison",
-                ["comparison.results", "comparison.paired"],
-                name="tabulate_comparison",
-            ),
-            Node(
-                draw_comparison,
-                "comparison",
-                ["comparison.best_so_far", "comparison.run_length"],
-                name="draw_comparison",
-            ),
-            Node(write_comparison, "comparison", "comparison.page", name="write_comparison"),
-        ]
+    return pipeline_of_nodes(
+        (compare_runs, ["compared_runs", "params:compare"], "comparison"),
+        (tabulate_comparison, "comparison", ["comparison.results", "comparison.paired"]),
+        (draw_comparison, "comparison", ["comparison.best_so_far", "comparison.run_length"]),
+        (write_comparison, "comparison", "comparison.page"),
     )
 
 
@@ -78,7 +62,9 @@ def write_comparison(comparison: Comparison) -> str:
     return comparisons.comparison_page(comparison, get_space(comparison.panels[0].space))
 
 
-def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+def resolve(
+    values: Mapping[str, Any], run: dict[str, Any], also: Iterable[str] = RUN_KEYS
+) -> dict[str, Any]:
     """Return ``params:compare``; sets the run's ``selection`` and ``name``. A comparison is no run.
 
     Raises:
@@ -87,7 +73,7 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
             the wrong kind.
     """
     for key in sorted(set(values) - set(KEYS)):
-        raise unknown_name("parameter", key, {*KEYS, *RUN_KEYS} - {"run_id"})
+        raise unknown_name("parameter", key, {*KEYS, *also} - {"run_id"})
     if run.get("run_id") is not None:
         raise ParameterError("A comparison has no run_id; name=NAME names its page.")
     # A run's own "sweep" (the one that it belongs to) goes by the same name.

@@ -12,7 +12,8 @@ and ``${run:source}``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
@@ -27,18 +28,22 @@ from optiproxy_nas.benchmarks.source_registry import families, get_source
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.methods import DEFAULT as DEFAULT_METHOD
+from optiproxy_nas.methods.optiproxy import OptiProxy
 from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.objectives import name_of
-from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
-from optiproxy_nas.pipelines.run_parameters import split_run
+from optiproxy_nas.pipelines import compare, diagnose, ingest, search
+from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, resolve_run, split_run
 from optiproxy_nas.presets import preset_for
 
 # Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.
 # A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
 # everything that decides the run.
-KINDS: Mapping[str, Callable[[Mapping[str, Any], dict[str, Any]], dict[str, Any]]] = {
-    "search": search.resolve,
-    "methods": methods.resolve,
+# The last argument are names that the caller takes too, for messages.
+KINDS: Mapping[
+    str, Callable[[Mapping[str, Any], dict[str, Any], Iterable[str]], dict[str, Any]]
+] = {
+    "search": partial(resolve_run, method=OptiProxy),
+    "methods": resolve_run,
     "ingest": ingest.resolve,
     "compare": compare.resolve,
     "diagnose": diagnose.resolve,
@@ -107,8 +112,12 @@ class SearchConfigLoader(OmegaConfigLoader):
         return run.get(name)
 
 
-def resolve_parameters(raw: dict[str, Any]) -> dict[str, Any]:
+def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = RUN_KEYS) -> dict[str, Any]:
     """Return ``run`` and what the pipeline's kind makes of the raw parameters, checked.
+
+    Args:
+        raw: all parameter files and what is given at run time, merged.
+        also: names of the run's own that may be given, for messages.
 
     Raises:
         ParameterError: an unknown pipeline or parameter, or a wrong value.
@@ -122,13 +131,13 @@ def resolve_parameters(raw: dict[str, Any]) -> dict[str, Any]:
     run["kind"] = kinds[run["pipeline"]]
     values = merge(_giving_way(sections[run["pipeline"]], flat), flat)
     try:
-        return {"run": run, **KINDS[run["kind"]](values, run)}
+        return {"run": run, **KINDS[run["kind"]](values, run, also)}
     except ParameterError as error:
         owners = set(error.data.get("owners", {}).values())
-        theirs = [n for n, s in sections.items() if name_of(s.get("objective")) in owners]
-        if not theirs or run["pipeline"] in theirs:
+        fitting = [n for n, s in sections.items() if name_of(s.get("objective")) in owners]
+        if not fitting or run["pipeline"] in fitting:
             raise
-        hint = f"Pipeline {', '.join(theirs)} has that objective."
+        hint = f"Pipeline {', '.join(fitting)} has that objective."
         raise type(error)(f"{error.message} {hint}", **error.data) from None
 
 

@@ -6,24 +6,20 @@ Parameters (which run, what to measure and to draw), nodes and pipeline.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import SearchHistory
+from optiproxy_nas.pipelines import pipeline_of_nodes
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
-from optiproxy_nas.report.diagnose.collapse import (
-    Alarm,
-    collapse_alarms,
-    group_numbers,
-    stagnation,
-)
+from optiproxy_nas.report.diagnose import collapse
 from optiproxy_nas.report.diagnose.diagnosis_html import (
     FIGURES,
     Diagnosis,
@@ -45,52 +41,22 @@ def create_pipeline() -> Pipeline:
     """
     run, cells, settings = "diagnosed_run", "cells", "params:diagnose"
     measured = [run, "judged", "diagnosis.steps", "alarms", "landscape"]
-    return Pipeline(
-        [
-            Node(read_cells, run, cells, name="read_cells"),
-            Node(
-                ask_proxies,
-                [run, cells, settings],
-                ["judged", "diagnosis.predictions"],
-                name="ask_proxies",
-            ),
-            Node(
-                measure,
-                [run, "judged", settings],
-                ["diagnosis.steps", "alarms"],
-                name="measure",
-            ),
-            Node(find_landscape, [run, cells, settings], "landscape", name="find_landscape"),
-            Node(
-                summarise,
-                [*measured, cells, settings],
-                "diagnosis.numbers",
-                name="summarise",
-            ),
-            Node(
-                draw,
-                [*measured, settings],
-                {figure.id: f"diagnosis.{figure.id}" for figure in FIGURES},
-                name="draw",
-            ),
-            Node(
-                write_page,
-                [
-                    cells,
-                    "diagnosis.numbers",
-                    "diagnosis.steps",
-                    "landscape",
-                    settings,
-                    *(f"diagnosis.{figure.id}" for figure in FIGURES),
-                ],
-                "diagnosis.page",
-                name="write_page",
-            ),
-        ]
+    pictures = {figure.id: f"diagnosis.{figure.id}" for figure in FIGURES}
+    page = [cells, "diagnosis.numbers", "diagnosis.steps", "landscape", settings]
+    return pipeline_of_nodes(
+        (read_cells, run, cells),
+        (ask_proxies, [run, cells, settings], ["judged", "diagnosis.predictions"]),
+        (measure, [run, "judged", settings], ["diagnosis.steps", "alarms"]),
+        (find_landscape, [run, cells, settings], "landscape"),
+        (summarise, [*measured, cells, settings], "diagnosis.numbers"),
+        (draw, [*measured, settings], pictures),
+        (write_page, [*page, *pictures.values()], "diagnosis.page"),
     )
 
 
-def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+def resolve(
+    values: Mapping[str, Any], run: dict[str, Any], also: Iterable[str] = RUN_KEYS
+) -> dict[str, Any]:
     """Return ``params:diagnose`` of the given values; sets ``${run:diagnosed}``, the run looked at.
 
     The run's own parameters are not repeated here: they come from its manifest.
@@ -105,7 +71,7 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
             "search: kedro run --pipeline=nb201_diagnose --params=run=RUN_ID.",
             run=values.get("run"),
         )
-    settings = validate(DiagnosisSettings, {**values, "run": name}, also=RUN_KEYS)
+    settings = validate(DiagnosisSettings, {**values, "run": name}, also)
     run["diagnosed"] = settings.run
     return {"diagnose": settings.model_dump()}
 
@@ -125,14 +91,16 @@ def ask_proxies(
 
 def measure(
     run: SearchHistory, judged: Judged, diagnose: DiagnosisSettings
-) -> tuple[pd.DataFrame, list[Alarm]]:
+) -> tuple[pd.DataFrame, list[collapse.Alarm]]:
     """Return one row of numbers a step, the collapse alarm among them, and where it fired."""
     gap = gap_table(run, judged, diagnose.window, diagnose.top)
     best = run.archive["best"].tolist()
-    groups = pd.DataFrame([group_numbers(run.logits[step]) for step in run.steps])
+    groups = pd.DataFrame([collapse.group_numbers(run.logits[step]) for step in run.steps])
     numbers = gap.join(groups)
-    numbers["stagnation"] = [stagnation(best[:count]) for count in gap["queries"]]
-    alarms, reasons = collapse_alarms(numbers, run.parameters.gradient.groups, diagnose.collapse)
+    numbers["stagnation"] = [collapse.stagnation(best[:count]) for count in gap["queries"]]
+    alarms, reasons = collapse.collapse_alarms(
+        numbers, run.parameters.gradient.groups, diagnose.collapse
+    )
     return numbers.assign(alarm=reasons), alarms
 
 
@@ -149,7 +117,7 @@ def summarise(
     run: SearchHistory,
     judged: Judged,
     steps: pd.DataFrame,
-    alarms: list[Alarm],
+    alarms: list[collapse.Alarm],
     landscape: Landscape,
     cells: Cells,
     diagnose: DiagnosisSettings,
@@ -197,7 +165,7 @@ def draw(
     run: SearchHistory,
     judged: Judged,
     steps: pd.DataFrame,
-    alarms: list[Alarm],
+    alarms: list[collapse.Alarm],
     landscape: Landscape,
     diagnose: DiagnosisSettings,
 ) -> dict[str, bytes]:
@@ -221,7 +189,7 @@ def write_page(
     return diagnosis_page(numbers, steps, by_id, interactive)
 
 
-def _alarm_text(alarm: Alarm, archive: pd.DataFrame, optimum: float | None) -> str:
+def _alarm_text(alarm: collapse.Alarm, archive: pd.DataFrame, optimum: float | None) -> str:
     """Return the alarm in words, and whether the optimum had been found by then."""
     best = float(archive["best"].iloc[alarm.first_query - 1])
     found = optimum is not None and best >= optimum

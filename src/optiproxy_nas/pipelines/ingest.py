@@ -7,7 +7,7 @@ per source; afterwards its outputs are only read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,29 +37,16 @@ def create_pipeline() -> Pipeline:
 
     Input: ``benchmark_files``, ``params:source``.
     """
+    table, model, source = "benchmark_table", "benchmark_model", "params:source"
+    files, rows, facts = "benchmark_files", "benchmark_rows", "benchmark_file_facts"
     return Pipeline(
         [
-            Node(
-                read,
-                ["benchmark_files", "params:source"],
-                ["benchmark_rows", "benchmark_file_facts"],
-                name="read_benchmark",
-            ),
-            Node(
-                check,
-                ["benchmark_rows", "params:source"],
-                "benchmark_table",
-                name="check_benchmark",
-            ),
-            Node(
-                build,
-                ["benchmark_files", "benchmark_table", "params:source"],
-                "benchmark_model",
-                name="build_benchmark",
-            ),
+            Node(read, [files, source], [rows, facts], name="read_benchmark"),
+            Node(check, [rows, source], table, name="check_benchmark"),
+            Node(build, [files, table, source], model, name="build_benchmark"),
             Node(
                 describe,
-                ["benchmark_table", "benchmark_model", "benchmark_file_facts", "params:source"],
+                [table, model, facts, source],
                 "benchmark_card",
                 name="describe_benchmark",
             ),
@@ -67,7 +54,9 @@ def create_pipeline() -> Pipeline:
     )
 
 
-def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+def resolve(
+    values: Mapping[str, Any], run: dict[str, Any], also: Iterable[str] = RUN_KEYS
+) -> dict[str, Any]:
     """Return the source, or several joined by "+", checked; ingest belongs to no run.
 
     Where only ``benchmark`` is given, its default source; without that, the first benchmark's.
@@ -77,7 +66,7 @@ def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
         ParameterError: the sources cannot be joined, or are of another benchmark.
     """
     for name in sorted(set(values) - {"source", "benchmark"}):
-        raise unknown_name("parameter", name, ["source", "benchmark", *RUN_KEYS])
+        raise unknown_name("parameter", name, ["source", "benchmark", *also])
     benchmark = values.get("benchmark")
     name = source_name(
         str(values.get("source") or first_source(benchmark or next(iter(families()))))

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.base import Benchmark
-from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.loop import run_search
-from optiproxy_nas.methods import parameters_of, resolve_method
-from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, name_run
-from optiproxy_nas.pipelines.search.nodes import open_checked
+from optiproxy_nas.methods import parameters_of
+from optiproxy_nas.pipelines import pipeline_of_nodes
+from optiproxy_nas.pipelines.search import open_checked
 from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.spaces import get_space
-
-
-def resolve(values: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    """Return ``params:search`` of the given values, and set the run's id and source."""
-    parameters = resolve_method(values, also=RUN_KEYS)
-    check_source(parameters)
-    name_run(run, parameters, parameters.label)
-    return {"search": parameters.model_dump(), "source": parameters.source}
 
 
 def create_pipeline() -> Pipeline:
@@ -33,27 +23,15 @@ def create_pipeline() -> Pipeline:
     Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
     ``params:run``.
     """
-    return Pipeline(
-        [
-            Node(
-                load_benchmark,
-                ["benchmark_table", "benchmark_model", "params:search"],
-                ["benchmark", "evaluate"],
-                name="load_benchmark",
-            ),
-            Node(
-                search,
-                ["evaluate", "params:search"],
-                ["result.archive", "result.trials", "report.diagnostics"],
-                name="search",
-            ),
-            Node(
-                summarise,
-                ["result.archive", "result.trials", "benchmark", "params:search", "params:run"],
-                "report.summary",
-                name="summarise",
-            ),
-        ]
+    results = ["result.archive", "result.trials"]
+    return pipeline_of_nodes(
+        (
+            load_benchmark,
+            ["benchmark_table", "benchmark_model", "params:search"],
+            ["benchmark", "evaluate"],
+        ),
+        (search, ["evaluate", "params:search"], [*results, "report.diagnostics"]),
+        (summarise, [*results, "benchmark", "params:search", "params:run"], "report.summary"),
     )
 
 
@@ -82,7 +60,4 @@ def summarise(
 ) -> dict[str, Any]:
     """Return what the run found. Only here, after the search, is the table asked for more."""
     parameters = parameters_of(search)
-    return {
-        **summary_of(archive, benchmark, parameters, run["run_id"]),
-        "trials": len(trials),
-    }
+    return {**summary_of(archive, benchmark, parameters, run["run_id"]), "trials": len(trials)}

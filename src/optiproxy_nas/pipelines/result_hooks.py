@@ -13,9 +13,10 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.core.errors import first_line
 from optiproxy_nas.report.diagnose.diagnosis_html import headline
 from optiproxy_nas.runs.datasets import AtomicDataset
-from optiproxy_nas.runs.manifest import read_manifest
+from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 from optiproxy_nas.runs.tracking import MlflowTracker
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class ResultHooks:
 
     def _log(self, files: list[str]) -> bool:
         """Copy the files to the MLflow run of the diagnosed run; False if it has none."""
-        manifest = read_manifest(self._project / "data" / "08_reporting", self._run["diagnosed"])
+        manifest = read_manifest(reporting_folder(self._project), self._run["diagnosed"])
         run_id = manifest.get("mlflow_run_id")
         if run_id is None:
             return False
@@ -75,12 +76,11 @@ class ResultHooks:
             for path in files:
                 tracker.client.log_artifact(run_id, path, "diagnose")
         except Exception as error:  # MLflow, SQLAlchemy, requests: each has its own
-            reason = (str(error) or type(error).__name__).splitlines()[0][:300]
             logger.warning(
                 "The diagnosis was written, but not to the MLflow store %s: %s. Run it again once "
                 "the store is back, or with --params=tracking=off.",
                 tracker.uri,
-                reason,
+                first_line(error),
             )
             return False
         return True

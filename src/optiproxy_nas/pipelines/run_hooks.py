@@ -18,15 +18,14 @@ from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.core.errors import ParameterError, TrackingError
+from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
-from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit, say_unchanged
+from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.runs.atomic_files import verify
 from optiproxy_nas.runs.datasets import AtomicDataset
-from optiproxy_nas.runs.manifest import last_archive, provenance
-from optiproxy_nas.runs.record import RunRecord
+from optiproxy_nas.runs.manifest import RunRecord, last_archive, provenance
 from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker
 
 logger = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ class RunHooks:
         check_answers(parameters, catalog)
         say_misfit(parameters, self._run["quiet"])
         record = RunRecord(
-            self._project / "data",
+            self._project,
             self._run["run_id"],
             self._run["pipeline"],
             self._search,
@@ -120,7 +119,7 @@ class RunHooks:
         summary = catalog.load("report.summary") if "report.summary" in artifacts else None
         facts: dict[str, Any] = {}
         if record.unchanged(artifacts):
-            say_unchanged()
+            print("The run had finished; nothing was run again.", flush=True)
             record.restore()
         else:
             facts["wall_seconds"] = time.perf_counter() - self._began
@@ -191,8 +190,8 @@ class RunHooks:
             if not sweep:
                 raise
             self._lost_sweep = sweep["parent"]
-            why = str(error.__cause__ or error.message).partition("\n")[0]
-            logger.warning("%s is not tracked, and the sweep goes on: %s", name, why)
+            reason = first_line(error.__cause__ or error)
+            logger.warning("%s is not tracked, and the sweep goes on: %s", name, reason)
             return None
         active.record.update(mlflow_run_id=mlflow_run_id)
         return tracker

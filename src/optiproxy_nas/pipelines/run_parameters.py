@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.methods import resolve_method
+from optiproxy_nas.methods.base import Method
 
 # They do not decide the search, so they are not in its digest.
 RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet", "sweep")
@@ -26,26 +29,40 @@ def split_run(flat: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
-def name_run(run: dict[str, Any], parameters: RunParameters, label: str) -> None:
-    """Set the run's source, benchmark and id.
+def resolve_run(
+    values: Mapping[str, Any],
+    run: dict[str, Any],
+    also: Iterable[str] = RUN_KEYS,
+    method: type[Method] | None = None,
+) -> dict[str, Any]:
+    """Return ``params:search`` of the given values; set the run's source, benchmark and id.
 
     The id is as given, or dataset, label, seed, time and four random digits.
 
+    Args:
+        values: parameters of the search.
+        run: of the run itself, as :func:`split_run` returns them.
+        also: names that the caller takes too, for messages.
+        method: the only one that the pipeline runs; None: any.
+
     Raises:
-        ParameterError: the id cannot name a folder.
+        OptiProxyError: a parameter is wrong, the source cannot answer the search, or the id
+            cannot name a folder.
     """
+    parameters = resolve_method(values, also, method)
+    check_source(parameters)
     run["source"], run["benchmark"] = parameters.source, parameters.benchmark
-    given = run["run_id"]
-    if given is None:
+    if run["run_id"] is None:
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         tail = f"s{parameters.seed}-{now}-{secrets.token_hex(2)}"
-        run["run_id"] = f"{parameters.dataset}-{label}-{tail}"
-    elif given in RESERVED:
+        run["run_id"] = f"{parameters.dataset}-{parameters.label}-{tail}"
+    elif run["run_id"] in RESERVED:
         raise ParameterError(
-            f"Parameter 'run_id' = {given!r} is a folder of its own; choose another."
+            f"Parameter 'run_id' = {run['run_id']!r} is a folder of its own; choose another."
         )
     else:
-        run["run_id"] = check_name("Parameter 'run_id'", given)
+        run["run_id"] = check_name("Parameter 'run_id'", run["run_id"])
+    return {"search": parameters.model_dump(), "source": parameters.source}
 
 
 def check_name(what: str, value: Any) -> str:

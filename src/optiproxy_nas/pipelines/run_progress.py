@@ -63,11 +63,6 @@ class RunProgress:
         print(terminal_summary({**summary, **facts}), flush=True)
 
 
-def say_unchanged() -> None:
-    """Print that a finished run was gone on with."""
-    print("The run had finished; nothing was run again.", flush=True)
-
-
 def say_misfit(parameters: RunParameters, quiet: bool) -> None:
     """Print a note where another preset was made for the run's objective or space."""
     if (note := misfit(parameters)) and not quiet:

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
-
-import pandas as pd
+from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import ResumeError
-from optiproxy_nas.runs.atomic_files import file_digest
-from optiproxy_nas.runs.manifest import (
-    PACKAGE,
-    Manifest,
-    differences,
-    digest,
-    last_archive,
-    new_manifest,
-    read_manifest,
-)
+from optiproxy_nas.runs import manifest as manifests
+from optiproxy_nas.runs.finished import StoredRun
+from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
 
 # (folder of a project copy, manifest to repeat): runs the search again, in that folder.
 Rerun = Callable[[Path, Manifest], None]
@@ -64,23 +55,19 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
     Raises:
         ResumeError: no such run, or it has not finished.
     """
-    reporting = project_path / "data" / "08_reporting"
-    old = read_manifest(reporting, run_id)
+    old = read_manifest(reporting_folder(project_path), run_id)
     if old["status"] != "finished":
         raise ResumeError(
             f"Run {run_id!r} is {old['status']}, not finished: there is nothing to audit yet. Go "
             f"on with it by 'kedro run --resume {run_id}'.",
             run_id=run_id,
         )
-    now = new_manifest(run_id, old["pipeline"], old["parameters"], False) | {"data": old["data"]}
-    damaged = [
-        f"{name}: {found} ({facts['path']})"
-        for name, facts in old["artifacts"].items()
-        if (found := _damage(project_path / facts["path"], facts["sha256"]))
-    ]
+    now = manifests.new_manifest(run_id, old["pipeline"], old["parameters"], False)
+    stored = StoredRun(project_path, old)
+    damaged = [_line(error.data) for error in stored.damage()]
     if old["run_id"] != run_id:
         damaged.append(f"manifest: it says that it is of run {old['run_id']!r}")
-    if digest(old["parameters"]) != old["parameters_sha256"]:
+    if manifests.digest(old["parameters"]) != old["parameters_sha256"]:
         damaged.append("manifest: its parameters are not those of their digest")
     with tempfile.TemporaryDirectory(prefix="optiproxy-audit-") as name:
         copy = Path(name).resolve()
@@ -91,11 +78,11 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
         tables = Path("data") / "03_primary"
         shutil.copytree(project_path / tables, copy / tables)
         rerun(copy, old)
-        new = read_manifest(copy / "data" / "08_reporting", run_id)
-        different = differences({**new, "data": old["data"]}, new)
+        new = read_manifest(reporting_folder(copy), run_id)
+        different = manifests.differences({**new, "data": old["data"]}, new)
         if new["result"] != old["result"]:
             different.append("result: the summary in the manifest")
-        different += _compare_archives(project_path / _archive(old), copy / _archive(new))
+        different += _compare_archives(stored, StoredRun(copy, new))
         different += [
             f"{name}: SHA-256 {facts['sha256'][:12]}.. then, {found[:12]}.. now"
             for name, facts in old["artifacts"].items()
@@ -106,25 +93,21 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
             for name in sorted(new["artifacts"].keys() - old["artifacts"].keys())
         ]
     rows, count = new["result"]["queries"], len(old["artifacts"])
-    return Audit(damaged, differences(old, now, PACKAGE), different, rows, count)
+    changed = manifests.differences(old, {**now, "data": old["data"]}, manifests.PACKAGE)
+    return Audit(damaged, changed, different, rows, count)
 
 
-def _damage(path: Path, sha256: str) -> str | None:
-    if not path.exists():
-        return "missing"
-    found = file_digest(path)
-    return None if found == sha256 else f"SHA-256 {found[:12]}.. instead of {sha256[:12]}.."
+def _line(damage: Mapping[str, Any]) -> str:
+    """Return what is wrong with a file, of an error's data."""
+    found, recorded = damage["found"], damage["recorded"]
+    state = f"SHA-256 {found[:12]}.. instead of {recorded[:12]}.." if found else "missing"
+    return f"{damage['name']}: {state} ({damage['path']})"
 
 
-def _archive(manifest: Manifest) -> str:
-    path: str = manifest["artifacts"][last_archive(manifest["artifacts"])]["path"]
-    return path
-
-
-def _compare_archives(old: Path, new: Path) -> list[str]:
+def _compare_archives(old: StoredRun, new: StoredRun) -> list[str]:
     """Return the first archive row that differs, if any."""
     try:
-        before, after = pd.read_parquet(old), pd.read_parquet(new)
+        before, after = old.archive(), new.archive()
     except (OSError, ValueError):
         return []  # a damaged file is reported as such
     for row in range(min(len(before), len(after))):

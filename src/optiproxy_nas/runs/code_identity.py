@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -31,7 +31,7 @@ from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.spaces import SPACES
 
 PACKAGE = Path(__file__).parents[1]
-_NAME = PACKAGE.name
+_version = lru_cache(metadata.version)
 # Libraries whose version can change a number or the bytes of an artifact.
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "matplotlib")
 
@@ -69,13 +69,12 @@ def software(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def _roots(parameters: Mapping[str, Any]) -> set[str]:
     """Return the modules that a search begins from, by name."""
-    paths = {path for path in _members(parameters)} | set(_dotted_paths(parameters))
-    modules = {path.partition(":")[0] for path in paths}
+    modules = {path.partition(":")[0] for path in _named(parameters)}
     return modules | {loading.__name__, benchmark_problem.__name__, loop.__name__}
 
 
-def _members(parameters: Mapping[str, Any]) -> Iterator[str]:
-    """Yield ``module:Name`` of what the parameters name in the registries."""
+def _named(parameters: Mapping[str, Any]) -> set[str]:
+    """Return ``module:Name`` of what the parameters name, in a registry or by such a path."""
     named = [
         (METHODS, parameters["method"]),
         (PROXIES, parameters.get("proxy", {}).get("name")),
@@ -83,31 +82,28 @@ def _members(parameters: Mapping[str, Any]) -> Iterator[str]:
         (OBJECTIVES, parameters["objective"]["name"]),
         *((SOURCES, part) for part in source_name(parameters["source"]).split("+")),
     ]
-    yield from (registry[name] for registry, name in named if name in registry)
-
-
-def _dotted_paths(parameters: Mapping[str, Any]) -> Iterator[str]:
-    """Yield every value that reads ``module:Name``, as a plug-in of a third party does."""
+    paths = {registry[name] for registry, name in named if name in registry}
     for value in flatten(parameters).values():
         for part in value.split("+") if isinstance(value, str) else ():
             module, colon, name = part.partition(":")
             if colon and name.isidentifier() and all(map(str.isidentifier, module.split("."))):
-                yield part
+                paths.add(part)
+    return paths
 
 
 def _plugins(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the digest of each plug-in's code with all of the user's own that it imports."""
     digests = {}
-    for path in {*_members(parameters), *_dotted_paths(parameters)}:
+    for path in sorted(_named(parameters)):
         module = path.partition(":")[0]
         if not _of_package(module):
             code = imported_code([module])
             digests[path] = combined({n: d for n, d in code.items() if not _of_package(n)})
-    return dict(sorted(digests.items()))
+    return digests
 
 
 def _of_package(module: str) -> bool:
-    return module.partition(".")[0] == _NAME
+    return module.partition(".")[0] == PACKAGE.name
 
 
 def _preset(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -117,11 +113,6 @@ def _preset(parameters: Mapping[str, Any]) -> dict[str, str]:
         return {}
     text = json.dumps(load_preset(name), sort_keys=True)
     return {f"preset {name}": hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}
-
-
-@lru_cache
-def _version(name: str) -> str:
-    return metadata.version(name)
 
 
 @lru_cache(maxsize=1)
@@ -140,20 +131,13 @@ def package_digest() -> str:
 @lru_cache(maxsize=1)
 def git_state() -> dict[str, Any]:
     """Return commit and cleanness of the checkout that holds the package; None without one."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(PACKAGE), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    commit = git("rev-parse", "HEAD")
-    status = git("status", "--porcelain", "--untracked-files=no") if commit else None
-    return {"commit": commit, "clean": None if status is None else status == ""}
+    command = ["git", "-C", str(PACKAGE), "status"]
+    command += ["--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "clean": None}
+    lines = done.stdout.splitlines()
+    oid = "# branch.oid "
+    commit = next(line.removeprefix(oid) for line in lines if line.startswith(oid))
+    return {"commit": commit, "clean": all(line.startswith("#") for line in lines)}

@@ -8,7 +8,7 @@ log neither to MLflow: they are rows of the tables that the sweep's parent run l
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +21,12 @@ from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.manifest import Manifest, last_archive, load_manifest, provenance
 from optiproxy_nas.runs.metrics import MARGIN, margins
+from optiproxy_nas.runs.tracking import PARENT_TAG
 
 ARCHIVE, MANIFEST = "archive.parquet", "manifest.json"  # in the store of a run of its own
 RESULTS, POINTS = "results.parquet", "runs.parquet"  # in the store of a sweep's parent
-PARENT, SWEEP = "mlflow.parentRunId", "sweep"  # tags
+SWEEP = "sweep"  # a tag
+PROPOSALS = "result.trials"  # the artifact that has every proposal, repeats included
 # Columns of a sweep's results that make an archive; ``spent`` since schema 2.
 _OF_ARCHIVE = ("order", "architecture", "value", "best", "spent")
 _OF_SUMMARY = ("optimum", "test_accuracy", "best_architecture")
@@ -83,12 +85,17 @@ class StoredRun:
         Raises:
             ArtifactError: one is missing, or has another SHA-256.
         """
+        for error in self.damage(names):
+            raise error
+
+    def damage(self, names: Iterable[str] | None = None) -> Iterator[ArtifactError]:
+        """Yield an error for each file that is missing or has another SHA-256 than recorded."""
         for name in self._artifacts if names is None else names:
             path, recorded = self.path(name), self._artifacts[name]["sha256"]
             found = file_digest(path) if path.exists() else None
             if found != recorded:
                 state = "is missing" if found is None else f"has SHA-256 {found[:12]}.."
-                raise ArtifactError(
+                yield ArtifactError(
                     f"Artifact {name!r} {state}, the manifest says {recorded[:12]}..: {path}. The "
                     "run was edited or damaged; restore the file ('kedro audit' lists all that is "
                     "damaged), or repeat the search.",
@@ -100,17 +107,17 @@ class StoredRun:
 
     @property
     def tables(self) -> list[str]:
-        """The artifacts that tell what was queried: the archive, and the proposals if stored."""
-        proposals = [name for name in ("result.trials",) if name in self._artifacts]
-        return [last_archive(self._artifacts), *proposals]
+        """The artifacts with all that was queried: the archive, and the proposals if stored."""
+        return [last_archive(self._artifacts), *self._artifacts.keys() & {PROPOSALS}]
 
     def archive(self) -> pd.DataFrame:
         """Return the whole archive, one row a query."""
-        return pd.read_parquet(self.path(self.tables[0]))
+        return pd.read_parquet(self.path(last_archive(self._artifacts)))
 
     def proposals(self) -> pd.DataFrame | None:
         """Return every proposal of a method that may repeat itself; None where none are stored."""
-        return pd.read_parquet(self.path(self.tables[1])) if len(self.tables) > 1 else None
+        stored = PROPOSALS in self._artifacts
+        return pd.read_parquet(self.path(PROPOSALS)) if stored else None
 
     def tensors(self, kind: str) -> dict[int, Tensors]:
         """Return the tensors ``step_NN.<kind>`` by step, on the CPU."""
@@ -184,11 +191,11 @@ class MlflowReader:
                 return None
             archive = self._fetch(reference, ARCHIVE, pd.read_parquet)
             return finished_run(manifest, archive, tags, reference)
-        parent = parent or tags.get(PARENT)
+        parent = parent or tags.get(PARENT_TAG)
         sweep = self.sweep(parent) if parent else None
-        if sweep is None or own_id(run) not in sweep.archives:
+        if sweep is None or id_of(run) not in sweep.archives:
             return None
-        point = sweep.read(own_id(run), reference)
+        point = sweep.read(id_of(run), reference)
         bounds = {
             name.removeprefix(MARGIN): value
             for name, value in run.data.metrics.items()
@@ -221,7 +228,7 @@ class MlflowReader:
     def points(self, parent: str) -> set[str]:
         """Return our ids of the points of a sweep's grid; none while it has not ended."""
         tables = self.sweep(parent)
-        return set() if tables is None else set(tables.points)
+        return set(tables.points) if tables else set()
 
     def other_points(self, parent: str, run_ids: Collection[str]) -> tuple[list[FinishedRun], int]:
         """Return the points of a sweep that are not among ``run_ids``, and how many failed.
@@ -253,11 +260,11 @@ class MlflowReader:
             ) from error
 
 
-def own_id(run: Any) -> str:
+def id_of(run: Any) -> str:
     """Return our id of an MLflow run, else its name there."""
     return str(run.data.tags.get("run_id") or run.info.run_name or run.info.run_id)
 
 
 def is_sweep(run: Any) -> bool:
     """Return whether an MLflow run is the parent of a sweep."""
-    return SWEEP in run.data.tags and PARENT not in run.data.tags
+    return SWEEP in run.data.tags and PARENT_TAG not in run.data.tags

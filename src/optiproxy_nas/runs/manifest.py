@@ -1,4 +1,6 @@
-"""The manifest of a run: written first, closed last; what resume and audit compare against.
+"""The manifest of a run, and the record that locks a run's folder and keeps its manifest.
+
+Written first, closed last; what resume and audit compare against.
 
 It names everything that decides a run's artifacts (parameters, code, data, versions) and, once
 the run has finished, the SHA-256 of every artifact.
@@ -16,7 +18,7 @@ from typing import Any
 
 from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.core.mappings import flatten
-from optiproxy_nas.runs.atomic_files import write_atomically
+from optiproxy_nas.runs.atomic_files import PARTIAL, lock_folder, write_json
 from optiproxy_nas.runs.code_identity import git_state, software
 
 # What must be equal for a run to go on, in the order in which differences are shown.
@@ -27,6 +29,11 @@ _DIGESTS = ("code.search_sha256", "code.plugins")
 PACKAGE = ("code.version", "code.sha256")
 
 Manifest = dict[str, Any]
+
+
+def reporting_folder(project: Path) -> Path:
+    """Return the folder of a project that holds a folder a run, and one a sweep in ``sweeps``."""
+    return project / "data" / "08_reporting"
 
 
 def manifest_path(reporting: Path, run_id: str) -> Path:
@@ -55,16 +62,6 @@ def new_manifest(
         "result": None,
         "mlflow_run_id": None,
     }
-
-
-def close(manifest: Manifest, status: str, **facts: Any) -> Manifest:
-    """Return the manifest with its final status, the time and more facts (artifacts, result)."""
-    return {**manifest, **facts, "status": status, "closed": _now()}
-
-
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write atomically."""
-    write_atomically(path, (json.dumps(manifest, indent=1, sort_keys=False) + "\n").encode())
 
 
 def read_manifest(reporting: Path, run_id: str) -> Manifest:
@@ -127,12 +124,12 @@ def differences(
         new: another one.
         also: further entries to compare, with dots: ``code.version``.
     """
-    parts = [*DECISIVE, *also]
+    entries = [*DECISIVE, *also]
     if any(_entry(manifest, "code.modules") is None for manifest in (old, new)):
-        parts[1:2] = _DIGESTS
+        entries[1:2] = _DIGESTS
     lines = []
-    for part in parts:
-        before, after = flatten(_entry(old, part), part), flatten(_entry(new, part), part)
+    for entry in entries:
+        before, after = flatten(_entry(old, entry), entry), flatten(_entry(new, entry), entry)
         for key in sorted(before.keys() | after.keys()):
             if before.get(key) != after.get(key):
                 lines.append(f"{key}: {before.get(key)!r} then, {after.get(key)!r} now")
@@ -163,3 +160,110 @@ def digest(value: Any) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunRecord:
+    """A locked run folder with an open manifest.
+
+    Args:
+        project: the project's folder.
+        run_id: the run.
+        pipeline: its pipeline.
+        parameters: what decides the search.
+        tracking: whether MLflow is told of it.
+        resume: go on with a run that exists, instead of refusing it.
+
+    Raises:
+        RunLockedError: another process works on the run.
+        ResumeError: the run exists and ``resume`` is false, or it cannot go on.
+        DataError: the data directory cannot be written to.
+    """
+
+    def __init__(
+        self,
+        project: Path,
+        run_id: str,
+        pipeline: str,
+        parameters: Mapping[str, Any],
+        tracking: bool,
+        resume: bool = False,
+    ) -> None:
+        self._before: Manifest | None = None  # the manifest of the run that goes on
+        self.folder = reporting_folder(project) / run_id
+        self.path = manifest_path(self.folder.parent, run_id)
+        self._lock = lock_folder(self.folder, f"run {run_id!r}", run_id=run_id).lock
+        try:
+            manifest = new_manifest(run_id, pipeline, parameters, tracking)
+            if self.path.exists():
+                manifest = self._continue(manifest, resume)
+            self._write(manifest)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def update(self, **facts: Any) -> None:
+        """Add facts to the open manifest."""
+        self._write({**self.manifest, **facts})
+
+    def record_data(self, data: Mapping[str, Any]) -> None:
+        """Write which data the run reads.
+
+        Raises:
+            ResumeError: the run began on other data.
+        """
+        if self.manifest["data"]:
+            _refuse_if_different(self.manifest, {**self.manifest, "data": dict(data)})
+        self.update(data=dict(data))
+
+    def unchanged(self, artifacts: Mapping[str, Any]) -> bool:
+        """Return whether a finished run was resumed and nothing was missing."""
+        before = self._before or {}
+        return before.get("status") == "finished" and before["artifacts"] == artifacts
+
+    def restore(self) -> None:
+        """Put the manifest back as it was before the run was resumed; give up the lock."""
+        assert self._before is not None
+        try:
+            self._write(self._before)
+        finally:
+            self._lock.release()
+
+    def end(self, status: str, **facts: Any) -> None:
+        """Close the manifest with its status and more facts; give up the lock."""
+        try:
+            self._write({**self.manifest, **facts, "status": status, "closed": _now()})
+        finally:
+            self._lock.release()
+
+    def _write(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        write_json(self.path, manifest)
+
+    def _continue(self, new: Manifest, resume: bool) -> Manifest:
+        run_id = new["run_id"]
+        old = read_manifest(self.folder.parent, run_id)
+        if not resume:
+            raise ResumeError(
+                f"Run {run_id!r} exists already ({old['status']}). Go on with it by "
+                f"'kedro run --resume {run_id}', or use another run_id.",
+                run_id=run_id,
+            )
+        self._before = old
+        new["data"] = old["data"]  # compared by record_data, once the table is there
+        _refuse_if_different(old, new)
+        for layer in self.folder.parents[1].glob(f"0*_*/{run_id}"):
+            for leftover in layer.rglob(f"{PARTIAL}*"):
+                leftover.unlink()
+        return {**new, "created": old["created"], "mlflow_run_id": old["mlflow_run_id"]}
+
+
+def _refuse_if_different(old: Manifest, new: Manifest) -> None:
+    lines = differences(old, new)
+    if lines:
+        raise ResumeError(
+            f"Run {old['run_id']!r} cannot go on: it would not end as it began.\n  "
+            + "\n  ".join(lines)
+            + "\nUndo the difference, or start a new run.",
+            run_id=old["run_id"],
+            differences=lines,
+        )

@@ -10,8 +10,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import filelock
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.core.errors import TrackingError
+from optiproxy_nas.core.errors import OptiProxyError, TrackingError, first_line
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.runs import metrics as run_metrics
 
@@ -27,8 +27,31 @@ BATCH = 1000  # metrics that one call of the MLflow API takes
 PARAMETERS = 100  # parameters that one call takes
 PARENT_TAG = "mlflow.parentRunId"  # by which MLflow nests a run
 
-
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def store_errors(uri: str, failure: str, advice: str) -> Iterator[None]:
+    """Turn failures of a store into one kind: MLflow, SQLAlchemy and requests each have their own.
+
+    Args:
+        uri: of the store.
+        failure: what cannot be done with it, such as "read".
+        advice: how to go on without it.
+
+    Raises:
+        TrackingError: the store failed.
+    """
+    try:
+        yield
+    except OptiProxyError:
+        raise
+    except Exception as error:
+        raise TrackingError(
+            f"The MLflow store {uri} cannot be {failure}: {first_line(error)}. Set or unset "
+            f"MLFLOW_TRACKING_URI, {advice}",
+            uri=uri,
+        ) from error
 
 
 def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
@@ -48,7 +71,7 @@ def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
                 "files and manifest are whole; 'kedro run --resume' sends what is missing once "
                 "the store is back.",
                 self.uri,
-                _first_line(error),
+                first_line(error),
             )
 
     return wrapper
@@ -63,6 +86,8 @@ class MlflowTracker:
         experiment: the experiment's name (the pipeline).
         lean: one of the many runs of a sweep: nothing before its end, then what it reached, the
             best value only where it improves, and no artifacts.
+        target: the metric that the benchmark is searched for.
+        advice: for the error where the store cannot be used: how to go on without it.
     """
 
     def __init__(
@@ -71,6 +96,7 @@ class MlflowTracker:
         experiment: str,
         lean: bool = False,
         target: str = VALIDATION_ACCURACY,
+        advice: str = "or run without it by --params=tracking=off. No query was made.",
     ) -> None:
         chosen = os.environ.get("MLFLOW_TRACKING_URI")
         self.uri = chosen or f"sqlite:///{project_path}/mlflow.db"
@@ -79,7 +105,8 @@ class MlflowTracker:
         self._locks: dict[int, filelock.BaseFileLock] = {}  # by process
         self._experiment = experiment
         self._lean = lean
-        self.target = target
+        self._target = target
+        self._advice = advice
         self._client: Any = None
         self._process = 0
         self._main_process = os.getpid()
@@ -128,46 +155,31 @@ class MlflowTracker:
         Raises:
             TrackingError: the store cannot be reached or is damaged, or lacks the run.
         """
-        try:
-            with self._lock:
-                if resume is None:
-                    self.run_id = self._create(name, tags)
-                    self._log_parameters(parameters)
-                else:
-                    self.run_id = resume
-                    self._reopen(resume)
-        except Exception as error:  # MLflow, SQLAlchemy, requests: each has its own
-            self.run_id = None
-            raise TrackingError(
-                f"The MLflow store {self.uri} cannot be used: {_first_line(error)}. Set or unset "
-                "MLFLOW_TRACKING_URI, or run without it by --params=tracking=off. No query was "
-                "made.",
-                uri=self.uri,
-            ) from error
-        return self.run_id
+        with store_errors(self.uri, "used", self._advice), self._lock:
+            if resume is None:
+                run_id = self._create(name, parameters, tags)
+            else:
+                run_id = resume
+                self.client.update_run(run_id, status="RUNNING")
+                if "error" in self.client.get_run(run_id).data.tags:
+                    self.client.delete_tag(run_id, "error")
+        self.run_id = run_id
+        return run_id
 
-    def _reopen(self, run_id: str) -> None:
-        self.client.update_run(run_id, status="RUNNING")
-        if "error" in self.client.get_run(run_id).data.tags:
-            self.client.delete_tag(run_id, "error")
-
-    def _log_parameters(self, parameters: Mapping[str, Any]) -> None:
+    def _create(self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         from mlflow.entities import Param
 
-        params = [Param(key, str(value)) for key, value in parameters.items()]
-        for first in range(0, len(params), PARAMETERS):
-            self.client.log_batch(self.run_id, params=params[first : first + PARAMETERS])
-
-    def _create(self, name: str, tags: Mapping[str, str]) -> str:
         experiment = self.client.get_experiment_by_name(self._experiment)
         if experiment is None:
             location = self._artifacts.as_uri() if self._artifacts else None
             experiment_id = self.client.create_experiment(self._experiment, location)
         else:
             experiment_id = experiment.experiment_id
-        run_id: str = self.client.create_run(
-            experiment_id, run_name=name, tags=dict(tags)
-        ).info.run_id
+        run = self.client.create_run(experiment_id, run_name=name, tags=dict(tags))
+        run_id: str = run.info.run_id
+        params = [Param(key, str(value)) for key, value in parameters.items()]
+        for first in range(0, len(params), PARAMETERS):
+            self.client.log_batch(run_id, params=params[first : first + PARAMETERS])
         return run_id
 
     @_forgiving
@@ -195,8 +207,7 @@ class MlflowTracker:
         if kind == "update_archive":
             (archive,) = outputs.values()
             first = len(archive) - int((archive["step"] == step).sum())
-            for query, metrics in run_metrics.query_metrics(archive, objective, self.target, first):
-                self.add(metrics, query)
+            self._add_all(run_metrics.query_metrics(archive, objective, self._target, first))
         if kind == "diagnose":
             (values,) = outputs.values()
             self.add(run_metrics.step_metrics(values), values["step"])
@@ -218,12 +229,10 @@ class MlflowTracker:
         Also what a killed run had remembered and not sent.
         """
         if self._lean:
-            by_query = run_metrics.improvements(archive, self.target)
+            self._add_all(run_metrics.improvements(archive, self._target))
         else:
             self._add_unsent(archive, diagnostics, objective)
-            by_query = run_metrics.regret_metrics(archive, summary["optimum"])
-        for query, metrics in by_query:
-            self.add(metrics, query)
+            self._add_all(run_metrics.regret_metrics(archive, summary["optimum"]))
         self.add({**run_metrics.final_metrics(summary), "seconds/run": wall_seconds}, 0)
         self._tags["best_architecture"] = summary["best_architecture"]
 
@@ -232,14 +241,16 @@ class MlflowTracker:
     ) -> None:
         """Add the queries and steps that the store does not have yet."""
         self.flush()
-        sent = {m.step for m in self.client.get_metric_history(self.run_id, self.target)}
-        for query, metrics in run_metrics.query_metrics(archive, objective, self.target):
-            if query not in sent:
-                self.add(metrics, query)
-        sent = {m.step for m in self.client.get_metric_history(self.run_id, "step/queries")}
-        for values in diagnostics.to_dict("records"):
-            if values["step"] not in sent:
-                self.add(run_metrics.step_metrics(values), values["step"])
+        by_query = run_metrics.query_metrics(archive, objective, self._target)
+        steps = diagnostics.to_dict("records")
+        by_step = ((values["step"], run_metrics.step_metrics(values)) for values in steps)
+        for sent_with, metrics in ((self._target, by_query), ("step/queries", by_step)):
+            sent = {m.step for m in self.client.get_metric_history(self.run_id, sent_with)}
+            self._add_all((step, values) for step, values in metrics if step not in sent)
+
+    def _add_all(self, metrics: Iterable[tuple[int, run_metrics.Metrics]]) -> None:
+        for step, values in metrics:
+            self.add(values, step)
 
     def add(self, values: Mapping[str, float | None], step: int) -> None:
         """Remember metrics of one step or query; what is no finite number is left out."""
@@ -278,7 +289,3 @@ class MlflowTracker:
         """Close the run: FINISHED, FAILED or KILLED."""
         self.flush()
         self.client.set_terminated(self.run_id, status=status)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:300]

@@ -38,7 +38,7 @@ class Block(NamedTuple):
 
 
 def parse_text(name: str, text: str) -> Sequence[Any]:
-    """The values that a text stands for, of which there is at least one.
+    """Return the values that a text stands for, at least one.
 
     Raises:
         ParameterError: a part is empty, or reads like a range and is none.
@@ -60,7 +60,7 @@ def parse_text(name: str, text: str) -> Sequence[Any]:
 
 
 def parse_block(block: Mapping[str, Any]) -> Block:
-    """A block of Python values or text, dotted or nested.
+    """Return a block of Python values or text, dotted or nested.
 
     Raises:
         ParameterError: no parameter, a name that is none or occurs twice, or no value for one.
@@ -85,7 +85,7 @@ def parse_block(block: Mapping[str, Any]) -> Block:
 
 
 def parse_arguments(arguments: Iterable[str]) -> dict[str, Any]:
-    """``["dataset=cifar10,cifar100", "seed=0:100"]`` as one block.
+    """Return ``["dataset=cifar10,cifar100", "seed=0:100"]`` as one block.
 
     Raises:
         ParameterError: an argument is not NAME=VALUES, or a name is given twice.
@@ -105,7 +105,7 @@ def parse_arguments(arguments: Iterable[str]) -> dict[str, Any]:
 
 
 def flat_block(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A block with dotted names: ``{"fit": {"lr": 1}}`` -> ``{"fit.lr": 1}``.
+    """Return a block with dotted names: ``{"fit": {"lr": 1}}`` becomes ``{"fit.lr": 1}``.
 
     Raises:
         ParameterError: a name is given twice, once dotted and once nested.
@@ -121,13 +121,13 @@ def flat_block(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def expand(block: Block) -> Iterator[dict[str, Any]]:
-    """Every point of a block: dotted name -> value; the last parameter changes fastest."""
+    """Yield every point of a block, by dotted name; the last parameter changes fastest."""
     for values in itertools.product(*block.values.values()):
         yield dict(zip(block.values, values, strict=True))
 
 
 def check_size(blocks: Sequence[Block]) -> int:
-    """The number of points, if it is sensible.
+    """Return the number of points, if it is sensible.
 
     Raises:
         ParameterError: none, or more than ``MOST``.
@@ -144,7 +144,7 @@ def check_size(blocks: Sequence[Block]) -> int:
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"fit.lr": 1}`` as ``{"fit": {"lr": 1}}``.
+    """Return ``{"fit.lr": 1}`` as ``{"fit": {"lr": 1}}``.
 
     Raises:
         ParameterError: one name is a part of another.
@@ -164,10 +164,10 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bad_range(name: str, text: str) -> ParameterError:
-    """The error for a text with colons where numbers are expected."""
+    """Return the error for a text with colons that is no range, or an empty one."""
     return ParameterError(
-        f"The grid's {name!r} = {text!r} is not a range of integers. Ranges are half-open: "
-        "0:100 is 0 to 99, 0:100:10 takes every tenth.",
+        f"The grid's {name!r} = {text!r} is not a range of integers with a value in it. Ranges "
+        "are half-open: 0:100 is 0 to 99, 0:100:10 takes every tenth.",
         name=name,
         text=text,
     )
@@ -195,7 +195,7 @@ def _values(name: str, value: Any) -> Sequence[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar as Python's."""
+    """Return a scalar, NumPy's as Python's."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, str | int | float | bool) or value is None:
         return value
@@ -204,21 +204,16 @@ def _plain(value: Any) -> Any:
 
 def _range(name: str, text: str) -> range:
     match = _RANGE.match(text)
-    if match is None or match[3] == "0":
+    if match is None or int(match[3] or 1) == 0:
         raise bad_range(name, text)
-    found = range(int(match[1]), int(match[2]), int(match[3] or 1))
-    if not found:
-        raise ParameterError(
-            f"The grid's {name!r} = {text!r} is a range without a value: ranges are half-open, so "
-            "0:100 is 0 to 99.",
-            name=name,
-            text=text,
-        )
-    return found
+    values = range(int(match[1]), int(match[2]), int(match[3] or 1))
+    if not values:
+        raise bad_range(name, text)
+    return values
 
 
 def _scalar(text: str) -> Any:
-    """A number, true, false, null, or the text itself."""
+    """Return a number, true, false, null, or the text itself."""
     for kind in (int, float):
         try:
             number = kind(text)
@@ -230,7 +225,7 @@ def _scalar(text: str) -> Any:
 
 
 class _Loader(yaml.BaseLoader):
-    """All scalars as text, since YAML itself reads 10:20 as the number 620; no key twice."""
+    """Reads all scalars as text, since YAML reads 10:20 as the number 620; no key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -249,7 +244,7 @@ class _Loader(yaml.BaseLoader):
 
 
 def read_blocks(path: Path) -> list[dict[str, Any]]:
-    """The blocks of a YAML file: a list of mappings, or one mapping.
+    """Return the blocks of a YAML file: a list of mappings, or one mapping.
 
     Raises:
         DataError: the file cannot be read or is no YAML.
@@ -272,7 +267,7 @@ def read_blocks(path: Path) -> list[dict[str, Any]]:
 
 
 def with_given(blocks: Iterable[Mapping[str, Any]], given: Mapping[str, Any]) -> list[Any]:
-    """The blocks of a file, each with what is given on the command line, which wins.
+    """Return the blocks of a file, each with what the command line gives, which wins.
 
     Raises:
         ParameterError: a block names another pipeline than the command line.
@@ -285,16 +280,16 @@ def with_given(blocks: Iterable[Mapping[str, Any]], given: Mapping[str, Any]) ->
     return combined
 
 
-def check_pipeline(given: str | None, own: Any, where: str) -> None:
+def check_pipeline(given: str | None, other: Any, where: str) -> None:
     """Refuse two pipelines for the same points.
 
     Raises:
         ParameterError: they differ.
     """
-    if given is not None and own is not None and str(own) != given:
+    if given is not None and other is not None and str(other) != given:
         raise ParameterError(
-            f"The command line says pipeline {given!r}, and {where} says {str(own)!r}. Leave out "
-            "one of them.",
+            f"The command line says pipeline {given!r}, and {where} says {str(other)!r}. Leave "
+            "out one of them.",
             given=given,
-            own=str(own),
+            other=str(other),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,20 @@ from kedro.framework.session import KedroSession
 
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import flatten, merge
-from optiproxy_nas.core.validation import Problem
 from optiproxy_nas.methods import DEFAULT, overrides_of, parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 from optiproxy_nas.runs.manifest import digest
 from optiproxy_nas.sweeps.grid import Block, bad_range, check_size, expand, nested, parse_block
-from optiproxy_nas.sweeps.point import Point, enter_project, here, quiet_logs
+from optiproxy_nas.sweeps.point import Point, enter_project, identity_now, quiet_logs
 
 RUN_KINDS = ("search", "methods")
 PIPELINE = "nb201_methods"  # of blocks that name none: whole in one node, and of any method
 
 
 def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]:
-    """The points of a grid, in its order, each once; tables that are missing are ingested.
+    """Return the points of a grid, in its order, each once; ingest tables that are missing.
 
     Args:
         project_path: the Kedro project.
@@ -43,13 +42,13 @@ def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]
     parsed = [parse_block(block) for block in blocks]
     check_size(parsed)
     points = _resolve(project, parsed)
-    sources = _sources(points)
-    tables = {source: _table(project, source, of_source) for source, of_source in sources.items()}
+    by_source = _grouped(points, lambda point: point.parameters["source"])
+    tables = {source: _table(project, source, group) for source, group in by_source.items()}
     return _identify(points, tables)
 
 
 def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
-    """All points, checked, without data and digest."""
+    """Return all points, checked, without data and digest."""
     raw = raw_parameters(project)
     points = []
     for index, block in enumerate(blocks):
@@ -72,7 +71,7 @@ def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
             values = nested(flat)
             given = merge(raw, {**values, "pipeline": pipeline})
             try:
-                search = resolve_parameters(given)["search"]
+                search = resolve_parameters(given, also=("pipeline",))["search"]
             except OptiProxyError as error:
                 raise _explained(error, raw["pipelines"], pipeline, flat) from None
             setting = ", ".join(overrides_of(parameters_of(search)))
@@ -83,41 +82,33 @@ def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
 def _explained(
     error: OptiProxyError, kinds: Mapping[str, str], pipeline: str, flat: Mapping[str, Any]
 ) -> OptiProxyError:
-    """What is wrong with a point, in the words of a grid, and at which one."""
+    """Return what is wrong with a point, in the words of a grid, and at which one."""
     message, problems = error.message, error.data.get("problems", ())
     for problem in problems:
         value = flat.get(problem.parameter)
         if isinstance(value, str) and ":" in value and problem.kind.endswith(("_parsing", "_type")):
             return bad_range(problem.parameter, value)
-        message = message.replace(str(problem), str(_without_run_keys(problem)))
     if kinds[pipeline] == "search" and flat.get("method", DEFAULT) != DEFAULT:
         message += f" (Pipeline {pipeline} runs {DEFAULT} only; use --pipeline={PIPELINE}.)"
     where = ", ".join(f"{name}={value}" for name, value in flat.items())
     return type(error)(f"{message} (At {where}.)", **error.data)
 
 
-def _without_run_keys(problem: Problem) -> Problem:
-    """Return a problem whose allowed names are those that a grid may hold."""
-    refused = set(RUN_KEYS) - {"pipeline"}
-    return problem._replace(allowed=tuple(n for n in problem.allowed if n not in refused))
-
-
 def _identify(points: Sequence[Point], tables: Mapping[str, Mapping[str, str]]) -> list[Point]:
-    """The points with their data and digest; equal ones merged, in the order of the first."""
+    """Return the points with data and digest; equal ones merged, in the order of the first."""
     merged: dict[str, Point] = {}
     for point in points:
         source = point.parameters["source"]
         data = {"source": source, **tables[source]}
-        found = here(point.pipeline, point.parameters, data)
-        blocks = merged[found].blocks if found in merged else ()
-        first = merged.get(found, point)
-        blocks = tuple(sorted({*blocks, *point.blocks}))
-        merged[found] = replace(first, data=data, digest=found, blocks=blocks)
+        identity = identity_now(point.pipeline, point.parameters, data)
+        first = merged.get(identity, point)
+        blocks = tuple(sorted({*first.blocks, *point.blocks}))
+        merged[identity] = replace(first, data=data, digest=identity, blocks=blocks)
     return list(merged.values())
 
 
 def raw_parameters(project: Path) -> dict[str, Any]:
-    """The project's parameter files, merged, without presets and checks."""
+    """Return the project's parameter files, merged, without presets and checks."""
     loader = settings.CONFIG_LOADER_CLASS(
         conf_source=str(project / settings.CONF_SOURCE),
         env=os.environ.get("KEDRO_ENV"),
@@ -128,16 +119,16 @@ def raw_parameters(project: Path) -> dict[str, Any]:
     return raw
 
 
-def _sources(points: Sequence[Point]) -> dict[str, list[Point]]:
-    """Source -> its points."""
-    grouped: dict[str, list[Point]] = {}
+def _grouped(points: Sequence[Point], key: Callable[[Point], str]) -> dict[str, list[Point]]:
+    """Return the points by their keys."""
+    groups: dict[str, list[Point]] = {}
     for point in points:
-        grouped.setdefault(point.parameters["source"], []).append(point)
-    return grouped
+        groups.setdefault(key(point), []).append(point)
+    return groups
 
 
 def _table(project: Path, source: str, points: Sequence[Point]) -> dict[str, str]:
-    """The digests of a source's table and model, which are ingested if they are not there.
+    """Return the digests of a source's table and model; ingest them if they are not there.
 
     Raises:
         OptiProxyError: they cannot answer what some of the points ask for.
@@ -154,12 +145,11 @@ def _table(project: Path, source: str, points: Sequence[Point]) -> dict[str, str
 
 def _check_points(points: Sequence[Point], catalog: Any) -> None:
     """Refuse the points of one source that it cannot answer, all of them in one message."""
-    asked: dict[str, list[Point]] = {}
-    for point in points:
-        question = {key: point.parameters[key] for key in ("dataset", "objective")}
-        asked.setdefault(digest(question), []).append(point)
+    by_task = _grouped(
+        points, lambda point: digest([point.parameters["dataset"], point.parameters["objective"]])
+    )
     refused: list[OptiProxyError] = []
-    for first, *others in asked.values():
+    for first, *others in by_task.values():
         try:
             check_answers(parameters_of(first.parameters), catalog)
         except OptiProxyError as error:

@@ -11,39 +11,34 @@ import shutil
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 from kedro.framework.startup import bootstrap_project
 
-from optiproxy_nas.core.errors import (
-    ArtifactError,
-    ResumeError,
-    RunLockedError,
-    message_of,
-    own_error,
-)
+from optiproxy_nas.core import errors
 from optiproxy_nas.core.random_streams import one_thread
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.presets import misfit
+from optiproxy_nas.runs.atomic_files import lock_folder
 from optiproxy_nas.runs.code_identity import software
-from optiproxy_nas.runs.manifest import Manifest, digest, manifest_path
+from optiproxy_nas.runs.manifest import Manifest, digest, manifest_path, reporting_folder
 
 # What of a manifest's "code" is in the identity: the rest of the package only runs and shows it.
 _CODE = ("search_sha256", "plugins")
+_DECISIVE = ("pipeline", "parameters", "libraries", "cpu", "data")
 _DIGITS = 10
 # Kedro's hooks are around one run at a time; a Dask worker may have several threads.
 _ONE_AT_A_TIME = threading.Lock()
 _LOUD = {
     "kedro": logging.WARNING,
     "kedro_viz": logging.ERROR,
-    "distributed": logging.CRITICAL,  # what a worker's death means is told by the outcome
+    "distributed": logging.CRITICAL,  # the outcome says what a worker's death means
 }
-_entered: set[Path] = set()
 
 
 @dataclass(frozen=True, eq=False)  # a key of dictionaries; equal is what has an equal digest
@@ -72,20 +67,19 @@ class Point:
 
     @property
     def note(self) -> str:
-        """What its user is to know of its parameters, "" if nothing."""
+        """A warning about its parameters, "" if there is none."""
         return misfit(parameters_of(self.parameters))
 
     @property
     def run_id(self) -> str:
         """``cifar10-random_search-s0-0123456789``: the same wherever the same run is asked for."""
-        known = self.parameters
-        label = known.get("preset") or str(known["method"]).rpartition(":")[2]
-        name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{known['dataset']}-{label}"[:60])
-        return f"{name}-s{known['seed']}-{self.digest[:_DIGITS]}"
+        label = self.parameters.get("preset") or str(self.parameters["method"]).rpartition(":")[2]
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{self.parameters['dataset']}-{label}"[:60])
+        return f"{name}-s{self.parameters['seed']}-{self.digest[:_DIGITS]}"
 
 
-def here(pipeline: str, parameters: Mapping[str, Any], data: Mapping[str, str]) -> str:
-    """The identity that a run has in this process.
+def identity_now(pipeline: str, parameters: Mapping[str, Any], data: Mapping[str, str]) -> str:
+    """Return the identity that a run would have if this process ran it.
 
     Args:
         pipeline: its pipeline.
@@ -97,16 +91,9 @@ def here(pipeline: str, parameters: Mapping[str, Any], data: Mapping[str, str]) 
 
 
 def identity(manifest: Manifest) -> str:
-    """SHA-256 of what decides a run: pipeline, parameters, code, libraries, processor, data."""
-    return digest(
-        {
-            "code": {part: manifest["code"].get(part) for part in _CODE},
-            **{
-                part: manifest[part]
-                for part in ("pipeline", "parameters", "libraries", "cpu", "data")
-            },
-        }
-    )
+    """Return the SHA-256 of a run's pipeline, parameters, code, libraries, processor and data."""
+    code = {part: manifest["code"].get(part) for part in _CODE}
+    return digest({"code": code, **{part: manifest[part] for part in _DECISIVE}})
 
 
 class Outcome(NamedTuple):
@@ -131,44 +118,42 @@ class RunPoint:
 
     def __call__(self, point: Point) -> Outcome:
         """Run a point to its end; its error, if it fails, becomes the outcome's."""
-        with _ONE_AT_A_TIME:
-            enter_project(self.project)
-            return self._guarded(point)
-
-    def _guarded(self, point: Point) -> Outcome:
-        with warnings.catch_warnings(), quiet_logs(), one_thread():
+        sessions: list[SearchSession] = []
+        with _ONE_AT_A_TIME, warnings.catch_warnings(), quiet_logs(), one_thread():
             warnings.simplefilter("ignore", DeprecationWarning)
-            sessions: list[SearchSession] = []
+            enter_project(self.project)
             try:
-                if here(point.pipeline, point.parameters, point.data) != point.digest:
+                if identity_now(point.pipeline, point.parameters, point.data) != point.digest:
                     return Outcome(
                         "This worker has other code or libraries than the process that planned "
                         "the sweep; it was not run. Were they changed just now? Sweep again."
                     )
                 error, note = "", self._run(point, sessions)
             except Exception as failure:
-                error, note = _text(failure), ""
+                error, note = errors.message_of(failure), ""
+                if errors.project_error(failure) is None:
+                    error = f"{type(failure).__name__}: {error}"
             return Outcome(error, note, any(session.tracking_lost for session in sessions))
 
     def _run(self, point: Point, sessions: list[SearchSession]) -> str:
         """Start a run, or go on with what there is of it; where that is spoilt, start anew."""
-        if not manifest_path(reporting(self.project), point.run_id).exists():
+        if not manifest_path(reporting_folder(self.project), point.run_id).exists():
             self._session(point, sessions, resume=False)
             return ""
         try:
             self._session(point, sessions, resume=True)
             return ""
         except Exception as error:
-            if not isinstance(spoilt := own_error(error), ResumeError | ArtifactError):
+            if not isinstance(
+                refusal := errors.project_error(error), errors.ResumeError | errors.ArtifactError
+            ):
                 raise
         clear_run(self.project, point.run_id)
         self._session(point, sessions, resume=False)
-        return f"begun anew: {spoilt.message.splitlines()[0]}"
+        return f"begun anew: {refusal.message.splitlines()[0]}"
 
     def _session(self, point: Point, sessions: list[SearchSession], resume: bool) -> None:
-        sweep = None
-        if self.sweep is not None:
-            sweep = {**self.sweep, "lean": point.kind == "methods"}
+        sweep = {**self.sweep, "lean": point.kind == "methods"} if self.sweep else None
         parameters = {
             **point.values,
             "pipeline": point.pipeline,
@@ -186,56 +171,40 @@ class RunPoint:
             session.run(pipeline_names=[point.pipeline], only_missing_outputs=resume)
 
 
-def _text(error: BaseException) -> str:
-    """Our own errors by their message, others with their type."""
-    message = message_of(error)
-    return message if own_error(error) else f"{type(error).__name__}: {message}"
-
-
-def reporting(project: Path) -> Path:
-    """The folder of manifests and sweeps."""
-    return project / "data" / "08_reporting"
-
-
 def clear_run(project: Path, run_id: str) -> None:
     """Delete all files of a run.
 
     Raises:
         RunLockedError: another process works on it.
     """
-    lock = filelock.FileLock(reporting(project) / run_id / ".lock", timeout=0)
-    try:
-        with lock:
-            for folder in (project / "data").glob(f"0*_*/{run_id}"):
-                for path in folder.iterdir():
-                    if path.is_dir():
-                        shutil.rmtree(path)
-                    elif path.name != ".lock":
-                        with suppress(FileNotFoundError):
-                            path.unlink()
-    except filelock.Timeout:
-        raise RunLockedError(
-            f"Another process is working on run {run_id!r}; wait for it.", run_id=run_id
-        ) from None
+    with lock_folder(reporting_folder(project) / run_id, f"run {run_id!r}", run_id=run_id):
+        for folder in (project / "data").glob(f"0*_*/{run_id}"):
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != ".lock":
+                    path.unlink(missing_ok=True)
 
 
 def enter_project(path: Path | str) -> Path:
-    """Configure Kedro for a project, the first time; its absolute path."""
+    """Configure Kedro for a project, unless it is; return the project's absolute path."""
     project = Path(path).resolve()
-    if project not in _entered:
-        bootstrap_project(project)
-        _entered.clear()  # Kedro is configured for one project at a time
-        _entered.add(project)
+    _configure_kedro(project)
     return project
+
+
+@lru_cache(maxsize=1)  # Kedro is configured for one project at a time
+def _configure_kedro(project: Path) -> None:
+    bootstrap_project(project)
 
 
 @contextmanager
 def quiet_logs() -> Iterator[None]:
-    """Without the lines of Kedro about every node and session, and of Dask about every worker."""
+    """Silence the lines of Kedro about every node and session, and of Dask about every worker."""
     before = {name: logging.getLogger(name).level for name in _LOUD}
-    for name, level in _LOUD.items():
-        logging.getLogger(name).setLevel(level)
     try:
+        for name, level in _LOUD.items():
+            logging.getLogger(name).setLevel(level)
         yield
     finally:
         for name, level in before.items():

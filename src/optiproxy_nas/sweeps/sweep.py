@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import threading
 import time
@@ -17,37 +16,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from optiproxy_nas.pipelines.run_parameters import check_name
-from optiproxy_nas.runs.atomic_files import write_atomically
-from optiproxy_nas.runs.manifest import digest
+from optiproxy_nas.runs.atomic_files import lock_folder, write_atomically, write_json
+from optiproxy_nas.runs.manifest import digest, reporting_folder
+from optiproxy_nas.sweeps import point as sweep_points
+from optiproxy_nas.sweeps import record, tables
 from optiproxy_nas.sweeps.executors import Executor, ExecutorSettings, get_executor
 from optiproxy_nas.sweeps.grid import parse_block
 from optiproxy_nas.sweeps.planning import PIPELINE, plan
-from optiproxy_nas.sweeps.point import (
-    Outcome,
-    Point,
-    RunPoint,
-    enter_project,
-    quiet_logs,
-    reporting,
-)
-from optiproxy_nas.sweeps.record import (
-    RECORD,
-    TABLES,
-    close_parent,
-    lock,
-    open_parent,
-    read_facts,
-    refuse_other_grid,
-)
-from optiproxy_nas.sweeps.tables import (
-    SCHEMA,
-    assemble,
-    failed_rows,
-    finished_manifest,
-    finished_rows,
-    parquet,
-    search_seconds,
-)
+from optiproxy_nas.sweeps.point import Outcome, Point, RunPoint
 
 
 class Failed(NamedTuple):
@@ -123,7 +99,7 @@ def run_sweep(
         DataError: its folder cannot be written to.
         TrackingError: the MLflow store cannot be used; nothing has been run.
     """
-    project = enter_project(project_path)
+    project = sweep_points.enter_project(project_path)
     pool = get_executor(executor, ExecutorSettings(workers, scheduler))
     if name is not None:
         check_name("The sweep's name", name)
@@ -131,21 +107,23 @@ def run_sweep(
     grid = [_canonical(block) for block in blocks]  # lists, so after the check of their size
     grid_digest = digest(grid)
     name = name or f"{points[0].pipeline}-{grid_digest[:8]}"
-    folder = reporting(project) / "sweeps" / name
-    with lock(folder, name):
-        facts = read_facts(folder) or {"mlflow_run_id": None, "tables": {}, "grid_sha256": ""}
-        if not replace:
-            refuse_other_grid(folder, name, facts, grid_digest)
-        same = facts["grid_sha256"] == grid_digest
+    folder = reporting_folder(project) / "sweeps" / name
+    record.check_places(folder)
+    with lock_folder(folder, f"sweep {name!r}", name=name):
+        before = record.read_facts(folder)
+        if before is not None and not replace:
+            record.refuse_other_grid(folder, name, before, grid_digest)
+        if before is None or before["grid_sha256"] != grid_digest:
+            before = {"mlflow_run_id": None, "tables": {}}
         facts = {
-            "schema": SCHEMA,
+            "schema": tables.SCHEMA,
             "name": name,
             "status": "running",
             "grid": grid,
             "grid_sha256": grid_digest,
             "points": len(points),
-            "mlflow_run_id": facts["mlflow_run_id"] if same else None,
-            "tables": facts["tables"] if same else {},
+            "mlflow_run_id": before["mlflow_run_id"],
+            "tables": before["tables"],
         }
         return _Sweep(project, folder, name, points, facts, tracking, progress).run(pool)
 
@@ -163,62 +141,54 @@ class _Sweep:
     progress: bool
 
     def run(self, pool: Executor) -> SweepOutcome:
-        tracker = parent = None
+        tracker = nested_under = None
         experiment = self.points[0].pipeline
         if self.tracking:
-            known = self.facts["mlflow_run_id"]
-            grid = self.facts["grid"]
-            tracker, parent = open_parent(self.project, experiment, self.name, grid, known)
+            grid, before = self.facts["grid"], self.facts["mlflow_run_id"]
+            tracker, parent = record.open_parent(self.project, experiment, self.name, grid, before)
             self.facts["mlflow_run_id"] = parent
-        function = RunPoint(
-            self.project,
-            {"name": self.name, "parent": parent, "experiment": experiment} if parent else None,
-        )
+            nested_under = {"name": self.name, "parent": parent, "experiment": experiment}
         try:
             self._write_facts()
-            outcome = self._run_points(pool, function)
+            outcome = self._run_points(pool, RunPoint(self.project, nested_under))
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             self.facts["status"] = "interrupted" if interrupted else "failed"
             with suppress(OSError):  # a full disk may be what ended it
                 self._write_facts()
             if tracker is not None:
-                close_parent(tracker, "KILLED" if interrupted else "FAILED", {}, [])
+                tracker.end("KILLED" if interrupted else "FAILED")
             raise
         if tracker is not None:
-            metrics = {
-                "points": len(outcome.runs),
-                "points/failed": len(outcome.failed),
-                "seconds/sweep": outcome.wall_seconds,
-            }
-            files = [self.folder / name for name in (*self.facts["tables"], RECORD)]
-            close_parent(tracker, "FAILED" if outcome.failed else "FINISHED", metrics, files)
+            counts = {"points": len(outcome.runs), "points/failed": len(outcome.failed)}
+            tracker.add({**counts, "seconds/sweep": outcome.wall_seconds}, 0)
+            names = (*self.facts["tables"], record.RECORD)
+            tracker.log_artifacts((self.folder / name, "") for name in names)
+            tracker.end("FAILED" if outcome.failed else "FINISHED")
         return outcome
 
     def _run_points(self, pool: Executor, function: RunPoint) -> SweepOutcome:
-        missing = [p for p in self.points if finished_manifest(self.project, p) is None]
+        missing = [p for p in self.points if tables.finished_manifest(self.project, p) is None]
         started = time.perf_counter()
         outcomes = self._outcomes(pool, missing, function) if missing else {}
         wall = time.perf_counter() - started
         rows, failed, seconds = [], [], 0.0
         for point in self.points:
-            manifest = finished_manifest(self.project, point)
+            manifest = tables.finished_manifest(self.project, point)
             outcome = outcomes.get(point.run_id, Outcome())
             if manifest is not None:  # also if its worker died just after
-                rows.append(finished_rows(self.project, point, manifest))
-                seconds += search_seconds(manifest) if point.run_id in outcomes else 0.0
+                rows.append(tables.finished_rows(self.project, point, manifest))
+                seconds += tables.search_seconds(manifest) if point.run_id in outcomes else 0.0
                 continue
             error = outcome.error or "It finished, but its files are not those of its manifest."
-            rows.append(failed_rows(point, error))
+            rows.append(tables.failed_rows(point, error))
             failed.append(Failed(point.run_id, error))
-        results, runs = assemble(rows)
+        results, runs = tables.assemble(rows)
         self._write_tables(results, runs)
         notes = list(dict.fromkeys(note for p in self.points if (note := p.note)))
         notes += [f"{run_id}: {o.note}" for run_id, o in outcomes.items() if o.note]
         if any(outcome.tracking_lost for outcome in outcomes.values()):
             notes.append("The MLflow store failed; some of the runs, or all, are not in it.")
-        done = len(outcomes) - len(failed)
-        skipped = len(self.points) - len(missing)
         return SweepOutcome(
             name=self.name,
             folder=self.folder,
@@ -226,8 +196,8 @@ class _Sweep:
             results=results,
             runs=runs,
             failed=failed,
-            done=done,
-            skipped=skipped,
+            done=len(outcomes) - len(failed),
+            skipped=len(self.points) - len(missing),
             wall_seconds=wall,
             search_seconds=seconds,
             notes=notes,
@@ -236,7 +206,7 @@ class _Sweep:
     def _outcomes(
         self, pool: Executor, points: Sequence[Point], function: RunPoint
     ) -> dict[str, Outcome]:
-        """Run id -> outcome, with a progress bar."""
+        """Return the outcomes by run id; show a progress bar."""
         outcomes: dict[str, Outcome] = {}
         total = len(self.points)
         tqdm.set_lock(threading.RLock())  # its own is a semaphore, which outlives a killed process
@@ -249,7 +219,8 @@ class _Sweep:
             smoothing=0,  # the mean of all: points differ
             disable=not self.progress,
         )
-        with quiet_logs(), closing(bar), closing(pool.run(points, function)) as finished:
+        outcome_by_point = closing(pool.run(points, function))
+        with sweep_points.quiet_logs(), closing(bar), outcome_by_point as finished:
             for point, outcome in finished:
                 outcomes[point.run_id] = outcome
                 if outcome.error:
@@ -259,24 +230,21 @@ class _Sweep:
         return outcomes
 
     def _write_tables(self, results: pd.DataFrame, runs: pd.DataFrame) -> None:
-        files = dict(zip(TABLES, (parquet(results), parquet(runs)), strict=True))
-        for name, data in files.items():
+        digests = {}
+        for name, table in zip(record.TABLES, (results, runs), strict=True):
+            data = tables.parquet(table)
             write_atomically(self.folder / name, data)
-        self.facts["tables"] = {name: _sha256(data) for name, data in files.items()}
+            digests[name] = hashlib.sha256(data).hexdigest()
+        self.facts["tables"] = digests
         self.facts["status"] = "finished" if (runs["status"] == "finished").all() else "failed"
         self._write_facts()
 
     def _write_facts(self) -> None:
-        text = json.dumps(self.facts, indent=1)
-        write_atomically(self.folder / RECORD, f"{text}\n".encode())
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+        write_json(self.folder / record.RECORD, self.facts)
 
 
 def _canonical(block: Mapping[str, Any]) -> dict[str, Any]:
-    """A block as plain lists: equal for all spellings of the same grid."""
+    """Return a block as plain lists: equal for all spellings of the same grid."""
     parsed = parse_block(block)
     values = {name: list(values) for name, values in parsed.values.items()}
     return {"pipeline": parsed.pipeline or PIPELINE, **values}

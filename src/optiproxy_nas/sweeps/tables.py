@@ -18,8 +18,8 @@ import pandas as pd
 from optiproxy_nas.core.errors import ArtifactError, ResumeError
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.runs.finished import StoredRun
-from optiproxy_nas.runs.manifest import Manifest, manifest_path, read_manifest
-from optiproxy_nas.sweeps.point import Point, identity, reporting
+from optiproxy_nas.runs.manifest import Manifest, manifest_path, read_manifest, reporting_folder
+from optiproxy_nas.sweeps.point import Point, identity
 
 SCHEMA = 3  # changes when a column does
 
@@ -74,11 +74,11 @@ class Rows(NamedTuple):
 
 
 def finished_manifest(project: Path, point: Point) -> Manifest | None:
-    """The manifest of a point that has finished with what the tables need intact, else None."""
-    if not manifest_path(reporting(project), point.run_id).exists():
+    """Return the manifest of a finished point if what the tables need is intact, else None."""
+    if not manifest_path(reporting_folder(project), point.run_id).exists():
         return None  # read_manifest would look through all runs to say which there are
     try:
-        manifest = read_manifest(reporting(project), point.run_id)
+        manifest = read_manifest(reporting_folder(project), point.run_id)
         if manifest["status"] != "finished" or identity(manifest) != point.digest:
             return None
         run = StoredRun(project, manifest)
@@ -89,7 +89,7 @@ def finished_manifest(project: Path, point: Point) -> Manifest | None:
 
 
 def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
-    """The rows of a finished point."""
+    """Return the rows of a finished point."""
     stored = StoredRun(project, manifest)
     archive, proposals = stored.read().archive_by_query, stored.proposals()
     trials = _trials(archive, proposals)
@@ -116,32 +116,32 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
 
 
 def failed_rows(point: Point, error: str) -> Rows:
-    """The rows of a point that failed: none in ``results``."""
+    """Return the rows of a point that failed: none in ``results``."""
     return Rows(_typed(pd.DataFrame(), RESULTS), _run(point, _facts(point), "failed", error))
 
 
 def assemble(rows: Sequence[Rows]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``results`` and ``runs`` of all points, in their order."""
+    """Return ``results`` and ``runs`` of all points, in their order."""
     results = pd.concat([row.results for row in rows], ignore_index=True)
     runs = pd.DataFrame([row.run for row in rows])
     return _typed(results, RESULTS), _typed(runs, RUNS)
 
 
 def search_seconds(manifest: Manifest) -> float:
-    """Wall seconds of the nodes that are the search, of the session that finished the run."""
+    """Return the wall seconds of the search's nodes, in the session that finished the run."""
     seconds: dict[str, float] = manifest.get("seconds") or {}
     return sum(value for name, value in seconds.items() if name not in _AROUND)
 
 
 def parquet(table: pd.DataFrame) -> bytes:
-    """A table as the bytes of a Parquet file, the same for equal tables."""
+    """Return a table as the bytes of a Parquet file, the same for equal tables."""
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()
 
 
 def _trials(archive: pd.DataFrame, proposals: pd.DataFrame | None) -> np.ndarray:
-    """[queries] proposals made until each query."""
+    """Return [queries] proposals made until each query."""
     if proposals is None:
         return archive["order"].to_numpy() + 1
     charged = proposals[proposals["charged"]].sort_values("order")
@@ -150,15 +150,15 @@ def _trials(archive: pd.DataFrame, proposals: pd.DataFrame | None) -> np.ndarray
 
 
 def _facts(point: Point) -> dict[str, Any]:
-    known = point.parameters
+    parameters = point.parameters
     return {
         "run_id": point.run_id,
         "pipeline": point.pipeline,
-        "method": known["method"],
-        "preset": known.get("preset", ""),
+        "method": parameters["method"],
+        "preset": parameters.get("preset", ""),
         "setting": point.setting,
-        "objective": resolve_objective(known["objective"]).label,
-        **{name: known[name] for name in ("dataset", "source", "seed", "budget")},
+        "objective": resolve_objective(parameters["objective"]).label,
+        **{name: parameters[name] for name in ("dataset", "source", "seed", "budget")},
     }
 
 

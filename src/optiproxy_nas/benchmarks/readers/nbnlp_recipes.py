@@ -93,7 +93,7 @@ def _numbers(file: RawFile, rows: pd.DataFrame, name: str) -> Floats:
 
 def _pooled(codes: Tensor, mean: Floats, sd: Floats, runs: Floats) -> pd.DataFrame:
     """Return one row a recipe, at its first listing: all its trainings as one sample."""
-    _, owner = codes.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
+    _, owner = torch.unique(codes, dim=0, return_inverse=True)
     rows = pd.DataFrame({"owner": owner.numpy(), "runs": runs, "sum": runs * mean})
     rows["squares"] = (runs - 1) * sd**2 + runs * mean**2
     rows["first"] = np.arange(len(rows))

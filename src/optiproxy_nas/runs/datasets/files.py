@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn, TypeVar
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro.io.core import parse_dataset_definition
@@ -15,13 +16,17 @@ from optiproxy_nas.benchmarks.loading import load_files
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import ArtifactError
-from optiproxy_nas.runs.atomic_files import (
-    PARTIAL,
-    digest_path,
-    file_digest,
-    verify,
-    write_atomically,
-)
+from optiproxy_nas.runs import atomic_files
+
+T = TypeVar("T")
+
+
+class ReadOnlyDataset(AbstractDataset[NoReturn, T], Generic[T]):
+    """Base of datasets that are only read."""
+
+    def save(self, data: NoReturn) -> None:
+        """Refuse to write."""
+        raise DatasetError(f"{self} is read-only.")
 
 
 class AtomicDataset(AbstractVersionedDataset[Any, Any]):
@@ -55,12 +60,11 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(PurePosixPath(filepath), version)
-        self._class, self._config = parse_dataset_definition(dict(dataset))
+        kind, config = parse_dataset_definition(dict(dataset))
+        self._kind = kind.__name__
+        self._inner: Callable[..., AbstractDataset[Any, Any]] = partial(kind, **config)
         self.metadata = metadata
         self._saved: tuple[Path, Any] | None = None
-
-    def _inner(self, path: Path) -> AbstractDataset[Any, Any]:
-        return self._class(**self._config, filepath=str(path))  # type: ignore[call-arg]
 
     def load(self) -> Any:
         """Read the latest (or the pinned) version; what was just saved comes from memory.
@@ -72,22 +76,17 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         if self._saved is not None and self._saved[0] == path:
             return self._saved[1]
         if path.exists():
-            verify(path)
-        return self._inner(path).load()
+            atomic_files.verify(path)
+        return self._inner(filepath=str(path)).load()
 
     def save(self, data: Any) -> None:
         """Write a version: the whole file or nothing."""
         path = Path(self._get_save_path())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
-        try:
-            self._inner(partial).save(data)
-            digest = file_digest(partial)
-            write_atomically(digest_path(path), f"{digest}  {path.name}\n".encode())
-            os.replace(partial, path)
-            self._saved = (path, data)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_files.replacing(path) as unfinished:
+            self._inner(filepath=str(unfinished)).save(data)
+            line = f"{atomic_files.file_digest(unfinished)}  {path.name}\n"
+            atomic_files.write_atomically(atomic_files.digest_path(path), line.encode())
+        self._saved = (path, data)
 
     def _release(self) -> None:
         super()._release()
@@ -103,20 +102,30 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         return bool(self._get_versions())
 
     def _describe(self) -> dict[str, Any]:
-        inner = self._class.__name__
-        return {"filepath": self._filepath, "version": self._version, "dataset": inner}
+        return {"filepath": self._filepath, "version": self._version, "dataset": self._kind}
 
 
-class BytesDataset(AbstractDataset[bytes, bytes]):
-    """One file of bytes.
+class _FileDataset(AbstractDataset[T, T], Generic[T]):
+    """Base of datasets of one local file.
 
     Args:
         filepath: the file, local.
+        metadata: ignored by Kedro, for hooks and plug-ins.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._path = Path(filepath)
         self.metadata = metadata
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}
+
+
+class BytesDataset(_FileDataset[bytes]):
+    """One file of bytes."""
 
     def load(self) -> bytes:
         """Read the file."""
@@ -126,23 +135,9 @@ class BytesDataset(AbstractDataset[bytes, bytes]):
         """Write the file."""
         self._path.write_bytes(data)
 
-    def _exists(self) -> bool:
-        return self._path.exists()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
-
-
-class TensorsDataset(AbstractDataset[Tensors, Tensors]):
-    """``{name: tensor}`` in one file; equal tensors give equal bytes.
-
-    Args:
-        filepath: the file, local.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._path = Path(filepath)
-        self.metadata = metadata
+class TensorsDataset(_FileDataset[Tensors]):
+    """``{name: tensor}`` in one file; equal tensors give equal bytes."""
 
     def load(self) -> Tensors:
         """Read the tensors, on the CPU.
@@ -162,14 +157,8 @@ class TensorsDataset(AbstractDataset[Tensors, Tensors]):
         """Write the tensors."""
         save_file({name: tensor.contiguous() for name, tensor in data.items()}, self._path)
 
-    def _exists(self) -> bool:
-        return self._path.exists()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
-
-
-class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, dict[str, Any]]]]):
+class BenchmarkFiles(ReadOnlyDataset[dict[str, dict[str, dict[str, Any]]]]):
     """Read-only: ``{single source: {file name: {"object": parsed, "sha256": ..., "bytes": ...}}}``.
 
     Args:
@@ -199,10 +188,6 @@ class BenchmarkFiles(AbstractDataset[NoReturn, dict[str, dict[str, dict[str, Any
     def load(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Fetch, check and parse every file that the source has here."""
         return load_files(self._source, self._data_directory, self._raw_directory)
-
-    def save(self, data: NoReturn) -> None:
-        """Refused: raw files are never written."""
-        raise DatasetError(f"The raw files of source {self._source.name!r} are read-only.")
 
     def _describe(self) -> dict[str, Any]:
         return {"source": self._source.name, "path": str(self._raw_directory)}

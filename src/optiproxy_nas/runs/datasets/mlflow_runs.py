@@ -1,29 +1,25 @@
-"""A read-only Kedro dataset of the finished runs that a selection finds in the MLflow store."""
+"""A read-only Kedro dataset of the finished runs that a selection finds in the MLflow store.
+
+The runs of a sweep are nested under a parent run (:class:`Sweeps`).
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
-
-from optiproxy_nas.core.errors import (
-    ArtifactError,
-    OptiProxyError,
-    ParameterError,
-    TrackingError,
-    unknown_name,
-)
+from optiproxy_nas.core import errors
 from optiproxy_nas.evaluation.finished_run import FoundRuns
-from optiproxy_nas.runs.datasets.mlflow_sweeps import Sweeps
-from optiproxy_nas.runs.finished import MlflowReader, is_sweep, own_id
-from optiproxy_nas.runs.tracking import MlflowTracker
+from optiproxy_nas.runs.datasets.files import ReadOnlyDataset
+from optiproxy_nas.runs.finished import SWEEP, MlflowReader, id_of, is_sweep
+from optiproxy_nas.runs.manifest import reporting_folder
+from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker, store_errors
 
 PAGE = 1000  # runs that one call of the MLflow API gives
 SHOWN = 5
@@ -31,7 +27,7 @@ _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 _SQLITE = "sqlite:///"
 
 
-class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
+class MlflowRuns(ReadOnlyDataset[FoundRuns]):
     """The finished runs of a selection: parameters, tags, summary and archive of each.
 
     Args:
@@ -52,7 +48,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
     ) -> None:
         self._selection = {k: v for k, v in (selection or {}).items() if v}
         self._tracker = MlflowTracker(Path(path), "")
-        self._records = Path(path) / "data" / "08_reporting" / "sweeps"
+        self._records = reporting_folder(Path(path)) / "sweeps"
         self.metadata = metadata
 
     def load(self) -> FoundRuns:
@@ -66,36 +62,18 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
         """
         uri = self._tracker.uri
         if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
-            raise TrackingError(
+            raise errors.TrackingError(
                 f"There is no MLflow store {uri}: no run was tracked here yet. Make some runs "
                 "without tracking=off, or name another store by MLFLOW_TRACKING_URI.",
                 uri=uri,
             )
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        with self._reachable(), tempfile.TemporaryDirectory() as folder:
+        advice = "and try again once the store is back. Nothing was written."
+        with store_errors(uri, "read", advice), tempfile.TemporaryDirectory() as folder:
             return self._found(MlflowReader(self._tracker.client, Path(folder)))
-
-    def save(self, data: NoReturn) -> None:
-        """Refuse: a comparison never writes to the store."""
-        raise DatasetError("Runs of the MLflow store are read-only here.")
 
     def _describe(self) -> dict[str, Any]:
         return {"store": self._tracker.uri, "selection": self._selection}
-
-    @contextmanager
-    def _reachable(self) -> Iterator[None]:
-        """Turn failures of the store, each library's own, into one kind of error."""
-        try:
-            yield
-        except OptiProxyError:
-            raise
-        except Exception as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0][:300]
-            raise TrackingError(
-                f"The MLflow store {self._tracker.uri} cannot be read: {reason}. Set or unset "
-                "MLFLOW_TRACKING_URI, and try again once the store is back. Nothing was written.",
-                uri=self._tracker.uri,
-            ) from error
 
     def _found(self, reader: MlflowReader) -> FoundRuns:
         parent = None
@@ -106,40 +84,31 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
             matching = [run for run in matching if not is_sweep(run)]
         finished = [run for run in matching if run.info.status == "FINISHED"]
         unfinished = len(matching) - len(finished)
-        runs, incomplete = [], []
-        for run in finished:
-            record = reader.read(run, parent)
-            if record is None:
-                incomplete.append(own_id(run))
-            else:
-                runs.append(record)
+        records = [(id_of(run), reader.read(run, parent)) for run in finished]
+        runs = [record for _, record in records if record is not None]
+        incomplete = [run_id for run_id, record in records if record is None]
         if parent and "filter" not in self._selection:
-            earlier, failed = reader.other_points(parent, {own_id(run) for run in matching})
+            earlier, failed = reader.other_points(parent, {id_of(run) for run in matching})
             runs = earlier + runs
             unfinished += failed
-        self._check(len(runs), len(finished), unfinished, incomplete, explicit)
-        return FoundRuns(tuple(runs), describe(self._selection), unfinished, tuple(incomplete))
-
-    def _check(
-        self, runs: int, finished: int, unfinished: int, incomplete: list[str], explicit: bool
-    ) -> None:
         if incomplete and (explicit or not runs):
-            raise ArtifactError(
+            raise errors.ArtifactError(
                 f"Run {incomplete[0]!r} has no archive or no result in the MLflow store "
-                f"({len(incomplete)} such of {finished}): only a part of the pipeline was run, the "
-                "store failed at its end, files were deleted, or it is a sweep or belongs to one "
-                "that has not ended (sweep=NAME takes the runs of one). 'kedro run --resume "
+                f"({len(incomplete)} such of {len(finished)}): only a part of the pipeline was "
+                "run, the store failed at its end, files were deleted, or it is a sweep or belongs "
+                "to one that has not ended (sweep=NAME takes the runs of one). 'kedro run --resume "
                 "RUN_ID' sends what is missing of a run.",
                 run_ids=incomplete,
             )
         if not runs:
             more = f"; {unfinished} that have not finished" if unfinished else ""
-            raise ParameterError(
+            raise errors.ParameterError(
                 f"No finished run matches: {describe(self._selection)}{more}. 'mlflow ui "
                 f"--backend-store-uri {self._tracker.uri}' shows what there is.",
                 selection=self._selection,
                 unfinished=unfinished,
             )
+        return FoundRuns(tuple(runs), describe(self._selection), unfinished, tuple(incomplete))
 
     def _by_id(self) -> list[Any]:
         found: dict[str, Any] = {}
@@ -152,14 +121,14 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
             found[run.info.run_id] = run
         return sorted(found.values(), key=lambda run: run.info.start_time)
 
-    def _unknown_run(self, name: str, experiments: list[str]) -> ParameterError:
+    def _unknown_run(self, name: str, experiments: list[str]) -> errors.ParameterError:
         sweeps = self._sweeps(experiments)
         if sweeps.is_one(name):
-            return ParameterError(f"{name!r} is a sweep: use sweep={name}.", name=name)
+            return errors.ParameterError(f"{name!r} is a sweep: use sweep={name}.", name=name)
         limit = SHOWN + len(sweeps.parents())
         finished = self._search(experiments, "attributes.status = 'FINISHED'", limit)
-        latest = [own_id(run) for run in finished if not is_sweep(run)][:SHOWN]
-        return ParameterError(
+        latest = [id_of(run) for run in finished if not is_sweep(run)][:SHOWN]
+        return errors.ParameterError(
             f"Unknown run {name!r}: neither a run id nor one of MLflow's. The latest finished "
             f"runs of this store: {', '.join(latest) or 'none'}.",
             name=name,
@@ -181,7 +150,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
         chosen = list(experiments.values())
         if name := self._selection.get("experiment"):
             if name not in experiments:
-                raise unknown_name("MLflow experiment", name, experiments)
+                raise errors.unknown_name("MLflow experiment", name, experiments)
             chosen = [experiments[name]]
         condition = self._selection.get("filter", "")
         if not (sweep := self._selection.get("sweep")):
@@ -212,7 +181,7 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
                 given = self._selection.get("filter")
                 if error.error_code != "INVALID_PARAMETER_VALUE" or not given:
                     raise
-                raise ParameterError(
+                raise errors.ParameterError(
                     f"Parameter 'filter' = {given!r} is not one that MLflow can read: "
                     f"{str(error).splitlines()[0]} Write for example \"params.seed = '0' AND "
                     'metrics.`final/regret` < 0.1"; values of params stand in quotes.',
@@ -226,9 +195,94 @@ class MlflowRuns(AbstractDataset[NoReturn, FoundRuns]):
 
 def describe(selection: Mapping[str, Any]) -> str:
     """Return a selection in words."""
-    terms = []
-    if runs := selection.get("runs"):
+    terms = [f"{k} {selection[k]}" for k in ("experiment", "sweep", "filter") if k in selection]
+    if "runs" in selection:
+        runs = selection["runs"]
         few = len(runs) <= SHOWN
         terms.append(f"runs {', '.join(runs)}" if few else f"{len(runs)} runs by their ids")
-    terms += [f"{k} {selection[k]}" for k in ("experiment", "sweep", "filter") if selection.get(k)]
     return ", ".join(terms) or "all experiments"
+
+
+class Sweeps:
+    """The sweeps of some experiments.
+
+    Args:
+        search: (MLflow's condition, limit) -> runs, oldest first; with a limit, the latest ones.
+        folder: where the project keeps the records of its sweeps.
+    """
+
+    def __init__(self, search: Callable[[str, int], list[Any]], folder: Path) -> None:
+        self._search = search
+        self._folder = folder
+
+    def parents(self) -> list[Any]:
+        """Return the parent runs of all sweeps, oldest first."""
+        return [run for run in self._search(f"tags.{SWEEP} LIKE '%'", 0) if is_sweep(run)]
+
+    def is_one(self, name: str) -> bool:
+        """Return whether a sweep has this name, or its parent run this MLflow id."""
+        return any(name in (run.data.tags[SWEEP], run.info.run_id) for run in self.parents())
+
+    def runs(self, name: str, condition: str, reader: MlflowReader) -> tuple[list[Any], str]:
+        """Return the runs of a sweep's grid that match, oldest first, and its parent's MLflow id.
+
+        A name may have had other grids before. What had finished then and is in the grid belongs
+        to an earlier parent; the rest of those is left out.
+
+        Raises:
+            UnknownNameError: no such sweep.
+        """
+        parent, others = self._parent(name)
+        found = {id_of(run): run for run in self._children(parent, condition)}
+        kept = reader.points(parent) if others else set()
+        for other in others:
+            for run in self._children(other, condition):
+                if id_of(run) in kept and run.info.status == "FINISHED":
+                    found.setdefault(id_of(run), run)
+        return sorted(found.values(), key=lambda run: run.info.start_time), parent
+
+    def _parent(self, name: str) -> tuple[str, list[str]]:
+        """Return the parent run of a sweep's grid, and the others of its name, latest first.
+
+        The project's own record says which; without one it is the latest of the name.
+        """
+        parents = self.parents()
+        by_id = [run for run in parents if run.info.run_id == name]
+        sweep = by_id[0].data.tags[SWEEP] if by_id else name
+        ids = [str(run.info.run_id) for run in reversed(parents) if run.data.tags[SWEEP] == sweep]
+        if not ids:
+            raise self._unknown(name, parents)
+        recorded = name if by_id else self._recorded(name)
+        parent = recorded if recorded in ids else ids[0]
+        return parent, [other for other in ids if other != parent]
+
+    def _unknown(self, name: str, parents: list[Any]) -> errors.UnknownNameError:
+        """Return the error that lists all sweeps, and those that have nothing to compare."""
+        names = {run.data.tags[SWEEP] for run in parents}
+        finished = {run.data.tags[SWEEP] for run in parents if self._has_finished_runs(run)}
+        error = errors.unknown_name("sweep", name, names or {"(there is none in the store)"})
+        note = ", ".join(sorted(names - finished))
+        message = f"{error.message} No run has finished under: {note}." if note else error.message
+        return errors.UnknownNameError(message, **error.data)
+
+    def _children(self, parent: str, condition: str, limit: int = 0) -> list[Any]:
+        child = f"tags.`{PARENT_TAG}` = '{parent}'"
+        return self._search(f"{child} AND {condition}" if condition else child, limit)
+
+    def _has_finished_runs(self, parent: Any) -> bool:
+        """Return whether a sweep has runs to compare.
+
+        One that has finished may have found all its points done, and have none under it.
+        """
+        finished = "attributes.status = 'FINISHED'"
+        return parent.info.status == "FINISHED" or bool(
+            self._children(parent.info.run_id, finished, 1)
+        )
+
+    def _recorded(self, name: str) -> str:
+        """Return the MLflow id of the parent run in the sweep's record, "" if there is none."""
+        try:
+            text = (self._folder / name / "sweep.json").read_text(encoding="utf-8")
+            return str(json.loads(text)["mlflow_run_id"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""

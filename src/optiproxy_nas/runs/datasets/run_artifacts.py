@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pandas as pd
-from kedro.io import AbstractDataset, DatasetError
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.base import Benchmark
@@ -24,6 +23,7 @@ from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.methods import method_of
 from optiproxy_nas.objectives import OBJECTIVES, name_of, resolve_objective
 from optiproxy_nas.presets import load_preset
+from optiproxy_nas.runs.datasets.files import ReadOnlyDataset
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, manifest_path, read_manifest
 
@@ -31,7 +31,7 @@ SHOWN = 5  # runs that an error names
 _ALWAYS = ("dataset", "source", "preset", "seed", "budget")  # of a search, for a message
 
 
-class RunArtifacts(AbstractDataset[NoReturn, SearchHistory]):
+class RunArtifacts(ReadOnlyDataset[SearchHistory]):
     """A read-only :class:`~optiproxy_nas.evaluation.finished_run.SearchHistory`.
 
     Every artifact of the manifest must have the SHA-256 that the manifest says, and the table
@@ -80,7 +80,7 @@ class RunArtifacts(AbstractDataset[NoReturn, SearchHistory]):
         run.check()
         return SearchHistory(
             run_id=self._run_id,
-            parameters=_parameters(manifest),
+            parameters=self._parameters(manifest),
             archive=run.archive(),
             weights=run.tensors("proxy"),
             logits=run.tensors("logits"),
@@ -88,63 +88,50 @@ class RunArtifacts(AbstractDataset[NoReturn, SearchHistory]):
             benchmark=self._benchmark(manifest),
         )
 
-    def save(self, data: NoReturn) -> None:
-        """Refuse: a finished run is never written to."""
-        raise DatasetError(f"Run {self._run_id!r} has finished and is read-only.")
+    def _parameters(self, manifest: Manifest) -> SearchParameters:
+        try:
+            return validate(SearchParameters, manifest["parameters"])
+        except ParameterError as error:
+            raise ParameterError(
+                f"Run {self._run_id!r} was made by another version of the project "
+                f"({error.message}). Repeat the search, or use that version.",
+                run_id=self._run_id,
+            ) from None
 
     def _benchmark(self, manifest: Manifest) -> Benchmark:
         """Return what answered the run's queries, from table and model."""
-        table, model = self._table(manifest), self._model(manifest)
-        source = get_source(manifest["data"]["source"])
+        data, model = manifest["data"], b""
+        table = self._checked(manifest, "table", "parquet", pd.read_parquet, table_digest)
+        if data.get("model_sha256") is not None:
+            model = self._checked(manifest, "model", "model", Path.read_bytes, _sha256)
+        source = get_source(data["source"])
         return open_benchmark(table, model, manifest["parameters"]["dataset"], source)
 
-    def _path(self, manifest: Manifest, suffix: str) -> Path:
+    def _checked(
+        self,
+        manifest: Manifest,
+        kind: str,
+        suffix: str,
+        read: Callable[[Path], Any],
+        digest_of: Callable[[Any], str],
+    ) -> Any:
+        """Return the ingested ``table`` or ``model`` if it is the one that answered the run."""
+        source, recorded = manifest["data"]["source"], manifest["data"][f"{kind}_sha256"]
         folder = self._data / "03_primary" / str(manifest["parameters"]["benchmark"])
-        return folder / f"{manifest['data']['source']}.{suffix}"
-
-    def _model(self, manifest: Manifest) -> bytes:
-        """Return the bytes of the model that answered, none where a table did."""
-        recorded = manifest["data"].get("model_sha256")
-        if recorded is None:
-            return b""
-        source, path = manifest["data"]["source"], self._path(manifest, "model")
-        model = path.read_bytes() if path.exists() else None
-        found = None if model is None else hashlib.sha256(model).hexdigest()
-        if model is None or found != recorded:
+        path = folder / f"{source}.{suffix}"
+        content = read(path) if path.exists() else None
+        found = None if content is None else digest_of(content)
+        if found != recorded:
             state = "is missing" if found is None else f"has SHA-256 {found[:12]}.."
             raise DataError(
-                f"The model of source {source!r} {state}; run {self._run_id!r} was answered by "
+                f"The {kind} of source {source!r} {state}; run {self._run_id!r} was answered by "
                 f"{recorded[:12]}..: {path}. Delete it and its card ({path.stem}.json), and make "
                 f"it again by 'kedro run --pipeline=ingest --params=source={source}'.",
                 source=source,
                 found=found,
                 recorded=recorded,
             )
-        return model
-
-    def _table(self, manifest: Manifest) -> pd.DataFrame:
-        """Return the table that the queries were answered from."""
-        source, recorded = manifest["data"]["source"], manifest["data"]["table_sha256"]
-        path = self._path(manifest, "parquet")
-        again = f"'kedro run --pipeline=ingest --params=source={source}'"
-        if not path.exists():
-            raise DataError(
-                f"The table of source {source!r} that run {self._run_id!r} was answered from is "
-                f"missing ({path}). Make it again by {again}.",
-                source=source,
-            )
-        table = pd.read_parquet(path)
-        found = table_digest(table)
-        if found != recorded:
-            raise DataError(
-                f"The table of source {source!r} is not the one that run {self._run_id!r} was "
-                f"answered from: SHA-256 {found[:12]}.. instead of {recorded[:12]}... Delete it "
-                f"and its card ({path.stem}.json), and make it again by {again}.",
-                source=source,
-                found=found,
-                recorded=recorded,
-            )
-        return table
+        return content
 
     def _describe(self) -> dict[str, Any]:
         return {"run_id": self._run_id, "path": str(self._reporting)}
@@ -167,19 +154,27 @@ def check_diagnosable(manifest: Manifest) -> None:
     parameters = manifest["parameters"]
     stepwise = method_of(parameters).stepwise
     if stepwise:
-        _check_fidelity(manifest)
+        objective = resolve_objective(parameters.get("objective") or {"name": "accuracy"})
+        # Queries that cost differently are not one measurement of a cell each.
+        if objective.price.unit != "queries":
+            raise ParameterError(
+                f"Run {run_id!r} measured cells at several fidelities ({objective.label}); a "
+                "diagnosis judges a proxy on one value a cell. Its own page has the agreement of "
+                "the fidelities, and epochs by step: report.html.",
+                run_id=run_id,
+            )
     if any(name.endswith(".proxy") for name in manifest["artifacts"]):
         return
+    advice = f"Method {parameters['method']!r} has no proxy that could be diagnosed."
     if stepwise:
         search = pipeline.replace("_methods", "_search")
-        what = (
+        advice = (
             "Make the same search with all its artifacts, and diagnose that run: "
             f"kedro run --pipeline={search} --params={shlex.quote(_runtime_parameters(parameters))}"
         )
-    else:
-        what = f"Method {parameters['method']!r} has no proxy that could be diagnosed."
     raise ParameterError(
-        f"Run {run_id!r} of pipeline {pipeline!r} keeps its archive only, no proxy weights. {what}",
+        f"Run {run_id!r} of pipeline {pipeline!r} keeps its archive only, no proxy weights. "
+        f"{advice}",
         run_id=run_id,
         pipeline=pipeline,
     )
@@ -208,18 +203,6 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _check_fidelity(manifest: Manifest) -> None:
-    """Refuse queries that cost differently: they are not one measurement of a cell each."""
-    objective = resolve_objective(manifest["parameters"].get("objective") or {"name": "accuracy"})
-    if objective.price.unit != "queries":
-        raise ParameterError(
-            f"Run {manifest['run_id']!r} measured cells at several fidelities ({objective.label}); "
-            "a diagnosis judges a proxy on one value a cell. Its own page has the agreement of the "
-            "fidelities, and epochs by step: report.html.",
-            run_id=manifest["run_id"],
-        )
-
-
 def diagnosable(reporting: Path) -> list[str]:
     """Return ids of the runs that can be diagnosed, in the order in which they were begun."""
     found = []
@@ -233,12 +216,5 @@ def diagnosable(reporting: Path) -> list[str]:
     return [run_id for _, run_id in sorted(found)]
 
 
-def _parameters(manifest: Manifest) -> SearchParameters:
-    try:
-        return validate(SearchParameters, manifest["parameters"])
-    except ParameterError as error:
-        raise ParameterError(
-            f"Run {manifest['run_id']!r} was made by another version of the project "
-            f"({error.message}). Repeat the search, or use that version.",
-            run_id=manifest["run_id"],
-        ) from None
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

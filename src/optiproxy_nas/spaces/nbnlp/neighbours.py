@@ -50,7 +50,7 @@ def one_change_neighbours(codes: Tensor) -> Tensor:
     owner, moved = owner[valid], grammar.canonical_codes(grammar.pack(changed_cells.rows(valid)))
     is_other = (moved != codes[owner]).any(1)
     rows = torch.cat([owner.unsqueeze(1), moved], 1)[is_other]
-    distinct: Tensor = rows.unique(dim=0)  # type: ignore[no-untyped-call]
+    distinct: Tensor = torch.unique(rows, dim=0)
     return distinct[:, 1:]
 
 

@@ -7,20 +7,19 @@ named in the registry or by its import path.
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.sweeps.executors.base import Executor, ExecutorSettings
 
-_HERE = "optiproxy_nas.sweeps.executors"
 EXECUTORS = Registry(
     "executor",
     {
-        "serial": f"{_HERE}.local:SerialExecutor",
-        "process": f"{_HERE}.local:ProcessExecutor",
-        "dask": f"{_HERE}.dask:DaskExecutor",
+        "serial": f"{__name__}.local:SerialExecutor",
+        "process": f"{__name__}.local:ProcessExecutor",
+        "dask": f"{__name__}.dask:DaskExecutor",
     },
     group="optiproxy_nas.executors",
 )
 
 
 def get_executor(name: str, settings: ExecutorSettings) -> Executor:
-    """A registered executor (or one named ``package.module:Class``).
+    """Return a registered executor, or one named ``package.module:Class``.
 
     Raises:
         UnknownNameError: with the list and the nearest name.

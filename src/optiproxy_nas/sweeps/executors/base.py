@@ -55,7 +55,7 @@ class Executor(Protocol):
 
 
 def refuse_scheduler(name: str, settings: ExecutorSettings) -> None:
-    """For executors that know no clusters.
+    """Refuse settings with a scheduler, for executors that know no clusters.
 
     Raises:
         ParameterError: a scheduler is set.
@@ -74,7 +74,7 @@ def tell_stopping(what: str) -> None:
 
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
-    """Environment variables of the processes that are started inside."""
+    """Set environment variables for the processes that are started inside."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -8,14 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.sweeps.executors.base import (
-    ONE_THREAD,
-    ExecutorSettings,
-    Function,
-    Outcomes,
-    environment,
-    tell_stopping,
-)
+from optiproxy_nas.sweeps.executors import base
 from optiproxy_nas.sweeps.point import Outcome, Point
 
 TIMEOUT = 10  # seconds until an unreachable scheduler is given up
@@ -30,7 +23,7 @@ class DaskExecutor:
         ParameterError: ``distributed`` is not installed.
     """
 
-    def __init__(self, settings: ExecutorSettings) -> None:
+    def __init__(self, settings: base.ExecutorSettings) -> None:
         try:
             self._dask: Any = import_module("distributed")
         except ImportError as error:
@@ -40,7 +33,7 @@ class DaskExecutor:
             ) from error
         self._settings = settings
 
-    def run(self, points: Sequence[Point], function: Function) -> Outcomes:
+    def run(self, points: Sequence[Point], function: base.Function) -> base.Outcomes:
         """See :class:`optiproxy_nas.sweeps.executors.base.Executor`.
 
         Raises:
@@ -55,14 +48,16 @@ class DaskExecutor:
                     yield futures[future], _outcome(future)
                     future.release()
             except (KeyboardInterrupt, GeneratorExit):  # here, or where the outcomes are taken
-                tell_stopping("what has not begun is cancelled, and the cluster left ...")
+                base.tell_stopping("what has not begun is cancelled, and the cluster left ...")
                 raise
 
     def _connect(self, stack: ExitStack) -> Any:
         address = self._settings.scheduler
         if address is None:
             # The workers' own logs, too: they read the level when they start.
-            stack.enter_context(environment(**ONE_THREAD, DASK_LOGGING__DISTRIBUTED="critical"))
+            stack.enter_context(
+                base.environment(**base.ONE_THREAD, DASK_LOGGING__DISTRIBUTED="critical")
+            )
             address = stack.enter_context(
                 self._dask.LocalCluster(
                     n_workers=self._settings.workers,

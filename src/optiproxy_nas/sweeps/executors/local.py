@@ -18,15 +18,7 @@ from multiprocessing.context import SpawnProcess
 
 from tqdm import tqdm
 
-from optiproxy_nas.sweeps.executors.base import (
-    ONE_THREAD,
-    ExecutorSettings,
-    Function,
-    Outcomes,
-    environment,
-    refuse_scheduler,
-    tell_stopping,
-)
+from optiproxy_nas.sweeps.executors import base
 from optiproxy_nas.sweeps.point import Outcome, Point
 
 _SPAWN = multiprocessing.get_context("spawn")  # torch and MLflow do not survive a fork
@@ -36,10 +28,10 @@ GRACE = 10.0  # seconds in which a worker that is told to end may close its run
 class SerialExecutor:
     """No workers; ``settings.workers`` means nothing here."""
 
-    def __init__(self, settings: ExecutorSettings) -> None:
-        refuse_scheduler("serial", settings)
+    def __init__(self, settings: base.ExecutorSettings) -> None:
+        base.refuse_scheduler("serial", settings)
 
-    def run(self, points: Sequence[Point], function: Function) -> Outcomes:
+    def run(self, points: Sequence[Point], function: base.Function) -> base.Outcomes:
         """See :class:`optiproxy_nas.sweeps.executors.base.Executor`."""
         for point in points:
             yield point, function(point)
@@ -51,11 +43,11 @@ class ProcessExecutor:
     A script that sweeps needs the usual ``if __name__ == "__main__":`` around it.
     """
 
-    def __init__(self, settings: ExecutorSettings) -> None:
-        refuse_scheduler("process", settings)
+    def __init__(self, settings: base.ExecutorSettings) -> None:
+        base.refuse_scheduler("process", settings)
         self._count = settings.workers
 
-    def run(self, points: Sequence[Point], function: Function) -> Outcomes:
+    def run(self, points: Sequence[Point], function: base.Function) -> base.Outcomes:
         """See :class:`optiproxy_nas.sweeps.executors.base.Executor`."""
         waiting = list(reversed(points))
         workers: list[_Worker] = []
@@ -83,7 +75,7 @@ class ProcessExecutor:
                     yield point, outcome
         except (KeyboardInterrupt, GeneratorExit):  # here, or where the outcomes are taken
             if workers:
-                tell_stopping(f"runs in progress are closed (at most {GRACE:.0f} s) ...")
+                base.tell_stopping(f"runs in progress are closed (at most {GRACE:.0f} s) ...")
             raise
         finally:
             _end(workers)
@@ -94,14 +86,14 @@ class ProcessExecutor:
 class _Worker:
     """One process, its pipe and the point that it works on."""
 
-    def __init__(self, function: Function) -> None:
-        self.pipe, theirs = _SPAWN.Pipe()
+    def __init__(self, function: base.Function) -> None:
+        self.pipe, worker_end = _SPAWN.Pipe()
         self.process: SpawnProcess = _SPAWN.Process(
-            target=_work, args=(theirs, function), daemon=True, name="sweep-worker"
+            target=_work, args=(worker_end, function), daemon=True, name="sweep-worker"
         )
-        with environment(**ONE_THREAD):
+        with base.environment(**base.ONE_THREAD):
             self.process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        worker_end.close()  # so that the end of the process is the end of the pipe
         self.point: Point | None = None
 
     def give(self, point: Point) -> None:
@@ -110,7 +102,7 @@ class _Worker:
             self.pipe.send(point)
 
     def take(self) -> tuple[Point, Outcome | None]:
-        """Its point with the outcome, or with None where it died."""
+        """Return its point with the outcome, or with None where it died."""
         assert self.point is not None
         try:
             return self.point, self.pipe.recv()
@@ -128,12 +120,12 @@ class _Worker:
         return f"The worker process died ({how})."
 
     def dismiss(self) -> None:
-        """No more work: it ends when its pipe does."""
+        """Close its pipe, at the end of which it ends."""
         self.pipe.close()
 
 
 def _end(workers: Sequence[_Worker]) -> None:
-    """Have the workers close their runs, and end those that do not."""
+    """Have the workers close their runs; kill those that do not end."""
     for worker in workers:
         worker.process.terminate()
     for worker in workers:
@@ -144,8 +136,8 @@ def _end(workers: Sequence[_Worker]) -> None:
         worker.pipe.close()
 
 
-def _work(pipe: Connection, function: Function) -> None:
-    """A worker process: points in, outcomes out, until the pipe ends."""
+def _work(pipe: Connection, function: base.Function) -> None:
+    """Run points from a pipe in a worker process, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent tells us
     signal.signal(signal.SIGTERM, _interrupt)
     # Its own lock would be a semaphore, which a killed process leaves behind with a warning.
@@ -164,7 +156,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """Without its parent, killed, a worker ends at once."""
+    """End a worker at once when its parent was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

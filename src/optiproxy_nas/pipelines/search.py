@@ -1,0 +1,258 @@
+"""The search pipeline: Algorithm 2 unrolled into one namespace a step, and the report.
+
+The steps themselves are :mod:`optiproxy_nas.algorithm.steps`, run by Kedro and plain Python alike.
+``step_00`` is the initial sample; ``step_01`` .. ``step_NN`` follow from the budget, the initial
+sample and B. The list of nodes is built once: adding pipelines one by one is quadratic.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial, update_wrapper
+from typing import Any
+
+import pandas as pd
+from kedro.pipeline import Node, Pipeline
+
+from optiproxy_nas.algorithm import steps
+from optiproxy_nas.algorithm.budget import number_of_steps
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
+from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.benchmarks.loading import open_benchmark
+from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
+from optiproxy_nas.evaluation.evaluator import Evaluate, evaluate_batch
+from optiproxy_nas.report.logit_figures import with_edges
+from optiproxy_nas.report.run_data import RunData, summary_of
+from optiproxy_nas.report.run_report import (
+    COMMON,
+    draw_figures,
+    figures_of,
+    html_page,
+    markdown_page,
+)
+from optiproxy_nas.spaces import SearchSpace, get_space
+
+SEARCH, EVALUATED = "params:search", ".evaluations"
+PAGES = ("markdown", "page")
+FIGURES = tuple(figure.id for figure in COMMON)  # of the plain objective
+
+
+def step_name(step: int) -> str:
+    """Return the namespace of a step: ``step_00`` for the initial sample."""
+    return f"step_{step:02d}"
+
+
+@lru_cache(maxsize=2)  # the runs of a sweep have one shape, or few
+def create_pipeline(last_step: int, figures: tuple[str, ...] = FIGURES) -> Pipeline:
+    """Return the pipeline: load, encode, initial sample, search steps, report.
+
+    Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
+    ``params:run``.
+
+    Args:
+        last_step: number of search steps; the initial sample is step 0.
+        figures: names of the pictures of the report.
+    """
+    with warnings.catch_warnings():
+        # Kedro warns of "step_00.archive" as an input of a node in namespace step_01; a step that
+        # reads the one before is what is meant.
+        warnings.filterwarnings("ignore", message="One or more dataset names contain")
+        return Pipeline(
+            [
+                *_load_and_sample(),
+                *(node for step in range(1, last_step + 1) for node in _step(step)),
+                *_report(last_step, figures),
+            ]
+        )
+
+
+def pipeline_of(parameters: SearchParameters) -> Pipeline:
+    """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
+    figures = tuple(figure.id for figure in figures_of(parameters.objective))
+    return create_pipeline(number_of_steps(parameters), figures)
+
+
+def load_benchmark(
+    table: pd.DataFrame, model: bytes, search: SearchParameters
+) -> tuple[Benchmark, Evaluate]:
+    """Return the benchmark, for the report, and the answers to queries, for the search."""
+    return open_checked(table, model, search)
+
+
+def open_checked(
+    table: pd.DataFrame, model: bytes, run: RunParameters
+) -> tuple[Benchmark, Evaluate]:
+    """Return the benchmark of any run, and its answers to queries.
+
+    Raises:
+        ObjectiveError: the benchmark cannot answer what the objective asks for.
+    """
+    benchmark = open_benchmark(table, model, run.dataset, get_source(run.source))
+    objective = run.objective
+    check_benchmark(objective, benchmark)
+    return benchmark, evaluator_of(objective, benchmark)
+
+
+def encode(search: SearchParameters) -> tuple[SearchSpace, dict[str, Any]]:
+    """Return the space, and the dimensions of its encoding for the record (A.8)."""
+    space = get_space(search.space)
+    return space, {
+        "space": space.name,
+        "operations": list(space.operations),
+        "N": space.num_nodes,
+        "M": len(space.operations),
+        "E": space.num_edges,
+        "code_length": space.code_length,
+        "graph_vertices": space.num_vertices,
+        "graph_features": space.num_features,
+        "size": space.size,
+    }
+
+
+def summarise(
+    archive: pd.DataFrame,
+    benchmark: Benchmark,
+    search: SearchParameters,
+    run: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what the run found. Only now, after the search, is the table asked for more."""
+    return summary_of(archive, benchmark, search, run["run_id"])
+
+
+def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
+    """Return the diagnostics of all steps as one table, one row a step."""
+    return pd.DataFrame(list(steps))
+
+
+def report(
+    summary: dict[str, Any],
+    archive: pd.DataFrame,
+    space: SearchSpace,
+    diagnostics: pd.DataFrame,
+    search: SearchParameters,
+    *steps: Tensors,
+) -> dict[str, Any]:
+    """Return the PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML).
+
+    ``steps`` are the traces of steps 1..S, followed by their logits.
+    """
+    count = len(steps) // 2
+    traces = {
+        step: with_edges(space, trace, logits)
+        for step, (trace, logits) in enumerate(zip(steps[:count], steps[count:], strict=True), 1)
+    }
+    eligible = search.objective.order.eligible(archive)
+    run = RunData(summary, archive, space, diagnostics, traces, eligible)
+    pictures = draw_figures(run, figures_of(search.objective))
+    return {
+        **{figure.id: picture for figure, picture in pictures.items()},
+        "markdown": markdown_page(run, pictures),
+        "page": html_page(run, pictures),
+    }
+
+
+def _load_and_sample() -> list[Node]:
+    """Return the nodes that load, encode and draw the initial sample, step_00."""
+    benchmark = ["benchmark_table", "benchmark_model", SEARCH]
+    first = step_name(0)
+    return [
+        _node("", "load_benchmark", load_benchmark, benchmark, ["benchmark", "evaluate"]),
+        _node("", "encode", encode, [SEARCH], ["space", "encoding"]),
+        _node(first, "sample", steps.initial_batch, ["space", SEARCH], ".batch"),
+        _node(
+            first, "evaluate", evaluate_batch, ["space", ".batch", "evaluate", SEARCH], EVALUATED
+        ),
+        _node(first, "update_archive", steps.update_archive, [EVALUATED, SEARCH], ".archive"),
+    ]
+
+
+def _step(step: int) -> list[Node]:
+    """Return the six nodes of one step, and that of its diagnostics."""
+    previous = step_name(step - 1)
+    archive = f"{previous}.archive"
+    # The first step has no proxy or logits to start from.
+    warm_weights = [f"{previous}.proxy"] if step > 1 else []
+    warm_logits = [f"{previous}.logits"] if step > 1 else []
+    node = partial(_node, step_name(step))
+    return [
+        node(
+            "fit_proxy",
+            _at(step, steps.fit_proxy),
+            ["space", archive, SEARCH, *warm_weights],
+            [".proxy", ".fit"],
+        ),
+        node(
+            "gradient_search",
+            _at(step, steps.search_logits),
+            ["space", ".proxy", archive, SEARCH, *warm_logits],
+            [".logits", ".trace"],
+        ),
+        node(
+            "sample",
+            _at(step, steps.sample_candidates),
+            ["space", ".logits", archive, SEARCH],
+            ".candidates",
+        ),
+        node(
+            "select",
+            _at(step, steps.select_batch),
+            ["space", ".candidates", ".proxy", archive, SEARCH],
+            ".batch",
+        ),
+        node(
+            "evaluate", evaluate_batch, ["space", ".batch", "evaluate", SEARCH, archive], EVALUATED
+        ),
+        node("update_archive", steps.update_archive, [EVALUATED, SEARCH, archive], ".archive"),
+        node(
+            "diagnose",
+            steps.diagnose,
+            [EVALUATED, ".archive", ".candidates", ".trace", ".fit", SEARCH],
+            ".diagnostics",
+        ),
+    ]
+
+
+def _report(last_step: int, figures: Sequence[str]) -> list[Node]:
+    """Return the nodes that summarise the run, and draw and write its report."""
+    names = [step_name(step) for step in range(1, last_step + 1)]
+    archive = f"{step_name(last_step)}.archive"
+    diagnostics = [f"{name}.diagnostics" for name in names]
+    drawn = [f"{name}.{part}" for part in ("trace", "logits") for name in names]
+    node = partial(_node, "report")
+    return [
+        node("summarise", summarise, [archive, "benchmark", SEARCH, "params:run"], ".summary"),
+        node("collect_diagnostics", collect_diagnostics, diagnostics, ".diagnostics"),
+        node(
+            "report",
+            report,
+            [".summary", archive, "space", ".diagnostics", SEARCH, *drawn],
+            {name: f"report.{name}" for name in (*figures, *PAGES)},
+        ),
+    ]
+
+
+def _node(
+    namespace: str,
+    name: str,
+    function: Callable[..., Any],
+    inputs: list[str],
+    outputs: str | list[str] | dict[str, str],
+) -> Node:
+    """Return a node of a namespace; a dataset whose name begins with a dot is of the namespace."""
+
+    def full(dataset: str) -> str:
+        return f"{namespace}{dataset}" if dataset.startswith(".") else dataset
+
+    if isinstance(outputs, str):
+        outputs = full(outputs)
+    elif isinstance(outputs, list):
+        outputs = list(map(full, outputs))
+    return Node(function, list(map(full, inputs)), outputs, name=name, namespace=namespace or None)
+
+
+def _at(step: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` with its ``step`` bound, under its own name and annotations."""
+    return update_wrapper(partial(function, step=step), function)
