@@ -70,7 +70,7 @@ def search(preset: str, budget: int, space: str = "nb201") -> dict[str, float]:
 
     from optiproxy_nas import search as run
     from optiproxy_nas.algorithm import steps
-    from optiproxy_nas.benchmarks.loading import load_benchmark
+    from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 
     # torch imports its compiler (70 MB) when the first optimizer is made.
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from evidence.sections import Block, Row, Section
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.loading import load_benchmark
+from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError

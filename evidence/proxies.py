@@ -21,7 +21,7 @@ from evidence.pages import Rendered
 from evidence.sections import Row, Section
 from optiproxy_nas.algorithm.candidates import sample_random
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
-from optiproxy_nas.benchmarks.loading import load_benchmark
+from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.core.random_streams import one_thread, torch_generator

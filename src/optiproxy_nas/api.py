@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION, RunParameters
-from optiproxy_nas.benchmarks.loading import load_benchmark
+from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import (
     check_source,
     family_of,

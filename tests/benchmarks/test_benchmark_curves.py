@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from optiproxy_nas.benchmarks import get_source, loading
+from optiproxy_nas.benchmarks import benchmark_cache, get_source
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.core.errors import (
     DataError,
@@ -34,9 +34,9 @@ VALIDATION = "validation_accuracy"
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    loading._loaded.cache_clear()
+    benchmark_cache._loaded.cache_clear()
     yield
-    loading._loaded.cache_clear()
+    benchmark_cache._loaded.cache_clear()
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def folder(tmp_path, monkeypatch):
 def table(source, dataset):
     """All rows that a search on the dataset could ever see."""
     known = get_source(source)
-    rows, _ = loading._loaded(source, dataset, os.environ[DATA_DIRECTORY_VARIABLE])
-    return loading.load_benchmark(known.name, dataset), rows
+    rows, _ = benchmark_cache._loaded(source, dataset, os.environ[DATA_DIRECTORY_VARIABLE])
+    return benchmark_cache.load_benchmark(known.name, dataset), rows
 
 
 def assert_no_test_value(rows: pd.DataFrame):
@@ -100,28 +100,28 @@ def test_another_data_directory_is_read_anew(tmp_path, monkeypatch):
             tmp_path / name / "nb201", **{"hp12_cifar10-val": np.array([10.0, 84.892, value])}
         )
         monkeypatch.setenv(DATA_DIRECTORY_VARIABLE, str(tmp_path / name))
-        benchmark = loading.load_benchmark("schedule12", "cifar10")
+        benchmark = benchmark_cache.load_benchmark("schedule12", "cifar10")
         assert benchmark.query([THIRD], VALIDATION, 12) == value
 
 
 def test_a_search_over_some_of_the_cells_is_refused_before_any_query(folder):
     put_schedule12(folder)
-    loading.load_benchmark("schedule12", "cifar10")  # to look at, it is good enough
+    benchmark_cache.load_benchmark("schedule12", "cifar10")  # to look at, it is good enough
     message = r"'schedule12' holds 3 of 15625 architectures on cifar10\. A search would ask"
     with pytest.raises(DataError, match=message):
-        loading.load_benchmark("schedule12", "cifar10", complete=True)
+        benchmark_cache.load_benchmark("schedule12", "cifar10", complete=True)
 
 
 def test_other_values_than_the_published_ones_are_noticed(folder):
     put_schedule12(folder, **{"hp12_cifar10-val": np.array([10.0, 84.9, 50.5])})
     with pytest.raises(DataError, match=r"best validation accuracy on cifar10 is 84\.9000"):
-        loading.load_benchmark("schedule12", "cifar10")
+        benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 
 def test_another_file_of_the_published_name_is_refused(folder):
     np.savez(folder / "nb201_12epoch_and_v1_1.npz", **schedule12())
     with pytest.raises(DataError, match=r"nb201_12epoch_and_v1_1\.npz is .*expected sha256 6d3613"):
-        loading.load_benchmark("schedule12", "cifar10")
+        benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_another_file_of_the_published_name_is_refused(folder):
 def test_a_malformed_schedule_is_named(folder, changes, message):
     put_schedule12(folder, **changes)
     with pytest.raises(DataError, match=message):
-        loading.load_benchmark("schedule12", "cifar10")
+        benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 
 @pytest.mark.parametrize("cut", [0, 30, 900])
@@ -152,12 +152,12 @@ def test_a_truncated_schedule_is_named(folder, cut):
     path = folder / "nb201_12epoch.npz"
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(DataError, match=r"nb201_12epoch\.npz is damaged"):
-        loading.load_benchmark("schedule12", "cifar10")
+        benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 
 def test_an_absent_schedule_says_how_to_make_it(folder):
     with pytest.raises(DataError, match=r"not found .*nb201_12epoch\.npz .*numpy\.savez: ops"):
-        loading.load_benchmark("schedule12", "cifar10")
+        benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 
 def test_joined_to_full_training_it_adds_12_epochs(folder):
@@ -239,7 +239,9 @@ def test_naslib_curves_of_cifar10_have_every_epoch_and_no_test_value(folder):
 def test_an_epoch_that_does_not_exist_is_refused(folder, epochs):
     put_naslib(folder, "cifar10")
     with pytest.raises(MetricUnavailableError, match=f"not after {epochs}"):
-        loading.load_benchmark("naslib_curves", "cifar10").query([FIRST], VALIDATION, epochs)
+        benchmark_cache.load_benchmark("naslib_curves", "cifar10").query(
+            [FIRST], VALIDATION, epochs
+        )
 
 
 @pytest.mark.parametrize("dataset", ["cifar100", "imagenet16-120"])
@@ -282,7 +284,7 @@ def spoilt(entries):
 def test_a_malformed_naslib_curve_names_file_and_cell(folder, content, message):
     put_naslib(folder, "cifar10", content)
     with pytest.raises(DataError, match=message) as caught:
-        loading.load_benchmark("naslib_curves", "cifar10")
+        benchmark_cache.load_benchmark("naslib_curves", "cifar10")
     assert "nb201_cifar10_full_training.pickle" in caught.value.message
     assert SECOND in caught.value.message
 
@@ -292,14 +294,14 @@ def test_a_list_whose_final_validation_entry_is_not_certain_is_refused(folder, c
     content = {FIRST: {"cifar100": {"eval_acc1es": [TEST] * count}}}
     put_naslib(folder, "cifar100", content)
     with pytest.raises(DataError, match=f"{count} entries, not 202"):
-        loading.load_benchmark("naslib_curves", "cifar100")
+        benchmark_cache.load_benchmark("naslib_curves", "cifar100")
 
 
 @pytest.mark.parametrize("content", [{}, [1, 2], {"|none~0|": {}}, {7: {}}, {(0, 1, 9): {}}])
 def test_what_holds_no_cells_is_refused(folder, content):
     put_naslib(folder, "cifar10", content)
     with pytest.raises(DataError, match=r"nb201_cifar10_full_training\.pickle"):
-        loading.load_benchmark("naslib_curves", "cifar10")
+        benchmark_cache.load_benchmark("naslib_curves", "cifar10")
 
 
 # --- NATS-Bench's per-architecture files -----------------------------------------------------
@@ -420,7 +422,7 @@ RUN = ("200", "all_results", ("cifar10-valid", 888))
 def test_a_malformed_natsbench_file_names_file_and_cell(nats_folder, content, message):
     put_nats(nats_folder, content)
     with pytest.raises(DataError, match=message) as caught:
-        loading.load_benchmark("natsbench_curves", "cifar10")
+        benchmark_cache.load_benchmark("natsbench_curves", "cifar10")
     assert "000007.pickle.pbz2" in caught.value.message
     assert SECOND in caught.value.message
 
@@ -444,19 +446,19 @@ def test_a_malformed_natsbench_file_names_file_and_cell(nats_folder, content, me
 def test_another_natsbench_layout_is_named(nats_folder, content):
     put_nats(nats_folder, content)
     with pytest.raises(DataError, match=r"000007\.pickle\.pbz2"):
-        loading.load_benchmark("natsbench_curves", "cifar10")
+        benchmark_cache.load_benchmark("natsbench_curves", "cifar10")
 
 
 def test_sets_of_two_cells_in_one_file_are_refused(nats_folder):
     put_nats(nats_folder, {"12": nats(FIRST)["12"], "200": nats(SECOND)["200"]})
     with pytest.raises(DataError, match="different cells"):
-        loading.load_benchmark("natsbench_schedule12", "cifar10")
+        benchmark_cache.load_benchmark("natsbench_schedule12", "cifar10")
 
 
 def test_a_cell_in_two_files_is_refused(nats_folder):
     put_nats(nats_folder, nats(SECOND), 8)
     with pytest.raises(DataError, match="occurs twice"):
-        loading.load_benchmark("natsbench_curves", "cifar10")
+        benchmark_cache.load_benchmark("natsbench_curves", "cifar10")
 
 
 class Malicious:
@@ -473,7 +475,7 @@ def test_a_command_in_a_file_does_not_run(folder, tmp_path, source):
     put_nats(folder, nats(weights=Malicious(str(proof))))
     put_naslib(folder, "cifar10", {FIRST: Malicious(str(proof))})
     with pytest.raises(UnsafePickleError, match="mkdir"):
-        loading.load_benchmark(source, "cifar10")
+        benchmark_cache.load_benchmark(source, "cifar10")
     assert not proof.exists()
 
 
@@ -481,7 +483,7 @@ def test_a_command_in_a_file_does_not_run(folder, tmp_path, source):
 
 
 def test_the_embedded_source_says_what_to_fetch():
-    benchmark = loading.load_benchmark("embedded", "cifar10")
+    benchmark = benchmark_cache.load_benchmark("embedded", "cifar10")
     with pytest.raises(MetricUnavailableError) as caught:
         benchmark.query([FIRST], VALIDATION, 12)
     for source in ("embedded+schedule12", "naslib_curves", "natsbench_curves"):

@@ -17,9 +17,10 @@ import torch
 from scipy.stats import spearmanr
 
 from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.benchmarks.benchmark_cache import kept_model
 from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
 from optiproxy_nas.benchmarks.file_formats import csv_table
-from optiproxy_nas.benchmarks.loading import kept_model, open_benchmark
+from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.nbnlp import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.benchmarks.readers import nbnlp_recipes as nbnlp

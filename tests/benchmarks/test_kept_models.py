@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from optiproxy_nas.benchmarks import loading
-from optiproxy_nas.benchmarks.loading import kept_model
+from optiproxy_nas.benchmarks import benchmark_cache
+from optiproxy_nas.benchmarks.benchmark_cache import kept_model
 
 TABLE = pd.DataFrame({"architecture": ["a", "b"], "value": [1.0, 2.0]})
 
@@ -14,8 +14,8 @@ TABLE = pd.DataFrame({"architecture": ["a", "b"], "value": [1.0, 2.0]})
 @pytest.fixture
 def built(monkeypatch, tmp_path):
     """A function that builds models and counts them; the cache is a folder of the test."""
-    monkeypatch.setattr(loading.pooch, "os_cache", lambda _: tmp_path / "cache")
-    monkeypatch.setattr(loading, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(benchmark_cache.pooch, "os_cache", lambda _: tmp_path / "cache")
+    monkeypatch.setattr(benchmark_cache, "WORTH_SECONDS", 0.0)
     made = []
 
     def build():
@@ -40,7 +40,7 @@ def test_a_model_of_something_else_is_built_anew(built, change, monkeypatch, tmp
     elif change == "table":
         table = TABLE.assign(value=[1.0, 3.0])
     elif change == "library":
-        monkeypatch.setattr(loading.metadata, "version", lambda _: "another")
+        monkeypatch.setattr(benchmark_cache.metadata, "version", lambda _: "another")
     else:
         (file,) = (tmp_path / "cache" / "models").iterdir()
         file.write_bytes(file.read_bytes()[:-1])
@@ -48,8 +48,18 @@ def test_a_model_of_something_else_is_built_anew(built, change, monkeypatch, tmp
     assert kept_model(source, table, built) == b"model\n1"
 
 
+def test_a_model_of_other_code_is_built_anew(built, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "model_maker.py").write_text("X = 1\n")
+    assert [kept_model("one", TABLE, built, ["model_maker"]) for _ in "ab"] == [b"model\n0"] * 2
+    (tmp_path / "model_maker.py").write_text("X = 10\n")
+    assert kept_model("one", TABLE, built, ["model_maker"]) == b"model\n1"
+    assert kept_model("one", TABLE, built, ["no_such_maker"]) == b"model\n2"
+    assert kept_model("one", TABLE, built, ["no_such_maker"]) == b"model\n3"
+
+
 def test_what_is_quick_to_build_is_not_kept(built, monkeypatch, tmp_path):
-    monkeypatch.setattr(loading, "WORTH_SECONDS", 60.0)
+    monkeypatch.setattr(benchmark_cache, "WORTH_SECONDS", 60.0)
     kept_model("one", TABLE, built)
     assert kept_model("one", TABLE, built) == b"model\n1"
     assert not (tmp_path / "cache").exists()

@@ -1,11 +1,17 @@
 """What changes the digest of code, and what does not."""
 
+import importlib.util
 import os
+import re
+import sys
 import time
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from optiproxy_nas.core.code_digest import combined, imported_code, source_digest
+from optiproxy_nas.core import code_digest
+from optiproxy_nas.core.code_digest import NOT_FOUND, combined, imported_code
 
 SEARCH = '''"""A search."""
 
@@ -156,14 +162,123 @@ def test_installed_packages_count_only_as_roots(lab):
     assert "iniconfig" in found
 
 
-def test_modules_that_are_missing_are_left_out(lab):
-    assert imported_code(["nowhere.at_all", "nowhere", "mylab.absent"]).keys() == {"mylab"}
+def test_roots_that_are_missing_are_told_and_imports_left_out(lab, monkeypatch):
+    found = imported_code(["nowhere.at_all", "nowhere", "mylab.absent", "mylab"])
+    missing = {name for name, digest in found.items() if digest == NOT_FOUND}
+    assert missing == {"nowhere.at_all", "nowhere", "mylab.absent"}
+    assert found.keys() - missing == {"mylab"}
+
+    write(lab / "mylab" / "model.py", "import nowhere\nfrom mylab import absent\n")
+    assert NOT_FOUND not in imported_code(["mysearch"]).values()
+
+    monkeypatch.setitem(sys.modules, "by_hand", ModuleType("by_hand"))
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # as in a notebook
+    assert imported_code(["by_hand", "__main__"]) == dict.fromkeys(
+        ["__main__", "by_hand"], NOT_FOUND
+    )
 
 
-def test_what_a_package_offers_lazily_is_for_others(lab):
-    lazy = "def __getattr__(name):\n    from mylab import unrelated\n\n    return unrelated\n"
-    write(lab / "mylab" / "__init__.py", lazy)
-    assert "mylab.unrelated" not in imported_code(["mysearch"])
+def test_namespace_packages_are_followed_to_any_depth(lab):
+    for name in ("outer/inner/deep/leaf.py", "outer/inner/other.py"):
+        path = lab / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, "X = 1\n")
+    write(
+        lab / "mylab" / "model.py",
+        "from outer.inner import deep, other\nfrom outer.inner.deep import leaf\n",
+    )
+    assert {"outer.inner.deep.leaf", "outer.inner.other"} <= imported_code(["mysearch"]).keys()
+    assert imported_code(["outer.inner.deep.leaf"]).keys() == {"outer.inner.deep.leaf"}
+    assert "outer" not in sys.modules
+
+    (lab / "mylab" / "folder").mkdir()
+    write(lab / "mylab" / "folder" / "inside.py", "X = 1\n")
+    write(lab / "mylab" / "model.py", "from mylab import folder\nfrom mylab.folder import inside\n")
+    assert "mylab.folder.inside" in imported_code(["mysearch"])
+
+
+def test_own_files_with_names_of_the_standard_library_count(lab):
+    """``this`` is a module that no program has imported, so that Python finds the user's first."""
+    write(lab / "this.py", "X = 1\n")
+    assert "this" not in sys.modules
+    assert imported_code(["this"]).keys() == {"this"}
+    write(lab / "mylab" / "model.py", "import this, json, _json, sys\n")
+    found = imported_code(["mysearch"])
+    assert "this" in found
+    assert not {"json", "_json", "sys"} & found.keys()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("model", "import importlib\nX = importlib.import_module('mylab.unrelated')\n"),
+        (
+            "model",
+            "from importlib import import_module\nX = import_module('.unrelated', __package__)\n",
+        ),
+        ("model", "__import__('mylab.unrelated')\n"),
+        ("__init__", "def __getattr__(name):\n    from mylab import unrelated\n"),
+        (
+            "model",
+            "class A:\n    def __getattr__(self, name):\n        from mylab import unrelated\n",
+        ),
+        ("trees", "from mylab.shelf import *\n"),
+    ],
+)
+def test_code_that_is_imported_in_other_ways_counts(lab, file, text):
+    (lab / "mylab" / "shelf").mkdir()
+    (lab / "mylab" / "shelf" / "__init__.py").write_text("__all__ = ['book', 'NAME']\nNAME = 'a'\n")
+    (lab / "mylab" / "shelf" / "book.py").write_text("from mylab import unrelated\n")
+    before = imported_code(["mysearch"])
+    assert "mylab.unrelated" not in before
+    write(lab / "mylab" / f"{file}.py", text)
+    assert "mylab.unrelated" in imported_code(["mysearch"])
+
+
+OFFERS = """from mylab.registry import Registry
+
+TOOLS = Registry("tool", {"one": "mylab.one:One"}, group="mylab.tools")
+DEFAULT = "one"
+
+
+def __getattr__(name):
+    from mylab import unrelated
+
+    return unrelated
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        (lambda text: text.replace("},", ', "two": "mylab.two:Two"},'), False),
+        (lambda text: text.replace("return unrelated", "return unrelated.X"), False),
+        (lambda text: text.replace('DEFAULT = "one"', 'DEFAULT = "two"'), True),
+        (lambda text: text.replace('"tool"', '"instrument"'), True),
+    ],
+)
+def test_what_this_package_offers_is_for_others_to_choose_from(lab, monkeypatch, change, counts):
+    monkeypatch.setattr(code_digest, "PACKAGE", "mylab")
+    write(lab / "mylab" / "__init__.py", OFFERS)
+    before = imported_code(["mysearch"])
+    assert "mylab.unrelated" not in before
+    write(lab / "mylab" / "__init__.py", change(OFFERS))
+    assert (imported_code(["mysearch"]) != before) == counts
+
+
+@pytest.mark.parametrize(
+    "module", ["methods", "objectives", "proxies", "spaces", "benchmarks.source_registry"]
+)
+def test_an_entry_more_in_a_registry_does_not_count(lab, monkeypatch, module):
+    monkeypatch.setattr(code_digest, "PACKAGE", "mylab")
+    spec = importlib.util.find_spec(f"optiproxy_nas.{module}")
+    text = Path(spec.origin).read_text(encoding="utf-8")
+    more = re.sub(r"(Registry\(\s*\"[a-z ]+\",\s*\{)", r'\1"new": "new:New", ', text)
+    assert more != text
+    write(lab / "mylab" / "lazy.py", text)
+    before = imported_code(["mylab.lazy"])
+    write(lab / "mylab" / "lazy.py", more)
+    assert imported_code(["mylab.lazy"]) == before
 
 
 @pytest.mark.parametrize(
@@ -178,11 +293,15 @@ def test_what_a_package_offers_lazily_is_for_others(lab):
         ("a = [[1], 2]", "a = [[1, 2]]"),
     ],
 )
-def test_other_code_has_another_digest(one, other):
-    assert source_digest(one) != source_digest(other)
+def test_other_code_has_another_digest(lab, one, other):
+    write(lab / "one.py", one)
+    write(lab / "other.py", other)
+    found = imported_code(["one", "other"])
+    assert found["one"] != found["other"]
 
 
-def test_the_digest_does_not_change_with_the_version_of_python():
+def test_the_digest_does_not_change_with_the_version_of_python(lab):
     """As recorded with Python 3.11; 3.12 brought fields of its own."""
     text = "class A(B):\n    def f(self, *x: int) -> str:\n        return f'{x!r:>{1}} {2}'\n"
-    assert source_digest(text) == "e0e0074acb051911"
+    write(lab / "one.py", text)
+    assert imported_code(["one"]) == {"one": "e0e0074acb051911"}

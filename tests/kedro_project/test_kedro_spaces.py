@@ -18,8 +18,8 @@ from kedro_runs import (
 )
 from markupsafe import escape
 
-from optiproxy_nas.benchmarks.loading import kept_model
-from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.benchmarks.benchmark_cache import kept_model
+from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
 from optiproxy_nas.pipelines import ingest
 from optiproxy_nas.spaces import get_space
 
@@ -38,9 +38,9 @@ def with_data(monkeypatch):
     build = ingest.build_model
 
     def kept(files, table, source):
-        if source.build is None:
+        if source.model is None:
             return build(files, table, source)
-        modules = [source.build.__module__]
+        modules = [SOURCES[source.name].partition(":")[0]]
         return kept_model(source.name, table, lambda: build(files, table, source), modules)
 
     monkeypatch.setattr(ingest, "build_model", kept)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import shutil
 
 import pandas as pd
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from optiproxy_nas import presets
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import BudgetError, ParameterError, UnknownNameError
@@ -30,6 +32,16 @@ RUN = {
 
 def resolved(**overrides):
     return resolve_method(merge(RUN, overrides))
+
+
+def test_stray_files_beside_the_presets_are_none(monkeypatch, tmp_path):
+    before = preset_names()
+    shutil.copytree(presets.resources.files(presets.__name__), tmp_path / "presets")
+    for name in ("._default.yml", ".#paper.yml", "default.yml~", "default (copy).yml", ".yml"):
+        (tmp_path / "presets" / name).write_bytes(b"\x00\xff")
+    monkeypatch.setattr(presets.resources, "files", lambda _: tmp_path / "presets")
+    assert preset_names() == before
+    assert preset_for("nb201", "accuracy") == "default"
 
 
 def test_paper_is_table_5():

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import time
+from types import ModuleType
 
 import pytest
 
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.runs import code_identity
@@ -77,7 +79,7 @@ def test_a_search_is_decided_by_what_its_parameters_name():
         PROXIES["graph_mlp"].partition(":")[0].removeprefix("optiproxy_nas."),
     } <= modules
     others = ("methods.bananas", "methods.tpe", "proxies.lstm", "spaces.nb101", "spaces.nb301")
-    rest = ("report", "pipelines", "commands", "sweeps", "runs", "testing", "api")
+    rest = ("report", "pipelines", "commands", "sweeps", "runs", "testing", "api", "core.code")
     assert not [name for name in modules if name.startswith((*others, *rest))]
 
 
@@ -142,13 +144,62 @@ def test_what_a_plugin_imports_of_the_package_counts(plugin):
     assert {"minemethod", "train", "optiproxy_nas.methods.random_search"} <= modules.keys()
 
 
-def test_a_plugin_whose_file_is_gone_is_no_more_the_same(plugin):
+@pytest.mark.parametrize("how", ["gone", "by hand", "notebook", "value", "nested"])
+def test_a_plugin_whose_source_cannot_be_read_is_refused(plugin, monkeypatch, how):
     given = parameters("minemethod:Mine")
-    before = software(given)
-    (plugin / "minemethod.py").unlink()
-    after = software(given)
-    assert after["code"]["modules"]["minemethod"] == "unreadable"
-    assert any("minemethod" in line for line in differences(before, after))
+    module, name = "minemethod", "Mine"
+    if how == "gone":
+        (plugin / "minemethod.py").unlink()
+    else:
+        module = "__main__" if how == "notebook" else "by_hand"
+        made = ModuleType(module)
+        made.Mine = sys.modules["minemethod"].Mine
+        made.Outer = made
+        monkeypatch.setitem(sys.modules, module, made)
+        name = "Outer.Mine" if how == "nested" else "Mine"
+        path = f"{module}:{name}"
+        given |= {"settings": {"inner": {"kind": path}}} if how == "value" else {"method": path}
+    with pytest.raises(ParameterError, match=f"source of {module}.*'{module}:{name}'"):
+        software(given)
+
+
+def test_a_nested_name_is_a_plugin_and_a_text_that_only_reads_like_one_is_none(plugin):
+    text = (plugin / "minemethod.py").read_text()
+    write(plugin / "minemethod.py", f"{text}\n\nclass Outer:\n    Inner = Mine\n")
+    given = parameters("minemethod:Outer.Inner", settings={})
+    assert software(given)["code"]["plugins"].keys() == {"minemethod:Outer.Inner"}
+    given["settings"] = {"label": "no_module:Here", "device": "cuda:0", "time": "12:30"}
+    assert software(given)["code"]["plugins"].keys() == {"minemethod:Outer.Inner"}
+    assert "no_module" not in software(given)["code"]["modules"]
+
+
+def test_only_the_chosen_entry_of_a_registry_counts(monkeypatch):
+    before = software(parameters())
+    assert before["code"]["modules"]["proxy graph_mlp"] == PROXIES["graph_mlp"]
+    monkeypatch.setitem(PROXIES._built_in, "another", "nowhere:Another")
+    assert software(parameters()) == before
+    monkeypatch.setitem(PROXIES._built_in, "graph_mlp", PROXIES["mlp"])
+    after = software(parameters())
+    assert after["code"]["search_sha256"] != before["code"]["search_sha256"]
+    (line,) = differences(before, after)
+    assert line.startswith("code.modules.proxy graph_mlp: ")
+
+
+def test_libraries_of_every_member_are_recorded(plugin, monkeypatch):
+    def surrogate(version):
+        monkeypatch.setattr(code_identity, "_version", version)
+        values = {"space": "nb301", "benchmark": "nb301", "source": "nb301_yahpo"}
+        return software(parameters("random_search", **values))["libraries"]
+
+    assert surrogate(lambda name: f"{name} 1")["onnxruntime"] == "onnxruntime 1"
+    assert "onnxruntime" not in software(parameters())["libraries"]
+    text = (plugin / "minemethod.py").read_text()
+    write(plugin / "minemethod.py", f"{text}    libraries = ('nowhere-at-all',)\n")
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(plugin)
+    sys.modules.pop("minemethod", None)
+    found = software(parameters("minemethod:Mine"))["libraries"]
+    assert found["nowhere-at-all"] == "not installed"
 
 
 def test_manifests_without_digests_by_module_are_compared_as_a_whole():

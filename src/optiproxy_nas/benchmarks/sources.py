@@ -152,12 +152,15 @@ class SourceModel:
         load: those bytes -> the function that predicts; picklable.
         metrics: what it predicts -> description with unit.
         facts: (table, model) -> what the data card tells of it, ready for JSON.
+        libraries: distributions whose version can change what it predicts. A run records them, and
+            is another run with another version.
     """
 
     build: Callable[[Mapping[str, Any], pd.DataFrame], bytes]
     load: Callable[[bytes], Predict]
     metrics: Mapping[str, str]
     facts: Callable[[pd.DataFrame, bytes], Mapping[str, Any]]
+    libraries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,11 @@ class Source:
     def parts(self) -> tuple[Source, ...]:
         """The single sources: those that it is joined of, or itself."""
         return self.joined or (self,)
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions whose version can change its answers."""
+        return self.model.libraries if self.model else ()
 
     @property
     def datasets(self) -> tuple[str, ...]:

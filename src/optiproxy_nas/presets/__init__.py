@@ -27,9 +27,9 @@ class MadeFor(NamedTuple):
 
 
 def preset_names() -> list[str]:
-    """Return the names of the presets that are installed."""
-    files = resources.files(__name__).iterdir()
-    return sorted(file.name.removesuffix(".yml") for file in files if file.name.endswith(".yml"))
+    """Return the names of the presets that are installed; stray files beside them are none."""
+    files = (file.name.rpartition(".") for file in resources.files(__name__).iterdir())
+    return sorted(stem for stem, _, suffix in files if suffix == "yml" and stem.isidentifier())
 
 
 def load_preset(name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 The code is what the search imports: the loop, and the method, proxy, space, objective
 and source that its parameters name, each with everything that it imports (:mod:`code_digest`).
-Another baseline, a figure or a comment is not part of it.
+Another baseline, its entry in the registry, a figure or a comment is not part of it.
 """
 
 from __future__ import annotations
@@ -10,30 +10,49 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from optiproxy_nas.benchmarks import loading
 from optiproxy_nas.benchmarks.source_registry import SOURCES
-from optiproxy_nas.core.code_digest import DIGITS, combined, imported_code
+from optiproxy_nas.core.code_digest import DIGITS, NOT_FOUND, combined, imported_code
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.parameters import source_name
+from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.evaluation import benchmark_problem, loop
-from optiproxy_nas.methods import METHODS, method_of
+from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.presets import load_preset, preset_names
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.spaces import SPACES
 
 PACKAGE = Path(__file__).parents[1]
-_version = lru_cache(metadata.version)
 # Libraries whose version can change a number or the bytes of an artifact.
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "matplotlib")
+
+
+class _Member(NamedTuple):
+    """What parameters name in a registry, or by its ``module:Name``."""
+
+    registry: Registry
+    name: str
+
+    @property
+    def path(self) -> str:
+        """``module:Name``."""
+        return self.registry.get(self.name, self.name)
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions whose version can change what it does."""
+        return tuple(getattr(self.registry.load(self.name), "libraries", ()))
 
 
 def software(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,59 +65,74 @@ def software(parameters: Mapping[str, Any]) -> dict[str, Any]:
         For a manifest: ``code`` has ``version`` and ``sha256`` (of the whole package, for the
         record only), ``search_sha256`` (of the package's code that the search imports),
         ``plugins`` (of each plug-in's own code, by its ``module:Name``) and ``modules`` (digest by
-        module of both).
+        module of both, and what else decides: the preset's values and the entries of registries).
+        ``libraries`` has the versions of ours and of those that the members name.
+
+    Raises:
+        ParameterError: the source of a plug-in, or of what it imports, cannot be read.
     """
-    modules = imported_code(_roots(parameters))
+    members = list(_members(parameters))
+    paths = {member.path for member in members}.union(_dotted_paths(parameters))
+    roots = {path.partition(":")[0] for path in paths}
+    modules = imported_code(roots | {loading.__name__, benchmark_problem.__name__, loop.__name__})
     search = {name: digest for name, digest in modules.items() if _of_package(name)}
+    search |= {f"{m.registry.kind} {m.name}": m.path for m in members if m.name in m.registry}
     search |= _preset(parameters)
+    libraries = [*LIBRARIES, *(name for member in members for name in member.libraries)]
     return {
         "code": {
             "version": metadata.version("optiproxy-nas"),
             "sha256": package_digest(),
             "search_sha256": combined(search),
-            "plugins": _plugins(parameters),
+            "plugins": _plugins(paths),
             "modules": modules | search,
         },
-        "libraries": {
-            name: _version(name) for name in (*LIBRARIES, *method_of(parameters).libraries)
-        },
+        "libraries": {name: _version(name) for name in libraries},
         # Vector instructions decide in which order sums are added.
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
 
 
-def _roots(parameters: Mapping[str, Any]) -> set[str]:
-    """Return the modules that a search begins from, by name."""
-    modules = {path.partition(":")[0] for path in _named(parameters)}
-    return modules | {loading.__name__, benchmark_problem.__name__, loop.__name__}
-
-
-def _named(parameters: Mapping[str, Any]) -> set[str]:
-    """Return ``module:Name`` of what the parameters name, in a registry or by such a path."""
+def _members(parameters: Mapping[str, Any]) -> Iterator[_Member]:
+    """Yield what the parameters name in the registries."""
     named = [
         (METHODS, parameters["method"]),
-        (PROXIES, parameters.get("proxy", {}).get("name")),
+        (PROXIES, parameters.get("proxy", {}).get("name", "")),
         (SPACES, parameters["space"]),
         (OBJECTIVES, parameters["objective"]["name"]),
         *((SOURCES, part) for part in source_name(parameters["source"]).split("+")),
     ]
-    paths = {registry[name] for registry, name in named if name in registry}
+    yield from (_Member(*pair) for pair in named if pair[1] in pair[0] or ":" in pair[1])
+
+
+def _dotted_paths(parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every value that is the ``module:Name`` of a module, wherever it stands."""
     for value in flatten(parameters).values():
-        for part in value.split("+") if isinstance(value, str) else ():
-            module, colon, name = part.partition(":")
-            if colon and name.isidentifier() and all(map(str.isidentifier, module.split("."))):
-                paths.add(part)
-    return paths
+        for path in value.split("+") if isinstance(value, str) else ():
+            module, colon, name = path.strip().partition(":")
+            if not colon or not all(map(str.isidentifier, f"{module}.{name}".split("."))):
+                continue
+            if module in sys.modules or imported_code([module])[module] != NOT_FOUND:
+                yield path.strip()
 
 
-def _plugins(parameters: Mapping[str, Any]) -> dict[str, str]:
+def _plugins(paths: Iterable[str]) -> dict[str, str]:
     """Return the digest of each plug-in's code with all of the user's own that it imports."""
     digests = {}
-    for path in sorted(_named(parameters)):
+    for path in sorted(paths):
         module = path.partition(":")[0]
-        if not _of_package(module):
-            code = imported_code([module])
-            digests[path] = combined({n: d for n, d in code.items() if not _of_package(n)})
+        if _of_package(module):
+            continue
+        code = {n: d for n, d in imported_code([module]).items() if not _of_package(n)}
+        if lost := [name for name, digest in code.items() if digest == NOT_FOUND]:
+            raise ParameterError(
+                f"The source of {lost[0]}, which the plug-in {path!r} is in or imports, cannot be "
+                "read, so that nobody could tell whether it changes. Put it into a file that "
+                "Python imports from a folder.",
+                path=path,
+                module=lost[0],
+            )
+        digests[path] = combined(code)
     return digests
 
 
@@ -113,6 +147,14 @@ def _preset(parameters: Mapping[str, Any]) -> dict[str, str]:
         return {}
     text = json.dumps(load_preset(name), sort_keys=True)
     return {f"preset {name}": hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}
+
+
+@lru_cache
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 @lru_cache(maxsize=1)

@@ -238,6 +238,7 @@ def _source(name: str, version: str) -> Source:
             load=Ensemble,
             metrics=METRICS,
             facts=facts,
+            libraries=("nasbench301",),
         ),
     )
 

@@ -291,5 +291,7 @@ SOURCE = Source(
     ),
     read=official.read,
     parse=parse,
-    model=SourceModel(build=build, load=Network, metrics=METRICS, facts=facts),
+    model=SourceModel(
+        build=build, load=Network, metrics=METRICS, facts=facts, libraries=("onnxruntime",)
+    ),
 )

@@ -202,5 +202,7 @@ SURROGATE = replace(
         "was asked.",
         incomplete="",
     ),
-    model=SourceModel(build=build, load=Predict, metrics=_PREDICTED, facts=facts),
+    model=SourceModel(
+        build=build, load=Predict, metrics=_PREDICTED, facts=facts, libraries=("lightgbm",)
+    ),
 )
