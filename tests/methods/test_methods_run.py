@@ -16,6 +16,7 @@ from optiproxy_nas.core.errors import (
     BudgetError,
     EvaluationError,
     InvalidArchitectureError,
+    MethodError,
     SamplingError,
 )
 from optiproxy_nas.evaluation.loop import PATIENCE, run_method
@@ -160,6 +161,61 @@ def test_a_method_that_has_nothing_to_propose_keeps_what_was_paid_for():
     with pytest.raises(SamplingError, match="nothing left") as caught:
         run_method(SPACE, Objective(), method, 3)
     assert numbers(caught.value.data["archive"]) == [1, 2]
+
+
+@pytest.mark.parametrize("where", ["ask", "tell"])
+def test_a_method_that_raises_keeps_what_was_paid_for(where):
+    method = Scripted([1, 2])
+
+    def fail(*answers):
+        raise ZeroDivisionError("a bug of its own")
+
+    if where == "tell":
+        method.tell = fail
+    else:
+        method.tell = lambda answers: setattr(method, "ask", fail)
+    with pytest.raises(MethodError, match=r"after 2 queries.*a bug of its own") as caught:
+        run_method(SPACE, Objective(), method, 3)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert numbers(caught.value.data["archive"]) == [1, 2]
+    check_archive(SPACE, caught.value.data["archive"], PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"architecture": np.array(["zzz", "zzz"])}, "'architecture'"),
+        ({"order": np.arange(2)}, "'order'"),
+        ({"code_3": np.zeros(2, dtype=np.int64)}, "'code_3'"),
+        ({"value": np.zeros(2)}, "'value'"),
+        ({"score": np.zeros(3)}, r"'score'.*\[3\].*\[2\]"),
+        ({"score": 1.0}, r"'score'.*\[2\]"),
+        ({"predicted": np.array(["high", "low"])}, "'predicted'.*float64"),
+        ({"group": np.array([0.0, np.nan])}, "'group'.*int64"),
+    ],
+)
+def test_columns_that_cannot_be_used_are_refused_before_the_query(columns, message):
+    method, objective = Scripted([1, 2], [3, 4]), Objective()
+    plain_ask = method.ask
+
+    def ask():
+        proposals = plain_ask()
+        return proposals if method.asked == 1 else proposals._replace(columns=columns)
+
+    method.ask = ask
+    with pytest.raises(MethodError, match=message) as caught:
+        run_method(SPACE, objective, method, 4)
+    assert len(objective.asked) == 2
+    assert numbers(caught.value.data["archive"]) == [1, 2]
+
+
+def test_codes_out_of_range_are_refused_before_the_query():
+    method, objective = Scripted([1]), Objective()
+    method.ask = lambda: Proposals(torch.full((1, 6), 9))
+    with pytest.raises(MethodError, match="it can be 0 to 4") as caught:
+        run_method(SPACE, objective, method, 2)
+    assert not objective.asked
+    assert caught.value.data["archive"].empty
 
 
 def test_a_budget_beyond_the_space_is_refused_before_any_query(tiny):

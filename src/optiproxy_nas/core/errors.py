@@ -78,6 +78,11 @@ class EvaluationError(DataError):
     """
 
 
+class MethodError(OptiProxyError):
+    """A search method raised, or gave columns that cannot be used; ``data["archive"]`` holds all
+    queries before it."""
+
+
 class ProxyError(OptiProxyError):
     """The proxy produced values that are not finite."""
 

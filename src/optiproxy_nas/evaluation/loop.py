@@ -18,12 +18,18 @@ from torch import Tensor
 from optiproxy_nas.algorithm.archive import empty_archive, extend, make_batch
 from optiproxy_nas.algorithm.budget import QueryLedger, check_budget
 from optiproxy_nas.algorithm.search_parameters import RunParameters
-from optiproxy_nas.core.errors import InvalidArchitectureError, OptiProxyError, SamplingError
+from optiproxy_nas.core.errors import (
+    InvalidArchitectureError,
+    MethodError,
+    OptiProxyError,
+    SamplingError,
+)
 from optiproxy_nas.core.random_streams import one_thread
 from optiproxy_nas.evaluation.evaluator import Evaluate, evaluate_trials, keeping_answers
 from optiproxy_nas.methods import METHODS, Answers, Method, Proposals
 from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives import Objective, resolve_objective
+from optiproxy_nas.objectives.base import COLUMNS
 from optiproxy_nas.spaces.base import SearchSpace
 
 PATIENCE = 1000  # proposals in a row without a new architecture, before the search is stopped
@@ -98,6 +104,8 @@ def run_method(
         EvaluationError: ``evaluate`` failed; the answers of the failing batch, as far as there
             are any, are in ``data["answers"]``.
         InvalidArchitectureError: the method proposed something that is no code of the space.
+        MethodError: the method raised an error that is none of the project's, or its columns
+            cannot be used.
         SamplingError: the method proposes nothing new any more.
         All but the first have the archive so far in ``data["archive"]``.
     """
@@ -107,11 +115,11 @@ def run_method(
     least, idle, step = objective.price.cheapest, 0, 0
     while ledger.remaining >= least:
         with _keeping_archive(record), one_thread():
-            codes, columns = _checked(space, method)
+            codes, columns = _checked(space, objective, method)
+            whole = objective.price.full_columns(len(codes))
+            batch = make_batch(space, codes, step, **{**whole, **columns})
         if not columns:  # whole evaluations, from now on too
             least = objective.price.full_cost
-        columns = {**objective.price.full_columns(len(codes)), **columns}
-        batch = make_batch(space, codes, step, **columns)
         identities = objective.price.identities(space, batch, codes)
         costs = objective.price.costs(batch).tolist()
         kept, new = _affordable(identities, costs, record.rows, ledger.remaining)
@@ -203,8 +211,8 @@ class _Record:
         )
 
 
-def _checked(space: SearchSpace, method: Method) -> Proposals:
-    """Ask a method, and return its proposals if they are codes of the space."""
+def _checked(space: SearchSpace, objective: Objective, method: Method) -> Proposals:
+    """Ask a method, and return its proposals if they are codes of the space, with their columns."""
     proposals = method.ask()
     codes = getattr(proposals, "codes", None)
     shape = tuple(getattr(codes, "shape", ()))
@@ -215,7 +223,29 @@ def _checked(space: SearchSpace, method: Method) -> Proposals:
             f"int64 codes [n, {space.code_length}] of space {space.name!r}.",
             space=space.name,
         )
+    _check_columns(space, objective, proposals, type(method).__name__)
     return proposals
+
+
+def _check_columns(
+    space: SearchSpace, objective: Objective, proposals: Proposals, method: str
+) -> None:
+    """Refuse columns that only the loop or the evaluation fills, and those that do not fit."""
+    count, types = len(proposals.codes), {**COLUMNS, **objective.columns}
+    reserved = {"order", "step", "architecture", "value", "best", *objective.metrics}
+    reserved |= {f"code_{i}" for i in range(space.code_length)}
+    for name, column in proposals.columns.items():
+        if name in reserved:
+            why = "a name that is the loop's own or the evaluation's to fill"
+        elif np.shape(column) != (count,):
+            why = f"of shape {list(np.shape(column))}; it must hold one entry a proposal, [{count}]"
+        elif name in types and not np.can_cast(
+            np.asarray(column).dtype, np.dtype(types[name]), "same_kind"
+        ):
+            why = f"of {np.asarray(column).dtype}; the archive holds {types[name]} there"
+        else:
+            continue
+        raise MethodError(f"{method}.ask gave a column {name!r}, {why}.", column=name)
 
 
 def _affordable(
@@ -250,9 +280,20 @@ def _affordable(
 
 @contextmanager
 def _keeping_archive(record: _Record) -> Iterator[None]:
-    """Give an error of the method the archive of what was paid for."""
+    """Give an error of the method the archive of what was paid for.
+
+    Raises:
+        MethodError: in place of an error that is none of the project's.
+    """
     try:
         yield
     except OptiProxyError as error:
         error.data.setdefault("archive", record.archive())
         raise
+    except Exception as error:
+        archive = record.archive()
+        raise MethodError(
+            f"The method failed after {len(archive)} queries, which are kept in this error's "
+            f"data['archive']: {type(error).__name__}: {error}",
+            archive=archive,
+        ) from error
