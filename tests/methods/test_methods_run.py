@@ -212,7 +212,7 @@ def test_columns_that_cannot_be_used_are_refused_before_the_query(columns, messa
 def test_codes_out_of_range_are_refused_before_the_query():
     method, objective = Scripted([1]), Objective()
     method.ask = lambda: Proposals(torch.full((1, 6), 9))
-    with pytest.raises(MethodError, match="it can be 0 to 4") as caught:
+    with pytest.raises(MethodError, match="failed after 0 queries") as caught:
         run_method(SPACE, objective, method, 2)
     assert not objective.asked
     assert caught.value.data["archive"].empty

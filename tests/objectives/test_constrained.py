@@ -27,6 +27,7 @@ from optiproxy_nas.core.errors import (
 )
 from optiproxy_nas.evaluation.evaluator import evaluate_trials
 from optiproxy_nas.evaluation.loop import run_search
+from optiproxy_nas.methods.bananas import Bananas
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
 from optiproxy_nas.testing.determinism import plain
@@ -528,3 +529,27 @@ def test_fifty_bounds_make_a_wide_archive_without_a_warning(method):
         )  # fmt: skip
     assert result.archive.shape == (14, len(COLUMNS) + 2 * 50 + 2 + 6)
     assert set(metrics) < set(result.archive)
+
+
+def test_what_cannot_run_has_a_finite_fitness_below_what_can():
+    objective = constrained("latency_ms < 6")
+    rows = table([(90.0, np.inf), (50.0, 9.0), (50.0, 5.0), (80.0, 600.0)])
+    fitness = objective.order.fitness(rows)
+    assert np.isfinite(fitness).all()
+    assert np.argsort(fitness).tolist() == [0, 3, 1, 2]
+
+
+def test_a_model_of_a_method_goes_on_where_something_cannot_run(space, monkeypatch):
+    """Fitness -inf would make every prediction of BANANAS NaN, in silence."""
+    predictions = []
+    fit = Bananas._fit
+    monkeypatch.setattr(
+        Bananas, "_fit", lambda *args: predictions.append(fit(*args)) or predictions[-1]
+    )
+    search(
+        "mine", budget=16, space=space.name, method="bananas",
+        evaluate=MadeUp(space, "some_fail_ms"), settings={"epochs": 3, "batch": 3},
+        objective={"name": "constrained", "constraints": ["some_fail_ms < 1.5"]},
+    )  # fmt: skip
+    assert len(predictions) == 2
+    assert all(torch.isfinite(p).all() for p in predictions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.methods.base import training_of
-from optiproxy_nas.objectives import OBJECTIVES, resolve_objective, settings_of
+from optiproxy_nas.objectives import OBJECTIVES, resolve_objective, setting_names, settings_of
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective, ProxyTask
 from optiproxy_nas.objectives.constrained import Constrained
@@ -121,6 +122,36 @@ def test_unknown_names_are_refused_with_the_nearest(values, message):
 def test_wrong_settings_are_refused_with_the_objectives_name(values, message):
     with pytest.raises(ParameterError, match=f"(?s){message}"):
         resolve_objective(values)
+
+
+def test_a_broken_plug_in_does_not_hide_what_is_wrong(tmp_path, monkeypatch):
+    metadata = tmp_path / "broken-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[optiproxy_nas.objectives]\nbad = no_such:It\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for cached in ("plug_ins", "_claims"):
+        monkeypatch.delitem(vars(OBJECTIVES), cached, raising=False)
+    try:
+        with (
+            pytest.warns(UserWarning, match="'bad'.*'broken'"),
+            pytest.raises(ParameterError, match=r"'constraints' is a setting of.*'constrained'"),
+        ):
+            resolve_objective({"constraints": ["a < 1"]})
+        with pytest.warns(UserWarning, match="'bad'.*'broken'"):
+            assert "objective.low_epochs" in setting_names()
+    finally:
+        for cached in ("plug_ins", "_claims"):
+            vars(OBJECTIVES).pop(cached, None)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_parts_are_built_once(name):
+    objective = resolve_objective({"name": name, **NEEDED.get(name, {})})
+    for part in ("order", "price", "task"):
+        assert getattr(objective, part) is getattr(objective, part)
+    assert objective == resolve_objective(objective.model_dump())
+    assert pickle.loads(pickle.dumps(objective)) == objective
 
 
 def test_a_list_and_one_text_with_semicolons_are_the_same_setting():

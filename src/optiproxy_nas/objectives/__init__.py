@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError
@@ -32,18 +33,28 @@ def settings_of(name: str) -> list[str]:
     Raises:
         UnknownNameError: no such objective.
     """
-    return [field for field in OBJECTIVES.load(name).model_fields if field != "name"]
+    return _settings(OBJECTIVES.load(name))
 
 
 def setting_names() -> list[str]:
     """Return the settings of all registered objectives: ``["objective.constraints", ...]``."""
-    names = dict.fromkeys(setting for name in OBJECTIVES for setting in settings_of(name))
-    return [f"objective.{name}" for name in names]
+    names = chain.from_iterable(_settings_by_objective().values())
+    return [f"objective.{name}" for name in dict.fromkeys(names)]
 
 
 def owner_of(setting: str) -> str | None:
     """Return the registered objective that has a setting, the first of several."""
-    return next((name for name in OBJECTIVES if setting in settings_of(name)), None)
+    owners = (name for name, settings in _settings_by_objective().items() if setting in settings)
+    return next(owners, None)
+
+
+def _settings_by_objective() -> dict[str, list[str]]:
+    """Return the settings of each registered objective; one that cannot be imported is left out."""
+    return {name: _settings(kind) for name, kind in OBJECTIVES.load_all().items()}
+
+
+def _settings(kind: type[Objective]) -> list[str]:
+    return [field for field in kind.model_fields if field != "name"]
 
 
 def resolve_objective(values: Any, training: Training | None = None) -> Objective:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,17 +84,17 @@ class MultiFidelity(Objective):
         """Return the two fidelities."""
         return f"{self.low_epochs} then {self.full_epochs} epochs"
 
-    @property
+    @cached_property
     def order(self) -> FullyTrainedFirst:
         """Return fully trained before all others."""
         return FullyTrainedFirst(self.full_epochs)
 
-    @property
+    @cached_property
     def price(self) -> EpochPricing:
         """Return epochs of training."""
         return EpochPricing(self)
 
-    @property
+    @cached_property
     def task(self) -> ProxyTask:
         """Return the low-fidelity value and the correction to full training."""
         return FidelityTask(self.order, self.low_first, self.measured)
