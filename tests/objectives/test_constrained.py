@@ -539,7 +539,7 @@ def test_what_cannot_run_has_a_finite_fitness_below_what_can():
     assert np.argsort(fitness).tolist() == [0, 3, 1, 2]
 
 
-def test_a_model_of_a_method_goes_on_where_something_cannot_run(space, monkeypatch):
+def test_a_model_of_a_method_goes_on_where_something_cannot_run(monkeypatch):
     """Fitness -inf would make every prediction of BANANAS NaN, in silence."""
     predictions = []
     fit = Bananas._fit
@@ -547,9 +547,12 @@ def test_a_model_of_a_method_goes_on_where_something_cannot_run(space, monkeypat
         Bananas, "_fit", lambda *args: predictions.append(fit(*args)) or predictions[-1]
     )
     search(
-        "mine", budget=16, space=space.name, method="bananas",
-        evaluate=MadeUp(space, "some_fail_ms"), settings={"epochs": 3, "batch": 3},
-        objective={"name": "constrained", "constraints": ["some_fail_ms < 1.5"]},
+        "mine", budget=16, method="bananas", settings={"epochs": 3, "batch": 3},
+        evaluate=lambda names: {
+            "value": np.arange(len(names)) + 50.0,
+            "latency_ms": np.where(np.arange(len(names)) % 3, 4.0, np.inf),
+        },
+        objective={"name": "constrained", "constraints": ["latency_ms < 6"]},
     )  # fmt: skip
     assert len(predictions) == 2
     assert all(torch.isfinite(p).all() for p in predictions)

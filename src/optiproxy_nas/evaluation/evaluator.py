@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,8 +37,33 @@ def evaluate_batch(
     """
     price = parameters.objective.price
     paid = {} if archive is None else charges(space, archive, price)
-    QueryLedger(parameters.budget, paid).charge(charges(space, batch, price))
-    return evaluate_trials(parameters.objective, batch, evaluate)
+    ledger = QueryLedger(parameters.budget, paid)
+    costs = charges(space, batch, price)
+    return charge_and_evaluate(parameters.objective, batch, evaluate, ledger, costs)
+
+
+def charge_and_evaluate(
+    objective: Objective,
+    batch: pd.DataFrame,
+    evaluate: Evaluate,
+    ledger: QueryLedger,
+    costs: Mapping[Hashable, int],
+) -> pd.DataFrame:
+    """Charge the trials of a batch, then evaluate them: what every search does with new queries.
+
+    Args:
+        objective: of the search.
+        batch: the trials.
+        evaluate: of the search.
+        ledger: of the search; the charge is added to it.
+        costs: identity -> cost of the batch's trials.
+
+    Raises:
+        BudgetError: they exceed what is left of the budget; nothing was asked.
+        DataError: as of :func:`evaluate_trials`.
+    """
+    ledger.charge(costs)
+    return evaluate_trials(objective, batch, evaluate)
 
 
 def evaluate_trials(objective: Objective, batch: pd.DataFrame, evaluate: Evaluate) -> pd.DataFrame:

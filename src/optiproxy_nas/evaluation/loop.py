@@ -25,7 +25,7 @@ from optiproxy_nas.core.errors import (
     SamplingError,
 )
 from optiproxy_nas.core.random_streams import one_thread
-from optiproxy_nas.evaluation.evaluator import Evaluate, evaluate_trials, keeping_answers
+from optiproxy_nas.evaluation.evaluator import Evaluate, charge_and_evaluate, keeping_answers
 from optiproxy_nas.methods import METHODS, Answers, Method, Proposals
 from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives import Objective, resolve_objective
@@ -111,7 +111,8 @@ def run_method(
     """
     objective = objective or resolve_objective("accuracy")
     check_budget(objective.price, budget, space.size)
-    ledger, record = QueryLedger(budget), _Record(space, objective)
+    ledger = QueryLedger(budget)
+    record = _Record(space, objective, ledger)
     least, idle, step = objective.price.cheapest, 0, 0
     while ledger.remaining >= least:
         with _keeping_archive(record), one_thread():
@@ -126,9 +127,8 @@ def run_method(
         if not kept:
             break
         if new:
-            ledger.charge({identities[row]: costs[row] for row in new})
             queries = batch if len(new) == len(batch) else batch.iloc[new].reset_index(drop=True)
-            record.query(queries, evaluate, [identities[row] for row in new])
+            record.query(queries, evaluate, {identities[row]: costs[row] for row in new})
         idle = 0 if new else idle + kept
         if idle >= PATIENCE:
             raise SamplingError(
@@ -152,9 +152,8 @@ def run_method(
 class _Record:
     """What was proposed and what its evaluation gave; made into tables at the end."""
 
-    def __init__(self, space: SearchSpace, objective: Objective) -> None:
-        self.space = space
-        self.objective = objective
+    def __init__(self, space: SearchSpace, objective: Objective, ledger: QueryLedger) -> None:
+        self.space, self.objective, self.ledger = space, objective, ledger
         self.rows: dict[Hashable, int] = {}  # identity of a query -> row of the archive
         self.evaluated: list[pd.DataFrame] = []
         self.places: list[tuple[int, int]] = []  # of each row of the archive: batch, row of it
@@ -163,11 +162,11 @@ class _Record:
         self.order: list[int] = []  # of each proposal, its row of the archive
         self.charged: list[bool] = []  # of each proposal
 
-    def query(self, batch: pd.DataFrame, evaluate: Evaluate, identities: list[Hashable]) -> None:
-        """Evaluate a batch of new queries, and add it."""
+    def query(self, batch: pd.DataFrame, evaluate: Evaluate, costs: dict[Hashable, int]) -> None:
+        """Charge and evaluate a batch of new queries (identity -> cost), and add it."""
         with keeping_answers(evaluate, batch, self.archive) as ask:
-            evaluated = evaluate_trials(self.objective, batch, ask)
-        self.rows |= {identity: len(self.fitness) + i for i, identity in enumerate(identities)}
+            evaluated = charge_and_evaluate(self.objective, batch, ask, self.ledger, costs)
+        self.rows |= {identity: len(self.fitness) + i for i, identity in enumerate(costs)}
         self.places += [(len(self.evaluated), place) for place in range(len(evaluated))]
         self.evaluated.append(evaluated)
         self.fitness += self.objective.order.fitness(evaluated).tolist()
