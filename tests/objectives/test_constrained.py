@@ -550,7 +550,7 @@ def test_a_model_of_a_method_goes_on_where_something_cannot_run(monkeypatch):
         "mine", budget=16, method="bananas", settings={"epochs": 3, "batch": 3},
         evaluate=lambda names: {
             "value": np.arange(len(names)) + 50.0,
-            "latency_ms": np.where(np.arange(len(names)) % 3, 4.0, np.inf),
+            "latency_ms": np.where(np.arange(len(names)) % 3, np.inf, 4.0),
         },
         objective={"name": "constrained", "constraints": ["latency_ms < 6"]},
     )  # fmt: skip

@@ -182,7 +182,7 @@ class FeasibleFirst(TrialOrder):
         return np.where(outside == 0, archive["value"], _PENALTY * (1 + outside))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # it holds the objective, which holds it
 class ConstrainedTask(ProxyTask):
     """A head for the value and one for the excess over each bound; their aggregation is maximised.
 

@@ -134,7 +134,7 @@ class MultiFidelity(Objective):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # it holds the objective, which holds it
 class EpochPricing(Pricing):
     """Epochs of training."""
 
