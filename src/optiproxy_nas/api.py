@@ -21,6 +21,7 @@ from optiproxy_nas.benchmarks.source_registry import (
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import value_text
+from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.loop import OnProgress, Progress, run_search
@@ -102,6 +103,7 @@ def search(
             **overrides,
         }
     )
+    recorded = validate(type(parameters), {**dict(parameters), "dataset": dataset})
     target, caution = "value", ""
     if evaluate is None:
         check_source(parameters, dataset)
@@ -111,7 +113,6 @@ def search(
         target, caution = benchmark.target, benchmark.caution
     with _progress_bar(parameters, target, progress) as show:
         result = run_search(get_space(space), evaluate, parameters, show)
-    recorded = parameters.model_copy(update={"dataset": dataset})
     return replace(result, parameters=recorded, target=target, caution=caution)
 
 

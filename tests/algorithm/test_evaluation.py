@@ -7,7 +7,7 @@ import pytest
 
 from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.api import search
-from optiproxy_nas.core.errors import EvaluationError
+from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives import resolve_objective
 
@@ -92,3 +92,14 @@ def test_the_record_of_a_search_names_what_answered_it():
     assert (record.benchmark, record.source, record.dataset) == ("nb201", "embedded", "cifar100")
     record = search("mine", evaluate=lambda names: [1.0] * len(names), **values).parameters
     assert (record.benchmark, record.source, record.dataset) == ("nb201", "custom", "mine")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"dataset": 5}, "'dataset' = 5"), ({"preset": "nonsense"}, "Unknown preset 'nonsense'")],
+)
+def test_what_decides_nothing_is_checked_before_the_first_query(given, message):
+    asked = []
+    with pytest.raises(ParameterError, match=message):
+        search(evaluate=asked.append, budget=12, method="local_search", **given)
+    assert not asked

@@ -10,6 +10,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals, training_of
+from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -86,6 +87,8 @@ def resolve_method(
         BudgetError: the budget cannot pay for an answer, or is above the size of the space.
     """
     method = method or method_of(values)
+    if values.get("preset") is not None:  # a wrong name is told where the method has none, too
+        load_preset(str(values["preset"]))
     parameters = method.complete(values, also)
     size, least = get_space(parameters.space).size, method.least_budget(parameters)
     check_budget(parameters.objective.price, parameters.budget, size, least)

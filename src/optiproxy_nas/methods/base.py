@@ -180,7 +180,8 @@ def typed_parameters(kind: type[Typed], values: Mapping[str, Any], also: Iterabl
         ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
         UnknownNameError: an unregistered objective.
     """
-    training = training_of(str(values.get("source")))
+    source = values.get("source")
+    training = None if source is None else training_of(str(source))
     objective = resolve_objective(values.get("objective"), training)
     return validate(kind, {**values, "objective": objective}, also, setting_names)
 
