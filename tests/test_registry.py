@@ -6,6 +6,8 @@ import pytest
 
 from optiproxy_nas.core.errors import ParameterError, UnknownNameError
 from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.methods import METHODS
+from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.spaces import SPACES, SearchSpace, get_space
 from tiny_space import TinySpace
@@ -107,3 +109,25 @@ def test_a_broken_plug_in_does_not_break_the_others(install):
     with pytest.raises(ParameterError) as caught:
         registry.load("bad")
     assert caught.value.data["path"] == "broken_module:x"
+
+
+def test_a_plug_in_that_ends_the_process_is_told(install):
+    install("quitters", "quitter", "raise SystemExit(3)\n", quit="quitter:x")
+    with pytest.raises(ParameterError):
+        tools().load("quit")
+
+
+@pytest.mark.parametrize(
+    ("load", "name"),
+    [
+        (METHODS.load, "collections:OrderedDict"),  # a class of another kind
+        (METHODS.load, "math:pi"),  # no class
+        (OBJECTIVES.load, "optiproxy_nas.methods.random_search:RandomSearch"),
+        (get_space, "optiproxy_nas.methods.random_search:RandomSearch"),
+        (get_space, "collections:OrderedDict"),
+    ],
+)
+def test_a_plug_in_of_another_kind_is_refused(load, name):
+    with pytest.raises(ParameterError) as caught:
+        load(name)
+    assert caught.value.data["name"] == name

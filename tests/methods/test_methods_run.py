@@ -240,3 +240,9 @@ def test_what_is_no_code_is_named(codes):
     method.ask = lambda: codes if codes is None else Proposals(codes)
     with pytest.raises(InvalidArchitectureError, match=r"(?s)Scripted.ask.*\[n, 6\]"):
         run_method(SPACE, Objective(), method, 2)
+
+
+def test_a_method_that_proposes_nothing_at_all_is_an_error():
+    with pytest.raises(MethodError) as caught:
+        run_method(SPACE, Objective(), Scripted([]), 3)
+    assert caught.value.data["archive"].empty

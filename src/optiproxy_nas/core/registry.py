@@ -34,11 +34,15 @@ class Registry(Mapping[str, str]):
         kind: what the members are, for messages ("proxy").
         paths: name -> ``"package.module:attribute"`` of the built-in members.
         group: the entry-point group whose members are added; "" for none.
+        base: the class that every member is a subclass of; None: members are checked elsewhere.
     """
 
-    def __init__(self, kind: str, paths: Mapping[str, str], group: str = "") -> None:
+    def __init__(
+        self, kind: str, paths: Mapping[str, str], group: str = "", base: type | None = None
+    ) -> None:
         self.kind = kind
         self.group = group
+        self.base = base
         self._built_in = dict(paths)
 
     @cached_property
@@ -88,7 +92,8 @@ class Registry(Mapping[str, str]):
 
         Raises:
             UnknownNameError: the name is not registered.
-            ParameterError: it cannot be imported, or two installed packages claim the name.
+            ParameterError: it cannot be imported, is no subclass of ``base``, or two installed
+                packages claim the name.
         """
         path = self[name] if name in self else self.check(name)
         claims = [] if name in self._built_in else self._claims.get(name, [])
@@ -103,10 +108,10 @@ class Registry(Mapping[str, str]):
             )
         module_name, _, attribute = path.partition(":")
         try:
-            return attrgetter(attribute)(importlib.import_module(module_name))
+            member = attrgetter(attribute)(importlib.import_module(module_name))
         except OptiProxyError:  # a package that it needs is not installed, say
             raise
-        except Exception as error:  # a third party's module can raise anything
+        except (Exception, SystemExit) as error:  # a third party's module can raise anything
             owner = f", which {_owner(claims[0])} brings," if claims else ""
             raise ParameterError(
                 f"The {self.kind} {name!r}{owner} cannot be imported from {path!r}: {error}. "
@@ -115,6 +120,15 @@ class Registry(Mapping[str, str]):
                 name=name,
                 path=path,
             ) from error
+        if self.base and not (isinstance(member, type) and issubclass(member, self.base)):
+            raise ParameterError(
+                f"The {self.kind} {name!r} is {member!r}; it must be a subclass of "
+                f"{self.base.__module__}.{self.base.__qualname__}.",
+                kind=self.kind,
+                name=name,
+                path=path,
+            )
+        return member
 
     def load_all(self) -> dict[str, Any]:
         """Import every member; plug-ins that cannot be imported are left out with a warning.

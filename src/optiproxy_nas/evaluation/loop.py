@@ -125,6 +125,12 @@ def run_method(
         costs = objective.price.costs(batch).tolist()
         kept, new = _affordable(identities, costs, record.rows, ledger.remaining)
         if not kept:
+            if not record.rows:
+                raise MethodError(
+                    f"{type(method).__name__} proposed nothing before the first query, so there is "
+                    "no answer.",
+                    archive=record.archive(),
+                )
             break
         if new:
             queries = batch if len(new) == len(batch) else batch.iloc[new].reset_index(drop=True)

@@ -26,6 +26,7 @@ METHODS = Registry(
         "tpe": "optiproxy_nas.methods.tpe:TPE",
     },
     group="optiproxy_nas.methods",
+    base=Method,
 )
 DEFAULT = "optiproxy"  # also of runs whose parameters name no method
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
@@ -18,12 +19,19 @@ OBJECTIVES = Registry(
         "multi_fidelity": "optiproxy_nas.objectives.multi_fidelity:MultiFidelity",
     },
     group="optiproxy_nas.objectives",
+    base=Objective,
 )
 DEFAULT = "accuracy"
 
 
 def name_of(values: Any) -> str:
     """Return the name that ``values`` give; they are as of :func:`resolve_objective`."""
+    if isinstance(values, Objective):
+        return values.name
+    if not isinstance(values, str | Mapping | None):
+        raise ParameterError(
+            f"Parameter 'objective' = {values!r}: a name, or a mapping of it and settings."
+        )
     return values if isinstance(values, str) else str((values or {}).get("name", DEFAULT))
 
 

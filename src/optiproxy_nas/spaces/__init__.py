@@ -1,5 +1,6 @@
 """Search spaces: one module or package each, registered in ``SPACES``."""
 
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, SearchSpace
 
@@ -20,8 +21,21 @@ def get_space(name: str) -> SearchSpace:
 
     Raises:
         UnknownNameError: not a registered name; with the list and the nearest one.
+        ParameterError: what it names cannot be built without arguments, or is no search space.
     """
-    space: SearchSpace = SPACES.load(name)()
+    try:
+        space = SPACES.load(name)()
+    except TypeError as error:
+        raise ParameterError(
+            f"The search space {name!r} cannot be built: {error}. Its class takes no arguments.",
+            name=name,
+        ) from error
+    if not isinstance(space, SearchSpace):
+        raise ParameterError(
+            f"The search space {name!r} is a {type(space).__name__}, which does not implement "
+            "optiproxy_nas.spaces.SearchSpace; testing.check_search_space says what it lacks.",
+            name=name,
+        )
     return space
 
 
