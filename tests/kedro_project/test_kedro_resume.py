@@ -208,6 +208,21 @@ def test_a_stored_step_edited_before_the_resume_is_refused(unfinished):
     assert manifest(unfinished, "r")["status"] == "failed"
 
 
+def test_a_finished_run_with_a_damaged_file_stays_finished_and_can_be_audited(finished):
+    folder = finished / "data" / "07_model_output" / "reference" / "step_01" / "archive.parquet"
+    (file,) = folder.rglob("archive.parquet")
+    content = file.read_bytes()
+    file.write_bytes(content + b"x")
+    try:
+        recorded = manifest(finished, "reference")
+        result = command(finished, "run", "--resume", "reference", "--params=tracking=off")
+        assert result.exit_code == 1
+        assert "archive.parquet" in result.output
+        assert manifest(finished, "reference") == recorded
+    finally:
+        file.write_bytes(content)
+
+
 def test_resume_of_a_finished_run_runs_nothing_and_changes_nothing(finished, monkeypatch):
     from kedro.runner.task import Task
 

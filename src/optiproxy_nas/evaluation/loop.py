@@ -104,8 +104,7 @@ def run_method(
         EvaluationError: ``evaluate`` failed; the answers of the failing batch, as far as there
             are any, are in ``data["answers"]``.
         InvalidArchitectureError: the method proposed something that is no code of the space.
-        MethodError: the method raised an error that is none of the project's, or its columns
-            cannot be used.
+        MethodError: the method raised, or gave columns that cannot be used, or nothing at all.
         SamplingError: the method proposes nothing new any more.
         All but the first have the archive so far in ``data["archive"]``.
     """
@@ -124,14 +123,11 @@ def run_method(
         identities = objective.price.identities(space, batch, codes)
         costs = objective.price.costs(batch).tolist()
         kept, new = _affordable(identities, costs, record.rows, ledger.remaining)
-        if not kept:
-            if not record.rows:
-                raise MethodError(
-                    f"{type(method).__name__} proposed nothing before the first query, so there is "
-                    "no answer.",
-                    archive=record.archive(),
-                )
+        if not kept and record.rows:
             break
+        if not kept:
+            text = f"{type(method).__name__} proposed nothing at all, so there is no answer."
+            raise MethodError(text, archive=record.archive())
         if new:
             queries = batch if len(new) == len(batch) else batch.iloc[new].reset_index(drop=True)
             record.query(queries, evaluate, {identities[row]: costs[row] for row in new})

@@ -218,7 +218,11 @@ class RunHooks:
 
     def _fail(self, error: BaseException, mlflow_status: str = "FAILED") -> None:
         active, self._active = self._active, None
-        if active is not None:
+        if active is not None and active.progress is None and active.record.was_finished:
+            active.record.restore()  # nothing has run, so it is what it was, and can be audited
+            if active.tracker is not None:
+                active.tracker.end("FINISHED")
+        elif active is not None:
             active.close_progress()
             active.fail(f"{type(error).__name__}: {error}", mlflow_status)
 

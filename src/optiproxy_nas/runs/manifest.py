@@ -217,8 +217,12 @@ class RunRecord:
 
     def unchanged(self, artifacts: Mapping[str, Any]) -> bool:
         """Return whether a finished run was resumed and nothing was missing."""
-        before = self._before or {}
-        return before.get("status") == "finished" and before["artifacts"] == artifacts
+        return self.was_finished and (self._before or {})["artifacts"] == artifacts
+
+    @property
+    def was_finished(self) -> bool:
+        """Whether the run had finished before it was resumed."""
+        return (self._before or {}).get("status") == "finished"
 
     def restore(self) -> None:
         """Put the manifest back as it was before the run was resumed; give up the lock."""
