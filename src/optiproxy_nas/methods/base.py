@@ -92,7 +92,7 @@ class Method(ABC):
         reference: the paper and the library that it follows.
         libraries: distributions whose version can change its proposals. A run records them, and
             is another run with another version.
-        stepwise: whether the pipelines ``*_search`` can run it, one node for each part of a step.
+        stepwise: whether its runs leave artifacts of each step, as those of ``*_search`` do.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
