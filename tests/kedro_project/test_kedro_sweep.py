@@ -314,7 +314,7 @@ def test_a_store_that_fails_midway(tracked, monkeypatch):
     [
         ([], "grid is empty"),
         (["seed=0:"], "not a range"),
-        (["seed=3:3"], "without a value"),
+        (["seed=3:3"], "with a value in it"),
         (["sede=0:3"], "Did you mean 'seed'"),
         (["dataset=cifar10,cifar11"], "Did you mean 'cifar10'"),
         (["budget=20,2"], "initial sample"),

@@ -19,6 +19,7 @@ from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.evaluation.benchmark_problem import optimum
 from optiproxy_nas.methods import METHODS, overrides_of
+from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives.constraints import Constraint, parse_constraint
 from optiproxy_nas.report.statistics import TIE
 from optiproxy_nas.spaces import get_space
@@ -52,6 +53,18 @@ class RunData:
     diagnostics: pd.DataFrame = field(default_factory=pd.DataFrame)
     traces: Traces = field(default_factory=dict)
     eligible: Mask | None = None
+
+    @classmethod
+    def of(cls, result: SearchResult) -> RunData:
+        """Return what ``optiproxy_nas.search`` returned, as the figures take it."""
+        return cls(
+            {"target": result.target, "caution": result.caution},
+            result.archive,
+            get_space(result.parameters.space),
+            result.diagnostics,
+            result.traces,
+            result.parameters.objective.order.eligible(result.archive),
+        )
 
     @property
     def target(self) -> str:
