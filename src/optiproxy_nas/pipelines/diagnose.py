@@ -153,10 +153,7 @@ def summarise(
         ],
         # What today's code predicts against what the run stored; 0 if they agree.
         "prediction_difference": _number(reproduction_error(run, judged)),
-        "axes": {
-            "kind": landscape.axes.kind,
-            "variance": landscape.axes.variance.tolist(),
-        },
+        "axes": {"kind": landscape.axes.kind, "variance": landscape.axes.variance.tolist()},
         "trajectory": landscape.trajectory.drop(columns="row").to_dict("records"),
     }
 

@@ -17,12 +17,7 @@ from kedro.pipeline import Node, Pipeline
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.loading import RawObjects, build_model, read_rows
 from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
-from optiproxy_nas.benchmarks.source_registry import (
-    families,
-    find_source,
-    first_source,
-    get_source,
-)
+from optiproxy_nas.benchmarks.source_registry import families, find_source, first_source, get_source
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.benchmarks.tidy_table import check_table, columns, table_digest
 from optiproxy_nas.core.errors import ParameterError, unknown_name
@@ -45,10 +40,7 @@ def create_pipeline() -> Pipeline:
             Node(check, [rows, source], table, name="check_benchmark"),
             Node(build, [files, table, source], model, name="build_benchmark"),
             Node(
-                describe,
-                [table, model, facts, source],
-                "benchmark_card",
-                name="describe_benchmark",
+                describe, [table, model, facts, source], "benchmark_card", name="describe_benchmark"
             ),
         ]
     )

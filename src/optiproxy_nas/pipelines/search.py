@@ -113,10 +113,7 @@ def encode(search: SearchParameters) -> tuple[SearchSpace, dict[str, Any]]:
 
 
 def summarise(
-    archive: pd.DataFrame,
-    benchmark: Benchmark,
-    search: SearchParameters,
-    run: dict[str, Any],
+    archive: pd.DataFrame, benchmark: Benchmark, search: SearchParameters, run: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what the run found. Only now, after the search, is the table asked for more."""
     return summary_of(archive, benchmark, search, run["run_id"])

@@ -75,8 +75,7 @@ def read_manifest(reporting: Path, run_id: str) -> Manifest:
         found = sorted(reporting.glob("*/manifest.json"), key=lambda p: (p.stat().st_mtime, p))
         recent = ", ".join(p.parent.name for p in found[-5:]) or "none"
         raise ResumeError(
-            f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.",
-            run_id=run_id,
+            f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.", run_id=run_id
         )
     return load_manifest(path)
 

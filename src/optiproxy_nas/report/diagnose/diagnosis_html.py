@@ -145,10 +145,7 @@ FIGURES: tuple[ReportFigure[Diagnosis], ...] = (
 
 
 def diagnosis_page(
-    numbers: Mapping[str, Any],
-    steps: pd.DataFrame,
-    pictures: Mapping[str, bytes],
-    landscape: str,
+    numbers: Mapping[str, Any], steps: pd.DataFrame, pictures: Mapping[str, bytes], landscape: str
 ) -> str:
     """Return the page.
 
