@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.methods import Proposals
 from optiproxy_nas.methods.random_search import RandomSearch
 from optiproxy_nas.testing import check_method
@@ -94,12 +95,16 @@ class NotAMethod:
         (BareCodes, "not Proposals"),
         (ChangesCodes, "tell: changes the codes"),
         (ChangesRows, "tell: changes the rows"),
-        (NotAMethod, "not a Method"),
     ],
 )
 def test_broken_promises_are_named(broken, message, tiny):
     with pytest.raises(AssertionError, match=message):
         check_method(f"{__name__}:{broken.__name__}", tiny)
+
+
+def test_what_is_no_method_is_refused(tiny):
+    with pytest.raises(ParameterError):
+        check_method(f"{__name__}:{NotAMethod.__name__}", tiny)
 
 
 def test_a_method_that_plans_with_its_budget_passes_where_that_is_said(tiny):

@@ -281,7 +281,7 @@ def path_of(broken):
 @pytest.mark.parametrize(
     ("broken", "complaint"),
     [
-        (dict, "not an Objective"),
+        (dict, r"must be a subclass of .*Objective"),
         (Grows, "settings: do not survive storing"),
         (TakesAColumn, r"columns: \['score'\] are every archive's"),
         (HidesAMetric, r"columns: \['latency_ms'\] are not all declared"),

@@ -66,9 +66,7 @@ def check_method(
 
 
 def _check_class(name: str) -> None:
-    method = METHODS.load(name)
-    assert isinstance(method, type), "not a class"
-    assert issubclass(method, Method), "not a Method"
+    method: type[Method] = METHODS.load(name)  # refuses what is none
     settings = method.Settings
     assert isinstance(settings, type), "Settings: not a class"
     assert issubclass(settings, MethodSettings), "Settings: not a MethodSettings"

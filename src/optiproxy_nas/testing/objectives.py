@@ -18,7 +18,7 @@ from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.evaluation.evaluator import Evaluate, evaluate_trials
 from optiproxy_nas.evaluation.loop import run_method, run_search
 from optiproxy_nas.methods import build_method
-from optiproxy_nas.objectives import OBJECTIVES, resolve_objective
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import COLUMNS, Objective
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces.base import SearchSpace
@@ -69,10 +69,7 @@ def check_objective(
 
 
 def _check_settings(objective: str | Mapping[str, Any]) -> Objective:
-    kind = OBJECTIVES.load(objective if isinstance(objective, str) else objective["name"])
-    assert isinstance(kind, type), "not a class"
-    assert issubclass(kind, Objective), "not an Objective"
-    built = resolve_objective(objective)
+    built = resolve_objective(objective)  # refuses what is none
     settings = built.model_dump(mode="json")
     stored = json.loads(json.dumps(settings))
     assert stored == settings, "settings: are not what is stored of them as JSON"
