@@ -78,7 +78,8 @@ def search(preset: str, budget: int, space: str = "nb201") -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     for name, part in PARTS.items():
         setattr(steps, name, timed(getattr(steps, name), seconds, part))
-    (source, dataset), given = SPACES[space], {}
+    source, dataset = SPACES[space]
+    given: dict[str, Any] = {}
     if space != "nb201":
         benchmark = load_benchmark(source, dataset)
         ask = functools.partial(benchmark.query, metric=benchmark.target)
