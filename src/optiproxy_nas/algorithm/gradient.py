@@ -9,6 +9,7 @@ import torch
 from scipy.stats import qmc
 from torch import Tensor, nn
 
+from optiproxy_nas.core.adam import AdamW
 from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import GradientSettings
 from optiproxy_nas.core.random_streams import numpy_generator
@@ -81,9 +82,7 @@ def optimise_logits(
     beta = logits.beta.clone().requires_grad_()
     searched = Logits(alpha, beta)
     optimizers = [
-        torch.optim.AdamW(
-            [parameter], lr=lr, weight_decay=settings.weight_decay, maximize=True, fused=True
-        )
+        AdamW([parameter], lr, settings.weight_decay, maximize=True)
         for parameter, lr in ((alpha, settings.lr_alpha), (beta, settings.lr_beta))
     ]
     temperatures, scores, snapshots = [], [], []
@@ -95,8 +94,7 @@ def optimise_logits(
         psi = score(proxy(relaxed))  # [K], line 7
         turn = _turn(epoch, settings, space.num_edges)
         parameter = searched[turn]
-        (parameter.grad,) = torch.autograd.grad(psi.sum(), parameter)  # line 9
-        optimizers[turn].step()  # line 10
+        optimizers[turn].step(torch.autograd.grad(psi.sum(), parameter))  # lines 9 and 10
         temperatures.append(temperature)
         scores.append(psi.detach())
         snapshots.append(alpha.detach().clone())

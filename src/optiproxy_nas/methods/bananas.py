@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from optiproxy_nas.core.adam import AdamW
 from optiproxy_nas.core.random_streams import numpy_generator, torch_generator
 from optiproxy_nas.methods.base import MethodSettings, Proposals
 from optiproxy_nas.methods.memory import MemoryMethod
@@ -93,12 +94,11 @@ class Bananas(MemoryMethod[BananasSettings]):
         widths = [inputs.shape[-1]] + [settings.hidden] * settings.layers + [1]
         layers = [EnsembleLinear(settings.members, a, b, generator) for a, b in pairwise(widths)]
         network = nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
-        optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, fused=True)
+        parameters = list(network.parameters())
+        optimizer = AdamW(parameters, settings.lr)
         for _ in range(settings.epochs):
             loss = ((network(inputs)[..., 0] - targets).abs() / targets).mean(1).sum()
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            optimizer.step()
+            optimizer.step(torch.autograd.grad(loss, parameters))
         with torch.no_grad():
             predictions: Tensor = network(candidates.expand(settings.members, -1, -1))
         return predictions[..., 0]

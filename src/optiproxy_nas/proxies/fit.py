@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from optiproxy_nas.core.adam import AdamW
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
@@ -71,15 +72,13 @@ def fit_proxy(
         proxy.load_state_dict(start)
     predict_rows = _by_rows(proxy, space.encode(codes))
     weights = _bootstrap(count, proxy_settings.members, seed) if settings.bootstrap else None
-    optimizer = torch.optim.AdamW(
-        proxy.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
+    parameters = list(proxy.parameters())
+    optimizer = AdamW(parameters, settings.lr, settings.weight_decay)
     order = torch_generator(seed, step, "fit-batches")
     epochs = settings.first_epochs if start is None else settings.epochs
     losses = []
     for epoch in range(epochs):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(epoch, epochs, settings)
+        optimizer.lr = learning_rate(epoch, epochs, settings)
         batch_losses = []
         for rows in _batches(count, settings, order):
             loss = fitting_loss(
@@ -90,10 +89,8 @@ def fit_proxy(
                 settings.ranking_reduction,
                 None if weights is None else weights[:, rows],
             )
-            optimizer.zero_grad(set_to_none=True)
             # Members share no weight, so each follows its own gradient.
-            torch.autograd.backward(loss.sum())
-            optimizer.step()
+            optimizer.step(torch.autograd.grad(loss.sum(), parameters))
             batch_losses.append(loss.detach().mean())
         losses.append(torch.stack(batch_losses).mean())
     curve = torch.stack(losses)
