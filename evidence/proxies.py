@@ -24,7 +24,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
-from optiproxy_nas.core.random_streams import one_thread, torch_generator
+from optiproxy_nas.core.random_streams import isolated, torch_generator
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.proxies.fit import fit_proxy, load_proxy, predict
 from optiproxy_nas.proxies.targets import make_targets
@@ -127,7 +127,7 @@ def _searches(section: Section, evidence: Evidence) -> str:
     return table.markdown([*head, "seeds"], lines)
 
 
-@one_thread()
+@isolated()
 def measure_proxy(
     space: SearchSpace,
     evaluate: Evaluate,

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+import optiproxy_nas
 from optiproxy_nas.core.random_streams import (
     derive_seed,
+    isolated,
     numpy_generator,
-    one_thread,
     torch_generator,
 )
 
@@ -37,16 +41,141 @@ def test_generators_repeat_and_do_not_share_state():
     assert not np.array_equal(one, numpy_generator(4, 1, "p").random(5))
 
 
-def test_one_thread_inside_and_as_before_outside():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
+def settings_of_the_process():
+    tiny = 5e-324
+    return {
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device().type,
+        "grad": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "deterministic": torch.get_deterministic_debug_mode(),
+        "products": torch.get_float32_matmul_precision(),
+        "subnormals": tiny * 1.0 > 0,
+        "numpy": np.geterr(),
+    }
+
+
+@contextmanager
+def changed(read, write, value):
+    before = read()
+    write(value)
     try:
-        with one_thread():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-        with pytest.raises(ZeroDivisionError), one_thread():
-            _ = 1 / 0
-        assert torch.get_num_threads() == 2
-        assert one_thread()(torch.get_num_threads)() == 1
+        yield
     finally:
-        torch.set_num_threads(before)
+        write(before)
+
+
+def no_subnormals():
+    return changed(lambda: False, torch.set_flush_denormal, True)
+
+
+AMBIENT = {
+    "threads": lambda: changed(torch.get_num_threads, torch.set_num_threads, 2),
+    "double": lambda: changed(torch.get_default_dtype, torch.set_default_dtype, torch.float64),
+    "half": lambda: changed(torch.get_default_dtype, torch.set_default_dtype, torch.bfloat16),
+    "device": lambda: changed(lambda: None, torch.set_default_device, "meta"),
+    "device context": lambda: torch.device("meta"),
+    "no_grad": torch.no_grad,
+    "inference": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "deterministic": lambda: changed(
+        torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 2
+    ),
+    "products": lambda: changed(
+        torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "medium"
+    ),
+    "subnormals": no_subnormals,
+    "numpy": lambda: np.errstate(all="raise"),
+}
+
+
+@pytest.mark.parametrize("ambient", AMBIENT.values(), ids=AMBIENT)
+def test_isolated_inside_and_as_before_outside(ambient):
+    with isolated():
+        plain = settings_of_the_process()
+    assert plain["threads"] == 1
+    with ambient():
+        before = settings_of_the_process()
+        with isolated():
+            assert settings_of_the_process() == plain
+            with isolated():  # as a step inside of a search is
+                assert settings_of_the_process() == plain
+            torch.set_default_dtype(torch.float64)  # what is left changed inside is mended too
+        assert settings_of_the_process() == before != plain
+        with pytest.raises(ZeroDivisionError), isolated():
+            _ = 1 / 0
+        assert settings_of_the_process() == before
+        assert isolated()(settings_of_the_process)() == plain
+
+
+def value_of(architecture):
+    return sum(map(ord, architecture)) % 97 + len(architecture) / 64
+
+
+def worth(architectures):
+    return [value_of(text) for text in architectures]
+
+
+SEARCHES = {
+    "optiproxy": {
+        "initial_samples": 3,
+        "budget": 5,
+        "gradient": {"epochs": 2, "groups": 2},
+        "fit": {"epochs": 2, "first_epochs": 3},
+        "proxy": {"hidden": 8},
+    },
+    "bananas": {"budget": 5, "settings": {"initial_samples": 3, "batch": 1, "epochs": 3}},
+    "gaussian_process": {"budget": 5, "settings": {"initial_samples": 3, "random": 20}},
+}
+
+
+def small_search(method, evaluate=worth):
+    return optiproxy_nas.search(method=method, evaluate=evaluate, **SEARCHES[method]).archive
+
+
+@pytest.fixture(scope="module")
+def plain_archives():
+    return {method: small_search(method) for method in SEARCHES}
+
+
+@pytest.mark.parametrize("ambient", AMBIENT.values(), ids=AMBIENT)
+@pytest.mark.parametrize("method", SEARCHES)
+def test_what_the_caller_set_for_the_process_changes_no_archive(method, ambient, plain_archives):
+    with ambient():
+        archive = small_search(method)
+    pd.testing.assert_frame_equal(archive, plain_archives[method], check_exact=True)
+
+
+@pytest.mark.parametrize("method", SEARCHES)
+def test_what_an_evaluation_leaves_set_changes_no_archive(method, plain_archives):
+    """As a training does that seeds and configures its process, and leaves its modes on."""
+    contexts = ExitStack()
+    generators = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+
+    def train(architectures):
+        contexts.enter_context(AMBIENT[settings.pop()]())
+        torch.manual_seed(3)
+        np.random.seed(3)  # noqa: NPY002
+        return worth(architectures)
+
+    settings = ["device", "inference", "double", "autocast", "deterministic", "numpy"]
+    with contexts:
+        archive = small_search(method, train)
+    torch.set_rng_state(generators[0])
+    np.random.set_state(generators[1])  # noqa: NPY002
+    assert len(settings) < 5
+    pd.testing.assert_frame_equal(archive, plain_archives[method], check_exact=True)
+
+
+def test_an_evaluation_sees_the_settings_of_the_caller():
+    seen = []
+
+    def train(architectures):
+        seen.append(settings_of_the_process())
+        return worth(architectures)
+
+    with AMBIENT["double"](), torch.no_grad():
+        small_search("bananas", train)
+        assert all(settings == settings_of_the_process() for settings in seen)

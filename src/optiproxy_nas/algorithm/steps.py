@@ -22,13 +22,14 @@ from optiproxy_nas.algorithm.candidates import BEAM, Pool, climb, draw_candidate
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.arrays import Tensors
-from optiproxy_nas.core.random_streams import one_thread, torch_generator
+from optiproxy_nas.core.random_streams import isolated, torch_generator
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 RECENT = 20  # queries over which the proxy's recent rank correlation is measured
 
 
+@isolated()
 def initial_batch(space: SearchSpace, parameters: SearchParameters) -> pd.DataFrame:
     """Draw the random architectures that the search starts from (Algorithm 2, line 4)."""
     generator = torch_generator(parameters.seed, 0, "initial-sample")
@@ -37,7 +38,7 @@ def initial_batch(space: SearchSpace, parameters: SearchParameters) -> pd.DataFr
     return make_batch(space, codes, step=0, **objective.price.initial_columns(len(codes)))
 
 
-@one_thread()
+@isolated()
 def fit_proxy(
     space: SearchSpace,
     archive: pd.DataFrame,
@@ -67,7 +68,7 @@ def fit_proxy(
     return fit.weights, {"loss": fit.loss}
 
 
-@one_thread()
+@isolated()
 def search_logits(
     space: SearchSpace,
     weights: Tensors,
@@ -99,7 +100,7 @@ def search_logits(
     return logits._asdict(), trace._asdict()
 
 
-@one_thread()
+@isolated()
 def sample_candidates(
     space: SearchSpace,
     logits: Tensors,
@@ -126,7 +127,7 @@ def sample_candidates(
     return {name: torch.as_tensor(value) for name, value in pool._asdict().items()}
 
 
-@one_thread()
+@isolated()
 def select_batch(
     space: SearchSpace,
     candidates: Tensors,

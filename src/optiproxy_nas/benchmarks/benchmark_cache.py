@@ -25,8 +25,10 @@ from optiproxy_nas.benchmarks.source_registry import SOURCES, check_complete, ge
 from optiproxy_nas.benchmarks.tidy_table import check_table, table_digest
 from optiproxy_nas.core.code_digest import NOT_FOUND, combined, imported_code
 from optiproxy_nas.core.errors import unknown_name
+from optiproxy_nas.core.random_streams import isolated
 
 
+@isolated()
 def load_benchmark(source: str, dataset: str, *, complete: bool = False) -> Benchmark:
     """Return a benchmark without Kedro; downloads, if any, go to the user's cache folder.
 

@@ -1,4 +1,4 @@
-"""Random streams without global state, and a fixed number of threads, for reproducible runs.
+"""Random streams without global state, and isolation from it, for reproducible runs.
 
 There is one generator per (run seed, step, purpose). A stream depends on nothing but these three,
 so a resumed run, a threaded run and a whole run draw the same numbers, in whatever order their
@@ -8,8 +8,9 @@ steps are executed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,16 +35,48 @@ def numpy_generator(seed: int, step: int, purpose: str) -> np.random.Generator:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread inside; restore the number of threads afterwards.
+def isolated() -> Iterator[None]:
+    """Run with torch and numpy set as in a fresh process, on one thread; restore them afterwards.
 
-    Sums are then added in one order on every machine and by every runner, and two searches side by
-    side do not compete for cores. The proxies are too small to gain from more threads. The setting
-    belongs to the process, so searches in threads of one process share it: give each a process.
+    What a caller, a notebook cell or a training has set for the process changes no search then:
+    the default dtype and device, a grad mode, autocast, the rounding of matrix products. Sums are
+    added in one order on every machine and by every runner, and two searches side by side do not
+    compete for cores: the proxies are too small to gain from more threads.
+
+    Most of it belongs to the process, so searches in threads of one process share it: give each a
+    process. An evaluation runs outside, with the caller's settings.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.autocast("cpu", enabled=False))
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
+        if torch.get_default_device() != _CPU:
+            stack.enter_context(_CPU)
+        for read, write, value in _SETTINGS:
+            stack.callback(_change, read, write, read())
+            _change(read, write, value)
         yield
-    finally:
-        torch.set_num_threads(before)
+
+
+def _change(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) -> None:
+    """Write a setting where it differs, which it seldom does: some are slow to write."""
+    if read() != value:
+        write(value)
+
+
+def _flushes_subnormals() -> bool:
+    """Return whether this thread rounds tiny numbers to 0, which torch can set but not tell."""
+    return _SUBNORMAL * 1.0 == 0.0
+
+
+_CPU = torch.device("cpu")
+_SUBNORMAL = 5e-324
+# (read, write, value of a fresh process) of what has no context manager in torch.
+_SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any], Any], ...] = (
+    (torch.get_num_threads, torch.set_num_threads, 1),
+    (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 0),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    (_flushes_subnormals, torch.set_flush_denormal, False),
+)

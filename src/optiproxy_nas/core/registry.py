@@ -20,6 +20,7 @@ from operator import attrgetter
 from typing import Any
 
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_name
+from optiproxy_nas.core.random_streams import isolated
 
 
 class Registry(Mapping[str, str]):
@@ -108,7 +109,8 @@ class Registry(Mapping[str, str]):
             )
         module_name, _, attribute = path.partition(":")
         try:
-            member = attrgetter(attribute)(importlib.import_module(module_name))
+            with isolated():  # a module may hold tensors
+                member = attrgetter(attribute)(importlib.import_module(module_name))
         except OptiProxyError:  # a package that it needs is not installed, say
             raise
         except (Exception, SystemExit) as error:  # a third party's module can raise anything

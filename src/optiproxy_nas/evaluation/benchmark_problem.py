@@ -22,6 +22,7 @@ from optiproxy_nas.core.errors import (
     UnknownNameError,
     unknown_name,
 )
+from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.objectives.base import Fidelity, Objective
 from optiproxy_nas.objectives.constraints import Constraint, feasible
@@ -54,6 +55,7 @@ def evaluator_of(objective: Objective, benchmark: Benchmark) -> Evaluate:
     return partial(_ask, benchmark, objective.metrics)
 
 
+@isolated()
 def _ask(
     benchmark: Benchmark,
     metrics: tuple[str, ...],

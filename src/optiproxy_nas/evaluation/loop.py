@@ -24,7 +24,7 @@ from optiproxy_nas.core.errors import (
     OptiProxyError,
     SamplingError,
 )
-from optiproxy_nas.core.random_streams import one_thread
+from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.evaluator import Evaluate, charge_and_evaluate, keeping_answers
 from optiproxy_nas.methods import METHODS, Answers, Method, Proposals
 from optiproxy_nas.methods.result import SearchResult
@@ -66,7 +66,8 @@ def run_search(
     Raises:
         OptiProxyError: as of :func:`run_method`.
     """
-    method: Method = METHODS.load(parameters.method).build(space, parameters)
+    with isolated():
+        method: Method = METHODS.load(parameters.method).build(space, parameters)
     archive, trials = run_method(
         space, evaluate, method, parameters.budget, on_progress, parameters.objective
     )
@@ -114,13 +115,13 @@ def run_method(
     record = _Record(space, objective, ledger)
     least, idle, step = objective.price.cheapest, 0, 0
     while ledger.remaining >= least:
-        with _keeping_archive(record), one_thread():
+        with _keeping_archive(record), isolated():
             codes, columns = _checked(space, objective, method)
             whole = objective.price.full_columns(len(codes))
             batch = make_batch(space, codes, step, **{**whole, **columns})
+            identities = objective.price.identities(space, batch, codes)
         if not columns:  # whole evaluations, from now on too
             least = objective.price.full_cost
-        identities = objective.price.identities(space, batch, codes)
         costs = objective.price.costs(batch).tolist()
         kept, new = _affordable(identities, costs, record.rows, ledger.remaining)
         if not kept and record.rows:
@@ -141,9 +142,8 @@ def run_method(
                 spent=ledger.spent,
                 budget=budget,
             )
-        answers = record.answers(codes[:kept], identities[:kept], new)
-        with _keeping_archive(record), one_thread():
-            method.tell(answers)
+        with _keeping_archive(record), isolated():
+            method.tell(record.answers(codes[:kept], identities[:kept], new))
         if on_progress is not None:
             queries_made, proposals = len(record.fitness), len(record.order)
             on_progress(Progress(step, ledger.spent, queries_made, proposals, record.best))

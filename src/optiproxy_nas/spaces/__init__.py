@@ -1,6 +1,7 @@
 """Search spaces: one module or package each, registered in ``SPACES``."""
 
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, SearchSpace
 
@@ -16,6 +17,7 @@ SPACES = Registry(
 )
 
 
+@isolated()  # a space holds tensors
 def get_space(name: str) -> SearchSpace:
     """Build a registered search space (or one named ``package.module:Class``).
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from kedro.framework.startup import bootstrap_project
 
 from optiproxy_nas.core import errors
-from optiproxy_nas.core.random_streams import one_thread
+from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.presets import misfit
@@ -119,7 +119,7 @@ class RunPoint:
     def __call__(self, point: Point) -> Outcome:
         """Run a point to its end; its error, if it fails, becomes the outcome's."""
         sessions: list[SearchSession] = []
-        with _ONE_AT_A_TIME, warnings.catch_warnings(), quiet_logs(), one_thread():
+        with _ONE_AT_A_TIME, warnings.catch_warnings(), quiet_logs(), isolated():
             warnings.simplefilter("ignore", DeprecationWarning)
             enter_project(self.project)
             try:

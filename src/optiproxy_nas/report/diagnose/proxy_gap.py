@@ -17,7 +17,7 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.arrays import Floats, Integers
-from optiproxy_nas.core.random_streams import one_thread
+from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.proxies.fit import load_proxy, predict
 from optiproxy_nas.report.diagnose.reference_cells import Cells, probe_rows
@@ -44,7 +44,7 @@ class Prediction(NamedTuple):
     others: dict[str, Floats]  # metric -> [n], of the other heads, where the objective tells them
 
 
-@one_thread()
+@isolated()
 def predict_at(space: SearchSpace, run: SearchHistory, step: int, codes: Tensor) -> Prediction:
     """Return the predictions of the proxy of ``step`` for codes [n, L].
 
