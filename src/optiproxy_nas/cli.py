@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import signal
 import warnings
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors, interrupt
 from optiproxy_nas.commands.evidence import evidence
+from optiproxy_nas.commands.run_options import read_parameters, run_options
 from optiproxy_nas.commands.sweep import sweep
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import merge
@@ -24,10 +23,6 @@ from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folde
 
 # Set by the command line itself.
 INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "sweep"})
-COMMAS = (
-    "Commas separate parameters; a list is written with semicolons: "
-    '--params="objective.constraints=latency_ms <= 12; parameters_millions <= 0.5".'
-)
 
 
 @click.group(name="optiproxy-nas")
@@ -40,9 +35,9 @@ def _run(resume: str | None, **options: Any) -> Any:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     pipeline = options.pop("pipeline")  # --pipelines is the new spelling; both work
     names = list(options.pop("pipelines") or ()) + ([pipeline] if pipeline else [])
-    params = dict(options.pop("params") or {})
     signal.signal(signal.SIGTERM, interrupt)  # a scheduler's kill ends a run as Ctrl-C does
     with clear_errors():
+        params = read_parameters(options.pop("params"))
         allowed = {"sweep"} if names == ["compare"] else set()  # a comparison names its sweep
         if internal := sorted((INTERNAL - allowed) & params.keys()):
             raise ParameterError(
@@ -56,6 +51,12 @@ def _run(resume: str | None, **options: Any) -> Any:
             project = click.get_current_context().find_object(ProjectMetadata)
             folder = Path(project.project_path if project else Path.cwd())
             manifest = read_manifest(reporting_folder(folder), resume)
+            if (other := params.get("run_id", resume)) != resume:
+                raise ParameterError(
+                    f"--resume names run {resume!r}, and run_id in --params {other!r}. Leave "
+                    "run_id out.",
+                    run_id=resume,
+                )
             params = merge(manifest["parameters"], params)
             params |= {"run_id": resume, "resume": True}
             params.setdefault("tracking", manifest["tracking"])
@@ -76,46 +77,7 @@ def _run(resume: str | None, **options: Any) -> Any:
         return callback(params=params, pipeline=None, pipelines=names, **options)
 
 
-def _with_bounds(option: click.Parameter) -> click.Parameter:
-    """Return Kedro's option ``--params``; its errors tell how several bounds are written."""
-    option = copy.copy(option)
-    parse = option.callback
-    assert parse is not None
-
-    def callback(context: click.Context, parameter: click.Parameter, text: Any) -> Any:
-        try:
-            params = parse(context, parameter, text)
-        except yaml.YAMLError as error:  # of a value
-            raise click.UsageError(
-                f"A value of --params cannot be read: {' '.join(str(error).split())}. {COMMAS}"
-            ) from error
-        except click.ClickException as error:
-            if "<" in text or ">" in text:
-                raise click.UsageError(f"{error.message} {COMMAS}") from error
-            raise
-        if cut := [key for key in params if "<" in key or ">" in key]:
-            raise click.ClickException(
-                f"{cut[0].strip()!r} is no parameter's name: it is what follows a comma. {COMMAS}"
-            )
-        return params
-
-    option.callback = callback
-    return option
-
-
-run = click.Command(
-    name="run",
-    callback=_run,
-    help="Run the pipeline.",
-    params=[
-        *(_with_bounds(p) if p.name == "params" else p for p in kedro_run.params),
-        click.Option(
-            ["--resume"],
-            metavar="RUN_ID",
-            help="Go on with an unfinished run, to the same result as an uninterrupted one.",
-        ),
-    ],
-)
+run = click.Command(name="run", callback=_run, help="Run the pipeline.", params=run_options())
 cli.add_command(run)
 cli.add_command(sweep)
 cli.add_command(evidence)

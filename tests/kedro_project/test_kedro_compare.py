@@ -229,10 +229,12 @@ def test_damaged_archive_is_named(there, monkeypatch):
     [
         ({}, "Which runs are to be compared"),
         ({"experiment": "a", "runs": "b"}, "cannot be added"),
-        ({"experiment": "a", "budgets": "10;x"}, "holds 'x'"),
-        ({"experiment": "a", "budgets": [0]}, "holds '0'"),
+        ({"experiment": "a", "budgets": "10;x"}, "'x' is no number of queries"),
+        ({"experiment": "a", "budgets": [0]}, "0 is no number of queries"),
         ({"experiment": "a", "name": "../b"}, "names files"),
-        ({"experiment": "a", "filter": {"x": "y"}}, "not as a text"),
+        ({"experiment": "a", "filter": {"x": "y"}}, "'filter' = "),
+        ({"experiment": 7}, "'experiment' = 7"),
+        ({"runs": [7]}, "'runs.0' = 7"),
         ({"experimnt": "a"}, "Did you mean 'experiment'"),
     ],
 )
@@ -284,8 +286,8 @@ def test_long_names_are_cut_and_distinct():
         (None, []),
         ("a;b; c", ["a", "b", "c"]),
         (["a;b", "c"], ["a", "b", "c"]),
-        (100, ["100"]),
-        ([100, 192, 100], ["100", "192"]),
+        (100, [100]),
+        ([100, 192, 100], [100, 192]),
     ],
 )
 def test_lists_may_be_written_with_semicolons(value, expected):

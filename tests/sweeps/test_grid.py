@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optiproxy_nas.core.errors import DataError, ParameterError
-from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.core.mappings import flatten, nested
 from optiproxy_nas.sweeps.grid import (
     MOST,
     check_pipeline,
     check_size,
     expand,
-    nested,
     parse_arguments,
     parse_block,
     parse_text,
@@ -96,7 +95,7 @@ def test_nested_undoes_flatten(flat):
 
 def test_a_name_and_a_part_of_it():
     for flat in ({"fit": 1, "fit.lr": 2}, {"fit.lr": 2, "fit": 1}):
-        with pytest.raises(ParameterError, match="both in the grid"):
+        with pytest.raises(ParameterError, match="both given"):
             nested(flat)
 
 

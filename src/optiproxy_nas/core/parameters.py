@@ -5,15 +5,40 @@ The names are the paper's (Tables 5 and 6 of the appendix) where it has one.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from optiproxy_nas.core.fields import SWITCH, scalar_kind
 
 
 class StrictModel(BaseModel):
-    """Base of typed parameters: frozen; unknown names, NaN and infinities are refused."""
+    """Base of typed parameters: frozen; unknown names, NaN and infinities are refused.
+
+    So is a text in the place of a number, and ``True`` in that of 1: most likely it was meant for
+    another parameter.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_no_texts(cls, value: Any, info: ValidationInfo) -> Any:
+        needed = scalar_kind(cls.model_fields[info.field_name or ""])
+        is_bool = isinstance(value, bool)
+        is_number = isinstance(value, int | float) and not is_bool
+        fits = is_number if needed != SWITCH else is_bool
+        if needed and not fits and isinstance(value, str | bool | int | float):
+            raise PydanticCustomError("scalar_type", "{kind} is needed", {"kind": needed})
+        return value
 
 
 class ProxySettings(StrictModel):

@@ -9,12 +9,15 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 from kedro.pipeline import Pipeline
+from pydantic import BeforeValidator, Field
 
-from optiproxy_nas.core.errors import ParameterError, unknown_name
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.parameters import StrictModel
+from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.pipelines import pipeline_of_nodes
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, check_name
@@ -24,8 +27,45 @@ from optiproxy_nas.report.style import png
 from optiproxy_nas.spaces import get_space
 
 SELECTORS = ("experiment", "runs", "sweep", "filter")
-KEYS = (*SELECTORS, "budgets", "name")
 LONGEST_NAME = 80
+
+
+def items(value: Any) -> list[Any]:
+    """Return a list; semicolons or blanks separate too (a comma ends a ``--params`` item)."""
+    values = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    split = [re.split(r"[;\s]+", part) if isinstance(part, str) else [part] for part in values]
+    return list(dict.fromkeys(item for part in split for item in part if item != ""))
+
+
+def _budgets(value: Any) -> list[int]:
+    found = items(value)
+    for item in found:
+        if not str(item).isdecimal() or int(item) < 1:
+            raise ValueError(f"{item!r} is no number of queries from 1 on, as in budgets=100;192")
+    return sorted({int(item) for item in found})
+
+
+class ComparisonSettings(StrictModel):
+    """Which runs are compared, and where."""
+
+    experiment: str | None = Field(
+        default=None, min_length=1, description="MLflow experiment: the name of a pipeline"
+    )
+    runs: Annotated[list[str], BeforeValidator(items)] = Field(
+        default=[], description="run ids, ours or MLflow's: runs=ID1;ID2"
+    )
+    sweep: str | None = Field(default=None, min_length=1, description="name of a sweep: its runs")
+    filter: str | None = Field(
+        default=None, min_length=1, description="MLflow's search syntax: params.seed = '0'"
+    )
+    budgets: Annotated[list[int], BeforeValidator(_budgets)] = Field(
+        default=[],
+        description="queries after which runs are compared: budgets=100;192; null: the least and "
+        "the most of all",
+    )
+    name: str | None = Field(
+        default=None, min_length=1, description="of the page; null: from the choice of runs"
+    )
 
 
 def create_pipeline() -> Pipeline:
@@ -68,21 +108,17 @@ def resolve(
     """Return ``params:compare``; sets the run's ``selection`` and ``name``. A comparison is no run.
 
     Raises:
-        UnknownNameError: a parameter that a comparison has not.
-        ParameterError: no runs are chosen, by two ways that exclude each other, or a value is of
-            the wrong kind.
+        ParameterError: a parameter that a comparison has not; no runs are chosen, or by two ways
+            that exclude each other; or a value is of the wrong kind.
     """
-    for key in sorted(set(values) - set(KEYS)):
-        raise unknown_name("parameter", key, {*KEYS, *also} - {"run_id"})
     if run.get("run_id") is not None:
         raise ParameterError("A comparison has no run_id; name=NAME names its page.")
     # A run's own "sweep" (the one that it belongs to) goes by the same name.
-    given = {**values, "sweep": run.get("sweep") or values.get("sweep")}
-    selection: dict[str, Any] = {
-        name: _text(name, given.get(name)) for name in ("experiment", "sweep", "filter")
-    }
-    selection["runs"] = items(values.get("runs"))
-    selection = {name: value for name, value in selection.items() if value}
+    sweep = run.get("sweep")
+    given = dict(values) if sweep is None else {**values, "sweep": sweep}
+    settings = validate(ComparisonSettings, given, [name for name in also if name != "run_id"])
+    chosen = {name: getattr(settings, name) for name in SELECTORS}
+    selection = {name: value for name, value in chosen.items() if value}
     if not selection:
         raise ParameterError(
             "Which runs are to be compared? Choose by experiment=nb201_search, by runs=ID1;ID2, by "
@@ -92,40 +128,9 @@ def resolve(
         raise ParameterError(
             "Parameter 'runs' names the runs; experiment, sweep and filter cannot be added to it."
         )
-    name = _text("name", values.get("name")) or _name_of(selection)
+    name = settings.name or _name_of(selection)
     run["selection"], run["name"] = selection, check_name("Parameter 'name'", name)
-    return {"compare": {"budgets": _budgets(values.get("budgets")), "name": name}}
-
-
-def items(value: Any) -> list[str]:
-    """Return a list; semicolons or blanks separate too (a comma ends a ``--params`` item)."""
-    if value is None:
-        return []
-    values = value if isinstance(value, list | tuple) else [value]
-    split = [item for text in values for item in re.split(r"[;\s]+", str(text)) if item]
-    return list(dict.fromkeys(split))
-
-
-def _budgets(value: Any) -> list[int]:
-    found = items(value)
-    wrong = [item for item in found if not item.isdecimal() or int(item) < 1]
-    if wrong:
-        raise ParameterError(
-            f"Parameter 'budgets' holds {wrong[0]!r}: numbers of queries from 1 on, "
-            "budgets=100;192.",
-            budgets=found,
-        )
-    return sorted({int(item) for item in found})
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, Mapping | list):
-        raise ParameterError(
-            f"Parameter {name!r} was read as {value!r}, not as a text. Write it into "
-            "conf/local/parameters_compare.yml, in quotes, under 'compare:'.",
-            name=name,
-        )
-    return "" if value is None else str(value).strip()
+    return {"compare": {"budgets": settings.budgets, "name": name}}
 
 
 def _name_of(selection: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
+from pydantic import Field
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.loading import RawObjects, build_model, read_rows
@@ -20,11 +21,23 @@ from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import families, find_source, first_source, get_source
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.benchmarks.tidy_table import check_table, columns, table_digest
-from optiproxy_nas.core.errors import ParameterError, unknown_name
-from optiproxy_nas.core.parameters import source_name
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.parameters import StrictModel, source_name
+from optiproxy_nas.core.validation import validate
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 
 Facts = dict[str, dict[str, dict[str, Any]]]
+
+
+class IngestSettings(StrictModel):
+    """What is read."""
+
+    source: str | None = Field(
+        default=None, description="registered source, or several joined: v1_0+hw_nas_bench"
+    )
+    benchmark: str | None = Field(
+        default=None, description="whose first source is read where none is named; null: nb201"
+    )
 
 
 def create_pipeline() -> Pipeline:
@@ -54,16 +67,17 @@ def resolve(
     Where only ``benchmark`` is given, its default source; without that, the first benchmark's.
 
     Raises:
-        UnknownNameError: an unknown parameter, benchmark or source.
-        ParameterError: the sources cannot be joined, or are of another benchmark.
+        UnknownNameError: an unknown benchmark or source.
+        ParameterError: an unknown parameter; or the sources cannot be joined, or are of another
+            benchmark.
     """
-    for name in sorted(set(values) - {"source", "benchmark"}):
-        raise unknown_name("parameter", name, ["source", "benchmark", *also])
-    benchmark = values.get("benchmark")
-    name = source_name(
-        str(values.get("source") or first_source(benchmark or next(iter(families()))))
-    )
-    source = find_source(name, str(benchmark or ""))
+    settings = validate(IngestSettings, values, also)
+    benchmark = settings.benchmark
+    if settings.source is None:
+        name = first_source(next(iter(families())) if benchmark is None else benchmark)
+    else:
+        name = source_name(settings.source)
+    source = find_source(name, benchmark or "")
     if benchmark not in (None, source.family.name):
         raise ParameterError(
             f"Source {name!r} is of benchmark {source.family.name!r}, not {benchmark!r}; give one "

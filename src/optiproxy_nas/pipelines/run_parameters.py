@@ -8,13 +8,26 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import Field
+
 from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.methods.base import Method
 
+
+class RunSettings(StrictModel):
+    """What a user sets of a run beside its search."""
+
+    run_id: str | None = Field(
+        default=None, description="name of its folders; null: dataset, label, seed and time"
+    )
+    tracking: bool = Field(default=True, description="tell MLflow of it: on or off")
+
+
 # They do not decide the search, so they are not in its digest.
-RUN_KEYS = ("pipeline", "run_id", "tracking", "resume", "quiet", "sweep")
+RUN_KEYS = (*RunSettings.model_fields, "pipeline", "resume", "quiet", "sweep")
 # What else there is in data/08_reporting.
 RESERVED = ("compare", "evidence", "evidence_preview", "evidence_smoke", "sweeps")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -66,7 +79,7 @@ def resolve_run(
 
 
 def check_name(what: str, value: Any) -> str:
-    """Return the text of ``value``, which is to name a file or folder.
+    """Return ``value``, which is to name a file or folder.
 
     Args:
         what: what it is, for the message.
@@ -75,13 +88,19 @@ def check_name(what: str, value: Any) -> str:
     Raises:
         ParameterError: it cannot name one.
     """
-    if not _NAME.fullmatch(str(value)):
+    if not isinstance(value, str):
+        raise ParameterError(
+            f"{what} = {value!r} is no text; in a YAML file a name that reads as something else "
+            "stands in quotes.",
+            name=value,
+        )
+    if not _NAME.fullmatch(value):
         raise ParameterError(
             f"{what} = {value!r} names files or folders: letters, digits, '.', '_' and '-', at "
             "most 100, beginning with a letter or digit.",
             name=value,
         )
-    return str(value)
+    return value
 
 
 def switch(name: str, value: Any) -> bool:

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import yaml
 
 from optiproxy_nas.core.errors import DataError, ParameterError
+from optiproxy_nas.core.fields import read_value
+from optiproxy_nas.pipelines.parameter_fields import names_of_texts
 
 MOST = 100_000  # points; more is a typing error
 _KEY = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
 _RANGE = re.compile(r"^(-?\d+):(-?\d+)(?::(-?\d+))?$")
 _LIKE_A_RANGE = re.compile(r"^[-+.\d]*:|:[-+.\d]*$")  # my_module:Class is none
-_WORDS = {"true": True, "false": False, "null": None}
 
 
 class Block(NamedTuple):
@@ -37,13 +38,18 @@ class Block(NamedTuple):
         return math.prod(len(values) for values in self.values.values())
 
 
-def parse_text(name: str, text: str) -> Sequence[Any]:
+def parse_text(name: str, text: str, is_text: bool = False) -> Sequence[Any]:
     """Return the values that a text stands for, at least one.
+
+    Args:
+        name: of the parameter.
+        text: as written.
+        is_text: whether the values of the parameter are text; then nothing is a number or a range.
 
     Raises:
         ParameterError: a part is empty, or reads like a range and is none.
     """
-    if _RANGE.match(text.strip()):
+    if not is_text and _RANGE.match(text.strip()):
         return _range(name, text.strip())  # not made into a list: it may be long
     parts = [part.strip() for part in text.split(",")]
     if "" in parts:
@@ -55,7 +61,11 @@ def parse_text(name: str, text: str) -> Sequence[Any]:
     return [
         value
         for part in parts
-        for value in (_range(name, part) if _LIKE_A_RANGE.search(part) else [_scalar(part)])
+        for value in (
+            _range(name, part)
+            if not is_text and _LIKE_A_RANGE.search(part)
+            else [read_value(part, is_text)]
+        )
     ]
 
 
@@ -78,9 +88,11 @@ def parse_block(block: Mapping[str, Any]) -> Block:
     for name in values:
         if not _KEY.match(name):
             raise ParameterError(f"{name!r} in the grid is no parameter's name.", name=name)
+    deciding = ("method", "objective", "objective.name")
+    texts = names_of_texts({n: _values(n, values[n], True) for n in deciding if n in values})
     return Block(
         None if pipeline is None else str(pipeline),
-        {name: _values(name, value) for name, value in values.items()},
+        {name: _values(name, value, name in texts) for name, value in values.items()},
     )
 
 
@@ -143,26 +155,6 @@ def check_size(blocks: Sequence[Block]) -> int:
     return size
 
 
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``{"fit.lr": 1}`` as ``{"fit": {"lr": 1}}``.
-
-    Raises:
-        ParameterError: one name is a part of another.
-    """
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *path, last = name.split(".")
-        place = tree
-        for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                break
-        if not isinstance(place, dict) or last in place:
-            raise ParameterError(f"{name!r} and a part of it are both in the grid.", name=name)
-        place[last] = value
-    return tree
-
-
 def bad_range(name: str, text: str) -> ParameterError:
     """Return the error for a text with colons that is no range, or an empty one."""
     return ParameterError(
@@ -179,15 +171,15 @@ def _given_twice(name: str) -> ParameterError:
     )
 
 
-def _values(name: str, value: Any) -> Sequence[Any]:
+def _values(name: str, value: Any, is_text: bool) -> Sequence[Any]:
     if isinstance(value, str):
-        return parse_text(name, value)
+        return parse_text(name, value, is_text)
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
         return [_plain(value)]
     items = [
         item
         for part in value
-        for item in (parse_text(name, part) if isinstance(part, str) else [_plain(part)])
+        for item in (parse_text(name, part, is_text) if isinstance(part, str) else [_plain(part)])
     ]
     if not items:
         raise ParameterError(f"The grid's {name!r} has no value.", name=name)
@@ -210,18 +202,6 @@ def _range(name: str, text: str) -> range:
     if not values:
         raise bad_range(name, text)
     return values
-
-
-def _scalar(text: str) -> Any:
-    """Return a number, true, false, null, or the text itself."""
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        # Python reads 1_0 and NaN, too.
-        return number if re.fullmatch(r"[-+.\deE]+", text) else text
-    return _WORDS.get(text.lower(), text)
 
 
 class _Loader(yaml.BaseLoader):

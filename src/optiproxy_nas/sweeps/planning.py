@@ -12,13 +12,13 @@ from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
-from optiproxy_nas.core.mappings import flatten, merge
+from optiproxy_nas.core.mappings import flatten, merge, nested
 from optiproxy_nas.methods import DEFAULT, overrides_of, parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 from optiproxy_nas.runs.manifest import digest
-from optiproxy_nas.sweeps.grid import Block, bad_range, check_size, expand, nested, parse_block
+from optiproxy_nas.sweeps.grid import Block, bad_range, check_size, expand, parse_block
 from optiproxy_nas.sweeps.point import Point, enter_project, identity_now, quiet_logs
 
 RUN_KINDS = ("search", "methods")

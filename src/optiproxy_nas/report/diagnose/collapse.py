@@ -21,10 +21,11 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.core.arrays import as_array
+from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.report import style
 from optiproxy_nas.report.logit_figures import entropy_scale, step_blocks
 
@@ -32,10 +33,8 @@ TITLE = "Entropy of α over the search, and mode collapse"
 ALARM = "#b3261e"
 
 
-class CollapseSettings(BaseModel):
+class CollapseSettings(StrictModel):
     """When the mode-collapse alarm fires."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     patience: int = Field(20, ge=1, description="queries without a new best before it may fire")
     spread: float = Field(0.1, ge=0, le=1, description="alarm where the spread is below this")

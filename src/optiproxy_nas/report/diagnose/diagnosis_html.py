@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from optiproxy_nas.core.numbers import decimals, difference_text, fixed, value_text
+from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.report.archive_figures import predicted_against_true
 from optiproxy_nas.report.diagnose.collapse import Alarm, CollapseSettings, collapse_figure
@@ -40,10 +41,8 @@ COLUMNS: dict[str, tuple[str, int | None]] = {
 MISSING = "–"
 
 
-class DiagnosisSettings(BaseModel):
+class DiagnosisSettings(StrictModel):
     """Everything that decides a diagnosis, beside the run itself."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     run: str = Field(min_length=1, description="id of a finished search run")
     window: int = Field(20, ge=2, description="next and last queries that a proxy is judged on")

@@ -1,0 +1,76 @@
+"""The options of ``kedro run``: ``--params`` as this project reads it, ``--resume``, the help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.fields import read_value
+from optiproxy_nas.core.mappings import nested
+from optiproxy_nas.pipelines.parameter_fields import names_of_texts
+
+COMMAS = (
+    "Commas separate parameters; a list is written with semicolons: "
+    '--params="objective.constraints=latency_ms <= 12; parameters_millions <= 0.5".'
+)
+
+
+def read_parameters(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
+    """Return the values of ``--params``, nested; those of text parameters stay text.
+
+    Args:
+        given: what each ``--params`` says, ``"dataset=cifar100,proxy.hidden=128"``; or the
+            mapping that Kedro reads from the file of ``--config``.
+
+    Raises:
+        ParameterError: an item is not NAME=VALUE, or a name is given twice.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    texts: dict[str, str] = {}
+    for item in filter(None, (item.strip() for text in given for item in text.split(","))):
+        name, equals, text = (part.strip() for part in item.partition("="))
+        if not equals or not name or "<" in name or ">" in name:
+            raise ParameterError(
+                f"{item!r} in --params is not NAME=VALUE: {name!r} is no parameter's name. "
+                f"{COMMAS}",
+                item=item,
+            )
+        if name in texts:
+            raise ParameterError(
+                f"{name!r} is given twice in --params, {texts[name]!r} and {text!r}: give one of "
+                f"the two. {COMMAS}",
+                name=name,
+                values=[texts[name], text],
+            )
+        texts[name] = text
+    are_text = names_of_texts({name: [text] for name, text in texts.items()})
+    return nested({name: read_value(text, name in are_text) for name, text in texts.items()})
+
+
+class _Params(click.Option):
+    """``--params``, which may be given several times: none of them is dropped."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the texts, or the mapping of a ``--config`` file."""
+        return value if isinstance(value, Mapping) else super().type_cast_value(ctx, value)
+
+
+def run_options() -> list[click.Parameter]:
+    """Return Kedro's options with ``--params`` in our way of reading, and ``--resume``."""
+    params = _Params(
+        ["--params"],
+        multiple=True,
+        metavar="NAME=VALUE,...",
+        help="Parameters, checked before anything runs: dataset=cifar100,proxy.hidden=128.",
+    )
+    resume = click.Option(
+        ["--resume"],
+        metavar="RUN_ID",
+        help="Go on with an unfinished run, to the same result as an uninterrupted one.",
+    )
+    return [*(params if p.name == "params" else p for p in kedro_run.params), resume]
