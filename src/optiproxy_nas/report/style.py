@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
@@ -264,10 +265,13 @@ def _span(low: float, high: float) -> float:
 
 
 def png(figure: Figure) -> bytes:
-    """Return the PNG bytes of a figure, without date and version."""
-    # The first layout moves labels a little, and the second settles them: without this pass
-    # the same figure saved twice would differ.
-    figure.draw_without_rendering()
+    """Return the PNG bytes of a figure at ``DPI``, without date and version."""
+    figure.set_dpi(DPI)
+    # The first layout moves labels a little, and the second, which drawing includes, settles
+    # them: without the first, the same figure saved twice would differ.
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    # ``savefig`` would go through every artist once more, to lay the figure out.
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
