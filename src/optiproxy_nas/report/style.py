@@ -273,5 +273,6 @@ def png(figure: Figure) -> bytes:
         engine.execute(figure)
     buffer = io.BytesIO()
     # ``savefig`` would go through every artist once more, to lay the figure out.
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    canvas = FigureCanvasAgg(figure)
+    canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()
