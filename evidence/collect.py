@@ -208,15 +208,15 @@ def _longer(owned: Owned, runs: pd.DataFrame, short: set[str]) -> list[Block]:
 
 
 def count_searches(project: Path, sections: Sequence[Section]) -> dict[str, int]:
-    """Section -> number of its searches; what sections share is counted in each.
+    """Section -> number of its searches; what sections share is counted in each. Ingests nothing.
 
     Without those that ``extend`` adds, which are known only after the others.
     """
-    from optiproxy_nas.sweeps import plan
+    from optiproxy_nas.sweeps import resolve
 
     grid = _grid(sections)
     counts = {section.name: 0 for section in sections}
-    for point in plan(project, [block for _, _, block in grid]) if grid else ():
+    for point in resolve(project, [block for _, _, block in grid]) if grid else ():
         for name in {grid[index][0][0] for index in point.blocks}:
             counts[name] += 1
     return counts

@@ -1,6 +1,6 @@
-"""Every section in miniature: two seeds, some thirty queries and two epochs, for a test.
+"""Every section in miniature: few rows and seeds, some thirty queries and two epochs, for a test.
 
-The figures mean nothing; that every row can be run and every renderer works does. All of it is on
+The figures mean nothing; that every renderer and every kind of search works does. All of it is on
 the embedded table, so that it needs no download; a section that the embedded table cannot serve is
 left out, unless there is a folder of data files.
 """
@@ -39,6 +39,7 @@ def miniature(section: Section) -> Section:
 
     ``smoke.left_out`` is why a section has none: another one does the same.
     ``smoke.seeds`` is their number where one does: others render the same with two.
+    ``smoke.rows`` is the most of a group where rows are alike, and others run the same searches.
     ``smoke.common`` replaces values of ``common``; ``smoke.needs_data`` keeps the sources, and
     leaves the section out, with the reason in ``options.left_out``, where no folder of data files
     is named in the environment.
@@ -67,13 +68,14 @@ def miniature(section: Section) -> Section:
         source = whole["source"] if smoke.get("needs_data") else "embedded"
         return {**block, "source": source, "budget": budget, **quick}
 
-    def fewer(row: Row) -> Row:
+    def shorter(row: Row) -> Row:
         extend = None if row.extend is None else BUDGETS[row.extend]
         return row.model_copy(update={"blocks": tuple(map(small, row.blocks)), "extend": extend})
 
+    first_rows = [row for rows in section.groups().values() for row in rows[: options.get("rows")]]
     updates: dict[str, Any] = {
         "common": common,
-        "rows": tuple(map(fewer, section.rows)),
+        "rows": tuple(map(shorter, first_rows)),
         "budgets": tuple(BUDGETS[budget] for budget in section.budgets),
         "quoted": tuple(
             q.model_copy(update={"queries": BUDGETS.get(q.queries or 0, q.queries)})

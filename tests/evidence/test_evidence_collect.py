@@ -43,7 +43,7 @@ def sweep(monkeypatch):
     """A sweep that runs nothing; what it was asked for, and what is to fail."""
     state = SimpleNamespace(asked=[], failed=[], regret={})
 
-    def plan(project, blocks):
+    def resolve(project, blocks):
         owners = {}
         for index, block in enumerate(blocks):
             for point in points_of([block]):
@@ -65,10 +65,10 @@ def sweep(monkeypatch):
             }
         )
         results = pd.DataFrame({"run_id": ids * 2, "query": [1] * len(ids) + [2] * len(ids)})
-        found = plan(project, blocks)
+        found = resolve(project, blocks)
         return SimpleNamespace(results=results, runs=runs, failed=state.failed, points=found)
 
-    monkeypatch.setattr(sweeps, "plan", plan)
+    monkeypatch.setattr(sweeps, "resolve", resolve)
     monkeypatch.setattr(sweeps, "run_sweep", run_sweep)
     return state
 

@@ -11,6 +11,8 @@ from kedro_runs import REPOSITORY, command, tree
 from mlflow import MlflowClient
 
 from evidence.regenerate import choose
+from optiproxy_nas import sweeps
+from optiproxy_nas.sweeps import run_sweep
 
 MARKED = re.compile(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end \1 -->", re.DOTALL)
 
@@ -53,29 +55,40 @@ def test_every_section_in_miniature(documented):
     assert {path: after[path] for path in before} == before  # no document was touched
 
 
-def test_one_section_by_worker_processes_and_tracked(documented, empty_store):
-    """As the command does by itself; the test above spares the start of workers and MLflow."""
+def test_searches_are_run_by_worker_processes_and_tracked(documented, empty_store, monkeypatch):
+    """As the command does by itself; that workers do it alike is for the tests of sweeps."""
+    asked = []
+
+    def run_here(*args, **options):
+        asked.append((options["executor"], options["workers"]))
+        return run_sweep(*args, **{**options, "executor": "serial"})
+
+    monkeypatch.setattr(sweeps, "run_sweep", run_here)
     shutil.copy(empty_store, documented / "mlflow.db")
-    done = command(documented, "evidence", "initial", "--smoke", "--workers=1")
+    done = command(documented, "evidence", "initial", "--smoke")
     assert done.exit_code == 0, done.output
+    assert asked == [("process", 2)]
     client = MlflowClient(tracking_uri=f"sqlite:///{documented}/mlflow.db")
     (experiment,) = (e for e in client.search_experiments() if e.name == "nb201_methods")
     statuses = [run.info.status for run in client.search_runs([experiment.experiment_id])]
-    assert statuses == ["FINISHED"] * (8 + 1)  # the searches, and their sweep
+    assert statuses == ["FINISHED"] * (2 + 1)  # the searches, and their sweep
     page = documented / "data" / "08_reporting" / "evidence_smoke" / "docs" / "results.md"
     filled = {marker for marker, text in MARKED.findall(page.read_text()) if "| --- |" in text}
     assert filled
     assert all(marker.startswith("initial") for marker in filled)
 
 
-def test_the_list_names_every_section_and_runs_nothing(documented):
-    done = command(documented, "evidence", "--smoke", "--list")
+def test_the_list_names_every_section_and_runs_nothing(bare_project):
+    """With every row, whose parameters are checked; the miniatures above have fewer."""
+    shutil.copytree(REPOSITORY / "evidence", bare_project / "evidence")
+    before = tree(bare_project)
+    done = command(bare_project, "evidence", "--seeds=1", "--list")
     assert done.exit_code == 0, done.output
     for section in choose(REPOSITORY):
         assert re.search(
             rf"^{section.name} +\d+ searches  {re.escape(section.title)}", done.output, re.M
         )
-    assert not (documented / "data" / "08_reporting" / "evidence_smoke").exists()
+    assert tree(bare_project) == before  # nor ingests anything
 
 
 def test_an_unknown_section_is_refused(documented):

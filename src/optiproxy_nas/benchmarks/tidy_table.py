@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -65,6 +65,7 @@ def tidy(
     dataset: str,
     metrics: Mapping[str, ArrayLike],
     epochs: ArrayLike | None = None,
+    architectures: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return the rows of n architectures of a benchmark on one dataset.
 
@@ -76,11 +77,13 @@ def tidy(
             source does not say. +inf: the architecture cannot run on that device.
         epochs: of training behind the values: one number, or [n]. None: of full training;
             ``UNTRAINED`` where the values are of the architecture, not of a training.
+        architectures: the texts of the codes, from a caller that has them already.
     """
     rows = pd.DataFrame(
         codes.numpy().astype(np.int8), columns=[f"code_{i}" for i in range(codes.shape[1])]
     )
-    rows.insert(0, "architecture", get_space(family.space).to_string(codes))
+    texts = get_space(family.space).to_string(codes) if architectures is None else architectures
+    rows.insert(0, "architecture", texts)
     rows["dataset"] = dataset
     rows["epochs"] = np.asarray(family.full_epochs if epochs is None else epochs, dtype=np.int16)
     for name, values in metrics.items():

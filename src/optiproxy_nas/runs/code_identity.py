@@ -93,6 +93,11 @@ def software(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def names_in(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return all that :func:`software` reads of the parameters: those that are texts."""
+    return {key: value for key, value in flatten(parameters).items() if isinstance(value, str)}
+
+
 def _members(parameters: Mapping[str, Any]) -> Iterator[_Member]:
     """Yield what the parameters name in the registries."""
     named = [
@@ -107,8 +112,8 @@ def _members(parameters: Mapping[str, Any]) -> Iterator[_Member]:
 
 def _dotted_paths(parameters: Mapping[str, Any]) -> Iterator[str]:
     """Yield every value that is the ``module:Name`` of a module, wherever it stands."""
-    for value in flatten(parameters).values():
-        for path in value.split("+") if isinstance(value, str) else ():
+    for value in names_in(parameters).values():
+        for path in value.split("+"):
             module, colon, name = path.strip().partition(":")
             if not colon or not all(map(str.isidentifier, f"{module}.{name}".split("."))):
                 continue

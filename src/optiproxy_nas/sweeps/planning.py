@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from optiproxy_nas.methods import DEFAULT, overrides_of, parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
+from optiproxy_nas.runs.code_identity import names_in, software
 from optiproxy_nas.runs.manifest import digest
-from optiproxy_nas.sweeps.grid import Block, bad_range, check_size, expand, parse_block
-from optiproxy_nas.sweeps.point import Point, enter_project, identity_now, quiet_logs
+from optiproxy_nas.sweeps.grid import bad_range, check_size, expand, parse_block
+from optiproxy_nas.sweeps.point import Point, enter_project, identity, quiet_logs
 
 RUN_KINDS = ("search", "methods")
 PIPELINE = "nb201_methods"  # of blocks that name none: whole in one node, and of any method
@@ -39,16 +40,28 @@ def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]
             message has them all.
     """
     project = enter_project(project_path)
-    parsed = [parse_block(block) for block in blocks]
-    check_size(parsed)
-    points = _resolve(project, parsed)
+    points = _resolve(project, blocks)
     by_source = _grouped(points, lambda point: point.parameters["source"])
     tables = {source: _table(project, source, group) for source, group in by_source.items()}
     return _identify(points, tables)
 
 
-def _resolve(project: Path, blocks: Sequence[Block]) -> list[Point]:
+def resolve(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]:
+    """Return the points of :func:`plan` without ``data``; ``digest`` is of the parameters alone.
+
+    No table is looked at, so nothing is ingested and what a source cannot answer is not found.
+
+    Raises:
+        ParameterError: as :func:`plan` does of parameters.
+    """
+    points = _resolve(enter_project(project_path), blocks)
+    return _merged([replace(p, digest=digest([p.pipeline, p.parameters])) for p in points])
+
+
+def _resolve(project: Path, grid: Sequence[Mapping[str, Any]]) -> list[Point]:
     """Return all points, checked, without data and digest."""
+    blocks = [parse_block(block) for block in grid]
+    check_size(blocks)
     raw = raw_parameters(project)
     points = []
     for index, block in enumerate(blocks):
@@ -95,15 +108,27 @@ def _explained(
 
 
 def _identify(points: Sequence[Point], tables: Mapping[str, Mapping[str, str]]) -> list[Point]:
-    """Return the points with data and digest; equal ones merged, in the order of the first."""
+    """Return the points with data and digest, each once."""
+    by_names: dict[str, dict[str, Any]] = {}  # finding the code takes ms, and points are many
+    identified = []
+    for point in points:
+        parameters, source = point.parameters, point.parameters["source"]
+        data = {"source": source, **tables[source]}
+        names = digest(names_in(parameters))
+        if names not in by_names:
+            by_names[names] = software(parameters)
+        facts = {"pipeline": point.pipeline, "parameters": parameters, "data": data}
+        identified.append(replace(point, data=data, digest=identity({**facts, **by_names[names]})))
+    return _merged(identified)
+
+
+def _merged(points: Iterable[Point]) -> list[Point]:
+    """Return one point of those that have one digest, in the order of the first."""
     merged: dict[str, Point] = {}
     for point in points:
-        source = point.parameters["source"]
-        data = {"source": source, **tables[source]}
-        identity = identity_now(point.pipeline, point.parameters, data)
-        first = merged.get(identity, point)
+        first = merged.get(point.digest, point)
         blocks = tuple(sorted({*first.blocks, *point.blocks}))
-        merged[identity] = replace(first, data=data, digest=identity, blocks=blocks)
+        merged[point.digest] = replace(first, blocks=blocks)
     return list(merged.values())
 
 

@@ -33,7 +33,7 @@ from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Sou
 from optiproxy_nas.benchmarks.tidy_table import common_metrics, tidy
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.spaces.nb101.isomorphism import CODE_LENGTH, canonicalise
-from optiproxy_nas.spaces.nb101.notation import embed
+from optiproxy_nas.spaces.nb101.notation import embed, to_strings
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -57,15 +57,12 @@ def codes_of(arrays: Arrays) -> Tensor:
 
 def read(file: RawFile, arrays: Arrays) -> pd.DataFrame:
     """Return tidy rows of all cells: mean test accuracy of three trainings for 108 epochs."""
-    return tidy(
-        NB101,
-        codes_of(arrays),
-        file.dataset,
-        {
-            TEST_ACCURACY: _percent_of_test(arrays, slice(None)),
-            "parameters_millions": arrays["params"] / 1e6,
-        },
-    )
+    codes = codes_of(arrays)
+    metrics = {
+        TEST_ACCURACY: _percent_of_test(arrays, slice(None)),
+        "parameters_millions": arrays["params"] / 1e6,
+    }
+    return tidy(NB101, codes, file.dataset, metrics, architectures=to_strings(codes))
 
 
 def read_validation(file: RawFile, arrays: Arrays) -> pd.DataFrame:
@@ -73,6 +70,7 @@ def read_validation(file: RawFile, arrays: Arrays) -> pd.DataFrame:
     rows = arrays["val_index"]
     chosen = {name: arrays[name][rows] for name in ("num_vertices", "edge_bits", "ops")}
     codes = codes_of(chosen)
+    texts = to_strings(codes)
     counts = arrays["val_count_of_9984_epochs_4_12_36_108"]
     tables = []
     for column, epochs in enumerate(EPOCHS):
@@ -89,6 +87,7 @@ def read_validation(file: RawFile, arrays: Arrays) -> pd.DataFrame:
                     "training_seconds": arrays["val_training_time"] if full else np.nan,
                 },
                 epochs=epochs,
+                architectures=texts,
             )
         )
     return pd.concat(tables, ignore_index=True)
