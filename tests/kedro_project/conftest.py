@@ -65,10 +65,11 @@ def quick_sessions():
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    """A project that has the benchmark's table, and one finished run, "reference"."""
+    """A project with the benchmark's table and a finished run, "reference", without pictures."""
     project = copy_project(tmp_path_factory.mktemp("template") / "project")
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(project, monkeypatch)
+        without_pictures(monkeypatch)
         run(project, run_id="reference")
     return project
 
@@ -101,24 +102,11 @@ def quick(project, monkeypatch):
     return project
 
 
-@pytest.fixture(scope="session")
-def plain_template(template, tmp_path_factory):
-    """As ``template``, its report without pictures."""
-    project = copy_project(tmp_path_factory.mktemp("plain") / "project")
-    layer = Path("data") / "03_primary"
-    shutil.copytree(template / layer, project / layer, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(project, monkeypatch)
-        without_pictures(monkeypatch)
-        run(project, run_id="reference")
-    return project
-
-
 @pytest.fixture
-def finished(plain_template, tmp_path, monkeypatch):
+def finished(template, tmp_path, monkeypatch):
     """A project with the finished run "reference"; reports hold no pictures."""
     project = tmp_path / "project"
-    shutil.copytree(plain_template, project)
+    shutil.copytree(template, project)
     without_pictures(monkeypatch)
     return enter(project, monkeypatch)
 

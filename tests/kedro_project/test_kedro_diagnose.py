@@ -1,7 +1,6 @@
 """The diagnosis of a finished run: what it writes, what it leaves alone, what it refuses."""
 
 import json
-import shutil
 
 import pandas as pd
 import pytest
@@ -11,7 +10,6 @@ from kedro_runs import (
     artifact,
     command,
     die_at,
-    enter,
     manifest,
     mlflow_run,
     run,
@@ -29,14 +27,6 @@ FILES = {"steps.csv", "predictions.csv", "numbers.json", "diagnosis.html"} | {
 }
 
 
-@pytest.fixture
-def stored(template, tmp_path, monkeypatch):
-    """A project of its own with the finished run "reference"."""
-    project = tmp_path / "project"
-    shutil.copytree(template, project)
-    return enter(project, monkeypatch)
-
-
 def diagnose(project, run_id="reference", more=""):
     return command(
         project,
@@ -50,28 +40,27 @@ def folder(project, run_id="reference"):
     return project / "data" / "08_reporting" / run_id / "diagnose"
 
 
-def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(stored, monkeypatch):
-    """That pictures repeat is tested where they are drawn."""
-    before = {path: sha256(stored / path) for path in run_files(stored, "reference")}
-    told = diagnose(stored)
+def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(finished, monkeypatch):
+    """Pictures, and that they repeat, are tested where they are drawn."""
+    monkeypatch.setattr(nodes, "png", lambda figure: b"a picture")
+    before = {path: sha256(finished / path) for path in run_files(finished, "reference")}
+    told = diagnose(finished)
     assert told.exit_code == 0, told.output
     assert "Look at data/08_reporting/reference/diagnose/diagnosis.html" in told.output
-    files = {path.name: path for path in folder(stored).iterdir() if path.suffix != ".sha256"}
+    files = {path.name: path for path in folder(finished).iterdir() if path.suffix != ".sha256"}
     assert files.keys() == FILES
     first = {name: sha256(path) for name, path in files.items()}
-    monkeypatch.setattr(nodes, "png", lambda figure: next(pictures))
-    pictures = iter([files[f"{figure.id}.png"].read_bytes() for figure in FIGURES])
-    assert diagnose(stored).exit_code == 0
+    assert diagnose(finished).exit_code == 0
     assert {name: sha256(path) for name, path in files.items()} == first
-    new = f"{folder(stored).relative_to(stored)}/"
-    after = run_files(stored, "reference")
-    assert {p: sha256(stored / p) for p in after if not p.startswith(new)} == before
-    audited = command(stored, "audit", "reference")
+    new = f"{folder(finished).relative_to(finished)}/"
+    after = run_files(finished, "reference")
+    assert {p: sha256(finished / p) for p in after if not p.startswith(new)} == before
+    audited = command(finished, "audit", "reference")
     assert audited.exit_code == 0, audited.output
 
     numbers = json.loads(files["numbers.json"].read_text())
-    queries = archive(stored, "reference")
-    facts = manifest(stored, "reference")
+    queries = archive(finished, "reference")
+    facts = manifest(finished, "reference")
     assert numbers["seed"] == facts["parameters"]["seed"]
     assert numbers["best"] == queries["value"].max()
     assert numbers["optimum"] == facts["result"]["optimum"]

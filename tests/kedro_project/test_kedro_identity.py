@@ -25,7 +25,6 @@ from kedro_runs import (
     resume,
     run,
     search_digests,
-    without_pictures,
 )
 
 from optiproxy_nas.evaluation.loop import run_search
@@ -54,21 +53,35 @@ def test_runners_give_the_same_mlflow_history(tracked, runner):
         assert steps == list(range(1, STEPS + 1)), metric
 
 
-def test_a_repeated_run_gives_the_same_bytes_report_included(project, template):
+@pytest.fixture(scope="module")
+def pictured(template, tmp_path_factory):
+    """Artifact -> digest of the run "reference" with pictures."""
+    project = tmp_path_factory.mktemp("pictured") / "project"
+    shutil.copytree(template, project, ignore=shutil.ignore_patterns("reference"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(project, monkeypatch)
+        run(project, run_id="reference")
+    assert artifact(project, "reference", "report.best_cell").read_bytes()[:4] == b"\x89PNG"
+    return digests(project, "reference")
+
+
+def test_a_repeated_run_gives_the_same_bytes_report_included(project, pictured):
     """All of it under the same run id: figures, pages and summary too."""
     run(project, run_id="reference")
-    assert digests(project, "reference") == digests(template, "reference")
+    assert digests(project, "reference") == pictured
 
 
-@pytest.mark.parametrize("node", ["report.collect_diagnostics", "report.report"])
-def test_a_resumed_report_is_the_same_to_the_byte(project, template, monkeypatch, node):
-    """What the first process had in memory, the second reads from files."""
-    with monkeypatch.context() as patch:
-        die_at(patch, node)
-        with pytest.raises(Killed):
-            run(project, run_id="reference")
+def test_a_resumed_report_is_the_same_to_the_byte(project, pictured, monkeypatch):
+    """What one process had in memory, the next reads from files."""
+    work = run
+    for node in ("report.collect_diagnostics", "report.report"):
+        with monkeypatch.context() as patch:
+            die_at(patch, node)
+            with pytest.raises(Killed):
+                work(project, run_id="reference")
+        work = resume
     resume(project, run_id="reference")
-    assert digests(project, "reference") == digests(template, "reference")
+    assert digests(project, "reference") == pictured
 
 
 def test_another_seed_gives_another_archive(quick, reference):
@@ -116,27 +129,16 @@ def in_child(work):
     return os.WTERMSIG(status) if os.WIFSIGNALED(status := os.waitpid(pid, 0)[1]) else 0
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(template, tmp_path_factory):
-    """Artifact -> digest of the uninterrupted run "reference" with its report, but no pictures."""
-    project = tmp_path_factory.mktemp("uninterrupted") / "project"
-    shutil.copytree(template, project, ignore=shutil.ignore_patterns("reference"))
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(project, monkeypatch)
-        without_pictures(monkeypatch)
-        run(project, run_id="reference")
-    return digests(project, "reference")
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_at_one_rename_after_another_and_resumed(quick, uninterrupted, after):
+def test_killed_at_one_rename_after_another_and_resumed(quick, template, after):
     """Each process goes on with what the one before left, and dies four renames later than it."""
 
     def work():
         kill_at_rename(1 + 4 * killed, after)
         (resume if killed else run)(quick, run_id="reference")
 
+    uninterrupted = digests(template, "reference")
     killed = 0
     while in_child(work) == signal.SIGKILL:
         killed += 1
