@@ -24,7 +24,8 @@ GOAL = torch.tensor([1, 2, 3, 4, 0, 1])
 
 def tell(method, codes, values):
     """Tell values alone: the methods here read nothing else."""
-    method.tell(Answers(codes, values, pd.DataFrame({"value": values})))
+    keys = np.stack([np.ones_like(values), values])
+    method.tell(Answers(codes, values, keys, pd.DataFrame({"value": values})))
 
 
 def distance(code, other):

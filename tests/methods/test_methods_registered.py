@@ -111,8 +111,8 @@ def test_methods_beat_random_search(name, nb201):
 def test_memory_hands_out_each_architecture_once_and_knows_what_it_was_told(tiny):
     memory = Memory(tiny, 0)
     drawn = memory.random(5)
-    memory.add(drawn, np.arange(5.0))
-    memory.add(drawn.flip(0), np.zeros(5))  # told again: the first value stays
+    memory.add(drawn, np.stack([np.ones(5), np.arange(5.0)]))
+    memory.add(drawn.flip(0), np.ones((2, 5)))  # told again: the first value stays
     assert memory.values.tolist() == [0, 1, 2, 3, 4]
     assert torch.equal(memory.best(2), drawn[[4, 3]])
     others = memory.random(100)  # all that is left

@@ -10,6 +10,7 @@ import pytest
 import torch
 from made_up import MadeUp
 from pydantic import field_validator
+from scipy.stats import rankdata
 
 from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.objectives import OBJECTIVES
@@ -119,46 +120,44 @@ class NanReport(Objective):
         return {"margin": float("nan")}
 
 
-class NanFitness(TrialOrder):
-    def fitness(self, archive):
-        return np.where(np.arange(len(archive)) == 2, np.nan, archive["value"])
+class NanKeys(TrialOrder):
+    def keys(self, archive):
+        values = np.where(np.arange(len(archive)) == 2, np.nan, archive["value"])
+        return np.stack([np.ones(len(archive)), values])
 
 
-class RelativeFitness(TrialOrder):
-    def fitness(self, archive):
-        return archive["value"].to_numpy() - archive["value"].mean()
-
-
-class FitnessOfAnother(TrialOrder):
-    def fitness(self, archive):
-        return -archive["value"].to_numpy()
+class RelativeKeys(TrialOrder):
+    def keys(self, archive):
+        return np.concatenate([super().keys(archive), rankdata(archive["value"])[None]])
 
 
 class KeysOfAnother(TrialOrder):
     def keys(self, archive):
-        return -archive["value"].to_numpy()[None]
+        return np.stack([np.ones(len(archive)), -archive["value"].to_numpy()])
+
+
+class OtherRanks(TrialOrder):
+    def ranks(self, archive):
+        return super().ranks(archive)[::-1].copy()
 
 
 class HalfEligible(TrialOrder):
-    """The better half may not be the answer, and the fitness does not know."""
+    """The better half may not be the answer."""
 
     def eligible(self, archive):
         return archive["value"].to_numpy() < 70
 
 
-class FitButIneligible(HalfEligible):
-    def fitness(self, archive):
-        return archive["value"].to_numpy() - 1000 * ~self.eligible(archive)
-
+class BestIneligible(HalfEligible):
     def best(self, archive):
         return np.maximum.accumulate(archive["value"].to_numpy())
 
 
-class ValueAlone(FitButIneligible):
+class ValueAlone(HalfEligible):
     """The keys forget what is eligible."""
 
     def keys(self, archive):
-        return archive["value"].to_numpy()[None]
+        return np.stack([archive["value"], archive["value"]])
 
 
 class LastIncumbent(TrialOrder):
@@ -290,13 +289,12 @@ def path_of(broken):
         (BatchMean, "depend on the rest of the batch"),
         (ArchiveAsScratch, "columns .*scratch|diagnose: changes its input"),
         (NanReport, "summary: cannot be stored as JSON"),
-        (NanFitness, "fitness: NaN"),
-        (RelativeFitness, "fitness: depends on the rest"),
-        (FitnessOfAnother, "fitness: not in value order"),
-        (KeysOfAnother, "keys: not in value order"),
-        (HalfEligible, "fitness: a row that is not eligible is as good"),
-        (FitButIneligible, "best: not the best eligible value so far"),
-        (ValueAlone, "keys: a row that is not eligible is as good"),
+        (NanKeys, "keys: NaN"),
+        (RelativeKeys, "keys: depend on the rest"),
+        (KeysOfAnother, "keys: the second is not the value"),
+        (OtherRanks, "ranks: not in the keys' order"),
+        (BestIneligible, "best: not the best eligible value so far"),
+        (ValueAlone, "keys: the first is not whether a row is eligible"),
         (LastIncumbent, "incumbent: row"),
         (FloatCosts, "costs: float64, not int64"),
         (WrongPrice, "full_columns: 1 cost 1 by costs, 2 by price"),
@@ -331,11 +329,11 @@ class Weightless(Constrained):
 
 
 class WeightlessOrder(FeasibleFirst):
-    def fitness(self, archive):
-        return archive["value"].to_numpy()
+    def keys(self, archive):
+        return np.stack([np.ones(len(archive)), archive["value"]])
 
 
 def test_a_constrained_objective_of_a_third_party_is_checked_too(tiny):
     path = f"{__name__}:{Weightless.__name__}"
-    with pytest.raises(AssertionError, match="not eligible is as good as one that is"):
+    with pytest.raises(AssertionError, match="the first is not whether a row is eligible"):
         check_objective({"name": path, "constraints": ONE}, tiny, MadeUp(tiny, "latency_ms"))

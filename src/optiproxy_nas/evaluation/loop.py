@@ -18,6 +18,7 @@ from torch import Tensor
 from optiproxy_nas.algorithm.archive import empty_archive, extend, make_batch
 from optiproxy_nas.algorithm.budget import QueryLedger, check_budget
 from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import (
     InvalidArchitectureError,
     MethodError,
@@ -29,7 +30,7 @@ from optiproxy_nas.evaluation.evaluator import Evaluate, charge_and_evaluate, ke
 from optiproxy_nas.methods import METHODS, Answers, Method, Proposals
 from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives import Objective, resolve_objective
-from optiproxy_nas.objectives.base import COLUMNS
+from optiproxy_nas.objectives.base import COLUMNS, fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
 
 PATIENCE = 1000  # proposals in a row without a new architecture, before the search is stopped
@@ -145,7 +146,7 @@ def run_method(
         with _keeping_archive(record), isolated():
             method.tell(record.answers(codes[:kept], identities[:kept], new))
         if on_progress is not None:
-            queries_made, proposals = len(record.fitness), len(record.order)
+            queries_made, proposals = len(record.places), len(record.order)
             on_progress(Progress(step, ledger.spent, queries_made, proposals, record.best))
         step += 1
     return record.archive(), record.trials()
@@ -159,7 +160,7 @@ class _Record:
         self.rows: dict[Hashable, int] = {}  # identity of a query -> row of the archive
         self.evaluated: list[pd.DataFrame] = []
         self.places: list[tuple[int, int]] = []  # of each row of the archive: batch, row of it
-        self.fitness: list[float] = []  # of each row of the archive
+        self.keys: list[Floats] = []  # of each batch [k, m]
         self.best = float("nan")  # best eligible value
         self.order: list[int] = []  # of each proposal, its row of the archive
         self.charged: list[bool] = []  # of each proposal
@@ -168,10 +169,10 @@ class _Record:
         """Charge and evaluate a batch of new queries (identity -> cost), and add it."""
         with keeping_answers(evaluate, batch, self.archive) as ask:
             evaluated = charge_and_evaluate(self.objective, batch, ask, self.ledger, costs)
-        self.rows |= {identity: len(self.fitness) + i for i, identity in enumerate(costs)}
+        self.rows |= {identity: len(self.places) + i for i, identity in enumerate(costs)}
         self.places += [(len(self.evaluated), place) for place in range(len(evaluated))]
         self.evaluated.append(evaluated)
-        self.fitness += self.objective.order.fitness(evaluated).tolist()
+        self.keys.append(self.objective.order.keys(evaluated))
         eligible = evaluated["value"].to_numpy()[self.objective.order.eligible(evaluated)]
         self.best = float(np.fmax.reduce([self.best, *eligible]))
 
@@ -193,7 +194,8 @@ class _Record:
             places = [self.places[row] for row in order]
             found = [self.evaluated[batch].iloc[place : place + 1] for batch, place in places]
             rows = pd.concat(found, ignore_index=True)
-        return Answers(codes, np.array([self.fitness[row] for row in order]), rows)
+        keys = np.concatenate(self.keys, axis=1)
+        return Answers(codes, fitness_of(keys)[order], keys[:, order], rows)
 
     def archive(self) -> pd.DataFrame:
         """Return D so far."""

@@ -54,13 +54,18 @@ class Answers(NamedTuple):
 
     Attributes:
         codes: int64 [n, L].
-        values: [n], the fitness by the objective's order of trials; higher is better.
+        values: [n], finite numbers in the objective's order of trials, higher is better. One that
+            may be the answer has its value; of the others (a bound is broken) the numbers follow
+            from all trials so far, and change as more are told.
+        keys: [k, n], what trials are compared by, the most important first, higher is better, as of
+            ``TrialOrder.keys``; they stay. ``objectives.base.fitness_of`` makes values of them.
         rows: [n rows], the evaluated trials: the columns of the archive except ``order`` and
             ``best``.
     """
 
     codes: Tensor
     values: Floats
+    keys: Floats
     rows: pd.DataFrame
 
 

@@ -45,7 +45,7 @@ class LocalSearch(MemoryMethod[LocalSearchSettings]):
         super().__init__(space, settings, budget, seed)
         self._random = numpy_generator(seed, 0, "local-search")
         self._samples = settings.initial_samples
-        self._current: tuple[Tensor, float] | None = None  # where the search stands
+        self._current: Tensor | None = None  # where the search stands
         self._next: Tensor | None = None  # unqueried neighbours of it, in the order of asking
 
     def ask(self) -> Proposals:
@@ -58,9 +58,9 @@ class LocalSearch(MemoryMethod[LocalSearchSettings]):
     def tell(self, answers: Answers) -> None:
         """Move uphill as far as the answers allow; restart at a local optimum."""
         super().tell(answers)
-        codes, values = answers.codes, answers.values
+        codes, values = answers.codes, self._memory.value_of(answers.codes)
         best = int(values.argmax())
-        if self._current is None or values[best] > self._current[1]:
+        if self._current is None or values[best] > self._memory.value_of(self._current[None])[0]:
             self._move(codes[best], float(values[best]))
         else:
             assert self._next is not None
@@ -76,7 +76,7 @@ class LocalSearch(MemoryMethod[LocalSearchSettings]):
                 break
             best = int(np.nanargmax(values))
             code, value = neighbours[best], float(values[best])
-        self._current = code, value
+        self._current = code
         new = self._memory.unseen(neighbours)
         self._next = new[torch.from_numpy(self._random.permutation(len(new)))]
         if not len(self._next):

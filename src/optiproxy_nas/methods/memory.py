@@ -17,6 +17,7 @@ from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.core.random_streams import torch_generator
 from optiproxy_nas.methods.base import Answers, Method, MethodSettings
+from optiproxy_nas.objectives.base import fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
 
 Settings = TypeVar("Settings", bound=MethodSettings)
@@ -43,7 +44,8 @@ class Memory:
         self._drawn: list[Tensor] = []  # random architectures not handed out yet
         self._rows: dict[Hashable, int] = {}
         self._codes: list[Tensor] = []
-        self._values: list[float] = []
+        self._keys: list[list[float]] = []
+        self._values: Floats | None = None
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -55,21 +57,30 @@ class Memory:
 
     @property
     def values(self) -> Floats:
-        """Their values: [n]."""
-        return np.array(self._values)
+        """Their values as of ``Answers``, in view of all of them: [n]. Do not change them."""
+        if self._values is None:
+            self._values = fitness_of(np.array(self._keys).T)
+        return self._values
 
-    def add(self, codes: Tensor, values: Floats) -> None:
-        """Add the new ones among codes [m, L] with their values [m]."""
-        for identity, code, value in zip(self.space.identify(codes), codes, values, strict=True):
+    def add(self, codes: Tensor, keys: Floats) -> None:
+        """Add the new ones among codes [m, L] with their keys [k, m]."""
+        for identity, code, key in zip(
+            self.space.identify(codes), codes, keys.T.tolist(), strict=True
+        ):
             if identity not in self._rows:
                 self._rows[identity] = len(self._codes)
                 self._codes.append(code)
-                self._values.append(float(value))
+                self._keys.append(key)
+                self._values = None
+
+    def rows_of(self, codes: Tensor) -> list[int]:
+        """Return the places of evaluated codes [m, L] in the order told."""
+        return [self._rows[identity] for identity in self.space.identify(codes)]
 
     def value_of(self, codes: Tensor) -> Floats:
         """Return the values of codes [m, L], NaN where not evaluated: [m]."""
         rows = (self._rows.get(identity) for identity in self.space.identify(codes))
-        return np.array([np.nan if row is None else self._values[row] for row in rows])
+        return np.array([np.nan if row is None else self.values[row] for row in rows])
 
     def unseen(self, codes: Tensor) -> Tensor:
         """Return the rows of codes [m, L] not evaluated yet, each architecture once, in order."""
@@ -126,4 +137,4 @@ class MemoryMethod(Method, Generic[Settings]):
 
     def tell(self, answers: Answers) -> None:
         """Remember the answers."""
-        self._memory.add(answers.codes, answers.values)
+        self._memory.add(answers.codes, answers.keys)

@@ -6,7 +6,6 @@ from collections import deque
 from typing import ClassVar
 
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from optiproxy_nas.core.random_streams import numpy_generator
 from optiproxy_nas.methods.base import Answers, MethodSettings, Proposals
@@ -49,7 +48,8 @@ class RegularizedEvolution(MemoryMethod[RegularizedEvolutionSettings]):
     ) -> None:
         super().__init__(space, settings, budget, seed)
         self._random = numpy_generator(seed, 0, "regularized-evolution")
-        self._population: deque[tuple[Tensor, float]] = deque(maxlen=settings.population)
+        # Places in the memory.
+        self._population: deque[int] = deque(maxlen=settings.population)
 
     def ask(self) -> Proposals:
         """Return the initial population, then one child at a time."""
@@ -59,8 +59,9 @@ class RegularizedEvolution(MemoryMethod[RegularizedEvolutionSettings]):
         rows = self._random.choice(
             len(self._population), self._settings.tournament, replace=False, shuffle=False
         )
-        parent = max((self._population[row] for row in rows), key=lambda member: member[1])[0]
-        children = self._space.neighbours(parent.unsqueeze(0))
+        values = self._memory.values
+        parent = max((self._population[row] for row in rows), key=lambda member: values[member])
+        children = self._space.neighbours(self._memory.codes[parent : parent + 1])
         if self._settings.skip_known:
             children = self._memory.unseen(children)
         if not len(children):
@@ -71,4 +72,4 @@ class RegularizedEvolution(MemoryMethod[RegularizedEvolutionSettings]):
     def tell(self, answers: Answers) -> None:
         """Let the newcomers join; the oldest members leave."""
         super().tell(answers)
-        self._population.extend(zip(answers.codes, answers.values.tolist(), strict=True))
+        self._population.extend(self._memory.rows_of(answers.codes))

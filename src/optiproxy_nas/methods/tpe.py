@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -71,6 +72,7 @@ class TPE(MemoryMethod[TPESettings]):
             seed=derive_seed(seed, 0, "tpe") % 2**32,
         )
         self._study = _create_study(sampler)
+        self._told = np.empty(0)  # values that the study holds
         self._trial: optuna.Trial | None = None
 
     def ask(self) -> Proposals:
@@ -91,13 +93,18 @@ class TPE(MemoryMethod[TPESettings]):
         return Proposals(self._memory.random(1))
 
     def tell(self, answers: Answers) -> None:
-        """Hand the values to the study."""
+        """Hand the values to the study; to a new one, all of them, where those told changed."""
         super().tell(answers)
+        codes, values = answers.codes, self._memory.value_of(answers.codes)
+        if not np.array_equal(self._memory.values[: len(self._told)], self._told):
+            self._study, self._trial = _create_study(self._study.sampler), None
+            codes, values = self._memory.codes, self._memory.values
+        self._told = self._memory.values
         if self._trial is not None:
-            self._study.tell(self._trial, float(answers.values[0]))
+            self._study.tell(self._trial, float(values[0]))
             self._trial = None
             return
-        for code, value in zip(answers.codes.tolist(), answers.values.tolist(), strict=True):
+        for code, value in zip(codes.tolist(), values.tolist(), strict=True):
             params = dict(zip(self._variables, code, strict=True))
             if any(choice not in self._variables[name].choices for name, choice in params.items()):
                 continue  # a value so rare that the variable lacks it

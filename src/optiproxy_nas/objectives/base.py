@@ -7,6 +7,7 @@ stopped. It knows no benchmark; what asks one is :mod:`optiproxy_nas.evaluation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -66,7 +67,8 @@ class TrialOrder:
     def keys(self, archive: pd.DataFrame) -> Floats:
         """Return what rows are compared by, the most important first, higher is better: [k, n].
 
-        A row's keys do not depend on the other rows.
+        The first is 1 for an eligible row and 0 for others; the second, of an eligible row, is its
+        value. A row's keys do not depend on the other rows.
         """
         values = archive["value"].to_numpy(dtype=np.float64)
         return np.stack([self.eligible(archive).astype(np.float64), values])
@@ -88,13 +90,35 @@ class TrialOrder:
         values = np.where(self.eligible(archive), archive["value"], np.nan)
         return np.fmax.accumulate(values) if len(values) else values
 
-    def fitness(self, archive: pd.DataFrame) -> Floats:
-        """Return the one number a row that methods are told, in the order of the trials: [n].
 
-        Methods that fit a model need a number for what is not eligible too. It is a penalty below
-        all values; nothing but such methods reads it.
-        """
-        return archive["value"].to_numpy(dtype=np.float64)
+def fitness_of(keys: Floats) -> Floats:
+    """Return one finite number a trial, in the order of its keys, for methods that fit a model.
+
+    An eligible trial keeps its value. The others lie one to three spreads of the eligible values
+    below the lowest of these, so that their scale is that of the data; the better ones by the
+    second key, the nearer. They change as trials are added: nothing may remember them.
+
+    Args:
+        keys: of all trials so far [k, n], of :meth:`TrialOrder.keys`; values up to 1e300.
+
+    Returns:
+        [n], higher is better; equal for equal keys alone.
+    """
+    eligible, second = keys[0] > 0, np.clip(keys[1], -1e300, 1e300)
+    values = second[eligible] if eligible.any() else np.zeros(1)
+    lowest = float(values.min())
+    spread = float(np.ptp(values)) or abs(lowest) or 1.0
+    fitness: Floats = np.where(
+        eligible, second, lowest - spread * (2 - second / (1 + np.abs(second)))
+    )
+    others = np.flatnonzero(~eligible)
+    others = others[np.lexsort(keys[::-1, others])[::-1]]  # best first
+    limit, previous = lowest, None
+    for row, key in zip(others.tolist(), keys[:, others].T.tolist(), strict=True):
+        if key != previous:  # rounding joins neither these nor them and what is eligible
+            limit, previous = min(float(fitness[row]), math.nextafter(limit, -math.inf)), key
+        fitness[row] = limit
+    return fitness
 
 
 class Pricing:

@@ -43,8 +43,6 @@ from optiproxy_nas.proxies.targets import make_targets, value_columns
 
 RECENT = 20  # queries over which the violation rate is watched
 ALARM = 0.8  # the rate above which it is an alarm
-_PENALTY = -1e6  # the fitness of an infeasible row is at most this
-_FARTHEST = 1e6  # the violation that counts at most in it: a method's model needs finite numbers
 _OWN_COLUMNS = ("violation", "feasibility")
 # Columns that a metric must not overwrite.
 _RESERVED = re.compile("|".join([*COLUMNS, *_OWN_COLUMNS, r"predicted.*", r"code_\d+"]))
@@ -172,14 +170,6 @@ class FeasibleFirst(TrialOrder):
         """Return feasible or not, then the value of the one and the violation of the other."""
         eligible, outside = self.eligible(archive), violation(self.bounds, archive)
         return np.stack([eligible, np.where(eligible, archive["value"], -outside)])
-
-    def fitness(self, archive: pd.DataFrame) -> Floats:
-        """Return the value where feasible, elsewhere a penalty that grows with the violation.
-
-        It is finite, that of what cannot run too.
-        """
-        outside = np.minimum(violation(self.bounds, archive), _FARTHEST)
-        return np.where(outside == 0, archive["value"], _PENALTY * (1 + outside))
 
 
 @dataclass(frozen=True, eq=False)  # it holds the objective, which holds it

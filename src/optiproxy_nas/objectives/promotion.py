@@ -15,8 +15,6 @@ from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.objectives.base import PredictRows, ProxyTask, Score, TrialOrder
 from optiproxy_nas.proxies.targets import acquisition_score, make_targets, value_columns
 
-_PENALTY = -1e6  # what the fitness of a cell that is not fully trained is lowered by
-
 
 @dataclass(frozen=True)
 class FullyTrainedFirst(TrialOrder):
@@ -32,11 +30,6 @@ class FullyTrainedFirst(TrialOrder):
     def judged(self, archive: pd.DataFrame) -> Mask:
         """Return the rows of low fidelity, of which there are many."""
         return ~self.eligible(archive)
-
-    def fitness(self, archive: pd.DataFrame) -> Floats:
-        """Return the value, lowered by a penalty where the cell is not fully trained."""
-        penalty = np.where(self.eligible(archive), 0.0, _PENALTY)
-        return archive["value"].to_numpy(dtype=np.float64) + penalty
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,12 @@ def best_so_far(run: RunData, infeasible: Mask | None = None, bounds: Sequence[s
     axes.step(
         query, as_array(rows["best"]), where="post", color=style.INK, linewidth=1.8, label=curve
     )
-    winner = int(np.where(outside, -np.inf, value).argmax())
-    digits = decimals(run.target, (value[winner], optimum))
+    winner = run.incumbent
+    found = None if winner is None else value[winner]
+    digits = decimals(run.target, (found, optimum))
     if optimum is not None:
         style.level(axes, optimum, f"optimum of the table: {fixed(optimum, digits)}", zorder=1)
-    if not outside.all():
+    if winner is not None:
         text = f"best found: {fixed(value[winner], digits)} (query {query[winner]:.0f})"
         style.star(axes, query[winner], value[winner], label=text, clip_on=False)
     axes.set_ylim(low, high)

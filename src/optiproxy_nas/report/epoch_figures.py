@@ -87,7 +87,8 @@ def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
     """Draw the cells that were trained fully, the best so far, and the answer."""
     archive, optimum, full = run.archive, run.optimum, ~kinds.low
     value, step = as_array(archive["value"]), as_array(archive["step"])
-    winner = int(np.where(full, value, -np.inf).argmax())
+    winner = run.incumbent
+    assert winner is not None  # a cell was trained fully
     digits = decimals(run.target, (value[winner], optimum))
     low, high = style.top_range(value[full], step[full], optimum)
     below = value < low

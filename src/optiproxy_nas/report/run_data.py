@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, TypeGuard
 
+import numpy as np
 import pandas as pd
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
@@ -85,6 +86,13 @@ class RunData:
     def bounds(self) -> tuple[Constraint, ...]:
         """The constraints of the run; empty where it had none."""
         return bounds_of(self.summary)
+
+    @property
+    def incumbent(self) -> int | None:
+        """The row of the archive that is the answer; None while nothing is eligible."""
+        best = self.archive["best"].to_numpy(dtype=np.float64)
+        rows = np.flatnonzero(best == best[-1])
+        return int(rows[0]) if len(rows) else None
 
     @property
     def optimum(self) -> float | None:

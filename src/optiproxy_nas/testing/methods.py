@@ -16,6 +16,7 @@ from optiproxy_nas.evaluation.evaluator import evaluate_trials
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, Answers, Method, MethodSettings, Proposals, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.objectives.base import fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.determinism import generator, global_randomness_untouched, plain
 
@@ -124,11 +125,13 @@ def _check_alone(
         assert codes.dtype == torch.int64, f"ask: codes are {codes.dtype}, not int64"
         _check_strings(space, codes)
         rows = evaluate_trials(objective, make_batch(space, codes, step, **columns), evaluate)
-        answers = Answers(codes, objective.order.fitness(rows), rows)
-        before = Answers(codes.clone(), answers.values.copy(), rows.copy())
+        keys = objective.order.keys(rows)
+        answers = Answers(codes, fitness_of(keys), keys, rows)
+        before = Answers(codes.clone(), answers.values.copy(), keys.copy(), rows.copy())
         method.tell(answers)
         assert torch.equal(codes, before.codes), "tell: changes the codes that it is given"
         assert np.array_equal(answers.values, before.values), "tell: changes the values"
+        assert np.array_equal(answers.keys, before.keys), "tell: changes the keys"
         assert rows.equals(before.rows), "tell: changes the rows that it is given"
         proposed, step = proposed + len(codes), step + 1
 

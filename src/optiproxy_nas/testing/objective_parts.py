@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
@@ -14,7 +15,7 @@ from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.parameters import SelectionSettings
-from optiproxy_nas.objectives.base import COLUMNS, Objective, ProxyTask
+from optiproxy_nas.objectives.base import COLUMNS, Objective, ProxyTask, fitness_of
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
@@ -26,19 +27,20 @@ BATCH = 4  # queries of a step
 def check_order(archive: pd.DataFrame, built: Objective) -> None:
     """Check the order by brute force; also where nothing is eligible."""
     order = built.order
-    fitness, ranks = pure("fitness", order.fitness, archive), pure("ranks", order.ranks, archive)
+    keys, ranks = pure("keys", order.keys, archive), pure("ranks", order.ranks, archive)
     eligible = pure("eligible", order.eligible, archive)
-    assert fitness.shape == eligible.shape == (len(archive),), "fitness, eligible: not one a row"
+    assert eligible.shape == (len(archive),), f"eligible: {eligible.shape}, not one a row"
     assert eligible.dtype == np.bool_, f"eligible: {eligible.dtype}, not bool"
-    assert not np.isnan(fitness).any(), "fitness: NaN"
+    assert keys.ndim == 2, f"keys: of shape {keys.shape}, not [k, n]"
+    assert keys.shape[1] == len(archive), f"keys: of shape {keys.shape}, not one column a row"
+    assert not np.isnan(keys).any(), "keys: NaN"
+    assert (keys[0] == eligible).all(), "keys: the first is not whether a row is eligible"
     value = archive["value"].to_numpy()
-    for name, goodness in (("fitness", fitness), ("keys", ranks)):
-        if eligible.any() and not eligible.all():
-            assert goodness[eligible].min() > goodness[~eligible].max(), (
-                f"{name}: a row that is not eligible is as good as one that is"
-            )
-        ascending = np.lexsort((value[eligible], goodness[eligible]))
-        assert (np.diff(value[eligible][ascending]) >= 0).all(), f"{name}: not in value order"
+    assert (keys[1, eligible] == value[eligible]).all(), (
+        "keys: the second is not the value of what is eligible"
+    )
+    fitness = fitness_of(keys)
+    assert np.array_equal(rankdata(fitness, "dense") - 1, ranks), "ranks: not in the keys' order"
     subsets = {
         "all rows": archive,
         "every other row": archive.iloc[1::2],
@@ -51,8 +53,8 @@ def check_order(archive: pd.DataFrame, built: Objective) -> None:
             continue
         good, values = order.eligible(table), table["value"].to_numpy()
         assert (good == eligible[subset.index]).all(), "eligible: depends on the rest of the table"
-        assert (order.fitness(table) == fitness[subset.index]).all(), (
-            "fitness: depends on the rest of the table"
+        assert np.array_equal(order.keys(table), keys[:, subset.index]), (
+            "keys: depend on the rest of the table"
         )
         best = pure("best", order.best, table)
         expected = np.array(

@@ -148,8 +148,8 @@ def make_landscape(
         cells.values,
         axes,
         queries,
-        _trajectory(places, cells.values, cells.fitness, queries, every),
-        optimum=int(cells.fitness.argmax()),
+        _trajectory(places, cells.values, cells.ranks, queries, every),
+        optimum=int(cells.ranks.argmax()),
         metric=metric,
         total=cells.total,
         drawn=0 if cells.complete else cells.drawn,
@@ -158,11 +158,11 @@ def make_landscape(
 
 
 def _trajectory(
-    places: Floats, values: Floats, fitness: Floats, queries: Integers, every: int
+    places: Floats, values: Floats, ranks: Integers, queries: Integers, every: int
 ) -> pd.DataFrame:
     """Return the best of every ``every`` queries (the earliest of equals), in order."""
     starts = range(0, len(queries), every)
-    best = [start + int(fitness[queries[start : start + every]].argmax()) for start in starts]
+    best = [start + int(ranks[queries[start : start + every]].argmax()) for start in starts]
     order = np.array(best, dtype=np.int64)
     rows = queries[order]
     x, y = places[rows].T

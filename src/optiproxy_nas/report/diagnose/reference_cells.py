@@ -32,7 +32,7 @@ class Cells(NamedTuple):
 
     codes: Tensor  # [T, L]
     values: Floats  # [T] of the benchmark's target
-    fitness: Floats  # [T] higher is better, also where the value alone does not decide
+    ranks: Integers  # [T] place in the objective's order, higher is better
     table: pd.DataFrame  # architecture, value and the metrics that the objective asks for
     drawn: int  # the first so many rows are all cells, or random ones; the rest joined them
     total: int  # cells of the benchmark's table; 0: it has none
@@ -83,7 +83,7 @@ def cells_of(space: SearchSpace, run: SearchHistory) -> Cells:
         table = pd.concat([table, _ask(space, run, joining)], ignore_index=True)
         codes = torch.cat([codes, joining])
     values = table["value"].to_numpy(np.float64)
-    return Cells(codes, values, objective.order.fitness(table), table, drawn, total, optimum)
+    return Cells(codes, values, objective.order.ranks(table), table, drawn, total, optimum)
 
 
 def probe_rows(run: SearchHistory, space: SearchSpace, cells: Cells, count: int) -> Integers:

@@ -1,0 +1,137 @@
+"""The order of trials, and the numbers that methods get of it, at any scale of the values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from optiproxy_nas import search
+from optiproxy_nas.evaluation.loop import run_method
+from optiproxy_nas.methods import METHODS, build_method
+from optiproxy_nas.methods.memory import MemoryMethod
+from optiproxy_nas.objectives import resolve_objective
+from optiproxy_nas.objectives.base import fitness_of
+
+NEAR_MINUS_1E8 = (2.0**12, -(2.0**27))  # scale, offset: exact in a float
+BOUND = {"name": "constrained", "constraints": ["latency_ms <= 6"]}
+OBJECTIVES = (
+    resolve_objective(BOUND),
+    resolve_objective({"name": "multi_fidelity", "low_epochs": 12, "full_epochs": 200}),
+)
+finite = st.one_of(
+    st.floats(-1e300, 1e300), st.sampled_from([-1e8, -1e8 + 1, 0.0, 1e-300, 2e-300, 1e300, -1e300])
+)
+archives = st.lists(
+    st.tuples(
+        finite,
+        st.one_of(st.floats(1e-300, 1e300), st.sampled_from([6.0, np.nextafter(6, 7), np.inf])),
+        st.sampled_from([12, 200]),
+    ),
+    min_size=1,
+    max_size=12,
+).map(lambda rows: pd.DataFrame(rows, columns=["value", "latency_ms", "epochs"]))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
+@given(archives)
+def test_methods_get_finite_numbers_in_the_order_of_the_trials(objective, archive):
+    order = objective.order
+    keys, eligible = order.keys(archive), order.eligible(archive)
+    fitness = fitness_of(keys)
+    assert np.isfinite(fitness).all()
+    assert (fitness[eligible] == archive["value"][eligible]).all()
+    columns = keys.T.tolist()
+    for i, one in enumerate(columns):
+        for j, other in enumerate(columns):
+            assert (fitness[i] < fitness[j]) == (one < other)
+    assert fitness.argmax() == order.incumbent(archive) == order.ranks(archive).argmax()
+    if eligible.any():
+        best = archive["value"][eligible].max()
+        assert archive["value"][order.incumbent(archive)] == order.best(archive)[-1] == best
+
+
+def test_the_scale_of_what_may_not_be_the_answer_is_that_of_the_data():
+    values, violations = np.array([-1e8, -1.2e8]), np.array([0.01, 1.0, np.inf])
+    keys = np.array([[1, 1, 0, 0, 0], [*values, *-violations]])
+    fitness = fitness_of(keys)
+    spread = np.ptp(values)
+    np.testing.assert_allclose(fitness[2:], values.min() - spread * np.array([2.01, 2.5, 3]), 1e-3)
+    assert (fitness_of(keys[:, 2:]) < 0).all()  # nothing eligible
+
+
+def integer(architecture):
+    """0..127, alike for neighbours."""
+    return sum(map(ord, architecture)) * 7 % 128
+
+
+def bounded(scale, offset):
+    """A third breaks the bound, some of it without a number."""
+
+    def evaluate(architectures):
+        kinds = [len(text) + ord(text[1]) for text in architectures]
+        return {
+            "value": [offset + scale * integer(text) for text in architectures],
+            "latency_ms": [np.inf if kind % 6 == 0 else 3.0 + kind % 5 for kind in kinds],
+        }
+
+    return evaluate
+
+
+SMALL = {
+    "initial_samples": 4,
+    "gradient": {"epochs": 2, "groups": 2},
+    "fit": {"epochs": 2, "first_epochs": 3},
+    "proxy": {"hidden": 8},
+}
+SETTINGS = {
+    "regularized_evolution": {"population": 6, "tournament": 3},
+    "local_search": {"initial_samples": 4, "restart_samples": 2},
+    "bananas": {"initial_samples": 4, "batch": 2, "epochs": 3},
+    "gaussian_process": {"initial_samples": 4, "random": 20},
+    "tpe": {"startup": 4, "random": 20},
+}
+
+
+def bounded_search(method, scale, offset):
+    more = SMALL if method == "optiproxy" else {"settings": SETTINGS.get(method, {})}
+    return search(
+        method=method,
+        budget=8 if method in ("optiproxy", "gaussian_process") else 24,
+        objective=BOUND,
+        evaluate=bounded(scale, offset),
+        **more,
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_answer_is_the_best_feasible_row_also_with_values_near_minus_1e8(method):
+    result = bounded_search(method, *NEAR_MINUS_1E8)
+    feasible = result.archive[result.archive["latency_ms"] <= 6]
+    assert 0 < len(feasible) < len(result.archive)
+    assert result.is_eligible
+    assert result.best_value == feasible["value"].max() == result.archive["best"].iloc[-1]
+
+
+@pytest.mark.parametrize("method", [name for name in SETTINGS if name != "bananas"])
+def test_methods_that_only_compare_search_alike_at_any_scale(method):
+    one, other = (bounded_search(method, *of).archive for of in ((1, 0), NEAR_MINUS_1E8))
+    assert one["architecture"].tolist() == other["architecture"].tolist()
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "optiproxy"])
+def test_methods_compare_as_the_order_does(name, nb201):
+    """Also what they remember of earlier rounds. (OptiProxy-NAS reads the order itself.)"""
+    objective = resolve_objective(BOUND)
+    method = build_method(name, nb201, SETTINGS.get(name, {}), 16, 0)
+    archive, _ = run_method(nb201, bounded(*NEAR_MINUS_1E8), method, 16, None, objective)
+    assert not objective.order.eligible(archive).all()
+    assert isinstance(method, MemoryMethod)
+    values = method._memory.values
+    assert (rankdata(values, "dense") - 1 == objective.order.ranks(archive)).all()
+    if name == "tpe":
+        told = [trial.value for trial in method._study.trials if trial.value is not None]
+        assert sorted(told) == sorted(values)
