@@ -11,6 +11,7 @@ from optiproxy_nas.core.errors import (
     BudgetError,
     DataError,
     EvaluationError,
+    FailedTrialsError,
     InvalidArchitectureError,
     MethodError,
     MetricUnavailableError,
@@ -21,14 +22,17 @@ from optiproxy_nas.core.errors import (
     ResumeError,
     RunLockedError,
     SamplingError,
+    SearchInterrupted,
     TrackingError,
+    TrialError,
     UnknownNameError,
     UnsafePickleError,
 )
 
 if TYPE_CHECKING:
-    from optiproxy_nas.api import search
-    from optiproxy_nas.methods.result import SearchResult
+    from optiproxy_nas.api import Search, SearchResult, search
+    from optiproxy_nas.evaluation.evaluator import batched
+    from optiproxy_nas.evaluation.trials import Trial
 
     __version__: str
 
@@ -37,6 +41,7 @@ __all__ = [
     "BudgetError",
     "DataError",
     "EvaluationError",
+    "FailedTrialsError",
     "InvalidArchitectureError",
     "MethodError",
     "MetricUnavailableError",
@@ -47,11 +52,16 @@ __all__ = [
     "ResumeError",
     "RunLockedError",
     "SamplingError",
+    "Search",
+    "SearchInterrupted",
     "SearchResult",
     "TrackingError",
+    "Trial",
+    "TrialError",
     "UnknownNameError",
     "UnsafePickleError",
     "__version__",
+    "batched",
     "search",
 ]
 
@@ -63,7 +73,13 @@ def __getattr__(name: str) -> Any:
 
     if name == "__version__":
         return metadata.version("optiproxy-nas")
-    modules = {"search": "api", "SearchResult": "methods.result"}
+    modules = {
+        "Search": "api",
+        "SearchResult": "api",
+        "Trial": "evaluation.trials",
+        "batched": "evaluation.evaluator",
+        "search": "api",
+    }
     if name in modules:
         return getattr(import_module(f"{__name__}.{modules[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

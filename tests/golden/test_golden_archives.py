@@ -65,18 +65,17 @@ def worth(architecture: str, salt: str = "value") -> float:
     return 40 + 50 * mean + 5 * whole
 
 
-def plain(architectures: Sequence[str]) -> list[float]:
-    return [worth(text) for text in architectures]
+def plain(architecture: str) -> float:
+    return worth(architecture)
 
 
-def by_epochs(architectures: Sequence[str], epochs: int) -> list[float]:
+def by_epochs(architecture: str, epochs: int) -> float:
     short = 10 if epochs < 200 else 0
-    return [worth(text) - short * worth(text, "early") / 95 for text in architectures]
+    return worth(architecture) - short * worth(architecture, "early") / 95
 
 
-def bounded(architectures: Sequence[str]) -> dict[str, list[float]]:
-    latency = [worth(text, "latency") / 5 for text in architectures]
-    return {"value": plain(architectures), "latency_ms": latency}
+def bounded(architecture: str) -> dict[str, float]:
+    return {"value": worth(architecture), "latency_ms": worth(architecture, "latency") / 5}
 
 
 # The cases.

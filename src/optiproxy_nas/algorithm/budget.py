@@ -102,12 +102,29 @@ def number_of_steps(parameters: SearchParameters) -> int:
     return max(0, -(-rest // price.step_cost(parameters.selection.batch)))
 
 
-def allowance(parameters: SearchParameters, archive: pd.DataFrame, step: int) -> int:
-    """Return what step 1..S may spend: its share, and what earlier steps left over."""
+def allowance(
+    parameters: SearchParameters,
+    archive: pd.DataFrame,
+    step: int,
+    unavailable: pd.DataFrame | None = None,
+    free: int = 0,
+) -> int:
+    """Return what step 1..S may spend: its share, and what earlier steps left over.
+
+    Args:
+        parameters: of the search.
+        archive: D.
+        step: its number.
+        unavailable: failed and pending trials, which are charged too.
+        free: cost of the rows of D that the search does not pay for.
+    """
     price = parameters.objective.price
     due = price.initial_cost(parameters.initial_samples)
     due += step * price.step_cost(parameters.selection.batch)
-    return min(due, parameters.budget) - int(price.costs(archive).sum())
+    spent = int(price.costs(archive).sum()) - free
+    if unavailable is not None and len(unavailable):
+        spent += int(price.costs(unavailable).sum())
+    return min(due, parameters.budget) - spent
 
 
 def charges(space: SearchSpace, table: pd.DataFrame, price: Pricing) -> dict[Hashable, int]:

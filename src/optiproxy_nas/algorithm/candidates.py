@@ -68,6 +68,7 @@ def draw_candidates(
     batch: int,
     settings: SelectionSettings,
     generator: torch.Generator,
+    unavailable_codes: Tensor | None = None,
 ) -> Pool:
     """Draw Q/K architectures a group, add local moves, drop those that the archive holds.
 
@@ -83,11 +84,14 @@ def draw_candidates(
         batch: B, the least number of candidates.
         settings: Q, ε, local moves, twins.
         generator: draws the architectures.
+        unavailable_codes: [u, L] of pending and failed trials, left out too. Their twins are not.
 
     Raises:
         SamplingError: fewer than ``batch`` new architectures after ``max_draws`` draws.
     """
     seen = set(space.identify(archive_codes))
+    if unavailable_codes is not None:
+        seen.update(space.identify(unavailable_codes))
     functions = set(space.canonical(archive_codes)) if settings.skip_twins else set()
     groups = logits.alpha.shape[0]
     per_group = -(-settings.samples // groups)
@@ -148,6 +152,7 @@ def climb(
     *,
     width: int = BEAM,
     skip_twins: bool = False,
+    unavailable_codes: Tensor | None = None,
 ) -> Pool:
     """Append to ``pool`` the best architectures that a beam of its ``width`` best climbs to.
 
@@ -169,6 +174,8 @@ def climb(
         rounds: the most changes from a drawn candidate; 0 leaves the pool as it is.
         width: size of the beam, at least the number of architectures to be selected.
         skip_twins: whether to keep only one architecture of each computed function.
+        unavailable_codes: [u, L] of pending and failed trials, which never enter either; with
+            ``skip_twins``, nor do their twins.
 
     Returns:
         The pool, then the beam's newcomers, best first; their group is -1.
@@ -177,6 +184,8 @@ def climb(
         return pool
     identities = space.canonical if skip_twins else space.identify
     seen = {*identities(archive_codes), *identities(pool.codes)}
+    if unavailable_codes is not None:
+        seen.update(identities(unavailable_codes))
     beam, scores = pool.codes, score(pool.codes)
     # [width]: in the pool; neighbours not scored yet.
     drawn = fresh = torch.ones(len(beam), dtype=torch.bool)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
 from optiproxy_nas.core.parameters import (
+    FailureSettings,
     FitSettings,
     GradientSettings,
     ProxySettings,
@@ -39,6 +40,9 @@ class RunParameters(StrictModel):
         ge=1,
         description="C, in all, the initial sample included: queries, or what the objective "
         "charges for them (epochs)",
+    )
+    failures: FailureSettings = Field(
+        default_factory=FailureSettings, description="what failed trials do to the search"
     )
 
     @field_validator("source")

@@ -27,6 +27,7 @@ def select_queries(
     allowance: int,
     step: int,
     generator: torch.Generator,
+    unavailable: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return the queries of a step: the objective's promotions, then the best candidates.
 
@@ -39,16 +40,22 @@ def select_queries(
         allowance: what the step may spend.
         step: its number.
         generator: draws where ``use_proxy`` is off.
+        unavailable: pending and failed trials; their architectures are not promoted.
     """
     price, task = parameters.objective.price, parameters.objective.task
     targets, selection = parameters.fit.targets, parameters.selection
     codes = codes_of(space, archive)
+    count = allowance // price.promotion_cost
+    excluded = [] if unavailable is None else unavailable["architecture"].tolist()
     promoted = task.promotions(
         archive,
         lambda rows: predict(codes[torch.from_numpy(rows)]),
         targets,
-        allowance // price.promotion_cost,
+        count and count + len(excluded),
     )
+    if excluded:
+        allowed = ~archive["architecture"].iloc[promoted].isin(excluded).to_numpy()
+        promoted = promoted[allowed][:count]
     batches: list[pd.DataFrame] = []
     if len(promoted):
         raised = codes[torch.from_numpy(promoted)]

@@ -22,20 +22,41 @@ from optiproxy_nas.algorithm.candidates import BEAM, Pool, climb, draw_candidate
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.core.random_streams import isolated, torch_generator
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
+LEAST = 2  # complete trials that a proxy can be fitted on
 RECENT = 20  # queries over which the proxy's recent rank correlation is measured
 
 
 @isolated()
-def initial_batch(space: SearchSpace, parameters: SearchParameters) -> pd.DataFrame:
-    """Draw the random architectures that the search starts from (Algorithm 2, line 4)."""
+def initial_batch(
+    space: SearchSpace,
+    parameters: SearchParameters,
+    count: int | None = None,
+    excluded: Tensor | None = None,
+) -> pd.DataFrame:
+    """Draw the random architectures that the search starts from (Algorithm 2, line 4).
+
+    Args:
+        space: the search space.
+        parameters: of the search.
+        count: of architectures; default ``initial_samples``.
+        excluded: codes [x, L] that are passed over.
+    """
     generator = torch_generator(parameters.seed, 0, "initial-sample")
-    codes = sample_random(space, parameters.initial_samples, generator)
-    objective = parameters.objective
-    return make_batch(space, codes, step=0, **objective.price.initial_columns(len(codes)))
+    count = parameters.initial_samples if count is None else count
+    if excluded is None or not len(excluded):
+        codes = sample_random(space, count, generator)
+    else:
+        drawn = sample_random(space, count + len(excluded), generator)
+        out = set(space.identify(excluded))
+        kept = [row for row, identity in enumerate(space.identify(drawn)) if identity not in out]
+        codes = drawn[kept[:count]]
+    columns = parameters.objective.price.initial_columns(len(codes))
+    return make_batch(space, codes, step=0, **columns)
 
 
 @isolated()
@@ -51,9 +72,15 @@ def fit_proxy(
 
     Raises:
         ArtifactError: the archive is not valid.
+        EvaluationError: it has fewer than two trials, since the others failed.
         ProxyError: the loss is not finite.
     """
     objective = parameters.objective
+    if len(archive) < LEAST:
+        raise EvaluationError(
+            f"{len(archive)} of the first {parameters.initial_samples} trials complete, the others "
+            "failed: no proxy can be fitted. Mend the evaluation, or raise initial_samples."
+        )
     check_archive(space, archive, objective)
     fit = fitting.fit_proxy(
         space,
@@ -106,10 +133,21 @@ def sample_candidates(
     logits: Tensors,
     archive: pd.DataFrame,
     parameters: SearchParameters,
+    unavailable: pd.DataFrame | None = None,
     *,
     step: int,
+    free: int = 0,
 ) -> Tensors:
     """Draw Q candidates outside D (Algorithm 1, line 13): return the fields of ``Pool``.
+
+    Args:
+        space: the search space.
+        logits: of :func:`search_logits`.
+        archive: D.
+        parameters: of the search.
+        unavailable: failed and pending trials, if there are any, which are not drawn again.
+        step: search step, 1..S.
+        free: cost of the rows of D that the search does not pay for.
 
     Raises:
         SamplingError: too few architectures outside the archive were drawn.
@@ -120,9 +158,10 @@ def sample_candidates(
         Logits(logits["alpha"], logits["beta"]),
         codes_of(space, archive),
         torch.from_numpy(objective.order.ranks(archive)),
-        objective.price.fewest(allowance(parameters, archive, step)),
+        objective.price.fewest(allowance(parameters, archive, step, unavailable, free)),
         parameters.selection,
         torch_generator(parameters.seed, step, "candidates"),
+        _codes_of(space, unavailable),
     )
     return {name: torch.as_tensor(value) for name, value in pool._asdict().items()}
 
@@ -134,10 +173,15 @@ def select_batch(
     weights: Tensors,
     archive: pd.DataFrame,
     parameters: SearchParameters,
+    unavailable: pd.DataFrame | None = None,
     *,
     step: int,
+    free: int = 0,
 ) -> pd.DataFrame:
-    """Select the candidates that the proxy scores best (line 8), within the step's budget."""
+    """Select the candidates that the proxy scores best (line 8), within the step's budget.
+
+    ``unavailable`` and ``free`` as of :func:`sample_candidates`.
+    """
     objective = parameters.objective
     proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads)
     score, selection = objective.task.score(archive, parameters.selection), parameters.selection
@@ -154,6 +198,7 @@ def select_batch(
         selection.ascent_rounds if selection.use_proxy else 0,
         width=max(BEAM, selection.batch),
         skip_twins=selection.skip_twins,
+        unavailable_codes=_codes_of(space, unavailable),
     )
     return select_queries(
         space,
@@ -161,9 +206,10 @@ def select_batch(
         predict,
         archive,
         parameters,
-        allowance(parameters, archive, step),
+        allowance(parameters, archive, step, unavailable, free),
         step,
         torch_generator(parameters.seed, step, "selection"),
+        unavailable,
     )
 
 
@@ -181,16 +227,19 @@ def diagnose(
     trace: Tensors,
     fit: Tensors,
     parameters: SearchParameters,
+    *,
+    step: int,
 ) -> dict[str, Any]:
     """Return numbers on one step: rank correlation on the new batch, entropy, rejected draws ...
 
     Args:
-        evaluations: the step's batch with values and the predictions made before the query.
+        evaluations: the step's complete trials, with the predictions made before them.
         archive: D after the step.
         candidates: of :func:`sample_candidates`.
         trace: of :func:`search_logits`.
         fit: loss curve of :func:`fit_proxy`.
         parameters: of the search.
+        step: search step, 1..S.
     """
     objective = parameters.objective
     batch_tau, batch_rho = _rank_correlation(evaluations[objective.order.judged(evaluations)])
@@ -198,7 +247,7 @@ def diagnose(
     recent = archive[(archive["step"] > 0) & objective.order.judged(archive)].tail(RECENT)
     recent_tau, recent_rho = _rank_correlation(recent)
     return {
-        "step": int(evaluations["step"].iloc[0]),
+        "step": step,
         "queries": len(archive),
         "spent": int(objective.price.costs(archive).sum()),
         "best": _number(archive["best"].iloc[-1]),
@@ -216,6 +265,11 @@ def diagnose(
         "draws": int(candidates["draws"]),
         **objective.diagnose(evaluations, archive),
     }
+
+
+def _codes_of(space: SearchSpace, table: pd.DataFrame | None) -> Tensor | None:
+    """Return the codes of a table, None where there is nothing in it."""
+    return None if table is None or table.empty else codes_of(space, table)
 
 
 def _number(value: float) -> float | None:

@@ -71,11 +71,18 @@ class SamplingError(OptiProxyError):
 
 
 class EvaluationError(DataError):
-    """An evaluation failed or gave no numbers.
+    """An evaluation gave what cannot be used, or a batched one raised.
 
-    ``data["archive"]`` holds all queries before it, ``data["answers"]`` those of its batch that
-    were answered (``evaluation.evaluator``).
+    ``data["archive"]`` holds the complete trials, ``data["trials"]`` all of them.
     """
+
+
+class FailedTrialsError(EvaluationError):
+    """Too many trials failed; ``data["archive"]`` and ``data["trials"]`` hold what was paid for."""
+
+
+class TrialError(OptiProxyError):
+    """A trial was told that is not open, or of which the search knows nothing."""
 
 
 class MethodError(OptiProxyError):
@@ -101,6 +108,14 @@ class TrackingError(OptiProxyError):
 
 class RunLockedError(OptiProxyError):
     """Another process works on the same run or file."""
+
+
+class SearchInterrupted(KeyboardInterrupt):
+    """A search was interrupted by Ctrl-C; ``result`` has everything that was paid for."""
+
+    def __init__(self, message: str, result: Any) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownNameError:

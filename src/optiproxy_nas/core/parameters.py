@@ -41,6 +41,18 @@ class StrictModel(BaseModel):
         return value
 
 
+class FailureSettings(StrictModel):
+    """What failed trials do to a search. Each is charged, and none is proposed again."""
+
+    in_a_row: int | None = Field(
+        default=10, ge=1, description="so many failures one after the other end it; null: never"
+    )
+    share: float | None = Field(
+        default=0.75, gt=0, le=1, description="a greater share of all ends it; null: never"
+    )
+    retries: int = Field(default=0, ge=0, description="of a failed trial, not charged again")
+
+
 class ProxySettings(StrictModel):
     """The proxy f̂_θ (Table 5)."""
 

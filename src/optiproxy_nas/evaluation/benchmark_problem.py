@@ -23,7 +23,7 @@ from optiproxy_nas.core.errors import (
     unknown_name,
 )
 from optiproxy_nas.core.random_streams import isolated
-from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.evaluation.evaluator import Evaluate, batched
 from optiproxy_nas.objectives.base import Fidelity, Objective
 from optiproxy_nas.objectives.constraints import Constraint, feasible
 
@@ -52,7 +52,7 @@ def check_benchmark(objective: Objective, benchmark: Benchmark) -> None:
 
 def evaluator_of(objective: Objective, benchmark: Benchmark) -> Evaluate:
     """Return what a search gets of a benchmark: a function that a user could have written."""
-    return partial(_ask, benchmark, objective.metrics)
+    return batched(partial(_ask, benchmark, objective.metrics))
 
 
 @isolated()

@@ -1,9 +1,10 @@
-"""Evaluating trials: what an evaluation answers, checked, as columns of the archive."""
+"""Evaluating architectures: what a user's function or a benchmark answers, checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,110 @@ import pandas as pd
 from optiproxy_nas.algorithm.archive import with_columns
 from optiproxy_nas.algorithm.budget import QueryLedger, charges
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
-from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.core.errors import DataError, EvaluationError
+from optiproxy_nas.core.errors import EvaluationError, OptiProxyError
+from optiproxy_nas.evaluation.answers import Outcome, read_answer, read_answers
+from optiproxy_nas.evaluation.trials import check_failures
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
-# Architecture strings [n] -> what they are worth: values [n]; where the objective has metrics, a
-# mapping of columns [n]; where it has fidelities, the number of epochs is a second argument.
+_log = logging.getLogger(__name__)
+
+# An architecture -> a number, or {metric: number} with "value"; where the objective has
+# fidelities, the number of epochs is a second argument. Or a :class:`Batched` one.
 Evaluate = Callable[..., Any]
+
+
+class Batched:
+    """A function of a whole batch of architectures [n] (and epochs), made by :func:`batched`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
+        return self._function(*arguments)
+
+
+def batched(function: Callable[..., Any]) -> Batched:
+    """Mark an evaluation that takes a list of architectures at once, as ``evaluate=batched(f)``.
+
+    It gives n numbers in the same order, a mapping of columns ``{metric: [n numbers]}``, or what
+    has labels (Series, DataFrame, a dict by architecture), which is matched by label. NaN, None
+    and what is masked mean that the trial failed. An error fails the batch and ends the search.
+    """
+    if isinstance(function, Batched):
+        return function
+    return Batched(function)
+
+
+def outcomes(
+    objective: Objective,
+    evaluate: Evaluate,
+    architectures: Sequence[str],
+    epochs: Sequence[int] | None = None,
+) -> Iterator[Outcome]:
+    """Evaluate architectures, and give the outcome of each in their order, as it comes.
+
+    What raises or gives no finite number fails; a metric of the objective may be +inf (it cannot
+    run there), the value may not.
+
+    Args:
+        objective: of the search.
+        evaluate: of the search.
+        architectures: [n].
+        epochs: [n] of training, where the objective has fidelities.
+
+    Raises:
+        EvaluationError: an answer is of a type or shape that cannot be used, or a batched
+            evaluation raised.
+        OptiProxyError: a batched evaluation raised one of ours.
+    """
+    if isinstance(evaluate, Batched):
+        yield from _of_batch(objective, evaluate, architectures, epochs)
+        return
+    for number, architecture in enumerate(architectures):
+        arguments = (architecture,) if epochs is None else (architecture, epochs[number])
+        begun = time.perf_counter()
+        try:
+            answer = evaluate(*arguments)
+        except Exception as error:
+            _log.debug("The evaluation of %s failed", architecture, exc_info=True)
+            outcome = Outcome({}, f"{type(error).__name__}: {error}")
+        else:
+            outcome = read_answer(objective, answer, architecture)
+        yield outcome._replace(seconds=time.perf_counter() - begun)
+
+
+def evaluated_rows(
+    objective: Objective, batch: pd.DataFrame, metrics: Sequence[Mapping[str, float]]
+) -> pd.DataFrame:
+    """Return complete trials with ``value``, the objective's metrics and what follows from them.
+
+    Args:
+        objective: of the search.
+        batch: rows of ``make_batch`` [n].
+        metrics: of each, by name.
+    """
+    names = ("value", *objective.metrics)
+    columns = {name: np.array([row[name] for row in metrics], dtype=np.float64) for name in names}
+    evaluated = with_columns(batch, columns)
+    derived = objective.derived_columns(evaluated)
+    return with_columns(evaluated, derived) if derived else evaluated
+
+
+def evaluate_trials(
+    objective: Objective, batch: pd.DataFrame, evaluate: Evaluate
+) -> tuple[pd.DataFrame, list[Outcome]]:
+    """Evaluate a batch: return the rows of its complete trials, and the outcome of each trial.
+
+    Raises:
+        EvaluationError: as of :func:`outcomes`.
+    """
+    epochs = batch["epochs"].tolist() if objective.fidelities else None
+    found = list(outcomes(objective, evaluate, batch["architecture"].tolist(), epochs))
+    complete = [row for row, outcome in enumerate(found) if not outcome.error]
+    rows = batch if len(complete) == len(batch) else batch.iloc[complete].reset_index(drop=True)
+    return evaluated_rows(objective, rows, [found[row].metrics for row in complete]), found
 
 
 def evaluate_batch(
@@ -28,152 +125,75 @@ def evaluate_batch(
     evaluate: Evaluate,
     parameters: SearchParameters,
     archive: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """Return the batch with its answers (Algorithm 2, line 9), charged to the ledger first.
+    failed: pd.DataFrame | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Charge a batch and evaluate it (Algorithm 2, line 9), as a node of a declared pipeline.
+
+    Args:
+        space: the search space.
+        batch: the trials, of ``make_batch``.
+        evaluate: of the search.
+        parameters: of the search.
+        archive: D before them; None before the initial sample.
+        failed: the failed trials before them: columns of a batch, ``trial`` (number) and ``error``.
+
+    Returns:
+        the rows of the batch's complete trials, and all failed trials so far.
 
     Raises:
         BudgetError: the batch exceeds what is left of the budget; nothing was asked.
-        DataError: the evaluation gave something else than finite numbers.
+        EvaluationError: an answer cannot be used.
+        FailedTrialsError: too many trials failed.
     """
-    price = parameters.objective.price
-    paid = {} if archive is None else charges(space, archive, price)
-    ledger = QueryLedger(parameters.budget, paid)
-    costs = charges(space, batch, price)
-    return charge_and_evaluate(parameters.objective, batch, evaluate, ledger, costs)
+    objective, price = parameters.objective, parameters.objective.price
+    before = [table for table in (archive, failed) if table is not None and len(table)]
+    ledger = QueryLedger(parameters.budget)
+    for table in before:
+        ledger.charge(charges(space, table, price))
+    ledger.charge(charges(space, batch, price))
+    count = sum(map(len, before))
+    flags = [False] * count
+    for number in [] if failed is None else failed["trial"]:
+        flags[number] = True
+    evaluated, found = evaluate_trials(objective, batch, evaluate)
+    for outcome in found:
+        flags.append(bool(outcome.error))
+        check_failures(parameters.failures, flags, outcome.error)
+    rows = [row for row, outcome in enumerate(found) if outcome.error]
+    new = batch.iloc[rows].assign(
+        trial=np.array(rows, dtype=np.int64) + count,
+        error=pd.array([found[row].error for row in rows], dtype="str"),
+    )
+    tables = [new] if failed is None or failed.empty else [failed, new]
+    return evaluated, pd.concat(tables, ignore_index=True)
 
 
-def charge_and_evaluate(
+def _of_batch(
     objective: Objective,
-    batch: pd.DataFrame,
-    evaluate: Evaluate,
-    ledger: QueryLedger,
-    costs: Mapping[Hashable, int],
-) -> pd.DataFrame:
-    """Charge the trials of a batch, then evaluate them: what every search does with new queries.
-
-    Args:
-        objective: of the search.
-        batch: the trials.
-        evaluate: of the search.
-        ledger: of the search; the charge is added to it.
-        costs: identity -> cost of the batch's trials.
-
-    Raises:
-        BudgetError: they exceed what is left of the budget; nothing was asked.
-        DataError: as of :func:`evaluate_trials`.
-    """
-    ledger.charge(costs)
-    return evaluate_trials(objective, batch, evaluate)
-
-
-def evaluate_trials(objective: Objective, batch: pd.DataFrame, evaluate: Evaluate) -> pd.DataFrame:
-    """Return ``batch`` with ``value``, the objective's metrics and what follows from them.
-
-    Raises:
-        DataError: a column is missing, or holds something else than one number an architecture; a
-            metric may be +inf (it cannot run there), the value may not.
-    """
-    architectures = batch["architecture"].tolist()
-    if objective.fidelities:
-        columns = {name: np.empty(len(batch)) for name in ("value", *objective.metrics)}
-        for epochs, rows in batch.groupby("epochs", sort=True).indices.items():
-            asked = [architectures[row] for row in rows]
-            answered = _checked(objective, evaluate(asked, int(str(epochs))), asked)
-            for name, values in answered.items():
-                columns[name][rows] = values
-    else:
-        columns = _checked(objective, evaluate(architectures), architectures)
-    evaluated = with_columns(batch, columns)
-    derived = objective.derived_columns(evaluated)
-    return with_columns(evaluated, derived) if derived else evaluated
-
-
-@contextmanager
-def keeping_answers(
-    evaluate: Evaluate, batch: pd.DataFrame, archive: Callable[[], pd.DataFrame]
-) -> Iterator[Evaluate]:
-    """Give ``evaluate`` for one batch; a failure inside becomes an error that keeps every answer.
-
-    Args:
-        evaluate: of the search.
-        batch: the trials to evaluate.
-        archive: returns D before them, where it is needed.
-
-    Raises:
-        EvaluationError: the evaluation raised, or its answer cannot be used. ``data`` has
-            ``archive``, ``architectures`` (of the batch) and ``answers``: one
-            ``{"arguments", "answer"}`` for each call of ``evaluate`` that returned, usable or not.
-    """
-    answers: list[dict[str, Any]] = []
-
-    def ask(*arguments: Any) -> Any:
-        answer = evaluate(*arguments)
-        answers.append({"arguments": arguments, "answer": answer})
-        return answer
-
-    try:
-        yield ask
-    except Exception as error:
-        before = archive()
-        answered = "; what it has answered since is in data['answers']" if answers else ""
-        raise EvaluationError(
-            f"The evaluation failed after {len(before)} queries, which are kept in this error's "
-            f"data['archive']{answered}: {error}",
-            archive=before,
-            architectures=batch["architecture"].tolist(),
-            answers=answers,
-        ) from error
-
-
-def _checked(objective: Objective, answer: Any, architectures: Sequence[str]) -> dict[str, Floats]:
-    """Return an answer as ``value`` and the metrics, [n] each."""
-    if not objective.metrics:
-        return {"value": finite(answer, architectures)}
-    needed = ("value", *objective.metrics)
-    if not isinstance(answer, Mapping | pd.DataFrame) or not set(needed) <= set(answer):
-        got = list(answer) if isinstance(answer, Mapping | pd.DataFrame) else repr(answer)
-        raise DataError(
-            f"The evaluation must give a mapping with the columns {', '.join(needed)}, one "
-            f"number an architecture in each; it gave {got}.",
-            needed=list(needed),
-        )
-    columns = {"value": finite(answer["value"], architectures)}
-    for metric in objective.metrics:
-        columns[metric] = finite(answer[metric], architectures, metric, may_not_run=True)
-    return columns
-
-
-def finite(
-    answer: Any, architectures: Sequence[str], what: str = "evaluation", may_not_run: bool = False
-) -> Floats:
-    """Return an answer as values [n]; with ``may_not_run``, +inf is one too.
-
-    Raises:
-        DataError: something else than one finite number an architecture.
-    """
-    try:
-        values = np.asarray(answer, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.empty(0)
-    good = np.isfinite(values) | (may_not_run & np.isposinf(values))
-    if values.shape != (len(architectures),) or not good.all():
-        if values.shape != (len(architectures),):
-            wrong = f"gave {_short(answer)}"
-        else:
-            first = int(np.argmin(good))
-            wrong = f"gave {values[first]} for {architectures[first]}"
-        also = ", or +inf where it cannot run" if may_not_run else ""
-        raise DataError(
-            f"The {what} of {len(architectures)} architectures {wrong}; it must give one finite "
-            f"number for each{also}.",
-            architectures=list(architectures),
-        )
-    return values
-
-
-def _short(answer: Any) -> str:
-    """Return a few words about an answer that cannot be used."""
-    try:
-        return f"{len(answer)} of them ({type(answer).__name__})"
-    except TypeError:
-        return f"{answer!r} ({type(answer).__name__})"
+    evaluate: Batched,
+    architectures: Sequence[str],
+    epochs: Sequence[int] | None,
+) -> Iterator[Outcome]:
+    """Call a batched evaluation once, or once a number of epochs, and give each outcome."""
+    found: list[Outcome | None] = [None] * len(architectures)
+    groups: dict[int | None, list[int]] = {}
+    for row in range(len(architectures)):
+        groups.setdefault(None if epochs is None else int(epochs[row]), []).append(row)
+    for number in sorted(groups, key=lambda epochs: epochs or 0):
+        rows = groups[number]
+        names = [architectures[row] for row in rows]
+        begun = time.perf_counter()
+        try:
+            answer = evaluate(names) if number is None else evaluate(names, number)
+        except OptiProxyError:
+            raise
+        except Exception as error:
+            raise EvaluationError(
+                f"The batched evaluation failed: {type(error).__name__}: {error}. Where single "
+                "architectures fail, give NaN for them.",
+                architectures=names,
+            ) from error
+        seconds = (time.perf_counter() - begun) / len(rows)
+        for row, outcome in zip(rows, read_answers(objective, answer, names), strict=True):
+            found[row] = outcome._replace(seconds=seconds)
+    yield from (outcome for outcome in found if outcome is not None)

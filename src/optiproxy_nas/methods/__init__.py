@@ -9,7 +9,14 @@ from optiproxy_nas.algorithm.budget import check_budget
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.registry import Registry
-from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals, training_of
+from optiproxy_nas.methods.base import (
+    Answers,
+    Method,
+    MethodSettings,
+    Proposals,
+    Unavailable,
+    training_of,
+)
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
@@ -123,6 +130,7 @@ __all__ = [
     "Method",
     "MethodSettings",
     "Proposals",
+    "Unavailable",
     "build_method",
     "method_of",
     "overrides_of",

@@ -64,11 +64,12 @@ class Bananas(MemoryMethod[BananasSettings]):
         self._features = torch.empty(0)
         self._round = 0
 
-    def ask(self) -> Proposals:
+    def propose(self, pending: int) -> Proposals:
         """Return the initial sample, then the batch of each round."""
-        settings, missing = self._settings, self._settings.initial_samples - len(self._memory)
-        if missing > 0:
-            return Proposals(self._memory.random(missing))
+        settings, answered = self._settings, len(self._memory)
+        missing = settings.initial_samples - answered - pending
+        if missing > 0 or answered < 2:
+            return Proposals(self._memory.random(max(missing, 1)))
         self._round += 1
         pool = self._memory.unseen(self._space.neighbours(self._memory.best(settings.parents)))
         if len(pool) < settings.batch:

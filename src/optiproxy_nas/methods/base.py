@@ -49,8 +49,22 @@ class Proposals(NamedTuple):
     columns: Mapping[str, Any] = MappingProxyType({})
 
 
+class Unavailable(NamedTuple):
+    """Trials that must not be proposed again, beside those that were answered.
+
+    Attributes:
+        codes: int64 [u, L], the pending ones (proposed, not answered yet), then the failed ones.
+        rows: [u rows], what was proposed: columns of the archive that were known before.
+        pending: how many of them are pending; they are charged already.
+    """
+
+    codes: Tensor
+    rows: pd.DataFrame
+    pending: int
+
+
 class Answers(NamedTuple):
-    """What the evaluation gave for proposals, in their order.
+    """What the evaluation gave for proposals, in the order told.
 
     Attributes:
         codes: int64 [n, L].
@@ -85,8 +99,11 @@ class Method(ABC):
     A plug-in is a subclass with ``Settings``, ``reference``, ``ask`` and ``tell``, built as
     ``Class(space, settings, budget, seed)`` with ``settings`` an instance of its ``Settings``.
     Equal arguments give equal proposals: every random number comes from the seed
-    (``core.random_streams``), none from a global generator or the clock. ``ask`` and ``tell``
-    alternate. ``optiproxy_nas.testing.check_method`` checks it.
+    (``core.random_streams``), none from a global generator or the clock.
+    ``optiproxy_nas.testing.check_method`` checks it.
+
+    A search that evaluates one batch at a time asks and tells in turn. One that keeps several
+    trials open asks again while answers are missing, and tells them in whatever order they come.
 
     A method that does not use ``budget`` has the prefix property, which is worth having: its
     search with 280 queries begins with its search with 100. All registered baselines have it.
@@ -111,21 +128,33 @@ class Method(ABC):
         """Prepare a search of ``space``; ``budget`` is in the objective's unit."""
 
     @abstractmethod
-    def ask(self) -> Proposals:
-        """Propose architectures, most wanted first; none ends the search.
+    def ask(self, unavailable: Unavailable) -> Proposals:
+        """Propose architectures, most wanted first; none ends the search if no trial is pending.
 
-        An architecture that was told before may be proposed again. That costs nothing, and its
+        An architecture that was answered before may be proposed again. That costs nothing, and its
         answer is told again. Too many such proposals in a row end the search with an error, so
         propose at random (``memory.Memory.random``) where there is nothing else.
+
+        Args:
+            unavailable: trials that are pending or have failed; proposed again they are left out.
         """
 
     @abstractmethod
     def tell(self, answers: Answers) -> None:
-        """Take the answers to the last proposals, in their order.
+        """Take answers: of the last proposals in their order, if no other trial is open.
 
-        A batch that exceeds the budget is cut to what the budget affords. Nothing is asked for
-        after it.
+        A batch that exceeds the budget is cut to what the budget affords. Failed trials have no
+        answer; the next ``unavailable`` has them.
         """
+
+    def start_from(self, answers: Answers, unavailable: Unavailable) -> None:
+        """Take trials made before this search, which does not pay for them; before any ``ask``.
+
+        Args:
+            answers: of the complete ones, at least one.
+            unavailable: the failed ones.
+        """
+        self.tell(answers)
 
     def records(self) -> Records:
         """Return what the method did so far, for the result; by default nothing."""

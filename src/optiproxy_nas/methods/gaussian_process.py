@@ -71,11 +71,12 @@ class GaussianProcess(MemoryMethod[GaussianProcessSettings]):
         self._hyper: dict[str, Any] | None = None  # state of the last fitted model
         self._fitted = 0  # queries it was fitted on
 
-    def ask(self) -> Proposals:
+    def propose(self, pending: int) -> Proposals:
         """Return the initial sample, then the batch of each round."""
-        settings, missing = self._settings, self._settings.initial_samples - len(self._memory)
-        if missing > 0:
-            return Proposals(self._memory.random(missing))
+        settings, answered = self._settings, len(self._memory)
+        missing = settings.initial_samples - answered - pending
+        if missing > 0 or answered < 2:
+            return Proposals(self._memory.random(max(missing, 1)))
         near = self._space.neighbours(self._memory.best(settings.parents))
         far = self._memory.random(max(settings.random, settings.batch))
         pool = self._memory.unseen(torch.cat([near, far]))

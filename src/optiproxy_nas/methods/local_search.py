@@ -46,14 +46,18 @@ class LocalSearch(MemoryMethod[LocalSearchSettings]):
         self._random = numpy_generator(seed, 0, "local-search")
         self._samples = settings.initial_samples
         self._current: Tensor | None = None  # where the search stands
-        self._next: Tensor | None = None  # unqueried neighbours of it, in the order of asking
+        self._next = self._memory.codes  # unqueried neighbours of it, in the order of asking
 
-    def ask(self) -> Proposals:
+    def propose(self, pending: int) -> Proposals:
         """Return starting points, or neighbours of the architecture where the search stands."""
-        if self._current is None:
-            return Proposals(self._memory.random(self._samples))
-        assert self._next is not None
-        return Proposals(self._next if self._settings.query_until == "all" else self._next[:1])
+        if self._current is not None:
+            left = self._memory.unseen(self._next)
+            if len(left):
+                return Proposals(left if self._settings.query_until == "all" else left[:1])
+            if not pending:  # what is left has failed
+                self._restart()
+        missing = self._samples - pending if self._current is None else 1
+        return Proposals(self._memory.random(max(missing, 1)))
 
     def tell(self, answers: Answers) -> None:
         """Move uphill as far as the answers allow; restart at a local optimum."""
@@ -63,8 +67,7 @@ class LocalSearch(MemoryMethod[LocalSearchSettings]):
         if self._current is None or values[best] > self._memory.value_of(self._current[None])[0]:
             self._move(codes[best], float(values[best]))
         else:
-            assert self._next is not None
-            self._next = self._next[len(codes) :]
+            self._next = self._memory.unseen(self._next)
             if not len(self._next):
                 self._restart()
 
@@ -83,5 +86,5 @@ class LocalSearch(MemoryMethod[LocalSearchSettings]):
             self._restart()
 
     def _restart(self) -> None:
-        self._current = self._next = None
+        self._current = None
         self._samples = self._settings.restart_samples

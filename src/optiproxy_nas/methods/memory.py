@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -16,7 +17,7 @@ from optiproxy_nas.algorithm.candidates import BLOCK
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.core.random_streams import torch_generator
-from optiproxy_nas.methods.base import Answers, Method, MethodSettings
+from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals, Unavailable
 from optiproxy_nas.objectives.base import fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -46,6 +47,7 @@ class Memory:
         self._codes: list[Tensor] = []
         self._keys: list[list[float]] = []
         self._values: Floats | None = None
+        self._unavailable: set[Hashable] = set()
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -53,6 +55,8 @@ class Memory:
     @property
     def codes(self) -> Tensor:
         """Architectures in the order told: [n, L]."""
+        if not self._codes:
+            return torch.empty(0, self.space.code_length, dtype=torch.int64)
         return torch.stack(self._codes)
 
     @property
@@ -77,16 +81,21 @@ class Memory:
         """Return the places of evaluated codes [m, L] in the order told."""
         return [self._rows[identity] for identity in self.space.identify(codes)]
 
+    def leave_out(self, codes: Tensor) -> None:
+        """Let nothing return these codes [u, L] as new, pending or failed as they are, until
+        others are left out."""
+        self._unavailable = set(self.space.identify(codes)) if len(codes) else set()
+
     def value_of(self, codes: Tensor) -> Floats:
         """Return the values of codes [m, L], NaN where not evaluated: [m]."""
         rows = (self._rows.get(identity) for identity in self.space.identify(codes))
         return np.array([np.nan if row is None else self.values[row] for row in rows])
 
     def unseen(self, codes: Tensor) -> Tensor:
-        """Return the rows of codes [m, L] not evaluated yet, each architecture once, in order."""
+        """Return the rows of codes [m, L] never proposed yet, each architecture once, in order."""
         new: dict[Hashable, int] = {}
         for row, identity in enumerate(self.space.identify(codes)):
-            if identity not in self._rows:
+            if identity not in self._rows and identity not in self._unavailable:
                 new.setdefault(identity, row)
         return codes[list(new.values())]
 
@@ -96,7 +105,7 @@ class Memory:
         return self.codes[torch.from_numpy(order)]
 
     def random(self, count: int) -> Tensor:
-        """Return distinct random architectures that are not evaluated: [count, L].
+        """Return distinct random architectures that were never proposed: [count, L].
 
         Fewer than ``count`` where the space (``SearchSpace.size``) holds no more.
 
@@ -104,7 +113,10 @@ class Memory:
             SamplingError: the space does not yield that many in a bounded number of draws.
         """
         if self.space.size is not None:
-            count = max(1, min(count, self.space.size - len(self)))
+            left = self.space.size - len(self) - len(self._unavailable - self._rows.keys())
+            if not left and self._unavailable:
+                return torch.empty(0, self.space.code_length, dtype=torch.int64)
+            count = max(1, min(count, left))
         found: list[Tensor] = []
         taken: set[Hashable] = set()
         size, fruitless = BLOCK, 0
@@ -120,7 +132,7 @@ class Memory:
                 size, fruitless = 2 * size, fruitless + 1
             code = self._drawn.pop()
             (identity,) = self.space.identify(code.unsqueeze(0))
-            if identity not in self._rows and identity not in taken:
+            if not any(identity in group for group in (self._rows, self._unavailable, taken)):
                 taken.add(identity)
                 found.append(code)
                 size, fruitless = BLOCK, 0
@@ -134,6 +146,15 @@ class MemoryMethod(Method, Generic[Settings]):
         self._space = space
         self._settings = settings
         self._memory = Memory(space, seed)
+
+    def ask(self, unavailable: Unavailable) -> Proposals:
+        """Propose what the memory holds neither as answered nor as unavailable."""
+        self._memory.leave_out(unavailable.codes)
+        return self.propose(unavailable.pending)
+
+    @abstractmethod
+    def propose(self, pending: int) -> Proposals:
+        """Return the next proposals, while ``pending`` trials are open."""
 
     def tell(self, answers: Answers) -> None:
         """Remember the answers."""

@@ -9,13 +9,20 @@ import pandas as pd
 import torch
 
 from optiproxy_nas.algorithm import steps
-from optiproxy_nas.algorithm.archive import codes_of
-from optiproxy_nas.algorithm.budget import number_of_steps
+from optiproxy_nas.algorithm.archive import codes_of, empty_archive
+from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.core.mappings import changes, merge
-from optiproxy_nas.methods.base import Answers, Method, Proposals, Records, typed_parameters
+from optiproxy_nas.methods.base import (
+    Answers,
+    Method,
+    Proposals,
+    Records,
+    Unavailable,
+    typed_parameters,
+)
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.proxies.targets import TARGETS
@@ -36,57 +43,94 @@ class OptiProxy(Method):
     def __init__(self, space: SearchSpace, parameters: SearchParameters) -> None:
         self._space = space
         self._parameters = parameters
-        self._archive: pd.DataFrame | None = None  # D
+        self._archive = empty_archive(space, parameters.objective)  # D
+        self._started = False  # the initial sample was proposed
+        self._free = 0  # cost of the rows of D that this search does not pay for
         self._step = 0
         self._weights: Tensors | None = None  # θ*, from which the next step may start
         self._logits: Tensors | None = None  # (α*, β*), likewise
-        self._fit: Tensors = {}  # of the step that was asked for last
-        self._candidates: Tensors = {}
+        self._steps: dict[int, tuple[Tensors, Tensors]] = {}  # step -> candidates and loss curve
         self._traces: dict[int, Tensors] = {}
-        self._diagnostics: list[dict[str, Any]] = []
+        self._diagnostics: dict[int, dict[str, Any]] = {}
 
-    def ask(self) -> Proposals:
+    def ask(self, unavailable: Unavailable) -> Proposals:
         """Return the initial sample, then the batch of each step (Algorithm 2, lines 4-8)."""
         space, parameters, archive = self._space, self._parameters, self._archive
-        if archive is None:
-            return self._proposals(steps.initial_batch(space, parameters))
-        if self._step == number_of_steps(parameters):
-            return Proposals(torch.empty(0, space.code_length, dtype=torch.int64))
-        self._step = step = self._step + 1
-        self._weights, self._fit = steps.fit_proxy(
-            space, archive, parameters, self._weights, step=step
-        )
-        self._logits, self._traces[step] = steps.search_logits(
-            space, self._weights, archive, parameters, self._logits, step=step
-        )
-        self._candidates = steps.sample_candidates(
-            space, self._logits, archive, parameters, step=step
-        )
-        return self._proposals(
-            steps.select_batch(
-                space, self._candidates, self._weights, archive, parameters, step=step
+        cheapest = parameters.objective.price.cheapest
+        rows = unavailable.rows if len(unavailable.codes) else None
+        if not self._started:
+            self._started = True
+            if parameters.initial_samples:
+                return self._random(parameters.initial_samples, unavailable)
+        if len(archive) < steps.LEAST and unavailable.pending:
+            return self._random(1, unavailable)
+        while self._step < number_of_steps(parameters):
+            self._step = step = self._step + 1
+            if allowance(parameters, archive, step, rows, self._free) < cheapest:
+                continue  # spent by random architectures, or by earlier steps
+            self._weights, loss = steps.fit_proxy(
+                space, archive, parameters, self._weights, step=step
             )
-        )
-
-    def tell(self, answers: Answers) -> None:
-        """Add the answers to D (line 10), and note what the step did."""
-        self._archive = steps.update_archive(answers.rows, self._parameters, self._archive)
-        if self._step:
-            self._diagnostics.append(
-                steps.diagnose(
-                    answers.rows,
-                    self._archive,
-                    self._candidates,
-                    self._traces[self._step],
-                    self._fit,
-                    self._parameters,
+            self._logits, self._traces[step] = steps.search_logits(
+                space, self._weights, archive, parameters, self._logits, step=step
+            )
+            candidates = steps.sample_candidates(
+                space, self._logits, archive, parameters, rows, step=step, free=self._free
+            )
+            self._steps[step] = candidates, loss
+            return self._proposals(
+                steps.select_batch(
+                    space,
+                    candidates,
+                    self._weights,
+                    archive,
+                    parameters,
+                    rows,
+                    step=step,
+                    free=self._free,
                 )
             )
+        return Proposals(torch.empty(0, space.code_length, dtype=torch.int64))
+
+    def tell(self, answers: Answers) -> None:
+        """Add the answers to D (line 10), and note what their steps did."""
+        rows = answers.rows
+        self._archive = steps.update_archive(rows, self._parameters, self._archive)
+        for step in rows["step"].unique().tolist():
+            if step in self._steps:
+                evaluations = rows[rows["step"] == step]
+                candidates, loss = self._steps[step]
+                self._diagnostics[step] = steps.diagnose(
+                    evaluations,
+                    self._archive,
+                    candidates,
+                    self._traces[step],
+                    loss,
+                    self._parameters,
+                    step=step,
+                )
+
+    def start_from(self, answers: Answers, unavailable: Unavailable) -> None:
+        """Take trials made before; they stand in the place of random ones of the initial sample."""
+        self.tell(answers)
+        price, parameters = self._parameters.objective.price, self._parameters
+        paid = pd.concat([self._archive, unavailable.rows], ignore_index=True)
+        self._free = int(price.costs(paid).sum())
+        missing = max(0, parameters.initial_samples - len(self._archive))
+        self._parameters = parameters.model_copy(update={"initial_samples": missing})
+
+    def _random(self, count: int, unavailable: Unavailable) -> Proposals:
+        """Return further architectures of the stream of the initial sample."""
+        taken = torch.cat([codes_of(self._space, self._archive), unavailable.codes])
+        return self._proposals(steps.initial_batch(self._space, self._parameters, count, taken))
 
     def records(self) -> Records:
         """Return diagnostics and traces by step, and weights and logits of the last one."""
         return Records(
-            pd.DataFrame(self._diagnostics), self._traces, self._weights or {}, self._logits or {}
+            pd.DataFrame([self._diagnostics[step] for step in sorted(self._diagnostics)]),
+            self._traces,
+            self._weights or {},
+            self._logits or {},
         )
 
     def _proposals(self, batch: pd.DataFrame) -> Proposals:

@@ -24,6 +24,6 @@ class RandomSearch(MemoryMethod[RandomSearchSettings]):
         "Li & Talwalkar 2019, Random search and reproducibility for neural architecture search"
     )
 
-    def ask(self) -> Proposals:
+    def propose(self, pending: int) -> Proposals:
         """Return the next random architectures."""
         return Proposals(self._memory.random(self._settings.batch))

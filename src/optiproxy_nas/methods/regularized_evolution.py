@@ -51,14 +51,15 @@ class RegularizedEvolution(MemoryMethod[RegularizedEvolutionSettings]):
         # Places in the memory.
         self._population: deque[int] = deque(maxlen=settings.population)
 
-    def ask(self) -> Proposals:
+    def propose(self, pending: int) -> Proposals:
         """Return the initial population, then one child at a time."""
-        missing = self._settings.population - len(self._population)
-        if missing > 0:
+        population = len(self._population)
+        if (missing := self._settings.population - population - pending) > 0:
             return Proposals(self._memory.random(missing))
-        rows = self._random.choice(
-            len(self._population), self._settings.tournament, replace=False, shuffle=False
-        )
+        if not population:
+            return Proposals(self._memory.random(1))
+        size = min(self._settings.tournament, population)
+        rows = self._random.choice(population, size, replace=False, shuffle=False)
         values = self._memory.values
         parent = max((self._population[row] for row in rows), key=lambda member: values[member])
         children = self._space.neighbours(self._memory.codes[parent : parent + 1])

@@ -73,23 +73,23 @@ class TPE(MemoryMethod[TPESettings]):
         )
         self._study = _create_study(sampler)
         self._told = np.empty(0)  # values that the study holds
-        self._trial: optuna.Trial | None = None
+        self._open: dict[tuple[int, ...], optuna.Trial] = {}  # code -> the study's trial of it
 
-    def ask(self) -> Proposals:
+    def propose(self, pending: int) -> Proposals:
         """Return the initial sample, then one architecture at a time."""
-        if len(self._memory) < self._settings.startup:
-            return Proposals(self._memory.random(self._settings.startup - len(self._memory)))
+        missing = self._settings.startup - len(self._memory) - pending
+        if missing > 0 or not len(self._memory):
+            return Proposals(self._memory.random(max(missing, 1)))
         for _ in range(self._settings.tries):
-            self._trial = self._study.ask(dict(self._variables))
-            code = torch.tensor([[self._trial.params[name] for name in self._variables]])
+            trial = self._study.ask(dict(self._variables))
+            code = torch.tensor([[trial.params[name] for name in self._variables]])
             valid = self._valid(code)
             if valid and len(self._memory.unseen(code)):
+                self._open[tuple(code[0].tolist())] = trial
                 return Proposals(code)
-            self._study.tell(self._trial, state=TrialState.FAIL)
+            self._study.tell(trial, state=TrialState.FAIL)
             if not valid:
-                self._trial = None
                 return Proposals(self._nearest(code))
-        self._trial = None
         return Proposals(self._memory.random(1))
 
     def tell(self, answers: Answers) -> None:
@@ -97,14 +97,14 @@ class TPE(MemoryMethod[TPESettings]):
         super().tell(answers)
         codes, values = answers.codes, self._memory.value_of(answers.codes)
         if not np.array_equal(self._memory.values[: len(self._told)], self._told):
-            self._study, self._trial = _create_study(self._study.sampler), None
+            self._study = _create_study(self._study.sampler)
+            self._open.clear()
             codes, values = self._memory.codes, self._memory.values
         self._told = self._memory.values
-        if self._trial is not None:
-            self._study.tell(self._trial, float(values[0]))
-            self._trial = None
-            return
         for code, value in zip(codes.tolist(), values.tolist(), strict=True):
+            if (trial := self._open.pop(tuple(code), None)) is not None:
+                self._study.tell(trial, value)
+                continue
             params = dict(zip(self._variables, code, strict=True))
             if any(choice not in self._variables[name].choices for name, choice in params.items()):
                 continue  # a value so rare that the variable lacks it

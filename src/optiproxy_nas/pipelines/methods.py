@@ -48,7 +48,7 @@ def search(
     """Return archive, trials (proposals, repeats included) and diagnostics by step."""
     parameters = parameters_of(search)
     result = run_search(get_space(parameters.space), evaluate, parameters)
-    return result.archive, result.trials, result.diagnostics
+    return result.archive, result.proposals, result.diagnostics
 
 
 def summarise(

@@ -35,7 +35,7 @@ from optiproxy_nas.report.run_report import (
 )
 from optiproxy_nas.spaces import SearchSpace, get_space
 
-SEARCH, EVALUATED = "params:search", ".evaluations"
+SEARCH, EVALUATED, FAILED = "params:search", ".evaluations", ".failed"
 PAGES = ("markdown", "page")
 FIGURES = tuple(figure.id for figure in COMMON)  # of the plain objective
 
@@ -160,7 +160,11 @@ def _load_and_sample() -> list[Node]:
         _node("", "encode", encode, [SEARCH], ["space", "encoding"]),
         _node(first, "sample", steps.initial_batch, ["space", SEARCH], ".batch"),
         _node(
-            first, "evaluate", evaluate_batch, ["space", ".batch", "evaluate", SEARCH], EVALUATED
+            first,
+            "evaluate",
+            evaluate_batch,
+            ["space", ".batch", "evaluate", SEARCH],
+            [EVALUATED, FAILED],
         ),
         _node(first, "update_archive", steps.update_archive, [EVALUATED, SEARCH], ".archive"),
     ]
@@ -169,7 +173,7 @@ def _load_and_sample() -> list[Node]:
 def _step(step: int) -> list[Node]:
     """Return the six nodes of one step, and that of its diagnostics."""
     previous = step_name(step - 1)
-    archive = f"{previous}.archive"
+    archive, failed = f"{previous}.archive", f"{previous}{FAILED}"
     # The first step has no proxy or logits to start from.
     warm_weights = [f"{previous}.proxy"] if step > 1 else []
     warm_logits = [f"{previous}.logits"] if step > 1 else []
@@ -190,22 +194,25 @@ def _step(step: int) -> list[Node]:
         node(
             "sample",
             _at(step, steps.sample_candidates),
-            ["space", ".logits", archive, SEARCH],
+            ["space", ".logits", archive, SEARCH, failed],
             ".candidates",
         ),
         node(
             "select",
             _at(step, steps.select_batch),
-            ["space", ".candidates", ".proxy", archive, SEARCH],
+            ["space", ".candidates", ".proxy", archive, SEARCH, failed],
             ".batch",
         ),
         node(
-            "evaluate", evaluate_batch, ["space", ".batch", "evaluate", SEARCH, archive], EVALUATED
+            "evaluate",
+            evaluate_batch,
+            ["space", ".batch", "evaluate", SEARCH, archive, failed],
+            [EVALUATED, FAILED],
         ),
         node("update_archive", steps.update_archive, [EVALUATED, SEARCH, archive], ".archive"),
         node(
             "diagnose",
-            steps.diagnose,
+            _at(step, steps.diagnose),
             [EVALUATED, ".archive", ".candidates", ".trace", ".fit", SEARCH],
             ".diagnostics",
         ),

@@ -19,8 +19,8 @@ from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Be
 from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.evaluation.benchmark_problem import optimum
+from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.methods import METHODS, overrides_of
-from optiproxy_nas.methods.result import SearchResult
 from optiproxy_nas.objectives.constraints import Constraint, parse_constraint
 from optiproxy_nas.report.statistics import TIE
 from optiproxy_nas.spaces import get_space
@@ -56,7 +56,7 @@ class RunData:
     eligible: Mask | None = None
 
     @classmethod
-    def of(cls, result: SearchResult) -> RunData:
+    def of(cls, result: SearchRecord) -> RunData:
         """Return what ``optiproxy_nas.search`` returned, as the figures take it."""
         return cls(
             {"target": result.target, "caution": result.caution},

@@ -12,9 +12,17 @@ import torch
 
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, make_batch
 from optiproxy_nas.core.errors import OptiProxyError, SamplingError
-from optiproxy_nas.evaluation.evaluator import evaluate_trials
+from optiproxy_nas.evaluation.evaluator import batched, evaluate_trials
 from optiproxy_nas.evaluation.loop import run_method
-from optiproxy_nas.methods import METHODS, Answers, Method, MethodSettings, Proposals, build_method
+from optiproxy_nas.methods import (
+    METHODS,
+    Answers,
+    Method,
+    MethodSettings,
+    Proposals,
+    Unavailable,
+    build_method,
+)
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
@@ -97,7 +105,7 @@ def _search(
     """Run a search through the loop, and check what was evaluated, how often and charged."""
     evaluations: Counter[str] = Counter()
     method = build_method(name, space, settings or {}, budget, seed)
-    archive, trials = run_method(space, _objective(space, evaluations), method, budget)
+    archive, trials = run_method(space, batched(_objective(space, evaluations)), method, budget)
     check_archive(space, archive, Accuracy())
     assert len(archive) == budget, f"{len(archive)} queries made with a budget of {budget}"
     identities = space.identify(codes_of(space, archive))
@@ -112,10 +120,11 @@ def _check_alone(
 ) -> None:
     """Ask and tell by hand, without the loop that cuts batches."""
     method = build_method(name, space, settings, budget, seed)
-    evaluate, objective = _objective(space), Accuracy()
+    evaluate, objective = batched(_objective(space)), Accuracy()
+    nothing = Unavailable(torch.empty(0, space.code_length, dtype=torch.int64), pd.DataFrame(), 0)
     proposed = step = 0
     while proposed < budget:
-        proposals = method.ask()
+        proposals = method.ask(nothing)
         assert isinstance(proposals, Proposals), f"ask: gives {proposals!r}, not Proposals"
         codes, columns = proposals
         shape = tuple(codes.shape)
@@ -124,7 +133,8 @@ def _check_alone(
         assert shape[0] > 0, "ask: proposes nothing"
         assert codes.dtype == torch.int64, f"ask: codes are {codes.dtype}, not int64"
         _check_strings(space, codes)
-        rows = evaluate_trials(objective, make_batch(space, codes, step, **columns), evaluate)
+        batch = make_batch(space, codes, step, **columns)
+        rows, _ = evaluate_trials(objective, batch, batched(evaluate))
         keys = objective.order.keys(rows)
         answers = Answers(codes, fitness_of(keys), keys, rows)
         before = Answers(codes.clone(), answers.values.copy(), keys.copy(), rows.copy())

@@ -101,7 +101,7 @@ def _check_columns(
     """Check what follows from an answer; return the initial sample as an archive."""
     built = parameters.objective
     batch = initial_batch(space, parameters)
-    evaluated = evaluate_trials(built, batch, evaluate)
+    evaluated, _ = evaluate_trials(built, batch, evaluate)
     answered = evaluated[[*batch, "value", *built.metrics]]
     derived = pure("derived_columns", built.derived_columns, answered)
     assert set(derived) <= set(built.columns), f"derived_columns: {sorted(derived)}, not declared"

@@ -122,5 +122,5 @@ def _ask(space: SearchSpace, run: SearchHistory, codes: Tensor) -> pd.DataFrame:
     """Return architecture, value and metrics of codes [n, L], asked as the search asked."""
     objective = run.parameters.objective
     batch = make_batch(space, codes, step=0)
-    answered = evaluate_trials(objective, batch, evaluator_of(objective, run.benchmark))
+    answered, _ = evaluate_trials(objective, batch, evaluator_of(objective, run.benchmark))
     return answered[["architecture", "value", *objective.columns]]

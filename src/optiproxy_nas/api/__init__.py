@@ -1,0 +1,6 @@
+"""The plain-Python entry: search, and search by ask and tell, without Kedro."""
+
+from optiproxy_nas.api.entry import Search, search
+from optiproxy_nas.api.result import SearchResult
+
+__all__ = ["Search", "SearchResult", "search"]

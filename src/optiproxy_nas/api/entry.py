@@ -1,0 +1,284 @@
+"""The plain-Python entry: any method on any problem, without Kedro."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
+from optiproxy_nas.api.result import SearchResult
+from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
+from optiproxy_nas.benchmarks.source_registry import (
+    check_source,
+    family_of,
+    find_source,
+    get_source,
+)
+from optiproxy_nas.benchmarks.sources import Source
+from optiproxy_nas.core.errors import ParameterError, SearchInterrupted
+from optiproxy_nas.core.numbers import value_text
+from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.core.validation import validate
+from optiproxy_nas.evaluation.ask_tell import AskTell
+from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
+from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.evaluation.initial import Initial, apply_initial
+from optiproxy_nas.evaluation.loop import Callback, drive
+from optiproxy_nas.evaluation.stop_rules import StopAfter, StopAtTarget, StopWithoutImprovement
+from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.methods import METHODS, resolve_method
+from optiproxy_nas.objectives import name_of
+from optiproxy_nas.presets import preset_for
+from optiproxy_nas.spaces import get_space
+
+
+class Search(AskTell):
+    """A search by ask and tell: you evaluate, in any order, as many trials at a time as you like.
+
+    Example:
+        >>> from optiproxy_nas import Search
+        >>> search = Search(space="nb201", budget=60, seed=0)
+        >>> for trial in search.ask(4):
+        ...     search.tell(trial, len(trial.architecture))  # or tell(trial, failed="why")
+        >>> len(search.result().archive)
+        4
+
+    What it proposes follows from its arguments, and from the order in which it is asked and told.
+
+    Args:
+        dataset: a label of the record.
+        budget: in all, the random initial sample included: queries, or epochs where the objective
+            counts them. Open and failed trials count.
+        seed: decides the search together with the other arguments.
+        source: a label of the record.
+        method: as of :func:`search`.
+        preset: as of :func:`search`.
+        space: as of :func:`search`.
+        objective: as of :func:`search`.
+        initial: as of :func:`search`.
+        **overrides: as of :func:`search`.
+
+    Raises:
+        OptiProxyError: see :mod:`optiproxy_nas.core.errors`.
+    """
+
+    def __init__(
+        self,
+        dataset: str | None = None,
+        budget: int = 100,
+        seed: int = 0,
+        *,
+        source: str | None = None,
+        method: str = "optiproxy",
+        preset: str | None = None,
+        space: str = "nb201",
+        objective: str | Mapping[str, Any] = "accuracy",
+        initial: Initial | None = None,
+        **overrides: Any,
+    ) -> None:
+        # The dataset decides no setting: it goes to the table, and into the record at the end.
+        self.parameters = resolve_method(
+            {
+                "space": space,
+                "benchmark": space,
+                "source": source or OWN_EVALUATION,
+                "method": method,
+                "preset": preset or preset_for(space, name_of(objective)) or "default",
+                "objective": objective,
+                "seed": seed,
+                "budget": budget,
+                **overrides,
+            }
+        )
+        self._dataset = dataset or OWN_EVALUATION
+        self._target, self._caution = "value", ""
+        found = get_space(space)
+        with isolated():
+            built = METHODS.load(self.parameters.method).build(found, self.parameters)
+        super().__init__(
+            found,
+            self.parameters.objective,
+            built,
+            budget,
+            seed,
+            self.parameters.failures,
+        )
+        if initial is not None:
+            apply_initial(self, self.parameters, initial)
+
+    def result(self) -> SearchResult:
+        """Return everything so far; trials that are open are part of it."""
+        recorded = validate(
+            type(self.parameters), {**dict(self.parameters), "dataset": self._dataset}
+        )
+        return SearchResult.of(self, recorded, target=self._target, caution=self._caution)
+
+
+def search(
+    dataset: str | None = None,
+    budget: int = 100,
+    seed: int = 0,
+    *,
+    source: str | None = None,
+    method: str = "optiproxy",
+    preset: str | None = None,
+    space: str = "nb201",
+    objective: str | Mapping[str, Any] = "accuracy",
+    evaluate: Evaluate | None = None,
+    initial: Initial | None = None,
+    callbacks: Iterable[Callback] = (),
+    timeout: float | None = None,
+    target: float | None = None,
+    patience: int | None = None,
+    progress: bool = False,
+    **overrides: Any,
+) -> SearchResult:
+    """Search a space with as few evaluations as possible.
+
+    Example:
+        >>> from optiproxy_nas import search
+        >>> result = search("cifar100", budget=100, seed=0)  # doctest: +SKIP
+        >>> print(result)  # doctest: +SKIP
+        >>> result.best_architecture, result.best_value, result.target  # doctest: +SKIP
+
+    Args:
+        dataset: of the benchmark, default the source's first (``cifar10``, ``ptb``); with
+            ``evaluate``, only a label.
+        budget: in all, the random initial sample included: queries, or epochs where the objective
+            counts them. Failed trials count.
+        seed: decides the search together with the other arguments.
+        source: where the benchmark's values come from; default the first that is registered for
+            the space (``embedded``, ``nb101_table``, ``nb301_yahpo``, ``nbnlp_surrogate``); with
+            ``evaluate``, only a label.
+        method: ``optiproxy``, or a baseline: ``random_search``, ``regularized_evolution``,
+            ``local_search``, ``bananas``, ``gaussian_process``, ``tpe``.
+        preset: of OptiProxy-NAS, ``default``, ``paper``, ``large``, ``nlp``, ``hardware`` or
+            ``low_fidelity``; default that which was tuned for the objective and the space.
+        space: a registered search space, or ``package.module:Class``.
+        objective: what is searched for, a registered name or a mapping of its name and settings:
+            ``accuracy``, ``{"name": "constrained", "constraints": ["latency_ms <= 12"]}``,
+            ``{"name": "multi_fidelity", ...}``.
+        evaluate: your own evaluation: called with one architecture (a string), it gives a number,
+            higher is better, or ``{metric: number}`` with ``value`` and the metrics that the
+            objective bounds. Where the objective has fidelities, the number of training epochs is
+            a second argument. If it raises, or gives NaN, None or an infinite value, that trial
+            failed: it is charged, kept and not proposed again, and the search goes on. A function
+            of a whole batch is passed as ``batched(f)``. Default: the benchmark's.
+        initial: trials made before: a :class:`SearchResult`, a table with the columns
+            ``architecture``, ``value`` and the objective's metrics, a list of trials, or a file of
+            one of them (``.csv``, ``.parquet``, ``.json``, or of ``SearchResult.save``). The result
+            of this same search with any budget goes on to what it would have been; others start
+            it warm and are not charged.
+        callbacks: called with ``(search, trial)`` after each trial that is complete or failed;
+            ``search.stop(reason)`` ends the search.
+        timeout: seconds after which no further trial is begun.
+        target: value at which the search stops.
+        patience: number of trials without improvement at which it stops.
+        progress: show a progress bar.
+        **overrides: any key of the preset, nested: ``proxy={"hidden": 128}``; of a baseline
+            ``settings={"population": 20}``; ``failures={"retries": 1}``.
+
+    Raises:
+        SearchInterrupted: Ctrl-C; its ``result`` has what was paid for.
+        OptiProxyError: see :mod:`optiproxy_nas.core.errors`; where trials were paid for,
+            ``data["archive"]`` and ``data["trials"]`` have them, and ``data["result"]`` all.
+    """
+    benchmark = None
+    if evaluate is None:
+        registered = _source_of(source, space)
+        source, dataset = source or registered.name, dataset or registered.datasets[0]
+        overrides = {"benchmark": registered.family.name, **overrides}
+    elif not callable(evaluate):
+        raise ParameterError(
+            f"evaluate = {evaluate!r} ({type(evaluate).__name__}): it must be a function of an "
+            "architecture, or batched(f)."
+        )
+    rules: list[Callback] = []
+    if timeout is not None:
+        rules.append(StopAfter(timeout))
+    if target is not None:
+        rules.append(StopAtTarget(target))
+    if patience is not None:
+        rules.append(StopWithoutImprovement(patience))
+    opened = Search(
+        dataset,
+        budget,
+        seed,
+        source=source,
+        method=method,
+        preset=preset,
+        space=space,
+        objective=objective,
+        **overrides,
+    )
+    if evaluate is None:
+        check_source(opened.parameters, dataset)
+        benchmark = load_benchmark(opened.parameters.source, str(dataset), complete=True)
+        check_benchmark(opened.objective, benchmark)
+        evaluate = evaluator_of(opened.objective, benchmark)
+        opened._target, opened._caution = benchmark.target, benchmark.caution
+    if initial is not None:
+        apply_initial(opened, opened.parameters, initial)
+    with _progress_bar(opened, progress) as show, _carrying_result(opened):
+        drive(opened, evaluate, [*show, *callbacks, *rules])
+    return opened.result()
+
+
+@contextmanager
+def _carrying_result(opened: Search) -> Iterator[None]:
+    """Give whatever ends a search early its result so far."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        result = opened.result()
+        raise SearchInterrupted(
+            f"Interrupted after {len(result.archive)} complete trials. They are in this error's "
+            "result; search(..., initial=error.result) with the same arguments goes on.",
+            result,
+        ) from error
+    except BaseException as error:
+        data = getattr(error, "data", None)
+        if isinstance(data, dict):
+            data["result"] = opened.result()
+        else:
+            error.result = opened.result()  # type: ignore[attr-defined]
+        raise
+
+
+@contextmanager
+def _progress_bar(opened: Search, visible: bool) -> Iterator[list[Callback]]:
+    """Give the callbacks that show the progress of a search as a bar: spent, and the best value."""
+    if not visible:
+        yield []
+        return
+    with tqdm(total=opened.budget, desc=opened.objective.price.unit) as bar:
+
+        def show(search: AskTell, trial: Trial) -> None:
+            if not math.isnan(best := search.best):  # something is eligible
+                bar.set_postfix_str(f"best {value_text(opened._target, best)}", refresh=False)
+            bar.update(search.spent - bar.n)
+
+        yield [show]
+
+
+def _source_of(source: str | None, space: str) -> Source:
+    """Return the source that is named, or the default one of the space's benchmark.
+
+    Raises:
+        UnknownNameError: no such source or space.
+        ParameterError: none is named, and none is registered for the space.
+    """
+    family = family_of(space)
+    if source is not None:
+        return find_source(source, family.name if family else "")
+    if family is None:
+        raise ParameterError(
+            f"No registered source is of search space {space!r}: give one, source=..., or your own "
+            "evaluate=...",
+            space=space,
+        )
+    return get_source(family.source)

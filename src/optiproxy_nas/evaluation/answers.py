@@ -1,0 +1,172 @@
+"""Reading answers: the numbers that an evaluation gave, each for its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from optiproxy_nas.core.errors import EvaluationError
+from optiproxy_nas.objectives.base import Objective
+
+
+class Outcome(NamedTuple):
+    """What the evaluation of one trial gave."""
+
+    metrics: Mapping[str, float]  # "value", the objective's metrics, others; empty if it failed
+    error: str = ""  # why it failed
+    seconds: float | None = None  # it took; of a batch, its share
+
+
+def read_answer(objective: Objective, answer: Any, architecture: str) -> Outcome:
+    """Return the outcome that an answer for one architecture means.
+
+    Raises:
+        EvaluationError: it is no number and no mapping of metrics to numbers.
+    """
+    if isinstance(answer, pd.Series):
+        answer = answer.to_dict()
+    needed = ("value", *objective.metrics)
+    metrics = answer if isinstance(answer, Mapping) else {"value": answer}
+    if answer is not None and (missing := [name for name in needed if name not in metrics]):
+        raise EvaluationError(
+            f"The evaluation must give a mapping with {', '.join(needed)}, a number each; for "
+            f"{architecture} it gave {_short(answer)}, without {', '.join(missing)}.",
+            needed=list(needed),
+        )
+    numbers = {
+        str(name): _number(metric, str(name), architecture) for name, metric in metrics.items()
+    }
+    return _judged(objective, numbers)
+
+
+def _judged(objective: Objective, numbers: Mapping[str, float]) -> Outcome:
+    """Return the outcome of numbers by metric: failed where a needed one is not finite."""
+    wrong = [
+        f"{name} = {number}"
+        for name, number in numbers.items()
+        if not np.isfinite(number)
+        and not (name in objective.metrics and number > 0)
+        and name in ("value", *objective.metrics)
+    ]
+    return Outcome({}, f"gave {', '.join(wrong)}") if wrong else Outcome(numbers)
+
+
+def _number(raw: Any, name: str, architecture: str) -> float:
+    """Return a number as a float; NaN for None and what is masked or missing."""
+    if raw is None or raw is pd.NA or raw is np.ma.masked:
+        return float("nan")
+    array = _array(raw)
+    if array.ndim == 0 and array.dtype.kind in "iuf":
+        return float(array)
+    what = "" if name == "value" else f" as {name!r}"
+    advice = (
+        " evaluate is called with one architecture; a function of a whole batch is passed as "
+        "evaluate=batched(f)."
+        if array.ndim
+        else ""
+    )
+    raise EvaluationError(
+        f"The evaluation gave {_short(raw)}{what} for {architecture}; it must give one number, or "
+        f"{{metric: number}}.{advice}",
+        architecture=architecture,
+        metric=name,
+    )
+
+
+def _array(raw: Any) -> np.ndarray:
+    if isinstance(raw, Tensor):
+        raw = raw.detach().cpu()
+    try:
+        return np.asarray(raw)
+    except (TypeError, ValueError):  # ragged, or a mixture
+        return np.empty(0, dtype=object)
+
+
+def read_answers(
+    objective: Objective, answer: Any, architectures: Sequence[str]
+) -> Iterator[Outcome]:
+    """Give the outcome of each architecture in an answer for a whole batch.
+
+    Raises:
+        EvaluationError: it is not one number an architecture (and metric), or its labels are
+            other than the architectures.
+    """
+    if isinstance(answer, Mapping) and (labels := set(answer) & set(architectures)):
+        _check_labels(list(answer), architectures, f"{len(labels)} of its keys are")
+        answer = [answer[name] for name in architectures]
+    if isinstance(answer, list | tuple) and any(isinstance(entry, Mapping) for entry in answer):
+        if len(answer) != len(architectures):
+            raise _misshapen(answer, architectures, "")
+        yield from (
+            read_answer(objective, entry, name)
+            for entry, name in zip(answer, architectures, strict=True)
+        )
+        return
+    tabular = isinstance(answer, Mapping | pd.DataFrame)
+    needed = ("value", *objective.metrics)
+    if (tabular or objective.metrics) and not (tabular and set(needed) <= set(answer)):
+        raise EvaluationError(
+            f"The batched evaluation must give a mapping with the columns {', '.join(needed)}, one "
+            f"number an architecture in each; it gave {_short(answer)}.",
+            needed=list(needed),
+        )
+    table = answer if tabular else {"value": answer}
+    columns = {str(name): _column(table[name], architectures, str(name)) for name in table}
+    for row in range(len(architectures)):
+        yield _judged(objective, {name: float(column[row]) for name, column in columns.items()})
+
+
+def _column(raw: Any, architectures: Sequence[str], name: str) -> np.ndarray:
+    """Return one metric of a batch [n] in the order of its architectures; NaN where missing."""
+    if isinstance(raw, pd.Series):
+        if not raw.index.equals(pd.RangeIndex(len(architectures))):
+            _check_labels(list(raw.index), architectures, "its index is")
+            raw = raw.loc[list(architectures)]
+        raw = raw.to_numpy(dtype=object, na_value=None) if raw.dtype.kind not in "iuf" else raw
+    if isinstance(raw, np.ma.MaskedArray):
+        raw = np.ma.filled(raw.astype(np.float64), np.nan)
+    array = _array(raw)
+    if array.shape != (len(architectures),):
+        raise _misshapen(raw, architectures, name)
+    if array.dtype.kind in "iuf":
+        return array.astype(np.float64)
+    pairs = zip(array.tolist(), architectures, strict=True)
+    return np.array([_number(entry, name, architecture) for entry, architecture in pairs])
+
+
+def _check_labels(labels: Sequence[Any], architectures: Sequence[str], what: str) -> None:
+    """Refuse labels that are not the architectures, each once."""
+    if len(labels) == len(architectures) and set(labels) == set(architectures):
+        return
+    foreign = [label for label in labels if label not in set(architectures)]
+    missing = [name for name in architectures if name not in set(labels)]
+    raise EvaluationError(
+        f"The batched evaluation gave an answer with labels, but {what} not the architectures "
+        f"asked for, each once: {len(missing)} of {len(architectures)} are missing"
+        + (f", {foreign[0]!r} is none of them" if foreign else "")
+        + ". Label by architecture, or give plain numbers in the order asked.",
+        missing=missing,
+        foreign=foreign,
+    )
+
+
+def _misshapen(raw: Any, architectures: Sequence[str], name: str) -> EvaluationError:
+    what = f" of {name!r}" if name not in ("", "value") else ""
+    return EvaluationError(
+        f"The batched evaluation of {len(architectures)} architectures gave {_short(raw)}{what}; "
+        "it must give one number for each.",
+        architectures=list(architectures),
+    )
+
+
+def _short(answer: Any) -> str:
+    """Return a few words about an answer that cannot be used."""
+    if isinstance(answer, Mapping | pd.DataFrame):
+        return f"{type(answer).__name__} of {', '.join(map(str, list(answer)[:5])) or 'nothing'}"
+    if isinstance(answer, str) or not hasattr(answer, "__len__") or np.ndim(answer) == 0:
+        return f"{answer!r} ({type(answer).__name__})"[:200]
+    return f"{len(answer)} of them ({type(answer).__name__})"

@@ -1,0 +1,58 @@
+"""Rules when to stop a search before its budget: callbacks, called after each trial."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.evaluation.ask_tell import AskTell
+from optiproxy_nas.evaluation.trials import Trial
+
+
+class StopAfter:
+    """Stop when the search has taken a number of seconds; the open trial is finished first."""
+
+    def __init__(self, seconds: float) -> None:
+        _check("timeout", seconds, seconds > 0, "a number of seconds above 0")
+        self._seconds, self._end = seconds, time.monotonic() + seconds
+
+    def __call__(self, search: AskTell, trial: Trial) -> None:
+        """Stop the search if the time is over."""
+        if time.monotonic() >= self._end:
+            search.stop(f"the timeout of {self._seconds:g} s is over")
+
+
+class StopAtTarget:
+    """Stop when an eligible trial is as good as a value."""
+
+    def __init__(self, target: float) -> None:
+        _check("target", target, math.isfinite(target), "a finite number")
+        self._target = target
+
+    def __call__(self, search: AskTell, trial: Trial) -> None:
+        """Stop the search if its best value is there."""
+        if search.best >= self._target:
+            search.stop(f"the target of {self._target!r} is reached")
+
+
+class StopWithoutImprovement:
+    """Stop when so many trials in a row have not improved the best eligible value."""
+
+    def __init__(self, patience: int) -> None:
+        _check("patience", patience, patience >= 1, "a number of trials, at least 1")
+        self._patience, self._since, self._best = patience, 0, math.nan
+
+    def __call__(self, search: AskTell, trial: Trial) -> None:
+        """Stop the search if its best value is too old."""
+        best = search.best
+        improved = best != self._best and not math.isnan(best)
+        self._since = 0 if improved else self._since + 1
+        self._best = best
+        if self._since >= self._patience:
+            search.stop(f"the last {self._since} trials brought no improvement")
+
+
+def _check(name: str, value: float, allowed: bool, what: str) -> None:
+    if not allowed:
+        raise ParameterError(f"{name} = {value!r}: it must be {what}.", name=name, value=value)

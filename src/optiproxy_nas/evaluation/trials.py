@@ -1,0 +1,82 @@
+"""Trials: what one evaluation is asked and gave, and when failures end a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from optiproxy_nas.core.errors import FailedTrialsError
+from optiproxy_nas.core.parameters import FailureSettings
+
+TrialState = Literal["waiting", "running", "complete", "failed"]
+FEW_TRIALS = 20  # before as many are over, their share of failures says little
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One architecture at one fidelity, proposed to be evaluated.
+
+    Attributes:
+        number: from 0, in the order proposed.
+        architecture: the benchmark's notation.
+        epochs: of training, where the objective has several fidelities; else None.
+        state: ``waiting`` to be handed out, ``running``, ``complete`` or ``failed``.
+        metrics: ``value`` and what else was told, by name, in the user's units; empty unless
+            complete.
+        seed: for the randomness of the evaluation, in [0, 2**31); of the search's seed and number.
+        seconds: the evaluation took; None where it was not measured.
+        error: why it failed; "" unless failed.
+        order: the row of the archive that holds it, from 0; None unless complete.
+        charged: whether this search paid for it; False for trials that it started from.
+    """
+
+    number: int
+    architecture: str
+    epochs: int | None = None
+    state: TrialState = "waiting"
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    seconds: float | None = None
+    error: str = ""
+    order: int | None = None
+    charged: bool = True
+
+    @property
+    def value(self) -> float | None:
+        """The value that is searched for; None unless complete."""
+        return self.metrics.get("value")
+
+
+def check_failures(settings: FailureSettings, failed: Sequence[bool], error: str) -> None:
+    """End a search in which too many trials failed.
+
+    Args:
+        settings: how many are too many.
+        failed: of each trial that is over, in the order told.
+        error: of the last failed one, for the message.
+
+    Raises:
+        FailedTrialsError: so many in a row, or such a share of all (from 20 trials on).
+    """
+    if not failed or not failed[-1]:
+        return
+    flags = np.asarray(failed)
+    row = len(flags) - (int(np.flatnonzero(~flags)[-1]) + 1 if not flags.all() else 0)
+    total, count = int(flags.sum()), len(flags)
+    if settings.in_a_row is not None and row >= settings.in_a_row:
+        why = f"The last {row} trials failed, one after the other (failures.in_a_row = {row})"
+    elif settings.share is not None and count >= FEW_TRIALS and total > settings.share * count:
+        why = f"{total} of {count} trials failed, more than failures.share = {settings.share:g}"
+    else:
+        return
+    raise FailedTrialsError(
+        f"{why}, so the search was ended. The last error: {error}. Mend the evaluation, then go on "
+        "with initial=; or allow more failures.",
+        failed=total,
+        trials=count,
+        in_a_row=row,
+        error=error,
+    )
