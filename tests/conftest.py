@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from ingested import Ingested
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.methods import resolve_method
@@ -62,6 +63,12 @@ def tiny() -> TinySpace:
 def space(request):
     """Each space in turn: fixed adjacency, searched adjacency with padding."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def ingested(tmp_path_factory) -> Ingested:
+    base = tmp_path_factory.getbasetemp()  # of a worker, within that of all
+    return Ingested((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ingested")
 
 
 @pytest.fixture

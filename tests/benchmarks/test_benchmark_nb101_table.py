@@ -125,8 +125,9 @@ def test_all_real_cells_have_their_hashes(real):
     assert_hashes(real, slice(None))
 
 
-def test_the_real_tables_known_figures(real):
-    every = load_benchmark("nb101_table", "cifar10")
+@pytest.mark.usefixtures("real")
+def test_the_real_tables_known_figures(ingested):
+    every = TabularBenchmark(ingested.table("nb101_table"), "cifar10", SOURCE)
     assert len(every.table(["test_accuracy"])) == SPACE.size
     architecture, value = every.optimum("test_accuracy")
     assert value == pytest.approx(94.3176, abs=5e-5)

@@ -83,14 +83,17 @@ def bounded(architecture: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Case:
-    """A search: ``archive(project)`` gives its archive; ``needs_data`` says of what."""
+    """A search: ``archive(project)`` gives its archive; ``needs_data`` says of what.
 
-    archive: Callable[[Callable[[], Path]], pd.DataFrame]
+    ``project(source)`` is a Kedro project for its run, which may have the source's table already.
+    """
+
+    archive: Callable[[Callable[[str], Path]], pd.DataFrame]
     needs_data: str = ""
 
 
 def by_api(needs_data: str = "", **arguments: Any) -> Case:
-    def archive(project: Callable[[], Path]) -> pd.DataFrame:
+    def archive(project: Callable[[str], Path]) -> pd.DataFrame:
         from optiproxy_nas import search
 
         with warnings.catch_warnings():
@@ -100,11 +103,16 @@ def by_api(needs_data: str = "", **arguments: Any) -> Case:
     return Case(archive, needs_data)
 
 
-def by_kedro(pipeline: str, steps: int = 0, needs_data: str = "", **params: Any) -> Case:
-    """A run of a pipeline up to its last archive; ``steps`` 0: of a methods pipeline."""
+def by_kedro(
+    pipeline: str, steps: int = 0, source: str = "embedded", needs_data: str = "", **params: Any
+) -> Case:
+    """A run of a pipeline up to its last archive; ``steps`` 0: of a methods pipeline.
 
-    def archive(project: Callable[[], Path]) -> pd.DataFrame:
-        return kedro_archive(project(), pipeline, steps, params)
+    ``source`` is the pipeline's.
+    """
+
+    def archive(project: Callable[[str], Path]) -> pd.DataFrame:
+        return kedro_archive(project(source), pipeline, steps, params)
 
     return Case(archive, needs_data)
 
@@ -116,6 +124,7 @@ TWO_BOUNDS = {
 }
 EPOCHS = {"name": "multi_fidelity", "low_first": 20}
 OWN_EPOCHS = {**EPOCHS, "low_epochs": 12, "full_epochs": 200, "continues": False}
+SHORT_FIT = {"fit": {"epochs": 10, "first_epochs": 20}}  # where fits as in the preset take long
 SHORT_EPOCHS = {"gradient": {"epochs": 5}, "fit": {"epochs": 5, "first_epochs": 10}}
 TABLE = {"dataset": "cifar10", "source": "embedded", "space": "nb201"}
 CURVES = "accuracies after 12 epochs"
@@ -134,7 +143,7 @@ def preset_cases() -> Iterator[tuple[str, Case]]:
     for seed in SEEDS:
         each = partial(by_api, seed=seed)
         yield f"default-{seed}", each(preset="default", budget=20, **TABLE)
-        yield f"paper-{seed}", each(preset="paper", budget=24, **TABLE)
+        yield f"paper-{seed}", each(preset="paper", budget=24, **SHORT_FIT, **TABLE)
         yield f"hardware-{seed}", each(preset="hardware", objective=BOUND, budget=16, **TABLE)
         yield (
             f"low_fidelity-{seed}",
@@ -162,7 +171,10 @@ def preset_cases() -> Iterator[tuple[str, Case]]:
                 f"large-{space}-{seed}",
                 each(space=space, preset="large", evaluate=plain, budget=14),
             )
-        yield f"nlp-{seed}", each(space="nbnlp", preset="nlp", evaluate=plain, budget=17)
+        yield (
+            f"nlp-{seed}",
+            each(space="nbnlp", preset="nlp", evaluate=plain, budget=17, **SHORT_FIT),
+        )
 
 
 def other_cases() -> Iterator[tuple[str, Case]]:
@@ -184,7 +196,7 @@ def other_cases() -> Iterator[tuple[str, Case]]:
             each(method="local_search", space=space, evaluate=plain, budget=60),
         )
     for name in PROXIES:
-        yield f"proxy-{name}", each(proxy={"name": name}, budget=14, **TABLE)
+        yield f"proxy-{name}", each(proxy={"name": name}, budget=14, **SHORT_FIT, **TABLE)
     yield "evaluate-nb201", each(evaluate=plain, budget=16)
     yield "evaluate-nb201-bound", each(evaluate=bounded, objective=BOUND, budget=14)
 
@@ -202,6 +214,7 @@ def kedro_cases() -> Iterator[tuple[str, Case]]:
         each(
             "lowfi_search",
             4,
+            "v1_0+schedule12",
             budget=1100,
             initial_samples=20,
             objective={"low_first": 20},
@@ -209,19 +222,22 @@ def kedro_cases() -> Iterator[tuple[str, Case]]:
             **SHORT_EPOCHS,
         ),
     )
-    yield "kedro-nb101_search", each("nb101_search", 2, "NAS-Bench-101", budget=14)
-    yield "kedro-nb301_search", each("nb301_search", 2, "NAS-Bench-301", budget=14)
-    yield "kedro-nlp_search", each("nlp_search", 2, "NAS-Bench-NLP", budget=20)
+    yield "kedro-nb101_search", each("nb101_search", 2, "nb101_table", "NAS-Bench-101", budget=14)
+    yield "kedro-nb301_search", each("nb301_search", 2, "nb301_yahpo", "NAS-Bench-301", budget=14)
+    yield (
+        "kedro-nlp_search",
+        each("nlp_search", 2, "nbnlp_surrogate", "NAS-Bench-NLP", budget=20, **SHORT_FIT),
+    )
     yield (
         "kedro-nb301_methods",
-        each("nb301_methods", needs_data="NAS-Bench-301", method="local_search", budget=40),
+        each("nb301_methods", 0, "nb301_yahpo", "NAS-Bench-301", method="local_search", budget=40),
     )
 
 
 CASES: dict[str, Case] = {**dict(preset_cases()), **dict(other_cases()), **dict(kedro_cases())}
 
 
-# Kedro: one project for all runs of a process, so that each table is ingested once.
+# Kedro: one project for all runs of a process.
 
 
 def copy_project(target: Path) -> Path:
@@ -382,9 +398,16 @@ def golden() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def golden_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+def golden_project(tmp_path_factory: pytest.TempPathFactory, ingested) -> Callable[[str], Path]:
     """Makes the project of all Kedro cases when the first one asks for it."""
-    return cache(lambda: copy_project(tmp_path_factory.mktemp("golden") / "project"))
+    project = cache(lambda: copy_project(tmp_path_factory.mktemp("golden") / "project"))
+
+    @cache
+    def with_table(source: str) -> Path:
+        ingested.put(project(), source)
+        return project()
+
+    return with_table
 
 
 def test_every_case_is_recorded_and_no_other() -> None:
@@ -392,7 +415,7 @@ def test_every_case_is_recorded_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_archive_is_the_recorded_one(name: str, golden_project: Callable[[], Path]) -> None:
+def test_the_archive_is_the_recorded_one(name: str, golden_project: Callable[[str], Path]) -> None:
     case, expected = CASES[name], golden()["archives"][name]
     if numerics() != golden()["numerics"]:
         pytest.skip("this machine or its libraries round otherwise than where golden.json was made")
@@ -439,7 +462,7 @@ def compute(names: Iterable[str]) -> Iterator[tuple[str, pd.DataFrame]]:
     with ExitStack() as stack:
 
         @cache
-        def project() -> Path:
+        def project(_source: str) -> Path:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             return copy_project(Path(folder) / "project")
 

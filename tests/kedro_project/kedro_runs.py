@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,8 @@ from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
 from kedro.runner.task import Task
 
+from ingested import copy_project as copy_project
+from ingested import enter as enter
 from optiproxy_nas import cli
 from optiproxy_nas.pipelines import search as nodes
 from optiproxy_nas.pipelines.configuration import SearchSession
@@ -40,36 +41,8 @@ TINY_ARGUMENT = (
 )
 
 
-LAYERS = sorted(path.name for path in (REPOSITORY / "data").glob("0*_*"))
-
-
 class Killed(BaseException):
     """Stands for the end of the process: nothing in Kedro or the project catches it."""
-
-
-def copy_project(target: Path) -> Path:
-    """What of the repository a project needs, without any data."""
-    target.mkdir(parents=True)
-    ignore = shutil.ignore_patterns("local")
-    shutil.copytree(REPOSITORY / "conf", target / "conf", ignore=ignore)
-    (target / "conf" / "local").mkdir()
-    for name in ("pyproject.toml", ".kedro.yml", ".telemetry"):
-        shutil.copy(REPOSITORY / name, target)
-    (target / "src").mkdir()
-    for layer in LAYERS:
-        (target / "data" / layer).mkdir(parents=True)
-    return target
-
-
-def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a project as its user does; undone after the test."""
-    monkeypatch.chdir(project)
-    monkeypatch.setattr(sys, "path", sys.path[:])  # bootstrap adds to both
-    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("KEDRO_ENV", raising=False)
-    bootstrap_project(project)
-    return project
 
 
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,10 @@ def documented(project):
     return project
 
 
-def test_every_section_in_miniature(documented):
+def test_every_section_in_miniature(documented, ingested):
+    data = "OPTIPROXY_DATA_DIR" in os.environ  # brief trainings, and the other search spaces
+    if data:
+        ingested.put(documented, "v1_0", "v1_0+schedule12", "nb301_yahpo")
     before = tree(documented)
     done = command(documented, "evidence", "--smoke", "--executor=serial", "--no-tracking")
     assert done.exit_code == 0, done.output
@@ -37,7 +40,6 @@ def test_every_section_in_miniature(documented):
     texts = dict(match for page in pages for match in MARKED.findall(page))
     for section in choose(REPOSITORY):
         assert any(marker.startswith(section.name) for marker in texts), section.name
-    data = "OPTIPROXY_DATA_DIR" in os.environ  # brief trainings, and the other search spaces
     left_out = tuple(s.name for s in choose(REPOSITORY, smoke=True) if "left_out" in s.options)
     assert {"nb101", "nlp", "ablation_spaces"} <= set(left_out)
     assert ("low_fidelity" in left_out) == ("nb301" in left_out) == (not data)

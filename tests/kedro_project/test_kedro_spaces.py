@@ -18,9 +18,7 @@ from kedro_runs import (
 )
 from markupsafe import escape
 
-from optiproxy_nas.benchmarks.benchmark_cache import kept_model
-from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
-from optiproxy_nas.pipelines import ingest
+from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.spaces import get_space
 
 SPACES = {
@@ -30,26 +28,16 @@ SPACES = {
 }
 
 
-@pytest.fixture
-def with_data(monkeypatch):
-    """Ingest with the surrogate that the plain-Python API keeps: fitting one takes ten seconds."""
-    if not os.environ.get("OPTIPROXY_DATA_DIR"):
-        pytest.skip("OPTIPROXY_DATA_DIR is not set: no tables of NAS-Bench-101, 301 and NLP here")
-    build = ingest.build_model
-
-    def kept(files, table, source):
-        if source.model is None:
-            return build(files, table, source)
-        modules = [SOURCES[source.name].partition(":")[0]]
-        return kept_model(source.name, table, lambda: build(files, table, source), modules)
-
-    monkeypatch.setattr(ingest, "build_model", kept)
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("OPTIPROXY_DATA_DIR"),
+    reason="OPTIPROXY_DATA_DIR is not set: no tables of NAS-Bench-101, 301 and NLP here",
+)
 
 
-@pytest.mark.usefixtures("with_data")
 @pytest.mark.parametrize("name", SPACES)
-def test_a_search_from_the_command_line(bare_project, name):
+def test_a_search_from_the_command_line(bare_project, ingested, name):
     source, dataset = SPACES[name]
+    ingested.put(bare_project, source)
     result = command(
         bare_project, "run", f"--pipeline={name}_search",
         f"--params=run_id=r,tracking=off,source={source},{TINY_ARGUMENT}",
@@ -75,8 +63,8 @@ def test_a_search_from_the_command_line(bare_project, name):
     assert (get_source(source).model is None) == ("model_sha256" not in facts)
 
 
-@pytest.mark.usefixtures("with_data")
-def test_killed_and_resumed_is_the_run_that_never_stopped(bare_project, monkeypatch):
+def test_killed_and_resumed_is_the_run_that_never_stopped(bare_project, ingested, monkeypatch):
+    ingested.put(bare_project, SPACES["nb301"][0])
     without_pictures(monkeypatch)
     given = {"pipeline": "nb301_search"}
     run(bare_project, run_id="whole", **given)
