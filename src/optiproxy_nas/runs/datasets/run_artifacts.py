@@ -34,8 +34,10 @@ _ALWAYS = ("dataset", "source", "preset", "seed", "budget")  # of a search, for 
 class RunArtifacts(ReadOnlyDataset[SearchHistory]):
     """A read-only :class:`~optiproxy_nas.evaluation.finished_run.SearchHistory`.
 
-    Every artifact of the manifest must have the SHA-256 that the manifest says, and the table
-    that the run's queries were answered from, and the model if one answered, must be the same.
+    It is checked and read once, and kept until Kedro releases it: each node of a diagnosis asks
+    for it. Every artifact of the manifest must have the SHA-256 that the manifest says, and the
+    table that the run's queries were answered from, and the model if one answered, must be the
+    same.
 
     Args:
         run_id: the run.
@@ -54,9 +56,10 @@ class RunArtifacts(ReadOnlyDataset[SearchHistory]):
         self._reporting = Path(path)
         self._data = self._reporting.parent
         self.metadata = metadata
+        self._history: SearchHistory | None = None
 
     def load(self) -> SearchHistory:
-        """Check and read the run.
+        """Check and read the run, or return what was read before.
 
         Raises:
             ResumeError: no such run, or it has not finished.
@@ -65,6 +68,14 @@ class RunArtifacts(ReadOnlyDataset[SearchHistory]):
             DataError: the table, or the model, is missing or another one.
             UnknownNameError: the source is a plug-in that is not installed here.
         """
+        if self._history is None:
+            self._history = self._read()
+        return self._history
+
+    def _release(self) -> None:
+        self._history = None
+
+    def _read(self) -> SearchHistory:
         if self._run_id is None:
             raise ParameterError("Which run? Give --params=run=RUN_ID.", name="run")
         if not manifest_path(self._reporting, self._run_id).exists():
