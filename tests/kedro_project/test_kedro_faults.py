@@ -34,6 +34,7 @@ from kedro_runs import (
 )
 
 from optiproxy_nas.core.errors import OptiProxyError, ProxyError, RunLockedError
+from optiproxy_nas.pipelines import search
 from optiproxy_nas.runs.datasets import TensorsDataset
 
 SEARCH = ("run", "--pipeline=nb201_search")
@@ -344,9 +345,11 @@ def test_an_archive_forged_in_all_its_records_is_not_searched_on(quick, monkeypa
         resume(quick, run_id="r")
 
 
-def test_every_step_is_tracked_beyond_a_hundred(tracked):
-    """step_99 and step_100: the last is not the last in alphabetical order."""
-    budget = 103
+def test_every_step_is_tracked_beyond_the_digits_of_their_names(tracked, monkeypatch):
+    """As step_99 and step_100, so step_9 and step_10: the last is not the last by the alphabet."""
+    monkeypatch.setattr(search, "step_name", "step_{}".format)
+    monkeypatch.setattr(search, "create_pipeline", search.create_pipeline.__wrapped__)
+    budget = 12
     run(
         tracked,
         run_id="r",
@@ -358,6 +361,7 @@ def test_every_step_is_tracked_beyond_a_hundred(tracked):
         gradient={"epochs": 1, "groups": 1},
         selection={"batch": 1, "samples": 5},
     )
+    assert "step_10.archive" in manifest(tracked, "r")["artifacts"]
     client, found = mlflow_run(tracked, "r")
     for metric in ("validation_accuracy", "regret"):
         steps = [step for step, _ in history(client, found.info.run_id, metric)]
