@@ -33,7 +33,7 @@ from optiproxy_nas.core.errors import (
 from optiproxy_nas.core.parameters import FailureSettings
 from optiproxy_nas.core.random_streams import derive_seed, isolated
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
-from optiproxy_nas.evaluation.evaluator import evaluated_rows
+from optiproxy_nas.evaluation.evaluator import evaluated_rows, failed_rows
 from optiproxy_nas.evaluation.proposals import affordable, ask_method
 from optiproxy_nas.evaluation.trials import Trial, TrialState, check_failures
 from optiproxy_nas.methods import Answers, Method, Unavailable
@@ -254,6 +254,19 @@ class AskTell:
             return empty_archive(self.space, self.objective)
         return extend(None, pd.concat(self._rows, ignore_index=True), self.objective)
 
+    def failed(self) -> pd.DataFrame:
+        """Return the failed trials in the order told (``evaluation.evaluator.failed_rows``)."""
+        after, complete = [], 0
+        for entry in self._over:
+            if entry.state == "failed":
+                after.append(complete)
+            complete += entry.state == "complete"
+        if not after:
+            empty = empty_archive(self.space, self.objective)
+            return failed_rows(empty.drop(columns=["order", "value", "best"]), [], [])
+        errors = [entry.outcome.error for entry in self._failed]
+        return failed_rows(self._rows_of(self._failed), after, errors)
+
     def proposals(self) -> pd.DataFrame:
         """Return one row a proposal, in order, repeats included.
 
@@ -406,6 +419,11 @@ class AskTell:
         return Unavailable(
             torch.stack([entry.code for entry in entries]), rows, len(self._unfinished)
         )
+
+    def _rows_of(self, entries: Sequence[_Entry]) -> pd.DataFrame:
+        """Return the trials as they were proposed; at least one."""
+        rows = [entry.batch.iloc[entry.place : entry.place + 1] for entry in entries]
+        return pd.concat(rows, ignore_index=True)
 
     def check_failures(self) -> None:
         """End the search if too many trials failed.

@@ -135,7 +135,7 @@ def evaluate_batch(
         evaluate: of the search.
         parameters: of the search.
         archive: D before them; None before the initial sample.
-        failed: the failed trials before them: columns of a batch, ``trial`` (number) and ``error``.
+        failed: the failed trials before them (:func:`failed_rows`).
 
     Returns:
         the rows of the batch's complete trials, and all failed trials so far.
@@ -151,21 +151,35 @@ def evaluate_batch(
     for table in before:
         ledger.charge(charges(space, table, price))
     ledger.charge(charges(space, batch, price))
-    count = sum(map(len, before))
-    flags = [False] * count
-    for number in [] if failed is None else failed["trial"]:
-        flags[number] = True
+    complete = 0 if archive is None else len(archive)
+    flags = [False] * sum(map(len, before))
+    for number, after in enumerate([] if failed is None else failed["after"]):
+        flags[after + number] = True
     evaluated, found = evaluate_trials(objective, batch, evaluate)
     for outcome in found:
         flags.append(bool(outcome.error))
         check_failures(parameters.failures, flags, outcome.error)
     rows = [row for row, outcome in enumerate(found) if outcome.error]
-    new = batch.iloc[rows].assign(
-        trial=np.array(rows, dtype=np.int64) + count,
-        error=pd.array([found[row].error for row in rows], dtype="str"),
+    new = failed_rows(
+        batch.iloc[rows],
+        [complete + row - number for number, row in enumerate(rows)],
+        [found[row].error for row in rows],
     )
     tables = [new] if failed is None or failed.empty else [failed, new]
     return evaluated, pd.concat(tables, ignore_index=True)
+
+
+def failed_rows(rows: pd.DataFrame, after: Sequence[int], errors: Sequence[str]) -> pd.DataFrame:
+    """Return the table of failed trials: the columns of a batch, and two more.
+
+    Args:
+        rows: of batches [n].
+        after: of each, how many rows of D were told before it; so what was spent is known.
+        errors: of each, why it failed.
+    """
+    return rows.assign(
+        after=np.array(after, dtype=np.int64), error=pd.array(list(errors), dtype="str")
+    ).reset_index(drop=True)
 
 
 def _of_batch(

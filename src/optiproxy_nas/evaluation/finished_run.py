@@ -15,7 +15,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.core.arrays import Floats, Tensors
+from optiproxy_nas.core.arrays import Floats, Integers, Tensors
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.objectives import resolve_objective
@@ -155,6 +155,11 @@ class FinishedRun:
             return None
 
     @property
+    def failed_trials(self) -> int:
+        """How many trials failed; they are charged, and not in the archive."""
+        return int(self.summary.get("failed_trials") or 0)
+
+    @property
     def optimum(self) -> float | None:
         """The best value of the whole table, where the run was told it after its search."""
         value = self.summary.get("optimum")
@@ -166,10 +171,20 @@ class FinishedRun:
         archive = self.archive.sort_values("order", ignore_index=True)
         missing: dict[str, Any] = {}
         if "spent" not in archive:
-            missing["spent"] = self.objective.price.costs(archive).cumsum()
+            missing["spent"] = (
+                self.objective.price.costs(archive).cumsum() + self._spent_on_failures
+            )
         if "best" not in archive:
             missing["best"] = archive["value"].cummax()
         return archive.assign(**missing)
+
+    @property
+    def _spent_on_failures(self) -> Integers:
+        """What the failed trials before each query were charged: [n]."""
+        spent = np.zeros(len(self.archive), dtype=np.int64)
+        for trial in self.summary.get("failures") or ():
+            spent[int(trial["after"]) :] += int(trial["cost"])
+        return spent
 
     @property
     def eligible(self) -> pd.DataFrame:

@@ -8,8 +8,9 @@ import pandas as pd
 from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.evaluator import Evaluate
-from optiproxy_nas.evaluation.loop import run_search
+from optiproxy_nas.evaluation.loop import drive, open_search
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines import pipeline_of_nodes
 from optiproxy_nas.pipelines.search import open_checked
@@ -23,7 +24,7 @@ def create_pipeline() -> Pipeline:
     Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
     ``params:run``.
     """
-    results = ["result.archive", "result.trials"]
+    results = ["result.archive", "result.trials", "result.failed"]
     return pipeline_of_nodes(
         (
             load_benchmark,
@@ -44,20 +45,25 @@ def load_benchmark(
 
 def search(
     evaluate: Evaluate, search: dict[str, Any]
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return archive, trials (proposals, repeats included) and diagnostics by step."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return archive, proposals (repeats included), failed trials, and diagnostics by step."""
     parameters = parameters_of(search)
-    result = run_search(get_space(parameters.space), evaluate, parameters)
-    return result.archive, result.proposals, result.diagnostics
+    with isolated():
+        opened = open_search(get_space(parameters.space), parameters)
+    drive(opened, evaluate)
+    diagnostics = opened.method.records().diagnostics
+    return opened.archive(), opened.proposals(), opened.failed(), diagnostics
 
 
 def summarise(
     archive: pd.DataFrame,
     trials: pd.DataFrame,
+    failed: pd.DataFrame,
     benchmark: Benchmark,
     search: dict[str, Any],
     run: dict[str, Any],
 ) -> dict[str, Any]:
     """Return what the run found. Only here, after the search, is the table asked for more."""
     parameters = parameters_of(search)
-    return {**summary_of(archive, benchmark, parameters, run["run_id"]), "trials": len(trials)}
+    summary = summary_of(archive, benchmark, parameters, run["run_id"], failed)
+    return {**summary, "trials": len(trials)}

@@ -113,10 +113,14 @@ def encode(search: SearchParameters) -> tuple[SearchSpace, dict[str, Any]]:
 
 
 def summarise(
-    archive: pd.DataFrame, benchmark: Benchmark, search: SearchParameters, run: dict[str, Any]
+    archive: pd.DataFrame,
+    failed: pd.DataFrame,
+    benchmark: Benchmark,
+    search: SearchParameters,
+    run: dict[str, Any],
 ) -> dict[str, Any]:
     """Return what the run found. Only now, after the search, is the table asked for more."""
-    return summary_of(archive, benchmark, search, run["run_id"])
+    return summary_of(archive, benchmark, search, run["run_id"], failed)
 
 
 def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
@@ -222,12 +226,17 @@ def _step(step: int) -> list[Node]:
 def _report(last_step: int, figures: Sequence[str]) -> list[Node]:
     """Return the nodes that summarise the run, and draw and write its report."""
     names = [step_name(step) for step in range(1, last_step + 1)]
-    archive = f"{step_name(last_step)}.archive"
+    archive, failed = (f"{step_name(last_step)}{name}" for name in (".archive", FAILED))
     diagnostics = [f"{name}.diagnostics" for name in names]
     drawn = [f"{name}.{part}" for part in ("trace", "logits") for name in names]
     node = partial(_node, "report")
     return [
-        node("summarise", summarise, [archive, "benchmark", SEARCH, "params:run"], ".summary"),
+        node(
+            "summarise",
+            summarise,
+            [archive, failed, "benchmark", SEARCH, "params:run"],
+            ".summary",
+        ),
         node("collect_diagnostics", collect_diagnostics, diagnostics, ".diagnostics"),
         node(
             "report",

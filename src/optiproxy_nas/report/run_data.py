@@ -121,9 +121,13 @@ def bounds_of(summary: Summary) -> tuple[Constraint, ...]:
 
 
 def summary_of(
-    archive: pd.DataFrame, benchmark: Benchmark, parameters: RunParameters, run_id: str
+    archive: pd.DataFrame,
+    benchmark: Benchmark,
+    parameters: RunParameters,
+    run_id: str,
+    failed: pd.DataFrame,
 ) -> dict[str, Any]:
-    """Return the summary of a run by any method.
+    """Return the summary of a run by any method; ``failed`` has its failed trials.
 
     It asks the benchmark for more than the search saw (optimum, test accuracy, measurements), and
     so may be called only after the search.
@@ -147,6 +151,7 @@ def summary_of(
         "budget": parameters.budget,
         "overrides": ", ".join(overrides_of(parameters)) or "none",
         "queries": len(archive),
+        **_failures(failed, parameters),
         "queries_to_best": best + 1,
         "best_architecture": architecture,
         "best_drawing": get_space(parameters.space).draw(architecture),
@@ -162,6 +167,18 @@ def summary_of(
             for name, value in benchmark.measurements(architecture).items()
         },
     }
+
+
+def _failures(failed: pd.DataFrame, parameters: RunParameters) -> dict[str, Any]:
+    """Return how many trials failed, and each of them; nothing where none did.
+
+    ``after`` is the number of queries before it, ``cost`` what it was charged.
+    """
+    if failed.empty:
+        return {}
+    table = failed.assign(cost=parameters.objective.price.costs(failed))
+    names = ["architecture", "after", "cost", "error"]
+    return {"failed_trials": len(failed), "failures": table[names].to_dict("records")}
 
 
 def _test_accuracy(benchmark: Benchmark, architecture: str) -> dict[str, float | None]:

@@ -116,8 +116,17 @@ def _facts(run: RunData) -> dict[str, Any]:
         "settings": settings_rows(summary),
         "honest": HONEST,
         "top_heading": heading,
+        "failures": _failures(summary),
         "commands": _commands(summary),
     }
+
+
+def _failures(summary: Summary) -> list[list[str]]:
+    """Return architecture, queries before it and error of each failed trial, as text."""
+    return [
+        [str(trial["architecture"]), str(trial["after"]), str(trial["error"])]
+        for trial in summary.get("failures") or ()
+    ]
 
 
 def _eligible(run: RunData) -> pd.DataFrame:

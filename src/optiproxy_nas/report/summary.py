@@ -62,6 +62,7 @@ RESULT: dict[str, tuple[str, Format]] = {
         ),
     ),
     "queries": ("Queries", text),
+    "failed_trials": ("Failed trials, charged too", text),
     "low_queries": ("Queries at low fidelity", text),
     "full_queries": ("Cells trained fully", text),
     "spent_epochs": ("Training epochs spent", text),
@@ -97,7 +98,15 @@ SETTINGS: dict[str, tuple[str, Format]] = {
 }
 # Shown elsewhere on the page, so not repeated in a table.
 ELSEWHERE = frozenset(
-    {"best_architecture", "best_drawing", "mlflow_command", "run_command", "target", "caution"}
+    {
+        "best_architecture",
+        "best_drawing",
+        "mlflow_command",
+        "run_command",
+        "target",
+        "caution",
+        "failures",
+    }
 )
 
 

@@ -29,7 +29,7 @@ SWEEP = "sweep"  # a tag
 PROPOSALS = "result.trials"  # the artifact that has every proposal, repeats included
 # Columns of a sweep's results that make an archive; ``spent`` since schema 2.
 _OF_ARCHIVE = ("order", "architecture", "value", "best", "spent")
-_OF_SUMMARY = ("optimum", "test_accuracy", "best_architecture")
+_OF_SUMMARY = ("optimum", "test_accuracy", "best_architecture", "failed_trials")
 
 
 def finished_run(
@@ -155,7 +155,7 @@ class SweepTables(NamedTuple):
         return FinishedRun(
             run_id=run_id,
             parameters=json.loads(point["parameters"]),
-            summary={name: point[name] for name in _OF_SUMMARY},
+            summary={name: point[name] for name in _OF_SUMMARY if name in point},
             archive=self.archives[run_id],
             reference=reference,
         )

@@ -53,6 +53,7 @@ RUNS: Mapping[str, str] = {
     **{name: kind for name, kind in _POINT.items() if name != "run_id"},
     "queries": "int64",  # 0 where it failed, and NaN in the columns below
     "trials": "int64",
+    "failed_trials": "int64",  # charged too
     "best_architecture": "str",
     "value": "float64",  # of the answer
     "test_accuracy": "float64",  # percent; NaN where the source has none
@@ -110,6 +111,7 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
         "value": summary[summary["target"]],
         "test_accuracy": summary.get("test_accuracy", np.nan),
         "trials": int(trials.max(initial=0)) if proposals is None else len(proposals),
+        "failed_trials": summary.get("failed_trials", 0),
         "seconds": search_seconds(manifest),
     }
     return Rows(_typed(results, RESULTS), run)
@@ -144,7 +146,8 @@ def _trials(archive: pd.DataFrame, proposals: pd.DataFrame | None) -> np.ndarray
     """Return [queries] proposals made until each query."""
     if proposals is None:
         return archive["order"].to_numpy() + 1
-    charged = proposals[proposals["charged"]].sort_values("order")
+    complete = proposals["charged"] & (proposals["order"] >= 0)
+    charged = proposals[complete].sort_values("order")
     found: np.ndarray = charged["trial"].to_numpy() + 1
     return found
 
@@ -171,6 +174,7 @@ def _run(point: Point, facts: Mapping[str, Any], status: str, error: str) -> dic
         "error": error,
         "queries": 0,
         "trials": 0,
+        "failed_trials": 0,
         "best_architecture": "",
         "parameters": json.dumps(point.parameters, sort_keys=True),
     }

@@ -24,6 +24,7 @@ def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
         *_targets(panels),
         *_tables(panels),
         *_unanswered(panels),
+        *_failed(panels),
         *_chosen(panels),
         *_budgets(panels),
         *_code(panels),
@@ -79,6 +80,16 @@ def _unanswered(panels: Sequence[Panel]) -> Iterator[str]:
                     f"{panel.title}: {_count(without, 'run')} of {len(group.runs)} of "
                     f"{group.label} found nothing that may be the answer. Means, curves and pairs "
                     "are of the others, so they flatter the group; shares are of all."
+                )
+
+
+def _failed(panels: Sequence[Panel]) -> Iterator[str]:
+    for panel in panels:
+        for group in panel.groups:
+            if failed := sum(run.failed_trials for run in group.runs):
+                yield (
+                    f"{panel.title}: {_count(failed, 'trial')} of {group.label} failed. They are "
+                    "charged, and no curve shows them but by what was spent."
                 )
 
 
