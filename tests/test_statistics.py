@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, ttest_ind
 from scipy.stats import t as student_t
@@ -94,6 +94,7 @@ def test_pairs_that_all_tie_prove_nothing():
     assert not result.ahead
 
 
+@settings(max_examples=15)  # two bootstraps each
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=12))
 def test_swapping_the_methods_swaps_the_verdict(pairs):
     a, b = zip(*pairs, strict=True)
