@@ -13,7 +13,8 @@ from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors, interrupt
 from optiproxy_nas.commands.evidence import evidence
-from optiproxy_nas.commands.run_options import read_parameters, run_options
+from optiproxy_nas.commands.parameters import parameters
+from optiproxy_nas.commands.run_options import read_parameters, run_help, run_options
 from optiproxy_nas.commands.sweep import sweep
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import merge
@@ -77,9 +78,10 @@ def _run(resume: str | None, **options: Any) -> Any:
         return callback(params=params, pipeline=None, pipelines=names, **options)
 
 
-run = click.Command(name="run", callback=_run, help="Run the pipeline.", params=run_options())
+run = click.Command(name="run", callback=_run, help=run_help(), params=run_options())
 cli.add_command(run)
 cli.add_command(sweep)
+cli.add_command(parameters)
 cli.add_command(evidence)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from optiproxy_nas.commands.run_options import read_parameters
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.fields import (
     SWITCH,
-    choices,
+    described,
     fields_of,
     is_optional,
     scalar_kind,
@@ -25,7 +25,7 @@ LIKE_NUMBERS = ["007", "1e3", "on", "12e4567", "1_0", "0:3", "true"]
 
 class Inner(BaseModel):
     path: Path
-    lr: float
+    lr: float = Field(gt=0, le=1)
 
 
 class Outer(BaseModel):
@@ -36,7 +36,7 @@ class Outer(BaseModel):
     count: int | None
     counts: list[int]
     switch: bool
-    mode: Literal["a", "b"]
+    mode: Literal["a", "b"] = Field(description="what is done")
     anything: dict[str, Any]
     inner: Inner
 
@@ -48,8 +48,8 @@ def test_kinds_of_fields() -> None:
     scalars = {name: kind for name, field in fields.items() if (kind := scalar_kind(field))}
     assert scalars == {"count": "an integer", "switch": SWITCH, "inner.lr": "a number"}
     assert [name for name, field in fields.items() if is_optional(field)] == ["label", "count"]
-    assert choices(fields["mode"]) == ("a", "b")
-    assert choices(fields["name"]) == ()
+    assert described(fields["mode"]) == "what is done (a, b)"
+    assert described(fields["inner.lr"]) == "(>\N{NO-BREAK SPACE}0, ≤\N{NO-BREAK SPACE}1)"
 
 
 @pytest.mark.parametrize("text", LIKE_NUMBERS)

@@ -3,7 +3,13 @@
 import pytest
 from kedro_runs import command, tree
 
+from optiproxy_nas.commands.run_options import IMPORTANT
+from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.methods import METHODS
+from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.pipelines import run_hooks
+from optiproxy_nas.pipelines.parameter_fields import search_fields
+from optiproxy_nas.presets import load_preset
 
 UNKNOWN = [
     ("budgett=50", "Unknown parameter 'budgett'. Did you mean 'budget'?"),
@@ -48,7 +54,7 @@ WRONG = [
     ("seed=1,seed=2", "'seed' is given twice in --params, '1' and '2'"),
     ("proxy.hidden=8,proxy.hidden=8", "'proxy.hidden' is given twice"),
     ("proxy=mlp,proxy.hidden=8", "'proxy.hidden' and a part of it are both given"),
-    ("dataset=", "Unknown dataset of source 'embedded' ''"),
+    ("dataset=", "'dataset' = ''"),
     ("dataset=1e3", "Unknown dataset of source 'embedded' '1e3'"),
     ("tracking=maybe", "'tracking' = 'maybe': on or off"),
     ("resume=true", "'resume' is not for --params"),
@@ -85,6 +91,18 @@ def test_refused_before_anything_is_created(project, argument, message):
     assert "Traceback" not in result.output
     assert tree(project) == before
     assert sorted(project.rglob("*")) == folders
+
+
+def test_a_preset_of_a_method_that_takes_none_is_refused(project):
+    before = tree(project)
+    arguments = "method=random_search,preset=paper"
+    result = command(project, "run", "--pipeline=nb201_methods", f"--params={arguments}")
+    assert result.exit_code == 1
+    assert "starts from no preset" in result.output
+    result = command(project, "sweep", "--no-tracking", *arguments.split(","))
+    assert result.exit_code == 1
+    assert "starts from no preset" in result.output
+    assert tree(project) == before
 
 
 @pytest.mark.parametrize(
@@ -126,3 +144,65 @@ def test_all_mistakes_are_told_at_once(project):
     assert result.exit_code == 1
     for wrong in ("budgett", "proxy.hiden", "seed"):
         assert f"'{wrong}'" in result.output
+
+
+def listed(project, *options):
+    """What ``kedro parameters`` lists: name -> its line."""
+    result = command(project, "parameters", *options)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.output.splitlines())) <= 100
+    lines = [line for line in result.output.splitlines() if line and line[0] != " "]
+    return {line.split()[0]: line for line in lines}
+
+
+def test_all_parameters_of_a_pipeline_and_preset_are_listed(project):
+    (project / "conf" / "local" / "parameters.yml").write_text("seed: 7\n")
+    lines = listed(project, "--pipeline=nb101_search", "--preset=paper")
+    values, defaults = flatten(load_preset("paper")), flatten(load_preset("large"))
+    for name, value in values.items():
+        if not isinstance(value, bool) and value is not None:
+            assert str(value) in lines[name].split()[1:]
+            assert value == defaults[name] or str(defaults[name]) in lines[name]
+    assert lines["seed"].split()[1:3] == ["7", "0"]
+    assert lines["space"].split()[1] == "nb101"
+
+
+def test_parameters_of_methods_and_of_pipelines_without_runs_are_listed(project):
+    lines = listed(project, "--method=tpe")
+    assert "settings.startup" in lines
+    assert "proxy.hidden" not in lines
+    assert "objective.constraints" in listed(project, "--pipeline=hw_search")
+    assert {"runs", "experiment", "sweep"} <= listed(project, "--pipeline=compare").keys()
+    assert "collapse.patience" in listed(project, "--pipeline=nb201_diagnose")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--pipeline=nb201_serch"],
+        ["--preset=papr"],
+        ["--method=tpx"],
+        ["--pipeline=compare", "--preset=paper"],
+        ["--pipeline=nb201_methods", "--method=tpe", "--preset=paper"],
+    ],
+)
+def test_names_that_are_none_are_refused_in_the_list(project, options):
+    result = command(project, "parameters", *options)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+
+
+def test_every_parameter_says_what_it_is():
+    methods, objectives = METHODS.load_all().values(), OBJECTIVES.load_all().values()
+    fields = {}
+    for method in methods:
+        for objective in objectives:
+            fields |= search_fields(method, objective)
+    assert [name for name, field in fields.items() if not field.description] == []
+    assert fields.keys() >= IMPORTANT.keys()
+
+
+def test_the_help_of_run_tells_the_parameters(project):
+    text = command(project, "run", "--help").output
+    assert all(name in text for name in IMPORTANT)
+    assert "kedro parameters" in text

@@ -23,11 +23,20 @@ from optiproxy_nas.presets import (
     preset_names,
 )
 from optiproxy_nas.runs.manifest import digest
+from tiny_space import TinySpace
 
 RUN = {
     "space": "nb201", "benchmark": "nb201", "source": "embedded", "dataset": "cifar10",
     "preset": "paper", "seed": 0, "budget": 100,
 }  # fmt: skip
+
+
+class Huge(TinySpace):
+    size = 50_001
+
+
+class Uncounted(TinySpace):
+    size = None
 
 
 def resolved(**overrides):
@@ -90,7 +99,7 @@ def test_paper_is_table_6():
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_resolves_and_names_each_parameter(name):
     parameters = resolved(preset=name)
-    open_at_run_time = {*RUN, "method", "objective"}
+    open_at_run_time = {*RUN, "method", "objective", "failures"}
     given = load_preset(name)
 
     def walk(model: BaseModel, values, path=""):
@@ -282,7 +291,10 @@ def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective,
         ("nbnlp", "accuracy", "nlp"),
         ("nb201", "constrained", "hardware"),
         ("nb301", "multi_fidelity", "low_fidelity"),  # tuned on another space, but for that
-        ("mine", "accuracy", "default"),
+        ("tiny_space:TinySpace", "accuracy", "default"),
+        (f"{__name__}:Huge", "accuracy", "large"),
+        (f"{__name__}:Uncounted", "accuracy", "large"),
+        ("optiproxy_nas.spaces.nbnlp:NASBenchNLP", "accuracy", "nlp"),
         ("nb201", "mine", None),
     ],
 )
@@ -295,6 +307,12 @@ def test_a_preset_that_was_tuned_on_another_space_is_told():
     assert misfit(resolve_method({**RUN, **told, "preset": "large"})) == ""
     note = misfit(resolve_method({**RUN, **told, "preset": "default"}))
     assert note == "Preset 'default' was tuned on nb201; for space 'nb301' there is preset=large."
+
+
+@pytest.mark.parametrize("preset", ["default", "large"])
+def test_a_space_that_no_preset_was_tuned_for_is_told(preset):
+    run = {**RUN, "space": "tiny_space:TinySpace", "preset": preset, "budget": 50}
+    assert "preset=default fits its size" in misfit(resolve_method(run))
 
 
 def test_every_preset_is_known_to_fit_something():

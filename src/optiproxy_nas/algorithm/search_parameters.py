@@ -27,15 +27,23 @@ OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's functi
 class RunParameters(StrictModel):
     """The parameters of a search by any method."""
 
-    space: str
-    benchmark: str = OWN_EVALUATION
-    source: str = OWN_EVALUATION
-    dataset: str = OWN_EVALUATION
-    method: str
+    space: str = Field(description="registered search space, or package.module:Class")
+    benchmark: str = Field(
+        default=OWN_EVALUATION, min_length=1, description="whose values are searched"
+    )
+    source: str = Field(
+        default=OWN_EVALUATION,
+        min_length=1,
+        description="registered source of the benchmark's values, or several joined by +",
+    )
+    dataset: str = Field(
+        default=OWN_EVALUATION, min_length=1, description="of the source: cifar10, ptb, ..."
+    )
+    method: str = Field(description="registered search method, or package.module:Class")
     objective: Annotated[Objective, BeforeValidator(resolve_objective)] = Field(
         description="its name and all its settings"
     )
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, description="decides the search together with all the others")
     budget: int = Field(
         ge=1,
         description="C, in all, the initial sample included: queries, or what the objective "
@@ -68,8 +76,10 @@ class RunParameters(StrictModel):
 class SearchParameters(RunParameters):
     """The parameters of OptiProxy-NAS; two runs with equal values give equal archives."""
 
-    method: Literal["optiproxy"] = "optiproxy"
-    preset: str
+    method: Literal["optiproxy"] = Field(
+        default="optiproxy", description="the only one of the pipelines *_search"
+    )
+    preset: str = Field(description="what the others start from: default, paper, large, ...")
     initial_samples: int = Field(ge=2, description="random architectures (num_sample_init)")
     proxy: ProxySettings
     fit: FitSettings

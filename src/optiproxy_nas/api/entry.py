@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,8 +33,10 @@ from optiproxy_nas.evaluation.stop_rules import StopAfter, StopAtTarget, StopWit
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.methods import METHODS, resolve_method
 from optiproxy_nas.objectives import name_of
-from optiproxy_nas.presets import preset_for
+from optiproxy_nas.presets import misfit, preset_for
 from optiproxy_nas.spaces import get_space
+
+logger = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
 class Search(AskTell):
@@ -80,21 +83,28 @@ class Search(AskTell):
         initial: Initial | None = None,
         **overrides: Any,
     ) -> None:
+        if preset is None and METHODS.load(method).takes_preset():
+            preset = preset_for(space, name_of(objective)) or "default"
         # The dataset decides no setting: it goes to the table, and into the record at the end.
         self.parameters = resolve_method(
             {
                 "space": space,
                 "benchmark": space,
-                "source": source or OWN_EVALUATION,
+                "source": OWN_EVALUATION if source is None else source,
                 "method": method,
-                "preset": preset or preset_for(space, name_of(objective)) or "default",
+                "preset": preset,
                 "objective": objective,
                 "seed": seed,
                 "budget": budget,
                 **overrides,
             }
         )
-        self._dataset = dataset or OWN_EVALUATION
+        dataset = OWN_EVALUATION if dataset is None else dataset
+        self._for_the_record = validate(
+            type(self.parameters), {**dict(self.parameters), "dataset": dataset}
+        )
+        if note := misfit(self.parameters):
+            logger.warning(note)
         self._target, self._caution = "value", ""
         found = get_space(space)
         with isolated():
@@ -112,10 +122,9 @@ class Search(AskTell):
 
     def result(self) -> SearchResult:
         """Return everything so far; trials that are open are part of it."""
-        recorded = validate(
-            type(self.parameters), {**dict(self.parameters), "dataset": self._dataset}
+        return SearchResult.of(
+            self, self._for_the_record, target=self._target, caution=self._caution
         )
-        return SearchResult.of(self, recorded, target=self._target, caution=self._caution)
 
 
 def search(
@@ -190,13 +199,16 @@ def search(
     benchmark = None
     if evaluate is None:
         registered = _source_of(source, space)
-        source, dataset = source or registered.name, dataset or registered.datasets[0]
+        source = registered.name if source is None else source
+        dataset = registered.datasets[0] if dataset is None else dataset
         overrides = {"benchmark": registered.family.name, **overrides}
     elif not callable(evaluate):
         raise ParameterError(
             f"evaluate = {evaluate!r} ({type(evaluate).__name__}): it must be a function of an "
             "architecture, or batched(f)."
         )
+    if not isinstance(progress, bool):
+        raise ParameterError(f"progress = {progress!r}: True or False.", progress=progress)
     rules: list[Callback] = []
     if timeout is not None:
         rules.append(StopAfter(timeout))

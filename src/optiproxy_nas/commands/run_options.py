@@ -13,6 +13,18 @@ from optiproxy_nas.core.fields import read_value
 from optiproxy_nas.core.mappings import nested
 from optiproxy_nas.pipelines.parameter_fields import names_of_texts
 
+# What kedro run --help tells of; kedro parameters lists all.
+IMPORTANT = {
+    "dataset": "cifar10, cifar100, imagenet16-120; ptb of nlp_*",
+    "source": "of the benchmark's values: embedded, v1_0, ...",
+    "preset": "what all settings start from: default, paper, large, ...",
+    "budget": "queries in all, the random initial sample included",
+    "seed": "another one is another search",
+    "method": "of the pipelines *_methods: optiproxy, tpe, ...",
+    "objective.constraints": "of hw_search: latency_ms <= 12",
+    "tracking": "on or off: whether MLflow is told of it",
+    "run_id": "name of the run and of its folders",
+}
 COMMAS = (
     "Commas separate parameters; a list is written with semicolons: "
     '--params="objective.constraints=latency_ms <= 12; parameters_millions <= 0.5".'
@@ -60,13 +72,26 @@ class _Params(click.Option):
         return value if isinstance(value, Mapping) else super().type_cast_value(ctx, value)
 
 
+def run_help() -> str:
+    """Return the help of ``kedro run``, with a line on each important parameter."""
+    example = "kedro run --pipeline=nb201_search --params=dataset=cifar100,seed=3"
+    what = "Parameters are given by --params, and checked before anything runs. The most used ones:"
+    lines = "\n".join(f"{name:23}{line}" for name, line in IMPORTANT.items())
+    more = (
+        "All of a pipeline, with values and defaults:\n"
+        "kedro parameters --pipeline=NAME --preset=NAME"
+    )
+    title = "Run a pipeline: a search and its report, a comparison, an ingest."
+    return "\n\n".join([title, f"\b\n{example}", what, f"\b\n{lines}", f"\b\n{more}"])
+
+
 def run_options() -> list[click.Parameter]:
     """Return Kedro's options with ``--params`` in our way of reading, and ``--resume``."""
     params = _Params(
         ["--params"],
         multiple=True,
         metavar="NAME=VALUE,...",
-        help="Parameters, checked before anything runs: dataset=cifar100,proxy.hidden=128.",
+        help="Parameters: dataset=cifar100,proxy.hidden=128.",
     )
     resume = click.Option(
         ["--resume"],

@@ -59,9 +59,19 @@ def is_optional(field: FieldInfo) -> bool:
     return NoneType in _leaves(field.annotation)
 
 
-def choices(field: FieldInfo) -> tuple[Any, ...]:
-    """Return the values that a field can have, () where its type does not list them."""
-    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+def described(field: FieldInfo) -> str:
+    """Return what a field is and what values it can have: ``neurons of a layer (≥ 1)``."""
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    limits = [
+        f"{sign}\N{NO-BREAK SPACE}{getattr(rule, name)}"
+        for rule in field.metadata
+        for name, sign in signs.items()
+        if getattr(rule, name, None) is not None
+    ]
+    if get_origin(field.annotation) is Literal:
+        limits = [", ".join(map(str, get_args(field.annotation)))]
+    allowed = f"({', '.join(limits)})" if limits else ""
+    return f"{field.description or ''} {allowed}".strip()
 
 
 def read_value(text: str, is_text: bool = False) -> Any:

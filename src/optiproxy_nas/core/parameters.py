@@ -60,7 +60,7 @@ class ProxySettings(StrictModel):
     hidden: int = Field(ge=1, description="neurons of a layer (gcn_hidden, linear_size)")
     layers: int = Field(ge=1, description="number of layers (gcn_layers)")
     members: int = Field(ge=1, description="independent proxies in the ensemble")
-    activation: Literal["gelu", "relu", "silu", "tanh"]
+    activation: Literal["gelu", "relu", "silu", "tanh"] = Field(description="of hidden layers")
 
 
 class FitSettings(StrictModel):
@@ -68,15 +68,15 @@ class FitSettings(StrictModel):
 
     epochs: int = Field(ge=1, description="passes over the archive a step (model_epochs)")
     first_epochs: int = Field(ge=1, description="the same where the weights are fresh")
-    batch_size: int = Field(ge=2)
+    batch_size: int = Field(ge=2, description="architectures of the archive in one update")
     batches_per_epoch: int | None = Field(
         ge=1, description="at most so many random batches an epoch; null: the whole archive"
     )
     lr: float = Field(gt=0, description="AdamW learning rate, at its highest in each step")
-    lr_schedule: Literal["exponential", "cosine"]
+    lr_schedule: Literal["exponential", "cosine"] = Field(description="decay of lr in a step")
     lr_gamma: float = Field(gt=0, le=1, description="decay rate of the exponential schedule")
     lr_step: int = Field(ge=1, description="epochs between two of its decays")
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, description="of AdamW")
     ranking_coefficient: float = Field(ge=0, description="λ of Eq. 4 (ranking_coe)")
     ranking_margin: float = Field(ge=0, description="m of Eq. 5, in target units")
     ranking_reduction: Literal["sum", "mean"] = Field(description="over the pairs of a batch")
@@ -92,7 +92,7 @@ class GradientSettings(StrictModel):
     epochs: int = Field(ge=1, description="updates a step (search_epochs)")
     lr_alpha: float = Field(gt=0, description="η1, AdamW")
     lr_beta: float = Field(gt=0, description="η2, AdamW")
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, description="of AdamW")
     o_epochs: int = Field(ge=1, description="updates of α before it is β's turn")
     t_epochs: int = Field(ge=1, description="updates of β before it is α's turn")
     base_temperature: float = Field(gt=0, description="τ of the first epoch (base_temp)")
@@ -123,7 +123,9 @@ class SelectionSettings(StrictModel):
         default=0, ge=0, description="changes by which the best of Q climb the score"
     )
     use_proxy: bool = Field(description="false: a random B of the Q candidates (ablation)")
-    acquisition: Literal["mean", "optimistic"]
+    acquisition: Literal["mean", "optimistic"] = Field(
+        description="what a candidate is ranked by, over the ensemble"
+    )
     optimism: float = Field(ge=0, description="κ of mean + κ · sd over the ensemble")
     skip_twins: bool = Field(description="skip architectures that compute a known function")
     max_draws: int = Field(ge=1, description="bounded retries before SamplingError")

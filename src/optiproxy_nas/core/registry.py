@@ -83,8 +83,15 @@ class Registry(Mapping[str, str]):
 
         Raises:
             UnknownNameError: with the list and the nearest name.
+            ParameterError: it is no text.
         """
-        if name not in self and ":" not in str(name):
+        if not isinstance(name, str):
+            raise ParameterError(
+                f"The {self.kind} is given as {name!r}; it is given by its name, one of "
+                f"{', '.join(self)}, or as 'package.module:Name'.",
+                kind=self.kind,
+            )
+        if name not in self and ":" not in name:
             raise unknown_name(self.kind, name, self)
         return name
 
@@ -93,10 +100,10 @@ class Registry(Mapping[str, str]):
 
         Raises:
             UnknownNameError: the name is not registered.
-            ParameterError: it cannot be imported, is no subclass of ``base``, or two installed
-                packages claim the name.
+            ParameterError: it is no text, cannot be imported, is no subclass of ``base``, or two
+                installed packages claim the name.
         """
-        path = self[name] if name in self else self.check(name)
+        path = self.get(self.check(name), name)
         claims = [] if name in self._built_in else self._claims.get(name, [])
         if len(claims) > 1:
             owners = " and ".join(f"{_owner(point)} ({_path(point)})" for point in claims)

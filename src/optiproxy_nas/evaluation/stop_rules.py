@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from numbers import Real
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.evaluation.ask_tell import AskTell
@@ -14,7 +16,7 @@ class StopAfter:
     """Stop when the search has taken a number of seconds; the open trial is finished first."""
 
     def __init__(self, seconds: float) -> None:
-        _check("timeout", seconds, seconds > 0, "a number of seconds above 0")
+        _check("timeout", seconds, lambda: seconds > 0, "a number of seconds above 0")
         self._seconds, self._end = seconds, time.monotonic() + seconds
 
     def __call__(self, search: AskTell, trial: Trial) -> None:
@@ -27,7 +29,7 @@ class StopAtTarget:
     """Stop when an eligible trial is as good as a value."""
 
     def __init__(self, target: float) -> None:
-        _check("target", target, math.isfinite(target), "a finite number")
+        _check("target", target, lambda: math.isfinite(target), "a finite number")
         self._target = target
 
     def __call__(self, search: AskTell, trial: Trial) -> None:
@@ -40,7 +42,7 @@ class StopWithoutImprovement:
     """Stop when so many trials in a row have not improved the best eligible value."""
 
     def __init__(self, patience: int) -> None:
-        _check("patience", patience, patience >= 1, "a number of trials, at least 1")
+        _check("patience", patience, lambda: patience >= 1, "a number of trials, at least 1")
         self._patience, self._since, self._best = patience, 0, math.nan
 
     def __call__(self, search: AskTell, trial: Trial) -> None:
@@ -53,6 +55,6 @@ class StopWithoutImprovement:
             search.stop(f"the last {self._since} trials brought no improvement")
 
 
-def _check(name: str, value: float, allowed: bool, what: str) -> None:
-    if not allowed:
+def _check(name: str, value: float, allowed: Callable[[], bool], what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not allowed():
         raise ParameterError(f"{name} = {value!r}: it must be {what}.", name=name, value=value)

@@ -28,7 +28,7 @@ class BananasSettings(MethodSettings):
     hidden: int = Field(default=64, ge=1, description="neurons of a layer")
     layers: int = Field(default=3, ge=1, description="hidden layers")
     epochs: int = Field(default=100, ge=1, description="full-batch Adam updates a round")
-    lr: float = Field(default=0.01, gt=0)
+    lr: float = Field(default=0.01, gt=0, description="learning rate of Adam")
     margin: float = Field(default=0.1, gt=0, description="of the loss's lower bound y_LB")
     parents: int = Field(default=10, ge=1, description="best architectures that are mutated")
     longest: int | None = Field(default=None, ge=1, description="truncation of the path encoding")

@@ -174,6 +174,11 @@ class Method(ABC):
         return {"settings": dict(settings)}
 
     @classmethod
+    def takes_preset(cls) -> bool:
+        """Return whether the parameters of a search by it start from a preset."""
+        return "preset" in cls.Parameters.model_fields
+
+    @classmethod
     def complete(cls, values: Mapping[str, Any], also: Iterable[str] = ()) -> RunParameters:
         """Return the typed parameters of a search; what is not given has the method's default.
 
@@ -182,10 +187,17 @@ class Method(ABC):
             also: names that the caller takes too, for the suggestions.
 
         Raises:
-            ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
+            ParameterError: an unknown name (with the nearest allowed one), a wrong type or value,
+                or a preset.
             UnknownNameError: an unregistered objective.
         """
         given = {key: value for key, value in values.items() if key != "preset"}
+        if (preset := values.get("preset")) is not None:
+            raise ParameterError(
+                f"Method {values.get('method')!r} starts from no preset, so preset = {preset!r} "
+                "would change nothing. Leave it out; the method has settings instead.",
+                preset=preset,
+            )
         parameters = typed_parameters(BaselineParameters, {"settings": {}, **given}, also)
         try:
             settings = validate(cls.Settings, parameters.settings)

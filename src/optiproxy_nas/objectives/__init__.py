@@ -25,14 +25,21 @@ DEFAULT = "accuracy"
 
 
 def name_of(values: Any) -> str:
-    """Return the name that ``values`` give; they are as of :func:`resolve_objective`."""
+    """Return the name that ``values`` give; they are as of :func:`resolve_objective`.
+
+    Raises:
+        ParameterError: neither a name, a mapping, nor an objective.
+    """
     if isinstance(values, Objective):
         return values.name
     if not isinstance(values, str | Mapping | None):
         raise ParameterError(
             f"Parameter 'objective' = {values!r}: a name, or a mapping of it and settings."
         )
-    return values if isinstance(values, str) else str((values or {}).get("name", DEFAULT))
+    if isinstance(values, str):
+        return values
+    name: str = (values or {}).get("name", DEFAULT)
+    return name
 
 
 def settings_of(name: str) -> list[str]:
@@ -78,6 +85,7 @@ def resolve_objective(values: Any, training: Training | None = None) -> Objectiv
     """
     if isinstance(values, Objective):
         return values
+    name_of(values)  # refuses what is neither a name nor a mapping
     given = {"name": values} if isinstance(values, str) else dict(values or {})
     name = given.setdefault("name", DEFAULT)
     kind: type[Objective] = OBJECTIVES.load(name)

@@ -48,7 +48,7 @@ class AggregationSettings(StrictModel):
     )
     # Of mode paper_weights:
     initial_weight: float = Field(default=0.5, ge=0, le=1, description="of each constraint")
-    greatest_weight: float = Field(default=0.9, ge=0, le=1)
+    greatest_weight: float = Field(default=0.9, ge=0, le=1, description="of each constraint")
     weight_step: float = Field(default=0.05, ge=0, description="change after each step")
 
 

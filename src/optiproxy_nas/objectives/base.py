@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
@@ -241,7 +242,7 @@ class Objective(StrictModel):
             them are not compared.
     """
 
-    name: str
+    name: str = Field(description="registered objective, or package.module:Class")
     task_settings: ClassVar[tuple[str, ...]] = ()
 
     @classmethod

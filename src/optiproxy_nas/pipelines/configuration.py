@@ -28,12 +28,14 @@ from optiproxy_nas.benchmarks.source_registry import families, get_source
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.methods import DEFAULT as DEFAULT_METHOD
+from optiproxy_nas.methods import method_of
 from optiproxy_nas.methods.optiproxy import OptiProxy
 from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.pipelines import compare, diagnose, ingest, search
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, resolve_run, split_run
 from optiproxy_nas.presets import preset_for
+from optiproxy_nas.spaces import SPACES
 
 # Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.
 # A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
@@ -69,12 +71,16 @@ def _benchmark_sections() -> dict[str, dict[str, Any]]:
     """Return the parameters of the benchmarks' pipelines as far as no file says otherwise."""
     sections = {}
     for family in families().values():
+        try:
+            preset = preset_for(family.space, DEFAULT_OBJECTIVE)
+        except ParameterError:  # an installed package's space that cannot be imported
+            preset = None
         search_section = {
             "space": family.space,
             "benchmark": family.name,
             "source": family.source,
             "dataset": get_source(family.source).datasets[0],
-            "preset": preset_for(family.space, DEFAULT_OBJECTIVE) or "default",
+            "preset": preset or "default",
             "seed": 0,
             "budget": family.budget,
         }
@@ -142,13 +148,22 @@ def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = RUN_KEYS) -> d
 
 
 def _giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a section, without its objective where another one is given."""
-    other = given.get("objective")
-    if not isinstance(other, Mapping) or "name" not in other:
-        return section
-    if name_of(other) == name_of(section.get("objective")):
-        return section
-    return {key: value for key, value in section.items() if key != "objective"}
+    """Return a section, without its objective where another one is given.
+
+    Its preset gives way to a method that takes none, and to one that fits a space which is given.
+    """
+    section, other = dict(section), given.get("objective")
+    named = name_of(other) if isinstance(other, Mapping) and "name" in other else None
+    if named not in (None, name_of(section.get("objective"))):
+        section.pop("objective", None)
+    if "preset" in section:
+        values = {**section, **given}
+        if not method_of(values).takes_preset():
+            del section["preset"]
+        elif values["space"] not in SPACES:
+            objective = name_of(values.get("objective"))
+            section["preset"] = preset_for(values["space"], objective) or "default"
+    return section
 
 
 class SearchContext(KedroContext):

@@ -29,14 +29,12 @@ LOOKING: Mapping[str, type[StrictModel]] = {
 
 
 def search_fields(method: type[Method], objective: type[Objective]) -> Fields:
-    """Return the fields of a recorded search: of the run, of the objective, of the method."""
-    fields = fields_of(RunSettings) | fields_of(method.Parameters)
-    place = list(fields).index("objective.name")
-    before, after = list(fields.items())[:place], list(fields.items())[place + 1 :]
-    fields = dict([*before, *fields_of(objective, "objective.").items(), *after])
+    """Return the fields of a recorded search: those of no group, of the objective, the others."""
+    fields = fields_of(method.Parameters)
     if fields.pop("settings", None) is not None:
         fields |= fields_of(method.Settings, "settings.")
-    return fields
+    plain = {name: field for name, field in fields.items() if "." not in name}
+    return plain | fields_of(RunSettings) | fields_of(objective, "objective.") | fields
 
 
 def names_of_texts(given: Mapping[str, Collection[Any]]) -> frozenset[str]:

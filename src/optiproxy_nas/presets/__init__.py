@@ -17,6 +17,10 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import families
 from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
+from optiproxy_nas.spaces import get_space
+
+SMALL, LARGE = "default", "large"  # presets for spaces that none was tuned on, by their size
+MOST_OF_SMALL = 50_000  # architectures
 
 
 class MadeFor(NamedTuple):
@@ -59,21 +63,41 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def preset_for(space: str, objective: str) -> str | None:
-    """Return the preset that was tuned for an objective on a space, else on other spaces.
+    """Return the preset that was tuned for an objective on a space, else one that may fit.
 
-    None where none was. A benchmark that is brought by an installed package names its own.
+    Where no preset was tuned on the space, the size of the space decides, or for other objectives
+    than the plain one what was tuned on other spaces; None where none was. A benchmark that is
+    brought by an installed package names its own.
 
     Args:
-        space: its registered name.
+        space: its registered name, or ``package.module:Class``.
         objective: its registered name.
+
+    Raises:
+        UnknownNameError: no such space.
+        ParameterError: the space cannot be built.
     """
-    named = [family.preset for family in families().values() if family.space == space]
+    if (preset := _tuned_for(space, objective)) is not None:
+        return preset
+    if objective == DEFAULT_OBJECTIVE:
+        size = get_space(space).size
+        return SMALL if size is not None and size <= MOST_OF_SMALL else LARGE
+    return next((n for n, fact in _tuned().items() if fact.objective == objective), None)
+
+
+def _tuned_for(space: str, objective: str) -> str | None:
+    """Return the preset that was tuned for an objective on a space; None where none was."""
+    spaces = {space, get_space(space).name} if ":" in space else {space}
+    named = [family.preset for family in families().values() if family.space in spaces]
     if objective == DEFAULT_OBJECTIVE and any(named):
         return next(filter(None, named))
-    tuned = {name: fact for name in preset_names() if (fact := made_for(name)) is not None}
-    fitting = [name for name, fact in tuned.items() if fact.objective == objective]
-    on_space = [name for name in fitting if space in tuned[name].spaces]
-    return next(iter(on_space or fitting), None)
+    fitting = (n for n, f in _tuned().items() if f.objective == objective and spaces & {*f.spaces})
+    return next(fitting, None)
+
+
+def _tuned() -> dict[str, MadeFor]:
+    """Return what each preset was tuned for; those that were not are left out."""
+    return {name: fact for name in preset_names() if (fact := made_for(name)) is not None}
 
 
 def misfit(parameters: RunParameters) -> str:
@@ -82,7 +106,16 @@ def misfit(parameters: RunParameters) -> str:
     objective = parameters.objective.name
     better = preset_for(space, objective)
     tuned, best = made_for(preset), made_for(better or "")
-    if tuned is None or best is None or better == preset:
+    if tuned is None or best is None:
+        return ""
+    if objective == tuned.objective == DEFAULT_OBJECTIVE and _tuned_for(space, objective) is None:
+        size = get_space(space).size
+        count = "uncounted" if size is None else f"{size:,}"
+        return (
+            f"No preset was tuned for space {space!r} ({count} architectures); preset={better} "
+            "fits its size."
+        )
+    if better == preset:
         return ""
     if tuned.objective != objective:
         return (

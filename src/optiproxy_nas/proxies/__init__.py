@@ -23,6 +23,7 @@ PROXIES = Registry(
         "truncated_path_mlp": "optiproxy_nas.proxies.mlp:TruncatedPathMLP",
     },
     group="optiproxy_nas.proxies",
+    base=nn.Module,
 )
 
 

@@ -1,6 +1,6 @@
 """Search spaces: one module or package each, registered in ``SPACES``."""
 
-from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, SearchSpace
@@ -25,9 +25,12 @@ def get_space(name: str) -> SearchSpace:
         UnknownNameError: not a registered name; with the list and the nearest one.
         ParameterError: what it names cannot be built without arguments, or is no search space.
     """
+    kind = SPACES.load(name)
     try:
-        space = SPACES.load(name)()
-    except TypeError as error:
+        space = kind()
+    except OptiProxyError:
+        raise
+    except Exception as error:  # a third party's class can raise anything
         raise ParameterError(
             f"The search space {name!r} cannot be built: {error}. Its class takes no arguments.",
             name=name,

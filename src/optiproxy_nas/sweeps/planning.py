@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from kedro.framework.session import KedroSession
 
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import flatten, merge, nested
-from optiproxy_nas.methods import DEFAULT, overrides_of, parameters_of
+from optiproxy_nas.methods import DEFAULT, method_of, overrides_of, parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 from optiproxy_nas.runs.code_identity import names_in, software
 from optiproxy_nas.runs.manifest import digest
-from optiproxy_nas.sweeps.grid import bad_range, check_size, expand, parse_block
+from optiproxy_nas.sweeps.grid import Block, bad_range, check_size, expand, parse_block
 from optiproxy_nas.sweeps.point import Point, enter_project, identity, quiet_logs
 
 RUN_KINDS = ("search", "methods")
@@ -80,7 +80,7 @@ def _resolve(project: Path, grid: Sequence[Mapping[str, Any]]) -> list[Point]:
                     "itself names and tracks its runs.",
                     name=name,
                 )
-        for flat in expand(block):
+        for flat in _presets_where_they_belong(block):
             values = nested(flat)
             given = merge(raw, {**values, "pipeline": pipeline})
             try:
@@ -90,6 +90,19 @@ def _resolve(project: Path, grid: Sequence[Mapping[str, Any]]) -> list[Point]:
             setting = ", ".join(overrides_of(parameters_of(search)))
             points.append(Point(pipeline, kind, values, search, setting, {}, "", (index,)))
     return points
+
+
+def _presets_where_they_belong(block: Block) -> Iterator[dict[str, Any]]:
+    """Yield the points of a block; a preset is left out where the method takes none.
+
+    Of methods none of which takes one, it stays, and is refused.
+    """
+    methods = {str(name): method_of({"method": name}) for name in block.values.get("method", ())}
+    mixed = any(method.takes_preset() for method in methods.values())
+    for flat in expand(block):
+        if mixed and not methods[str(flat["method"])].takes_preset():
+            flat.pop("preset", None)
+        yield flat
 
 
 def _explained(
@@ -132,11 +145,16 @@ def _merged(points: Iterable[Point]) -> list[Point]:
     return list(merged.values())
 
 
-def raw_parameters(project: Path) -> dict[str, Any]:
-    """Return the project's parameter files, merged, without presets and checks."""
+def raw_parameters(project: Path, env: str | None = None) -> dict[str, Any]:
+    """Return the project's parameter files, merged, without presets and checks.
+
+    Args:
+        project: the Kedro project.
+        env: the folder of conf beside base; "base" for that alone.
+    """
     loader = settings.CONFIG_LOADER_CLASS(
         conf_source=str(project / settings.CONF_SOURCE),
-        env=os.environ.get("KEDRO_ENV"),
+        env=env or os.environ.get("KEDRO_ENV"),
         runtime_params={},
         **settings.CONFIG_LOADER_ARGS,
     )

@@ -4,6 +4,7 @@ An executor is a class ``MyExecutor(settings: ExecutorSettings)`` with one metho
 named in the registry or by its import path.
 """
 
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.sweeps.executors.base import Executor, ExecutorSettings
 
@@ -23,9 +24,17 @@ def get_executor(name: str, settings: ExecutorSettings) -> Executor:
 
     Raises:
         UnknownNameError: with the list and the nearest name.
-        ParameterError: it needs a package that is not installed, or other settings.
+        ParameterError: it needs a package that is not installed, or other settings; or it is no
+            executor.
     """
-    executor: Executor = EXECUTORS.load(name)(settings)
+    kind = EXECUTORS.load(name)
+    if not callable(getattr(kind, "run", None)):
+        raise ParameterError(
+            f"The executor {name!r} is {kind!r}; it must be a class with a method run(points, "
+            "function).",
+            name=name,
+        )
+    executor: Executor = kind(settings)
     return executor
 
 

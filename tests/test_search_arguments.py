@@ -1,0 +1,62 @@
+"""Nothing that is given to ``search`` is ignored: what it cannot use is refused, with the name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from optiproxy_nas import OptiProxyError, ParameterError, search
+
+WRONG: list[dict[str, Any]] = [
+    {"method": "random_search", "preset": "paper"},
+    {"dataset": ""},
+    {"source": ""},
+    {"preset": ""},
+    {"dataset": "", "evaluate": len},
+    {"dataset": 5, "evaluate": len},
+    {"budget": "20"},
+    {"budget": True},
+    {"seed": "0"},
+    {"fit": {"lr": "0.1"}},
+    {"method": "random_search", "settings": {"batch": "5"}},
+    {"evaluate": 3},
+    {"progress": "no"},
+    {"space": "collections:OrderedDict"},
+    {"space": "math:pi"},
+    {"space": "ast:Constant", "evaluate": len},
+    {"space": 3},
+    {"space": ["nb201"]},
+    {"proxy": {"name": "collections:OrderedDict"}},
+    {"proxy": {"name": "math:sqrt"}},
+    {"objective": "collections:OrderedDict"},
+    {"objective": 0},
+    {"objective": {"name": 3}},
+    {"method": "collections:OrderedDict"},
+    {"method": None},
+    {"source": "collections:OrderedDict"},
+    {"timeout": 3, "budgett": 5},
+    {"timeout": "3"},
+    {"target": True},
+    {"patience": 0},
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=str)
+def test_what_cannot_be_used_is_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError):
+        search(**arguments)
+
+
+def test_a_space_that_is_not_registered_gets_a_preset_and_a_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The line comes before the first evaluation."""
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("no training")
+
+    with pytest.raises(OptiProxyError):
+        search(space="tiny_space:TinySpace", evaluate=fail, budget=10)
+    assert [record.name for record in caplog.records] == ["optiproxy_nas"]
+    assert "preset=default" in caplog.text
