@@ -18,7 +18,7 @@ from optiproxy_nas.methods import build_method
 from optiproxy_nas.spaces.nb201 import NASBench201
 
 BUDGETS = (100, 192, 280)
-SEEDS = 40
+SEEDS = 100
 KNOWN = {
     "cifar10": (91.04, 91.19, 91.26),
     "cifar100": (71.45, 71.87, 72.10),
