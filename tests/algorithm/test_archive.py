@@ -80,10 +80,10 @@ def edited(archive, row, column, value):
         (lambda a: edited(a, 1, "code_0", (a.loc[1, "code_0"] + 1) % 3), "strings disagree"),
         (lambda a: edited(a, 2, "value", np.nan), "not finite"),
         (lambda a: edited(a, 5, "value", np.inf), "not finite"),
-        (lambda a: edited(a, 5, "value", 71.0), "'best' is not the running maximum"),
-        (lambda a: edited(a, 3, "best", 61.0), "'best' is not the running maximum"),
+        (lambda a: edited(a, 5, "value", 71.0), "'best' is not the best of"),
+        (lambda a: edited(a, 3, "best", 61.0), "'best' is not the best of"),
         (lambda a: pd.concat([a, a.iloc[[-1]]], ignore_index=True), "queried twice"),
-        (lambda a: a.iloc[::-1], "'best' is not the running maximum"),
+        (lambda a: a.iloc[::-1], "'best' is not the best of"),
     ],
 )
 def test_an_archive_that_was_edited_is_refused(space, archive, edit, problem):

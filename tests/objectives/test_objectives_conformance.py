@@ -52,6 +52,11 @@ CASES = {
             "value": MadeUp(space)(names), "nowhere_ms": [np.inf] * len(names),
         },
     ),
+    "minimised": ({"name": "accuracy", "direction": "minimize"}, MadeUp),
+    "one bound, minimised": (
+        {"name": "constrained", "constraints": ONE, "direction": "minimize"},
+        lambda space: MadeUp(space, "latency_ms"),
+    ),
     "two fidelities": ("multi_fidelity", after_epochs),
     "continued training": ({"name": "multi_fidelity", "continues": True}, after_epochs),
 }  # fmt: skip

@@ -59,7 +59,7 @@ PATH = f"{__name__}:Cautious"
 
 @pytest.mark.parametrize("values", [None, {}, "accuracy", {"name": "accuracy"}])
 def test_the_plain_objective_is_the_default(values):
-    assert resolve_objective(values).model_dump() == {"name": "accuracy"}
+    assert resolve_objective(values).model_dump() == {"name": "accuracy", "direction": "maximize"}
     assert type(resolve_objective(values)) is Accuracy
 
 
@@ -172,7 +172,11 @@ def test_all_digits_of_a_bound_reach_the_search():
 
 def test_presets_resolve_the_objective_before_any_query(make_parameters):
     parameters = make_parameters(objective={"name": PATH, "doubt": 1})
-    assert parameters.model_dump()["objective"] == {"name": PATH, "doubt": 1.0}
+    assert parameters.model_dump()["objective"] == {
+        "name": PATH,
+        "direction": "maximize",
+        "doubt": 1.0,
+    }
     assert isinstance(parameters.objective, Cautious)
     assert make_parameters().objective == Accuracy()
     with pytest.raises(UnknownNameError, match="Did you mean 'accuracy'"):

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from optiproxy_nas import search
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, build_method
 from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.objectives import resolve_objective
-from optiproxy_nas.objectives.base import fitness_of
+from optiproxy_nas.objectives.base import Training, fitness_of
 
 NEAR_MINUS_1E8 = (2.0**12, -(2.0**27))  # scale, offset: exact in a float
 BOUND = {"name": "constrained", "constraints": ["latency_ms <= 6"]}
@@ -71,11 +72,11 @@ def integer(architecture):
 def bounded(scale, offset):
     """A third breaks the bound, some of it without a number."""
 
-    def evaluate(architectures):
-        kinds = [len(text) + ord(text[1]) for text in architectures]
+    def evaluate(architecture):
+        kind = len(architecture) + ord(architecture[1])
         return {
-            "value": [offset + scale * integer(text) for text in architectures],
-            "latency_ms": [np.inf if kind % 6 == 0 else 3.0 + kind % 5 for kind in kinds],
+            "value": offset + scale * integer(architecture),
+            "latency_ms": np.inf if kind % 6 == 0 else 3.0 + kind % 5,
         }
 
     return evaluate
@@ -127,7 +128,7 @@ def test_methods_compare_as_the_order_does(name, nb201):
     """Also what they remember of earlier rounds. (OptiProxy-NAS reads the order itself.)"""
     objective = resolve_objective(BOUND)
     method = build_method(name, nb201, SETTINGS.get(name, {}), 16, 0)
-    archive, _ = run_method(nb201, bounded(*NEAR_MINUS_1E8), method, 16, None, objective)
+    archive, _ = run_method(nb201, bounded(*NEAR_MINUS_1E8), method, 16, objective=objective)
     assert not objective.order.eligible(archive).all()
     assert isinstance(method, MemoryMethod)
     values = method._memory.values
@@ -135,3 +136,65 @@ def test_methods_compare_as_the_order_does(name, nb201):
     if name == "tpe":
         told = [trial.value for trial in method._study.trials if trial.value is not None]
         assert sorted(told) == sorted(values)
+
+
+def negated(evaluate):
+    def mirrored(*arguments):
+        answer = evaluate(*arguments)
+        return {**answer, "value": -answer["value"]} if isinstance(answer, dict) else -answer
+
+    return mirrored
+
+
+def plain(architecture):
+    return 90.0 - integer(architecture)
+
+
+def by_epochs(architecture, epochs):
+    return epochs / 20 + integer(architecture)
+
+
+EPOCHS = {"name": "multi_fidelity", "low_epochs": 5, "full_epochs": 10, "low_first": 6}
+TASKS = {
+    "accuracy": ({"name": "accuracy"}, plain, 1),
+    "constrained": (BOUND, bounded(1.0, -50.0), 1),
+    "paper_weights": ({**BOUND, "mode": "paper_weights"}, bounded(1.0, -50.0), 1),
+    "multi_fidelity": ({**EPOCHS, "step_epochs": 20}, by_epochs, 10),
+}
+
+
+def mirror_images(method, task):
+    """A search that maximises, and one that minimises the negated values."""
+    objective, evaluate, price = TASKS[task]
+    more = SMALL if method == "optiproxy" else {"settings": SETTINGS.get(method, {})}
+    budget = price * (8 if method in ("optiproxy", "gaussian_process") else 16)
+    arguments = {"method": method, "objective": objective, "budget": budget, **more}
+    return (
+        search(**arguments, evaluate=evaluate),
+        search(**arguments, evaluate=negated(evaluate), direction="minimize"),
+    )
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("method", METHODS)
+def test_minimising_is_the_mirror_image_of_maximising(method, task):
+    one, other = mirror_images(method, task)
+    turned = {name: -other.archive[name] for name in ("value", "best", "predicted")}
+    pd.testing.assert_frame_equal(one.archive, other.archive.assign(**turned), check_exact=True)
+    assert other.best_architecture == one.best_architecture
+    assert other.best_value == -one.best_value
+    eligible = other.parameters.objective.order.eligible(other.archive)
+    assert other.best_value == other.archive["value"][eligible].min()
+
+
+def test_direction_is_a_setting_of_the_objective_that_the_source_gives():
+    minimised = Training(200, False, "minimize")
+    assert resolve_objective("accuracy").direction == "maximize"
+    for name in ("accuracy", BOUND, "multi_fidelity"):
+        assert resolve_objective(name, minimised).direction == "minimize"
+    given = {"name": "accuracy", "direction": "maximize"}
+    assert resolve_objective(given, minimised).direction == "maximize"
+    with pytest.raises(ParameterError, match=r"objective\.direction = 'maximize'"):
+        search(evaluate=plain, objective=given, direction="minimize")
+    with pytest.raises(ParameterError, match="direction"):
+        search(evaluate=plain, direction="down")

@@ -129,7 +129,7 @@ def _contradictions(space: SearchSpace, archive: pd.DataFrame, objective: Object
     if not np.isfinite(numbers.to_numpy(dtype=np.float64)).all():
         problems.append("values, orders or steps that are not finite numbers")
     elif not np.array_equal(objective.order.best(archive), archive["best"], equal_nan=True):
-        problems.append("'best' is not the running maximum of 'value'")
+        problems.append("'best' is not the best of 'value' so far")
     elif not np.array_equal(numbers["order"], np.arange(len(archive))):
         problems.append("'order' does not count the queries from 0")
     elif not (numbers["step"] >= 0).all():

@@ -22,6 +22,7 @@ from optiproxy_nas.benchmarks.source_registry import (
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import ParameterError, SearchInterrupted
 from optiproxy_nas.core.numbers import value_text
+from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.ask_tell import AskTell
@@ -62,6 +63,7 @@ class Search(AskTell):
         preset: as of :func:`search`.
         space: as of :func:`search`.
         objective: as of :func:`search`.
+        direction: as of :func:`search`.
         initial: as of :func:`search`.
         **overrides: as of :func:`search`.
 
@@ -80,6 +82,7 @@ class Search(AskTell):
         preset: str | None = None,
         space: str = "nb201",
         objective: str | Mapping[str, Any] = "accuracy",
+        direction: Direction | None = None,
         initial: Initial | None = None,
         **overrides: Any,
     ) -> None:
@@ -94,6 +97,7 @@ class Search(AskTell):
                 "method": method,
                 "preset": preset,
                 "objective": objective,
+                "direction": direction,
                 "seed": seed,
                 "budget": budget,
                 **overrides,
@@ -137,6 +141,7 @@ def search(
     preset: str | None = None,
     space: str = "nb201",
     objective: str | Mapping[str, Any] = "accuracy",
+    direction: Direction | None = None,
     evaluate: Evaluate | None = None,
     initial: Initial | None = None,
     callbacks: Iterable[Callback] = (),
@@ -171,8 +176,10 @@ def search(
         objective: what is searched for, a registered name or a mapping of its name and settings:
             ``accuracy``, ``{"name": "constrained", "constraints": ["latency_ms <= 12"]}``,
             ``{"name": "multi_fidelity", ...}``.
+        direction: ``maximize`` or ``minimize`` the value; default that of the source's target,
+            with ``evaluate`` maximize.
         evaluate: your own evaluation: called with one architecture (a string), it gives a number,
-            higher is better, or ``{metric: number}`` with ``value`` and the metrics that the
+            or ``{metric: number}`` with ``value`` and the metrics that the
             objective bounds. Where the objective has fidelities, the number of training epochs is
             a second argument. If it raises, or gives NaN, None or an infinite value, that trial
             failed: it is charged, kept and not proposed again, and the search goes on. A function
@@ -225,6 +232,7 @@ def search(
         preset=preset,
         space=space,
         objective=objective,
+        direction=direction,
         **overrides,
     )
     if evaluate is None:

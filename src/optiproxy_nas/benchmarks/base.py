@@ -28,7 +28,7 @@ class Benchmark(Protocol):
         dataset: the dataset whose values it returns ("cifar10").
         space: the registered name of its search space.
         metrics: what it holds -> description with unit; anything else raises.
-        target: the metric that a search maximises; higher is better.
+        target: the metric that is searched for.
         caution: one sentence that is told wherever its values are shown; "" where they are what
             they seem: validation figures of real trainings.
         epochs: the numbers of training epochs after which it holds the target, ascending; the last
@@ -77,6 +77,8 @@ class Benchmark(Protocol):
 
     def optimum(self, metric: str) -> tuple[str, float] | None:
         """Return the architecture with the largest value, and it: for reports, never in a search.
+
+        The smallest, of a target that is minimised.
 
         None where the architectures cannot be enumerated.
 

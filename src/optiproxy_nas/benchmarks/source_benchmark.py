@@ -48,6 +48,7 @@ class TabularBenchmark(_SourceBenchmark):
             raise unknown_name("dataset", dataset, datasets)
         super().__init__(source, dataset)
         contents = source.contents
+        self._direction = contents.direction
         self._obtain_curves = contents.obtain_curves
         rows = table[table["dataset"] == dataset]
         names = metric_names(table)
@@ -89,9 +90,14 @@ class TabularBenchmark(_SourceBenchmark):
         )
 
     def optimum(self, metric: str) -> tuple[str, float]:
-        """Return the cell with the largest value (the first in code order of equals)."""
+        """Return the cell with the largest value (the first in code order of equals).
+
+        The smallest, of a target that is minimised.
+        """
         values = self._values(metric)
-        best = int(values.to_numpy().argmax())
+        array = values.to_numpy()
+        minimised = metric == self.target and self._direction == "minimize"
+        best = int(array.argmin() if minimised else array.argmax())
         return str(values.index[best]), float(values.iloc[best])
 
     def measurements(self, architecture: str) -> dict[str, float | None]:

@@ -26,6 +26,7 @@ from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.file_formats import restricted_load
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.parameters import Direction
 
 # (codes [n, L], metric, epochs) -> values [n]
 Predict = Callable[[Tensor, str, int], Floats]
@@ -120,7 +121,8 @@ class Contents:
     Attributes:
         metrics: the columns of its table -> description with unit.
         epochs: of training, after which it holds the target, ascending; () if none is trained.
-        target: the metric that a search maximises.
+        target: the metric that a search maximises, or minimises as ``direction`` says.
+        direction: of the target.
         optimum: dataset -> known best value of the target, asserted at ingest.
         partial: some of the files, and some of the architectures, are enough.
         incomplete: sentences, where it holds too few architectures for any search even with all
@@ -135,6 +137,7 @@ class Contents:
     metrics: Mapping[str, str]
     epochs: tuple[int, ...]
     target: str = VALIDATION_ACCURACY
+    direction: Direction = "maximize"
     optimum: Mapping[str, float] = field(default_factory=dict)
     partial: bool = False
     incomplete: str = ""

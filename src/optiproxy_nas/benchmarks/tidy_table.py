@@ -195,7 +195,8 @@ def _check_optimum(table: pd.DataFrame, source: Source) -> None:
     if contents.target not in contents.metrics:
         return
     trained = table[table["epochs"] == contents.epochs[-1]]
-    for dataset, found in trained.groupby("dataset")[contents.target].max().items():
+    best = "max" if contents.direction == "maximize" else "min"
+    for dataset, found in trained.groupby("dataset")[contents.target].agg(best).items():
         published = contents.optimum.get(str(dataset), found)
         if abs(found - published) > _OPTIMUM_TOLERANCE:
             raise wrong(

@@ -19,6 +19,8 @@ from pydantic_core import PydanticCustomError
 
 from optiproxy_nas.core.fields import SWITCH, scalar_kind
 
+Direction = Literal["maximize", "minimize"]
+
 
 class StrictModel(BaseModel):
     """Base of typed parameters: frozen; unknown names, NaN and infinities are refused.

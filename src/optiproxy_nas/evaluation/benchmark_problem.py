@@ -88,7 +88,8 @@ def optimum(objective: Objective, benchmark: Benchmark) -> float | None:
     table = whole_table(objective, benchmark)
     if table is None:
         return None
-    return float(np.nanmax(np.where(objective.order.eligible(table), table["value"], np.nan)))
+    eligible = np.where(objective.order.eligible(table), table["value"], np.nan)
+    return float(objective.order.better.reduce(eligible))
 
 
 def _check_metrics(

@@ -32,7 +32,7 @@ class FinishedRun:
     Args:
         run_id: our id.
         parameters: what decided the search, nested as in its manifest.
-        summary: the facts computed after the search; ``target`` (the metric that was maximised),
+        summary: the facts computed after the search; ``target`` (the metric that was searched for),
             ``caution``, ``optimum``, ``best_architecture``, ``test_accuracy`` and ``margins``
             (metric -> distance to its bound) are used where they are there.
         archive: one row a query: order (from 0), architecture, value (of the target); and
@@ -134,7 +134,7 @@ class FinishedRun:
 
     @property
     def target(self) -> str:
-        """The metric that it maximised: as it says, else that of its source."""
+        """The metric that it searched for: as it says, else that of its source."""
         recorded = self.summary.get("target")
         return str(
             recorded or (self._source.contents.target if self._source else VALIDATION_ACCURACY)
@@ -175,7 +175,7 @@ class FinishedRun:
                 self.objective.price.costs(archive).cumsum() + self._spent_on_failures
             )
         if "best" not in archive:
-            missing["best"] = archive["value"].cummax()
+            missing["best"] = self.objective.order.better.accumulate(archive["value"])
         return archive.assign(**missing)
 
     @property

@@ -34,7 +34,8 @@ class StopAtTarget:
 
     def __call__(self, search: AskTell, trial: Trial) -> None:
         """Stop the search if its best value is there."""
-        if search.best >= self._target:
+        sign = search.objective.order.sign
+        if sign * search.best >= sign * self._target:
             search.stop(f"the target of {self._target!r} is reached")
 
 

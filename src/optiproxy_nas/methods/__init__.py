@@ -17,6 +17,7 @@ from optiproxy_nas.methods.base import (
     Unavailable,
     training_of,
 )
+from optiproxy_nas.objectives import with_direction
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
@@ -84,8 +85,9 @@ def resolve_method(
     """Return the typed parameters of a search, checked before any query is spent.
 
     Args:
-        values: run settings with ``method``, and what differs from the method's defaults:
-            overrides of a preset for OptiProxy-NAS, else ``settings``, nested.
+        values: run settings with ``method`` and ``direction`` (the objective's, for short), and
+            what differs from the method's defaults: overrides of a preset for OptiProxy-NAS, else
+            ``settings``, nested.
         also: names that the caller takes too, for the suggestions.
         method: the only one that may be named; None: any.
 
@@ -95,6 +97,10 @@ def resolve_method(
         BudgetError: the budget cannot pay for an answer, or is above the size of the space.
     """
     method = method or method_of(values)
+    if (direction := values.get("direction")) is not None:
+        objective = with_direction(values.get("objective"), direction)
+        values = {**values, "objective": objective}
+    values = {name: value for name, value in values.items() if name != "direction"}
     if values.get("preset") is not None:  # a wrong name is told where the method has none, too
         load_preset(str(values["preset"]))
     parameters = method.complete(values, also)

@@ -242,7 +242,8 @@ def training_of(source: str) -> Training | None:
         found = get_source(source)
     except ParameterError:
         return None
-    return Training(found.family.full_epochs, found.contents.continues)
+    contents = found.contents
+    return Training(found.family.full_epochs, contents.continues, contents.direction)
 
 
 def missing_extra(method: str, error: ImportError) -> ParameterError:

@@ -104,6 +104,24 @@ def resolve_objective(values: Any, training: Training | None = None) -> Objectiv
         raise ParameterError(" ".join(messages), objective=name, owners=owners) from None
 
 
+def with_direction(objective: Any, direction: str) -> Any:
+    """Return an objective, as of :func:`resolve_objective`, with a direction of the value.
+
+    Raises:
+        ParameterError: it has another one already.
+    """
+    if isinstance(objective, Objective):
+        objective = objective.model_dump(exclude_unset=True)
+    given = {"name": name_of(objective)} | dict(objective if isinstance(objective, Mapping) else {})
+    if given.setdefault("direction", direction) != direction:
+        raise ParameterError(
+            f"direction = {direction!r}, but objective.direction = {given['direction']!r}; give "
+            "one of them.",
+            direction=direction,
+        )
+    return given
+
+
 __all__ = [
     "OBJECTIVES",
     "Objective",
@@ -112,4 +130,5 @@ __all__ = [
     "resolve_objective",
     "setting_names",
     "settings_of",
+    "with_direction",
 ]

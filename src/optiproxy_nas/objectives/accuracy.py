@@ -1,9 +1,9 @@
-"""The plain objective: the highest validation accuracy (the paper's section 3.1)."""
+"""The plain objective: the best value, as the highest validation accuracy (section 3.1)."""
 
 from optiproxy_nas.objectives.base import Objective
 
 
 class Accuracy(Objective):
-    """Maximise the value; each architecture costs one query."""
+    """Find the best value; each architecture costs one query."""
 
     name: str = "accuracy"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,7 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
-from optiproxy_nas.core.parameters import SelectionSettings, StrictModel
+from optiproxy_nas.core.parameters import Direction, SelectionSettings, StrictModel
 from optiproxy_nas.objectives.constraints import Constraint
 from optiproxy_nas.proxies.targets import acquisition_score, make_targets, value_columns
 from optiproxy_nas.spaces.base import SearchSpace
@@ -28,12 +29,12 @@ COLUMNS = {
     "order": "int64",  # 0-based query number
     "step": "int64",  # 0: initial sample; 1..S: search step
     "architecture": "str",  # the benchmark's notation
-    "value": "float64",  # f(𝒜): validation accuracy, percent
-    "predicted": "float64",  # f̂(𝒜) before the query, percent; NaN in the initial sample
-    "predicted_sd": "float64",  # spread of the ensemble, percent; NaN in the initial sample
+    "value": "float64",  # f(𝒜), in its unit and as it is searched for
+    "predicted": "float64",  # f̂(𝒜) before the query, likewise; NaN in the initial sample
+    "predicted_sd": "float64",  # spread of the ensemble, likewise; NaN in the initial sample
     "score": "float64",  # what the selection maximised, in target units
     "group": "int64",  # the (α, β) group it was drawn from; -1: not from a group
-    "best": "float64",  # best eligible value so far, percent; NaN while there is none
+    "best": "float64",  # best eligible value so far; NaN while there is none
 }
 Score = Callable[[Tensor], Tensor]  # predictions [E, H, n] -> [n], differentiable, to be maximised
 PredictRows = Callable[[Integers], Tensor]  # rows of the archive [n] -> predictions [E, H, n]
@@ -44,6 +45,7 @@ class Training(NamedTuple):
 
     full_epochs: int  # of full training
     continues: bool  # full training goes on from its earlier epochs
+    direction: Direction = "maximize"  # of its target
 
 
 class Fidelity(NamedTuple):
@@ -54,8 +56,29 @@ class Fidelity(NamedTuple):
     continues: bool  # training to it goes on from the fidelity before, which is charged once
 
 
+@dataclass(frozen=True)
 class TrialOrder:
-    """Which trials may be the answer, and which of two is better; here the higher value."""
+    """Which trials may be the answer, and which of two is better; here the value decides.
+
+    Attributes:
+        direction: whether the higher or the lower value is better.
+    """
+
+    direction: Direction = field(default="maximize", kw_only=True)
+
+    @property
+    def sign(self) -> float:
+        """Return 1 where values are maximised, -1 where they are minimised."""
+        return 1.0 if self.direction == "maximize" else -1.0
+
+    @property
+    def better(self) -> np.ufunc:
+        """Return the function of the better of two values; NaN stands for none."""
+        return np.fmax if self.direction == "maximize" else np.fmin
+
+    def goodness(self, archive: pd.DataFrame) -> Floats:
+        """Return the values, negated where they are minimised, so that higher is better: [n]."""
+        return self.sign * archive["value"].to_numpy(dtype=np.float64)
 
     def eligible(self, archive: pd.DataFrame) -> Mask:
         """Return whether each row may be the answer: [n]."""
@@ -69,10 +92,9 @@ class TrialOrder:
         """Return what rows are compared by, the most important first, higher is better: [k, n].
 
         The first is 1 for an eligible row and 0 for others; the second, of an eligible row, is its
-        value. A row's keys do not depend on the other rows.
+        ``goodness``. A row's keys do not depend on the other rows.
         """
-        values = archive["value"].to_numpy(dtype=np.float64)
-        return np.stack([self.eligible(archive).astype(np.float64), values])
+        return np.stack([self.eligible(archive).astype(np.float64), self.goodness(archive)])
 
     def ranks(self, archive: pd.DataFrame) -> Integers:
         """Return the place of each row, 0 for the worst, the same for equal ones: [n]."""
@@ -89,15 +111,16 @@ class TrialOrder:
     def best(self, archive: pd.DataFrame) -> Floats:
         """Return the best eligible value after each query, NaN while there is none: [n]."""
         values = np.where(self.eligible(archive), archive["value"], np.nan)
-        return np.fmax.accumulate(values) if len(values) else values
+        return self.better.accumulate(values) if len(values) else values
 
 
 def fitness_of(keys: Floats) -> Floats:
     """Return one finite number a trial, in the order of its keys, for methods that fit a model.
 
-    An eligible trial keeps its value. The others lie one to three spreads of the eligible values
-    below the lowest of these, so that their scale is that of the data; the better ones by the
-    second key, the nearer. They change as trials are added: nothing may remember them.
+    An eligible trial keeps its value (negated where it is minimised). The others lie one to three
+    spreads of the eligible values below the lowest of these, so that their scale is that of the
+    data; the better ones by the second key, the nearer. They change as trials are added: nothing
+    may remember them.
 
     Args:
         keys: of all trials so far [k, n], of :meth:`TrialOrder.keys`; values up to 1e300.
@@ -188,8 +211,14 @@ class Pricing:
         return size
 
 
+@dataclass(frozen=True)
 class ProxyTask:
-    """What the proxy learns, and what is maximised on it; here the value, by its acquisition."""
+    """What the proxy learns, and what is maximised on it; here the value, by its acquisition.
+
+    Targets and scores are higher where the value is better, also where it is minimised.
+    """
+
+    order: TrialOrder = field(default_factory=TrialOrder, kw_only=True)
 
     @property
     def heads(self) -> int:
@@ -203,7 +232,7 @@ class ProxyTask:
             archive: D.
             name: the target transformation (``FitSettings.targets``).
         """
-        return make_targets(archive["value"].to_numpy(), name).unsqueeze(0)
+        return make_targets(self.order.goodness(archive), name).unsqueeze(0)
 
     def score(self, archive: pd.DataFrame, selection: SelectionSettings) -> Score:
         """Return what is maximised, given D: by gradient on relaxed cells, by choice on others."""
@@ -217,7 +246,8 @@ class ProxyTask:
             archive: D, that they were fitted on.
             name: the target transformation.
         """
-        return value_columns(predictions[:, 0], archive["value"].to_numpy(), name)
+        goodness, sign = self.order.goodness(archive), self.order.sign
+        return value_columns(predictions[:, 0], goodness, name, sign=sign)
 
     def revealed(self, predictions: Tensor, archive: pd.DataFrame, name: str) -> dict[str, Floats]:
         """Return the same columns of what the cheapest trial of an architecture will reveal."""
@@ -231,19 +261,21 @@ class ProxyTask:
 
 
 class Objective(StrictModel):
-    """The highest value for a number of queries; the base of all others.
+    """The best value for a number of queries; the base of all others.
 
     A plug-in is a subclass whose fields are its settings, registered in ``objectives.OBJECTIVES``
     or named ``package.module:Class``. ``optiproxy_nas.testing.check_objective`` checks it.
 
     Attributes:
         name: its registered name or its path.
+        direction: whether the value is maximised or minimised.
         task_settings: names of the settings that define a different task. Searches that differ in
             them are not compared.
     """
 
     name: str = Field(description="registered objective, or package.module:Class")
-    task_settings: ClassVar[tuple[str, ...]] = ()
+    direction: Direction = Field(default="maximize", description="of the value: or minimize")
+    task_settings: ClassVar[tuple[str, ...]] = ("direction",)
 
     @classmethod
     def defaults(cls, training: Training | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,17 +285,17 @@ class Objective(StrictModel):
             training: of the source; None where it is not known.
             given: the settings that are given.
         """
-        return {}
+        return {} if training is None else {"direction": training.direction}
 
     @property
     def label(self) -> str:
         """Return what tells it from the plain objective, in a word or two; "" for that one."""
-        return ""
+        return "" if self.direction == "maximize" else "minimised"
 
     @cached_property
     def order(self) -> TrialOrder:
         """Return the order of trials."""
-        return TrialOrder()
+        return TrialOrder(direction=self.direction)
 
     @cached_property
     def price(self) -> Pricing:
@@ -273,7 +305,7 @@ class Objective(StrictModel):
     @cached_property
     def task(self) -> ProxyTask:
         """Return what the proxy learns and what is maximised."""
-        return ProxyTask()
+        return ProxyTask(order=self.order)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -49,12 +49,12 @@ _RESERVED = re.compile("|".join([*COLUMNS, *_OWN_COLUMNS, r"predicted.*", r"code
 
 
 class Constrained(AggregationSettings, Objective):
-    """Maximise the value subject to bounds."""
+    """Find the best value subject to bounds."""
 
     name: str = "constrained"
     constraints: tuple[str, ...] = Field(description="each as in 'edgegpu_latency_ms < 4'")
     mode: str = Field(default="default", description="default, or paper_weights (section 3.2)")
-    task_settings: ClassVar[tuple[str, ...]] = ("constraints",)
+    task_settings: ClassVar[tuple[str, ...]] = ("direction", "constraints")
 
     @field_validator("constraints", mode="before")
     @classmethod
@@ -88,8 +88,8 @@ class Constrained(AggregationSettings, Objective):
 
     @property
     def label(self) -> str:
-        """Return the bounds."""
-        return "; ".join(self.constraints)
+        """Return the bounds, and whether the value is minimised."""
+        return "; ".join(filter(None, [super().label, *self.constraints]))
 
     @cached_property
     def bounds(self) -> tuple[Constraint, ...]:
@@ -104,12 +104,12 @@ class Constrained(AggregationSettings, Objective):
     @cached_property
     def order(self) -> FeasibleFirst:
         """Return feasible before infeasible, then by value, or by violation."""
-        return FeasibleFirst(self.bounds)
+        return FeasibleFirst(self.bounds, direction=self.direction)
 
     @cached_property
     def task(self) -> ConstrainedTask:
         """Return the value and the excess over each bound, aggregated."""
-        return ConstrainedTask(self)
+        return ConstrainedTask(self, order=self.order)
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -150,8 +150,9 @@ class Constrained(AggregationSettings, Objective):
         }
 
     def _hypervolume(self, points: pd.DataFrame) -> float | None:
-        """Return None for values below 0, such as negative losses: the corner is at 0."""
-        if len(points) and points["value"].max() <= 0:
+        """Return None where the corner at the value 0 is none: for minimised values, and those
+        below 0, such as negative losses."""
+        if self.direction == "minimize" or (len(points) and points["value"].max() <= 0):
             return None
         return hypervolume(points.to_numpy(), reference_of(self.bounds))
 
@@ -169,7 +170,7 @@ class FeasibleFirst(TrialOrder):
     def keys(self, archive: pd.DataFrame) -> Floats:
         """Return feasible or not, then the value of the one and the violation of the other."""
         eligible, outside = self.eligible(archive), violation(self.bounds, archive)
-        return np.stack([eligible, np.where(eligible, archive["value"], -outside)])
+        return np.stack([eligible, np.where(eligible, self.goodness(archive), -outside)])
 
 
 @dataclass(frozen=True, eq=False)  # it holds the objective, which holds it
@@ -188,7 +189,7 @@ class ConstrainedTask(ProxyTask):
 
     def targets(self, archive: pd.DataFrame, name: str) -> Tensor:
         """Return targets [1 + C, n]: the value, finest around the incumbent; the excesses."""
-        value = make_targets(archive["value"].to_numpy(), name, self._reference(archive))
+        value = make_targets(self.order.goodness(archive), name, self._reference(archive))
         return torch.stack([value, *(_excess(c, archive) for c in self.objective.bounds)])
 
     def score(self, archive: pd.DataFrame, selection: SelectionSettings) -> Score:
@@ -199,8 +200,8 @@ class ConstrainedTask(ProxyTask):
 
     def predicted(self, predictions: Tensor, archive: pd.DataFrame, name: str) -> dict[str, Floats]:
         """Return the value, each metric, and the probability that all bounds are kept."""
-        values = archive["value"].to_numpy()
-        columns = value_columns(predictions[:, 0], values, name, self._reference(archive))
+        goodness, reference = self.order.goodness(archive), self._reference(archive)
+        columns = value_columns(predictions[:, 0], goodness, name, reference, self.order.sign)
         for head, constraint in enumerate(self.objective.bounds, start=1):
             excess = predictions[:, head].double().mean(0).numpy() * _scale(constraint, archive)
             columns[f"predicted_{constraint.metric}"] = constraint.bound + constraint.sign * excess
@@ -214,7 +215,7 @@ class ConstrainedTask(ProxyTask):
         return MODES[self.objective.mode].weights(steps, broken, self.objective)
 
     def _reference(self, archive: pd.DataFrame) -> float:
-        return float(archive["value"].iloc[self.objective.order.incumbent(archive)])
+        return float(self.order.goodness(archive)[self.order.incumbent(archive)])
 
     def _noise(self, archive: pd.DataFrame) -> Tensor:
         """Return the proxy's own errors so far, [C], in the units of the excess."""

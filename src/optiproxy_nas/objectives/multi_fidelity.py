@@ -31,7 +31,7 @@ _SPARE = 24  # epochs that a step may spend beside one full training, by default
 
 
 class MultiFidelity(Objective):
-    """Maximise the value after full training, with cheap looks at cells before it.
+    """Find the best value after full training, with cheap looks at cells before it.
 
     ``full_epochs``, ``step_epochs`` and ``continues`` are here those of NAS-Bench-201; where they
     are not given they follow the source (:meth:`defaults`).
@@ -81,13 +81,14 @@ class MultiFidelity(Objective):
 
     @property
     def label(self) -> str:
-        """Return the two fidelities."""
-        return f"{self.low_epochs} then {self.full_epochs} epochs"
+        """Return the two fidelities, and whether the value is minimised."""
+        fidelities = f"{self.low_epochs} then {self.full_epochs} epochs"
+        return "; ".join(filter(None, [super().label, fidelities]))
 
     @cached_property
     def order(self) -> FullyTrainedFirst:
         """Return fully trained before all others."""
-        return FullyTrainedFirst(self.full_epochs)
+        return FullyTrainedFirst(self.full_epochs, direction=self.direction)
 
     @cached_property
     def price(self) -> EpochPricing:

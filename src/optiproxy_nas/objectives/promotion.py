@@ -52,10 +52,9 @@ class FidelityTask(ProxyTask):
         ranks are compared: the promoted cells' low targets, dealt out anew in the order of their
         full values, are their final targets. The correction is the difference. NaN elsewhere.
         """
-        full = self.order.eligible(archive)
+        full, values = self.order.eligible(archive), self.order.goodness(archive)
         low = torch.full((len(archive),), torch.nan)
         correction = low.clone()
-        values = archive["value"].to_numpy()
         if not full.all():
             low[torch.from_numpy(~full)] = make_targets(values[~full], name)
         pairs = pairs_of(archive, full)
@@ -88,8 +87,8 @@ class FidelityTask(ProxyTask):
 
     def revealed(self, predictions: Tensor, archive: pd.DataFrame, name: str) -> dict[str, Floats]:
         """Return the low value."""
-        low = archive["value"].to_numpy()[~self.order.eligible(archive)]
-        return value_columns(predictions[:, 0], low, name)
+        low = self.order.goodness(archive)[~self.order.eligible(archive)]
+        return value_columns(predictions[:, 0], low, name, sign=self.order.sign)
 
     def promotions(
         self, archive: pd.DataFrame, predict: PredictRows, name: str, count: int

@@ -109,13 +109,18 @@ def to_values(
 
 
 def value_columns(
-    predictions: Tensor, values: Floats, name: str, reference: float | None = None
+    predictions: Tensor,
+    values: Floats,
+    name: str,
+    reference: float | None = None,
+    sign: float = 1.0,
 ) -> dict[str, Floats]:
     """Return predictions [E, n] as ``predicted`` and ``predicted_sd`` [n], in units of the values.
 
-    ``values``, ``name`` and ``reference`` are those that the targets were made with.
+    ``values``, ``name`` and ``reference`` are those that the targets were made with; ``sign`` is
+    -1 where these are negated values.
     """
-    members = to_values(predictions.double().numpy(), values, name, reference)
+    members = sign * to_values(predictions.double().numpy(), values, name, reference)
     return {
         "predicted": members.mean(0),
         "predicted_sd": members.std(0, ddof=min(1, len(members) - 1)),

@@ -35,7 +35,7 @@ def check_order(archive: pd.DataFrame, built: Objective) -> None:
     assert keys.shape[1] == len(archive), f"keys: of shape {keys.shape}, not one column a row"
     assert not np.isnan(keys).any(), "keys: NaN"
     assert (keys[0] == eligible).all(), "keys: the first is not whether a row is eligible"
-    value = archive["value"].to_numpy()
+    value = order.goodness(archive)
     assert (keys[1, eligible] == value[eligible]).all(), (
         "keys: the second is not the value of what is eligible"
     )
@@ -47,6 +47,7 @@ def check_order(archive: pd.DataFrame, built: Objective) -> None:
         "what is eligible": archive[eligible],
         "what is not": archive[~eligible],
     }
+    best_of = max if order.direction == "maximize" else min
     for name, subset in subsets.items():
         table = subset.reset_index(drop=True)
         if not len(table):
@@ -57,9 +58,8 @@ def check_order(archive: pd.DataFrame, built: Objective) -> None:
             "keys: depend on the rest of the table"
         )
         best = pure("best", order.best, table)
-        expected = np.array(
-            [max(values[: row + 1][good[: row + 1]], default=np.nan) for row in range(len(table))]
-        )
+        so_far = [values[: row + 1][good[: row + 1]] for row in range(len(table))]
+        expected = np.array([best_of(found, default=np.nan) for found in so_far])
         assert np.array_equal(best, expected, equal_nan=True), (
             f"best: not the best eligible value so far ({name})"
         )
