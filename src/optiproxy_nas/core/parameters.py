@@ -5,6 +5,7 @@ The names are the paper's (Tables 5 and 6 of the appendix) where it has one.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import (
@@ -34,13 +35,18 @@ class StrictModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_are_no_texts(cls, value: Any, info: ValidationInfo) -> Any:
-        needed = scalar_kind(cls.model_fields[info.field_name or ""])
+        needed = _scalar_kind(cls, info.field_name or "")
         is_bool = isinstance(value, bool)
         is_number = isinstance(value, int | float) and not is_bool
         fits = is_number if needed != SWITCH else is_bool
         if needed and not fits and isinstance(value, str | bool | int | float):
             raise PydanticCustomError("scalar_type", "{kind} is needed", {"kind": needed})
         return value
+
+
+@lru_cache(maxsize=1024)  # asked of every value that is validated
+def _scalar_kind(model: type[StrictModel], name: str) -> str:
+    return scalar_kind(model.model_fields[name])
 
 
 class FailureSettings(StrictModel):

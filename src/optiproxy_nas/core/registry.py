@@ -12,8 +12,10 @@ A plug-in without any entry is named by its dotted path. Nothing is imported bef
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
@@ -116,7 +118,8 @@ class Registry(Mapping[str, str]):
             )
         module_name, _, attribute = path.partition(":")
         try:
-            with isolated():  # a module may hold tensors
+            # A module may make tensors when it is imported; asked for again, it is only looked up.
+            with nullcontext() if module_name in sys.modules else isolated():
                 member = attrgetter(attribute)(importlib.import_module(module_name))
         except OptiProxyError:  # a package that it needs is not installed, say
             raise
