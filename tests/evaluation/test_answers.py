@@ -1,0 +1,135 @@
+"""What an evaluation may answer: labels are matched, and what is no number is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from evaluations import BOUND, METHODS, arguments, worth
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optiproxy_nas import batched, search
+from optiproxy_nas.core.errors import EvaluationError, OptiProxyError
+from optiproxy_nas.evaluation.answers import read_answers
+from optiproxy_nas.objectives import resolve_objective
+
+PLAIN, BOUNDED = resolve_objective("accuracy"), resolve_objective(BOUND)
+NAMES = ["a", "b", "c"]
+VALUES = {"a": 3.0, "b": 1.0, "c": 2.0}
+
+
+def values(answer, objective=PLAIN):
+    return [outcome.metrics.get("value") for outcome in read_answers(objective, answer, NAMES)]
+
+
+@given(order=st.permutations(NAMES))
+def test_labels_are_matched_in_any_order(order):
+    column = [VALUES[name] for name in order]
+    series = pd.Series(column, index=order)
+    table = pd.DataFrame({"value": column, "latency_ms": column}, index=order)
+    expected = [3.0, 1.0, 2.0]
+    assert values(series) == expected
+    assert values(dict(zip(order, column, strict=True))) == expected
+    assert values({"value": series}) == expected
+    assert values(table) == expected
+    assert values(table, BOUNDED) == expected
+    assert values({name: {"value": VALUES[name], "latency_ms": 1} for name in order}) == expected
+
+
+def test_without_labels_the_order_is_that_asked_for():
+    numbers = [3.0, 1.0, 2.0]
+    for answer in (
+        numbers,
+        tuple(numbers),
+        np.array(numbers),
+        np.array([3, 1, 2]),
+        torch.tensor(numbers),
+        pd.Series(numbers),
+        pd.DataFrame({"value": numbers}),
+        {"value": numbers, "flops": [1, 2, 3]},
+        [{"value": number} for number in numbers],
+    ):
+        assert values(answer) == numbers
+
+
+def test_what_is_missing_failed():
+    for answer in (
+        [3.0, None, 2.0],
+        [3.0, float("nan"), 2.0],
+        np.ma.masked_array([3.0, 1.0, 2.0], [False, True, False]),
+        pd.Series([3.0, pd.NA, 2.0], dtype="Float64"),
+        pd.Series([3.0, float("inf"), 2.0]),
+    ):
+        assert values(answer) == [3.0, None, 2.0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pd.Series([1.0, 2.0, 3.0]).sort_values(ascending=False),  # whose rows are whose?
+        pd.Series([1.0, 2.0, 3.0], index=["a", "b", "d"]),
+        pd.Series([1.0, 2.0, 3.0], index=["a", "b", "b"]),
+        {"a": 1.0, "b": 2.0},
+        {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0},
+        [1.0, 2.0],
+        [[1.0, 2.0, 3.0]],
+        ["1", "2", "3"],
+        [True, False, True],
+        [1.0, "2", 3.0],
+        "abc",
+        None,
+        5.0,
+        [{"value": 1.0}, {"value": 2.0}],
+        {"latency_ms": [1.0, 2.0, 3.0]},
+    ],
+)
+def test_what_cannot_be_told_apart_is_refused(answer):
+    with pytest.raises(EvaluationError):
+        values(answer)
+
+
+def test_all_metrics_are_needed():
+    with pytest.raises(EvaluationError, match="latency_ms"):
+        values([1.0, 2.0, 3.0], BOUNDED)
+    with pytest.raises(EvaluationError, match="latency_ms"):
+        search(evaluate=lambda architecture: 1.0, **arguments("random_search", "constrained"))
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "gaussian_process"])
+def test_labelled_answers_in_any_order_change_no_search(method):
+    def labelled(names):
+        table = pd.DataFrame([worth(name) for name in names], index=names)
+        return table.sort_values("value")
+
+    asked = arguments(method, "constrained")
+    single = search(evaluate=worth, **asked)
+    pd.testing.assert_frame_equal(
+        search(evaluate=batched(labelled), **asked).archive, single.archive
+    )
+
+
+def test_who_passes_a_function_of_a_list_is_told_what_to_write():
+    with pytest.raises(EvaluationError, match=r"batched\(f\)"):
+        search(evaluate=lambda names: [1.0 for _ in names], **arguments("random_search"))
+
+
+def test_a_batch_that_raises_ends_the_search_with_what_came_before():
+    calls = []
+
+    def evaluate(names):
+        calls.append(names)
+        if len(calls) == 2:
+            raise RuntimeError("the cluster burns")
+        return [1.0] * len(names)
+
+    with pytest.raises(EvaluationError, match="the cluster burns") as caught:
+        search(evaluate=batched(evaluate), **arguments("random_search"))
+    assert caught.value.data["archive"]["architecture"].tolist() == calls[0]
+    assert caught.value.data["result"].best.value == 1.0
+
+
+def test_only_functions_are_called():
+    with pytest.raises(OptiProxyError, match="function"):
+        search(evaluate=3, **arguments("random_search"))

@@ -1,0 +1,210 @@
+"""Asking and telling: any number of open trials, any order, every method and objective."""
+
+from __future__ import annotations
+
+import random
+
+import pandas as pd
+import pytest
+from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optiproxy_nas import FailedTrialsError, Search, TrialError, search
+from optiproxy_nas.algorithm.archive import check_archive
+from optiproxy_nas.core.errors import EvaluationError
+
+SLOW = ("optiproxy", "gaussian_process")
+EACH = [(method, objective) for method in METHODS for objective in OBJECTIVES]
+
+
+def told(opened: Search, trial, evaluate=failing):
+    """Evaluate a trial as a driver would."""
+    try:
+        epochs = (trial.epochs,) if trial.epochs else ()
+        opened.tell(trial, evaluate(trial.architecture, *epochs))
+    except MemoryError as error:
+        opened.tell(trial, failed=f"MemoryError: {error}")
+
+
+@pytest.mark.parametrize(("method", "objective"), EACH)
+def test_it_is_the_search_of_the_function(method, objective):
+    """Asked a round at a time, with failures."""
+    asked = arguments(method, objective)
+    opened = Search(**asked)
+    while trials := opened.ask():
+        for trial in trials:
+            told(opened, trial)
+    found = search(evaluate=failing, **asked)
+    pd.testing.assert_frame_equal(opened.archive(), found.archive)
+    assert [trial.architecture for trial in opened.trials] == [t.architecture for t in found.trials]
+    assert {trial.state for trial in found.trials} == {"complete", "failed"}
+    assert all(fails(trial.architecture) == (trial.state == "failed") for trial in found.trials)
+    check_archive(opened.space, found.archive, opened.objective)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in SLOW])
+@settings(max_examples=3)
+@given(seed=st.integers(0, 99))
+def test_any_number_may_be_open_and_nothing_is_asked_for_twice(method, objective, seed):
+    _check_scripted(method, objective, seed)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("method", SLOW)
+@settings(max_examples=1)
+@given(seed=st.integers(0, 99))
+def test_any_number_may_be_open_in_methods_that_fit(method, objective, seed):
+    _check_scripted(method, objective, seed)
+
+
+def _check_scripted(method, objective, seed):
+    """Asked and told in the same order it is the same search."""
+    first, again = (_scripted(method, objective, random.Random(seed)) for _ in range(2))
+    assert [t.architecture for t in first.trials] == [t.architecture for t in again.trials]
+    pd.testing.assert_frame_equal(first.archive(), again.archive())
+    asked = [(trial.architecture, trial.epochs) for trial in first.trials]
+    assert len(set(asked)) == len(asked)
+    assert first.spent <= first.budget
+    assert first.spent > first.budget - 12  # what is left pays for no further step
+    check_archive(first.space, first.archive(), first.objective)
+
+
+def _scripted(method, objective, script):
+    opened, running = Search(**arguments(method, objective)), []
+    while True:
+        asked = opened.ask(script.choice([1, 2, 5]))
+        running += asked
+        assert len(opened.pending) >= len(running)
+        if not running:
+            return opened
+        script.shuffle(running)
+        for _ in range(script.randint(0 if asked else 1, len(running))):
+            told(opened, running.pop())
+
+
+@settings(max_examples=2)
+@given(script=st.randoms(use_true_random=False))
+def test_how_a_round_is_worked_through_does_not_matter(script):
+    """As long as it is told in one order, and no trial beyond it is asked for."""
+    opened, running = Search(**arguments("optiproxy")), []
+    plain = search(evaluate=failing, **arguments("optiproxy"))
+    while trials := opened.ask():
+        running = list(trials)
+        results = {}
+        for trial in script.sample(running, len(running)):
+            results[trial.number] = trial
+        for number in sorted(results):
+            told(opened, results[number])
+    pd.testing.assert_frame_equal(opened.archive(), plain.archive)
+
+
+def test_one_at_a_time_is_a_round_at_a_time():
+    by_one, by_round = (Search(**arguments("regularized_evolution")) for _ in range(2))
+    while trials := by_one.ask(1):
+        told(by_one, trials[0])
+    while trials := by_round.ask():
+        for trial in trials:
+            told(by_round, trial)
+    pd.testing.assert_frame_equal(by_one.archive(), by_round.archive())
+
+
+def test_a_trial_knows_itself():
+    opened = Search(**arguments("random_search", budget=3))
+    first, second = opened.ask(2)
+    assert (first.number, second.number) == (0, 1)
+    assert first.state == "running"
+    assert first.seed != second.seed
+    assert opened.spent == 3  # the whole round is charged
+    done = opened.tell(second, 90, seconds=2.5)
+    assert (done.state, done.value, done.seconds, done.error) == ("complete", 90.0, 2.5, "")
+    assert opened.tell(first, failed="no GPU").error == "no GPU"
+    assert [trial.order for trial in opened.trials] == [None, 0, None]
+    assert opened.trials[2].state == "waiting"
+
+
+def test_who_tells_wrongly_is_told_so_and_nothing_changes():
+    opened = Search(**arguments("random_search"))
+    (trial,) = opened.ask(1)
+    for wrong in (7, -1, "first", None):
+        with pytest.raises(TrialError):
+            opened.tell(wrong, 1.0)
+    with pytest.raises(TrialError, match="not asked for"):
+        opened.tell(1, 1.0)
+    other = Search(**arguments("random_search", seed=4)).ask(1)[0]
+    with pytest.raises(TrialError, match="another search"):
+        opened.tell(other, 1.0)
+    for answer in ("0.5", True, [1.0], {"accuracy": 1.0}, object()):
+        with pytest.raises(EvaluationError):
+            opened.tell(trial, answer)
+    assert opened.tell(trial, 1.0).state == "complete"
+    with pytest.raises(TrialError, match="told already"):
+        opened.tell(trial, 1.0)
+
+
+def test_failures_in_a_row_end_the_search_with_its_trials():
+    with pytest.raises(FailedTrialsError, match="burnt") as caught:
+        search(evaluate=_burnt, **arguments("random_search", failures={"in_a_row": 4}))
+    assert len([t for t in caught.value.data["trials"] if t.state == "failed"]) == 4
+    assert len(caught.value.data["result"].failed) == 4
+
+
+def _burnt(architecture):
+    raise RuntimeError("burnt")
+
+
+def test_a_share_of_failures_ends_the_search():
+    def evaluate(architecture):
+        return None if next(count) % 2 else 1.0
+
+    count = iter(range(100))
+    limits = {"in_a_row": None, "share": 0.4}
+    with pytest.raises(FailedTrialsError, match="share") as caught:
+        search(evaluate=evaluate, **arguments("random_search", budget=60, failures=limits))
+    assert caught.value.data["failed"] == 10
+
+
+def test_a_failed_trial_is_tried_again_where_that_is_asked_for():
+    attempts = []
+
+    def evaluate(architecture):
+        attempts.append(architecture)
+        if attempts.count(architecture) == 1:
+            raise RuntimeError("flaky")
+        return 1.0
+
+    found = search(evaluate=evaluate, **arguments("random_search", failures={"retries": 1}))
+    assert len(found.archive) == 22
+    assert len(attempts) == 44
+    assert not found.failed
+
+
+def test_every_value_that_is_none_is_a_failure():
+    answers = [None, float("nan"), float("inf"), -float("inf"), {"value": None}, 1.0]
+    opened = Search(**arguments("random_search"))
+    pairs = zip(opened.ask(6), answers, strict=True)
+    states = [opened.tell(trial, answer).state for trial, answer in pairs]
+    assert states == ["failed"] * 5 + ["complete"]
+
+
+def test_a_bounded_metric_may_be_infinite_but_not_missing():
+    opened = Search(**arguments("random_search", "constrained"))
+    one, two = opened.ask(2)
+    assert opened.tell(one, {"value": 1.0, "latency_ms": float("inf")}).state == "complete"
+    assert opened.tell(two, {"value": 1.0, "latency_ms": float("nan")}).state == "failed"
+
+
+def test_all_that_cannot_be_fitted_on_is_told_at_once():
+    """OptiProxy-NAS with one complete trial: an error with it, not a proxy of nothing."""
+    good = []
+
+    def evaluate(architecture):
+        if good:
+            raise RuntimeError("burnt")
+        good.append(architecture)
+        return worth(architecture)
+
+    with pytest.raises(EvaluationError, match="no proxy") as caught:
+        search(evaluate=evaluate, **arguments("optiproxy"))
+    assert caught.value.data["archive"]["architecture"].tolist() == good

@@ -1,0 +1,174 @@
+"""Going on and starting warm: nothing that was paid for is lost, whatever happened."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from evaluations import METHODS, arguments, failing, worth
+
+from optiproxy_nas import SearchInterrupted, SearchResult, search
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, OptiProxyError
+
+CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+SPACES = ("nb201", "nb101", "nb301", "nbnlp")
+
+
+class Stopping:
+    """An evaluation that is interrupted at its n-th call, and then goes on."""
+
+    def __init__(self, at: int, how: type[BaseException] = KeyboardInterrupt) -> None:
+        self.left, self.how, self.asked = at, how, []
+
+    def __call__(self, architecture, *epochs):
+        if self.left == 0:
+            self.left = -1
+            raise self.how
+        self.left -= 1
+        self.asked.append(architecture)
+        return failing(architecture, *epochs)
+
+
+EACH = [*((method, "accuracy") for method in METHODS), ("optiproxy", "multi_fidelity")]
+
+
+@pytest.mark.parametrize(("method", "objective"), EACH)
+def test_interrupted_at_every_trial_it_ends_as_if_it_had_not_been(method, objective, tmp_path):
+    asked = arguments(method, objective, budget=30 if objective == "multi_fidelity" else 14)
+    whole = search(evaluate=failing, **asked)
+    evaluate, found, initial = Stopping(1), None, None
+    while found is None:
+        evaluate.left = 1
+        try:
+            found = search(evaluate=evaluate, initial=initial, **asked)
+        except SearchInterrupted as error:
+            initial = error.result
+            assert "initial=" in str(error)
+            assert len(initial.archive) + len(initial.failed) == len(evaluate.asked)
+            if len(evaluate.asked) == 5:
+                initial = initial.save(tmp_path / "partial.zip")
+    pd.testing.assert_frame_equal(found.archive, whole.archive)
+    assert len(evaluate.asked) == len(whole.trials)  # none twice
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_in_every_space(space):
+    asked = arguments("random_search", space=space, budget=8)
+    whole = search(evaluate=failing, **asked)
+    evaluate = Stopping(5)
+    with pytest.raises(SearchInterrupted) as caught:
+        search(evaluate=evaluate, **asked)
+    resumed = search(evaluate=evaluate, initial=caught.value.result, **asked)
+    pd.testing.assert_frame_equal(resumed.archive, whole.archive)
+
+
+@pytest.mark.parametrize("how", [SystemExit, GeneratorExit])
+def test_every_way_out_carries_the_result(how):
+    with pytest.raises(how) as caught:
+        search(evaluate=Stopping(4, how), **arguments("random_search"))
+    assert len(caught.value.result.archive) + len(caught.value.result.failed) == 4
+
+
+def test_a_finished_search_goes_on_to_a_larger_budget():
+    small = search(evaluate=worth, **arguments("local_search", budget=9))
+    large = arguments("local_search", budget=22)
+    grown = search(evaluate=worth, initial=small, **large)
+    pd.testing.assert_frame_equal(grown.archive, search(evaluate=worth, **large).archive)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_starts_warm_from_trials_of_any_method(method):
+    before = search(evaluate=failing, **arguments("random_search", seed=9, budget=12))
+    evaluate = Stopping(-1)
+    warm = search(evaluate=evaluate, initial=before, **arguments(method, budget=8))
+    assert len(evaluate.asked) == 8
+    assert not {trial.architecture for trial in before.trials} & set(evaluate.asked)
+    assert [trial.charged for trial in warm.trials] == [False] * 12 + [True] * 8
+    kept = warm.archive.head(len(before.archive))
+    assert kept["value"].tolist() == before.archive["value"].tolist()
+    again = search(evaluate=failing, initial=before, **arguments(method, budget=8))
+    pd.testing.assert_frame_equal(again.archive, warm.archive)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
+def test_a_table_made_by_hand(suffix, tmp_path):
+    table = pd.DataFrame({"architecture": [CELL], "value": [10.0], "note": ["by hand"]})
+    path = tmp_path / f"trials{suffix}"
+    if suffix == ".csv":
+        table.to_csv(path, index=False)
+    else:
+        (table.to_json if suffix == ".json" else table.to_parquet)(path)
+    for initial in (table, path, str(path)):
+        warm = search(evaluate=worth, initial=initial, **arguments("random_search", budget=3))
+        assert warm.archive["value"].iloc[0] == 10.0
+        assert len(warm.archive) == 4
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        ({"architecture": ["no cell"], "value": [1.0]}, InvalidArchitectureError),
+        ({"architecture": [CELL, CELL], "value": [1.0, 2.0]}, DataError),
+        ({"architecture": [CELL]}, DataError),
+        ({"architecture": [CELL], "value": ["0.5"]}, DataError),
+        ({"value": [1.0]}, DataError),
+    ],
+)
+def test_trials_that_cannot_be_used_are_refused_before_any_query(table, error):
+    evaluate = Stopping(-1)
+    with pytest.raises(error):
+        search(evaluate=evaluate, initial=pd.DataFrame(table), **arguments("random_search"))
+    assert not evaluate.asked
+
+
+def test_files_that_are_none_are_refused(tmp_path):
+    damaged = tmp_path / "damaged.zip"
+    damaged.write_bytes(b"PK\x03\x04 no zip")
+    for path in (damaged, tmp_path / "missing.csv"):
+        with pytest.raises(DataError, match=path.name):
+            search(evaluate=worth, initial=path, **arguments("random_search"))
+
+
+def test_a_record_is_read_back_as_it_was(tmp_path):
+    found = search(evaluate=failing, **arguments("optiproxy"))
+    read = SearchResult.load(found.save(tmp_path / "found.zip"))
+    pd.testing.assert_frame_equal(read.archive, found.archive)
+    pd.testing.assert_frame_equal(read.diagnostics, found.diagnostics)
+    assert (read.trials, read.parameters, read.stopped) == (
+        found.trials,
+        found.parameters,
+        found.stopped,
+    )
+    assert read.traces.keys() == found.traces.keys()
+    assert all((read.logits[name] == tensor).all() for name, tensor in found.logits.items())
+    assert str(read) == str(found)
+
+
+def test_a_file_that_names_a_module_imports_it_only_where_it_is_trusted(tmp_path):
+    asked = arguments("random_search", space="tiny_space:TinySpace", budget=4)
+    path = search(evaluate=worth, **asked).save(tmp_path / "found.zip")
+    with pytest.raises(DataError, match="trusted=True"):
+        SearchResult.load(path)
+    assert len(SearchResult.load(path, trusted=True).archive) == 4
+
+
+def test_what_it_tells():
+    found = search(evaluate=failing, **arguments("random_search"))
+    assert found.best.architecture == found.best_architecture
+    assert [trial.value for trial in found.top(3)] == sorted(found.archive["value"])[:-4:-1]
+    frame = found.to_frame()
+    assert frame["state"].value_counts().to_dict() == {
+        "complete": len(found.archive),
+        "failed": len(found.failed),
+    }
+    assert len(repr(found).splitlines()) == 3
+    assert "budget of 22" in found.stopped
+
+
+def test_without_a_complete_trial_there_is_no_answer():
+    with pytest.raises(SearchInterrupted) as caught:
+        search(evaluate=Stopping(0), **arguments("random_search"))
+    nothing = caught.value.result
+    assert nothing.top(3) == []
+    assert "complete" in repr(nothing) + str(nothing)
+    with pytest.raises(OptiProxyError, match="no answer"):
+        nothing.best  # noqa: B018

@@ -1,0 +1,67 @@
+"""Callbacks, and the rules that end a search before its budget."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from evaluations import arguments, failing, worth
+
+from optiproxy_nas import search
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.evaluation import stop_rules
+
+
+def test_callbacks_see_every_trial_and_may_stop():
+    seen = []
+
+    def callback(opened, trial):
+        seen.append((trial.number, trial.state))
+        if len(seen) == 5:
+            opened.stop("enough")
+
+    found = search(evaluate=failing, callbacks=[callback], **arguments("random_search"))
+    assert [number for number, _ in seen] == list(range(5))
+    assert [state for _, state in seen] == [trial.state for trial in found.trials[:5]]
+    assert found.stopped == "enough"
+    assert len(found.archive) + len(found.failed) == 5
+
+
+def test_an_error_of_a_callback_carries_the_result():
+    def callback(opened, trial):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        search(evaluate=worth, callbacks=[callback], **arguments("random_search"))
+    assert len(caught.value.result.archive) == 1
+
+
+def test_a_target_ends_it_at_the_trial_that_reaches_it():
+    whole = search(evaluate=worth, **arguments("random_search"))
+    target = whole.archive["value"].iloc[6:12].max()
+    found = search(evaluate=worth, target=target, **arguments("random_search"))
+    assert found.best_value >= target
+    assert (found.archive["value"].iloc[:-1] < target).all()
+    assert "target" in found.stopped
+
+
+def test_patience_counts_trials_without_improvement():
+    found = search(evaluate=lambda architecture: 1.0, patience=4, **arguments("random_search"))
+    assert len(found.archive) == 5
+    assert "improvement" in found.stopped
+
+
+def test_a_timeout_finishes_the_open_trial(monkeypatch):
+    clock = iter([0.0, 1.0, 2.0, 3.0, 4.0])
+    monkeypatch.setattr(stop_rules.time, "monotonic", lambda: next(clock))
+    found = search(evaluate=worth, timeout=2.5, **arguments("random_search"))
+    assert len(found.archive) == 3
+    assert "timeout" in found.stopped
+
+
+@pytest.mark.parametrize(
+    "rule", [{"timeout": 0}, {"timeout": -1.0}, {"target": math.nan}, {"patience": 0}]
+)
+def test_rules_that_say_nothing_are_refused(rule):
+    with pytest.raises(ParameterError, match=next(iter(rule))):
+        search(evaluate=worth, **rule, **arguments("random_search"))
