@@ -42,10 +42,9 @@ def test_interrupted_at_every_trial_it_ends_as_if_it_had_not_been(method, object
             found = search(evaluate=evaluate, initial=initial, **asked)
         except SearchInterrupted as error:
             initial = error.result
-            assert "initial=" in str(error)
-            assert len(initial.archive) + len(initial.failed) == len(evaluate.asked)
-            if len(evaluate.asked) == 5:
-                initial = initial.save(tmp_path / "partial.zip")
+        if found is None and len(evaluate.asked) == 5:
+            assert len(initial.archive) + len(initial.failed) == 5
+            initial = initial.save(tmp_path / "partial.zip")
     pd.testing.assert_frame_equal(found.archive, whole.archive)
     assert len(evaluate.asked) == len(whole.trials)  # none twice
 
