@@ -36,7 +36,7 @@ from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.evaluator import evaluated_rows, failed_rows
 from optiproxy_nas.evaluation.proposals import affordable, ask_method
 from optiproxy_nas.evaluation.trials import Trial, TrialState, check_failures
-from optiproxy_nas.methods import Answers, Method, Unavailable
+from optiproxy_nas.methods import Answers, Method, Records, Unavailable
 from optiproxy_nas.objectives.base import Objective, fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -281,6 +281,14 @@ class AskTell:
                 "charged": np.array([charged for _, charged in self._proposals], dtype=bool),
             }
         )
+
+    def records(self) -> Records:
+        """Return what the method kept of its work; where the search is done, of all of it."""
+        with self._keeping_trials(), isolated():
+            self._collect()
+            if self.done and self._fresh:
+                self.method.tell(self._take_fresh())
+            return self.method.records()
 
     def _propose(self) -> bool:
         """Ask the method until it proposes something new; return whether it does."""

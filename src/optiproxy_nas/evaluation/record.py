@@ -63,7 +63,7 @@ class SearchRecord:
             search.trials,
             search.proposals(),
             stopped=search.done,
-            **vars(search.method.records()),
+            **vars(search.records()),
             **facts,
         )
 

@@ -14,6 +14,7 @@ from optiproxy_nas.methods.base import (
     Method,
     MethodSettings,
     Proposals,
+    Records,
     Unavailable,
     training_of,
 )
@@ -136,6 +137,7 @@ __all__ = [
     "Method",
     "MethodSettings",
     "Proposals",
+    "Records",
     "Unavailable",
     "build_method",
     "method_of",

@@ -51,7 +51,7 @@ def search(
     with isolated():
         opened = open_search(get_space(parameters.space), parameters)
     drive(opened, evaluate)
-    diagnostics = opened.method.records().diagnostics
+    diagnostics = opened.records().diagnostics
     return opened.archive(), opened.proposals(), opened.failed(), diagnostics
 
 
