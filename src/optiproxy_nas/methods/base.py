@@ -151,10 +151,11 @@ class Method(ABC):
         """Take trials made before this search, which does not pay for them; before any ``ask``.
 
         Args:
-            answers: of the complete ones, at least one.
+            answers: of the complete ones; there may be none.
             unavailable: the failed ones.
         """
-        self.tell(answers)
+        if len(answers.codes):
+            self.tell(answers)
 
     def records(self) -> Records:
         """Return what the method did so far, for the result; by default nothing."""

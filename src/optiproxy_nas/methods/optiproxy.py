@@ -112,7 +112,7 @@ class OptiProxy(Method):
 
     def start_from(self, answers: Answers, unavailable: Unavailable) -> None:
         """Take trials made before; they stand in the place of random ones of the initial sample."""
-        self.tell(answers)
+        super().start_from(answers, unavailable)
         price, parameters = self._parameters.objective.price, self._parameters
         paid = pd.concat([self._archive, unavailable.rows], ignore_index=True)
         self._free = int(price.costs(paid).sum())

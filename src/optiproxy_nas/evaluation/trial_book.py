@@ -1,0 +1,229 @@
+"""The trials of one search, and the archive, answers and tables that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from optiproxy_nas.algorithm.archive import empty_archive, extend
+from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.random_streams import derive_seed
+from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.evaluator import evaluated_rows, failed_rows
+from optiproxy_nas.evaluation.trials import Trial, TrialState
+from optiproxy_nas.methods import Answers, Unavailable
+from optiproxy_nas.objectives.base import Objective, fitness_of
+from optiproxy_nas.spaces.base import SearchSpace
+
+_NOTHING = Outcome({})
+
+
+@dataclass
+class Entry:
+    """A trial as the search keeps it."""
+
+    number: int
+    identity: Hashable
+    batch: pd.DataFrame  # of the round that proposed it
+    place: int  # its row there
+    code: Tensor  # [L]
+    cost: int
+    state: TrialState = "waiting"
+    attempts: int = 0
+    outcome: Outcome = _NOTHING
+    row: int = -1  # of the archive; -1 while it is not in it
+
+
+class TrialBook:
+    """What was proposed, what is open, and what is over, in the order told.
+
+    Args:
+        space: the search space.
+        objective: of the search.
+        seed: from which each trial's own follows.
+    """
+
+    def __init__(self, space: SearchSpace, objective: Objective, seed: int) -> None:
+        self.entries: list[Entry] = []  # by number
+        self.by_identity: dict[Hashable, Entry] = {}
+        self.open: dict[int, Entry] = {}  # by number; waiting or running
+        self.over: list[Entry] = []  # complete or failed, in the order told
+        self.free = 0  # trials that were made before, by number the first
+        self._space, self._objective, self._seed = space, objective, seed
+        self._failed: list[Entry] = []
+        self._collected = 0  # how many of ``over`` are in the archive, or have failed
+        self._rows: list[pd.DataFrame] = []  # evaluated, in the order of the archive
+        self._places: list[tuple[int, int]] = []  # of each row of the archive: table, row of it
+        self._keys: list[Floats] = []  # of each of the tables [k, m]
+        self._fresh: list[Entry] = []  # complete, and not taken as answers yet
+        self._proposals: list[tuple[Entry, bool]] = []  # with whether it was charged for this one
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials so far, by number."""
+        self._collect()
+        return tuple(map(self.trial, self.entries))
+
+    def add(
+        self,
+        batch: pd.DataFrame,
+        codes: Tensor,
+        identities: Sequence[Hashable],
+        rows: Sequence[int],
+        costs: Sequence[int],
+    ) -> list[Entry]:
+        """Make the trials of some rows of a batch."""
+        added = []
+        for row in rows:
+            entry = Entry(len(self.entries), identities[row], batch, row, codes[row], costs[row])
+            self.entries.append(entry)
+            self.open[entry.number] = entry
+            self.by_identity[identities[row]] = entry
+            added.append(entry)
+        return added
+
+    def note(self, identities: Sequence[Hashable], new: set[int]) -> None:
+        """Note the proposals of a round; those that were answered before are told again."""
+        for position, identity in enumerate(identities):
+            entry = self.by_identity[identity]
+            self._proposals.append((entry, position in new))
+            if entry.row >= 0:
+                self._fresh.append(entry)
+
+    def close(self, entry: Entry) -> None:
+        """Move an open trial to those that are over."""
+        entry.state = "failed" if entry.outcome.error else "complete"
+        del self.open[entry.number]
+        self.over.append(entry)
+        if entry.outcome.error:
+            self._failed.append(entry)
+
+    def archive(self) -> pd.DataFrame:
+        """Return D: the complete trials, in the order told."""
+        self._collect()
+        if not self._rows:
+            return empty_archive(self._space, self._objective)
+        return extend(None, pd.concat(self._rows, ignore_index=True), self._objective)
+
+    def failed(self) -> pd.DataFrame:
+        """Return the failed trials in the order told (``evaluation.evaluator.failed_rows``)."""
+        after, complete = [], 0
+        for entry in self.over:
+            if entry.state == "failed":
+                after.append(complete)
+            complete += entry.state == "complete"
+        if not after:
+            empty = empty_archive(self._space, self._objective)
+            return failed_rows(empty.drop(columns=["order", "value", "best"]), [], [])
+        errors = [entry.outcome.error for entry in self._failed]
+        return failed_rows(self._rows_of(self._failed), after, errors)
+
+    def proposals(self) -> pd.DataFrame:
+        """Return one row a proposal, in order, repeats included.
+
+        ``trial`` counts them from 0; ``order`` is the row of the archive that has the architecture
+        (-1: none); ``charged`` tells whether this proposal was the one that was paid for.
+        """
+        self._collect()
+        return pd.DataFrame(
+            {
+                "trial": np.arange(len(self._proposals)),
+                "order": np.array([entry.row for entry, _ in self._proposals], dtype=np.int64),
+                "charged": np.array([charged for _, charged in self._proposals], dtype=bool),
+            }
+        )
+
+    def architecture(self, entry: Entry) -> str:
+        """Return the architecture of a trial."""
+        return str(entry.batch["architecture"].iat[entry.place])
+
+    def trial(self, entry: Entry) -> Trial:
+        """Return a trial as it is now; ``order`` is set by :meth:`archive`."""
+        fidelities = self._objective.fidelities
+        return Trial(
+            number=entry.number,
+            architecture=self.architecture(entry),
+            epochs=int(str(entry.batch["epochs"].iat[entry.place])) if fidelities else None,
+            state=entry.state,
+            metrics=entry.outcome.metrics if entry.state == "complete" else {},
+            seed=derive_seed(self._seed, entry.number, "trial") % 2**31,
+            seconds=entry.outcome.seconds,
+            error=entry.outcome.error if entry.state == "failed" else "",
+            order=entry.row if entry.row >= 0 else None,
+            charged=entry.number >= self.free,
+        )
+
+    def _collect(self) -> None:
+        """Add the trials that were told since to the archive."""
+        told, self._collected = self.over[self._collected :], len(self.over)
+        complete = [entry for entry in told if entry.state == "complete"]
+        if not complete:
+            return
+        batches: list[pd.DataFrame] = []
+        begin = 0
+        for end in range(1, len(complete) + 1):
+            batch = complete[begin].batch
+            if end == len(complete) or complete[end].batch is not batch:
+                places = [entry.place for entry in complete[begin:end]]
+                whole = places == list(range(len(batch)))
+                batches.append(batch if whole else batch.iloc[places])
+                begin = end
+        table = batches[0] if len(batches) == 1 else pd.concat(batches)
+        table = table.reset_index(drop=True)
+        rows = evaluated_rows(self._objective, table, [entry.outcome.metrics for entry in complete])
+        for place, entry in enumerate(complete):
+            entry.row = len(self._places)
+            self._places.append((len(self._rows), place))
+        self._rows.append(rows)
+        self._keys.append(self._objective.order.keys(rows))
+        self._fresh += complete
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether there are answers to be taken."""
+        self._collect()
+        return bool(self._fresh)
+
+    def take_answers(self) -> Answers:
+        """Return the answers that were not taken yet; there may be none."""
+        self._collect()
+        if not self._fresh:
+            return self._no_answers()
+        entries, self._fresh = self._fresh, []
+        numbers = [entry.row for entry in entries]
+        table, place = self._places[numbers[0]]
+        if place == 0 and [self._places[row] for row in numbers] == [
+            (table, place) for place in range(len(self._rows[table]))
+        ]:
+            rows = self._rows[table]
+        else:
+            places = [self._places[row] for row in numbers]
+            found = [self._rows[table].iloc[place : place + 1] for table, place in places]
+            rows = pd.concat(found, ignore_index=True)
+        keys = np.concatenate(self._keys, axis=1)
+        codes = torch.stack([entry.code for entry in entries])
+        return Answers(codes, fitness_of(keys)[numbers], keys[:, numbers], rows)
+
+    def _no_answers(self) -> Answers:
+        rows = empty_archive(self._space, self._objective).drop(columns=["order", "best"])
+        codes = torch.empty(0, self._space.code_length, dtype=torch.int64)
+        return Answers(codes, np.empty(0), self._objective.order.keys(rows), rows)
+
+    def unavailable(self) -> Unavailable:
+        """Return the pending trials, then the failed ones."""
+        entries = [*self.open.values(), *self._failed]
+        if not entries:
+            codes = torch.empty(0, self._space.code_length, dtype=torch.int64)
+            return Unavailable(codes, pd.DataFrame(), 0)
+        codes = torch.stack([entry.code for entry in entries])
+        return Unavailable(codes, self._rows_of(entries), len(self.open))
+
+    def _rows_of(self, entries: Sequence[Entry]) -> pd.DataFrame:
+        """Return the trials as they were proposed; at least one."""
+        rows = [entry.batch.iloc[entry.place : entry.place + 1] for entry in entries]
+        return pd.concat(rows, ignore_index=True)
