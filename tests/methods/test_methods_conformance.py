@@ -22,9 +22,9 @@ class ForeignSettings(RandomSearch):
 
 
 class GlobalRandom(RandomSearch):
-    def ask(self):
+    def ask(self, unavailable):
         torch.rand(1)
-        return super().ask()
+        return super().ask(unavailable)
 
 
 class IgnoresSeed(RandomSearch):
@@ -45,23 +45,23 @@ class PlansWithBudget(RandomSearch):
 
 
 class FloatCodes(RandomSearch):
-    def ask(self):
-        return Proposals(super().ask().codes.double())
+    def ask(self, unavailable):
+        return Proposals(super().ask(unavailable).codes.double())
 
 
 class OutsideTheSpace(RandomSearch):
-    def ask(self):
-        return Proposals(super().ask().codes + 7)
+    def ask(self, unavailable):
+        return Proposals(super().ask(unavailable).codes + 7)
 
 
 class OneCode(RandomSearch):
-    def ask(self):
-        return Proposals(super().ask().codes[0])
+    def ask(self, unavailable):
+        return Proposals(super().ask(unavailable).codes[0])
 
 
 class BareCodes(RandomSearch):
-    def ask(self):
-        return super().ask().codes
+    def ask(self, unavailable):
+        return super().ask(unavailable).codes
 
 
 class ChangesCodes(RandomSearch):

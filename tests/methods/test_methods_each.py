@@ -13,13 +13,14 @@ import torch
 
 from optiproxy_nas.core.errors import InvalidArchitectureError, ParameterError
 from optiproxy_nas.evaluation.loop import run_method
-from optiproxy_nas.methods import Answers, build_method
+from optiproxy_nas.methods import Answers, Unavailable, build_method
 from optiproxy_nas.methods.bananas import Bananas
 from optiproxy_nas.methods.local_search import LocalSearch
 from optiproxy_nas.methods.regularized_evolution import RegularizedEvolution
 from tiny_space import TinySpace
 
 GOAL = torch.tensor([1, 2, 3, 4, 0, 1])
+NOTHING = Unavailable(torch.empty(0, 6, dtype=torch.int64), pd.DataFrame(), 0)
 
 
 def tell(method, codes, values):
@@ -35,13 +36,13 @@ def distance(code, other):
 def test_the_oldest_leaves_the_population_however_good(nb201):
     settings = RegularizedEvolution.Settings(population=3, tournament=3)
     method = RegularizedEvolution(nb201, settings, 50, 0)
-    first = method.ask().codes
+    first = method.ask(NOTHING).codes
     assert len(first) == 3
     tell(method, first, np.array([9.0, 1.0, 2.0]))
-    child = method.ask().codes
+    child = method.ask(NOTHING).codes
     assert distance(child[0], first[0]) == 1  # the tournament is the whole population
     tell(method, child, np.array([3.0]))
-    grandchild = method.ask().codes
+    grandchild = method.ask(NOTHING).codes
     assert distance(grandchild[0], child[0]) == 1  # the best of the first three has left
     assert grandchild.shape == (1, 6)
 
@@ -57,7 +58,7 @@ def climb(nb201, query_until):
     method = LocalSearch(nb201, settings, 300, 0)
     rounds = []
     while not rounds or rounds[-1][1].max() < 0:
-        codes = method.ask().codes
+        codes = method.ask(NOTHING).codes
         values = -(codes != GOAL).sum(-1).double().numpy()
         tell(method, codes, values)
         rounds.append((codes, values))
@@ -73,7 +74,7 @@ def test_local_search_takes_the_first_better_neighbour_and_restarts_at_an_optimu
         if values[0] > value:
             here, value = codes[0], values[0]
     left = 0
-    while distance((code := method.ask().codes)[0], GOAL) == 1:  # the other neighbours
+    while distance((code := method.ask(NOTHING).codes)[0], GOAL) == 1:  # the other neighbours
         tell(method, code, np.array([-1.0]))
         left += 1
         assert left <= 24
@@ -95,9 +96,9 @@ def test_local_search_asks_in_random_order(nb201):
     for seed in (0, 1):
         settings = LocalSearch.Settings(initial_samples=1, query_until="all")
         method = LocalSearch(nb201, settings, 300, seed)
-        start = method.ask().codes
+        start = method.ask(NOTHING).codes
         tell(method, start, np.zeros(1))
-        orders.append(((method.ask().codes - start) % 5).tolist())
+        orders.append(((method.ask(NOTHING).codes - start) % 5).tolist())
     assert sorted(orders[0]) == sorted(orders[1])
     assert orders[0] != orders[1]
 
@@ -107,9 +108,9 @@ def test_bananas_asks_for_neighbours_of_the_best_that_it_predicts_good(nb201):
         return 50 + 5 * (codes == 3).sum(-1).double().numpy()
 
     method = Bananas(nb201, Bananas.Settings(initial_samples=60, parents=3, batch=5), 200, 0)
-    first = method.ask().codes
+    first = method.ask(NOTHING).codes
     tell(method, first, value(first))
-    batch = method.ask().codes
+    batch = method.ask(NOTHING).codes
     assert batch.shape == (5, 6)
     best = first[np.argsort(-value(first), kind="stable")[:3].copy()]
     assert all(min(distance(code, parent) for parent in best) == 1 for code in batch)
@@ -144,9 +145,7 @@ def test_tpe_tells_optuna_what_is_invalid_and_proposes_it_to_nobody():
     pytest.importorskip("optuna")
     space = Restricted()
     method = build_method("tpe", space, {"startup": 5}, 25, 0)
-    archive, _ = run_method(
-        space, lambda names: [len(space.from_string(names))] * len(names), method, 25
-    )
+    archive, _ = run_method(space, lambda name: len(space.from_string([name])), method, 25)
     assert len(archive) == 25
     states = {trial.state.name for trial in method._study.get_trials(deepcopy=False)}
     assert states == {"COMPLETE", "FAIL"}
@@ -171,9 +170,7 @@ def test_libraries_are_silent_and_leave_global_settings(name, package, nb201, ca
     dtype, filters = torch.get_default_dtype(), list(warnings.filters)
     with caplog.at_level(logging.INFO), warnings.catch_warnings():
         warnings.simplefilter("error")
-        run_method(
-            nb201, lambda names: [*map(value_of, names)], build_method(name, nb201, {}, 16, 0), 16
-        )
+        run_method(nb201, value_of, build_method(name, nb201, {}, 16, 0), 16)
     assert torch.get_default_dtype() == dtype
     assert warnings.filters == filters
     assert caplog.records == []
@@ -184,5 +181,5 @@ def test_libraries_are_silent_and_leave_global_settings(name, package, nb201, ca
 def test_equal_values_break_nothing(name, nb201):
     pytest.importorskip({"tpe": "optuna", "gaussian_process": "botorch"}.get(name, "torch"))
     method = build_method(name, nb201, {}, 24, 0)
-    archive, _ = run_method(nb201, lambda names: [10.0] * len(names), method, 24)
+    archive, _ = run_method(nb201, lambda name: 10.0, method, 24)
     assert len(archive) == 24

@@ -56,7 +56,7 @@ def searches():
     rows = []
     for seed in range(SEEDS):
         method = build_method("random_search", space, {}, budget, seed)
-        archive, _ = run_method(space, lambda names: np.zeros(len(names)), method, budget)
+        archive, _ = run_method(space, lambda name: 0.0, method, budget)
         rows.append(space.identify(space.from_string(archive["architecture"].tolist())))
     return np.array(rows)
 
@@ -85,7 +85,7 @@ def test_the_batch_decides_no_query(nb201):
     values = {
         batch: run_method(
             nb201,
-            lambda names: np.zeros(len(names)),
+            lambda name: 0.0,
             build_method("random_search", nb201, {"batch": batch}, 50, 0),
             50,
         )[0]["architecture"].tolist()

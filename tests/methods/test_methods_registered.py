@@ -6,14 +6,16 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from optiproxy_nas.algorithm.candidates import sample_random
 from optiproxy_nas.core.errors import ParameterError, UnknownNameError
 from optiproxy_nas.core.random_streams import torch_generator
+from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.evaluation.loop import run_method
-from optiproxy_nas.methods import METHODS, build_method
+from optiproxy_nas.methods import METHODS, Unavailable, build_method
 from optiproxy_nas.methods.memory import Memory
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.testing import check_method
@@ -84,7 +86,8 @@ def test_no_optional_package_is_imported_before_it_is_needed():
 @pytest.mark.parametrize("name", METHODS)
 def test_all_begin_with_the_initial_sample_of_optiproxy(name, nb201):
     load(name)
-    codes = build_method(name, nb201, {}, 100, seed=4).ask().codes
+    nothing = Unavailable(torch.empty(0, 6, dtype=torch.int64), pd.DataFrame(), 0)
+    codes = build_method(name, nb201, {}, 100, seed=4).ask(nothing).codes
     count = min(5, len(codes))
     first = sample_random(nb201, 10, torch_generator(4, 0, "initial-sample"))
     assert torch.equal(codes[:count], first[:count])
@@ -96,6 +99,7 @@ def test_methods_beat_random_search(name, nb201):
     load(name)
     weights = torch.rand(6, 5, generator=torch.Generator().manual_seed(0))
 
+    @batched
     def evaluate(names):
         chosen = nb201.encode(nb201.from_string(names)).operations * weights
         return 80 + chosen.sum((-1, -2)).double().numpy()

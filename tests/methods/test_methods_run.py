@@ -15,11 +15,14 @@ from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.core.errors import (
     BudgetError,
     EvaluationError,
+    FailedTrialsError,
     InvalidArchitectureError,
     MethodError,
     SamplingError,
 )
-from optiproxy_nas.evaluation.loop import PATIENCE, run_method
+from optiproxy_nas.evaluation.ask_tell import REPEATS, AskTell
+from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.loop import drive, run_method
 from optiproxy_nas.methods import Method, Proposals, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.nb201 import NASBench201
@@ -38,15 +41,17 @@ def value(architecture):
 
 
 class Objective:
-    def __init__(self, fails_at=None):
-        self.asked = Counter()
-        self.fails_at = fails_at
+    """The number of the cell; some fail."""
 
-    def __call__(self, architectures):
-        if self.fails_at is not None and len(self.asked) >= self.fails_at:
+    def __init__(self, *failing):
+        self.asked = Counter()
+        self.failing = failing
+
+    def __call__(self, architecture):
+        self.asked[architecture] += 1
+        if value(architecture) in self.failing:
             raise RuntimeError("the cluster burns")
-        self.asked.update(architectures)
-        return [value(architecture) for architecture in architectures]
+        return value(architecture)
 
 
 class Scripted(Method):
@@ -56,8 +61,10 @@ class Scripted(Method):
 
     def __init__(self, *rounds):
         self.rounds, self.told, self.asked = rounds, [], 0
+        self.unavailable = []
 
-    def ask(self):
+    def ask(self, unavailable):
+        self.unavailable.append(SPACE.identify(unavailable.codes) if len(unavailable.codes) else [])
         codes = self.rounds[self.asked % len(self.rounds)]
         self.asked += 1
         return Proposals(torch.tensor([cell(number) for number in codes]).long().reshape(-1, 6))
@@ -78,7 +85,7 @@ def test_repeats_cost_nothing_and_are_told_again():
     archive, trials = run_method(SPACE, objective, method, 3)
     assert numbers(archive) == [7, 8, 9]
     assert set(objective.asked.values()) == {1}
-    assert method.told == [[7, 7, 8], [8], [9]]  # the search ends with its last query
+    assert method.told == [[7, 8], [8]]  # a repeat within the round is pending then; 9 ends it
     assert trials["order"].tolist() == [0, 0, 1, 1, 2]
     assert trials["charged"].tolist() == [True, False, True, False, True]
     assert trials["trial"].tolist() == [0, 1, 2, 3, 4]
@@ -90,10 +97,11 @@ def test_repeats_cost_nothing_and_are_told_again():
 
 def test_a_batch_is_cut_to_the_budget_in_the_order_asked():
     method = Scripted([5, 3, 5, 4, 3, 9, 8])
-    archive, trials = run_method(SPACE, Objective(), method, 3)
+    objective = Objective()
+    archive, trials = run_method(SPACE, objective, method, 3)
     assert numbers(archive) == [5, 3, 4]
-    assert method.told == [[5, 3, 5, 4]]
-    assert len(trials) == 4
+    assert set(objective.asked.values()) == {1}
+    assert trials["order"].tolist() == [0, 1, 0, 2]
 
 
 @given(
@@ -112,11 +120,18 @@ def test_the_record_is_that_of_the_proposals(rounds, budget):
     assert archive["step"].is_monotonic_increasing
 
 
-def test_each_round_is_reported():
+def test_each_trial_is_reported():
     events = []
-    run_method(SPACE, Objective(), Scripted([7, 7, 5], [7], [8]), 3, events.append)
-    assert events == [(0, 2, 2, 3, 7.0), (1, 2, 2, 4, 7.0), (2, 3, 3, 5, 8.0)]
-    assert events[-1]._fields == ("step", "spent", "queries", "proposals", "best")
+
+    def note(search, trial):
+        events.append((trial.number, trial.state, trial.value, search.spent, search.best))
+
+    run_method(SPACE, Objective(5), Scripted([7, 7, 5], [7], [8]), 3, [note])
+    assert events == [
+        (0, "complete", 7.0, 2, 7.0),
+        (1, "failed", None, 2, 7.0),
+        (2, "complete", 8.0, 3, 8.0),
+    ]
 
 
 def test_a_method_that_proposes_nothing_has_finished():
@@ -127,20 +142,77 @@ def test_a_method_that_proposes_nothing_has_finished():
     assert method.asked == 3
 
 
-def test_a_failing_evaluation_keeps_what_was_paid_for():
-    with pytest.raises(EvaluationError, match=r"after 2 queries.*the cluster burns") as caught:
-        run_method(SPACE, Objective(fails_at=2), Scripted([1, 2], [3]), 9)
+def test_a_trial_that_fails_is_charged_and_neither_told_nor_asked_again():
+    method, objective = Scripted([1, 2], [2, 3], [1, 4]), Objective(2)
+    search = AskTell(SPACE, PLAIN, method, 4)
+    drive(search, objective)
+    assert numbers(search.archive()) == [1, 3, 4]
+    check_archive(SPACE, search.archive(), PLAIN)
+    assert set(objective.asked.values()) == {1}
+    assert method.told == [[1], [3]]
+    assert method.unavailable == [[], [2], [2]]
+    assert [trial.state for trial in search.trials] == ["complete", "failed", *["complete"] * 2]
+    assert search.trials[1].error == "RuntimeError: the cluster burns"
+    assert search.spent == 4
+    assert search.proposals()["order"].tolist() == [0, -1, -1, 1, 0, 2]
+
+
+def test_failures_in_a_row_end_the_search_with_what_was_paid_for():
+    with pytest.raises(FailedTrialsError, match="the cluster burns") as caught:
+        run_method(SPACE, Objective(*range(3, 99)), Scripted([1, 2], range(3, 50)), 40)
+    assert numbers(caught.value.data["archive"]) == [1, 2]
+    assert [trial.state for trial in caught.value.data["trials"]].count("failed") == 10
+
+
+def test_a_failing_batch_keeps_what_was_paid_for():
+    objective = Objective(3)
+    evaluate = batched(lambda names: [*map(objective, names)])
+    with pytest.raises(EvaluationError, match="the cluster burns") as caught:
+        run_method(SPACE, evaluate, Scripted([1, 2], [3]), 9)
+    assert isinstance(caught.value.__cause__, RuntimeError)
     assert numbers(caught.value.data["archive"]) == [1, 2]
     check_archive(SPACE, caught.value.data["archive"], PLAIN)
+    assert [trial.state for trial in caught.value.data["trials"]] == [
+        "complete", "complete", "running",
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("answer", [[], [1.0, float("nan")], "no", [[1.0, 2.0]]])
-def test_values_are_validated(answer):
-    with pytest.raises(EvaluationError, match="one finite number for each") as caught:
-        run_method(SPACE, lambda names: answer, Scripted([1, 2]), 2)
+@pytest.mark.parametrize("answer", [[], "no", [[1.0, 2.0]], [1.0, "2.0"], [1.0, 2j]])
+def test_answers_of_a_batch_are_validated(answer):
+    with pytest.raises(EvaluationError, match="one number") as caught:
+        run_method(SPACE, batched(lambda names: answer), Scripted([1, 2]), 2)
     archive = caught.value.data["archive"]
     assert isinstance(archive, pd.DataFrame)
     assert len(archive) == 0
+
+
+@pytest.mark.parametrize("answer", ["0.5", [1.0], [], 2j, object()])
+def test_an_answer_that_is_no_number_ends_the_search(answer):
+    answers = [1.0, answer]
+    with pytest.raises(EvaluationError, match="one number") as caught:
+        run_method(SPACE, lambda name: answers.pop(0), Scripted([1, 2]), 2)
+    assert caught.value.data["archive"]["value"].tolist() == [1]
+    assert [trial.state for trial in caught.value.data["trials"]] == ["complete", "running"]
+
+
+MISSING = [None, float("nan"), np.inf, -np.inf, pd.NA]
+
+
+@pytest.mark.parametrize(
+    "evaluate",
+    [
+        *(lambda name, nothing=nothing: nothing if value(name) == 2 else 1.0
+          for nothing in [*MISSING, np.ma.masked]),
+        *(batched(lambda names, nothing=nothing: [1.0, nothing]) for nothing in MISSING),
+        batched(lambda names: np.ma.array([1.0, 2.0], mask=[False, True])),
+        batched(lambda names: pd.Series([1, None], dtype="Int64")),
+    ],
+)  # fmt: skip
+def test_without_a_finite_number_the_trial_failed(evaluate):
+    search = AskTell(SPACE, PLAIN, Scripted([1, 2]), 2)
+    drive(search, evaluate)
+    assert [trial.state for trial in search.trials] == ["complete", "failed"]
+    assert search.archive()["value"].tolist() == [1]
 
 
 def test_a_method_that_repeats_itself_is_stopped():
@@ -148,13 +220,13 @@ def test_a_method_that_repeats_itself_is_stopped():
     with pytest.raises(SamplingError, match=r"after 2 of 3 queries.*Lower the budget") as caught:
         run_method(SPACE, Objective(), method, 3)
     assert numbers(caught.value.data["archive"]) == [1, 2]
-    assert method.asked <= PATIENCE + 1
+    assert method.asked <= REPEATS + 1
 
 
 def test_a_method_that_has_nothing_to_propose_keeps_what_was_paid_for():
     method = Scripted([1, 2])
 
-    def give_up():
+    def give_up(unavailable):
         raise SamplingError("nothing left")
 
     method.tell = lambda answers: setattr(method, "ask", give_up)
@@ -198,8 +270,8 @@ def test_columns_that_cannot_be_used_are_refused_before_the_query(columns, messa
     method, objective = Scripted([1, 2], [3, 4]), Objective()
     plain_ask = method.ask
 
-    def ask():
-        proposals = plain_ask()
+    def ask(unavailable):
+        proposals = plain_ask(unavailable)
         return proposals if method.asked == 1 else proposals._replace(columns=columns)
 
     method.ask = ask
@@ -211,7 +283,7 @@ def test_columns_that_cannot_be_used_are_refused_before_the_query(columns, messa
 
 def test_codes_out_of_range_are_refused_before_the_query():
     method, objective = Scripted([1]), Objective()
-    method.ask = lambda: Proposals(torch.full((1, 6), 9))
+    method.ask = lambda unavailable: Proposals(torch.full((1, 6), 9))
     with pytest.raises(MethodError, match="failed after 0 queries") as caught:
         run_method(SPACE, objective, method, 2)
     assert not objective.asked
@@ -237,7 +309,7 @@ def test_a_budget_beyond_the_space_is_refused_before_any_query(tiny):
 )
 def test_what_is_no_code_is_named(codes):
     method = Scripted([1])
-    method.ask = lambda: codes if codes is None else Proposals(codes)
+    method.ask = lambda unavailable: codes if codes is None else Proposals(codes)
     with pytest.raises(InvalidArchitectureError, match=r"(?s)Scripted.ask.*\[n, 6\]"):
         run_method(SPACE, Objective(), method, 2)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from optiproxy_nas.algorithm.archive import extend, make_batch
-from optiproxy_nas.evaluation.evaluator import evaluate_trials
+from optiproxy_nas.evaluation.evaluator import Batched, batched, evaluate_trials
 
 
 def worth(space, architectures, seed=0):
@@ -20,7 +20,7 @@ def worth(space, architectures, seed=0):
     return (total / (space.num_nodes + space.num_edges)).double().numpy()
 
 
-class MadeUp:
+class MadeUp(Batched):
     """Value 50 to 90 and ``latency_ms`` 2 to 10, which rise together; ``size_mb`` does not, and
     ``some_fail_ms`` is infinite for about a third.
 
@@ -28,9 +28,10 @@ class MadeUp:
     """
 
     def __init__(self, space, *columns):
+        super().__init__(self._answer)
         self.space, self.columns, self.calls = space, columns, []
 
-    def __call__(self, architectures):
+    def _answer(self, architectures):
         self.calls.append(list(architectures))
         told = self.all(architectures)
         return (
@@ -63,7 +64,8 @@ def archive_of(space, objective, sizes=(8, 5, 5), seed=0, **columns):
             for name, values in columns.items()
         }
         ask = (lambda names, t=told: t) if objective.columns else (lambda names, t=told: t["value"])
-        archive = extend(archive, evaluate_trials(objective, batch, ask), objective)
+        rows, _ = evaluate_trials(objective, batch, batched(ask))
+        archive = extend(archive, rows, objective)
         start += size
     assert isinstance(archive, pd.DataFrame)
     return archive

@@ -13,6 +13,7 @@ from pydantic import field_validator
 from scipy.stats import rankdata
 
 from optiproxy_nas.core.errors import OptiProxyError
+from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.objectives.base import Objective, Pricing, ProxyTask, TrialOrder
 from optiproxy_nas.objectives.constrained import Constrained, FeasibleFirst
@@ -25,7 +26,7 @@ THREE = ["latency_ms <= 6.5", "size_mb < 1.6", "some_fail_ms >= 1.2"]
 def after_epochs(space):
     """As the multi-fidelity objective asks: the value after so many epochs."""
     made = MadeUp(space)
-    return lambda names, epochs: made(names) - 20 * (epochs < 100)
+    return batched(lambda names, epochs: made(names) - 20 * (epochs < 100))
 
 
 CASES = {
@@ -48,8 +49,8 @@ CASES = {
     ),
     "nothing runs": (
         {"name": "constrained", "constraints": ["nowhere_ms <= 9"]},
-        lambda space: lambda names: {
-            "value": MadeUp(space)(names), "nowhere_ms": [np.inf] * len(names),
+        lambda space: lambda name: {
+            "value": float(MadeUp(space)([name])[0]), "nowhere_ms": np.inf,
         },
     ),
     "minimised": ({"name": "accuracy", "direction": "minimize"}, MadeUp),
