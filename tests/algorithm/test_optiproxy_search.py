@@ -11,8 +11,8 @@ import torch
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import check_archive, codes_of
-from optiproxy_nas.core.errors import BudgetError, DataError
-from optiproxy_nas.evaluation.evaluator import evaluate_batch
+from optiproxy_nas.core.errors import BudgetError, EvaluationError, FailedTrialsError
+from optiproxy_nas.evaluation.evaluator import Batched, batched, evaluate_batch
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives.accuracy import Accuracy
 
@@ -23,17 +23,18 @@ GAIN = {"none": -3.0, "skip": 0.0, "nor_conv_1x1": 1.0, "nor_conv_3x3": 2.5, "av
 GAIN |= {"conv": 2.0, "pool": -1.0}
 
 
-class Objective:
+class Objective(Batched):
     """Counts what it is asked; the sum of its operations' gains, in made-up percent."""
 
     def __init__(self):
+        super().__init__(self.answer)
         self.calls: list[list[str]] = []
 
     @property
     def asked(self):
         return Counter(name for call in self.calls for name in call)
 
-    def __call__(self, architectures):
+    def answer(self, architectures):
         assert type(architectures) is list
         assert all(type(name) is str for name in architectures)
         self.calls.append(architectures)
@@ -45,11 +46,11 @@ class Objective:
         return 80 + gains + 0.01 * (sum(map(ord, name)) % 7)
 
 
-def search(space, make_parameters, on_progress=None, **overrides):
+def search(space, make_parameters, callbacks=(), **overrides):
     name = "nb201" if space.name == "nb201" else "tiny_space:TinySpace"
     parameters = make_parameters(space=name, **overrides)
     objective = Objective()
-    return run_search(space, objective, parameters, on_progress), objective
+    return run_search(space, objective, parameters, callbacks), objective
 
 
 def as_bytes(result):
@@ -136,7 +137,7 @@ def test_a_printed_result_is_the_answer_with_what_has_to_be_known_of_it(space, m
 
 def test_of_equals_the_first_is_the_best(nb201, make_parameters):
     parameters = make_parameters(budget=13)
-    result = run_search(nb201, lambda names: np.full(len(names), 50.0), parameters)
+    result = run_search(nb201, lambda name: 50, parameters)
     assert result.best_architecture == result.archive["architecture"].iloc[0]
     assert result.best_value == 50.0
     assert result.diagnostics["kendall_tau"].isna().all()
@@ -163,14 +164,19 @@ def test_the_paper_preset_runs(nb201, make_parameters):
     assert (result.archive.loc[result.archive["step"] > 0, "group"] >= 0).all()
 
 
-def test_each_round_is_reported_and_each_step_diagnosed(nb201, make_parameters):
-    events = []
-    result, _ = search(nb201, make_parameters, on_progress=events.append)
-    assert [event.step for event in events] == [0, 1, 2, 3]
-    assert [event.spent for event in events] == [8, 13, 18, 23]
-    assert [event.best for event in events] == [
-        result.archive["value"][: event.queries].max() for event in events
-    ]
+def test_each_trial_is_reported_and_each_step_diagnosed(nb201, make_parameters):
+    trials, spent, best = [], [], []
+
+    def note(search, trial):
+        trials.append(trial)
+        spent.append(search.spent)
+        best.append(search.best)
+
+    result, _ = search(nb201, make_parameters, [note])
+    assert [trial.number for trial in trials] == [*range(23)]
+    assert [trial.value for trial in trials] == result.archive["value"].tolist()
+    assert spent == [8] * 8 + [13] * 5 + [18] * 5 + [23] * 5  # a round is charged as a whole
+    assert best == result.archive["best"].tolist()
     steps = result.diagnostics.astype(object).to_dict("records")
     assert [row["step"] for row in steps] == [1, 2, 3]
     assert [row["queries"] for row in steps] == [13, 18, 23]
@@ -188,8 +194,8 @@ def test_predictions_were_made_before_the_query(nb201, make_parameters):
     honest = run_search(nb201, Objective(), parameters).archive
 
     class Liar(Objective):
-        def __call__(self, architectures):
-            values = super().__call__(architectures)
+        def answer(self, architectures):
+            values = super().answer(architectures)
             return values if len(self.calls) == 1 else values * 0 + 1
 
     lied = run_search(nb201, Liar(), parameters).archive
@@ -214,46 +220,63 @@ def test_warm_starts_change_the_search_and_only_from_step_two_on(nb201, make_par
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda values: np.where(np.arange(len(values)) == 1, np.nan, values),
-        lambda values: values * np.inf,
         lambda values: values[:-1],
         lambda values: values[:, None],
         lambda values: 7.0,
         lambda values: None,
-        lambda values: [None, *values[1:]],
+        lambda values: ["good", *values[1:]],
+        lambda values: [[1.0], *[[1.0, 2.0]] * (len(values) - 1)],
     ],
 )
 @pytest.mark.parametrize("call", [1, 2])
-def test_an_evaluation_that_is_no_evaluation_is_a_data_error(nb201, make_parameters, spoil, call):
+def test_answers_of_a_wrong_shape_or_type_end_the_search(nb201, make_parameters, spoil, call):
     objective = Objective()
 
     def evaluate(names):
         values = objective(names)
         return spoil(values) if len(objective.calls) == call else values
 
-    with pytest.raises(DataError, match="one finite number for each") as caught:
-        run_search(nb201, evaluate, make_parameters())
-    assert caught.value.data["architectures"] == objective.calls[-1]
+    with pytest.raises(EvaluationError, match="one number") as caught:
+        run_search(nb201, batched(evaluate), make_parameters())
+    kept, trials = caught.value.data["archive"], caught.value.data["trials"]
     assert len(objective.calls) == call
+    assert kept["architecture"].tolist() == [name for c in objective.calls[:-1] for name in c]
+    running = [trial.architecture for trial in trials if trial.state == "running"]
+    assert running == objective.calls[-1]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda names: ["good"] * len(names),
-        lambda names: [[1.0], *[[1.0, 2.0]] * (len(names) - 1)],
-        lambda names: dict.fromkeys(names, 1.0),
-    ],
-)
-def test_an_evaluation_that_is_no_number_is_a_data_error(nb201, make_parameters, answer):
-    with pytest.raises(DataError):
-        run_search(nb201, answer, make_parameters())
+def test_what_has_no_finite_value_has_failed_and_is_not_fitted_on(nb201, make_parameters):
+    """Of each batch the second fails; the search goes on and spends its budget."""
+    objective = Objective()
+
+    def evaluate(names):
+        return np.where(np.arange(len(names)) == 1, np.nan, objective(names))
+
+    result = run_search(nb201, batched(evaluate), make_parameters())
+    assert [len(call) for call in objective.calls] == [8, 5, 5, 5]
+    assert set(objective.asked.values()) == {1}
+    failed = [trial.architecture for trial in result.trials if trial.state == "failed"]
+    assert failed == [call[1] for call in objective.calls]
+    assert result.archive["value"].notna().all()
+    assert len(result.archive) == 23 - 4
+    assert not set(failed) & set(result.archive["architecture"])
+    check_archive(nb201, result.archive, PLAIN)
+    assert [*result.diagnostics["queries"]] == [11, 15, 19]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, None])
+def test_a_search_of_failures_alone_ends(nb201, make_parameters, number):
+    with pytest.raises(FailedTrialsError, match=r"failures\.in_a_row = 10") as caught:
+        run_search(nb201, lambda name: number, make_parameters(initial_samples=12))
+    assert caught.value.data["archive"].empty
+    assert caught.value.data["failed"] == 10
 
 
 def test_a_batch_beyond_the_budget_is_not_evaluated(nb201, make_parameters):
     parameters, objective = make_parameters(budget=10), Objective()
     first = steps.initial_batch(nb201, parameters)
-    evaluations = evaluate_batch(nb201, first, objective, parameters)
+    evaluations, failed = evaluate_batch(nb201, first, objective, parameters)
+    assert failed.empty
     archive = steps.update_archive(evaluations, parameters)
     other = steps.initial_batch(nb201, parameters.model_copy(update={"seed": 9}))
     with pytest.raises(BudgetError, match="8 queries asked for at a price of 8, 2 of 10 left"):

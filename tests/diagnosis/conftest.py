@@ -16,7 +16,7 @@ from optiproxy_nas.benchmarks.nb201 import NB201
 from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.tidy_table import tidy
-from optiproxy_nas.evaluation.evaluator import evaluate_batch
+from optiproxy_nas.evaluation.evaluator import batched, evaluate_batch
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.report.diagnose.reference_cells import Cells, cells_of
 
@@ -36,11 +36,12 @@ def run(make_parameters, nb201, table) -> SearchHistory:
     parameters = make_parameters(budget=33, selection={"batch": 5})
     values = table.set_index("architecture")[VALIDATION_ACCURACY]
 
+    @batched
     def evaluate(architectures):
         return values.loc[list(architectures)].to_numpy()
 
     batch = steps.initial_batch(nb201, parameters)
-    done = evaluate_batch(nb201, batch, evaluate, parameters)
+    done, _ = evaluate_batch(nb201, batch, evaluate, parameters)
     archive = steps.update_archive(done, parameters)
     weights, logits, traces = {}, {}, {}
     fitted = searched = None
@@ -51,7 +52,7 @@ def run(make_parameters, nb201, table) -> SearchHistory:
         )
         pool = steps.sample_candidates(nb201, searched, archive, parameters, step=step)
         batch = steps.select_batch(nb201, pool, fitted, archive, parameters, step=step)
-        done = evaluate_batch(nb201, batch, evaluate, parameters, archive)
+        done, _ = evaluate_batch(nb201, batch, evaluate, parameters, archive)
         archive = steps.update_archive(done, parameters, archive)
         weights[step], logits[step], traces[step] = fitted, searched, trace
     benchmark = TabularBenchmark(table, "cifar10", get_source("embedded"))

@@ -25,7 +25,7 @@ from optiproxy_nas.core.errors import (
     ParameterError,
     UnknownNameError,
 )
-from optiproxy_nas.evaluation.evaluator import evaluate_trials
+from optiproxy_nas.evaluation.evaluator import batched, evaluate_trials
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods.bananas import Bananas
 from optiproxy_nas.objectives import resolve_objective
@@ -81,12 +81,35 @@ def test_a_query_reveals_everything_at_once_and_costs_one(space):
     check_archive(space, archive, objective)
 
 
-@pytest.mark.parametrize("make", [dict, pd.DataFrame, lambda told: {**told, "more": "ignored"}])
+def by_architecture(names, told):
+    """The same answers, labelled and in another order."""
+    return pd.DataFrame(told, index=names).iloc[::-1]
+
+
+def rows_of(names, told):
+    return pd.DataFrame(told).to_dict("records")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda names, told: told,
+        lambda names, told: pd.DataFrame(told),
+        lambda names, told: {**told, "more": told["value"]},
+        by_architecture,
+        rows_of,
+        lambda names, told: dict(zip(names, rows_of(names, told), strict=True)),
+    ],
+)
 def test_any_mapping_of_columns_is_an_answer(tiny, make):
     objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
     batch = archive_of(tiny, objective)[["step", "architecture"]]
-    told = evaluate_trials(objective, batch, lambda names: make(evaluate(names)))
-    assert plain(told) == plain(evaluate_trials(objective, batch, evaluate))
+    ask = batched(lambda names: make(names, evaluate(names)))
+    expected, _ = evaluate_trials(objective, batch, evaluate)
+    assert plain(evaluate_trials(objective, batch, ask)[0]) == plain(expected)
+    one_by_one = pd.DataFrame(evaluate(batch["architecture"]), index=batch["architecture"]).loc
+    for answer in (one_by_one.__getitem__, lambda name: one_by_one[name].to_dict()):
+        assert plain(evaluate_trials(objective, batch, answer)[0]) == plain(expected)
 
 
 @pytest.mark.parametrize(
@@ -95,21 +118,42 @@ def test_any_mapping_of_columns_is_an_answer(tiny, make):
         (lambda told: told["value"], r"columns value, latency_ms, size_mb.*it gave .*array"),
         (lambda told: None, "it gave None"),
         (lambda told: list(told.values()), "columns value, latency_ms, size_mb"),
-        (lambda told: {"value": told["value"]}, r"it gave \['value'\]"),
-        (lambda told: told | {"latency_ms": told["latency_ms"][:-1]}, "The latency_ms of 5 arch"),
-        (lambda told: told | {"latency_ms": 3.0}, "The latency_ms of 5 architectures"),
-        (lambda told: told | {"latency_ms": [np.nan] * 5}, "The latency_ms of 5 architectures"),
-        (lambda told: told | {"size_mb": [-np.inf] * 5}, "The size_mb of 5 architectures"),
-        (lambda told: told | {"value": [np.inf] * 5}, "The evaluation of 5 architectures"),
-        (lambda told: told | {"value": [np.nan] * 5}, "The evaluation of 5 architectures"),
-        (lambda told: told | {"latency_ms": ["slow"] * 5}, "latency_ms"),
+        (lambda told: {"value": told["value"]}, "columns value, latency_ms, size_mb.*dict of val"),
+        (lambda told: told | {"latency_ms": told["latency_ms"][:-1]}, "gave 4 .*'latency_ms'"),
+        (lambda told: told | {"latency_ms": 3.0}, "of 5 architectures gave 3.0.*'latency_ms'"),
+        (lambda told: told | {"latency_ms": ["slow"] * 5}, "'slow'.*'latency_ms'"),
     ],
 )
 def test_an_answer_that_is_none_is_a_data_error(tiny, spoil, message):
     objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
     batch = archive_of(tiny, objective)[["step", "architecture"]].head()
     with pytest.raises(DataError, match=f"(?s){message}"):
-        evaluate_trials(objective, batch, lambda names: spoil(evaluate(names)))
+        evaluate_trials(objective, batch, batched(lambda names: spoil(evaluate(names))))
+
+
+@pytest.mark.parametrize(
+    ("metric", "number", "fails"),
+    [
+        ("latency_ms", np.nan, True),
+        ("size_mb", -np.inf, True),
+        ("size_mb", np.inf, False),  # it cannot run there
+        ("value", np.inf, True),
+        ("value", None, True),
+    ],
+)
+def test_a_metric_without_a_number_fails_its_trial_alone(tiny, metric, number, fails):
+    objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
+    batch = archive_of(tiny, objective)[["step", "architecture"]].head()
+
+    def spoilt(names):
+        told = evaluate(names)
+        return told | {metric: [told[metric][0], number, *told[metric][2:]]}
+
+    rows, outcomes = evaluate_trials(objective, batch, batched(spoilt))
+    assert [bool(outcome.error) for outcome in outcomes] == [False, fails, *[False] * 3]
+    assert fails == (metric in outcomes[1].error)
+    kept = [0, 2, 3, 4] if fails else [*range(5)]
+    assert rows["architecture"].tolist() == batch["architecture"].iloc[kept].tolist()
 
 
 @given(ONE_EACH)
@@ -488,11 +532,11 @@ def test_an_evaluation_that_forgets_a_metric_keeps_what_was_paid_for(tiny, make_
             tiny,
             make_parameters,
             {"name": "constrained", "constraints": ["latency_ms < 6"]},
-            forgets,
+            batched(forgets),
         )
-    if call == 2:
-        assert isinstance(caught.value, EvaluationError)
-        assert len(caught.value.data["archive"]) == 8
+    assert isinstance(caught.value, EvaluationError)
+    assert len(caught.value.data["archive"]) == 8 * (call - 1)
+    assert len(caught.value.data["trials"]) == (8 if call == 1 else 13)
 
 
 @pytest.mark.parametrize("method", ["optiproxy", "random_search"])
@@ -516,9 +560,8 @@ def test_fifty_bounds_make_a_wide_archive_without_a_warning(method):
     """pandas warns of tables that were put together column by column."""
     metrics = [f"device_{i}_ms" for i in range(50)]
 
-    def evaluate(names):
-        told = {metric: [5.0 + len(set(name)) for name in names] for metric in metrics}
-        return {"value": [float(name.count("conv")) for name in names], **told}
+    def evaluate(name):
+        return {"value": name.count("conv"), **dict.fromkeys(metrics, 5 + len(set(name)))}
 
     small = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
     with warnings.catch_warnings():
@@ -549,10 +592,10 @@ def test_a_model_of_a_method_goes_on_where_something_cannot_run(monkeypatch):
     )
     search(
         "mine", budget=16, method="bananas", settings={"epochs": 3, "batch": 3},
-        evaluate=lambda names: {
+        evaluate=batched(lambda names: {
             "value": np.arange(len(names)) + 50.0,
             "latency_ms": np.where(np.arange(len(names)) % 3, np.inf, 4.0),
-        },
+        }),
         objective={"name": "constrained", "constraints": ["latency_ms < 6"]},
     )  # fmt: skip
     assert len(predictions) == 2

@@ -18,6 +18,7 @@ from optiproxy_nas.benchmarks import get_source
 from optiproxy_nas.benchmarks.source_benchmark import SurrogateBenchmark
 from optiproxy_nas.core.errors import BudgetError, OptiProxyError, ParameterError, UnknownNameError
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
+from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.methods.base import training_of
@@ -204,6 +205,7 @@ def test_baselines_take_any_objective(nb201, objective):
         | {"seed": 0, "budget": 40, "objective": objective}
     )
 
+    @batched
     def evaluate(names):
         values = MadeUp(nb201)(names)
         plain = objective == PATH

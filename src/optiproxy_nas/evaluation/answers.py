@@ -167,6 +167,6 @@ def _short(answer: Any) -> str:
     """Return a few words about an answer that cannot be used."""
     if isinstance(answer, Mapping | pd.DataFrame):
         return f"{type(answer).__name__} of {', '.join(map(str, list(answer)[:5])) or 'nothing'}"
-    if isinstance(answer, str) or not hasattr(answer, "__len__") or np.ndim(answer) == 0:
+    if isinstance(answer, str) or not hasattr(answer, "__len__") or _array(answer).shape == ():
         return f"{answer!r} ({type(answer).__name__})"[:200]
     return f"{len(answer)} of them ({type(answer).__name__})"
