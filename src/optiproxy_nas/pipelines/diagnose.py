@@ -142,7 +142,7 @@ def summarise(
         "queries_to_best": None if math.isnan(best) else objective.order.incumbent(archive) + 1,
         # None: nobody knows it.
         "optimum": None if optimum is None else _number(optimum),
-        "regret": None if optimum is None else _number(optimum - best),
+        "regret": None if optimum is None else _number(abs(optimum - best)),
         "settings": diagnose.model_dump(),
         "cells": cells.description,
         "probe_cells": len(judged.truth),

@@ -146,7 +146,8 @@ def report(
         for step, (trace, logits) in enumerate(zip(steps[:count], steps[count:], strict=True), 1)
     }
     eligible = search.objective.order.eligible(archive)
-    run = RunData(summary, archive, space, diagnostics, traces, eligible)
+    direction = search.objective.direction
+    run = RunData(summary, archive, space, diagnostics, traces, eligible, direction)
     pictures = draw_figures(run, figures_of(search.objective))
     return {
         **{figure.id: picture for figure, picture in pictures.items()},

@@ -38,21 +38,23 @@ def best_so_far(run: RunData, infeasible: Mask | None = None, bounds: Sequence[s
     step = as_array(rows["step"])
     # What cannot be the answer must not decide how low the range goes; it may be better.
     inside = ~outside if not outside.all() else outside
-    low, _ = style.top_range(value[inside], step[inside], optimum)
-    _, high = style.top_range(value, step, optimum)
+    low, high = style.top_range(value[inside], step[inside], optimum, run.sign)
+    end, beyond, pointer = style.worse_end((low, high), run.sign)
+    least, most = style.top_range(value, step, optimum, run.sign)
+    low, high = (low, most) if run.sign > 0 else (least, high)
 
     figure = style.new_figure(8.0, 4.8)
     axes = figure.subplots()
     norm = Normalize(1, max(float(step.max()), 2))
     inks = style.sequence_colours()(norm(step))
     inks[step == 0] = to_rgba(style.FAINT)
-    below = value < low
+    below = run.sign * value < run.sign * end
     for mask, height, marker, text in (
         (~below & ~outside & (step == 0), value, "o", "initial random sample"),
         (~below & ~outside & (step > 0), value, "o", "queried in the search"),
         (~below & outside, value, "x", f"infeasible ({outside.sum()} in all)"),
         # Failed cells sit at chance accuracy: drawn on the border, or they would squash the rest.
-        (below, np.full_like(value, low), "v", f"below the range ({below.sum()})"),
+        (below, np.full_like(value, end), pointer, f"{beyond} the range ({below.sum()})"),
     ):
         width = 1.1 if marker == "x" else 0
         look = {"c": inks[mask], "s": 20, "alpha": 0.6, "linewidths": width, "label": text}
@@ -107,7 +109,7 @@ def predicted_against_true(
 
     Args:
         archive: columns order, value, predicted and predicted_sd.
-        metric: name of the metric that was maximised; ``caution`` is the benchmark's.
+        metric: name of the metric that was searched for; ``caution`` is the benchmark's.
     """
     title = "Predicted against queried"
     predicted, true = as_array(archive["predicted"]), as_array(archive["value"])
@@ -189,8 +191,8 @@ BEST_SO_FAR: ReportFigure[RunData] = ReportFigure(
     "best_so_far",
     "Best so far",
     "Each mark is one query, as the legend says; the line is the best value up to there that can "
-    "be the answer, so an early rise means that little of the budget was wasted, and triangles on "
-    "the lower border are cells too bad for the range.",
+    "be the answer, so an early rise (or fall, of what is minimised) means that little of the "
+    "budget was wasted, and triangles on the border are cells too bad for the range.",
     best_so_far,
 )
 BEST_CELL: ReportFigure[RunData] = ReportFigure(

@@ -52,8 +52,9 @@ class CurvePanel:
         curves: one a method.
         target: the optimum of the table, or the best value known, as ``target_name`` says.
         unit: of the axis of queries.
-        metric: name of the metric that was maximised.
+        metric: name of the metric that was searched for.
         caution: the benchmark's; values of a surrogate are labelled as such.
+        sign: -1 where lower values are better, else 1.
     """
 
     title: str
@@ -63,6 +64,7 @@ class CurvePanel:
     unit: str = "queries"
     metric: str = VALIDATION_ACCURACY
     caution: str = ""
+    sign: float = 1.0
 
     @property
     def budget(self) -> int:
@@ -126,7 +128,7 @@ def mean_line(curve: Curve, panel: CurvePanel) -> Line:
 def regret_line(curve: Curve, panel: CurvePanel) -> Line:
     """Return the distance of ``mean_line`` to the target, at least ``least_regret``."""
     x, mean, error = _mean(curve)
-    regret = np.maximum(panel.target - mean, panel.least_regret)
+    regret = np.maximum(panel.sign * (panel.target - mean), panel.least_regret)
     return Line(x, regret, (np.maximum(regret - error, panel.least_regret), regret + error))
 
 
@@ -141,7 +143,7 @@ def _mean(curve: Curve) -> tuple[Floats, Floats, Floats]:
 
 def reached_line(curve: Curve, panel: CurvePanel) -> Line:
     """Return the percent of seeds at the target by each query (Hoos & Stützle 1998)."""
-    x, share = run_length(queries_to(curve.values, panel.target), curve.values.shape[1])
+    x, share = run_length(queries_to(curve.values, panel.target, panel.sign), curve.values.shape[1])
     return Line(x, 100 * share)
 
 
@@ -153,9 +155,12 @@ def value_range(panel: CurvePanel) -> tuple[float, float]:
     means = [mean for curve in panel.curves if len(mean := _mean(curve)[1])]
     if not means:
         return (0.0, 1.0) if math.isnan(panel.target) else (panel.target - 1, panel.target + 0.1)
-    low = min(float(mean[min(math.ceil(len(mean) / 10), 10, len(mean)) - 1]) for mean in means)
-    span = max(panel.target - low, 5e-4 * abs(panel.target))
-    return low - 0.1 * span, panel.target + 0.08 * span
+    sign, early = panel.sign, [min(math.ceil(len(mean) / 10), 10, len(mean)) - 1 for mean in means]
+    worst = min(sign * float(mean[row]) for mean, row in zip(means, early, strict=True))
+    best = sign * panel.target
+    span = max(best - worst, 5e-4 * abs(best))
+    ends = sign * (worst - 0.1 * span), sign * (best + 0.08 * span)
+    return min(ends), max(ends)
 
 
 def regret_range(panel: CurvePanel) -> tuple[float, float]:

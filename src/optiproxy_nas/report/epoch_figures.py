@@ -68,7 +68,7 @@ def best_by_epochs(run: RunData) -> Figure:
     figure = style.new_figure(8.0, 6.4 if kinds.low.any() else 4.6)
     if kinds.low.any():
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        _draw_brief(below, archive, kinds, spent)
+        _draw_brief(below, run, kinds, spent)
         style.tidy(below, f"After {epochs_text(archive, kinds.low)}", "", run.value_label)
     else:
         above = below = figure.subplots()
@@ -90,15 +90,16 @@ def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
     winner = run.incumbent
     assert winner is not None  # a cell was trained fully
     digits = decimals(run.target, (value[winner], optimum))
-    low, high = style.top_range(value[full], step[full], optimum)
-    below = value < low
+    low, high = style.top_range(value[full], step[full], optimum, run.sign)
+    end, beyond, pointer = style.worse_end((low, high), run.sign)
+    below = run.sign * value < run.sign * end
     for mask, marker, colour, size, text in (
         (kinds.whole & ~below, "o", style.BLUE, 20, "trained fully at once"),
         (kinds.promoted & ~below, "D", style.GREEN, 22, "promoted to full training"),
-        (full & below, "v", style.FAINT, 20, f"below the range ({(full & below).sum()})"),
+        (full & below, pointer, style.FAINT, 20, f"{beyond} the range ({(full & below).sum()})"),
     ):
         look = {"marker": marker, "color": colour, "s": size, "alpha": 0.65, "label": text}
-        style.marks(axes, mask, spent, np.maximum(value, low), **look)
+        style.marks(axes, mask, spent, np.where(below, end, value), **look)
     # It goes on to the end, over what was spent since on brief training.
     best = as_array(archive["best"])
     axes.step(spent, best, where="post", color=style.INK, linewidth=1.8, label="best fully trained")
@@ -109,26 +110,27 @@ def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
     axes.set_ylim(low, high)
 
 
-def _draw_brief(axes: Axes, archive: pd.DataFrame, kinds: Kinds, spent: Floats) -> None:
-    value, step = as_array(archive["value"]), as_array(archive["step"])
-    low, high = style.top_range(value[kinds.low], step[kinds.low], None)
-    chosen = np.zeros(len(archive), dtype=bool)
+def _draw_brief(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
+    value, step = as_array(run.archive["value"]), as_array(run.archive["step"])
+    low, high = style.top_range(value[kinds.low], step[kinds.low], None, run.sign)
+    end, beyond, pointer = style.worse_end((low, high), run.sign)
+    chosen = np.zeros(len(value), dtype=bool)
     chosen[kinds.before[kinds.promoted]] = True
-    below = kinds.low & (value < low)
+    below = kinds.low & (run.sign * value < run.sign * end)
     plain = {"color": style.FAINT}
     ringed = {"facecolors": "white", "edgecolors": style.GREEN, "linewidths": 1.3}
-    count = f"trained briefly, below the range ({below.sum()})"
+    count = f"trained briefly, {beyond} the range ({below.sum()})"
     # One entry in the legend: their edges tell them apart as those of the dots do.
     other = "_nolegend_" if (~chosen & below).any() else count
     layers: tuple[tuple[Mask, int, str, dict[str, Any], str], ...] = (
         (kinds.low & ~chosen & ~below, 12, "o", plain, "trained briefly"),
         (chosen & ~below, 26, "o", ringed, "trained briefly, later promoted"),
-        (~chosen & below, 20, "v", plain, count),
-        (chosen & below, 26, "v", ringed, other),
+        (~chosen & below, 20, pointer, plain, count),
+        (chosen & below, 26, pointer, ringed, other),
     )
     for mask, size, marker, look, text in layers:
         look = {**look, "marker": marker, "s": size, "alpha": 0.8, "label": text}
-        style.marks(axes, mask, spent, np.maximum(value, low), **look)
+        style.marks(axes, mask, spent, np.where(below, end, value), **look)
     axes.set_ylim(low, high)
 
 

@@ -94,20 +94,23 @@ def _front(axes: Axes, run: RunData, metric: str) -> None:
     real, value = as_array(archive[metric]), as_array(archive["value"])
     violation = as_array(archive["violation"])
     more = all(b.operator.startswith(">") for b in run.bounds if b.metric == metric)
-    front = pareto_front(np.stack([value, real], 1), (True, more))
+    front = pareto_front(np.stack([value, real], 1), (run.sign > 0, more))
     start, end = _scale(axes, real, limits)
-    low, high = style.top_range(value, as_array(archive["step"]), None)
-    # The front counts, however low it begins, but for cells that learnt nothing.
-    low = min(low, float(np.quantile(value[front], 0.25))) if front.any() else low
+    sign = run.sign
+    low, high = style.top_range(value, as_array(archive["step"]), None, sign)
+    if front.any():  # it counts, however bad its values begin, but for cells that learnt nothing
+        worst = sign * float(np.quantile(sign * value[front], 0.25))
+        low, high = (min(low, worst), high) if sign > 0 else (low, max(high, worst))
+    end, beyond, pointer = style.worse_end((low, high), sign)
     axes.set_ylim(low, high)
     for limit in limits:
         axes.axvline(limit, color=style.GREEN, linewidth=1.2, zorder=1, label="bound")
-    runs, shown, feasible = np.isfinite(real), value >= low, violation == 0
+    runs, shown, feasible = np.isfinite(real), sign * value >= sign * end, violation == 0
     x = np.clip(real, start, end)
     _scatter(axes, x[shown], value[shown], feasible[shown], runs[shown])
-    look = {"marker": "v", "color": style.FAINT, "s": 18, "alpha": 0.6, "label": "below the range"}
-    style.marks(axes, ~shown, x, np.full_like(x, low), **look)
-    order = np.lexsort((value[front], real[front]))
+    look = {"marker": pointer, "color": style.FAINT, "s": 18, "alpha": 0.6}
+    style.marks(axes, ~shown, x, np.full_like(x, end), label=f"{beyond} the range", **look)
+    order = np.lexsort((sign * value[front], real[front]))
     axes.step(
         real[front][order],
         value[front][order],
@@ -117,9 +120,10 @@ def _front(axes: Axes, run: RunData, metric: str) -> None:
         zorder=3,
         label="Pareto front",
     )
-    chosen = int(np.lexsort((-value, violation))[0])
+    chosen = int(np.lexsort((-sign * value, violation))[0])
     label = "chosen cell" if feasible.any() else "least violating cell"
-    style.star(axes, x[chosen], max(value[chosen], low), label=label, clip_on=False)
+    height = value[chosen] if shown[chosen] else end
+    style.star(axes, x[chosen], height, label=label, clip_on=False)
 
 
 def _limits(run: RunData, metric: str) -> list[float]:

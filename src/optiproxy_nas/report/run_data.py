@@ -18,6 +18,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.numbers import metric_label
+from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.evaluation.benchmark_problem import optimum
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.methods import METHODS, overrides_of
@@ -46,6 +47,7 @@ class RunData:
             [epochs, N, M] (softmax(α), averaged over the groups). Where edges are searched it may
             also have edges [E], their probability after the step.
         eligible: the rows of the archive that can be the answer [n]; None: all.
+        direction: of the value.
     """
 
     summary: Summary
@@ -54,6 +56,7 @@ class RunData:
     diagnostics: pd.DataFrame = field(default_factory=pd.DataFrame)
     traces: Traces = field(default_factory=dict)
     eligible: Mask | None = None
+    direction: Direction = "maximize"
 
     @classmethod
     def of(cls, result: SearchRecord) -> RunData:
@@ -65,11 +68,12 @@ class RunData:
             result.diagnostics,
             result.traces,
             result.parameters.objective.order.eligible(result.archive),
+            result.parameters.objective.direction,
         )
 
     @property
     def target(self) -> str:
-        """The metric that was maximised."""
+        """The metric that was searched for."""
         return target_of(self.summary)
 
     @property
@@ -86,6 +90,11 @@ class RunData:
     def bounds(self) -> tuple[Constraint, ...]:
         """The constraints of the run; empty where it had none."""
         return bounds_of(self.summary)
+
+    @property
+    def sign(self) -> float:
+        """-1 where lower values are better, else 1."""
+        return 1.0 if self.direction == "maximize" else -1.0
 
     @property
     def incumbent(self) -> int | None:
@@ -108,7 +117,7 @@ def known(value: Any) -> TypeGuard[Any]:
 
 
 def target_of(summary: Summary) -> str:
-    """Return the metric that the run maximised."""
+    """Return the metric that the run searched for."""
     return str(summary.get("target") or VALIDATION_ACCURACY)
 
 
@@ -136,8 +145,10 @@ def summary_of(
     best = objective.order.incumbent(archive)
     row = archive.iloc[best]
     architecture, value = str(row["architecture"]), float(row["value"])
-    highest = optimum(objective, benchmark)
-    regret = None if highest is None or pd.isna(row["best"]) else _regret(highest, value)
+    best_of_all, sign = optimum(objective, benchmark), objective.order.sign
+    regret = None
+    if best_of_all is not None and not pd.isna(row["best"]):
+        regret = _regret(sign * best_of_all, sign * value)
     return {
         "run_id": run_id,
         "space": parameters.space,
@@ -159,7 +170,7 @@ def summary_of(
         "caution": benchmark.caution,
         benchmark.target: value,
         **_test_accuracy(benchmark, architecture),
-        "optimum": highest,
+        "optimum": best_of_all,
         "regret": regret,
         **objective.summary(archive),
         **{

@@ -140,7 +140,7 @@ def _top_cells(run: RunData) -> tuple[list[str], list[list[str]]]:
     """
     metrics = [metric for metric in metrics_of(run.bounds) if metric in run.archive]
     labels = [numbers.with_unit("Value", run.target), *map(numbers.metric_label, metrics)]
-    best = _eligible(run).sort_values(["value", "order"], ascending=[False, True]).head(TOP)
+    best = _eligible(run).sort_values(["value", "order"], ascending=[run.sign < 0, True]).head(TOP)
     digits = numbers.decimals(run.target, best["value"])
     rows = []
     for rank, row in enumerate(best.to_dict("records"), start=1):

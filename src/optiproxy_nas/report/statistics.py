@@ -90,12 +90,13 @@ def share(hits: int, total: int) -> tuple[float, Interval]:
     return hits / total, Interval(float(interval.low), float(interval.high))
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike) -> PairedDifference:
+def paired_difference(a: ArrayLike, b: ArrayLike, sign: float = 1.0) -> PairedDifference:
     """Compare two methods on the same seeds, in pairs.
 
     Args:
-        a: one value a seed, [seeds]; higher is better.
+        a: one value a seed, [seeds].
         b: the other method's, [seeds], in the same order of seeds.
+        sign: -1 where lower values are better.
 
     Returns:
         Mean of a - b with the 95 % bootstrap interval over seeds, the two-sided p-value of
@@ -117,15 +118,18 @@ def paired_difference(a: ArrayLike, b: ArrayLike) -> PairedDifference:
         low=low,
         high=high,
         p_value=1.0 if tied else float(wilcoxon(difference[difference != 0]).pvalue),
-        wins=int((difference > 0).sum()),
+        wins=int((sign * difference > 0).sum()),
         ties=int((difference == 0).sum()),
-        losses=int((difference < 0).sum()),
+        losses=int((sign * difference < 0).sum()),
     )
 
 
-def queries_to(curves: ArrayLike, target: float) -> Floats:
-    """Return the queries each seed needed for ``target``: [seeds], 1-based, inf where never."""
-    reached = np.atleast_2d(np.asarray(curves, dtype=np.float64)) >= target - TIE
+def queries_to(curves: ArrayLike, target: float, sign: float = 1.0) -> Floats:
+    """Return the queries each seed needed for ``target``: [seeds], 1-based, inf where never.
+
+    ``sign`` is -1 where lower values are better.
+    """
+    reached = sign * np.atleast_2d(np.asarray(curves, dtype=np.float64)) >= sign * target - TIE
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.inf)
 
 

@@ -219,11 +219,22 @@ def legend_handles(drawn: Iterable[Axes]) -> dict[str, Any]:
     return {label: handle for of_axes in pairs for handle, label in of_axes}
 
 
-def top_range(value: Floats, step: Floats, optimum: float | None) -> tuple[float, float]:
-    """Return limits that show the better part: the best of the initial sample and the upper 3/4.
+def top_range(
+    value: Floats, step: Floats, optimum: float | None, sign: float = 1.0
+) -> tuple[float, float]:
+    """Return limits that show the better part: the best of the initial sample and the better 3/4.
 
-    A few values that are far below would make the interesting part unreadable.
+    A few values that are far worse would make the interesting part unreadable.
+
+    Args:
+        value: [n].
+        step: of each value [n]; 0 is the initial sample.
+        optimum: the best there is, where it is known.
+        sign: -1 where lower values are better.
     """
+    if sign < 0:
+        best, worst = top_range(-value, step, None if optimum is None else -optimum)
+        return -worst, -best
     top = float(value.max()) if optimum is None else max(float(value.max()), optimum)
     low = float(np.quantile(value, 0.25))
     if (step == 0).any():
@@ -234,6 +245,12 @@ def top_range(value: Floats, step: Floats, optimum: float | None) -> tuple[float
         low = float(value.min())
         span = _span(low, top)
     return low - 0.08 * span, top + 0.1 * span
+
+
+def worse_end(limits: tuple[float, float], sign: float) -> tuple[float, str, str]:
+    """Return the end of a range at which values get worse, the words for what is beyond it, and
+    the marker that points there."""
+    return (limits[0], "below", "v") if sign > 0 else (limits[1], "above", "^")
 
 
 def shared_range(values: Floats) -> tuple[float, float]:

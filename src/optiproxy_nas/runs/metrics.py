@@ -55,7 +55,7 @@ def regret_metrics(archive: pd.DataFrame, optimum: float | None) -> Iterator[tup
     """Yield (query from 1, distance of the best so far to the optimum), where both are known."""
     if optimum is not None:
         for query, best in zip(archive["order"] + 1, archive["best"], strict=True):
-            yield int(query), {"regret": optimum - best}
+            yield int(query), {"regret": abs(optimum - best)}
 
 
 def improvements(archive: pd.DataFrame, target: str) -> Iterator[tuple[int, Metrics]]:

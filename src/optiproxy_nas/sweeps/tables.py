@@ -58,7 +58,7 @@ RUNS: Mapping[str, str] = {
     "value": "float64",  # of the answer
     "test_accuracy": "float64",  # percent; NaN where the source has none
     "optimum": "float64",  # best eligible value of the table; NaN where unknown
-    "regret": "float64",  # optimum - value; NaN where the answer is not eligible
+    "regret": "float64",  # distance of value to optimum; NaN where the answer is not eligible
     "queries_to_best": "float64",
     "seconds": "float64",  # of the search, without reading data and reporting
     "parameters": "str",  # all that were resolved, as JSON

@@ -65,7 +65,7 @@ def _targets(panels: Sequence[Panel]) -> Iterator[str]:
     metrics = list(dict.fromkeys(panel.metric for panel in panels))
     if len(metrics) > 1:
         yield (
-            f"The runs maximised {len(metrics)} different metrics "
+            f"The runs searched for {len(metrics)} different metrics "
             f"({'; '.join(map(metric_name, metrics))}): "
             "values of one say nothing of the other, so each has sections of its own."
         )

@@ -89,12 +89,12 @@ def compare(found: FoundRuns, budgets: Sequence[int] = (), name: str = "comparis
 
 
 def headline(panel: Panel, tables: PanelTables) -> str:
-    """Return the highest mean at the smallest budget, and whether a test sets it apart."""
+    """Return the best mean at the smallest budget, and whether a test sets it apart."""
     budget = min(tables.results["budget"])
     rows = tables.results[tables.results["budget"] == budget]
     if rows["mean"].isna().all():
         return f"{panel.title}, {budget} {panel.unit}: no run found an answer."
-    best = rows.loc[rows["mean"].idxmax()]
+    best = rows.loc[(panel.sign * rows["mean"]).idxmax()]
     seeds = f"{best['answered']} seed{'' if best['answered'] == 1 else 's'}"
     # A true minus, as in the page's tables.
     mean = value_text(panel.metric, best["mean"], panel.target[0], *rows["mean"]).replace("-", "−")
@@ -103,7 +103,8 @@ def headline(panel: Panel, tables: PanelTables) -> str:
     )
     if len(rows) > 1:
         apart = _apart(tables.paired, budget, str(best["group"]), len(rows))
-        sentence += f", the highest mean of {len(rows)} groups; {apart}"
+        which = "highest" if panel.sign > 0 else "lowest"
+        sentence += f", the {which} mean of {len(rows)} groups; {apart}"
     return f"{sentence}."
 
 

@@ -75,6 +75,7 @@ def plotly_source() -> str:
 def _section(number: int, panel: Panel, tables: PanelTables, space: SearchSpace) -> dict[str, Any]:
     """Return what the template shows of the panel at ``number``."""
     target, is_optimum = panel.target
+    beyond = "Below" if panel.sign > 0 else "Above"
     phrase = "the optimum of the table" if is_optimum else "the best value that any run found"
     if panel.objective:
         phrase += f" for {panel.objective}"
@@ -92,7 +93,7 @@ def _section(number: int, panel: Panel, tables: PanelTables, space: SearchSpace)
         "value_label": numbers.capitalised(numbers.metric_label(panel.metric)),
         "target": "optimum" if is_optimum else "best known",
         "target_phrase": phrase,
-        "distance": "Regret" if is_optimum else "Below the best known",
+        "distance": "Regret" if is_optimum else f"{beyond} the best known",
         "digits": digits,
         # No difference but 0 reads as 0.
         "paired_digits": max(

@@ -15,6 +15,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import metric_name
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.methods import DEFAULT
+from optiproxy_nas.objectives.base import TrialOrder
 from optiproxy_nas.report.curves import Curve, CurvePanel
 
 # Parameters that say which panel or which member of a group a run is; all others make groups.
@@ -75,7 +76,7 @@ class Panel:
     title: str = ""
     objective: str = ""  # its label, "" for the plain value
     unit: str = "queries"  # of budgets
-    metric: str = VALIDATION_ACCURACY  # what was maximised
+    metric: str = VALIDATION_ACCURACY  # what was searched for
 
     @property
     def runs(self) -> list[FinishedRun]:
@@ -86,6 +87,15 @@ class Panel:
     def cautions(self) -> list[str]:
         """Sentences to be shown wherever its values are shown, each once."""
         return list(dict.fromkeys(run.caution for run in self.runs if run.caution))
+
+    @property
+    def sign(self) -> float:
+        """-1 where lower values are better, else 1."""
+        return self._order.sign
+
+    @property
+    def _order(self) -> TrialOrder:
+        return self.groups[0].runs[0].objective.order
 
     @property
     def common_budget(self) -> int:
@@ -105,8 +115,8 @@ class Panel:
         """
         optima = [run.optimum for run in self.runs if run.optimum is not None]
         if optima:
-            return max(optima), True
-        return float(np.fmax.reduce([run.answer for run in self.runs])), False
+            return float(self._order.better.reduce(optima)), True
+        return float(self._order.better.reduce([run.answer for run in self.runs])), False
 
     @property
     def curves(self) -> CurvePanel:
@@ -115,7 +125,9 @@ class Panel:
         curves = tuple(Curve(group.label, group.curves(group.budget)) for group in self.groups)
         name = "optimum" if is_optimum else "best known value"
         caution = " ".join(self.cautions)
-        return CurvePanel(self.title, curves, target, name, self.unit, self.metric, caution)
+        return CurvePanel(
+            self.title, curves, target, name, self.unit, self.metric, caution, self.sign
+        )
 
 
 def make_panels(runs: Sequence[FinishedRun]) -> list[Panel]:

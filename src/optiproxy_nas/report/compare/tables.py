@@ -90,7 +90,7 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
         for group in _reaching(panel, budget):
             curves = group.curves(budget)
             final = curves[:, -1]
-            needed = statistics.queries_to(curves, target)
+            needed = statistics.queries_to(curves, target, panel.sign)
             found = final[~np.isnan(final)]
             low, high = statistics.bootstrap_mean(found) if len(found) else (math.nan, math.nan)
             mean = float(found.mean()) if len(found) else math.nan
@@ -109,7 +109,7 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
                     "at_target_low": interval.low,
                     "at_target_high": interval.high,
                     "median_queries": statistics.median_queries(needed),
-                    "regret": max(target - mean, 0.0),
+                    "regret": max(panel.sign * (target - mean), 0.0),
                 }
             )
     return pd.DataFrame(rows)
@@ -131,9 +131,8 @@ def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
             common = sorted(answers[0].keys() & answers[1].keys())
             if not common:
                 continue
-            difference = statistics.paired_difference(
-                *([by_seed[seed] for seed in common] for by_seed in answers)
-            )
+            one, other = ([by_seed[seed] for seed in common] for by_seed in answers)
+            difference = statistics.paired_difference(one, other, panel.sign)
             meaningful = len(common) >= FEWEST_PAIRS
             rows.append(
                 {
@@ -179,7 +178,7 @@ def best_cells(panel: Panel, count: int = TOP_CELLS) -> pd.DataFrame:
         for label, run in _labelled(panel)
     )
     cells = queried.groupby("architecture")
-    best = cells["value"].last().sort_values(ascending=False, kind="stable").head(count)
+    best = cells["value"].last().sort_values(ascending=panel.sign < 0, kind="stable").head(count)
     labels = [cells.get_group(cell)["group"] for cell in best.index]
     test = {
         run.summary.get("best_architecture"): run.summary.get("test_accuracy") for run in panel.runs

@@ -153,7 +153,8 @@ def check_diagnosable(manifest: Manifest) -> None:
 
     Raises:
         ResumeError: it has not finished.
-        ParameterError: it keeps no proxy weights, or measured cells at several fidelities.
+        ParameterError: it keeps no proxy weights, minimises, or measured cells at several
+            fidelities.
     """
     run_id, pipeline = manifest["run_id"], manifest["pipeline"]
     if manifest["status"] != "finished":
@@ -166,6 +167,12 @@ def check_diagnosable(manifest: Manifest) -> None:
     stepwise = method_of(parameters).stepwise
     if stepwise:
         objective = resolve_objective(parameters.get("objective") or {"name": "accuracy"})
+        if objective.direction == "minimize":
+            raise ParameterError(
+                f"Run {run_id!r} minimises its value; a diagnosis reads runs that maximise. "
+                "Its own page has the agreement of the proxy with the queries: report.html.",
+                run_id=run_id,
+            )
         # Queries that cost differently are not one measurement of a cell each.
         if objective.price.unit != "queries":
             raise ParameterError(
