@@ -181,3 +181,13 @@ def test_welch_with_a_constant_is_the_one_sample_interval():
 def test_standard_error():
     assert standard_error([[1.0, 5.0], [3.0, 5.0]]).tolist() == [1.0, 0.0]
     assert standard_error([[1.0, 5.0]]).tolist() == [0.0, 0.0]
+
+
+def test_what_is_minimised_is_the_mirror_image():
+    """Means and differences stay as they are; who is better turns."""
+    a, b = np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.0, 1.0])
+    lower, higher = paired_difference(a, b, sign=-1), paired_difference(a, b)
+    assert (lower.mean, lower.low, lower.high) == (higher.mean, higher.low, higher.high)
+    assert (lower.wins, lower.ties, lower.losses) == (1, 1, 1) == (higher.losses, 1, higher.wins)
+    falling = np.array([[9.0, 3.0, 2.0], [9.0, 9.0, 9.0]])
+    assert queries_to(falling, 3.0, sign=-1).tolist() == [2, math.inf]

@@ -45,6 +45,15 @@ def test_a_target_ends_it_at_the_trial_that_reaches_it():
     assert "target" in found.stopped
 
 
+def test_a_target_of_what_is_minimised_is_reached_from_above():
+    more = {"direction": "minimize", **arguments("random_search")}
+    whole = search(evaluate=worth, **more)
+    target = whole.archive["value"].iloc[6:12].min()
+    found = search(evaluate=worth, target=target, **more)
+    assert found.best_value <= target
+    assert (found.archive["value"].iloc[:-1] > target).all()
+
+
 def test_patience_counts_trials_without_improvement():
     found = search(evaluate=lambda architecture: 1.0, patience=4, **arguments("random_search"))
     assert len(found.archive) == 5

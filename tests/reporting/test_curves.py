@@ -173,3 +173,13 @@ def test_a_budget_in_epochs_does_not_make_a_page_of_megabytes():
 def test_nothing_to_draw_is_said():
     assert best_so_far([]).axes[0].texts[0].get_text() == "no searches"
     assert figure([], [BEST])["data"] == []
+
+
+def test_curves_of_what_is_minimised_are_the_mirror_image():
+    values = np.array([[9.0, 6.0, 5.5, 5.0], [8.0, 8.0, 4.0, 4.0]])
+    up = CurvePanel("", (Curve("a", -values),), -4.0)
+    down = CurvePanel("", (Curve("a", values),), 4.0, sign=-1.0)
+    assert value_range(down) == tuple(-end for end in reversed(value_range(up)))
+    for view in (REGRET, REACHED):
+        one, other = (view.line(panel.curves[0], panel) for panel in (up, down))
+        assert one.y.tolist() == other.y.tolist()

@@ -69,6 +69,24 @@ def test_top_range_shows_everything_where_nothing_is_far_below():
     assert low < 90 < 91 < high
 
 
+def test_the_better_part_of_what_is_minimised_is_the_mirror_image():
+    value, step = np.array([90.0, 10.0, 91.0, 91.5]), np.array([0, 0, 1, 1])
+    low, high = top_range(value, step, 92.0)
+    assert top_range(-value, step, -92.0, sign=-1.0) == (-high, -low)
+
+
+def test_best_so_far_of_what_is_minimised(run):
+    archive = run["archive"]
+    turned = archive.assign(value=-archive["value"], best=-archive["best"])
+    data = RunData(**run | {"archive": turned, "summary": {}, "direction": "minimize"})
+    figure, best = best_so_far(data), turned["value"].min()
+    first = int((turned["value"] == best).to_numpy().argmax()) + 1
+    assert f"best found: {best:.2f} (query {first})" in legend(figure)
+    assert not any("below" in text for text in legend(figure))
+    low, high = figure.axes[0].get_ylim()
+    assert low < best < high
+
+
 def test_prediction_figure_states_kendall_tau_of_the_predicted_rows(run):
     archive = run["archive"]
     rows = archive.dropna(subset=["predicted"])

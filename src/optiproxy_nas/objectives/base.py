@@ -290,7 +290,7 @@ class Objective(StrictModel):
     @property
     def label(self) -> str:
         """Return what tells it from the plain objective, in a word or two; "" for that one."""
-        return "" if self.direction == "maximize" else "minimised"
+        return "" if self.direction == "maximize" else "lowest value"
 
     @cached_property
     def order(self) -> TrialOrder:
