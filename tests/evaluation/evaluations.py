@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from conftest import SMALL
-
 METHODS = (
     "optiproxy",
     "random_search",
@@ -30,8 +28,13 @@ OBJECTIVES: dict[str, Any] = {
     "constrained": BOUND,
     "multi_fidelity": EPOCHS,
 }
-OWN = ("space", "benchmark", "source", "dataset", "budget", "seed", "preset")
-QUICK = {name: value for name, value in SMALL.items() if name not in OWN}
+QUICK: dict[str, Any] = {  # of OptiProxy-NAS
+    "initial_samples": 8,
+    "proxy": {"hidden": 8, "layers": 2, "members": 2},
+    "fit": {"epochs": 5, "first_epochs": 5, "batch_size": 8},
+    "gradient": {"groups": 4, "epochs": 4},
+    "selection": {"batch": 5, "samples": 24},
+}
 
 
 def share(text: str) -> float:
