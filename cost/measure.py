@@ -68,6 +68,7 @@ def search(preset: str, budget: int, space: str = "nb201") -> dict[str, float]:
     """
     import torch
 
+    from optiproxy_nas import batched
     from optiproxy_nas import search as run
     from optiproxy_nas.algorithm import steps
     from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
@@ -83,7 +84,7 @@ def search(preset: str, budget: int, space: str = "nb201") -> dict[str, float]:
     if space != "nb201":
         benchmark = load_benchmark(source, dataset)
         ask = functools.partial(benchmark.query, metric=benchmark.target)
-        given = {"space": space, "evaluate": ask}
+        given = {"space": space, "evaluate": batched(ask)}
     forget_peak()
     before, start = peak_megabytes(), time.process_time()
     run(dataset, budget=budget, seed=1000, preset=preset, **given)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+import pandas as pd
 import pytest
 
 from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.api import search
-from optiproxy_nas.core.errors import EvaluationError, ParameterError
+from optiproxy_nas.core.errors import EvaluationError, ParameterError, SearchInterrupted
+from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives import resolve_objective
 
@@ -17,9 +18,10 @@ BOUND = {"name": "constrained", "constraints": ["latency_ms < 6"]}
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])
-def test_what_fails_is_one_error_with_the_archive_whenever_it_fails(nb201, make_parameters, call):
+def test_a_batch_that_fails_is_one_error_with_the_archive(nb201, make_parameters, call):
     asked: list[list[str]] = []
 
+    @batched
     def evaluate(names):
         asked.append(names)
         if len(asked) == call:
@@ -33,55 +35,90 @@ def test_what_fails_is_one_error_with_the_archive_whenever_it_fails(nb201, make_
     assert archive["architecture"].tolist() == before
     check_archive(nb201, archive, resolve_objective({"name": "accuracy"}))
     assert caught.value.data["architectures"] == asked[-1]
-    assert caught.value.data["answers"] == []
-    assert f"after {len(before)} queries" in caught.value.message
+    trials = caught.value.data["trials"]
+    assert [trial.architecture for trial in trials] == [*before, *asked[-1]]
+    assert {trial.state for trial in trials[len(before) :]} == {"running"}
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
-@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("number", [1, 12])
 @pytest.mark.parametrize("method", ["optiproxy", "random_search"])
-def test_answers_that_cannot_be_used_are_kept_as_they_came(method, call):
-    answers: list[np.ndarray] = []
+def test_one_that_fails_keeps_all_others(method, number):
+    count = iter(range(1, 15))
 
-    def evaluate(names):
-        answers.append(np.arange(len(names), dtype=float))
-        if len(answers) == call:
-            answers[-1][0] = np.nan
-        return answers[-1]
+    def evaluate(name):
+        if next(count) == number:
+            raise MemoryError("out of memory")
+        return len(set(name))
 
-    with pytest.raises(EvaluationError, match=r"data\['answers'\]") as caught:
-        search(evaluate=evaluate, budget=14, method=method, **(SMALL if method[0] == "o" else {}))
-    (kept,) = caught.value.data["answers"]
-    assert kept["answer"] is answers[-1]
-    assert kept["arguments"] == (caught.value.data["architectures"],)
-    assert len(answers) == call
+    small = SMALL if method == "optiproxy" else {}
+    result = search(evaluate=evaluate, budget=14, method=method, **small)
+    (failed,) = (trial for trial in result.trials if trial.state == "failed")
+    assert failed.number == number - 1
+    assert failed.error == "MemoryError: out of memory"
+    others = [trial.architecture for trial in result.trials if trial is not failed]
+    assert result.archive["architecture"].tolist() == others
+    assert len(others) == 13
 
 
-def test_of_a_step_that_asks_twice_the_first_answer_is_kept():
+@pytest.mark.parametrize("number", [1, 12])
+@pytest.mark.parametrize("method", ["optiproxy", "random_search"])
+def test_an_answer_that_cannot_be_used_keeps_what_came_before(method, number):
+    answers: list[float] = []
+
+    def evaluate(name):
+        answers.append(float(len(answers)))
+        return answers[-1] if len(answers) < number else "much"
+
+    small = SMALL if method == "optiproxy" else {}
+    with pytest.raises(EvaluationError, match="'much'") as caught:
+        search(evaluate=evaluate, budget=14, method=method, **small)
+    assert len(answers) == number
+    assert caught.value.data["archive"]["value"].tolist() == answers[:-1]
+    assert [trial.value for trial in caught.value.data["trials"]][:number] == [*answers[:-1], None]
+    pd.testing.assert_frame_equal(caught.value.data["result"].archive, caught.value.data["archive"])
+
+
+@pytest.mark.parametrize("kind", [MemoryError, KeyboardInterrupt])
+def test_of_a_step_that_asks_twice_the_first_answer_is_kept(kind):
     """A step of two fidelities trains new cells briefly, then promotes one."""
+    asked: list[list[str]] = []
 
     def evaluate(names, epochs):
         if epochs == 200:
-            raise MemoryError("out of memory")
+            raise kind("out of memory")
+        asked.append(names)
         return [float(len(set(name))) for name in names]
 
-    with pytest.raises(EvaluationError, match="out of memory") as caught:
-        search(evaluate=evaluate, budget=1500, preset="low_fidelity", objective=FIDELITIES, **SMALL)
-    data = caught.value.data
-    assert (data["archive"]["epochs"] == 12).all()
-    assert len(data["archive"]) >= 20
-    (kept,) = data["answers"]
-    names, epochs = kept["arguments"]
-    assert epochs == 12
-    assert kept["answer"] == [float(len(set(name))) for name in names]
-    assert len(data["architectures"]) == len(names) + 1  # and the one that was promoted
+    with pytest.raises((EvaluationError, SearchInterrupted)) as caught:
+        search(
+            evaluate=batched(evaluate),
+            budget=1500,
+            preset="low_fidelity",
+            objective=FIDELITIES,
+            **SMALL,
+        )
+    error = caught.value
+    result = error.result if isinstance(error, SearchInterrupted) else error.data["result"]
+    assert (result.archive["epochs"] == 12).all()
+    told = [name for names in asked for name in names]
+    assert result.archive["architecture"].tolist() == told
+    assert len(asked) == 2  # the initial sample, and the new cells of the step
+    open_trials = [trial for trial in result.trials if trial.state == "running"]
+    assert [trial.epochs for trial in open_trials] == [200]  # the one that was promoted
 
 
-def test_a_mapping_without_a_metric_is_kept_in_the_first_batch_too():
-    with pytest.raises(EvaluationError, match="columns value, latency_ms") as caught:
-        search(evaluate=lambda names: {"value": [1.0] * len(names)}, budget=14, objective=BOUND)
+@pytest.mark.parametrize("of_a_batch", [False, True])
+def test_a_mapping_without_a_metric_keeps_the_columns_in_the_first_batch_too(of_a_batch):
+    def value_alone(names):
+        return {"value": [1.0] * len(names)} if of_a_batch else {"value": 1.0}
+
+    evaluate = batched(value_alone) if of_a_batch else value_alone
+    with pytest.raises(
+        EvaluationError, match=r"value, latency_ms.* it gave dict of value"
+    ) as caught:
+        search(evaluate=evaluate, budget=14, objective=BOUND)
     data = caught.value.data
-    assert list(data["answers"][0]["answer"]) == ["value"]
     assert data["archive"].empty
     assert {"latency_ms", "violation"} <= set(data["archive"])
 
@@ -90,7 +127,7 @@ def test_the_record_of_a_search_names_what_answered_it():
     values = {"budget": 12, "method": "random_search"}
     record = search("cifar100", **values).parameters
     assert (record.benchmark, record.source, record.dataset) == ("nb201", "embedded", "cifar100")
-    record = search("mine", evaluate=lambda names: [1.0] * len(names), **values).parameters
+    record = search("mine", evaluate=lambda name: 1, **values).parameters
     assert (record.benchmark, record.source, record.dataset) == ("nb201", "custom", "mine")
 
 

@@ -54,11 +54,11 @@ def outcomes(
     evaluate: Evaluate,
     architectures: Sequence[str],
     epochs: Sequence[int] | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[Outcome | None]:
     """Evaluate architectures, and give the outcome of each in their order, as it comes.
 
     What raises or gives no finite number fails; a metric of the objective may be +inf (it cannot
-    run there), the value may not.
+    run there), the value may not. None: an error ended the batch before; it is raised after it.
 
     Args:
         objective: of the search.
@@ -113,7 +113,8 @@ def evaluate_trials(
         EvaluationError: as of :func:`outcomes`.
     """
     epochs = batch["epochs"].tolist() if objective.fidelities else None
-    found = list(outcomes(objective, evaluate, batch["architecture"].tolist(), epochs))
+    names = batch["architecture"].tolist()
+    found = [told for told in outcomes(objective, evaluate, names, epochs) if told is not None]
     complete = [row for row, outcome in enumerate(found) if not outcome.error]
     rows = batch if len(complete) == len(batch) else batch.iloc[complete].reset_index(drop=True)
     return evaluated_rows(objective, rows, [found[row].metrics for row in complete]), found
@@ -187,27 +188,37 @@ def _of_batch(
     evaluate: Batched,
     architectures: Sequence[str],
     epochs: Sequence[int] | None,
-) -> Iterator[Outcome]:
+) -> Iterator[Outcome | None]:
     """Call a batched evaluation once, or once a number of epochs, and give each outcome."""
     found: list[Outcome | None] = [None] * len(architectures)
     groups: dict[int | None, list[int]] = {}
     for row in range(len(architectures)):
         groups.setdefault(None if epochs is None else int(epochs[row]), []).append(row)
-    for number in sorted(groups, key=lambda epochs: epochs or 0):
-        rows = groups[number]
-        names = [architectures[row] for row in rows]
-        begun = time.perf_counter()
-        try:
-            answer = evaluate(names) if number is None else evaluate(names, number)
-        except OptiProxyError:
-            raise
-        except Exception as error:
-            raise EvaluationError(
-                f"The batched evaluation failed: {type(error).__name__}: {error}. Where single "
-                "architectures fail, give NaN for them.",
-                architectures=names,
-            ) from error
-        seconds = (time.perf_counter() - begun) / len(rows)
-        for row, outcome in zip(rows, read_answers(objective, answer, names), strict=True):
-            found[row] = outcome._replace(seconds=seconds)
-    yield from (outcome for outcome in found if outcome is not None)
+    try:
+        for number in sorted(groups, key=lambda epochs: epochs or 0):
+            rows = groups[number]
+            names = [architectures[row] for row in rows]
+            begun = time.perf_counter()
+            answer = _call(evaluate, names, number)
+            seconds = (time.perf_counter() - begun) / len(rows)
+            for row, outcome in zip(rows, read_answers(objective, answer, names), strict=True):
+                found[row] = outcome._replace(seconds=seconds)
+    except BaseException:
+        if any(found):
+            yield from found
+        raise
+    yield from found
+
+
+def _call(evaluate: Batched, names: list[str], epochs: int | None) -> Any:
+    """Call a batched evaluation; an error of it is one of ours."""
+    try:
+        return evaluate(names) if epochs is None else evaluate(names, epochs)
+    except OptiProxyError:
+        raise
+    except Exception as error:
+        raise EvaluationError(
+            f"The batched evaluation failed: {type(error).__name__}: {error}. Where single "
+            "architectures fail, give NaN for them.",
+            architectures=names,
+        ) from error

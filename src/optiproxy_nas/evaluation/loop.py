@@ -103,6 +103,8 @@ def drive(search: AskTell, evaluate: Evaluate, callbacks: Iterable[Callback] = (
             names = [trial.architecture for trial in trials]
             found = outcomes(search.objective, evaluate, names, epochs)
             for trial, outcome in zip(trials, found, strict=True):
+                if outcome is None:
+                    continue
                 over = search.take(trial, outcome)
                 if over.state == "waiting":  # it is tried again
                     continue

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import importlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -169,8 +169,8 @@ class NASLibObjective:
         self._metric = metric
         self._space = NASBench201()
 
-    def __call__(self, architectures: Sequence[str]) -> Floats:
-        """Return the validation accuracy in percent of each architecture string: [n].
+    def __call__(self, architecture: str) -> float:
+        """Return the validation accuracy in percent of an architecture string.
 
         Raises:
             DataError: NASLib is not installed.
@@ -178,12 +178,10 @@ class NASLibObjective:
         """
         make_graph = self._graph or _naslib("search_spaces", "NasBench201SearchSpace")
         metric = self._metric or _naslib("search_spaces.core.query_metrics", "Metric").VAL_ACCURACY
-        values = []
-        for indices in self._space.to_naslib(self._space.from_string(architectures)):
-            graph = make_graph()
-            graph.set_spec(list(indices))
-            values.append(float(graph.query(metric, self._dataset, dataset_api=self._api)))
-        return np.array(values)
+        (indices,) = self._space.to_naslib(self._space.from_string([architecture]))
+        graph = make_graph()
+        graph.set_spec(list(indices))
+        return float(graph.query(metric, self._dataset, dataset_api=self._api))
 
 
 def _naslib(module: str, name: str) -> Any:
