@@ -10,7 +10,8 @@ import pandas as pd
 
 from evidence.measures import without_noise
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.report.statistics import TIE, Interval
+from optiproxy_nas.core.numbers import TIE
+from optiproxy_nas.report.statistics import Interval
 
 RESAMPLES = 1999  # of the seeds: each is a mean curve
 ENOUGH = 0.5  # share of the resamples that must get there before an interval is printed

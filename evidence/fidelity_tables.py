@@ -13,7 +13,8 @@ from evidence.epochs import ENOUGH, EpochCurves, epoch_curves, reach_interval
 from evidence.figures import EpochPanel, PaperEpochs, against_epochs
 from evidence.pages import Rendered
 from evidence.sections import Quoted, Section
-from optiproxy_nas.report.statistics import TIE, Interval, share, standard_error
+from optiproxy_nas.core.numbers import TIE
+from optiproxy_nas.report.statistics import Interval, share, standard_error
 from optiproxy_nas.report.style import png
 
 Cells = dict[tuple[str, str], EpochCurves]  # (row, dataset) -> its searches by epochs

@@ -6,12 +6,15 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
 
 from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
 from optiproxy_nas.api.result import SearchResult
+from optiproxy_nas.api.result_lines import search_line
+from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import (
     check_source,
@@ -26,7 +29,7 @@ from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.ask_tell import AskTell
-from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
+from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of, optimum
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.evaluation.loop import Callback, drive
@@ -109,7 +112,7 @@ class Search(AskTell):
         )
         if note := misfit(self.parameters):
             logger.warning(note)
-        self._target, self._caution = "value", ""
+        self._benchmark: Benchmark | None = None  # that answers; None: the user evaluates
         found = get_space(space)
         with isolated():
             built = METHODS.load(self.parameters.method).build(found, self.parameters)
@@ -126,9 +129,17 @@ class Search(AskTell):
 
     def result(self) -> SearchResult:
         """Return everything so far; trials that are open are part of it."""
-        return SearchResult.of(
-            self, self._for_the_record, target=self._target, caution=self._caution
-        )
+        facts = {}
+        if (benchmark := self._benchmark) is not None:
+            facts = {"target": benchmark.target, "caution": benchmark.caution}
+        return SearchResult.of(self, self._for_the_record, **facts)
+
+    def __repr__(self) -> str:
+        """Return two lines: what is searched, and how far it is."""
+        counts = f"{len(self.pending)} trials open, {len(self.failed())} failed"
+        best = "" if math.isnan(self.best) else f"; best value {self.best:.6g}"
+        title = search_line(self._for_the_record)
+        return f"Search of {title}\n  {self.spent} spent, {counts}{best}"
 
 
 def search(
@@ -240,12 +251,20 @@ def search(
         benchmark = load_benchmark(opened.parameters.source, str(dataset), complete=True)
         check_benchmark(opened.objective, benchmark)
         evaluate = evaluator_of(opened.objective, benchmark)
-        opened._target, opened._caution = benchmark.target, benchmark.caution
+        opened._benchmark = benchmark
     if initial is not None:
         apply_initial(opened, opened.parameters, initial)
     with _progress_bar(opened, progress) as show, _carrying_result(opened):
         drive(opened, evaluate, [*show, *callbacks, *rules])
-    return opened.result()
+    return _result_after(opened)
+
+
+def _result_after(opened: Search) -> SearchResult:
+    """Return the result of a search that is over, with the optimum that it was not to know."""
+    result, benchmark = opened.result(), opened._benchmark
+    if benchmark is None:
+        return result
+    return replace(result, optimum=optimum(opened.objective, benchmark))
 
 
 @contextmanager
@@ -254,7 +273,7 @@ def _carrying_result(opened: Search) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        result = opened.result()
+        result = _result_after(opened)
         raise SearchInterrupted(
             f"Interrupted after {len(result.archive)} complete trials. They are in this error's "
             "result; search(..., initial=error.result) with the same arguments goes on.",
@@ -263,9 +282,9 @@ def _carrying_result(opened: Search) -> Iterator[None]:
     except BaseException as error:
         data = getattr(error, "data", None)
         if isinstance(data, dict):
-            data["result"] = opened.result()
+            data["result"] = _result_after(opened)
         else:
-            error.result = opened.result()  # type: ignore[attr-defined]
+            error.result = _result_after(opened)  # type: ignore[attr-defined]
         raise
 
 
@@ -275,11 +294,12 @@ def _progress_bar(opened: Search, visible: bool) -> Iterator[list[Callback]]:
     if not visible:
         yield []
         return
+    target = opened._benchmark.target if opened._benchmark else "value"
     with tqdm(total=opened.budget, desc=opened.objective.price.unit) as bar:
 
         def show(search: AskTell, trial: Trial) -> None:
             if not math.isnan(best := search.best):  # something is eligible
-                bar.set_postfix_str(f"best {value_text(opened._target, best)}", refresh=False)
+                bar.set_postfix_str(f"best {value_text(target, best)}", refresh=False)
             bar.update(search.spent - bar.n)
 
         yield [show]

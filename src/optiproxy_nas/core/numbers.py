@@ -42,6 +42,9 @@ _NAMED = ("accuracy", "loss")  # units that are words of the name too
 DECIMALS = {"%": 2, "nats": 2}  # as the papers print them
 SIGNIFICANT = 4  # digits of values in any other unit
 MORE_DECIMALS = 3  # at most, to tell values apart
+# Values of benchmarks closer than this are one value: published means of equal accuracies differ by
+# up to 2e-7, and real differences are 7e-4 at least.
+TIE = 1e-5
 SAME = 1e-7  # values that differ by less, relative to the largest, are one value
 
 

@@ -22,6 +22,7 @@ from optiproxy_nas.core.errors import (
     UnknownNameError,
     unknown_name,
 )
+from optiproxy_nas.core.numbers import TIE
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.evaluator import Evaluate, batched
 from optiproxy_nas.objectives.base import Fidelity, Objective
@@ -90,6 +91,12 @@ def optimum(objective: Objective, benchmark: Benchmark) -> float | None:
         return None
     eligible = np.where(objective.order.eligible(table), table["value"], np.nan)
     return float(objective.order.better.reduce(eligible))
+
+
+def regret_of(value: float, optimum: float) -> float:
+    """Return how far a value is from the best of all, at least 0."""
+    distance = abs(optimum - value)
+    return 0.0 if distance < TIE else distance
 
 
 def _check_metrics(

@@ -24,7 +24,9 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import DataError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.core.numbers import unit
 from optiproxy_nas.evaluation.ask_tell import AskTell
+from optiproxy_nas.evaluation.benchmark_problem import regret_of
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.spaces import get_space
@@ -52,6 +54,7 @@ class SearchRecord:
     # Of a benchmark's search:
     target: str = "value"  # the metric that was searched for
     caution: str = ""  # what has to be told wherever its values are shown
+    optimum: float | None = None  # the best eligible value of all, where a table tells it
     stopped: str = ""  # why the search ended; "" where it may go on
 
     @classmethod
@@ -88,6 +91,18 @@ class SearchRecord:
         return bool(self.parameters.objective.order.eligible(self.archive)[self._incumbent])
 
     @property
+    def unit(self) -> str:
+        """The unit of the values, "" where it is not known."""
+        return unit(self.target)
+
+    @property
+    def regret(self) -> float | None:
+        """How far the answer is from the optimum, at least 0; None where that is not known."""
+        if self.optimum is None or self.archive.empty or not self.is_eligible:
+            return None
+        return regret_of(self.best_value, self.optimum)
+
+    @property
     def failed(self) -> tuple[Trial, ...]:
         """The failed trials, by number."""
         return tuple(trial for trial in self.trials if trial.state == "failed")
@@ -119,6 +134,7 @@ class SearchRecord:
             "parameters": self.parameters.model_dump(mode="json"),
             "target": self.target,
             "caution": self.caution,
+            "optimum": self.optimum,
             "stopped": self.stopped,
             "trials": [asdict(trial) for trial in self.trials],
         }
@@ -167,6 +183,7 @@ class SearchRecord:
                 trials=tuple(Trial(**trial) for trial in facts["trials"]),
                 target=str(facts["target"]),
                 caution=str(facts["caution"]),
+                optimum=facts["optimum"],
                 stopped=str(facts["stopped"]),
                 **tables,
                 **_nested(tensors),

@@ -15,7 +15,7 @@ TrialState = Literal["waiting", "running", "complete", "failed"]
 FEW_TRIALS = 20  # before as many are over, their share of failures says little
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trial:
     """One architecture at one fidelity, proposed to be evaluated.
 
@@ -48,6 +48,14 @@ class Trial:
     def value(self) -> float | None:
         """The value that is searched for; None unless complete."""
         return self.metrics.get("value")
+
+    def __repr__(self) -> str:
+        """Return number, state, what it gave and what it is of: ``<Trial 3 complete, ...>``."""
+        facts = [f"{name} {number:.6g}" for name, number in self.metrics.items()]
+        facts += [self.error] if self.error else []
+        facts += [f"{self.epochs} epochs"] if self.epochs is not None else []
+        facts += [f"{self.seconds:.3g} s"] if self.seconds is not None else []
+        return f"<Trial {self.number} {', '.join([self.state, *facts])}: {self.architecture}>"
 
 
 def check_failures(settings: FailureSettings, failed: Sequence[bool], error: str) -> None:

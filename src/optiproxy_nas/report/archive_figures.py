@@ -74,7 +74,9 @@ def best_so_far(run: RunData, infeasible: Mask | None = None, bounds: Sequence[s
     axes.set_ylim(low, high)
     axes.set_xlim(0, query.max() + max(1.0, 0.02 * query.max()))
     axes.xaxis.set_major_locator(style.whole_ticks(9))
-    style.tidy(axes, "Best so far", "queries", run.value_label)
+    failed = run.summary.get("failed_trials")
+    queries = f"queries ({failed} more failed)" if failed else "queries"
+    style.tidy(axes, "Best so far", queries, run.value_label)
     if step.max() > 1:
         ticks = style.whole_ticks(8)
         style.colour_bar(figure, axes, norm, "search step", ticks=ticks)

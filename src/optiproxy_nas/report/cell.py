@@ -19,7 +19,7 @@ from matplotlib.path import Path
 
 from optiproxy_nas.core.arrays import Floats, Mask, as_array
 from optiproxy_nas.report.cell_layout import COLUMN, Edge, Folded, Place, Point, Routes, layout
-from optiproxy_nas.report.style import BLUE, DPI, FAINT, INK
+from optiproxy_nas.report.style import BLUE, DPI, FAINT, INK, ShownFigure
 from optiproxy_nas.spaces.base import SearchSpace
 
 WIDTH, HEIGHT = 1.2, 0.4  # inches of a box
@@ -84,7 +84,7 @@ def draw_cell(
     vertices = _Vertices(labels, ends, live, captioned, places)
 
     folded = Folded(places, routes)
-    figure = Figure(figsize=folded.size, dpi=DPI, facecolor="white")
+    figure = ShownFigure(figsize=folded.size, dpi=DPI, facecolor="white")
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
     axes.set_xlim(-0.5 * COLUMN, folded.size[0] - 0.5 * COLUMN)

@@ -19,11 +19,10 @@ from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Be
 from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.core.parameters import Direction
-from optiproxy_nas.evaluation.benchmark_problem import optimum
+from optiproxy_nas.evaluation.benchmark_problem import optimum, regret_of
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.methods import METHODS, overrides_of
 from optiproxy_nas.objectives.constraints import Constraint, parse_constraint
-from optiproxy_nas.report.statistics import TIE
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -61,14 +60,23 @@ class RunData:
     @classmethod
     def of(cls, result: SearchRecord) -> RunData:
         """Return what ``optiproxy_nas.search`` returned, as the figures take it."""
+        objective, archive = result.parameters.objective, result.archive
+        facts = {
+            "target": result.target,
+            "caution": result.caution,
+            "optimum": result.optimum,
+            "failed_trials": len(result.failed),
+        }
+        if len(archive):
+            facts |= {"best_architecture": result.best_architecture, **objective.summary(archive)}
         return cls(
-            {"target": result.target, "caution": result.caution},
-            result.archive,
+            facts,
+            archive,
             get_space(result.parameters.space),
             result.diagnostics,
             result.traces,
-            result.parameters.objective.order.eligible(result.archive),
-            result.parameters.objective.direction,
+            objective.order.eligible(archive),
+            objective.direction,
         )
 
     @property
@@ -145,10 +153,10 @@ def summary_of(
     best = objective.order.incumbent(archive)
     row = archive.iloc[best]
     architecture, value = str(row["architecture"]), float(row["value"])
-    best_of_all, sign = optimum(objective, benchmark), objective.order.sign
+    best_of_all = optimum(objective, benchmark)
     regret = None
     if best_of_all is not None and not pd.isna(row["best"]):
-        regret = _regret(sign * best_of_all, sign * value)
+        regret = regret_of(value, best_of_all)
     return {
         "run_id": run_id,
         "space": parameters.space,
@@ -200,8 +208,3 @@ def _test_accuracy(benchmark: Benchmark, architecture: str) -> dict[str, float |
     return {
         TEST_ACCURACY: float(benchmark.query([architecture], TEST_ACCURACY)[0]) if held else None
     }
-
-
-def _regret(optimum: float, value: float) -> float:
-    """Return their difference; published means of equal accuracies differ by about 1e-7."""
-    return 0.0 if abs(optimum - value) < TIE else optimum - value

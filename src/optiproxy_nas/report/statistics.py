@@ -18,11 +18,9 @@ from scipy.stats import binomtest, bootstrap, sem, wilcoxon
 from scipy.stats import t as student_t
 
 from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.numbers import TIE
 
 RESAMPLES = 9999  # of the bootstrap: Davison & Hinkley (1997) ask for 999 at 95 %
-# Values closer than this are one value: published means of equal accuracies differ by up to 2e-7,
-# and real differences are 7e-4 at least.
-TIE = 1e-5
 
 
 class Interval(NamedTuple):

@@ -57,6 +57,13 @@ class ReportFigure(Generic[Data]):
     draw: Callable[[Data], Figure]
 
 
+class ShownFigure(Figure):
+    """A figure that notebooks show, also where pyplot was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
 class LineStyle(NamedTuple):
     """Style of a line in any figure: ``width`` in points or pixels, ``dashes`` in widths."""
 
@@ -79,7 +86,7 @@ def line_style(index: int) -> LineStyle:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return a white figure of ``width`` x ``height`` inches with a constrained layout."""
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    return ShownFigure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
 def tidy(axes: Axes, title: str, xlabel: str = "", ylabel: str = "", pad: float = 6.0) -> None:
@@ -281,9 +288,9 @@ def _span(low: float, high: float) -> float:
     return max(high - low, 1e-3 * max(abs(low), abs(high))) or 0.1
 
 
-def png(figure: Figure) -> bytes:
-    """Return the PNG bytes of a figure at ``DPI``, without date and version."""
-    figure.set_dpi(DPI)
+def png(figure: Figure, dpi: int = DPI) -> bytes:
+    """Return the PNG bytes of a figure at ``dpi`` dots an inch, without date and version."""
+    figure.set_dpi(dpi)
     # The first layout moves labels a little, and the second, which drawing includes, settles
     # them: without the first, the same figure saved twice would differ.
     if engine := figure.get_layout_engine():
