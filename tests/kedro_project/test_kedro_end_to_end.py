@@ -27,7 +27,9 @@ LAYER_OF = {
     "encoding": "04_feature",
     "batch": "05_model_input",
     **dict.fromkeys(("proxy", "fit", "logits", "trace"), "06_models"),
-    **dict.fromkeys(("candidates", "evaluations", "archive", "diagnostics"), "07_model_output"),
+    **dict.fromkeys(
+        ("candidates", "evaluations", "failed", "archive", "diagnostics"), "07_model_output"
+    ),
 }
 
 
@@ -43,7 +45,7 @@ def test_archive_has_exactly_the_budget_and_no_architecture_twice(template):
 def test_artifacts_lie_in_their_layers_under_the_run_id(template):
     found = manifest(template, "reference")["artifacts"]
     steps = [name for name in found if name.startswith("step_")]
-    assert len(steps) == 3 + 9 * STEPS
+    assert len(steps) == 4 + 10 * STEPS
     for name, facts in found.items():
         namespace, _, kind = name.rpartition(".")
         layer = "08_reporting" if namespace == "report" else LAYER_OF[kind]

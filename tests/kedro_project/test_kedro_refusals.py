@@ -31,6 +31,8 @@ UNANSWERABLE = [
     ),
 ]
 
+PLAIN = {"name": "accuracy", "direction": "maximize"}
+
 
 @pytest.mark.parametrize(("pipeline", "params", "message"), UNANSWERABLE)
 def test_what_the_table_cannot_answer_leaves_nothing_of_a_run(tracked, pipeline, params, message):
@@ -71,11 +73,11 @@ def test_points_that_the_table_cannot_answer_are_refused_together_before_any_run
 @pytest.mark.parametrize(
     ("pipeline", "given", "expected"),
     [
-        ("hw_search", {"name": "accuracy"}, {"name": "accuracy"}),
+        ("hw_search", {"name": "accuracy"}, PLAIN),
         ("hw_search", {"name": "constrained", "mode": "paper_weights"}, ["latency_ms <= 12"]),
         ("hw_search", {"mode": "paper_weights"}, ["latency_ms <= 12"]),
-        ("hw_search", "accuracy", {"name": "accuracy"}),
-        ("lowfi_search", {"name": "accuracy"}, {"name": "accuracy"}),
+        ("hw_search", "accuracy", PLAIN),
+        ("lowfi_search", {"name": "accuracy"}, PLAIN),
     ],
 )
 def test_settings_of_the_section_give_way_to_another_objective(project, pipeline, given, expected):
@@ -90,7 +92,7 @@ def test_settings_of_the_section_give_way_to_another_objective(project, pipeline
 
 def test_another_objective_than_the_section_s_runs_from_the_command_line(quick):
     record = run(quick, pipeline="hw_search", run_id="r", objective={"name": "accuracy"})
-    assert record["parameters"]["objective"] == {"name": "accuracy"}
+    assert record["parameters"]["objective"] == PLAIN
     assert command(quick, "audit", "r").exit_code == 0
 
 
