@@ -91,10 +91,14 @@ def test_the_page_of_a_notebook_is_small_and_whole():
 
 
 def test_a_page_escapes_what_others_wrote():
-    result = search("<script>alert(1)</script>", evaluate=worth, method="random_search", budget=3)
-    page = result._repr_html_()
+    def fail(architecture):
+        raise MemoryError("<script>alert(2)</script>")
+
+    label = "<script>alert(1)</script>"
+    page = search(label, evaluate=fail, method="random_search", budget=3)._repr_html_()
     assert "<script>" not in page
-    assert "&lt;script&gt;" in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "MemoryError: &lt;script&gt;alert(2)" in page
 
 
 def test_an_unregistered_space_is_drawn_as_text():

@@ -18,6 +18,7 @@ from optiproxy_nas.report.logit_figures import LOGITS, with_edges
 from optiproxy_nas.report.summary import bound_sentence
 from optiproxy_nas.spaces import SPACES
 
+LONGEST = 300  # letters of an error
 RESOLUTION, COLOURS = 96, 64  # of the page's pictures, dots an inch; so that it stays small
 
 
@@ -89,6 +90,7 @@ def result_html(result: SearchRecord) -> str:
         bounds=bounds,
         caution=result.caution,
         trials=trials_line(result),
+        failure=result.failed[-1].error[:LONGEST] if result.failed else "",
         pictures=pictures,
         drawing=drawing,
     )

@@ -24,7 +24,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import DataError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
-from optiproxy_nas.core.numbers import unit
+from optiproxy_nas.core.numbers import metric_name, unit, value_text
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.benchmark_problem import regret_of
 from optiproxy_nas.evaluation.trials import Trial
@@ -210,7 +210,8 @@ class SearchRecord:
         """Return the answer, its value and what has to be known of that, in a line each."""
         if self.archive.empty:
             return f"No complete trial among {len(self.trials)}."
-        value = f"{self.target} {self.best_value:.6g} after {len(self.archive)} queries"
+        value = value_text(self.target, self.best_value, self.optimum)
+        value = f"{metric_name(self.target)} {value} after {len(self.archive)} queries"
         found = value if self.is_eligible else f"{value}, which is no answer: see is_eligible"
         return "\n".join(filter(None, [self.best_architecture, found, self.caution]))
 
