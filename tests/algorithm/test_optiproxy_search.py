@@ -128,7 +128,7 @@ def test_a_printed_result_is_the_answer_with_what_has_to_be_known_of_it(space, m
     told = replace(result, target="negative_test_loss", caution="A surrogate's value.")
     assert str(told).splitlines() == [
         result.best_architecture,
-        f"negative_test_loss {result.best_value:.6g} after 23 queries",
+        f"negative test loss {result.best_value:.2f} nats after 23 queries",
         "A surrogate's value.",
     ]
     assert str(result).splitlines()[1].startswith("value ")
