@@ -7,8 +7,10 @@ import sys
 from importlib import metadata
 from typing import assert_type
 
+from matplotlib.figure import Figure
+
 import optiproxy_nas
-from optiproxy_nas import OptiProxyError, ParameterError, SearchResult, search
+from optiproxy_nas import OptiProxyError, ParameterError, Search, SearchResult, Trial, search
 from optiproxy_nas.core import errors
 
 LIGHT = "import sys, optiproxy_nas; dir(optiproxy_nas); sys.exit('torch' in sys.modules)"
@@ -17,6 +19,10 @@ LIGHT = "import sys, optiproxy_nas; dir(optiproxy_nas); sys.exit('torch' in sys.
 def untyped_arguments_are_found_by_mypy() -> None:
     """Never called: an unused ``ignore`` is an error, so the signature must be known."""
     assert_type(search("cifar10", budget=20), SearchResult)
+    opened = Search(budget=20)
+    assert_type(opened.ask(2), list[Trial])
+    assert_type(opened.result().plot.best_so_far(), Figure)
+    opened.tell(0, failed=3)  # type: ignore[arg-type]
     search(budget="20")  # type: ignore[arg-type]
     search(evaluate=3)  # type: ignore[arg-type]
 

@@ -130,6 +130,17 @@ def test_the_optimum_is_the_best_of_what_keeps_the_bounds():
     assert lowest.regret == pytest.approx(lowest.best_value - lowest.optimum, abs=1e-5)
 
 
+def test_a_search_that_is_not_over_knows_no_optimum():
+    seen = []
+    result = search(
+        method="random_search",
+        budget=3,
+        callbacks=[lambda opened, _: seen.append(opened.result().optimum)],
+    )
+    assert seen == [None] * 3
+    assert result.optimum is not None
+
+
 def test_of_own_values_no_optimum_is_known():
     result = search(evaluate=worth, method="random_search", budget=5)
     assert (result.optimum, result.regret, result.unit) == (None, None, "")
