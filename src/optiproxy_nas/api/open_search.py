@@ -1,0 +1,125 @@
+"""A search that the user asks and tells, with plain arguments."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
+from optiproxy_nas.api.result import SearchResult
+from optiproxy_nas.api.result_lines import search_line
+from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.core.parameters import Direction
+from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.core.validation import validate
+from optiproxy_nas.evaluation.ask_tell import AskTell
+from optiproxy_nas.evaluation.initial import Initial, apply_initial
+from optiproxy_nas.methods import METHODS, resolve_method
+from optiproxy_nas.objectives import name_of
+from optiproxy_nas.presets import misfit, preset_for
+from optiproxy_nas.spaces import get_space
+
+logger = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
+
+
+class Search(AskTell):
+    """A search by ask and tell: you evaluate, in any order, as many trials at a time as you like.
+
+    Example:
+        >>> from optiproxy_nas import Search
+        >>> search = Search(space="nb201", budget=60, seed=0)
+        >>> for trial in search.ask(4):
+        ...     search.tell(trial, len(trial.architecture))  # or tell(trial, failed="why")
+        >>> len(search.result().archive)
+        4
+
+    What it proposes follows from its arguments, and from the order in which it is asked and told.
+
+    Args:
+        dataset: a label of the record.
+        budget: in all, the random initial sample included: queries, or epochs where the objective
+            counts them. Open and failed trials count.
+        seed: decides the search together with the other arguments.
+        source: a label of the record.
+        method: ``optiproxy``, ``random_search``, ``regularized_evolution``, ``local_search``,
+            ``bananas``, ``gaussian_process``, ``tpe``, or one of yours.
+        preset: of optiproxy's parameters; default the one that fits the space and the objective.
+        space: ``nb201``, ``nb101``, ``nb301``, ``nbnlp``, or ``package.module:Class``.
+        objective: ``accuracy``, or with its settings ``{"name": "constrained", ...}``.
+        direction: ``maximize`` or ``minimize`` the value; default maximize.
+        initial: trials made before, to go on from or to start warm (:func:`search`).
+        **overrides: any key of the preset, nested; ``settings={...}`` of a baseline;
+            ``failures={"retries": 1}``.
+
+    Raises:
+        OptiProxyError: see :mod:`optiproxy_nas.core.errors`.
+    """
+
+    def __init__(
+        self,
+        dataset: str | None = None,
+        budget: int = 100,
+        seed: int = 0,
+        *,
+        source: str | None = None,
+        method: str = "optiproxy",
+        preset: str | None = None,
+        space: str = "nb201",
+        objective: str | Mapping[str, Any] = "accuracy",
+        direction: Direction | None = None,
+        initial: Initial | None = None,
+        **overrides: Any,
+    ) -> None:
+        if preset is None and METHODS.load(method).takes_preset():
+            preset = preset_for(space, name_of(objective)) or "default"
+        # The dataset decides no setting: it goes to the table, and into the record at the end.
+        self.parameters = resolve_method(
+            {
+                "space": space,
+                "benchmark": space,
+                "source": OWN_EVALUATION if source is None else source,
+                "method": method,
+                "preset": preset,
+                "objective": objective,
+                "direction": direction,
+                "seed": seed,
+                "budget": budget,
+                **overrides,
+            }
+        )
+        dataset = OWN_EVALUATION if dataset is None else dataset
+        self._for_the_record = validate(
+            type(self.parameters), {**dict(self.parameters), "dataset": dataset}
+        )
+        if note := misfit(self.parameters):
+            logger.warning(note)
+        self._benchmark: Benchmark | None = None  # that answers; None: the user evaluates
+        found = get_space(space)
+        with isolated():
+            built = METHODS.load(self.parameters.method).build(found, self.parameters)
+        super().__init__(
+            found,
+            self.parameters.objective,
+            built,
+            budget,
+            seed,
+            self.parameters.failures,
+        )
+        if initial is not None:
+            apply_initial(self, self.parameters, initial)
+
+    def result(self) -> SearchResult:
+        """Return everything so far; trials that are open are part of it."""
+        facts = {}
+        if (benchmark := self._benchmark) is not None:
+            facts = {"target": benchmark.target, "caution": benchmark.caution}
+        return SearchResult.of(self, self._for_the_record, **facts)
+
+    def __repr__(self) -> str:
+        """Return two lines: what is searched, and how far it is."""
+        counts = f"{len(self.pending)} trials open, {len(self.failed())} failed"
+        best = "" if math.isnan(self.best) else f"; best value {self.best:.6g}"
+        title = search_line(self._for_the_record)
+        return f"Search of {title}\n  {self.spent} spent, {counts}{best}"
