@@ -76,6 +76,37 @@ class ChangesRows(RandomSearch):
         answers.rows["value"] = 0.0
 
 
+class ProposesPending(RandomSearch):
+    def ask(self, unavailable):
+        codes = super().ask(unavailable).codes
+        return Proposals(torch.cat([unavailable.codes[: unavailable.pending], codes]))
+
+
+class ProposesFailed(RandomSearch):
+    def ask(self, unavailable):
+        codes = super().ask(unavailable).codes
+        return Proposals(torch.cat([unavailable.codes[unavailable.pending :], codes]))
+
+
+class UnrepeatableWhilePending(RandomSearch):
+    count = itertools.count()
+
+    def __init__(self, space, settings, budget, seed):
+        super().__init__(space, settings, budget, seed)
+        self.odd = next(self.count) % 2
+
+    def ask(self, unavailable):
+        codes = super().ask(unavailable).codes
+        return Proposals(codes.flip(0) if self.odd and unavailable.pending else codes)
+
+
+class StopsAtAFailure(RandomSearch):
+    def ask(self, unavailable):
+        codes = super().ask(unavailable).codes
+        failed = len(unavailable.codes) > unavailable.pending
+        return Proposals(codes[:0] if failed else codes)
+
+
 class NotAMethod:
     reference = "2026"
 
@@ -95,6 +126,10 @@ class NotAMethod:
         (BareCodes, "not Proposals"),
         (ChangesCodes, "tell: changes the codes"),
         (ChangesRows, "tell: changes the rows"),
+        (ProposesPending, "ask: proposes what is pending or has failed"),
+        (ProposesFailed, "ask: proposes what is pending or has failed"),
+        (UnrepeatableWhilePending, "asked and told in the same order"),
+        (StopsAtAFailure, "charged of 24"),
     ],
 )
 def test_broken_promises_are_named(broken, message, tiny):

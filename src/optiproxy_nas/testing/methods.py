@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +13,11 @@ import torch
 
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, make_batch
 from optiproxy_nas.core.errors import OptiProxyError, SamplingError
+from optiproxy_nas.core.parameters import FailureSettings
+from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.evaluator import batched, evaluate_trials
 from optiproxy_nas.evaluation.loop import run_method
+from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.methods import (
     METHODS,
     Answers,
@@ -28,7 +32,7 @@ from optiproxy_nas.objectives.base import fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.determinism import generator, global_randomness_untouched, plain
 
-_BUDGET = 30
+_BUDGET, _OPEN_BUDGET = 30, 24
 _SMALL = 200  # architectures of a space that is searched whole
 
 
@@ -39,7 +43,7 @@ def check_method(
     settings: Mapping[str, Any] | None = None,
     prefix: bool = True,
 ) -> None:
-    """Assert that a method can be run, repeated and compared.
+    """Assert that a method can be run, repeated and compared, with open and failed trials too.
 
     A space of at most 200 architectures is also searched to its end.
 
@@ -70,6 +74,7 @@ def check_method(
                 "a search with a smaller budget is not the beginning of one with a larger budget; "
                 "if that is meant, prefix=False"
             )
+        _check_open_trials(name, space, settings or {}, min(_OPEN_BUDGET, budget), seed)
         if space.size is not None and space.size <= _SMALL:
             _check_exhaustion(name, space, settings, seed)
 
@@ -153,6 +158,56 @@ def _check_strings(space: SearchSpace, codes: torch.Tensor) -> None:
     except (OptiProxyError, IndexError, KeyError, ValueError) as error:
         raise AssertionError(f"ask: not codes of the space: {codes.tolist()}") from error
     assert read_back, f"ask: not codes of the space: {codes.tolist()}"
+
+
+class _Watched(Method):
+    """A method whose proposals of what is unavailable are noted."""
+
+    def __init__(self, method: Method, space: SearchSpace) -> None:
+        self._method, self._space = method, space
+        self.again = 0
+
+    def ask(self, unavailable: Unavailable) -> Proposals:
+        proposals = self._method.ask(unavailable)
+        if len(unavailable.codes) and len(proposals.codes):
+            taken = set(self._space.identify(unavailable.codes))
+            self.again += sum(one in taken for one in self._space.identify(proposals.codes))
+        return proposals
+
+    def tell(self, answers: Answers) -> None:
+        self._method.tell(answers)
+
+
+def _check_open_trials(
+    name: str, space: SearchSpace, settings: Mapping[str, Any], budget: int, seed: int
+) -> None:
+    """Ask for trials while others are open, tell them in another order, and let 30 % fail."""
+    evaluate, endless = _objective(space), FailureSettings(in_a_row=None, share=None)
+
+    def run() -> AskTell:
+        watched = _Watched(build_method(name, space, settings, budget, seed), space)
+        search = AskTell(space, Accuracy(), watched, budget, seed, endless)
+        running: list[Trial] = []
+        while running := [*search.ask(5), *running]:
+            for trial in [running.pop() for _ in range(min(3, len(running)))]:
+                if zlib.crc32(trial.architecture.encode()) % 10 < 3:
+                    search.tell(trial, failed="as three of ten do")
+                else:
+                    search.tell(trial, evaluate([trial.architecture])[0])
+        assert not watched.again, "ask: proposes what is pending or has failed"
+        return search
+
+    first, again = run(), run()
+    asked = [[trial.architecture for trial in search.trials] for search in (first, again)]
+    assert asked[0] == asked[1], "asked and told in the same order, two searches differ"
+    assert plain(first.archive()) == plain(again.archive()), "told in the same order, they differ"
+    assert first.spent == len(asked[0]) == budget, f"{first.spent} charged of {budget}"
+    assert len(set(space.identify(space.from_string(asked[0])))) == budget, (
+        "an architecture was charged twice"
+    )
+    complete = sum(trial.state == "complete" for trial in first.trials)
+    assert len(first.archive()) == complete, "archive: not one row a complete trial"
+    check_archive(space, first.archive(), Accuracy())
 
 
 def _check_exhaustion(
