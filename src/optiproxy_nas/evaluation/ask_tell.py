@@ -126,7 +126,7 @@ class AskTell:
         if failed:
             outcome = Outcome({}, str(failed))
         else:
-            outcome = read_answer(self.objective, answer, self._book.architecture(entry))
+            outcome = read_answer(self.objective, answer, entry.architecture)
         return self._settle(entry, outcome._replace(seconds=seconds))
 
     def take(self, trial: Trial, outcome: Outcome) -> Trial:
@@ -293,7 +293,7 @@ class AskTell:
                 trial=number,
             )
         entry = self._book.entries[number]
-        if isinstance(trial, Trial) and trial.architecture != self._book.architecture(entry):
+        if isinstance(trial, Trial) and trial.architecture != entry.architecture:
             raise TrialError(f"Trial {number} of {trial.architecture} is of another search.")
         if entry.state != "running":
             was = "was not asked for yet" if entry.state == "waiting" else "was told already"

@@ -31,6 +31,7 @@ class Entry:
     identity: Hashable
     batch: pd.DataFrame  # of the round that proposed it
     place: int  # its row there
+    architecture: str
     code: Tensor  # [L]
     cost: int
     state: TrialState = "waiting"
@@ -78,11 +79,12 @@ class TrialBook:
         costs: Sequence[int],
     ) -> list[Entry]:
         """Make the trials of some rows of a batch."""
-        added = []
+        added, texts = [], batch["architecture"].tolist()
         for row in rows:
-            entry = Entry(len(self.entries), identities[row], batch, row, codes[row], costs[row])
+            number = len(self.entries)
+            entry = Entry(number, identities[row], batch, row, texts[row], codes[row], costs[row])
             self.entries.append(entry)
-            self.open[entry.number] = entry
+            self.open[number] = entry
             self.by_identity[identities[row]] = entry
             added.append(entry)
         return added
@@ -138,16 +140,12 @@ class TrialBook:
             }
         )
 
-    def architecture(self, entry: Entry) -> str:
-        """Return the architecture of a trial."""
-        return str(entry.batch["architecture"].iat[entry.place])
-
     def trial(self, entry: Entry) -> Trial:
         """Return a trial as it is now; ``order`` is set by :meth:`archive`."""
         fidelities = self._objective.fidelities
         return Trial(
             number=entry.number,
-            architecture=self.architecture(entry),
+            architecture=entry.architecture,
             epochs=int(str(entry.batch["epochs"].iat[entry.place])) if fidelities else None,
             state=entry.state,
             metrics=entry.outcome.metrics if entry.state == "complete" else {},

@@ -136,7 +136,8 @@ class Method(ABC):
         propose at random (``memory.Memory.random``) where there is nothing else.
 
         Args:
-            unavailable: trials that are pending or have failed; proposed again they are left out.
+            unavailable: trials that are pending or have failed. Propose none of them again; a
+                search leaves them out.
         """
 
     @abstractmethod
