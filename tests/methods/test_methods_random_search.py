@@ -13,6 +13,7 @@ from scipy.special import gammaln
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
+from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import build_method
 from optiproxy_nas.spaces.nb201 import NASBench201
@@ -55,8 +56,8 @@ def searches():
     space, budget = NASBench201(), max(BUDGETS)
     rows = []
     for seed in range(SEEDS):
-        method = build_method("random_search", space, {}, budget, seed)
-        archive, _ = run_method(space, lambda name: 0.0, method, budget)
+        method = build_method("random_search", space, {"batch": budget}, budget, seed)
+        archive, _ = run_method(space, batched(lambda names: np.zeros(len(names))), method, budget)
         rows.append(space.identify(space.from_string(archive["architecture"].tolist())))
     return np.array(rows)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import subprocess
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -271,12 +269,3 @@ def test_fidelities_that_a_source_lacks_are_told_with_those_that_fit(epochs, set
     given = {"name": "multi_fidelity", "full_epochs": 98, **settings}
     with pytest.raises(OptiProxyError, match=message):
         check_benchmark(resolve_objective(given), benchmark)
-
-
-def test_no_objective_is_imported_before_it_is_asked_for():
-    code = (
-        "import sys, optiproxy_nas.objectives\n"
-        "assert not [m for m in sys.modules if m.startswith('optiproxy_nas.objectives.') "
-        "and m.rpartition('.')[2] not in ('base', 'constraints')]"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,7 +1,6 @@
 """Which code decides a search: what it imports, the user's own behind a plug-in included."""
 
 import os
-import subprocess
 import sys
 import time
 from types import ModuleType
@@ -81,21 +80,6 @@ def test_a_search_is_decided_by_what_its_parameters_name():
     others = ("methods.bananas", "methods.tpe", "proxies.lstm", "spaces.nb101", "spaces.nb301")
     rest = ("report", "pipelines", "commands", "sweeps", "runs", "testing", "api", "core.code")
     assert not [name for name in modules if name.startswith((*others, *rest))]
-
-
-def test_every_module_that_a_search_has_loaded_counts():
-    """In a process of its own: what Python imported, the digest has too."""
-    script = """
-import sys
-from optiproxy_nas.evaluation import loop
-from optiproxy_nas.algorithm import steps
-from optiproxy_nas.core.code_digest import imported_code
-found = imported_code([loop.__name__, steps.__name__])
-loaded = {name for name in sys.modules if name.split(".")[0] == "optiproxy_nas"}
-print(sorted(loaded - found.keys() - {"optiproxy_nas.core.code_digest"}))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_a_baseline_is_decided_by_its_own_code():
