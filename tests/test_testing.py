@@ -22,8 +22,10 @@ from optiproxy_nas.testing.sampling_checks import check_alike
 from tiny_space import TinySpace
 
 
-@pytest.mark.parametrize("name", [*SPACES, "tiny_space:TinySpace"])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [*((name, 0) for name in SPACES), *(("tiny_space:TinySpace", k) for k in (0, 1))],
+)
 def test_spaces_conform(name, seed):
     check_search_space(get_space(name), seed)
 
