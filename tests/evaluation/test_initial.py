@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from evaluations import METHODS, arguments, failing, worth
+from evaluations import METHODS, arguments, failing, fails, worth
 
-from optiproxy_nas import SearchInterrupted, SearchResult, search
+from optiproxy_nas import SearchInterrupted, SearchResult, batched, search
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, OptiProxyError
 
 CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
@@ -51,13 +51,25 @@ def test_interrupted_at_every_trial_it_ends_as_if_it_had_not_been(method, object
 
 @pytest.mark.parametrize("space", SPACES)
 def test_in_every_space(space):
-    asked = arguments("random_search", space=space, budget=8)
+    """With failures, interrupted, and with labelled answers in another order."""
+    asked = arguments("optiproxy", space=space, budget=18, seed=1)
     whole = search(evaluate=failing, **asked)
-    evaluate = Stopping(5)
-    with pytest.raises(SearchInterrupted) as caught:
-        search(evaluate=evaluate, **asked)
-    resumed = search(evaluate=evaluate, initial=caught.value.result, **asked)
+    assert whole.failed
+    evaluate, initial = Stopping(9), None
+    for left in (9, 2):
+        evaluate.left = left
+        with pytest.raises(SearchInterrupted) as caught:
+            search(evaluate=evaluate, initial=initial, **asked)
+        initial = caught.value.result
+    resumed = search(evaluate=evaluate, initial=initial, **asked)
     pd.testing.assert_frame_equal(resumed.archive, whole.archive)
+
+    def labelled(names):
+        values = {name: None if fails(name) else worth(name)["value"] for name in names}
+        return pd.Series(values).sample(frac=1, random_state=0)
+
+    found = search(evaluate=batched(labelled), **asked)
+    pd.testing.assert_frame_equal(found.archive, whole.archive)
 
 
 @pytest.mark.parametrize("how", [SystemExit, GeneratorExit])
