@@ -118,7 +118,7 @@ def table_digest(table: pd.DataFrame) -> str:
         if pd.api.types.is_numeric_dtype(values.dtype):
             digest.update(values.to_numpy(dtype="<f8", na_value=np.nan).tobytes())
         else:
-            digest.update("\n".join(values).encode())
+            digest.update("\n".join(values.to_numpy(dtype=object)).encode())
     return digest.hexdigest()
 
 
