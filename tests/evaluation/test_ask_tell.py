@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from unittest.mock import Mock
 
+import numpy as np
 import pandas as pd
 import pytest
 from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from optiproxy_nas import FailedTrialsError, Search, TrialError, search
 from optiproxy_nas.algorithm.archive import check_archive
-from optiproxy_nas.core.errors import EvaluationError
+from optiproxy_nas.core.errors import EvaluationError, MethodError, ParameterError
 
 SLOW = ("optiproxy", "gaussian_process")
 EACH = [(method, objective) for method in METHODS for objective in OBJECTIVES]
@@ -208,3 +210,66 @@ def test_all_that_cannot_be_fitted_on_is_told_at_once():
     with pytest.raises(EvaluationError, match="no proxy") as caught:
         search(evaluate=evaluate, **arguments("optiproxy"))
     assert caught.value.data["archive"]["architecture"].tolist() == good
+
+
+@pytest.mark.parametrize("count", [-1, 2.5, "2", True, float("nan"), [1]])
+def test_a_count_that_is_none_is_refused_and_nothing_is_asked(count):
+    opened = Search(**arguments("random_search"))
+    with pytest.raises(ParameterError):
+        opened.ask(count)
+    assert opened.spent == 0
+    assert opened.ask(0) == []
+
+
+def test_a_trial_may_be_told_by_a_number_of_a_table_but_not_by_a_truth():
+    opened = Search(**arguments("random_search"))
+    opened.ask(2)
+    opened.tell(np.int64(1), 2.0)
+    assert [trial.state for trial in opened.trials[:2]] == ["running", "complete"]
+    with pytest.raises(TrialError):
+        opened.tell(False, 1.0)
+
+
+@pytest.mark.parametrize("seconds", [-1, "2", float("nan"), True, 1j, 10**400])
+def test_seconds_are_checked_before_anything_is_told(seconds):
+    opened = Search(**arguments("random_search"))
+    (trial,) = opened.ask(1)
+    with pytest.raises(ParameterError):
+        opened.tell(trial, 1.0, seconds=seconds)
+    assert opened.tell(trial, 1.0, seconds=np.float32(3)).seconds == 3
+
+
+def test_an_answer_and_a_failure_are_not_told_together():
+    opened = Search(**arguments("random_search"))
+    (trial,) = opened.ask(1)
+    with pytest.raises(ParameterError):
+        opened.tell(trial, 1.0, failed="out of memory")
+    assert opened.trials[0].state == "running"
+
+
+@pytest.mark.parametrize("reason", ["", None])
+def test_it_stops_without_a_reason_too(reason):
+    opened = Search(**arguments("random_search"))
+    opened.stop(reason)
+    assert opened.done
+    assert not opened.ask(1)
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, ValueError])
+def test_a_method_that_was_ended_in_the_middle_is_not_asked_again(how, monkeypatch):
+    opened = Search(**arguments("local_search"))
+    for trial in opened.ask():
+        told(opened, trial)
+    with monkeypatch.context() as patch:
+        patch.setattr(opened.method, "ask", Mock(side_effect=how))
+        with pytest.raises((KeyboardInterrupt, MethodError)):
+            opened.ask()
+    with pytest.raises(MethodError) as caught:
+        opened.ask()
+    assert len(caught.value.data["trials"]) == len(opened.result().trials) == len(opened.trials)
+    resumed = Search(**arguments("local_search"), initial=opened.result())
+    assert resumed.ask()
+
+
+def test_trials_can_be_keys():
+    assert len({trial: 0 for trial in Search(**arguments("random_search")).ask(3)}) == 3

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import random
+import zipfile
+
 import pandas as pd
 import pytest
-from evaluations import METHODS, arguments, failing, fails, worth
+from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
 
-from optiproxy_nas import SearchInterrupted, SearchResult, batched, search
-from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, OptiProxyError
+from optiproxy_nas import Search, SearchInterrupted, SearchResult, batched, search
+from optiproxy_nas.core.errors import (
+    DataError,
+    InvalidArchitectureError,
+    OptiProxyError,
+    ParameterError,
+)
+from optiproxy_nas.evaluation.initial import _rows
 
 CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 SPACES = ("nb201", "nb101", "nb301", "nbnlp")
@@ -77,6 +87,135 @@ def test_every_way_out_carries_the_result(how):
     with pytest.raises(how) as caught:
         search(evaluate=Stopping(4, how), **arguments("random_search"))
     assert len(caught.value.result.archive) + len(caught.value.result.failed) == 4
+
+
+def _told(opened, trials):
+    for trial in trials:
+        try:
+            opened.tell(trial, failing(trial.architecture, *filter(None, [trial.epochs])))
+        except MemoryError as error:
+            opened.tell(trial, failed=str(error))
+
+
+@pytest.mark.parametrize(("method", "objective"), EACH)
+def test_asked_and_told_in_any_order_it_goes_on_without_losing_a_trial(method, objective, tmp_path):
+    asked = arguments(method, objective, budget=30 if objective == "multi_fidelity" else 14)
+    opened, running, order = Search(**asked), [], random.Random(1)
+    for _ in range(9):  # four at a time
+        running += opened.ask(4 - len(running))
+        _told(opened, [running.pop(order.randrange(len(running)))])
+    resumed = Search(**asked, initial=opened.result().save(tmp_path / "partial.search"))
+    _told(opened, running)
+    for search_ in (opened, resumed):
+        while trials := search_.ask():
+            _told(search_, trials)
+    assert resumed.trials == opened.trials
+    pd.testing.assert_frame_equal(resumed.archive(), opened.archive())
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_it_goes_on_from_failures_alone(objective):
+    asked = arguments("random_search", objective, budget=30)
+    opened = Search(**asked)
+    (trial,) = opened.ask(1)
+    opened.tell(trial, failed="out of memory")
+    for seed in (asked["seed"], 7):
+        started = Search(**{**asked, "seed": seed}, initial=opened.result())
+        started.ask(1)
+        assert [trial.error for trial in started.trials if trial.error] == ["out of memory"]
+
+
+def test_trials_that_another_code_does_not_propose_again_are_told_of(caplog):
+    asked = arguments("local_search")
+    opened = Search(**asked)
+    _told(opened, opened.ask())
+    other = Search(**asked)
+    other.replay(*_rows(other.space, other.objective, opened.archive().tail(3))[:2], [None])
+    other.method = Search(**arguments("random_search", seed=5)).method
+    other.ask()
+    assert "3 trials" in caplog.text
+
+
+def test_open_trials_are_none_to_start_from():
+    opened = Search(**arguments("random_search"))
+    first, _ = opened.ask(2)
+    opened.tell(first, worth(first.architecture))
+    for initial in (opened.result(), opened.trials, opened.result().to_frame()):
+        started = Search(**arguments("random_search", seed=1), initial=initial)
+        assert [trial.architecture for trial in started.trials] == [first.architecture]
+
+
+@pytest.mark.parametrize("initial", [3, b"x", [1], {CELL: 1.0}, [{"architecture": CELL}], object()])
+def test_what_is_no_trial_is_refused(initial):
+    with pytest.raises(ParameterError):
+        search(evaluate=worth, initial=initial, **arguments("random_search"))
+
+
+def test_metrics_called_as_fields_of_a_trial_hide_none(tmp_path):
+    names = ("seed", "epochs", "architecture", "error", "order")
+    asked = arguments("random_search", budget=4)
+    result = search(evaluate=lambda cell: {"value": 1.0, **dict.fromkeys(names, 5.0)}, **asked)
+    table = result.to_frame()
+    assert table["architecture"].tolist() == [trial.architecture for trial in result.trials]
+    assert table["metrics.seed"].tolist() == [5.0] * 4
+    for initial in (result.save(tmp_path / "a.search"), table):
+        assert search(evaluate=worth, initial=initial, **asked).archive["value"].iloc[0] == 1.0
+
+
+def test_a_search_that_has_not_begun_has_an_empty_table():
+    table = Search(**arguments("random_search")).result().to_frame()
+    assert table.empty
+    assert {"architecture", "state", "value"} <= set(table)
+
+
+def test_results_are_compared_as_objects(tmp_path):
+    result = search(evaluate=worth, **arguments("random_search", budget=3))
+    read = SearchResult.load(result.save(tmp_path / "a.search"))
+    assert result != read
+    assert len({result, read}) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": None},
+        {"optimum": "x"},
+        {"trials": []},
+        {"trials": [{"number": "x", "architecture": 3}]},
+        {"events": [7]},
+        {"events": ["x"]},
+    ],
+)
+def test_a_record_that_does_not_fit_together_is_damaged(change, tmp_path):
+    path = search(evaluate=worth, **arguments("random_search", budget=3)).save(tmp_path / "a")
+    _rewrite(path, lambda facts: {**facts, **change})
+    with pytest.raises(DataError):
+        SearchResult.load(path)
+
+
+def test_records_without_events_are_read(tmp_path):
+    asked = arguments("local_search")
+    result = search(evaluate=failing, **asked)
+    path = result.save(tmp_path / "a")
+    _rewrite(path, lambda facts: {name: facts[name] for name in facts if name != "events"})
+    resumed = search(evaluate=failing, initial=path, **asked)
+    pd.testing.assert_frame_equal(resumed.archive, result.archive)
+
+
+def test_a_compressed_record_is_refused_before_it_fills_the_memory(tmp_path):
+    path = search(evaluate=worth, **arguments("random_search", budget=3)).save(tmp_path / "a")
+    _rewrite(path, lambda facts: {**facts, "caution": "a" * 100_000}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(DataError, match="compressed"):
+        SearchResult.load(path)
+
+
+def _rewrite(path, change, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["record.json"] = json.dumps(change(json.loads(parts["record.json"])))
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
 
 
 def test_a_finished_search_goes_on_to_a_larger_budget():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -61,6 +63,42 @@ def validate(
         problems = _problems(model, error, also, nested_names)
         message = "\n".join(map(str, problems))
         raise ParameterError(message, errors=len(problems), problems=problems) from None
+
+
+def whole_number(name: str, value: Any, least: int = 0) -> int:
+    """Return an argument as an int.
+
+    Raises:
+        ParameterError: it is no whole number (a bool is none), or below ``least``.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least:
+        return int(value)
+    raise ParameterError(
+        f"{name} = {value!r:.200}: it must be a whole number, at least {least}.",
+        name=name,
+        value=value,
+    )
+
+
+def finite_number(name: str, value: Any, least: float = -math.inf) -> float:
+    """Return an argument as a float.
+
+    Raises:
+        ParameterError: it is no finite number (a bool is none), or below ``least``.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number) and number >= least:
+            return number
+    raise ParameterError(
+        f"{name} = {value!r:.200}: it must be a finite number"
+        + (f", at least {least:g}." if least > -math.inf else "."),
+        name=name,
+        value=value,
+    )
 
 
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

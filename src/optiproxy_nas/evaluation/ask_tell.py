@@ -10,11 +10,13 @@ and from nothing else. Answers reach the method when it has to propose again.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
@@ -22,11 +24,13 @@ from optiproxy_nas.algorithm.budget import QueryLedger, check_budget
 from optiproxy_nas.core.errors import (
     MethodError,
     OptiProxyError,
+    ParameterError,
     SamplingError,
     TrialError,
 )
 from optiproxy_nas.core.parameters import FailureSettings
 from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.core.validation import finite_number, whole_number
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.proposals import affordable, ask_method
 from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
@@ -35,6 +39,7 @@ from optiproxy_nas.methods import Method, Records
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 REPEATS = 1000  # proposals in a row without a new architecture, before the search is stopped
 
 
@@ -72,6 +77,8 @@ class AskTell:
         self._book = TrialBook(space, objective, seed)
         self._waiting: deque[Entry] = deque()
         self._recorded: dict[Hashable, Outcome] = {}  # of this search as it was run before
+        self._past: deque[Hashable | None] = deque()  # its events: None where the method was asked
+        self._broken = ""  # what ended the method's work in the middle
 
     def ask(self, count: int | None = None) -> list[Trial]:
         """Return trials to evaluate; fewer than ``count``, or none, where there are no more.
@@ -84,12 +91,18 @@ class AskTell:
         Raises:
             FailedTrialsError: too many trials failed.
             InvalidArchitectureError: the method proposed something that is no code of the space.
-            MethodError: the method raised, gave columns that cannot be used, or nothing at all.
+            MethodError: the method raised, gave columns that cannot be used, or nothing at all; or
+                an earlier ``ask`` was ended in the middle, by Ctrl-C or an error.
+            ParameterError: ``count`` is no whole number from 0.
             SamplingError: the method proposes nothing new any more.
         """
+        if count is not None:
+            count = whole_number("count", count)
         asked: list[Entry] = []
         with self._keeping_trials(), isolated():
             self.check_failures()
+            self._check_unbroken()
+            self._repeat_past()
             while not self.stopped and (count is None or len(asked) < count):
                 if not self._waiting and ((asked and count is None) or not self._propose()):
                     break
@@ -120,9 +133,17 @@ class AskTell:
 
         Raises:
             EvaluationError: the answer is of a type that cannot be used; the trial stays open.
+            ParameterError: an answer and ``failed`` are given, or ``seconds`` is no number from 0.
             TrialError: the trial is not open.
         """
         entry = self._open(trial)
+        if seconds is not None:
+            seconds = finite_number("seconds", seconds, least=0)
+        if failed and answer is not None:
+            raise ParameterError(
+                f"Trial {entry.number} was told an answer, {answer!r:.200}, and that it failed: "
+                f"{str(failed)[:200]}. Give one of them."
+            )
         if failed:
             outcome = Outcome({}, str(failed))
         else:
@@ -135,7 +156,7 @@ class AskTell:
 
     def stop(self, reason: str) -> None:
         """Ask for no further trial; open ones may still be told."""
-        self.stopped = self.stopped or reason
+        self.stopped = self.stopped or str(reason or "it was stopped")
 
     def start_from(self, table: pd.DataFrame, outcomes: Sequence[Outcome]) -> None:
         """Take trials that were made before, which are not charged; before the first ``ask``.
@@ -147,14 +168,19 @@ class AskTell:
         codes = codes_of(self.space, table)
         identities = self.objective.price.identities(self.space, table, codes)
         added = self._book.add(table, codes, identities, range(len(table)), [0] * len(table))
+        self._book.free = len(added)
         for entry, outcome in zip(added, outcomes, strict=True):
             self._settle(entry, outcome, final=True)
-        self._book.free = len(added)
         with self._keeping_trials(), isolated():
             self.method.start_from(self._book.take_answers(), self._book.unavailable())
         self._round = 1
 
-    def replay(self, table: pd.DataFrame, outcomes: Sequence[Outcome]) -> None:
+    def replay(
+        self,
+        table: pd.DataFrame,
+        outcomes: Sequence[Outcome],
+        events: Sequence[int | None] = (),
+    ) -> None:
         """Give the outcomes of this same search as it was run before; before the first ``ask``.
 
         A trial that has one is charged and told as it was then, and not handed out.
@@ -162,10 +188,13 @@ class AskTell:
         Args:
             table: of ``make_batch`` [n].
             outcomes: of each.
+            events: in order, a row of the table that was told, or None where the method was asked;
+                the first ``ask`` repeats them. Without them trials are told as they are proposed.
         """
         codes = codes_of(self.space, table)
         identities = self.objective.price.identities(self.space, table, codes)
         self._recorded = dict(zip(identities, outcomes, strict=True))
+        self._past = deque(None if event is None else identities[event] for event in events)
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -214,54 +243,97 @@ class AskTell:
         """Return one row a proposal, repeats included, as of :meth:`TrialBook.proposals`."""
         return self._book.proposals()
 
+    @property
+    def events(self) -> tuple[int | None, ...]:
+        """What happened, in order: the number of a trial that was over, None: the method was asked.
+
+        Equal arguments and events give equal searches. Trials made before are not among them.
+        """
+        return tuple(self._book.events)
+
     def records(self) -> Records:
         """Return what the method kept of its work; where the search is done, of all of it."""
         with self._keeping_trials(), isolated():
-            if self.done and self._book.has_answers:
+            if self.done and not self._broken and self._book.has_answers:
                 self.method.tell(self._book.take_answers())
             return self.method.records()
 
     def _propose(self) -> bool:
         """Ask the method until it proposes something new; return whether it does."""
-        space, objective, ledger = self.space, self.objective, self._ledger
-        book = self._book
-        while ledger.remaining >= self._least:
-            unavailable = book.unavailable()
-            if book.has_answers:
-                self.method.tell(book.take_answers())
-            codes, columns = ask_method(space, objective, self.method, unavailable)
-            whole = objective.price.full_columns(len(codes))
-            batch = make_batch(space, codes, self._round, **{**whole, **columns})
-            if not columns:  # whole evaluations, from now on too
-                self._least = objective.price.full_cost
-            identities = objective.price.identities(space, batch, codes)
-            costs = objective.price.costs(batch).tolist()
-            kept, new = affordable(identities, costs, book.by_identity, ledger.remaining)
-            if not kept:
-                if not book.entries:
-                    name = type(self.method).__name__
-                    raise MethodError(f"{name} proposed nothing at all, so there is no answer.")
-                if not unavailable.pending:
-                    self.stop("the method has nothing more to propose")
-                return False
-            if new:
-                ledger.charge({identities[row]: costs[row] for row in new})
-                self._waiting.extend(book.add(batch, codes, identities, new, costs))
-            book.note(identities[:kept], set(new))
-            self._round += 1
-            self._repeats = 0 if new else self._repeats + kept
-            if self._repeats >= REPEATS:
-                raise SamplingError(
-                    f"{type(self.method).__name__} proposed {self._repeats} architectures in a row "
-                    f"that it had proposed already, after {ledger.spent} of {ledger.budget} "
-                    f"{objective.price.unit}. Lower the budget, or choose settings that explore "
-                    "more.",
-                    spent=ledger.spent,
-                    budget=ledger.budget,
-                )
+        while self._ledger.remaining >= self._least:
+            kept, new = self._ask_method()
             if new:
                 return True
+            if not kept:
+                if not self._book.open:
+                    self.stop("the method has nothing more to propose")
+                return False
         return False
+
+    def _ask_method(self) -> tuple[int, int]:
+        """Ask the method once, and make trials of what is new.
+
+        Returns:
+            how many of its proposals were kept, and how many of them are new.
+        """
+        space, objective, ledger = self.space, self.objective, self._ledger
+        book = self._book
+        unavailable = book.unavailable()
+        self._broken = f"{type(self.method).__name__} did not finish its proposals"
+        if book.has_answers:
+            self.method.tell(book.take_answers())
+        codes, columns = ask_method(space, objective, self.method, unavailable)
+        self._broken = ""
+        book.events.append(None)
+        whole = objective.price.full_columns(len(codes))
+        batch = make_batch(space, codes, self._round, **{**whole, **columns})
+        if not columns:  # whole evaluations, from now on too
+            self._least = objective.price.full_cost
+        identities = objective.price.identities(space, batch, codes)
+        costs = objective.price.costs(batch).tolist()
+        kept, new = affordable(identities, costs, book.by_identity, ledger.remaining)
+        if not kept:
+            if not book.entries:
+                name = type(self.method).__name__
+                raise MethodError(f"{name} proposed nothing at all, so there is no answer.")
+            return 0, 0
+        if new:
+            ledger.charge({identities[row]: costs[row] for row in new})
+            self._waiting.extend(book.add(batch, codes, identities, new, costs))
+        book.note(identities[:kept], set(new))
+        self._round += 1
+        self._repeats = 0 if new else self._repeats + kept
+        if self._repeats >= REPEATS:
+            raise SamplingError(
+                f"{type(self.method).__name__} proposed {self._repeats} architectures in a row "
+                f"that it had proposed already, after {ledger.spent} of {ledger.budget} "
+                f"{objective.price.unit}. Lower the budget, or choose settings that explore "
+                "more.",
+                spent=ledger.spent,
+                budget=ledger.budget,
+            )
+        return kept, len(new)
+
+    def _repeat_past(self) -> None:
+        """Ask the method, and tell the trials, in the order in which that was done before."""
+        if not self._past:
+            return
+        while self._past:
+            identity = self._past.popleft()
+            if identity is None:
+                if self._ledger.remaining >= self._least:
+                    self._ask_method()
+            elif identity in self._recorded and identity in self._book.by_identity:
+                entry = self._book.by_identity[identity]
+                self._waiting.remove(entry)
+                entry.attempts += 1
+                self._settle(entry, self._recorded.pop(identity), final=True)
+        if self._recorded and self._ledger.remaining >= self._least:
+            _log.warning(
+                "%d trials made before are not proposed again: another machine or version searches "
+                "on in another way. initial=result.trials starts warm from all of them.",
+                len(self._recorded),
+            )
 
     def _settle(self, entry: Entry, outcome: Outcome, final: bool = False) -> Trial:
         """Let an open trial end, or wait to be tried again unless that is final."""
@@ -284,10 +356,26 @@ class AskTell:
             flags = [entry.state == "failed" for entry in over[self._book.free :]]
             check_failures(self._failures, flags, over[-1].outcome.error)
 
+    def _check_unbroken(self) -> None:
+        """Refuse to ask a method that was ended in the middle of its work.
+
+        Raises:
+            MethodError: it was; what it would propose now is no part of this search.
+        """
+        if self._broken:
+            raise MethodError(
+                f"This search cannot be asked any more: {self._broken}, for Ctrl-C or an error. "
+                "Its trials are kept; with equal arguments, Search(..., initial=search.result()) "
+                "goes on."
+            )
+
     def _open(self, trial: Trial | int) -> Entry:
         """Return the running trial that is meant."""
         number = trial.number if isinstance(trial, Trial) else trial
-        if not isinstance(number, int) or not 0 <= number < len(self._book.entries):
+        if isinstance(number, np.integer):  # of a table
+            number = int(number)
+        is_number = isinstance(number, int) and not isinstance(number, bool)
+        if not is_number or not 0 <= number < len(self._book.entries):
             raise TrialError(
                 f"There is no trial {number!r}: this search has {len(self._book.entries)}, from 0.",
                 trial=number,

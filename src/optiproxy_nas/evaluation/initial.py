@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.archive import make_batch
 from optiproxy_nas.algorithm.search_parameters import RunParameters
-from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
+from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.record import SearchRecord
@@ -32,6 +34,7 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 }
 # Parameters in which a search that goes on may differ from what it was.
 _MAY_CHANGE = ("budget", "failures")
+_OPEN = ("waiting", "running")  # states of trials that gave nothing yet
 
 
 def apply_initial(search: AskTell, parameters: RunParameters, initial: Initial) -> None:
@@ -44,32 +47,40 @@ def apply_initial(search: AskTell, parameters: RunParameters, initial: Initial) 
 
     Raises:
         DataError: a file or table that cannot be read, or lacks a column; a trial twice.
+        EvaluationError: a value of a type that cannot be used.
         InvalidArchitectureError: an architecture that is not of the space.
+        ParameterError: ``initial`` is something else.
     """
     if isinstance(initial, str | Path):
         initial = read_trials(Path(initial))
-    same = isinstance(initial, SearchRecord) and _decisive(initial.parameters) == _decisive(
-        parameters
-    )
-    if isinstance(initial, SearchRecord):
-        trials = [trial for trial in initial.trials if trial.state in ("complete", "failed")]
-        if same:  # what it was started from is in the record, too
-            trials = [trial for trial in trials if trial.charged]
-            before = [trial for trial in initial.trials if not trial.charged]
-            if before:
-                search.start_from(*_rows(search.space, search.objective, _table(before)))
-        table = _table(trials)
+    if isinstance(initial, pd.DataFrame):
+        _start_warm(search, *_rows(search.space, search.objective, initial)[:2])
+    elif not isinstance(initial, SearchRecord):
+        _start_warm(search, *_trial_rows(search, _trials(initial))[:2])
+    elif _decisive(initial.parameters) == _decisive(parameters):
+        _go_on(search, initial)
     else:
-        table = initial if isinstance(initial, pd.DataFrame) else _table(initial)
-    if table.empty:
-        return
-    rows, outcomes = _rows(search.space, search.objective, table)
-    if same:
-        search.replay(rows, outcomes)
-        _log.info("The search goes on from %d trials.", len(rows))
-    else:
+        _start_warm(search, *_trial_rows(search, initial.trials)[:2])
+
+
+def _start_warm(search: AskTell, rows: pd.DataFrame, outcomes: Sequence[Outcome]) -> None:
+    """Give a search trials that are not charged."""
+    if outcomes:
         search.start_from(rows, outcomes)
         _log.info("The search starts from %d trials made before, not charged.", len(rows))
+
+
+def _go_on(search: AskTell, record: SearchRecord) -> None:
+    """Let a search repeat itself from its record, what it was started from included."""
+    before = [trial for trial in record.trials if not trial.charged]
+    _start_warm(search, *_trial_rows(search, before)[:2])
+    charged = [trial for trial in record.trials if trial.charged]
+    rows, outcomes, places = _trial_rows(search, charged)
+    if outcomes:
+        row_of = {charged[place].number: row for row, place in enumerate(places)}
+        events = [event if event is None else row_of[event] for event in record.events]
+        search.replay(rows, outcomes, events)
+        _log.info("The search goes on from %d trials.", len(rows))
 
 
 def read_trials(path: Path) -> SearchRecord | pd.DataFrame:
@@ -80,10 +91,11 @@ def read_trials(path: Path) -> SearchRecord | pd.DataFrame:
     """
     if not path.exists():
         raise DataError(f"There is no file {str(path)!r} to start from.", path=str(path))
-    if path.suffix not in READERS:
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
         return SearchRecord.load(path)
     try:
-        table: pd.DataFrame = READERS[path.suffix](path)
+        table: pd.DataFrame = READERS[suffix](path)
     except (OSError, ValueError) as error:
         raise DataError(f"{str(path)!r} cannot be read as {path.suffix}: {error}") from error
     return table
@@ -95,35 +107,66 @@ def _decisive(parameters: RunParameters) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in _MAY_CHANGE}
 
 
-def _table(trials: Sequence[Trial]) -> pd.DataFrame:
-    """Return trials as a table."""
-    return pd.DataFrame(
-        [
-            {
-                "architecture": trial.architecture,
-                "epochs": trial.epochs,
-                "error": trial.error,
-                "seconds": trial.seconds,
-                **({"value": np.nan} | dict(trial.metrics)),
-            }
-            for trial in trials
-        ]
-    )
+def _trials(initial: Any) -> list[Trial]:
+    """Return a list of trials, and refuse what is none."""
+    trials = list(initial) if isinstance(initial, Iterable) else [initial]
+    if wrong := [trial for trial in trials if not isinstance(trial, Trial)]:
+        raise ParameterError(
+            f"initial = {initial!r:.200} ({type(initial).__name__}) has {wrong[0]!r:.200}, which "
+            "is no Trial. Give the result of a search, a list of its trials, a DataFrame with the "
+            "columns architecture and value, or a file of one of these."
+        )
+    return trials
+
+
+def _table(trials: Sequence[Trial], objective: Objective) -> pd.DataFrame:
+    """Return trials as a table; complete ones have the metrics that they have."""
+    complete = any(trial.state == "complete" for trial in trials)
+    absent = dict.fromkeys(["value"] if complete else ["value", *objective.metrics], np.nan)
+    fields = ["architecture", "epochs", "error", "seconds", "state"]
+    rows: list[dict[str, Any]] = [
+        {
+            **absent,
+            **trial.metrics,
+            **{name: getattr(trial, name) for name in fields},
+        }
+        for trial in trials
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [*absent, *fields])
+
+
+def _trial_rows(
+    search: AskTell, trials: Sequence[Trial]
+) -> tuple[pd.DataFrame, list[Outcome], list[int]]:
+    """Return what :func:`_rows` does of the trials' table, with all metrics of each."""
+    rows, outcomes, places = _rows(search.space, search.objective, _table(trials, search.objective))
+    whole = [
+        outcome if outcome.error else outcome._replace(metrics=dict(trials[place].metrics))
+        for outcome, place in zip(outcomes, places, strict=True)
+    ]
+    return rows, whole, places
 
 
 def _rows(
     space: SearchSpace, objective: Objective, table: pd.DataFrame
-) -> tuple[pd.DataFrame, list[Outcome]]:
-    """Return a table's trials as a batch [n], and their outcomes."""
+) -> tuple[pd.DataFrame, list[Outcome], list[int]]:
+    """Return the trials of a table that are over, not open, as a batch.
+
+    Returns:
+        the batch [n], the outcome of each, and its place in the table.
+    """
     needed = ["architecture", "value", *objective.metrics]
     needed += ["epochs"] if objective.fidelities else []
-    if missing := [name for name in needed if name not in table]:
+    names = [str(name) for name in table.columns]
+    if missing := [name for name in needed if names.count(name) != 1 or name not in table]:
         raise DataError(
-            f"Trials to start from need the columns {', '.join(needed)}; there "
-            f"{'are' if len(missing) > 1 else 'is'} no {', '.join(missing)} among "
-            f"{', '.join(map(str, table.columns))}.",
+            f"Trials to start from need the columns {', '.join(needed)}, each once; of "
+            f"{', '.join(missing)} there is none, or more than one, among {', '.join(names)}.",
             missing=missing,
         )
+    is_open = table["state"].isin(_OPEN) if "state" in names else pd.Series(False, table.index)
+    places = np.flatnonzero(~is_open.to_numpy(dtype=bool)).tolist()
+    table = table.loc[:, ~table.columns.duplicated()].iloc[places]
     table = table.reset_index(drop=True)
     texts = table["architecture"].tolist()
     try:
@@ -144,7 +187,7 @@ def _rows(
             f"{first[identities[twice[0]]]} and {twice[0]} (from 0). Keep one of them.",
             rows=twice,
         )
-    return rows, [_outcome(objective, row) for row in table.to_dict("records")]
+    return rows, [_outcome(objective, row) for row in table.to_dict("records")], places
 
 
 def _fidelity_columns(objective: Objective, table: pd.DataFrame) -> dict[str, Any]:
@@ -165,8 +208,10 @@ def _fidelity_columns(objective: Objective, table: pd.DataFrame) -> dict[str, An
 
 def _outcome(objective: Objective, row: dict[Any, Any]) -> Outcome:
     """Return what a row of a table gave."""
-    error, seconds = row.get("error"), row.get("seconds")
-    took = float(seconds) if seconds is not None and not pd.isna(seconds) else None
+    error: Any = row.get("error")
+    seconds: Any = row.get("seconds")
+    is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
+    took = float(seconds) if is_number and 0 <= float(seconds) < math.inf else None
     if isinstance(error, str) and error:
         return Outcome({}, error, took)
     metrics = {name: row[name] for name in ("value", *objective.metrics)}

@@ -7,17 +7,19 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NotRequired, Self
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from typing_extensions import TypedDict  # pydantic's need before Python 3.12
 
 from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.algorithm.search_parameters import RunParameters
@@ -25,6 +27,7 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import DataError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.numbers import metric_name, unit, value_text
+from optiproxy_nas.core.validation import whole_number
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.benchmark_problem import regret_of
 from optiproxy_nas.evaluation.trials import Trial
@@ -34,11 +37,35 @@ from optiproxy_nas.spaces import get_space
 FORMAT = 1  # of saved files
 _TABLES = ("archive", "proposals", "diagnostics")
 _TENSORS = ("weights", "logits")
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, SafetensorError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    zipfile.BadZipFile,
+    SafetensorError,
+)
 _PLUG_IN = re.compile(r"[\w.]+:\w+")
 
 
-@dataclass(frozen=True, repr=False)
+class _Saved(TypedDict):
+    """What ``record.json`` of a saved record holds, beside its format."""
+
+    parameters: dict[str, Any]
+    target: str
+    caution: str
+    optimum: float | None
+    stopped: str
+    trials: tuple[Trial, ...]
+    events: NotRequired[tuple[int | None, ...]]
+
+
+_SAVED = TypeAdapter(_Saved)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class SearchRecord:
     """What a search found, and everything it did; ``print`` tells the answer."""
 
@@ -56,6 +83,7 @@ class SearchRecord:
     caution: str = ""  # what has to be told wherever its values are shown
     optimum: float | None = None  # the best eligible value of all, where a table tells it
     stopped: str = ""  # why the search ended; "" where it may go on
+    events: tuple[int | None, ...] = ()  # of ``AskTell.events``
 
     @classmethod
     def of(cls, search: AskTell, parameters: RunParameters, **facts: Any) -> Self:
@@ -66,6 +94,7 @@ class SearchRecord:
             search.trials,
             search.proposals(),
             stopped=search.done,
+            events=search.events,
             **vars(search.records()),
             **facts,
         )
@@ -108,19 +137,27 @@ class SearchRecord:
         return tuple(trial for trial in self.trials if trial.state == "failed")
 
     def top(self, count: int) -> list[Trial]:
-        """Return the best complete trials, best first; equal ones in the order told."""
+        """Return the best complete trials, best first; equal ones in the order told.
+
+        Raises:
+            ParameterError: ``count`` is no whole number from 0.
+        """
+        count = whole_number("count", count)
         ranks = self.parameters.objective.order.ranks(self.archive)
         rows = np.argsort(-ranks, kind="stable")[:count]
         return [self._complete[int(row)] for row in rows]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return all trials, one row each: number, architecture, state, metrics, seconds, ..."""
+        """Return all trials, one row each: number, architecture, state, metrics, seconds, ...
+
+        A metric that is called like one of a trial's fields is "metrics.NAME".
+        """
+        names = [entry.name for entry in fields(Trial) if entry.name != "metrics"]
         rows = []
         for trial in self.trials:
-            row = {entry.name: getattr(trial, entry.name) for entry in fields(trial)}
-            metrics = row.pop("metrics")
-            rows.append(row | dict(metrics))
-        frame = pd.DataFrame(rows)
+            row = {name: getattr(trial, name) for name in names}
+            rows.append(row | {_column(name, row): it for name, it in trial.metrics.items()})
+        frame = pd.DataFrame(rows, columns=None if rows else [*names, "value"])
         return frame if self.parameters.objective.fidelities else frame.drop(columns="epochs")
 
     def save(self, path: str | Path) -> Path:
@@ -137,6 +174,7 @@ class SearchRecord:
             "optimum": self.optimum,
             "stopped": self.stopped,
             "trials": [asdict(trial) for trial in self.trials],
+            "events": self.events,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
@@ -166,6 +204,7 @@ class SearchRecord:
         path = Path(path)
         try:
             with zipfile.ZipFile(path) as archive:
+                _refuse_compressed(archive)
                 facts = json.loads(archive.read("record.json"))
                 tables: dict[str, Any] = {
                     name: pd.read_parquet(BytesIO(archive.read(f"{name}.parquet")))
@@ -176,26 +215,22 @@ class SearchRecord:
                 raise DataError(f"{str(path)!r} is of format {facts['format']}, not {FORMAT}.")
             if not trusted:
                 _refuse_plug_ins(path, facts["parameters"])
-            parameters = parameters_of(facts["parameters"])
+            saved = _SAVED.validate_python(facts)
+            parameters = parameters_of(saved["parameters"])
             check_archive(get_space(parameters.space), tables["archive"], parameters.objective)
+            _check_trials(saved["trials"], tables["archive"], saved.get("events", ()))
             return cls(
                 parameters,
-                trials=tuple(Trial(**trial) for trial in facts["trials"]),
-                target=str(facts["target"]),
-                caution=str(facts["caution"]),
-                optimum=facts["optimum"],
-                stopped=str(facts["stopped"]),
+                trials=saved["trials"],
+                target=saved["target"],
+                caution=saved["caution"],
+                optimum=saved["optimum"],
+                stopped=saved["stopped"],
+                events=saved.get("events", ()),
                 **tables,
                 **_nested(tensors),
             )
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            zipfile.BadZipFile,
-            SafetensorError,
-        ) as error:
+        except _UNREADABLE as error:
             reason = f"{type(error).__name__}: {error}"
         except OptiProxyError as error:
             if isinstance(error, DataError):
@@ -235,6 +270,11 @@ class SearchRecord:
                 yield f"traces/{step}/{key}", tensor.contiguous()
 
 
+def _column(metric: str, taken: Collection[str]) -> str:
+    """Return the column of a metric: its name, but "metrics.state" where a trial has a state."""
+    return f"metrics.{metric}" if metric in taken else metric
+
+
 def _nested(tensors: Tensors) -> dict[str, Any]:
     """Return the tensors of a saved record by field."""
     found: dict[str, Any] = {name: {} for name in (*_TENSORS, "traces")}
@@ -246,6 +286,36 @@ def _nested(tensors: Tensors) -> dict[str, Any]:
         else:
             found[name][key] = tensor
     return found
+
+
+def _refuse_compressed(archive: zipfile.ZipFile) -> None:
+    """Refuse files whose parts are larger than the file, as :meth:`SearchRecord.save` makes none.
+
+    Raises:
+        BadZipFile: a part is compressed: a small file could fill the memory.
+    """
+    for part in archive.infolist():
+        if part.compress_type != zipfile.ZIP_STORED or part.file_size > part.compress_size:
+            raise zipfile.BadZipFile(f"its part {part.filename!r} is compressed")
+
+
+def _check_trials(
+    trials: Sequence[Trial], archive: pd.DataFrame, events: Sequence[int | None]
+) -> None:
+    """Check that the complete trials are the rows of an archive, and that the events are of trials.
+
+    Raises:
+        ValueError: they are not.
+    """
+    complete = [trial for trial in trials if trial.state == "complete"]
+    rows = sorted((trial.order, trial.architecture, trial.value) for trial in complete)
+    told = zip(range(len(archive)), archive["architecture"], archive["value"], strict=True)
+    if rows != list(told) or [trial.number for trial in trials] != list(range(len(trials))):
+        raise ValueError("its trials are not those of its archive")
+    over = [event for event in events if event is not None]
+    charged = {t.number for t in trials if t.charged and t.state in ("complete", "failed")}
+    if over and (len(over) != len(charged) or set(over) != charged):
+        raise ValueError("its events are not those of its trials")
 
 
 def _refuse_plug_ins(path: Path, parameters: Mapping[str, Any]) -> None:

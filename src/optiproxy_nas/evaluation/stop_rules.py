@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.validation import finite_number, whole_number
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.trials import Trial
 
@@ -16,8 +17,14 @@ class StopAfter:
     """Stop when the search has taken a number of seconds; the open trial is finished first."""
 
     def __init__(self, seconds: float) -> None:
-        _check("timeout", seconds, lambda: seconds > 0, "a number of seconds above 0")
-        self._seconds, self._end = seconds, time.monotonic() + seconds
+        given: Any = seconds  # what a user gave, of any type
+        if isinstance(given, bool) or not isinstance(given, Real) or not float(given) > 0:
+            raise ParameterError(
+                f"timeout = {given!r:.200}: it must be a number of seconds above 0.",
+                name="timeout",
+                value=given,
+            )
+        self._seconds, self._end = float(seconds), time.monotonic() + float(seconds)
 
     def __call__(self, search: AskTell, trial: Trial) -> None:
         """Stop the search if the time is over."""
@@ -29,7 +36,7 @@ class StopAtTarget:
     """Stop when an eligible trial is as good as a value."""
 
     def __init__(self, target: float) -> None:
-        _check("target", target, lambda: math.isfinite(target), "a finite number")
+        finite_number("target", target)
         self._target = target
 
     def __call__(self, search: AskTell, trial: Trial) -> None:
@@ -43,8 +50,8 @@ class StopWithoutImprovement:
     """Stop when so many trials in a row have not improved the best eligible value."""
 
     def __init__(self, patience: int) -> None:
-        _check("patience", patience, lambda: patience >= 1, "a number of trials, at least 1")
-        self._patience, self._since, self._best = patience, 0, math.nan
+        self._patience = whole_number("patience", patience, least=1)
+        self._since, self._best = 0, math.nan
 
     def __call__(self, search: AskTell, trial: Trial) -> None:
         """Stop the search if its best value is too old."""
@@ -54,8 +61,3 @@ class StopWithoutImprovement:
         self._best = best
         if self._since >= self._patience:
             search.stop(f"the last {self._since} trials brought no improvement")
-
-
-def _check(name: str, value: float, allowed: Callable[[], bool], what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not allowed():
-        raise ParameterError(f"{name} = {value!r}: it must be {what}.", name=name, value=value)

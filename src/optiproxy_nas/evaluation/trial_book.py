@@ -23,7 +23,7 @@ from optiproxy_nas.spaces.base import SearchSpace
 _NOTHING = Outcome({})
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
     """A trial as the search keeps it."""
 
@@ -55,6 +55,7 @@ class TrialBook:
         self.open: dict[int, Entry] = {}  # by number; waiting or running
         self.over: list[Entry] = []  # complete or failed, in the order told
         self.free = 0  # trials that were made before, by number the first
+        self.events: list[int | None] = []  # trials that were over; None: the method was asked
         self._space, self._objective, self._seed = space, objective, seed
         self._failed: list[Entry] = []
         self._collected = 0  # how many of ``over`` are in the archive, or have failed
@@ -102,6 +103,8 @@ class TrialBook:
         entry.state = "failed" if entry.outcome.error else "complete"
         del self.open[entry.number]
         self.over.append(entry)
+        if entry.number >= self.free:
+            self.events.append(entry.number)
         if entry.outcome.error:
             self._failed.append(entry)
 
@@ -158,9 +161,10 @@ class TrialBook:
 
     def _collect(self) -> None:
         """Add the trials that were told since to the archive."""
-        told, self._collected = self.over[self._collected :], len(self.over)
-        complete = [entry for entry in told if entry.state == "complete"]
+        count = len(self.over)
+        complete = [entry for entry in self.over[self._collected :] if entry.state == "complete"]
         if not complete:
+            self._collected = count
             return
         batches: list[pd.DataFrame] = []
         begin = 0
@@ -174,11 +178,13 @@ class TrialBook:
         table = batches[0] if len(batches) == 1 else pd.concat(batches)
         table = table.reset_index(drop=True)
         rows = evaluated_rows(self._objective, table, [entry.outcome.metrics for entry in complete])
+        keys = self._objective.order.keys(rows)
+        self._collected = count  # from here on in no time, so that Ctrl-C comes before or after
         for place, entry in enumerate(complete):
             entry.row = len(self._places)
             self._places.append((len(self._rows), place))
         self._rows.append(rows)
-        self._keys.append(self._objective.order.keys(rows))
+        self._keys.append(keys)
         self._fresh += complete
 
     @property

@@ -37,7 +37,7 @@ class Trial:
     architecture: str
     epochs: int | None = None
     state: TrialState = "waiting"
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     seed: int = 0
     seconds: float | None = None
     error: str = ""

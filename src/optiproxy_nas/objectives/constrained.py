@@ -44,8 +44,11 @@ from optiproxy_nas.proxies.targets import make_targets, value_columns
 RECENT = 20  # queries over which the violation rate is watched
 ALARM = 0.8  # the rate above which it is an alarm
 _OWN_COLUMNS = ("violation", "feasibility")
+_TRIAL_COLUMNS = ("number", "epochs", "state", "seed", "seconds", "error", "charged")
 # Columns that a metric must not overwrite.
-_RESERVED = re.compile("|".join([*COLUMNS, *_OWN_COLUMNS, r"predicted.*", r"code_\d+"]))
+_RESERVED = re.compile(
+    "|".join([*COLUMNS, *_OWN_COLUMNS, *_TRIAL_COLUMNS, r"predicted.*", r"code_\d+"])
+)
 
 
 class Constrained(AggregationSettings, Objective):
@@ -64,8 +67,8 @@ class Constrained(AggregationSettings, Objective):
         for metric in metrics_of(constraints):
             if _RESERVED.fullmatch(metric):
                 raise ParameterError(
-                    f"A constraint bounds {metric!r}, which is a column of the archive itself; "
-                    "name the metric otherwise.",
+                    f"A constraint bounds {metric!r}, which is a column of the archive itself, "
+                    "or of its trials; name the metric otherwise.",
                     metric=metric,
                 )
         return tuple(str(constraint) for constraint in constraints)
