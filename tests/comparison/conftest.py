@@ -6,6 +6,14 @@ import pytest
 from made_runs import found, make_run
 
 from optiproxy_nas.evaluation.finished_run import FoundRuns
+from optiproxy_nas.report.compare import comparison_html
+from optiproxy_nas.report.style import png
+
+
+@pytest.fixture(autouse=True)
+def coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the pictures of pages at 25 dots an inch, which is quick."""
+    monkeypatch.setattr(comparison_html, "png", lambda figure: png(figure, 25))
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from optiproxy_nas.report.constraint_figures import FIGURES
 from optiproxy_nas.report.run_data import bounds_of
 from optiproxy_nas.report.summary import bound_sentence, headline, result_rows, settings_rows
 
+COARSE = 25  # dots an inch: as quick to draw as it can be
+
 pytestmark = pytest.mark.filterwarnings("error")
 
 LATENCY, SIZE, CHIP = "edgegpu_latency_ms", "parameters_millions", "edgetpu_latency_ms"
@@ -243,7 +245,7 @@ def test_bounds_keep_all_their_digits():
 
 def test_nothing_feasible_is_drawn_and_said_loudly(hopeless):
     drawn = draw(hopeless)
-    assert all(png(figure) for figure in drawn.values())
+    assert all(png(figure, COARSE) for figure in drawn.values())
     assert "best found" not in all_words(drawn["best_so_far"])
     assert "nothing feasible so far:" in all_words(drawn["best_so_far"])
     for name in ("pareto_front", "predicted_metrics"):
@@ -327,7 +329,7 @@ def test_only_cells_that_may_be_the_answer_are_top_cells(made):
 @pytest.mark.parametrize("size", [(1, 0, 1, 1, 1), (1, 1, 1, 1, 1), (3, 2, 1, 1, 2)])
 def test_tiny_runs(make, size):
     tiny = constrained(make(*size))
-    assert all(png(figure) for figure in draw(tiny).values())
+    assert all(png(figure, COARSE) for figure in draw(tiny).values())
 
 
 def test_without_predictions_bounds_or_steps(made):
@@ -337,9 +339,9 @@ def test_without_predictions_bounds_or_steps(made):
     bare = draw(made, archive=archive, diagnostics=pd.DataFrame())
     assert "no query had a prediction" in all_words(bare["predicted_metrics"])
     assert "no step had weights" in all_words(bare["weights"])
-    assert all(png(figure) for figure in bare.values())
+    assert all(png(figure, COARSE) for figure in bare.values())
     nothing = draw(made, archive=archive.head(0), diagnostics=pd.DataFrame(), summary={})
-    assert all(png(figure) for figure in nothing.values())
+    assert all(png(figure, COARSE) for figure in nothing.values())
 
 
 def test_values_go_by_the_target_of_the_run(made):

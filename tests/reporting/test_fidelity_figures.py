@@ -12,6 +12,8 @@ from optiproxy_nas.report import RunData, figures_of, png, terminal_summary
 from optiproxy_nas.report.epoch_figures import FIGURES
 from optiproxy_nas.report.summary import headline, result_rows, settings_rows
 
+COARSE = 25  # dots an inch: as quick to draw as it can be
+
 pytestmark = pytest.mark.filterwarnings("error")
 
 
@@ -140,14 +142,14 @@ def test_full_training_only(run):
     drawn = draw(run, archive=archive)
     assert len(drawn["best_so_far"].axes) == 1
     assert "no cell was promoted" in words(drawn["fidelities"])
-    assert all(png(figure) for figure in drawn.values())
+    assert all(png(figure, COARSE) for figure in drawn.values())
 
 
 def test_brief_training_only_and_nothing(run):
     archive = run["archive"].assign(epochs=12, cost=12, best=np.nan)
     for part in (archive, archive.head(1), archive.head(0)):
         drawn = draw(run, archive=part, summary={})
-        assert all(png(figure) for figure in drawn.values())
+        assert all(png(figure, COARSE) for figure in drawn.values())
     nothing = draw(run, archive=archive, summary={})["best_so_far"]
     assert "no cell was trained fully" in words(nothing)
 

@@ -25,6 +25,8 @@ from optiproxy_nas.report.style import top_range
 from optiproxy_nas.spaces.nb101 import NASBench101
 from optiproxy_nas.spaces.nb301 import NASBench301
 
+COARSE = 25  # dots an inch: as quick to draw as it can be
+
 pytestmark = pytest.mark.filterwarnings("error")
 
 
@@ -150,7 +152,7 @@ def test_diagnostics_that_were_not_measured(run):
 )
 def test_tiny_runs(make, draw_all, size):
     for figure in draw_all(make(*size)).values():
-        assert png(figure).startswith(b"\x89PNG")
+        assert png(figure, COARSE).startswith(b"\x89PNG")
 
 
 def test_an_empty_run(run, draw_all):
@@ -162,7 +164,7 @@ def test_an_empty_run(run, draw_all):
     }
     figures = draw_all(empty)
     assert "nothing found yet" in words(figures["best_cell"])
-    assert all(png(figure) for figure in figures.values())
+    assert all(png(figure, COARSE) for figure in figures.values())
 
 
 def test_equal_figures_give_equal_bytes(run):
