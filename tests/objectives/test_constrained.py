@@ -29,7 +29,7 @@ from optiproxy_nas.evaluation.evaluator import batched, evaluate_trials
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods.bananas import Bananas
 from optiproxy_nas.objectives import resolve_objective
-from optiproxy_nas.objectives.base import fitness_of
+from optiproxy_nas.objectives.trial_order import fitness_of
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
 from optiproxy_nas.testing.determinism import plain
 

@@ -15,7 +15,8 @@ from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, build_method
 from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.objectives import resolve_objective
-from optiproxy_nas.objectives.base import Training, fitness_of
+from optiproxy_nas.objectives.base import Training
+from optiproxy_nas.objectives.trial_order import fitness_of
 
 NEAR_MINUS_1E8 = (2.0**12, -(2.0**27))  # scale, offset: exact in a float
 BOUND = {"name": "constrained", "constraints": ["latency_ms <= 6"]}

@@ -17,7 +17,8 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import evaluated_rows, failed_rows
 from optiproxy_nas.evaluation.trials import Trial, TrialState
 from optiproxy_nas.methods import Answers, Unavailable
-from optiproxy_nas.objectives.base import Objective, fitness_of
+from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.objectives.trial_order import fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
 
 _NOTHING = Outcome({})

@@ -72,7 +72,8 @@ class Answers(NamedTuple):
             may be the answer has its value; of the others (a bound is broken) the numbers follow
             from all trials so far, and change as more are told.
         keys: [k, n], what trials are compared by, the most important first, higher is better, as of
-            ``TrialOrder.keys``; they stay. ``objectives.base.fitness_of`` makes values of them.
+            ``TrialOrder.keys``; they stay. ``objectives.trial_order.fitness_of`` makes values of
+            them.
         rows: [n rows], the evaluated trials: the columns of the archive except ``order`` and
             ``best``.
     """

@@ -18,7 +18,7 @@ from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.core.random_streams import torch_generator
 from optiproxy_nas.methods.base import Answers, Method, MethodSettings, Proposals, Unavailable
-from optiproxy_nas.objectives.base import fitness_of
+from optiproxy_nas.objectives.trial_order import fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
 
 Settings = TypeVar("Settings", bound=MethodSettings)

@@ -29,7 +29,7 @@ from optiproxy_nas.objectives.aggregation import (
     log_feasibility,
     prediction_error,
 )
-from optiproxy_nas.objectives.base import COLUMNS, Objective, ProxyTask, Score, TrialOrder
+from optiproxy_nas.objectives.base import COLUMNS, Objective, ProxyTask, Score
 from optiproxy_nas.objectives.constraints import (
     Constraint,
     feasible,
@@ -39,6 +39,7 @@ from optiproxy_nas.objectives.constraints import (
     violation,
 )
 from optiproxy_nas.objectives.pareto import hypervolume, reference_of
+from optiproxy_nas.objectives.trial_order import TrialOrder
 from optiproxy_nas.proxies.targets import make_targets, value_columns
 
 RECENT = 20  # queries over which the violation rate is watched

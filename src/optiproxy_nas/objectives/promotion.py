@@ -12,7 +12,8 @@ from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
 from optiproxy_nas.core.parameters import SelectionSettings
-from optiproxy_nas.objectives.base import PredictRows, ProxyTask, Score, TrialOrder
+from optiproxy_nas.objectives.base import PredictRows, ProxyTask, Score
+from optiproxy_nas.objectives.trial_order import TrialOrder
 from optiproxy_nas.proxies.targets import acquisition_score, make_targets, value_columns
 
 

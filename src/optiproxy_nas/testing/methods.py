@@ -28,7 +28,7 @@ from optiproxy_nas.methods import (
     build_method,
 )
 from optiproxy_nas.objectives.accuracy import Accuracy
-from optiproxy_nas.objectives.base import fitness_of
+from optiproxy_nas.objectives.trial_order import fitness_of
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing.determinism import generator, global_randomness_untouched, plain
 

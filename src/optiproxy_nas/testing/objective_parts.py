@@ -15,7 +15,8 @@ from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.parameters import SelectionSettings
-from optiproxy_nas.objectives.base import COLUMNS, Objective, ProxyTask, fitness_of
+from optiproxy_nas.objectives.base import COLUMNS, Objective, ProxyTask
+from optiproxy_nas.objectives.trial_order import fitness_of
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces.base import Encoding, SearchSpace

@@ -15,7 +15,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import metric_name
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.methods import DEFAULT
-from optiproxy_nas.objectives.base import TrialOrder
+from optiproxy_nas.objectives.trial_order import TrialOrder
 from optiproxy_nas.report.curves import Curve, CurvePanel
 
 # Parameters that say which panel or which member of a group a run is; all others make groups.
