@@ -10,8 +10,8 @@ from evaluations import BOUND, METHODS, arguments, worth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas import batched, search
-from optiproxy_nas.core.errors import EvaluationError, OptiProxyError
+from optiproxy_nas import Search, batched, search
+from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.evaluation.answers import read_answers
 from optiproxy_nas.objectives import resolve_objective
 
@@ -61,6 +61,8 @@ def test_what_is_missing_failed():
         np.ma.masked_array([3.0, 1.0, 2.0], [False, True, False]),
         pd.Series([3.0, pd.NA, 2.0], dtype="Float64"),
         pd.Series([3.0, float("inf"), 2.0]),
+        [torch.tensor(3.0, requires_grad=True), None, torch.tensor(2.0, dtype=torch.bfloat16)],
+        torch.tensor([3.0, float("nan"), 2.0], dtype=torch.bfloat16, requires_grad=True),
     ):
         assert values(answer) == [3.0, None, 2.0]
 
@@ -83,6 +85,9 @@ def test_what_is_missing_failed():
         5.0,
         [{"value": 1.0}, {"value": 2.0}],
         {"latency_ms": [1.0, 2.0, 3.0]},
+        np.ma.masked_array(["3", "1", "2"], [False, True, False]),
+        np.ma.masked_array([3j, 1j, 2j], [False, True, False]),
+        torch.zeros(3, device="meta"),
     ],
 )
 def test_what_cannot_be_told_apart_is_refused(answer):
@@ -133,3 +138,22 @@ def test_a_batch_that_raises_ends_the_search_with_what_came_before():
 def test_only_functions_are_called():
     with pytest.raises(OptiProxyError, match="function"):
         search(evaluate=3, **arguments("random_search"))
+    with pytest.raises(ParameterError):
+        batched(3)
+
+
+def test_a_single_tensor_is_read_or_refused_with_what_was_paid_for():
+    (trial,) = (opened := Search(**arguments("random_search"))).ask(1)
+    with pytest.raises(EvaluationError):
+        opened.tell(trial, torch.zeros((), device="meta"))
+    assert opened.tell(trial, torch.tensor(2.0, dtype=torch.bfloat16)).value == 2.0
+
+
+def test_a_batch_may_change_the_list_that_it_is_given():
+    def evaluate(names):
+        return [worth(names.pop(0))["value"] for _ in range(len(names))]
+
+    asked = arguments("random_search")
+    pd.testing.assert_frame_equal(
+        search(evaluate=batched(evaluate), **asked).archive, search(evaluate=worth, **asked).archive
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import zipfile
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
 
 from optiproxy_nas import Search, SearchInterrupted, SearchResult, batched, search
+from optiproxy_nas.api import entry
 from optiproxy_nas.core.errors import (
     DataError,
     InvalidArchitectureError,
@@ -216,6 +218,21 @@ def _rewrite(path, change, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, part in parts.items():
             archive.writestr(name, part)
+
+
+def test_a_second_interrupt_while_the_result_is_made_loses_nothing(monkeypatch):
+    made = entry._result_after
+
+    def interrupted_again(opened):
+        signal.raise_signal(signal.SIGINT)
+        return made(opened)
+
+    monkeypatch.setattr(entry, "_result_after", interrupted_again)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SearchInterrupted) as caught:
+        search(evaluate=Stopping(3), **arguments("random_search"))
+    assert len(caught.value.result.archive) + len(caught.value.result.failed) == 3
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_finished_search_goes_on_to_a_larger_budget():

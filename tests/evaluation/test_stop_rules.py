@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 from evaluations import arguments, failing, worth
 
@@ -69,8 +70,40 @@ def test_a_timeout_finishes_the_open_trial(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "rule", [{"timeout": 0}, {"timeout": -1.0}, {"target": math.nan}, {"patience": 0}]
+    "rule",
+    [
+        {"timeout": 0},
+        {"timeout": -1.0},
+        {"target": math.nan},
+        {"patience": 0},
+        {"patience": 1.5},
+        {"callbacks": 3},
+        {"callbacks": "ab"},
+    ],
 )
 def test_rules_that_say_nothing_are_refused(rule):
     with pytest.raises(ParameterError, match=next(iter(rule))):
         search(evaluate=worth, **rule, **arguments("random_search"))
+
+
+def test_a_callback_changes_no_archive():
+    asked = arguments("random_search")
+    changed = search(
+        evaluate=worth, callbacks=[lambda _, trial: trial.metrics.update(value=0)], **asked
+    )
+    pd.testing.assert_frame_equal(changed.archive, search(evaluate=worth, **asked).archive)
+
+
+def test_an_error_with_data_and_a_fixed_result_is_raised_as_it_is():
+    class ClusterError(Exception):
+        result = property()
+
+        def __init__(self):
+            self.data = {"node": 1}
+
+    def raising(search, trial):
+        raise ClusterError
+
+    with pytest.raises(ClusterError) as caught:
+        search(evaluate=worth, callbacks=[raising], **arguments("random_search"))
+    assert caught.value.data == {"node": 1}

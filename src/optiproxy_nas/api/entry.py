@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +22,7 @@ from optiproxy_nas.benchmarks.source_registry import (
     get_source,
 )
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.core.errors import ParameterError, SearchInterrupted
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError, SearchInterrupted
 from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.evaluation.ask_tell import AskTell
@@ -117,6 +119,12 @@ def search(
         )
     if not isinstance(progress, bool):
         raise ParameterError(f"progress = {progress!r}: True or False.", progress=progress)
+    callbacks = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
+    if wrong := [callback for callback in callbacks if not callable(callback)]:
+        raise ParameterError(
+            f"callbacks has {wrong[0]!r:.200} ({type(wrong[0]).__name__}): it must be functions of "
+            "(search, trial), as callbacks=[f]."
+        )
     rules: list[Callback] = []
     if timeout is not None:
         rules.append(StopAfter(timeout))
@@ -163,19 +171,34 @@ def _carrying_result(opened: Search) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        result = _result_after(opened)
+        with _another_interrupt_waits():
+            result = _result_after(opened)
         raise SearchInterrupted(
             f"Interrupted after {len(result.archive)} complete trials. They are in this error's "
             "result; search(..., initial=error.result) with the same arguments goes on.",
             result,
         ) from error
+    except OptiProxyError as error:
+        error.data["result"] = _result_after(opened)
+        raise
     except BaseException as error:
-        data = getattr(error, "data", None)
-        if isinstance(data, dict):
-            data["result"] = _result_after(opened)
-        else:
+        with suppress(AttributeError):  # an error that takes none is raised as it is
             error.result = _result_after(opened)  # type: ignore[attr-defined]
         raise
+
+
+@contextmanager
+def _another_interrupt_waits() -> Iterator[None]:
+    """Ignore a further Ctrl-C while the result of an interrupted search is made."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is None or threading.current_thread() is not threading.main_thread():
+        yield  # signals are not ours to handle here
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager

@@ -78,11 +78,13 @@ def _number(raw: Any, name: str, architecture: str) -> float:
 
 
 def _array(raw: Any) -> np.ndarray:
-    if isinstance(raw, Tensor):
-        raw = raw.detach().cpu()
+    """Return what was given as an array; an empty one of objects where it holds no numbers."""
     try:
+        if isinstance(raw, Tensor):
+            raw = raw.detach().cpu()
+            raw = raw.double() if raw.is_floating_point() else raw  # numpy has no bfloat16
         return np.asarray(raw)
-    except (TypeError, ValueError):  # ragged, or a mixture
+    except (TypeError, ValueError, RuntimeError):  # ragged, a mixture, or of torch's meta device
         return np.empty(0, dtype=object)
 
 
@@ -128,7 +130,10 @@ def _column(raw: Any, architectures: Sequence[str], name: str) -> np.ndarray:
             raw = raw.loc[list(architectures)]
         raw = raw.to_numpy(dtype=object, na_value=None) if raw.dtype.kind not in "iuf" else raw
     if isinstance(raw, np.ma.MaskedArray):
-        raw = np.ma.filled(raw.astype(np.float64), np.nan)
+        numbers = raw.dtype.kind in "iuf"
+        raw = np.ma.filled(raw.astype(np.float64), np.nan) if numbers else raw.tolist()
+    if isinstance(raw, list | tuple):
+        raw = [_array(entry) if isinstance(entry, Tensor) else entry for entry in raw]
     array = _array(raw)
     if array.shape != (len(architectures),):
         raise _misshapen(raw, architectures, name)
@@ -167,6 +172,7 @@ def _short(answer: Any) -> str:
     """Return a few words about an answer that cannot be used."""
     if isinstance(answer, Mapping | pd.DataFrame):
         return f"{type(answer).__name__} of {', '.join(map(str, list(answer)[:5])) or 'nothing'}"
-    if isinstance(answer, str) or not hasattr(answer, "__len__") or _array(answer).shape == ():
+    sized = hasattr(answer, "__len__") and getattr(answer, "shape", None) != ()
+    if isinstance(answer, str | bytes) or not sized:
         return f"{answer!r} ({type(answer).__name__})"[:200]
     return f"{len(answer)} of them ({type(answer).__name__})"

@@ -13,7 +13,7 @@ import pandas as pd
 from optiproxy_nas.algorithm.archive import with_columns
 from optiproxy_nas.algorithm.budget import QueryLedger, charges
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
-from optiproxy_nas.core.errors import EvaluationError, OptiProxyError
+from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome, read_answer, read_answers
 from optiproxy_nas.evaluation.trials import check_failures
 from optiproxy_nas.objectives.base import Objective
@@ -43,9 +43,16 @@ def batched(function: Callable[..., Any]) -> Batched:
     It gives n numbers in the same order, a mapping of columns ``{metric: [n numbers]}``, or what
     has labels (Series, DataFrame, a dict by architecture), which is matched by label. NaN, None
     and what is masked mean that the trial failed. An error fails the batch and ends the search.
+
+    Raises:
+        ParameterError: it is no function.
     """
     if isinstance(function, Batched):
         return function
+    if not callable(function):
+        raise ParameterError(
+            f"batched({function!r:.200}): it takes a function of a list of architectures."
+        )
     return Batched(function)
 
 
@@ -199,7 +206,7 @@ def _of_batch(
             rows = groups[number]
             names = [architectures[row] for row in rows]
             begun = time.perf_counter()
-            answer = _call(evaluate, names, number)
+            answer = _call(evaluate, list(names), number)  # which may change its list
             seconds = (time.perf_counter() - begun) / len(rows)
             for row, outcome in zip(rows, read_answers(objective, answer, names), strict=True):
                 found[row] = outcome._replace(seconds=seconds)

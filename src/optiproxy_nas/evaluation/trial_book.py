@@ -152,7 +152,7 @@ class TrialBook:
             architecture=entry.architecture,
             epochs=int(str(entry.batch["epochs"].iat[entry.place])) if fidelities else None,
             state=entry.state,
-            metrics=entry.outcome.metrics if entry.state == "complete" else {},
+            metrics=dict(entry.outcome.metrics) if entry.state == "complete" else {},
             seed=derive_seed(self._seed, entry.number, "trial") % 2**31,
             seconds=entry.outcome.seconds,
             error=entry.outcome.error if entry.state == "failed" else "",
