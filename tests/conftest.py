@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 # Of processes that tests start, too: two workers of pytest leave no core for more threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import filelock
 import pytest
 import torch
 from hypothesis import settings
@@ -67,8 +69,24 @@ def space(request):
 
 @pytest.fixture(scope="session")
 def ingested(tmp_path_factory) -> Ingested:
+    return Ingested(_of_all_workers(tmp_path_factory) / "ingested")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """An MLflow store without runs, made once for all tests: its migrations take seconds."""
+    path = _of_all_workers(tmp_path_factory) / "mlflow.db"
+    with filelock.FileLock(f"{path}.lock"):
+        if not path.exists():
+            from mlflow import MlflowClient
+
+            MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+def _of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()  # of a worker, within that of all
-    return Ingested((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ingested")
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture

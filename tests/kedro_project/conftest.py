@@ -111,16 +111,6 @@ def finished(template, tmp_path, monkeypatch):
     return enter(project, monkeypatch)
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """An MLflow store without runs; creating one takes seconds."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def tracked(quick, empty_store):
     """As ``quick``, with an empty tracking store."""

@@ -64,8 +64,10 @@ def hw_finished(hw_template, tmp_path, monkeypatch):
     return enter(project, monkeypatch)
 
 
-def test_a_run_from_the_command_line_leaves_answer_archive_page_and_pictures(project):
+def test_a_run_from_the_command_line_leaves_answer_archive_page_and_pictures(project, monkeypatch):
     """The bounds as a user writes them: one text, separated by semicolons, = and spaces in it."""
+    drawn = ("best_so_far", "pareto_front")
+    without_pictures(monkeypatch, *drawn)
     bounds = "objective.constraints=latency_ms <= 15;parameters_millions < 0.6"
     result = command(
         project, "run", "--pipeline=hw_search",
@@ -94,7 +96,9 @@ def test_a_run_from_the_command_line_leaves_answer_archive_page_and_pictures(pro
     assert [told["margin"] for told in summary["constraints"]] == pytest.approx(
         [15 - row["latency_ms"], 0.6 - row["parameters_millions"]]
     )
-    for name in ("best_so_far", "violations", "weights", "predicted_metrics", "pareto_front"):
+    files = {"violations", "weights", "predicted_metrics", *drawn}
+    assert files <= {name.removeprefix("report.") for name in record["artifacts"]}
+    for name in drawn:
         assert artifact(project, "r", f"report.{name}").read_bytes().startswith(b"\x89PNG")
     page = artifact(project, "r", "report.page").read_text()
     assert re.search(r"Latency [\d.]+ (<|&lt;)= 15", page)

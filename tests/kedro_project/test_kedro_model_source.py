@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from kedro_runs import TINY, command, copy_project, enter, manifest, mlflow_run, run, tree
+from kedro_runs import (
+    TINY,
+    command,
+    copy_project,
+    enter,
+    manifest,
+    mlflow_run,
+    run,
+    tree,
+    without_pictures,
+)
 from model_source import CAUTION, FILE, KNOWN, TARGET
 
 from optiproxy_nas.core.errors import DataError
@@ -37,6 +47,7 @@ def made(tmp_path_factory, empty_store):
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(project, monkeypatch)
         monkeypatch.setenv("OPTIPROXY_DATA_DIR", str(folder / "own"))
+        without_pictures(monkeypatch, "best_so_far")
         run(project, run_id="r", source=SOURCE, tracking=True)
         told = command(project, "run", "--pipeline=nb201_diagnose", "--params=run=r,probe=60")
         assert told.exit_code == 0, told.output

@@ -8,6 +8,7 @@ from kedro_runs import (
     TINY_ARGUMENT,
     Killed,
     archive,
+    artifact,
     command,
     die_at,
     manifest,
@@ -35,7 +36,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_a_search_from_the_command_line(bare_project, ingested, name):
+def test_a_search_from_the_command_line(bare_project, ingested, monkeypatch, name):
+    without_pictures(monkeypatch, "best_cell")
     source, dataset = SPACES[name]
     ingested.put(bare_project, source)
     result = command(
@@ -52,6 +54,7 @@ def test_a_search_from_the_command_line(bare_project, ingested, name):
     space = get_space(record["parameters"]["space"])
     codes = space.from_string(table["architecture"].tolist())
     assert len(set(space.identify(codes))) == len(table)
+    assert artifact(bare_project, "r", "report.best_cell").read_bytes().startswith(b"\x89PNG")
     page = (bare_project / "data" / "08_reporting" / "r" / "report.html").read_text()
     caution = get_source(source).contents.caution
     if caution:
