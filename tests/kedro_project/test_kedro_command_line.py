@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 from kedro_runs import (
     BUDGET,
+    STEPS,
     TINY_ARGUMENT,
-    archive,
+    artifact,
     assert_history,
     command,
     copy_project,
@@ -42,12 +43,20 @@ def runs(cloned):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         started = {
-            "one": kedro(
-                cloned, "run", "--pipeline=nb201_search", f"--params=run_id=one,{TINY_ARGUMENT}"
+            "one": kedro(cloned, "run", f"--params=run_id=one,{TINY_ARGUMENT}"),
+            "two": kedro(
+                cloned,
+                "run",
+                "--pipeline=nb201_methods",
+                f"--params=run_id=two,seed=1,method=random_search,budget={BUDGET}",
             ),
-            "two": kedro(cloned, "run", f"--params=run_id=two,seed=1,{TINY_ARGUMENT}"),
         }
         return {name: Done(process) for name, process in started.items()}
+
+
+def last_archive(project, run_id):
+    names = {"one": f"step_{STEPS:02d}.archive", "two": "result.archive"}
+    return pd.read_parquet(artifact(project, run_id, names[run_id]))
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
@@ -85,9 +94,9 @@ def test_two_first_runs_at_once_ingest_and_create_the_store_once(cloned, runs, r
     assert search_digests(cloned, "one") == reference
     assert manifest(cloned, "one")["data"] == manifest(cloned, "two")["data"]
     for name in runs:
-        client, found = mlflow_run(cloned, name)
+        client, found = mlflow_run(cloned, name, experiment=manifest(cloned, name)["pipeline"])
         assert found.info.status == "FINISHED"
-        values = archive(cloned, name)["value"]
+        values = last_archive(cloned, name)["value"]
         assert_history(client, found.info.run_id, "validation_accuracy", values)
     assert partial_files(cloned) == []
 
@@ -98,7 +107,7 @@ def test_the_run_beside_is_the_search_of_plain_python(cloned, runs):
     table = pd.read_parquet(cloned / "data" / "03_primary" / "nb201" / "embedded.parquet")
     _, evaluate = load_benchmark(table, b"", parameters)
     result = run_search(get_space("nb201"), evaluate, parameters)
-    pd.testing.assert_frame_equal(result.archive, archive(cloned, "two"), check_exact=True)
+    pd.testing.assert_frame_equal(result.archive, last_archive(cloned, "two"), check_exact=True)
 
 
 def test_audit_passes(cloned, runs, monkeypatch):

@@ -55,7 +55,7 @@ def lowfi_run(project, how=run, **params):
 
 @pytest.fixture(scope="session")
 def lowfi_template(tmp_path_factory, empty_store, ingested):
-    """A project with one finished run "reference" from the command line: tracked, with its pictures."""
+    """A project with one finished run "reference" from the command line: tracked, with pictures."""
     project = copy_project(tmp_path_factory.mktemp("lowfi") / "project")
     ingested.put(project, "v1_0+schedule12")
     shutil.copy(empty_store, project / "mlflow.db")

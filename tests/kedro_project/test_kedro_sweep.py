@@ -135,6 +135,7 @@ def test_equal_to_a_run_without_a_sweep(swept):
     assert list(rows["value"]) == list(alone["value"])
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize(("executor", "workers"), [("process", 2), ("dask", 1)])
 def test_executors_agree(swept, executor, workers):
     serial = sweep(swept, name="serial")

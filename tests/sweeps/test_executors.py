@@ -11,16 +11,10 @@ from pathlib import Path
 import pytest
 
 from optiproxy_nas.core.errors import ParameterError, UnknownNameError
-from optiproxy_nas.sweeps.executors import ExecutorSettings, dask, get_executor, local
+from optiproxy_nas.sweeps.executors import ExecutorSettings, dask, get_executor
 from optiproxy_nas.sweeps.point import Outcome, Point
 
-
-@pytest.fixture(autouse=True)
-def quick_start(monkeypatch):
-    """Fork workers from a process that has imported all; those of whole sweeps are spawned."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "optiproxy_nas.sweeps.executors.local"])
-    monkeypatch.setattr(local, "_SPAWN", context)
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
 def make_points(count):
