@@ -3,13 +3,16 @@
 import re
 import tomllib
 
+import pandas as pd
 import pytest
 import yaml
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro_runs import REPOSITORY, catalog_patterns
 
+import optiproxy_nas
 from optiproxy_nas.pipelines import ingest, search
+from optiproxy_nas.pipelines.search import collect_diagnostics
 
 STEP_NODES = [
     "fit_proxy",
@@ -134,3 +137,10 @@ def test_layers():
 
 def test_telemetry_is_off():
     assert yaml.safe_load((REPOSITORY / ".telemetry").read_text()) == {"consent": False}
+
+
+def test_a_search_of_its_initial_sample_alone_has_diagnostics_that_can_be_read(tmp_path):
+    found = optiproxy_nas.search(evaluate=len, budget=4, initial_samples=4)
+    for diagnostics in (collect_diagnostics(), found.diagnostics):
+        diagnostics.to_csv(tmp_path / "diagnostics.csv", index=False)
+        assert pd.read_csv(tmp_path / "diagnostics.csv").columns.tolist() == ["step"]

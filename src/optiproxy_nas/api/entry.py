@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -47,7 +47,7 @@ def search(
     direction: Direction | None = None,
     evaluate: Evaluate | None = None,
     initial: Initial | None = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Callable[[Search, Trial], Any]] = (),
     timeout: float | None = None,
     target: float | None = None,
     patience: int | None = None,
@@ -119,8 +119,9 @@ def search(
         )
     if not isinstance(progress, bool):
         raise ParameterError(f"progress = {progress!r}: True or False.", progress=progress)
-    callbacks = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
-    if wrong := [callback for callback in callbacks if not callable(callback)]:
+    given: Any = callbacks  # of any type
+    chosen = tuple(given) if isinstance(given, Iterable) else (given,)
+    if wrong := [callback for callback in chosen if not callable(callback)]:
         raise ParameterError(
             f"callbacks has {wrong[0]!r:.200} ({type(wrong[0]).__name__}): it must be functions of "
             "(search, trial), as callbacks=[f]."
@@ -153,7 +154,7 @@ def search(
     if initial is not None:
         apply_initial(opened, opened.parameters, initial)
     with _progress_bar(opened, progress) as show, _carrying_result(opened):
-        drive(opened, evaluate, [*show, *callbacks, *rules])
+        drive(opened, evaluate, [*show, *chosen, *rules])
     return _result_after(opened)
 
 

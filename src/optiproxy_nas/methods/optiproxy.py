@@ -126,8 +126,9 @@ class OptiProxy(Method):
 
     def records(self) -> Records:
         """Return diagnostics and traces by step, and weights and logits of the last one."""
+        rows = [self._diagnostics[step] for step in sorted(self._diagnostics)]
         return Records(
-            pd.DataFrame([self._diagnostics[step] for step in sorted(self._diagnostics)]),
+            pd.DataFrame(rows, columns=None if rows else ["step"]),
             self._traces,
             self._weights or {},
             self._logits or {},

@@ -125,7 +125,7 @@ def summarise(
 
 def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
     """Return the diagnostics of all steps as one table, one row a step."""
-    return pd.DataFrame(list(steps))
+    return pd.DataFrame(list(steps), columns=None if steps else ["step"])
 
 
 def report(
