@@ -1,5 +1,6 @@
 """Temporary Kedro projects: the repository's configuration over empty data layers."""
 
+import inspect
 import io
 import pickle
 import shutil
@@ -7,6 +8,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, SimpleNamespace
+from typing import get_type_hints
 
 import kedro.io.core
 import omegaconf.base
@@ -14,6 +16,7 @@ import pytest
 from dynaconf.loaders import py_loader
 from dynaconf.utils import files
 from kedro.config import omegaconf_config
+from kedro.validation import type_extractor
 from kedro_runs import copy_project, enter, run, search_digests, without_pictures
 from omegaconf import OmegaConf
 
@@ -49,7 +52,8 @@ def parsed_yaml(text):
 @pytest.fixture(scope="session", autouse=True)
 def quick_sessions():
     """Hundreds of sessions parse the same configuration, and look for each class of a dataset under
-    three names, of which two import nothing: together a quarter of a lean run's time."""
+    three names, of which two import nothing, and evaluate the annotations of every node: together
+    a quarter of a lean run's time."""
 
     def load_once(file):
         text = file.getvalue() if isinstance(file, io.StringIO) else None
@@ -60,6 +64,9 @@ def quick_sessions():
         monkeypatch.setattr(omegaconf_config.OmegaConf, "load", staticmethod(load_once))
         monkeypatch.setattr(omegaconf.base, "parse", parse)
         monkeypatch.setattr(kedro.io.core, "_load_obj", lru_cache(kedro.io.core._load_obj))
+        signature = SimpleNamespace(signature=lru_cache(inspect.signature))
+        monkeypatch.setattr(type_extractor, "inspect", signature)
+        monkeypatch.setattr(type_extractor, "get_type_hints", lru_cache(get_type_hints))
         yield
 
 

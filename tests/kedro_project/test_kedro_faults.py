@@ -231,9 +231,10 @@ def test_bad_files_of_a_source(tracked, tmp_path, monkeypatch, fault):
     assert not list((tracked / "data" / "03_primary" / "nb201").glob("v1_0*"))
 
 
-def test_good_files_of_a_source(quick):
+def test_good_files_of_a_source(quick, ingested):
     if not os.environ.get("OPTIPROXY_DATA_DIR"):
         pytest.skip("OPTIPROXY_DATA_DIR is not set: no v1.0 pickles here")
+    ingested.put(quick, "v1_0")
     record = run(quick, run_id="r", source="v1_0")
     assert record["data"]["source"] == "v1_0"
     assert record["result"]["test_accuracy"] > 0
