@@ -14,6 +14,7 @@ from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
 from optiproxy_nas import Search, SearchInterrupted, SearchResult, batched, search
 from optiproxy_nas.api import entry
 from optiproxy_nas.core.errors import (
+    BudgetError,
     DataError,
     InvalidArchitectureError,
     OptiProxyError,
@@ -125,6 +126,16 @@ def test_it_goes_on_from_failures_alone(objective):
         started = Search(**{**asked, "seed": seed}, initial=opened.result())
         started.ask(1)
         assert [trial.error for trial in started.trials if trial.error] == ["out of memory"]
+
+
+def test_trials_that_leave_less_of_the_space_than_the_budget_are_refused():
+    asked = {"method": "random_search", "space": "tiny_space:TinySpace"}
+    size = Search(**asked, budget=1).space.size
+    found = search(evaluate=len, budget=size - 3, **asked)
+    with pytest.raises(BudgetError) as caught:
+        Search(**asked, budget=4, seed=1, initial=found)
+    assert caught.value.data["left"] == 3
+    assert Search(**asked, budget=3, seed=1, initial=found).ask()
 
 
 def test_trials_that_another_code_does_not_propose_again_are_told_of(caplog):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from optiproxy_nas import Search
 from optiproxy_nas.core.errors import InvalidArchitectureError, ParameterError
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import Answers, Unavailable, build_method
@@ -183,3 +184,9 @@ def test_equal_values_break_nothing(name, nb201):
     method = build_method(name, nb201, {}, 24, 0)
     archive, _ = run_method(nb201, lambda name: 10.0, method, 24)
     assert len(archive) == 24
+
+
+def test_bananas_refuses_an_encoding_that_is_too_large_before_any_query():
+    with pytest.raises(ParameterError):
+        Search(space="nbnlp", method="bananas", budget=20)
+    assert Search(space="nbnlp", method="bananas", budget=20, settings={"longest": 2}).ask()

@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.algorithm.budget import QueryLedger, check_budget
 from optiproxy_nas.core.errors import (
+    BudgetError,
     MethodError,
     OptiProxyError,
     ParameterError,
@@ -164,9 +166,13 @@ class AskTell:
         Args:
             table: of ``make_batch`` [n].
             outcomes: of each.
+
+        Raises:
+            BudgetError: they leave fewer architectures of the space than the budget.
         """
         codes = codes_of(self.space, table)
         identities = self.objective.price.identities(self.space, table, codes)
+        self._check_what_is_left(codes)
         added = self._book.add(table, codes, identities, range(len(table)), [0] * len(table))
         self._book.free = len(added)
         for entry, outcome in zip(added, outcomes, strict=True):
@@ -355,6 +361,24 @@ class AskTell:
         if over and over[-1].state == "failed":
             flags = [entry.state == "failed" for entry in over[self._book.free :]]
             check_failures(self._failures, flags, over[-1].outcome.error)
+
+    def _check_what_is_left(self, codes: Tensor) -> None:
+        """Refuse a budget that cannot be spent beside trials made before [n, L].
+
+        Raises:
+            BudgetError: they leave fewer architectures of the space.
+        """
+        if self.space.size is None or self.objective.fidelities:
+            return  # what was trained a little may be trained in full
+        left = self.space.size - len(set(self.space.identify(codes)))
+        if self.budget > self.objective.price.capacity(left):
+            raise BudgetError(
+                f"The trials to start from leave {left} of the {self.space.size} architectures of "
+                f"the space; a budget of {self.budget} {self.objective.price.unit} cannot be spent "
+                "on them. Lower budget, or start from fewer trials.",
+                left=left,
+                budget=self.budget,
+            )
 
     def _check_unbroken(self) -> None:
         """Refuse to ask a method that was ended in the middle of its work.

@@ -16,7 +16,7 @@ from optiproxy_nas.methods.base import MethodSettings, Proposals
 from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.proxies.base import EnsembleLinear
 from optiproxy_nas.spaces.base import SearchSpace
-from optiproxy_nas.spaces.encodings import path_encoding
+from optiproxy_nas.spaces.encodings import path_indicators, path_lengths
 
 
 class BananasSettings(MethodSettings):
@@ -59,6 +59,7 @@ class Bananas(MemoryMethod[BananasSettings]):
         self, space: SearchSpace, settings: BananasSettings, budget: int, seed: int
     ) -> None:
         super().__init__(space, settings, budget, seed)
+        self._lengths = path_lengths(space, settings.longest)  # refused before any query
         self._seed = seed
         self._random = numpy_generator(seed, 0, "bananas")
         self._features = torch.empty(0)
@@ -82,7 +83,7 @@ class Bananas(MemoryMethod[BananasSettings]):
         return Proposals(pool[torch.from_numpy(best.copy())])
 
     def _encode(self, codes: Tensor) -> Tensor:
-        return path_encoding(self._space, self._space.encode(codes), self._settings.longest)
+        return path_indicators(self._space.graph(self._space.encode(codes)), self._lengths)
 
     def _fit(self, candidates: Tensor) -> Tensor:
         """Return relative errors [M, n] that fresh networks predict of candidates [n, P]."""
