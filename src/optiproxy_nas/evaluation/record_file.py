@@ -1,0 +1,199 @@
+"""The file of a search's record: a zip archive of JSON, parquet and safetensors; no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NotRequired
+
+import pandas as pd
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from typing_extensions import TypedDict  # pydantic's need before Python 3.12
+
+from optiproxy_nas.algorithm.archive import check_archive
+from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.core.errors import DataError, OptiProxyError
+from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.methods import parameters_of
+from optiproxy_nas.spaces import get_space
+
+FORMAT = 1  # of saved files
+_TABLES = ("archive", "proposals", "diagnostics")
+_TENSORS = ("weights", "logits")
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    zipfile.BadZipFile,
+    SafetensorError,
+)
+_PLUG_IN = re.compile(r"[\w.]+:\w+")
+
+
+class _Saved(TypedDict):
+    """What ``record.json`` of a saved record holds, beside its format."""
+
+    parameters: dict[str, Any]
+    target: str
+    caution: str
+    optimum: float | None
+    stopped: str
+    trials: tuple[Trial, ...]
+    events: NotRequired[tuple[int | None, ...]]
+
+
+_SAVED = TypeAdapter(_Saved)
+
+
+def write_record(path: Path, fields: Mapping[str, Any]) -> Path:
+    """Write the fields of a record to one file; it replaces another of its name, whole or not."""
+    facts = {
+        "format": FORMAT,
+        "parameters": fields["parameters"].model_dump(mode="json"),
+        "target": fields["target"],
+        "caution": fields["caution"],
+        "optimum": fields["optimum"],
+        "stopped": fields["stopped"],
+        "trials": [asdict(trial) for trial in fields["trials"]],
+        "events": fields["events"],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    try:
+        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("record.json", json.dumps(facts, indent=1))
+            for name in _TABLES:
+                archive.writestr(f"{name}.parquet", fields[name].to_parquet())
+            archive.writestr("tensors.safetensors", save_tensors(dict(_tensors(fields))))
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_record(path: Path, trusted: bool) -> dict[str, Any]:
+    """Return the fields of the record in a file.
+
+    Args:
+        path: of the file.
+        trusted: whether plug-ins that it names as ``package.module:Class`` may be imported.
+
+    Raises:
+        DataError: it is no such file, or is damaged; or it names plug-ins, and is not trusted.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _refuse_compressed(archive)
+            facts = json.loads(archive.read("record.json"))
+            tables: dict[str, Any] = {
+                name: pd.read_parquet(BytesIO(archive.read(f"{name}.parquet"))) for name in _TABLES
+            }
+            tensors = load_tensors(archive.read("tensors.safetensors"))
+        if facts["format"] != FORMAT:
+            raise DataError(f"{str(path)!r} is of format {facts['format']}, not {FORMAT}.")
+        if not trusted:
+            _refuse_plug_ins(path, facts["parameters"])
+        saved = _SAVED.validate_python(facts)
+        parameters = parameters_of(saved["parameters"])
+        check_archive(get_space(parameters.space), tables["archive"], parameters.objective)
+        _check_trials(saved["trials"], tables["archive"], saved.get("events", ()))
+        return {
+            "events": (),
+            **saved,
+            "parameters": parameters,
+            **tables,
+            **_nested(tensors),
+        }
+    except _UNREADABLE as error:
+        reason = f"{type(error).__name__}: {error}"
+    except OptiProxyError as error:
+        if isinstance(error, DataError):
+            raise
+        reason = error.message
+    raise DataError(
+        f"{str(path)!r} is not the saved result of a search, or is damaged: {reason}",
+        path=str(path),
+    )
+
+
+def _tensors(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give the tensors of a record by their place in the file."""
+    for name in _TENSORS:
+        for key, tensor in fields[name].items():
+            yield f"{name}/{key}", tensor.contiguous()
+    for step, trace in fields["traces"].items():
+        for key, tensor in trace.items():
+            yield f"traces/{step}/{key}", tensor.contiguous()
+
+
+def _nested(tensors: Tensors) -> dict[str, Any]:
+    """Return the tensors of a saved record by field."""
+    found: dict[str, Any] = {name: {} for name in (*_TENSORS, "traces")}
+    for path, tensor in tensors.items():
+        name, _, key = path.partition("/")
+        if name == "traces":
+            step, _, key = key.partition("/")
+            found["traces"].setdefault(int(step), {})[key] = tensor
+        else:
+            found[name][key] = tensor
+    return found
+
+
+def _refuse_compressed(archive: zipfile.ZipFile) -> None:
+    """Refuse files whose parts are larger than the file, as :meth:`SearchRecord.save` makes none.
+
+    Raises:
+        BadZipFile: a part is compressed: a small file could fill the memory.
+    """
+    for part in archive.infolist():
+        if part.compress_type != zipfile.ZIP_STORED or part.file_size > part.compress_size:
+            raise zipfile.BadZipFile(f"its part {part.filename!r} is compressed")
+
+
+def _check_trials(
+    trials: Sequence[Trial], archive: pd.DataFrame, events: Sequence[int | None]
+) -> None:
+    """Check that the complete trials are the rows of an archive, and that the events are of trials.
+
+    Raises:
+        ValueError: they are not.
+    """
+    complete = [trial for trial in trials if trial.state == "complete"]
+    rows = sorted((trial.order, trial.architecture, trial.value) for trial in complete)
+    told = zip(range(len(archive)), archive["architecture"], archive["value"], strict=True)
+    if rows != list(told) or [trial.number for trial in trials] != list(range(len(trials))):
+        raise ValueError("its trials are not those of its archive")
+    over = [event for event in events if event is not None]
+    charged = {t.number for t in trials if t.charged and t.state in ("complete", "failed")}
+    if over and (len(over) != len(charged) or set(over) != charged):
+        raise ValueError("its events are not those of its trials")
+
+
+def _refuse_plug_ins(path: Path, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that name modules: reading them would import these."""
+    named = [
+        f"{name} = {value}"
+        for name, value in flatten(parameters).items()
+        if isinstance(value, str) and name != "dataset" and _PLUG_IN.fullmatch(value)
+    ]
+    if named:
+        raise DataError(
+            f"{str(path)!r} names plug-ins, which would be imported ({'; '.join(named)}). If you "
+            "trust the file, load(path, trusted=True).",
+            plug_ins=named,
+        )
