@@ -23,6 +23,11 @@ def test_errors_keep_message_and_data_between_processes(kind, transfer):
     assert sent.data == {"budget": 3, "kind": "x", "names": ["a", "b"]}
 
 
+def test_an_interruption_keeps_its_result_between_processes():
+    sent = pickle.loads(pickle.dumps(errors.SearchInterrupted("Interrupted.", [3])))
+    assert (str(sent), sent.result) == ("Interrupted.", [3])
+
+
 def test_every_error_has_the_one_base_and_a_docstring():
     assert len(KINDS) >= 12
     assert all(kind.__doc__ for kind in KINDS)

@@ -115,7 +115,12 @@ class SearchInterrupted(KeyboardInterrupt):
 
     def __init__(self, message: str, result: Any) -> None:
         super().__init__(message)
+        self.message = message
         self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As of OptiProxyError.
+        return type(self), (self.message, self.result)
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownNameError:
