@@ -20,9 +20,10 @@ from optiproxy_nas.core.errors import (
     MethodError,
     SamplingError,
 )
-from optiproxy_nas.evaluation.ask_tell import REPEATS, AskTell
+from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.evaluation.loop import drive, run_method
+from optiproxy_nas.evaluation.proposals import REPEATS
 from optiproxy_nas.methods import Method, Proposals, build_method
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.nb201 import NASBench201

@@ -18,23 +18,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from optiproxy_nas.algorithm.archive import codes_of, make_batch
-from optiproxy_nas.algorithm.budget import QueryLedger, check_budget
+from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.errors import (
-    BudgetError,
     MethodError,
     OptiProxyError,
     ParameterError,
-    SamplingError,
     TrialError,
 )
 from optiproxy_nas.core.parameters import FailureSettings
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.validation import finite_number, whole_number
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
-from optiproxy_nas.evaluation.proposals import affordable, ask_method
+from optiproxy_nas.evaluation.proposals import Proposer
 from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
 from optiproxy_nas.evaluation.trials import Trial, check_failures
 from optiproxy_nas.methods import Method, Records
@@ -42,7 +38,6 @@ from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
-REPEATS = 1000  # proposals in a row without a new architecture, before the search is stopped
 
 
 class AskTell:
@@ -69,18 +64,14 @@ class AskTell:
         seed: int = 0,
         failures: FailureSettings | None = None,
     ) -> None:
-        check_budget(objective.price, budget, space.size)
         self.space, self.objective, self.method = space, objective, method
         self.stopped = ""  # why it was ended before its budget
-        self._ledger = QueryLedger(budget)
         self._failures = failures or FailureSettings()
-        self._least = objective.price.cheapest  # what the next trial costs at least
-        self._round = self._repeats = 0
         self._book = TrialBook(space, objective, seed)
+        self._proposer = Proposer(space, objective, method, budget, self._book)
         self._waiting: deque[Entry] = deque()
         self._recorded: dict[Hashable, Outcome] = {}  # of this search as it was run before
         self._past: deque[Hashable | None] = deque()  # its events: None where the method was asked
-        self._broken = ""  # what ended the method's work in the middle
 
     def ask(self, count: int | None = None) -> list[Trial]:
         """Return trials to evaluate; fewer than ``count``, or none, where there are no more.
@@ -103,7 +94,7 @@ class AskTell:
         asked: list[Entry] = []
         with self._keeping_trials(), isolated():
             self.check_failures()
-            self._check_unbroken()
+            self._proposer.check_unbroken()
             self._repeat_past()
             while not self.stopped and (count is None or len(asked) < count):
                 if not self._waiting and ((asked and count is None) or not self._propose()):
@@ -172,14 +163,13 @@ class AskTell:
         """
         codes = codes_of(self.space, table)
         identities = self.objective.price.identities(self.space, table, codes)
-        self._check_what_is_left(codes)
+        self._proposer.check_what_is_left(codes)
         added = self._book.add(table, codes, identities, range(len(table)), [0] * len(table))
         self._book.free = len(added)
         for entry, outcome in zip(added, outcomes, strict=True):
             self._settle(entry, outcome, final=True)
         with self._keeping_trials(), isolated():
-            self.method.start_from(self._book.take_answers(), self._book.unavailable())
-        self._round = 1
+            self._proposer.start_from_book()
 
     def replay(
         self,
@@ -215,19 +205,19 @@ class AskTell:
     @property
     def spent(self) -> int:
         """What was charged, in the objective's unit; open and failed trials included."""
-        return self._ledger.spent
+        return self._proposer.ledger.spent
 
     @property
     def budget(self) -> int:
         """What may be charged in all."""
-        return self._ledger.budget
+        return self._proposer.ledger.budget
 
     @property
     def done(self) -> str:
         """Why there is nothing more to ask for, "" if there may be."""
         if self.stopped:
             return self.stopped
-        if self._waiting or self._ledger.remaining >= self._least:
+        if self._waiting or self._proposer.can_pay:
             return ""
         return f"the budget of {self.budget} {self.objective.price.unit} is spent"
 
@@ -260,14 +250,13 @@ class AskTell:
     def records(self) -> Records:
         """Return what the method kept of its work; where the search is done, of all of it."""
         with self._keeping_trials(), isolated():
-            if self.done and not self._broken and self._book.has_answers:
-                self.method.tell(self._book.take_answers())
-            return self.method.records()
+            return self._proposer.records(bool(self.done))
 
     def _propose(self) -> bool:
         """Ask the method until it proposes something new; return whether it does."""
-        while self._ledger.remaining >= self._least:
-            kept, new = self._ask_method()
+        while self._proposer.can_pay:
+            kept, new = self._proposer.propose()
+            self._waiting.extend(new)
             if new:
                 return True
             if not kept:
@@ -276,50 +265,6 @@ class AskTell:
                 return False
         return False
 
-    def _ask_method(self) -> tuple[int, int]:
-        """Ask the method once, and make trials of what is new.
-
-        Returns:
-            how many of its proposals were kept, and how many of them are new.
-        """
-        space, objective, ledger = self.space, self.objective, self._ledger
-        book = self._book
-        unavailable = book.unavailable()
-        self._broken = f"{type(self.method).__name__} did not finish its proposals"
-        if book.has_answers:
-            self.method.tell(book.take_answers())
-        codes, columns = ask_method(space, objective, self.method, unavailable)
-        self._broken = ""
-        book.events.append(None)
-        whole = objective.price.full_columns(len(codes))
-        batch = make_batch(space, codes, self._round, **{**whole, **columns})
-        if not columns:  # whole evaluations, from now on too
-            self._least = objective.price.full_cost
-        identities = objective.price.identities(space, batch, codes)
-        costs = objective.price.costs(batch).tolist()
-        kept, new = affordable(identities, costs, book.by_identity, ledger.remaining)
-        if not kept:
-            if not book.entries:
-                name = type(self.method).__name__
-                raise MethodError(f"{name} proposed nothing at all, so there is no answer.")
-            return 0, 0
-        if new:
-            ledger.charge({identities[row]: costs[row] for row in new})
-            self._waiting.extend(book.add(batch, codes, identities, new, costs))
-        book.note(identities[:kept], set(new))
-        self._round += 1
-        self._repeats = 0 if new else self._repeats + kept
-        if self._repeats >= REPEATS:
-            raise SamplingError(
-                f"{type(self.method).__name__} proposed {self._repeats} architectures in a row "
-                f"that it had proposed already, after {ledger.spent} of {ledger.budget} "
-                f"{objective.price.unit}. Lower the budget, or choose settings that explore "
-                "more.",
-                spent=ledger.spent,
-                budget=ledger.budget,
-            )
-        return kept, len(new)
-
     def _repeat_past(self) -> None:
         """Ask the method, and tell the trials, in the order in which that was done before."""
         if not self._past:
@@ -327,14 +272,14 @@ class AskTell:
         while self._past:
             identity = self._past.popleft()
             if identity is None:
-                if self._ledger.remaining >= self._least:
-                    self._ask_method()
+                if self._proposer.can_pay:
+                    self._waiting.extend(self._proposer.propose()[1])
             elif identity in self._recorded and identity in self._book.by_identity:
                 entry = self._book.by_identity[identity]
                 self._waiting.remove(entry)
                 entry.attempts += 1
                 self._settle(entry, self._recorded.pop(identity), final=True)
-        if self._recorded and self._ledger.remaining >= self._least:
+        if self._recorded and self._proposer.can_pay:
             _log.warning(
                 "%d trials made before are not proposed again: another machine or version searches "
                 "on in another way. initial=result.trials starts warm from all of them.",
@@ -361,37 +306,6 @@ class AskTell:
         if over and over[-1].state == "failed":
             flags = [entry.state == "failed" for entry in over[self._book.free :]]
             check_failures(self._failures, flags, over[-1].outcome.error)
-
-    def _check_what_is_left(self, codes: Tensor) -> None:
-        """Refuse a budget that cannot be spent beside trials made before [n, L].
-
-        Raises:
-            BudgetError: they leave fewer architectures of the space.
-        """
-        if self.space.size is None or self.objective.fidelities:
-            return  # what was trained a little may be trained in full
-        left = self.space.size - len(set(self.space.identify(codes)))
-        if self.budget > self.objective.price.capacity(left):
-            raise BudgetError(
-                f"The trials to start from leave {left} of the {self.space.size} architectures of "
-                f"the space; a budget of {self.budget} {self.objective.price.unit} cannot be spent "
-                "on them. Lower budget, or start from fewer trials.",
-                left=left,
-                budget=self.budget,
-            )
-
-    def _check_unbroken(self) -> None:
-        """Refuse to ask a method that was ended in the middle of its work.
-
-        Raises:
-            MethodError: it was; what it would propose now is no part of this search.
-        """
-        if self._broken:
-            raise MethodError(
-                f"This search cannot be asked any more: {self._broken}, for Ctrl-C or an error. "
-                "Its trials are kept; with equal arguments, Search(..., initial=search.result()) "
-                "goes on."
-            )
 
     def _open(self, trial: Trial | int) -> Entry:
         """Return the running trial that is meant."""

@@ -1,4 +1,4 @@
-"""What a method proposes: checked, and cut to what the budget affords."""
+"""What a method proposes: checked, cut to what the budget affords, and made into trials."""
 
 from __future__ import annotations
 
@@ -8,13 +8,147 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optiproxy_nas.core.errors import InvalidArchitectureError, MethodError
-from optiproxy_nas.methods import Method, Proposals, Unavailable
+from optiproxy_nas.algorithm.archive import make_batch
+from optiproxy_nas.algorithm.budget import QueryLedger, check_budget
+from optiproxy_nas.core.errors import (
+    BudgetError,
+    InvalidArchitectureError,
+    MethodError,
+    SamplingError,
+)
+from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
+from optiproxy_nas.methods import Method, Proposals, Records, Unavailable
 from optiproxy_nas.objectives.base import COLUMNS, Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
+REPEATS = 1000  # proposals in a row without a new architecture, before the search is stopped
 
-def ask_method(
+
+class Proposer:
+    """The method of a search, asked within the budget; what it proposes becomes trials of a book.
+
+    Args:
+        space: the search space.
+        objective: what a trial costs.
+        method: ready to be asked.
+        budget: in all, in the objective's unit.
+        book: of the search.
+
+    Raises:
+        BudgetError: the space has fewer architectures than the budget.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objective: Objective,
+        method: Method,
+        budget: int,
+        book: TrialBook,
+    ) -> None:
+        check_budget(objective.price, budget, space.size)
+        self.ledger = QueryLedger(budget)
+        self._space, self._objective, self._method, self._book = space, objective, method, book
+        self._least = objective.price.cheapest  # what the next trial costs at least
+        self._round = self._repeats = 0
+        self._broken = ""  # what ended the method's work in the middle
+
+    @property
+    def can_pay(self) -> bool:
+        """Whether the budget pays for another trial."""
+        return self.ledger.remaining >= self._least
+
+    def start_from_book(self) -> None:
+        """Let the method take the trials of the book, which were made before."""
+        self._method.start_from(self._book.take_answers(), self._book.unavailable())
+        self._round = 1
+
+    def propose(self) -> tuple[int, list[Entry]]:
+        """Tell the method what it was not told yet, ask it once, and make trials of what is new.
+
+        Returns:
+            how many of its proposals were kept, and the trials of those that are new.
+
+        Raises:
+            OptiProxyError: as of :meth:`AskTell.ask`.
+        """
+        space, objective, ledger = self._space, self._objective, self.ledger
+        book, added = self._book, []
+        unavailable = book.unavailable()
+        self._broken = f"{type(self._method).__name__} did not finish its proposals"
+        if book.has_answers:
+            self._method.tell(book.take_answers())
+        codes, columns = _ask_method(space, objective, self._method, unavailable)
+        self._broken = ""
+        book.events.append(None)
+        whole = objective.price.full_columns(len(codes))
+        batch = make_batch(space, codes, self._round, **{**whole, **columns})
+        if not columns:  # whole evaluations, from now on too
+            self._least = objective.price.full_cost
+        identities = objective.price.identities(space, batch, codes)
+        costs = objective.price.costs(batch).tolist()
+        kept, new = _affordable(identities, costs, book.by_identity, ledger.remaining)
+        if not kept:
+            if not book.entries:
+                name = type(self._method).__name__
+                raise MethodError(f"{name} proposed nothing at all, so there is no answer.")
+            return 0, []
+        if new:
+            ledger.charge({identities[row]: costs[row] for row in new})
+            added = book.add(batch, codes, identities, new, costs)
+        book.note(identities[:kept], set(new))
+        self._round += 1
+        self._repeats = 0 if new else self._repeats + kept
+        if self._repeats >= REPEATS:
+            raise SamplingError(
+                f"{type(self._method).__name__} proposed {self._repeats} architectures in a row "
+                f"that it had proposed already, after {ledger.spent} of {ledger.budget} "
+                f"{objective.price.unit}. Lower the budget, or choose settings that explore "
+                "more.",
+                spent=ledger.spent,
+                budget=ledger.budget,
+            )
+        return kept, added
+
+    def records(self, done: bool) -> Records:
+        """Return what the method kept of its work; where the search is done, of all of it."""
+        if done and not self._broken and self._book.has_answers:
+            self._method.tell(self._book.take_answers())
+        return self._method.records()
+
+    def check_what_is_left(self, codes: Tensor) -> None:
+        """Refuse a budget that cannot be spent beside trials made before [n, L].
+
+        Raises:
+            BudgetError: they leave fewer architectures of the space.
+        """
+        if self._space.size is None or self._objective.fidelities:
+            return  # what was trained a little may be trained in full
+        left = self._space.size - len(set(self._space.identify(codes)))
+        if self.ledger.budget > self._objective.price.capacity(left):
+            raise BudgetError(
+                f"The trials to start from leave {left} of the {self._space.size} architectures of "
+                f"the space; a budget of {self.ledger.budget} {self._objective.price.unit} cannot "
+                "be spent on them. Lower budget, or start from fewer trials.",
+                left=left,
+                budget=self.ledger.budget,
+            )
+
+    def check_unbroken(self) -> None:
+        """Refuse to ask a method that was ended in the middle of its work.
+
+        Raises:
+            MethodError: it was; what it would propose now is no part of this search.
+        """
+        if self._broken:
+            raise MethodError(
+                f"This search cannot be asked any more: {self._broken}, for Ctrl-C or an error. "
+                "Its trials are kept; with equal arguments, Search(..., initial=search.result()) "
+                "goes on."
+            )
+
+
+def _ask_method(
     space: SearchSpace, objective: Objective, method: Method, unavailable: Unavailable
 ) -> Proposals:
     """Ask a method, and return its proposals if they are codes of the space, with their columns.
@@ -58,7 +192,7 @@ def _check_columns(
         raise MethodError(f"{method}.ask gave a column {name!r}, {why}.", column=name)
 
 
-def affordable(
+def _affordable(
     identities: list[Hashable], costs: list[int], paid: Collection[Hashable], remaining: int
 ) -> tuple[int, list[int]]:
     """Return how many proposals to keep, and the positions of those that are new queries.
