@@ -66,15 +66,11 @@ def search(preset: str, budget: int, space: str = "nb201") -> dict[str, float]:
 
     On other spaces than NAS-Bench-201 without loading the benchmark, too, which may be large.
     """
-    import torch
 
     from optiproxy_nas import batched
     from optiproxy_nas import search as run
     from optiproxy_nas.algorithm import steps
     from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
-
-    # torch imports its compiler (70 MB) when the first optimizer is made.
-    torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
 
     seconds: dict[str, float] = defaultdict(float)
     for name, part in PARTS.items():

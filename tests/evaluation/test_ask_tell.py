@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from unittest.mock import Mock
 
 import numpy as np
@@ -13,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optiproxy_nas import FailedTrialsError, Search, TrialError, search
-from optiproxy_nas.algorithm.archive import check_archive
+from optiproxy_nas.algorithm.archive import check_archive, extend
+from optiproxy_nas.algorithm.steps import initial_batch
 from optiproxy_nas.core.errors import EvaluationError, MethodError, ParameterError
+from optiproxy_nas.evaluation.evaluator import evaluate_batch
+from optiproxy_nas.evaluation.loop import drive
 
 SLOW = ("optiproxy", "gaussian_process")
 EACH = [(method, objective) for method in METHODS for objective in OBJECTIVES]
@@ -180,6 +184,39 @@ def test_a_failed_trial_is_tried_again_where_that_is_asked_for():
     assert len(found.archive) == 22
     assert len(attempts) == 44
     assert not found.failed
+
+
+def opened_failures(asked, evaluate):
+    """How many trials were complete before each failed one, by ask and tell."""
+    opened = Search(**asked)
+    drive(opened, evaluate)
+    assert len(opened.failed())
+    return opened.failed()["after"].tolist()
+
+
+def test_a_node_of_a_pipeline_tries_again_as_a_search_does():
+    """Some need a second attempt, some fail for good: the same archive in the same order."""
+
+    def flaky():
+        attempts: Counter[str] = Counter()
+
+        def evaluate(architecture):
+            attempts[architecture] += 1
+            if fails(architecture) or (len(architecture) % 3 and attempts[architecture] == 1):
+                raise RuntimeError("flaky")
+            return worth(architecture)
+
+        return evaluate
+
+    asked = arguments("optiproxy", budget=8, seed=1, failures={"retries": 1})
+    found, opened = search(evaluate=flaky(), **asked), Search(**asked)
+    batch = initial_batch(opened.space, opened.parameters)
+    evaluated, failed = evaluate_batch(opened.space, batch, flaky(), opened.parameters)
+    archive = extend(None, evaluated, opened.objective)
+    pd.testing.assert_frame_equal(archive, found.archive)
+    assert archive["architecture"].tolist() != batch["architecture"].tolist()[: len(archive)]
+    assert set(failed["architecture"]) == {trial.architecture for trial in found.failed}
+    assert failed["after"].tolist() == opened_failures(asked, flaky())
 
 
 def test_every_value_that_is_none_is_a_failure():

@@ -119,12 +119,18 @@ def evaluate_trials(
     Raises:
         EvaluationError: as of :func:`outcomes`.
     """
-    epochs = batch["epochs"].tolist() if objective.fidelities else None
-    names = batch["architecture"].tolist()
-    found = [told for told in outcomes(objective, evaluate, names, epochs) if told is not None]
+    found = _outcomes_of(objective, batch, evaluate)
     complete = [row for row, outcome in enumerate(found) if not outcome.error]
     rows = batch if len(complete) == len(batch) else batch.iloc[complete].reset_index(drop=True)
     return evaluated_rows(objective, rows, [found[row].metrics for row in complete]), found
+
+
+def _outcomes_of(objective: Objective, batch: pd.DataFrame, evaluate: Evaluate) -> list[Outcome]:
+    """Return the outcome of each trial of a batch, in their order."""
+    epochs = batch["epochs"].tolist() if objective.fidelities else None
+    names = batch["architecture"].tolist()
+    found = outcomes(objective, evaluate, names, epochs)
+    return [outcome for outcome in found if outcome is not None]
 
 
 def evaluate_batch(
@@ -161,20 +167,36 @@ def evaluate_batch(
     ledger.charge(charges(space, batch, price))
     complete = 0 if archive is None else len(archive)
     flags = [False] * sum(map(len, before))
-    for number, after in enumerate([] if failed is None else failed["after"]):
-        flags[after + number] = True
-    evaluated, found = evaluate_trials(objective, batch, evaluate)
-    for outcome in found:
-        flags.append(bool(outcome.error))
-        check_failures(parameters.failures, flags, outcome.error)
-    rows = [row for row, outcome in enumerate(found) if outcome.error]
-    new = failed_rows(
-        batch.iloc[rows],
-        [complete + row - number for number, row in enumerate(rows)],
-        [found[row].error for row in rows],
-    )
+    for number, place in enumerate([] if failed is None else failed["after"]):
+        flags[place + number] = True
+    rows: list[int] = []  # of the complete trials, in the order in which they are over
+    metrics: list[Mapping[str, float]] = []
+    lost: list[int] = []  # of the failed ones
+    after: list[int] = []
+    errors: list[str] = []
+    again = list(range(len(batch)))  # in a round of their own after the others, as in a search
+    for retries_left in range(parameters.failures.retries, -1, -1):
+        trials, again = again, []
+        _, found = (
+            evaluate_trials(objective, batch.iloc[trials], evaluate) if trials else (None, [])
+        )
+        for row, outcome in zip(trials, found, strict=True):
+            if outcome.error and retries_left:
+                again.append(row)
+                continue
+            flags.append(bool(outcome.error))
+            check_failures(parameters.failures, flags, outcome.error)
+            if outcome.error:
+                lost.append(row)
+                after.append(complete + len(rows))
+                errors.append(outcome.error)
+            else:
+                rows.append(row)
+                metrics.append(outcome.metrics)
+    kept = batch if rows == list(range(len(batch))) else batch.iloc[rows].reset_index(drop=True)
+    new = failed_rows(batch.iloc[lost], after, errors)
     tables = [new] if failed is None or failed.empty else [failed, new]
-    return evaluated, pd.concat(tables, ignore_index=True)
+    return evaluated_rows(objective, kept, metrics), pd.concat(tables, ignore_index=True)
 
 
 def failed_rows(rows: pd.DataFrame, after: Sequence[int], errors: Sequence[str]) -> pd.DataFrame:
