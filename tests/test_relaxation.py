@@ -16,6 +16,7 @@ from optiproxy_nas.spaces.relaxation import (
     entropy,
     gumbel_noise,
     gumbel_softmax,
+    largest_entropy,
     logistic_noise,
     sample_edges,
     sample_operations,
@@ -170,3 +171,49 @@ def test_draws_depend_on_the_generator_alone(draw):
     first, same, other = (draw(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
+
+
+ALLOWED = torch.tensor([[True, False, True, True, False], [False, True, True, True, True]])
+
+
+def test_only_allowed_operations_are_drawn_and_exploration_spreads_over_them(generator):
+    shares = torch.softmax(ALPHA[0].masked_fill(~ALLOWED, -torch.inf), -1)
+    for exploration in (0.0, 0.3, 1.0):
+        drawn = sample_operations(ALPHA, 4000, generator, exploration, ALLOWED)[0]
+        uniform = ALLOWED / ALLOWED.sum(-1, keepdim=True)
+        expected = (1 - exploration) * shares + exploration * uniform
+        counts = torch.stack([torch.bincount(column, minlength=5) for column in drawn.T])
+        assert (counts[~ALLOWED] == 0).all()
+        torch.testing.assert_close(counts / 4000, expected, atol=0.04, rtol=0)
+
+
+def test_the_relaxation_gives_the_rest_nothing_and_no_gradient(generator):
+    alpha = ALPHA.clone().requires_grad_()
+    relaxed = gumbel_softmax(alpha, 0.7, generator, ALLOWED)
+    assert (relaxed[:, ~ALLOWED] == 0).all()
+    torch.testing.assert_close(relaxed.sum(-1), torch.ones(1, 2))
+    (gradient,) = torch.autograd.grad(relaxed[..., 2].sum(), alpha)
+    assert torch.isfinite(gradient).all()
+    assert (gradient[:, ~ALLOWED] == 0).all()
+    assert (gradient[:, ALLOWED] != 0).all()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda g, allowed: gumbel_softmax(ALPHA, 0.5, g, allowed),
+        lambda g, allowed: sample_operations(ALPHA, 50, g, 0.3, allowed),
+        lambda g, allowed: entropy(ALPHA, allowed),
+    ],
+)
+def test_all_allowed_is_as_no_mask_to_the_bit(draw):
+    everything = torch.ones(2, 5, dtype=torch.bool)
+    with_mask, without = (
+        draw(torch.Generator().manual_seed(1), allowed) for allowed in (everything, None)
+    )
+    assert torch.equal(with_mask, without)
+
+
+def test_the_largest_entropy_is_that_of_a_uniform_group():
+    assert largest_entropy(ALLOWED) == pytest.approx((math.log(3) + math.log(4)) / 2)
+    assert float(entropy(torch.zeros(1, 2, 5), ALLOWED)) == pytest.approx(largest_entropy(ALLOWED))

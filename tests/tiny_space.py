@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, as_list
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, GraphSpace, as_list
 from optiproxy_nas.spaces.relaxation import (
     binary_concrete,
     gumbel_softmax,
@@ -20,7 +20,7 @@ from optiproxy_nas.spaces.relaxation import (
 FREE_EDGES = ((0, 2), (1, 2), (1, 3))
 
 
-class TinySpace:
+class TinySpace(GraphSpace):
     name = "tiny"
     operations = ("conv", "pool", "skip")
     node_labels = ("a", "b")

@@ -20,13 +20,19 @@ def logits(alpha, beta=None):
     return {"alpha": alpha, "beta": torch.zeros(len(alpha), 0) if beta is None else beta}
 
 
+def numbers_of(found, allowed=None):
+    alpha = found["alpha"]
+    everything = torch.ones(alpha.shape[1:], dtype=torch.bool)
+    return group_numbers(found, everything if allowed is None else allowed)
+
+
 def decided(*codes, operations=5):
     """Groups that are sure of one architecture each."""
     return logits(SURE * torch.nn.functional.one_hot(torch.tensor(codes), operations).float())
 
 
 def test_groups_without_preference_are_spread_and_equal():
-    found = group_numbers(logits(torch.zeros(4, 6, 5)))
+    found = numbers_of(logits(torch.zeros(4, 6, 5)))
     assert found["spread"] == pytest.approx(1)
     assert found["within"] == pytest.approx(1)
     assert found["between"] == pytest.approx(0)
@@ -35,7 +41,7 @@ def test_groups_without_preference_are_spread_and_equal():
 
 
 def test_groups_that_are_sure_of_the_same_have_collapsed():
-    found = group_numbers(decided((1, 2, 3), (1, 2, 3), (1, 2, 3)))
+    found = numbers_of(decided((1, 2, 3), (1, 2, 3), (1, 2, 3)))
     assert found["spread"] == pytest.approx(0)
     assert found["collapse"] == pytest.approx(1)
     assert found["distance"] == 0
@@ -43,7 +49,7 @@ def test_groups_that_are_sure_of_the_same_have_collapsed():
 
 
 def test_groups_that_are_sure_of_all_different_ones_are_spread_between_and_not_within():
-    found = group_numbers(decided(*[(i, i) for i in range(5)]))
+    found = numbers_of(decided(*[(i, i) for i in range(5)]))
     assert found["within"] == pytest.approx(0)
     assert found["between"] == pytest.approx(1)
     assert found["distance"] == pytest.approx(1)
@@ -51,7 +57,7 @@ def test_groups_that_are_sure_of_all_different_ones_are_spread_between_and_not_w
 
 
 def test_one_different_choice_among_three_in_one_of_four_groups():
-    found = group_numbers(decided((1, 2, 3), (1, 2, 3), (1, 2, 3), (1, 2, 0)))
+    found = numbers_of(decided((1, 2, 3), (1, 2, 3), (1, 2, 3), (1, 2, 0)))
     mixture = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(5)
     assert found["spread"] == pytest.approx(mixture / 3)
     assert found["distance"] == pytest.approx(3 / 6 / 3)  # 3 of 6 pairs differ, in 1 of 3 nodes
@@ -61,15 +67,27 @@ def test_one_different_choice_among_three_in_one_of_four_groups():
 def test_edges_count_as_choices_of_two():
     alpha = torch.zeros(2, 1, 4)  # undecided: 1
     beta = torch.tensor([[SURE, 0.0], [-SURE, 0.0]])  # opposite: 1 in the pool; undecided: 1
-    found = group_numbers(logits(alpha, beta))
+    found = numbers_of(logits(alpha, beta))
     assert found["spread"] == pytest.approx(1)
     assert found["within"] == pytest.approx(2 / 3)
     assert found["distance"] == pytest.approx(1 / 3)
     assert found["modes"] == 2
 
 
+def test_options_that_do_not_exist_count_for_nothing():
+    alpha = torch.zeros(2, 3, 4)
+    alpha[:, :, 0] = SURE  # not allowed anywhere
+    allowed = torch.tensor(
+        [[False, True, True, False], [False, True, True, True], [False] * 3 + [True]]
+    )
+    found = numbers_of(logits(alpha), allowed)
+    assert found["spread"] == pytest.approx(1)
+    assert found["within"] == pytest.approx(1)
+    assert (found["distance"], found["modes"]) == (0, 1)
+
+
 def test_one_group_has_no_distance():
-    assert math.isnan(group_numbers(logits(torch.randn(1, 6, 5)))["distance"])
+    assert math.isnan(numbers_of(logits(torch.randn(1, 6, 5)))["distance"])
 
 
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(2, 5), st.integers(0, 2**31))
@@ -77,13 +95,13 @@ def test_bounds_and_order_of_groups(groups, nodes, operations, seed):
     generator = torch.Generator().manual_seed(seed)
     alpha = 5 * torch.randn(groups, nodes, operations, generator=generator)
     beta = 5 * torch.randn(groups, 3, generator=generator)
-    found = group_numbers(logits(alpha, beta))
+    found = numbers_of(logits(alpha, beta))
     assert -1e-9 <= found["within"] <= found["spread"] + 1e-9 <= 1 + 2e-9
     assert 1 <= found["modes"] <= groups
     assert 1 / groups <= found["agreement"] <= 1
     if groups > 1:
         assert 0 <= found["distance"] <= 1
-    turned = group_numbers(logits(alpha.flip(0), beta.flip(0)))
+    turned = numbers_of(logits(alpha.flip(0), beta.flip(0)))
     assert turned == pytest.approx(found, nan_ok=True)
 
 

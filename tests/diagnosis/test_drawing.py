@@ -9,7 +9,9 @@ from optiproxy_nas.report.diagnose.collapse import Alarm, collapse_figure
 from optiproxy_nas.report.diagnose.diagnosis_html import FIGURES, DiagnosisSettings
 from optiproxy_nas.report.diagnose.proxy_figures import gap_figure, predictions_by_step
 from optiproxy_nas.report.style import evenly
+from optiproxy_nas.spaces import get_space
 
+ALLOWED = get_space("nb201").allowed
 SETTINGS = DiagnosisSettings(run="made-up", probe=100, panels=4)
 
 
@@ -99,8 +101,8 @@ def test_panels_are_spread_over_the_run(measured):
 
 def test_alarms_are_shaded(run, measured):
     _, steps, *_ = measured
-    calm = collapse_figure(run.traces, steps, [], SETTINGS.collapse, 5)
-    loud = collapse_figure(run.traces, steps, [Alarm(2, 4, 18, "x")], SETTINGS.collapse, 5)
+    calm = collapse_figure(run.traces, steps, [], SETTINGS.collapse, ALLOWED)
+    loud = collapse_figure(run.traces, steps, [Alarm(2, 4, 18, "x")], SETTINGS.collapse, ALLOWED)
     assert len(loud.axes[0].patches) == len(calm.axes[0].patches) + 1
     assert loud.axes[0].patches[-1].get_x() == 1.5
     assert loud.axes[0].patches[-1].get_width() == 3
@@ -111,4 +113,4 @@ def test_nothing_to_draw_says_so(measured):
     nothing = judged._replace(archive=judged.archive.head(0))
     assert "no search steps" in texts(predictions_by_step(nothing, steps, 20, 9))
     assert "no search steps" in texts(gap_figure(steps.head(0), 20, 0.1, 100))
-    assert "no search epochs" in texts(collapse_figure({}, steps, [], SETTINGS.collapse, 5))
+    assert "no search epochs" in texts(collapse_figure({}, steps, [], SETTINGS.collapse, ALLOWED))

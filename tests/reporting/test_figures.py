@@ -105,14 +105,14 @@ def test_constant_predictions_have_no_tau(run):
 
 
 def test_entropy_trace_runs_through_all_steps_and_draws_log_m(run):
-    axes = entropy_trace(run["traces"], 5).axes[0]
+    axes = entropy_trace(run["traces"], run["space"].allowed).axes[0]
     assert axes.get_xlim()[1] == 8 * 60 + 0.5
     assert "step 8" in words(axes.figure)
     assert any(np.allclose(line.get_ydata(), math.log(5)) for line in axes.lines)
 
 
 def test_heatmap_has_a_panel_per_node_and_the_final_probabilities(run):
-    operations = run["space"].operations
+    operations = run["space"].option_labels
     figure = logits_heatmap(run["traces"], operations, ["first"])
     panels = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in panels[:2]] == ["first", "node 1"]
@@ -126,15 +126,30 @@ def test_heatmap_has_a_panel_per_node_and_the_final_probabilities(run):
 @pytest.mark.parametrize("nodes", [1, 2, 5, 7, 17])
 def test_heatmap_of_any_number_of_nodes(nodes):
     probability = np.full((3, nodes, 2), 0.5)
-    figure = logits_heatmap({1: {"probability": probability}}, ["a", "b"], [])
+    figure = logits_heatmap({1: {"probability": probability}}, [["a", "b"]] * nodes, [])
     assert sum(bool(axes.images) for axes in figure.axes) == nodes
+
+
+def test_heatmap_and_entropy_show_only_the_options_that_exist():
+    probability = np.full((3, 2, 3), [[0.0, 0.5, 0.5], [0.2, 0.3, 0.5]])
+    names = [("", "low", "high"), ("a", "b", "c")]
+    traces = {1: {"probability": probability, "entropy": np.zeros((3, 1))}}
+    panels = [axes for axes in logits_heatmap(traces, names, []).axes if axes.images]
+    ticks = [[tick.get_text() for tick in axes.get_yticklabels()] for axes in panels]
+    assert ticks == [["low", "high"], ["a", "b", "c"]]
+    assert [axes.images[0].get_array().shape for axes in panels] == [(2, 3), (3, 3)]
+    allowed = torch.tensor([[bool(name) for name in row] for row in names])
+    (axes,) = entropy_trace(traces, allowed).axes
+    assert any(np.allclose(line.get_ydata(), math.log(6) / 2) for line in axes.lines)
 
 
 def test_no_traces():
     empty = {1: {"entropy": np.zeros((0, 4)), "probability": np.zeros((0, 6, 5))}}
     for traces in ({}, empty):
-        assert "no search epochs" in words(entropy_trace(traces, 5))
-        assert "no search epochs" in words(logits_heatmap(traces, ["a"], []))
+        assert "no search epochs" in words(
+            entropy_trace(traces, torch.ones(6, 5, dtype=torch.bool))
+        )
+        assert "no search epochs" in words(logits_heatmap(traces, [["a"]], []))
 
 
 def test_diagnostics_that_were_not_measured(run):
@@ -211,10 +226,10 @@ def test_every_surrogate_source_is_labelled_as_one():
 
 def test_searched_edges_have_a_panel_of_their_probability_after_each_step(run):
     traces = {s: {**t, "edges": np.full(3, s / 10)} for s, t in run["traces"].items()}
-    figure = logits_heatmap(traces, run["space"].operations, [])
+    figure = logits_heatmap(traces, run["space"].option_labels, [])
     (panel,) = [axes for axes in figure.axes if axes.get_ylabel() == "entry of β"]
     assert np.allclose(panel.images[0].get_array(), np.arange(1, 9) / 10 * np.ones((3, 1)))
-    without = logits_heatmap(run["traces"], run["space"].operations, [])
+    without = logits_heatmap(run["traces"], run["space"].option_labels, [])
     assert not any(axes.get_ylabel() == "entry of β" for axes in without.axes)
 
 

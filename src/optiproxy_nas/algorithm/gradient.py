@@ -14,7 +14,7 @@ from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import GradientSettings
 from optiproxy_nas.core.random_streams import numpy_generator
 from optiproxy_nas.spaces.base import Logits, SearchSpace
-from optiproxy_nas.spaces.relaxation import entropy, temperature_at
+from optiproxy_nas.spaces.relaxation import entropy, operation_probabilities, temperature_at
 
 
 class Trace(NamedTuple):
@@ -36,16 +36,19 @@ def initial_logits(space: SearchSpace, settings: GradientSettings, seed: int, st
         step: search step, 1..S.
 
     Returns:
-        α [K, N, M], uniform in [lhs_lower, lhs_lower + lhs_range] and stratified over the groups;
+        α [K, N, M], uniform in [lhs_lower, lhs_lower + lhs_range] and stratified over the groups,
+        0 where an operation is not allowed;
         β [K, E], stratified in ±lhs_range / 2: log-odds around 0, so that each edge starts at a
         probability of about one half.
     """
-    choices = space.num_nodes * len(space.operations)
+    allowed = space.allowed.flatten()
+    choices = int(allowed.sum())
     sampler = qmc.LatinHypercube(
         d=choices + space.num_edges, rng=numpy_generator(seed, step, "initial-logits")
     )
-    unit = torch.from_numpy(sampler.random(settings.groups)).float()  # [K, N·M + E] in [0, 1)
-    alpha = settings.lhs_lower + settings.lhs_range * unit[:, :choices]
+    unit = torch.from_numpy(sampler.random(settings.groups)).float()  # [K, choices + E]
+    alpha = torch.zeros(settings.groups, len(allowed))
+    alpha[:, allowed] = settings.lhs_lower + settings.lhs_range * unit[:, :choices]
     beta = settings.lhs_range * (unit[:, choices:] - 0.5)
     return Logits(alpha.reshape(settings.groups, space.num_nodes, -1), beta)
 
@@ -109,8 +112,8 @@ def optimise_logits(
     trace = Trace(
         temperature=torch.tensor(temperatures),
         score=curve,
-        entropy=entropy(history.flatten(0, 1)).reshape(curve.shape),
-        probability=torch.softmax(history, dim=-1).mean(1),
+        entropy=entropy(history.flatten(0, 1), space.allowed).reshape(curve.shape),
+        probability=operation_probabilities(history, space.allowed).mean(1),
     )
     return Logits(alpha.detach(), beta.detach()), trace
 

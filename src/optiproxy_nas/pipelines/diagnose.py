@@ -95,7 +95,8 @@ def measure(
     """Return one row of numbers a step, the collapse alarm among them, and where it fired."""
     gap = gap_table(run, judged, diagnose.window, diagnose.top)
     best = run.archive["best"].tolist()
-    groups = pd.DataFrame([collapse.group_numbers(run.logits[step]) for step in run.steps])
+    allowed = get_space(run.parameters.space).allowed
+    groups = pd.DataFrame([collapse.group_numbers(run.logits[step], allowed) for step in run.steps])
     numbers = gap.join(groups)
     numbers["stagnation"] = [collapse.stagnation(best[:count]) for count in gap["queries"]]
     alarms, reasons = collapse.collapse_alarms(

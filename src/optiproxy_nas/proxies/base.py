@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.parameters import ProxySettings
-from optiproxy_nas.spaces.base import Encoding, SearchSpace
+from optiproxy_nas.spaces.base import Encoding, SearchSpace, require_graph
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": nn.functional.gelu,
@@ -129,6 +129,7 @@ class GraphEnsemble(Ensemble):
 
     def build_trunk(self, settings: ProxySettings, generator: torch.Generator) -> int:
         """Make the layers and the dense one."""
+        require_graph(self.space)
         self.layers, width = nn.ModuleList(), self.space.num_features
         for _ in range(settings.layers):
             layer, width = self.build_layer(width, settings, generator)

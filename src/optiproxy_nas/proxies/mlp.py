@@ -29,7 +29,9 @@ def _typical(space: SearchSpace) -> Encoding:
 
 
 class MLP(FeatureProxy):
-    """An ensemble of E multilayer perceptrons on ``features``: here [s_o, s_t] ∈ R^(N·M + edges).
+    """An ensemble of E multilayer perceptrons on ``features``: here the space's, [n, D].
+
+    In the paper's spaces they are [s_o, s_t] ∈ R^(N·M + edges).
 
     Weights of a layer start as N(0, g / a), a the mean squared norm of its input (of a one-hot
     encoding one a node, not M) and g = 2, or 1 for the head. So members begin as clearly different
@@ -61,7 +63,7 @@ class MLP(FeatureProxy):
 
     def features(self, encoding: Encoding) -> Tensor:
         """Return the input of the first layer: [n, inputs]."""
-        return torch.cat([encoding.operations.flatten(1), encoding.edges], dim=1)
+        return self.space.features(encoding)
 
     def predict(self, features: Tensor) -> Tensor:
         """Return predictions [E, H, n] from features [n, inputs]."""
@@ -79,11 +81,14 @@ class GraphMLP(MLP):
     convolution is good, and is confidently wrong about positions with few values. The counts of
     operations 1ᵀV and of operation pairs along edges VᵀAV are the same wherever in the cell they
     occur. Both are polynomials in (s_o, s_t): exact for a discrete architecture, smooth for a
-    relaxed one, and defined for every search space through ``SearchSpace.graph``.
+    relaxed one, and defined for every search space through ``SearchSpace.graph``. Of a space
+    without a graph it sees what :class:`MLP` does.
     """
 
     def features(self, encoding: Encoding) -> Tensor:
-        """Return encoding, operation counts [n, F] and pair counts [n, F·F]: [n, inputs]."""
+        """Return the space's features, counts of operations [n, F] and of pairs [n, F·F]."""
+        if not self.space.num_vertices:
+            return super().features(encoding)
         graph = self.space.graph(encoding)
         vertices = graph.features  # [n, V, F], 0 where masked
         counts = vertices.sum(-2)

@@ -21,8 +21,10 @@ from optiproxy_nas.report import style
 from optiproxy_nas.report.run_data import RunData, Traces
 from optiproxy_nas.report.style import ReportFigure
 from optiproxy_nas.spaces.base import Logits, SearchSpace
+from optiproxy_nas.spaces.relaxation import largest_entropy
 
 MAX_LINES = 40  # groups drawn one by one; more only make a solid block
+MAX_NAME = 18  # letters of an option
 MAX_LABELS = 20  # step numbers along the upper border
 DRAWS = 2000  # of edges, over all groups: a standard error of about 0.01
 COLD = 1e-3  # a temperature at which a relaxed draw is as good as discrete
@@ -55,12 +57,13 @@ def with_edges(space: SearchSpace, trace: Tensors, logits: Tensors) -> dict[str,
     return {**trace, "edges": edge_probabilities(space, logits["alpha"], logits["beta"])}
 
 
-def entropy_trace(traces: Traces, num_operations: int) -> Figure:
+def entropy_trace(traces: Traces, allowed: Tensor) -> Figure:
     """Draw the entropy of softmax(α) over the search epochs, all steps one after another.
 
     Args:
         traces: of the run; steps without epochs are skipped.
-        num_operations: M; a group that prefers nothing has the entropy log(M) nats.
+        allowed: bool [N, M], the options of each node; a group that prefers nothing has the mean
+            of the logarithms of their numbers.
     """
     title = "Entropy of α"
     blocks = step_blocks(traces, "entropy")
@@ -83,7 +86,7 @@ def entropy_trace(traces: Traces, num_operations: int) -> Figure:
         axes.plot(epoch, mean, label="mean of the groups", **look)
         start += len(entropy)
     axes.plot([], [], color=style.BLUE, alpha=0.6, linewidth=0.9, label="one group")
-    entropy_scale(axes, num_operations)
+    entropy_scale(axes, allowed)
     axes.set_xlim(0.5, start + 0.5)
     axes.xaxis.set_major_locator(style.whole_ticks(8))
     style.tidy(axes, title, "search epochs, all steps one after another", "entropy (nats)", 18)
@@ -92,27 +95,28 @@ def entropy_trace(traces: Traces, num_operations: int) -> Figure:
     return figure
 
 
-def entropy_scale(axes: Axes, num_operations: int) -> None:
-    """Set an axis of entropies, with a line where no operation is preferred."""
-    if num_operations > 1:
-        uniform = math.log(num_operations)
-        style.level(axes, uniform, f"log({num_operations}), no preference")
+def entropy_scale(axes: Axes, allowed: Tensor) -> None:
+    """Set an axis of entropies, with a line where no option is preferred."""
+    uniform, counts = largest_entropy(allowed), set(allowed.sum(-1).tolist())
+    if uniform > 0:
+        limit = f"log({counts.pop()})" if len(counts) == 1 else f"{uniform:.2f}"
+        style.level(axes, uniform, f"{limit}, no preference")
         axes.set_ylim(0, uniform * 1.08)
 
 
 def logits_heatmap(
     traces: Traces,
-    operations: Sequence[str],
+    options: Sequence[Sequence[str]],
     node_labels: Sequence[str],
     steps: Literal["last", "all"] = "last",
 ) -> Figure:
-    """Draw the mean softmax(α) over the search epochs: a panel a node, a row an operation.
+    """Draw the mean softmax(α) over the search epochs: a panel a node, a row an option.
 
     Where the traces have edges, a last panel shows their probability after every step.
 
     Args:
         traces: of the run.
-        operations: the M operation names.
+        options: the option names of each of the N nodes, "" for one that does not exist.
         node_labels: a title for each of the N nodes; missing ones are numbered.
         steps: the last step only, or all steps one after another.
     """
@@ -125,7 +129,10 @@ def logits_heatmap(
         blocks = {last: blocks[last]}
         title += f", step {last}"
     probability = np.concatenate(list(blocks.values()))  # [epochs, N, M]
-    epochs, nodes, choices = probability.shape
+    epochs, nodes, _ = probability.shape
+    names = [{row: name for row, name in enumerate(labels) if name} for labels in options]
+    choices = max(map(len, names))
+    shared = all(labels == names[0] for labels in names)
     columns = nodes if nodes <= 3 else 3 if nodes <= 6 else 4
     rows = math.ceil(nodes / columns)
     edges = step_blocks({step: t for step, t in traces.items() if "edges" in t}, "edges")
@@ -136,17 +143,18 @@ def logits_heatmap(
     figure = subfigures[0]
     if edges:
         _edges(subfigures[1], edges)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=shared, squeeze=False)
     for node, axes in enumerate(panels.flat):
         if node >= nodes:
             axes.set_axis_off()
             continue
-        picture = _picture(axes, probability[:, node].T, (0.5, epochs + 0.5, choices - 0.5, -0.5))
-        for boundary in np.arange(choices - 1) + 0.5:
+        shown = probability[:, node, list(names[node])].T
+        picture = _picture(axes, shown, (0.5, epochs + 0.5, len(shown) - 0.5, -0.5))
+        for boundary in np.arange(len(shown) - 1) + 0.5:
             axes.axhline(boundary, color="white", linewidth=1.0)
         label = node_labels[node] if node < len(node_labels) else f"node {node}"
         axes.set_title(label, fontsize=10, color=style.INK)
-        axes.set_yticks(range(choices), list(operations)[:choices])
+        axes.set_yticks(range(len(shown)), [_short(name) for name in names[node].values()])
         axes.tick_params(labelsize=9)
         axes.xaxis.set_major_locator(style.whole_ticks(4))
         if node + columns >= nodes:  # the lowest panel of its column
@@ -157,6 +165,10 @@ def logits_heatmap(
     figure.supxlabel(f"search epoch{sequence}", fontsize=10)
     style.colour_bar(figure, panels, picture, "probability")
     return whole
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
 def _picture(
@@ -217,7 +229,7 @@ ENTROPY: ReportFigure[RunData] = ReportFigure(
     "Entropy of α",
     "How undecided the groups are: the dashed line is no preference at all, 0 is one architecture, "
     "and lines that stay high after many epochs mean that the proxy's gradient gave no direction.",
-    lambda run: entropy_trace(run.traces, len(run.space.operations)),
+    lambda run: entropy_trace(run.traces, run.space.allowed),
 )
 LOGITS: ReportFigure[RunData] = ReportFigure(
     "logits",
@@ -226,5 +238,5 @@ LOGITS: ReportFigure[RunData] = ReportFigure(
     "stays pale all over is a choice that they left open or disagree on. Where edges are searched "
     "too, the lowest panel shows the probability of each of them after every step, in the order "
     "of β.",
-    lambda run: logits_heatmap(run.traces, run.space.operations, run.space.node_labels),
+    lambda run: logits_heatmap(run.traces, run.space.option_labels, run.space.node_labels),
 )

@@ -15,13 +15,13 @@ look alike to it by construction.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from optiproxy_nas.core.errors import InvalidArchitectureError
+from optiproxy_nas.core.errors import InvalidArchitectureError, ParameterError
 
 
 class Logits(NamedTuple):
@@ -65,7 +65,8 @@ class Candidates(NamedTuple):
 class SearchSpace(Protocol):
     """What a new search space implements, in one file.
 
-    ``optiproxy_nas.testing.check_search_space`` checks it.
+    ``optiproxy_nas.testing.check_search_space`` checks it. Where all positions have the same
+    operations and there is a graph, :class:`GraphSpace` has four of the members.
 
     Attributes:
         name: the registered name.
@@ -74,7 +75,7 @@ class SearchSpace(Protocol):
         num_nodes: N, the nodes whose operation is searched.
         num_edges: E, the free edge variables (0: fixed adjacency).
         code_length: L, the length of an architecture's integer code.
-        num_vertices: V of ``graph``.
+        num_vertices: V of ``graph``; 0: the space has no graph.
         num_features: F of ``graph``.
         vertex_labels: captions of the V vertices of ``graph``, for figures; "" for one that stands
             for a searched operation. "component: name" where the graph has components (two cells).
@@ -91,6 +92,22 @@ class SearchSpace(Protocol):
     num_features: int
     vertex_labels: tuple[str, ...]
     size: int | None
+
+    @property
+    def allowed(self) -> Tensor:
+        """Return which operations each position has: bool [N, M], at least one a row.
+
+        Logits of the others stay finite and count for nothing.
+        """
+        ...
+
+    @property
+    def option_labels(self) -> tuple[tuple[str, ...], ...]:
+        """Return what the operations of each position are called, for figures: [N][M] strings.
+
+        "" where they are not allowed.
+        """
+        ...
 
     def __hash__(self) -> int:
         """Hash the space; functions of spaces are cached."""
@@ -123,8 +140,19 @@ class SearchSpace(Protocol):
         """Return the hard encodings of codes [n, L]."""
         ...
 
+    def features(self, encoding: Encoding) -> Tensor:
+        """Return n hard or soft encodings as vectors [n, D], differentiable in both fields.
+
+        The input of a proxy that uses no graph; different architectures differ in it.
+        """
+        ...
+
     def graph(self, encoding: Encoding) -> Graph:
-        """Return the labelled DAGs of hard or soft encodings, differentiable in both fields."""
+        """Return the labelled DAGs of hard or soft encodings, differentiable in both fields.
+
+        Raises:
+            ParameterError: the space has no graph (``missing_graph``).
+        """
         ...
 
     def identify(self, codes: Tensor) -> list[Hashable]:
@@ -152,17 +180,67 @@ class SearchSpace(Protocol):
         """Return codes [n, L] in the benchmark's notation."""
         ...
 
-    def from_string(self, architectures: Sequence[str]) -> Tensor:
+    def from_string(self, architectures: Sequence[Any]) -> Tensor:
         """Parse the benchmark's notation to codes [n, L]; a single string is a list of one.
+
+        What ``architecture`` gives for a string is read as that string is.
 
         Raises:
             InvalidArchitectureError: which architecture breaks which rule.
         """
         ...
 
+    def architecture(self, text: str) -> Any:
+        """Return an architecture as an evaluation takes it: its string, or a plain object."""
+        ...
+
     def draw(self, architecture: str) -> str:
         """Return a small text drawing of one architecture, for a terminal."""
         ...
+
+
+class GraphSpace:
+    """Members of spaces that have a graph, and the same M operations at all N positions."""
+
+    operations: tuple[str, ...]
+    num_nodes: int
+
+    @cached_property
+    def allowed(self) -> Tensor:
+        """Return that every operation is allowed everywhere: [N, M]."""
+        return torch.ones(self.num_nodes, len(self.operations), dtype=torch.bool)
+
+    @property
+    def option_labels(self) -> tuple[tuple[str, ...], ...]:
+        """Return the operations, N times."""
+        return (self.operations,) * self.num_nodes
+
+    def features(self, encoding: Encoding) -> Tensor:
+        """Return [s_o, s_t], flattened: [n, N·M + E]."""
+        return torch.cat([encoding.operations.flatten(1), encoding.edges], dim=1)
+
+    def architecture(self, text: str) -> Any:
+        """Return the string itself."""
+        return text
+
+
+def missing_graph(name: str) -> ParameterError:
+    """Return the error of asking a space without a graph for it."""
+    return ParameterError(
+        f"Search space {name!r} has no graph. Choose a proxy that needs none: mlp, or graph_mlp, "
+        "which sees the graph only where there is one.",
+        space=name,
+    )
+
+
+def require_graph(space: SearchSpace) -> None:
+    """Refuse a space without a graph.
+
+    Raises:
+        ParameterError: which proxies need none.
+    """
+    if not space.num_vertices:
+        raise missing_graph(space.name)
 
 
 def check_codes(codes: Tensor, choices: Tensor, rule: str) -> None:

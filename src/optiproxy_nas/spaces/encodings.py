@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.spaces.base import Encoding, Graph, SearchSpace
+from optiproxy_nas.spaces.base import Encoding, Graph, SearchSpace, require_graph
 
 MAX_PATHS = 10_000  # label sequences; a fitted layer of 64 on top has then 640,000 weights
 
@@ -70,8 +70,9 @@ def path_lengths(space: SearchSpace, longest: int | None = None) -> tuple[int, .
 
     Raises:
         ParameterError: no path is that short, there are more than ``MAX_PATHS`` label sequences,
-            or the graph's labels are not input, operations, output.
+            the graph's labels are not input, operations, output, or the space has no graph.
     """
+    require_graph(space)
     choices = len(space.operations)
     if space.num_features != choices + 2:
         raise ParameterError(

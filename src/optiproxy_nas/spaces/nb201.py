@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, operation_moves
+from optiproxy_nas.spaces.base import (
+    Candidates,
+    Encoding,
+    Graph,
+    GraphSpace,
+    Logits,
+    as_list,
+    operation_moves,
+)
 from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -60,7 +68,7 @@ def _function(code: tuple[int, ...]) -> str:
     return "+".join(nodes[3])
 
 
-class NASBench201:
+class NASBench201(GraphSpace):
     """The NAS-Bench-201 cell space: N = 6, M = 5, fixed adjacency, 15,625 cells."""
 
     name = "nb201"

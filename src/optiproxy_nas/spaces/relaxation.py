@@ -27,19 +27,27 @@ def logistic_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor
     return torch.logit(_uniform(shape, generator))
 
 
-def gumbel_softmax(alpha: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+def masked(alpha: Tensor, allowed: Tensor | None) -> Tensor:
+    """Return logits α [..., N, M], at -∞ where ``allowed`` [N, M] (``SearchSpace``) is False."""
+    return alpha if allowed is None else alpha.masked_fill(~allowed, -torch.inf)
+
+
+def gumbel_softmax(
+    alpha: Tensor, temperature: float, generator: torch.Generator, allowed: Tensor | None = None
+) -> Tensor:
     """Draw relaxed operations ŝ_o (Eq. 9): softmax((α + g) / τ) over the last axis.
 
     Args:
         alpha: logits [..., M].
         temperature: τ > 0. As τ -> 0 the limit is one-hot, j with probability softmax(α)_j.
         generator: draws the noise g.
+        allowed: bool [N, M], the operations to draw from; None: all of them.
 
     Returns:
         [..., M] in [0, 1], rows sum to 1.
     """
     noise = gumbel_noise(tuple(alpha.shape), generator).to(alpha)
-    return torch.softmax((alpha + noise) / temperature, dim=-1)
+    return torch.softmax((masked(alpha, allowed) + noise) / temperature, dim=-1)
 
 
 def binary_concrete(
@@ -68,21 +76,32 @@ def binary_concrete(
 
 
 def sample_operations(
-    alpha: Tensor, count: int, generator: torch.Generator, exploration: float = 0.0
+    alpha: Tensor,
+    count: int,
+    generator: torch.Generator,
+    exploration: float = 0.0,
+    allowed: Tensor | None = None,
 ) -> Tensor:
     """Draw discrete operations 𝒜_o ~ Cat((1 - ε) softmax(α) + ε / M) (Eq. 5 at ε = 0).
+
+    M counts the allowed operations of the position.
 
     Args:
         alpha: logits [K, N, M].
         count: draws per group.
         generator: draws the operations.
         exploration: ε in [0, 1].
+        allowed: bool [N, M], the operations to draw from; None: all of them.
 
     Returns:
         Operation indices [K, count, N], int64.
     """
     groups, nodes, choices = alpha.shape
-    probability = torch.softmax(alpha, dim=-1) * (1 - exploration) + exploration / choices
+    probability = operation_probabilities(alpha, allowed) * (1 - exploration)
+    if allowed is None:
+        probability = probability + exploration / choices
+    else:
+        probability = probability + allowed * (exploration / allowed.double().sum(-1, True))
     noise = gumbel_noise((groups, count, nodes, choices), generator).to(alpha)
     return (probability.log().unsqueeze(1) + noise).argmax(dim=-1)
 
@@ -112,10 +131,21 @@ def temperature_at(epoch: int, epochs: int, base: float, minimum: float) -> floa
     return base + (minimum - base) * progress
 
 
-def entropy(alpha: Tensor) -> Tensor:
+def operation_probabilities(alpha: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """Return softmax(α) over the allowed operations: [..., N, M], 0 for the others."""
+    return torch.softmax(masked(alpha, allowed), dim=-1)
+
+
+def entropy(alpha: Tensor, allowed: Tensor | None = None) -> Tensor:
     """Return the mean entropy of softmax(α) over a group's nodes, in nats: [K, N, M] -> [K].
 
-    log(M) for a uniform group; near 0 where the group has collapsed to one architecture.
+    ``largest_entropy`` for a uniform group; near 0 where the group has collapsed to one
+    architecture.
     """
-    nats: Tensor = torch.special.entr(torch.softmax(alpha, dim=-1)).sum(-1)
+    nats: Tensor = torch.special.entr(operation_probabilities(alpha, allowed)).sum(-1)
     return nats.mean(-1)
+
+
+def largest_entropy(allowed: Tensor) -> float:
+    """Return the entropy of a uniform group, in nats: the mean of log M over the N nodes."""
+    return float(allowed.sum(-1).double().log().mean())

@@ -77,10 +77,15 @@ def _check_same_graphs(space: SearchSpace, corners: Encoding, drawn: Sequence[Ca
     if not valid:
         return
     codes = torch.stack([drawn[row].codes[0] for row in valid])
-    graph = space.graph(Encoding(*(field[valid] for field in corners)))
-    discrete = space.graph(space.encode(codes))
-    check_discrete(graph, "relaxed encodings whose logits leave one choice")
-    for relaxed, hard in zip(invariants(graph), invariants(discrete), strict=True):
+    relaxed_corners = Encoding(*(field[valid] for field in corners))
+    if space.num_vertices:
+        check_discrete(
+            space.graph(relaxed_corners), "relaxed encodings whose logits leave one choice"
+        )
+    pairs = zip(
+        invariants(space, relaxed_corners), invariants(space, space.encode(codes)), strict=True
+    )
+    for relaxed, hard in pairs:
         equal = torch.isclose(relaxed, hard).flatten(1).all(1)
         worst = codes[int(equal.int().argmin())].unsqueeze(0)
         assert equal.all(), (
@@ -178,8 +183,11 @@ def check_empty(space: SearchSpace, seed: int) -> None:
     }.items():
         encoding = _attempt(name, encode)
         check_encoding(space, encoding, 0, f"{name} of 0 architectures")
-        graph = _attempt(f"graph after {name}", partial(space.graph, encoding))
-        check_graph(space, graph, 0, f"0 {name}d")
+        features = _attempt(f"features after {name}", partial(space.features, encoding))
+        assert len(features) == 0, f"features of 0 architectures: {features}"
+        if space.num_vertices:
+            graph = _attempt(f"graph after {name}", partial(space.graph, encoding))
+            check_graph(space, graph, 0, f"0 {name}d")
 
 
 def _attempt(name: str, act: Callable[[], Result]) -> Result:

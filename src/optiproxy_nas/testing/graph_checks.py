@@ -1,12 +1,16 @@
-"""Check the graph of discrete and relaxed architectures, and its gradients."""
+"""Check the graph and the features of discrete and relaxed architectures, and their gradients.
+
+A space without a graph (``num_vertices`` 0) is checked by its features alone.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from optiproxy_nas.spaces.base import Encoding, Graph, Logits, SearchSpace
-from optiproxy_nas.spaces.relaxation import gumbel_softmax
 from optiproxy_nas.testing.determinism import COUNT, generator, logits_of, point_at
 
 _DIRECTIONS = 16
@@ -18,6 +22,18 @@ def check_encoding(space: SearchSpace, encoding: Encoding, count: int, name: str
     shapes = ((count, space.num_nodes, len(space.operations)), (count, space.num_edges))
     for field, value, shape in zip(Encoding._fields, encoding, shapes, strict=True):
         assert value.shape == shape, f"{name}: {field} {tuple(value.shape)}, not {shape}"
+
+
+def check_features(space: SearchSpace, encoding: Encoding, count: int, name: str) -> None:
+    """Assert that features are one finite vector an architecture, whatever else is in its batch."""
+    features = space.features(encoding)
+    assert features.dim() == 2, f"features of {name} encodings: not [n, D]"
+    assert len(features) == count, f"features of {name} encodings: {len(features)}, not {count}"
+    assert torch.isfinite(features).all(), f"features of {name} encodings: not finite"
+    first = Encoding(encoding.operations[:1], encoding.edges[:1])
+    assert torch.allclose(features[:1], space.features(first), rtol=0, atol=1e-6), (
+        f"features of {name} encodings depend on the rest of the batch"
+    )
 
 
 def check_rows_alone(space: SearchSpace, encoding: Encoding, tolerance: float, name: str) -> None:
@@ -89,11 +105,15 @@ def check_discrete(graph: Graph, name: str) -> None:
         )
 
 
-def invariants(graph: Graph) -> list[Tensor]:
-    """Return what does not depend on the order of the n graphs' vertices, [n, ...] each.
+def invariants(space: SearchSpace, encoding: Encoding) -> list[Tensor]:
+    """Return what does not depend on the order of n graphs' vertices, [n, ...] each.
 
-    The number of vertices, 1ᵀV, and VᵀA^kV for walks of k = 1, 2, 3 edges.
+    The number of vertices, 1ᵀV, and VᵀA^kV for walks of k = 1, 2, 3 edges; of a space without a
+    graph its features.
     """
+    if not space.num_vertices:
+        return [space.features(encoding)]
+    graph = space.graph(encoding)
     vertices = (graph.features * graph.mask.unsqueeze(-1)).double()
     statistics, walked = [graph.mask.double().sum(-1, keepdim=True), vertices.sum(-2)], vertices
     for _ in range(3):
@@ -111,48 +131,66 @@ def check_relaxation(space: SearchSpace, codes: Tensor, seed: int) -> None:
             assert torch.allclose(value, limit, atol=1e-3), (
                 f"relax: limit of {field}, {noise} noise"
             )
-        pairs = zip(Graph._fields, space.graph(cold), space.graph(hard), strict=True)
-        for field, value, limit in pairs:
-            assert torch.allclose(value, limit, atol=1e-2), f"graph: limit of {field}"
+        limits = [("features", space.features(cold), space.features(hard))]
+        if space.num_vertices:
+            fields = map("graph: {}".format, Graph._fields)
+            limits += zip(fields, space.graph(cold), space.graph(hard), strict=True)
+        for field, value, limit in limits:
+            assert torch.allclose(value, limit, atol=1e-2), f"limit of {field}"
         soft = space.relax(logits_of(space, COUNT, seed), 0.7, generator(seed), noise)
         again = space.relax(logits_of(space, COUNT, seed), 0.7, generator(seed), noise)
         assert all(map(torch.equal, soft, again)), "relax: not reproducible"
         assert torch.allclose(soft.operations.sum(-1), torch.ones(())), (
             "relax: rows do not sum to 1"
         )
-        check_graph(space, space.graph(soft), COUNT, "soft")
-        check_rows_alone(space, soft, 1e-6, "soft")
+        check_features(space, soft, COUNT, "soft")
+        if space.num_vertices:
+            check_graph(space, space.graph(soft), COUNT, "soft")
+            check_rows_alone(space, soft, 1e-6, "soft")
     random_logits = logits_of(space, COUNT, seed)
     cold = space.relax(random_logits, 1e-4, generator(seed), "logistic")
     certain = torch.cat([cold.operations.amax(-1).flatten(), (2 * cold.edges - 1).abs().flatten()])
     assert (certain > 0.99).double().mean() > 0.95, "relax: not discrete as the temperature falls"
     warm = space.relax(random_logits, 1e4, generator(seed), "logistic")
-    flat = gumbel_softmax(random_logits.alpha, 1e4, generator(seed))
-    assert torch.allclose(warm.operations, flat, atol=1e-2), "relax: not flat at high temperature"
+    # A share may be outside the allowed ones: of positions that do not exist for certain.
+    flat = space.allowed / space.allowed.sum(-1, keepdim=True)
+    shown = warm.operations * space.allowed
+    existing = shown.sum(-1, keepdim=True)
+    assert torch.allclose(shown, flat * existing, rtol=1e-2, atol=1e-5), (
+        "relax: not flat over the allowed operations at high temperature"
+    )
 
 
 def check_gradients(space: SearchSpace, seed: int) -> None:
     """Assert that gradients reach (α, β), stay within their group, and match finite differences."""
+    _check_gradients(space, seed, "features", space.features)
+    if not space.num_vertices:
+        return
+
+    def graph_vector(encoding: Encoding) -> Tensor:
+        return torch.cat([field.flatten(1) for field in space.graph(encoding)], dim=1)
+
+    _check_gradients(space, seed, "graph", graph_vector)
+
+
+def _check_gradients(
+    space: SearchSpace, seed: int, view: str, vector: Callable[[Encoding], Tensor]
+) -> None:
+    """Check the gradient of a weighted sum of ``vector``, encodings -> [n, D], named ``view``."""
     alpha, beta = (field.double().requires_grad_() for field in logits_of(space, 2, seed))
-    vertices, features = space.num_vertices, space.num_features
-    weights = [
-        torch.randn(vertices, width, generator=generator(seed), dtype=torch.float64)
-        for width in (features, vertices, 1)
-    ]
 
     def scores(alpha: Tensor, beta: Tensor) -> Tensor:
-        graph = space.graph(space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic"))
-        fields = (graph.features, graph.adjacency, graph.mask.unsqueeze(-1))
-        pairs = zip(fields, weights, strict=True)
-        return torch.stack([(field * weight).sum((-1, -2)) for field, weight in pairs]).sum(0)
+        seen = vector(space.relax(Logits(alpha, beta), 0.7, generator(seed), "logistic"))
+        weights = torch.randn(seen.shape[1], generator=generator(seed), dtype=torch.float64)
+        return seen @ weights
 
     logits = {"alpha": alpha, "beta": beta} if space.num_edges else {"alpha": alpha}
     for name, field in logits.items():
         (gradient,) = torch.autograd.grad(scores(alpha, beta)[0], field, allow_unused=True)
-        assert gradient is not None, f"graph(relax): no gradient reaches {name}"
-        assert torch.isfinite(gradient).all(), f"graph(relax): gradient of {name} not finite"
-        assert (gradient[0] != 0).any(), f"graph(relax): gradient of {name} is zero"
-        assert (gradient[1] == 0).all(), f"graph(relax): one group's {name} moves another's graph"
+        assert gradient is not None, f"{view}(relax): no gradient reaches {name}"
+        assert torch.isfinite(gradient).all(), f"{view}(relax): gradient of {name} not finite"
+        assert (gradient[0] != 0).any(), f"{view}(relax): gradient of {name} is zero"
+        assert (gradient[1] == 0).all(), f"{view}(relax): one group's {name} moves another's"
     gradients = torch.autograd.grad(scores(alpha, beta).sum(), list(logits.values()))
     # Every random direction shows one wrong entry, and thousands of entries cost no more.
     stream = generator(seed)
@@ -169,12 +207,14 @@ def check_gradients(space: SearchSpace, seed: int) -> None:
         pairs = zip(gradients, moves, strict=False)
         slope = torch.stack([(gradient * move).sum() for gradient, move in pairs]).sum()
         assert torch.isclose((ahead - behind) / (2 * _STEP), slope, rtol=1e-5, atol=1e-5), (
-            "graph(relax): gradients disagree with finite differences"
+            f"{view}(relax): gradients disagree with finite differences"
         )
 
 
 def check_mask(space: SearchSpace, codes: Tensor, seed: int) -> None:
     """Assert that the mask is smooth in relaxed architectures, where discrete masks differ."""
+    if not space.num_vertices:
+        return
     mask = space.graph(space.encode(codes)).mask
     if bool((mask == mask[0]).all()):
         return

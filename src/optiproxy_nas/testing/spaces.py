@@ -68,10 +68,19 @@ def _check_attributes(space: SearchSpace) -> None:
     assert isinstance(space, SearchSpace), "a member of the SearchSpace protocol is missing"
     assert len(set(space.operations)) == len(space.operations) > 1, "operations: not distinct"
     assert len(space.node_labels) == space.num_nodes, "node_labels: not one for each node"
+    shape = (space.num_nodes, len(space.operations))
+    assert space.allowed.shape == shape, f"allowed: {tuple(space.allowed.shape)}, not {shape}"
+    assert space.allowed.dtype == torch.bool, "allowed: not bool"
+    assert space.allowed.any(-1).all(), "allowed: a position without any option"
+    labelled = [[bool(label) for label in labels] for labels in space.option_labels]
+    assert labelled == space.allowed.tolist(), (
+        "option_labels: not one for each option of each node, '' where it is not allowed"
+    )
     assert len(space.vertex_labels) == space.num_vertices, (
         "vertex_labels: not one for each vertex of the graph"
     )
-    assert list(space.vertex_labels).count("") == space.num_nodes, (
+    searched = space.num_nodes if space.num_vertices else 0
+    assert list(space.vertex_labels).count("") == searched, (
         "vertex_labels: not as many empty ones as there are searched operations"
     )
     assert space.size is None or space.size > 0, "size: not positive"
@@ -85,6 +94,10 @@ def _check_strings(space: SearchSpace, codes: Tensor) -> None:
     assert space.identify(parsed) == space.identify(codes), "identities do not survive to_string"
     assert space.to_string(space.from_string(strings[0])) == strings[:1], (
         "from_string: one string alone is not taken as a list of one (spaces.base.as_list)"
+    )
+    plain = [space.architecture(string) for string in strings]
+    assert space.to_string(space.from_string(plain)) == strings, (
+        "architecture: from_string does not take what it gives for the same architecture"
     )
     for string in strings[:8]:
         drawing = space.draw(string)
@@ -121,11 +134,11 @@ def _check_neighbours(space: SearchSpace, codes: Tensor) -> None:
     for code in codes[:8]:
         near = space.neighbours(code.unsqueeze(0))
         assert near.shape[1:] == code.shape, "neighbours: not codes"
-        assert len(near) > 0, "neighbours: none"
         assert len(set(map(tuple, near.tolist()))) == len(near), "neighbours: one listed twice"
         assert not (near == code).all(-1).any(), "neighbours: the architecture itself"
         again = space.from_string(space.to_string(near))
         assert space.identify(again) == space.identify(near), "neighbours: one is invalid"
+    assert len(space.neighbours(codes)) > 0, "neighbours: none"
     both = torch.cat([space.neighbours(code.unsqueeze(0)) for code in codes[:2]])
     assert torch.equal(space.neighbours(codes[:2]), both), "neighbours: not concatenated in order"
 
@@ -136,15 +149,24 @@ def _check_encodings(space: SearchSpace, codes: Tensor) -> None:
     assert (hard.operations.sort(-1).values[..., :-1] == 0).all(), "encode: operations not one-hot"
     assert (hard.operations.sum(-1) == 1).all(), "encode: operations not one-hot"
     assert ((hard.edges == 0) | (hard.edges == 1)).all(), "encode: edges not 0 or 1"
+    graph_checks.check_features(space, hard, len(codes), "hard")
+    _check_distinct("features", space.identify(codes), space.features(hard))
+    if not space.num_vertices:
+        return
     graph = space.graph(hard)
     graph_checks.check_graph(space, graph, len(codes), "hard")
     graph_checks.check_discrete(graph, "hard encodings")
     graph_checks.check_rows_alone(space, hard, 0, "hard")
-    identities: dict[tuple[bytes, ...], Hashable] = {}
-    for identity, *fields in zip(space.identify(codes), *graph, strict=True):
+    _check_distinct("graph", space.identify(codes), *graph)
+
+
+def _check_distinct(name: str, identities: list[Hashable], *views: Tensor) -> None:
+    """Assert that architectures of different identity differ in at least one of ``views``."""
+    identity_of: dict[tuple[bytes, ...], Hashable] = {}
+    for identity, *fields in zip(identities, *views, strict=True):
         key = tuple(field.numpy().tobytes() for field in fields)
-        assert identities.setdefault(key, identity) == identity, (
-            "graph: two architectures look the same"
+        assert identity_of.setdefault(key, identity) == identity, (
+            f"{name}: two architectures look the same"
         )
 
 
@@ -168,6 +190,8 @@ def _check_isomorphic(space: SearchSpace, codes: Tensor, seed: int) -> None:
     if not bool(equal.any()):
         return
     # Graphs of equal identity differ in the order of their vertices only.
-    graphs = (space.graph(space.encode(rows[equal])) for rows in (several, originals))
-    for one, two in zip(*map(graph_checks.invariants, graphs), strict=True):
+    views = (
+        graph_checks.invariants(space, space.encode(rows[equal])) for rows in (several, originals)
+    )
+    for one, two in zip(*views, strict=True):
         assert torch.allclose(one, two), "graph: isomorphic architectures are not the same graph"

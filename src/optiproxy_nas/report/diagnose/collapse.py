@@ -28,6 +28,7 @@ from optiproxy_nas.core.arrays import as_array
 from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.report import style
 from optiproxy_nas.report.logit_figures import entropy_scale, step_blocks
+from optiproxy_nas.spaces.relaxation import masked, operation_probabilities
 
 TITLE = "Entropy of α over the search, and mode collapse"
 ALARM = "#b3261e"
@@ -57,11 +58,12 @@ class Alarm(NamedTuple):
         return f"mode collapse in {steps} (from query {self.first_query} on): {self.why}"
 
 
-def group_numbers(logits: Mapping[str, Tensor]) -> dict[str, float]:
+def group_numbers(logits: Mapping[str, Tensor], allowed: Tensor) -> dict[str, float]:
     """Return how different the K groups are, and how decided.
 
     Args:
         logits: alpha [K, N, M] and beta [K, E].
+        allowed: bool [N, M], the options of each node; those with one are left out.
 
     Returns:
         ``spread``, ``within``, ``between``: see the module. ``distance``: mean total variation
@@ -71,16 +73,20 @@ def group_numbers(logits: Mapping[str, Tensor]) -> dict[str, float]:
     """
     alpha, beta = logits["alpha"].double(), logits["beta"].double()
     edges = torch.sigmoid(beta)
-    choices = [torch.softmax(alpha, -1), torch.stack([edges, 1 - edges], -1)]  # [K, choices, M]
-    choices = [p for p in choices if p.shape[1] and p.shape[2] > 1]
-    within = _mean([_entropy(p) for p in choices])
-    spread = _mean([_entropy(p.mean(0)) for p in choices])
+    open_nodes = allowed.sum(-1) > 1
+    nodes = operation_probabilities(alpha, allowed)[:, open_nodes]
+    choices = [nodes, torch.stack([edges, 1 - edges], -1)]  # [K, choices, M]
+    options = [allowed.sum(-1)[open_nodes].double(), torch.tensor(2.0, dtype=torch.float64)]
+    pairs = [(p, count) for p, count in zip(choices, options, strict=True) if p.shape[1]]
+    choices = [p for p, _ in pairs]
+    within = _mean([_entropy(p, count) for p, count in pairs])
+    spread = _mean([_entropy(p.mean(0), count) for p, count in pairs])
     groups = len(alpha)
     distance = math.nan
     if groups > 1 and choices:
         first, second = torch.triu_indices(groups, groups, 1)
         distance = _mean([0.5 * (p[first] - p[second]).abs().sum(-1) for p in choices])
-    architectures = torch.cat([alpha.argmax(-1), (beta > 0).long()], dim=1)
+    architectures = torch.cat([masked(alpha, allowed).argmax(-1), (beta > 0).long()], dim=1)
     _, counts = torch.unique(architectures, dim=0, return_counts=True)
     return {
         "spread": spread,
@@ -163,10 +169,10 @@ def _reasons(row: Mapping[Any, Any], groups: int, settings: CollapseSettings) ->
     return "; ".join(causes)
 
 
-def _entropy(p: Tensor) -> Tensor:
-    """Return the entropy of the last axis over the logarithm of its length, in [0, 1]."""
+def _entropy(p: Tensor, options: Tensor) -> Tensor:
+    """Return the entropy of the last axis over the logarithm of its options, in [0, 1]."""
     nats: Tensor = torch.special.entr(p).sum(-1)
-    return nats / math.log(p.shape[-1])
+    return nats / options.log()
 
 
 def _mean(tensors: Sequence[Tensor]) -> float:
@@ -181,7 +187,7 @@ def collapse_figure(
     numbers: pd.DataFrame,
     alarms: Sequence[Alarm],
     settings: CollapseSettings,
-    num_operations: int,
+    allowed: Tensor,
 ) -> Figure:
     """Draw the entropy over the epochs of all steps, and the groups at the end of each step.
 
@@ -190,7 +196,7 @@ def collapse_figure(
         numbers: one row a step, of :func:`group_numbers`.
         alarms: stretches of steps to shade.
         settings: the thresholds, drawn as lines.
-        num_operations: M.
+        allowed: bool [N, M], the options of each node.
     """
     blocks = step_blocks(traces, "entropy")
     if not blocks or numbers.empty:
@@ -204,7 +210,7 @@ def collapse_figure(
         band = {"color": style.BLUE, "alpha": 0.2, "linewidth": 0, "label": "all groups"}
         epochs.fill_between(x, low, high, **band)
         epochs.plot(x, middle, color=style.INK, linewidth=1.4, label="median group")
-    entropy_scale(epochs, num_operations)
+    entropy_scale(epochs, allowed)
     style.tidy(epochs, TITLE, "", "entropy (nats)")
 
     steps = as_array(numbers["step"])

@@ -113,7 +113,7 @@ FIGURES: tuple[ReportFigure[Diagnosis], ...] = (
             d.steps,
             d.alarms,
             d.settings.collapse,
-            len(get_space(d.run.parameters.space).operations),
+            get_space(d.run.parameters.space).allowed,
         ),
     ),
     ReportFigure(

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from optiproxy_nas.spaces import relaxation
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, GraphSpace, Logits, as_list
 from optiproxy_nas.spaces.nb101 import isomorphism, notation
 from optiproxy_nas.spaces.nb101.isomorphism import CODE_LENGTH, INNER, OPERATIONS, PAIRS, VERTICES
 from optiproxy_nas.spaces.nb101.neighbours import one_change_neighbours
@@ -28,7 +28,7 @@ _SPARE = 2  # draws for each missing cell: 73 % of uniform ones are valid
 _RANDOM_ROUNDS = 200
 
 
-class NASBench101:
+class NASBench101(GraphSpace):
     """The NAS-Bench-101 cell space: N = 5, M = 3, E = 21, 423,624 distinct cells."""
 
     name = "nb101"

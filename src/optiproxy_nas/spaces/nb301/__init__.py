@@ -17,7 +17,15 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, operation_moves
+from optiproxy_nas.spaces.base import (
+    Candidates,
+    Encoding,
+    Graph,
+    GraphSpace,
+    Logits,
+    as_list,
+    operation_moves,
+)
 from optiproxy_nas.spaces.nb301 import darts_cell, genotype
 from optiproxy_nas.spaces.nb301.darts_cell import CHOICES, NODES, OPERATIONS, SLOTS, VERTICES
 from optiproxy_nas.spaces.nb301.genotype import Genotype
@@ -26,7 +34,7 @@ from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
 _SOURCES = ("c_{k-2}", "c_{k-1}", *(f"node {number}" for number in range(2, 2 + NODES)))
 
 
-class NASBench301:
+class NASBench301(GraphSpace):
     """The DARTS cell space of NAS-Bench-301: about 10^18 pairs of a normal and a reduction cell.
 
     The nodes of a cell can be numbered in several orders. The benchmark's surrogates answer

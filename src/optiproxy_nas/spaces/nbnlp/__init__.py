@@ -13,7 +13,15 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, code_bytes
+from optiproxy_nas.spaces.base import (
+    Candidates,
+    Encoding,
+    Graph,
+    GraphSpace,
+    Logits,
+    as_list,
+    code_bytes,
+)
 from optiproxy_nas.spaces.nbnlp import grammar
 from optiproxy_nas.spaces.nbnlp.grammar import NODES, OPERATIONS, Cells
 from optiproxy_nas.spaces.nbnlp.graph import NUM_EDGES, VERTICES, one_hot, recipe_graph, soft_edges
@@ -23,7 +31,7 @@ from optiproxy_nas.spaces.nbnlp.sampling import draw_complete
 from optiproxy_nas.spaces.relaxation import gumbel_softmax
 
 
-class NASBenchNLP:
+class NASBenchNLP(GraphSpace):
     """The recipes of up to 16 nodes and three hidden states that keep the rules of ``grammar``."""
 
     name = "nbnlp"
