@@ -159,7 +159,7 @@ def fit(
         device: where it is trained.
         folder: where ``checkpoint.pt`` is written after each epoch, and read from at the start.
         deadline: ``time.time()`` after which no further epoch is begun.
-        report: called with the epoch (from 1) and its score.
+        report: called with each epoch (from 1) and its score, those of the checkpoint too.
         loss: of (outputs, targets), to minimize.
         score: of (model, validation, device), to maximize.
 
@@ -171,27 +171,29 @@ def fit(
         torch.manual_seed(seed)
         model = build().to(device)
         optimizer = training.optimizer_of(model)
-        done, best, best_epoch, weights = 0, -math.inf, 0, _copy(model)
+        scores: list[float] = []
+        weights = _copy(model)
         if checkpoint is not None and checkpoint.exists():
             saved = torch.load(checkpoint, map_location=device, weights_only=True)
             model.load_state_dict(saved["model"])
             optimizer.load_state_dict(saved["optimizer"])
-            done, best, best_epoch = saved["epoch"], saved["best"], saved["best_epoch"]
-            weights = saved["weights"]
-        while not (stopped := _reason(training, done, best_epoch, deadline)):
-            torch.manual_seed(seed + 1_000_003 * (done + 1))
-            _train_epoch(model, optimizer, train, training, done, device, loss)
-            done += 1
-            reached = score(model, validation, device)
-            if reached > best:
-                best, best_epoch, weights = reached, done, _copy(model)
+            scores, weights = saved["scores"], saved["weights"]
+            for epoch, reached in enumerate(scores, 1):
+                report(epoch, reached)
+        while not (stopped := _reason(training, scores, deadline)):
+            torch.manual_seed(seed + 1_000_003 * (len(scores) + 1))
+            _train_epoch(model, optimizer, train, training, len(scores), device, loss)
+            scores.append(score(model, validation, device))
+            if _best_epoch(scores) == len(scores):
+                weights = _copy(model)
             if checkpoint is not None:
-                state = {"epoch": done, "best": best, "best_epoch": best_epoch, "weights": weights}
+                state = {"scores": scores, "weights": weights}
                 state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
                 _save(state, checkpoint)
-            report(done, reached)
+            report(len(scores), scores[-1])
     model.load_state_dict(weights)
-    return Fitted(model, best, best_epoch, done, stopped)
+    best_epoch = _best_epoch(scores)
+    return Fitted(model, scores[best_epoch - 1], best_epoch, len(scores), stopped)
 
 
 def load_best(model: nn.Module, folder: Path, device: str = "cpu") -> nn.Module:
@@ -201,13 +203,20 @@ def load_best(model: nn.Module, folder: Path, device: str = "cpu") -> nn.Module:
     return model.to(device)
 
 
-def _reason(training: Training, done: int, best_epoch: int, deadline: float | None) -> str:
-    """Return why no further epoch is begun, "" if one is."""
-    if done >= training.epochs:
+def _best_epoch(scores: list[float]) -> int:
+    """Return the epoch, from 1, that first reached the best score."""
+    return 1 + scores.index(max(scores))
+
+
+def _reason(training: Training, scores: list[float], deadline: float | None) -> str:
+    """Return why no further epoch is begun, "" if one is. One always is."""
+    if not scores:
+        return ""
+    if len(scores) >= training.epochs:
         return "epochs"
-    if training.patience is not None and done - best_epoch >= training.patience:
+    if training.patience is not None and len(scores) - _best_epoch(scores) >= training.patience:
         return "patience"
-    return "deadline" if deadline is not None and done and time.time() > deadline else ""
+    return "deadline" if deadline is not None and time.time() > deadline else ""
 
 
 def _train_epoch(

@@ -4,7 +4,8 @@ from optiproxy_nas.runs.datasets.files import (
     AtomicDataset,
     BenchmarkFiles,
     BytesDataset,
+    GeneratedDataset,
     TensorsDataset,
 )
 
-__all__ = ["AtomicDataset", "BenchmarkFiles", "BytesDataset", "TensorsDataset"]
+__all__ = ["AtomicDataset", "BenchmarkFiles", "BytesDataset", "GeneratedDataset", "TensorsDataset"]

@@ -9,6 +9,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro.io.core import parse_dataset_definition
+from kedro.utils import load_obj
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -103,6 +104,45 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "version": self._version, "dataset": self._kind}
+
+
+class GeneratedDataset(AtomicDataset):
+    """A file that is generated when it is first read, and checked whenever it is read again.
+
+    Example:
+        .. code-block:: yaml
+
+            mnist1d:
+              type: optiproxy_nas.runs.datasets.GeneratedDataset
+              function: optiproxy_nas.problems.mnist1d_data.make_signals
+              arguments: {seed: 42}
+              dataset: {type: pandas.ParquetDataset}
+              filepath: data/01_raw/mnist1d.parquet
+
+    Args:
+        function: generates the data, ``package.module.function``.
+        arguments: of the function. A file is not generated anew when they change: remove it.
+        **file: as of :class:`AtomicDataset`.
+    """
+
+    def __init__(
+        self, *, function: str, arguments: dict[str, Any] | None = None, **file: Any
+    ) -> None:
+        super().__init__(**file)
+        self._function, self._arguments = function, arguments or {}
+
+    def load(self) -> Any:
+        """Read the file, or generate and write it.
+
+        Raises:
+            ArtifactError: its digest is not the recorded one.
+        """
+        if not self._exists():
+            self.save(load_obj(self._function)(**self._arguments))
+        return super().load()
+
+    def _describe(self) -> dict[str, Any]:
+        return {**super()._describe(), "function": self._function, "arguments": self._arguments}
 
 
 class _FileDataset(AbstractDataset[T, T], Generic[T]):
