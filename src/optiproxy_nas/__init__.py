@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from optiproxy_nas.api import Search, SearchResult, search
     from optiproxy_nas.evaluation.evaluator import batched
     from optiproxy_nas.evaluation.trials import Trial
+    from optiproxy_nas.spaces.choices import Choice, Space
 
     __version__: str
 
 __all__ = [
     "ArtifactError",
     "BudgetError",
+    "Choice",
     "DataError",
     "EvaluationError",
     "FailedTrialsError",
@@ -55,6 +57,7 @@ __all__ = [
     "Search",
     "SearchInterrupted",
     "SearchResult",
+    "Space",
     "TrackingError",
     "Trial",
     "TrialError",
@@ -74,8 +77,10 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return metadata.version("optiproxy-nas")
     modules = {
+        "Choice": "spaces.choices",
         "Search": "api",
         "SearchResult": "api",
+        "Space": "spaces.choices",
         "Trial": "evaluation.trials",
         "batched": "evaluation.evaluator",
         "search": "api",

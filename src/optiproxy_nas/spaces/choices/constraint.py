@@ -1,0 +1,199 @@
+"""A constraint between choices: a predicate on architectures, checked and remembered."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_name
+from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.spaces.choices.choice import Choice, shown
+from optiproxy_nas.spaces.choices.json_values import plain_value, value_key
+
+Predicate = Callable[[dict[str, Any]], bool]
+
+_CONSTRAINTS = Registry("constraint", {})
+_REMEMBERED = 200_000  # verdicts
+
+
+class Forbidden:
+    """The constraint that some combinations of values do not occur.
+
+    Args:
+        clauses: each a mapping {choice: values}. An architecture is forbidden where all choices of
+            a clause exist and have one of its values.
+    """
+
+    def __init__(self, clauses: Sequence[Mapping[str, Sequence[Any]]]) -> None:
+        self.clauses = [{name: list(values) for name, values in c.items()} for c in clauses]
+        self._keys = [
+            {name: set(map(value_key, values)) for name, values in clause.items()}
+            for clause in self.clauses
+        ]
+
+    def __call__(self, architecture: Mapping[str, Any]) -> bool:
+        """Return whether no clause forbids the architecture."""
+        return not any(
+            all(
+                name in architecture and value_key(architecture[name]) in keys
+                for name, keys in clause.items()
+            )
+            for clause in self._keys
+        )
+
+    def check(self, choices: Mapping[str, Choice]) -> None:
+        """Check that the clauses name choices and options.
+
+        Raises:
+            ParameterError: which name or value there is not.
+        """
+        for clause in self.clauses:
+            for name, values in clause.items():
+                if name not in choices:
+                    raise unknown_name("choice in a forbidden clause:", name, choices)
+                options = choices[name].options
+                for value in values:
+                    if value_key(value) not in map(value_key, options):
+                        raise ParameterError(
+                            f"A forbidden clause names {value!r:.100} of choice {name!r}, which is "
+                            f"none of its options: {shown(options)}.",
+                            choice=name,
+                            value=value,
+                        )
+
+
+def read_constraint(constraint: Any) -> Predicate | None:
+    """Return the predicate of a function, "module:function", {"forbidden": [...]} or None.
+
+    Raises:
+        ParameterError: it is none of these, or cannot be imported.
+    """
+    if isinstance(constraint, Mapping):
+        clauses = constraint.get("forbidden")
+        if set(constraint) != {"forbidden"} or not isinstance(clauses, Sequence):
+            raise _no_constraint(constraint)
+        plain = [plain_value(clause) for clause in clauses]
+        if not all(isinstance(clause, dict) and clause for clause in plain):
+            raise _no_constraint(constraint)
+        return Forbidden(
+            [
+                {name: v if isinstance(v, list) else [v] for name, v in clause.items()}
+                for clause in plain
+            ]
+        )
+    if isinstance(constraint, str):
+        if ":" not in constraint:
+            raise _no_constraint(constraint)
+        constraint = _CONSTRAINTS.load(constraint)
+    if constraint is not None and not callable(constraint):
+        raise _no_constraint(constraint)
+    predicate: Predicate | None = constraint
+    return predicate
+
+
+def constraint_name(predicate: Any) -> str | None:
+    """Return "module:function" if another process can import the predicate so, else None."""
+    module, name = (getattr(predicate, field, None) for field in ("__module__", "__qualname__"))
+    if not module or not name or module == "__main__":
+        return None
+    try:
+        found = attrgetter(name)(sys.modules[module])
+    except (AttributeError, KeyError):
+        return None
+    return f"{module}:{name}" if found is predicate else None
+
+
+def constraint_declaration(predicate: Predicate | None) -> Any:
+    """Return a constraint as JSON, the inverse of :func:`read_constraint`.
+
+    Raises:
+        ParameterError: another process cannot import the function.
+    """
+    if predicate is None:
+        return None
+    if isinstance(predicate, Forbidden):
+        return {"forbidden": predicate.clauses}
+    if (name := constraint_name(predicate)) is None:
+        raise ParameterError(
+            f"The constraint {predicate!r:.200} cannot be declared, because another process "
+            "could not import it (a lambda, a function in a function, in a notebook or in a "
+            "script). Define it by def at the top of a module that can be imported, and give it "
+            "as 'package.module:function'.",
+            constraint=repr(predicate),
+        )
+    return name
+
+
+class Verdicts:
+    """What the predicate says of architectures; each is asked about once.
+
+    Args:
+        predicate: architecture -> whether it is valid.
+        architectures: codes [n, N] -> dicts.
+    """
+
+    def __init__(
+        self, predicate: Predicate, architectures: Callable[[Tensor], list[dict[str, Any]]]
+    ) -> None:
+        self._predicate = predicate
+        self._architectures = architectures
+        self._remembered: dict[bytes, bool] = {}
+
+    def of(self, codes: Tensor) -> Tensor:
+        """Return which of codes [n, N] are valid: bool [n].
+
+        Raises:
+            ParameterError: the predicate raised, or returned no bool.
+        """
+        rows = row_bytes(codes)
+        remembered = self._remembered
+        new = {row: i for i, row in enumerate(rows) if row not in remembered}
+        if len(remembered) + len(new) > _REMEMBERED:
+            remembered = {row: remembered[row] for row in rows if row in remembered}
+        asked = self._architectures(codes[list(new.values())])
+        remembered |= zip(new, map(self._ask, asked), strict=True)
+        self._remembered = remembered
+        return torch.tensor([remembered[row] for row in rows], dtype=torch.bool)
+
+    def _ask(self, architecture: dict[str, Any]) -> bool:
+        text = json.dumps(architecture, ensure_ascii=False)
+        try:
+            verdict = self._predicate(architecture)
+        except OptiProxyError:
+            raise
+        except Exception as error:  # a user's function can raise anything
+            raise ParameterError(
+                f"The constraint raises {type(error).__name__}: {error}, for {text}. Choices that "
+                "do not exist are not in an architecture: read them by architecture.get(name).",
+                architecture=text,
+            ) from error
+        if not isinstance(verdict, bool | np.bool_):
+            raise ParameterError(
+                f"The constraint returns {verdict!r:.100} for {text}; it returns True where the "
+                "architecture is valid, else False.",
+                architecture=text,
+            )
+        return bool(verdict)
+
+
+def row_bytes(codes: Tensor) -> list[bytes]:
+    """Return each of codes [n, N] as bytes."""
+    flat = codes.to(torch.int16).contiguous().numpy().tobytes()
+    width = 2 * codes.shape[1]
+    return [flat[i : i + width] for i in range(0, len(flat), width)]
+
+
+def _no_constraint(constraint: Any) -> ParameterError:
+    return ParameterError(
+        f"constraint = {constraint!r:.200}: it is a function of an architecture (a dict) that "
+        "returns whether it is valid, its path as 'package.module:function', or {'forbidden': "
+        "[{choice: values, ...}, ...]}.",
+        constraint=repr(constraint),
+    )

@@ -1,0 +1,103 @@
+"""Declared spaces and their architectures as text, at most 78 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optiproxy_nas.spaces.choices.choice import Choice
+from optiproxy_nas.spaces.choices.json_values import value_key, value_label
+
+WIDTH = 78
+_NAME, _OPTIONS = 24, 30  # columns, at most
+
+
+def space_table(title: str, choices: Mapping[str, Choice]) -> str:
+    """Return a table of choices: name, options and when each exists, below a title."""
+    options = [_options(choice) for choice in choices.values()]
+    names = [_short(name, _NAME) for name in choices]
+    conditions = [_condition(choice) for choice in choices.values()]
+    name_width = max(len(name) for name in [*names, "choice"])
+    option_width = max(len(text) for text in [*options, "options"])
+    if not any(conditions):
+        option_width = min(option_width, WIDTH - name_width - 2)
+    else:
+        option_width = min(
+            option_width, max(_OPTIONS, WIDTH - name_width - 4 - max(map(len, conditions)))
+        )
+    rows = [("choice", "options", "exists when" if any(conditions) else "")]
+    rows += zip(names, options, conditions, strict=True)
+    lines = [
+        f"{name:<{name_width}}  {_short(text, option_width):<{option_width}}  {condition}".rstrip()
+        for name, text, condition in rows
+    ]
+    return "\n".join(_short(line, WIDTH) for line in [title, *lines])
+
+
+def architecture_table(architecture: Mapping[str, Any], choices: Mapping[str, Choice]) -> str:
+    """Return one line for each choice that exists: its name, its value, and all its options."""
+    names = {name: _short(name, _NAME) for name in architecture}
+    values = {name: _short(value_label(value), 20) for name, value in architecture.items()}
+    name_width, value_width = (max(map(len, part.values())) for part in (names, values))
+    lines = []
+    for name, value in architecture.items():
+        room = WIDTH - name_width - value_width - 4
+        scale = _scale(choices[name].options, value, room)
+        lines.append(
+            f"{names[name]:<{name_width}}  {values[name]:<{value_width}}  {scale}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def size_line(choices: int, size: int | None, most: int) -> str:
+    """Return how many choices and architectures there are.
+
+    Args:
+        choices: N.
+        size: the valid architectures, None where a constraint leaves their number open.
+        most: the architectures without the constraint.
+    """
+    count = f"{choices} choice{'s' * (choices > 1)}"
+    if size is None:
+        return f"{count}, {_amount(most)} architectures before the constraint"
+    of_all = f" of {_amount(most)}" if size < most else ""
+    return f"{count}, {_amount(size)}{of_all} architectures"
+
+
+def _amount(number: int) -> str:
+    """Return a number of any size, rounded from a million on."""
+    if number < 1_000_000:
+        return f"{number:,}"
+    exponent = len(str(number)) - 1
+    return f"{number // 10 ** (exponent - 1) / 10:.1f}·10^{exponent}"
+
+
+def _scale(options: Sequence[Any], chosen: Any, room: int) -> str:
+    """Return the options with the chosen one in brackets, or its number where they are too long."""
+    key = value_key(chosen)
+    keys = [value_key(option) for option in options]
+    number = keys.index(key)
+    labels = [value_label(option) for option in options]
+    labels[number] = f"[{labels[number]}]"
+    text = " ".join(labels)
+    return text if len(text) <= room else f"{number + 1} of {len(options)}"
+
+
+def _options(choice: Choice) -> str:
+    labels = [value_label(option) for option in choice.options]
+    separator = " < " if choice.ordered else ", "
+    if len(labels) > 8:
+        labels = [*labels[:3], "...", labels[-1]]
+        return f"{separator.join(labels)} ({len(choice.options)})"
+    return separator.join(labels)
+
+
+def _condition(choice: Choice) -> str:
+    return " and ".join(
+        f"{parent} = {' or '.join(map(value_label, values))}"
+        for parent, values in choice.when.items()
+    )
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
