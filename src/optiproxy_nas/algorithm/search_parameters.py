@@ -20,6 +20,7 @@ from optiproxy_nas.core.parameters import (
 )
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.spaces import space_name, space_parameter
 
 OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's function answers
 
@@ -27,7 +28,10 @@ OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's functi
 class RunParameters(StrictModel):
     """The parameters of a search by any method."""
 
-    space: str = Field(description="registered search space, or package.module:Class")
+    space: Annotated[str | dict[str, Any], BeforeValidator(space_parameter)] = Field(
+        description="registered search space, package.module:Class, or a declaration: {choices: "
+        "{name: options}}"
+    )
     benchmark: str = Field(
         default=OWN_EVALUATION, min_length=1, description="whose values are searched"
     )
@@ -61,6 +65,11 @@ class RunParameters(StrictModel):
     @field_serializer("objective")
     def _with_its_settings(self, objective: Objective) -> dict[str, Any]:
         return objective.model_dump(mode="json")
+
+    @property
+    def space_name(self) -> str:
+        """Return the name of the search space; that in its declaration, where it is declared."""
+        return space_name(self.space)
 
     @property
     def label(self) -> str:

@@ -27,11 +27,12 @@ from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of, optimum
-from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.evaluation.evaluator import Evaluate, taking_architectures
 from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.evaluation.loop import Callback, drive
 from optiproxy_nas.evaluation.stop_rules import StopAfter, StopAtTarget, StopWithoutImprovement
 from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.spaces import SpaceLike, space_name, space_parameter
 
 
 def search(
@@ -42,7 +43,7 @@ def search(
     source: str | None = None,
     method: str = "optiproxy",
     preset: str | None = None,
-    space: str = "nb201",
+    space: SpaceLike = "nb201",
     objective: str | Mapping[str, Any] = "accuracy",
     direction: Direction | None = None,
     evaluate: Evaluate | None = None,
@@ -75,13 +76,15 @@ def search(
             ``local_search``, ``bananas``, ``gaussian_process``, ``tpe``.
         preset: of OptiProxy-NAS, ``default``, ``paper``, ``large``, ``nlp``, ``hardware`` or
             ``low_fidelity``; default that which was tuned for the objective and the space.
-        space: a registered search space, or ``package.module:Class``.
+        space: a registered search space, or ``package.module:Class``; your own declared
+            :class:`~optiproxy_nas.Space`, or its declaration.
         objective: what is searched for, a registered name or a mapping of its name and settings:
             ``accuracy``, ``{"name": "constrained", "constraints": ["latency_ms <= 12"]}``,
             ``{"name": "multi_fidelity", ...}``.
         direction: ``maximize`` or ``minimize`` the value; default that of the source's target,
             with ``evaluate`` maximize.
-        evaluate: your own evaluation: called with one architecture (a string), it gives a number,
+        evaluate: your own evaluation: called with one architecture (a string; of a declared space a
+            dict), it gives a number,
             or ``{metric: number}`` with ``value`` and the metrics that the
             objective bounds. Where the objective has fidelities, the number of training epochs is
             a second argument. If it raises, or gives NaN, None or an infinite value, that trial
@@ -151,6 +154,8 @@ def search(
         check_benchmark(opened.objective, benchmark)
         evaluate = evaluator_of(opened.objective, benchmark)
         opened._benchmark = benchmark
+    else:
+        evaluate = taking_architectures(opened.space, evaluate)
     if initial is not None:
         apply_initial(opened, opened.parameters, initial)
     with _progress_bar(opened, progress) as show, _carrying_result(opened):
@@ -219,20 +224,20 @@ def _progress_bar(opened: Search, visible: bool) -> Iterator[list[Callback]]:
         yield [show]
 
 
-def _source_of(source: str | None, space: str) -> Source:
+def _source_of(source: str | None, space: SpaceLike) -> Source:
     """Return the source that is named, or the default one of the space's benchmark.
 
     Raises:
         UnknownNameError: no such source or space.
         ParameterError: none is named, and none is registered for the space.
     """
-    family = family_of(space)
+    family, name = family_of(space), space_name(space_parameter(space))
     if source is not None:
         return find_source(source, family.name if family else "")
     if family is None:
         raise ParameterError(
-            f"No registered source is of search space {space!r}: give one, source=..., or your own "
+            f"No registered source is of search space {name!r}: give one, source=..., or your own "
             "evaluate=...",
-            space=space,
+            space=name,
         )
     return get_source(family.source)

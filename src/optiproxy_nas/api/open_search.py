@@ -19,7 +19,7 @@ from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.methods import METHODS, resolve_method
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import misfit, preset_for
-from optiproxy_nas.spaces import get_space
+from optiproxy_nas.spaces import SpaceLike, get_space, space_name, space_parameter
 
 logger = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
@@ -46,7 +46,8 @@ class Search(AskTell):
         method: ``optiproxy``, ``random_search``, ``regularized_evolution``, ``local_search``,
             ``bananas``, ``gaussian_process``, ``tpe``, or one of yours.
         preset: of optiproxy's parameters; default the one that fits the space and the objective.
-        space: ``nb201``, ``nb101``, ``nb301``, ``nbnlp``, or ``package.module:Class``.
+        space: ``nb201``, ``nb101``, ``nb301``, ``nbnlp``, ``package.module:Class``; a declared
+            :class:`~optiproxy_nas.Space`, or its declaration.
         objective: ``accuracy``, or with its settings ``{"name": "constrained", ...}``.
         direction: ``maximize`` or ``minimize`` the value; default maximize.
         initial: trials made before, to go on from or to start warm (:func:`search`).
@@ -66,19 +67,20 @@ class Search(AskTell):
         source: str | None = None,
         method: str = "optiproxy",
         preset: str | None = None,
-        space: str = "nb201",
+        space: SpaceLike = "nb201",
         objective: str | Mapping[str, Any] = "accuracy",
         direction: Direction | None = None,
         initial: Initial | None = None,
         **overrides: Any,
     ) -> None:
+        chosen = space_parameter(space)
         if preset is None and METHODS.load(method).takes_preset():
-            preset = preset_for(space, name_of(objective)) or "default"
+            preset = preset_for(chosen, name_of(objective)) or "default"
         # The dataset decides no setting: it goes to the table, and into the record at the end.
         self.parameters = resolve_method(
             {
-                "space": space,
-                "benchmark": space,
+                "space": chosen,
+                "benchmark": space_name(chosen),
                 "source": OWN_EVALUATION if source is None else source,
                 "method": method,
                 "preset": preset,

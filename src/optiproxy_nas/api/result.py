@@ -23,7 +23,7 @@ class SearchResult(SearchRecord):
 
     def __repr__(self) -> str:
         """Return three lines: what was searched, what was found, and how it went."""
-        found = "" if self.archive.empty else f": {self.best_architecture}"
+        found = "" if self.archive.empty else f": {self.best.text}"
         lines = [f"best  {answer_line(self)}{found}", trials_line(self)]
         return "\n  ".join([f"SearchResult of {search_line(self.parameters)}", *lines])
 

@@ -13,7 +13,7 @@ def search_line(parameters: RunParameters) -> str:
     objective = f", {parameters.objective.label}" if parameters.objective.label else ""
     dataset = "" if parameters.dataset == OWN_EVALUATION else f" {parameters.dataset}"
     return (
-        f"{parameters.space}{dataset} by {parameters.method}{preset}{objective}, "
+        f"{parameters.space_name}{dataset} by {parameters.method}{preset}{objective}, "
         f"seed {parameters.seed}, budget {parameters.budget} {parameters.objective.price.unit}"
     )
 

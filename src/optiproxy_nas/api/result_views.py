@@ -73,11 +73,11 @@ def result_html(result: SearchRecord) -> str:
     """Return a result as a piece of HTML for a notebook, with all that it shows in it."""
     architecture, pictures, drawing, bounds = "", [], "", []
     if len(result.archive):
-        run, architecture = RunData.of(result), result.best_architecture
+        run, architecture = RunData.of(result), result.best.text
         pictures.append(("Best so far", _picture(ResultPlots(result).best_so_far())))
         bounds = [bound_sentence(bound) for bound in run.summary.get("constraints") or ()]
         space = run.space
-        if result.parameters.space in SPACES:
+        if space.num_vertices and result.parameters.space_name in SPACES:
             cell = draw_cell(space, architecture, node_labels=space.node_labels)
             pictures.append(("Best architecture", _picture(cell)))
         else:

@@ -16,7 +16,7 @@ from optiproxy_nas.benchmarks.sources import BenchmarkFamily, Source, join_sourc
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError, unknown_name
 from optiproxy_nas.core.parameters import source_name
 from optiproxy_nas.core.registry import Registry
-from optiproxy_nas.spaces import get_space
+from optiproxy_nas.spaces import SpaceLike, get_space
 
 if TYPE_CHECKING:
     from optiproxy_nas.algorithm.search_parameters import RunParameters
@@ -95,7 +95,7 @@ def families() -> dict[str, BenchmarkFamily]:
     return found
 
 
-def family_of(space: str) -> BenchmarkFamily | None:
+def family_of(space: SpaceLike) -> BenchmarkFamily | None:
     """Return the first registered benchmark of a search space; None: there is none.
 
     Raises:
@@ -216,8 +216,8 @@ def check_source(parameters: RunParameters, dataset: str | None = None) -> None:
         )
     if not _is_same_space(parameters.space, family.space):
         raise ParameterError(
-            f"Source {name!r} is of search space {family.space}, not {parameters.space}: space and "
-            f"source must fit together. {_fitting(parameters.space)}".rstrip(),
+            f"Source {name!r} is of search space {family.space}, not {parameters.space_name}: "
+            f"space and source must fit together. {_fitting(parameters.space_name)}".rstrip(),
             source=name,
             space=parameters.space,
         )
@@ -227,7 +227,7 @@ def check_source(parameters: RunParameters, dataset: str | None = None) -> None:
         raise unknown_name(f"dataset of source {name!r}", dataset, source.datasets)
 
 
-def _is_same_space(one: str, other: str) -> bool:
+def _is_same_space(one: SpaceLike, other: SpaceLike) -> bool:
     """Return whether two spaces, by name or ``package.module:Class``, write the same strings."""
     return one == other or get_space(one).name == get_space(other).name
 

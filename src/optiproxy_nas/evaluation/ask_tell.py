@@ -319,8 +319,8 @@ class AskTell:
                 trial=number,
             )
         entry = self._book.entries[number]
-        if isinstance(trial, Trial) and trial.architecture != entry.architecture:
-            raise TrialError(f"Trial {number} of {trial.architecture} is of another search.")
+        if isinstance(trial, Trial) and trial.text != entry.architecture:
+            raise TrialError(f"Trial {number} of {trial.text} is of another search.")
         if entry.state != "running":
             was = "was not asked for yet" if entry.state == "waiting" else "was told already"
             raise TrialError(f"Trial {number} {was}; its state is {entry.state!r}.", trial=number)

@@ -251,3 +251,16 @@ def _call(evaluate: Batched, names: list[str], epochs: int | None) -> Any:
             "architectures fail, give NaN for them.",
             architectures=names,
         ) from error
+
+
+def taking_architectures(space: SearchSpace, evaluate: Evaluate) -> Evaluate:
+    """Return a user's function, of architectures as ``space.architecture`` gives them, as one of
+    texts; a :func:`batched` one stays batched."""
+
+    def one(text: str, *epochs: int) -> Any:
+        return evaluate(space.architecture(text), *epochs)
+
+    def several(texts: Sequence[str], *epochs: int) -> Any:
+        return evaluate([space.architecture(text) for text in texts], *epochs)
+
+    return Batched(several) if isinstance(evaluate, Batched) else one

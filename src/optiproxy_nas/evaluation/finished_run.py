@@ -20,6 +20,7 @@ from optiproxy_nas.core.errors import ArtifactError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.spaces import space_label
 
 COLUMNS = ("order", "architecture", "value")  # that every archive has
 PARAMETERS = ("space", "dataset", "seed", "budget")  # that every run has
@@ -109,8 +110,8 @@ class FinishedRun:
 
     @property
     def space(self) -> str:
-        """Its search space."""
-        return str(self.parameters["space"])
+        """Its search space, by a name that no other one has."""
+        return space_label(self.parameters["space"])
 
     @property
     def dataset(self) -> str:

@@ -157,6 +157,7 @@ def _rows(
     """
     needed = ["architecture", "value", *objective.metrics]
     needed += ["epochs"] if objective.fidelities else []
+    table = _with_architectures(space, table)
     names = [str(name) for name in table.columns]
     if missing := [name for name in needed if names.count(name) != 1 or name not in table]:
         raise DataError(
@@ -183,11 +184,24 @@ def _rows(
     first = {identity: row for row, identity in reversed(list(enumerate(identities)))}
     if twice := [row for row, identity in enumerate(identities) if first[identity] != row]:
         raise DataError(
-            f"Trials to start from hold {texts[twice[0]]} twice, in rows "
+            f"Trials to start from hold {rows['architecture'].iloc[twice[0]]} twice, in rows "
             f"{first[identities[twice[0]]]} and {twice[0]} (from 0). Keep one of them.",
             rows=twice,
         )
     return rows, [_outcome(objective, row) for row in table.to_dict("records")], places
+
+
+def _with_architectures(space: SearchSpace, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its architectures in one column, also where each choice has its own.
+
+    Cells that are empty, or NaN, are of choices that do not exist.
+    """
+    choices = [name for name in space.node_labels if name in table]
+    if "architecture" in table or not choices:
+        return table
+    rows = table[choices].astype(object).where(table[choices].notna(), None).to_dict("records")
+    given = [{name: it for name, it in row.items() if it is not None} for row in rows]
+    return table.assign(architecture=pd.Series(given, table.index, dtype=object))
 
 
 def _fidelity_columns(objective: Objective, table: pd.DataFrame) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def drive(search: AskTell, evaluate: Evaluate, callbacks: Iterable[Callback] = (
             epochs = (
                 [trial.epochs or 0 for trial in trials] if search.objective.fidelities else None
             )
-            names = [trial.architecture for trial in trials]
+            names = [trial.text for trial in trials]
             found = outcomes(search.objective, evaluate, names, epochs)
             for trial, outcome in zip(trials, found, strict=True):
                 if outcome is None:

@@ -61,9 +61,9 @@ class SearchRecord:
         return self._complete[self._incumbent]
 
     @property
-    def best_architecture(self) -> str:
-        """𝒜*: the architecture of the answer."""
-        return str(self.archive["architecture"].iloc[self._incumbent])
+    def best_architecture(self) -> Any:
+        """𝒜*: the architecture of the answer, a string, or a dict of a declared space."""
+        return self.best.architecture
 
     @property
     def best_value(self) -> float:
@@ -111,7 +111,7 @@ class SearchRecord:
         names = [entry.name for entry in fields(Trial) if entry.name != "metrics"]
         rows = []
         for trial in self.trials:
-            row = {name: getattr(trial, name) for name in names}
+            row = {name: getattr(trial, name) for name in names} | {"architecture": trial.text}
             rows.append(row | {_column(name, row): it for name, it in trial.metrics.items()})
         frame = pd.DataFrame(rows, columns=None if rows else [*names, "value"])
         return frame if self.parameters.objective.fidelities else frame.drop(columns="epochs")
@@ -143,7 +143,7 @@ class SearchRecord:
         value = value_text(self.target, self.best_value, self.optimum)
         value = f"{metric_name(self.target)} {value} after {len(self.archive)} queries"
         found = value if self.is_eligible else f"{value}, which is no answer: see is_eligible"
-        return "\n".join(filter(None, [self.best_architecture, found, self.caution]))
+        return "\n".join(filter(None, [self.best.text, found, self.caution]))
 
     @property
     def _incumbent(self) -> int:

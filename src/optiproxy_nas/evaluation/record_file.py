@@ -174,7 +174,7 @@ def _check_trials(
         ValueError: they are not.
     """
     complete = [trial for trial in trials if trial.state == "complete"]
-    rows = sorted((trial.order, trial.architecture, trial.value) for trial in complete)
+    rows = sorted((trial.order, trial.text, trial.value) for trial in complete)
     told = zip(range(len(archive)), archive["architecture"], archive["value"], strict=True)
     if rows != list(told) or [trial.number for trial in trials] != list(range(len(trials))):
         raise ValueError("its trials are not those of its archive")

@@ -149,7 +149,7 @@ class TrialBook:
         fidelities = self._objective.fidelities
         return Trial(
             number=entry.number,
-            architecture=entry.architecture,
+            architecture=self._space.architecture(entry.architecture),
             epochs=int(str(entry.batch["epochs"].iat[entry.place])) if fidelities else None,
             state=entry.state,
             metrics=dict(entry.outcome.metrics) if entry.state == "complete" else {},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,7 +22,8 @@ class Trial:
 
     Attributes:
         number: from 0, in the order proposed.
-        architecture: the benchmark's notation.
+        architecture: as an evaluation takes it: the benchmark's notation, or a dict of a declared
+            space.
         epochs: of training, where the objective has several fidelities; else None.
         state: ``waiting`` to be handed out, ``running``, ``complete`` or ``failed``.
         metrics: ``value`` and what else was told, by name, in the user's units; empty unless
@@ -34,7 +36,7 @@ class Trial:
     """
 
     number: int
-    architecture: str
+    architecture: Any = field(hash=False)
     epochs: int | None = None
     state: TrialState = "waiting"
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -43,6 +45,13 @@ class Trial:
     error: str = ""
     order: int | None = None
     charged: bool = True
+
+    @property
+    def text(self) -> str:
+        """The architecture as the space writes it: itself, or its JSON."""
+        if isinstance(self.architecture, str):
+            return self.architecture
+        return json.dumps(self.architecture, ensure_ascii=False)
 
     @property
     def value(self) -> float | None:
@@ -55,7 +64,7 @@ class Trial:
         facts += [self.error] if self.error else []
         facts += [f"{self.epochs} epochs"] if self.epochs is not None else []
         facts += [f"{self.seconds:.3g} s"] if self.seconds is not None else []
-        return f"<Trial {self.number} {', '.join([self.state, *facts])}: {self.architecture}>"
+        return f"<Trial {self.number} {', '.join([self.state, *facts])}: {self.text}>"
 
 
 def check_failures(settings: FailureSettings, failed: Sequence[bool], error: str) -> None:

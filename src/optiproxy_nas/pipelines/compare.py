@@ -99,7 +99,8 @@ def draw_comparison(comparison: Comparison) -> tuple[bytes, bytes]:
 
 def write_comparison(comparison: Comparison) -> str:
     """Write the page, whole."""
-    return comparisons.comparison_page(comparison, get_space(comparison.panels[0].space))
+    first = comparison.panels[0].runs[0]
+    return comparisons.comparison_page(comparison, get_space(first.parameters["space"]))
 
 
 def resolve(

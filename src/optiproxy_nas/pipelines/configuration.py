@@ -160,7 +160,7 @@ def _giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping
         values = {**section, **given}
         if not method_of(values).takes_preset():
             del section["preset"]
-        elif values["space"] not in SPACES:
+        elif not isinstance(values["space"], str) or values["space"] not in SPACES:
             objective = name_of(values.get("objective"))
             section["preset"] = preset_for(values["space"], objective) or "default"
     return section

@@ -128,7 +128,7 @@ def summarise(
     objective, best = parameters.objective, float(archive["best"].iloc[-1])
     return {
         "run_id": run.run_id,
-        "space": parameters.space,
+        "space": parameters.space_name,
         "dataset": parameters.dataset,
         "source": parameters.source,
         "preset": parameters.preset,

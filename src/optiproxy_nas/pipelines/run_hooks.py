@@ -27,6 +27,7 @@ from optiproxy_nas.runs.atomic_files import verify
 from optiproxy_nas.runs.datasets import AtomicDataset
 from optiproxy_nas.runs.manifest import RunRecord, last_archive, provenance
 from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker
+from optiproxy_nas.spaces import space_label
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +183,8 @@ class RunHooks:
         }
         if sweep:
             tags |= {PARENT_TAG: sweep["parent"], "sweep": sweep["name"]}
-        parameters = flatten(manifest["parameters"])
+        decisive = manifest["parameters"]
+        parameters = flatten({**decisive, "space": space_label(decisive["space"])})
         name, begun = manifest["run_id"], manifest["mlflow_run_id"]
         try:
             mlflow_run_id = tracker.start(name, parameters, tags, begun)

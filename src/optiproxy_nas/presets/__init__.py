@@ -6,6 +6,7 @@ tuned for. The paper's preset has none: it is as published, whatever is searched
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache
 from importlib import resources
@@ -17,7 +18,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import families
 from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
-from optiproxy_nas.spaces import get_space
+from optiproxy_nas.spaces import SpaceLike, get_space
 
 SMALL, LARGE = "default", "large"  # presets for spaces that none was tuned on, by their size
 MOST_OF_SMALL = 50_000  # architectures
@@ -62,7 +63,7 @@ def _read(name: str) -> dict[str, Any]:
     return preset
 
 
-def preset_for(space: str, objective: str) -> str | None:
+def preset_for(space: SpaceLike, objective: str) -> str | None:
     """Return the preset that was tuned for an objective on a space, else one that may fit.
 
     Where no preset was tuned on the space, the size of the space decides, or for other objectives
@@ -70,7 +71,7 @@ def preset_for(space: str, objective: str) -> str | None:
     brought by an installed package names its own.
 
     Args:
-        space: its registered name, or ``package.module:Class``.
+        space: its registered name, ``package.module:Class``, its declaration, or itself.
         objective: its registered name.
 
     Raises:
@@ -85,9 +86,11 @@ def preset_for(space: str, objective: str) -> str | None:
     return next((n for n, fact in _tuned().items() if fact.objective == objective), None)
 
 
-def _tuned_for(space: str, objective: str) -> str | None:
+def _tuned_for(space: SpaceLike, objective: str) -> str | None:
     """Return the preset that was tuned for an objective on a space; None where none was."""
-    spaces = {space, get_space(space).name} if ":" in space else {space}
+    spaces = {space} if isinstance(space, str) else set()
+    if not isinstance(space, Mapping) and (not spaces or ":" in str(space)):
+        spaces.add(get_space(space).name)
     named = [family.preset for family in families().values() if family.space in spaces]
     if objective == DEFAULT_OBJECTIVE and any(named):
         return next(filter(None, named))
@@ -102,7 +105,7 @@ def _tuned() -> dict[str, MadeFor]:
 
 def misfit(parameters: RunParameters) -> str:
     """Return a sentence where another preset was made for the run's objective or space, else ""."""
-    preset, space = parameters.preset_name, parameters.space
+    preset, space, name = parameters.preset_name, parameters.space, parameters.space_name
     objective = parameters.objective.name
     better = preset_for(space, objective)
     tuned, best = made_for(preset), made_for(better or "")
@@ -112,7 +115,7 @@ def misfit(parameters: RunParameters) -> str:
         size = get_space(space).size
         count = "uncounted" if size is None else f"{size:,}"
         return (
-            f"No preset was tuned for space {space!r} ({count} architectures); preset={better} "
+            f"No preset was tuned for space {name!r} ({count} architectures); preset={better} "
             "fits its size."
         )
     if better == preset:
@@ -125,6 +128,6 @@ def misfit(parameters: RunParameters) -> str:
     if space not in best.spaces:  # tuned on other spaces, too
         return ""
     return (
-        f"Preset {preset!r} was tuned on {' and '.join(tuned.spaces)}; for space {space!r} "
+        f"Preset {preset!r} was tuned on {' and '.join(tuned.spaces)}; for space {name!r} "
         f"there is preset={better}."
     )

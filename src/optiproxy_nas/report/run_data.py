@@ -68,7 +68,7 @@ class RunData:
             "failed_trials": len(result.failed),
         }
         if len(archive):
-            facts |= {"best_architecture": result.best_architecture, **objective.summary(archive)}
+            facts |= {"best_architecture": result.best.text, **objective.summary(archive)}
         return cls(
             facts,
             archive,
@@ -159,7 +159,7 @@ def summary_of(
         regret = regret_of(value, best_of_all)
     return {
         "run_id": run_id,
-        "space": parameters.space,
+        "space": parameters.space_name,
         "dataset": parameters.dataset,
         "source": parameters.source,
         "method": parameters.method,

@@ -31,7 +31,7 @@ from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.presets import load_preset, preset_names
 from optiproxy_nas.proxies import PROXIES
-from optiproxy_nas.spaces import SPACES
+from optiproxy_nas.spaces import DECLARED, SPACES
 
 PACKAGE = Path(__file__).parents[1]
 # Libraries whose version can change a number or the bytes of an artifact.
@@ -100,10 +100,11 @@ def names_in(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 def _members(parameters: Mapping[str, Any]) -> Iterator[_Member]:
     """Yield what the parameters name in the registries."""
+    space = parameters["space"]
     named = [
         (METHODS, parameters["method"]),
         (PROXIES, parameters.get("proxy", {}).get("name", "")),
-        (SPACES, parameters["space"]),
+        (SPACES, space if isinstance(space, str) else DECLARED),
         (OBJECTIVES, parameters["objective"]["name"]),
         *((SOURCES, part) for part in source_name(parameters["source"]).split("+")),
     ]

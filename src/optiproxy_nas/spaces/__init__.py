@@ -1,4 +1,13 @@
-"""Search spaces: one module or package each, registered in ``SPACES``."""
+"""Search spaces: one module or package each, registered in ``SPACES``; or declared by choices.
+
+A declared space is known by its declaration, a mapping that JSON can write.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError
 from optiproxy_nas.core.random_streams import isolated
@@ -15,16 +24,29 @@ SPACES = Registry(
     },
     group="optiproxy_nas.spaces",
 )
+DECLARED = "optiproxy_nas.spaces.choices:Space"  # what a declaration builds
+
+# A registered name or ``package.module:Class``; a declaration; the space itself.
+SpaceLike = str | Mapping[str, Any] | SearchSpace
 
 
-@isolated()  # a space holds tensors
-def get_space(name: str) -> SearchSpace:
-    """Build a registered search space (or one named ``package.module:Class``).
+def get_space(space: SpaceLike) -> SearchSpace:
+    """Return the search space of a name or a declaration; a space is returned as it is.
 
     Raises:
         UnknownNameError: not a registered name; with the list and the nearest one.
-        ParameterError: what it names cannot be built without arguments, or is no search space.
+        ParameterError: what it names cannot be built without arguments, or is no search space; or
+            the declaration is wrong: where and how.
     """
+    if isinstance(space, Mapping):
+        return _declared_space(space)
+    if isinstance(space, str | type):  # a class is none either, though it may have all members
+        return _named_space(space)
+    return space if isinstance(space, SearchSpace) else _named_space(space)
+
+
+@isolated()  # a space holds tensors
+def _named_space(name: Any) -> SearchSpace:
     kind = SPACES.load(name)
     try:
         space = kind()
@@ -44,4 +66,88 @@ def get_space(name: str) -> SearchSpace:
     return space
 
 
-__all__ = ["SPACES", "Candidates", "Encoding", "Graph", "Logits", "SearchSpace", "get_space"]
+def _declared_space(declaration: Mapping[str, Any]) -> SearchSpace:
+    try:
+        text = json.dumps(declaration)
+    except (TypeError, ValueError):  # choices that are Python objects
+        return _build(declaration)
+    return _cached(text)
+
+
+@lru_cache(maxsize=16)  # a search asks for its space again and again
+def _cached(text: str) -> SearchSpace:
+    return _build(json.loads(text))
+
+
+@isolated()
+def _build(declaration: Mapping[str, Any]) -> SearchSpace:
+    allowed = ("choices", "constraint", "name")
+    if "choices" not in declaration or not set(declaration) <= set(allowed):
+        raise ParameterError(
+            f"The declaration of a search space has {', '.join(map(str, declaration))}; it needs "
+            f"'choices', and may have {' and '.join(allowed[1:])}: space={{'choices': {{'depth': "
+            "[1, 2, 3]}}, 'name': 'mine'}.",
+            allowed=allowed,
+        )
+    space: SearchSpace = SPACES.load(DECLARED)(**declaration)
+    return space
+
+
+def space_parameter(space: SpaceLike) -> str | dict[str, Any]:
+    """Return what stands for a space in the parameters of a search: a name, or a declaration.
+
+    The declaration is canonical: equal for equal spaces.
+
+    Raises:
+        ParameterError: a space that no other process could build: it is of a class within a
+            function, or takes arguments.
+    """
+    if isinstance(space, str):
+        return space
+    found = get_space(space)
+    if (declaration := getattr(found, "declaration", None)) is not None:
+        declared: dict[str, Any] = declaration()
+        return declared
+    kind = type(found)
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    if SPACES.get(found.name) == path:
+        return found.name
+    if "<locals>" in path or get_space(path).name != found.name:
+        raise ParameterError(
+            f"The space {found.name!r} is a {path}, which cannot be built by that name without "
+            "arguments. Move the class to the top of a module.",
+            name=path,
+        )
+    return path
+
+
+def space_name(space: str | Mapping[str, Any]) -> str:
+    """Return a short name of the space that parameters have: for titles."""
+    return space if isinstance(space, str) else str(space.get("name", "choices"))
+
+
+def space_label(space: str | Mapping[str, Any]) -> str:
+    """Return a name that is different for different spaces: for groups, filters and tables.
+
+    That of a declared one ends in six digits of its digest.
+    """
+    if isinstance(space, str):
+        return space
+    digest = hashlib.sha256(json.dumps(space).encode()).hexdigest()
+    return f"{space_name(space)}-{digest[:6]}"
+
+
+__all__ = [
+    "DECLARED",
+    "SPACES",
+    "Candidates",
+    "Encoding",
+    "Graph",
+    "Logits",
+    "SearchSpace",
+    "SpaceLike",
+    "get_space",
+    "space_label",
+    "space_name",
+    "space_parameter",
+]

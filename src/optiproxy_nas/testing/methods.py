@@ -190,15 +190,15 @@ def _check_open_trials(
         running: list[Trial] = []
         while running := [*search.ask(5), *running]:
             for trial in [running.pop() for _ in range(min(3, len(running)))]:
-                if zlib.crc32(trial.architecture.encode()) % 10 < 3:
+                if zlib.crc32(trial.text.encode()) % 10 < 3:
                     search.tell(trial, failed="as three of ten do")
                 else:
-                    search.tell(trial, evaluate([trial.architecture])[0])
+                    search.tell(trial, evaluate([trial.text])[0])
         assert not watched.again, "ask: proposes what is pending or has failed"
         return search
 
     first, again = run(), run()
-    asked = [[trial.architecture for trial in search.trials] for search in (first, again)]
+    asked = [[trial.text for trial in search.trials] for search in (first, again)]
     assert asked[0] == asked[1], "asked and told in the same order, two searches differ"
     assert plain(first.archive()) == plain(again.archive()), "told in the same order, they differ"
     assert first.spent == len(asked[0]) == budget, f"{first.spent} charged of {budget}"
