@@ -25,7 +25,6 @@ from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.core.random_streams import isolated, torch_generator
-from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.proxies.fit import fit_proxy, load_proxy, predict
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.report.statistics import bootstrap_mean
@@ -130,7 +129,7 @@ def _searches(section: Section, evidence: Evidence) -> str:
 @isolated()
 def measure_proxy(
     space: SearchSpace,
-    evaluate: Evaluate,
+    evaluate: Callable[[list[str]], Any],
     proxy_settings: ProxySettings,
     fit_settings: FitSettings,
     seed: int,

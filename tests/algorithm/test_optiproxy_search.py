@@ -12,7 +12,8 @@ import torch
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import check_archive, codes_of
 from optiproxy_nas.core.errors import BudgetError, EvaluationError, FailedTrialsError
-from optiproxy_nas.evaluation.evaluator import Batched, batched, evaluate_batch
+from optiproxy_nas.evaluation.batch import evaluate_batch
+from optiproxy_nas.evaluation.evaluator import Batched, batched
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives.accuracy import Accuracy
 

@@ -17,7 +17,7 @@ from optiproxy_nas import FailedTrialsError, Search, TrialError, search
 from optiproxy_nas.algorithm.archive import check_archive, extend
 from optiproxy_nas.algorithm.steps import initial_batch
 from optiproxy_nas.core.errors import EvaluationError, MethodError, ParameterError
-from optiproxy_nas.evaluation.evaluator import evaluate_batch
+from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.loop import drive
 
 SLOW = ("optiproxy", "gaussian_process")

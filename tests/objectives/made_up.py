@@ -7,7 +7,8 @@ import pandas as pd
 import torch
 
 from optiproxy_nas.algorithm.archive import extend, make_batch
-from optiproxy_nas.evaluation.evaluator import Batched, batched, evaluate_trials
+from optiproxy_nas.evaluation.batch import evaluate_trials
+from optiproxy_nas.evaluation.evaluator import Batched, batched
 
 
 def worth(space, architectures, seed=0):

@@ -19,6 +19,8 @@ class Outcome(NamedTuple):
     metrics: Mapping[str, float]  # "value", the objective's metrics, others; empty if it failed
     error: str = ""  # why it failed
     seconds: float | None = None  # it took; of a batch, its share
+    curve: tuple[tuple[int, float], ...] = ()  # (step, value) that it reported meanwhile
+    output: str = ""  # path of the file with its standard output and error; "": none
 
 
 def read_answer(objective: Objective, answer: Any, architecture: str) -> Outcome:

@@ -30,6 +30,7 @@ from optiproxy_nas.core.parameters import FailureSettings
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.validation import finite_number, whole_number
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
+from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.proposals import Proposer
 from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
 from optiproxy_nas.evaluation.trials import Trial, check_failures
@@ -144,8 +145,12 @@ class AskTell:
         return self._settle(entry, outcome._replace(seconds=seconds))
 
     def take(self, trial: Trial, outcome: Outcome) -> Trial:
-        """Take an outcome of :func:`evaluation.evaluator.outcomes`, as :meth:`tell` an answer."""
+        """Take an outcome of an evaluator, as :meth:`tell` an answer."""
         return self._settle(self._open(trial), outcome)
+
+    def request(self, trial: Trial) -> Request:
+        """Return what is asked of an evaluator for a trial that :meth:`ask` gave."""
+        return self._book.request(self._open(trial))
 
     def stop(self, reason: str) -> None:
         """Ask for no further trial; open ones may still be told."""
@@ -232,7 +237,7 @@ class AskTell:
         return self._book.archive()
 
     def failed(self) -> pd.DataFrame:
-        """Return the failed trials in the order told (``evaluation.evaluator.failed_rows``)."""
+        """Return the failed trials in the order told (``evaluation.batch.failed_rows``)."""
         return self._book.failed()
 
     def proposals(self) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.evaluation.ask_tell import AskTell
-from optiproxy_nas.evaluation.evaluator import Batched, Evaluate, outcomes
+from optiproxy_nas.evaluation.evaluator import Evaluate, as_evaluator
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.methods import METHODS, Method
@@ -94,14 +94,11 @@ def drive(search: AskTell, evaluate: Evaluate, callbacks: Iterable[Callback] = (
         OptiProxyError: as of :meth:`AskTell.ask`. All of them have ``data["archive"]`` and
             ``data["trials"]``.
     """
-    callbacks = tuple(callbacks)
+    callbacks, evaluator = tuple(callbacks), as_evaluator(evaluate)
     try:
         while trials := search.ask():
-            epochs = (
-                [trial.epochs or 0 for trial in trials] if search.objective.fidelities else None
-            )
-            names = [trial.text for trial in trials]
-            found = outcomes(search.objective, evaluate, names, epochs)
+            requests = [search.request(trial) for trial in trials]
+            found = evaluator.outcomes(search.objective, requests)
             for trial, outcome in zip(trials, found, strict=True):
                 if outcome is None:
                     continue
@@ -111,7 +108,7 @@ def drive(search: AskTell, evaluate: Evaluate, callbacks: Iterable[Callback] = (
                 for callback in callbacks:
                     callback(search, over)
                 search.check_failures()
-                if search.stopped and not isinstance(evaluate, Batched):
+                if search.stopped and not evaluator.at_once:
                     return
     except OptiProxyError as error:
         search.keep_trials(error)

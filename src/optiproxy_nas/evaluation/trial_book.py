@@ -12,10 +12,10 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import empty_archive, extend
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.core.random_streams import derive_seed
 from optiproxy_nas.evaluation.answers import Outcome
-from optiproxy_nas.evaluation.evaluator import evaluated_rows, failed_rows
-from optiproxy_nas.evaluation.trials import Trial, TrialState
+from optiproxy_nas.evaluation.batch import evaluated_rows, failed_rows
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.trials import Trial, TrialState, trial_seed
 from optiproxy_nas.methods import Answers, Unavailable
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.objectives.trial_order import fitness_of
@@ -117,7 +117,7 @@ class TrialBook:
         return extend(None, pd.concat(self._rows, ignore_index=True), self._objective)
 
     def failed(self) -> pd.DataFrame:
-        """Return the failed trials in the order told (``evaluation.evaluator.failed_rows``)."""
+        """Return the failed trials in the order told (``evaluation.batch.failed_rows``)."""
         after, complete = [], 0
         for entry in self.over:
             if entry.state == "failed":
@@ -146,19 +146,31 @@ class TrialBook:
 
     def trial(self, entry: Entry) -> Trial:
         """Return a trial as it is now; ``order`` is set by :meth:`archive`."""
-        fidelities = self._objective.fidelities
         return Trial(
             number=entry.number,
             architecture=self._space.architecture(entry.architecture),
-            epochs=int(str(entry.batch["epochs"].iat[entry.place])) if fidelities else None,
+            epochs=self._epochs(entry),
             state=entry.state,
             metrics=dict(entry.outcome.metrics) if entry.state == "complete" else {},
-            seed=derive_seed(self._seed, entry.number, "trial") % 2**31,
+            seed=trial_seed(self._seed, entry.number),
             seconds=entry.outcome.seconds,
             error=entry.outcome.error if entry.state == "failed" else "",
             order=entry.row if entry.row >= 0 else None,
             charged=entry.number >= self.free,
+            curve=entry.outcome.curve,
+            output=entry.outcome.output,
         )
+
+    def request(self, entry: Entry) -> Request:
+        """Return what is asked of an evaluator for a running trial."""
+        seed = trial_seed(self._seed, entry.number)
+        epochs = self._epochs(entry)
+        return Request(entry.number, entry.attempts, entry.architecture, epochs, seed)
+
+    def _epochs(self, entry: Entry) -> int | None:
+        if not self._objective.fidelities:
+            return None
+        return int(str(entry.batch["epochs"].iat[entry.place]))
 
     def _collect(self) -> None:
         """Add the trials that were told since to the archive."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from optiproxy_nas.core.errors import FailedTrialsError
 from optiproxy_nas.core.parameters import FailureSettings
+from optiproxy_nas.core.random_streams import derive_seed
 
 TrialState = Literal["waiting", "running", "complete", "failed"]
 FEW_TRIALS = 20  # before as many are over, their share of failures says little
@@ -33,6 +34,8 @@ class Trial:
         error: why it failed; "" unless failed.
         order: the row of the archive that holds it, from 0; None unless complete.
         charged: whether this search paid for it; False for trials that it started from.
+        curve: what it reported while it was trained: (step, value).
+        output: path of the file with its standard output and error; "": none.
     """
 
     number: int
@@ -45,6 +48,8 @@ class Trial:
     error: str = ""
     order: int | None = None
     charged: bool = True
+    curve: tuple[tuple[int, float], ...] = ()
+    output: str = ""
 
     @property
     def text(self) -> str:
@@ -65,6 +70,11 @@ class Trial:
         facts += [f"{self.epochs} epochs"] if self.epochs is not None else []
         facts += [f"{self.seconds:.3g} s"] if self.seconds is not None else []
         return f"<Trial {self.number} {', '.join([self.state, *facts])}: {self.text}>"
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Return the seed of a trial, in [0, 2**31), of the search's seed and the trial's number."""
+    return derive_seed(seed, number, "trial") % 2**31
 
 
 def check_failures(settings: FailureSettings, failed: Sequence[bool], error: str) -> None:

@@ -22,8 +22,9 @@ from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
-from optiproxy_nas.evaluation.evaluator import Evaluate, evaluate_batch
+from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.report.logit_figures import with_edges
 from optiproxy_nas.report.run_data import RunData, summary_of
 from optiproxy_nas.report.run_report import (

@@ -18,8 +18,8 @@ from torch import Tensor
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.core.arrays import Floats, Integers
 from optiproxy_nas.core.random_streams import torch_generator
+from optiproxy_nas.evaluation.batch import evaluate_trials
 from optiproxy_nas.evaluation.benchmark_problem import evaluator_of, whole_table
-from optiproxy_nas.evaluation.evaluator import evaluate_trials
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.spaces.base import SearchSpace
 
