@@ -13,6 +13,7 @@ from optiproxy_nas.core.errors import (
     EvaluationError,
     FailedTrialsError,
     InvalidArchitectureError,
+    JournalError,
     MethodError,
     MetricUnavailableError,
     ObjectiveError,
@@ -32,8 +33,10 @@ from optiproxy_nas.core.errors import (
 if TYPE_CHECKING:
     from optiproxy_nas.api import Search, SearchResult, search
     from optiproxy_nas.evaluation.evaluator import batched
+    from optiproxy_nas.evaluation.journal import read_journal
     from optiproxy_nas.evaluation.trials import Trial
     from optiproxy_nas.spaces.choices import Choice, Space
+    from optiproxy_nas.problems import Problem, RunningTrial, Target
 
     __version__: str
 
@@ -45,19 +48,23 @@ __all__ = [
     "EvaluationError",
     "FailedTrialsError",
     "InvalidArchitectureError",
+    "JournalError",
     "MethodError",
     "MetricUnavailableError",
     "ObjectiveError",
     "OptiProxyError",
     "ParameterError",
+    "Problem",
     "ProxyError",
     "ResumeError",
     "RunLockedError",
+    "RunningTrial",
     "SamplingError",
     "Search",
     "SearchInterrupted",
     "SearchResult",
     "Space",
+    "Target",
     "TrackingError",
     "Trial",
     "TrialError",
@@ -65,6 +72,7 @@ __all__ = [
     "UnsafePickleError",
     "__version__",
     "batched",
+    "read_journal",
     "search",
 ]
 
@@ -78,11 +86,15 @@ def __getattr__(name: str) -> Any:
         return metadata.version("optiproxy-nas")
     modules = {
         "Choice": "spaces.choices",
+        "Problem": "problems",
+        "RunningTrial": "problems",
+        "Target": "problems",
         "Search": "api",
         "SearchResult": "api",
         "Space": "spaces.choices",
         "Trial": "evaluation.trials",
         "batched": "evaluation.evaluator",
+        "read_journal": "evaluation.journal",
         "search": "api",
     }
     if name in modules:

@@ -25,6 +25,10 @@ from optiproxy_nas.spaces import space_name, space_parameter
 OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's function answers
 
 
+# What may differ in a search that goes on from what it was.
+_MAY_CHANGE = {"budget", "failures"}
+
+
 class RunParameters(StrictModel):
     """The parameters of a search by any method."""
 
@@ -42,6 +46,12 @@ class RunParameters(StrictModel):
     )
     dataset: str = Field(
         default=OWN_EVALUATION, min_length=1, description="of the source: cifar10, ptb, ..."
+    )
+    problem: str | dict[str, Any] | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="whose training answers: registered, or package.module:Class, or a mapping of "
+        "its name and settings; null: a benchmark",
     )
     method: str = Field(description="registered search method, or package.module:Class")
     objective: Annotated[Objective, BeforeValidator(resolve_objective)] = Field(
@@ -75,6 +85,11 @@ class RunParameters(StrictModel):
     def label(self) -> str:
         """Return a short name of the search: the method's name without its module."""
         return self.method.rpartition(":")[2]
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Return what decides the search, without what may change where it goes on."""
+        return self.model_dump(mode="json", exclude=_MAY_CHANGE)
 
     @property
     def preset_name(self) -> str:

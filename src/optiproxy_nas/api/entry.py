@@ -27,7 +27,7 @@ from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of, optimum
-from optiproxy_nas.evaluation.evaluator import Evaluate, taking_architectures
+from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.evaluation.loop import Callback, drive
 from optiproxy_nas.evaluation.stop_rules import StopAfter, StopAtTarget, StopWithoutImprovement
@@ -154,8 +154,6 @@ def search(
         check_benchmark(opened.objective, benchmark)
         evaluate = evaluator_of(opened.objective, benchmark)
         opened._benchmark = benchmark
-    else:
-        evaluate = taking_architectures(opened.space, evaluate)
     if initial is not None:
         apply_initial(opened, opened.parameters, initial)
     with _progress_bar(opened, progress) as show, _carrying_result(opened):

@@ -98,6 +98,10 @@ class ArtifactError(OptiProxyError):
     """A stored artifact does not match the digest recorded when it was written."""
 
 
+class JournalError(ArtifactError):
+    """A journal cannot be read or written, was edited, or is of another search."""
+
+
 class ResumeError(OptiProxyError):
     """A run cannot go on: other parameters, code or data, or it does not exist."""
 

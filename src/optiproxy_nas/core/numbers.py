@@ -1,7 +1,8 @@
 """Metrics and numbers as text: units, labels, and as many digits as a metric needs.
 
-The unit of a metric is the last word of its name (``edgegpu_latency_ms``). Everything that shows
-a number to a reader goes through this module: pages, figures, terminal, progress, evidence.
+The unit of a metric is the last word of its name (``edgegpu_latency_ms``), or what stands in
+brackets behind it (``error [%]``). Everything that shows a number to a reader goes through this
+module: pages, figures, terminal, progress, evidence.
 
 - ``unit``, ``metric_name``, ``metric_label``, ``regret_label``, ``with_unit``, ``capitalised``:
   the words.
@@ -50,11 +51,21 @@ SAME = 1e-7  # values that differ by less, relative to the largest, are one valu
 
 def unit(metric: str) -> str:
     """Return the unit of a metric, empty where its name has none."""
+    if metric.endswith("]"):
+        return metric.rpartition(" [")[2].removesuffix("]")
     return UNITS.get(metric.rsplit("_", 1)[-1], "")
+
+
+def with_explicit_unit(metric: str, its_unit: str) -> str:
+    """Return a metric so that :func:`unit` gives a unit, whatever its name ends with."""
+    return metric if unit(metric) == its_unit else f"{metric} [{its_unit}]"
 
 
 def metric_name(metric: str) -> str:
     """Return the name of a metric without its unit: ``EdgeGPU latency``."""
+    if metric.endswith("]"):
+        metric = metric.rpartition(" [")[0]
+        return metric if unit(metric) else metric_name(metric)
     if metric in WORDS:
         return WORDS[metric]
     words = metric.split("_")

@@ -61,6 +61,24 @@ class FailureSettings(StrictModel):
     retries: int = Field(default=0, ge=0, description="of a failed trial, not charged again")
 
 
+class EvaluationSettings(StrictModel):
+    """Where and how trials are trained. It decides no proposal, and is no part of a search."""
+
+    isolation: Literal["none", "process"] = Field(
+        default="none", description="none: in this process; process: in worker processes"
+    )
+    timeout: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds a trial, its deadline; a worker process is ended then; null: none",
+    )
+    workers: int = Field(default=1, ge=1, description="worker processes, each for a trial")
+    threads: int = Field(default=1, ge=1, description="torch threads of a worker process")
+    device: str = Field(
+        default="auto", min_length=1, description="cpu, cuda, ...; auto: cuda where there is one"
+    )
+
+
 class ProxySettings(StrictModel):
     """The proxy f̂_θ (Table 5)."""
 

@@ -8,6 +8,7 @@ steps are executed.
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -57,6 +58,30 @@ def isolated() -> Iterator[None]:
             stack.callback(_change, read, write, read())
             _change(read, write, value)
         yield
+
+
+@contextmanager
+def seeded_globals(seed: int) -> Iterator[None]:
+    """Seed the global generators of Python, numpy and torch, and give them back as they were.
+
+    What a training draws from them follows from its seed then, and changes nothing outside.
+
+    Args:
+        seed: in [0, 2**32).
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    on_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+        if on_cuda:
+            torch.cuda.set_rng_state_all(on_cuda)
 
 
 def _change(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) -> None:

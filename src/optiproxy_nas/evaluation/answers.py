@@ -23,6 +23,16 @@ class Outcome(NamedTuple):
     output: str = ""  # path of the file with its standard output and error; "": none
 
 
+def failure(error: BaseException) -> Outcome:
+    """Return the outcome of a trial that raised."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # a text of its own, which raises too
+        text = type(error).__name__
+    # Tables and files take no half of a surrogate pair, as of a path that is no UTF-8.
+    return Outcome({}, text.encode("utf-8", "backslashreplace").decode())
+
+
 def read_answer(objective: Objective, answer: Any, architecture: str) -> Outcome:
     """Return the outcome that an answer for one architecture means.
 

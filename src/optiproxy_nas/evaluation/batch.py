@@ -113,7 +113,7 @@ def evaluate_batch(
     lost: list[int] = []  # of the failed ones
     after: list[int] = []
     errors: list[str] = []
-    evaluator = as_evaluator(evaluate)
+    evaluator = as_evaluator(evaluate, space)
     requests = requests_of(objective, batch, len(flags), parameters.seed)
     again = list(range(len(batch)))  # in a round of their own after the others, as in a search
     for attempt in range(1, parameters.failures.retries + 2):

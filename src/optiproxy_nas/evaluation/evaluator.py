@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
-from optiproxy_nas.evaluation.answers import Outcome, read_answer, read_answers
+from optiproxy_nas.evaluation.answers import Outcome, failure, read_answer, read_answers
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.spaces.base import SearchSpace
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Evaluator(ABC):
             OptiProxyError: a batched evaluation raised one of ours.
         """
 
-    def close(self) -> None:  # noqa: B027: most hold nothing
+    def close(self) -> None:  # noqa: B027
         """Release what it holds; by default nothing."""
 
     def __enter__(self) -> Evaluator:
@@ -105,24 +106,26 @@ def batched(function: Callable[..., Any]) -> Batched:
     return Batched(function)
 
 
-def as_evaluator(evaluate: Evaluate) -> Evaluator:
+def as_evaluator(evaluate: Evaluate, space: SearchSpace | None = None) -> Evaluator:
     """Return an evaluation as an evaluator, which calls it with one architecture or with a batch.
 
     Args:
         evaluate: of the search.
+        space: of the search, as whose architectures a function gets them; None: as texts.
     """
     if isinstance(evaluate, Evaluator):
         return evaluate
+    read = str if space is None else space.architecture
     if isinstance(evaluate, Batched):
-        return _BatchEvaluator(evaluate)
-    return _FunctionEvaluator(evaluate)
+        return _BatchEvaluator(evaluate, read)
+    return _FunctionEvaluator(evaluate, read)
 
 
 class _FunctionEvaluator(Evaluator):
     """Calls a function with one architecture at a time."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], read: Callable[[str], Any]) -> None:
+        self._function, self._read = function, read
 
     def outcomes(self, objective: Objective, requests: Sequence[Request]) -> Iterator[Outcome]:
         """Call the function for each request."""
@@ -130,10 +133,10 @@ class _FunctionEvaluator(Evaluator):
             epochs = (request.epochs,) if objective.fidelities else ()
             begun = time.perf_counter()
             try:
-                answer = self._function(request.architecture, *epochs)
+                answer = self._function(self._read(request.architecture), *epochs)
             except Exception as error:
                 _log.debug("The evaluation of %s failed", request.architecture, exc_info=True)
-                outcome = Outcome({}, f"{type(error).__name__}: {error}")
+                outcome = failure(error)
             else:
                 outcome = read_answer(objective, answer, request.architecture)
             yield outcome._replace(seconds=time.perf_counter() - begun)
@@ -144,8 +147,8 @@ class _BatchEvaluator(Evaluator):
 
     at_once = True
 
-    def __init__(self, function: Batched) -> None:
-        self._function = function
+    def __init__(self, function: Batched, read: Callable[[str], Any]) -> None:
+        self._function, self._read = function, read
 
     def outcomes(
         self, objective: Objective, requests: Sequence[Request]
@@ -173,7 +176,7 @@ class _BatchEvaluator(Evaluator):
     def _call(self, names: list[str], epochs: tuple[int, ...]) -> Any:
         """Call the function, which may change its list; an error of it is one of ours."""
         try:
-            return self._function(list(names), *epochs)
+            return self._function(list(map(self._read, names)), *epochs)
         except OptiProxyError:
             raise
         except Exception as error:

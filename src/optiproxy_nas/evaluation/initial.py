@@ -32,8 +32,6 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".parquet": pd.read_parquet,
     ".json": pd.read_json,
 }
-# Parameters in which a search that goes on may differ from what it was.
-_MAY_CHANGE = ("budget", "failures")
 _OPEN = ("waiting", "running")  # states of trials that gave nothing yet
 
 
@@ -57,7 +55,7 @@ def apply_initial(search: AskTell, parameters: RunParameters, initial: Initial) 
         _start_warm(search, *_rows(search.space, search.objective, initial)[:2])
     elif not isinstance(initial, SearchRecord):
         _start_warm(search, *_trial_rows(search, _trials(initial))[:2])
-    elif _decisive(initial.parameters) == _decisive(parameters):
+    elif initial.parameters.decisive == parameters.decisive:
         _go_on(search, initial)
     else:
         _start_warm(search, *_trial_rows(search, initial.trials)[:2])
@@ -99,12 +97,6 @@ def read_trials(path: Path) -> SearchRecord | pd.DataFrame:
     except (OSError, ValueError) as error:
         raise DataError(f"{str(path)!r} cannot be read as {path.suffix}: {error}") from error
     return table
-
-
-def _decisive(parameters: RunParameters) -> dict[str, Any]:
-    """Return what decides the search, without what may change and mere labels."""
-    values = parameters.model_dump(mode="json")
-    return {name: value for name, value in values.items() if name not in _MAY_CHANGE}
 
 
 def _trials(initial: Any) -> list[Trial]:

@@ -94,7 +94,7 @@ def drive(search: AskTell, evaluate: Evaluate, callbacks: Iterable[Callback] = (
         OptiProxyError: as of :meth:`AskTell.ask`. All of them have ``data["archive"]`` and
             ``data["trials"]``.
     """
-    callbacks, evaluator = tuple(callbacks), as_evaluator(evaluate)
+    callbacks, evaluator = tuple(callbacks), as_evaluator(evaluate, search.space)
     try:
         while trials := search.ask():
             requests = [search.request(trial) for trial in trials]
