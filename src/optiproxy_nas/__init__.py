@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from optiproxy_nas.evaluation.evaluator import batched
     from optiproxy_nas.evaluation.journal import read_journal
     from optiproxy_nas.evaluation.trials import Trial
-    from optiproxy_nas.spaces.choices import Choice, Space
     from optiproxy_nas.problems import Problem, RunningTrial, Target
+    from optiproxy_nas.spaces.choices import Choice, Space
 
     __version__: str
 
