@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from pathlib import Path
@@ -19,18 +18,6 @@ INPUTS = torch.randn(60, 4, generator=GENERATOR)
 TARGETS = (INPUTS[:, 0] > 0).long()
 TRAIN = Batches(INPUTS, TARGETS, size=16, shuffle=True)
 VALIDATION = Batches(INPUTS, TARGETS, size=25)
-
-
-@pytest.fixture(autouse=True)
-def _plain_optimizers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the hooks off torch's optimizers: they import torch._dynamo, which takes seconds."""
-    base = torch.optim.Optimizer
-    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-        monkeypatch.setattr(base, name, inspect.unwrap(getattr(base, name)))
-    for kind in (torch.optim.AdamW, torch.optim.SGD):
-        step = torch.no_grad()(inspect.unwrap(kind.step))
-        step.hooked = True
-        monkeypatch.setattr(kind, "step", step)
 
 
 def network() -> nn.Module:
