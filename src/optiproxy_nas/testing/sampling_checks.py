@@ -93,11 +93,15 @@ def check_extremes(space: SearchSpace, seed: int) -> None:
 
 
 def extremes(space: SearchSpace, seed: int) -> Iterator[Logits]:
-    """Yield two groups of logits each: all edges absent or present, one operation everywhere."""
-    alpha = logits_of(space, 2, seed).alpha
+    """Yield two groups of logits each: all edges absent or present, one operation everywhere.
+
+    Where a node does not have it, it is the node's first.
+    """
+    alpha, first = logits_of(space, 2, seed).alpha, space.allowed.int().argmax(-1)
     for sign in (-1, 1):
         beta = torch.full((2, space.num_edges), sign * SURE)
         for choice in range(alpha.shape[-1]):
             pushed = alpha.clone()
-            pushed[..., choice] = SURE
+            everywhere = torch.where(space.allowed[:, choice], choice, first)
+            pushed[:, torch.arange(space.num_nodes), everywhere] = SURE
             yield Logits(pushed, beta)

@@ -32,6 +32,7 @@ from optiproxy_nas.spaces.choices.constraint import (
 from optiproxy_nas.spaces.choices.counting import Counts
 from optiproxy_nas.spaces.choices.declaration import read_choices, read_space
 from optiproxy_nas.spaces.choices.drawing import architecture_table, size_line, space_table
+from optiproxy_nas.spaces.choices.features import Features
 from optiproxy_nas.spaces.choices.json_values import value_label, value_text
 from optiproxy_nas.spaces.choices.notation import Notation
 from optiproxy_nas.spaces.choices.sampling import Sampler
@@ -89,8 +90,8 @@ class Space:
         )
         self.size = self._sampler.size
         self._size_line = size_line(len(counts), self.size, self._sampler.most)
-        self._at_least = self.allowed & self._ordered.unsqueeze(-1)  # columns of thermometers
-        self._at_least[:, 1] = torch.tensor([bool(own) for own in conditions])
+        conditional = torch.tensor([bool(own) for own in conditions])
+        self._features = Features(self.allowed, self._ordered, conditional)
 
     @property
     def choices(self) -> dict[str, Choice]:
@@ -201,14 +202,8 @@ class Space:
         return Encoding(one_hot, torch.zeros(len(codes), 0))
 
     def features(self, encoding: Encoding) -> Tensor:
-        """Return the rows without empty columns, and a thermometer of ordered choices: [n, D].
-
-        Column k of a thermometer is the probability of option k or a later one, k ≥ 2; of a
-        conditional choice also k = 1, that it exists.
-        """
-        options = encoding.operations
-        at_least = options.flip(-1).cumsum(-1).flip(-1)
-        return torch.cat([options[:, self.allowed], at_least[:, self._at_least]], dim=1)
+        """Return the probabilities [n, D] that a proxy without a graph sees; see ``Features``."""
+        return self._features.of(encoding.operations)
 
     def graph(self, encoding: Encoding) -> Graph:
         """Raise ParameterError: a declared space has no graph."""
