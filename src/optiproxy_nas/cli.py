@@ -1,4 +1,8 @@
-"""The project's commands: ``kedro run`` with ``--resume`` and one-line errors; ``kedro audit``."""
+"""The project's commands: ``kedro run`` with ``--resume`` and one-line errors; ``kedro audit``.
+
+A project of a user has them by ``from optiproxy_nas.cli import cli`` in its ``cli.py``; its other
+pipelines run as Kedro alone runs them.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,17 @@ from kedro.framework.startup import ProjectMetadata
 from optiproxy_nas.commands.command_line import clear_errors, interrupt
 from optiproxy_nas.commands.evidence import evidence
 from optiproxy_nas.commands.parameters import parameters
-from optiproxy_nas.commands.run_options import read_parameters, run_help, run_options
+from optiproxy_nas.commands.run_options import (
+    read_as_kedro,
+    read_parameters,
+    run_help,
+    run_options,
+)
 from optiproxy_nas.commands.sweep import sweep
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import SearchSession
+from optiproxy_nas.pipelines.project_pipeline import are_of_user
 from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
 
@@ -33,9 +43,14 @@ def cli() -> None:
 
 def _run(resume: str | None, **options: Any) -> Any:
     """Run ``kedro run`` with what a search needs around it: resume, and errors in one line."""
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    callback = kedro_run.callback
+    assert callback is not None
     pipeline = options.pop("pipeline")  # --pipelines is the new spelling; both work
     names = list(options.pop("pipelines") or ()) + ([pipeline] if pipeline else [])
+    if resume is None and are_of_user(names):
+        options["params"] = read_as_kedro(options["params"])
+        return callback(pipeline=None, pipelines=names, **options)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     signal.signal(signal.SIGTERM, interrupt)  # a scheduler's kill ends a run as Ctrl-C does
     with clear_errors():
         params = read_parameters(options.pop("params"))
@@ -73,8 +88,6 @@ def _run(resume: str | None, **options: Any) -> Any:
             raise ParameterError(f"One pipeline a run; {', '.join(names)} were asked for.")
         if names and names != ["__default__"]:
             params["pipeline"] = names[0]
-        callback = kedro_run.callback
-        assert callback is not None
         return callback(params=params, pipeline=None, pipelines=names, **options)
 
 

@@ -64,6 +64,14 @@ def read_parameters(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
     return nested({name: read_value(text, name in are_text) for name, text in texts.items()})
 
 
+def read_as_kedro(given: Mapping[str, Any] | Iterable[str]) -> Any:
+    """Return the values of ``--params`` for pipelines that are not of this package."""
+    if isinstance(given, Mapping):
+        return given
+    (option,) = (param for param in kedro_run.params if param.name == "params")
+    return option.callback(click.get_current_context(), option, ",".join(given))  # type: ignore[misc]
+
+
 class _Params(click.Option):
     """``--params``, which may be given several times: none of them is dropped."""
 

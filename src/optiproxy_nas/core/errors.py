@@ -127,7 +127,7 @@ class SearchInterrupted(KeyboardInterrupt):
         return type(self), (self.message, self.result)
 
 
-def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownNameError:
+def unknown_name(kind: str, name: Any, allowed: Iterable[str]) -> UnknownNameError:
     """Build the error for an unregistered name: the list, and the nearest member of it."""
     names = sorted(allowed)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)

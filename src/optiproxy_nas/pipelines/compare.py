@@ -12,14 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import pandas as pd
-from kedro.pipeline import Pipeline
 from pydantic import BeforeValidator, Field
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import FoundRuns
-from optiproxy_nas.pipelines import pipeline_of_nodes
+from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, check_name
 from optiproxy_nas.report import compare as comparisons
 from optiproxy_nas.report.compare import Comparison
@@ -68,12 +67,13 @@ class ComparisonSettings(StrictModel):
     )
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline() -> ProjectPipeline:
     """Return the pipeline: read runs back, compare, draw, write the page.
 
     Inputs: ``compared_runs`` (of the MLflow store) and ``params:compare``.
     """
     return pipeline_of_nodes(
+        "compare",
         (compare_runs, ["compared_runs", "params:compare"], "comparison"),
         (tabulate_comparison, "comparison", ["comparison.results", "comparison.paired"]),
         (draw_comparison, "comparison", ["comparison.best_so_far", "comparison.run_length"]),

@@ -3,20 +3,25 @@
 The loader resolves parameters: presets, types and run-scoped paths.
 
 ``--params`` are flat (``dataset=cifar100,proxy.hidden=128``) and override the section of the
-pipeline that runs (conf/base/parameters_<pipeline>.yml), which overrides the preset. Each benchmark
-has the pipelines ``<name>_search`` and ``<name>_methods``; what the files leave out of their
-sections follows from its constants (``BenchmarkFamily``). What the nodes see is the result, checked
-by the pipeline's kind (``KINDS``); catalog paths may hold ``${run:run_id}``, ``${run:benchmark}``
-and ``${run:source}``.
+pipeline that runs (conf/base/parameters_<pipeline>.yml), which overrides the preset. What the files
+leave out of a section follows from the pipeline (``ProjectPipeline.section``). What the nodes see
+is the result, checked by the pipeline's kind (``KINDS``); catalog paths may hold ``${run:run_id}``,
+``${run:benchmark}`` and ``${run:source}``.
+
+In a project of a user the files of our ``conf/base``, which come with the package, apply unless the
+project has one of the same name. They, and all that is done here, are for the pipelines of this
+package; those of the user get their parameters and their catalog as Kedro alone gives them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from kedro.config import OmegaConfigLoader
+from kedro.config import MissingConfigException, OmegaConfigLoader
+from kedro.framework import project
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks.markers import hook_spec
 from kedro.framework.project import pipelines
@@ -24,19 +29,19 @@ from kedro.framework.session import KedroSession
 from omegaconf import OmegaConf
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
-from optiproxy_nas.benchmarks.source_registry import families, get_source
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.methods import DEFAULT as DEFAULT_METHOD
 from optiproxy_nas.methods import method_of
 from optiproxy_nas.methods.optiproxy import OptiProxy
-from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.pipelines import compare, diagnose, ingest, search
-from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, resolve_run, split_run
+from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, registered
+from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, RunSettings, resolve_run, split_run
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.spaces import SPACES
 
+PACKAGE = Path(__file__).parents[1]
+CONF = PACKAGE / "conf"  # in a checkout, its conf/base
 # Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.
 # A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
 # everything that decides the run.
@@ -50,43 +55,6 @@ KINDS: Mapping[
     "compare": compare.resolve,
     "diagnose": diagnose.resolve,
 }
-# Pipelines beside those of the benchmarks -> kind; each has a section in the parameter files.
-_FURTHER_PIPELINES = {
-    "hw_search": "search",
-    "lowfi_search": "search",
-    "ingest": "ingest",
-    "compare": "compare",
-    "nb201_diagnose": "diagnose",
-}
-
-
-def pipeline_kinds() -> dict[str, str]:
-    """Return pipeline -> kind of all pipelines: two of each registered benchmark, and others."""
-    prefixes = [family.prefix for family in families().values()]
-    runs = {f"{prefix}_{kind}": kind for kind in ("search", "methods") for prefix in prefixes}
-    return {**runs, **_FURTHER_PIPELINES}
-
-
-def _benchmark_sections() -> dict[str, dict[str, Any]]:
-    """Return the parameters of the benchmarks' pipelines as far as no file says otherwise."""
-    sections = {}
-    for family in families().values():
-        try:
-            preset = preset_for(family.space, DEFAULT_OBJECTIVE)
-        except ParameterError:  # an installed package's space that cannot be imported
-            preset = None
-        search_section = {
-            "space": family.space,
-            "benchmark": family.name,
-            "source": family.source,
-            "dataset": get_source(family.source).datasets[0],
-            "preset": preset or "default",
-            "seed": 0,
-            "budget": family.budget,
-        }
-        sections[f"{family.prefix}_search"] = search_section
-        sections[f"{family.prefix}_methods"] = {**search_section, "method": DEFAULT_METHOD}
-    return sections
 
 
 class SearchConfigLoader(OmegaConfigLoader):
@@ -96,26 +64,79 @@ class SearchConfigLoader(OmegaConfigLoader):
         resolvers = {**(kwargs.pop("custom_resolvers", None) or {}), "run": self._run_value}
         super().__init__(*args, custom_resolvers=resolvers, **kwargs)
         self._resolved: dict[str, Any] | None = None
+        self._run: dict[str, Any] | None = None
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Return the configuration of a kind; ``parameters`` are resolved and checked once."""
-        if key != "parameters":
-            # Kedro registers a resolver only if its name is new: without this, a second session in
-            # one process would write to the first one's paths.
-            OmegaConf.register_new_resolver("run", self._run_value, replace=True)
-            return super().__getitem__(key)
-        if self._resolved is None:
-            self._resolved = resolve_parameters(self.raw_parameters())
-        return self._resolved
+        if key == "parameters":
+            if self._resolved is None:
+                self._resolved = self._resolve()
+            return self._resolved
+        # Kedro registers a resolver only if its name is new: without this, a second session in
+        # one process would write to the first one's paths.
+        OmegaConf.register_new_resolver("run", self._run_value, replace=True)
+        if key == "catalog" and self.run is not None:
+            return {**self._files(key), **self._files_of_package(key)}
+        return super().__getitem__(key)
+
+    @property
+    def run(self) -> dict[str, Any] | None:
+        """Parameters of the run itself; None where a pipeline of the user's is run."""
+        self["parameters"]
+        return self._run
 
     def raw_parameters(self) -> dict[str, Any]:
         """Return parameter files and runtime parameters, merged, without presets and checks."""
-        files: dict[str, Any] = super().__getitem__("parameters")
-        return {**merge(_benchmark_sections(), files), "pipelines": pipeline_kinds()}
+        found, files = registered(), self._files("parameters")
+        if not _is_ours():  # the user may mean other things by our names
+            given = self.runtime_params or {}
+            files = {k: v for k, v in files.items() if k in found} | given
+        sections: dict[str, Any] = {name: pipeline.section for name, pipeline in found.items()}
+        of_package = self._files_of_package("parameters")
+        sections = merge(sections, {k: v for k, v in of_package.items() if k in found})
+        kinds = {name: pipeline.kind for name, pipeline in found.items()}
+        return {**merge(sections, files), "pipelines": kinds}
+
+    def _resolve(self) -> dict[str, Any]:
+        raw = self.raw_parameters()
+        name = raw.get("pipeline")
+        if name not in raw["pipelines"] and (name is None or name in pipelines):
+            return self._files("parameters")
+        resolved = resolve_parameters(raw)
+        self._run = resolved["run"]
+        return resolved if _is_ours() else {**self._files("parameters"), **resolved}
+
+    def _files(self, key: str) -> dict[str, Any]:
+        """Return what the files of the project hold, and the runtime parameters."""
+        try:
+            files: dict[str, Any] = super().__getitem__(key)
+        except MissingConfigException:
+            return dict(self.runtime_params or {}) if key == "parameters" else {}
+        return files
+
+    def _files_of_package(self, key: str) -> dict[str, Any]:
+        """Return what the files of the package hold that the project has none of the name of."""
+        folder = Path(self.conf_source) / self.base_env
+        paths = [path for path in CONF.glob(f"{key}_*.yml") if not (folder / path.name).exists()]
+        if not paths:
+            return {}
+        merged = OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, paths)), resolve=True)
+        assert isinstance(merged, dict)
+        return {str(k): v for k, v in merged.items() if not str(k).startswith("_")}
 
     def _run_value(self, name: str) -> Any:
-        run: dict[str, Any] = self["parameters"]["run"]
-        return run.get(name)
+        return (self.run or {}).get(name)
+
+
+def run_of(context: KedroContext) -> dict[str, Any] | None:
+    """Return the parameters of the run itself; None where a pipeline of the user's is run."""
+    assert isinstance(context.config_loader, SearchConfigLoader)
+    return context.config_loader.run
+
+
+def _is_ours() -> bool:
+    """Return whether the project is our own repository, all of whose parameters are ours."""
+    return project.PACKAGE_NAME == PACKAGE.name  # noqa: SIM300
 
 
 def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = RUN_KEYS) -> dict[str, Any]:
@@ -131,11 +152,13 @@ def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = RUN_KEYS) -> d
     kinds = raw["pipelines"]
     sections = {name: value for name, value in raw.items() if name in kinds}
     flat = {k: v for k, v in raw.items() if k not in sections and k != "pipelines"}
-    run = split_run(flat)
-    if run["pipeline"] not in sections:
-        raise unknown_name("pipeline", run["pipeline"], sections)
+    if flat.get("pipeline") not in kinds:
+        raise unknown_name("pipeline", flat.get("pipeline"), kinds)
+    section = dict(sections[flat["pipeline"]])
+    of_run = {key: section.pop(key) for key in RunSettings.model_fields if key in section}
+    run = split_run(flat := of_run | flat)
     run["kind"] = kinds[run["pipeline"]]
-    values = merge(_giving_way(sections[run["pipeline"]], flat), flat)
+    values = merge(_giving_way(section, flat), flat)
     try:
         return {"run": run, **KINDS[run["kind"]](values, run, also)}
     except ParameterError as error:
@@ -175,11 +198,14 @@ class SearchContext(KedroContext):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        parameters = self.config_loader["parameters"]
-        run = parameters["run"]
-        if run["kind"] == "search":
-            pipeline = search.pipeline_of(SearchParameters.model_validate(parameters["search"]))
-            pipelines.update({run["pipeline"]: pipeline, "__default__": pipeline})
+        parameters, run = self.config_loader["parameters"], run_of(self)
+        if run is None or run["kind"] != "search":
+            return
+        pipeline = search.pipeline_of(SearchParameters.model_validate(parameters["search"]))
+        pipeline = pipeline.with_section(pipelines[run["pipeline"]].section)
+        pipelines[run["pipeline"]] = pipeline
+        if isinstance(pipelines.get("__default__"), ProjectPipeline):
+            pipelines["__default__"] = pipeline
 
 
 class SessionSpecs:
@@ -207,7 +233,16 @@ class SearchSession(KedroSession):
         self._hook_manager.add_hookspecs(SessionSpecs)
 
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Run a pipeline as :meth:`KedroSession.run` does."""
+        """Run a pipeline as :meth:`KedroSession.run` does.
+
+        Its name is among the runtime parameters, so that the parameters are those of it.
+        """
+        names = kwargs.get("pipeline_names") or []
+        if len(names) == 1 and names[0] in registered():
+            # Kedro would register anew, and ``find_pipelines`` refuses a name that is no module.
+            pipelines._requested_pipelines = list(names)
+            given = self._store.get("runtime_params") or {}
+            self._store["runtime_params"] = {"pipeline": names[0], **given}
         try:
             outputs: dict[str, Any] = super().run(*args, **kwargs)
         except KeyboardInterrupt as error:

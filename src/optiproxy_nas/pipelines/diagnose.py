@@ -11,13 +11,12 @@ from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
-from kedro.pipeline import Pipeline
 
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import SearchHistory
-from optiproxy_nas.pipelines import pipeline_of_nodes
+from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 from optiproxy_nas.report.diagnose import collapse
 from optiproxy_nas.report.diagnose.diagnosis_html import (
@@ -34,7 +33,7 @@ from optiproxy_nas.report.style import png
 from optiproxy_nas.spaces import get_space
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline() -> ProjectPipeline:
     """Return the pipeline: ask the stored proxies again, measure, draw, write.
 
     Inputs: ``diagnosed_run`` (the run's stored artifacts, read-only), ``params:diagnose``.
@@ -44,6 +43,7 @@ def create_pipeline() -> Pipeline:
     pictures = {figure.id: f"diagnosis.{figure.id}" for figure in FIGURES}
     page = [cells, "diagnosis.numbers", "diagnosis.steps", "landscape", settings]
     return pipeline_of_nodes(
+        "diagnose",
         (read_cells, run, cells),
         (ask_proxies, [run, cells, settings], ["judged", "diagnosis.predictions"]),
         (measure, [run, "judged", settings], ["diagnosis.steps", "alarms"]),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Node
 from pydantic import Field
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
@@ -24,6 +24,7 @@ from optiproxy_nas.benchmarks.tidy_table import check_table, columns, table_dige
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import StrictModel, source_name
 from optiproxy_nas.core.validation import validate
+from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 
 Facts = dict[str, dict[str, dict[str, Any]]]
@@ -40,14 +41,14 @@ class IngestSettings(StrictModel):
     )
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline() -> ProjectPipeline:
     """Return the pipeline from raw files to table, model and data card.
 
     Input: ``benchmark_files``, ``params:source``.
     """
     table, model, source = "benchmark_table", "benchmark_model", "params:source"
     files, rows, facts = "benchmark_files", "benchmark_rows", "benchmark_file_facts"
-    return Pipeline(
+    return ProjectPipeline(
         [
             Node(read, [files, source], [rows, facts], name="read_benchmark"),
             Node(check, [rows, source], table, name="check_benchmark"),
@@ -55,7 +56,8 @@ def create_pipeline() -> Pipeline:
             Node(
                 describe, [table, model, facts, source], "benchmark_card", name="describe_benchmark"
             ),
-        ]
+        ],
+        "ingest",
     )
 
 

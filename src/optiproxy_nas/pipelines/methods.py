@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.loop import drive, open_search
 from optiproxy_nas.methods import parameters_of
-from optiproxy_nas.pipelines import pipeline_of_nodes
+from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
 from optiproxy_nas.pipelines.search import open_checked
 from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.spaces import get_space
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline() -> ProjectPipeline:
     """Return the pipeline: load, search by the chosen method, summarise.
 
     Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
@@ -26,6 +25,7 @@ def create_pipeline() -> Pipeline:
     """
     results = ["result.archive", "result.trials", "result.failed"]
     return pipeline_of_nodes(
+        "methods",
         (
             load_benchmark,
             ["benchmark_table", "benchmark_model", "params:search"],

@@ -14,6 +14,7 @@ from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import first_line
+from optiproxy_nas.pipelines.configuration import run_of
 from optiproxy_nas.report.diagnose.diagnosis_html import headline
 from optiproxy_nas.runs.datasets import AtomicDataset
 from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
@@ -30,17 +31,19 @@ class ResultHooks:
 
     def __init__(self) -> None:
         self._project = Path()
-        self._run: dict[str, Any] = {}
+        self._run: dict[str, Any] | None = None  # None: a pipeline of the user's is run
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Remember what is run, and whether to be quiet."""
         self._project = context.project_path
-        self._run = context.config_loader["parameters"]["run"]
+        self._run = run_of(context)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Say what there is now, and where it lies."""
+        if self._run is None:
+            return
         outputs = pipeline.all_outputs()
         lines: list[str] = []
         if "benchmark_card" in outputs:
@@ -48,13 +51,15 @@ class ResultHooks:
         elif "comparison.page" in outputs:
             lines = [f"Look at {path}" for path in _relative_paths(catalog, "comparison.page")]
         elif "diagnosis.page" in outputs:
-            lines = self._diagnosed(sorted(outputs), catalog)
+            lines = self._diagnosed(self._run, sorted(outputs), catalog)
         if lines and not self._run["quiet"]:
             print("\n".join(lines), flush=True)
 
-    def _diagnosed(self, outputs: list[str], catalog: DataCatalog) -> list[str]:
+    def _diagnosed(
+        self, run: dict[str, Any], outputs: list[str], catalog: DataCatalog
+    ) -> list[str]:
         files = _relative_paths(catalog, *outputs)
-        logged = self._run["tracking"] and self._log(files)
+        logged = run["tracking"] and self._log(run["diagnosed"], files)
         numbers = catalog.load("diagnosis.numbers")
         folder = os.path.dirname(files[0])
         return [
@@ -65,9 +70,9 @@ class ResultHooks:
             f"Look at {folder}/diagnosis.html",
         ]
 
-    def _log(self, files: list[str]) -> bool:
+    def _log(self, diagnosed: str, files: list[str]) -> bool:
         """Copy the files to the MLflow run of the diagnosed run; False if it has none."""
-        manifest = read_manifest(reporting_folder(self._project), self._run["diagnosed"])
+        manifest = read_manifest(reporting_folder(self._project), diagnosed)
         run_id = manifest.get("mlflow_run_id")
         if run_id is None:
             return False

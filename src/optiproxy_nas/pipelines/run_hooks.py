@@ -22,6 +22,7 @@ from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
+from optiproxy_nas.pipelines.configuration import run_of
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.runs.atomic_files import verify
 from optiproxy_nas.runs.datasets import AtomicDataset
@@ -37,7 +38,7 @@ class RunHooks:
 
     def __init__(self) -> None:
         self._project = Path()
-        self._run: dict[str, Any] = {}  # the parameters of the run itself
+        self._run: dict[str, Any] = {}  # the parameters of the run itself; {}: of the user's
         self._search: dict[str, Any] | None = None  # what decides the run; None: it is none
         self._active: _ActiveRun | None = None
         self._began = time.perf_counter()
@@ -48,8 +49,8 @@ class RunHooks:
         """Remember the parameters, which making the context has checked."""
         self._active, self._began = None, time.perf_counter()
         self._project = context.project_path
-        parameters = context.config_loader["parameters"]
-        self._run, self._search = parameters["run"], parameters.get("search")
+        self._run = run_of(context) or {}
+        self._search = context.config_loader["parameters"].get("search") if self._run else None
 
     @hook_impl
     def before_pipeline_run(
@@ -57,8 +58,8 @@ class RunHooks:
     ) -> None:
         """Ingest what is missing and check the search against it; then lock the run and write its
         manifest; then tracking. What is refused before the manifest leaves nothing of the run."""
-        if "benchmark_table" in pipeline.all_outputs():
-            return  # ingest, which belongs to no run
+        if not self._run or "benchmark_table" in pipeline.all_outputs():
+            return  # a pipeline of the user's; ingest, which belongs to no run
         names = run_params["pipeline_names"] or ["__default__"]
         if names[0] not in (self._run["pipeline"], "__default__"):
             raise ParameterError(
@@ -160,8 +161,8 @@ class RunHooks:
     @hook_impl
     def tracking_lost(self) -> bool:
         """Return whether the run is of a sweep whose MLflow store failed."""
-        sweep = self._run["sweep"]
-        return bool(sweep) and sweep["parent"] == self._lost_sweep
+        sweep = self._run.get("sweep")
+        return sweep is not None and sweep["parent"] == self._lost_sweep
 
     def _start_tracking(self, active: _ActiveRun, runner: str) -> MlflowTracker | None:
         """Return the tracker of a run that has begun; None: its sweep goes on without."""

@@ -36,7 +36,8 @@ _SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 def split_run(flat: dict[str, Any]) -> dict[str, Any]:
     """Remove the run's own keys from ``flat`` and return them, switches as booleans."""
-    run = {key: flat.pop(key, None) for key in RUN_KEYS}
+    run = {"tracking": True} | {key: flat.pop(key) for key in RUN_KEYS if key in flat}
+    run = {key: run.get(key) for key in RUN_KEYS}
     for key in ("tracking", "resume", "quiet"):
         run[key] = switch(key, run[key])
     return run

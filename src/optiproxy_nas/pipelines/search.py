@@ -7,13 +7,12 @@ sample and B. The list of nodes is built once: adding pipelines one by one is qu
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial, update_wrapper
 from typing import Any
 
 import pandas as pd
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Node
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
@@ -25,6 +24,7 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
 from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, dots_in_names
 from optiproxy_nas.report.logit_figures import with_edges
 from optiproxy_nas.report.run_data import RunData, summary_of
 from optiproxy_nas.report.run_report import (
@@ -47,7 +47,7 @@ def step_name(step: int) -> str:
 
 
 @lru_cache(maxsize=2)  # the runs of a sweep have one shape, or few
-def create_pipeline(last_step: int, figures: tuple[str, ...] = FIGURES) -> Pipeline:
+def create_pipeline(last_step: int, figures: tuple[str, ...] = FIGURES) -> ProjectPipeline:
     """Return the pipeline: load, encode, initial sample, search steps, report.
 
     Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
@@ -57,20 +57,18 @@ def create_pipeline(last_step: int, figures: tuple[str, ...] = FIGURES) -> Pipel
         last_step: number of search steps; the initial sample is step 0.
         figures: names of the pictures of the report.
     """
-    with warnings.catch_warnings():
-        # Kedro warns of "step_00.archive" as an input of a node in namespace step_01; a step that
-        # reads the one before is what is meant.
-        warnings.filterwarnings("ignore", message="One or more dataset names contain")
-        return Pipeline(
+    with dots_in_names():
+        return ProjectPipeline(
             [
                 *_load_and_sample(),
                 *(node for step in range(1, last_step + 1) for node in _step(step)),
                 *_report(last_step, figures),
-            ]
+            ],
+            "search",
         )
 
 
-def pipeline_of(parameters: SearchParameters) -> Pipeline:
+def pipeline_of(parameters: SearchParameters) -> ProjectPipeline:
     """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
     figures = tuple(figure.id for figure in figures_of(parameters.objective))
     return create_pipeline(number_of_steps(parameters), figures)
