@@ -37,6 +37,8 @@ class BananasSettings(MethodSettings):
 class Bananas(MemoryMethod[BananasSettings]):
     """An ensemble a round, fitted anew on all queries; candidates are neighbours of the best.
 
+    A space without a graph has no paths: its ``features`` take their place.
+
     Loss: the paper's relative error |(f̂ - y_LB) / (y - y_LB) - 1| of the validation error y. Its
     y_LB is a lower bound on the error known beforehand; ours comes from the queries alone, the
     lowest error minus ``margin`` times its distance to the median.
@@ -59,7 +61,9 @@ class Bananas(MemoryMethod[BananasSettings]):
         self, space: SearchSpace, settings: BananasSettings, budget: int, seed: int
     ) -> None:
         super().__init__(space, settings, budget, seed)
-        self._lengths = path_lengths(space, settings.longest)  # refused before any query
+        self._lengths: tuple[int, ...] | None = None
+        if space.num_vertices:
+            self._lengths = path_lengths(space, settings.longest)  # refused before any query
         self._seed = seed
         self._random = numpy_generator(seed, 0, "bananas")
         self._features = torch.empty(0)
@@ -83,7 +87,10 @@ class Bananas(MemoryMethod[BananasSettings]):
         return Proposals(pool[torch.from_numpy(best.copy())])
 
     def _encode(self, codes: Tensor) -> Tensor:
-        return path_indicators(self._space.graph(self._space.encode(codes)), self._lengths)
+        encoding = self._space.encode(codes)
+        if self._lengths is None:
+            return self._space.features(encoding)
+        return path_indicators(self._space.graph(encoding), self._lengths)
 
     def _fit(self, candidates: Tensor) -> Tensor:
         """Return relative errors [M, n] that fresh networks predict of candidates [n, P]."""

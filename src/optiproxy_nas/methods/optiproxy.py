@@ -15,6 +15,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.core.mappings import changes, merge
+from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.methods.base import (
     Answers,
     Method,
@@ -24,8 +25,9 @@ from optiproxy_nas.methods.base import (
     typed_parameters,
 )
 from optiproxy_nas.presets import load_preset
-from optiproxy_nas.proxies import PROXIES
+from optiproxy_nas.proxies import PROXIES, build_proxy
 from optiproxy_nas.proxies.targets import TARGETS
+from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -156,11 +158,15 @@ class OptiProxy(Method):
         Raises:
             ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
             UnknownNameError: an unregistered preset, objective, proxy or target.
+            ProxyError: a declared space is none that the proxy can be built for.
         """
         name = str(values.get("preset", "default"))
         merged = merge(load_preset(name), {**values, "preset": name})
         parameters = typed_parameters(SearchParameters, merged, also)
         PROXIES.load(parameters.proxy.name)
+        if isinstance(parameters.space, dict):  # a declared one has no graph, which some need
+            with isolated():
+                build_proxy(get_space(parameters.space), parameters.proxy, torch.Generator())
         if parameters.fit.targets not in TARGETS:
             raise unknown_name("target", parameters.fit.targets, TARGETS)
         return parameters

@@ -106,6 +106,8 @@ class AutoregressiveMLP(GraphMLP):
 
     Corrections start at zero and stay there without data. Their gradient does not reach the trunk:
     ten noisy differences must not distort what a hundred values have taught.
+
+    In a space without a graph, the space's features take the place of the counts.
     """
 
     def __init__(
@@ -116,12 +118,12 @@ class AutoregressiveMLP(GraphMLP):
         heads: int = 1,
     ) -> None:
         super().__init__(space, settings, generator, heads=1)
-        encoding = space.num_nodes * len(space.operations) + space.num_edges
-        self._counts = slice(encoding, encoding + space.num_features)
+        width = space.features(_typical(space)).shape[1]
+        counted = slice(width, width + space.num_features) if space.num_vertices else slice(width)
+        self._counts = counted
         self._scale = 1 / space.num_nodes
-        self.correction = EnsembleLinear(
-            settings.members, space.num_features + 1, heads - 1, generator
-        )
+        inputs = space.num_features if space.num_vertices else width
+        self.correction = EnsembleLinear(settings.members, inputs + 1, heads - 1, generator)
         for parameter in self.correction.parameters():
             nn.init.zeros_(parameter)
 

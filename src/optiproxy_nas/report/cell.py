@@ -55,6 +55,8 @@ def draw_cell(
 ) -> Figure:
     """Draw an architecture as its graph; what no signal passes through is grey.
 
+    Where the space has no graph, the figure holds the space's text drawing.
+
     Args:
         space: gives the graph, and the names of its inputs and outputs. Edges of different
             weights into one vertex are numbered, the heaviest first: its inputs have an order.
@@ -63,6 +65,8 @@ def draw_cell(
             ``vertex_labels`` where F = M + 2, and numbers elsewhere.
         node_labels: small captions of the N operation vertices, in vertex order.
     """
+    if not space.num_vertices:
+        return _text_figure(space.draw(architecture))
     graph = space.graph(space.encode(space.from_string([architecture])))
     keep = as_array(graph.mask[0]) > 0.5
     weights = as_array(graph.adjacency[0])[np.ix_(keep, keep)]
@@ -96,6 +100,16 @@ def draw_cell(
         style = {"fontsize": 9.5, "fontweight": "bold", "color": INK}
         _write(axes, x - WIDTH / 2, y + HEIGHT / 2 + 0.06, section, ha="left", va="bottom", **style)
     _draw_boxes(axes, vertices, folded)
+    return figure
+
+
+def _text_figure(text: str) -> Figure:
+    """Return a text in letters of one width as a figure."""
+    lines = text.splitlines()
+    size = (0.085 * max(map(len, lines)) + 0.3, 0.17 * len(lines) + 0.3)
+    figure = ShownFigure(figsize=size, dpi=DPI, facecolor="white")
+    style: dict[str, Any] = {"family": "monospace", "fontsize": 9, "color": INK, "va": "center"}
+    figure.text(0.15 / size[0], 0.5, text, **style)
     return figure
 
 

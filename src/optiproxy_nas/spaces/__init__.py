@@ -81,15 +81,7 @@ def _cached(text: str) -> SearchSpace:
 
 @isolated()
 def _build(declaration: Mapping[str, Any]) -> SearchSpace:
-    allowed = ("choices", "constraint", "name")
-    if "choices" not in declaration or not set(declaration) <= set(allowed):
-        raise ParameterError(
-            f"The declaration of a search space has {', '.join(map(str, declaration))}; it needs "
-            f"'choices', and may have {' and '.join(allowed[1:])}: space={{'choices': {{'depth': "
-            "[1, 2, 3]}}, 'name': 'mine'}.",
-            allowed=allowed,
-        )
-    space: SearchSpace = SPACES.load(DECLARED)(**declaration)
+    space: SearchSpace = SPACES.load(DECLARED).from_declaration(declaration)
     return space
 
 
