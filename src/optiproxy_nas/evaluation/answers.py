@@ -67,6 +67,12 @@ def _judged(objective: Objective, numbers: Mapping[str, float]) -> Outcome:
     return Outcome({}, f"gave {', '.join(wrong)}") if wrong else Outcome(numbers)
 
 
+def number_of(raw: Any) -> float:
+    """Return a number, an array or a tensor of one, as a float; NaN for what is none."""
+    array = _array(raw)
+    return float(array) if array.ndim == 0 and array.dtype.kind in "iuf" else float("nan")
+
+
 def _number(raw: Any, name: str, architecture: str) -> float:
     """Return a number as a float; NaN for None and what is masked or missing."""
     if raw is None or raw is pd.NA or raw is np.ma.masked:

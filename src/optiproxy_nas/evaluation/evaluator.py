@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
@@ -45,20 +45,50 @@ class Evaluator(ABC):
     at_once: bool = False
 
     @abstractmethod
-    def outcomes(
+    def ended(
         self, objective: Objective, requests: Sequence[Request]
-    ) -> Iterator[Outcome | None]:
-        """Evaluate requests [n], and give the outcome of each in their order, as it comes.
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Evaluate requests [n]: give the place of each and its outcome, as it ends.
 
         What raises or gives no finite number fails; a metric of the objective may be +inf (it
-        cannot run there), the value may not. None: an error ended the batch before; it is raised
-        after it.
+        cannot run there), the value may not.
 
         Raises:
             EvaluationError: an answer is of a type or shape that cannot be used, or a batched
                 evaluation raised.
             OptiProxyError: a batched evaluation raised one of ours.
         """
+
+    def outcomes(
+        self, objective: Objective, requests: Sequence[Request]
+    ) -> Iterator[Outcome | None]:
+        """Evaluate requests [n]: give their outcomes in their order.
+
+        Where an error ends that in the middle, what has ended is given before it is raised, with
+        None in the place of the others.
+
+        Raises:
+            OptiProxyError: as of :meth:`ended`.
+        """
+        found: dict[int, Outcome] = {}
+        given, trained = 0, self.ended(objective, requests)
+        try:
+            while True:
+                try:
+                    place, outcome = next(trained)
+                except StopIteration:
+                    return
+                except BaseException:
+                    if found:
+                        yield from (found.get(place) for place in range(given, len(requests)))
+                    raise
+                found[place] = outcome
+                while given in found:
+                    yield found.pop(given)
+                    given += 1
+        finally:
+            if isinstance(trained, Generator):
+                trained.close()  # it ends what is still running
 
     def close(self) -> None:  # noqa: B027
         """Release what it holds; by default nothing."""
@@ -127,9 +157,11 @@ class _FunctionEvaluator(Evaluator):
     def __init__(self, function: Callable[..., Any], read: Callable[[str], Any]) -> None:
         self._function, self._read = function, read
 
-    def outcomes(self, objective: Objective, requests: Sequence[Request]) -> Iterator[Outcome]:
+    def ended(
+        self, objective: Objective, requests: Sequence[Request]
+    ) -> Iterator[tuple[int, Outcome]]:
         """Call the function for each request."""
-        for request in requests:
+        for place, request in enumerate(requests):
             epochs = (request.epochs,) if objective.fidelities else ()
             begun = time.perf_counter()
             try:
@@ -139,7 +171,7 @@ class _FunctionEvaluator(Evaluator):
                 outcome = failure(error)
             else:
                 outcome = read_answer(objective, answer, request.architecture)
-            yield outcome._replace(seconds=time.perf_counter() - begun)
+            yield place, outcome._replace(seconds=time.perf_counter() - begun)
 
 
 class _BatchEvaluator(Evaluator):
@@ -150,28 +182,21 @@ class _BatchEvaluator(Evaluator):
     def __init__(self, function: Batched, read: Callable[[str], Any]) -> None:
         self._function, self._read = function, read
 
-    def outcomes(
+    def ended(
         self, objective: Objective, requests: Sequence[Request]
-    ) -> Iterator[Outcome | None]:
+    ) -> Iterator[tuple[int, Outcome]]:
         """Call the function for all requests of equal epochs, the fewest first."""
-        found: list[Outcome | None] = [None] * len(requests)
-        rows_by_epochs: dict[int, list[int]] = {}
-        for row, request in enumerate(requests):
-            rows_by_epochs.setdefault(request.epochs or 0, []).append(row)
-        try:
-            for epochs, rows in sorted(rows_by_epochs.items()):
-                names = [requests[row].architecture for row in rows]
-                begun = time.perf_counter()
-                answer = self._call(names, (epochs,) if objective.fidelities else ())
-                seconds = (time.perf_counter() - begun) / len(rows)
-                outcomes = read_answers(objective, answer, names)
-                for row, outcome in zip(rows, outcomes, strict=True):
-                    found[row] = outcome._replace(seconds=seconds)
-        except BaseException:
-            if any(found):
-                yield from found
-            raise
-        yield from found
+        places_by_epochs: dict[int, list[int]] = {}
+        for place, request in enumerate(requests):
+            places_by_epochs.setdefault(request.epochs or 0, []).append(place)
+        for epochs, places in sorted(places_by_epochs.items()):
+            names = [requests[place].architecture for place in places]
+            begun = time.perf_counter()
+            answer = self._call(names, (epochs,) if objective.fidelities else ())
+            seconds = (time.perf_counter() - begun) / len(places)
+            outcomes = read_answers(objective, answer, names)
+            for place, outcome in zip(places, outcomes, strict=True):
+                yield place, outcome._replace(seconds=seconds)
 
     def _call(self, names: list[str], epochs: tuple[int, ...]) -> Any:
         """Call the function, which may change its list; an error of it is one of ours."""

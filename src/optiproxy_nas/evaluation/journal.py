@@ -225,9 +225,9 @@ class Journaled(Evaluator):
         self._evaluator, self._journal, self._replay_only = evaluator, journal, replay_only
         self.at_once = evaluator.at_once
 
-    def outcomes(
+    def ended(
         self, objective: Objective, requests: Sequence[Request]
-    ) -> Iterator[Outcome | None]:
+    ) -> Iterator[tuple[int, Outcome]]:
         """Give what the journal has, and what its evaluator gives for the others.
 
         Raises:
@@ -235,31 +235,30 @@ class Journaled(Evaluator):
                 Or one is missing, and nothing is to be trained.
             OptiProxyError: as of the evaluator.
         """
-        missing = [request for request in requests if self._journal.find(request) is None]
-        if missing and self._replay_only:
-            raise JournalError(
-                f"The journal {str(self._journal.path)!r} has no answer for "
-                f"{missing[0].architecture} (attempt {missing[0].attempt}): the search is not the "
-                "one that it was written by.",
-                path=str(self._journal.path),
-                architecture=missing[0].architecture,
-            )
-        trained = self._evaluator.outcomes(objective, missing) if missing else iter(())
-        for request in requests:
-            found = self._journal.find(request)
-            if found is not None:
-                yield found
-                continue
-            outcome, failure = next(trained), None
-            if outcome is not None:
-                try:
-                    self._journal.record(request, outcome)
-                except JournalError as error:
-                    failure = error
-            yield outcome
-            if failure is not None:
-                raise failure
-        yield from trained  # nothing, or the error that ended a batch
+        missing = []
+        for place, request in enumerate(requests):
+            if (found := self._journal.find(request)) is not None:
+                yield place, found
+            elif self._replay_only:
+                raise JournalError(
+                    f"The journal {str(self._journal.path)!r} has no answer for "
+                    f"{request.architecture} (attempt {request.attempt}): the search is not the "
+                    "one that it was written by.",
+                    path=str(self._journal.path),
+                    architecture=request.architecture,
+                )
+            else:
+                missing.append(place)
+        asked = [requests[place] for place in missing]
+        for index, outcome in self._evaluator.ended(objective, asked) if asked else ():
+            lost = None
+            try:
+                self._journal.record(asked[index], outcome)
+            except JournalError as error:
+                lost = error
+            yield missing[index], outcome
+            if lost is not None:
+                raise lost
 
     def close(self) -> None:
         """Release what its evaluator holds; the journal stays open."""

@@ -5,30 +5,34 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from optiproxy_nas.core.errors import EvaluationError, ParameterError
+from optiproxy_nas.core.errors import (
+    DataError,
+    EvaluationError,
+    OptiProxyError,
+    ParameterError,
+)
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
-from optiproxy_nas.evaluation.answers import Outcome, failure, read_answer
+from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_answer
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.objectives.base import Objective
-from optiproxy_nas.problems import VALUE, Problem, RunningTrial, space_of
-from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.problems import VALUE, Problem, RunningTrial
+from optiproxy_nas.spaces import get_space
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
-Report = Callable[[int, float], Any]  # (step, value), as they are reported
 
 
 class ProblemEvaluator(Evaluator):
     """Calls ``problem.evaluate`` for one trial at a time.
 
     Args:
-        problem: of :func:`optiproxy_nas.problems.resolve_problem`.
+        problem: of :func:`optiproxy_nas.problems.resolution.resolve_problem`.
         data: its datasets by name, of :func:`data_of`.
         folder: in which each trial gets one of its own, ``0007``.
         settings: of which it uses ``device`` and ``timeout``, which is the trial's deadline and is
@@ -47,113 +51,175 @@ class ProblemEvaluator(Evaluator):
     ) -> None:
         settings = settings or EvaluationSettings()
         self._problem, self._data, self._folder = problem, data, folder.absolute()
-        self._space, self._seconds = space_of(problem), settings.timeout
+        self._space, self._seconds = get_space(problem.space), settings.timeout
         self._device = device_of(settings.device)
 
-    def outcomes(self, objective: Objective, requests: Sequence[Request]) -> Iterator[Outcome]:
+    def ended(
+        self, objective: Objective, requests: Sequence[Request]
+    ) -> Iterator[tuple[int, Outcome]]:
         """Train for each request."""
-        for request in requests:
-            trial = running_trial(
-                self._space, request, self._folder, self._device, self._data, self._seconds
-            )
-            yield run_trial(self._problem, objective, trial, request)
+        for place, request in enumerate(requests):
+            trial = self.trial(request)
+            begun = time.perf_counter()
+            try:
+                with seeded_globals(request.seed):
+                    answer = self._problem.evaluate(trial)
+            except (Exception, SystemExit) as error:
+                _log.debug("Trial %d failed", trial.number, exc_info=True)
+                outcome = failure(error)
+            else:
+                outcome = read_metrics(self._problem, objective, answer, request.architecture)
+            seconds = time.perf_counter() - begun
+            if not trial.folder.is_dir():
+                _log.warning("Trial %d took its folder %s away.", trial.number, trial.folder)
+            yield place, outcome._replace(seconds=seconds, curve=tuple(trial.curve))
+
+    def trial(self, request: Request) -> RunningTrial:
+        """Return what the problem gets for a request; its folder is made."""
+        folder = trial_folder(self._folder, request.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        return RunningTrial(
+            number=request.number,
+            architecture=self._space.architecture(request.architecture),
+            folder=folder,
+            attempt=request.attempt,
+            seed=request.seed,
+            epochs=request.epochs,
+            device=self._device,
+            deadline=None if self._seconds is None else time.time() + self._seconds,
+            data=self._data,
+        )
 
 
-def running_trial(
-    space: SearchSpace,
-    request: Request,
-    folder: Path,
-    device: str,
-    data: Mapping[str, Any],
-    seconds: float | None = None,
-    on_report: Report | None = None,
-) -> RunningTrial:
-    """Return what ``Problem.evaluate`` gets for a request; its folder is made.
+def evaluator_for(
+    problem: Problem, data: Mapping[str, Any], folder: Path, settings: EvaluationSettings
+) -> Evaluator:
+    """Return the evaluator that settings choose for a problem; ``with`` ends its processes.
 
     Args:
-        space: of the problem.
-        request: of the search.
-        folder: of all trials; absolute.
-        device: of :func:`device_of`.
-        data: the problem's datasets.
-        seconds: until the deadline, from now.
-        on_report: called with what the trial reports.
-    """
-    own = trial_folder(folder, request.number)
-    own.mkdir(parents=True, exist_ok=True)
-    return RunningTrial(
-        number=request.number,
-        architecture=space.architecture(request.architecture),
-        folder=own,
-        attempt=request.attempt,
-        seed=request.seed,
-        epochs=request.epochs,
-        device=device,
-        deadline=None if seconds is None else time.time() + seconds,
-        data=data,
-        on_report=on_report,
-    )
-
-
-def run_trial(
-    problem: Problem, objective: Objective, trial: RunningTrial, request: Request
-) -> Outcome:
-    """Call ``problem.evaluate`` and return what it gave.
+        problem: of :func:`optiproxy_nas.problems.resolution.resolve_problem`.
+        data: of :func:`data_of`.
+        folder: in which each trial gets one of its own.
+        settings: where and how trials are trained.
 
     Raises:
-        EvaluationError: the answer cannot be used: it lacks a metric, is no number, or is of
-            another architecture.
+        ParameterError: there is no such device.
     """
-    begun = time.perf_counter()
+    if settings.isolation == "process":
+        raise ParameterError("evaluation.isolation = 'process' is not there yet.")
+    return ProblemEvaluator(problem, data, folder, settings)
+
+
+def data_of(problem: Problem, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the datasets of a problem by name: those given, else what it loads.
+
+    Raises:
+        ParameterError: one that it needs is missing, or one is given that it does not name.
+        DataError: its ``load`` raised, or gave no mapping.
+    """
+    data, name = dict(given or {}), type(problem).__name__
+    if unknown := [key for key in data if key not in problem.datasets]:
+        raise ParameterError(
+            f"data has {unknown[0]!r}, which is no dataset of problem {name!r}; it names "
+            f"{', '.join(problem.datasets) or 'none'}.",
+            unknown=unknown,
+        )
+    if not problem.datasets or any(key not in data for key in problem.datasets):
+        data = {**_loaded(problem), **data}
+    if missing := [key for key in problem.datasets if key not in data]:
+        raise ParameterError(
+            f"Problem {name!r} needs the datasets {', '.join(problem.datasets)}; "
+            f"{', '.join(missing)} is neither given, as data={{{missing[0]!r}: ...}}, nor does its "
+            "load() give it.",
+            missing=missing,
+        )
+    return data
+
+
+def _loaded(problem: Problem) -> dict[str, Any]:
+    """Return what a problem loads."""
+    try:
+        with seeded_globals(0):
+            loaded = problem.load()
+        return dict(loaded)
+    except OptiProxyError:
+        raise
+    except Exception as error:
+        name = type(problem).__name__
+        raise DataError(f"{name}.load() failed: {type(error).__name__}: {error}") from error
+
+
+def test_answer(
+    problem: Problem,
+    data: Mapping[str, Any],
+    folder: Path,
+    settings: EvaluationSettings,
+    request: Request,
+) -> dict[str, float]:
+    """Return the metrics of ``Problem.test`` for the answer of a search, in this process.
+
+    A test that fails loses nothing: that is said, and there are no metrics.
+
+    Args:
+        problem: of the search.
+        data: of :func:`data_of`.
+        folder: of the search's trials, where the answer's training left its checkpoint.
+        settings: of which it uses ``device``.
+        request: that the answer was trained by.
+    """
+    if type(problem).test is Problem.test:
+        return {}
+    trial = ProblemEvaluator(problem, data, folder, settings).trial(request)
     try:
         with seeded_globals(request.seed):
-            answer = problem.evaluate(trial)
+            answer = problem.test(trial)
+        metrics = answer if isinstance(answer, Mapping) else {problem.target.name: answer}
+        return {str(name): number_of(metric) for name, metric in metrics.items()}
     except (Exception, SystemExit) as error:
-        _log.debug("Trial %d failed", trial.number, exc_info=True)
-        outcome = failure(error)
-    else:
-        outcome = read_metrics(problem, objective, answer, request)
-    seconds = time.perf_counter() - begun
-    if not trial.folder.is_dir():
-        _log.warning("Trial %d took its folder %s away.", trial.number, trial.folder)
-    return outcome._replace(seconds=seconds, curve=tuple(trial.curve))
+        _log.warning(
+            "%s.test of trial %d failed, so there are no test metrics: %s",
+            type(problem).__name__,
+            trial.number,
+            failure(error).error,
+        )
+        return {}
 
 
-def read_metrics(problem: Problem, objective: Objective, answer: Any, request: Request) -> Outcome:
-    """Return the outcome of an answer, the target's metric as ``value``.
+def read_metrics(problem: Problem, objective: Objective, answer: Any, architecture: str) -> Outcome:
+    """Return the outcome of an answer for one architecture, the target's metric as ``value``.
 
     Raises:
-        EvaluationError: as of :func:`run_trial`.
+        EvaluationError: it lacks the target or a bounded metric, is no number, or is of another
+            architecture.
     """
     target, name = problem.target.name, type(problem).__name__
     if isinstance(answer, Mapping):
         answer = dict(answer)
-        _check_architecture(answer.pop("architecture", None), request, name)
+        _check_architecture(answer.pop("architecture", None), architecture, name)
         if target not in answer:
             raise EvaluationError(
-                f"{name}.evaluate must give its target {target!r}; for {request.architecture} it "
-                f"gave {', '.join(map(str, answer)) or 'nothing'}.",
+                f"{name}.evaluate must give its target {target!r}; for {architecture} it gave "
+                f"{', '.join(map(str, answer)) or 'nothing'}.",
                 needed=[target, *objective.metrics],
             )
         value = answer[target] if target in objective.metrics else answer.pop(target)
-        answer = {VALUE: value, **answer}
-    return read_answer(objective, answer, request.architecture)
+        answer = {**answer, VALUE: value}
+    return read_answer(objective, answer, architecture)
 
 
-def _check_architecture(told: Any, request: Request, name: str) -> None:
+def _check_architecture(told: Any, architecture: str, name: str) -> None:
     """Refuse the answer of another architecture, where an answer tells whose it is."""
-    text = request.architecture
-    if told is None or told == text:
+    if told is None or told == architecture:
         return
     if isinstance(told, Mapping):
         try:
-            if dict(told) == json.loads(text):
+            if dict(told) == json.loads(architecture):
                 return
         except ValueError:
             pass
     raise EvaluationError(
-        f"{name}.evaluate was asked for {text} and gave the answer of {told!r:.300}.",
-        architecture=text,
+        f"{name}.evaluate was asked for {architecture} and gave the answer of {told!r:.300}.",
+        architecture=architecture,
     )
 
 

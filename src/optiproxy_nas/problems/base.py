@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import with_explicit_unit
-from optiproxy_nas.core.parameters import Direction
-from optiproxy_nas.spaces import SpaceLike
+
+if TYPE_CHECKING:
+    from optiproxy_nas.core.parameters import Direction
+    from optiproxy_nas.spaces import SpaceLike
 
 VALUE = "value"  # what the target is called in every archive
 

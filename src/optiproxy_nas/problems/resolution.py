@@ -1,0 +1,200 @@
+"""Finding and checking the problem that a search names, and what follows from it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_name
+from optiproxy_nas.core.mappings import merge
+from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.problems.base import VALUE, Problem, Target
+from optiproxy_nas.spaces import SearchSpace, get_space, space_parameter
+
+PROBLEMS = Registry(
+    "problem",
+    {"mnist1d": "optiproxy_nas.problems.mnist1d:Mnist1d"},
+    group="optiproxy_nas.problems",
+    base=Problem,
+)
+
+
+def resolve_problem(value: Any) -> Problem:
+    """Return the problem that a name, a mapping of name and settings, or an instance means.
+
+    Raises:
+        UnknownNameError: no such problem; with the list and the nearest name.
+        ParameterError: it cannot be imported or built, or lacks what a search needs: which.
+    """
+    if isinstance(value, Problem):
+        problem, name = value, type(value).__name__
+    else:
+        problem, name = _built(value)
+    _check(problem, name)
+    return problem
+
+
+def name_of(problem: Problem, given: Any = None) -> str | dict[str, Any]:
+    """Return how a problem is written in the parameters of a run.
+
+    Args:
+        problem: of :func:`resolve_problem`.
+        given: what it was resolved from.
+    """
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Mapping):
+        return dict(given)
+    kind = type(problem)
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    settings = {key: _as_json(setting) for key, setting in problem.settings.items()}
+    return {"name": name, **settings} if settings else name
+
+
+def with_problem(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a search with what its ``problem`` decides, if it names one.
+
+    That is the space and the direction; and the objective, where none is given. A mapping of an
+    objective's settings without its name changes those of the problem's objective.
+
+    Raises:
+        ParameterError: another space or direction is given; or as of :func:`resolve_problem`.
+    """
+    given = values.get("problem")
+    if given is None:
+        return dict(values)
+    problem = resolve_problem(given)
+    name = name_of(problem, given)
+    label = str(name["name"] if isinstance(name, Mapping) else name).rpartition(":")[2]
+    decided = {"space": space_parameter(problem.space), "direction": problem.target.direction}
+    for key, value in decided.items():
+        if values.get(key) not in (None, value):
+            raise ParameterError(
+                f"{key} = {values[key]!r:.200}, but problem {label!r} has {value!r:.200}. Leave it "
+                "out: the problem decides it.",
+                problem=label,
+            )
+    objective = values.get("objective")
+    if objective is None:
+        objective = problem.objective
+    elif isinstance(objective, Mapping) and "name" not in objective:
+        default = problem.objective
+        default = {"name": default} if isinstance(default, str) else default
+        objective = merge(default, objective)
+    labels = {"benchmark": OWN_EVALUATION, "source": OWN_EVALUATION, "dataset": label}
+    told = {key: values[key] for key in labels if values.get(key) is not None}
+    return {**values, **labels, **told, **decided, "problem": name, "objective": objective}
+
+
+def check_metrics(problem: Problem, objective: Objective) -> None:
+    """Refuse bounds on what a problem does not measure, if it declares its metrics.
+
+    Raises:
+        UnknownNameError: with the metrics that can be bounded, and the nearest.
+    """
+    measured = {*problem.metrics, problem.target.name}
+    for metric in objective.metrics if problem.metrics else ():
+        if metric not in measured:
+            error = unknown_name("metric", metric, measured)
+            raise type(error)(
+                f"{error.message} (These are the metrics that problem "
+                f"{type(problem).__name__!r} declares; no trial was made.)",
+                **error.data,
+            )
+
+
+def _built(value: Any) -> tuple[Problem, str]:
+    """Build the problem of a name, a mapping, or a class."""
+    if isinstance(value, type) and issubclass(value, Problem):
+        value = f"{value.__module__}:{value.__qualname__}"
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        raise ParameterError(
+            f"problem = {value!r:.200} ({type(value).__name__}): give 'package.module:Class', a "
+            'mapping {"name": "package.module:Class", **settings}, or an instance of '
+            "optiproxy_nas.Problem."
+        )
+    name = given["name"]
+    settings = {str(key): setting for key, setting in given.items() if key != "name"}
+    kind: type[Problem] = PROBLEMS.load(name)
+    try:
+        with isolated():
+            return kind(**settings), name
+    except OptiProxyError:
+        raise
+    except Exception as error:  # a third party's class can raise anything
+        wanted = ", ".join(_arguments(kind)) or "none"
+        raise ParameterError(
+            f"The problem {name!r} cannot be built with {', '.join(settings) or 'no settings'}: "
+            f"{type(error).__name__}: {error}. Its settings: {wanted}; they are given as "
+            f'problem={{"name": {name!r}, **settings}}.',
+            name=name,
+            settings=list(settings),
+        ) from error
+
+
+def _arguments(kind: type[Problem]) -> list[str]:
+    """Return the parameters of a class, with their defaults."""
+    if kind.__init__ is object.__init__:
+        return []
+    _, *parameters = inspect.signature(kind.__init__).parameters.values()
+    return [str(parameter) for parameter in parameters]
+
+
+def _check(problem: Problem, name: str) -> None:
+    """Refuse a problem that lacks what a search needs, before anything is spent.
+
+    Raises:
+        ParameterError: which member is missing or wrong, and what is allowed.
+    """
+    if wrong := _missing(problem):
+        raise ParameterError(
+            f"The problem {name!r} {wrong}", name=name, problem=type(problem).__name__
+        )
+    get_space(problem.space)
+
+
+def _missing(problem: Problem) -> str:
+    """Return what a problem lacks, "" if nothing."""
+    space, target = getattr(problem, "space", None), getattr(problem, "target", None)
+    if not isinstance(space, str | Mapping | SearchSpace):
+        return (
+            f"has space = {space!r:.200}: it must be a search space, such as Space({{...}}), or "
+            "the name of one."
+        )
+    if not isinstance(target, Target):
+        return (
+            f"has target = {target!r:.200}: it must be a Target, such as "
+            "target = Target('accuracy', 'maximize', '%')."
+        )
+    for member in ("metrics", "datasets"):
+        names = getattr(problem, member)
+        if isinstance(names, str) or not isinstance(names, Collection):
+            return f"has {member} = {names!r:.200}: it must be a list of names."
+        if wrong := [one for one in names if not isinstance(one, str)]:
+            return f"has {member} with {wrong[0]!r:.200}, which is no name."
+    if VALUE in problem.metrics and target.name != VALUE:
+        return f"has a metric {VALUE!r}, as the target {target.name!r} is called in archives."
+    if type(problem).evaluate is Problem.evaluate:
+        return "has no method evaluate(self, trial)."
+    for member in ("evaluate", "test"):
+        try:
+            inspect.signature(getattr(problem, member)).bind(None)
+        except TypeError as error:
+            return f"has a method {member} that cannot be called with one trial: {error}."
+        except ValueError:  # of some built-in functions nobody can tell
+            continue
+    return ""
+
+
+def _as_json(setting: Any) -> Any:
+    """Return a setting as JSON has it; of what JSON has not, its type."""
+    try:
+        return json.loads(json.dumps(setting, allow_nan=False))
+    except (TypeError, ValueError):
+        return f"<{type(setting).__name__}>"
