@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from optiproxy_nas.core.errors import EvaluationError
+from optiproxy_nas.evaluation.jobs import reason_of
 from optiproxy_nas.objectives.base import Objective
 
 
@@ -25,12 +26,7 @@ class Outcome(NamedTuple):
 
 def failure(error: BaseException) -> Outcome:
     """Return the outcome of a trial that raised."""
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # a text of its own, which raises too
-        text = type(error).__name__
-    # Tables and files take no half of a surrogate pair, as of a path that is no UTF-8.
-    return Outcome({}, text.encode("utf-8", "backslashreplace").decode())
+    return Outcome({}, reason_of(error))
 
 
 def read_answer(objective: Objective, answer: Any, architecture: str) -> Outcome:

@@ -1,0 +1,132 @@
+"""Jobs: what a process that trains is given, and what becomes of it.
+
+A worker process imports this, and neither torch nor NumPy nor pandas: what a training needs, it
+imports itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from optiproxy_nas.problems import Problem
+
+OUTPUT = "output.txt"  # in the folder of a trial: what it wrote to standard output and error
+_LONGEST = 500  # characters of a reason
+
+
+class Job(NamedTuple):
+    """One training, as an executor hands it over.
+
+    Attributes:
+        number: of the trial.
+        attempt: which one at it, from 1.
+        architecture: as the user's evaluation takes it.
+        epochs: of training, where the objective has fidelities; else None.
+        seed: of the global generators of Python, NumPy and torch, in [0, 2**31).
+        folder: of the trial; it is made.
+        timeout: seconds after which the training is ended; None: never.
+        device: name of a torch device.
+    """
+
+    number: int
+    attempt: int
+    architecture: Any
+    epochs: int | None
+    seed: int
+    folder: str
+    timeout: float | None = None
+    device: str = "cpu"
+
+
+# Called with a job and ``report(step, value)``; it gives what the user's evaluation gives.
+Report = Callable[[int, float], Any]
+Training = Callable[[Job, Report], Any]
+
+
+@dataclass
+class Ended:
+    """What became of a job.
+
+    Attributes:
+        job: as it was submitted.
+        answer: what the evaluation gave; None where it failed.
+        error: why it failed, in one line; "" where it did not.
+        seconds: it took.
+        curve: the points (step, value) that it reported, in order.
+    """
+
+    job: Job
+    answer: Any = None
+    error: str = ""
+    seconds: float = 0.0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+
+class FunctionTraining:
+    """A user's function of an architecture (and of the epochs, where there are fidelities)."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, job: Job, report: Report) -> Any:
+        """Return what the function gives."""
+        epochs = () if job.epochs is None else (job.epochs,)
+        return self._function(job.architecture, *epochs)
+
+
+class ProblemTraining:
+    """A user's problem, with its data."""
+
+    def __init__(self, problem: Problem, data: Mapping[str, Any]) -> None:
+        self._problem, self._data = problem, data
+
+    def __call__(self, job: Job, report: Report) -> Any:
+        """Return what the problem's ``evaluate`` gives."""
+        from optiproxy_nas.problems import RunningTrial  # only where there are problems
+
+        trial = RunningTrial(
+            number=job.number,
+            architecture=job.architecture,
+            folder=Path(job.folder),
+            attempt=job.attempt,
+            seed=job.seed,
+            epochs=job.epochs,
+            device=job.device,
+            deadline=None if job.timeout is None else time.time() + job.timeout,
+            data=self._data,
+            on_report=report,
+        )
+        return self._problem.evaluate(trial)
+
+
+class Unsendable:
+    """In the place of an answer that is too large or that cannot be pickled: what it was."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a trial failed, in one line: the type of an error and its message.
+
+    It says "out of memory" where that was it: of the machine or of a GPU.
+    """
+    kind = type(error).__name__
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # a text of its own, which raises too
+        message = ""
+    exhausted = isinstance(error, MemoryError) or kind == "OutOfMemoryError"
+    if exhausted and "out of memory" not in message.lower():
+        message = f"out of memory. {message}".removesuffix(". ")
+    reason = f"{kind}: {message}".removesuffix(": ")[:_LONGEST]
+    # Tables and files take no half of a surrogate pair, as of a path that is no UTF-8.
+    return reason.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,92 @@
+"""What a worker process is given once: the training with its data, in a file.
+
+The worker is a fresh interpreter that imports what it needs by name. What only this process has,
+such as a lambda or a function of a notebook, is refused before anything is trained.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.evaluation import worker
+from optiproxy_nas.evaluation.jobs import Training, reason_of
+
+ADVICE = (
+    "Define it at the top level of a module and import it, or train in this process: "
+    'evaluation={"isolation": "none"}.'
+)
+
+
+def write_payload(path: Path, training: Training, what: str) -> None:
+    """Write the file that :func:`optiproxy_nas.evaluation.worker.main` reads.
+
+    Args:
+        path: of the file.
+        training: with its data.
+        what: the user's name of it, for messages.
+
+    Raises:
+        ParameterError: it cannot be pickled, or is defined in a notebook, in an interactive
+            interpreter, or in a script whose search is not beneath ``if __name__ == "__main__":``.
+    """
+    if worker.starting:
+        raise ParameterError(
+            "This search was begun while a worker process of it imported its script. Put the call "
+            'beneath if __name__ == "__main__":, so that an import of the script only defines '
+            "its functions."
+        )
+    if os.name != "posix":
+        raise ParameterError(
+            'evaluation.isolation = "process" needs Linux or macOS. Use "none".', platform=os.name
+        )
+    try:
+        pickled = pickle.dumps(training, protocol=5)
+    except Exception as error:
+        raise ParameterError(
+            f"{what} cannot be given to a worker process ({reason_of(error)}). {ADVICE}"
+        ) from error
+    preparation: dict[str, Any] = {
+        "sys_path": [os.path.abspath(entry) for entry in sys.path],
+        "sys_argv": sys.argv,
+        "dir": os.getcwd(),
+    }
+    if b"__main__" in pickled:
+        preparation |= _script(what)
+    with path.open("wb") as file:
+        pickle.dump(preparation, file)
+        file.write(pickled)
+
+
+def _script(what: str) -> dict[str, str]:
+    """Return how a worker imports the script of this process, as of ``multiprocessing.spawn``."""
+    main = sys.modules["__main__"]
+    name = getattr(getattr(main, "__spec__", None), "name", None)  # python -m
+    path = getattr(main, "__file__", None)
+    if path is None or not os.path.exists(path) or (name or "").endswith("__main__"):
+        raise ParameterError(
+            f"{what} is defined in a notebook or an interactive session, which a worker process "
+            f"cannot import. {ADVICE}"
+        )
+    if not _is_guarded(Path(path)):
+        raise ParameterError(
+            f"{what} is defined in the script {os.path.basename(path)}, which each worker process "
+            "imports; that would run the whole script again. Put the search beneath "
+            'if __name__ == "__main__":, or move the evaluation into a module.',
+            script=path,
+        )
+    if name is not None:
+        return {"init_main_from_name": name}
+    return {"init_main_from_path": os.path.abspath(path)}
+
+
+def _is_guarded(script: Path) -> bool:
+    """Return whether a script has code that runs only where it is the main one."""
+    tests = [node.test for node in ast.parse(script.read_bytes()).body if isinstance(node, ast.If)]
+    names = [node for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)]
+    return any(name.id == "__name__" for name in names)

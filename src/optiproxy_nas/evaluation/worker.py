@@ -1,0 +1,266 @@
+"""The worker process of isolated trainings: it takes one job at a time from its parent.
+
+It imports neither torch nor NumPy nor pandas: a worker starts anew after each training that was
+killed, and what the training needs it imports itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import gc
+import importlib.util
+import os
+import pickle
+import random
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing import spawn
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+from optiproxy_nas.evaluation.jobs import OUTPUT, Job, Training, Unsendable, reason_of
+
+LARGEST = 2**20  # bytes of an answer: it is a few numbers
+starting = False  # whether this process is a worker that imports what it is to train
+
+
+class Terminated(BaseException):
+    """The parent ends this training; no ``except Exception`` catches it."""
+
+
+def main(channel_end: int, lifeline: int, payload: str) -> None:
+    """Train what the parent sends, until it closes the channel.
+
+    Args:
+        channel_end: file descriptor of this end of the channel.
+        lifeline: file descriptor that ends when the parent has ended.
+        payload: file of two pickles: how to prepare the process, and the training.
+    """
+    _end_with_parent(lifeline)
+    worker = _Worker(Connection(channel_end))
+    if worker.load(payload):
+        with suppress(Terminated, EOFError, OSError):  # the parent is done with this worker
+            while worker.take():
+                pass
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Leave a process beside this one that kills its group once the parent has ended.
+
+    Nothing in this process could do so for sure: a training may hold the interpreter's lock. The
+    watching process is no child of this one, so that a training may wait for all its children.
+    """
+    if child := os.fork():
+        os.waitpid(child, 0)
+        os.close(lifeline)
+        return
+    if os.fork():
+        os._exit(0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.closerange(0, lifeline)
+    os.closerange(lifeline + 1, lifeline + 1024)
+    os.read(lifeline, 1)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+class _Worker:
+    """The state of this process, to which it returns after each training."""
+
+    def __init__(self, channel: Connection) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._running: Job | None = None
+        self._standard = os.dup(1), os.dup(2)
+        self._seeds = _SeedAtImport()
+        sys.meta_path.insert(0, self._seeds)
+        faulthandler.enable()  # a crash leaves its stack in the output
+        with suppress(OSError, ValueError, AttributeError):  # C's own buffer, by lines
+            library = ctypes.CDLL(None)
+            library.setvbuf(ctypes.c_void_p.in_dll(library, "stdout"), None, 1, 0)
+        streams: Any = (sys.stdout, sys.stderr)
+        for stream in streams:
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+
+    def load(self, payload: str) -> bool:
+        """Import and unpickle the training; return whether that went well."""
+        global starting
+        starting = True
+        try:
+            with open(payload, "rb") as file:
+                spawn.prepare(pickle.load(file))
+                self._training: Training = pickle.load(file)
+        except BaseException as error:
+            _write(traceback.format_exc())
+            self._send("unable", reason_of(error))
+            return False
+        starting = False
+        self._folder, self._environment = os.getcwd(), dict(os.environ)
+        return True
+
+    def take(self) -> bool:
+        """Wait for a job and train it; return whether this process may train another one."""
+        job: Job = self._channel.recv()
+        self._reset(job.seed)
+        self._send("begun")
+        begun = time.perf_counter()
+        try:
+            with self._output(job):
+                answer, error = self._train(job)
+        except OSError as failure:  # no file can be written there
+            answer, error = None, reason_of(failure)
+        if os.getpid() != self._process:  # the training has forked, and its child came back
+            os._exit(1 if error else 0)
+        if error:
+            gc.collect()  # what the frames of the error held
+        spoilt = bool(error) and _cuda_is_initialized()  # an error of CUDA may stay for ever
+        self._send("ended", answer, error, time.perf_counter() - begun, spoilt)
+        return not spoilt
+
+    def _train(self, job: Job) -> tuple[Any, str]:
+        """Return the answer of a training, and why it failed."""
+
+        def report(step: int, value: float) -> None:
+            """Send a point of the curve; no forked child and no thread left over may do so."""
+            if os.getpid() == self._process and self._running is job:
+                self._send("report", int(step), float(value))
+
+        self._running = job
+        try:
+            return _sendable(self._training(job, report)), ""
+        except Terminated:
+            raise
+        except BaseException as error:  # sys.exit(), too
+            _write(traceback.format_exc())
+            return None, reason_of(error)
+        finally:
+            self._running = None
+
+    def _send(self, *message: Any) -> None:
+        with self._lock:
+            self._channel.send(message)
+
+    def _reset(self, seed: int) -> None:
+        """Undo what the training before may have changed, and seed the generators."""
+        with suppress(OSError):
+            os.chdir(self._folder)
+        if self._environment != os.environ:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, _terminate)
+        random.seed(seed)
+        self._seeds.set(seed)
+
+    @contextmanager
+    def _output(self, job: Job) -> Iterator[None]:
+        """Write standard output and error, of C libraries and children too, to the trial's file."""
+        folder = Path(job.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            if os.fstat(file).st_size:
+                os.write(file, f"\n--- attempt {job.attempt} ---\n".encode())
+            os.dup2(file, 1)
+            os.dup2(file, 2)
+        finally:
+            os.close(file)
+        # Where it hangs is written, also where Python's own handler has no chance to run.
+        faulthandler.register(signal.SIGTERM, chain=True)
+        try:
+            yield
+        finally:
+            faulthandler.unregister(signal.SIGTERM)
+            _flush()
+            for number, standard in enumerate(self._standard, start=1):
+                with suppress(OSError):
+                    os.dup2(standard, number)
+
+
+class _SeedAtImport:
+    """Seeds NumPy and torch before a training, or as soon as the training imports them."""
+
+    _seeders: Mapping[str, Callable[[Any, int], Any]] = {
+        "numpy": lambda numpy, seed: numpy.random.seed(seed),
+        "torch": lambda torch, seed: torch.manual_seed(seed),
+    }
+
+    def set(self, seed: int) -> None:
+        """Seed what is imported now."""
+        self._seed, self._searching = seed, False
+        for name, seeder in self._seeders.items():
+            if name in sys.modules:
+                seeder(sys.modules[name], seed)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return the module's own spec; its loader seeds the module in the end."""
+        if name not in self._seeders or not hasattr(self, "_seed") or self._searching:
+            return None
+        self._searching = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._searching = False
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_seed(module: Any) -> None:
+                execute(module)
+                self._seeders[name](module, self._seed)
+
+            spec.loader.exec_module = execute_and_seed  # type: ignore[method-assign]
+        return spec
+
+
+def _sendable(answer: Any) -> Any:
+    """Return an answer that the parent can read: no tensor of a device, nothing large."""
+    try:
+        if isinstance(answer, Mapping):
+            answer = {name: _on_cpu(value) for name, value in answer.items()}
+        answer = _on_cpu(answer)
+        size = len(pickle.dumps(answer))
+    except Exception as error:
+        return Unsendable(f"{repr(answer)[:200]}, which cannot be sent ({reason_of(error)})")
+    if size > LARGEST:
+        return Unsendable(f"a {type(answer).__name__} of {size / 2**20:.1f} MiB")
+    return answer
+
+
+def _on_cpu(value: Any) -> Any:
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    return value.item() if value.ndim == 0 else value
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated("ended by the search")
+
+
+def _cuda_is_initialized() -> bool:
+    with suppress(KeyError, AttributeError):
+        return bool(sys.modules["torch"].cuda.is_initialized())
+    return False
+
+
+def _write(text: str) -> None:
+    """Write to standard error itself, whatever a training put in the place of ``sys.stderr``."""
+    _flush()
+    with suppress(OSError):
+        os.write(2, text.encode(errors="backslashreplace"))
+
+
+def _flush() -> None:
+    """Write what Python and C have buffered."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()  # type: ignore[union-attr]
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).fflush(None)

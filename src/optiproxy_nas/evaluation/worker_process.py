@@ -1,0 +1,190 @@
+"""A worker process as its parent sees it.
+
+The pools of the standard library give up all work when a worker is killed, and their workers may
+have no children of their own. Here a worker is a fresh interpreter in a process group of its own
+with a pipe to itself, so that its end is noticed, costs one training, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from multiprocessing import Pipe
+from typing import Any
+
+from optiproxy_nas.evaluation import worker
+from optiproxy_nas.evaluation.jobs import Ended, Job, Unsendable
+
+TICK = 0.5  # seconds between two looks at workers that say nothing
+GRACE = 3.0  # seconds in which a training that is told to end may tidy up
+START = 300.0  # seconds in which a worker has imported what it needs; or the timeout, if longer
+
+
+class WorkerProcess:
+    """One worker process; it takes a job at a time.
+
+    Args:
+        payload: the file that :func:`optiproxy_nas.evaluation.worker.main` reads.
+        environment: variables beside those of this process.
+        device: of its jobs.
+
+    Attributes:
+        process: the leader of its process group.
+        channel: this end of the pipe to it.
+        job: that it has; None where it is idle.
+        begun: when the job began, as of ``time.monotonic()``; None before.
+        limit: when it is told to end; and told already, when it is killed.
+        unable: why it cannot start.
+        died: whether it died before a job began, so that ``unable`` may be by chance.
+    """
+
+    def __init__(self, payload: str, environment: dict[str, str], device: str) -> None:
+        self._device = device
+        self.channel, channel_end = Pipe()
+        lifeline, self._lifeline = os.pipe()
+        ends = (channel_end.fileno(), lifeline)
+        path = [os.path.abspath(entry) for entry in sys.path]
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                f"import sys; sys.path[:] = {path!r}; from {worker.__name__} import main; "
+                f"main({ends[0]}, {ends[1]}, {payload!r})",
+            ],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # only what it says between trainings; standard output is the caller's
+            pass_fds=ends,
+            start_new_session=True,
+        )
+        channel_end.close()
+        os.close(lifeline)
+        self.job: Job | None = None
+        self.begun: float | None = None
+        self.limit = 0.0
+        self.unable = ""
+        self.died = False
+        self._over = False
+        self._ending = ""  # why it was told to end
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has a job that has not ended."""
+        return self.job is not None and not self._over
+
+    def is_over(self) -> bool:
+        """Return whether the process has ended; an idle one may have died, too."""
+        if self.process.poll() is not None:
+            self.kill()
+        return self._over
+
+    def give(self, job: Job) -> None:
+        """Have it train a job."""
+        self.job, self.begun, self._ending = job, None, ""
+        self._curve: list[tuple[int, float]] = []
+        self.limit = time.monotonic() + max(START, job.timeout or 0.0)
+        with suppress(OSError):  # a dead worker is noticed at the next look
+            self.channel.send(job._replace(device=self._device))
+
+    def look(self) -> Ended | None:
+        """Take what it has said, and end it where its time is up; return what became of its job."""
+        gone = self.process.poll() is not None
+        try:
+            while self.channel.poll():
+                if (ended := self._take(self.channel.recv_bytes())) is not None:
+                    return ended
+        except (EOFError, OSError):
+            gone = True
+        if gone:
+            death = self._death()
+            self.kill()
+            return self._ended(error=self._ending or death)
+        if time.monotonic() >= self.limit:
+            if self._ending:
+                self.kill()
+                return self._ended(error=self._ending)
+            self._ending = self._overdue()
+            self.limit = time.monotonic() + GRACE
+            self.stop()
+        return None
+
+    def _take(self, message: bytes) -> Ended | None:
+        """Read one message; return what became of the job, where it says so."""
+        assert self.job is not None
+        try:
+            kind, *content = pickle.loads(message)
+        except Exception as unreadable:  # the answer is of a class that cannot be imported here
+            kind, content = (
+                "ended",
+                [Unsendable(f"what cannot be read: {unreadable}"), "", None, True],
+            )
+        if kind == "begun":
+            self.begun = time.monotonic()
+            if self.job.timeout is not None:
+                self.limit = self.begun + self.job.timeout
+            else:
+                self.limit = float("inf")
+        elif kind == "report":
+            self._curve.append((content[0], content[1]))
+        elif kind == "unable":
+            self.unable = content[0]
+        elif not self._ending:
+            answer, error, seconds, spoilt = content
+            if spoilt:
+                self.kill()
+            return self._ended(answer, error, seconds)
+        return None
+
+    def _ended(self, answer: Any = None, error: str = "", seconds: float | None = None) -> Ended:
+        assert self.job is not None
+        if seconds is None:
+            seconds = 0.0 if self.begun is None else time.monotonic() - self.begun
+        job, self.job = self.job, None
+        return Ended(job, answer, error, seconds, self._curve)
+
+    def _overdue(self) -> str:
+        assert self.job is not None
+        if self.begun is None:
+            return "its worker process was not ready in time"
+        return f"timed out after {self.job.timeout:g} s (evaluation.timeout)"
+
+    def _death(self) -> str:
+        """Return how the process has ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(TICK)
+        code = self.process.returncode
+        if code is None:
+            how = "closed the pipe to its parent (does the evaluation close file descriptors?)"
+        elif code >= 0:
+            how = f"ended with exit code {code} (os._exit?)"
+        else:
+            how = f"was killed by {signal.Signals(-code).name} ({signal.strsignal(-code)})"
+            if code == -signal.SIGKILL:
+                how += ": most likely the machine ran out of memory"
+        if self.begun is None and not self.unable:
+            self.died, self.unable = True, f"it {how}"
+        return f"the worker process {how}"
+
+    def stop(self) -> None:
+        """Tell the training and its children, or the idle worker, to end."""
+        if not self.is_busy:
+            self.channel.close()
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process and its children at once."""
+        if self._over:
+            return
+        self._over = True
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.channel.close()
+        os.close(self._lifeline)

@@ -1,0 +1,283 @@
+"""Trainings in worker processes: each misbehaviour costs one trial, with its reason."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from trainings import Dies, Misbehaves, NotImportable
+
+from optiproxy_nas.core.errors import EvaluationError, ParameterError
+from optiproxy_nas.evaluation import executors, worker_process
+from optiproxy_nas.evaluation.executors import ProcessExecutor
+from optiproxy_nas.evaluation.jobs import Ended, FunctionTraining, Job, Unsendable, reason_of
+from optiproxy_nas.evaluation.payload import write_payload
+
+SLOW = ("hangs", "ignores_signals", "holds_the_lock", "forks_and_hangs")
+LIMIT = 0.3  # seconds of them
+
+
+class Seen(NamedTuple):
+    ended: Ended
+    output: str
+
+
+@contextmanager
+def pool(folder: Path, training: Any, workers: int = 1) -> Iterator[ProcessExecutor]:
+    write_payload(folder / "payload", training, "evaluate")
+    executor = ProcessExecutor(str(folder / "payload"), workers, devices=["cpu", "meta"])
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def finish(executor: ProcessExecutor, *jobs: Job) -> list[Ended]:
+    for job in jobs:
+        executor.submit(job)
+    ended = []
+    while results := executor.poll():
+        ended += results
+    return ended
+
+
+def job(folder: Path, what: str, number: int = 0, timeout: float | None = None) -> Job:
+    return Job(number, 1, what, None, 5, str(folder / f"{number:04d}"), timeout)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
+    """What became of every training of ``Misbehaves``, all by one pool of two workers."""
+    folder = tmp_path_factory.mktemp("trials")
+    names = [name for name in vars(Misbehaves) if not name.startswith("_")]
+    jobs = [
+        job(folder, name, number, LIMIT if name in SLOW else None)
+        for number, name in enumerate(names)
+    ]
+    with pytest.MonkeyPatch.context() as patch, pool(folder, Misbehaves([1, 2]), 2) as executor:
+        patch.setattr(worker_process, "GRACE", 0.2)
+        patch.setattr(executors, "TICK", 0.05)
+        found = {}
+        for ended in finish(executor, *jobs):
+            output = Path(ended.job.folder) / "output.txt"
+            text = output.read_text()[:20_000] if output.exists() else ""
+            found[ended.job.architecture] = Seen(ended, text)
+    assert sorted(found) == sorted(names)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("raises", "ValueError: the first line and a second one"),
+        ("needs_memory", "MemoryError: out of memory"),
+        ("needs_gpu_memory", "RuntimeError: CUDA out of memory. Tried"),
+        ("faults", "SIGSEGV"),
+        ("is_killed", "SIGKILL (Killed): most likely the machine ran out of memory"),
+        ("leaves", "exit code 0 (os._exit?)"),
+        ("exits", "SystemExit: enough"),
+        ("closes_descriptors", "worker process"),
+        ("hangs", "timed out after 0.3 s (evaluation.timeout)"),
+        ("ignores_signals", "timed out after 0.3 s"),
+        ("holds_the_lock", "timed out after 0.3 s"),
+        ("forks_and_hangs", "timed out after 0.3 s"),
+        ("forks_and_faults", "SIGABRT"),
+        ("reads_input", "EOFError"),
+    ],
+)
+def test_a_training_that_goes_wrong_is_one_failure_of_one_line(
+    seen: dict[str, Seen], name: str, error: str
+) -> None:
+    ended = seen[name].ended
+    assert error in ended.error
+    assert "\n" not in ended.error
+    assert ended.answer is None
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("uses_its_data", 3),
+        ("closes_its_output", 1.0),
+        ("forks_and_returns", 1.0),
+        ("prints_much", 1.0),
+        ("deletes_its_folder", 1.0),
+        ("has_a_pool", 3),
+    ],
+)
+def test_what_a_training_may_do_leaves_its_answer(
+    seen: dict[str, Seen], name: str, answer: float | None
+) -> None:
+    ended = seen[name].ended
+    assert ended.error == ""
+    assert (ended.answer["value"] if name == "uses_its_data" else ended.answer) == answer
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("gives_a_function", "<function"), ("gives_much", "a bytes of 9.5 MiB")]
+)
+def test_an_answer_that_cannot_be_sent_says_what_it_was(
+    seen: dict[str, Seen], name: str, what: str
+) -> None:
+    answer = seen[name].ended.answer
+    assert isinstance(answer, Unsendable)
+    assert what in repr(answer)
+
+
+def test_the_output_of_a_trial_is_in_its_file(seen: dict[str, Seen]) -> None:
+    assert sorted(seen["prints"].output.split("\n")) == sorted(
+        ["", "by Python", "as an error", "by C", "by a child"]
+    )
+    assert "and a second one" in seen["raises"].output
+    assert "line" in seen["faults"].output  # the stack of the fault
+    assert "in hangs" in seen["hangs"].output  # where it hung
+    assert "in holds_the_lock" in seen["holds_the_lock"].output
+    assert seen["deletes_its_folder"].output == ""
+
+
+def test_children_end_with_their_training(seen: dict[str, Seen]) -> None:
+    for name in ("forks_and_hangs", "forks_and_faults"):
+        lines = seen[name].output.splitlines()
+        assert (pids := [int(line.split()[1]) for line in lines if line.startswith("pid ")])
+        assert not any(is_running(pid) for pid in pids)
+
+
+def test_reports_arrive_also_where_the_training_was_ended(seen: dict[str, Seen]) -> None:
+    assert seen["hangs"].ended.curve == [(1, 0.5), (2, 0.75)]
+    assert seen["raises"].ended.curve == [(1, 0.25)]
+    assert seen["forks_and_returns"].ended.curve == [(1, 1.0)]
+
+
+def test_each_training_finds_the_process_as_if_it_were_the_first(tmp_path: Path) -> None:
+    names = ["imports", "draws", "changes_its_process", "looks_around", "draws", "imports"]
+    with pool(tmp_path, Misbehaves()) as executor:
+        jobs = [job(tmp_path, name, number) for number, name in enumerate(names)]
+        answers = [ended.answer for ended in finish(executor, *jobs)]
+    assert answers[0] == answers[5]  # NumPy was imported by the first
+    assert answers[1] == answers[4]
+    assert answers[3] == {"changed": False, "root": False, "ignored": False}
+    assert (tmp_path / "0000" / "output.txt").read_text() == ""
+
+
+def test_devices_are_shared_in_turn(seen: dict[str, Seen]) -> None:
+    assert seen["uses_its_data"].ended.answer["device"] in ("cpu", "meta")
+
+
+def test_cancelled_trainings_are_over(tmp_path: Path) -> None:
+    with pool(tmp_path, Misbehaves(), workers=2) as executor:
+        for number, name in enumerate(["hangs", "draws", "hangs", "draws"]):
+            executor.submit(job(tmp_path, name, number))
+        assert [ended.job.number for ended in executor.poll()] == [1]
+        executor.cancel()
+        assert executor.poll() == []
+        assert [ended.error for ended in finish(executor, job(tmp_path, "draws"))] == [""]
+
+
+@pytest.mark.parametrize(
+    ("training", "why"), [(NotImportable(), "data_of_yesterday"), (Dies(), "exit code 7")]
+)
+def test_a_worker_that_cannot_start_ends_the_search(
+    tmp_path: Path, training: Any, why: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pool(tmp_path, training) as executor, pytest.raises(EvaluationError, match=why):
+        finish(executor, job(tmp_path, "draws"))
+
+
+def test_what_no_worker_could_import_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="isolation") as caught:
+        write_payload(tmp_path / "payload", FunctionTraining(lambda text: 1.0), "evaluate")
+    assert "top level of a module" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        ("if __name__ == '__main__':\n    main()", "answer 1.0"),
+        ("main()", "if __name__"),
+    ],
+)
+def test_a_function_of_a_script_needs_a_guard(tmp_path: Path, script: str, outcome: str) -> None:
+    text = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from optiproxy_nas.evaluation.executors import ProcessExecutor
+        from optiproxy_nas.evaluation.payload import write_payload
+        from optiproxy_nas.evaluation.jobs import FunctionTraining, Job
+
+        def train(architecture):
+            return 1.0
+
+        def main():
+            folder = Path(sys.argv[1])
+            write_payload(folder / "payload", FunctionTraining(train), "evaluate")
+            executor = ProcessExecutor(str(folder / "payload"))
+            executor.submit(Job(0, 1, "", None, 0, str(folder)))
+            print("answer", executor.poll()[0].answer)
+            executor.close()
+    """)
+    path = tmp_path / "script.py"
+    path.write_text(f"{text}\n{script}\n")
+    done = subprocess.run(
+        [sys.executable, str(path), str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert outcome in done.stdout + done.stderr
+
+
+def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
+    text = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[2])
+        from trainings import Misbehaves
+        from optiproxy_nas.evaluation.executors import ProcessExecutor
+        from optiproxy_nas.evaluation.payload import write_payload
+        from optiproxy_nas.evaluation.jobs import Job
+
+        folder = Path(sys.argv[1])
+        write_payload(folder / "payload", Misbehaves(), "evaluate")
+        executor = ProcessExecutor(str(folder / "payload"), 2)
+        for number, name in enumerate(["holds_the_lock", "forks_and_hangs"]):
+            executor.submit(Job(number, 1, name, None, 0, str(folder / str(number))))
+        executor._begin()
+        print(*(worker.process.pid for worker in executor._workers), flush=True)
+        executor.poll()
+    """)
+    arguments = [sys.executable, "-c", text, str(tmp_path), str(Path(__file__).parent)]
+    parent = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    workers = [int(pid) for pid in parent.stdout.readline().split()]
+    output = tmp_path / "1" / "output.txt"
+    await_(lambda: output.exists() and output.read_text().count("pid ") == 2)
+    children = [int(pid) for pid in output.read_text().split() if pid.isdigit()]
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    await_(lambda: not any(is_running(pid) for pid in workers + children))
+
+
+def test_a_reason_is_one_line() -> None:
+    assert reason_of(KeyError("width")) == "KeyError: 'width'"
+    assert reason_of(AssertionError()) == "AssertionError"
+    assert reason_of(RuntimeError("\n  a\nb")) == "RuntimeError: a b"
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def await_(condition: Any) -> None:
+    limit = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
