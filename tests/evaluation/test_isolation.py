@@ -12,14 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 import pytest
-from trainings import Dies, Misbehaves, NotImportable
+from evaluations import arguments
+from trainings import Dies, Draws, Misbehaves, NotImportable
 
+from optiproxy_nas import Search, batched
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
+from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation import executors, worker_process
+from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.executors import ProcessExecutor
+from optiproxy_nas.evaluation.isolation import IsolatedEvaluator, isolated_function
 from optiproxy_nas.evaluation.jobs import Ended, FunctionTraining, Job, Unsendable, reason_of
+from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.payload import write_payload
+from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for
+from optiproxy_nas.objectives import resolve_objective
+from optiproxy_nas.spaces import get_space
 
 SLOW = ("hangs", "ignores_signals", "holds_the_lock", "forks_and_hangs")
 LIMIT = 0.3  # seconds of them
@@ -260,6 +270,73 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     await_(lambda: not any(is_running(pid) for pid in workers + children))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_search_is_the_same_wherever_it_trains(tmp_path: Path, workers: int) -> None:
+    here, there = (
+        run(tmp_path / settings["isolation"], EvaluationSettings(**settings))
+        for settings in ({"isolation": "none"}, {"isolation": "process", "workers": workers})
+    )
+    pd.testing.assert_frame_equal(here.archive(), there.archive(), check_exact=True)
+    assert [trial.error for trial in here.trials] == [trial.error for trial in there.trials]
+    assert any(trial.error for trial in here.trials)
+    assert not (tmp_path / "none" / "0000" / "output.txt").exists()
+    assert sum(1 for _ in (tmp_path / "process").glob("*/output.txt")) == 22
+
+
+def run(folder: Path, settings: EvaluationSettings) -> Search:
+    problem = Draws()
+    opened = Search(**arguments("optiproxy"), direction="minimize")
+    with evaluator_for(problem, data_of(problem), folder, settings) as evaluator:
+        drive(opened, evaluator)
+    return opened
+
+
+def test_an_interrupt_keeps_what_has_ended(tmp_path: Path) -> None:
+    """The second of three trials hangs, and the third ends before it."""
+    names = ["draws", "hangs", "draws"]
+    requests = [Request(number, 1, name) for number, name in enumerate(names)]
+    settings = EvaluationSettings(isolation="process", workers=2)
+    evaluator = IsolatedEvaluator(Misbehaves([1, 2]), "Misbehaves", settings, tmp_path)
+    with evaluator, pytest.MonkeyPatch.context() as patch:
+        taken, poll = [], evaluator._executor.poll
+
+        def interrupted() -> list[Ended]:
+            if len(taken) == 2:
+                raise KeyboardInterrupt
+            taken.append(poll())
+            return taken[-1]
+
+        patch.setattr(evaluator._executor, "poll", interrupted)
+        outcomes = evaluator.outcomes(resolve_objective("accuracy"), requests)
+        found = [next(outcomes) for _ in names]
+        with pytest.raises(KeyboardInterrupt):
+            next(outcomes)
+        assert evaluator._executor.poll != poll
+        assert poll() == []
+    assert found[1] is None
+    assert found[0] is not None
+    assert found[2] is not None
+    assert 0 < found[0].metrics["value"] < 1
+
+
+def test_an_answer_that_cannot_be_used_ends_the_search_after_the_others(tmp_path: Path) -> None:
+    requests = [Request(number, 1, name) for number, name in enumerate(["gives_much", "draws"])]
+    settings, ended = EvaluationSettings(isolation="process", workers=2), []
+    with IsolatedEvaluator(Misbehaves(), "Misbehaves", settings, tmp_path) as evaluator:
+        results = evaluator._executor.poll
+        evaluator._executor.poll = lambda: results() + results()  # both at once
+        with pytest.raises(EvaluationError, match=r"bytes of 9\.5 MiB"):
+            ended += evaluator.ended(resolve_objective("accuracy"), requests)
+    assert [place for place, _ in ended] == [1]
+
+
+def test_a_function_that_cannot_be_isolated_is_refused(tmp_path: Path) -> None:
+    settings = EvaluationSettings(isolation="process")
+    for evaluate in (lambda text: 1.0, batched(len)):
+        with pytest.raises(ParameterError, match="isolation"):
+            isolated_function(evaluate, get_space("nb201"), settings, tmp_path)
 
 
 def test_a_reason_is_one_line() -> None:

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from optiproxy_nas.evaluation.jobs import Job, Report
+from optiproxy_nas.problems import Problem, RunningTrial, Target
 
 
 class Misbehaves:
@@ -153,3 +154,23 @@ class Dies:
 
     def __reduce__(self) -> Any:
         return os._exit, (7,)
+
+
+class Draws(Problem):
+    """A problem whose trainings end in another order than they begin; some fail."""
+
+    space = "nb201"
+    target = Target("loss", "minimize")
+    datasets = ("offset",)
+
+    def load(self) -> dict[str, Any]:
+        return {"offset": 10.0}
+
+    def evaluate(self, trial: RunningTrial) -> dict[str, float]:
+        draw = random.random()
+        time.sleep(0.03 * random.random())
+        trial.report(1, draw)
+        if draw < 0.2:
+            raise ValueError(f"{draw} is\ntoo little")
+        (trial.folder / "weights.txt").write_text(str(draw))
+        return {"loss": trial.data["offset"] + draw, "left": trial.seconds_left}

@@ -130,3 +130,8 @@ def reason_of(error: BaseException) -> str:
     reason = f"{kind}: {message}".removesuffix(": ")[:_LONGEST]
     # Tables and files take no half of a surrogate pair, as of a path that is no UTF-8.
     return reason.encode("utf-8", "backslashreplace").decode()
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Return the folder of one trial in that of all."""
+    return folder / f"{number:04d}"

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_answer
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
+from optiproxy_nas.evaluation.isolation import IsolatedEvaluator
+from optiproxy_nas.evaluation.jobs import ProblemTraining, trial_folder
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE, Problem, RunningTrial
 from optiproxy_nas.spaces import get_space
@@ -103,11 +106,19 @@ def evaluator_for(
         settings: where and how trials are trained.
 
     Raises:
-        ParameterError: there is no such device.
+        ParameterError: there is no such device, or a worker process could not import the problem.
     """
-    if settings.isolation == "process":
-        raise ParameterError("evaluation.isolation = 'process' is not there yet.")
-    return ProblemEvaluator(problem, data, folder, settings)
+    if settings.isolation == "none":
+        return ProblemEvaluator(problem, data, folder, settings)
+    return IsolatedEvaluator(
+        ProblemTraining(problem, data),
+        f"problem = {type(problem).__name__}",
+        settings,
+        folder,
+        partial(read_metrics, problem),
+        get_space(problem.space).architecture,
+        devices_of(settings),
+    )
 
 
 def data_of(problem: Problem, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -223,9 +234,16 @@ def _check_architecture(told: Any, architecture: str, name: str) -> None:
     )
 
 
-def trial_folder(folder: Path, number: int) -> Path:
-    """Return the folder of one trial in that of all."""
-    return folder / f"{number:04d}"
+def devices_of(settings: EvaluationSettings) -> list[str]:
+    """Return the devices of worker processes: all GPUs, where they are to be found.
+
+    Raises:
+        ParameterError: there is no such device.
+    """
+    device = device_of(settings.device)
+    if settings.device == "auto" and device == "cuda" and settings.workers > 1:
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [device]
 
 
 def device_of(name: str) -> str:
