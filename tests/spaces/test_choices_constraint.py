@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from scipy.stats import chisquare
 
 from optiproxy_nas import Choice, ParameterError, SamplingError, Space
+from optiproxy_nas.spaces import get_space, space_parameter
 from optiproxy_nas.spaces.base import Logits
 
 CHOICES: dict[str, Any] = {
@@ -165,3 +167,15 @@ def test_forbidden_combinations_are_declared_as_data() -> None:
     ):
         with pytest.raises(ParameterError, match=says):
             Space(CHOICES, constraint={"forbidden": [clause]})
+
+
+def test_a_search_may_have_any_function_as_its_constraint() -> None:
+    limit = 3
+    space = Space(CHOICES, constraint=lambda a: a["depth"] < limit)
+    parameter = json.loads(json.dumps(space_parameter(space)))
+    found = get_space(parameter)
+    assert found.size == space.size == 6 + 3
+    assert space_parameter(found) == parameter
+    elsewhere = {**parameter, "constraint": parameter["constraint"] + "0"}
+    with pytest.raises(ParameterError, match="another process"):
+        get_space(elsewhere)
