@@ -104,11 +104,11 @@ class Batched:
     """A function of a whole batch of architectures [n] (and epochs), made by :func:`batched`."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+        self.function = function
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function."""
-        return self._function(*arguments)
+        return self.function(*arguments)
 
 
 # A function of an architecture, which gives a number, or {metric: number} with "value"; where the
