@@ -6,7 +6,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome, failure, read_answer, read_answers
@@ -93,7 +93,7 @@ class Evaluator(ABC):
     def close(self) -> None:  # noqa: B027
         """Release what it holds; by default nothing."""
 
-    def __enter__(self) -> Evaluator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
