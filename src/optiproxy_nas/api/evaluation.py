@@ -22,6 +22,7 @@ from optiproxy_nas.evaluation.evaluator import (
     Request,
     as_evaluator,
 )
+from optiproxy_nas.evaluation.isolation import isolated_function
 from optiproxy_nas.evaluation.journal import VALUE, Journal, Journaled, header_of
 from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for, test_answer
 from optiproxy_nas.problems import Problem
@@ -133,7 +134,7 @@ def function_evaluator(
         ParameterError: it is to be trained in worker processes, and cannot be.
     """
     if settings.isolation == "process":
-        raise ParameterError("evaluation.isolation = 'process' is not there yet.")
+        return isolated_function(evaluate, search.space, settings, folder)
     return as_evaluator(evaluate, search.space)
 
 
