@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError, ParameterError
+from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.spaces.base import (
     Candidates,
     Encoding,
@@ -63,6 +64,7 @@ class Space:
     num_features = 0
     vertex_labels: tuple[str, ...] = ()
 
+    @isolated()  # it holds tensors
     def __init__(self, choices: Any, *, constraint: Any = None, name: str = "choices") -> None:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise ParameterError(f"name = {name!r:.100}: the name of a space is a text.", name=name)
