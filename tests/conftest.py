@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Of processes that tests start, too: two workers of pytest leave no core for more threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import filelock
 import pytest
-import torch
 from hypothesis import settings
 
-from ingested import Ingested
-from optiproxy_nas.algorithm.search_parameters import SearchParameters
-from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.methods import resolve_method
-from optiproxy_nas.spaces.nb201 import NASBench201
-from tiny_space import TinySpace
+if TYPE_CHECKING:  # the process that only distributes tests to workers imports no torch
+    import torch
 
-torch.set_num_threads(1)
+    from ingested import Ingested
+    from optiproxy_nas.algorithm.search_parameters import SearchParameters
+    from optiproxy_nas.spaces.nb201 import NASBench201
+    from tiny_space import TinySpace
+
+gc.set_threshold(50_000, 10, 10)  # walks over all that is imported took a seventh of the time
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    """In a process that runs tests: one thread, and no garbage collection of what is imported."""
+    import torch
+
+    torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()
+
 
 SMALL: dict[str, Any] = {
     "space": "nb201",
@@ -43,6 +54,9 @@ SMALL: dict[str, Any] = {
 
 
 def small_parameters(**overrides: Any) -> SearchParameters:
+    from optiproxy_nas.core.mappings import merge
+    from optiproxy_nas.methods import resolve_method
+
     return resolve_method(merge(SMALL, overrides))
 
 
@@ -54,11 +68,15 @@ def make_parameters():
 
 @pytest.fixture(scope="session")
 def nb201() -> NASBench201:
+    from optiproxy_nas.spaces.nb201 import NASBench201
+
     return NASBench201()
 
 
 @pytest.fixture(scope="session")
 def tiny() -> TinySpace:
+    from tiny_space import TinySpace
+
     return TinySpace()
 
 
@@ -70,6 +88,8 @@ def space(request):
 
 @pytest.fixture(scope="session")
 def ingested(tmp_path_factory) -> Ingested:
+    from ingested import Ingested
+
     return Ingested(_of_all_workers(tmp_path_factory) / "ingested")
 
 
@@ -101,6 +121,8 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def generator() -> torch.Generator:
+    import torch
+
     return torch.Generator().manual_seed(0)
 
 
@@ -108,6 +130,7 @@ def generator() -> torch.Generator:
 def global_state():
     """Fail if the test draws from torch's or numpy's global generator."""
     import numpy as np
+    import torch
 
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     yield
