@@ -164,14 +164,14 @@ NEVER = {
         (two(3), "3 is no choice"),
         (two(lambda: Choice("abc")), "list of values"),
         (two(lambda: Choice([1, 2], ordered="yes")), "ordered = 'yes'"),
-        (two([math.nan, 1]), "nan (float) cannot be an option"),
+        (two([math.nan, 1]), "nan (float) cannot be a value"),
         (two([1, math.inf]), "inf"),
         (two([torch.nn.ReLU]), "look it up in your training"),
         (two([b"a"]), "bytes"),
         (two([Decimal(1)]), "Decimal"),
-        (two([Path("a")]), "cannot be an option"),
-        (two([{1: 2}]), "cannot be an option"),
-        (two(["\ud800"]), "cannot be an option"),
+        (two([Path("a")]), "cannot be a value"),
+        (two([{1: 2}]), "cannot be a value"),
+        (two(["\ud800"]), "cannot be a value"),
         (two(range(1001)), "more than 1,000"),
         (two(lambda: Choice.integers(0, 10**9)), "more than 1,000"),
         (two(lambda: Choice.linear(0, 1, 5000)), "more than 1,000"),
@@ -235,7 +235,7 @@ def test_messages_about_one_choice_name_it_in_data() -> None:
 def test_a_list_that_holds_itself_is_refused() -> None:
     endless: list[Any] = []
     endless.append(endless)
-    with pytest.raises(ParameterError, match="cannot be an option"):
+    with pytest.raises(ParameterError, match="cannot be a value"):
         Space({"x": [endless, 1]})
 
 

@@ -17,7 +17,13 @@ from optiproxy_nas.spaces.choices.json_values import (
     value_key,
     value_text,
 )
-from optiproxy_nas.spaces.choices.ranges import MAX_OPTIONS, check_ends, spaced, too_many
+from optiproxy_nas.spaces.choices.ranges import (
+    MAX_OPTIONS,
+    check_ends,
+    spaced,
+    too_many,
+    whole_end,
+)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -81,7 +87,7 @@ class Choice:
         Raises:
             ParameterError: ``low`` is above ``high``, ``step`` below 1, or there are too many.
         """
-        low, high = (whole_number(*end, -(2**62)) for end in (("low", low), ("high", high)))
+        low, high = whole_end("low", low), whole_end("high", high)
         check_ends(low, high)
         options = range(low, high + 1, whole_number("step", step, 1))
         return cls(options, ordered=True, when=when, default=default)

@@ -48,7 +48,7 @@ def plain_value(value: Any, depth: int = 0) -> Any:
         ):
             return [plain_value(inner, depth + 1) for inner in value]
     raise ParameterError(
-        f"{value!r:.100} ({type(value).__name__}) cannot be an option. {_ALLOWED}",
+        f"{value!r:.100} ({type(value).__name__}) cannot be a value of a choice. {_ALLOWED}",
         value=value,
     )
 

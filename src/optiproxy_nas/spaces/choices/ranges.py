@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral
 from typing import Any
 
@@ -31,9 +32,10 @@ def spaced(low: float, high: float, count: int, log: bool = False) -> list[float
         )
     shares = [step / (number - 1) for step in range(1, number - 1)]
     if log:
-        exact = [first * (last / first) ** share for share in shares]
+        ends = math.log(first), math.log(last)
+        exact = [math.exp(ends[0] * (1 - share) + ends[1] * share) for share in shares]
     else:
-        exact = [first + (last - first) * share for share in shares]
+        exact = [first * (1 - share) + last * share for share in shares]
     rounded = [first, *(float(f"{value:.{_DIGITS}g}") for value in exact), last]
     values = rounded if sorted(set(rounded)) == rounded else [first, *exact, last]
     if (
@@ -43,6 +45,22 @@ def spaced(low: float, high: float, count: int, log: bool = False) -> list[float
     ):
         return [int(value) for value in values]
     return values
+
+
+def whole_end(name: str, value: Any) -> int:
+    """Return an end of a range of integers.
+
+    Raises:
+        ParameterError: it is no whole number.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    raise ParameterError(
+        f"{name} = {value!r:.100}: an end of a range of integers is a whole number. Use a linear "
+        "range for others.",
+        name=name,
+        value=value,
+    )
 
 
 def check_ends(low: Any, high: Any) -> None:
