@@ -29,11 +29,12 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.project_pipeline import are_of_user
+from optiproxy_nas.pipelines.retraining import retrain_text, retrain_trials
 from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
 
 # Set by the command line itself.
-INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "sweep"})
+INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "sweep", "replay"})
 
 
 @click.group(name="optiproxy-nas")
@@ -100,9 +101,20 @@ cli.add_command(evidence)
 
 @cli.command()
 @click.argument("run_id")
+@click.option(
+    "--retrain",
+    metavar="[N]",
+    is_flag=False,
+    flag_value=0,
+    type=click.IntRange(min=0),
+    help="Of a run on a problem: train N of its trials again, or all, and tell the differences.",
+)
 @click.pass_obj
-def audit(metadata: ProjectMetadata, run_id: str) -> None:
-    """Check a finished run's files and repeat its search; say whether all is the same."""
+def audit(metadata: ProjectMetadata, run_id: str, retrain: int | None) -> None:
+    """Check a finished run's files and repeat its search; say whether all is the same.
+
+    The answers of a problem are taken from the run's journal.
+    """
     project = Path(metadata.project_path)
 
     def rerun(folder: Path, manifest: Manifest) -> None:
@@ -112,6 +124,7 @@ def audit(metadata: ProjectMetadata, run_id: str) -> None:
             "run_id": run_id,
             "tracking": False,
             "quiet": True,
+            "replay": True,
         }
         with SearchSession.create(folder, runtime_params=params) as session:
             assert isinstance(session, SearchSession)
@@ -119,6 +132,8 @@ def audit(metadata: ProjectMetadata, run_id: str) -> None:
 
     with clear_errors():
         result = audit_run(project, run_id, rerun)
-    click.echo(result.text())
+        click.echo(result.text())
+        if retrain is not None:
+            click.echo(retrain_text(retrain_trials(project, run_id, retrain)))
     if not result.passed:
         raise SystemExit(1)

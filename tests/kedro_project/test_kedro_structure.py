@@ -13,6 +13,7 @@ from kedro_runs import REPOSITORY, catalog_patterns
 import optiproxy_nas
 from optiproxy_nas.pipelines import ingest, search
 from optiproxy_nas.pipelines.search import collect_diagnostics
+from optiproxy_nas.problems.resolution import resolve_problem
 
 STEP_NODES = [
     "fit_proxy",
@@ -83,6 +84,7 @@ def matches(pattern, name):
 
 def test_every_catalog_entry_is_used():
     names = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
+    names |= set(resolve_problem("mnist1d").datasets)
     for pattern in catalog_patterns():
         assert any(matches(pattern, name) for name in names), pattern
 
@@ -96,7 +98,7 @@ def test_every_product_of_a_step_and_of_the_report_is_stored():
 
 # What tells the outputs of two runs of a pipeline apart, and what is only read.
 OWN_PATH = {"comparison": "${run:name}", "diagnosis": "/${run:diagnosed}/"}
-READ_ONLY = ("benchmark_", "compared_runs", "diagnosed_run")
+READ_ONLY = ("benchmark_", "compared_runs", "diagnosed_run", "journal", "mnist1d")
 
 
 def test_run_paths_carry_the_run_id_and_steps_are_versioned():

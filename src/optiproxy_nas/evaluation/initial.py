@@ -133,11 +133,7 @@ def _trial_rows(
     """Return what :func:`_rows` does of the trials' table, with all metrics of each."""
     rows, outcomes, places = _rows(search.space, search.objective, _table(trials, search.objective))
     whole = [
-        outcome._replace(
-            metrics={} if outcome.error else dict(trials[place].metrics),
-            curve=trials[place].curve,
-            output=trials[place].output,
-        )
+        outcome if outcome.error else outcome._replace(metrics=dict(trials[place].metrics))
         for outcome, place in zip(outcomes, places, strict=True)
     ]
     return rows, whole, places

@@ -80,19 +80,13 @@ class FunctionTraining:
 
 
 class ProblemTraining:
-    """A user's problem, with its data.
+    """A user's problem, with its data."""
 
-    Args:
-        problem: of a search.
-        data: its datasets by name.
-        method: of the problem that is called, ``evaluate`` or ``test``.
-    """
-
-    def __init__(self, problem: Problem, data: Mapping[str, Any], method: str = "evaluate") -> None:
-        self._problem, self._data, self._method = problem, data, method
+    def __init__(self, problem: Problem, data: Mapping[str, Any]) -> None:
+        self._problem, self._data = problem, data
 
     def __call__(self, job: Job, report: Report) -> Any:
-        """Return what the problem's method gives."""
+        """Return what the problem's ``evaluate`` gives."""
         from optiproxy_nas.problems import RunningTrial  # only where there are problems
 
         trial = RunningTrial(
@@ -107,7 +101,7 @@ class ProblemTraining:
             data=self._data,
             on_report=report,
         )
-        return getattr(self._problem, self._method)(trial)
+        return self._problem.evaluate(trial)
 
 
 class Unsendable:

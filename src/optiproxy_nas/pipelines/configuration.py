@@ -31,12 +31,18 @@ from omegaconf import OmegaConf
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.methods import method_of
+from optiproxy_nas.methods import method_of, parameters_of
 from optiproxy_nas.methods.optiproxy import OptiProxy
 from optiproxy_nas.objectives import name_of
-from optiproxy_nas.pipelines import compare, diagnose, ingest, search
+from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
+from optiproxy_nas.pipelines.own_problem import catalog_names
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, registered
-from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, RunSettings, resolve_run, split_run
+from optiproxy_nas.pipelines.run_parameters import (
+    RUN_KEYS,
+    ProblemRunSettings,
+    resolve_run,
+    split_run,
+)
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.spaces import SPACES
 
@@ -93,7 +99,9 @@ class SearchConfigLoader(OmegaConfigLoader):
             files = {k: v for k, v in files.items() if k in found} | given
         sections: dict[str, Any] = {name: pipeline.section for name, pipeline in found.items()}
         of_package = self._files_of_package("parameters")
-        sections = merge(sections, {k: v for k, v in of_package.items() if k in found})
+        # A section of ours names our example; a user's pipeline may name another problem.
+        fitting = {n: s for n, s in of_package.items() if "problem" not in sections.get(n, {})}
+        sections = merge(sections, {k: v for k, v in fitting.items() if k in found})
         kinds = {name: pipeline.kind for name, pipeline in found.items()}
         return {**merge(sections, files), "pipelines": kinds}
 
@@ -155,9 +163,11 @@ def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = RUN_KEYS) -> d
     if flat.get("pipeline") not in kinds:
         raise unknown_name("pipeline", flat.get("pipeline"), kinds)
     section = dict(sections[flat["pipeline"]])
-    of_run = {key: section.pop(key) for key in RunSettings.model_fields if key in section}
-    run = split_run(flat := of_run | flat)
+    of_run = {key: section.pop(key) for key in ProblemRunSettings.model_fields if key in section}
+    run = split_run(flat := merge(of_run, flat))
     run["kind"] = kinds[run["pipeline"]]
+    if isinstance(flat.get("problem"), Mapping) and "name" not in flat["problem"]:
+        flat["problem"] = {**_named(section.get("problem")), **flat["problem"]}
     values = merge(_giving_way(section, flat), flat)
     try:
         return {"run": run, **KINDS[run["kind"]](values, run, also)}
@@ -176,17 +186,28 @@ def _giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping
     Its preset gives way to a method that takes none, and to one that fits a space which is given.
     """
     section, other = dict(section), given.get("objective")
+    if None not in (given.get("problem"), section.get("problem")):
+        names = {str(_named(values["problem"])["name"]) for values in (given, section)}
+        if len(names) > 1:  # the section is for another one
+            section = {key: section[key] for key in ("seed", "budget", "method") if key in section}
     named = name_of(other) if isinstance(other, Mapping) and "name" in other else None
     if named not in (None, name_of(section.get("objective"))):
         section.pop("objective", None)
-    if "preset" in section:
+    if section.get("preset") is not None:
         values = {**section, **given}
         if not method_of(values).takes_preset():
             del section["preset"]
-        elif not isinstance(values["space"], str) or values["space"] not in SPACES:
+        elif "space" in values and (
+            not isinstance(values["space"], str) or values["space"] not in SPACES
+        ):
             objective = name_of(values.get("objective"))
             section["preset"] = preset_for(values["space"], objective) or "default"
     return section
+
+
+def _named(problem: Any) -> dict[str, Any]:
+    """Return a problem's name and settings as one mapping."""
+    return dict(problem) if isinstance(problem, Mapping) else {"name": problem}
 
 
 class SearchContext(KedroContext):
@@ -199,9 +220,18 @@ class SearchContext(KedroContext):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         parameters, run = self.config_loader["parameters"], run_of(self)
-        if run is None or run["kind"] != "search":
+        if run is None or run["kind"] not in ("search", "methods"):
             return
-        pipeline = search.pipeline_of(SearchParameters.model_validate(parameters["search"]))
+        typed, datasets = parameters_of(parameters["search"]), None
+        if typed.problem is not None:
+            datasets = catalog_names(typed.problem, self.config_loader["catalog"])
+        if run["kind"] == "search":
+            assert isinstance(typed, SearchParameters)
+            pipeline = search.pipeline_of(typed, datasets)
+        elif datasets is not None:
+            pipeline = methods.create_pipeline(datasets)
+        else:
+            return
         pipeline = pipeline.with_section(pipelines[run["pipeline"]].section)
         pipelines[run["pipeline"]] = pipeline
         if isinstance(pipelines.get("__default__"), ProjectPipeline):

@@ -11,28 +11,46 @@ from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.loop import drive, open_search
 from optiproxy_nas.methods import parameters_of
+from optiproxy_nas.pipelines.own_problem import (
+    Digests,
+    RunEvaluator,
+    open_problem,
+    summary_and_trials,
+)
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
-from optiproxy_nas.pipelines.search import open_checked
+from optiproxy_nas.pipelines.search import RUN, SEARCH, open_checked, problem_node
 from optiproxy_nas.report.run_data import summary_of
+from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.spaces import get_space
 
 
-def create_pipeline() -> ProjectPipeline:
+def create_pipeline(datasets: tuple[str, ...] | None = None) -> ProjectPipeline:
     """Return the pipeline: load, search by the chosen method, summarise.
 
-    Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
-    ``params:run``.
+    Inputs: ``params:search``, ``params:run``; and ``benchmark_table``, ``benchmark_model`` (of the
+    ingest pipeline), or ``journal`` and the datasets of a problem.
+
+    Args:
+        datasets: of the problem, in the catalog; None: a benchmark answers.
     """
     results = ["result.archive", "result.trials", "result.failed"]
+    if datasets is not None:
+        inputs = [*results, "evaluate", SEARCH, RUN, "journal"]
+        nodes = pipeline_of_nodes(
+            "methods",
+            (search, ["evaluate", SEARCH], [*results, "report.diagnostics"]),
+            (summarise_problem, inputs, ["report.summary", "report.trials"]),
+        )
+        return ProjectPipeline([problem_node(load_problem, datasets), *nodes.nodes], "methods")
     return pipeline_of_nodes(
         "methods",
         (
             load_benchmark,
-            ["benchmark_table", "benchmark_model", "params:search"],
+            ["benchmark_table", "benchmark_model", SEARCH],
             ["benchmark", "evaluate"],
         ),
-        (search, ["evaluate", "params:search"], [*results, "report.diagnostics"]),
-        (summarise, [*results, "benchmark", "params:search", "params:run"], "report.summary"),
+        (search, ["evaluate", SEARCH], [*results, "report.diagnostics"]),
+        (summarise, [*results, "benchmark", SEARCH, RUN], "report.summary"),
     )
 
 
@@ -41,6 +59,17 @@ def load_benchmark(
 ) -> tuple[Benchmark, Evaluate]:
     """Return the benchmark, for the summary, and its answers to queries, for the method."""
     return open_checked(table, model, parameters_of(search))
+
+
+def load_problem(
+    files: TrialFiles,
+    search: dict[str, Any],
+    run: dict[str, Any],
+    *datasets: Any,
+    names: tuple[str, ...],
+) -> tuple[RunEvaluator, Digests]:
+    """Return what trains the trials of a problem, and the digests of its ``datasets``."""
+    return open_problem(parameters_of(search), run, files, names, datasets)
 
 
 def search(
@@ -67,3 +96,20 @@ def summarise(
     parameters = parameters_of(search)
     summary = summary_of(archive, benchmark, parameters, run["run_id"], failed)
     return {**summary, "trials": len(trials)}
+
+
+def summarise_problem(
+    archive: pd.DataFrame,
+    trials: pd.DataFrame,
+    failed: pd.DataFrame,
+    evaluate: RunEvaluator,
+    search: dict[str, Any],
+    run: dict[str, Any],
+    files: TrialFiles,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return what the run found, and all trials. Only now, once, is the answer tested."""
+    parameters = parameters_of(search)
+    summary, attempts = summary_and_trials(
+        archive, failed, evaluate, parameters, run["run_id"], files
+    )
+    return {**summary, "trials": len(trials)}, attempts

@@ -8,25 +8,30 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
+from kedro.io import CatalogProtocol, DataCatalog
 from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
 from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.core.numbers import unit
+from optiproxy_nas.evaluation.evaluator import Evaluator
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
 from optiproxy_nas.pipelines.configuration import run_of
+from optiproxy_nas.pipelines.own_problem import check_problem, metric_columns, output_files
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
-from optiproxy_nas.runs.atomic_files import verify
+from optiproxy_nas.problems.resolution import resolve_problem
+from optiproxy_nas.runs.atomic_files import file_digest, verify
 from optiproxy_nas.runs.datasets import AtomicDataset
-from optiproxy_nas.runs.manifest import RunRecord, last_archive, provenance
+from optiproxy_nas.runs.manifest import RunRecord, data_digest, last_archive, provenance
 from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker
 from optiproxy_nas.spaces import space_label
 
@@ -70,9 +75,12 @@ class RunHooks:
             )
         if self._search is None:
             return  # it looks at runs, and is none
-        ingest_missing(self._project, self._run["source"], catalog)
         parameters = parameters_of(self._search)
-        check_answers(parameters, catalog)
+        if parameters.problem is None:
+            ingest_missing(self._project, self._run["source"], catalog)
+            check_answers(parameters, catalog)
+        else:
+            check_problem(parameters, str(run_params.get("runner")))
         say_misfit(parameters, self._run["quiet"])
         record = RunRecord(
             self._project,
@@ -88,14 +96,14 @@ class RunHooks:
                 active.tracker = self._start_tracking(active, str(run_params.get("runner")))
             if self._run["resume"]:
                 self._artifacts(pipeline, catalog)  # refuses to build on a damaged file
-            data = data_of(self._run["source"], catalog)
-            record.record_data(data)
-            if active.tracker is not None:
-                active.tracker.tag({"data.sha256": data["table_sha256"]})
+            if parameters.problem is None:
+                active.record_data(data_of(self._run["source"], catalog))
+            else:
+                record.update(evaluation=self._run["evaluation"])
         except Exception as error:
             self._fail(error)
             raise
-        active.progress = RunProgress(parameters, active.target, self._run["quiet"])
+        active.progress = RunProgress(parameters, active.label, self._run["quiet"])
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -115,7 +123,7 @@ class RunHooks:
         active = self._active
         if active is None:
             return
-        active.close_progress()
+        active.close()
         record, tracker = active.record, active.tracker
         artifacts, logged = self._artifacts(pipeline, catalog)
         summary = catalog.load("report.summary") if "report.summary" in artifacts else None
@@ -132,6 +140,7 @@ class RunHooks:
                     archive = catalog.load(last_archive(artifacts))
                     diagnostics = catalog.load("report.diagnostics")
                     objective = active.parameters.objective
+                    active.track_trials(catalog)
                     tracker.log_result(
                         summary, archive, diagnostics, facts["wall_seconds"], objective
                     )
@@ -181,6 +190,7 @@ class RunHooks:
             "parameters.sha256": manifest["parameters_sha256"],
             "kedro.runner": runner,
             "target": active.target,
+            "target.unit": unit(active.label),
         }
         if sweep:
             tags |= {PARENT_TAG: sweep["parent"], "sweep": sweep["name"]}
@@ -214,6 +224,13 @@ class RunHooks:
             }
             if (dataset.metadata or {}).get("mlflow"):
                 logged.append((path, name.rpartition(".")[0]))
+        files = catalog.load("journal") if "journal" in pipeline.inputs() else None
+        if files is not None and files.journal.exists():
+            artifacts["journal"] = {
+                "path": files.journal.relative_to(self._project).as_posix(),
+                "sha256": file_digest(files.journal),
+            }
+            logged += [(files.journal, ""), *output_files(files)]
         if archives := [name for name in artifacts if name.endswith(".archive")]:
             path = self._project / artifacts[last_archive(archives)]["path"]
             logged.append((path, ""))  # the last one holds all the others
@@ -226,7 +243,7 @@ class RunHooks:
             if active.tracker is not None:
                 active.tracker.end("FINISHED")
         elif active is not None:
-            active.close_progress()
+            active.close()
             active.fail(f"{type(error).__name__}: {error}", mlflow_status)
 
 
@@ -236,7 +253,12 @@ class _ActiveRun:
     def __init__(self, record: RunRecord, parameters: RunParameters) -> None:
         self.record = record
         self.parameters = parameters
-        self.target = get_source(parameters.source).contents.target
+        if parameters.problem is None:
+            self.target = self.label = get_source(parameters.source).contents.target
+        else:
+            target = resolve_problem(parameters.problem).target
+            self.target, self.label = target.name, target.label
+        self.evaluator: Evaluator | None = None  # of a problem
         self.tracker: MlflowTracker | None = None
         self.progress: RunProgress | None = None
         self.node_started: dict[str, float] = {}
@@ -250,14 +272,36 @@ class _ActiveRun:
         for name, value in outputs.items():
             if name.endswith(".archive") and self.progress is not None:
                 self.progress.update(value)
+            elif name == "evaluate" and isinstance(value, Evaluator):
+                self.evaluator = value
+            elif name == "data_digests":
+                self.record_data({"problem": self.parameters.problem, "datasets": value})
         if self.tracker is not None:
             objective = self.parameters.objective
             self.tracker.log_node(kind, node.namespace or "", outputs, seconds, objective)
 
-    def close_progress(self) -> None:
-        """Close the bar, if there is one."""
+    def record_data(self, data: Mapping[str, Any]) -> None:
+        """Write which data the run reads, and tag the MLflow run with their digest.
+
+        Raises:
+            ResumeError: the run began on other data.
+        """
+        self.record.record_data(data)
+        if self.tracker is not None:
+            self.tracker.tag({"data.sha256": data_digest(data)})
+
+    def track_trials(self, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Track what each trial of a problem gave."""
+        if self.parameters.problem is not None and self.tracker is not None:
+            trials = catalog.load("report.trials")
+            self.tracker.log_trials(trials, metric_columns(trials))
+
+    def close(self) -> None:
+        """Close the bar, and what trained the trials, if there is any."""
         if self.progress is not None:
             self.progress.close()
+        if self.evaluator is not None:
+            self.evaluator.close()
 
     def fail(self, reason: str, mlflow_status: str) -> None:
         """Close manifest and MLflow run as failed."""

@@ -12,13 +12,17 @@ from pydantic import Field
 
 from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.core.parameters import StrictModel
-from optiproxy_nas.methods import resolve_method
+from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel
+from optiproxy_nas.core.validation import validate
+from optiproxy_nas.methods import method_of, resolve_method
 from optiproxy_nas.methods.base import Method
+from optiproxy_nas.objectives import name_of
+from optiproxy_nas.presets import preset_for
+from optiproxy_nas.problems.resolution import with_problem
 
 
 class RunSettings(StrictModel):
-    """What a user sets of a run beside its search."""
+    """What a user sets of a run on a benchmark beside its search."""
 
     run_id: str | None = Field(
         default=None, description="name of its folders; null: dataset, label, seed and time"
@@ -26,8 +30,17 @@ class RunSettings(StrictModel):
     tracking: bool = Field(default=True, description="tell MLflow of it: on or off")
 
 
+class ProblemRunSettings(RunSettings):
+    """What a user sets of a run on a problem beside its search."""
+
+    evaluation: EvaluationSettings = Field(
+        default_factory=lambda: EvaluationSettings(isolation="process"),
+        description="where and how trials are trained",
+    )
+
+
 # They do not decide the search, so they are not in its digest.
-RUN_KEYS = (*RunSettings.model_fields, "pipeline", "resume", "quiet", "sweep")
+RUN_KEYS = (*ProblemRunSettings.model_fields, "pipeline", "resume", "quiet", "sweep", "replay")
 # What else there is in data/08_reporting.
 RESERVED = ("compare", "evidence", "evidence_preview", "evidence_smoke", "sweeps")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -38,7 +51,7 @@ def split_run(flat: dict[str, Any]) -> dict[str, Any]:
     """Remove the run's own keys from ``flat`` and return them, switches as booleans."""
     run = {"tracking": True} | {key: flat.pop(key) for key in RUN_KEYS if key in flat}
     run = {key: run.get(key) for key in RUN_KEYS}
-    for key in ("tracking", "resume", "quiet"):
+    for key in ("tracking", "resume", "quiet", "replay"):
         run[key] = switch(key, run[key])
     return run
 
@@ -51,7 +64,8 @@ def resolve_run(
 ) -> dict[str, Any]:
     """Return ``params:search`` of the given values; set the run's source, benchmark and id.
 
-    The id is as given, or dataset, label, seed, time and four random digits.
+    Of a problem, its ``evaluation`` in the place of source and benchmark. The id is as given, or
+    dataset, label, seed, time and four random digits.
 
     Args:
         values: parameters of the search.
@@ -63,9 +77,15 @@ def resolve_run(
         OptiProxyError: a parameter is wrong, the source cannot answer the search, or the id
             cannot name a folder.
     """
-    parameters = resolve_method(values, also, method)
-    check_source(parameters)
-    run["source"], run["benchmark"] = parameters.source, parameters.benchmark
+    parameters = resolve_method(_with_preset(with_problem(values)), also, method)
+    if parameters.problem is not None:
+        run["source"] = run["benchmark"] = None
+        run["evaluation"] = _evaluation(run["evaluation"])
+    elif run["evaluation"] is not None:
+        raise ParameterError("Parameter 'evaluation' is of runs on a problem, not on a benchmark.")
+    else:
+        check_source(parameters)
+        run["source"], run["benchmark"] = parameters.source, parameters.benchmark
     if run["run_id"] is None:
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         tail = f"s{parameters.seed}-{now}-{secrets.token_hex(2)}"
@@ -77,6 +97,27 @@ def resolve_run(
     else:
         run["run_id"] = check_name("Parameter 'run_id'", run["run_id"])
     return {"search": parameters.model_dump(), "source": parameters.source}
+
+
+def _with_preset(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values of a problem with the preset that fits its space, where none is given."""
+    if values.get("problem") is None or values.get("preset") is not None:
+        return values
+    if not method_of(values).takes_preset():
+        return values
+    preset = preset_for(values["space"], name_of(values["objective"])) or "default"
+    return {**values, "preset": preset}
+
+
+def _evaluation(given: Any) -> dict[str, Any]:
+    """Return the settings of an evaluation, checked.
+
+    Raises:
+        ParameterError: an unknown name, a wrong type or value.
+    """
+    default = {"isolation": "process"}
+    values = {**default, **given} if isinstance(given, Mapping) else given or default
+    return validate(ProblemRunSettings, {"evaluation": values}).evaluation.model_dump()
 
 
 def check_name(what: str, value: Any) -> str:

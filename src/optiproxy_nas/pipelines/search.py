@@ -24,6 +24,12 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
 from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.pipelines.own_problem import (
+    Digests,
+    RunEvaluator,
+    open_problem,
+    summary_and_trials,
+)
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, dots_in_names
 from optiproxy_nas.report.logit_figures import with_edges
 from optiproxy_nas.report.run_data import RunData, summary_of
@@ -34,9 +40,10 @@ from optiproxy_nas.report.run_report import (
     html_page,
     markdown_page,
 )
+from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.spaces import SearchSpace, get_space
 
-SEARCH, EVALUATED, FAILED = "params:search", ".evaluations", ".failed"
+SEARCH, RUN, EVALUATED, FAILED = "params:search", "params:run", ".evaluations", ".failed"
 PAGES = ("markdown", "page")
 FIGURES = tuple(figure.id for figure in COMMON)  # of the plain objective
 
@@ -47,31 +54,39 @@ def step_name(step: int) -> str:
 
 
 @lru_cache(maxsize=2)  # the runs of a sweep have one shape, or few
-def create_pipeline(last_step: int, figures: tuple[str, ...] = FIGURES) -> ProjectPipeline:
+def create_pipeline(
+    last_step: int,
+    figures: tuple[str, ...] = FIGURES,
+    datasets: tuple[str, ...] | None = None,
+) -> ProjectPipeline:
     """Return the pipeline: load, encode, initial sample, search steps, report.
 
-    Inputs: ``benchmark_table``, ``benchmark_model`` (of the ingest pipeline), ``params:search``,
-    ``params:run``.
+    Inputs: ``params:search``, ``params:run``; and ``benchmark_table``, ``benchmark_model`` (of the
+    ingest pipeline), or ``journal`` and the datasets of a problem.
 
     Args:
         last_step: number of search steps; the initial sample is step 0.
         figures: names of the pictures of the report.
+        datasets: of the problem, in the catalog; None: a benchmark answers.
     """
     with dots_in_names():
         return ProjectPipeline(
             [
-                *_load_and_sample(),
+                *_load(datasets),
+                *_initial_sample(),
                 *(node for step in range(1, last_step + 1) for node in _step(step)),
-                *_report(last_step, figures),
+                *_report(last_step, figures, datasets is not None),
             ],
             "search",
         )
 
 
-def pipeline_of(parameters: SearchParameters) -> ProjectPipeline:
+def pipeline_of(
+    parameters: SearchParameters, datasets: tuple[str, ...] | None = None
+) -> ProjectPipeline:
     """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
     figures = tuple(figure.id for figure in figures_of(parameters.objective))
-    return create_pipeline(number_of_steps(parameters), figures)
+    return create_pipeline(number_of_steps(parameters), figures, datasets)
 
 
 def load_benchmark(
@@ -79,6 +94,17 @@ def load_benchmark(
 ) -> tuple[Benchmark, Evaluate]:
     """Return the benchmark, for the report, and the answers to queries, for the search."""
     return open_checked(table, model, search)
+
+
+def load_problem(
+    files: TrialFiles,
+    search: SearchParameters,
+    run: dict[str, Any],
+    *datasets: Any,
+    names: tuple[str, ...],
+) -> tuple[RunEvaluator, Digests]:
+    """Return what trains the trials of a problem, and the digests of its ``datasets``."""
+    return open_problem(search, run, files, names, datasets)
 
 
 def open_checked(
@@ -122,6 +148,18 @@ def summarise(
     return summary_of(archive, benchmark, search, run["run_id"], failed)
 
 
+def summarise_problem(
+    archive: pd.DataFrame,
+    failed: pd.DataFrame,
+    evaluate: RunEvaluator,
+    search: SearchParameters,
+    run: dict[str, Any],
+    files: TrialFiles,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return what the run found, and all trials. Only now, once, is the answer tested."""
+    return summary_and_trials(archive, failed, evaluate, search, run["run_id"], files)
+
+
 def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
     """Return the diagnostics of all steps as one table, one row a step."""
     return pd.DataFrame(list(steps), columns=None if steps else ["step"])
@@ -155,13 +193,27 @@ def report(
     }
 
 
-def _load_and_sample() -> list[Node]:
-    """Return the nodes that load, encode and draw the initial sample, step_00."""
+def _load(datasets: tuple[str, ...] | None) -> list[Node]:
+    """Return the nodes that load what answers, and encode the space."""
     benchmark = ["benchmark_table", "benchmark_model", SEARCH]
+    if datasets is None:
+        load = _node("", "load_benchmark", load_benchmark, benchmark, ["benchmark", "evaluate"])
+    else:
+        load = problem_node(load_problem, datasets)
+    return [load, _node("", "encode", encode, [SEARCH], ["space", "encoding"])]
+
+
+def problem_node(function: Callable[..., Any], datasets: tuple[str, ...]) -> Node:
+    """Return the node that loads a problem, its data from the catalog."""
+    load = update_wrapper(partial(function, names=datasets), function)
+    inputs = ["journal", SEARCH, RUN, *datasets]
+    return _node("", "load_problem", load, inputs, ["evaluate", "data_digests"])
+
+
+def _initial_sample() -> list[Node]:
+    """Return the nodes of the initial sample, step_00."""
     first = step_name(0)
     return [
-        _node("", "load_benchmark", load_benchmark, benchmark, ["benchmark", "evaluate"]),
-        _node("", "encode", encode, [SEARCH], ["space", "encoding"]),
         _node(first, "sample", steps.initial_batch, ["space", SEARCH], ".batch"),
         _node(
             first,
@@ -223,20 +275,21 @@ def _step(step: int) -> list[Node]:
     ]
 
 
-def _report(last_step: int, figures: Sequence[str]) -> list[Node]:
+def _report(last_step: int, figures: Sequence[str], of_problem: bool) -> list[Node]:
     """Return the nodes that summarise the run, and draw and write its report."""
     names = [step_name(step) for step in range(1, last_step + 1)]
     archive, failed = (f"{step_name(last_step)}{name}" for name in (".archive", FAILED))
     diagnostics = [f"{name}.diagnostics" for name in names]
     drawn = [f"{name}.{part}" for part in ("trace", "logits") for name in names]
     node = partial(_node, "report")
+    if of_problem:
+        inputs = [archive, failed, "evaluate", SEARCH, RUN, "journal"]
+        summary = node("summarise", summarise_problem, inputs, [".summary", ".trials"])
+    else:
+        inputs = [archive, failed, "benchmark", SEARCH, RUN]
+        summary = node("summarise", summarise, inputs, ".summary")
     return [
-        node(
-            "summarise",
-            summarise,
-            [archive, failed, "benchmark", SEARCH, "params:run"],
-            ".summary",
-        ),
+        summary,
         node("collect_diagnostics", collect_diagnostics, diagnostics, ".diagnostics"),
         node(
             "report",

@@ -150,30 +150,14 @@ def summary_of(
     so may be called only after the search.
     """
     objective = parameters.objective
-    best = objective.order.incumbent(archive)
-    row = archive.iloc[best]
+    row = archive.iloc[objective.order.incumbent(archive)]
     architecture, value = str(row["architecture"]), float(row["value"])
     best_of_all = optimum(objective, benchmark)
     regret = None
     if best_of_all is not None and not pd.isna(row["best"]):
         regret = regret_of(value, best_of_all)
     return {
-        "run_id": run_id,
-        "space": parameters.space_name,
-        "dataset": parameters.dataset,
-        "source": parameters.source,
-        "method": parameters.method,
-        "preset": parameters.preset_name,
-        "objective": objective.name,
-        "reference": METHODS.load(parameters.method).reference,
-        "seed": parameters.seed,
-        "budget": parameters.budget,
-        "overrides": ", ".join(overrides_of(parameters)) or "none",
-        "queries": len(archive),
-        **_failures(failed, parameters),
-        "queries_to_best": best + 1,
-        "best_architecture": architecture,
-        "best_drawing": get_space(parameters.space).draw(architecture),
+        **_facts_of_any(archive, parameters, run_id, failed),
         "target": benchmark.target,
         "caution": benchmark.caution,
         benchmark.target: value,
@@ -185,6 +169,70 @@ def summary_of(
             name: value if value is None or math.isfinite(value) else "cannot run there"
             for name, value in benchmark.measurements(architecture).items()
         },
+    }
+
+
+def problem_summary(
+    archive: pd.DataFrame,
+    parameters: RunParameters,
+    run_id: str,
+    failed: pd.DataFrame,
+    target: str,
+    metrics: Mapping[str, float],
+    test: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return the summary of a run on a user's problem by any method.
+
+    Args:
+        archive: of the run.
+        parameters: of the run.
+        run_id: of the run.
+        failed: its failed trials.
+        target: the metric that was searched for, with its unit.
+        metrics: what else was measured of the answer, by name.
+        test: what the test of the answer gave, by name.
+    """
+    objective = parameters.objective
+    row = archive.iloc[objective.order.incumbent(archive)]
+    return {
+        **_facts_of_any(archive, parameters, run_id, failed),
+        "problem": parameters.problem,
+        "target": target,
+        target: float(row["value"]),
+        **objective.summary(archive),
+        "metrics": {name: _fact(value) for name, value in metrics.items()},
+        "test": {name: _fact(value) for name, value in test.items()},
+    }
+
+
+def _fact(value: float) -> float | str | None:
+    """Return a number for JSON, which has no NaN and no infinity."""
+    return float(value) if math.isfinite(value) else None if math.isnan(value) else str(value)
+
+
+def _facts_of_any(
+    archive: pd.DataFrame, parameters: RunParameters, run_id: str, failed: pd.DataFrame
+) -> dict[str, Any]:
+    """Return what is known of a run whatever answered it."""
+    best = parameters.objective.order.incumbent(archive)
+    architecture = str(archive["architecture"].iloc[best])
+    return {
+        "run_id": run_id,
+        "space": parameters.space_name,
+        "dataset": parameters.dataset,
+        "source": parameters.source,
+        "method": parameters.method,
+        "preset": parameters.preset_name,
+        "objective": parameters.objective.name,
+        "reference": METHODS.load(parameters.method).reference,
+        "seed": parameters.seed,
+        "budget": parameters.budget,
+        "overrides": ", ".join(overrides_of(parameters)) or "none",
+        "queries": len(archive),
+        **_failures(failed, parameters),
+        "queries_to_best": best + 1,
+        "best_architecture": architecture,
+        "best_drawing": get_space(parameters.space).draw(architecture),
     }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from optiproxy_nas.core.errors import ResumeError
+from optiproxy_nas.core.errors import ResumeError, message_of, project_error
 from optiproxy_nas.runs import manifest as manifests
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
@@ -69,15 +70,14 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
         damaged.append(f"manifest: it says that it is of run {old['run_id']!r}")
     if manifests.digest(old["parameters"]) != old["parameters_sha256"]:
         damaged.append("manifest: its parameters are not those of their digest")
-    with tempfile.TemporaryDirectory(prefix="optiproxy-audit-") as name:
-        copy = Path(name).resolve()
-        shutil.copytree(project_path / "conf", copy / "conf")
-        for settings in (".telemetry", "pyproject.toml"):  # without the first, Kedro phones home
-            if (project_path / settings).exists():
-                shutil.copy(project_path / settings, copy)
-        tables = Path("data") / "03_primary"
-        shutil.copytree(project_path / tables, copy / tables)
-        rerun(copy, old)
+    changed = manifests.differences(old, {**now, "data": old["data"]}, manifests.PACKAGE)
+    with project_copy(project_path, run_id, old) as copy:
+        try:
+            rerun(copy, old)
+        except Exception as error:
+            if old["parameters"].get("problem") is None or project_error(error) is None:
+                raise
+            return Audit(damaged, changed, [f"run again: {message_of(error)}"], 0, 0)
         new = read_manifest(reporting_folder(copy), run_id)
         different = manifests.differences({**new, "data": old["data"]}, new)
         if new["result"] != old["result"]:
@@ -93,8 +93,49 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
             for name in sorted(new["artifacts"].keys() - old["artifacts"].keys())
         ]
     rows, count = new["result"]["queries"], len(old["artifacts"])
-    changed = manifests.differences(old, {**now, "data": old["data"]}, manifests.PACKAGE)
     return Audit(damaged, changed, different, rows, count)
+
+
+@contextmanager
+def project_copy(project: Path, run_id: str, manifest: Manifest) -> Iterator[Path]:
+    """Give a copy of a project in which a run can be repeated, without the run's own files.
+
+    Of a run on a problem it has the journal, which answers, and links to all other files of the
+    project: the data of the problem may be any of them.
+
+    Args:
+        project: that holds the run.
+        run_id: the run.
+        manifest: of the run.
+    """
+    with tempfile.TemporaryDirectory(prefix="optiproxy-audit-") as name:
+        copy = Path(name).resolve()
+        shutil.copytree(project / "conf", copy / "conf")
+        shutil.copy(project / "pyproject.toml", copy)
+        (copy / ".telemetry").write_text("consent: false\n")  # without it, Kedro phones home
+        if manifest["parameters"].get("problem") is None:
+            tables = Path("data") / "03_primary"
+            shutil.copytree(project / tables, copy / tables)
+        else:
+            for path in project.iterdir():
+                if path.name != "data" and not (copy / path.name).exists():
+                    (copy / path.name).symlink_to(path)
+            for path in (project / "data").glob("*/*"):
+                if path.name != run_id:
+                    target = copy / path.relative_to(project)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.symlink_to(path)
+            _copy_answers(project, copy, manifest)
+        yield copy
+
+
+def _copy_answers(project: Path, copy: Path, manifest: Manifest) -> None:
+    """Copy the journal of a run, and what its answer's test gave."""
+    journal = Path(manifest["artifacts"]["journal"]["path"])
+    (copy / journal).parent.mkdir(parents=True)
+    for path in (journal, journal.with_name("test.json")):
+        if (project / path).exists():
+            shutil.copy(project / path, copy / path)
 
 
 def _line(damage: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ from optiproxy_nas.evaluation import benchmark_problem, loop
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.presets import load_preset, preset_names
+from optiproxy_nas.problems.resolution import PROBLEMS
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.spaces import DECLARED, SPACES
 
@@ -106,9 +107,15 @@ def _members(parameters: Mapping[str, Any]) -> Iterator[_Member]:
         (PROXIES, parameters.get("proxy", {}).get("name", "")),
         (SPACES, space if isinstance(space, str) else DECLARED),
         (OBJECTIVES, parameters["objective"]["name"]),
+        (PROBLEMS, _problem_name(parameters.get("problem"))),
         *((SOURCES, part) for part in source_name(parameters["source"]).split("+")),
     ]
     yield from (_Member(*pair) for pair in named if pair[1] in pair[0] or ":" in pair[1])
+
+
+def _problem_name(problem: Any) -> str:
+    """Return the name of a problem, "" where there is none."""
+    return str(problem["name"] if isinstance(problem, Mapping) else problem or "")
 
 
 def _dotted_paths(parameters: Mapping[str, Any]) -> Iterator[str]:

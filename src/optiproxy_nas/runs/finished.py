@@ -19,7 +19,13 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import ArtifactError, ResumeError
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.runs.atomic_files import file_digest
-from optiproxy_nas.runs.manifest import Manifest, last_archive, load_manifest, provenance
+from optiproxy_nas.runs.manifest import (
+    Manifest,
+    data_digest,
+    last_archive,
+    load_manifest,
+    provenance,
+)
 from optiproxy_nas.runs.metrics import MARGIN, margins
 from optiproxy_nas.runs.tracking import PARENT_TAG
 
@@ -55,7 +61,7 @@ def finished_run(
         parameters=manifest["parameters"],
         summary={**result, "margins": margins(result)},
         archive=archive,
-        table=str(manifest["data"].get("table_sha256") or ""),
+        table=data_digest(manifest["data"]),
         tags={**(tags or {}), **provenance(manifest)},
         modules=(manifest.get("code") or {}).get("modules", {}),
         reference=reference,

@@ -151,6 +151,11 @@ def last_archive(artifacts: Iterable[str]) -> str:
     return max(archives, key=lambda name: int(name.removeprefix("step_").partition(".")[0]))
 
 
+def data_digest(data: Mapping[str, Any]) -> str:
+    """Return what tells the data of runs apart, "" where none was recorded."""
+    return str(data.get("table_sha256") or (digest(data) if data else ""))
+
+
 def digest(value: Any) -> str:
     """Return the SHA-256 of a JSON value in canonical form."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))

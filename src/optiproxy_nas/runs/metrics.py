@@ -6,7 +6,7 @@ objective has; whatever else is numeric there goes to the store under its own na
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -76,8 +76,22 @@ def final_metrics(summary: Mapping[str, Any]) -> Metrics:
 
     Of a metric that is bounded on both sides, the margin to the nearer bound.
     """
-    values = {f"final/{name}": v for name, v in _numbers(summary).items() if name not in GIVEN}
+    values = {
+        f"final/{name.partition(' [')[0]}": v
+        for name, v in _numbers(summary).items()
+        if name not in GIVEN
+    }
+    for prefix, key in (("final/", "metrics"), ("final/test_", "test")):
+        values |= {f"{prefix}{n}": v for n, v in _numbers(summary.get(key) or {}).items()}
     return values | {f"{MARGIN}{metric}": margin for metric, margin in margins(summary).items()}
+
+
+def trial_metrics(trials: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[int, Metrics]]:
+    """Yield (place from 1, metrics) of each attempt of a journal's table, in its order."""
+    for place, row in enumerate(trials.to_dict("records"), start=1):
+        failed = isinstance(row["error"], str) and bool(row["error"])
+        values = {"failed": failed, "seconds": row["seconds"], **{n: row[n] for n in names}}
+        yield place, {f"trial/{name}": value for name, value in values.items()}
 
 
 def margins(summary: Mapping[str, Any]) -> dict[str, float]:

@@ -9,8 +9,9 @@ import functools
 import logging
 import math
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from optiproxy_nas.runs import metrics as run_metrics
 
 BATCH = 1000  # metrics that one call of the MLflow API takes
 PARAMETERS = 100  # parameters that one call takes
+_METRIC = re.compile(r"[^\w. :/-]")  # what MLflow takes in the name of no metric
 PARENT_TAG = "mlflow.parentRunId"  # by which MLflow nests a run
 
 logger = logging.getLogger(__name__)
@@ -232,9 +234,23 @@ class MlflowTracker:
             self._add_all(run_metrics.improvements(archive, self._target))
         else:
             self._add_unsent(archive, diagnostics, objective)
-            self._add_all(run_metrics.regret_metrics(archive, summary["optimum"]))
+            self._add_all(run_metrics.regret_metrics(archive, summary.get("optimum")))
         self.add({**run_metrics.final_metrics(summary), "seconds/run": wall_seconds}, 0)
         self._tags["best_architecture"] = summary["best_architecture"]
+
+    @_forgiving
+    def log_trials(self, trials: pd.DataFrame, names: Sequence[str]) -> None:
+        """Log what each trial of a problem gave, that the store does not have yet, by its place.
+
+        Args:
+            trials: the journal as a table.
+            names: of the metrics among its columns.
+        """
+        if not self._lean:
+            history = self.client.get_metric_history(self.run_id, "trial/failed")
+            sent = {metric.step for metric in history}
+            by_place = run_metrics.trial_metrics(trials, names)
+            self._add_all((place, values) for place, values in by_place if place not in sent)
 
     def _add_unsent(
         self, archive: pd.DataFrame, diagnostics: pd.DataFrame, objective: Objective
@@ -255,7 +271,7 @@ class MlflowTracker:
     def add(self, values: Mapping[str, float | None], step: int) -> None:
         """Remember metrics of one step or query; what is no finite number is left out."""
         self._metrics += [
-            (name, float(value), int(step))
+            (_METRIC.sub("_", name), float(value), int(step))
             for name, value in values.items()
             if value is not None and math.isfinite(value)
         ]

@@ -5,7 +5,15 @@ from optiproxy_nas.runs.datasets.files import (
     BenchmarkFiles,
     BytesDataset,
     GeneratedDataset,
+    JournalDataset,
     TensorsDataset,
 )
 
-__all__ = ["AtomicDataset", "BenchmarkFiles", "BytesDataset", "GeneratedDataset", "TensorsDataset"]
+__all__ = [
+    "AtomicDataset",
+    "BenchmarkFiles",
+    "BytesDataset",
+    "GeneratedDataset",
+    "JournalDataset",
+    "TensorsDataset",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, NoReturn, TypeVar
@@ -196,6 +197,35 @@ class TensorsDataset(_FileDataset[Tensors]):
     def save(self, data: Tensors) -> None:
         """Write the tensors."""
         save_file({name: tensor.contiguous() for name, tensor in data.items()}, self._path)
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """Where the trials of a run are kept: the journal, and what lies beside it."""
+
+    journal: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder in which each trial has one, ``0007``."""
+        return self.journal.parent / "trials"
+
+    @property
+    def test(self) -> Path:
+        """The file of what the test of the answer gave."""
+        return self.journal.parent / "test.json"
+
+
+class JournalDataset(_FileDataset[TrialFiles]):
+    """The journal of a run's trials, which the evaluation itself opens, locks and writes."""
+
+    def load(self) -> TrialFiles:
+        """Return where it is; it need not be there yet."""
+        return TrialFiles(self._path)
+
+    def save(self, data: TrialFiles) -> None:
+        """Refuse to write."""
+        raise DatasetError(f"{self} is written by the evaluation of trials only.")
 
 
 class BenchmarkFiles(ReadOnlyDataset[dict[str, dict[str, dict[str, Any]]]]):

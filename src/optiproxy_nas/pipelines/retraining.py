@@ -1,0 +1,110 @@
+"""Training trials of a finished run again, to see by how much their values differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.numbers import significant
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.core.random_streams import torch_generator
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.journal import read_journal
+from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for
+from optiproxy_nas.methods import parameters_of
+from optiproxy_nas.pipelines.configuration import SearchSession
+from optiproxy_nas.pipelines.own_problem import catalog_names
+from optiproxy_nas.problems.resolution import resolve_problem
+from optiproxy_nas.runs.audit import project_copy
+from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
+
+
+def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
+    """Train complete trials of a run again, with their seeds, in folders that are not kept.
+
+    Args:
+        project: that holds the run.
+        run_id: a finished run on a problem.
+        count: of trials, always the same ones; 0: all.
+
+    Returns:
+        number, architecture, old and new value (NaN where it failed now), and the difference.
+
+    Raises:
+        ParameterError: a benchmark answered the run.
+        OptiProxyError: its data, journal or problem cannot be used.
+    """
+    manifest = read_manifest(reporting_folder(project), run_id)
+    parameters = parameters_of(manifest["parameters"])
+    if parameters.problem is None:
+        raise ParameterError(
+            f"Run {run_id!r} was answered by a benchmark: nothing was trained. Leave --retrain out."
+        )
+    problem = resolve_problem(parameters.problem)
+    target = problem.target.name
+    trials = _chosen(read_journal(project / manifest["artifacts"]["journal"]["path"]), count)
+    requests = [
+        Request(
+            int(row["number"]),
+            int(row["attempt"]),
+            row["architecture"],
+            int(row["epochs"]) if parameters.objective.fidelities else None,
+            int(row["seed"]),
+        )
+        for row in trials.to_dict("records")
+    ]
+    with project_copy(project, run_id, manifest) as copy:
+        data = data_of(problem, _datasets(copy, manifest))
+        settings = EvaluationSettings.model_validate(manifest["evaluation"])
+        with evaluator_for(problem, data, copy / "retrained", settings) as evaluator:
+            found = list(evaluator.outcomes(parameters.objective, requests))
+    new = [outcome.metrics.get("value") if outcome else None for outcome in found]
+    table = trials[["number", "architecture"]].assign(
+        old=trials[target], new=pd.array(new, dtype="float64")
+    )
+    return table.assign(difference=table["new"] - table["old"])
+
+
+def retrain_text(table: pd.DataFrame) -> str:
+    """Return the differences for a terminal, a line a trial, and their mean and largest."""
+    lines = [
+        f"retrained: trial {row['number']}: {significant(row['old'], 6)} then, "
+        f"{significant(row['new'], 6)} now, difference {significant(row['difference'], 3)}"
+        for row in table.to_dict("records")
+    ]
+    sizes = table["difference"].abs()
+    failed = int(sizes.isna().sum())
+    lines.append(
+        f"{len(table)} trials trained again: they differ by {significant(sizes.mean(), 3)} in the "
+        f"mean, by {significant(sizes.max(), 3)} at most; {failed} failed."
+    )
+    return "\n".join(lines)
+
+
+def _chosen(trials: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return complete trials, in the order of the journal: all, or random ones, always the same."""
+    complete = trials[trials["error"] == ""].reset_index(drop=True)
+    if not count or count >= len(complete):
+        return complete
+    order = torch.randperm(len(complete), generator=torch_generator(0, 0, "retrain"))[:count]
+    return complete.iloc[sorted(order.tolist())]
+
+
+def _datasets(project: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return the datasets of a run's problem that the catalog gives."""
+    parameters = {
+        **manifest["parameters"],
+        "pipeline": manifest["pipeline"],
+        "run_id": manifest["run_id"],
+        "tracking": False,
+    }
+    with SearchSession.create(project, runtime_params=parameters) as session:
+        assert isinstance(session, SearchSession)
+        context = session.load_context()
+        names = catalog_names(parameters["problem"], context.config_loader["catalog"])
+        catalog = context.catalog
+        return {name: catalog.load(name) for name in names}
