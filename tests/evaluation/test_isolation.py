@@ -28,6 +28,7 @@ from optiproxy_nas.evaluation.jobs import Ended, FunctionTraining, Job, Unsendab
 from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.payload import write_payload
 from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for
+from optiproxy_nas.evaluation.problem_evaluator import test_answer as answer_test
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.spaces import get_space
 
@@ -42,8 +43,8 @@ class Seen(NamedTuple):
 
 @contextmanager
 def pool(folder: Path, training: Any, workers: int = 1) -> Iterator[ProcessExecutor]:
-    write_payload(folder / "payload", training, "evaluate")
-    executor = ProcessExecutor(str(folder / "payload"), workers, devices=["cpu", "meta"])
+    write_payload(folder, training, "evaluate")
+    executor = ProcessExecutor(str(folder), workers, devices=["cpu", "meta"])
     try:
         yield executor
     finally:
@@ -203,7 +204,7 @@ def test_a_worker_that_cannot_start_ends_the_search(
 
 def test_what_no_worker_could_import_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="isolation") as caught:
-        write_payload(tmp_path / "payload", FunctionTraining(lambda text: 1.0), "evaluate")
+        write_payload(tmp_path, FunctionTraining(lambda text: 1.0), "evaluate")
     assert "top level of a module" in caught.value.message
 
 
@@ -227,8 +228,8 @@ def test_a_function_of_a_script_needs_a_guard(tmp_path: Path, script: str, outco
 
         def main():
             folder = Path(sys.argv[1])
-            write_payload(folder / "payload", FunctionTraining(train), "evaluate")
-            executor = ProcessExecutor(str(folder / "payload"))
+            write_payload(folder, FunctionTraining(train), "evaluate")
+            executor = ProcessExecutor(str(folder))
             executor.submit(Job(0, 1, "", None, 0, str(folder)))
             print("answer", executor.poll()[0].answer)
             executor.close()
@@ -252,8 +253,8 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
         from optiproxy_nas.evaluation.jobs import Job
 
         folder = Path(sys.argv[1])
-        write_payload(folder / "payload", Misbehaves(), "evaluate")
-        executor = ProcessExecutor(str(folder / "payload"), 2)
+        write_payload(folder, Misbehaves(), "evaluate")
+        executor = ProcessExecutor(str(folder), 2)
         for number, name in enumerate(["holds_the_lock", "forks_and_hangs"]):
             executor.submit(Job(number, 1, name, None, 0, str(folder / str(number))))
         executor._begin()
@@ -291,6 +292,17 @@ def run(folder: Path, settings: EvaluationSettings) -> Search:
     with evaluator_for(problem, data_of(problem), folder, settings) as evaluator:
         drive(opened, evaluator)
     return opened
+
+
+@pytest.mark.parametrize("isolation", ["none", "process"])
+def test_the_answer_is_tested_where_it_was_trained(
+    tmp_path: Path, isolation: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = EvaluationSettings(isolation=isolation, device="meta")
+    request = Request(3, 1, "a cell", seed=4)
+    assert answer_test(Draws(), {"offset": 1}, tmp_path, settings, request) == {"test": 3.0}
+    assert answer_test(Draws(), {"offset": None}, tmp_path, settings, request) == {}
+    assert "TypeError" in caplog.text
 
 
 def test_an_interrupt_keeps_what_has_ended(tmp_path: Path) -> None:

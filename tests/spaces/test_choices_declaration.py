@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 import optiproxy_nas
 from optiproxy_nas import Choice, ParameterError, Space
+from optiproxy_nas.spaces import get_space
 
 
 def options(choice: Any) -> list[Any]:
@@ -216,6 +217,7 @@ NEVER = {
         (lambda: Space.from_declaration({"choices": CIRCLE}), "'a' depends on 'b' depends on 'a'"),
         (lambda: Space.from_declaration({"choice": {}}), "Did you mean 'choices'"),
         (lambda: Space.from_declaration({}), "needs choices"),
+        (lambda: get_space({"choices": {True: [1, 2]}}), "quote on, off, yes, no"),
     ],
 )
 def test_what_is_refused(build: Callable[[], Any], says: str) -> None:

@@ -8,11 +8,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from optiproxy_nas.api.open_search import Search
+from optiproxy_nas.api.evaluation import (
+    Evaluation,
+    check_function,
+    check_problem_arguments,
+    evaluation_settings,
+    open_evaluation,
+)
+from optiproxy_nas.api.open_search import DEFAULT_SPACE, Search
 from optiproxy_nas.api.result import SearchResult
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import (
@@ -32,6 +40,7 @@ from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.evaluation.loop import Callback, drive
 from optiproxy_nas.evaluation.stop_rules import StopAfter, StopAtTarget, StopWithoutImprovement
 from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.problems import Problem
 from optiproxy_nas.spaces import SpaceLike, space_name, space_parameter
 
 
@@ -43,10 +52,14 @@ def search(
     source: str | None = None,
     method: str = "optiproxy",
     preset: str | None = None,
-    space: SpaceLike = "nb201",
-    objective: str | Mapping[str, Any] = "accuracy",
+    space: SpaceLike | None = None,
+    objective: str | Mapping[str, Any] | None = None,
     direction: Direction | None = None,
     evaluate: Evaluate | None = None,
+    problem: str | Mapping[str, Any] | Problem | None = None,
+    data: Mapping[str, Any] | None = None,
+    journal: str | Path | None = None,
+    evaluation: Mapping[str, Any] | None = None,
     initial: Initial | None = None,
     callbacks: Iterable[Callable[[Search, Trial], Any]] = (),
     timeout: float | None = None,
@@ -57,15 +70,23 @@ def search(
 ) -> SearchResult:
     """Search a space with as few evaluations as possible.
 
+    What is searched is a benchmark's table, a function of yours (``evaluate``), or a problem.
+
     Example:
-        >>> from optiproxy_nas import search
-        >>> result = search("cifar100", budget=100, seed=0)  # doctest: +SKIP
-        >>> print(result)  # doctest: +SKIP
-        >>> result.best_architecture, result.best_value, result.target  # doctest: +SKIP
+        >>> from optiproxy_nas import Space, search
+        >>> space = Space({"depth": [1, 2, 3], "width": [16, 32, 64]})
+        >>> result = search(
+        ...     space=space,
+        ...     evaluate=lambda network: network["depth"] * network["width"],
+        ...     budget=9,
+        ...     method="random_search",
+        ... )
+        >>> result.best_architecture, result.best_value
+        ({'depth': 3, 'width': 64}, 192.0)
 
     Args:
         dataset: of the benchmark, default the source's first (``cifar10``, ``ptb``); with
-            ``evaluate``, only a label.
+            ``evaluate`` or ``problem``, only a label.
         budget: in all, the random initial sample included: queries, or epochs where the objective
             counts them. Failed trials count.
         seed: decides the search together with the other arguments.
@@ -77,12 +98,12 @@ def search(
         preset: of OptiProxy-NAS, ``default``, ``paper``, ``large``, ``nlp``, ``hardware`` or
             ``low_fidelity``; default that which was tuned for the objective and the space.
         space: a registered search space, or ``package.module:Class``; your own declared
-            :class:`~optiproxy_nas.Space`, or its declaration.
+            :class:`~optiproxy_nas.Space`, or its declaration. Default ``nb201``, or the problem's.
         objective: what is searched for, a registered name or a mapping of its name and settings:
             ``accuracy``, ``{"name": "constrained", "constraints": ["latency_ms <= 12"]}``,
-            ``{"name": "multi_fidelity", ...}``.
-        direction: ``maximize`` or ``minimize`` the value; default that of the source's target,
-            with ``evaluate`` maximize.
+            ``{"name": "multi_fidelity", ...}``. Default the problem's, else ``accuracy``.
+        direction: ``maximize`` or ``minimize`` the value; default that of the source's or the
+            problem's target, with ``evaluate`` maximize.
         evaluate: your own evaluation: called with one architecture (a string; of a declared space a
             dict), it gives a number,
             or ``{metric: number}`` with ``value`` and the metrics that the
@@ -90,6 +111,15 @@ def search(
             a second argument. If it raises, or gives NaN, None or an infinite value, that trial
             failed: it is charged, kept and not proposed again, and the search goes on. A function
             of a whole batch is passed as ``batched(f)``. Default: the benchmark's.
+        problem: your own :class:`~optiproxy_nas.Problem`, an instance, ``package.module:Class``, or
+            a mapping ``{"name": "package.module:Class", **settings}``.
+        data: the problem's datasets by name; default what its ``load`` gives.
+        journal: path of a file to which each finished trial is added, for good, as it ends. Called
+            again with the same arguments (``budget`` and ``failures`` may differ), a search trains
+            nothing twice. The folders of trials are beside it, ``<its stem>_trials/0007``.
+        evaluation: where trials are trained, which changes no proposal: ``isolation`` (``none`` or
+            ``process``), ``timeout`` (seconds a trial), ``workers``, ``threads``, ``device``
+            (``auto``, ``cpu``, ``cuda``).
         initial: trials made before: a :class:`SearchResult`, a table with the columns
             ``architecture``, ``value`` and the objective's metrics, a list of trials, or a file of
             one of them (``.csv``, ``.parquet``, ``.json``, or of ``SearchResult.save``). The result
@@ -109,17 +139,14 @@ def search(
         OptiProxyError: see :mod:`optiproxy_nas.core.errors`; where trials were paid for,
             ``data["archive"]`` and ``data["trials"]`` have them, and ``data["result"]`` all.
     """
-    benchmark = None
-    if evaluate is None:
-        registered = _source_of(source, space)
+    check_problem_arguments(problem, evaluate, data)
+    settings = evaluation_settings(evaluation, problem is not None, evaluate)
+    of_benchmark = evaluate is None and problem is None
+    if of_benchmark:
+        registered = _source_of(source, DEFAULT_SPACE if space is None else space)
         source = registered.name if source is None else source
         dataset = registered.datasets[0] if dataset is None else dataset
         overrides = {"benchmark": registered.family.name, **overrides}
-    elif not callable(evaluate):
-        raise ParameterError(
-            f"evaluate = {evaluate!r} ({type(evaluate).__name__}): it must be a function of an "
-            "architecture, or batched(f)."
-        )
     if not isinstance(progress, bool):
         raise ParameterError(f"progress = {progress!r}: True or False.", progress=progress)
     given: Any = callbacks  # of any type
@@ -146,48 +173,57 @@ def search(
         space=space,
         objective=objective,
         direction=direction,
+        problem=problem,
         **overrides,
     )
-    if evaluate is None:
+    if of_benchmark:
         check_source(opened.parameters, dataset)
         benchmark = load_benchmark(opened.parameters.source, str(dataset), complete=True)
         check_benchmark(opened.objective, benchmark)
         evaluate = evaluator_of(opened.objective, benchmark)
         opened._benchmark = benchmark
+    elif evaluate is not None:
+        check_function(evaluate, bool(opened.objective.fidelities))
     if initial is not None:
-        apply_initial(opened, opened.parameters, initial)
-    with _progress_bar(opened, progress) as show, _carrying_result(opened):
-        drive(opened, evaluate, [*show, *chosen, *rules])
-    return _result_after(opened)
+        apply_initial(opened, opened.record_parameters, initial)
+    with (
+        open_evaluation(opened, evaluate, data, journal, settings) as answering,
+        _progress_bar(opened, progress) as show,
+        _carrying_result(opened, answering),
+    ):
+        drive(opened, answering.evaluator, [*show, *chosen, *rules])
+        result = answering.tested(_result_after(opened, answering))
+    return result
 
 
-def _result_after(opened: Search) -> SearchResult:
+def _result_after(opened: Search, answering: Evaluation) -> SearchResult:
     """Return the result of a search that is over, with the optimum that it was not to know."""
-    result, benchmark = opened.result(), opened._benchmark
+    result, benchmark = answering.kept(opened.result()), opened._benchmark
     if benchmark is None:
         return result
     return replace(result, optimum=optimum(opened.objective, benchmark))
 
 
 @contextmanager
-def _carrying_result(opened: Search) -> Iterator[None]:
+def _carrying_result(opened: Search, answering: Evaluation) -> Iterator[None]:
     """Give whatever ends a search early its result so far."""
     try:
         yield
     except KeyboardInterrupt as error:
         with _another_interrupt_waits():
-            result = _result_after(opened)
+            result = _result_after(opened, answering)
+        again = "initial=error.result" if answering.journal is None else "journal=the same path"
         raise SearchInterrupted(
             f"Interrupted after {len(result.archive)} complete trials. They are in this error's "
-            "result; search(..., initial=error.result) with the same arguments goes on.",
+            f"result; search(..., {again}) with the same arguments goes on.",
             result,
         ) from error
     except OptiProxyError as error:
-        error.data["result"] = _result_after(opened)
+        error.data["result"] = _result_after(opened, answering)
         raise
     except BaseException as error:
         with suppress(AttributeError):  # an error that takes none is raised as it is
-            error.result = _result_after(opened)  # type: ignore[attr-defined]
+            error.result = _result_after(opened, answering)  # type: ignore[attr-defined]
         raise
 
 
@@ -211,7 +247,7 @@ def _progress_bar(opened: Search, visible: bool) -> Iterator[list[Callback]]:
     if not visible:
         yield []
         return
-    target = opened._benchmark.target if opened._benchmark else "value"
+    target = opened.target
     with tqdm(total=opened.budget, desc=opened.objective.price.unit) as bar:
 
         def show(search: AskTell, trial: Trial) -> None:

@@ -19,8 +19,11 @@ from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.methods import METHODS, resolve_method
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import misfit, preset_for
+from optiproxy_nas.problems import Problem
+from optiproxy_nas.problems.resolution import check_metrics, resolve_problem, with_problem
 from optiproxy_nas.spaces import SpaceLike, get_space, space_name, space_parameter
 
+DEFAULT_SPACE = "nb201"
 logger = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
@@ -50,6 +53,7 @@ class Search(AskTell):
             :class:`~optiproxy_nas.Space`, or its declaration.
         objective: ``accuracy``, or with its settings ``{"name": "constrained", ...}``.
         direction: ``maximize`` or ``minimize`` the value; default maximize.
+        problem: whose space, target and objective it has (:func:`search`).
         initial: trials made before, to go on from or to start warm (:func:`search`).
         **overrides: any key of the preset, nested; ``settings={...}`` of a baseline;
             ``failures={"retries": 1}``.
@@ -67,35 +71,49 @@ class Search(AskTell):
         source: str | None = None,
         method: str = "optiproxy",
         preset: str | None = None,
-        space: SpaceLike = "nb201",
-        objective: str | Mapping[str, Any] = "accuracy",
+        space: SpaceLike | None = None,
+        objective: str | Mapping[str, Any] | None = None,
         direction: Direction | None = None,
+        problem: str | Mapping[str, Any] | Problem | None = None,
         initial: Initial | None = None,
         **overrides: Any,
     ) -> None:
-        chosen = space_parameter(space)
+        self.problem = None if problem is None else resolve_problem(problem)
+        values: dict[str, Any] = {
+            "space": None if space is None else space_parameter(space),
+            "source": OWN_EVALUATION if source is None else source,
+            "objective": objective,
+            "direction": direction,
+        }
+        if self.problem is None:
+            space = DEFAULT_SPACE if space is None else space
+            values["space"] = space_parameter(space)
+            values["benchmark"] = space_name(values["space"])
+        else:
+            space = self.problem.space
+            values = with_problem({**values, "problem": problem, "dataset": dataset}, self.problem)
+            dataset = values.pop("dataset")
+        is_chosen = preset is not None
         if preset is None and METHODS.load(method).takes_preset():
-            preset = preset_for(chosen, name_of(objective)) or "default"
+            preset = preset_for(values["space"], name_of(values["objective"])) or "default"
         # The dataset decides no setting: it goes to the table, and into the record at the end.
         self.parameters = resolve_method(
             {
-                "space": chosen,
-                "benchmark": space_name(chosen),
-                "source": OWN_EVALUATION if source is None else source,
+                **values,
                 "method": method,
                 "preset": preset,
-                "objective": objective,
-                "direction": direction,
                 "seed": seed,
                 "budget": budget,
                 **overrides,
             }
         )
         dataset = OWN_EVALUATION if dataset is None else dataset
-        self._for_the_record = validate(
+        self.record_parameters = validate(
             type(self.parameters), {**dict(self.parameters), "dataset": dataset}
         )
-        if note := misfit(self.parameters):
+        if self.problem is not None:
+            check_metrics(self.problem, self.parameters.objective)
+        if is_chosen and (note := misfit(self.parameters)):
             logger.warning(note)
         self._benchmark: Benchmark | None = None  # that answers; None: the user evaluates
         found = get_space(space)
@@ -110,18 +128,23 @@ class Search(AskTell):
             self.parameters.failures,
         )
         if initial is not None:
-            apply_initial(self, self.parameters, initial)
+            apply_initial(self, self.record_parameters, initial)
 
     def result(self) -> SearchResult:
         """Return everything so far; trials that are open are part of it."""
-        facts = {}
-        if (benchmark := self._benchmark) is not None:
-            facts = {"target": benchmark.target, "caution": benchmark.caution}
-        return SearchResult.of(self, self._for_the_record, **facts)
+        caution = "" if self._benchmark is None else self._benchmark.caution
+        return SearchResult.of(self, self.record_parameters, target=self.target, caution=caution)
+
+    @property
+    def target(self) -> str:
+        """The metric that is searched for, with its unit; ``value`` of a function."""
+        if self.problem is not None:
+            return self.problem.target.label
+        return "value" if self._benchmark is None else self._benchmark.target
 
     def __repr__(self) -> str:
         """Return two lines: what is searched, and how far it is."""
         counts = f"{len(self.pending)} trials open, {len(self.failed())} failed"
         best = "" if math.isnan(self.best) else f"; best value {self.best:.6g}"
-        title = search_line(self._for_the_record)
+        title = search_line(self.record_parameters)
         return f"Search of {title}\n  {self.spent} spent, {counts}{best}"

@@ -12,8 +12,9 @@ def search_line(parameters: RunParameters) -> str:
     preset = f" (preset {parameters.preset_name})" if parameters.preset_name else ""
     objective = f", {parameters.objective.label}" if parameters.objective.label else ""
     dataset = "" if parameters.dataset == OWN_EVALUATION else f" {parameters.dataset}"
+    what = f"{parameters.space_name}{dataset}" if parameters.problem is None else dataset.strip()
     return (
-        f"{parameters.space_name}{dataset} by {parameters.method}{preset}{objective}, "
+        f"{what} by {parameters.method}{preset}{objective}, "
         f"seed {parameters.seed}, budget {parameters.budget} {parameters.objective.price.unit}"
     )
 
@@ -26,6 +27,7 @@ def answer_line(record: SearchRecord) -> str:
     text = f"{metric_name(record.target)} {value_text(record.target, *compared)}"
     if record.regret is not None:
         text += f", regret {difference_text(record.target, record.regret, *compared)}"
+    text = ", ".join([text, *record.test_lines])
     return text if record.is_eligible else f"none can be the answer; the nearest has {text}"
 
 

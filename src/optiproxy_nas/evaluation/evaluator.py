@@ -6,7 +6,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome, failure, read_answer, read_answers
@@ -93,7 +93,7 @@ class Evaluator(ABC):
     def close(self) -> None:  # noqa: B027
         """Release what it holds; by default nothing."""
 
-    def __enter__(self) -> Evaluator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -104,11 +104,11 @@ class Batched:
     """A function of a whole batch of architectures [n] (and epochs), made by :func:`batched`."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+        self.function = function
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function."""
-        return self._function(*arguments)
+        return self.function(*arguments)
 
 
 # A function of an architecture, which gives a number, or {metric: number} with "value"; where the

@@ -45,7 +45,7 @@ class ProcessExecutor:
     A worker starts when there is a job for it, and anew where it was ended or has died.
 
     Args:
-        payload: the file that :func:`optiproxy_nas.evaluation.worker.main` reads.
+        payload: the folder that :func:`optiproxy_nas.evaluation.worker.main` reads.
         workers: jobs at the same time.
         threads: of OpenMP and BLAS, so of NumPy and torch, in each worker.
         devices: names of torch devices; the workers share them in turn.

@@ -133,7 +133,11 @@ def _trial_rows(
     """Return what :func:`_rows` does of the trials' table, with all metrics of each."""
     rows, outcomes, places = _rows(search.space, search.objective, _table(trials, search.objective))
     whole = [
-        outcome if outcome.error else outcome._replace(metrics=dict(trials[place].metrics))
+        outcome._replace(
+            metrics={} if outcome.error else dict(trials[place].metrics),
+            curve=trials[place].curve,
+            output=trials[place].output,
+        )
         for outcome, place in zip(outcomes, places, strict=True)
     ]
     return rows, whole, places

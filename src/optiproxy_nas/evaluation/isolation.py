@@ -58,10 +58,9 @@ class IsolatedEvaluator(Evaluator):
         self._settings, self._folder = settings, folder.absolute()
         self._read, self._architecture = read, architecture
         self._scratch = tempfile.TemporaryDirectory(prefix="optiproxy-", ignore_cleanup_errors=True)
-        payload = Path(self._scratch.name) / "training.pickle"
-        write_payload(payload, training, name)
+        write_payload(Path(self._scratch.name), training, name)
         self._executor: Executor = ProcessExecutor(
-            str(payload), settings.workers, settings.threads, devices
+            self._scratch.name, settings.workers, settings.threads, devices
         )
 
     def ended(
@@ -84,6 +83,12 @@ class IsolatedEvaluator(Evaluator):
                     raise unusable
         finally:
             self._executor.cancel()
+
+    def train(self, request: Request) -> Ended:
+        """Train for one request, and return what became of it, as the training gave it."""
+        self._executor.submit(self._job(request))
+        (result,) = self._executor.poll()
+        return result
 
     def close(self) -> None:
         """End the worker processes."""

@@ -80,13 +80,19 @@ class FunctionTraining:
 
 
 class ProblemTraining:
-    """A user's problem, with its data."""
+    """A user's problem, with its data.
 
-    def __init__(self, problem: Problem, data: Mapping[str, Any]) -> None:
-        self._problem, self._data = problem, data
+    Args:
+        problem: of a search.
+        data: its datasets by name.
+        method: of the problem that is called, ``evaluate`` or ``test``.
+    """
+
+    def __init__(self, problem: Problem, data: Mapping[str, Any], method: str = "evaluate") -> None:
+        self._problem, self._data, self._method = problem, data, method
 
     def __call__(self, job: Job, report: Report) -> Any:
-        """Return what the problem's ``evaluate`` gives."""
+        """Return what the problem's method gives."""
         from optiproxy_nas.problems import RunningTrial  # only where there are problems
 
         trial = RunningTrial(
@@ -101,7 +107,7 @@ class ProblemTraining:
             data=self._data,
             on_report=report,
         )
-        return self._problem.evaluate(trial)
+        return getattr(self._problem, self._method)(trial)
 
 
 class Unsendable:

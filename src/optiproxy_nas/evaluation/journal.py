@@ -1,9 +1,9 @@
 """The journal of a search: a file to which each finished trial is added, for good, as it ends.
 
 It is text, one JSON object a line: first the header, which tells searches apart, then one line an
-attempt at a trial. Each line ends with a digest of itself and of the line before, so an edit, a
-missing line and another order are found. A line is written at once and flushed to the disk; killed
-at any time, a search loses what was running, and no more.
+attempt at a trial, and one for the test of the answer. Each line ends with a digest of itself and
+of the line before, so an edit, a missing line and another order are found. A line is written at
+once and flushed to the disk; killed at any time, a search loses what was running, and no more.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Journal:
         self.path, self.is_new = path, False
         self._target = str(header.get("target", VALUE))
         self._found: dict[_Key, Outcome] = {}
+        self._tested: dict[tuple[str, int | None], dict[str, float]] = {}
         self._file: BinaryIO | None = None
         self._lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
         self._digest = ""  # of the last line
@@ -132,6 +133,26 @@ class Journal:
         )
         self._found[request.architecture, request.epochs, request.attempt] = outcome
 
+    def find_test(self, request: Request) -> dict[str, float] | None:
+        """Return what the test of an answer gave, None where it was not tested."""
+        return self._tested.get((request.architecture, request.epochs))
+
+    def record_test(self, request: Request, metrics: Mapping[str, float]) -> None:
+        """Add what the test of an answer gave.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        line = {
+            "tested": request.number,
+            "architecture": request.architecture,
+            "epochs": request.epochs,
+            "metrics": {name: _written(number) for name, number in metrics.items()},
+            "time": _now(),
+        }
+        self._append(line)
+        self._tested[request.architecture, request.epochs] = dict(metrics)
+
     def __len__(self) -> int:
         """Return how many attempts it holds."""
         return len(self._found)
@@ -187,8 +208,12 @@ class Journal:
             self._file.write(b"\n")
         self._digest = parsed.digest
         for record in parsed.records:
-            key = record["architecture"], record["epochs"], record["attempt"]
-            self._found[key] = _outcome(record, self._target)
+            if "tested" in record:
+                metrics = {name: _read(number) for name, number in record["metrics"].items()}
+                self._tested[record["architecture"], record["epochs"]] = metrics
+            else:
+                key = record["architecture"], record["epochs"], record["attempt"]
+                self._found[key] = _outcome(record, self._target)
 
     def _append(self, record: Mapping[str, Any]) -> None:
         """Write a line and flush it to the disk, or leave the file as it was."""
@@ -256,7 +281,12 @@ class Journaled(Evaluator):
                 self._journal.record(asked[index], outcome)
             except JournalError as error:
                 lost = error
-            yield missing[index], outcome
+            try:
+                yield missing[index], outcome
+            except GeneratorExit:  # the search was stopped by this very outcome
+                if lost is not None:
+                    _log.warning(lost.message)
+                raise
             if lost is not None:
                 raise lost
 
@@ -286,6 +316,7 @@ def read_journal(path: str | Path) -> pd.DataFrame:
         }
         | {name: record[name] for name in (*_NOT_METRICS[5:], "time")}
         for record in read_records(path)[1]
+        if "tested" not in record
     ]
     return pd.DataFrame(rows, columns=None if rows else [*_NOT_METRICS, "time"])
 

@@ -1,4 +1,4 @@
-"""What a worker process is given once: the training with its data, in a file.
+"""What a worker process is given once: the training with its data, in files.
 
 The worker is a fresh interpreter that imports what it needs by name. What only this process has,
 such as a lambda or a function of a notebook, is refused before anything is trained.
@@ -23,11 +23,11 @@ ADVICE = (
 )
 
 
-def write_payload(path: Path, training: Training, what: str) -> None:
-    """Write the file that :func:`optiproxy_nas.evaluation.worker.main` reads.
+def write_payload(folder: Path, training: Training, what: str) -> None:
+    """Write the files that :func:`optiproxy_nas.evaluation.worker.main` reads.
 
     Args:
-        path: of the file.
+        folder: of the files; it exists.
         training: with its data.
         what: the user's name of it, for messages.
 
@@ -45,22 +45,35 @@ def write_payload(path: Path, training: Training, what: str) -> None:
         raise ParameterError(
             'evaluation.isolation = "process" needs Linux or macOS. Use "none".', platform=os.name
         )
-    try:
-        pickled = pickle.dumps(training, protocol=5)
-    except Exception as error:
-        raise ParameterError(
-            f"{what} cannot be given to a worker process ({reason_of(error)}). {ADVICE}"
-        ) from error
+    with (folder / worker.TRAINING).open("wb") as file:
+        pickler = _Pickler(file, protocol=5)
+        try:
+            pickler.dump(training)
+        except OSError:
+            raise
+        except Exception as error:
+            raise ParameterError(
+                f"{what} cannot be given to a worker process ({reason_of(error)}). {ADVICE}"
+            ) from error
     preparation: dict[str, Any] = {
         "sys_path": [os.path.abspath(entry) for entry in sys.path],
         "sys_argv": sys.argv,
         "dir": os.getcwd(),
+        **(_script(what) if pickler.needs_script else {}),
     }
-    if b"__main__" in pickled:
-        preparation |= _script(what)
-    with path.open("wb") as file:
-        pickle.dump(preparation, file)
-        file.write(pickled)
+    (folder / worker.PREPARATION).write_bytes(pickle.dumps(preparation))
+
+
+class _Pickler(pickle.Pickler):
+    """Notes whether something that it pickles is defined in the script of this process."""
+
+    needs_script = False
+
+    def reducer_override(self, value: Any) -> Any:
+        """Look at a value, and have it pickled as ever."""
+        if getattr(value, "__module__", None) == "__main__":
+            self.needs_script = True
+        return NotImplemented
 
 
 def _script(what: str) -> dict[str, str]:

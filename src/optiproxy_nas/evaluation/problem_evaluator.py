@@ -23,7 +23,7 @@ from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_answer
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.isolation import IsolatedEvaluator
-from optiproxy_nas.evaluation.jobs import ProblemTraining, trial_folder
+from optiproxy_nas.evaluation.jobs import ProblemTraining, reason_of, trial_folder
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE, Problem, RunningTrial
 from optiproxy_nas.spaces import get_space
@@ -110,8 +110,18 @@ def evaluator_for(
     """
     if settings.isolation == "none":
         return ProblemEvaluator(problem, data, folder, settings)
+    return _isolated(problem, data, folder, settings)
+
+
+def _isolated(
+    problem: Problem,
+    data: Mapping[str, Any],
+    folder: Path,
+    settings: EvaluationSettings,
+    method: str = "evaluate",
+) -> IsolatedEvaluator:
     return IsolatedEvaluator(
-        ProblemTraining(problem, data),
+        ProblemTraining(problem, data, method),
         f"problem = {type(problem).__name__}",
         settings,
         folder,
@@ -167,7 +177,7 @@ def test_answer(
     settings: EvaluationSettings,
     request: Request,
 ) -> dict[str, float]:
-    """Return the metrics of ``Problem.test`` for the answer of a search, in this process.
+    """Return the metrics of ``Problem.test`` for the answer of a search.
 
     A test that fails loses nothing: that is said, and there are no metrics.
 
@@ -175,25 +185,42 @@ def test_answer(
         problem: of the search.
         data: of :func:`data_of`.
         folder: of the search's trials, where the answer's training left its checkpoint.
-        settings: of which it uses ``device``.
+        settings: of the search's trainings; a test may take as long as one.
         request: that the answer was trained by.
     """
     if type(problem).test is Problem.test:
         return {}
-    trial = ProblemEvaluator(problem, data, folder, settings).trial(request)
     try:
-        with seeded_globals(request.seed):
-            answer = problem.test(trial)
+        answer = _tested(problem, data, folder, settings, request)
         metrics = answer if isinstance(answer, Mapping) else {problem.target.name: answer}
         return {str(name): number_of(metric) for name, metric in metrics.items()}
     except (Exception, SystemExit) as error:
         _log.warning(
             "%s.test of trial %d failed, so there are no test metrics: %s",
             type(problem).__name__,
-            trial.number,
-            failure(error).error,
+            request.number,
+            error.message if isinstance(error, OptiProxyError) else reason_of(error),
         )
         return {}
+
+
+def _tested(
+    problem: Problem,
+    data: Mapping[str, Any],
+    folder: Path,
+    settings: EvaluationSettings,
+    request: Request,
+) -> Any:
+    """Return what ``Problem.test`` gives, called where the trials are trained."""
+    if settings.isolation == "none":
+        trial = ProblemEvaluator(problem, data, folder, settings).trial(request)
+        with seeded_globals(request.seed):
+            return problem.test(trial)
+    with _isolated(problem, data, folder, settings, "test") as evaluator:
+        ended = evaluator.train(request)
+    if ended.error:
+        raise EvaluationError(ended.error)
+    return ended.answer
 
 
 def read_metrics(problem: Problem, objective: Objective, answer: Any, architecture: str) -> Outcome:

@@ -40,6 +40,7 @@ class SearchRecord:
     optimum: float | None = None  # the best eligible value of all, where a table tells it
     stopped: str = ""  # why the search ended; "" where it may go on
     events: tuple[int | None, ...] = ()  # of ``AskTell.events``
+    test: Mapping[str, float] = field(default_factory=dict)  # of the answer, by ``Problem.test``
 
     @classmethod
     def of(cls, search: AskTell, parameters: RunParameters, **facts: Any) -> Self:
@@ -143,7 +144,17 @@ class SearchRecord:
         value = value_text(self.target, self.best_value, self.optimum)
         value = f"{metric_name(self.target)} {value} after {len(self.archive)} queries"
         found = value if self.is_eligible else f"{value}, which is no answer: see is_eligible"
-        return "\n".join(filter(None, [self.best.text, found, self.caution]))
+        return "\n".join(filter(None, [self.best.text, found, *self.test_lines, self.caution]))
+
+    @property
+    def test_lines(self) -> list[str]:
+        """A line for each metric of the test: ``test accuracy 93.10 %``."""
+        name = metric_name(self.target)
+        labels = {metric: self.target if metric == name else metric for metric in self.test}
+        return [
+            f"test {metric_name(label)} {value_text(label, self.test[metric])}"
+            for metric, label in labels.items()
+        ]
 
     @property
     def _incumbent(self) -> int:

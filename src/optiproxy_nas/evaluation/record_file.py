@@ -54,6 +54,7 @@ class _Saved(TypedDict):
     stopped: str
     trials: tuple[Trial, ...]
     events: NotRequired[tuple[int | None, ...]]
+    test: NotRequired[dict[str, float]]
 
 
 _SAVED = TypeAdapter(_Saved)
@@ -70,6 +71,7 @@ def write_record(path: Path, fields: Mapping[str, Any]) -> Path:
         "stopped": fields["stopped"],
         "trials": [asdict(trial) for trial in fields["trials"]],
         "events": fields["events"],
+        "test": dict(fields["test"]),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")

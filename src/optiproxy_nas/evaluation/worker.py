@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 
 from optiproxy_nas.evaluation.jobs import OUTPUT, Job, Training, Unsendable, reason_of
 
+PREPARATION, TRAINING = "preparation.pickle", "training.pickle"  # files of a payload
 LARGEST = 2**20  # bytes of an answer: it is a few numbers
 starting = False  # whether this process is a worker that imports what it is to train
 
@@ -41,7 +42,7 @@ def main(channel_end: int, lifeline: int, payload: str) -> None:
     Args:
         channel_end: file descriptor of this end of the channel.
         lifeline: file descriptor that ends when the parent has ended.
-        payload: file of two pickles: how to prepare the process, and the training.
+        payload: folder of two pickles: how to prepare the process, and the training.
     """
     _end_with_parent(lifeline)
     worker = _Worker(Connection(channel_end))
@@ -94,8 +95,9 @@ class _Worker:
         global starting
         starting = True
         try:
-            with open(payload, "rb") as file:
+            with open(os.path.join(payload, PREPARATION), "rb") as file:
                 spawn.prepare(pickle.load(file))
+            with open(os.path.join(payload, TRAINING), "rb") as file:
                 self._training: Training = pickle.load(file)
         except BaseException as error:
             _write(traceback.format_exc())
@@ -118,9 +120,7 @@ class _Worker:
             answer, error = None, reason_of(failure)
         if os.getpid() != self._process:  # the training has forked, and its child came back
             os._exit(1 if error else 0)
-        if error:
-            gc.collect()  # what the frames of the error held
-        spoilt = bool(error) and _cuda_is_initialized()  # an error of CUDA may stay for ever
+        spoilt = _has_released_cuda() and bool(error)  # an error of CUDA may stay for ever
         self._send("ended", answer, error, time.perf_counter() - begun, spoilt)
         return not spoilt
 
@@ -167,7 +167,7 @@ class _Worker:
         file = os.open(folder / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             if os.fstat(file).st_size:
-                os.write(file, f"\n--- attempt {job.attempt} ---\n".encode())
+                os.write(file, f"\n--- {time.strftime('%Y-%m-%d %H:%M:%S')} ---\n".encode())
             os.dup2(file, 1)
             os.dup2(file, 2)
         finally:
@@ -244,10 +244,18 @@ def _terminate(*_: object) -> NoReturn:
     raise Terminated("ended by the search")
 
 
-def _cuda_is_initialized() -> bool:
-    with suppress(KeyError, AttributeError):
-        return bool(sys.modules["torch"].cuda.is_initialized())
-    return False
+def _has_released_cuda() -> bool:
+    """Give the memory of a GPU back to the other workers; return whether this one uses a GPU."""
+    try:
+        cuda = sys.modules["torch"].cuda
+        if not cuda.is_initialized():
+            return False
+    except (KeyError, AttributeError):  # torch is not imported, or not to its end
+        return False
+    gc.collect()
+    with suppress(Exception):  # after some errors CUDA can do no more
+        cuda.empty_cache()
+    return True
 
 
 def _write(text: str) -> None:

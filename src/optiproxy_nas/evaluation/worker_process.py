@@ -29,7 +29,7 @@ class WorkerProcess:
     """One worker process; it takes a job at a time.
 
     Args:
-        payload: the file that :func:`optiproxy_nas.evaluation.worker.main` reads.
+        payload: the folder that :func:`optiproxy_nas.evaluation.worker.main` reads.
         environment: variables beside those of this process.
         device: of its jobs.
 

@@ -56,11 +56,15 @@ def name_of(problem: Problem, given: Any = None) -> str | dict[str, Any]:
     return {"name": name, **settings} if settings else name
 
 
-def with_problem(values: Mapping[str, Any]) -> dict[str, Any]:
+def with_problem(values: Mapping[str, Any], problem: Problem | None = None) -> dict[str, Any]:
     """Return the values of a search with what its ``problem`` decides, if it names one.
 
     That is the space and the direction; and the objective, where none is given. A mapping of an
     objective's settings without its name changes those of the problem's objective.
+
+    Args:
+        values: nested.
+        problem: that they name, where it is resolved already.
 
     Raises:
         ParameterError: another space or direction is given; or as of :func:`resolve_problem`.
@@ -68,14 +72,14 @@ def with_problem(values: Mapping[str, Any]) -> dict[str, Any]:
     given = values.get("problem")
     if given is None:
         return dict(values)
-    problem = resolve_problem(given)
+    problem = resolve_problem(given) if problem is None else problem
     name = name_of(problem, given)
     label = str(name["name"] if isinstance(name, Mapping) else name).rpartition(":")[2]
     decided = {"space": space_parameter(problem.space), "direction": problem.target.direction}
     for key, value in decided.items():
         if values.get(key) not in (None, value):
             raise ParameterError(
-                f"{key} = {values[key]!r:.200}, but problem {label!r} has {value!r:.200}. Leave it "
+                f"{key} = {values[key]!r:.80}, but problem {label!r} has {value!r:.80}. Leave it "
                 "out: the problem decides it.",
                 problem=label,
             )

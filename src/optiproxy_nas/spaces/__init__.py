@@ -71,7 +71,8 @@ def _declared_space(declaration: Mapping[str, Any]) -> SearchSpace:
         text = json.dumps(declaration)
     except (TypeError, ValueError):  # choices that are Python objects
         return _build(declaration)
-    return _cached(text)
+    # JSON writes a name that is a number, or true, as a text; a declaration may not have one.
+    return _cached(text) if json.loads(text) == declaration else _build(declaration)
 
 
 @lru_cache(maxsize=16)  # a search asks for its space again and again
@@ -97,8 +98,8 @@ def space_parameter(space: SpaceLike) -> str | dict[str, Any]:
     if isinstance(space, str):
         return space
     found = get_space(space)
-    if (declaration := getattr(found, "declaration", None)) is not None:
-        declared: dict[str, Any] = declaration()
+    if (parameter := getattr(found, "parameter", None)) is not None:
+        declared: dict[str, Any] = parameter()
         return declared
     kind = type(found)
     path = f"{kind.__module__}:{kind.__qualname__}"

@@ -59,7 +59,7 @@ def _check_random(space: SearchSpace, seed: int) -> Tensor:
     assert not torch.equal(codes, space.random(COUNT, generator(seed + 1))), (
         "random: ignores its generator"
     )
-    assert ((codes >= -128) & (codes <= 127)).all(), "random: codes do not fit int8"
+    assert ((codes >= -(2**15)) & (codes < 2**15)).all(), "random: codes do not fit int16"
     assert len(set(space.identify(codes))) > 1, "random: always the same"
     return codes
 

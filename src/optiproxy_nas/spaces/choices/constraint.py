@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import marshal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -15,12 +18,15 @@ from torch import Tensor
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces.choices.choice import Choice, shown
-from optiproxy_nas.spaces.choices.json_values import plain_value, value_key
+from optiproxy_nas.spaces.choices.json_values import plain_value, value_key, value_text
 
 Predicate = Callable[[dict[str, Any]], bool]
 
 _CONSTRAINTS = Registry("constraint", {})
 _REMEMBERED = 200_000  # verdicts
+_LOCAL = "local:"
+# Functions that cannot be imported, by the names that parameters of searches have for them.
+_WITHOUT_PATH: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
 class Forbidden:
@@ -89,19 +95,34 @@ def read_constraint(constraint: Any) -> Predicate | None:
             ]
         )
     if isinstance(constraint, str):
-        if ":" not in constraint:
-            raise _no_constraint(constraint)
-        constraint = _CONSTRAINTS.load(constraint)
+        constraint = _WITHOUT_PATH.get(constraint) or _imported(constraint)
     if constraint is not None and not callable(constraint):
         raise _no_constraint(constraint)
     predicate: Predicate | None = constraint
     return predicate
 
 
-def constraint_name(predicate: Any) -> str | None:
-    """Return "module:function" if another process can import the predicate so, else None."""
+def _imported(path: str) -> Any:
+    if path.startswith(_LOCAL):
+        raise ParameterError(
+            f"The constraint {path.removeprefix(_LOCAL)} was a function of another process that "
+            "cannot be imported (a lambda, say). Define it by def at the top of a module.",
+            constraint=path,
+        )
+    if ":" not in path:
+        raise _no_constraint(path)
+    return _CONSTRAINTS.load(path)
+
+
+def constraint_path(predicate: Any, importable: bool = True) -> str | None:
+    """Return "module:function" if the predicate is found so, else None.
+
+    Args:
+        predicate: of a space.
+        importable: whether other processes must find it, too, which have another ``__main__``.
+    """
     module, name = (getattr(predicate, field, None) for field in ("__module__", "__qualname__"))
-    if not module or not name or module == "__main__":
+    if not module or not name or (importable and module == "__main__"):
         return None
     try:
         found = attrgetter(name)(sys.modules[module])
@@ -120,7 +141,7 @@ def constraint_declaration(predicate: Predicate | None) -> Any:
         return None
     if isinstance(predicate, Forbidden):
         return {"forbidden": predicate.clauses}
-    if (name := constraint_name(predicate)) is None:
+    if (path := constraint_path(predicate)) is None:
         raise ParameterError(
             f"The constraint {predicate!r:.200} cannot be declared, because another process "
             "could not import it (a lambda, a function in a function, in a notebook or in a "
@@ -128,7 +149,35 @@ def constraint_declaration(predicate: Predicate | None) -> Any:
             "as 'package.module:function'.",
             constraint=repr(predicate),
         )
-    return name
+    return path
+
+
+def constraint_key(predicate: Predicate | None) -> Hashable:
+    """Return what equal constraints have in common; a function without a path equals itself."""
+    if isinstance(predicate, Forbidden):
+        return value_text(predicate.clauses)
+    return None if predicate is None else constraint_path(predicate) or id(predicate)
+
+
+def constraint_parameter(predicate: Predicate | None) -> Any:
+    """Return a constraint as JSON that this process reads, equal for equal code.
+
+    It is the declaration where there is one. Other functions are found as long as they live.
+    """
+    path = constraint_path(predicate, importable=False)
+    if predicate is None or isinstance(predicate, Forbidden) or path:
+        return path or constraint_declaration(predicate)
+    code = getattr(predicate, "__code__", None)
+    if code is None:  # an object
+        digest = f"{id(predicate):x}"
+    else:
+        bound = [getattr(predicate, name) for name in ("__defaults__", "__kwdefaults__")]
+        bound += [cell.cell_contents for cell in getattr(predicate, "__closure__", None) or ()]
+        digest = hashlib.sha256(marshal.dumps(code) + repr(bound).encode()).hexdigest()[:8]
+    name = getattr(predicate, "__qualname__", type(predicate).__qualname__)
+    parameter = f"{_LOCAL}{name}@{digest}"
+    _WITHOUT_PATH[parameter] = predicate
+    return parameter
 
 
 class Verdicts:

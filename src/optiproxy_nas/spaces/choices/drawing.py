@@ -6,31 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optiproxy_nas.spaces.choices.choice import Choice
-from optiproxy_nas.spaces.choices.json_values import value_key, value_label
+from optiproxy_nas.spaces.choices.json_values import is_number, value_key, value_label
 
 WIDTH = 78
-_NAME, _OPTIONS = 24, 30  # columns, at most
+_NAME = 24  # columns, at most
+_OPTIONS = 30  # columns that conditions leave, at least
+_MOST = 12  # options of a choice that are listed
 
 
 def space_table(title: str, choices: Mapping[str, Choice]) -> str:
     """Return a table of choices: name, options and when each exists, below a title."""
-    options = [_options(choice) for choice in choices.values()]
     names = [_short(name, _NAME) for name in choices]
-    conditions = [_condition(choice) for choice in choices.values()]
+    conditions = [_condition(choice, choices) for choice in choices.values()]
     name_width = max(len(name) for name in [*names, "choice"])
-    option_width = max(len(text) for text in [*options, "options"])
-    if not any(conditions):
-        option_width = min(option_width, WIDTH - name_width - 2)
-    else:
-        option_width = min(
-            option_width, max(_OPTIONS, WIDTH - name_width - 4 - max(map(len, conditions)))
-        )
+    room = WIDTH - name_width - 2
+    if any(conditions):
+        room = max(room - 2 - max(map(len, conditions)), _OPTIONS)
+    options = [_listed(choice, room) for choice in choices.values()]
+    width = max(len(text) for text in [*options, "options"])
     rows = [("choice", "options", "exists when" if any(conditions) else "")]
     rows += zip(names, options, conditions, strict=True)
-    lines = [
-        f"{name:<{name_width}}  {_short(text, option_width):<{option_width}}  {condition}".rstrip()
-        for name, text, condition in rows
-    ]
+    lines = [f"{n:<{name_width}}  {o:<{width}}  {c}".rstrip() for n, o, c in rows]
     return "\n".join(_short(line, WIDTH) for line in [title, *lines])
 
 
@@ -83,20 +79,32 @@ def _scale(options: Sequence[Any], chosen: Any, room: int) -> str:
     return text if len(text) <= room else f"{number + 1} of {len(options)}"
 
 
-def _options(choice: Choice) -> str:
+def _listed(choice: Choice, room: int) -> str:
+    """Return all options, or as many as there is room for, the last one and their number."""
     labels = [value_label(option) for option in choice.options]
     separator = " < " if choice.ordered else ", "
-    if len(labels) > 8:
-        labels = [*labels[:3], "...", labels[-1]]
-        return f"{separator.join(labels)} ({len(choice.options)})"
-    return separator.join(labels)
+    every = separator.join(labels)
+    if len(labels) <= _MOST and len(every) <= room:
+        return every
+    for first in range(min(len(labels) - 2, _MOST - 1), 0, -1):
+        text = f"{separator.join([*labels[:first], '...', labels[-1]])} ({len(labels)})"
+        if len(text) <= room:
+            return text
+    return _short(every, room)
 
 
-def _condition(choice: Choice) -> str:
-    return " and ".join(
-        f"{parent} = {' or '.join(map(value_label, values))}"
-        for parent, values in choice.when.items()
-    )
+def _condition(choice: Choice, choices: Mapping[str, Choice]) -> str:
+    parts = []
+    for parent, values in choice.when.items():
+        options = list(choices[parent].options)
+        first = options.index(values[0])
+        in_a_row = options[first : first + len(values)] == values and len(values) > 2
+        if in_a_row and all(map(is_number, values)):
+            text = f"{value_label(values[0])} to {value_label(values[-1])}"
+        else:
+            text = " or ".join(map(value_label, values))
+        parts.append(f"{parent} = {text}")
+    return " and ".join(parts)
 
 
 def _short(text: str, width: int) -> str:

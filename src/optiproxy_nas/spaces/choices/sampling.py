@@ -17,7 +17,7 @@ from optiproxy_nas.spaces.choices.counting import Counts
 _LISTED = 10_000  # architectures: so many are all asked about, in about 0.1 s
 _PROBES = 16
 # Uniform draws end when there are more than this many, and this many for each valid one wanted.
-_LEAST_DRAWS, _DRAWS_EACH = 50_000, 2_000
+_LEAST_DRAWS, _DRAWS_EACH = 20_000, 2_000
 _BLOCK = 10_000
 # Rounds of drawing from the logits as they are. In each later round the logits' share is halved.
 _FREE_ROUNDS, _ROUNDS = 6, 12

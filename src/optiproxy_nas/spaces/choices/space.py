@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError, ParameterError
+from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.spaces.base import (
     Candidates,
     Encoding,
@@ -26,7 +27,8 @@ from optiproxy_nas.spaces.choices.conditions import Existence, resolve_condition
 from optiproxy_nas.spaces.choices.constraint import (
     Forbidden,
     constraint_declaration,
-    constraint_name,
+    constraint_key,
+    constraint_parameter,
     read_constraint,
 )
 from optiproxy_nas.spaces.choices.counting import Counts
@@ -62,6 +64,7 @@ class Space:
     num_features = 0
     vertex_labels: tuple[str, ...] = ()
 
+    @isolated()  # it holds tensors
     def __init__(self, choices: Any, *, constraint: Any = None, name: str = "choices") -> None:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise ParameterError(f"name = {name!r:.100}: the name of a space is a text.", name=name)
@@ -146,13 +149,11 @@ class Space:
         Raises:
             ParameterError: the constraint is a function that no other process can import.
         """
-        declared: dict[str, Any] = {
-            "name": self.name,
-            "choices": {name: choice.declaration() for name, choice in self._choices.items()},
-        }
-        if self._constraint is not None:
-            declared["constraint"] = constraint_declaration(self._constraint)
-        return declared
+        return self._declared(constraint_declaration(self._constraint))
+
+    def parameter(self) -> dict[str, Any]:
+        """Return the declaration for a search of this process, whatever function constrains it."""
+        return self._declared(constraint_parameter(self._constraint))
 
     def describe(self) -> str:
         """Return a table of the choices, their options and conditions, for a terminal."""
@@ -273,13 +274,12 @@ class Space:
     @cached_property
     def _key(self) -> tuple[Hashable, ...]:
         """What two equal spaces have in common; functions without a path are compared as such."""
-        constraint: Hashable = self._constraint
-        if isinstance(self._constraint, Forbidden):
-            constraint = value_text(self._constraint.clauses)
-        elif self._constraint is not None:
-            constraint = constraint_name(self._constraint) or id(self._constraint)
+        return value_text(self._declared(None)), constraint_key(self._constraint)
+
+    def _declared(self, constraint: Any) -> dict[str, Any]:
         choices = {name: choice.declaration() for name, choice in self._choices.items()}
-        return self.name, value_text(choices), constraint
+        declared = {"name": self.name, "choices": choices}
+        return declared if constraint is None else {**declared, "constraint": constraint}
 
     def _check(self, codes: Tensor) -> None:
         rule = f"A code of space {self.name!r} has for each choice an option's number, 0 for none."

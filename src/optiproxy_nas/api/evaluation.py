@@ -1,0 +1,248 @@
+"""What evaluates a search from Python: a benchmark, a function or a problem; and its journal."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.api.open_search import Search
+from optiproxy_nas.api.result import SearchResult
+from optiproxy_nas.core.errors import JournalError, ParameterError
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.core.validation import validate
+from optiproxy_nas.evaluation.evaluator import (
+    Batched,
+    Evaluate,
+    Evaluator,
+    Request,
+    as_evaluator,
+)
+from optiproxy_nas.evaluation.isolation import isolated_function
+from optiproxy_nas.evaluation.journal import VALUE, Journal, Journaled, header_of
+from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for, test_answer
+from optiproxy_nas.problems import Problem
+
+# Settings that say something only where trials are trained in processes of their own.
+_OF_PROCESSES = ("workers", "threads")
+_OF_PROBLEMS = ("timeout", "device")
+
+
+class Evaluation:
+    """How the trials of one search are evaluated, where they are kept, and the test of the answer.
+
+    Attributes:
+        evaluator: trains what is not in the journal.
+        journal: of the search, if it keeps one.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        journal: Journal | None = None,
+        test: Callable[[Request], dict[str, float]] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.journal, self._test, self._folder = journal, test, folder
+        self.evaluator = Journaled(evaluator, journal) if journal is not None else evaluator
+
+    def tested(self, result: SearchResult) -> SearchResult:
+        """Return the result of a search that is over, with the test of its answer.
+
+        The answer is tested once; that of a journal's search is in the journal.
+        """
+        if result.archive.empty or not result.is_eligible or self._test is None:
+            return result
+        best = result.best
+        request = Request(best.number, 1, best.text, best.epochs, best.seed)
+        metrics = self.journal.find_test(request) if self.journal is not None else None
+        if metrics is None:
+            metrics = self._test(request)
+            if self.journal is not None and metrics:
+                self.journal.record_test(request, metrics)
+        return replace(result, test=metrics)
+
+    def kept(self, result: SearchResult) -> SearchResult:
+        """Return a result that names no output file in a folder that is taken away."""
+        if self._folder is None or not any(trial.output for trial in result.trials):
+            return result
+        return replace(result, trials=tuple(replace(t, output="") for t in result.trials))
+
+
+@contextmanager
+def open_evaluation(
+    search: Search,
+    evaluate: Evaluate | None,
+    data: Mapping[str, Any] | None,
+    journal: str | Path | None,
+    settings: EvaluationSettings,
+) -> Iterator[Evaluation]:
+    """Open what evaluates a search; at the end its processes and its journal are closed.
+
+    Args:
+        search: that was not asked yet.
+        evaluate: a function, of one architecture or of a batch; None: the search's problem.
+        data: datasets of the problem by name.
+        journal: path of the journal; None: there is none.
+        settings: where and how trials are trained.
+
+    Raises:
+        JournalError: the journal cannot be used, or folders of other trials are beside it.
+        RunLockedError: another search writes to the journal.
+        ParameterError: a dataset is missing, or settings that would change nothing.
+    """
+    problem = search.problem
+    with ExitStack() as stack:
+        datasets = data_of(problem, data) if problem is not None else {}
+        target = problem.target.name if problem is not None else VALUE
+        needs_folder = problem is not None or settings.isolation == "process"
+        book, folder, passing = None, Path(), None
+        if journal is not None:
+            journal = Path(journal).absolute()
+            folder = trials_folder(journal) if needs_folder else folder
+            free = [trial for trial in search.trials if not trial.charged]
+            header = header_of(search.record_parameters, target, free)
+            book = stack.enter_context(Journal.open(journal, header))
+        elif needs_folder:
+            passing = stack.enter_context(tempfile.TemporaryDirectory(prefix="optiproxy-trials-"))
+            folder = Path(passing)
+        test = None
+        if problem is not None:
+            evaluator = evaluator_for(problem, datasets, folder, settings)
+            found = problem
+
+            def test(request: Request) -> dict[str, float]:
+                return test_answer(found, datasets, folder, settings, request)
+
+        else:
+            assert evaluate is not None
+            evaluator = function_evaluator(evaluate, search, folder, settings)
+        stack.enter_context(evaluator)
+        yield Evaluation(evaluator, book, test, Path(passing) if passing else None)
+
+
+def function_evaluator(
+    evaluate: Evaluate, search: Search, folder: Path, settings: EvaluationSettings
+) -> Evaluator:
+    """Return the evaluator of a user's function.
+
+    Raises:
+        ParameterError: it is to be trained in worker processes, and cannot be.
+    """
+    if settings.isolation == "process":
+        return isolated_function(evaluate, search.space, settings, folder)
+    return as_evaluator(evaluate, search.space)
+
+
+def trials_folder(journal: Path) -> Path:
+    """Return the folder beside a journal in which each trial has one of its own.
+
+    Raises:
+        JournalError: there is no such journal yet, but the folder holds trials of another search.
+    """
+    folder = journal.with_name(f"{journal.stem}_trials")
+    is_new = not journal.exists() or not journal.stat().st_size
+    if is_new and folder.is_dir() and any(folder.iterdir()):
+        raise JournalError(
+            f"The journal {str(journal)!r} is new, but {str(folder)!r} holds the files of other "
+            "trials, which this search would take for its own. Move that folder away, or use "
+            "another path.",
+            path=str(journal),
+            folder=str(folder),
+        )
+    return folder
+
+
+def evaluation_settings(
+    given: Mapping[str, Any] | None, problem: bool, evaluate: Evaluate | None
+) -> EvaluationSettings:
+    """Return the settings of an evaluation, and refuse those that would change nothing.
+
+    Args:
+        given: of ``search(evaluation=...)``.
+        problem: whether a problem is searched.
+        evaluate: a user's function; None: there is none.
+
+    Raises:
+        ParameterError: an unknown name, a wrong value, or a setting that would change nothing.
+    """
+    if not isinstance(given, Mapping | None):
+        raise ParameterError(
+            f"evaluation = {given!r:.200}: it must be a mapping of settings, such as "
+            'evaluation={"isolation": "process", "timeout": 600}.'
+        )
+    values = dict(given or {})
+    settings = validate(EvaluationSettings, values)
+    whole = isinstance(evaluate, Batched | Evaluator)
+    if values and not problem and (evaluate is None or whole):
+        what = "a function of a whole batch" if whole else "a benchmark"
+        raise ParameterError(
+            f"evaluation = {values}: it would change nothing, since {what} is not trained one "
+            "trial at a time. Leave it out."
+        )
+    idle = _OF_PROCESSES if problem else (*_OF_PROCESSES, *_OF_PROBLEMS)
+    if settings.isolation == "none" and (named := [name for name in idle if name in values]):
+        raise ParameterError(
+            f"evaluation.{named[0]} = {values[named[0]]!r} would change nothing without "
+            'evaluation={"isolation": "process"}.',
+            name=named[0],
+        )
+    return settings
+
+
+def check_function(evaluate: Any, takes_epochs: bool) -> None:
+    """Refuse an evaluation that cannot be called as it will be, before any trial.
+
+    Args:
+        evaluate: of the search.
+        takes_epochs: whether it is called with a number of epochs, too.
+
+    Raises:
+        ParameterError: it is no function, or of other arguments.
+    """
+    if isinstance(evaluate, Evaluator):
+        return
+    if not callable(evaluate):
+        raise ParameterError(
+            f"evaluate = {evaluate!r} ({type(evaluate).__name__}): it must be a function of an "
+            "architecture, or batched(f)."
+        )
+    function = evaluate.function if isinstance(evaluate, Batched) else evaluate
+    what = "a list of architectures" if isinstance(evaluate, Batched) else "an architecture"
+    try:
+        inspect.signature(function).bind(*[None] * (1 + takes_epochs))
+    except TypeError as error:
+        epochs = ", and with the epochs that it is trained for," if takes_epochs else ""
+        raise ParameterError(
+            f"evaluate = {function!r:.200} is called with {what}{epochs} and cannot be: {error}."
+        ) from None
+    except ValueError:  # of some built-in functions nobody can tell
+        return
+
+
+def check_problem_arguments(problem: Any, evaluate: Any, data: Any) -> None:
+    """Refuse arguments of ``search`` that contradict each other.
+
+    Raises:
+        ParameterError: which.
+    """
+    if problem is None:
+        if data is not None:
+            raise ParameterError(
+                "data = ... would change nothing: it holds the datasets of a problem, problem=..."
+            )
+        return
+    if evaluate is not None:
+        what = "its method evaluate" if isinstance(problem, Problem | type) else "one of its own"
+        raise ParameterError(
+            f"Both problem = {problem!r:.200} and evaluate are given; a problem has {what}. Give "
+            "one of them."
+        )
+    if not isinstance(data, Mapping | None):
+        raise ParameterError(
+            f"data = {type(data).__name__}: it must be a mapping of datasets by name."
+        )
