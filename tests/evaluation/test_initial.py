@@ -234,9 +234,9 @@ def _rewrite(path, change, compression=zipfile.ZIP_STORED):
 def test_a_second_interrupt_while_the_result_is_made_loses_nothing(monkeypatch):
     made = entry._result_after
 
-    def interrupted_again(opened):
+    def interrupted_again(*arguments):
         signal.raise_signal(signal.SIGINT)
-        return made(opened)
+        return made(*arguments)
 
     monkeypatch.setattr(entry, "_result_after", interrupted_again)
     handler = signal.getsignal(signal.SIGINT)

@@ -17,6 +17,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.ask_tell import AskTell
+from optiproxy_nas.evaluation.journal import is_journal, journal_trials
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.objectives.base import Objective
@@ -82,13 +83,15 @@ def _go_on(search: AskTell, record: SearchRecord) -> None:
 
 
 def read_trials(path: Path) -> SearchRecord | pd.DataFrame:
-    """Return the saved result, or the table, that a file holds.
+    """Return the saved result, or the trials of the table or journal, that a file holds.
 
     Raises:
         DataError: there is no such file, or it is none of these.
     """
     if not path.exists():
         raise DataError(f"There is no file {str(path)!r} to start from.", path=str(path))
+    if path.is_file() and is_journal(path):
+        return journal_trials(path)
     suffix = path.suffix.lower()
     if suffix not in READERS:
         return SearchRecord.load(path)

@@ -321,6 +321,38 @@ def read_journal(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else [*_NOT_METRICS, "time"])
 
 
+def journal_trials(path: str | Path) -> pd.DataFrame:
+    """Return the trials of a journal, the last attempt at each, to start another search from.
+
+    Returns:
+        architecture, epochs, seconds, error (None unless it failed), ``value`` and the other
+        metrics.
+
+    Raises:
+        JournalError: as of :func:`read_journal`.
+    """
+    header, lines = read_records(path)
+    trials: dict[tuple[str, int | None], dict[str, Any]] = {}
+    for line in lines:
+        if "tested" not in line:
+            outcome = _outcome(line, header["target"])
+            trials[line["architecture"], line["epochs"]] = {
+                "value": math.nan,
+                **outcome.metrics,
+                "architecture": line["architecture"],
+                "epochs": line["epochs"],
+                "error": outcome.error or None,
+                "seconds": outcome.seconds,
+            }
+    return pd.DataFrame(list(trials.values()))
+
+
+def is_journal(path: Path) -> bool:
+    """Return whether a file begins as a journal does."""
+    with path.open("rb") as file:
+        return file.read(len(_START)) == _START
+
+
 def read_records(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return what a journal's header tells of its search, and its lines as they are written.
 

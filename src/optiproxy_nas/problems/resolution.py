@@ -49,10 +49,13 @@ def name_of(problem: Problem, given: Any = None) -> str | dict[str, Any]:
     if isinstance(given, str):
         return given
     if isinstance(given, Mapping):
-        return dict(given)
-    kind = type(problem)
-    name = f"{kind.__module__}:{kind.__qualname__}"
-    settings = {key: _as_json(setting) for key, setting in problem.settings.items()}
+        name = str(given["name"])
+        settings = {str(key): setting for key, setting in given.items() if key != "name"}
+    else:
+        path = _path(type(problem))
+        registered = (name for name, member in PROBLEMS.items() if member == path)
+        name = next(registered, path)
+        settings = {key: _as_json(setting) for key, setting in problem.settings.items()}
     return {"name": name, **settings} if settings else name
 
 
@@ -115,7 +118,7 @@ def check_metrics(problem: Problem, objective: Objective) -> None:
 def _built(value: Any) -> tuple[Problem, str]:
     """Build the problem of a name, a mapping, or a class."""
     if isinstance(value, type) and issubclass(value, Problem):
-        value = f"{value.__module__}:{value.__qualname__}"
+        value = _path(value)
     given = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
         raise ParameterError(
@@ -140,6 +143,10 @@ def _built(value: Any) -> tuple[Problem, str]:
             name=name,
             settings=list(settings),
         ) from error
+
+
+def _path(kind: type[Problem]) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _arguments(kind: type[Problem]) -> list[str]:

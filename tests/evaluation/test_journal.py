@@ -1,0 +1,359 @@
+"""The journal: what survives, what is refused, and that nothing is trained twice."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optiproxy_nas import (
+    FailedTrialsError,
+    JournalError,
+    RunLockedError,
+    SearchInterrupted,
+    SearchResult,
+    read_journal,
+    search,
+)
+from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.evaluator import Request, as_evaluator
+from optiproxy_nas.evaluation.journal import Journal, Journaled, read_records
+from optiproxy_nas.objectives import resolve_objective
+from tests.evaluation.trained_problem import RUN, SPACE, Trained, ending_at
+
+HEADER = {"target": "error", "seed": 0, "space": "nb201"}
+REQUESTS = [Request(n, 1, f"architecture {n} ü", None, n) for n in range(4)]
+OUTCOMES = [
+    Outcome({"value": 0.1 + 0.2, "size": math.inf, "x": math.nan}, seconds=1.5),
+    Outcome({}, 'RuntimeError: \\ " \n 日本語'),
+    Outcome({"value": -1e-300, "y": -math.inf}, "", 2.0, ((1, 0.5), (2, math.nan)), "out ü.txt"),
+    Outcome({"value": 5.0}),
+]
+
+
+def write(path: Path, count: int = 4) -> bytes:
+    with Journal.open(path, HEADER) as journal:
+        for request, outcome in zip(REQUESTS[:count], OUTCOMES, strict=False):
+            journal.record(request, outcome)
+    return path.read_bytes()
+
+
+def found(path: Path, header: dict[str, Any] = HEADER) -> list[Outcome | None]:
+    with Journal.open(path, header) as journal:
+        return [journal.find(request) for request in REQUESTS]
+
+
+def test_numbers_text_and_curves_come_back_as_they_were(tmp_path):
+    write(tmp_path / "j.jsonl")
+    assert repr(found(tmp_path / "j.jsonl")) == repr(OUTCOMES)  # NaN equals nothing
+    for line in (tmp_path / "j.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)  # other programs read it, too
+
+
+def test_cut_at_any_byte_of_its_last_line_it_loses_that_trial_at_most(tmp_path, caplog):
+    path = tmp_path / "j.jsonl"
+    whole = write(path, 3)
+    before = whole[: whole.rindex(b"\n", 0, -1) + 1]
+    for length in range(len(before), len(whole) + 1):
+        path.write_bytes(whole[:length])
+        is_whole = length >= len(whole) - 1  # but for its line end
+        assert len(read_records(path)[1]) == (3 if is_whole else 2)
+        if length % 97 and length < len(whole) - 2:
+            continue  # the others are opened to go on, too
+        caplog.clear()
+        kept = [outcome for outcome in found(path) if outcome is not None]
+        assert len(kept) == (3 if is_whole else 2)
+        assert len(caplog.records) == (len(before) < length < len(whole) - 1)
+        assert path.read_bytes() == (whole if is_whole else before)
+
+
+def test_cut_in_its_first_line_it_begins_anew(tmp_path):
+    path = tmp_path / "j.jsonl"
+    header = write(path, 0)
+    for length in range(len(header) - 1):
+        path.write_bytes(header[:length])
+        assert read_records(path) == ({}, [])
+        if length % 31 == 0:
+            with Journal.open(path, HEADER) as journal:
+                assert journal.is_new
+            assert read_records(path)[0] == HEADER
+    path.write_bytes(header[:-1])
+    with Journal.open(path, HEADER) as journal:
+        assert not journal.is_new
+
+
+def edited(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[1].replace(b"0.30", b"0.31"), *lines[2:]]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (edited, 2),
+        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], 2),
+        (lambda lines: [*lines[:2], *lines[3:]], 3),
+        (lambda lines: [*lines[:3], b"", *lines[3:]], 4),
+        (lambda lines: [*lines[:3], lines[2], *lines[3:]], 4),
+        (lambda lines: [*lines[:4], lines[4][:-30], lines[4]], 5),
+        (lambda lines: [*lines, bytes(range(256)).replace(b"\n", b""), b"x"], 6),
+    ],
+    ids=["a value", "the order", "one less", "an empty line", "one twice", "a part", "garbage"],
+)
+def test_what_was_changed_is_told_by_its_line_and_nothing_is_written(tmp_path, change, line):
+    path = tmp_path / "j.jsonl"
+    lines = write(path).splitlines()
+    path.write_bytes(b"\n".join(change(lines)) + b"\n")
+    before = path.read_bytes()
+    for read in (found, read_journal):
+        with pytest.raises(JournalError) as caught:
+            read(path)
+        assert caught.value.data["line"] == line
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x00" * 64, bytes(range(256)), b"a,b\n1,2\n", b'{"x": 1}\n', b'{"format": "o2']
+)
+def test_what_is_no_journal_is_refused_and_kept(tmp_path, content):
+    path = tmp_path / "j.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(JournalError):
+        found(path)
+    with pytest.raises(JournalError):
+        read_journal(path)
+    assert path.read_bytes() == content
+
+
+def test_an_empty_file_and_folders_that_are_missing_are_fine(tmp_path, monkeypatch):
+    (tmp_path / "empty").touch()
+    monkeypatch.chdir(tmp_path)
+    for path in ("empty", "alone.jsonl", "new/folder/j.jsonl"):
+        write(Path(path))
+        assert len(read_journal(path)) == 4
+
+
+def test_a_folder_and_a_place_that_cannot_be_written_are_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "j.jsonl"):
+        with pytest.raises(JournalError) as caught:
+            found(path)
+        assert caught.value.data["path"] == str(path)
+    with pytest.raises(JournalError):
+        read_journal(tmp_path / "missing.jsonl")
+
+
+def test_another_search_is_refused_and_told_by_its_differences(tmp_path):
+    content = write(tmp_path / "j.jsonl")
+    with pytest.raises(JournalError) as caught:
+        found(tmp_path / "j.jsonl", {**HEADER, "seed": 1, "more": {"x": 2}})
+    assert caught.value.data["names"] == ["seed", "more.x"]
+    assert (tmp_path / "j.jsonl").read_bytes() == content
+
+
+def open_elsewhere(path: Path, answers: Any) -> None:
+    try:
+        Journal.open(path, HEADER)
+    except RunLockedError:
+        answers.send("locked")
+
+
+def test_of_two_searches_at_once_one_is_refused(tmp_path):
+    path = tmp_path / "j.jsonl"
+    with Journal.open(path, HEADER), pytest.raises(RunLockedError):
+        Journal.open(path, HEADER)  # in the same process
+    with Journal.open(path, HEADER):
+        context = multiprocessing.get_context("fork")
+        here, there = context.Pipe()
+        other = context.Process(target=open_elsewhere, args=(path, there))
+        other.start()
+        assert here.poll(20)
+        assert here.recv() == "locked"
+        other.join()
+    assert found(path) == [None] * 4  # the lock is given up
+
+
+def test_it_is_read_while_a_search_writes_to_it(tmp_path):
+    with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
+        assert read_journal(journal.path).empty
+        journal.record(REQUESTS[0], OUTCOMES[0])
+        assert read_journal(journal.path)["error"].tolist() == [""]
+
+
+def test_the_table_has_the_metrics_by_their_names(tmp_path):
+    with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
+        journal.record(REQUESTS[0], Outcome({"value": 1.0, "seconds": 7.0}, seconds=2.0))
+        journal.record(REQUESTS[0]._replace(attempt=2), Outcome({}, "no"))
+        journal.record_test(REQUESTS[0], {"error": 2.0})
+        assert journal.find_test(REQUESTS[0]) == {"error": 2.0}
+    table = read_journal(tmp_path / "j.jsonl")
+    assert table["metrics.error"].tolist()[0] == 1.0
+    assert table["metrics.seconds"].tolist()[0] == 7.0
+    assert table["seconds"].iloc[0] == 2.0
+    assert table["attempt"].tolist() == [1, 2]
+    assert table["error"].tolist() == ["", "no"]
+    with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
+        assert journal.find_test(REQUESTS[0]) == {"error": 2.0}
+        assert len(journal) == 2
+
+
+def test_only_what_is_missing_is_evaluated_and_nothing_in_a_replay(tmp_path):
+    asked: list[str] = []
+    evaluator = as_evaluator(lambda architecture: asked.append(architecture) or 1.0)
+    objective = resolve_objective("accuracy")
+    with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
+        journal.record(REQUESTS[1], OUTCOMES[3])
+        journal.record(REQUESTS[2], OUTCOMES[1])
+        journaled = Journaled(evaluator, journal)
+        outcomes = [outcome for outcome in journaled.outcomes(objective, REQUESTS) if outcome]
+        assert [outcome.metrics.get("value") for outcome in outcomes] == [1.0, 5.0, None, 1.0]
+        assert asked == [REQUESTS[0].architecture, REQUESTS[3].architecture]
+        replayed = Journaled(evaluator, journal, replay_only=True)
+        assert len(list(replayed.outcomes(objective, REQUESTS))) == 4
+        with pytest.raises(JournalError) as caught:
+            list(replayed.outcomes(objective, [REQUESTS[0]._replace(attempt=2)]))
+        assert caught.value.data["architecture"] == REQUESTS[0].architecture
+    assert len(asked) == 2
+
+
+def searched(path: Path | None, problem: Trained, **changes: Any) -> SearchResult:
+    return search(problem=problem, journal=path, **{**RUN, **changes})
+
+
+def test_with_a_journal_or_without_killed_or_whole_the_archive_is_the_same(tmp_path):
+    plain, whole = Trained(), Trained()
+    expected = searched(None, plain)
+    pd.testing.assert_frame_equal(searched(tmp_path / "a.jsonl", whole).archive, expected.archive)
+    context = multiprocessing.get_context("fork")
+    for number in (0, 5, 11):
+        killed = ending_at(number, "kill")
+        path = tmp_path / f"{number}.jsonl"
+        process = context.Process(target=searched, args=(path, killed))
+        process.start()
+        process.join()
+        assert process.exitcode == -9
+        resumed = Trained()
+        result = searched(path, resumed)
+        assert len(resumed.trained) == 12 - number
+        pd.testing.assert_frame_equal(result.archive, expected.archive)
+        assert len(read_journal(path)) == 12
+
+
+def test_interrupted_and_called_again_it_trains_nothing_twice(tmp_path):
+    path = tmp_path / "j.jsonl"
+    with pytest.raises(SearchInterrupted) as caught:
+        searched(path, ending_at(4, "interrupt"))
+    assert len(caught.value.result.archive) == 4
+    again = Trained()
+    result = searched(path, again)
+    assert len(again.trained) == 8
+    pd.testing.assert_frame_equal(result.archive, searched(None, Trained()).archive)
+    finished = Trained()
+    assert searched(path, finished).test == result.test
+    assert finished.trained == finished.tested == []
+
+
+def test_a_failed_trial_is_kept_and_tried_again_where_retries_are_set_later(tmp_path):
+    path = tmp_path / "j.jsonl"
+    result = searched(path, ending_at(4, "raise"))
+    assert [trial.number for trial in result.failed] == [4]
+    assert read_journal(path)["error"].str.contains("Überlauf").sum() == 1
+    again = Trained()
+    assert len(searched(path, again).failed) == 1
+    assert again.trained == []
+    retried = Trained()
+    complete = searched(path, retried, failures={"retries": 1})
+    assert not complete.failed
+    assert retried.trained[0] == complete.trials[4].architecture
+
+
+def test_a_larger_budget_goes_on(tmp_path):
+    searched(tmp_path / "j.jsonl", Trained())
+    longer = Trained()
+    result = searched(tmp_path / "j.jsonl", longer, budget=20)
+    assert len(longer.trained) == 8
+    pd.testing.assert_frame_equal(result.archive, searched(None, Trained(), budget=20).archive)
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("last", [5, 11])
+def test_a_full_disk_ends_the_search_and_loses_no_trial(tmp_path, monkeypatch, last):
+    path, problem = tmp_path / "j.jsonl", Trained()
+    synced = os.fsync
+
+    def fsync(handle: int) -> None:
+        full_disk() if len(problem.trained) > last else synced(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(JournalError) as caught:
+        searched(path, problem)
+    assert len(caught.value.data["result"].archive) == last + 1
+    monkeypatch.undo()
+    assert len(read_journal(path)) == last
+    again = Trained()
+    searched(path, again)
+    assert len(again.trained) == 12 - last
+
+
+def test_too_many_failures_end_it_and_the_journal_has_them(tmp_path):
+    class Broken(Trained):
+        def evaluate(self, trial: Any) -> Any:
+            super().evaluate(trial)
+            raise ValueError("no data")
+
+    broken = Broken()
+    with pytest.raises(FailedTrialsError):
+        searched(tmp_path / "j.jsonl", broken)
+    assert len(read_journal(tmp_path / "j.jsonl")) == len(broken.trained) == 10
+
+
+def test_a_journal_starts_another_search_warm(tmp_path):
+    path = tmp_path / "j.jsonl"
+    result = searched(path, ending_at(2, "raise"))
+    warm = searched(None, Trained(), seed=9, initial=path, budget=4)
+    free = [trial for trial in warm.trials if not trial.charged]
+    assert {t.text: t.value for t in free} == {t.text: t.value for t in result.trials}
+    other = tmp_path / "other.jsonl"
+    searched(other, Trained(), seed=9, initial=path, budget=4)
+    repeated = Trained()
+    searched(other, repeated, seed=9, initial=path, budget=4)
+    assert repeated.trained == []
+    with pytest.raises(JournalError) as caught:
+        searched(other, Trained(), seed=9, budget=4)
+    assert caught.value.data["names"] == ["initial"]
+
+
+def test_folders_of_other_trials_beside_a_new_journal_are_refused(tmp_path):
+    path = tmp_path / "j.jsonl"
+    searched(path, Trained())
+    path.unlink()
+    for _ in range(2):
+        with pytest.raises(JournalError) as caught:
+            searched(path, Trained())
+        assert caught.value.data["folder"] == str(tmp_path / "j_trials")
+
+
+def test_a_function_has_a_journal_too(tmp_path):
+    calls: list[Any] = []
+
+    def train(network: dict[str, Any]) -> float:
+        calls.append(network)
+        return network["depth"] / network["width"]
+
+    run = {"space": SPACE, "evaluate": train, **RUN}
+    first = search(**run, journal=tmp_path / "j.jsonl")
+    second = search(**run, journal=tmp_path / "j.jsonl")
+    assert len(calls) == 12
+    pd.testing.assert_frame_equal(first.archive, second.archive)
+    assert np.isfinite(read_journal(tmp_path / "j.jsonl")["value"]).all()
+    assert not (tmp_path / "j_trials").exists()
