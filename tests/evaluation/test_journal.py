@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import math
 import multiprocessing
@@ -24,7 +25,7 @@ from optiproxy_nas import (
     search,
 )
 from optiproxy_nas.evaluation.answers import Outcome
-from optiproxy_nas.evaluation.evaluator import Request, as_evaluator
+from optiproxy_nas.evaluation.evaluator import Evaluator, Request, as_evaluator
 from optiproxy_nas.evaluation.journal import Journal, Journaled, read_records
 from optiproxy_nas.objectives import resolve_objective
 from tests.evaluation.trained_problem import RUN, SPACE, Trained, ending_at
@@ -221,6 +222,25 @@ def test_only_what_is_missing_is_evaluated_and_nothing_in_a_replay(tmp_path):
             list(replayed.outcomes(objective, [REQUESTS[0]._replace(attempt=2)]))
         assert caught.value.data["architecture"] == REQUESTS[0].architecture
     assert len(asked) == 2
+
+
+class Unordered(Evaluator):
+    """Ends its trials from the last to the first, but for the first, at which it is interrupted."""
+
+    def ended(self, objective: Any, requests: Any) -> Any:
+        for place in range(len(requests) - 1, 0, -1):
+            yield place, Outcome({"value": float(place)})
+        raise KeyboardInterrupt
+
+
+def test_trials_of_workers_are_in_it_as_they_end(tmp_path):
+    with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
+        told = Journaled(Unordered(), journal).outcomes(resolve_objective("accuracy"), REQUESTS)
+        values = [outcome and outcome.metrics["value"] for outcome in itertools.islice(told, 4)]
+        assert values == [None, 1.0, 2.0, 3.0]
+        with pytest.raises(KeyboardInterrupt):
+            next(told)
+    assert read_journal(tmp_path / "j.jsonl")["number"].tolist() == [3, 2, 1]
 
 
 def searched(path: Path | None, problem: Trained, **changes: Any) -> SearchResult:

@@ -1,0 +1,325 @@
+"""A problem from Python: what a trial gets, what it may answer, what is refused beforehand."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from optiproxy_nas import (
+    DataError,
+    EvaluationError,
+    ParameterError,
+    Problem,
+    RunningTrial,
+    Search,
+    SearchResult,
+    Target,
+    batched,
+    read_journal,
+    search,
+)
+from optiproxy_nas.algorithm import steps
+from optiproxy_nas.core.errors import JournalError
+from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.batch import evaluate_batch
+from optiproxy_nas.evaluation.evaluator import Evaluator, Request
+from tests.evaluation.evaluations import QUICK
+from tests.evaluation.trained_problem import RUN, SPACE, Trained, error_of
+
+
+def test_print_names_the_target_with_its_unit_and_the_test_of_the_answer():
+    problem = Trained()
+    result = search(problem=problem, **RUN)
+    assert problem.tested == [result.best.number]
+    assert result.best_architecture in problem.trained
+    assert result.test == {"error": result.best_value + 1}
+    for text in (str(result), repr(result), result._repr_html_()):
+        assert "test error" in text
+        assert f"{result.best_value + 1:.2f} %" in text
+        assert f"{result.best_value:.2f} %" in text
+    assert (result.unit, result.target) == ("%", "error [%]")
+
+
+def test_all_metrics_and_the_curve_are_kept_and_saved(tmp_path):
+    result = search(problem=Trained(), **RUN)
+    loaded = SearchResult.load(result.save(tmp_path / "r.search"), trusted=True)
+    for kept in (result, loaded):
+        trial = kept.trials[0]
+        assert set(trial.metrics) == {"value", "width", "nothing", "memory_mb"}
+        assert trial.value == error_of(trial.architecture)
+        assert np.isnan(trial.metrics["nothing"])
+        assert trial.curve[0] == (1, 0.5)
+        assert kept.test == result.test
+        assert {"width", "memory_mb"} <= {*kept.to_frame()}
+
+
+class Watched(Trained):
+    """Keeps what each trial gets, and lets the test say what it answers."""
+
+    def __init__(self, answer: Any = None) -> None:
+        super().__init__()
+        self.trials: list[RunningTrial] = []
+        self.drawn: list[Any] = []
+        self.answer = answer
+
+    def evaluate(self, trial: RunningTrial) -> Any:
+        metrics = super().evaluate(trial)
+        self.trials.append(trial)
+        self.drawn.append((random.random(), np.random.random(), torch.rand(1).item()))  # noqa: NPY002
+        return metrics if self.answer is None else self.answer(trial, metrics)
+
+
+def test_a_trial_gets_number_seed_folder_device_deadline_and_data(tmp_path):
+    class Reading(Watched):
+        datasets = ("signals", "labels")
+
+        def load(self) -> dict[str, Any]:
+            return {"signals": 1, "labels": 2}
+
+    problem = Reading()
+    result = search(
+        problem=problem,
+        data={"labels": 3},
+        journal=tmp_path / "j.jsonl",
+        evaluation={"timeout": 60, "device": "cpu"},
+        **RUN,
+    )
+    for number, (got, trial) in enumerate(zip(problem.trials, result.trials, strict=True)):
+        assert (got.number, got.attempt, got.seed) == (number, 1, trial.seed)
+        assert got.folder == tmp_path / "j_trials" / f"{number:04d}"
+        assert (got.folder / "checkpoint").exists()
+        assert 0 < got.seconds_left <= 60
+        assert got.device == "cpu"
+        assert got.data == {"signals": 1, "labels": 3}
+        assert got.architecture == trial.architecture
+
+
+def test_without_a_journal_folders_are_taken_away_at_the_end():
+    problem = Watched()
+    search(problem=problem, **RUN)
+    assert not problem.trials[0].folder.parent.exists()
+
+
+def test_global_generators_follow_the_trial_and_stay_as_they_were():
+    first, second = Watched(), Watched()
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    expected = random.Random(1).random()
+    search(problem=first, **RUN)
+    assert random.random() == expected
+    assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(1))
+    search(problem=second, **RUN)
+    assert first.drawn == second.drawn
+    assert len({*first.drawn}) == len(first.drawn)
+
+
+def spoil(trial: RunningTrial, metrics: Any) -> Any:
+    trial.architecture.clear()
+    return metrics
+
+
+def take_away(trial: RunningTrial, metrics: Any) -> Any:
+    shutil.rmtree(trial.folder)
+    return metrics
+
+
+def replace(trial: RunningTrial, metrics: Any) -> Any:
+    shutil.rmtree(trial.folder)
+    trial.folder.write_text("no folder")
+    return metrics
+
+
+def as_tensors(trial: RunningTrial, metrics: Any) -> Any:
+    return {
+        "error": torch.tensor(metrics["error"], dtype=torch.float64, requires_grad=True),
+        "width": np.int64(metrics["width"]),
+        "more": np.float32(1.5),
+    }
+
+
+def with_its_architecture(trial: RunningTrial, metrics: Any) -> Any:
+    return {**metrics, "architecture": dict(reversed(trial.architecture.items()))}
+
+
+@pytest.mark.parametrize("answer", [spoil, take_away, replace, as_tensors, with_its_architecture])
+def test_what_a_trial_does_to_its_surroundings_changes_no_answer(answer, caplog, tmp_path):
+    class Untested(Watched):
+        test = Problem.test
+
+    path = tmp_path / "j.jsonl"
+    result = search(problem=Untested(answer), journal=path, **RUN)
+    expected = search(problem=Trained(), **RUN)
+    pd.testing.assert_frame_equal(result.archive, expected.archive)
+    assert bool(caplog.records) == (answer in (take_away, replace))
+
+
+def test_the_target_alone_is_an_answer():
+    result = search(problem=Watched(lambda trial, metrics: metrics["error"]), **RUN)
+    assert set(result.trials[0].metrics) == {"value"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda trial, metrics: {"width": 3},
+        lambda trial, metrics: {},
+        lambda trial, metrics: "good",
+        lambda trial, metrics: [1.0, 2.0],
+        lambda trial, metrics: {**metrics, "error": "good"},
+        lambda trial, metrics: {**metrics, "architecture": {"depth": 9}},
+        lambda trial, metrics: {**metrics, "architecture": "another"},
+    ],
+    ids=["no target", "nothing", "text", "list", "text as target", "other dict", "other text"],
+)
+def test_what_is_no_answer_ends_the_search_and_keeps_the_journal(answer, tmp_path):
+    def after_three(trial: RunningTrial, metrics: Any) -> Any:
+        return answer(trial, metrics) if trial.number == 3 else metrics
+
+    with pytest.raises(EvaluationError) as caught:
+        search(problem=Watched(after_three), journal=tmp_path / "j.jsonl", **RUN)
+    assert len(caught.value.data["result"].archive) == len(read_journal(tmp_path / "j.jsonl")) == 3
+    again = Trained()
+    with pytest.raises(JournalError):  # of another problem
+        search(problem=again, journal=tmp_path / "j.jsonl", **RUN)
+    mended = Watched(lambda trial, metrics: metrics)
+    search(problem=mended, journal=tmp_path / "j.jsonl", **RUN)
+    assert len(mended.trained) == 9
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda *_: float("nan"), lambda *_: None, lambda *_: {"error": float("inf")}]
+)
+def test_an_answer_without_a_finite_target_is_a_failed_trial(answer):
+    def third(trial: RunningTrial, metrics: Any) -> Any:
+        return answer() if trial.number == 3 else metrics
+
+    assert [t.number for t in search(problem=Watched(third), **RUN).failed] == [3]
+
+
+def test_leaving_the_process_is_a_failed_trial():
+    def leave(trial: RunningTrial, metrics: Any) -> Any:
+        raise SystemExit(3)
+
+    with pytest.raises(EvaluationError) as caught:
+        search(problem=Watched(leave), **RUN)
+    assert "SystemExit" in caught.value.data["trials"][0].error
+
+
+def test_a_bound_on_an_unmeasured_metric_is_refused_at_the_latest_at_the_first_answer(tmp_path):
+    bounded = {"name": "constrained", "constraints": ["latency_ms <= 3"]}
+    declared, silent = Trained(), Trained()
+    silent.metrics = ()
+    with pytest.raises(ParameterError):
+        search(problem=declared, objective=bounded, **RUN)
+    assert declared.trained == []
+    with pytest.raises(EvaluationError) as caught:
+        search(problem=silent, objective=bounded, journal=tmp_path / "j.jsonl", **RUN)
+    assert "latency_ms" in caught.value.message
+    assert len(silent.trained) == 1
+    assert len(read_journal(tmp_path / "j.jsonl")) == 0
+
+
+def test_metrics_can_be_bounded_and_others_are_recorded():
+    bounded = {"name": "constrained", "constraints": ["width <= 16"]}
+    result = search(problem=Trained(), objective=bounded, **RUN)
+    assert result.is_eligible
+    assert result.best.metrics["width"] <= 16
+    assert "memory_mb" in result.best.metrics
+
+
+class Unloading(Trained):
+    datasets = ("signals",)
+
+    def load(self) -> Any:
+        raise OSError("no file")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ({"problem": Trained(), "evaluate": len}, ParameterError),
+        ({"problem": Trained(), "data": 3}, ParameterError),
+        ({"problem": Trained(), "data": {"signals": 3}}, ParameterError),
+        ({"problem": Unloading()}, DataError),
+        ({"evaluate": len, "data": {}}, ParameterError),
+        ({"evaluate": len, "evaluation": 3}, ParameterError),
+        ({"evaluate": len, "evaluation": {"worker": 3}}, ParameterError),
+        ({"evaluate": len, "evaluation": {"timeout": 3}}, ParameterError),
+        ({"problem": Trained(), "evaluation": {"workers": 2}}, ParameterError),
+        ({"problem": Trained(), "evaluation": {"device": "abacus"}}, ParameterError),
+        ({"evaluation": {"timeout": 3}}, ParameterError),
+        ({"evaluate": batched(len), "evaluation": {"isolation": "process"}}, ParameterError),
+        ({"evaluate": lambda: 1.0}, ParameterError),
+        ({"evaluate": lambda network, epochs: 1.0}, ParameterError),
+        ({"evaluate": batched(lambda: [])}, ParameterError),
+        ({"problem": Trained}, None),
+        ({"problem": Unloading(), "data": {"signals": 3}}, None),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused_before_any_training(arguments, kind):
+    run = {**RUN, "space": SPACE} if "problem" not in arguments else RUN
+    if kind is None:
+        assert len(search(**arguments, **run).archive) == 12
+        return
+    with pytest.raises(kind):
+        search(**arguments, **run)
+
+
+def test_a_problem_can_be_asked_and_told():
+    opened = Search(problem=Trained(), **RUN)
+    for trial in opened.ask(3):
+        opened.tell(trial, error_of(trial.architecture))
+    assert opened.result().target == "error [%]"
+    assert opened.objective.direction == "minimize"
+
+
+class Recording(Evaluator):
+    """Keeps the requests; every second trial fails at its first attempt."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    def ended(self, objective: Any, requests: Any) -> Any:
+        for place, request in enumerate(requests):
+            self.requests.append(request)
+            fails = request.number % 2 and request.attempt == 1
+            value = {"value": error_of(SPACE.architecture(request.architecture))}
+            yield place, Outcome({}, "no") if fails else Outcome(value)
+
+
+def test_the_loop_and_the_steps_of_a_pipeline_ask_for_the_same_trainings():
+    run = {"seed": 3, "budget": 13, "failures": {"retries": 1}, **QUICK}
+    looped, stepped = Recording(), Recording()
+    result = search(space=SPACE, evaluate=looped, **run)
+    opened = Search(space=SPACE, **run)
+    space, parameters = opened.space, opened.parameters
+    batch = steps.initial_batch(space, parameters)
+    rows, failed = evaluate_batch(space, batch, stepped, parameters)
+    archive = steps.update_archive(rows, parameters)
+    weights, _ = steps.fit_proxy(space, archive, parameters, step=1)
+    logits, _ = steps.search_logits(space, weights, archive, parameters, step=1)
+    pool = steps.sample_candidates(space, logits, archive, parameters, failed, step=1)
+    batch = steps.select_batch(space, pool, weights, archive, parameters, failed, step=1)
+    rows, failed = evaluate_batch(space, batch, stepped, parameters, archive, failed)
+    archive = steps.update_archive(rows, parameters, archive)
+    pd.testing.assert_frame_equal(result.archive, archive)
+    assert looped.requests == stepped.requests
+    assert len(looped.requests) == 13 + 6
+
+
+def test_a_target_may_be_called_value():
+    class Plain(Trained):
+        target = Target("value", "minimize")
+        test = Problem.test
+
+        def evaluate(self, trial: RunningTrial) -> Any:
+            return {"value": super().evaluate(trial)["error"]}
+
+    assert search(problem=Plain(), **RUN).target == "value"
