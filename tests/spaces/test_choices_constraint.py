@@ -169,6 +169,14 @@ def test_forbidden_combinations_are_declared_as_data() -> None:
             Space(CHOICES, constraint={"forbidden": [clause]})
 
 
+def test_options_that_are_lists_are_forbidden_alone_or_several() -> None:
+    choices = {"kernel": [[3, 3], [5, 5], [7, 7]], "x": [1.0, 2]}
+    for given, left in (([3, 3], 5), ([[3, 3], [5, 5]], 4)):
+        space = Space(choices, constraint={"forbidden": [{"kernel": given, "x": 1}]})
+        assert space.size == left
+        assert Space(**space.declaration()) == space
+
+
 def test_a_search_may_have_any_function_as_its_constraint() -> None:
     limit = 3
     space = Space(CHOICES, constraint=lambda a: a["depth"] < limit)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.spaces.choices.choice import Choice, shown
-from optiproxy_nas.spaces.choices.json_values import value_key, value_text
+from optiproxy_nas.spaces.choices.json_values import one_or_several, value_key, value_text
 
 
 class Condition(NamedTuple):
@@ -52,23 +52,18 @@ def resolve_conditions(choices: Mapping[str, Choice]) -> list[tuple[Condition, .
 
 
 def _numbers_of(name: str, parent: str, choice: Choice, values: list[Any]) -> tuple[int, ...]:
-    """Return the sorted numbers, from 1, of a condition's values.
-
-    A list whose values are not all options may itself be one.
-    """
+    """Return the sorted numbers, from 1, of a condition's values."""
     numbers = {value_key(option): number for number, option in enumerate(choice.options, 1)}
-    keys = [value_key(value) for value in values]
-    if not keys or not all(key in numbers for key in keys):
-        keys = [value_key(values)] if value_key(values) in numbers else keys
-    if not keys:
+    values = one_or_several(values, choice.options)
+    if not values:
         raise ParameterError(
             f"Choice {name!r} depends on {parent!r} with no value. Give one or several of its "
             f"options: {shown(choice.options)}.",
             choice=name,
             parent=parent,
         )
-    for key, value in zip(keys, values, strict=False):
-        if key not in numbers:
+    for value in values:
+        if value_key(value) not in numbers:
             raise ParameterError(
                 f"Choice {name!r} exists when {parent!r} is {value_text(value)}, which is none of "
                 f"its options: {shown(choice.options)}.",
@@ -77,7 +72,7 @@ def _numbers_of(name: str, parent: str, choice: Choice, values: list[Any]) -> tu
                 value=value,
                 allowed=list(choice.options),
             )
-    return tuple(sorted({numbers[key] for key in keys}))
+    return tuple(sorted({numbers[value_key(value)] for value in values}))
 
 
 def with_options(
@@ -91,11 +86,11 @@ def with_options(
             ordered=choice.ordered,
             when={
                 names[parent]: [options[parent][number - 1] for number in numbers]
-                for parent, numbers in sorted(own)
+                for parent, numbers in sorted(needed)
             },
             default=choice.default,
         )
-        for (name, choice), own in zip(choices.items(), conditions, strict=True)
+        for (name, choice), needed in zip(choices.items(), conditions, strict=True)
     }
 
 
@@ -121,8 +116,8 @@ class Existence:
 
     def __init__(self, conditions: Sequence[tuple[Condition, ...]], width: int) -> None:
         generation: list[int] = []
-        for own_conditions in conditions:
-            generation.append(max((generation[c.parent] + 1 for c in own_conditions), default=0))
+        for needed in conditions:
+            generation.append(max((generation[c.parent] + 1 for c in needed), default=0))
         self._always = torch.tensor([not c for c in conditions])
         self._levels = [
             _level([i for i, g in enumerate(generation) if g == number], conditions, width)
@@ -142,9 +137,9 @@ class Existence:
             exists = torch.ones(len(codes), len(columns), dtype=torch.bool)
             for parents, has_option, given in zip(*level[1:], strict=True):
                 exists &= has_option[columns, codes[:, parents]] | ~given
-            own = codes[:, level.positions]
-            own = torch.where(own == 0, defaults[level.positions], own)
-            codes[:, level.positions] = own * exists
+            present = codes[:, level.positions]
+            present = torch.where(present == 0, defaults[level.positions], present)
+            codes[:, level.positions] = present * exists
         return codes
 
     def change_one(

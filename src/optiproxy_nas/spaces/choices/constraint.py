@@ -18,7 +18,12 @@ from torch import Tensor
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces.choices.choice import Choice, shown
-from optiproxy_nas.spaces.choices.json_values import plain_value, value_key, value_text
+from optiproxy_nas.spaces.choices.json_values import (
+    one_or_several,
+    plain_value,
+    value_key,
+    value_text,
+)
 
 Predicate = Callable[[dict[str, Any]], bool]
 
@@ -54,25 +59,31 @@ class Forbidden:
             for clause in self._keys
         )
 
-    def check(self, choices: Mapping[str, Choice]) -> None:
-        """Check that the clauses name choices and options.
+    def resolved(self, choices: Mapping[str, Choice]) -> Forbidden:
+        """Return the constraint with all values as the choices have them.
 
         Raises:
             ParameterError: which name or value there is not.
         """
+        clauses = []
         for clause in self.clauses:
-            for name, values in clause.items():
+            named = {}
+            for name, given in clause.items():
                 if name not in choices:
                     raise unknown_name("choice in a forbidden clause:", name, choices)
-                options = choices[name].options
+                options = {value_key(option): option for option in choices[name].options}
+                values = one_or_several(given, choices[name].options)
                 for value in values:
-                    if value_key(value) not in map(value_key, options):
+                    if value_key(value) not in options:
                         raise ParameterError(
                             f"A forbidden clause names {value!r:.100} of choice {name!r}, which is "
-                            f"none of its options: {shown(options)}.",
+                            f"none of its options: {shown(options.values())}.",
                             choice=name,
                             value=value,
                         )
+                named[name] = [options[value_key(value)] for value in values]
+            clauses.append(named)
+        return Forbidden(clauses)
 
 
 def read_constraint(constraint: Any) -> Predicate | None:

@@ -41,8 +41,8 @@ class Counts:
         options: Sequence[int],
         conditions: Sequence[tuple[Condition, ...]],
     ) -> None:
-        parents = {condition.parent for own in conditions for condition in own}
-        linked = [i for i, own in enumerate(conditions) if own or i in parents]
+        parents = {condition.parent for needed in conditions for condition in needed}
+        linked = [i for i, needed in enumerate(conditions) if needed or i in parents]
         self._independent = torch.tensor(
             [i for i in range(len(options)) if i not in set(linked)], dtype=torch.int64
         )
@@ -118,8 +118,8 @@ class _Transitions:
         self.position, self.options = i, options
         self.absent = 0
         by_option = [0] * options
-        for child, own in enumerate(conditions):
-            for condition in own:
+        for child, needed in enumerate(conditions):
+            for condition in needed:
                 if condition.parent == i:
                     self.absent |= 1 << child
                     for number in set(range(1, options + 1)) - set(condition.options):

@@ -139,10 +139,10 @@ def _read(choice: Any) -> Choice:
 
 def _of_mapping(mapping: Mapping[Any, Any]) -> Choice:
     kinds = [kind for kind in _KINDS if kind in mapping]
-    known_keys = {*_KINDS, *_COMMON, *(key for further in _KINDS.values() for key in further)}
+    all_keys = {*_KINDS, *_COMMON, *(key for further in _KINDS.values() for key in further)}
     for key in mapping:
-        if key not in known_keys:
-            raise unknown_name("key of a choice:", key, known_keys)
+        if key not in all_keys:
+            raise unknown_name("key of a choice:", key, all_keys)
     if len(kinds) != 1:
         given = " and ".join(kinds) if kinds else "none of them"
         raise ParameterError(

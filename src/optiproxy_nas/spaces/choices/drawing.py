@@ -94,7 +94,7 @@ def _listed(choice: Choice, room: int) -> str:
 
 
 def _condition(choice: Choice, choices: Mapping[str, Choice]) -> str:
-    parts = []
+    fulfilled = []
     for parent, values in choice.when.items():
         options = list(choices[parent].options)
         first = options.index(values[0])
@@ -103,8 +103,8 @@ def _condition(choice: Choice, choices: Mapping[str, Choice]) -> str:
             text = f"{value_label(values[0])} to {value_label(values[-1])}"
         else:
             text = " or ".join(map(value_label, values))
-        parts.append(f"{parent} = {text}")
-    return " and ".join(parts)
+        fulfilled.append(f"{parent} = {text}")
+    return " and ".join(fulfilled)
 
 
 def _short(text: str, width: int) -> str:

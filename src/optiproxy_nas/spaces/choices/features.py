@@ -29,9 +29,9 @@ class Features:
     def of(self, rows: Tensor) -> Tensor:
         """Return the features [n, D] of the rows [n, N, M] of an encoding."""
         at_least = rows[:, self._ordered].flip(-1).cumsum(-1).flip(-1)
-        parts = (
+        features = (
             rows.flatten(1).index_select(1, self._options),
             1 - rows[:, self._conditional, 0],
             at_least.flatten(1).index_select(1, self._later),
         )
-        return torch.cat(parts, dim=1)
+        return torch.cat(features, dim=1)

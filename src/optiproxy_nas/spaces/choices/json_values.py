@@ -58,6 +58,16 @@ def value_key(value: Any) -> str:
     return json.dumps(_normal(value), sort_keys=True)
 
 
+def one_or_several(values: list[Any], options: Sequence[Any]) -> list[Any]:
+    """Return values that name options; a list that is itself an option is one of them.
+
+    A list whose values are all options names these, though.
+    """
+    keys = set(map(value_key, options))
+    several = bool(values) and all(value_key(value) in keys for value in values)
+    return [values] if not several and value_key(values) in keys else values
+
+
 def value_text(value: Any) -> str:
     """Return a plain value in JSON, as it stands in an architecture."""
     return json.dumps(value, ensure_ascii=False)

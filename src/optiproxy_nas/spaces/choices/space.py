@@ -85,7 +85,7 @@ class Space:
         self._notation = Notation(self._choices, conditions)
         self._constraint = read_constraint(constraint)
         if isinstance(self._constraint, Forbidden):
-            self._constraint.check(self._choices)
+            self._constraint = self._constraint.resolved(self._choices)
         self._sampler = Sampler(
             Counts(self.node_labels, counts, conditions),
             self._constraint,
@@ -93,7 +93,7 @@ class Space:
         )
         self.size = self._sampler.size
         self._size_line = size_line(len(counts), self.size, self._sampler.most)
-        conditional = torch.tensor([bool(own) for own in conditions])
+        conditional = torch.tensor([bool(needed) for needed in conditions])
         self._features = Features(self.allowed, self._ordered, conditional)
 
     @property
