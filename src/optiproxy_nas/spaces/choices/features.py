@@ -7,11 +7,12 @@ from torch import Tensor
 
 
 class Features:
-    """Vectors of encodings, linear in them and without constant or empty columns of absence.
+    """Vectors of encodings, linear in them and without empty columns.
 
-    They are the probabilities of each option; of the existence of each conditional choice; and of
-    each ordered option but the first, or a later one: a thermometer, in which near options are
-    near.
+    They are the probabilities of each option of the choices that are not ordered; of the existence
+    of each conditional choice; and of each ordered option but the first, or a later one: a
+    thermometer, in which near options are near. One-hot rows beside a thermometer rank worse
+    (docs/results.md).
 
     Args:
         allowed: bool [N, M], the options of each choice.
@@ -21,9 +22,10 @@ class Features:
 
     def __init__(self, allowed: Tensor, ordered: Tensor, conditional: Tensor) -> None:
         later = allowed[ordered]
+        options = allowed & ~ordered.unsqueeze(-1)
         later[:, 1] = False
         self._options, self._later, self._ordered, self._conditional = (
-            mask.flatten().nonzero()[:, 0] for mask in (allowed, later, ordered, conditional)
+            mask.flatten().nonzero()[:, 0] for mask in (options, later, ordered, conditional)
         )
 
     def of(self, rows: Tensor) -> Tensor:
