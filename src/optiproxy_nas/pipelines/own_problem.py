@@ -228,7 +228,8 @@ def answer_of(trials: pd.DataFrame, architecture: str, epochs: int | None) -> di
         rows = rows[rows["epochs"] == epochs]
     if rows.empty:
         raise JournalError(f"The journal has no answer for {architecture}.")
-    return {str(name): value for name, value in rows.iloc[-1].items()}
+    (row,) = rows.tail(1).to_dict("records")  # numbers of Python, not of numpy
+    return {str(name): value for name, value in row.items()}
 
 
 def _relative(path: str, root: Path) -> str:
