@@ -48,7 +48,7 @@ def test_print_names_the_target_with_its_unit_and_the_test_of_the_answer():
 
 def test_all_metrics_and_the_curve_are_kept_and_saved(tmp_path):
     result = search(problem=Trained(), **RUN)
-    loaded = SearchResult.load(result.save(tmp_path / "r.search"), trusted=True)
+    loaded = SearchResult.load(result.save(tmp_path / "r.search"))
     for kept in (result, loaded):
         trial = kept.trials[0]
         assert set(trial.metrics) == {"value", "width", "nothing", "memory_mb"}

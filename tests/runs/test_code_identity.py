@@ -9,6 +9,7 @@ import pytest
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.methods import resolve_method
+from optiproxy_nas.problems.resolution import with_problem
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.runs import code_identity
 from optiproxy_nas.runs.code_identity import software
@@ -121,6 +122,35 @@ def test_a_plugin_counts_with_the_user_s_own_code_that_it_imports(plugin, file):
     assert after["code"]["plugins"] != before["code"]["plugins"]
     (line,) = differences(before, after)
     assert line.startswith(f"code.modules.{file.removesuffix('.py')}: ")
+
+
+PROBLEM = """from optiproxy_nas import Problem, Space, Target
+
+import train
+
+
+class Mine(Problem):
+    space = Space({"depth": [1, 2, 3]})
+    target = Target("loss", "minimize")
+
+    def evaluate(self, trial):
+        return train.EPOCHS
+"""
+
+
+@pytest.mark.parametrize("given", ["mineproblem:Mine", {"name": "mineproblem:Mine"}])
+def test_a_problem_is_a_plugin(plugin, given):
+    write(plugin / "mineproblem.py", PROBLEM)
+    run = {"problem": given, "method": "random_search", "seed": 0, "budget": 3}
+    decided = resolve_method(with_problem(run)).model_dump()
+    before = software(decided)["code"]
+    assert before["plugins"].keys() == {"mineproblem:Mine"}
+    assert {"mineproblem", "train", "optiproxy_nas.evaluation.problem_evaluator"} <= {
+        *before["modules"]
+    }
+    write(plugin / "train.py", TRAIN.replace("3", "4"))
+    assert software(decided)["code"]["plugins"] != before["plugins"]
+    sys.modules.pop("mineproblem")
 
 
 def test_what_a_plugin_imports_of_the_package_counts(plugin):

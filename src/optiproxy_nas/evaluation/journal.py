@@ -54,7 +54,7 @@ def header_of(
     """
     header = {"target": target, **parameters.decisive}
     if initial:
-        told = [[t.architecture, t.epochs, sorted(t.metrics.items()), t.error] for t in initial]
+        told = [[t.text, t.epochs, sorted(t.metrics.items()), t.error] for t in initial]
         header["initial"] = hashlib.sha256(repr(told).encode()).hexdigest()[:_DIGITS]
     return header
 

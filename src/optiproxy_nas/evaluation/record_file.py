@@ -187,11 +187,13 @@ def _check_trials(
 
 
 def _refuse_plug_ins(path: Path, parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters that name modules: reading them would import these."""
+    """Refuse parameters that name modules: reading them would import these, but for a problem."""
     named = [
         f"{name} = {value}"
         for name, value in flatten(parameters).items()
-        if isinstance(value, str) and name != "dataset" and _PLUG_IN.fullmatch(value)
+        if isinstance(value, str)
+        and name.partition(".")[0] not in ("dataset", "problem")
+        and _PLUG_IN.fullmatch(value)
     ]
     if named:
         raise DataError(

@@ -101,7 +101,8 @@ def check_failures(settings: FailureSettings, failed: Sequence[bool], error: str
         return
     raise FailedTrialsError(
         f"{why}, so the search was ended. The last error: {error}. Mend the evaluation, then go on "
-        "with initial=; or allow more failures.",
+        "with initial=; or allow more failures. With a journal, failures={'retries': 1} tries "
+        "again what failed.",
         failed=total,
         trials=count,
         in_a_row=row,

@@ -26,7 +26,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.parameters import source_name
 from optiproxy_nas.core.registry import Registry
-from optiproxy_nas.evaluation import benchmark_problem, loop
+from optiproxy_nas.evaluation import benchmark_problem, loop, problem_evaluator
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.presets import load_preset, preset_names
@@ -75,7 +75,10 @@ def software(parameters: Mapping[str, Any]) -> dict[str, Any]:
     members = list(_members(parameters))
     paths = {member.path for member in members}.union(_dotted_paths(parameters))
     roots = {path.partition(":")[0] for path in paths}
-    modules = imported_code(roots | {loading.__name__, benchmark_problem.__name__, loop.__name__})
+    roots |= {loading.__name__, benchmark_problem.__name__, loop.__name__}
+    if parameters.get("problem") is not None:
+        roots.add(problem_evaluator.__name__)
+    modules = imported_code(roots)
     search = {name: digest for name, digest in modules.items() if _of_package(name)}
     search |= {f"{m.registry.kind} {m.name}": m.path for m in members if m.name in m.registry}
     search |= _preset(parameters)
