@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -196,30 +196,40 @@ class NASBench201(GraphSpace):
         return "\n".join(lines)
 
 
-def _parse(architecture: str) -> list[int]:
-    def invalid(reason: str) -> InvalidArchitectureError:
-        return InvalidArchitectureError(
-            f"Not a NAS-Bench-201 cell: {architecture!r}: {reason}. Expected "
-            "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|' with op one of " + ", ".join(OPERATIONS) + ".",
-            architecture=architecture,
-            reason=reason,
-        )
+def _invalid(architecture: object, reason: str) -> InvalidArchitectureError:
+    return InvalidArchitectureError(
+        f"Not a NAS-Bench-201 cell: {architecture!r}: {reason}. Expected "
+        "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|' with op one of " + ", ".join(OPERATIONS) + ".",
+        architecture=architecture,
+        reason=reason,
+    )
 
+
+def _parse(architecture: object) -> tuple[int, ...]:
     if not isinstance(architecture, str):
-        raise invalid("it is not a string")
+        raise _invalid(architecture, "it is not a string")
+    return _parse_text(architecture)
+
+
+@lru_cache(maxsize=2**14)  # all 15,625 cells: each table of a source names every one
+def _parse_text(architecture: str) -> tuple[int, ...]:
     blocks = architecture.strip().split("+")
     if len(blocks) != 3:
-        raise invalid(f"{len(blocks)} node blocks joined by '+', not 3")
+        raise _invalid(architecture, f"{len(blocks)} node blocks joined by '+', not 3")
     code = []
     for node, block in enumerate(blocks, start=1):
         tokens = block[1:-1].split("|")
         if len(tokens) != node or block != f"|{'|'.join(tokens)}|":
-            raise invalid(f"node {node} needs {node} input(s) between '|' marks, got {block!r}")
+            raise _invalid(
+                architecture, f"node {node} needs {node} input(s) between '|' marks, got {block!r}"
+            )
         for source, token in enumerate(tokens):
             match = _TOKEN.fullmatch(token)
             if match is None or int(match["source"]) != source:
-                raise invalid(f"input {source} of node {node} must read 'op~{source}'")
+                raise _invalid(
+                    architecture, f"input {source} of node {node} must read 'op~{source}'"
+                )
             if match["operation"] not in OPERATIONS:
-                raise invalid(f"unknown operation {match['operation']!r}")
+                raise _invalid(architecture, f"unknown operation {match['operation']!r}")
             code.append(OPERATIONS.index(match["operation"]))
-    return code
+    return tuple(code)
