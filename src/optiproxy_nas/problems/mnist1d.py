@@ -1,7 +1,7 @@
 """The shipped problem: a 1-D convolutional network for MNIST-1D, accurate and small.
 
-Each training takes 1 to 8 CPU seconds and reaches 10 to 98 % of the validation signals. Half of the
-networks break the bound on parameters, and the most accurate ones do.
+Each training takes 1 to 8 CPU seconds and reaches 10 to 98 % of the validation signals. 45 % of all
+networks break the bound on parameters, most of the accurate ones among them.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
 
 
 class Mnist1d(Problem):
-    """Find a network that tells the digits of MNIST-1D apart with at most 3,000 parameters.
+    """Find a network that tells the digits of MNIST-1D apart with at most 4,000 parameters.
 
     Args:
         epochs: of a training, at most.
@@ -119,7 +119,7 @@ class Mnist1d(Problem):
     target = Target("accuracy", "maximize", "%")
     metrics = ("parameters",)
     datasets = ("mnist1d",)
-    objective: Mapping[str, Any] = {"name": "constrained", "constraints": ["parameters <= 3000"]}
+    objective: Mapping[str, Any] = {"name": "constrained", "constraints": ["parameters <= 4000"]}
 
     def __init__(self, epochs: int = 12, patience: int = 4, batch_size: int = 100) -> None:
         self.epochs, self.patience, self.batch_size = epochs, patience, batch_size
