@@ -100,6 +100,7 @@ def test_letters_join_the_lines_of_a_long_cell():
     class Chain:
         operations = ("activation_leaky_relu", "none")
         num_features = 4
+        num_vertices = 22
         vertex_labels = ("input", *20 * ("",), "output")
 
         def from_string(self, architectures):

@@ -113,7 +113,9 @@ class Search(AskTell):
         )
         if self.problem is not None:
             check_metrics(self.problem, self.parameters.objective)
-        if is_chosen and (note := misfit(self.parameters)):
+        # No preset was tuned on a space that was just declared, which need not be told each time.
+        is_told = is_chosen or isinstance(self.parameters.space, str)
+        if is_told and (note := misfit(self.parameters)):
             logger.warning(note)
         self._benchmark: Benchmark | None = None  # that answers; None: the user evaluates
         found = get_space(space)
