@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -24,6 +25,7 @@ from optiproxy_nas.sweeps.planning import PIPELINE, raw_parameters
 WIDTH = 100  # columns of the table
 _WIDEST = 24  # of a value; a longer one goes on in the next line
 _GAP = 2
+_NESTED = ("space", "problem")  # parameters that may be a mapping, and are one value
 
 
 class _Row(NamedTuple):
@@ -49,7 +51,7 @@ def parameters(
         project = Path(metadata.project_path) if metadata else Path.cwd()
         raw = raw_parameters(project)
         if pipeline is None:
-            pipeline = raw["pipeline"] if method is None else PIPELINE
+            pipeline = raw.get("pipeline", "own_search") if method is None else PIPELINE
         if pipeline not in raw["pipelines"]:
             raise unknown_name("pipeline", pipeline, raw["pipelines"])
         chosen = {"preset": preset, "method": method}
@@ -80,11 +82,13 @@ def _resolved(
         fields = fields_of(LOOKING[kind])
         defaults = {name: field.get_default() for name, field in fields.items()}
         return fields, defaults | flatten(raw.get(pipeline, {}))
-    search = resolve_parameters(merge(raw, {**given, "pipeline": pipeline}))["search"]
+    resolved = resolve_parameters(merge(raw, {**given, "pipeline": pipeline}))
+    search, run = resolved["search"], flatten(resolved["run"]) | {"run_id": raw.get("run_id")}
     objective = OBJECTIVES.load(search["objective"]["name"])
-    fields = search_fields(method_of(search), objective)
-    of_run = {name: raw.get(name) for name in fields if name not in search}
-    return fields, of_run | flatten(search)
+    fields = search_fields(method_of(search), objective, "problem" in search)
+    of_run = {name: run.get(name) for name in fields if name not in search}
+    nested = {name: search[name] for name in _NESTED if isinstance(search.get(name), Mapping)}
+    return fields, of_run | flatten(search) | {n: json.dumps(v) for n, v in nested.items()}
 
 
 def _rows(fields: Fields, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[_Row]:

@@ -100,7 +100,8 @@ def _text(outcome: SweepOutcome, workers: int) -> str:
     if failed:
         lines.append("The same command tries the failed ones again.")
     lines.append(f"Tables: {os.path.relpath(outcome.folder)}/results.parquet, runs.parquet")
-    sources = dict.fromkeys(str(point.parameters["source"]) for point in outcome.points)
+    of_tables = [p for p in outcome.points if p.parameters.get("problem") is None]
+    sources = dict.fromkeys(str(point.parameters["source"]) for point in of_tables)
     cautions = dict.fromkeys(get_source(source).contents.caution for source in sources)
     lines += [f"Note: {caution}" for caution in cautions if caution]
     return "\n".join(lines)

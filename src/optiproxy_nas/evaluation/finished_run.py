@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -120,7 +121,9 @@ class FinishedRun:
 
     @property
     def source(self) -> str:
-        """Its benchmark source, "" where it has none."""
+        """Its benchmark source, or its problem; "" where it has none."""
+        if (problem := self.parameters.get("problem")) is not None:
+            return problem if isinstance(problem, str) else json.dumps(problem, sort_keys=True)
         return str(self.parameters.get("source", ""))
 
     @property

@@ -25,13 +25,10 @@ from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.resolution import check_metrics, resolve_problem
 from optiproxy_nas.report.run_data import problem_summary
+from optiproxy_nas.report.trial_table import metric_columns
 from optiproxy_nas.runs.atomic_files import write_json
 from optiproxy_nas.runs.datasets.files import TrialFiles
 
-# Columns of a table of trials that are no metrics.
-FACTS = frozenset(
-    ["number", "attempt", "architecture", "epochs", "seed", "error", "seconds", "output", "time"]
-)
 # Entries of our catalog that a run itself writes or reads, by name.
 RESERVED = frozenset({"encoding", "journal", "benchmark_table", "benchmark_model"})
 Digests = dict[str, str | None]
@@ -101,7 +98,8 @@ class RunEvaluator(Evaluator):
                 path=str(self._files.test),
             )
         trial = answer_of(read_journal(self._files.journal), architecture, epochs)
-        request = Request(trial["number"], trial["attempt"], architecture, epochs, trial["seed"])
+        number, attempt, seed = (int(trial[name]) for name in ("number", "attempt", "seed"))
+        request = Request(number, attempt, architecture, epochs, seed)
         found = test_answer(self.problem, self._data, self._files.folder, self._settings, request)
         write_json(self._files.test, found)
         return found
@@ -136,10 +134,10 @@ def open_problem(
     data = data_of(problem, dict(zip(names, datasets, strict=True)))
     settings = EvaluationSettings.model_validate(run["evaluation"])
     evaluator = RunEvaluator(problem, data, parameters, settings, files, bool(run["replay"]))
-    return evaluator, {name: data_digest(value) for name, value in data.items()}
+    return evaluator, digests_of(data)
 
 
-def check_problem(parameters: RunParameters, runner: str) -> None:
+def check_problem(parameters: RunParameters, runner: str = "") -> None:
     """Refuse a run on a problem before anything is trained.
 
     Raises:
@@ -161,8 +159,12 @@ def output_files(files: TrialFiles) -> list[tuple[Path, str]]:
     return sorted(found) + ([(files.test, "")] if files.test.exists() else [])
 
 
-def data_digest(value: Any) -> str | None:
-    """Return a digest of a dataset; None where it is of a type that has none."""
+def digests_of(data: Mapping[str, Any]) -> Digests:
+    """Return a digest of each dataset; None where it is of a type that has none."""
+    return {name: _digest(value) for name, value in data.items()}
+
+
+def _digest(value: Any) -> str | None:
     try:
         return str(joblib.hash(value, hash_name="sha1"))
     except Exception:  # of an object that cannot be pickled: of any kind
@@ -210,11 +212,6 @@ def tabulate_trials(files: TrialFiles) -> pd.DataFrame:
     table = read_journal(files.journal)
     root = files.journal.parent
     return table.assign(output=[_relative(path, root) for path in table["output"]])
-
-
-def metric_columns(trials: pd.DataFrame) -> list[str]:
-    """Return the columns of a table of trials that are metrics, of the names that were given."""
-    return [str(name) for name in trials if name not in FACTS]
 
 
 def answer_of(trials: pd.DataFrame, architecture: str, epochs: int | None) -> dict[str, Any]:

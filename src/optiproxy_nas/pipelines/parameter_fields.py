@@ -16,7 +16,7 @@ from optiproxy_nas.methods import DEFAULT, METHODS, Method
 from optiproxy_nas.objectives import OBJECTIVES, Objective
 from optiproxy_nas.pipelines.compare import ComparisonSettings
 from optiproxy_nas.pipelines.ingest import IngestSettings
-from optiproxy_nas.pipelines.run_parameters import RunSettings
+from optiproxy_nas.pipelines.run_parameters import ProblemRunSettings, RunSettings
 from optiproxy_nas.report.diagnose.diagnosis_html import DiagnosisSettings
 
 Fields = dict[str, FieldInfo]
@@ -28,13 +28,16 @@ LOOKING: Mapping[str, type[StrictModel]] = {
 }
 
 
-def search_fields(method: type[Method], objective: type[Objective]) -> Fields:
+def search_fields(
+    method: type[Method], objective: type[Objective], of_problem: bool = False
+) -> Fields:
     """Return the fields of a recorded search: those of no group, of the objective, the others."""
     fields = fields_of(method.Parameters)
     if fields.pop("settings", None) is not None:
         fields |= fields_of(method.Settings, "settings.")
     plain = {name: field for name, field in fields.items() if "." not in name}
-    return plain | fields_of(RunSettings) | fields_of(objective, "objective.") | fields
+    of_run = fields_of(ProblemRunSettings if of_problem else RunSettings)
+    return plain | of_run | fields_of(objective, "objective.") | fields
 
 
 def names_of_texts(given: Mapping[str, Collection[Any]]) -> frozenset[str]:
@@ -51,7 +54,7 @@ def names_of_texts(given: Mapping[str, Collection[Any]]) -> frozenset[str]:
     fields = [field for model in LOOKING.values() for field in fields_of(model).items()]
     for method in methods or _loaded(METHODS, [DEFAULT]):
         for objective in objectives or [Objective]:
-            fields += search_fields(method, objective).items()
+            fields += search_fields(method, objective, of_problem=True).items()
     return text_names(fields)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -14,13 +13,12 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import torch_generator
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.journal import read_journal
-from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for
+from optiproxy_nas.evaluation.problem_evaluator import evaluator_for
 from optiproxy_nas.methods import parameters_of
-from optiproxy_nas.pipelines.configuration import SearchSession
-from optiproxy_nas.pipelines.own_problem import catalog_names
+from optiproxy_nas.pipelines.problem_data import load_data
 from optiproxy_nas.problems.resolution import resolve_problem
 from optiproxy_nas.runs.audit import project_copy
-from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
+from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 
 
 def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
@@ -58,7 +56,7 @@ def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
         for row in trials.to_dict("records")
     ]
     with project_copy(project, run_id, manifest) as copy:
-        data = data_of(problem, _datasets(copy, manifest))
+        data = load_data(copy, manifest["pipeline"], manifest["parameters"])
         settings = EvaluationSettings.model_validate(manifest["evaluation"])
         with evaluator_for(problem, data, copy / "retrained", settings) as evaluator:
             found = list(evaluator.outcomes(parameters.objective, requests))
@@ -92,19 +90,3 @@ def _chosen(trials: pd.DataFrame, count: int) -> pd.DataFrame:
         return complete
     order = torch.randperm(len(complete), generator=torch_generator(0, 0, "retrain"))[:count]
     return complete.iloc[sorted(order.tolist())]
-
-
-def _datasets(project: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return the datasets of a run's problem that the catalog gives."""
-    parameters = {
-        **manifest["parameters"],
-        "pipeline": manifest["pipeline"],
-        "run_id": manifest["run_id"],
-        "tracking": False,
-    }
-    with SearchSession.create(project, runtime_params=parameters) as session:
-        assert isinstance(session, SearchSession)
-        context = session.load_context()
-        names = catalog_names(parameters["problem"], context.config_loader["catalog"])
-        catalog = context.catalog
-        return {name: catalog.load(name) for name in names}

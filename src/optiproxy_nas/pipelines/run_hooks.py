@@ -26,9 +26,10 @@ from optiproxy_nas.evaluation.evaluator import Evaluator
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
 from optiproxy_nas.pipelines.configuration import run_of
-from optiproxy_nas.pipelines.own_problem import check_problem, metric_columns, output_files
+from optiproxy_nas.pipelines.own_problem import check_problem, output_files
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.problems.resolution import resolve_problem
+from optiproxy_nas.report.trial_table import metric_columns
 from optiproxy_nas.runs.atomic_files import file_digest, verify
 from optiproxy_nas.runs.datasets import AtomicDataset
 from optiproxy_nas.runs.manifest import RunRecord, data_digest, last_archive, provenance

@@ -165,6 +165,19 @@ def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(list(steps), columns=None if steps else ["step"])
 
 
+def report_problem(
+    summary: dict[str, Any],
+    archive: pd.DataFrame,
+    space: SearchSpace,
+    diagnostics: pd.DataFrame,
+    search: SearchParameters,
+    trials: pd.DataFrame,
+    *steps: Tensors,
+) -> dict[str, Any]:
+    """Return what :func:`report` does, the page with all trials."""
+    return report(summary, archive, space, diagnostics, search, *steps, trials=trials)
+
+
 def report(
     summary: dict[str, Any],
     archive: pd.DataFrame,
@@ -172,6 +185,7 @@ def report(
     diagnostics: pd.DataFrame,
     search: SearchParameters,
     *steps: Tensors,
+    trials: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Return the PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML).
 
@@ -184,7 +198,7 @@ def report(
     }
     eligible = search.objective.order.eligible(archive)
     direction = search.objective.direction
-    run = RunData(summary, archive, space, diagnostics, traces, eligible, direction)
+    run = RunData(summary, archive, space, diagnostics, traces, eligible, direction, trials)
     pictures = draw_figures(run, figures_of(search.objective))
     return {
         **{figure.id: picture for figure, picture in pictures.items()},
@@ -288,13 +302,15 @@ def _report(last_step: int, figures: Sequence[str], of_problem: bool) -> list[No
     else:
         inputs = [archive, failed, "benchmark", SEARCH, RUN]
         summary = node("summarise", summarise, inputs, ".summary")
+    page = [".summary", archive, "space", ".diagnostics", SEARCH]
+    page += [".trials"] if of_problem else []
     return [
         summary,
         node("collect_diagnostics", collect_diagnostics, diagnostics, ".diagnostics"),
         node(
             "report",
-            report,
-            [".summary", archive, "space", ".diagnostics", SEARCH, *drawn],
+            report_problem if of_problem else report,
+            [*page, *drawn],
             {name: f"report.{name}" for name in (*figures, *PAGES)},
         ),
     ]

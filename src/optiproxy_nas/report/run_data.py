@@ -47,6 +47,7 @@ class RunData:
             also have edges [E], their probability after the step.
         eligible: the rows of the archive that can be the answer [n]; None: all.
         direction: of the value.
+        trials: all trials of a user's problem, one row an attempt; None of a benchmark.
     """
 
     summary: Summary
@@ -56,6 +57,7 @@ class RunData:
     traces: Traces = field(default_factory=dict)
     eligible: Mask | None = None
     direction: Direction = "maximize"
+    trials: pd.DataFrame | None = None
 
     @classmethod
     def of(cls, result: SearchRecord) -> RunData:

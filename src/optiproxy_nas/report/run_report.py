@@ -31,11 +31,14 @@ from optiproxy_nas.report.summary import (
     duration,
     headline,
     nothing_feasible,
+    noun,
     result_rows,
     result_text,
     settings_rows,
+    test_rows,
     text,
 )
+from optiproxy_nas.report.trial_table import trial_rows
 
 RunFigures = tuple[ReportFigure[RunData], ...]
 
@@ -47,6 +50,10 @@ HONEST = (
     "Optimum and regret, where given, are computed after the search from the benchmark's table, "
     "to judge the run, and so is the test accuracy of a cell chosen by another value. The search "
     "itself sees only the values that it queried, and each counts in the budget."
+)
+HONEST_OF_PROBLEM = (
+    "The search saw the values of its trials, each of which counts in the budget, and no others. "
+    "What is called a test was measured after the search, once, of its answer."
 )
 # Results that the terminal shows, after the value.
 TERMINAL = (
@@ -90,7 +97,17 @@ def html_page(run: RunData, pictures: Mapping[ReportFigure[RunData], bytes]) -> 
     last = len(columns) - 1
     classed = [(name, "num" if 0 < i < last else "") for i, name in enumerate(columns)]
     cells = [[*row[:-1], breakable(row[-1])] for row in rows]
-    return render("run.html.j2", pictures=pictures, columns=classed, rows=cells, **_facts(run))
+    trials = None
+    if run.trials is not None:
+        trials = trial_rows(run.trials, str(run.summary.get("run_id")))
+    return render(
+        "run.html.j2",
+        pictures=pictures,
+        columns=classed,
+        rows=cells,
+        trials=trials,
+        **_facts(run),
+    )
 
 
 def markdown_page(run: RunData, figures: Iterable[ReportFigure[RunData]]) -> str:
@@ -104,7 +121,7 @@ def _facts(run: RunData) -> dict[str, Any]:
     """Return what both pages show."""
     summary = run.summary
     cells = _eligible(run)
-    heading = f"Top {min(len(cells), TOP)} cells"
+    heading = f"Top {min(len(cells), TOP)} {noun(summary)}s"
     if len(cells) < len(run.archive):
         heading += f" of the {len(cells)} that can be the answer"
     return {
@@ -114,7 +131,7 @@ def _facts(run: RunData) -> dict[str, Any]:
         "drawing": str(summary.get("best_drawing") or ""),
         "result": result_rows(summary),
         "settings": settings_rows(summary),
-        "honest": HONEST,
+        "honest": HONEST_OF_PROBLEM if "problem" in summary else HONEST,
         "top_heading": heading,
         "failures": _failures(summary),
         "commands": _commands(summary),
@@ -186,8 +203,9 @@ def terminal_summary(summary: Summary) -> str:
         about.append(f"seed {summary['seed']}")
     lines = [f"OptiProxy-NAS  {', '.join(about)}".rstrip(), "-" * 60]
     if summary.get("best_architecture"):
-        failed = "NO FEASIBLE CELL WAS FOUND; the least violating is"
-        title = failed if nothing_feasible(summary) else "Best cell"
+        thing = noun(summary)
+        failed = f"NO FEASIBLE {thing.upper()} WAS FOUND; the least violating is"
+        title = failed if nothing_feasible(summary) else f"Best {thing}"
         lines += [title, f"  {summary['best_architecture']}", ""]
     if summary.get("best_drawing"):
         lines += [f"  {line}".rstrip() for line in str(summary["best_drawing"]).splitlines()]
@@ -204,6 +222,7 @@ def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
     target = target_of(summary)
     if known(summary.get(target)):
         yield numbers.capitalised(numbers.metric_name(target)), amount(summary, target)
+    yield from test_rows(summary)
     for key in TERMINAL:
         label = RESULT[key][0]
         if key == "constraints":

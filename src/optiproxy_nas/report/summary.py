@@ -106,6 +106,8 @@ ELSEWHERE = frozenset(
         "target",
         "caution",
         "failures",
+        "metrics",
+        "test",
     }
 )
 
@@ -143,6 +145,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
     rows = []
     if target in summary:
         rows.append((numbers.capitalised(numbers.metric_name(target)), amount(summary, target)))
+    rows += test_rows(summary)
     for key, (label, _) in RESULT.items():
         if key == "constraints":
             rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
@@ -150,10 +153,28 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
             rows.append(("Optimum", NO_OPTIMUM))  # there may be no table
         elif key in summary and key not in (target, *_impossible(summary)):
             rows.append((label, result_text(summary, key)))
+    metrics = {key: summary[key] for key in _measurements(summary)} | summary.get("metrics", {})
     return rows + [
-        (numbers.capitalised(numbers.metric_name(key)), _measured(key)(summary[key]))
-        for key in _measurements(summary)
+        (numbers.capitalised(numbers.metric_name(key)), _measured(key)(value))
+        for key, value in metrics.items()
     ]
+
+
+def test_rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return (label, text) of what the test of a problem's answer gave."""
+    target = target_of(summary)
+    rows = []
+    for name, value in (summary.get("test") or {}).items():
+        metric = target if target.partition(" [")[0] == name else name
+        given = value if isinstance(value, str) or value is None else float(value)
+        shown = numbers.value_text(metric, given) if isinstance(given, float) else given or MISSING
+        rows.append((f"Test {numbers.metric_name(metric)}", shown))
+    return rows
+
+
+def noun(summary: Summary) -> str:
+    """Return what the members of the space are called."""
+    return "architecture" if "problem" in summary else "cell"
 
 
 def _impossible(summary: Summary) -> set[str]:
@@ -232,12 +253,14 @@ def headline(summary: Summary) -> str:
     elif known(summary.get("queries")):
         result += f" after {text(summary['queries'])} queries"
     if nothing_feasible(summary):
-        start = f"No feasible cell was found; the least violating is one of {result}."
+        thing = noun(summary)
+        start = f"No feasible {thing} was found; the least violating is one of {result}."
     else:
-        kind = "Best feasible cell" if known(summary.get("feasible")) else "Best cell"
-        start = f"{kind}: {result}."
+        kind = "Best feasible" if known(summary.get("feasible")) else "Best"
+        start = f"{kind} {noun(summary)}: {result}."
     bounds = [f"{bound_sentence(bound)}." for bound in summary.get("constraints") or ()]
     caution = str(summary.get("caution") or "")
+    bounds += [f"{label}: {value}." for label, value in test_rows(summary)]
     sentences = (start, *bounds, _epochs(summary), _judgement(summary), caution)
     return " ".join(sentence for sentence in sentences if sentence)
 

@@ -16,6 +16,8 @@ from optiproxy_nas.core.mappings import flatten, merge, nested
 from optiproxy_nas.methods import DEFAULT, method_of, overrides_of, parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.pipelines.configuration import resolve_parameters
+from optiproxy_nas.pipelines.own_problem import check_problem, digests_of
+from optiproxy_nas.pipelines.problem_data import load_data
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 from optiproxy_nas.runs.code_identity import names_in, software
 from optiproxy_nas.runs.manifest import digest
@@ -41,9 +43,8 @@ def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]
     """
     project = enter_project(project_path)
     points = _resolve(project, blocks)
-    by_source = _grouped(points, lambda point: point.parameters["source"])
-    tables = {source: _table(project, source, group) for source, group in by_source.items()}
-    return _identify(points, tables)
+    data = {key: _data(project, group) for key, group in _grouped(points, _data_key).items()}
+    return _identify(points, data)
 
 
 def resolve(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]:
@@ -120,13 +121,12 @@ def _explained(
     return type(error)(f"{message} (At {where}.)", **error.data)
 
 
-def _identify(points: Sequence[Point], tables: Mapping[str, Mapping[str, str]]) -> list[Point]:
+def _identify(points: Sequence[Point], data_by_key: Mapping[str, Mapping[str, Any]]) -> list[Point]:
     """Return the points with data and digest, each once."""
     by_names: dict[str, dict[str, Any]] = {}  # finding the code takes ms, and points are many
     identified = []
     for point in points:
-        parameters, source = point.parameters, point.parameters["source"]
-        data = {"source": source, **tables[source]}
+        parameters, data = point.parameters, data_by_key[_data_key(point)]
         names = digest(names_in(parameters))
         if names not in by_names:
             by_names[names] = software(parameters)
@@ -168,6 +168,29 @@ def _grouped(points: Sequence[Point], key: Callable[[Point], str]) -> dict[str, 
     for point in points:
         groups.setdefault(key(point), []).append(point)
     return groups
+
+
+def _data_key(point: Point) -> str:
+    """Return what tells the data of points apart: their problem, or their source."""
+    problem = point.parameters.get("problem")
+    return str(point.parameters["source"]) if problem is None else digest(problem)
+
+
+def _data(project: Path, points: Sequence[Point]) -> dict[str, Any]:
+    """Return what a manifest records of the data of points, which have the same.
+
+    Raises:
+        OptiProxyError: they cannot answer what some of the points ask for.
+    """
+    first = points[0]
+    if (problem := first.parameters.get("problem")) is None:
+        source = str(first.parameters["source"])
+        return {"source": source, **_table(project, source, points)}
+    for point in points:
+        check_problem(parameters_of(point.parameters))
+    with quiet_logs():
+        datasets = digests_of(load_data(project, first.pipeline, first.parameters))
+    return {"problem": problem, "datasets": datasets}
 
 
 def _table(project: Path, source: str, points: Sequence[Point]) -> dict[str, str]:

@@ -51,7 +51,7 @@ class Point:
         values: what the grid gives, nested: the run's parameters on the command line.
         parameters: everything that decides the search, resolved.
         setting: what differs from the preset or the method's defaults.
-        data: source and digest of its table, as in a manifest.
+        data: source and digest of its table, or its problem and digests, as in a manifest.
         digest: SHA-256 of what decides the run.
         blocks: indices of the blocks of the grid that it is a point of, ascending.
     """
@@ -61,7 +61,7 @@ class Point:
     values: Mapping[str, Any]
     parameters: Mapping[str, Any]
     setting: str
-    data: Mapping[str, str]
+    data: Mapping[str, Any]
     digest: str
     blocks: tuple[int, ...]
 
@@ -78,7 +78,7 @@ class Point:
         return f"{name}-s{self.parameters['seed']}-{self.digest[:_DIGITS]}"
 
 
-def identity_now(pipeline: str, parameters: Mapping[str, Any], data: Mapping[str, str]) -> str:
+def identity_now(pipeline: str, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """Return the identity that a run would have if this process ran it.
 
     Args:

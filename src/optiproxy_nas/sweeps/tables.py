@@ -64,7 +64,8 @@ RUNS: Mapping[str, str] = {
     "parameters": "str",  # all that were resolved, as JSON
 }
 # Nodes that are no part of a search.
-_AROUND = {"load_benchmark", "encode", "summarise", "collect_diagnostics", "report", "diagnose"}
+_AROUND = {"load_benchmark", "load_problem", "encode", "summarise", "summarise_problem"}
+_AROUND |= {"collect_diagnostics", "report", "diagnose"}
 
 
 class Rows(NamedTuple):
@@ -104,12 +105,12 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
         }
     )
     summary = manifest["result"]
-    names = ("queries", "best_architecture", "optimum", "regret", "queries_to_best")
+    names = ("queries", "best_architecture", "queries_to_best")
     run = {
         **_run(point, facts, "finished", ""),
         **{name: summary[name] for name in names},
         "value": summary[summary["target"]],
-        "test_accuracy": summary.get("test_accuracy", np.nan),
+        **{name: summary.get(name, np.nan) for name in ("test_accuracy", "optimum", "regret")},
         "trials": int(trials.max(initial=0)) if proposals is None else len(proposals),
         "failed_trials": summary.get("failed_trials", 0),
         "seconds": search_seconds(manifest),

@@ -19,7 +19,7 @@ from optiproxy_nas.objectives.trial_order import TrialOrder
 from optiproxy_nas.report.curves import Curve, CurvePanel
 
 # Parameters that say which panel or which member of a group a run is; all others make groups.
-NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark"})
+NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark", "problem"})
 # Named first, and enough to tell groups apart: other settings follow from them.
 LEADING = ("method", "preset")
 DEFAULTS = {"method": DEFAULT}  # runs from before there were other methods
@@ -191,7 +191,11 @@ def settings_of(run: FinishedRun) -> dict[str, str]:
     What an objective has beside its task, as a mode, is a setting like any other.
     """
     task = {f"objective.{name}" for name in ("name", *run.objective.task_settings)}
-    settings = {k: v for k, v in run.settings.items() if k not in NOT_SETTINGS | task}
+    settings = {
+        name: value
+        for name, value in run.settings.items()
+        if name.partition(".")[0] not in NOT_SETTINGS and name not in task
+    }
     return {**DEFAULTS, **settings}
 
 

@@ -1,0 +1,56 @@
+"""The trials of a user's problem as a table of the report, with links to what they wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from markupsafe import Markup
+
+from optiproxy_nas.core import numbers
+from optiproxy_nas.report.html import breakable
+
+# Columns of a journal's table that are no metrics.
+FACTS = (
+    "number",
+    "attempt",
+    "architecture",
+    "epochs",
+    "seed",
+    "error",
+    "seconds",
+    "output",
+    "time",
+)
+_OUTPUTS = "../../07_model_output"  # as seen from the page of a run
+
+
+def metric_columns(trials: pd.DataFrame) -> list[str]:
+    """Return the columns that are metrics, by the names that the problem gives them."""
+    return [str(name) for name in trials if name not in FACTS]
+
+
+def trial_rows(trials: pd.DataFrame, run_id: str) -> tuple[list[tuple[str, str]], list[list[Any]]]:
+    """Return columns (heading, class) and rows of all attempts, in the order in which they ended.
+
+    Args:
+        trials: a journal as a table, its outputs relative to the run's folder.
+        run_id: of the run.
+    """
+    metrics = metric_columns(trials)
+    headings = ["Trial", *map(numbers.metric_label, metrics), "Seconds"]
+    columns = [(heading, "num") for heading in headings]
+    columns += [("Error", ""), ("Output", ""), ("Architecture", "")]
+    rows = []
+    for row in trials.fillna({"error": "", "output": ""}).to_dict("records"):
+        measured = [_number(row[name]) for name in (*metrics, "seconds")]
+        path = f"{_OUTPUTS}/{quote(run_id)}/{quote(row['output'])}"
+        link = Markup('<a href="{}">output</a>').format(path) if row["output"] else ""
+        number = str(row["number"]) + (f", attempt {row['attempt']}" if row["attempt"] > 1 else "")
+        rows.append([number, *measured, row["error"], link, breakable(row["architecture"])])
+    return columns, rows
+
+
+def _number(value: float) -> str:
+    return "" if pd.isna(value) else numbers.significant(float(value))

@@ -1,0 +1,327 @@
+"""A user's problem as a run: its trials are kept as they end, repeated, audited and shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from kedro_runs import (
+    STEPS,
+    TINY,
+    archive,
+    artifact,
+    command,
+    copy_project,
+    die_at,
+    enter,
+    history,
+    manifest,
+    mlflow_run,
+    resume,
+    run,
+    search_digests,
+    sign,
+    without_pictures,
+)
+from kedro_runs import Killed as KilledNode
+from tiny_problem import NAME, Killed, Widths, trainings, with_data
+
+from optiproxy_nas import read_journal, search
+from optiproxy_nas.core.errors import ParameterError, ResumeError
+from optiproxy_nas.pipelines.configuration import resolve_parameters
+from optiproxy_nas.sweeps.planning import raw_parameters
+
+OWN = {**TINY, "problem": NAME, "evaluation": {"isolation": "none"}}
+METHODS = {
+    "method": "random_search",
+    "budget": 12,
+    "problem": NAME,
+    "evaluation": OWN["evaluation"],
+}
+
+
+@pytest.fixture(scope="session")
+def own_template(tmp_path_factory):
+    """A project with the problem's data, and a finished run, "reference", without pictures."""
+    project = with_data(copy_project(tmp_path_factory.mktemp("own") / "project"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(project, monkeypatch)
+        without_pictures(monkeypatch)
+        run(project, pipeline="own_search", settings=OWN, run_id="reference")
+    return project
+
+
+@pytest.fixture
+def finished(own_template, tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    shutil.copytree(own_template, project)
+    without_pictures(monkeypatch)
+    return enter(project, monkeypatch)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A project with the problem's data and no run."""
+    without_pictures(monkeypatch)
+    return enter(with_data(copy_project(tmp_path / "project")), monkeypatch)
+
+
+def own_run(project, **params):
+    return run(project, pipeline="own_search", settings=OWN, **params)
+
+
+def own_resume(project, **params):
+    return resume(project, pipeline="own_search", settings=OWN, **params)
+
+
+def journal_of(project, run_id="reference"):
+    return project / "data" / "07_model_output" / run_id / "journal.jsonl"
+
+
+def test_a_run_is_the_search_of_the_same_name_in_python(finished, tmp_path):
+    kept = archive(finished, "reference")
+    data = {"signals": pd.read_csv(finished / "data" / "01_raw" / "signals.csv")}
+    found = search(problem=NAME, data=data, **TINY)
+    pd.testing.assert_frame_equal(found.archive, kept)
+    assert [t.text for t in found.failed] == pd.read_parquet(
+        artifact(finished, "reference", f"step_{STEPS:02d}.failed")
+    )["architecture"].tolist()
+
+
+def test_every_trial_is_in_the_journal_the_table_and_the_page(finished):
+    facts = manifest(finished, "reference")
+    trials = pd.read_csv(artifact(finished, "reference", "report.trials"))
+    assert len(trials) == trainings(finished, "reference") == TINY["budget"]
+    assert trials["number"].tolist() == list(range(TINY["budget"]))
+    complete = trials[trials["error"].isna()]
+    assert complete["score"].tolist() == archive(finished, "reference")["value"].tolist()
+    assert (complete["odd size [MB]"] == complete["cost"] / 8).all()
+    summary = facts["result"]
+    assert summary["target"] == "score [%]"
+    assert summary["score [%]"] == complete["score"].max()
+    assert summary["metrics"].keys() == {"cost", "odd size [MB]"}
+    assert summary["test"] == {"score": 12.5}
+    assert trainings(finished, "reference", "tested") == 1
+    page = artifact(finished, "reference", "report.page").read_text(encoding="utf-8")
+    assert "Test score" in page
+    assert page.partition("<h2>Trials</h2>")[2].count("<tr>") == TINY["budget"] + 1
+
+
+def test_the_manifest_has_data_code_and_journal(finished):
+    facts = manifest(finished, "reference")
+    assert facts["data"]["problem"] == NAME
+    assert facts["data"]["datasets"].keys() == {"signals"}
+    assert NAME in facts["code"]["plugins"]
+    assert facts["artifacts"]["journal"]["path"].endswith("reference/journal.jsonl")
+
+
+@pytest.mark.parametrize("place", [3, 9])
+def test_a_process_that_ends_in_a_training_loses_that_one(own, own_template, place):
+    """Killed once in some trial, a run goes on to the same bytes, and trains nothing twice."""
+    problem = {"name": NAME, "dies_at": place}
+    with pytest.raises(Killed):
+        own_run(own, run_id="r", problem=problem)
+    own_resume(own, run_id="r", problem=problem)
+    assert trainings(own, "r") == TINY["budget"] + 1
+    assert archive(own, "r").equals(archive(own_template, "reference"))
+
+
+@pytest.mark.parametrize(
+    ("node", "after"), [("step_01.evaluate", True), ("report.summarise", False)]
+)
+def test_a_process_that_ends_between_nodes_loses_nothing(
+    own, own_template, monkeypatch, node, after
+):
+    with monkeypatch.context() as patch:
+        die_at(patch, node, after)
+        with pytest.raises(KilledNode):
+            own_run(own, run_id="reference")
+    own_resume(own, run_id="reference")
+    assert trainings(own, "reference") == TINY["budget"]
+    assert (
+        search_digests(own, "reference").keys() == search_digests(own_template, "reference").keys()
+    )
+    assert archive(own, "reference").equals(archive(own_template, "reference"))
+
+
+def test_too_many_failures_and_a_wrong_answer_lose_nothing(own, monkeypatch):
+    with pytest.raises(Exception, match="trials failed"):
+        own_run(own, run_id="f", failures={"in_a_row": 1})
+    kept = read_journal(journal_of(own, "f"))
+    assert len(kept) == trainings(own, "f")
+    assert kept["error"].iloc[-1] == "ValueError: did not converge"
+    assert manifest(own, "f")["status"] == "failed"
+
+    real = Widths.evaluate
+
+    def evaluate(problem, trial):
+        return {"cost": 1.0} if trial.number == 4 else real(problem, trial)
+
+    monkeypatch.setattr(Widths, "evaluate", evaluate)
+    with pytest.raises(Exception, match="must give its target 'score'"):
+        own_run(own, run_id="w")
+    assert len(read_journal(journal_of(own, "w"))) == trainings(own, "w") == 4
+
+
+def test_ctrl_c_in_a_training_tells_how_to_go_on(own):
+    problem = f"problem.name={NAME},problem.dies_at=7,problem.how=ctrl-c"
+    settings = "budget=16,initial_samples=6,selection.batch=5,gradient.epochs=5,fit.epochs=5"
+    result = command(
+        own,
+        "run",
+        "--pipeline=own_search",
+        f"--params={problem},{settings},evaluation.isolation=none,run_id=c,tracking=off",
+    )
+    assert result.exit_code == 130
+    assert "kedro run --resume c" in result.output
+    assert len(read_journal(journal_of(own, "c"))) == 7
+
+
+def test_changed_data_and_another_problem_are_refused(own):
+    own_run(own, run_id="r")
+    (own / "data" / "07_model_output" / "r" / "step_02").rename(own / "gone")
+    with_data(own, "1\n3\n")
+    with pytest.raises(ResumeError) as caught:
+        own_resume(own, run_id="r")
+    assert any("data.datasets.signals" in line for line in caught.value.data["differences"])
+    with pytest.raises(ResumeError, match="bonus"):
+        own_resume(own, run_id="r", problem={"name": NAME, "bonus": 1.0})
+
+
+def test_an_audit_takes_the_answers_from_the_journal(finished, tmp_path, monkeypatch):
+    """Also in a copy of the project, and it trains nothing."""
+    project = tmp_path / "elsewhere"
+    shutil.move(finished, project)
+    enter(project, monkeypatch)
+    before = trainings(project, "reference"), trainings(project, "reference", "tested")
+    result = command(project, "audit", "reference")
+    assert result.exit_code == 0, result.output
+    assert "AUDIT PASSED: " in result.output
+    assert before == (trainings(project, "reference"), trainings(project, "reference", "tested"))
+
+
+def chained(lines):
+    """A journal's lines with digests that fit, as someone makes them who knows how."""
+    signed, digest = [], ""
+    for line in lines:
+        body = line.rpartition(', "digest"')[0]
+        digest = hashlib.sha256((digest + body).encode()).hexdigest()[:16]
+        signed.append(f'{body}, "digest": "{digest}"}}\n')
+    return "".join(signed)
+
+
+@pytest.mark.parametrize("forgery", ["line", "removed", "chained", "archive"])
+def test_an_audit_finds_what_was_forged(finished, forgery):
+    journal = journal_of(finished)
+    lines = journal.read_text().splitlines(keepends=True)
+    path = finished / "data" / "08_reporting" / "reference" / "manifest.json"
+    facts = json.loads(path.read_text())
+    if forgery == "line":
+        journal.write_text("".join(lines).replace('"score": ', '"score": 1', 1))
+    elif forgery == "removed":
+        journal.write_text("".join(lines[:-1]))
+    elif forgery == "chained":  # with its digests, and that in the manifest
+        lines[10] = lines[10].replace('"score": ', '"score": 9', 1)
+        journal.write_text(chained(lines))
+    else:
+        file = artifact(finished, "reference", "step_02.archive")
+        table = pd.read_parquet(file)
+        table.loc[3, "value"] += 0.25
+        table.to_parquet(file)
+        sign(file)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        facts["artifacts"]["step_02.archive"]["sha256"] = digest
+    facts["artifacts"]["journal"]["sha256"] = hashlib.sha256(journal.read_bytes()).hexdigest()
+    path.write_text(json.dumps(facts))
+    result = command(finished, "audit", "reference")
+    assert result.exit_code == 1
+    assert "different: " in result.output
+    assert "0 damaged on disk" in result.output
+
+
+def test_trials_trained_again_are_told_by_their_differences(finished, monkeypatch):
+    monkeypatch.setattr(Widths.__init__, "__defaults__", (0.0, -1, "raise", 0.5))
+    before = trainings(finished, "reference")
+    result = command(finished, "audit", "reference", "--retrain", "3")
+    assert result.exit_code == 0, result.output
+    assert result.output.count("difference 0.5") == 3
+    assert "3 trials trained again: they differ by 0.5 in the mean" in result.output
+    assert command(finished, "audit", "reference", "--retrain", "3").output == result.output
+    assert trainings(finished, "reference") == before
+
+
+def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store):
+    shutil.copy(empty_store, own / "mlflow.db")
+    own_run(own, run_id="t", tracking=True)
+    client, tracked = mlflow_run(own, "t", experiment="own_search")
+    assert tracked.data.tags["target"] == "score"
+    assert tracked.data.tags["target.unit"] == "%"
+    assert tracked.data.metrics["final/test_score"] == 12.5
+    trials = pd.read_csv(artifact(own, "t", "report.trials"))
+    failed = history(client, tracked.info.run_id, "trial/failed")
+    assert [value for _, value in failed] == trials["error"].notna().astype(float).tolist()
+    cost = history(client, tracked.info.run_id, "trial/cost")
+    assert [value for _, value in cost] == trials["cost"].dropna().tolist()
+    names = {file.path for file in client.list_artifacts(tracked.info.run_id)}
+    assert {"journal.jsonl", "report", "archive.parquet", "manifest.json"} <= names
+
+
+def test_any_method_and_a_sweep_of_several(own):
+    made = run(own, pipeline="own_methods", settings=METHODS, run_id="m")
+    assert made["result"]["queries"] + made["result"].get("failed_trials", 0) == 12
+    assert made["result"]["test"] == {"score": 12.5}
+    arguments = ["method=random_search", "budget=8", "seed=0:2", f"problem={NAME}"]
+    options = ["--pipeline=own_methods", "--executor=serial", "--no-tracking"]
+    (own / "conf" / "local" / "parameters_own_methods.yml").write_text(
+        "own_methods: {evaluation: {isolation: none}}\n"
+    )
+    result = command(own, "sweep", *options, *arguments)
+    assert result.exit_code == 0, result.output
+    assert "2 points run, 0 finished before, 0 failed" in result.output
+    again = command(own, "sweep", *options, *arguments)
+    assert "0 points run, 2 finished before, 0 failed" in again.output
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"problem": "tiny_problem:Width"}, "tiny_problem:Width"),
+        ({"problem": {"name": NAME, "bonuss": 1}}, "bonuss"),
+        ({"problem": NAME, "evaluation": {"isolation": "thread"}}, "isolation"),
+        ({"problem": NAME, "evaluation": {"timout": 3}}, "timeout"),
+        ({"problem": NAME, "space": "nb201"}, "space"),
+        ({"pipeline": "nb201_search", "evaluation": {"timeout": 3}}, "evaluation"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_trained(own, given, told):
+    raw = {**raw_parameters(own), "pipeline": "own_search", **given}
+    with pytest.raises(ParameterError, match=told):
+        resolve_parameters(raw)
+
+
+def test_a_bound_on_what_is_not_measured_is_refused(own):
+    objective = {"name": "constrained", "constraints": ["costs <= 3"]}
+    with pytest.raises(ParameterError, match="cost") as caught:
+        own_run(own, run_id="b", objective=objective)
+    assert caught.value.data["suggestion"] == "cost"
+    assert not journal_of(own, "b").exists()
+
+
+def test_problems_settings_and_evaluation_come_from_the_command_line(own):
+    raw = raw_parameters(own)
+    given = {"pipeline": "own_search", "problem": {"size": 3}}
+    assert (
+        resolve_parameters({**raw, "pipeline": "own_search", "problem": NAME})["search"]["dataset"]
+        == "Widths"
+    )
+    assert raw["own_search"]["problem"] == "mnist1d"
+    with pytest.raises(ParameterError, match="size"):  # of the problem that the section names
+        resolve_parameters({**raw, **given})
+    resolved = resolve_parameters(
+        {**raw, "pipeline": "own_search", "problem": NAME, "evaluation": {"timeout": 3}}
+    )
+    assert resolved["run"]["evaluation"]["isolation"] == "process"
+    assert resolved["run"]["evaluation"]["timeout"] == 3
