@@ -192,6 +192,16 @@ def test_cancelled_trainings_are_over(tmp_path: Path) -> None:
         assert [ended.error for ended in finish(executor, job(tmp_path, "draws"))] == [""]
 
 
+def test_a_worker_that_dies_before_it_begins_costs_nothing(tmp_path: Path) -> None:
+    with pool(tmp_path, Misbehaves()) as executor:
+        executor.submit(job(tmp_path, "draws"))
+        executor._begin()
+        worker = executor._workers[0]
+        assert worker is not None
+        worker.process.kill()
+        assert [ended.error for ended in finish(executor)] == [""]
+
+
 @pytest.mark.parametrize(
     ("training", "why"), [(NotImportable(), "data_of_yesterday"), (Dies(), "exit code 7")]
 )

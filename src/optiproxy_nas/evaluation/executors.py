@@ -14,6 +14,8 @@ from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.evaluation.jobs import Ended, Job
 from optiproxy_nas.evaluation.worker_process import GRACE, TICK, WorkerProcess
 
+STARTS = 3  # workers that may be lost in a row before a training begins
+
 
 class Executor(Protocol):
     """Runs trainings somewhere, several at the same time."""
@@ -60,7 +62,7 @@ class ProcessExecutor:
         self._devices = [devices[place % len(devices)] for place in range(workers)]
         self._workers: list[WorkerProcess | None] = [None] * workers
         self._waiting: deque[Job] = deque()
-        self._able = False  # whether a worker has begun a job
+        self._lost_starts = 0  # workers in a row that ended before a training began
 
     def submit(self, job: Job) -> None:
         """See :class:`Executor`."""
@@ -70,8 +72,8 @@ class ProcessExecutor:
         """See :class:`Executor`.
 
         Raises:
-            EvaluationError: a worker cannot import or unpickle the training, or the first one
-                dies before it could.
+            EvaluationError: a worker cannot import or unpickle the training, or several in a row
+                have died before they could.
         """
         while True:
             self._begin()
@@ -80,24 +82,23 @@ class ProcessExecutor:
                 return []
             seconds = min(worker.limit for worker in busy) - time.monotonic()
             wait([worker.channel for worker in busy], max(0.0, min(TICK, seconds)))
-            ended = []
-            unable = ""
+            ended, why, hopeless = [], "", False
             for worker in busy:
                 result = worker.look()
-                self._able = self._able or worker.begun is not None
+                if worker.begun is not None:
+                    self._lost_starts = 0
                 if result is None:
                     continue
-                if worker.unable and not (worker.died and self._able):
-                    self._waiting.appendleft(result.job)
-                    unable = worker.unable
-                else:
+                if worker.begun is not None:
                     ended.append(result)
-            if unable and not ended:
-                raise EvaluationError(
-                    f"The worker process of the trainings cannot start: {unable}."
-                )
+                    continue
+                self._waiting.appendleft(result.job)  # it has cost nothing yet
+                self._lost_starts += 1
+                why, hopeless = result.error, hopeless or worker.is_unable
             if ended:
                 return ended
+            if why and (hopeless or self._lost_starts >= STARTS):
+                raise EvaluationError(f"The trainings cannot begin: {why}.")
 
     def cancel(self) -> None:
         """See :class:`Executor`."""

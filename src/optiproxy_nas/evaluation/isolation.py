@@ -112,7 +112,7 @@ class IsolatedEvaluator(Evaluator):
         else:
             outcome = self._read(objective, result.answer, request.architecture)
         output = Path(result.job.folder) / OUTPUT
-        if not output.exists():
+        if not output.exists() and not result.error:
             _log.warning("Trial %d took its folder %s away.", request.number, result.job.folder)
         return outcome._replace(
             seconds=result.seconds,

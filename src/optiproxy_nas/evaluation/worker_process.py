@@ -18,7 +18,7 @@ from multiprocessing import Pipe
 from typing import Any
 
 from optiproxy_nas.evaluation import worker
-from optiproxy_nas.evaluation.jobs import Ended, Job, Unsendable
+from optiproxy_nas.evaluation.jobs import Ended, Job, Unsendable, reason_of
 
 TICK = 0.5  # seconds between two looks at workers that say nothing
 GRACE = 3.0  # seconds in which a training that is told to end may tidy up
@@ -39,8 +39,7 @@ class WorkerProcess:
         job: that it has; None where it is idle.
         begun: when the job began, as of ``time.monotonic()``; None before.
         limit: when it is told to end; and told already, when it is killed.
-        unable: why it cannot start.
-        died: whether it died before a job began, so that ``unable`` may be by chance.
+        is_unable: whether it has said that it can begin no job.
     """
 
     def __init__(self, payload: str, environment: dict[str, str], device: str) -> None:
@@ -67,10 +66,9 @@ class WorkerProcess:
         self.job: Job | None = None
         self.begun: float | None = None
         self.limit = 0.0
-        self.unable = ""
-        self.died = False
+        self.is_unable = False
         self._over = False
-        self._ending = ""  # why it was told to end
+        self._ending = ""  # why it ends
 
     @property
     def is_busy(self) -> bool:
@@ -118,11 +116,9 @@ class WorkerProcess:
         assert self.job is not None
         try:
             kind, *content = pickle.loads(message)
-        except Exception as unreadable:  # the answer is of a class that cannot be imported here
-            kind, content = (
-                "ended",
-                [Unsendable(f"what cannot be read: {unreadable}"), "", None, True],
-            )
+        except Exception as failure:  # the answer is of a class that cannot be imported here
+            answer = Unsendable(f"what cannot be read ({reason_of(failure)})")
+            kind, content = "ended", [answer, "", None, True]
         if kind == "begun":
             self.begun = time.monotonic()
             if self.job.timeout is not None:
@@ -132,7 +128,7 @@ class WorkerProcess:
         elif kind == "report":
             self._curve.append((content[0], content[1]))
         elif kind == "unable":
-            self.unable = content[0]
+            self.is_unable, self._ending = True, f"a worker process failed with {content[0]}"
         elif not self._ending:
             answer, error, seconds, spoilt = content
             if spoilt:
@@ -150,7 +146,7 @@ class WorkerProcess:
     def _overdue(self) -> str:
         assert self.job is not None
         if self.begun is None:
-            return "its worker process was not ready in time"
+            return f"a worker process was not ready after {START:g} s"
         return f"timed out after {self.job.timeout:g} s (evaluation.timeout)"
 
     def _death(self) -> str:
@@ -166,8 +162,6 @@ class WorkerProcess:
             how = f"was killed by {signal.Signals(-code).name} ({signal.strsignal(-code)})"
             if code == -signal.SIGKILL:
                 how += ": most likely the machine ran out of memory"
-        if self.begun is None and not self.unable:
-            self.died, self.unable = True, f"it {how}"
         return f"the worker process {how}"
 
     def stop(self) -> None:
