@@ -33,10 +33,16 @@ from tests.evaluation.trained_problem import RUN, SPACE, Trained, ending_at
 HEADER = {"target": "error", "seed": 0, "space": "nb201"}
 REQUESTS = [Request(n, 1, f"architecture {n} ü", None, n) for n in range(4)]
 OUTCOMES = [
-    Outcome({"value": 0.1 + 0.2, "size": math.inf, "x": math.nan}, seconds=1.5),
+    Outcome({"error": 0.1 + 0.2, "size": math.inf, "x": math.nan, "value": 0.1 + 0.2}, "", 1.5),
     Outcome({}, 'RuntimeError: \\ " \n 日本語'),
-    Outcome({"value": -1e-300, "y": -math.inf}, "", 2.0, ((1, 0.5), (2, math.nan)), "out ü.txt"),
-    Outcome({"value": 5.0}),
+    Outcome(
+        {"y": -math.inf, "error": -1e-300, "value": -1e-300},
+        "",
+        2.0,
+        ((1, 0.5), (2, math.nan)),
+        "out ü.txt",
+    ),
+    Outcome({"error": 5.0, "value": 5.0}),
 ]
 
 

@@ -51,7 +51,7 @@ def test_all_metrics_and_the_curve_are_kept_and_saved(tmp_path):
     loaded = SearchResult.load(result.save(tmp_path / "r.search"))
     for kept in (result, loaded):
         trial = kept.trials[0]
-        assert set(trial.metrics) == {"value", "width", "nothing", "memory_mb"}
+        assert set(trial.metrics) == {"value", "error", "width", "nothing", "memory_mb"}
         assert trial.value == error_of(trial.architecture)
         assert np.isnan(trial.metrics["nothing"])
         assert trial.curve[0] == (1, 0.5)
@@ -162,7 +162,7 @@ def test_what_a_trial_does_to_its_surroundings_changes_no_answer(answer, caplog,
 
 def test_the_target_alone_is_an_answer():
     result = search(problem=Watched(lambda trial, metrics: metrics["error"]), **RUN)
-    assert set(result.trials[0].metrics) == {"value"}
+    assert set(result.trials[0].metrics) == {"value", "error"}
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,23 @@ def test_a_bound_on_an_unmeasured_metric_is_refused_at_the_latest_at_the_first_a
     assert len(read_journal(tmp_path / "j.jsonl")) == 0
 
 
+def test_the_target_can_be_bounded_too(tmp_path):
+    class Renamed(Trained):
+        target = Target("loss", "minimize")
+        test = Problem.test
+
+        def evaluate(self, trial: RunningTrial) -> Any:
+            return {"loss": super().evaluate(trial)["error"]}
+
+    bounded = {"name": "constrained", "constraints": ["loss >= 5"]}
+    run = {"objective": bounded, "journal": tmp_path / "j.jsonl", **RUN}
+    result = search(problem=Renamed(), **run)
+    assert result.best_value >= 5
+    again = Renamed()
+    pd.testing.assert_frame_equal(search(problem=again, **run).archive, result.archive)
+    assert again.trained == []
+
+
 def test_metrics_can_be_bounded_and_others_are_recorded():
     bounded = {"name": "constrained", "constraints": ["width <= 16"]}
     result = search(problem=Trained(), objective=bounded, **RUN)
@@ -255,6 +272,8 @@ class Unloading(Trained):
         ({"problem": Trained(), "evaluation": {"workers": 2}}, ParameterError),
         ({"problem": Trained(), "evaluation": {"device": "abacus"}}, ParameterError),
         ({"evaluation": {"timeout": 3}}, ParameterError),
+        ({"problem": Trained(), "journal": 3}, ParameterError),
+        ({"problem": Trained(), "journal": ""}, ParameterError),
         ({"evaluate": batched(len), "evaluation": {"isolation": "process"}}, ParameterError),
         ({"evaluate": lambda: 1.0}, ParameterError),
         ({"evaluate": lambda network, epochs: 1.0}, ParameterError),

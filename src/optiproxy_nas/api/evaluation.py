@@ -102,7 +102,7 @@ def open_evaluation(
         needs_folder = problem is not None or settings.isolation == "process"
         book, folder, passing = None, Path(), None
         if journal is not None:
-            journal = Path(journal).absolute()
+            journal = journal_path(journal)
             folder = trials_folder(journal) if needs_folder else folder
             free = [trial for trial in search.trials if not trial.charged]
             header = header_of(search.record_parameters, target, free)
@@ -121,7 +121,8 @@ def open_evaluation(
         else:
             assert evaluate is not None
             evaluator = function_evaluator(evaluate, search, folder, settings)
-        stack.enter_context(evaluator)
+        if evaluator is not evaluate:  # else it is the caller's
+            stack.enter_context(evaluator)
         yield Evaluation(evaluator, book, test, Path(passing) if passing else None)
 
 
@@ -136,6 +137,20 @@ def function_evaluator(
     if settings.isolation == "process":
         return isolated_function(evaluate, search.space, settings, folder)
     return as_evaluator(evaluate, search.space)
+
+
+def journal_path(given: Any) -> Path:
+    """Return the path of a journal.
+
+    Raises:
+        ParameterError: it is no path.
+    """
+    if not isinstance(given, str | Path) or not str(given):
+        raise ParameterError(
+            f"journal = {given!r:.200} ({type(given).__name__}): it must be the path of a file, "
+            "such as journal='search.jsonl'."
+        )
+    return Path(given).absolute()
 
 
 def trials_folder(journal: Path) -> Path:

@@ -443,10 +443,9 @@ def _check_search(recorded: Any, header: Mapping[str, Any], path: Path) -> None:
 
 def _outcome(record: Mapping[str, Any], target: str) -> Outcome:
     """Return what an attempt gave, of its line."""
-    metrics = {
-        VALUE if name == target else name: _read(number)
-        for name, number in record["metrics"].items()
-    }
+    metrics = {name: _read(number) for name, number in record["metrics"].items()}
+    if target in metrics:
+        metrics[VALUE] = metrics[target]
     curve = tuple((step, _read(value)) for step, value in record["curve"])
     return Outcome(metrics, record["error"], record["seconds"], curve, record["output"])
 

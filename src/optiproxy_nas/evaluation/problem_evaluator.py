@@ -224,25 +224,22 @@ def _tested(
 
 
 def read_metrics(problem: Problem, objective: Objective, answer: Any, architecture: str) -> Outcome:
-    """Return the outcome of an answer for one architecture, the target's metric as ``value``.
+    """Return the outcome of an answer for one architecture: its metrics, and the target's value.
 
     Raises:
         EvaluationError: it lacks the target or a bounded metric, is no number, or is of another
             architecture.
     """
     target, name = problem.target.name, type(problem).__name__
-    if isinstance(answer, Mapping):
-        answer = dict(answer)
-        _check_architecture(answer.pop("architecture", None), architecture, name)
-        if target not in answer:
-            raise EvaluationError(
-                f"{name}.evaluate must give its target {target!r}; for {architecture} it gave "
-                f"{', '.join(map(str, answer)) or 'nothing'}.",
-                needed=[target, *objective.metrics],
-            )
-        value = answer[target] if target in objective.metrics else answer.pop(target)
-        answer = {**answer, VALUE: value}
-    return read_answer(objective, answer, architecture)
+    metrics = dict(answer) if isinstance(answer, Mapping) else {target: answer}
+    _check_architecture(metrics.pop("architecture", None), architecture, name)
+    if target not in metrics:
+        raise EvaluationError(
+            f"{name}.evaluate must give its target {target!r}; for {architecture} it gave "
+            f"{', '.join(map(str, metrics)) or 'nothing'}.",
+            needed=[target, *objective.metrics],
+        )
+    return read_answer(objective, {**metrics, VALUE: metrics[target]}, architecture)
 
 
 def _check_architecture(told: Any, architecture: str, name: str) -> None:
