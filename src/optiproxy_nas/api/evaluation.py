@@ -23,9 +23,9 @@ from optiproxy_nas.evaluation.evaluator import (
     as_evaluator,
 )
 from optiproxy_nas.evaluation.isolation import isolated_function
-from optiproxy_nas.evaluation.journal import VALUE, Journal, Journaled, header_of
+from optiproxy_nas.evaluation.journal import Journal, Journaled, header_of
 from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for, test_answer
-from optiproxy_nas.problems import Problem
+from optiproxy_nas.problems import VALUE, Problem
 
 # Settings that say something only where trials are trained in processes of their own.
 _OF_PROCESSES = ("workers", "threads")

@@ -70,7 +70,8 @@ def seeded_globals(seed: int) -> Iterator[None]:
         seed: in [0, 2**32).
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    on_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    uses_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    on_cuda = torch.cuda.get_rng_state_all() if uses_cuda else []
     try:
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002

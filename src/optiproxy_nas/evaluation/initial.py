@@ -17,7 +17,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.ask_tell import AskTell
-from optiproxy_nas.evaluation.journal import is_journal, journal_trials
+from optiproxy_nas.evaluation.journal_file import is_journal, journal_trials
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.objectives.base import Objective

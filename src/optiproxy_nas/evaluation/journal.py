@@ -1,9 +1,7 @@
 """The journal of a search: a file to which each finished trial is added, for good, as it ends.
 
-It is text, one JSON object a line: first the header, which tells searches apart, then one line an
-attempt at a trial, and one for the test of the answer. Each line ends with a digest of itself and
-of the line before, so an edit, a missing line and another order are found. A line is written at
-once and flushed to the disk; killed at any time, a search loses what was running, and no more.
+A line of it is written at once and flushed to the disk; killed at any time, a search loses what was
+running, and no more. Called again, it takes from the journal what was trained before.
 """
 
 from __future__ import annotations
@@ -11,32 +9,37 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, Self
 
 import filelock
-import pandas as pd
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import JournalError, RunLockedError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
+from optiproxy_nas.evaluation.journal_file import (
+    DIGITS,
+    FORMAT,
+    is_unbegun,
+    line_of,
+    outcome_of,
+    parse,
+    read_number,
+    record_of,
+    sync_folder,
+    unusable,
+    written,
+)
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.problems import VALUE
 
-FORMAT = "optiproxy-nas journal 1"
-VALUE = "value"
-_START = json.dumps({"format": FORMAT})[:-1].encode()  # of every journal
-_DIGITS = 16  # of a line's digest
-_END = ', "digest": "{}"}}'
-_END_LENGTH = len(_END.format("0" * _DIGITS))
 _SHOWN = 5  # differences in a message
-_NOT_METRICS = ("number", "attempt", "architecture", "epochs", "seed", "error", "seconds", "output")
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 _Key = tuple[str, int | None, int]  # architecture, epochs, attempt
@@ -54,8 +57,8 @@ def header_of(
     """
     header = {"target": target, **parameters.decisive}
     if initial:
-        told = [[t.text, t.epochs, sorted(t.metrics.items()), t.error] for t in initial]
-        header["initial"] = hashlib.sha256(repr(told).encode()).hexdigest()[:_DIGITS]
+        facts = [[t.text, t.epochs, sorted(t.metrics.items()), t.error] for t in initial]
+        header["initial"] = hashlib.sha256(repr(facts).encode()).hexdigest()[:DIGITS]
     return header
 
 
@@ -96,7 +99,7 @@ class Journal:
             journal._open(json.loads(json.dumps(header)))  # as it is read back
         except OSError as error:
             journal.close()
-            raise _unusable(journal.path, error) from error
+            raise unusable(journal.path, error) from error
         except BaseException:
             journal.close()
             raise
@@ -112,25 +115,7 @@ class Journal:
         Raises:
             JournalError: it cannot be written; what was written before is as it was.
         """
-        metrics = {
-            self._target if name == VALUE else name: _written(number)
-            for name, number in outcome.metrics.items()
-        }
-        self._append(
-            {
-                "number": request.number,
-                "attempt": request.attempt,
-                "architecture": request.architecture,
-                "epochs": request.epochs,
-                "seed": request.seed,
-                "metrics": metrics,
-                "error": outcome.error,
-                "seconds": outcome.seconds,
-                "curve": [[step, _written(value)] for step, value in outcome.curve],
-                "output": outcome.output,
-                "time": _now(),
-            }
-        )
+        self._append({**record_of(request, outcome, self._target), "time": _now()})
         self._found[request.architecture, request.epochs, request.attempt] = outcome
 
     def find_test(self, request: Request) -> dict[str, float] | None:
@@ -147,7 +132,7 @@ class Journal:
             "tested": request.number,
             "architecture": request.architecture,
             "epochs": request.epochs,
-            "metrics": {name: _written(number) for name, number in metrics.items()},
+            "metrics": {name: written(number) for name, number in metrics.items()},
             "time": _now(),
         }
         self._append(line)
@@ -188,13 +173,13 @@ class Journal:
             ) from None
         content = self.path.read_bytes() if self.path.exists() else b""
         self._file = self.path.open("ab", buffering=0)
-        if _is_begun(content):
+        if is_unbegun(content):
             self._file.truncate(0)
             self.is_new = True
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
             self._append({"format": FORMAT, "begun": _now(), "search": header})
             return
-        parsed = _parse(content, self.path)
+        parsed = parse(content, self.path)
         _check_search(parsed.header["search"], header, self.path)
         if parsed.torn:
             _log.warning(
@@ -209,19 +194,17 @@ class Journal:
         self._digest = parsed.digest
         for record in parsed.records:
             if "tested" in record:
-                metrics = {name: _read(number) for name, number in record["metrics"].items()}
+                metrics = {name: read_number(number) for name, number in record["metrics"].items()}
                 self._tested[record["architecture"], record["epochs"]] = metrics
             else:
                 key = record["architecture"], record["epochs"], record["attempt"]
-                self._found[key] = _outcome(record, self._target)
+                self._found[key] = outcome_of(record, self._target)
 
     def _append(self, record: Mapping[str, Any]) -> None:
         """Write a line and flush it to the disk, or leave the file as it was."""
         if self._file is None:
             raise JournalError(f"The journal {str(self.path)!r} is closed.", path=str(self.path))
-        body = json.dumps(record, allow_nan=False)[:-1]
-        digest = _digest_of(self._digest, body.encode())
-        line = (body + _END.format(digest) + "\n").encode()
+        line, digest = line_of(record, self._digest)
         length = os.fstat(self._file.fileno()).st_size
         try:
             view = memoryview(line)
@@ -233,7 +216,7 @@ class Journal:
                 self._file.truncate(length)
             except OSError:
                 _log.debug("The journal %s ends with a part of a line", self.path)
-            raise _unusable(self.path, error) from error
+            raise unusable(self.path, error) from error
         self._digest = digest
 
 
@@ -295,132 +278,6 @@ class Journaled(Evaluator):
         self._evaluator.close()
 
 
-def read_journal(path: str | Path) -> pd.DataFrame:
-    """Return a journal as a table, one row an attempt, in the order in which they ended.
-
-    It may be read while a search writes to it.
-
-    Returns:
-        number, attempt, architecture (text), epochs, seed, the metrics by their names (NaN where
-        it failed), error ("" unless it failed), seconds, output (a path, or "") and time (UTC).
-        A metric that is called like one of these is "metrics.NAME".
-
-    Raises:
-        JournalError: it is no journal, was edited, or cannot be read.
-    """
-    rows = [
-        {name: record[name] for name in _NOT_METRICS[:5]}
-        | {
-            f"metrics.{name}" if name in (*_NOT_METRICS, "time") else name: _read(number)
-            for name, number in record["metrics"].items()
-        }
-        | {name: record[name] for name in (*_NOT_METRICS[5:], "time")}
-        for record in read_records(path)[1]
-        if "tested" not in record
-    ]
-    return pd.DataFrame(rows, columns=None if rows else [*_NOT_METRICS, "time"])
-
-
-def journal_trials(path: str | Path) -> pd.DataFrame:
-    """Return the trials of a journal, the last attempt at each, to start another search from.
-
-    Returns:
-        architecture, epochs, seconds, error (None unless it failed), ``value`` and the other
-        metrics.
-
-    Raises:
-        JournalError: as of :func:`read_journal`.
-    """
-    header, lines = read_records(path)
-    trials: dict[tuple[str, int | None], dict[str, Any]] = {}
-    for line in lines:
-        if "tested" not in line:
-            outcome = _outcome(line, header["target"])
-            trials[line["architecture"], line["epochs"]] = {
-                "value": math.nan,
-                **outcome.metrics,
-                "architecture": line["architecture"],
-                "epochs": line["epochs"],
-                "error": outcome.error or None,
-                "seconds": outcome.seconds,
-            }
-    return pd.DataFrame(list(trials.values()))
-
-
-def is_journal(path: Path) -> bool:
-    """Return whether a file begins as a journal does."""
-    with path.open("rb") as file:
-        return file.read(len(_START)) == _START
-
-
-def read_records(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what a journal's header tells of its search, and its lines as they are written.
-
-    Raises:
-        JournalError: as of :func:`read_journal`.
-    """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _unusable(path, error) from error
-    if _is_begun(content):
-        return {}, []
-    parsed = _parse(content, path)
-    return parsed.header["search"], parsed.records
-
-
-class _Parsed(NamedTuple):
-    """The content of a journal."""
-
-    header: dict[str, Any]
-    records: list[dict[str, Any]]
-    digest: str  # of the last line
-    length: int  # of the lines that are whole, in bytes
-    torn: bool  # whether there is a part of a line behind them
-
-
-def _parse(content: bytes, path: Path) -> _Parsed:
-    """Return what a journal holds.
-
-    Raises:
-        JournalError: it is none, or a line is not what was written (its number, from 1).
-    """
-    if not content.startswith(_START):
-        raise JournalError(
-            f"{str(path)!r} is not the journal of a search, or its first line was edited. Nothing "
-            "was changed in it; use another path.",
-            path=str(path),
-        )
-    lines: list[dict[str, Any]] = []
-    digest, length = "", 0
-    *whole, last = content.split(b"\n")
-    for number, line in enumerate([*whole, last] if last else whole, 1):
-        body, tail = line[:-_END_LENGTH], line[-_END_LENGTH:]
-        expected = _digest_of(digest, body)
-        if tail != _END.format(expected).encode():
-            if number > len(whole):  # the last line, not written to its end
-                return _Parsed(lines[0], lines[1:], digest, length, True)
-            raise JournalError(
-                f"Line {number} of the journal {str(path)!r} is not what was written there, or a "
-                "line before it is missing. Restore the file, or move it away and begin anew; "
-                "initial= starts warm from a table of the trials that you trust.",
-                path=str(path),
-                line=number,
-            )
-        lines.append(json.loads(line))
-        digest, length = expected, min(length + len(line) + 1, len(content))
-    return _Parsed(lines[0], lines[1:], digest, length, False)
-
-
-def _is_begun(content: bytes) -> bool:
-    """Return whether a journal has no header yet: it is empty, or its header has no end."""
-    if b"\n" in content or not _START.startswith(content[: len(_START)]):
-        return False
-    body, tail = content[:-_END_LENGTH], content[-_END_LENGTH:]
-    return tail != _END.format(_digest_of("", body)).encode()
-
-
 def _check_search(recorded: Any, header: Mapping[str, Any], path: Path) -> None:
     """Refuse the journal of another search.
 
@@ -431,55 +288,17 @@ def _check_search(recorded: Any, header: Mapping[str, Any], path: Path) -> None:
     names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
     if not names:
         return
-    told = [f"{name} = {before.get(name)!r:.80}, now {now.get(name)!r:.80}" for name in names]
-    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    shown = [
+        f"{name} = {before.get(name)!r:.80}, now {now.get(name)!r:.80}" for name in names[:_SHOWN]
+    ]
+    more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     raise JournalError(
-        f"The journal {str(path)!r} is of another search: {'; '.join(told[:_SHOWN])}{more}. Use "
+        f"The journal {str(path)!r} is of another search: {'; '.join(shown)}{more}. Use "
         f"another path; initial={str(path)!r} starts warm from its trials.",
         path=str(path),
         names=names,
     )
 
 
-def _outcome(record: Mapping[str, Any], target: str) -> Outcome:
-    """Return what an attempt gave, of its line."""
-    metrics = {name: _read(number) for name, number in record["metrics"].items()}
-    if target in metrics:
-        metrics[VALUE] = metrics[target]
-    curve = tuple((step, _read(value)) for step, value in record["curve"])
-    return Outcome(metrics, record["error"], record["seconds"], curve, record["output"])
-
-
-def _written(number: float) -> float | str:
-    """Return a number for JSON, which has no NaN and no infinity: as text."""
-    return number if math.isfinite(number) else str(number)
-
-
-def _read(number: float | str) -> float:
-    return float(number)
-
-
-def _digest_of(before: str, body: bytes) -> str:
-    """Return the digest of a line, given that of the line before."""
-    return hashlib.sha256(before.encode() + body).hexdigest()[:_DIGITS]
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a folder to the disk, so that a new file of it survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _unusable(path: Path, error: OSError) -> JournalError:
-    return JournalError(
-        f"The journal {str(path)!r} cannot be read or written: {error.strerror or error}. What it "
-        "holds is kept; mend that, or use another path, and search again.",
-        path=str(path),
-    )

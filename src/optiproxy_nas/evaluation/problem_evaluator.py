@@ -242,18 +242,18 @@ def read_metrics(problem: Problem, objective: Objective, answer: Any, architectu
     return read_answer(objective, {**metrics, VALUE: metrics[target]}, architecture)
 
 
-def _check_architecture(told: Any, architecture: str, name: str) -> None:
+def _check_architecture(given: Any, architecture: str, name: str) -> None:
     """Refuse the answer of another architecture, where an answer tells whose it is."""
-    if told is None or told == architecture:
+    if given is None or given == architecture:
         return
-    if isinstance(told, Mapping):
+    if isinstance(given, Mapping):
         try:
-            if dict(told) == json.loads(architecture):
+            if dict(given) == json.loads(architecture):
                 return
         except ValueError:
             pass
     raise EvaluationError(
-        f"{name}.evaluate was asked for {architecture} and gave the answer of {told!r:.300}.",
+        f"{name}.evaluate was asked for {architecture} and gave the answer of {given!r:.300}.",
         architecture=architecture,
     )
 

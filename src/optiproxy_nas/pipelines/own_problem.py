@@ -19,7 +19,8 @@ from optiproxy_nas.core.errors import ArtifactError, JournalError, ParameterErro
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
-from optiproxy_nas.evaluation.journal import Journal, Journaled, header_of, read_journal
+from optiproxy_nas.evaluation.journal import Journal, Journaled, header_of
+from optiproxy_nas.evaluation.journal_file import read_journal
 from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for, test_answer
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem

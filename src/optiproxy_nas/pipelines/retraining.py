@@ -12,7 +12,7 @@ from optiproxy_nas.core.numbers import significant
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import torch_generator
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.journal import read_journal
+from optiproxy_nas.evaluation.journal_file import read_journal
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.problem_data import load_data

@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Collection, Mapping
+from pathlib import PurePath
 from typing import Any
+
+import numpy as np
 
 from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_name
@@ -50,13 +53,14 @@ def name_of(problem: Problem, given: Any = None) -> str | dict[str, Any]:
         return given
     if isinstance(given, Mapping):
         name = str(given["name"])
-        settings = {str(key): setting for key, setting in given.items() if key != "name"}
+        settings = {str(key): value for key, value in given.items() if key != "name"}
     else:
         path = _path(type(problem))
         registered = (name for name, member in PROBLEMS.items() if member == path)
         name = next(registered, path)
-        settings = {key: _as_json(setting) for key, setting in problem.settings.items()}
-    return {"name": name, **settings} if settings else name
+        settings = dict(problem.settings)
+    as_json = {key: _as_json(setting) for key, setting in settings.items()}
+    return {"name": name, **as_json} if as_json else name
 
 
 def with_problem(values: Mapping[str, Any], problem: Problem | None = None) -> dict[str, Any]:
@@ -94,8 +98,8 @@ def with_problem(values: Mapping[str, Any], problem: Problem | None = None) -> d
         default = {"name": default} if isinstance(default, str) else default
         objective = merge(default, objective)
     labels = {"benchmark": OWN_EVALUATION, "source": OWN_EVALUATION, "dataset": label}
-    told = {key: values[key] for key in labels if values.get(key) is not None}
-    return {**values, **labels, **told, **decided, "problem": name, "objective": objective}
+    given_labels = {key: values[key] for key in labels if values.get(key) is not None}
+    return {**values, **labels, **given_labels, **decided, "problem": name, "objective": objective}
 
 
 def check_metrics(problem: Problem, objective: Objective) -> None:
@@ -206,6 +210,19 @@ def _missing(problem: Problem) -> str:
 def _as_json(setting: Any) -> Any:
     """Return a setting as JSON has it; of what JSON has not, its type."""
     try:
-        return json.loads(json.dumps(setting, allow_nan=False))
+        return json.loads(json.dumps(setting, allow_nan=False, default=_plain))
     except (TypeError, ValueError):
         return f"<{type(setting).__name__}>"
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy, or a path, as JSON writes it.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError

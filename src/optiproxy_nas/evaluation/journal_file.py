@@ -1,0 +1,231 @@
+"""The file of a journal: how its lines are written, read back and checked.
+
+It is text, one JSON object a line: first the header, which tells searches apart, then one line an
+attempt at a trial, and one for the test of the answer. Each line ends with a digest of itself and
+of the line before, so an edit, a missing line and another order are found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from optiproxy_nas.core.errors import JournalError
+from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.problems import VALUE
+
+FORMAT = "optiproxy-nas journal 1"
+DIGITS = 16  # of a line's digest
+_START = json.dumps({"format": FORMAT})[:-1].encode()  # of every journal
+_END = ', "digest": "{}"}}'
+_END_LENGTH = len(_END.format("0" * DIGITS))
+_NOT_METRICS = ("number", "attempt", "architecture", "epochs", "seed", "error", "seconds", "output")
+
+
+def read_journal(path: str | Path) -> pd.DataFrame:
+    """Return a journal as a table, one row an attempt, in the order in which they ended.
+
+    It may be read while a search writes to it.
+
+    Returns:
+        number, attempt, architecture (text), epochs, seed, the metrics by their names (NaN where
+        it failed), error ("" unless it failed), seconds, output (a path, or "") and time (UTC).
+        A metric that is called like one of these is "metrics.NAME".
+
+    Raises:
+        JournalError: it is no journal, was edited, or cannot be read.
+    """
+    rows = [
+        {name: record[name] for name in _NOT_METRICS[:5]}
+        | {
+            f"metrics.{name}" if name in (*_NOT_METRICS, "time") else name: read_number(number)
+            for name, number in record["metrics"].items()
+        }
+        | {name: record[name] for name in (*_NOT_METRICS[5:], "time")}
+        for record in read_records(path)[1]
+        if "tested" not in record
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [*_NOT_METRICS, "time"])
+
+
+def journal_trials(path: str | Path) -> pd.DataFrame:
+    """Return the trials of a journal, the last attempt at each, to start another search from.
+
+    Returns:
+        architecture, epochs, seconds, error (None unless it failed), ``value`` and the other
+        metrics.
+
+    Raises:
+        JournalError: as of :func:`read_journal`.
+    """
+    header, lines = read_records(path)
+    trials: dict[tuple[str, int | None], dict[str, Any]] = {}
+    for line in lines:
+        if "tested" not in line:
+            outcome = outcome_of(line, header["target"])
+            trials[line["architecture"], line["epochs"]] = {
+                "value": math.nan,
+                **outcome.metrics,
+                "architecture": line["architecture"],
+                "epochs": line["epochs"],
+                "error": outcome.error or None,
+                "seconds": outcome.seconds,
+            }
+    return pd.DataFrame(list(trials.values()))
+
+
+def is_journal(path: Path) -> bool:
+    """Return whether a file begins as a journal does."""
+    with path.open("rb") as file:
+        return file.read(len(_START)) == _START
+
+
+def read_records(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what a journal's header tells of its search, and its lines as they are written.
+
+    Raises:
+        JournalError: as of :func:`read_journal`.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise unusable(path, error) from error
+    if is_unbegun(content):
+        return {}, []
+    parsed = parse(content, path)
+    return parsed.header["search"], parsed.records
+
+
+class Parsed(NamedTuple):
+    """The content of a journal."""
+
+    header: dict[str, Any]
+    records: list[dict[str, Any]]
+    digest: str  # of the last line
+    length: int  # of the lines that are whole, in bytes
+    torn: bool  # whether there is a part of a line behind them
+
+
+def parse(content: bytes, path: Path) -> Parsed:
+    """Return what a journal holds.
+
+    Raises:
+        JournalError: it is none, or a line is not what was written (its number, from 1).
+    """
+    if not content.startswith(_START):
+        raise JournalError(
+            f"{str(path)!r} is not the journal of a search, or its first line was edited. Nothing "
+            "was changed in it; use another path.",
+            path=str(path),
+        )
+    lines: list[dict[str, Any]] = []
+    digest, length = "", 0
+    *whole, last = content.split(b"\n")
+    for number, line in enumerate([*whole, last] if last else whole, 1):
+        body, tail = line[:-_END_LENGTH], line[-_END_LENGTH:]
+        expected = _digest_of(digest, body)
+        if tail != _END.format(expected).encode():
+            if number > len(whole):  # the last line, not written to its end
+                return Parsed(lines[0], lines[1:], digest, length, True)
+            raise JournalError(
+                f"Line {number} of the journal {str(path)!r} is not what was written there, or a "
+                "line before it is missing. Restore the file, or move it away and begin anew; "
+                "initial= starts warm from a table of the trials that you trust.",
+                path=str(path),
+                line=number,
+            )
+        lines.append(json.loads(line))
+        digest, length = expected, min(length + len(line) + 1, len(content))
+    return Parsed(lines[0], lines[1:], digest, length, False)
+
+
+def is_unbegun(content: bytes) -> bool:
+    """Return whether a journal has no header yet: it is empty, or its header has no end."""
+    if b"\n" in content or not _START.startswith(content[: len(_START)]):
+        return False
+    body, tail = content[:-_END_LENGTH], content[-_END_LENGTH:]
+    return tail != _END.format(_digest_of("", body)).encode()
+
+
+def outcome_of(record: Mapping[str, Any], target: str) -> Outcome:
+    """Return what an attempt gave, of its line."""
+    metrics = {name: read_number(number) for name, number in record["metrics"].items()}
+    if target in metrics:
+        metrics[VALUE] = metrics[target]
+    curve = tuple((step, read_number(value)) for step, value in record["curve"])
+    return Outcome(metrics, record["error"], record["seconds"], curve, record["output"])
+
+
+def line_of(record: Mapping[str, Any], before: str) -> tuple[bytes, str]:
+    """Return the line of a record, and its digest, given that of the line before."""
+    body = json.dumps(record, allow_nan=False)[:-1]
+    digest = _digest_of(before, body.encode())
+    return (body + _END.format(digest) + "\n").encode(), digest
+
+
+def record_of(request: Request, outcome: Outcome, target: str) -> dict[str, Any]:
+    """Return what a line holds of an attempt.
+
+    Args:
+        request: of the attempt.
+        outcome: what it gave.
+        target: name of the metric that is searched for.
+    """
+    metrics = {
+        target if name == VALUE else name: written(number)
+        for name, number in outcome.metrics.items()
+    }
+    return {
+        "number": request.number,
+        "attempt": request.attempt,
+        "architecture": request.architecture,
+        "epochs": request.epochs,
+        "seed": request.seed,
+        "metrics": metrics,
+        "error": outcome.error,
+        "seconds": outcome.seconds,
+        "curve": [[step, written(value)] for step, value in outcome.curve],
+        "output": outcome.output,
+    }
+
+
+def written(number: float) -> float | str:
+    """Return a number for JSON, which has no NaN and no infinity: as text."""
+    return number if math.isfinite(number) else str(number)
+
+
+def read_number(number: float | str) -> float:
+    """Return the number that :func:`written` wrote."""
+    return float(number)
+
+
+def _digest_of(before: str, body: bytes) -> str:
+    """Return the digest of a line, given that of the line before."""
+    return hashlib.sha256(before.encode() + body).hexdigest()[:DIGITS]
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder to the disk, so that a new file of it survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def unusable(path: Path, error: OSError) -> JournalError:
+    """Return the error of a journal that the system does not read or write."""
+    return JournalError(
+        f"The journal {str(path)!r} cannot be read or written: {error.strerror or error}. What it "
+        "holds is kept; mend that, or use another path, and search again.",
+        path=str(path),
+    )
