@@ -73,6 +73,10 @@ class Misbehaves:
         report(2, 0.75)
         time.sleep(100)
 
+    def reports_without_end(self, job: Job, report: Report) -> Any:
+        while True:
+            report(1, 0.5)
+
     def ignores_signals(self, job: Job, report: Report) -> Any:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(100)

@@ -53,7 +53,8 @@ def write_payload(folder: Path, training: Training, what: str) -> None:
             raise
         except Exception as error:
             raise ParameterError(
-                f"{what} cannot be given to a worker process ({reason_of(error)}). {ADVICE}"
+                f"{what} is pickled for a worker process, with what it holds and its data, and "
+                f"cannot be: {reason_of(error)}. {ADVICE}"
             ) from error
     preparation: dict[str, Any] = {
         "sys_path": [os.path.abspath(entry) for entry in sys.path],

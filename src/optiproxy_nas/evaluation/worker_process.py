@@ -23,6 +23,7 @@ from optiproxy_nas.evaluation.jobs import Ended, Job, Unsendable, reason_of
 TICK = 0.5  # seconds between two looks at workers that say nothing
 GRACE = 3.0  # seconds in which a training that is told to end may tidy up
 START = 300.0  # seconds in which a worker has imported what it needs; or the timeout, if longer
+MESSAGES = 1000  # read at one look, so that no worker keeps its parent from the others
 
 
 class WorkerProcess:
@@ -93,7 +94,9 @@ class WorkerProcess:
         """Take what it has said, and end it where its time is up; return what became of its job."""
         gone = self.process.poll() is not None
         try:
-            while self.channel.poll():
+            for _ in range(MESSAGES):
+                if not self.channel.poll():
+                    break
                 if (ended := self._take(self.channel.recv_bytes())) is not None:
                     return ended
         except (EOFError, OSError):
