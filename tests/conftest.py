@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the process that only distributes tests to workers imports 
     from tiny_space import TinySpace
 
 gc.set_threshold(50_000, 10, 10)  # walks over all that is imported took a seventh of the time
-settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("suite")
 
 

@@ -13,6 +13,9 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
+from quick_kedro import quick_bootstrap as quick_bootstrap
+from quick_kedro import quick_sessions as quick_sessions
+
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 

@@ -1,9 +1,9 @@
 """HW-NAS-Bench in both layouts: the same table from either, and one clear message otherwise."""
 
-import ast
 import itertools
 import pickle
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -29,8 +29,10 @@ NAMES = [
     "fpga_energy",
 ]
 NETS = list(itertools.product(range(5), repeat=6))
+NET_OF = {str(net): net for net in NETS}
 
 
+@cache
 def string(net):
     e12, e13, e14, e23, e24, e34 = (NASLIB_OPS[i] for i in net)
     return f"|{e12}~0|+|{e13}~0|{e23}~1|+|{e14}~0|{e24}~1|{e34}~2|"
@@ -60,7 +62,7 @@ def layout(frame):
     """The same values in HW-NAS-Bench's own layout."""
     configs = [
         {"name": "infer.tiny", "C": 16, "N": 5, "arch_str": string(net), "num_classes": 10}
-        for net in map(ast.literal_eval, frame["net"])
+        for net in map(NET_OF.get, frame["net"])
     ]
     columns = {name: frame[name].tolist() for name in frame if name != "net"}
     return {"nasbench201": {"cifar10": {**columns, "config": configs}}, "fbnet": {}}
