@@ -20,5 +20,6 @@ RENDERERS = Registry(
         "proxies": "evidence.proxies:render",
         "transfer": "evidence.variants:render_transfer",
         "cost": "evidence.cost:render",
+        "declared": "evidence.declared:render",
     },
 )

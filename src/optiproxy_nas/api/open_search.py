@@ -93,7 +93,6 @@ class Search(AskTell):
             space = self.problem.space
             values = with_problem({**values, "problem": problem, "dataset": dataset}, self.problem)
             dataset = values.pop("dataset")
-        is_chosen = preset is not None
         if preset is None and METHODS.load(method).takes_preset():
             preset = preset_for(values["space"], name_of(values["objective"])) or "default"
         # The dataset decides no setting: it goes to the table, and into the record at the end.
@@ -113,9 +112,7 @@ class Search(AskTell):
         )
         if self.problem is not None:
             check_metrics(self.problem, self.parameters.objective)
-        # No preset was tuned on a space that was just declared, which need not be told each time.
-        is_told = is_chosen or isinstance(self.parameters.space, str)
-        if is_told and (note := misfit(self.parameters)):
+        if note := misfit(self.parameters):
             logger.warning(note)
         self._benchmark: Benchmark | None = None  # that answers; None: the user evaluates
         found = get_space(space)

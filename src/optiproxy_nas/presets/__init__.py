@@ -6,7 +6,6 @@ tuned for. The paper's preset has none: it is as published, whatever is searched
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache
 from importlib import resources
@@ -18,10 +17,11 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import families
 from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
-from optiproxy_nas.spaces import SpaceLike, get_space
+from optiproxy_nas.spaces import SpaceLike, get_space, space_parameter
 
 SMALL, LARGE = "default", "large"  # presets for spaces that none was tuned on, by their size
 MOST_OF_SMALL = 50_000  # architectures
+DECLARED = "declared spaces"  # in ``made_for``
 
 
 class MadeFor(NamedTuple):
@@ -88,14 +88,20 @@ def preset_for(space: SpaceLike, objective: str) -> str | None:
 
 def _tuned_for(space: SpaceLike, objective: str) -> str | None:
     """Return the preset that was tuned for an objective on a space; None where none was."""
-    spaces = {space} if isinstance(space, str) else set()
-    if not isinstance(space, Mapping) and (not spaces or ":" in str(space)):
-        spaces.add(get_space(space).name)
+    spaces = _names_of(space)
     named = [family.preset for family in families().values() if family.space in spaces]
     if objective == DEFAULT_OBJECTIVE and any(named):
         return next(filter(None, named))
     fitting = (n for n, f in _tuned().items() if f.objective == objective and spaces & {*f.spaces})
     return next(fitting, None)
+
+
+def _names_of(space: SpaceLike) -> set[str]:
+    """Return what a space may be called in ``made_for``."""
+    parameter = space_parameter(space)
+    if not isinstance(parameter, str):
+        return {DECLARED}
+    return {parameter, get_space(parameter).name} if ":" in parameter else {parameter}
 
 
 def _tuned() -> dict[str, MadeFor]:
@@ -125,7 +131,7 @@ def misfit(parameters: RunParameters) -> str:
             f"Preset {preset!r} was made for objective {tuned.objective!r}; for {objective!r} "
             f"there is preset={better}."
         )
-    if space not in best.spaces:  # tuned on other spaces, too
+    if not _names_of(space) & {*best.spaces}:  # tuned on other spaces, too
         return ""
     return (
         f"Preset {preset!r} was tuned on {' and '.join(tuned.spaces)}; for space {name!r} "

