@@ -150,7 +150,7 @@ def test_an_empty_file_and_folders_that_are_missing_are_fine(tmp_path, monkeypat
 
 def test_a_folder_and_a_place_that_cannot_be_written_are_refused(tmp_path):
     (tmp_path / "file").touch()
-    for path in (tmp_path, tmp_path / "file" / "j.jsonl"):
+    for path in (tmp_path, tmp_path / "file" / "j.jsonl", Path("/dev/zero")):
         with pytest.raises(JournalError) as caught:
             found(path)
         assert caught.value.data["path"] == str(path)

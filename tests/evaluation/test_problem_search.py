@@ -160,6 +160,22 @@ def test_what_a_trial_does_to_its_surroundings_changes_no_answer(answer, caplog,
     assert bool(caplog.records) == (answer in (take_away, replace))
 
 
+def test_a_folder_that_was_replaced_is_made_again_and_one_that_cannot_be_ends_the_search(tmp_path):
+    def replace_and_fail(trial: RunningTrial, metrics: Any) -> Any:
+        if trial.number == 2 and trial.attempt == 1:
+            replace(trial, metrics)
+            raise OSError("no checkpoint")
+        return metrics
+
+    path = tmp_path / "j.jsonl"
+    result = search(problem=Watched(replace_and_fail), failures={"retries": 1}, journal=path, **RUN)
+    assert not result.failed
+    other = tmp_path / "k.jsonl"
+    (tmp_path / "k_trials").write_text("no folder")
+    with pytest.raises(DataError):
+        search(problem=Watched(), journal=other, **RUN)
+
+
 def test_the_target_alone_is_an_answer():
     result = search(problem=Watched(lambda trial, metrics: metrics["error"]), **RUN)
     assert set(result.trials[0].metrics) == {"value", "error"}

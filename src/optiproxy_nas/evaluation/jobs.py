@@ -141,3 +141,14 @@ def reason_of(error: BaseException) -> str:
 def trial_folder(folder: Path, number: int) -> Path:
     """Return the folder of one trial in that of all."""
     return folder / f"{number:04d}"
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a trial, also where an earlier attempt put a file in its place.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_file():
+        folder.unlink()
+    folder.mkdir(parents=True, exist_ok=True)

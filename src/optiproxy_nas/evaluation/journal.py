@@ -25,6 +25,7 @@ from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.journal_file import (
     DIGITS,
     FORMAT,
+    check_is_file,
     is_unbegun,
     line_of,
     outcome_of,
@@ -157,12 +158,7 @@ class Journal:
 
     def _open(self, header: dict[str, Any]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.is_dir():
-            raise JournalError(
-                f"The journal {str(self.path)!r} is a folder. Name a file in it, such as "
-                f"{str(self.path / 'journal.jsonl')!r}.",
-                path=str(self.path),
-            )
+        check_is_file(self.path)
         try:
             self._lock.acquire()
         except filelock.Timeout:

@@ -84,8 +84,25 @@ def journal_trials(path: str | Path) -> pd.DataFrame:
 
 def is_journal(path: Path) -> bool:
     """Return whether a file begins as a journal does."""
-    with path.open("rb") as file:
-        return file.read(len(_START)) == _START
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_START)) == _START
+    except OSError:
+        return False
+
+
+def check_is_file(path: Path) -> None:
+    """Refuse the path of a folder, or of a device.
+
+    Raises:
+        JournalError: it is one.
+    """
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise JournalError(
+            f"The journal {str(path)!r} is {what}. Name a file, such as 'journal.jsonl'.",
+            path=str(path),
+        )
 
 
 def read_records(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -95,6 +112,7 @@ def read_records(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]
         JournalError: as of :func:`read_journal`.
     """
     path = Path(path)
+    check_is_file(path)
     try:
         content = path.read_bytes()
     except OSError as error:

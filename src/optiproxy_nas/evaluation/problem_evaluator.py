@@ -12,18 +12,13 @@ from typing import Any
 
 import torch
 
-from optiproxy_nas.core.errors import (
-    DataError,
-    EvaluationError,
-    OptiProxyError,
-    ParameterError,
-)
+from optiproxy_nas.core.errors import DataError, EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_answer
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.isolation import IsolatedEvaluator
-from optiproxy_nas.evaluation.jobs import ProblemTraining, reason_of, trial_folder
+from optiproxy_nas.evaluation.jobs import ProblemTraining, make_folder, reason_of, trial_folder
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE, Problem, RunningTrial
 from optiproxy_nas.spaces import get_space
@@ -78,9 +73,20 @@ class ProblemEvaluator(Evaluator):
             yield place, outcome._replace(seconds=seconds, curve=tuple(trial.curve))
 
     def trial(self, request: Request) -> RunningTrial:
-        """Return what the problem gets for a request; its folder is made."""
+        """Return what the problem gets for a request; its folder is made.
+
+        Raises:
+            DataError: the folder cannot be made.
+        """
         folder = trial_folder(self._folder, request.number)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise DataError(
+                f"The folder {folder} of trial {request.number} cannot be made: {error.strerror}. "
+                "Nothing was trained for it.",
+                path=str(folder),
+            ) from error
         return RunningTrial(
             number=request.number,
             architecture=self._space.architecture(request.architecture),

@@ -25,7 +25,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from optiproxy_nas.evaluation.jobs import OUTPUT, Job, Training, Unsendable, reason_of
+from optiproxy_nas.evaluation.jobs import (
+    OUTPUT,
+    Job,
+    Training,
+    Unsendable,
+    make_folder,
+    reason_of,
+)
 
 PREPARATION, TRAINING = "preparation.pickle", "training.pickle"  # files of a payload
 LARGEST = 2**20  # bytes of an answer: it is a few numbers
@@ -163,7 +170,7 @@ class _Worker:
     def _output(self, job: Job) -> Iterator[None]:
         """Write standard output and error, of C libraries and children too, to the trial's file."""
         folder = Path(job.folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         file = os.open(folder / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             if os.fstat(file).st_size:
