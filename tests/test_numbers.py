@@ -65,3 +65,12 @@ def test_what_is_not_a_number_does_not_decide_the_digits():
     assert numbers.decimals("score", [None, math.nan, math.inf, 0.25]) == 4
     assert numbers.decimals("score", []) == 2
     assert numbers.fixed(-0.0001, 2) == "0.00"
+
+
+def test_digits_before_the_point_are_all_shown() -> None:
+    assert [numbers.significant(value, 2) for value in (0.00123, 2586, -123456.7, 2e9)] == [
+        "0.0012",
+        "2586",
+        "-123457",
+        "2e+09",
+    ]

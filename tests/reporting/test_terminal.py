@@ -6,7 +6,7 @@ import pytest
 
 from optiproxy_nas.report import terminal_summary
 from optiproxy_nas.report.run_data import known
-from optiproxy_nas.report.summary import duration, headline, text
+from optiproxy_nas.report.summary import duration, headline, result_rows, settings_rows, text
 
 
 def test_it_tells_the_result_and_where_to_look(run):
@@ -29,6 +29,34 @@ def test_it_tells_the_result_and_where_to_look(run):
     assert f"best at query {summary['queries_to_best']}" in facts["Queries"]
     starts = {len(line) - len(line.split("  ", 1)[1].lstrip()) for line in lines[-9:]}
     assert len(starts) == 1
+
+
+def test_a_problem_has_an_architecture_tested_once_and_its_own_metrics() -> None:
+    summary = {
+        "problem": "mnist1d",
+        "space": "mnist1d",
+        "dataset": "mnist1d",
+        "target": "accuracy",
+        "accuracy": 97.1,
+        "best_architecture": '{"stages": 1}',
+        "queries": 40,
+        "failed_trials": 2,
+        "metrics": {"flops_millions": 3.25},
+        "test": {"accuracy": 95.5, "recall": 0.5},
+        "page": "data/report.html",
+    }
+    lines = terminal_summary(summary).splitlines()
+    assert lines[0].endswith("  mnist1d")
+    assert "Best architecture" in lines
+    facts = dict(line.split("  ", 1) for line in lines[-6:])
+    assert facts["Test accuracy"].strip() == "95.50 %"
+    assert facts["Failed trials, charged too"].strip() == "2"
+    assert facts["Page"].strip() == "data/report.html"
+    assert "test accuracy 95.50 %" in headline(summary)
+    assert dict(result_rows(summary))["FLOPs"] == "3.25 million"
+    labels = dict(settings_rows(summary))
+    assert labels["Problem"] == "mnist1d"
+    assert not {"metrics", "test"} & labels.keys()
 
 
 def test_unknown_facts_are_left_out(run):

@@ -159,8 +159,12 @@ def difference_text(
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Return a number with so many significant digits, without trailing zeros."""
-    return f"{value:.{digits}g}"
+    """Return a number with so many significant digits, without trailing zeros.
+
+    Below ten million the digits before the point are all shown.
+    """
+    shown = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in shown and abs(value) < 1e7 else shown
 
 
 def quantity(metric: str, value: float | str) -> str:

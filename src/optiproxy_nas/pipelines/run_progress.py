@@ -60,6 +60,8 @@ class RunProgress:
             store = store.replace(f"{Path.cwd()}/", "")
             facts["mlflow_command"] = f"mlflow ui --backend-store-uri {store}"
         facts["artifacts"] = os.path.relpath(folder)
+        if (page := folder / "report.html").exists():
+            facts["page"] = os.path.relpath(page)
         print(terminal_summary({**summary, **facts}), flush=True)
 
 

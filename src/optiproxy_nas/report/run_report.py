@@ -53,13 +53,15 @@ HONEST = (
 )
 HONEST_OF_PROBLEM = (
     "The search saw the values of its trials, each of which counts in the budget, and no others. "
-    "What is called a test was measured after the search, once, of its answer."
+    "The best of them flatters: it is the highest of many single trainings, and another seed gives "
+    "another value. What is called a test was measured after the search, once, of its answer."
 )
 # Results that the terminal shows, after the value.
 TERMINAL = (
     "test_accuracy",
     "constraints",
     "queries",
+    "failed_trials",
     "low_queries",
     "full_queries",
     "spent_epochs",
@@ -192,13 +194,13 @@ def _commands(summary: Summary) -> list[tuple[str, str]]:
 def terminal_summary(summary: Summary) -> str:
     """Return the lines that a run prints when it ends: what was found, and where to look next.
 
-    Besides the keys of the report, ``wall_seconds``, ``artifacts`` (a path) and ``mlflow_command``
-    are shown where they are given. It is plain ASCII, so that every console can show it. An
-    architecture string is never broken, so that it can be copied; all other lines fit 80 columns
-    unless a value is longer.
+    Besides the keys of the report, ``wall_seconds``, ``artifacts`` and ``page`` (paths) and
+    ``mlflow_command`` are shown where they are given. It is plain ASCII, so that every console can
+    show it. An architecture string is never broken, so that it can be copied; all other lines fit
+    80 columns unless a value is longer.
     """
     keys = ("space", "dataset", "preset" if summary.get("preset") else "method")
-    about = [text(summary[key]) for key in keys if summary.get(key)]
+    about = [*dict.fromkeys(text(summary[key]) for key in keys if summary.get(key))]
     if known(summary.get("seed")):
         about.append(f"seed {summary['seed']}")
     lines = [f"OptiProxy-NAS  {', '.join(about)}".rstrip(), "-" * 60]
@@ -227,6 +229,8 @@ def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
         label = RESULT[key][0]
         if key == "constraints":
             yield from ((label, bound_sentence(bound)) for bound in summary.get(key) or ())
+        elif key == "failed_trials" and not summary.get(key):
+            continue
         elif known(summary.get(key)) and key != target:
             yield label, result_text(summary, key) + _remark(key, summary)
 
@@ -250,6 +254,7 @@ def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
         ("Wall time", "wall_seconds", duration),
         ("Run", "run_id", str),
         ("Artifacts", "artifacts", str),
+        ("Page", "page", str),
         ("Audit", "run_id", _audit_command),
         ("MLflow UI", "mlflow_command", str),
     ):
