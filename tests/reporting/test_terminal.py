@@ -52,7 +52,7 @@ def test_a_problem_has_an_architecture_tested_once_and_its_own_metrics() -> None
     assert facts["Test accuracy"].strip() == "95.50 %"
     assert facts["Failed trials, charged too"].strip() == "2"
     assert facts["Page"].strip() == "data/report.html"
-    assert "test accuracy 95.50 %" in headline(summary)
+    assert "Test accuracy: 95.50 %" in headline(summary)
     assert dict(result_rows(summary))["FLOPs"] == "3.25 million"
     labels = dict(settings_rows(summary))
     assert labels["Problem"] == "mnist1d"
