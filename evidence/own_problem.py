@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import torch
+
 from evidence import table
 from evidence.pages import update_page
 from optiproxy_nas import search
@@ -80,6 +82,7 @@ def main() -> None:
     options.add_argument("--methods", default=",".join(METHODS))
     options.add_argument("--workers", type=int, default=2)
     chosen = options.parse_args()
+    torch.set_num_threads(1)  # as in the worker processes
     JOURNALS.mkdir(parents=True, exist_ok=True)
     data = dict(Mnist1d().load())
     answers: dict[str, list[Answer]] = {}

@@ -82,6 +82,7 @@ RESULT: dict[str, tuple[str, Format]] = {
 }
 SETTINGS: dict[str, tuple[str, Format]] = {
     "run_id": ("Run", text),
+    "problem": ("Problem", text),
     "space": ("Search space", text),
     "dataset": ("Dataset", text),
     "source": ("Benchmark source", text),
