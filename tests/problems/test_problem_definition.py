@@ -89,6 +89,12 @@ class Unbuilt(Bare):
     space = "no_module_of_mine:Space"
 
 
+class Stumbling(Bare):
+    @property
+    def space(self) -> Any:  # type: ignore[override]
+        raise OSError("no file of options")
+
+
 class Raising(Bare):
     def __init__(self) -> None:
         raise OSError("no disk")
@@ -177,6 +183,7 @@ def test_bounds_on_what_is_not_measured_are_refused_where_metrics_are_declared()
         (f"{HERE}Needing", "folder"),
         ({"name": f"{HERE}Bare", "scale": 3}, "scale"),
         (f"{HERE}Raising", "no disk"),
+        (f"{HERE}Stumbling", "no file of options"),
         (f"{HERE}Spaceless", "space"),
         (f"{HERE}Unbuilt", "no_module_of_mine"),
         (f"{HERE}Untargeted", "Target"),

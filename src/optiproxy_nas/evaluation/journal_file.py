@@ -35,6 +35,10 @@ def read_journal(path: str | Path) -> pd.DataFrame:
 
     It may be read while a search writes to it.
 
+    Example:
+        >>> from optiproxy_nas import read_journal
+        >>> read_journal("search.jsonl").sort_values("accuracy").tail(3)  # doctest: +SKIP
+
     Returns:
         number, attempt, architecture (text), epochs, seed, the metrics by their names (NaN where
         it failed), error ("" unless it failed), seconds, output (a path, or "") and time (UTC).

@@ -167,7 +167,13 @@ def _check(problem: Problem, name: str) -> None:
     Raises:
         ParameterError: which member is missing or wrong, and what is allowed.
     """
-    if wrong := _missing(problem):
+    try:
+        wrong = _missing(problem)
+    except OptiProxyError:
+        raise
+    except Exception as error:  # of a property
+        wrong = f"raises when it is asked for its members: {type(error).__name__}: {error}."
+    if wrong:
         raise ParameterError(
             f"The problem {name!r} {wrong}", name=name, problem=type(problem).__name__
         )
