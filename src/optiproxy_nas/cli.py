@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import pipelines
 from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors, interrupt
@@ -25,7 +26,7 @@ from optiproxy_nas.commands.run_options import (
     run_options,
 )
 from optiproxy_nas.commands.sweep import sweep
-from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.project_pipeline import are_of_user
@@ -88,6 +89,8 @@ def _run(resume: str | None, **options: Any) -> Any:
         if len(names) > 1:
             raise ParameterError(f"One pipeline a run; {', '.join(names)} were asked for.")
         if names and names != ["__default__"]:
+            if names[0] not in pipelines:
+                raise unknown_name("pipeline", names[0], set(pipelines) - {"__default__"})
             params["pipeline"] = names[0]
         return callback(params=params, pipeline=None, pipelines=names, **options)
 

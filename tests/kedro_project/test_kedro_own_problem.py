@@ -243,7 +243,7 @@ def test_an_audit_finds_what_was_forged(finished, forgery):
 
 
 def test_trials_trained_again_are_told_by_their_differences(finished, monkeypatch):
-    monkeypatch.setattr(Widths.__init__, "__defaults__", (0.0, -1, "raise", 0.5))
+    monkeypatch.setattr(Widths.__init__, "__defaults__", (0.0, -1, "raise", 0.5, -1))
     before = trainings(finished, "reference")
     result = command(finished, "audit", "reference", "--retrain", "3")
     assert result.exit_code == 0, result.output

@@ -36,6 +36,7 @@ class Widths(Problem):
         dies_at: number of a trial that ends the process, where it is trained for the first time;
             -1: none.
         how: it does: "raise", "kill" (SIGKILL) or "ctrl-c".
+        crashes_at: number of a trial whose training ends its process by a segmentation fault.
         drift: added at every further training of a trial.
     """
 
@@ -45,9 +46,15 @@ class Widths(Problem):
     datasets = ("signals",)
 
     def __init__(
-        self, bonus: float = 0.0, dies_at: int = -1, how: str = "raise", drift: float = 0.0
+        self,
+        bonus: float = 0.0,
+        dies_at: int = -1,
+        how: str = "raise",
+        drift: float = 0.0,
+        crashes_at: int = -1,
     ) -> None:
         self.bonus, self.dies_at, self.how, self.drift = bonus, dies_at, how, drift
+        self.crashes_at = crashes_at
 
     def evaluate(self, trial: RunningTrial) -> dict[str, float]:
         log = trial.folder / "trained.txt"
@@ -56,6 +63,8 @@ class Widths(Problem):
             file.write("trained\n")
         if trial.number == self.dies_at and not again:
             self._die()
+        if trial.number == self.crashes_at:
+            os.kill(os.getpid(), signal.SIGSEGV)
         chosen = trial.architecture
         print("training", chosen)
         trial.report(1, 0.5)

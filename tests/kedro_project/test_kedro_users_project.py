@@ -1,0 +1,132 @@
+"""A bare project of a user, made by ``kedro new``: our pipelines beside the user's own."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from kedro.framework.session import KedroSession
+from kedro_runs import TINY_ARGUMENT, command, enter, kedro, manifest
+from tiny_problem import trainings, with_data
+
+from optiproxy_nas import read_journal
+from optiproxy_nas.pipelines.configuration import CONF
+
+SETTINGS = """\
+from optiproxy_nas.settings import (
+    CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS, CONTEXT_CLASS, HOOKS, SESSION_CLASS
+)
+"""
+REGISTRY = """\
+from kedro.framework.project import find_pipelines
+from kedro.pipeline import Node, Pipeline
+
+from optiproxy_nas.pipelines import own_pipelines, search_pipeline
+
+
+def double(x, sweep):
+    return 2 * x + sweep["a"]
+
+
+def register_pipelines():
+    pipelines = find_pipelines(raise_errors=True)
+    pipelines["mine"] = Pipeline([Node(double, ["params:x", "params:sweep"], "step_00.archive")])
+    pipelines["__default__"] = sum(pipelines.values())
+    pipelines |= own_pipelines("voyage.widths:Widths")
+    problem = {"name": "voyage.widths:Widths", "dies_at": 9, "how": "kill", "crashes_at": 12}
+    pipelines["nas"] = search_pipeline(problem)
+    return pipelines
+"""
+# Names that mean something else to our pipelines, and must not be refused.
+PARAMETERS = "x: 3\nseed: of the user\nbudget: {train: 4}\nsweep: {a: 5}\nquiet: {b: 1}\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The project that ``kedro new`` makes, with what a user writes into it."""
+    folder = tmp_path_factory.mktemp("user")
+    options = ["--name=voyage", "--tools=none", "--example=no", "--telemetry=no"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DO_NOT_TRACK", "1")  # kedro-telemetry tells of the making of projects, too
+        made = [sys.executable, "-m", "kedro", "new", *options]
+        subprocess.run(made, cwd=folder, check=True, capture_output=True)
+    project = with_data(folder / "voyage")
+    package = project / "src" / "voyage"
+    shutil.copy(Path(__file__).with_name("tiny_problem.py"), package / "widths.py")
+    (package / "settings.py").write_text(SETTINGS)
+    (package / "cli.py").write_text("from optiproxy_nas.cli import cli\n")
+    (package / "pipeline_registry.py").write_text(REGISTRY)
+    (project / "conf" / "base" / "parameters.yml").write_text(PARAMETERS)
+    return project
+
+
+@pytest.fixture
+def project(made, monkeypatch):
+    """Work in it, and forget its modules afterwards."""
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    yield enter(made, monkeypatch)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "voyage"]:
+        del sys.modules[name]
+
+
+def test_a_run_that_is_killed_goes_on_and_is_audited(project):
+    """SIGKILL in a training in the main process; the others are trained in a worker process, one
+    of which crashes. The pipeline goes by a name of the user's."""
+    params = f"--params={TINY_ARGUMENT},evaluation.isolation=none,run_id=r,tracking=off"
+    process = kedro(project, "run", "--pipeline=nas", params)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, output + errors
+    journal = project / "data" / "07_model_output" / "r" / "journal.jsonl"
+    assert len(read_journal(journal)) == 9
+
+    result = command(project, "run", "--resume", "r")
+    assert result.exit_code == 0, result.output
+    assert "Test score" in result.output
+    assert trainings(project, "r") == 17
+    made = manifest(project, "r")
+    assert made["pipeline"] == "nas"
+    trials = read_journal(journal).set_index("number")
+    assert len(trials) == 16
+    assert "SIGSEGV" in trials["error"][12]
+    assert made["result"]["failed_trials"] == (trials["error"] != "").sum()
+    written = project / "data" / "07_model_output" / "r" / "trials" / "0015" / "output.txt"
+    assert "training" in written.read_text()
+    page = (project / "data" / "08_reporting" / "r" / "report.html").read_text(encoding="utf-8")
+    assert 'href="../../07_model_output/r/trials/0015/output.txt"' in page
+
+    result = command(project, "audit", "r")
+    assert result.exit_code == 0, result.output
+
+
+def test_what_a_project_with_a_problem_needs_is_there(project):
+    lines = command(project, "parameters", "--pipeline=own_search").output
+    assert "voyage.widths:Widths" in lines
+    assert "evaluation.timeout" in lines
+    result = command(project, "run", "--pipeline=compare", "--params=runs=r")
+    assert result.exit_code == 1  # there is no store
+    assert "MLflow" in result.output
+    assert "own_diagnose" in command(project, "run", "--pipeline=own_diagnos").output
+
+
+def test_the_users_own_pipelines_are_as_without_us(project):
+    before = set((project / "data").rglob("*"))
+    result = command(project, "run")  # the default one
+    assert result.exit_code == 0, result.output
+    with KedroSession.create(project) as session:
+        assert isinstance(session, KedroSession)
+        context = session.load_context()
+    expected = yaml.safe_load((project / "conf" / "base" / "parameters.yml").read_text())
+    assert context.params == expected
+    assert set(context.config_loader["catalog"]) == {"signals"}
+    assert set((project / "data").rglob("*")) == before
+
+
+def test_the_files_of_the_package_are_those_of_the_checkout():
+    checkout = Path(__file__).parents[2] / "conf" / "base"
+    assert CONF.resolve() == checkout.resolve()
+    assert (CONF / "catalog_search.yml").is_file()
