@@ -11,13 +11,15 @@ import torch
 
 from optiproxy_nas import Choice, Search, SearchResult, Space, batched, search
 from optiproxy_nas.core.errors import DataError, ParameterError
+from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.report import draw_cell
+from optiproxy_nas.report.compare.groups import make_panels
 from optiproxy_nas.runs.code_identity import software
 from optiproxy_nas.spaces import get_space, space_label, space_parameter
-from optiproxy_nas.testing import check_proxy
+from optiproxy_nas.testing import check_method, check_proxy
 
 SPACE = Space(
     {
@@ -154,3 +156,24 @@ def test_an_architecture_without_a_graph_is_drawn_as_text() -> None:
     text = SPACE.to_string(SPACE.random(1, torch.Generator().manual_seed(0)))[0]
     (drawn,) = draw_cell(SPACE, text).texts
     assert drawn.get_text() == SPACE.draw(text)
+
+
+def test_the_suite_of_methods_searches_a_declared_space() -> None:
+    check_method("random_search", SPACE)
+
+
+def test_runs_of_two_spaces_of_one_name_are_not_compared() -> None:
+    declaration = SPACE.declaration()
+    other = Space({**SPACE.choices, "extra": [1, 2]}, name="nets").declaration()
+    same = [finished_run(seed, declaration) for seed in (0, 1)]
+    (panel,) = make_panels(same)
+    assert panel.space == space_label(declaration)
+    with pytest.raises(ParameterError) as error:
+        make_panels([*same, finished_run(0, other)])
+    assert error.value.data["spaces"] == sorted(map(space_label, (declaration, other)))
+
+
+def finished_run(seed: int, space: dict) -> FinishedRun:
+    names = {"method": "random_search", "dataset": "made up", "space": space}
+    archive = pd.DataFrame({"order": [0, 1], "architecture": ["a", "b"], "value": [1.0, 2.0]})
+    return FinishedRun(f"run-{seed}", {**names, "seed": seed, "budget": 2}, {}, archive)

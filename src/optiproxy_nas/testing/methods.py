@@ -95,10 +95,11 @@ def _objective(space: SearchSpace, evaluations: Counter[str] | None = None) -> A
     weights = torch.rand(space.num_nodes, len(space.operations), generator=stream)
     edges = torch.rand(space.num_edges, generator=stream)
 
-    def evaluate(architectures: Sequence[str]) -> np.ndarray:
+    def evaluate(architectures: Sequence[Any]) -> np.ndarray:
+        codes = space.from_string(architectures)
         if evaluations is not None:
-            evaluations.update(architectures)
-        encoding = space.encode(space.from_string(architectures))
+            evaluations.update(space.to_string(codes))
+        encoding = space.encode(codes)
         score = (encoding.operations * weights).sum((-1, -2)) + encoding.edges @ edges
         return 50 + 40 * torch.sin(3 * score).double().numpy()
 

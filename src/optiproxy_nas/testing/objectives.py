@@ -16,7 +16,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.steps import initial_batch
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.evaluation.batch import evaluate_trials
-from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.evaluation.evaluator import Evaluate, as_evaluator
 from optiproxy_nas.evaluation.loop import run_method, run_search
 from optiproxy_nas.methods import build_method
 from optiproxy_nas.objectives import resolve_objective
@@ -102,7 +102,7 @@ def _check_columns(
     """Check what follows from an answer; return the initial sample as an archive."""
     built = parameters.objective
     batch = initial_batch(space, parameters)
-    evaluated, _ = evaluate_trials(built, batch, evaluate)
+    evaluated, _ = evaluate_trials(built, batch, as_evaluator(evaluate, space))
     answered = evaluated[[*batch, "value", *built.metrics]]
     derived = pure("derived_columns", built.derived_columns, answered)
     assert set(derived) <= set(built.columns), f"derived_columns: {sorted(derived)}, not declared"
