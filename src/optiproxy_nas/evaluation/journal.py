@@ -28,6 +28,7 @@ from optiproxy_nas.evaluation.journal_file import (
     check_is_file,
     is_unbegun,
     line_of,
+    make_folder,
     outcome_of,
     parse,
     read_number,
@@ -140,7 +141,6 @@ class Journal:
         self._tested[request.architecture, request.epochs] = dict(metrics)
 
     def __len__(self) -> int:
-        """Return how many attempts it holds."""
         return len(self._found)
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class Journal:
         self.close()
 
     def _open(self, header: dict[str, Any]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         check_is_file(self.path)
         try:
             self._lock.acquire()

@@ -235,6 +235,14 @@ def _digest_of(before: str, body: bytes) -> str:
     return hashlib.sha256(before.encode() + body).hexdigest()[:DIGITS]
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it, so that they survive a power cut."""
+    if not folder.exists():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder to the disk, so that a new file of it survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
