@@ -102,7 +102,7 @@ def main() -> None:
         f"Means over the seeds 0 to {chosen.seeds - 1}, {BUDGET} trainings each. The value of a "
         "single training flatters: it is the highest of many. Retrained: the answer, trained again "
         f"by {len(FRESH_SEEDS)} fresh seeds; test: these on the test signals. Written by "
-        f"`python -m evidence.own_problem --seeds {chosen.seeds}`."
+        f"`python -m evidence.own_problem --seeds {chosen.seeds} --methods {chosen.methods}`."
     )
     text = table.with_notes(table.markdown(head, rows_of(answers)), [note])
     update_page(PAGE, PAGE, {"own_problem": text})

@@ -1,0 +1,18 @@
+"""The table of methods on the shipped problem, of answers that are made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evidence.own_problem import PAGE, Answer, rows_of
+from evidence.pages import replace_between
+
+
+def test_a_row_has_the_means_over_the_seeds_and_the_worst_test() -> None:
+    found = {"tpe": [Answer(90.0, 88.0, 86.0, 1000.0), Answer(92.0, 90.0, 84.0, 2001.0)]}
+    assert rows_of(found) == [["tpe", "91.0", "89.0", "85.0", "84.0", "1500"]]
+
+
+def test_the_page_has_a_place_for_it() -> None:
+    page = (Path(__file__).parents[2] / PAGE).read_text(encoding="utf-8")
+    assert "new table" in replace_between(page, "own_problem", "new table")
