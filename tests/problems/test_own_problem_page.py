@@ -36,7 +36,7 @@ def test_python_blocks_run_one_after_the_other(
         code = re.sub(*IN_PROCESS, block)
         for size, smaller in SMALLER.items():
             code = code.replace(size, smaller)
-        if file := re.match(r"# (\w+)\.py\n", code):
+        if file := re.match(r"# (\w+)\.py\b", code):
             (tmp_path / f"{file[1]}.py").write_text(code, encoding="utf-8")
             monkeypatch.delitem(sys.modules, file[1], raising=False)
         else:

@@ -204,7 +204,8 @@ BEST_CELL: ReportFigure[RunData] = ReportFigure(
     "right; grey parts carry no signal to the output. An edge that ends at a letter goes on there "
     "in the next line. Numbers on arrows: the order of inputs, where it counts. Of two cells in "
     "one picture, the encoding feeds the normal cell's output to both inputs of the reduction "
-    "cell; in the network these are the outputs of the cell before it and of the one before that.",
+    "cell; in the network these are the outputs of the cell before it and of the one before that. "
+    "Of a declared space: each choice, its value, and the value among its options.",
     best_cell,
 )
 PREDICTED: ReportFigure[RunData] = ReportFigure(
