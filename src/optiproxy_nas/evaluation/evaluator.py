@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome, failure, read_answer, read_answers
+from optiproxy_nas.evaluation.jobs import in_one_process
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -165,7 +166,8 @@ class _FunctionEvaluator(Evaluator):
             epochs = (request.epochs,) if objective.fidelities else ()
             begun = time.perf_counter()
             try:
-                answer = self._function(self._read(request.architecture), *epochs)
+                with in_one_process():
+                    answer = self._function(self._read(request.architecture), *epochs)
             except Exception as error:
                 _log.debug("The evaluation of %s failed", request.architecture, exc_info=True)
                 outcome = failure(error)
@@ -201,7 +203,8 @@ class _BatchEvaluator(Evaluator):
     def _call(self, names: list[str], epochs: tuple[int, ...]) -> Any:
         """Call the function, which may change its list; an error of it is one of ours."""
         try:
-            return self._function(list(map(self._read, names)), *epochs)
+            with in_one_process():
+                return self._function(list(map(self._read, names)), *epochs)
         except OptiProxyError:
             raise
         except Exception as error:

@@ -6,8 +6,11 @@ imports itself.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -118,6 +121,24 @@ class Unsendable:
 
     def __repr__(self) -> str:
         return self._text
+
+
+@contextmanager
+def in_one_process() -> Iterator[None]:
+    """End a process that a training forks inside and that comes back, since its parent goes on.
+
+    Two processes would search otherwise, and write the same files. ``sys.exit`` ends it, too.
+    """
+    process = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != process:
+            if isinstance(error := sys.exception(), SystemExit):
+                os._exit(error.code if isinstance(error.code, int) else bool(error.code))
+            with suppress(OSError):
+                os.write(2, b"A process that a training forked came back from it; it is ended.\n")
+            os._exit(1)
 
 
 def reason_of(error: BaseException) -> str:

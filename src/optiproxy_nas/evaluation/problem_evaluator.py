@@ -18,7 +18,13 @@ from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_answer
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.isolation import IsolatedEvaluator
-from optiproxy_nas.evaluation.jobs import ProblemTraining, make_folder, reason_of, trial_folder
+from optiproxy_nas.evaluation.jobs import (
+    ProblemTraining,
+    in_one_process,
+    make_folder,
+    reason_of,
+    trial_folder,
+)
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE, Problem, RunningTrial
 from optiproxy_nas.spaces import get_space
@@ -60,7 +66,7 @@ class ProblemEvaluator(Evaluator):
             trial = self.trial(request)
             begun = time.perf_counter()
             try:
-                with seeded_globals(request.seed):
+                with seeded_globals(request.seed), in_one_process():
                     answer = self._problem.evaluate(trial)
             except (Exception, SystemExit) as error:
                 _log.debug("Trial %d failed", trial.number, exc_info=True)
@@ -220,7 +226,7 @@ def _tested(
     """Return what ``Problem.test`` gives, called where the trials are trained."""
     if settings.isolation == "none":
         trial = ProblemEvaluator(problem, data, folder, settings).trial(request)
-        with seeded_globals(request.seed):
+        with seeded_globals(request.seed), in_one_process():
             return problem.test(trial)
     with _isolated(problem, data, folder, settings, "test") as evaluator:
         ended = evaluator.train(request)

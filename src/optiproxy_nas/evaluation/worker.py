@@ -30,6 +30,7 @@ from optiproxy_nas.evaluation.jobs import (
     Job,
     Training,
     Unsendable,
+    in_one_process,
     make_folder,
     reason_of,
 )
@@ -125,8 +126,6 @@ class _Worker:
                 answer, error = self._train(job)
         except OSError as failure:  # no file can be written there
             answer, error = None, reason_of(failure)
-        if os.getpid() != self._process:  # the training has forked, and its child came back
-            os._exit(1 if error else 0)
         spoilt = _has_released_cuda() and bool(error)  # an error of CUDA may stay for ever
         self._send("ended", answer, error, time.perf_counter() - begun, spoilt)
         return not spoilt
@@ -141,7 +140,9 @@ class _Worker:
 
         self._running = job
         try:
-            return _sendable(self._training(job, report)), ""
+            with in_one_process():
+                answer = self._training(job, report)
+            return _sendable(answer), ""
         except Terminated:
             raise
         except BaseException as error:  # sys.exit(), too
