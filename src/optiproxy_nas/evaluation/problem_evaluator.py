@@ -10,14 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from optiproxy_nas.core.errors import DataError, EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_answer
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
-from optiproxy_nas.evaluation.isolation import IsolatedEvaluator
+from optiproxy_nas.evaluation.isolation import IsolatedEvaluator, device_of, devices_of
 from optiproxy_nas.evaluation.jobs import (
     ProblemTraining,
     in_one_process,
@@ -268,35 +266,3 @@ def _check_architecture(given: Any, architecture: str, name: str) -> None:
         f"{name}.evaluate was asked for {architecture} and gave the answer of {given!r:.300}.",
         architecture=architecture,
     )
-
-
-def devices_of(settings: EvaluationSettings) -> list[str]:
-    """Return the devices of worker processes: all GPUs, where they are to be found.
-
-    Raises:
-        ParameterError: there is no such device.
-    """
-    device = device_of(settings.device)
-    if settings.device == "auto" and device == "cuda" and settings.workers > 1:
-        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    return [device]
-
-
-def device_of(name: str) -> str:
-    """Return the device that trials are told to use.
-
-    Raises:
-        ParameterError: there is no such device.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(name).type
-    except RuntimeError:
-        kind = ""
-    if not kind or (kind == "cuda" and not torch.cuda.is_available()):
-        why = "torch finds no CUDA here" if kind else "torch has no such device"
-        raise ParameterError(
-            f"evaluation.device = {name!r}: {why}. Use cpu, cuda, or auto.", device=name
-        )
-    return name
