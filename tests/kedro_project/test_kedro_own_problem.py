@@ -31,6 +31,7 @@ from tiny_problem import NAME, Killed, Widths, trainings, with_data
 
 from optiproxy_nas import read_journal, search
 from optiproxy_nas.core.errors import ParameterError, ResumeError
+from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.sweeps.planning import raw_parameters
 
@@ -325,3 +326,17 @@ def test_problems_settings_and_evaluation_come_from_the_command_line(own):
     )
     assert resolved["run"]["evaluation"]["isolation"] == "process"
     assert resolved["run"]["evaluation"]["timeout"] == 3
+
+
+def test_a_diagnosis_judges_by_the_runs_own_trials(finished, monkeypatch):
+    monkeypatch.setattr(diagnose, "png", lambda figure: b"")
+    result = command(
+        finished, "run", "--pipeline=own_diagnose", "--params=run=reference,tracking=off"
+    )
+    assert result.exit_code == 0, result.output
+    assert "ranks the latest queries" in result.output
+    folder = finished / "data" / "08_reporting" / "reference" / "diagnose"
+    steps = pd.read_csv(folder / "steps.csv")
+    assert steps["probe_kendall_tau"].isna().all()
+    assert len(steps) == STEPS
+    assert "The trials of the run" in (folder / "diagnosis.html").read_text(encoding="utf-8")

@@ -195,12 +195,17 @@ def headline(numbers: Mapping[str, Any]) -> str:
             regret = difference_text(metric, numbers["regret"], best, optimum)
             start += f", {regret} from the table's optimum"
         start += goal
-    tau = last["probe_kendall_tau"]
+    if last["probe_regret"] is None:  # nobody knows other cells than those queried
+        tau, of_probe = last["recent_kendall_tau"], "the latest queries before they were made"
+    else:
+        tau, of_probe = last["probe_kendall_tau"], "random cells"
+    judged = f"{of_probe} with τ = {'not defined' if tau is None else fixed(tau, 2)}"
+    if last["probe_regret"] is not None:
+        regret = difference_text(metric, last["probe_regret"])
+        judged += f", its favourite among them is {regret} below the best of them,"
     return (
-        f"{start}. The last proxy ranks random cells with τ = "
-        f"{'not defined' if tau is None else fixed(tau, 2)}, its favourite among them is "
-        f"{difference_text(metric, last['probe_regret'])} below the best of them, and the batches "
-        f"were predicted {difference_text(metric, abs(optimism))} too "
+        f"{start}. The last proxy ranks {judged} and the batches were predicted "
+        f"{difference_text(metric, abs(optimism))} too "
         f"{'high' if optimism >= 0 else 'low'} (median)."
     )
 

@@ -57,6 +57,8 @@ def overview(landscape: Landscape, region: Region, initial: int) -> Figure:
     axes.add_patch(Rectangle(corner, *size, fill=False, zorder=3, label=label, **frame))
     if landscape.drawn:
         title = f"{landscape.drawn:,} random cells, and the {len(landscape.queries):,} queried"
+    elif not landscape.total:
+        title = f"The {len(landscape.queries):,} trials of the run"
     else:
         share = len(landscape.queries) / len(landscape.values)
         title = f"All {len(landscape.values):,} cells, and the {share:.1%} of them queried"

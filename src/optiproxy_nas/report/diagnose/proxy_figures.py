@@ -115,7 +115,7 @@ def gap_figure(
         gap: of :func:`optiproxy_nas.report.diagnose.proxy_gap.gap_table`.
         window: queries that "next" means.
         top: share of the probe that "best" means.
-        probe: cells of the probe.
+        probe: cells of the probe; 0: there is none.
         metric: what the values are of.
     """
     if gap.empty:
@@ -137,16 +137,21 @@ def gap_figure(
             1.6,
         ),
     ):
-        ranks.plot(query, as_array(gap[column]), dots, color=colour, linewidth=width, label=label)
+        if probe or not column.startswith("probe"):
+            values = as_array(gap[column])
+            ranks.plot(query, values, dots, color=colour, linewidth=width, label=label)
     values = np.concatenate([as_array(gap[c]) for c in gap if str(c).endswith("kendall_tau")])
     ranks.set_ylim(min(-0.25, float(np.nanmin(values, initial=0.0)) - 0.05), 1.02)
     style.tidy(ranks, "How well the proxy ranks what it was not fitted on", "", "Kendall τ, share")
     style.legend_under(ranks, 0.04, 2)
 
-    cost = as_array(gap["probe_regret"])
-    regret.step(query, cost, where="post", color=style.BLUE, linewidth=1.8)
-    regret.fill_between(query, cost, step="post", color=style.BLUE, alpha=0.12, linewidth=0)
-    regret.set_ylim(0, max(float(cost.max()) * 1.15, 0.1))
+    if probe:
+        cost = as_array(gap["probe_regret"])
+        regret.step(query, cost, where="post", color=style.BLUE, linewidth=1.8)
+        regret.fill_between(query, cost, step="post", color=style.BLUE, alpha=0.12, linewidth=0)
+        regret.set_ylim(0, max(float(cost.max()) * 1.15, 0.1))
+    else:
+        style.note(regret, "others than the queried ones were not trained")
     label = f"{points} below its best".lstrip()
     style.tidy(regret, "What the proxy's favourite of the probe costs", "", label)
 

@@ -75,18 +75,22 @@ def rank_agreement(predicted: Floats, true: Floats) -> float:
 
 def top_rows(values: Floats, share: float) -> Integers:
     """Return rows of the best ``share`` of values, at least one, best first (ties: first row)."""
-    count = max(1, round(share * len(values)))
+    count = min(len(values), max(1, round(share * len(values))))
     return np.argsort(-values, kind="stable")[:count]
 
 
 def top_recall(predicted: Floats, true: Floats, share: float) -> float:
-    """Return the share of the truly best that are among as many predicted best."""
+    """Return the share of the truly best that are among as many predicted best; NaN of none."""
+    if not len(true):
+        return math.nan
     best, favourites = top_rows(true, share), top_rows(predicted, share)
     return len(np.intersect1d(best, favourites)) / len(best)
 
 
 def favourite_regret(predicted: Floats, true: Floats) -> float:
-    """Return how much worse than the best is the one predicted best (units of ``true``)."""
+    """Return how much worse than the best is the one predicted best; NaN of none."""
+    if not len(true):
+        return math.nan
     return float(true.max() - true[predicted.argmax()])
 
 

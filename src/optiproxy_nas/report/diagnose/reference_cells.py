@@ -1,5 +1,7 @@
 """Reference cells: those that a finished run is judged on, with values read after the search.
 
+Of a run on a problem, its own trials: others would have to be trained.
+
 All cells of the benchmark's table where it has one of a size that can be shown; random ones of a
 larger table; and random architectures of the space, asked of the benchmark, where nothing can be
 enumerated. Where cells are drawn, those that the run queried join them, and the best of the table.
@@ -46,6 +48,8 @@ class Cells(NamedTuple):
     @property
     def description(self) -> str:
         """What they are, for a caption."""
+        if not self.drawn:
+            return "The trials of the run"
         if self.complete:
             return "All cells of the table"
         if self.total:
@@ -64,6 +68,10 @@ def cells_of(space: SearchSpace, run: SearchHistory) -> Cells:
     objective = run.parameters.objective
     table = whole_table(objective, run.benchmark)
     total, optimum, best = 0, None, None
+    if run.parameters.problem is not None:
+        table = run.archive[["architecture", "value", *objective.columns]]
+        codes, values = codes_of(space, run.archive), table["value"].to_numpy(np.float64)
+        return Cells(codes, values, objective.order.ranks(table), table, 0, 0, None)
     if table is None:
         table = _ask(space, run, _random(space, OF_SPACE))
     else:

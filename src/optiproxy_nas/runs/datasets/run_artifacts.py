@@ -19,10 +19,12 @@ from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.core.errors import DataError, OptiProxyError, ParameterError, ResumeError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.validation import validate
+from optiproxy_nas.evaluation.answered_trials import AnsweredTrials
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.methods import method_of
 from optiproxy_nas.objectives import OBJECTIVES, name_of, resolve_objective
 from optiproxy_nas.presets import load_preset
+from optiproxy_nas.problems.resolution import resolve_problem
 from optiproxy_nas.runs.datasets.files import ReadOnlyDataset
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, manifest_path, read_manifest
@@ -89,14 +91,17 @@ class RunArtifacts(ReadOnlyDataset[SearchHistory]):
         check_diagnosable(manifest)
         run = StoredRun(self._data.parent, manifest)
         run.check()
+        parameters, archive = self._parameters(manifest), run.archive()
         return SearchHistory(
             run_id=self._run_id,
-            parameters=self._parameters(manifest),
-            archive=run.archive(),
+            parameters=parameters,
+            archive=archive,
             weights=run.tensors("proxy"),
             logits=run.tensors("logits"),
             traces=run.tensors("trace"),
-            benchmark=self._benchmark(manifest),
+            benchmark=self._benchmark(manifest)
+            if parameters.problem is None
+            else AnsweredTrials(resolve_problem(parameters.problem), parameters, archive),
         )
 
     def _parameters(self, manifest: Manifest) -> SearchParameters:
