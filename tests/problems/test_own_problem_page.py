@@ -14,7 +14,7 @@ from optiproxy_nas.problems.mnist1d_data import make_signals
 PAGE = Path(__file__).parents[2] / "docs" / "own-problem.md"
 SMALLER = {
     "budget=40": "budget=10",
-    "budget=45": "budget=11",
+    "budget=45": "budget=10",
     "epochs=20": "epochs=1",
     '"mnist1d", budget=10': '"mnist1d", budget=10, data={"mnist1d": make_signals(count=100)}',
 }
