@@ -75,6 +75,25 @@ def rows_of(answers: dict[str, list[Answer]]) -> list[list[str]]:
     ]
 
 
+def text_of(answers: dict[str, list[Answer]], seeds: int) -> str:
+    """Return the table, and what its columns are."""
+    head = [
+        "method",
+        "its best value, %",
+        "retrained, %",
+        "test, %",
+        "test of the worst seed, %",
+        "parameters",
+    ]
+    note = (
+        f"Means over the seeds 0 to {seeds - 1}, {BUDGET} trainings each. The value of a single "
+        "training flatters: it is the highest of many. Retrained: the answer, trained again by "
+        f"{len(FRESH_SEEDS)} fresh seeds; test: these on the test signals. Written by "
+        f"`python -m evidence.own_problem --seeds {seeds} --methods {','.join(answers)}`."
+    )
+    return table.with_notes(table.markdown(head, rows_of(answers)), [note])
+
+
 def main() -> None:
     """Run what is missing, and write the table."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -90,22 +109,7 @@ def main() -> None:
         for seed in range(chosen.seeds):
             answers.setdefault(method, []).append(run(method, seed, data, chosen.workers))
             print(method, seed, answers[method][-1], flush=True)
-    head = [
-        "method",
-        "its best value, %",
-        "retrained, %",
-        "test, %",
-        "test of the worst seed, %",
-        "parameters",
-    ]
-    note = (
-        f"Means over the seeds 0 to {chosen.seeds - 1}, {BUDGET} trainings each. The value of a "
-        "single training flatters: it is the highest of many. Retrained: the answer, trained again "
-        f"by {len(FRESH_SEEDS)} fresh seeds; test: these on the test signals. Written by "
-        f"`python -m evidence.own_problem --seeds {chosen.seeds} --methods {chosen.methods}`."
-    )
-    text = table.with_notes(table.markdown(head, rows_of(answers)), [note])
-    update_page(PAGE, PAGE, {"own_problem": text})
+    update_page(PAGE, PAGE, {"own_problem": text_of(answers, chosen.seeds)})
 
 
 if __name__ == "__main__":
