@@ -183,9 +183,9 @@ def problem(name: str) -> Problem:
 def render(section: Section, _: Evidence) -> Rendered:
     """Texts ``<name>`` (what searches find) and ``<name>-ranking`` (what a proxy ranks).
 
-    ``options.problems`` are searched by each of ``options.searches`` and with each of
-    ``options.seeds``, and ranked by each of ``options.encodings``. The first of each is what the
-    others are compared with, in pairs of problem and seed.
+    ``options.problems``, in groups by name, are searched by each of ``options.searches`` and with
+    each of ``options.seeds``, and ranked by each of ``options.encodings``. The first of each is
+    what the others are compared with, in pairs of problem and seed.
     """
     return Rendered(
         {section.name: _searches(section), f"{section.name}-ranking": _rankings(section)}
@@ -194,26 +194,31 @@ def render(section: Section, _: Evidence) -> Rendered:
 
 def _searches(section: Section) -> str:
     options = section.options
-    names, searches = options["problems"], options["searches"]
-    found = np.empty((len(searches), len(names), options["seeds"]))  # regret in percent
-    for column, name in enumerate(names):  # a table is read once
+    groups, searches = options["problems"], options["searches"]
+    found = {name: np.empty((len(searches), options["seeds"])) for name in _names(groups)}
+    for name, regrets in found.items():  # a table is read once
         for (row, entry), seed in product(enumerate(searches), range(options["seeds"])):
             arguments = entry.get("arguments", {})
-            found[row, column, seed] = 100 * regret(name, arguments, seed, options["budget"])
-    lines = [
-        [
-            entry["label"],
-            *(table.number(mean, 2) for mean in of_search.mean(1)),
-            *_compared(row, found),
-        ]
-        for row, (entry, of_search) in enumerate(zip(searches, found, strict=True))
-    ]
-    return table.markdown(["search", *names, "mean", "difference (95 % interval)"], lines)
+            regrets[row, seed] = 100 * regret(name, arguments, seed, options["budget"])
+    lines = []
+    for row, entry in enumerate(searches):
+        cells = [table.number(float(regrets[row].mean()), 2) for regrets in found.values()]
+        for names in groups.values():
+            cells += _compared(row, np.concatenate([found[name] for name in names], axis=1))
+        lines.append([entry["label"], *cells])
+    head = ["search", *found]
+    for group in groups:
+        head += [f"mean, {group}", "difference (95 % interval)"]
+    return table.markdown(head, lines)
+
+
+def _names(groups: Mapping[str, list[str]]) -> list[str]:
+    return [name for names in groups.values() for name in names]
 
 
 def _rankings(section: Section) -> str:
     options = section.options
-    names, encodings, sizes = options["problems"], options["encodings"], options["train"]
+    names, encodings, sizes = _names(options["problems"]), options["encodings"], options["train"]
     taus = np.empty((len(sizes), len(encodings), len(names), options["seeds"]))
     for column, name in enumerate(names):
         for at, seed in product(np.ndindex(len(sizes), len(encodings)), range(options["seeds"])):
@@ -231,7 +236,7 @@ def _rankings(section: Section) -> str:
 
 
 def _compared(row: int, found: Floats) -> list[str]:
-    """Return the mean of a row of [rows, problems, seeds], and its difference to the first."""
+    """Return the mean of a row of [rows, ...], and its difference to the first in pairs."""
     flat = found.reshape(len(found), -1)
     if not row:
         return [table.number(float(flat[row].mean())), "reference"]
