@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
+from optiproxy_nas.pipelines.own_problem import digests_of
+from optiproxy_nas.problems.mnist1d_data import make_signals
 from optiproxy_nas.runs.datasets import GeneratedDataset
 
 CALLS: list[int] = []
@@ -36,3 +38,14 @@ def test_it_is_generated_once_and_an_edited_file_is_refused(tmp_path: Path) -> N
     path.write_text("x\n9\n")
     with pytest.raises(DatasetError):
         entry(path).load()
+
+
+def test_tables_have_one_digest_when_made_and_when_read_back(tmp_path: Path) -> None:
+    made = make_signals()
+    made.to_parquet(tmp_path / "signals.parquet")
+    read = pd.read_parquet(tmp_path / "signals.parquet")
+    changed = read.copy()
+    changed.iloc[5, 0] = changed.iloc[6, 0] + 1
+    first, second, third = (digests_of({"x": table})["x"] for table in (made, read, changed))
+    assert first == second is not None
+    assert third != first

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,12 @@ def digests_of(data: Mapping[str, Any]) -> Digests:
 
 
 def _digest(value: Any) -> str | None:
+    if isinstance(value, pd.DataFrame | pd.Series):
+        # joblib pickles a table, and equal tables have different pickles: one that was just made,
+        # and one that was read back from its file.
+        with suppress(TypeError):  # cells that cannot be hashed, such as lists
+            rows = pd.util.hash_pandas_object(value).to_numpy()
+            value = (rows, [str(name) for name in pd.DataFrame(value).columns])
     try:
         return str(joblib.hash(value, hash_name="sha1"))
     except Exception:  # of an object that cannot be pickled: of any kind

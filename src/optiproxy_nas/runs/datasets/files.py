@@ -140,6 +140,7 @@ class GeneratedDataset(AtomicDataset):
         """
         if not self._exists():
             self.save(load_obj(self._function)(**self._arguments))
+            self.release()  # so that the first run reads the same bytes as all others
         return super().load()
 
     def _describe(self) -> dict[str, Any]:
