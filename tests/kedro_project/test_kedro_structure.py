@@ -11,6 +11,7 @@ from kedro.framework.session import KedroSession
 from kedro_runs import REPOSITORY, catalog_patterns
 
 import optiproxy_nas
+from optiproxy_nas.pipeline_registry import register_pipelines
 from optiproxy_nas.pipelines import ingest, search
 from optiproxy_nas.pipelines.search import collect_diagnostics
 from optiproxy_nas.problems.resolution import resolve_problem
@@ -83,7 +84,8 @@ def matches(pattern, name):
 
 
 def test_every_catalog_entry_is_used():
-    names = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
+    found = register_pipelines().values()
+    names = {name for pipeline in found for name in pipeline.datasets()}
     names |= set(resolve_problem("mnist1d").datasets)
     for pattern in catalog_patterns():
         assert any(matches(pattern, name) for name in names), pattern

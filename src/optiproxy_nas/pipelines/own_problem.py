@@ -7,15 +7,17 @@ audited, takes it from there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial, update_wrapper
 from pathlib import Path
 from typing import Any
 
 import joblib
 import pandas as pd
+from kedro.pipeline import Node
 
-from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.errors import ArtifactError, JournalError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.answers import Outcome
@@ -110,6 +112,36 @@ class RunEvaluator(Evaluator):
         """End worker processes, and close the journal."""
         self._evaluator.close()
         self._journal.close()
+
+
+def problem_node(function: Callable[..., Any], names: tuple[str, ...]) -> Node:
+    """Return the node that loads a problem, with its datasets of these names from the catalog."""
+    load = update_wrapper(partial(function, names=names), function)
+    inputs = ["journal", "params:search", "params:run", *names]
+    return Node(load, inputs, ["evaluate", "data_digests"], name="load_problem")
+
+
+def load_problem(
+    files: TrialFiles,
+    search: SearchParameters,
+    run: dict[str, Any],
+    *datasets: Any,
+    names: tuple[str, ...],
+) -> tuple[RunEvaluator, Digests]:
+    """Return what trains the trials of a problem, and the digests of its ``datasets``."""
+    return open_problem(search, run, files, names, datasets)
+
+
+def summarise_problem(
+    archive: pd.DataFrame,
+    failed: pd.DataFrame,
+    evaluate: RunEvaluator,
+    search: SearchParameters,
+    run: dict[str, Any],
+    files: TrialFiles,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return what the run found, and all trials. Only now, once, is the answer tested."""
+    return summary_and_trials(archive, failed, evaluate, search, run["run_id"], files)
 
 
 def open_problem(

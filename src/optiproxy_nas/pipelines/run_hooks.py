@@ -7,32 +7,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol, DataCatalog
+from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 
-from optiproxy_nas.algorithm.search_parameters import RunParameters
-from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.numbers import unit
-from optiproxy_nas.evaluation.evaluator import Evaluator
 from optiproxy_nas.methods import parameters_of
+from optiproxy_nas.pipelines.active_run import ActiveRun
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
 from optiproxy_nas.pipelines.configuration import run_of
 from optiproxy_nas.pipelines.own_problem import check_problem, output_files
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
-from optiproxy_nas.problems.resolution import resolve_problem
-from optiproxy_nas.report.trial_table import metric_columns
 from optiproxy_nas.runs.atomic_files import file_digest, verify
 from optiproxy_nas.runs.datasets import AtomicDataset
-from optiproxy_nas.runs.manifest import RunRecord, data_digest, last_archive, provenance
+from optiproxy_nas.runs.manifest import RunRecord, last_archive, provenance
 from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker
 from optiproxy_nas.spaces import space_label
 
@@ -46,7 +40,7 @@ class RunHooks:
         self._project = Path()
         self._run: dict[str, Any] = {}  # the parameters of the run itself; {}: of the user's
         self._search: dict[str, Any] | None = None  # what decides the run; None: it is none
-        self._active: _ActiveRun | None = None
+        self._active: ActiveRun | None = None
         self._began = time.perf_counter()
         self._lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
 
@@ -91,7 +85,7 @@ class RunHooks:
             self._run["tracking"],
             self._run["resume"],
         )
-        self._active = active = _ActiveRun(record, parameters)
+        self._active = active = ActiveRun(record, parameters)
         try:
             if self._run["tracking"]:
                 active.tracker = self._start_tracking(active, str(run_params.get("runner")))
@@ -174,7 +168,7 @@ class RunHooks:
         sweep = self._run.get("sweep")
         return sweep is not None and sweep["parent"] == self._lost_sweep
 
-    def _start_tracking(self, active: _ActiveRun, runner: str) -> MlflowTracker | None:
+    def _start_tracking(self, active: ActiveRun, runner: str) -> MlflowTracker | None:
         """Return the tracker of a run that has begun; None: its sweep goes on without."""
         if self.tracking_lost():
             return None  # asking again at each of its points would cost a timeout each
@@ -246,69 +240,3 @@ class RunHooks:
         elif active is not None:
             active.close()
             active.fail(f"{type(error).__name__}: {error}", mlflow_status)
-
-
-class _ActiveRun:
-    """A run whose manifest is open."""
-
-    def __init__(self, record: RunRecord, parameters: RunParameters) -> None:
-        self.record = record
-        self.parameters = parameters
-        if parameters.problem is None:
-            self.target = self.label = get_source(parameters.source).contents.target
-        else:
-            target = resolve_problem(parameters.problem).target
-            self.target, self.label = target.name, target.label
-        self.evaluator: Evaluator | None = None  # of a problem
-        self.tracker: MlflowTracker | None = None
-        self.progress: RunProgress | None = None
-        self.node_started: dict[str, float] = {}
-        self.seconds: defaultdict[str, float] = defaultdict(float)  # by kind of node
-
-    def node_ended(self, node: Node, outputs: dict[str, Any]) -> None:
-        """Add a node's seconds, show the archive that it made, and track both."""
-        seconds = time.perf_counter() - self.node_started.pop(node.name, time.perf_counter())
-        kind = node.name.rpartition(".")[2]
-        self.seconds[kind] += seconds
-        for name, value in outputs.items():
-            if name.endswith(".archive") and self.progress is not None:
-                self.progress.update(value)
-            elif name == "evaluate" and isinstance(value, Evaluator):
-                self.evaluator = value
-            elif name == "data_digests":
-                self.record_data({"problem": self.parameters.problem, "datasets": value})
-        if self.tracker is not None:
-            objective = self.parameters.objective
-            self.tracker.log_node(kind, node.namespace or "", outputs, seconds, objective)
-
-    def record_data(self, data: Mapping[str, Any]) -> None:
-        """Write which data the run reads, and tag the MLflow run with their digest.
-
-        Raises:
-            ResumeError: the run began on other data.
-        """
-        self.record.record_data(data)
-        if self.tracker is not None:
-            self.tracker.tag({"data.sha256": data_digest(data)})
-
-    def track_trials(self, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Track what each trial of a problem gave."""
-        if self.parameters.problem is not None and self.tracker is not None:
-            trials = catalog.load("report.trials")
-            self.tracker.log_trials(trials, metric_columns(trials))
-
-    def close(self) -> None:
-        """Close the bar, and what trained the trials, if there is any."""
-        if self.progress is not None:
-            self.progress.close()
-        if self.evaluator is not None:
-            self.evaluator.close()
-
-    def fail(self, reason: str, mlflow_status: str) -> None:
-        """Close manifest and MLflow run as failed."""
-        try:
-            self.record.end("failed", error=reason)
-        finally:
-            if self.tracker is not None and self.tracker.run_id is not None:
-                self.tracker.tag({"error": reason[:500]})
-                self.tracker.end(mlflow_status)

@@ -24,12 +24,7 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
 from optiproxy_nas.evaluation.evaluator import Evaluate
-from optiproxy_nas.pipelines.own_problem import (
-    Digests,
-    RunEvaluator,
-    open_problem,
-    summary_and_trials,
-)
+from optiproxy_nas.pipelines.own_problem import load_problem, problem_node, summarise_problem
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, dots_in_names
 from optiproxy_nas.report.logit_figures import with_edges
 from optiproxy_nas.report.run_data import RunData, summary_of
@@ -40,7 +35,6 @@ from optiproxy_nas.report.run_report import (
     html_page,
     markdown_page,
 )
-from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.spaces import SearchSpace, get_space
 
 SEARCH, RUN, EVALUATED, FAILED = "params:search", "params:run", ".evaluations", ".failed"
@@ -72,8 +66,7 @@ def create_pipeline(
     with dots_in_names():
         return ProjectPipeline(
             [
-                *_load(datasets),
-                *_initial_sample(),
+                *_load_and_sample(datasets),
                 *(node for step in range(1, last_step + 1) for node in _step(step)),
                 *_report(last_step, figures, datasets is not None),
             ],
@@ -94,17 +87,6 @@ def load_benchmark(
 ) -> tuple[Benchmark, Evaluate]:
     """Return the benchmark, for the report, and the answers to queries, for the search."""
     return open_checked(table, model, search)
-
-
-def load_problem(
-    files: TrialFiles,
-    search: SearchParameters,
-    run: dict[str, Any],
-    *datasets: Any,
-    names: tuple[str, ...],
-) -> tuple[RunEvaluator, Digests]:
-    """Return what trains the trials of a problem, and the digests of its ``datasets``."""
-    return open_problem(search, run, files, names, datasets)
 
 
 def open_checked(
@@ -146,18 +128,6 @@ def summarise(
 ) -> dict[str, Any]:
     """Return what the run found. Only now, after the search, is the table asked for more."""
     return summary_of(archive, benchmark, search, run["run_id"], failed)
-
-
-def summarise_problem(
-    archive: pd.DataFrame,
-    failed: pd.DataFrame,
-    evaluate: RunEvaluator,
-    search: SearchParameters,
-    run: dict[str, Any],
-    files: TrialFiles,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return what the run found, and all trials. Only now, once, is the answer tested."""
-    return summary_and_trials(archive, failed, evaluate, search, run["run_id"], files)
 
 
 def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
@@ -207,27 +177,17 @@ def report(
     }
 
 
-def _load(datasets: tuple[str, ...] | None) -> list[Node]:
-    """Return the nodes that load what answers, and encode the space."""
+def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
+    """Return the nodes that load what answers, encode the space, and draw the initial sample."""
+    first = step_name(0)
     benchmark = ["benchmark_table", "benchmark_model", SEARCH]
     if datasets is None:
         load = _node("", "load_benchmark", load_benchmark, benchmark, ["benchmark", "evaluate"])
     else:
         load = problem_node(load_problem, datasets)
-    return [load, _node("", "encode", encode, [SEARCH], ["space", "encoding"])]
-
-
-def problem_node(function: Callable[..., Any], datasets: tuple[str, ...]) -> Node:
-    """Return the node that loads a problem, its data from the catalog."""
-    load = update_wrapper(partial(function, names=datasets), function)
-    inputs = ["journal", SEARCH, RUN, *datasets]
-    return _node("", "load_problem", load, inputs, ["evaluate", "data_digests"])
-
-
-def _initial_sample() -> list[Node]:
-    """Return the nodes of the initial sample, step_00."""
-    first = step_name(0)
     return [
+        load,
+        _node("", "encode", encode, [SEARCH], ["space", "encoding"]),
         _node(first, "sample", steps.initial_batch, ["space", SEARCH], ".batch"),
         _node(
             first,

@@ -1,0 +1,86 @@
+"""A run in progress: its record, what tracks and shows it, and what trains its trials."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Node
+
+from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.evaluation.evaluator import Evaluator
+from optiproxy_nas.pipelines.run_progress import RunProgress
+from optiproxy_nas.problems.resolution import resolve_problem
+from optiproxy_nas.report.trial_table import metric_columns
+from optiproxy_nas.runs.manifest import RunRecord, data_digest
+from optiproxy_nas.runs.tracking import MlflowTracker
+
+
+class ActiveRun:
+    """A run whose manifest is open."""
+
+    def __init__(self, record: RunRecord, parameters: RunParameters) -> None:
+        self.record = record
+        self.parameters = parameters
+        if parameters.problem is None:
+            self.target = self.label = get_source(parameters.source).contents.target
+        else:
+            target = resolve_problem(parameters.problem).target
+            self.target, self.label = target.name, target.label
+        self.evaluator: Evaluator | None = None  # of a problem
+        self.tracker: MlflowTracker | None = None
+        self.progress: RunProgress | None = None
+        self.node_started: dict[str, float] = {}
+        self.seconds: defaultdict[str, float] = defaultdict(float)  # by kind of node
+
+    def node_ended(self, node: Node, outputs: dict[str, Any]) -> None:
+        """Add a node's seconds, show the archive that it made, and track both."""
+        seconds = time.perf_counter() - self.node_started.pop(node.name, time.perf_counter())
+        kind = node.name.rpartition(".")[2]
+        self.seconds[kind] += seconds
+        for name, value in outputs.items():
+            if name.endswith(".archive") and self.progress is not None:
+                self.progress.update(value)
+            elif name == "evaluate" and isinstance(value, Evaluator):
+                self.evaluator = value
+            elif name == "data_digests":
+                self.record_data({"problem": self.parameters.problem, "datasets": value})
+        if self.tracker is not None:
+            objective = self.parameters.objective
+            self.tracker.log_node(kind, node.namespace or "", outputs, seconds, objective)
+
+    def record_data(self, data: Mapping[str, Any]) -> None:
+        """Write which data the run reads, and tag the MLflow run with their digest.
+
+        Raises:
+            ResumeError: the run began on other data.
+        """
+        self.record.record_data(data)
+        if self.tracker is not None:
+            self.tracker.tag({"data.sha256": data_digest(data)})
+
+    def track_trials(self, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Track what each trial of a problem gave."""
+        if self.parameters.problem is not None and self.tracker is not None:
+            trials = catalog.load("report.trials")
+            self.tracker.log_trials(trials, metric_columns(trials))
+
+    def close(self) -> None:
+        """Close the bar, and what trained the trials, if there is any."""
+        if self.progress is not None:
+            self.progress.close()
+        if self.evaluator is not None:
+            self.evaluator.close()
+
+    def fail(self, reason: str, mlflow_status: str) -> None:
+        """Close manifest and MLflow run as failed."""
+        try:
+            self.record.end("failed", error=reason)
+        finally:
+            if self.tracker is not None and self.tracker.run_id is not None:
+                self.tracker.tag({"error": reason[:500]})
+                self.tracker.end(mlflow_status)
