@@ -118,7 +118,8 @@ def project_copy(project: Path, run_id: str, manifest: Manifest) -> Iterator[Pat
             shutil.copytree(project / tables, copy / tables)
         else:
             for path in project.iterdir():
-                if path.name != "data" and not (copy / path.name).exists():
+                hidden = path.name.startswith(".")  # of tools, which may write there
+                if path.name != "data" and not hidden and not (copy / path.name).exists():
                     (copy / path.name).symlink_to(path)
             for path in (project / "data").glob("*/*"):
                 if path.name != run_id:
