@@ -270,3 +270,10 @@ def test_choice_and_space_are_public_and_readable() -> None:
     assert hash(eval(repr(choice))) == hash(choice)
     assert choice != Choice([1, 2])
     assert repr(Space({"a": [1, 2]})) == "Space(1 choice, 2 architectures)"
+
+
+def test_a_mapping_of_nothing_but_choices_declares_a_space() -> None:
+    choices = {"a": [1, 2], "b": {"log": [1, 100], "count": 3}, "c": Choice([3], when={"a": 1})}
+    assert get_space(choices) == Space(choices)
+    with pytest.raises(ParameterError, match="choises"):
+        get_space({"choises": {"a": [1, 2]}})

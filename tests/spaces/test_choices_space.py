@@ -278,3 +278,17 @@ def test_numbers_that_no_code_has() -> None:
     for method in (SMALL.encode, SMALL.identify, SMALL.neighbours, SMALL.to_string):
         with pytest.raises(ValueError, match="Place 0 of code 1 is 4; it can be 0 to 3"):
             method(codes)
+
+
+@pytest.mark.parametrize("given", [{"stages": 1}, "stages", [[1, 2]], None])
+def test_architectures_in_the_place_of_codes_are_refused_with_what_makes_codes(given: Any) -> None:
+    for method in (SPACE.neighbours, SPACE.to_string, SPACE.identify, SPACE.encode):
+        with pytest.raises(ParameterError, match="from_string"):
+            method(given)
+
+
+def test_random_without_a_generator_says_how_one_is_made() -> None:
+    given: Any
+    for given in ((3,), (3, 0)):
+        with pytest.raises(ParameterError, match="manual_seed"):
+            SPACE.random(*given)

@@ -10,7 +10,7 @@ from optiproxy_nas.core.validation import whole_number
 from optiproxy_nas.spaces.choices.choice import Choice
 from optiproxy_nas.spaces.choices.declaration import in_order
 from optiproxy_nas.spaces.choices.json_values import plain_value, value_key
-from optiproxy_nas.spaces.choices.ranges import MAX_OPTIONS, spaced
+from optiproxy_nas.spaces.choices.ranges import spaced
 
 
 def from_configspace(configuration_space: Any, steps: int) -> dict[str, Any]:
@@ -155,8 +155,6 @@ def _integers(low: int, high: int, step: int, log: bool, steps: int) -> list[int
     count = whole_number("steps", steps, 2)
     every = range(low, high + 1, step)
     if len(every) <= count or low == high:
-        return list(every)
-    if step > 1 and len(every) <= MAX_OPTIONS:  # a grid that was asked for
         return list(every)
     spread = spaced(float(low), float(high), count, log=log)
     return sorted({low + round((value - low) / step) * step for value in spread})

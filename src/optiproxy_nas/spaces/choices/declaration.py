@@ -29,11 +29,16 @@ def read_space(declaration: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of ``Space`` for a declaration, choices behind those they depend on.
 
     Files are written by hand and by programs, so their order need not be that of the conditions.
+    A mapping of nothing but choices is their declaration, too.
 
     Raises:
         ParameterError: unknown keys, no choices, conditions in a circle, or as ``Choice``.
     """
     allowed = ("choices", "constraint", "name")
+    if declaration and all(
+        key not in allowed and _looks_like_choice(value) for key, value in declaration.items()
+    ):
+        declaration = {"choices": declaration}
     for key in declaration:
         if key not in allowed:
             raise unknown_name("part of a declared space:", key, allowed)
@@ -125,6 +130,13 @@ def _named(name: str, choice: Any) -> Choice:
     except ParameterError as error:
         data = {**error.data, "choice": name}
         raise type(error)(f"Choice {name!r}: {error.message}", **data) from error.__cause__
+
+
+def _looks_like_choice(value: Any) -> bool:
+    """Return whether a value is a choice, rather than a part of a space's declaration."""
+    if isinstance(value, Mapping):
+        return any(kind in value for kind in _KINDS)
+    return isinstance(value, Choice | Sequence | np.ndarray) and not isinstance(value, str)
 
 
 def _read(choice: Any) -> Choice:

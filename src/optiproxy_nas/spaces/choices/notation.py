@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import (
@@ -14,6 +15,7 @@ from optiproxy_nas.core.errors import (
     ParameterError,
     unknown_name,
 )
+from optiproxy_nas.spaces.base import check_codes
 from optiproxy_nas.spaces.choices.choice import Choice, shown
 from optiproxy_nas.spaces.choices.conditions import Condition
 from optiproxy_nas.spaces.choices.json_values import plain_value, value_key, value_label, value_text
@@ -106,6 +108,43 @@ class Notation:
                 state = f"is {value_label(options[number - 1])}" if number else "does not exist"
                 return f"{name!r} {state}"
         return ""
+
+
+def check_numbers(codes: Any, choices: Tensor, name: str) -> None:
+    """Check the codes of a declared space.
+
+    Args:
+        codes: int64 [n, N].
+        choices: [N], how many numbers each place of a code can have.
+        name: of the space.
+
+    Raises:
+        ParameterError: they are no tensor, but architectures, for example; how codes are made.
+        ValueError: they have another length, or a number is out of range.
+    """
+    if not isinstance(codes, Tensor):
+        raise ParameterError(
+            f"Codes of space {name!r} are a tensor, a row an architecture, not {codes!r:.200} "
+            f"({type(codes).__name__}). space.from_string(architectures) makes codes of dicts or "
+            "texts; space.to_string(codes) and space.architecture(text) are the way back."
+        )
+    rule = f"A code of space {name!r} has for each choice an option's number, 0 for none."
+    check_codes(codes, choices, rule)
+
+
+def checked_generator(generator: Any) -> torch.Generator:
+    """Return a generator of torch.
+
+    Raises:
+        ParameterError: it is none; how one is made.
+    """
+    if isinstance(generator, torch.Generator):
+        return generator
+    raise ParameterError(
+        f"random draws with a generator of torch, not {generator!r:.100}: "
+        "space.random(3, torch.Generator().manual_seed(0)).",
+        generator=generator,
+    )
 
 
 def _fresh(option: Any) -> Any:

@@ -18,7 +18,6 @@ from optiproxy_nas.spaces.base import (
     Graph,
     Logits,
     as_list,
-    check_codes,
     missing_graph,
 )
 from optiproxy_nas.spaces.choices import conversions
@@ -36,7 +35,7 @@ from optiproxy_nas.spaces.choices.declaration import read_choices, read_space
 from optiproxy_nas.spaces.choices.drawing import architecture_table, size_line, space_table
 from optiproxy_nas.spaces.choices.features import Features
 from optiproxy_nas.spaces.choices.json_values import value_label, value_text
-from optiproxy_nas.spaces.choices.notation import Notation
+from optiproxy_nas.spaces.choices.notation import Notation, check_numbers, checked_generator
 from optiproxy_nas.spaces.choices.sampling import Sampler
 from optiproxy_nas.spaces.relaxation import gumbel_softmax
 
@@ -159,13 +158,14 @@ class Space:
         """Return a table of the choices, their options and conditions, for a terminal."""
         return space_table(f"{self.name}: {self._size_line}", self._choices)
 
-    def random(self, count: int, generator: torch.Generator) -> Tensor:
+    def random(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw architectures uniformly over all valid ones: codes [count, N].
 
         Raises:
+            ParameterError: there is no generator; how one is made.
             SamplingError: the constraint rejects nearly all.
         """
-        return self._sampler.random(count, generator)
+        return self._sampler.random(count, checked_generator(generator))
 
     def sample(
         self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
@@ -282,8 +282,7 @@ class Space:
         return declared if constraint is None else {**declared, "constraint": constraint}
 
     def _check(self, codes: Tensor) -> None:
-        rule = f"A code of space {self.name!r} has for each choice an option's number, 0 for none."
-        check_codes(codes, self._numbers_of_choice, rule)
+        check_numbers(codes, self._numbers_of_choice, self.name)
 
     def __eq__(self, other: object) -> bool:
         return self._key == other._key if isinstance(other, Space) else NotImplemented
