@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
 
-from optiproxy_nas import Search, SearchInterrupted, SearchResult, batched, search
+from optiproxy_nas import Search, SearchInterrupted, SearchResult, Space, batched, search
 from optiproxy_nas.api import entry
 from optiproxy_nas.core.errors import (
     BudgetError,
@@ -327,6 +327,25 @@ def test_a_file_that_names_a_module_imports_it_only_where_it_is_trusted(tmp_path
     with pytest.raises(DataError, match="trusted=True"):
         SearchResult.load(path)
     assert len(SearchResult.load(path, trusted=True).archive) == 4
+
+
+@pytest.mark.parametrize("path", ["foreign:f", "foreign:Class.method", "foreign:"])
+def test_no_spelling_of_a_constraint_imports_its_module(path, tmp_path, monkeypatch):
+    (tmp_path / "foreign.py").write_text("raise KeyboardInterrupt")
+    monkeypatch.syspath_prepend(tmp_path)
+    space = Space({"a": [1, 2, 3], "b": ["x:y", "z"]}, name="digits: small")
+    asked = {"space": space, "evaluate": lambda made: made["a"], "method": "random_search"}
+    saved = search(**asked, budget=3).save(tmp_path / "found.zip")
+    assert len(SearchResult.load(saved).archive) == 3
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    facts = json.loads(parts["record.json"])
+    facts["parameters"]["space"]["constraint"] = path
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, content in (parts | {"record.json": json.dumps(facts)}).items():
+            archive.writestr(name, content)
+    with pytest.raises(DataError, match="trusted=True"):
+        SearchResult.load(saved)
 
 
 def test_what_it_tells():

@@ -27,7 +27,7 @@ from optiproxy_nas import (
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request, as_evaluator
 from optiproxy_nas.evaluation.journal import Journal, Journaled
-from optiproxy_nas.evaluation.journal_file import read_records
+from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns, read_records
 from optiproxy_nas.objectives import resolve_objective
 from tests.evaluation.trained_problem import RUN, SPACE, Trained, ending_at
 
@@ -202,7 +202,8 @@ def test_the_table_has_the_metrics_by_their_names(tmp_path):
         journal.record_test(REQUESTS[0], {"error": 2.0})
         assert journal.find_test(REQUESTS[0]) == {"error": 2.0}
     table = read_journal(tmp_path / "j.jsonl")
-    assert table["metrics.error"].tolist()[0] == 1.0
+    assert metric_columns(table) == [metric_column("error"), metric_column("seconds")]
+    assert table[metric_column("error")].tolist()[0] == 1.0
     assert table["metrics.seconds"].tolist()[0] == 7.0
     assert table["seconds"].iloc[0] == 2.0
     assert table["attempt"].tolist() == [1, 2]

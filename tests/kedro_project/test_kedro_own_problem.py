@@ -29,7 +29,7 @@ from kedro_runs import (
 from kedro_runs import Killed as KilledNode
 from tiny_problem import NAME, Killed, Widths, trainings, with_data
 
-from optiproxy_nas import read_journal, search
+from optiproxy_nas import Target, read_journal, search
 from optiproxy_nas.core.errors import ParameterError, ResumeError
 from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
@@ -252,6 +252,18 @@ def test_trials_trained_again_are_told_by_their_differences(finished, monkeypatc
     assert "3 trials trained again: they differ by 0.5 in the mean" in result.output
     assert command(finished, "audit", "reference", "--retrain", "3").output == result.output
     assert trainings(finished, "reference") == before
+
+
+def test_values_of_a_target_that_is_called_error_are_trained_again(own, monkeypatch):
+    def evaluate(self, trial):
+        return {"error": trial.architecture["rate"]}
+
+    monkeypatch.setattr(Widths, "evaluate", evaluate)
+    monkeypatch.setattr(Widths, "target", Target("error", "minimize"))
+    run(own, pipeline="own_methods", settings={**METHODS, "budget": 3}, run_id="m")
+    assert manifest(own, "m")["result"]["metrics"] == {}
+    result = command(own, "audit", "m", "--retrain")
+    assert "by 0 in the mean, by 0 at most; 0 failed" in result.output
 
 
 def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store):

@@ -27,7 +27,9 @@ DIGITS = 16  # of a line's digest
 _START = json.dumps({"format": FORMAT})[:-1].encode()  # of every journal
 _END = ', "digest": "{}"}}'
 _END_LENGTH = len(_END.format("0" * DIGITS))
-_NOT_METRICS = ("number", "attempt", "architecture", "epochs", "seed", "error", "seconds", "output")
+# Columns of a journal's table that are no metrics.
+_BEFORE = ("number", "attempt", "architecture", "epochs", "seed")
+_BEHIND = ("error", "seconds", "output", "time")
 
 
 def read_journal(path: str | Path) -> pd.DataFrame:
@@ -48,16 +50,23 @@ def read_journal(path: str | Path) -> pd.DataFrame:
         JournalError: it is no journal, was edited, or cannot be read.
     """
     rows = [
-        {name: record[name] for name in _NOT_METRICS[:5]}
-        | {
-            f"metrics.{name}" if name in (*_NOT_METRICS, "time") else name: read_number(number)
-            for name, number in record["metrics"].items()
-        }
-        | {name: record[name] for name in (*_NOT_METRICS[5:], "time")}
+        {name: record[name] for name in _BEFORE}
+        | {metric_column(name): read_number(value) for name, value in record["metrics"].items()}
+        | {name: record[name] for name in _BEHIND}
         for record in read_records(path)[1]
         if "tested" not in record
     ]
-    return pd.DataFrame(rows, columns=None if rows else [*_NOT_METRICS, "time"])
+    return pd.DataFrame(rows, columns=None if rows else [*_BEFORE, *_BEHIND])
+
+
+def metric_column(name: str) -> str:
+    """Return what the column of a metric is called in a journal's table."""
+    return f"metrics.{name}" if name in (*_BEFORE, *_BEHIND) else name
+
+
+def metric_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns of a journal's table that are metrics."""
+    return [str(name) for name in table if name not in (*_BEFORE, *_BEHIND)]
 
 
 def journal_trials(path: str | Path) -> pd.DataFrame:

@@ -41,7 +41,10 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     SafetensorError,
 )
-_PLUG_IN = re.compile(r"[\w.]+:\w+")
+# Texts that name no module, or one that is not imported in reading them.
+_HARMLESS = re.compile(
+    r"(benchmark|dataset|problem|space\.name|space\.choices)(\.| = )|space\.constraint = local:"
+)
 
 
 class _Saved(TypedDict):
@@ -187,14 +190,16 @@ def _check_trials(
 
 
 def _refuse_plug_ins(path: Path, parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters that name modules: reading them would import these, but for a problem."""
-    named = [
+    """Refuse parameters that name modules: reading them would import these, but for a problem.
+
+    Whatever stands before a colon is imported, so what stands behind it does not matter.
+    """
+    texts = [
         f"{name} = {value}"
         for name, value in flatten(parameters).items()
-        if isinstance(value, str)
-        and name.partition(".")[0] not in ("dataset", "problem")
-        and _PLUG_IN.fullmatch(value)
+        if isinstance(value, str) and ":" in value
     ]
+    named = [text for text in texts if not _HARMLESS.match(text)]
     if named:
         raise DataError(
             f"{str(path)!r} names plug-ins, which would be imported ({'; '.join(named)}). If you "

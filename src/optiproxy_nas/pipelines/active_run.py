@@ -13,9 +13,9 @@ from kedro.pipeline import Node
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.evaluation.evaluator import Evaluator
+from optiproxy_nas.evaluation.journal_file import metric_columns
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem
-from optiproxy_nas.report.trial_table import metric_columns
 from optiproxy_nas.runs.manifest import RunRecord, data_digest
 from optiproxy_nas.runs.tracking import MlflowTracker
 

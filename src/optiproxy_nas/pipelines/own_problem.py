@@ -23,13 +23,12 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.journal import Journal, Journaled, header_of
-from optiproxy_nas.evaluation.journal_file import read_journal
+from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns, read_journal
 from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for, test_answer
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.resolution import check_metrics, resolve_problem
 from optiproxy_nas.report.run_data import problem_summary
-from optiproxy_nas.report.trial_table import metric_columns
 from optiproxy_nas.runs.atomic_files import write_json
 from optiproxy_nas.runs.datasets.files import TrialFiles
 
@@ -240,8 +239,8 @@ def summary_and_trials(
     best = archive.iloc[parameters.objective.order.incumbent(archive)]
     epochs = int(best["epochs"]) if parameters.objective.fidelities else None
     answer = answer_of(trials, str(best["architecture"]), epochs)
-    told = {target.name, *parameters.objective.metrics}
-    metrics = {name: answer[name] for name in metric_columns(trials) if name not in told}
+    archived = set(map(metric_column, (target.name, *parameters.objective.metrics)))
+    metrics = {name: answer[name] for name in metric_columns(trials) if name not in archived}
     test = evaluator.test(str(best["architecture"]), epochs)
     summary = problem_summary(archive, parameters, run_id, failed, target.label, metrics, test)
     return summary, trials

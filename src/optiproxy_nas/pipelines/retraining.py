@@ -12,7 +12,7 @@ from optiproxy_nas.core.numbers import significant
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import torch_generator
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.journal_file import read_journal
+from optiproxy_nas.evaluation.journal_file import metric_column, read_journal
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.problem_data import load_data
@@ -43,7 +43,7 @@ def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
             f"Run {run_id!r} was answered by a benchmark: nothing was trained. Leave --retrain out."
         )
     problem = resolve_problem(parameters.problem)
-    target = problem.target.name
+    target = metric_column(problem.target.name)
     trials = _chosen(read_journal(project / manifest["artifacts"]["journal"]["path"]), count)
     requests = [
         Request(

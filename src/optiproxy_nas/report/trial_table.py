@@ -9,26 +9,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from optiproxy_nas.core import numbers
+from optiproxy_nas.evaluation.journal_file import metric_columns
 from optiproxy_nas.report.html import breakable
 
-# Columns of a journal's table that are no metrics.
-FACTS = (
-    "number",
-    "attempt",
-    "architecture",
-    "epochs",
-    "seed",
-    "error",
-    "seconds",
-    "output",
-    "time",
-)
 _OUTPUTS = "../../07_model_output"  # as seen from the page of a run
-
-
-def metric_columns(trials: pd.DataFrame) -> list[str]:
-    """Return the columns that are metrics, by the names that the problem gives them."""
-    return [str(name) for name in trials if name not in FACTS]
 
 
 def trial_rows(trials: pd.DataFrame, run_id: str) -> tuple[list[tuple[str, str]], list[list[Any]]]:
