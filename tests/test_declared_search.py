@@ -177,3 +177,10 @@ def finished_run(seed: int, space: dict) -> FinishedRun:
     names = {"method": "random_search", "dataset": "made up", "space": space}
     archive = pd.DataFrame({"order": [0, 1], "architecture": ["a", "b"], "value": [1.0, 2.0]})
     return FinishedRun(f"run-{seed}", {**names, "seed": seed, "budget": 2}, {}, archive)
+
+
+def test_a_space_that_is_smaller_than_the_initial_sample_is_searched_with_the_defaults() -> None:
+    small = Space({"a": [1, 2, 3], "b": [1, 2, 3]})
+    result = search(space=small, evaluate=lambda found: found["a"] * found["b"], budget=9)
+    assert result.best_architecture == {"a": 3, "b": 3}
+    assert result.parameters.initial_samples == 9

@@ -65,6 +65,7 @@ def test_what_is_not_a_number_does_not_decide_the_digits():
     assert numbers.decimals("score", [None, math.nan, math.inf, 0.25]) == 4
     assert numbers.decimals("score", []) == 2
     assert numbers.fixed(-0.0001, 2) == "0.00"
+    assert numbers.fixed(-2.7e301, 2) == "-2.7e+301"
 
 
 def test_digits_before_the_point_are_all_shown() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from optiproxy_nas import OptiProxyError, ParameterError, search
+from optiproxy_nas import OptiProxyError, ParameterError, Search, search
 
 WRONG: list[dict[str, Any]] = [
     {"method": "random_search", "preset": "paper"},
@@ -60,3 +60,18 @@ def test_a_space_that_is_not_registered_gets_a_preset_and_a_line(
         search(space="tiny_space:TinySpace", evaluate=fail, budget=10)
     assert [record.name for record in caplog.records] == ["optiproxy_nas"]
     assert "preset=default" in caplog.text
+
+
+@pytest.mark.parametrize("given", ["n_trials", "max_evals", "n_iter", "num_trials"])
+def test_the_budgets_of_other_libraries_are_recognised(given: str) -> None:
+    with pytest.raises(ParameterError, match="Did you mean 'budget'"):
+        search(evaluate=len, **{given: 20})
+
+
+def test_what_is_allowed_are_all_arguments() -> None:
+    for call, further in ((search, {"evaluate", "journal", "callbacks"}), (Search, set())):
+        with pytest.raises(ParameterError) as caught:
+            call(wrong=1)
+        (problem,) = caught.value.data["problems"]
+        assert {"budget", "initial", "direction", "proxy", *further} <= {*problem.allowed}
+        assert ("evaluate" in problem.allowed) == (call is search)

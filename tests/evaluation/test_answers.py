@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from optiproxy_nas import Search, batched, search
 from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
-from optiproxy_nas.evaluation.answers import read_answers
+from optiproxy_nas.evaluation.answers import read_answer, read_answers
 from optiproxy_nas.objectives import resolve_objective
 
 PLAIN, BOUNDED = resolve_objective("accuracy"), resolve_objective(BOUND)
@@ -157,3 +157,25 @@ def test_a_batch_may_change_the_list_that_it_is_given():
     pd.testing.assert_frame_equal(
         search(evaluate=batched(evaluate), **asked).archive, search(evaluate=worth, **asked).archive
     )
+
+
+@pytest.mark.parametrize("huge", [10**30, -(2**63) - 1, 1e300])
+def test_huge_numbers_are_numbers(huge):
+    for outcome in (read_answer(PLAIN, huge, "a"), *read_answers(PLAIN, [huge], ["a"])):
+        assert outcome.metrics == {"value": float(huge)}
+
+
+def test_an_integer_that_is_no_finite_float_fails_its_trial():
+    for number in (10**400, -(10**400)):
+        for outcome in (read_answer(PLAIN, number, "a"), *read_answers(PLAIN, [number], ["a"])):
+            assert (outcome.metrics, "inf" in outcome.error) == ({}, True)
+
+
+def test_a_message_has_the_reason_before_an_architecture_that_is_cut():
+    architecture = "x" * 1000
+    for answer in ("text", {"accuracy": 1}):
+        with pytest.raises(EvaluationError) as caught:
+            read_answer(PLAIN, answer, architecture)
+        reason, _, rest = caught.value.message.partition("xxx")
+        assert "must give" in reason
+        assert len(rest) < 130

@@ -27,7 +27,7 @@ from optiproxy_nas.evaluation.executors import ProcessExecutor
 from optiproxy_nas.evaluation.isolation import IsolatedEvaluator, isolated_function
 from optiproxy_nas.evaluation.jobs import Ended, FunctionTraining, Job, Unsendable, reason_of
 from optiproxy_nas.evaluation.loop import drive
-from optiproxy_nas.evaluation.payload import write_payload
+from optiproxy_nas.evaluation.payload import guarded_names, write_payload
 from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for
 from optiproxy_nas.evaluation.problem_evaluator import test_answer as answer_test
 from optiproxy_nas.objectives import resolve_objective
@@ -218,6 +218,18 @@ def test_what_no_worker_could_import_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="isolation") as caught:
         write_payload(tmp_path, FunctionTraining(lambda text: 1.0), "evaluate")
     assert "top level of a module" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("script", "names"),
+    [
+        ("def train(): ...\nmain()", None),
+        ("def train(): ...\nif __name__ == '__main__':\n    main()", set()),
+        ("if __name__ == '__main__':\n    class Train: ...\n    def f(): ...", {"Train", "f"}),
+    ],
+)
+def test_what_no_worker_finds_in_a_script(script: str, names: set[str] | None) -> None:
+    assert guarded_names(script.encode()) == names
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_a_folder_and_a_place_that_cannot_be_written_are_refused(tmp_path):
         with pytest.raises(JournalError) as caught:
             found(path)
         assert caught.value.data["path"] == str(path)
-    with pytest.raises(JournalError):
+    with pytest.raises(JournalError, match="There is no journal"):
         read_journal(tmp_path / "missing.jsonl")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from typing import Any
@@ -358,3 +359,30 @@ def test_a_target_may_be_called_value():
             return {"value": super().evaluate(trial)["error"]}
 
     assert search(problem=Plain(), **RUN).target == "value"
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_training_that_changes_the_working_directory_changes_it_for_itself(
+    tmp_path, monkeypatch, wrapped
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    seen = []
+
+    def evaluate(architecture):
+        seen.append(os.getcwd())
+        os.chdir(tmp_path / "elsewhere")
+        return [1.0] * len(architecture) if wrapped else 1.0
+
+    function = batched(evaluate) if wrapped else evaluate
+    search(space=SPACE, evaluate=function, method="random_search", budget=3)
+    assert {*seen, os.getcwd()} == {str(tmp_path)}
+
+
+def test_print_shows_the_other_metrics_with_their_bounds():
+    bound = {"name": "constrained", "constraints": ["width <= 16"]}
+    found = search(problem=Trained(), objective=bound, initial_samples=4, budget=4)
+    width = found.best.metrics["width"]
+    assert found.metric_lines == [f"width {width:.0f} (bound: <= 16)", "memory mb inf"]
+    for text in (str(found), repr(found)):
+        assert "(bound: <= 16)" in text

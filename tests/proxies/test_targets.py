@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
 from optiproxy_nas.core.errors import UnknownNameError
-from optiproxy_nas.proxies.targets import TARGETS, make_targets, to_values
+from optiproxy_nas.proxies.targets import TARGETS, make_targets, standardise, to_values
 
 archives = arrays(
     np.float64, st.integers(2, 40), elements=st.floats(0, 100).map(lambda x: round(x, 2))
@@ -112,3 +112,9 @@ def test_log_regret_where_the_median_is_the_best():
 def test_unknown_target():
     with pytest.raises(UnknownNameError, match="Did you mean 'standardised'"):
         make_targets(np.ones(2), "standardized")
+
+
+def test_the_deviation_of_huge_values_is_no_overflow():
+    values = np.array([1.0, 2.0, 4.0])
+    with np.errstate(all="raise"):
+        assert standardise(1e300 * values) == pytest.approx(standardise(values))

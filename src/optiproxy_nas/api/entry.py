@@ -20,7 +20,7 @@ from optiproxy_nas.api.evaluation import (
     evaluation_settings,
     open_evaluation,
 )
-from optiproxy_nas.api.open_search import DEFAULT_SPACE, Search
+from optiproxy_nas.api.open_search import DEFAULT_SPACE, Search, argument_names
 from optiproxy_nas.api.result import SearchResult
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import (
@@ -163,7 +163,7 @@ def search(
         rules.append(StopAtTarget(target))
     if patience is not None:
         rules.append(StopWithoutImprovement(patience))
-    opened = Search(
+    opened = _Searched(
         dataset,
         budget,
         seed,
@@ -194,6 +194,13 @@ def search(
         drive(opened, answering.evaluator, [*show, *chosen, *rules])
         result = answering.tested(_result_after(opened, answering))
     return result
+
+
+class _Searched(Search):
+    """The search of :func:`search`, which takes more arguments."""
+
+    def _argument_names(self) -> list[str]:
+        return argument_names(search)
 
 
 def _result_after(opened: Search, answering: Evaluation) -> SearchResult:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
@@ -104,7 +105,8 @@ class Search(AskTell):
                 "seed": seed,
                 "budget": budget,
                 **overrides,
-            }
+            },
+            also=self._argument_names(),
         )
         dataset = OWN_EVALUATION if dataset is None else dataset
         self.record_parameters = validate(
@@ -141,9 +143,19 @@ class Search(AskTell):
             return self.problem.target.label
         return "value" if self._benchmark is None else self._benchmark.target
 
+    def _argument_names(self) -> list[str]:
+        """Return the arguments that can be given, for messages about those that cannot."""
+        return argument_names(Search)
+
     def __repr__(self) -> str:
         """Return two lines: what is searched, and how far it is."""
         counts = f"{len(self.pending)} trials open, {len(self.failed())} failed"
         best = "" if math.isnan(self.best) else f"; best value {self.best:.6g}"
         title = search_line(self.record_parameters)
         return f"Search of {title}\n  {self.spent} spent, {counts}{best}"
+
+
+def argument_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's arguments, without ``**overrides``."""
+    parameters = inspect.signature(function).parameters.values()
+    return [entry.name for entry in parameters if entry.kind is not entry.VAR_KEYWORD]

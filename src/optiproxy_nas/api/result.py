@@ -22,9 +22,10 @@ class SearchResult(SearchRecord):
         return ResultPlots(self)
 
     def __repr__(self) -> str:
-        """Return three lines: what was searched, what was found, and how it went."""
+        """Return what was searched, what was found, its other metrics, and how it went."""
         found = "" if self.archive.empty else f": {self.best.text}"
-        lines = [f"best  {answer_line(self)}{found}", trials_line(self)]
+        metrics = [] if self.archive.empty else [", ".join(self.metric_lines)]
+        lines = [f"best  {answer_line(self)}{found}", *filter(None, metrics), trials_line(self)]
         return "\n  ".join([f"SearchResult of {search_line(self.parameters)}", *lines])
 
     def _repr_html_(self) -> str:

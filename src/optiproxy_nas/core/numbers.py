@@ -124,7 +124,9 @@ def decimals(metric: str, values: Iterable[float | None]) -> int:
 
 
 def fixed(value: float, digits: int) -> str:
-    """Return a number with so many decimals; a zero has no sign."""
+    """Return a number with so many decimals; a zero has no sign, a huge one has an exponent."""
+    if abs(value) >= 1e15:
+        return f"{value:.{SIGNIFICANT + 2}g}"
     return f"{value:z.{digits}f}"
 
 

@@ -13,6 +13,14 @@ from pydantic import BaseModel, ValidationError
 from optiproxy_nas.core.errors import ParameterError
 
 _ALIKE = 0.8  # of names that differ by a letter or two
+_SYNONYMS = {  # what other libraries call a parameter
+    **dict.fromkeys(
+        ("n_trials", "num_trials", "max_trials", "max_evals", "n_iter", "n_calls", "num_samples"),
+        "budget",
+    ),
+    "random_state": "seed",
+    "search_space": "space",
+}
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -118,6 +126,8 @@ def _nested(model: type[BaseModel]) -> list[str]:
 
 def _suggestion(name: str, allowed: list[str], dotted: Iterable[str]) -> str:
     """Return a hint at the nearest name, also of nested ones written without their path."""
+    if (synonym := _SYNONYMS.get(name)) in allowed:
+        return f" Did you mean {synonym!r}?"
     leaves: dict[str, list[str]] = {}
     for path in dotted:
         leaves.setdefault(path.rpartition(".")[2], []).append(path)
@@ -150,6 +160,6 @@ def _problems(
             text = str(raised) if isinstance(raised, Exception) else detail["msg"]
             at = f"Parameter {where!r} = {detail['input']!r}: " if where else ""
             message = f"{at}{text}."
-        names = tuple(sorted(allowed))
+        names = tuple(sorted({*allowed}))
         problems.append(Problem(where, detail["input"], detail["type"], message, names))
     return problems

@@ -41,8 +41,8 @@ def read_answer(objective: Objective, answer: Any, architecture: str) -> Outcome
     metrics = answer if isinstance(answer, Mapping) else {"value": answer}
     if answer is not None and (missing := [name for name in needed if name not in metrics]):
         raise EvaluationError(
-            f"The evaluation must give a mapping with {', '.join(needed)}, a number each; for "
-            f"{architecture} it gave {_short(answer)}, without {', '.join(missing)}.",
+            f"The evaluation must give a mapping with {', '.join(needed)}, a number each; it gave "
+            f"{_short(answer)}, without {', '.join(missing)}, for {shortened(architecture)}.",
             needed=list(needed),
         )
     numbers = {
@@ -61,6 +61,11 @@ def _judged(objective: Objective, numbers: Mapping[str, float]) -> Outcome:
         and name in ("value", *objective.metrics)
     ]
     return Outcome({}, f"gave {', '.join(wrong)}") if wrong else Outcome(numbers)
+
+
+def shortened(architecture: str, most: int = 120) -> str:
+    """Return an architecture for a message, cut where it is longer than ``most`` letters."""
+    return architecture if len(architecture) <= most else f"{architecture[: most - 4]} ..."
 
 
 def number_of(raw: Any) -> float:
@@ -84,8 +89,8 @@ def _number(raw: Any, name: str, architecture: str) -> float:
         else ""
     )
     raise EvaluationError(
-        f"The evaluation gave {_short(raw)}{what} for {architecture}; it must give one number, or "
-        f"{{metric: number}}.{advice}",
+        f"The evaluation must give one number, or {{metric: number}}; it gave {_short(raw)}{what}, "
+        f"for {shortened(architecture)}.{advice}",
         architecture=architecture,
         metric=name,
     )
@@ -94,10 +99,14 @@ def _number(raw: Any, name: str, architecture: str) -> float:
 def _array(raw: Any) -> np.ndarray:
     """Return what was given as an array; an empty one of objects where it holds no numbers."""
     try:
+        if isinstance(raw, int) and abs(raw) >= 2**63:  # NumPy has no such integers
+            raw = float(raw)
         if isinstance(raw, Tensor):
             raw = raw.detach().cpu()
             raw = raw.double() if raw.is_floating_point() else raw  # numpy has no bfloat16
         return np.asarray(raw)
+    except OverflowError:  # of an integer that is no finite float
+        return np.asarray(np.inf if raw > 0 else -np.inf)
     except (TypeError, ValueError, RuntimeError):  # ragged, a mixture, or of torch's meta device
         return np.empty(0, dtype=object)
 

@@ -127,12 +127,18 @@ class Unsendable:
 def in_one_process() -> Iterator[None]:
     """End a process that a training forks inside and that comes back, since its parent goes on.
 
-    Two processes would search otherwise, and write the same files. ``sys.exit`` ends it, too.
+    Two processes would search otherwise, and write the same files. ``sys.exit`` ends it, too. The
+    working directory is what it was, whatever the training made it.
     """
-    process = os.getpid()
+    process, folder = os.getpid(), ""
+    with suppress(OSError):  # it was taken away
+        folder = os.getcwd()
     try:
         yield
     finally:
+        if folder:
+            with suppress(OSError):
+                os.chdir(folder)
         if os.getpid() != process:
             if isinstance(error := sys.exception(), SystemExit):
                 os._exit(error.code if isinstance(error.code, int) else bool(error.code))

@@ -128,6 +128,11 @@ def read_records(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]
     check_is_file(path)
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise JournalError(
+            f"There is no journal {str(path)!r}. A search writes it: search(..., journal=path).",
+            path=str(path),
+        ) from error
     except OSError as error:
         raise unusable(path, error) from error
     if is_unbegun(content):

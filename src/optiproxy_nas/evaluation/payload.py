@@ -60,24 +60,31 @@ def write_payload(folder: Path, training: Training, what: str) -> None:
         "sys_path": [os.path.abspath(entry) for entry in sys.path],
         "sys_argv": sys.argv,
         "dir": os.getcwd(),
-        **(_script(what) if pickler.needs_script else {}),
+        **(_script(what, pickler.from_script) if pickler.from_script else {}),
     }
     (folder / worker.PREPARATION).write_bytes(pickle.dumps(preparation))
 
 
 class _Pickler(pickle.Pickler):
-    """Notes whether something that it pickles is defined in the script of this process."""
+    """Notes what it pickles of the script of this process.
 
-    needs_script = False
+    Attributes:
+        from_script: names of functions and classes of it.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.from_script: set[str] = set()
 
     def reducer_override(self, value: Any) -> Any:
         """Look at a value, and have it pickled as ever."""
         if getattr(value, "__module__", None) == "__main__":
-            self.needs_script = True
+            name = getattr(value, "__qualname__", type(value).__qualname__)
+            self.from_script.add(name.partition(".")[0])
         return NotImplemented
 
 
-def _script(what: str) -> dict[str, str]:
+def _script(what: str, names: set[str]) -> dict[str, str]:
     """Return how a worker imports the script of this process, as of ``multiprocessing.spawn``."""
     main = sys.modules["__main__"]
     name = getattr(getattr(main, "__spec__", None), "name", None)  # python -m
@@ -87,20 +94,40 @@ def _script(what: str) -> dict[str, str]:
             f"{what} is defined in a notebook or an interactive session, which a worker process "
             f"cannot import. {ADVICE}"
         )
-    if not _is_guarded(Path(path)):
+    guarded = guarded_names(Path(path).read_bytes())
+    if guarded is None:
         raise ParameterError(
             f"{what} is defined in the script {os.path.basename(path)}, which each worker process "
             "imports; that would run the whole script again. Put the search beneath "
             'if __name__ == "__main__":, or move the evaluation into a module.',
             script=path,
         )
+    if hidden := sorted(names & guarded):
+        raise ParameterError(
+            f'{what} needs {hidden[0]!r}, which is defined beneath if __name__ == "__main__":, '
+            f"where no worker process finds it. {ADVICE}",
+            name=hidden[0],
+        )
     if name is not None:
         return {"init_main_from_name": name}
     return {"init_main_from_path": os.path.abspath(path)}
 
 
-def _is_guarded(script: Path) -> bool:
-    """Return whether a script has code that runs only where it is the main one."""
-    tests = [node.test for node in ast.parse(script.read_bytes()).body if isinstance(node, ast.If)]
-    names = [node for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)]
-    return any(name.id == "__name__" for name in names)
+def guarded_names(script: bytes) -> set[str] | None:
+    """Return the functions and classes of a script that it has only where it is the main one.
+
+    They are defined beneath ``if __name__ == "__main__":``; None where it has no such block.
+    """
+    body = ast.parse(script).body
+    blocks = [node for node in body if isinstance(node, ast.If) and _asks_for_name(node.test)]
+    inside = [statement for block in blocks for statement in block.body]
+    return _defined(inside) - _defined(body) if blocks else None
+
+
+def _asks_for_name(test: ast.expr) -> bool:
+    names = (node.id for node in ast.walk(test) if isinstance(node, ast.Name))
+    return "__name__" in names
+
+
+def _defined(body: list[ast.stmt]) -> set[str]:
+    return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}

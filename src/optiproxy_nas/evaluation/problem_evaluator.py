@@ -13,7 +13,13 @@ from typing import Any
 from optiproxy_nas.core.errors import DataError, EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
-from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_answer
+from optiproxy_nas.evaluation.answers import (
+    Outcome,
+    failure,
+    number_of,
+    read_answer,
+    shortened,
+)
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.isolation import IsolatedEvaluator, device_of, devices_of
 from optiproxy_nas.evaluation.jobs import (
@@ -245,8 +251,8 @@ def read_metrics(problem: Problem, objective: Objective, answer: Any, architectu
     _check_architecture(metrics.pop("architecture", None), architecture, name)
     if target not in metrics:
         raise EvaluationError(
-            f"{name}.evaluate must give its target {target!r}; for {architecture} it gave "
-            f"{', '.join(map(str, metrics)) or 'nothing'}.",
+            f"{name}.evaluate must give its target {target!r}; it gave "
+            f"{', '.join(map(str, metrics)) or 'nothing'} for {shortened(architecture)}.",
             needed=[target, *objective.metrics],
         )
     return read_answer(objective, {**metrics, VALUE: metrics[target]}, architecture)
@@ -263,6 +269,7 @@ def _check_architecture(given: Any, architecture: str, name: str) -> None:
         except ValueError:
             pass
     raise EvaluationError(
-        f"{name}.evaluate was asked for {architecture} and gave the answer of {given!r:.300}.",
+        f"{name}.evaluate gave the answer of {given!r:.300}; it was asked for "
+        f"{shortened(architecture)}.",
         architecture=architecture,
     )

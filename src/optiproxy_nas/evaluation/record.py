@@ -13,7 +13,7 @@ import pandas as pd
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import DataError
-from optiproxy_nas.core.numbers import metric_name, unit, value_text
+from optiproxy_nas.core.numbers import metric_name, significant, unit, value_text
 from optiproxy_nas.core.validation import whole_number
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.benchmark_problem import regret_of
@@ -144,7 +144,24 @@ class SearchRecord:
         value = value_text(self.target, self.best_value, self.optimum)
         value = f"{metric_name(self.target)} {value} after {len(self.archive)} queries"
         found = value if self.is_eligible else f"{value}, which is no answer: see is_eligible"
-        return "\n".join(filter(None, [self.best.text, found, *self.test_lines, self.caution]))
+        lines = [self.best.text, found, *self.metric_lines, *self.test_lines, self.caution]
+        return "\n".join(filter(None, lines))
+
+    @property
+    def metric_lines(self) -> list[str]:
+        """A line for each other metric of the answer: ``latency 3.714 ms (bound: < 4 ms)``."""
+        bounds: dict[str, list[str]] = {}
+        for constraint in self.parameters.objective.summary(self.archive).get("constraints", ()):
+            metric, bound = constraint["constraint"].split(maxsplit=1)
+            bounds.setdefault(metric, []).append(f"{bound} {unit(metric)}".rstrip())
+        metrics = self.best.metrics
+        shown = {"value", self.target, self.target.rpartition(" [")[0], *bounds}
+        others = [name for name, it in metrics.items() if name not in shown and it == it]
+        return [
+            f"{metric_name(name)} {significant(metrics[name], 4)} {unit(name)}".rstrip()
+            + (f" (bound: {' and '.join(bounds[name])})" if name in bounds else "")
+            for name in (*bounds, *others)
+        ]
 
     @property
     def test_lines(self) -> list[str]:

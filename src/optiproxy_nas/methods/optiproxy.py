@@ -155,6 +155,8 @@ class OptiProxy(Method):
     def complete(cls, values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
         """Return preset plus overrides, nested, as typed parameters.
 
+        An initial sample that is not given is no larger than the space.
+
         Raises:
             ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
             UnknownNameError: an unregistered preset, objective, proxy or target.
@@ -167,6 +169,10 @@ class OptiProxy(Method):
         if isinstance(parameters.space, dict):  # a declared one has no graph, which some need
             with isolated():
                 build_proxy(get_space(parameters.space), parameters.proxy, torch.Generator())
+        if "initial_samples" not in values:
+            size = get_space(parameters.space).size or parameters.initial_samples
+            samples = min(parameters.initial_samples, max(size, 2))
+            parameters = parameters.model_copy(update={"initial_samples": samples})
         if parameters.fit.targets not in TARGETS:
             raise unknown_name("target", parameters.fit.targets, TARGETS)
         return parameters

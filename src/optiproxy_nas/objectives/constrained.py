@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from optiproxy_nas.core.arrays import Floats, Mask
+from optiproxy_nas.core.arrays import Floats, Mask, deviation
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.objectives.aggregation import (
@@ -243,7 +243,7 @@ def _scale(constraint: Constraint, archive: pd.DataFrame) -> float:
     """Return the standard deviation of the metric in the archive; the bound where it is 0."""
     values = archive[constraint.metric].to_numpy(dtype=np.float64)
     runs = values[np.isfinite(values)]
-    return (float(runs.std()) if len(runs) else 0.0) or constraint.bound
+    return (float(deviation(runs)) if len(runs) else 0.0) or constraint.bound
 
 
 def _side(constraint: Constraint, constraints: Sequence[Constraint]) -> str:

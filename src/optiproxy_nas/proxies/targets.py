@@ -12,7 +12,7 @@ import torch
 from scipy.stats import norm, rankdata
 from torch import Tensor
 
-from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.arrays import Floats, deviation
 from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.core.parameters import SelectionSettings
 
@@ -21,7 +21,7 @@ def standardise(values: Floats, reference: float | None = None) -> Floats:
     """Return z-scores [n] of values [n] by their mean and deviation; 0 if all are equal."""
     if np.ptp(values) == 0:
         return np.zeros_like(values)
-    scores: Floats = (values - values.mean()) / values.std()
+    scores: Floats = (values - values.mean()) / deviation(values)
     return scores
 
 
@@ -123,7 +123,7 @@ def value_columns(
     members = sign * to_values(predictions.double().numpy(), values, name, reference)
     return {
         "predicted": members.mean(0),
-        "predicted_sd": members.std(0, ddof=min(1, len(members) - 1)),
+        "predicted_sd": deviation(members, 0, min(1, len(members) - 1)),
     }
 
 
