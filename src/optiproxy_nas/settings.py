@@ -1,13 +1,10 @@
 """Kedro's project settings."""
 
-import warnings
-
 from optiproxy_nas.pipelines import configuration
 from optiproxy_nas.pipelines.result_hooks import ResultHooks
 from optiproxy_nas.pipelines.run_hooks import RunHooks
 
-# Kedro 1.7 calls a name that OmegaConf has since renamed; nothing that a user could do about it.
-warnings.filterwarnings("ignore", message="register_new_resolver")
+configuration.ignore_renamed_resolver()
 
 CONTEXT_CLASS = configuration.SearchContext
 SESSION_CLASS = configuration.SearchSession

@@ -168,7 +168,7 @@ def test_too_many_failures_and_a_wrong_answer_lose_nothing(own, monkeypatch):
 
 
 def test_ctrl_c_in_a_training_tells_how_to_go_on(own):
-    problem = f"problem.name={NAME},problem.dies_at=7,problem.how=ctrl-c"
+    problem = f"problem={NAME},problem.dies_at=7,problem.how=ctrl-c"
     settings = "budget=16,initial_samples=6,selection.batch=5,gradient.epochs=5,fit.epochs=5"
     result = command(
         own,
@@ -178,6 +178,7 @@ def test_ctrl_c_in_a_training_tells_how_to_go_on(own):
     )
     assert result.exit_code == 130
     assert "kedro run --resume c" in result.output
+    assert "7/16" in result.output  # the bar counts trials, also within a batch
     assert len(read_journal(journal_of(own, "c"))) == 7
 
 

@@ -53,7 +53,7 @@ WRONG = [
     ("seed=on", "'seed' = True: an integer is needed"),
     ("seed=1,seed=2", "'seed' is given twice in --params, '1' and '2'"),
     ("proxy.hidden=8,proxy.hidden=8", "'proxy.hidden' is given twice"),
-    ("proxy=mlp,proxy.hidden=8", "'proxy.hidden' and a part of it are both given"),
+    ("proxy=mlp,proxy.hidden=8", "'proxy' and a part of it, 'proxy.hidden', are both given"),
     ("dataset=", "'dataset' = ''"),
     ("dataset=1e3", "Unknown dataset of source 'embedded' '1e3'"),
     ("tracking=maybe", "'tracking' = 'maybe': on or off"),

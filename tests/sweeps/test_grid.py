@@ -99,6 +99,20 @@ def test_a_name_and_a_part_of_it():
             nested(flat)
 
 
+def test_a_problem_or_an_objective_beside_its_settings():
+    for flat in (
+        {"problem": "m:P", "problem.mode": "a", "objective": "o", "objective.x.y": 1},
+        {"objective.x.y": 1, "problem.mode": "a", "objective": "o", "problem": "m:P"},
+    ):
+        assert nested(flat) == {
+            "problem": {"name": "m:P", "mode": "a"},
+            "objective": {"name": "o", "x": {"y": 1}},
+        }
+    with pytest.raises(ParameterError) as caught:
+        nested({"problem.name": "m:P", "problem": "m:Q"})
+    assert caught.value.data["name"] == "problem"
+
+
 @pytest.mark.parametrize("block", [{}, {"pipeline": "nb201_search"}])
 def test_empty_blocks(block):
     with pytest.raises(ParameterError, match="empty"):

@@ -12,8 +12,8 @@ from kedro.pipeline import Node
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.evaluation.evaluator import Evaluator
 from optiproxy_nas.evaluation.journal_file import metric_columns
+from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem
 from optiproxy_nas.runs.manifest import RunRecord, data_digest
@@ -31,7 +31,7 @@ class ActiveRun:
         else:
             target = resolve_problem(parameters.problem).target
             self.target, self.label = target.name, target.label
-        self.evaluator: Evaluator | None = None  # of a problem
+        self.evaluator: RunEvaluator | None = None  # of a problem
         self.tracker: MlflowTracker | None = None
         self.progress: RunProgress | None = None
         self.node_started: dict[str, float] = {}
@@ -42,11 +42,14 @@ class ActiveRun:
         seconds = time.perf_counter() - self.node_started.pop(node.name, time.perf_counter())
         kind = node.name.rpartition(".")[2]
         self.seconds[kind] += seconds
+        if self.progress is not None:
+            by_kind = {name.rpartition(".")[2]: value for name, value in outputs.items()}
+            self.progress.update(by_kind.get("archive"), by_kind.get("failed"))
         for name, value in outputs.items():
-            if name.endswith(".archive") and self.progress is not None:
-                self.progress.update(value)
-            elif name == "evaluate" and isinstance(value, Evaluator):
+            if name == "evaluate" and isinstance(value, RunEvaluator):
                 self.evaluator = value
+                if self.progress is not None:
+                    value.on_ended = self.progress.trial_ended
             elif name == "data_digests":
                 self.record_data({"problem": self.parameters.problem, "datasets": value})
         if self.tracker is not None:

@@ -15,6 +15,7 @@ package; those of the user get their parameters and their catalog as Kedro alone
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -134,6 +135,11 @@ class SearchConfigLoader(OmegaConfigLoader):
 
     def _run_value(self, name: str) -> Any:
         return (self.run or {}).get(name)
+
+
+def ignore_renamed_resolver() -> None:
+    """Silence Kedro 1.7, which calls a name that OmegaConf has renamed: no user can mend that."""
+    warnings.filterwarnings("ignore", message="register_new_resolver")
 
 
 def run_of(context: KedroContext) -> dict[str, Any] | None:

@@ -13,12 +13,12 @@ from optiproxy_nas.evaluation.loop import drive, open_search
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.own_problem import (
     Digests,
-    RunEvaluator,
     open_problem,
     problem_node,
     summary_and_trials,
 )
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
+from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.search import RUN, SEARCH, open_checked
 from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.runs.datasets.files import TrialFiles

@@ -6,8 +6,7 @@ audited, takes it from there.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial, update_wrapper
 from pathlib import Path
@@ -18,99 +17,18 @@ import pandas as pd
 from kedro.pipeline import Node
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
-from optiproxy_nas.core.errors import ArtifactError, JournalError, ParameterError
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.evaluation.answers import Outcome
-from optiproxy_nas.evaluation.evaluator import Evaluator, Request
-from optiproxy_nas.evaluation.journal import Journal, Journaled, header_of
 from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns, read_journal
-from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for, test_answer
-from optiproxy_nas.objectives.base import Objective
-from optiproxy_nas.problems import Problem
+from optiproxy_nas.evaluation.problem_evaluator import data_of
+from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
 from optiproxy_nas.problems.resolution import check_metrics, resolve_problem
 from optiproxy_nas.report.run_data import problem_summary
-from optiproxy_nas.runs.atomic_files import write_json
 from optiproxy_nas.runs.datasets.files import TrialFiles
 
 # Entries of our catalog that a run itself writes or reads, by name.
 RESERVED = frozenset({"encoding", "journal", "benchmark_table", "benchmark_model"})
 Digests = dict[str, str | None]
-
-
-class RunEvaluator(Evaluator):
-    """Trains the trials of a run that its journal lacks, and adds them to it.
-
-    Args:
-        problem: of the run.
-        data: its datasets.
-        parameters: of the run.
-        settings: of the evaluation.
-        files: of the run's trials.
-        replay: train nothing: the journal has all.
-
-    Raises:
-        JournalError: the journal was edited, or is of another search.
-    """
-
-    def __init__(
-        self,
-        problem: Problem,
-        data: Mapping[str, Any],
-        parameters: RunParameters,
-        settings: EvaluationSettings,
-        files: TrialFiles,
-        replay: bool,
-    ) -> None:
-        self.problem, self._data, self._settings = problem, data, settings
-        self._files, self._replay = files, replay
-        if replay:
-            settings = EvaluationSettings()
-        self._journal = Journal.open(files.journal, header_of(parameters, problem.target.name))
-        try:
-            trained = evaluator_for(problem, data, files.folder, settings)
-        except BaseException:
-            self._journal.close()
-            raise
-        self._evaluator = Journaled(trained, self._journal, replay)
-        self.at_once = self._evaluator.at_once
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> RunEvaluator:
-        """Return itself: Kedro's memory copies what it gives to nodes, and a journal has one."""
-        return self
-
-    def ended(
-        self, objective: Objective, requests: Sequence[Request]
-    ) -> Iterator[tuple[int, Outcome]]:
-        """Give what the journal has, and train the others."""
-        return self._evaluator.ended(objective, requests)
-
-    def test(self, architecture: str, epochs: int | None) -> dict[str, float]:
-        """Return what ``problem.test`` gives of the answer; it is asked once, and kept.
-
-        Raises:
-            ArtifactError: it was not kept, and nothing is to be trained.
-        """
-        if self._files.test.exists():
-            kept: dict[str, float] = json.loads(self._files.test.read_text(encoding="utf-8"))
-            return kept
-        if type(self.problem).test is Problem.test:
-            return {}
-        if self._replay:
-            raise ArtifactError(
-                f"There is no {self._files.test} with the test of the answer, {architecture}.",
-                path=str(self._files.test),
-            )
-        trial = answer_of(read_journal(self._files.journal), architecture, epochs)
-        number, attempt, seed = (int(trial[name]) for name in ("number", "attempt", "seed"))
-        request = Request(number, attempt, architecture, epochs, seed)
-        found = test_answer(self.problem, self._data, self._files.folder, self._settings, request)
-        write_json(self._files.test, found)
-        return found
-
-    def close(self) -> None:
-        """End worker processes, and close the journal."""
-        self._evaluator.close()
-        self._journal.close()
 
 
 def problem_node(function: Callable[..., Any], names: tuple[str, ...]) -> Node:
@@ -251,21 +169,6 @@ def tabulate_trials(files: TrialFiles) -> pd.DataFrame:
     table = read_journal(files.journal)
     root = files.journal.parent
     return table.assign(output=[_relative(path, root) for path in table["output"]])
-
-
-def answer_of(trials: pd.DataFrame, architecture: str, epochs: int | None) -> dict[str, Any]:
-    """Return the complete attempt at an architecture, as a row of the journal.
-
-    Raises:
-        JournalError: the journal has none.
-    """
-    rows = trials[(trials["architecture"] == architecture) & (trials["error"] == "")]
-    if epochs is not None:
-        rows = rows[rows["epochs"] == epochs]
-    if rows.empty:
-        raise JournalError(f"The journal has no answer for {architecture}.")
-    (row,) = rows.tail(1).to_dict("records")  # numbers of Python, not of numpy
-    return {str(name): value for name, value in row.items()}
 
 
 def _relative(path: str, root: Path) -> str:

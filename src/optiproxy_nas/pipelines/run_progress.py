@@ -14,7 +14,10 @@ from tqdm import tqdm
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.numbers import value_text
+from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.presets import misfit
+from optiproxy_nas.problems import VALUE
 from optiproxy_nas.report.run_report import terminal_summary
 
 
@@ -32,15 +35,44 @@ class RunProgress:
         self._target = target
         self._quiet = quiet
         self._bar = tqdm(
-            total=parameters.budget, desc=self._objective.price.unit, file=sys.stderr, disable=quiet
+            total=parameters.budget,
+            desc=self._objective.price.unit,
+            file=sys.stderr,
+            disable=quiet,
+            miniters=1,  # a training may last for hours
         )
+        self._best, self._failed = "", pd.DataFrame()
 
-    def update(self, archive: pd.DataFrame) -> None:
-        """Show what the archive cost, and its best value so far."""
+    def trial_ended(self, request: Request, outcome: Outcome) -> None:
+        """Show a trial of a problem; :meth:`update` tells what its batch was charged in the end."""
+        value = outcome.metrics.get(VALUE)
+        ended = "failed" if value is None else value_text(self._target, value)
+        self._show(f"{self._best}trial {request.number}: {ended}")
+        charged = 1 if request.epochs is None else request.epochs
+        if request.attempt == 1:
+            self._bar.update(min(charged, (self._bar.total or 0) - self._bar.n))
+
+    def update(self, archive: pd.DataFrame | None, failed: pd.DataFrame | None) -> None:
+        """Show what all trials up to now were charged, and the best value so far.
+
+        Args:
+            archive: the complete trials; None: as before.
+            failed: the failed ones; None: as before.
+        """
+        self._failed = self._failed if failed is None else failed
+        if archive is None:
+            return
         best = float(archive["best"].iloc[-1])
         text = "-" if math.isnan(best) else value_text(self._target, best)
-        self._bar.set_postfix_str(f"best {text}", refresh=False)
-        self._bar.update(int(self._objective.price.costs(archive).sum()) - self._bar.n)
+        self._best = f"best {text}, "
+        count = len(self._failed)
+        self._show(f"best {text}" + (f", {count} failed" if count else ""))
+        charged = int(self._objective.price.costs(archive).sum())
+        charged += int(self._objective.price.costs(self._failed).sum()) if count else 0
+        self._bar.update(charged - self._bar.n)
+
+    def _show(self, text: str) -> None:
+        self._bar.set_postfix_str(text, refresh=False)
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -22,7 +22,7 @@ from kedro.framework.startup import bootstrap_project
 from optiproxy_nas.core import errors
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.methods import parameters_of
-from optiproxy_nas.pipelines.configuration import SearchSession
+from optiproxy_nas.pipelines.configuration import SearchSession, ignore_renamed_resolver
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.runs.atomic_files import lock_folder
 from optiproxy_nas.runs.code_identity import software
@@ -121,6 +121,7 @@ class RunPoint:
         sessions: list[SearchSession] = []
         with _ONE_AT_A_TIME, warnings.catch_warnings(), quiet_logs(), isolated():
             warnings.simplefilter("ignore", DeprecationWarning)
+            ignore_renamed_resolver()  # settings.py is imported once, and its filter ends here
             enter_project(self.project)
             try:
                 if identity_now(point.pipeline, point.parameters, point.data) != point.digest:
