@@ -88,6 +88,7 @@ class Relabelled:
         self.space, self.padding = space, padding
         self.order = torch.arange(space.num_vertices) if order is None else order
         self.num_features = space.num_features
+        self.num_vertices = space.num_vertices + padding
 
     def graph(self, encoding):
         features, adjacency, mask = self.space.graph(encoding)
