@@ -316,6 +316,16 @@ def test_what_is_wrong_is_told_before_anything_is_trained(own, given, told):
         resolve_parameters(raw)
 
 
+def test_no_entry_of_the_users_catalog_is_written_over(own):
+    (own / "precious.txt").write_text("precious")
+    entry = "evaluate: {type: text.TextDataset, filepath: precious.txt}\n"
+    (own / "conf" / "local" / "catalog_mine.yml").write_text(entry)
+    with pytest.raises(ParameterError, match="'evaluate'"):
+        run(own, pipeline="own_methods", settings=METHODS, run_id="m")
+    assert (own / "precious.txt").read_text() == "precious"
+    assert not journal_of(own, "m").exists()
+
+
 def test_a_bound_on_what_is_not_measured_is_refused(own):
     objective = {"name": "constrained", "constraints": ["costs <= 3"]}
     with pytest.raises(ParameterError, match="cost") as caught:

@@ -26,8 +26,11 @@ from optiproxy_nas.problems.resolution import check_metrics, resolve_problem
 from optiproxy_nas.report.run_data import problem_summary
 from optiproxy_nas.runs.datasets.files import TrialFiles
 
-# Entries of our catalog that a run itself writes or reads, by name.
-RESERVED = frozenset({"encoding", "journal", "benchmark_table", "benchmark_model"})
+# Datasets that a run itself writes or reads, by name.
+RESERVED = frozenset(
+    {"encoding", "journal", "space", "evaluate", "data_digests"}
+    | {"benchmark_table", "benchmark_model"}
+)
 Digests = dict[str, str | None]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
@@ -68,6 +68,7 @@ class RunHooks:
                 "(the command line does it by itself).",
                 pipeline=names[0],
             )
+        _check_outputs(pipeline, catalog)
         if self._search is None:
             return  # it looks at runs, and is none
         parameters = parameters_of(self._search)
@@ -240,3 +241,19 @@ class RunHooks:
         elif active is not None:
             active.close()
             active.fail(f"{type(error).__name__}: {error}", mlflow_status)
+
+
+def _check_outputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Refuse a catalog whose user has an entry of the name of a dataset that the run makes.
+
+    Raises:
+        ParameterError: the run would write over it.
+    """
+    for name in sorted(pipeline.all_outputs()):
+        dataset = catalog.get(name)
+        if dataset is not None and not isinstance(dataset, AtomicDataset | MemoryDataset):
+            raise ParameterError(
+                f"The catalog has an entry {name!r}, which is a dataset that this pipeline makes: "
+                "it would be written over. Give the entry another name.",
+                name=name,
+            )
