@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
-from optiproxy_nas.pipelines.own_problem import digests_of
+from optiproxy_nas.evaluation.identity import digests_of
 from optiproxy_nas.problems.mnist1d_data import make_signals
 from optiproxy_nas.runs.datasets import GeneratedDataset
 

@@ -11,7 +11,16 @@ import pandas as pd
 import pytest
 from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
 
-from optiproxy_nas import Search, SearchInterrupted, SearchResult, Space, batched, search
+from optiproxy_nas import (
+    Search,
+    SearchInterrupted,
+    SearchResult,
+    Space,
+    Target,
+    batched,
+    read_journal,
+    search,
+)
 from optiproxy_nas.api import entry
 from optiproxy_nas.core.errors import (
     BudgetError,
@@ -21,6 +30,20 @@ from optiproxy_nas.core.errors import (
     ParameterError,
 )
 from optiproxy_nas.evaluation.initial import _rows
+from tests.evaluation.trained_problem import SPACE, Trained, ending_at, error_of
+
+
+class Other(Trained):
+    """Measures something else."""
+
+    target = Target("width", "minimize")
+
+
+class InPercent(Trained):
+    """Measures the same in another unit."""
+
+    target = Target("error", "minimize", "parts of 1")
+
 
 CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 SPACES = ("nb201", "nb101", "nb301", "nbnlp")
@@ -147,6 +170,61 @@ def test_trials_that_another_code_does_not_propose_again_are_told_of(caplog):
     other.method = Search(**arguments("random_search", seed=5)).method
     other.ask()
     assert "3 trials" in caplog.text
+
+
+MINIMISED = {"direction": "minimize", "method": "random_search", "budget": 6}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        ({"evaluate": len, **MINIMISED}, {"evaluate": len, "direction": "maximize"}, "direction"),
+        ({"dataset": "cifar10"}, {"dataset": "cifar100"}, "dataset"),
+        ({"dataset": "cifar10"}, {"evaluate": len}, "target"),
+        ({"dataset": "cifar10"}, {"problem": Trained()}, "target"),
+        ({"problem": Trained()}, {"evaluate": len, "space": SPACE, "direction": "minimize"}, "tar"),
+        ({"problem": Trained()}, {"problem": Other()}, "target"),
+        ({"problem": Trained()}, {"problem": InPercent()}, "unit"),
+        ({"evaluate": len, "space": SPACE}, {"evaluate": len}, "space"),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value,
+)
+def test_values_of_something_else_start_no_search(first, second, name, tmp_path):
+    run = {"method": "random_search", "budget": 6}
+    result = search(**{**run, **first}, journal=tmp_path / "a.jsonl")
+    saved = result.save(tmp_path / "a.search")
+    again = {**run, **second, "seed": 7}
+    for initial in (result, saved, tmp_path / "a.jsonl"):
+        with pytest.raises(ParameterError) as caught:
+            search(**again, initial=initial)
+        names = caught.value.data["names"]
+        assert any(found.startswith(name) for found in names)
+    if "space" not in {found.partition(".")[0] for found in names}:
+        assert (
+            search(**again, initial=result.trials)
+            .archive["value"]
+            .isin(result.archive["value"])
+            .any()
+        )
+
+
+def test_trials_of_a_function_start_a_problem_and_those_of_a_problem_another():
+    run = {"method": "random_search", "budget": 3}
+    first = search(evaluate=error_of, space=SPACE, direction="minimize", **run)
+    for before in (first, search(problem=Trained(), **run)):
+        warm = search(problem=Trained(), initial=before, seed=7, **run)
+        assert [t.metrics["error"] for t in warm.trials[:3]] == before.archive["value"].tolist()
+
+
+def test_the_table_of_a_journal_starts_a_problem(tmp_path):
+    failing = ending_at(2, "raise")
+    run = {"method": "random_search", "budget": 4, "failures": {"retries": 1}}
+    search(problem=failing, journal=tmp_path / "a.jsonl", **run)
+    table = read_journal(tmp_path / "a.jsonl")
+    assert len(table) == 5
+    warm = search(problem=Trained(), initial=table, seed=7, **run)
+    last = table.drop_duplicates("number", keep="last")["metrics.error"].tolist()
+    assert [trial.value for trial in warm.trials[:4]] == last
 
 
 def test_open_trials_are_none_to_start_from():
@@ -327,6 +405,10 @@ def test_a_file_that_names_a_module_imports_it_only_where_it_is_trusted(tmp_path
     with pytest.raises(DataError, match="trusted=True"):
         SearchResult.load(path)
     assert len(SearchResult.load(path, trusted=True).archive) == 4
+    assert len(search(evaluate=worth, initial=path, **asked).archive) == 4  # it names it itself
+    _rewrite(path, lambda facts: json.loads(json.dumps(facts).replace(":Tiny", ":Other")))
+    with pytest.raises(DataError, match=r"SearchResult\.load"):
+        search(evaluate=worth, initial=path, **asked)
 
 
 @pytest.mark.parametrize("path", ["foreign:f", "foreign:Class.method", "foreign:"])
@@ -357,7 +439,7 @@ def test_what_it_tells():
         "complete": len(found.archive),
         "failed": len(found.failed),
     }
-    assert len(repr(found).splitlines()) == 3
+    assert len(repr(found).splitlines()) == 4  # its other metrics are one
     assert "budget of 22" in found.stopped
 
 

@@ -323,6 +323,7 @@ def test_the_answer_is_tested_where_it_was_trained(
 ) -> None:
     settings = EvaluationSettings(isolation=isolation, device="meta")
     request = Request(3, 1, "a cell", seed=4)
+    (tmp_path / "0003").mkdir()
     assert answer_test(Draws(), {"offset": 1}, tmp_path, settings, request) == {"test": 3.0}
     assert answer_test(Draws(), {"offset": None}, tmp_path, settings, request) == {}
     assert "TypeError" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -145,11 +146,19 @@ def as_tensors(trial: RunningTrial, metrics: Any) -> Any:
     }
 
 
+def spoil_all(trial: RunningTrial, metrics: Any) -> Any:
+    trial.folder, trial.architecture, trial.curve = "nowhere", {}, None  # type: ignore[assignment]
+    trial.number, trial.seed = 99, -1
+    return metrics
+
+
 def with_its_architecture(trial: RunningTrial, metrics: Any) -> Any:
     return {**metrics, "architecture": dict(reversed(trial.architecture.items()))}
 
 
-@pytest.mark.parametrize("answer", [spoil, take_away, replace, as_tensors, with_its_architecture])
+@pytest.mark.parametrize(
+    "answer", [spoil, spoil_all, take_away, replace, as_tensors, with_its_architecture]
+)
 def test_what_a_trial_does_to_its_surroundings_changes_no_answer(answer, caplog, tmp_path):
     class Untested(Watched):
         test = Problem.test
@@ -175,6 +184,28 @@ def test_a_folder_that_was_replaced_is_made_again_and_one_that_cannot_be_ends_th
     (tmp_path / "k_trials").write_text("no folder")
     with pytest.raises(DataError):
         search(problem=Watched(), journal=other, **RUN)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [(None, {}), ("good", {}), ({"error": math.nan, "more": 2}, {"more": 2.0}), ([1.0], {})],
+)
+def test_a_test_that_gives_no_numbers_is_warned_of(answer, kept, caplog):
+    class Misjudged(Trained):
+        def test(self, trial: RunningTrial) -> Any:
+            return answer
+
+    assert search(problem=Misjudged(), **RUN).test == kept
+    assert len(caplog.records) == 1
+
+
+def test_an_answer_that_was_not_trained_is_not_tested(caplog):
+    trained = search(problem=Trained(), **RUN)
+    again = Trained()
+    run = {"method": "random_search", "budget": 1}
+    assert search(problem=again, initial=trained.top(1), **run).test == {}
+    assert again.tested == []
+    assert len(caplog.records) == 1
 
 
 def test_the_target_alone_is_an_answer():
@@ -288,6 +319,11 @@ class Unloading(Trained):
         ({"evaluate": len, "evaluation": {"timeout": 3}}, ParameterError),
         ({"problem": Trained(), "evaluation": {"workers": 2}}, ParameterError),
         ({"problem": Trained(), "evaluation": {"device": "abacus"}}, ParameterError),
+        ({"evaluate": len, "evaluation": {"device": "cpu"}}, ParameterError),
+        (
+            {"evaluate": len, "evaluation": {"isolation": "process", "device": "cpu"}},
+            ParameterError,
+        ),
         ({"evaluation": {"timeout": 3}}, ParameterError),
         ({"problem": Trained(), "journal": 3}, ParameterError),
         ({"problem": Trained(), "journal": ""}, ParameterError),
@@ -312,6 +348,12 @@ def test_a_problem_can_be_asked_and_told():
     opened = Search(problem=Trained(), **RUN)
     for trial in opened.ask(3):
         opened.tell(trial, error_of(trial.architecture))
+    (trial,) = opened.ask(1)
+    with pytest.raises(EvaluationError) as caught:
+        opened.tell(trial, {"width": 8.0, "size": 1.0})
+    assert caught.value.data["needed"] == ["error"]
+    metrics = opened.tell(trial, {"error": 2.0, "width": 8.0}).metrics
+    assert metrics == {"error": 2.0, "width": 8.0, "value": 2.0}
     assert opened.result().target == "error [%]"
     assert opened.objective.direction == "minimize"
 

@@ -185,7 +185,7 @@ def search(
     elif evaluate is not None:
         check_function(evaluate, bool(opened.objective.fidelities))
     if initial is not None:
-        apply_initial(opened, opened.record_parameters, initial)
+        apply_initial(opened, opened.record_parameters, initial, opened.target)
     with (
         open_evaluation(opened, evaluate, data, journal, settings) as answering,
         _progress_bar(opened, progress) as show,

@@ -22,14 +22,15 @@ from optiproxy_nas.evaluation.evaluator import (
     Request,
     as_evaluator,
 )
+from optiproxy_nas.evaluation.identity import identity_of
 from optiproxy_nas.evaluation.isolation import isolated_function
-from optiproxy_nas.evaluation.journal import Journal, Journaled, header_of
+from optiproxy_nas.evaluation.journal import Journal, Journaled
+from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for, test_answer
 from optiproxy_nas.problems import VALUE, Problem
 
 # Settings that say something only where trials are trained in processes of their own.
 _OF_PROCESSES = ("workers", "threads")
-_OF_PROBLEMS = ("timeout", "device")
 
 
 class Evaluation:
@@ -105,7 +106,10 @@ def open_evaluation(
             journal = journal_path(journal)
             folder = trials_folder(journal) if needs_folder else folder
             free = [trial for trial in search.trials if not trial.charged]
-            header = header_of(search.record_parameters, target, free)
+            answering = problem if problem is not None else evaluate
+            identity = None if search._benchmark else identity_of(answering, datasets)
+            label = search.target
+            header = header_of(search.record_parameters, target, free, label, identity)
             book = stack.enter_context(Journal.open(journal, header))
         elif needs_folder:
             passing = stack.enter_context(tempfile.TemporaryDirectory(prefix="optiproxy-trials-"))
@@ -199,7 +203,14 @@ def evaluation_settings(
             f"evaluation = {values}: it would change nothing, since {what} is not trained one "
             "trial at a time. Leave it out."
         )
-    idle = _OF_PROCESSES if problem else (*_OF_PROCESSES, *_OF_PROBLEMS)
+    if not problem and "device" in values:
+        raise ParameterError(
+            f"evaluation.device = {settings.device!r} would change nothing: a function is called "
+            "with an architecture, and chooses its device itself. A problem finds it as "
+            "trial.device.",
+            name="device",
+        )
+    idle = _OF_PROCESSES if problem else (*_OF_PROCESSES, "timeout")
     if settings.isolation == "none" and (named := [name for name in idle if name in values]):
         raise ParameterError(
             f"evaluation.{named[0]} = {values[named[0]]!r} would change nothing without "

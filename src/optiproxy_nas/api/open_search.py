@@ -128,8 +128,10 @@ class Search(AskTell):
             seed,
             self.parameters.failures,
         )
+        if self.problem is not None:
+            self.target_name = self.problem.target.name
         if initial is not None:
-            apply_initial(self, self.record_parameters, initial)
+            apply_initial(self, self.record_parameters, initial, self.target)
 
     def result(self) -> SearchResult:
         """Return everything so far; trials that are open are part of it."""

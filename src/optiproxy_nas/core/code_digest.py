@@ -82,6 +82,15 @@ def imported_code(roots: Iterable[str]) -> dict[str, str]:
     return dict(sorted(digests.items()))
 
 
+def digest_of_text(source: str) -> str:
+    """Return the digest of Python code.
+
+    Raises:
+        SyntaxError: it is none.
+    """
+    return _of_tree(ast.parse(source), of_package=False).digest
+
+
 def combined(digests: Mapping[str, str]) -> str:
     """Return one SHA-256 of many digests by name."""
     lines = (f"{name} {digest}" for name, digest in sorted(digests.items()))

@@ -12,6 +12,7 @@ from torch import Tensor
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.evaluation.jobs import reason_of
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.problems import VALUE
 
 
 class Outcome(NamedTuple):
@@ -29,16 +30,24 @@ def failure(error: BaseException) -> Outcome:
     return Outcome({}, reason_of(error))
 
 
-def read_answer(objective: Objective, answer: Any, architecture: str) -> Outcome:
+def read_answer(
+    objective: Objective, answer: Any, architecture: str, target: str = VALUE
+) -> Outcome:
     """Return the outcome that an answer for one architecture means.
+
+    Args:
+        objective: of the search.
+        answer: a number, or a mapping of metrics to numbers.
+        architecture: that it is of, for messages.
+        target: what the answer calls the metric that is searched for, which is ``value``, too.
 
     Raises:
         EvaluationError: it is no number and no mapping of metrics to numbers.
     """
     if isinstance(answer, pd.Series):
         answer = answer.to_dict()
-    needed = ("value", *objective.metrics)
-    metrics = answer if isinstance(answer, Mapping) else {"value": answer}
+    needed = (target, *objective.metrics)
+    metrics = answer if isinstance(answer, Mapping) else {target: answer}
     if answer is not None and (missing := [name for name in needed if name not in metrics]):
         raise EvaluationError(
             f"The evaluation must give a mapping with {', '.join(needed)}, a number each; it gave "
@@ -48,19 +57,21 @@ def read_answer(objective: Objective, answer: Any, architecture: str) -> Outcome
     numbers = {
         str(name): _number(metric, str(name), architecture) for name, metric in metrics.items()
     }
-    return _judged(objective, numbers)
+    return _judged(objective, numbers, target)
 
 
-def _judged(objective: Objective, numbers: Mapping[str, float]) -> Outcome:
+def _judged(objective: Objective, numbers: Mapping[str, float], target: str = VALUE) -> Outcome:
     """Return the outcome of numbers by metric: failed where a needed one is not finite."""
     wrong = [
         f"{name} = {number}"
         for name, number in numbers.items()
         if not np.isfinite(number)
         and not (name in objective.metrics and number > 0)
-        and name in ("value", *objective.metrics)
+        and name in (target, *objective.metrics)
     ]
-    return Outcome({}, f"gave {', '.join(wrong)}") if wrong else Outcome(numbers)
+    if wrong:
+        return Outcome({}, f"gave {', '.join(wrong)}")
+    return Outcome({**numbers, VALUE: numbers[target]})
 
 
 def shortened(architecture: str, most: int = 120) -> str:

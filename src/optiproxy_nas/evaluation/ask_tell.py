@@ -36,6 +36,7 @@ from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
 from optiproxy_nas.evaluation.trials import Trial, check_failures
 from optiproxy_nas.methods import Method, Records
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.problems import VALUE
 from optiproxy_nas.spaces.base import SearchSpace
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
@@ -66,6 +67,7 @@ class AskTell:
         failures: FailureSettings | None = None,
     ) -> None:
         self.space, self.objective, self.method = space, objective, method
+        self.target_name = VALUE  # of the metric that is searched for, as it is told
         self.stopped = ""  # why it was ended before its budget
         self._failures = failures or FailureSettings()
         self._book = TrialBook(space, objective, seed)
@@ -120,8 +122,8 @@ class AskTell:
 
         Args:
             trial: that was asked for, or its number.
-            answer: a number, or ``{metric: number}`` with ``value`` and the objective's metrics.
-                NaN, None or an infinite value: it failed.
+            answer: a number, or ``{metric: number}`` with ``value`` (of a problem, its target) and
+                the objective's metrics. NaN, None or an infinite value: it failed.
             failed: why it failed, in place of an answer.
             seconds: that the evaluation took.
 
@@ -141,7 +143,7 @@ class AskTell:
         if failed:
             outcome = Outcome({}, str(failed))
         else:
-            outcome = read_answer(self.objective, answer, entry.architecture)
+            outcome = read_answer(self.objective, answer, entry.architecture, self.target_name)
         return self._settle(entry, outcome._replace(seconds=seconds))
 
     def take(self, trial: Trial, outcome: Outcome) -> Trial:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.ask_tell import AskTell
-from optiproxy_nas.evaluation.journal_file import is_journal, journal_trials
+from optiproxy_nas.evaluation.comparable import check_comparable
+from optiproxy_nas.evaluation.journal_file import is_journal, journal_trials, read_records
 from optiproxy_nas.evaluation.record import SearchRecord
-from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.evaluation.record_file import plug_ins_of, read_record
+from optiproxy_nas.evaluation.trials import Trial, column_of
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.problems import VALUE
 from optiproxy_nas.spaces.base import SearchSpace
 
 _log = logging.getLogger(__name__)
@@ -36,29 +39,47 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 _OPEN = ("waiting", "running")  # states of trials that gave nothing yet
 
 
-def apply_initial(search: AskTell, parameters: RunParameters, initial: Initial) -> None:
+def apply_initial(
+    search: AskTell, parameters: RunParameters, initial: Initial, target: str = VALUE
+) -> None:
     """Let a search go on from, or start warm from, trials that were made before.
 
     It goes on where ``initial`` is the result of this same search (equal parameters but for the
     budget): it repeats what it did, answered from the result, and ends as if it had never stopped.
     Else it starts warm: the trials are in the archive before the first proposal, and are not
-    charged.
+    charged. A result or a journal says what its values are, and must agree with the search; a table
+    and a list of trials are taken on trust.
+
+    Args:
+        search: that was not asked yet.
+        parameters: of it, as they are recorded.
+        initial: the trials.
+        target: the metric that is searched for, with its unit; ``value``: nobody says which.
 
     Raises:
         DataError: a file or table that cannot be read, or lacks a column; a trial twice.
         EvaluationError: a value of a type that cannot be used.
         InvalidArchitectureError: an architecture that is not of the space.
-        ParameterError: ``initial`` is something else.
+        ParameterError: ``initial`` is something else, or of another space, direction, target or
+            dataset.
     """
+    decisive = parameters.decisive
     if isinstance(initial, str | Path):
-        initial = read_trials(Path(initial))
+        path = Path(initial)
+        if path.is_file() and is_journal(path):
+            header, _ = read_records(path)
+            label = header.get("target_label", target)  # of those of before, nobody knows
+            check_comparable({**decisive, **header}, label, decisive, target, repr(str(path)))
+        initial = read_trials(path, plug_ins_of(parameters.model_dump(mode="json")).values())
     if isinstance(initial, pd.DataFrame):
-        _start_warm(search, *_rows(search.space, search.objective, initial)[:2])
+        _start_warm(search, *_rows_for(search, initial)[:2])
     elif not isinstance(initial, SearchRecord):
         _start_warm(search, *_trial_rows(search, _trials(initial))[:2])
-    elif initial.parameters.decisive == parameters.decisive:
+    elif initial.parameters.decisive == decisive:
         _go_on(search, initial)
     else:
+        what = f"the result of a search of {initial.parameters.dataset}"
+        check_comparable(initial.parameters.decisive, initial.target, decisive, target, what)
         _start_warm(search, *_trial_rows(search, initial.trials)[:2])
 
 
@@ -82,8 +103,12 @@ def _go_on(search: AskTell, record: SearchRecord) -> None:
         _log.info("The search goes on from %d trials.", len(rows))
 
 
-def read_trials(path: Path) -> SearchRecord | pd.DataFrame:
+def read_trials(path: Path, trusted: Collection[str] = ()) -> SearchRecord | pd.DataFrame:
     """Return the saved result, or the trials of the table or journal, that a file holds.
+
+    Args:
+        path: of the file.
+        trusted: plug-ins that a saved result may name, as the search itself does.
 
     Raises:
         DataError: there is no such file, or it is none of these.
@@ -94,7 +119,15 @@ def read_trials(path: Path) -> SearchRecord | pd.DataFrame:
         return journal_trials(path)
     suffix = path.suffix.lower()
     if suffix not in READERS:
-        return SearchRecord.load(path)
+        try:
+            return SearchRecord(**read_record(path, trusted))
+        except DataError as error:
+            if "plug_ins" not in error.data:
+                raise
+            raise DataError(
+                f"{error.message} That is initial=SearchResult.load({str(path)!r}, trusted=True).",
+                **error.data,
+            ) from None
     try:
         table: pd.DataFrame = READERS[suffix](path)
     except (OSError, ValueError) as error:
@@ -122,7 +155,7 @@ def _table(trials: Sequence[Trial], objective: Objective) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [
         {
             **absent,
-            **trial.metrics,
+            **{column_of(name, fields): metric for name, metric in trial.metrics.items()},
             **{name: getattr(trial, name) for name in fields},
         }
         for trial in trials
@@ -134,10 +167,10 @@ def _trial_rows(
     search: AskTell, trials: Sequence[Trial]
 ) -> tuple[pd.DataFrame, list[Outcome], list[int]]:
     """Return what :func:`_rows` does of the trials' table, with all metrics of each."""
-    rows, outcomes, places = _rows(search.space, search.objective, _table(trials, search.objective))
+    rows, outcomes, places = _rows_for(search, _table(trials, search.objective))
     whole = [
         outcome._replace(
-            metrics={} if outcome.error else dict(trials[place].metrics),
+            metrics={} if outcome.error else {**outcome.metrics, **trials[place].metrics},
             curve=trials[place].curve,
             output=trials[place].output,
         )
@@ -146,17 +179,33 @@ def _trial_rows(
     return rows, whole, places
 
 
+def _rows_for(
+    search: AskTell, table: pd.DataFrame
+) -> tuple[pd.DataFrame, list[Outcome], list[int]]:
+    """Return the trials of a table, as :func:`_rows`, for a search."""
+    return _rows(search.space, search.objective, table, search.target_name)
+
+
 def _rows(
-    space: SearchSpace, objective: Objective, table: pd.DataFrame
+    space: SearchSpace, objective: Objective, table: pd.DataFrame, target: str = VALUE
 ) -> tuple[pd.DataFrame, list[Outcome], list[int]]:
     """Return the trials of a table that are over, not open, as a batch.
+
+    Args:
+        space: of the search.
+        objective: of the search.
+        table: one row a trial.
+        target: a column that may stand for ``value``.
 
     Returns:
         the batch [n], the outcome of each, and its place in the table.
     """
-    needed = ["architecture", "value", *objective.metrics]
+    table = _with_architectures(space, _last_attempts(table))
+    columns_of = {name: _column(name, table) for name in (target, *objective.metrics)}
+    if VALUE in table:
+        columns_of[target] = VALUE
+    needed = ["architecture", *columns_of.values()]
     needed += ["epochs"] if objective.fidelities else []
-    table = _with_architectures(space, table)
     names = [str(name) for name in table.columns]
     if missing := [name for name in needed if names.count(name) != 1 or name not in table]:
         raise DataError(
@@ -187,7 +236,15 @@ def _rows(
             f"{first[identities[twice[0]]]} and {twice[0]} (from 0). Keep one of them.",
             rows=twice,
         )
-    return rows, [_outcome(objective, row) for row in table.to_dict("records")], places
+    given = table.to_dict("records")
+    return rows, [_outcome(objective, row, target, columns_of) for row in given], places
+
+
+def _last_attempts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the last attempt at each trial of a journal's table; of others, all rows."""
+    if not {"number", "attempt", "architecture"} <= set(table):
+        return table
+    return table.drop_duplicates(["number", "architecture"], keep="last")
 
 
 def _with_architectures(space: SearchSpace, table: pd.DataFrame) -> pd.DataFrame:
@@ -219,7 +276,15 @@ def _fidelity_columns(objective: Objective, table: pd.DataFrame) -> dict[str, An
     return {name: np.where(is_full, full[name], low[name]) for name in full}
 
 
-def _outcome(objective: Objective, row: dict[Any, Any]) -> Outcome:
+def _column(metric: str, table: pd.DataFrame) -> str:
+    """Return the column of a metric, also where a trial has a field of its name."""
+    renamed = f"metrics.{metric}"
+    return renamed if renamed in table else metric
+
+
+def _outcome(
+    objective: Objective, row: dict[Any, Any], target: str, columns: Mapping[str, str]
+) -> Outcome:
     """Return what a row of a table gave."""
     error: Any = row.get("error")
     seconds: Any = row.get("seconds")
@@ -227,5 +292,6 @@ def _outcome(objective: Objective, row: dict[Any, Any]) -> Outcome:
     took = float(seconds) if is_number and 0 <= float(seconds) < math.inf else None
     if isinstance(error, str) and error:
         return Outcome({}, error, took)
-    metrics = {name: row[name] for name in ("value", *objective.metrics)}
-    return read_answer(objective, metrics, str(row["architecture"]))._replace(seconds=took)
+    metrics = {name: row[column] for name, column in columns.items()}
+    outcome = read_answer(objective, metrics, str(row["architecture"]), target)
+    return outcome._replace(seconds=took)

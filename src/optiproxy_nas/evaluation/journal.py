@@ -6,7 +6,6 @@ running, and no more. Called again, it takes from the journal what was trained b
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -17,13 +16,10 @@ from typing import Any, BinaryIO, Self
 
 import filelock
 
-from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import JournalError, RunLockedError
-from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.journal_file import (
-    DIGITS,
     FORMAT,
     check_is_file,
     is_unbegun,
@@ -37,31 +33,12 @@ from optiproxy_nas.evaluation.journal_file import (
     unusable,
     written,
 )
-from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.evaluation.journal_header import check_header
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE
 
-_SHOWN = 5  # differences in a message
-
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 _Key = tuple[str, int | None, int]  # architecture, epochs, attempt
-
-
-def header_of(
-    parameters: RunParameters, target: str = VALUE, initial: Sequence[Trial] = ()
-) -> dict[str, Any]:
-    """Return what tells the journal of one search from that of another.
-
-    Args:
-        parameters: of the search; its budget and ``failures`` may change.
-        target: name of the metric that is searched for, as the evaluation gives it.
-        initial: trials that the search starts warm from.
-    """
-    header = {"target": target, **parameters.decisive}
-    if initial:
-        facts = [[t.text, t.epochs, sorted(t.metrics.items()), t.error] for t in initial]
-        header["initial"] = hashlib.sha256(repr(facts).encode()).hexdigest()[:DIGITS]
-    return header
 
 
 class Journal:
@@ -89,7 +66,7 @@ class Journal:
 
         Args:
             path: of the file; folders above it are made.
-            header: of :func:`header_of`, and whatever else tells searches apart.
+            header: of :func:`~optiproxy_nas.evaluation.journal_header.header_of`.
 
         Raises:
             JournalError: it is no journal, was edited, is of another search (in what), or cannot
@@ -176,7 +153,7 @@ class Journal:
             self._append({"format": FORMAT, "begun": _now(), "search": header})
             return
         parsed = parse(content, self.path)
-        _check_search(parsed.header["search"], header, self.path)
+        check_header(parsed.header["search"], header, self.path)
         if parsed.torn:
             _log.warning(
                 "The last line of the journal %s was not written to its end, so that trial is "
@@ -272,28 +249,6 @@ class Journaled(Evaluator):
     def close(self) -> None:
         """Release what its evaluator holds; the journal stays open."""
         self._evaluator.close()
-
-
-def _check_search(recorded: Any, header: Mapping[str, Any], path: Path) -> None:
-    """Refuse the journal of another search.
-
-    Raises:
-        JournalError: in what it differs.
-    """
-    before, now = flatten(recorded), flatten(header)
-    names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
-    if not names:
-        return
-    shown = [
-        f"{name} = {before.get(name)!r:.80}, now {now.get(name)!r:.80}" for name in names[:_SHOWN]
-    ]
-    more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    raise JournalError(
-        f"The journal {str(path)!r} is of another search: {'; '.join(shown)}{more}. Use "
-        f"another path; initial={str(path)!r} starts warm from its trials.",
-        path=str(path),
-        names=names,
-    )
 
 
 def _now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -30,7 +31,7 @@ from optiproxy_nas.evaluation.jobs import (
     trial_folder,
 )
 from optiproxy_nas.objectives.base import Objective
-from optiproxy_nas.problems import VALUE, Problem, RunningTrial
+from optiproxy_nas.problems import Problem, RunningTrial
 from optiproxy_nas.spaces import get_space
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
@@ -67,23 +68,29 @@ class ProblemEvaluator(Evaluator):
     ) -> Iterator[tuple[int, Outcome]]:
         """Train for each request."""
         for place, request in enumerate(requests):
-            trial = self.trial(request)
+            curve: list[tuple[int, float]] = []
+            trial = self.trial(request, curve)
+            folder = trial.folder  # the trial is the user's, who may set all that it has
             begun = time.perf_counter()
             try:
                 with seeded_globals(request.seed), in_one_process():
                     answer = self._problem.evaluate(trial)
             except (Exception, SystemExit) as error:
-                _log.debug("Trial %d failed", trial.number, exc_info=True)
+                _log.debug("Trial %d failed", request.number, exc_info=True)
                 outcome = failure(error)
             else:
                 outcome = read_metrics(self._problem, objective, answer, request.architecture)
             seconds = time.perf_counter() - begun
-            if not trial.folder.is_dir():
-                _log.warning("Trial %d took its folder %s away.", trial.number, trial.folder)
-            yield place, outcome._replace(seconds=seconds, curve=tuple(trial.curve))
+            if not folder.is_dir():
+                _log.warning("Trial %d took its folder %s away.", request.number, folder)
+            yield place, outcome._replace(seconds=seconds, curve=tuple(curve))
 
-    def trial(self, request: Request) -> RunningTrial:
+    def trial(self, request: Request, curve: list[tuple[int, float]] | None = None) -> RunningTrial:
         """Return what the problem gets for a request; its folder is made.
+
+        Args:
+            request: of the training.
+            curve: to which what it reports is added; None: nobody reads it.
 
         Raises:
             DataError: the folder cannot be made.
@@ -107,6 +114,7 @@ class ProblemEvaluator(Evaluator):
             device=self._device,
             deadline=None if self._seconds is None else time.time() + self._seconds,
             data=self._data,
+            on_report=None if curve is None else lambda *point: curve.append(point),
         )
 
 
@@ -195,7 +203,9 @@ def test_answer(
 ) -> dict[str, float]:
     """Return the metrics of ``Problem.test`` for the answer of a search.
 
-    A test that fails loses nothing: that is said, and there are no metrics.
+    A test that fails, or that gives no numbers, loses nothing: that is said, and there are no
+    metrics. Neither are there of an answer that this search did not train, but started from: what
+    its training kept in its folder is missing.
 
     Args:
         problem: of the search.
@@ -206,18 +216,34 @@ def test_answer(
     """
     if type(problem).test is Problem.test:
         return {}
-    try:
-        answer = _tested(problem, data, folder, settings, request)
-        metrics = answer if isinstance(answer, Mapping) else {problem.target.name: answer}
-        return {str(name): number_of(metric) for name, metric in metrics.items()}
-    except (Exception, SystemExit) as error:
+    kept = trial_folder(folder.absolute(), request.number)
+    if not kept.is_dir():
         _log.warning(
-            "%s.test of trial %d failed, so there are no test metrics: %s",
-            type(problem).__name__,
+            "The answer, trial %d, is not tested: this search did not train it, or its folder %s "
+            "was taken away.",
             request.number,
-            error.message if isinstance(error, OptiProxyError) else reason_of(error),
+            kept,
         )
         return {}
+    try:
+        answer = _tested(problem, data, folder, settings, request)
+        given = answer if isinstance(answer, Mapping) else {problem.target.name: answer}
+        numbers = {str(name): number_of(metric) for name, metric in given.items()}
+        metrics = {name: number for name, number in numbers.items() if not math.isnan(number)}
+        if len(metrics) == len(given):
+            return metrics
+        reason = f"it must give {{metric: number}}; it gave {answer!r:.200}"
+    except (Exception, SystemExit) as error:
+        metrics = {}
+        reason = error.message if isinstance(error, OptiProxyError) else reason_of(error)
+    _log.warning(
+        "%s.test of trial %d failed, so its test metrics are %s: %s",
+        type(problem).__name__,
+        request.number,
+        ", ".join(metrics) or "none",
+        reason,
+    )
+    return metrics
 
 
 def _tested(
@@ -249,13 +275,7 @@ def read_metrics(problem: Problem, objective: Objective, answer: Any, architectu
     target, name = problem.target.name, type(problem).__name__
     metrics = dict(answer) if isinstance(answer, Mapping) else {target: answer}
     _check_architecture(metrics.pop("architecture", None), architecture, name)
-    if target not in metrics:
-        raise EvaluationError(
-            f"{name}.evaluate must give its target {target!r}; it gave "
-            f"{', '.join(map(str, metrics)) or 'nothing'} for {shortened(architecture)}.",
-            needed=[target, *objective.metrics],
-        )
-    return read_answer(objective, {**metrics, VALUE: metrics[target]}, architecture)
+    return read_answer(objective, metrics, architecture, target)
 
 
 def _check_architecture(given: Any, architecture: str, name: str) -> None:

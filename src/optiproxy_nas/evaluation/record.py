@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,7 @@ from optiproxy_nas.core.validation import whole_number
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.benchmark_problem import regret_of
 from optiproxy_nas.evaluation.record_file import read_record, write_record
-from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.evaluation.trials import Trial, column_of
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -113,7 +113,7 @@ class SearchRecord:
         rows = []
         for trial in self.trials:
             row = {name: getattr(trial, name) for name in names} | {"architecture": trial.text}
-            rows.append(row | {_column(name, row): it for name, it in trial.metrics.items()})
+            rows.append(row | {column_of(name, row): it for name, it in trial.metrics.items()})
         frame = pd.DataFrame(rows, columns=None if rows else [*names, "value"])
         return frame if self.parameters.objective.fidelities else frame.drop(columns="epochs")
 
@@ -183,8 +183,3 @@ class SearchRecord:
     def _complete(self) -> dict[int, Trial]:
         """The complete trials by their row of the archive."""
         return {trial.order: trial for trial in self.trials if trial.order is not None}
-
-
-def _column(metric: str, taken: Collection[str]) -> str:
-    """Return the column of a metric: its name, but "metrics.state" where a trial has a state."""
-    return f"metrics.{metric}" if metric in taken else metric

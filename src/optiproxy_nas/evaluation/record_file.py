@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -91,12 +91,13 @@ def write_record(path: Path, fields: Mapping[str, Any]) -> Path:
     return path
 
 
-def read_record(path: Path, trusted: bool) -> dict[str, Any]:
+def read_record(path: Path, trusted: bool | Collection[str] = False) -> dict[str, Any]:
     """Return the fields of the record in a file.
 
     Args:
         path: of the file.
-        trusted: whether plug-ins that it names as ``package.module:Class`` may be imported.
+        trusted: whether plug-ins that it names as ``package.module:Class`` may be imported; or
+            which.
 
     Raises:
         DataError: it is no such file, or is damaged; or it names plug-ins, and is not trusted.
@@ -111,8 +112,8 @@ def read_record(path: Path, trusted: bool) -> dict[str, Any]:
             tensors = load_tensors(archive.read("tensors.safetensors"))
         if facts["format"] != FORMAT:
             raise DataError(f"{str(path)!r} is of format {facts['format']}, not {FORMAT}.")
-        if not trusted:
-            _refuse_plug_ins(path, facts["parameters"])
+        if trusted is not True:
+            _refuse_plug_ins(path, facts["parameters"], trusted or ())
         saved = _SAVED.validate_python(facts)
         parameters = parameters_of(saved["parameters"])
         check_archive(get_space(parameters.space), tables["archive"], parameters.objective)
@@ -189,18 +190,23 @@ def _check_trials(
         raise ValueError("its events are not those of its trials")
 
 
-def _refuse_plug_ins(path: Path, parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters that name modules: reading them would import these, but for a problem.
+def plug_ins_of(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return what parameters name that reading them imports, by the parameter's name.
 
-    Whatever stands before a colon is imported, so what stands behind it does not matter.
+    A problem is not among it: it is not imported to read its record. Whatever stands before a colon
+    is imported, so what stands behind it does not matter.
     """
-    texts = [
-        f"{name} = {value}"
+    return {
+        name: value
         for name, value in flatten(parameters).items()
-        if isinstance(value, str) and ":" in value
-    ]
-    named = [text for text in texts if not _HARMLESS.match(text)]
-    if named:
+        if isinstance(value, str) and ":" in value and not _HARMLESS.match(f"{name} = {value}")
+    }
+
+
+def _refuse_plug_ins(path: Path, parameters: Mapping[str, Any], trusted: Collection[str]) -> None:
+    """Refuse parameters that name modules: reading them would import these."""
+    found = plug_ins_of(parameters).items()
+    if named := [f"{name} = {value}" for name, value in found if value not in trusted]:
         raise DataError(
             f"{str(path)!r} names plug-ins, which would be imported ({'; '.join(named)}). If you "
             "trust the file, load(path, trusted=True).",

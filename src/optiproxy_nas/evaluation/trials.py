@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -70,6 +70,11 @@ class Trial:
         facts += [f"{self.epochs} epochs"] if self.epochs is not None else []
         facts += [f"{self.seconds:.3g} s"] if self.seconds is not None else []
         return f"<Trial {self.number} {', '.join([self.state, *facts])}: {self.text}>"
+
+
+def column_of(metric: str, taken: Collection[str]) -> str:
+    """Return the column of a metric: its name, but "metrics.state" where a trial has a state."""
+    return f"metrics.{metric}" if metric in taken else metric
 
 
 def trial_seed(seed: int, number: int) -> int:

@@ -9,10 +9,10 @@ import pandas as pd
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.evaluation.identity import Digests
 from optiproxy_nas.evaluation.loop import drive, open_search
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.own_problem import (
-    Digests,
     open_problem,
     problem_node,
     summary_and_trials,

@@ -7,18 +7,17 @@ audited, takes it from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial, update_wrapper
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
 from kedro.pipeline import Node
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.evaluation.identity import Digests, digests_of
 from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns, read_journal
 from optiproxy_nas.evaluation.problem_evaluator import data_of
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
@@ -31,7 +30,6 @@ RESERVED = frozenset(
     {"encoding", "journal", "space", "evaluate", "data_digests"}
     | {"benchmark_table", "benchmark_model"}
 )
-Digests = dict[str, str | None]
 
 
 def problem_node(function: Callable[..., Any], names: tuple[str, ...]) -> Node:
@@ -111,24 +109,6 @@ def output_files(files: TrialFiles) -> list[tuple[Path, str]]:
     """Return (file, folder) of what the trials wrote, and of the test of the answer."""
     found = [(path, f"trials/{path.parent.name}") for path in files.folder.glob("*/output.txt")]
     return sorted(found) + ([(files.test, "")] if files.test.exists() else [])
-
-
-def digests_of(data: Mapping[str, Any]) -> Digests:
-    """Return a digest of each dataset; None where it is of a type that has none."""
-    return {name: _digest(value) for name, value in data.items()}
-
-
-def _digest(value: Any) -> str | None:
-    if isinstance(value, pd.DataFrame | pd.Series):
-        # joblib pickles a table, and equal tables have different pickles: one that was just made,
-        # and one that was read back from its file.
-        with suppress(TypeError):  # cells that cannot be hashed, such as lists
-            rows = pd.util.hash_pandas_object(value).to_numpy()
-            value = (rows, [str(name) for name in pd.DataFrame(value).columns])
-    try:
-        return str(joblib.hash(value, hash_name="sha1"))
-    except Exception:  # of an object that cannot be pickled: of any kind
-        return None
 
 
 def catalog_names(problem: Any, catalog: Mapping[str, Any]) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from optiproxy_nas.core.errors import ArtifactError, JournalError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
-from optiproxy_nas.evaluation.journal import Journal, Journaled, header_of
+from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_file import read_journal
+from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem
@@ -53,7 +54,9 @@ class RunEvaluator(Evaluator):
         self._files, self._replay = files, replay
         if replay:
             settings = EvaluationSettings()
-        self._journal = Journal.open(files.journal, header_of(parameters, problem.target.name))
+        target = problem.target
+        header = header_of(parameters, target.name, label=target.label)
+        self._journal = Journal.open(files.journal, header)
         try:
             trained = evaluator_for(problem, data, files.folder, settings)
         except BaseException:

@@ -13,10 +13,11 @@ from kedro.framework.session import KedroSession
 
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import flatten, merge, nested
+from optiproxy_nas.evaluation.identity import digests_of
 from optiproxy_nas.methods import DEFAULT, method_of, overrides_of, parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
 from optiproxy_nas.pipelines.configuration import resolve_parameters
-from optiproxy_nas.pipelines.own_problem import check_problem, digests_of
+from optiproxy_nas.pipelines.own_problem import check_problem
 from optiproxy_nas.pipelines.problem_data import load_data
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 from optiproxy_nas.runs.code_identity import names_in, software
