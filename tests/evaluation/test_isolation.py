@@ -157,7 +157,7 @@ def test_the_output_of_a_trial_is_in_its_file(seen: dict[str, Seen]) -> None:
 
 
 def test_children_end_with_their_training(seen: dict[str, Seen]) -> None:
-    for name in ("forks_and_hangs", "forks_and_faults"):
+    for name in ("hangs", "forks_and_hangs", "forks_and_faults"):
         lines = seen[name].output.splitlines()
         assert (pids := [int(line.split()[1]) for line in lines if line.startswith("pid ")])
         assert not any(is_running(pid) for pid in pids)

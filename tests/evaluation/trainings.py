@@ -71,6 +71,7 @@ class Misbehaves:
     def hangs(self, job: Job, report: Report) -> Any:
         report(1, 0.5)
         report(2, 0.75)
+        print(f"pid {subprocess.Popen(['sleep', '100'], start_new_session=True).pid}")
         time.sleep(100)
 
     def reports_without_end(self, job: Job, report: Report) -> Any:

@@ -277,3 +277,5 @@ def test_a_mapping_of_nothing_but_choices_declares_a_space() -> None:
     assert get_space(choices) == Space(choices)
     with pytest.raises(ParameterError, match="choises"):
         get_space({"choises": {"a": [1, 2]}})
+    with pytest.raises(ParameterError, match=r"Space\(\{"):
+        get_space({"name": ["a", "b"], "depth": [1, 2]})

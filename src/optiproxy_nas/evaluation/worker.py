@@ -180,6 +180,7 @@ class _Worker:
             os.dup2(file, 2)
         finally:
             os.close(file)
+        _reopen_streams()
         # Where it hangs is written, also where Python's own handler has no chance to run.
         faulthandler.register(signal.SIGTERM, chain=True)
         try:
@@ -271,6 +272,14 @@ def _write(text: str) -> None:
     _flush()
     with suppress(OSError):
         os.write(2, text.encode(errors="backslashreplace"))
+
+
+def _reopen_streams() -> None:
+    """Give back standard output and error, where the training before closed them."""
+    for number, name in enumerate(("stdout", "stderr"), start=1):
+        if getattr(getattr(sys, name), "closed", True):
+            stream = open(number, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def _flush() -> None:

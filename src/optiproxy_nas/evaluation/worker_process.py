@@ -70,6 +70,7 @@ class WorkerProcess:
         self.is_unable = False
         self._over = False
         self._ending = ""  # why it ends
+        self._detached: list[int] = []  # descriptors of processes
 
     @property
     def is_busy(self) -> bool:
@@ -172,8 +173,10 @@ class WorkerProcess:
         if not self.is_busy:
             self.channel.close()
             return
+        self._detached += _detached_from(self.process.pid)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGTERM)
+        self._signal_detached(signal.SIGTERM)
 
     def kill(self) -> None:
         """End the process and its children at once."""
@@ -182,6 +185,31 @@ class WorkerProcess:
         self._over = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        self._signal_detached(signal.SIGKILL)
+        for descriptor in self._detached:
+            os.close(descriptor)
         self.process.wait()
         self.channel.close()
         os.close(self._lifeline)
+
+    def _signal_detached(self, number: int) -> None:
+        for descriptor in self._detached:
+            with suppress(OSError):  # it has ended
+                signal.pidfd_send_signal(descriptor, number)
+
+
+def _detached_from(leader: int) -> list[int]:
+    """Return descriptors of a worker's descendants that have left its process group.
+
+    Linux only; elsewhere there are none. What has lost its parent is no descendant any more.
+    """
+    descriptors, waiting = [], [leader]
+    while waiting and hasattr(os, "pidfd_open"):
+        with suppress(OSError):  # it ends just now
+            process = waiting.pop()
+            for task in os.listdir(f"/proc/{process}/task"):
+                with open(f"/proc/{process}/task/{task}/children", encoding="ascii") as file:
+                    waiting += map(int, file.read().split())
+            if os.getpgid(process) != leader:
+                descriptors.append(os.pidfd_open(process))
+    return descriptors

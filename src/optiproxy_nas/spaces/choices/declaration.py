@@ -39,13 +39,14 @@ def read_space(declaration: Mapping[str, Any]) -> dict[str, Any]:
         key not in allowed and _looks_like_choice(value) for key, value in declaration.items()
     ):
         declaration = {"choices": declaration}
-    for key in declaration:
-        if key not in allowed:
-            raise unknown_name("part of a declared space:", key, allowed)
+    if "choices" in declaration or not any(map(_looks_like_choice, declaration.values())):
+        for key in declaration:
+            if key not in allowed:
+                raise unknown_name("part of a declared space:", key, allowed)
     if "choices" not in declaration:
         raise ParameterError(
             "A declared space needs choices: {choices: {name: [options], ...}}, and may have a "
-            "constraint and a name.",
+            "constraint and a name. Choices with these names are given as Space({...}).",
             allowed=list(allowed),
         )
     return {**declaration, "choices": in_order(read_choices(declaration["choices"]))}
