@@ -180,8 +180,11 @@ def test_each_training_finds_the_process_as_if_it_were_the_first(tmp_path: Path)
     assert (tmp_path / "0000" / "output.txt").read_text() == ""
 
 
-def test_devices_are_shared_in_turn(seen: dict[str, Seen]) -> None:
-    assert seen["uses_its_data"].ended.answer["device"] in ("cpu", "meta")
+def test_devices_are_shared_in_turn(tmp_path: Path) -> None:
+    with pool(tmp_path, Misbehaves([1, 2]), workers=2) as executor:
+        jobs = [job(tmp_path, "uses_its_data", number) for number in range(2)]
+        devices = {ended.answer["device"] for ended in finish(executor, *jobs)}
+    assert devices == {"cpu", "meta"}
 
 
 def test_cancelled_trainings_are_over(tmp_path: Path) -> None:

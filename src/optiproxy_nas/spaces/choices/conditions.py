@@ -10,6 +10,7 @@ from torch import Tensor
 
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.spaces.choices.choice import Choice, shown
+from optiproxy_nas.spaces.choices.declaration import in_order
 from optiproxy_nas.spaces.choices.json_values import one_or_several, value_key, value_text
 
 
@@ -35,12 +36,10 @@ def resolve_conditions(choices: Mapping[str, Choice]) -> list[tuple[Condition, .
             if parent not in choices:
                 raise unknown_name(f"choice in the condition of {name!r}:", parent, names)
             if names.index(parent) >= position:
-                later = "itself" if parent == name else f"{parent!r}, which is declared later"
+                in_order(choices)  # a circle has no right order to ask for
                 raise ParameterError(
-                    f"Choice {name!r} depends on {later}. A condition names earlier choices: "
-                    f"declare {parent!r} before {name!r}."
-                    if parent != name
-                    else f"Choice {name!r} depends on itself. A condition names earlier choices.",
+                    f"Choice {name!r} depends on {parent!r}, which is declared later. A condition "
+                    f"names earlier choices: declare {parent!r} before {name!r}.",
                     choice=name,
                     parent=parent,
                     allowed=names[:position],
