@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 from optiproxy_nas import ParameterError, Problem, RunningTrial, Space, Target, UnknownNameError
@@ -114,6 +115,18 @@ def test_a_name_a_mapping_a_class_and_an_instance_mean_the_same_problem():
         assert resolve_problem(again).scale == 2.0  # type: ignore[attr-defined]
         assert name_of(resolve_problem(again), again) == given
     assert name_of(resolve_problem("mnist1d")) == "mnist1d"
+    path = "optiproxy_nas.problems.mnist1d:Mnist1d"
+    assert name_of(resolve_problem(path), path) == "mnist1d"
+
+
+@pytest.mark.parametrize(
+    ("scale", "is_default"),
+    [(1.0, True), (1, True), (np.float64(1), True), (True, False), (1.5, False), ([1.0], False)],
+)
+def test_a_setting_that_is_the_default_is_not_written(scale, is_default):
+    written = f"{HERE}Small" if is_default else {"name": f"{HERE}Small", "scale": scale}
+    for given in ({"name": f"{HERE}Small", "scale": scale}, Small(scale)):
+        assert name_of(resolve_problem(given), given) == written
 
 
 def test_the_arguments_of_an_instance_are_kept():

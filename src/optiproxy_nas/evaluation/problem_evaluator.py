@@ -275,6 +275,12 @@ def read_metrics(problem: Problem, objective: Objective, answer: Any, architectu
     target, name = problem.target.name, type(problem).__name__
     metrics = dict(answer) if isinstance(answer, Mapping) else {target: answer}
     _check_architecture(metrics.pop("architecture", None), architecture, name)
+    if target not in metrics:
+        raise EvaluationError(
+            f"{name}.evaluate must give its target {target!r}; it gave "
+            f"{', '.join(map(str, metrics)) or 'nothing'} for {shortened(architecture)}.",
+            needed=[target, *objective.metrics],
+        )
     return read_answer(objective, metrics, architecture, target)
 
 

@@ -43,23 +43,28 @@ def resolve_problem(value: Any) -> Problem:
 
 
 def name_of(problem: Problem, given: Any = None) -> str | dict[str, Any]:
-    """Return how a problem is written in the parameters of a run.
+    """Return how a problem is written in the parameters of a run, alike for all its spellings.
+
+    Settings that are as its constructor has them by default are left out.
 
     Args:
         problem: of :func:`resolve_problem`.
         given: what it was resolved from.
     """
-    if isinstance(given, str):
-        return given
-    if isinstance(given, Mapping):
-        name = str(given["name"])
-        settings = {str(key): value for key, value in given.items() if key != "name"}
+    if isinstance(given, str | Mapping):
+        written = {"name": given} if isinstance(given, str) else given
+        path = str(written["name"])
+        settings = {str(key): value for key, value in written.items() if key != "name"}
     else:
         path = _path(type(problem))
-        registered = (name for name, member in PROBLEMS.items() if member == path)
-        name = next(registered, path)
         settings = dict(problem.settings)
-    as_json = {key: _as_json(setting) for key, setting in settings.items()}
+    name = next((name for name, member in PROBLEMS.items() if member == path), path)
+    parameters = inspect.signature(type(problem).__init__).parameters
+    as_json = {
+        key: _as_json(setting)
+        for key, setting in settings.items()
+        if key not in parameters or not _is_equal(setting, parameters[key].default)
+    }
     return {"name": name, **as_json} if as_json else name
 
 
@@ -211,6 +216,17 @@ def _missing(problem: Problem) -> str:
         except ValueError:  # of some built-in functions nobody can tell
             continue
     return ""
+
+
+def _is_equal(setting: Any, default: Any) -> bool:
+    """Return whether JSON writes both alike; 1 and 1.0 are one number."""
+    try:
+        texts = [json.dumps(it, default=_plain) for it in (setting, default)]
+    except (TypeError, ValueError):
+        return False
+    first, second = map(json.loads, texts)
+    are_numbers = {type(first), type(second)} <= {int, float}
+    return texts[0] == texts[1] or (are_numbers and first == second)
 
 
 def _as_json(setting: Any) -> Any:
