@@ -20,12 +20,12 @@ from optiproxy_nas.methods import method_of
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.parameter_fields import LOOKING, Fields, search_fields
+from optiproxy_nas.spaces import space_label
 from optiproxy_nas.sweeps.planning import PIPELINE, raw_parameters
 
 WIDTH = 100  # columns of the table
 _WIDEST = 24  # of a value; a longer one goes on in the next line
 _GAP = 2
-_NESTED = ("space", "problem")  # parameters that may be a mapping, and are one value
 
 
 class _Row(NamedTuple):
@@ -87,8 +87,10 @@ def _resolved(
     objective = OBJECTIVES.load(search["objective"]["name"])
     fields = search_fields(method_of(search), objective, "problem" in search)
     of_run = {name: run.get(name) for name in fields if name not in search}
-    nested = {name: search[name] for name in _NESTED if isinstance(search.get(name), Mapping)}
-    return fields, of_run | flatten(search) | {n: json.dumps(v) for n, v in nested.items()}
+    texts = {"space": space_label(search["space"])}  # a declaration takes pages
+    if isinstance(search.get("problem"), Mapping):
+        texts["problem"] = json.dumps(search["problem"])
+    return fields, of_run | flatten(search) | texts
 
 
 def _rows(fields: Fields, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[_Row]:
