@@ -30,7 +30,7 @@ from kedro_runs import Killed as KilledNode
 from tiny_problem import NAME, Killed, Widths, trainings, with_data
 
 from optiproxy_nas import Target, read_journal, search
-from optiproxy_nas.core.errors import ParameterError, ResumeError
+from optiproxy_nas.core.errors import FailedTrialsError, ParameterError, ResumeError
 from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.sweeps.planning import raw_parameters
@@ -155,6 +155,14 @@ def test_too_many_failures_and_a_wrong_answer_lose_nothing(own, monkeypatch):
     assert len(kept) == trainings(own, "f")
     assert kept["error"].iloc[-1] == "ValueError: did not converge"
     assert manifest(own, "f")["status"] == "failed"
+    with pytest.raises(FailedTrialsError, match=r"--params=failures\.retries=1") as caught:
+        own_resume(own, run_id="f", failures={"in_a_row": 1})
+    assert "initial=" not in caught.value.message
+    with monkeypatch.context() as patch:
+        patch.setattr(Widths, "evaluate", lambda problem, trial: {"score": 1.0, "cost": 1.0})
+        done = own_resume(own, run_id="f", failures={"in_a_row": 3, "retries": 1})
+    assert "failed_trials" not in done["result"]
+    assert set(read_journal(journal_of(own, "f"))["attempt"]) == {1, 2}
 
     real = Widths.evaluate
 

@@ -17,21 +17,30 @@ class OptiProxyError(Exception):
 
     Args:
         message: one sentence or two for a person.
+        advice: what to do about it, to a caller in Python; it ends the message.
         **data: the facts of the message, for a program (``error.data["budget"]``).
     """
 
-    def __init__(self, message: str, **data: Any) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str, *, advice: str = "", **data: Any) -> None:
+        self._reason = message
         self.data = data
+        self.advise(advice)
+
+    def advise(self, advice: str) -> None:
+        """Take other advice, where the user is not one who calls Python."""
+        self._advice = advice
+        self.message = f"{self._reason} {advice}" if advice else self._reason
+        self.args = (self.message,)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keeps ``data`` when a worker process hands the exception to its parent.
-        return (_rebuild, (type(self), self.message, self.data))
+        return (_rebuild, (type(self), self._reason, self._advice, self.data))
 
 
-def _rebuild(kind: type[OptiProxyError], message: str, data: dict[str, Any]) -> OptiProxyError:
-    return kind(message, **data)
+def _rebuild(
+    kind: type[OptiProxyError], message: str, advice: str, data: dict[str, Any]
+) -> OptiProxyError:
+    return kind(message, advice=advice, **data)
 
 
 class ParameterError(OptiProxyError):

@@ -174,8 +174,9 @@ def parse(content: bytes, path: Path) -> Parsed:
                 return Parsed(lines[0], lines[1:], digest, length, True)
             raise JournalError(
                 f"Line {number} of the journal {str(path)!r} is not what was written there, or a "
-                "line before it is missing. Restore the file, or move it away and begin anew; "
-                "initial= starts warm from a table of the trials that you trust.",
+                "line before it is missing.",
+                advice="Restore the file, or move it away and begin anew; initial= starts warm "
+                "from a table of the trials that you trust.",
                 path=str(path),
                 line=number,
             )
@@ -270,6 +271,7 @@ def unusable(path: Path, error: OSError) -> JournalError:
     """Return the error of a journal that the system does not read or write."""
     return JournalError(
         f"The journal {str(path)!r} cannot be read or written: {error.strerror or error}. What it "
-        "holds is kept; mend that, or use another path, and search again.",
+        "holds is kept.",
+        advice="Mend that, or use another path, and search again.",
         path=str(path),
     )

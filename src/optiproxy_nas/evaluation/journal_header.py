@@ -65,8 +65,8 @@ def check_header(recorded: Mapping[str, Any], header: Mapping[str, Any], path: P
     is_other_code = before.pop("code", None) != now.pop("code", None)
     if found := all_differences(before, now):
         raise JournalError(
-            f"The journal {str(path)!r} is of another search: {difference_text(found)}. Use "
-            f"another path{_advice(before, now, found, path)}.",
+            f"The journal {str(path)!r} is of another search: {difference_text(found)}.",
+            advice=f"Use another path{_advice(before, now, found, path)}.",
             path=str(path),
             names=list(found),
         )

@@ -105,9 +105,9 @@ def check_failures(settings: FailureSettings, failed: Sequence[bool], error: str
     else:
         return
     raise FailedTrialsError(
-        f"{why}, so the search was ended. The last error: {error}. Mend the evaluation, then go on "
-        "with initial=; or allow more failures. With a journal, failures={'retries': 1} tries "
-        "again what failed.",
+        f"{why}, so the search was ended. The last error: {error}.",
+        advice="Mend the evaluation, then go on with initial=; or allow more failures. With a "
+        "journal, failures={'retries': 1} tries again what failed.",
         failed=total,
         trials=count,
         in_a_row=row,

@@ -12,6 +12,7 @@ from kedro.pipeline import Node
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
+from optiproxy_nas.core.errors import FailedTrialsError, JournalError, project_error
 from optiproxy_nas.evaluation.journal_file import metric_columns
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
@@ -78,6 +79,23 @@ class ActiveRun:
             self.progress.close()
         if self.evaluator is not None:
             self.evaluator.close()
+
+    def advise(self, error: BaseException) -> None:
+        """Let an error that ended the run say what to do on Kedro's command line."""
+        ours, go_on = project_error(error), f"kedro run --resume {self.record.manifest['run_id']}"
+        more = "--params=failures.in_a_row=null,failures.share=null"
+        if isinstance(ours, FailedTrialsError) and self.parameters.problem is None:
+            ours.advise(f"To go on, however many fail: {go_on} {more}")
+        elif isinstance(ours, FailedTrialsError):
+            ours.advise(
+                "Is the problem's code at fault, mend it and start a new run. Was it the machine, "
+                f"train again what failed: {go_on} --params=failures.retries=1. To go on, however "
+                f"many fail: {go_on} {more}"
+            )
+        elif isinstance(ours, JournalError) and ours.data.keys() & {"line", "names"}:
+            ours.advise("Restore the file, or start a run with another run_id.")
+        elif isinstance(ours, JournalError):
+            ours.advise(f"When that is mended, go on: {go_on}")
 
     def fail(self, reason: str, mlflow_status: str) -> None:
         """Close manifest and MLflow run as failed."""

@@ -153,6 +153,8 @@ class RunHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Mark the manifest and the MLflow run as failed; what was stored stays."""
+        if self._active is not None:
+            self._active.advise(error)
         self._fail(error)
 
     @hook_impl

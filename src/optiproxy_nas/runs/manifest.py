@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,9 @@ from optiproxy_nas.runs.code_identity import git_state, software
 
 # What must be equal for a run to go on, in the order in which differences are shown.
 DECISIVE = ("parameters", "code.modules", "libraries", "cpu", "data")
+# Of the parameters: what ends a search that goes wrong, and changes none that comes to its end.
+LIMITS = ("parameters.failures.in_a_row", "parameters.failures.share")
+RETRIES = "parameters.failures.retries"
 # What is compared in place of "code.modules" where a manifest has none.
 _DIGESTS = ("code.search_sha256", "code.plugins")
 # Of the code that only runs and shows a search; it may change before a run goes on.
@@ -114,7 +118,10 @@ def provenance(manifest: Manifest) -> dict[str, str]:
 
 
 def differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], also: Sequence[str] = ()
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    also: Sequence[str] = (),
+    but: Sequence[str] = LIMITS,
 ) -> list[str]:
     """Return what decides a run and differs, one line each: ``parameters.seed: 0 then, 3 now``.
 
@@ -122,6 +129,7 @@ def differences(
         old: a manifest.
         new: another one.
         also: further entries to compare, with dots: ``code.version``.
+        but: what is not compared.
     """
     entries = [*DECISIVE, *also]
     if any(_entry(manifest, "code.modules") is None for manifest in (old, new)):
@@ -130,7 +138,7 @@ def differences(
     for entry in entries:
         before, after = flatten(_entry(old, entry), entry), flatten(_entry(new, entry), entry)
         for key in sorted(before.keys() | after.keys()):
-            if before.get(key) != after.get(key):
+            if before.get(key) != after.get(key) and key not in but:
                 lines.append(f"{key}: {before.get(key)!r} then, {after.get(key)!r} now")
     return lines
 
@@ -258,15 +266,20 @@ class RunRecord:
             )
         self._before = old
         new["data"] = old["data"]  # compared by record_data, once the table is there
-        _refuse_if_different(old, new)
+        # The trials of a problem are in its journal, so what failed can be trained again.
+        retried = old["parameters"].get("problem") is not None and not self.was_finished
+        _refuse_if_different(old, new, (*LIMITS, RETRIES) if retried else LIMITS)
+        again = retried and _entry(old, RETRIES) != _entry(new, RETRIES)
         for layer in self.folder.parents[1].glob(f"0*_*/{run_id}"):
+            for step in layer.glob("step_*") if again else ():
+                shutil.rmtree(step)  # what followed from the failures
             for leftover in layer.rglob(f"{PARTIAL}*"):
                 leftover.unlink()
         return {**new, "created": old["created"], "mlflow_run_id": old["mlflow_run_id"]}
 
 
-def _refuse_if_different(old: Manifest, new: Manifest) -> None:
-    lines = differences(old, new)
+def _refuse_if_different(old: Manifest, new: Manifest, but: Sequence[str] = LIMITS) -> None:
+    lines = differences(old, new, but=but)
     if lines:
         raise ResumeError(
             f"Run {old['run_id']!r} cannot go on: it would not end as it began.\n  "
