@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,7 +123,7 @@ class TabularBenchmark(_SourceBenchmark):
         held = self._held.get(metric, ())
         if epochs in held:
             return self._rows[epochs][metric]
-        facts = {
+        facts: dict[str, Any] = {
             "source": self.source,
             "dataset": self.dataset,
             "metric": str(metric),
