@@ -166,7 +166,8 @@ def test_trials_that_another_code_does_not_propose_again_are_told_of(caplog):
     opened = Search(**asked)
     _told(opened, opened.ask())
     other = Search(**asked)
-    other.replay(*_rows(other.space, other.objective, opened.archive().tail(3))[:2], [None])
+    rows, outcomes, _ = _rows(other.space, other.objective, opened.archive().tail(3))
+    other.replay(rows, [[outcome] for outcome in outcomes], [None])
     other.method = Search(**arguments("random_search", seed=5)).method
     other.ask()
     assert "3 trials" in caplog.text

@@ -25,6 +25,7 @@ from optiproxy_nas.evaluation.evaluator import (
 from optiproxy_nas.evaluation.identity import identity_of
 from optiproxy_nas.evaluation.isolation import isolated_function
 from optiproxy_nas.evaluation.journal import Journal, Journaled
+from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for, test_answer
 from optiproxy_nas.problems import VALUE, Problem
@@ -141,20 +142,6 @@ def function_evaluator(
     if settings.isolation == "process":
         return isolated_function(evaluate, search.space, settings, folder)
     return as_evaluator(evaluate, search.space)
-
-
-def journal_path(given: Any) -> Path:
-    """Return the path of a journal.
-
-    Raises:
-        ParameterError: it is no path.
-    """
-    if not isinstance(given, str | Path) or not str(given):
-        raise ParameterError(
-            f"journal = {given!r:.200} ({type(given).__name__}): it must be the path of a file, "
-            "such as journal='search.jsonl'."
-        )
-    return Path(given).absolute()
 
 
 def trials_folder(journal: Path) -> Path:

@@ -6,7 +6,8 @@ import inspect
 import logging
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
 from optiproxy_nas.api.result import SearchResult
@@ -15,8 +16,14 @@ from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.validation import validate
+from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
+from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.initial import Initial, apply_initial
+from optiproxy_nas.evaluation.journal import Journal
+from optiproxy_nas.evaluation.journal_file import journal_path
+from optiproxy_nas.evaluation.journal_header import header_of
+from optiproxy_nas.evaluation.journal_replay import replay_journal
 from optiproxy_nas.methods import METHODS, resolve_method
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import misfit, preset_for
@@ -56,6 +63,9 @@ class Search(AskTell):
         direction: ``maximize`` or ``minimize`` the value; default maximize.
         problem: whose space, target and objective it has (:func:`search`).
         initial: trials made before, to go on from or to start warm (:func:`search`).
+        journal: path of a file to which each answer is added, for good, as it is told. Opened again
+            with the same arguments, the search has these answers and hands out the other trials.
+            :meth:`close`, or ``with``, lets another search open it.
         **overrides: any key of the preset, nested; ``settings={...}`` of a baseline;
             ``failures={"retries": 1}``.
 
@@ -77,6 +87,7 @@ class Search(AskTell):
         direction: Direction | None = None,
         problem: str | Mapping[str, Any] | Problem | None = None,
         initial: Initial | None = None,
+        journal: str | Path | None = None,
         **overrides: Any,
     ) -> None:
         self.problem = None if problem is None else resolve_problem(problem)
@@ -132,6 +143,34 @@ class Search(AskTell):
             self.target_name = self.problem.target.name
         if initial is not None:
             apply_initial(self, self.record_parameters, initial, self.target)
+        self._journal = None if journal is None else self._opened(journal_path(journal))
+
+    def close(self) -> None:
+        """Close the journal, if there is one; then nothing can be told any more."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _opened(self, path: Path) -> Journal:
+        """Open the journal, and repeat what it has."""
+        free = [trial for trial in self.trials if not trial.charged]
+        header = header_of(self.record_parameters, self.target_name, free, self.target)
+        journal = Journal.open(path, header)
+        try:
+            replay_journal(self, path)
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    def _keep(self, request: Request, outcome: Outcome) -> None:
+        if self._journal is not None:
+            self._journal.record(request, outcome, asked=self.events.count(None))
 
     def result(self) -> SearchResult:
         """Return everything so far; trials that are open are part of it."""

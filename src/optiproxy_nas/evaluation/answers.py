@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.evaluation.jobs import reason_of
 from optiproxy_nas.objectives.base import Objective
-from optiproxy_nas.problems import VALUE
+from optiproxy_nas.problems import VALUE, Problem
 
 
 class Outcome(NamedTuple):
@@ -58,6 +59,42 @@ def read_answer(
         str(name): _number(metric, str(name), architecture) for name, metric in metrics.items()
     }
     return _judged(objective, numbers, target)
+
+
+def read_metrics(problem: Problem, objective: Objective, answer: Any, architecture: str) -> Outcome:
+    """Return the outcome of an answer for one architecture: its metrics, and the target's value.
+
+    Raises:
+        EvaluationError: it lacks the target or a bounded metric, is no number, or is of another
+            architecture.
+    """
+    target, name = problem.target.name, type(problem).__name__
+    metrics = dict(answer) if isinstance(answer, Mapping) else {target: answer}
+    _check_architecture(metrics.pop("architecture", None), architecture, name)
+    if target not in metrics:
+        raise EvaluationError(
+            f"{name}.evaluate must give its target {target!r}; it gave "
+            f"{', '.join(map(str, metrics)) or 'nothing'} for {shortened(architecture)}.",
+            needed=[target, *objective.metrics],
+        )
+    return read_answer(objective, metrics, architecture, target)
+
+
+def _check_architecture(given: Any, architecture: str, name: str) -> None:
+    """Refuse the answer of another architecture, where an answer tells whose it is."""
+    if given is None or given == architecture:
+        return
+    if isinstance(given, Mapping):
+        try:
+            if dict(given) == json.loads(architecture):
+                return
+        except ValueError:
+            pass
+    raise EvaluationError(
+        f"{name}.evaluate gave the answer of {given!r:.300}; it was asked for "
+        f"{shortened(architecture)}.",
+        architecture=architecture,
+    )
 
 
 def _judged(objective: Objective, numbers: Mapping[str, float], target: str = VALUE) -> Outcome:

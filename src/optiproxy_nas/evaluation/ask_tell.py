@@ -73,7 +73,10 @@ class AskTell:
         self._book = TrialBook(space, objective, seed)
         self._proposer = Proposer(space, objective, method, budget, self._book)
         self._waiting: deque[Entry] = deque()
-        self._recorded: dict[Hashable, Outcome] = {}  # of this search as it was run before
+        # Of this search as it was run before: outcomes of each trial's attempts, and whether the
+        # last of them is final.
+        self._recorded: dict[Hashable, deque[Outcome]] = {}
+        self._is_final = True
         self._past: deque[Hashable | None] = deque()  # its events: None where the method was asked
 
     def ask(self, count: int | None = None) -> list[Trial]:
@@ -104,9 +107,7 @@ class AskTell:
                     break
                 entry = self._waiting.popleft()
                 entry.state, entry.attempts = "running", entry.attempts + 1
-                if (outcome := self._recorded.pop(entry.identity, None)) is not None:
-                    self._settle(entry, outcome, final=True)
-                else:
+                if not self._settle_recorded(entry):
                     asked.append(entry)
         return [self._book.trial(entry) for entry in asked]
 
@@ -144,7 +145,12 @@ class AskTell:
             outcome = Outcome({}, str(failed))
         else:
             outcome = read_answer(self.objective, answer, entry.architecture, self.target_name)
-        return self._settle(entry, outcome._replace(seconds=seconds))
+        outcome = outcome._replace(seconds=seconds)
+        self._keep(self._book.request(entry), outcome)
+        return self._settle(entry, outcome)
+
+    def _keep(self, request: Request, outcome: Outcome) -> None:
+        """Keep what was told, before it counts; here nowhere."""
 
     def take(self, trial: Trial, outcome: Outcome) -> Trial:
         """Take an outcome of an evaluator, as :meth:`tell` an answer."""
@@ -181,8 +187,9 @@ class AskTell:
     def replay(
         self,
         table: pd.DataFrame,
-        outcomes: Sequence[Outcome],
+        attempts: Sequence[Sequence[Outcome]],
         events: Sequence[int | None] = (),
+        final: bool = True,
     ) -> None:
         """Give the outcomes of this same search as it was run before; before the first ``ask``.
 
@@ -190,13 +197,15 @@ class AskTell:
 
         Args:
             table: of ``make_batch`` [n].
-            outcomes: of each.
+            attempts: the outcomes of each.
             events: in order, a row of the table that was told, or None where the method was asked;
                 the first ``ask`` repeats them. Without them trials are told as they are proposed.
+            final: whether failed trials are over, however often they may be tried again.
         """
         codes = codes_of(self.space, table)
         identities = self.objective.price.identities(self.space, table, codes)
-        self._recorded = dict(zip(identities, outcomes, strict=True))
+        self._recorded = dict(zip(identities, map(deque, attempts), strict=True))
+        self._is_final = final
         self._past = deque(None if event is None else identities[event] for event in events)
 
     @property
@@ -285,13 +294,23 @@ class AskTell:
                 entry = self._book.by_identity[identity]
                 self._waiting.remove(entry)
                 entry.attempts += 1
-                self._settle(entry, self._recorded.pop(identity), final=True)
+                self._settle_recorded(entry)
         if self._recorded and self._proposer.can_pay:
             _log.warning(
                 "%d trials made before are not proposed again: another machine or version searches "
                 "on in another way. initial=result.trials starts warm from all of them.",
                 len(self._recorded),
             )
+
+    def _settle_recorded(self, entry: Entry) -> bool:
+        """Let a trial end as its next attempt did before; return whether that is recorded."""
+        if not (outcomes := self._recorded.get(entry.identity)):
+            return False
+        outcome = outcomes.popleft()
+        if not outcomes:
+            del self._recorded[entry.identity]
+        self._settle(entry, outcome, self._is_final)
+        return True
 
     def _settle(self, entry: Entry, outcome: Outcome, final: bool = False) -> Trial:
         """Let an open trial end, or wait to be tried again unless that is final."""

@@ -72,7 +72,7 @@ def apply_initial(
             check_comparable({**decisive, **header}, label, decisive, target, repr(str(path)))
         initial = read_trials(path, plug_ins_of(parameters.model_dump(mode="json")).values())
     if isinstance(initial, pd.DataFrame):
-        _start_warm(search, *_rows_for(search, initial)[:2])
+        _start_warm(search, *rows_of(search, initial)[:2])
     elif not isinstance(initial, SearchRecord):
         _start_warm(search, *_trial_rows(search, _trials(initial))[:2])
     elif initial.parameters.decisive == decisive:
@@ -99,7 +99,7 @@ def _go_on(search: AskTell, record: SearchRecord) -> None:
     if outcomes:
         row_of = {charged[place].number: row for row, place in enumerate(places)}
         events = [event if event is None else row_of[event] for event in record.events]
-        search.replay(rows, outcomes, events)
+        search.replay(rows, [[outcome] for outcome in outcomes], events)
         _log.info("The search goes on from %d trials.", len(rows))
 
 
@@ -167,7 +167,7 @@ def _trial_rows(
     search: AskTell, trials: Sequence[Trial]
 ) -> tuple[pd.DataFrame, list[Outcome], list[int]]:
     """Return what :func:`_rows` does of the trials' table, with all metrics of each."""
-    rows, outcomes, places = _rows_for(search, _table(trials, search.objective))
+    rows, outcomes, places = rows_of(search, _table(trials, search.objective))
     whole = [
         outcome._replace(
             metrics={} if outcome.error else {**outcome.metrics, **trials[place].metrics},
@@ -179,9 +179,7 @@ def _trial_rows(
     return rows, whole, places
 
 
-def _rows_for(
-    search: AskTell, table: pd.DataFrame
-) -> tuple[pd.DataFrame, list[Outcome], list[int]]:
+def rows_of(search: AskTell, table: pd.DataFrame) -> tuple[pd.DataFrame, list[Outcome], list[int]]:
     """Return the trials of a table, as :func:`_rows`, for a search."""
     return _rows(search.space, search.objective, table, search.target_name)
 

@@ -88,13 +88,18 @@ class Journal:
         """Return what an attempt gave, None where the journal has none."""
         return self._found.get((request.architecture, request.epochs, request.attempt))
 
-    def record(self, request: Request, outcome: Outcome) -> None:
+    def record(self, request: Request, outcome: Outcome, **facts: Any) -> None:
         """Add what an attempt gave; when this returns, it is on the disk.
+
+        Args:
+            request: of the attempt.
+            outcome: what it gave.
+            **facts: that the line has, too.
 
         Raises:
             JournalError: it cannot be written; what was written before is as it was.
         """
-        self._append({**record_of(request, outcome, self._target), "time": _now()})
+        self._append({**record_of(request, outcome, self._target), **facts, "time": _now()})
         self._found[request.architecture, request.epochs, request.attempt] = outcome
 
     def find_test(self, request: Request) -> dict[str, float] | None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from optiproxy_nas.core.errors import JournalError
+from optiproxy_nas.core.errors import JournalError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.problems import VALUE
@@ -102,6 +102,20 @@ def is_journal(path: Path) -> bool:
             return file.read(len(_START)) == _START
     except OSError:
         return False
+
+
+def journal_path(given: Any) -> Path:
+    """Return the path of a journal.
+
+    Raises:
+        ParameterError: it is no path.
+    """
+    if not isinstance(given, str | Path) or not str(given):
+        raise ParameterError(
+            f"journal = {given!r:.200} ({type(given).__name__}): it must be the path of a file, "
+            "such as journal='search.jsonl'."
+        )
+    return Path(given).absolute()
 
 
 def check_is_file(path: Path) -> None:

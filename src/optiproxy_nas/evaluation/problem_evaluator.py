@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -14,13 +13,7 @@ from typing import Any
 from optiproxy_nas.core.errors import DataError, EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
-from optiproxy_nas.evaluation.answers import (
-    Outcome,
-    failure,
-    number_of,
-    read_answer,
-    shortened,
-)
+from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_metrics
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.isolation import IsolatedEvaluator, device_of, devices_of
 from optiproxy_nas.evaluation.jobs import (
@@ -263,39 +256,3 @@ def _tested(
     if ended.error:
         raise EvaluationError(ended.error)
     return ended.answer
-
-
-def read_metrics(problem: Problem, objective: Objective, answer: Any, architecture: str) -> Outcome:
-    """Return the outcome of an answer for one architecture: its metrics, and the target's value.
-
-    Raises:
-        EvaluationError: it lacks the target or a bounded metric, is no number, or is of another
-            architecture.
-    """
-    target, name = problem.target.name, type(problem).__name__
-    metrics = dict(answer) if isinstance(answer, Mapping) else {target: answer}
-    _check_architecture(metrics.pop("architecture", None), architecture, name)
-    if target not in metrics:
-        raise EvaluationError(
-            f"{name}.evaluate must give its target {target!r}; it gave "
-            f"{', '.join(map(str, metrics)) or 'nothing'} for {shortened(architecture)}.",
-            needed=[target, *objective.metrics],
-        )
-    return read_answer(objective, metrics, architecture, target)
-
-
-def _check_architecture(given: Any, architecture: str, name: str) -> None:
-    """Refuse the answer of another architecture, where an answer tells whose it is."""
-    if given is None or given == architecture:
-        return
-    if isinstance(given, Mapping):
-        try:
-            if dict(given) == json.loads(architecture):
-                return
-        except ValueError:
-            pass
-    raise EvaluationError(
-        f"{name}.evaluate gave the answer of {given!r:.300}; it was asked for "
-        f"{shortened(architecture)}.",
-        architecture=architecture,
-    )
