@@ -116,7 +116,8 @@ def search(
         data: the problem's datasets by name; default what its ``load`` gives.
         journal: path of a file to which each finished trial is added, for good, as it ends. Called
             again with the same arguments (``budget`` and ``failures`` may differ), a search trains
-            nothing twice. The folders of trials are beside it, ``<its stem>_trials/0007``.
+            nothing twice. That of another function or other data is refused, of changed code warned
+            of. The folders of trials are beside it, ``<its stem>_trials/0007``.
         evaluation: where trials are trained, which changes no proposal: ``isolation`` (``none`` or
             ``process``), ``timeout`` (seconds a trial), ``workers``, ``threads``, ``device``
             (``auto``, ``cpu``, ``cuda``).
@@ -124,7 +125,8 @@ def search(
             ``architecture``, ``value`` and the objective's metrics, a list of trials, or a file of
             one of them (``.csv``, ``.parquet``, ``.json``, or of ``SearchResult.save``). The result
             of this same search with any budget goes on to what it would have been; others start
-            it warm and are not charged.
+            it warm and are not charged. A result or a journal must be of the same space, direction
+            and target; tables and lists of trials are taken on trust.
         callbacks: called with ``(search, trial)`` after each trial that is complete or failed;
             ``search.stop(reason)`` ends the search.
         timeout: seconds after which no further trial is begun.

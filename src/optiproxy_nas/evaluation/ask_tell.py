@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,6 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.errors import (
-    MethodError,
-    OptiProxyError,
     ParameterError,
     TrialError,
 )
@@ -32,9 +29,10 @@ from optiproxy_nas.core.validation import finite_number, whole_number
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.proposals import Proposer
+from optiproxy_nas.evaluation.search_state import SearchState
 from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
 from optiproxy_nas.evaluation.trials import Trial, check_failures
-from optiproxy_nas.methods import Method, Records
+from optiproxy_nas.methods import Method
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.spaces.base import SearchSpace
@@ -42,7 +40,7 @@ from optiproxy_nas.spaces.base import SearchSpace
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
-class AskTell:
+class AskTell(SearchState):
     """One search.
 
     Args:
@@ -208,66 +206,6 @@ class AskTell:
         self._is_final = final
         self._past = deque(None if event is None else identities[event] for event in events)
 
-    @property
-    def trials(self) -> tuple[Trial, ...]:
-        """All trials so far, by number."""
-        return self._book.trials
-
-    @property
-    def pending(self) -> tuple[Trial, ...]:
-        """The trials that are waiting or running."""
-        return tuple(map(self._book.trial, self._book.open.values()))
-
-    @property
-    def spent(self) -> int:
-        """What was charged, in the objective's unit; open and failed trials included."""
-        return self._proposer.ledger.spent
-
-    @property
-    def budget(self) -> int:
-        """What may be charged in all."""
-        return self._proposer.ledger.budget
-
-    @property
-    def done(self) -> str:
-        """Why there is nothing more to ask for, "" if there may be."""
-        if self.stopped:
-            return self.stopped
-        if self._waiting or self._proposer.can_pay:
-            return ""
-        return f"the budget of {self.budget} {self.objective.price.unit} is spent"
-
-    @property
-    def best(self) -> float:
-        """The best eligible value so far, NaN while there is none."""
-        archive = self.archive()
-        return float(archive["best"].iloc[-1]) if len(archive) else float("nan")
-
-    def archive(self) -> pd.DataFrame:
-        """Return D: the complete trials, in the order told."""
-        return self._book.archive()
-
-    def failed(self) -> pd.DataFrame:
-        """Return the failed trials in the order told (``evaluation.batch.failed_rows``)."""
-        return self._book.failed()
-
-    def proposals(self) -> pd.DataFrame:
-        """Return one row a proposal, repeats included, as of :meth:`TrialBook.proposals`."""
-        return self._book.proposals()
-
-    @property
-    def events(self) -> tuple[int | None, ...]:
-        """What happened, in order: the number of a trial that was over, None: the method was asked.
-
-        Equal arguments and events give equal searches. Trials made before are not among them.
-        """
-        return tuple(self._book.events)
-
-    def records(self) -> Records:
-        """Return what the method kept of its work; where the search is done, of all of it."""
-        with self._keeping_trials(), isolated():
-            return self._proposer.records(bool(self.done))
-
     def _propose(self) -> bool:
         """Ask the method until it proposes something new; return whether it does."""
         while self._proposer.can_pay:
@@ -351,29 +289,3 @@ class AskTell:
             was = "was not asked for yet" if entry.state == "waiting" else "was told already"
             raise TrialError(f"Trial {number} {was}; its state is {entry.state!r}.", trial=number)
         return entry
-
-    @contextmanager
-    def _keeping_trials(self) -> Iterator[None]:
-        """Give an error of the method, or of ours, the trials that were paid for.
-
-        Raises:
-            MethodError: in place of an error that is none of the project's.
-        """
-        try:
-            yield
-        except OptiProxyError as error:
-            self.keep_trials(error)
-            raise
-        except Exception as error:
-            count = sum(entry.state == "complete" for entry in self._book.entries)
-            failure = MethodError(
-                f"The method failed after {count} queries, which are kept in this error's "
-                f"data['archive']: {type(error).__name__}: {error}"
-            )
-            self.keep_trials(failure)
-            raise failure from error
-
-    def keep_trials(self, error: OptiProxyError) -> None:
-        """Give an error the archive and the trials so far, unless it has them."""
-        if "archive" not in error.data:
-            error.data |= {"archive": self.archive(), "trials": self.trials}

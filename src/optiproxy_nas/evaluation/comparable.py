@@ -65,7 +65,7 @@ def differences(source: Mapping[str, Any], search: Mapping[str, Any]) -> dict[st
     What one of them alone says is no difference, but for the target where the source says it.
     """
     shared = {name: it for name, it in source.items() if name in search or name == "target"}
-    return all_differences(shared, {name: search.get(name) for name in shared})
+    return all_differences(shared, {name: search.get(name, VALUE) for name in shared})
 
 
 def all_differences(

@@ -78,8 +78,8 @@ def apply_initial(
     elif initial.parameters.decisive == decisive:
         _go_on(search, initial)
     else:
-        what = f"the result of a search of {initial.parameters.dataset}"
-        check_comparable(initial.parameters.decisive, initial.target, decisive, target, what)
+        source = initial.parameters.decisive
+        check_comparable(source, initial.target, decisive, target, "the result of a search")
         _start_warm(search, *_trial_rows(search, initial.trials)[:2])
 
 

@@ -146,7 +146,7 @@ class Journal:
         except filelock.Timeout:
             raise RunLockedError(
                 f"Another search, or a process that it left running, writes to the journal "
-                f"{str(self.path)!r}. Wait for it, or use another path.",
+                f"{str(self.path)!r}. Wait for it, close it, or use another path.",
                 path=str(self.path),
             ) from None
         content = self.path.read_bytes() if self.path.exists() else b""

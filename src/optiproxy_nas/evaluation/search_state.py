@@ -1,0 +1,113 @@
+"""How a search by ask and tell stands: its trials, its archive, what it has spent."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pandas as pd
+
+from optiproxy_nas.core.errors import MethodError, OptiProxyError
+from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.evaluation.proposals import Proposer
+from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
+from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.methods import Records
+from optiproxy_nas.objectives.base import Objective
+
+
+class SearchState:
+    """What can be read of a search; :class:`~optiproxy_nas.evaluation.ask_tell.AskTell` goes on."""
+
+    objective: Objective
+    stopped: str
+    _book: TrialBook
+    _proposer: Proposer
+    _waiting: deque[Entry]
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials so far, by number."""
+        return self._book.trials
+
+    @property
+    def pending(self) -> tuple[Trial, ...]:
+        """The trials that are waiting or running."""
+        return tuple(map(self._book.trial, self._book.open.values()))
+
+    @property
+    def spent(self) -> int:
+        """What was charged, in the objective's unit; open and failed trials included."""
+        return self._proposer.ledger.spent
+
+    @property
+    def budget(self) -> int:
+        """What may be charged in all."""
+        return self._proposer.ledger.budget
+
+    @property
+    def done(self) -> str:
+        """Why there is nothing more to ask for, "" if there may be."""
+        if self.stopped:
+            return self.stopped
+        if self._waiting or self._proposer.can_pay:
+            return ""
+        return f"the budget of {self.budget} {self.objective.price.unit} is spent"
+
+    @property
+    def best(self) -> float:
+        """The best eligible value so far, NaN while there is none."""
+        archive = self.archive()
+        return float(archive["best"].iloc[-1]) if len(archive) else float("nan")
+
+    def archive(self) -> pd.DataFrame:
+        """Return D: the complete trials, in the order told."""
+        return self._book.archive()
+
+    def failed(self) -> pd.DataFrame:
+        """Return the failed trials in the order told (``evaluation.batch.failed_rows``)."""
+        return self._book.failed()
+
+    def proposals(self) -> pd.DataFrame:
+        """Return one row a proposal, repeats included, as of :meth:`TrialBook.proposals`."""
+        return self._book.proposals()
+
+    @property
+    def events(self) -> tuple[int | None, ...]:
+        """What happened, in order: the number of a trial that was over, None: the method was asked.
+
+        Equal arguments and events give equal searches. Trials made before are not among them.
+        """
+        return tuple(self._book.events)
+
+    def records(self) -> Records:
+        """Return what the method kept of its work; where the search is done, of all of it."""
+        with self._keeping_trials(), isolated():
+            return self._proposer.records(bool(self.done))
+
+    @contextmanager
+    def _keeping_trials(self) -> Iterator[None]:
+        """Give an error of the method, or of ours, the trials that were paid for.
+
+        Raises:
+            MethodError: in place of an error that is none of the project's.
+        """
+        try:
+            yield
+        except OptiProxyError as error:
+            self.keep_trials(error)
+            raise
+        except Exception as error:
+            count = sum(entry.state == "complete" for entry in self._book.entries)
+            failure = MethodError(
+                f"The method failed after {count} queries, which are kept in this error's "
+                f"data['archive']: {type(error).__name__}: {error}"
+            )
+            self.keep_trials(failure)
+            raise failure from error
+
+    def keep_trials(self, error: OptiProxyError) -> None:
+        """Give an error the archive and the trials so far, unless it has them."""
+        if "archive" not in error.data:
+            error.data |= {"archive": self.archive(), "trials": self.trials}
