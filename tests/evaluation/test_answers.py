@@ -95,6 +95,24 @@ def test_what_cannot_be_told_apart_is_refused(answer):
         values(answer)
 
 
+def test_a_further_metric_of_another_type_costs_no_training():
+    with pytest.warns(UserWarning, match="'device'") as warned:
+        outcome = read_answer(PLAIN, {"value": 0.9, "converged": True, "device": "cpu"}, "a")
+    assert outcome.metrics == {"value": 0.9, "converged": 1.0}
+    assert len(warned) == 1
+    columns = {"value": [1.0, 2.0, 3.0], "converged": [True, False, True], "device": ["cpu"] * 3}
+    with pytest.warns(UserWarning, match="'device'"):
+        outcomes = list(read_answers(PLAIN, columns, NAMES))
+    assert outcomes[1].metrics == {"value": 2.0, "converged": 0.0}
+    refused = {"value": 1.0, "latency_ms": True}
+    with pytest.raises(EvaluationError) as caught:  # it is bounded
+        read_answer(BOUNDED, refused, "a")
+    assert caught.value.data["answer"] is True
+    with pytest.raises(EvaluationError) as caught:
+        read_answer(PLAIN, {"accuracy": 1.0}, "a")
+    assert caught.value.data["answer"] == {"accuracy": 1.0}
+
+
 def test_all_metrics_are_needed():
     with pytest.raises(EvaluationError, match="latency_ms"):
         values([1.0, 2.0, 3.0], BOUNDED)

@@ -221,10 +221,11 @@ def test_the_target_alone_is_an_answer():
         lambda trial, metrics: "good",
         lambda trial, metrics: [1.0, 2.0],
         lambda trial, metrics: {**metrics, "error": "good"},
+        lambda trial, metrics: {**metrics, "value": 1.0},
         lambda trial, metrics: {**metrics, "architecture": {"depth": 9}},
         lambda trial, metrics: {**metrics, "architecture": "another"},
     ],
-    ids=["no target", "nothing", "text", "list", "text as target", "other dict", "other text"],
+    ids=["no target", "nothing", "text", "list", "text as target", "value", "other", "other text"],
 )
 def test_what_is_no_answer_ends_the_search_and_keeps_the_journal(answer, tmp_path):
     def after_three(trial: RunningTrial, metrics: Any) -> Any:

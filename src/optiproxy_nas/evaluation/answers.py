@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -36,6 +37,9 @@ def read_answer(
 ) -> Outcome:
     """Return the outcome that an answer for one architecture means.
 
+    A further metric, which the objective does not need, may be a truth value (0 or 1). One that is
+    no number is left out, with a warning for its name.
+
     Args:
         objective: of the search.
         answer: a number, or a mapping of metrics to numbers.
@@ -43,7 +47,9 @@ def read_answer(
         target: what the answer calls the metric that is searched for, which is ``value``, too.
 
     Raises:
-        EvaluationError: it is no number and no mapping of metrics to numbers.
+        EvaluationError: the target or a bounded metric is missing or no number. It ends a search,
+            with what was given in ``data["answer"]``. A journal gets no line of that attempt, so
+            that it is trained again by code that was mended.
     """
     if isinstance(answer, pd.Series):
         answer = answer.to_dict()
@@ -54,10 +60,16 @@ def read_answer(
             f"The evaluation must give a mapping with {', '.join(needed)}, a number each; it gave "
             f"{_short(answer)}, without {', '.join(missing)}, for {shortened(architecture)}.",
             needed=list(needed),
+            answer=answer,
         )
-    numbers = {
-        str(name): _number(metric, str(name), architecture) for name, metric in metrics.items()
-    }
+    numbers = {}
+    for name, metric in metrics.items():
+        if name in needed:
+            numbers[name] = _number(metric, name, architecture)
+        elif (number := _further_number(metric)) is None:
+            _warn_of_no_number(str(name), metric)
+        else:
+            numbers[str(name)] = number
     return _judged(objective, numbers, target)
 
 
@@ -65,8 +77,8 @@ def read_metrics(problem: Problem, objective: Objective, answer: Any, architectu
     """Return the outcome of an answer for one architecture: its metrics, and the target's value.
 
     Raises:
-        EvaluationError: it lacks the target or a bounded metric, is no number, or is of another
-            architecture.
+        EvaluationError: it lacks the target or a bounded metric, is no number, is of another
+            architecture, or calls a metric ``value`` that is not the target.
     """
     target, name = problem.target.name, type(problem).__name__
     metrics = dict(answer) if isinstance(answer, Mapping) else {target: answer}
@@ -76,6 +88,14 @@ def read_metrics(problem: Problem, objective: Objective, answer: Any, architectu
             f"{name}.evaluate must give its target {target!r}; it gave "
             f"{', '.join(map(str, metrics)) or 'nothing'} for {shortened(architecture)}.",
             needed=[target, *objective.metrics],
+            answer=answer,
+        )
+    if VALUE in metrics and target != VALUE:
+        raise EvaluationError(
+            f"{name}.evaluate gave a metric {VALUE!r}, which is what every archive calls the "
+            f"target, {target!r}. Give that metric another name, or leave it out.",
+            metric=VALUE,
+            answer=answer,
         )
     return read_answer(objective, metrics, architecture, target)
 
@@ -141,6 +161,24 @@ def _number(raw: Any, name: str, architecture: str) -> float:
         f"for {shortened(architecture)}.{advice}",
         architecture=architecture,
         metric=name,
+        answer=raw,
+    )
+
+
+def _further_number(raw: Any) -> float | None:
+    """Return a metric that is not needed as a float: of a truth value 0 or 1; None: no number."""
+    if raw is None or raw is pd.NA or raw is np.ma.masked:
+        return float("nan")
+    array = _array(raw)
+    return float(array) if array.ndim == 0 and array.dtype.kind in "iufb" else None
+
+
+def _warn_of_no_number(name: str, raw: Any) -> None:
+    """Warn of a metric that is left out; Python shows equal warnings once."""
+    warnings.warn(
+        f"The evaluation gave metrics that are no numbers, and are left out: {name!r}, of type "
+        f"{type(raw).__name__}.",
+        stacklevel=2,
     )
 
 
@@ -188,12 +226,19 @@ def read_answers(
             needed=list(needed),
         )
     table = answer if tabular else {"value": answer}
-    columns = {str(name): _column(table[name], architectures, str(name)) for name in table}
+    columns = {}
+    for name in table:
+        try:
+            columns[str(name)] = _column(table[name], architectures, str(name), name in needed)
+        except EvaluationError:
+            if name in needed:
+                raise
+            _warn_of_no_number(str(name), table[name])
     for row in range(len(architectures)):
         yield _judged(objective, {name: float(column[row]) for name, column in columns.items()})
 
 
-def _column(raw: Any, architectures: Sequence[str], name: str) -> np.ndarray:
+def _column(raw: Any, architectures: Sequence[str], name: str, is_needed: bool) -> np.ndarray:
     """Return one metric of a batch [n] in the order of its architectures; NaN where missing."""
     if isinstance(raw, pd.Series):
         if not raw.index.equals(pd.RangeIndex(len(architectures))):
@@ -208,7 +253,7 @@ def _column(raw: Any, architectures: Sequence[str], name: str) -> np.ndarray:
     array = _array(raw)
     if array.shape != (len(architectures),):
         raise _misshapen(raw, architectures, name)
-    if array.dtype.kind in "iuf":
+    if array.dtype.kind in ("iuf" if is_needed else "iufb"):
         return array.astype(np.float64)
     pairs = zip(array.tolist(), architectures, strict=True)
     return np.array([_number(entry, name, architecture) for entry, architecture in pairs])
