@@ -30,7 +30,7 @@ from kedro_runs import Killed as KilledNode
 from tiny_problem import NAME, Killed, Widths, trainings, with_data
 
 from optiproxy_nas import Target, read_journal, search
-from optiproxy_nas.core.errors import FailedTrialsError, ParameterError, ResumeError
+from optiproxy_nas.core.errors import FailedTrialsError, JournalError, ParameterError, ResumeError
 from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.sweeps.planning import raw_parameters
@@ -250,6 +250,19 @@ def test_an_audit_finds_what_was_forged(finished, forgery):
     assert result.exit_code == 1
     assert "different: " in result.output
     assert "0 damaged on disk" in result.output
+
+
+def test_a_journal_without_its_last_lines_is_refused_before_anything_is_trained(finished):
+    journal = journal_of(finished)
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:-2]))
+    with pytest.raises(JournalError) as caught:
+        own_resume(finished, run_id="reference")
+    assert len(caught.value.data["names"]) == 2
+    assert trainings(finished, "reference") == TINY["budget"]
+    journal.write_text("".join(lines))
+    own_resume(finished, run_id="reference")
+    assert trainings(finished, "reference") == TINY["budget"]
 
 
 def test_trials_trained_again_are_told_by_their_differences(finished, monkeypatch):

@@ -110,10 +110,23 @@ class SearchConfigLoader(OmegaConfigLoader):
         raw = self.raw_parameters()
         name = raw.get("pipeline")
         if name not in raw["pipelines"] and (name is None or name in pipelines):
-            return self._files("parameters")
+            return self._files_of_user()
         resolved = resolve_parameters(raw)
         self._run = resolved["run"]
-        return resolved if _is_ours() else {**self._files("parameters"), **resolved}
+        return resolved if _is_ours() else {**self._files_of_user(), **resolved}
+
+    def _files_of_user(self) -> dict[str, Any]:
+        """Return the parameters as Kedro alone reads them: a name in conf/local replaces another.
+
+        (In sections of ours it changes what it names, by the merge strategy of the settings.)
+        """
+        if _is_ours():
+            return self._files("parameters")
+        strategy, self.merge_strategy = self.merge_strategy, {}
+        try:
+            return self._files("parameters")
+        finally:
+            self.merge_strategy = strategy
 
     def _files(self, key: str) -> dict[str, Any]:
         """Return what the files of the project hold, and the runtime parameters."""

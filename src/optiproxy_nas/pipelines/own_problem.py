@@ -6,7 +6,7 @@ audited, takes it from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, update_wrapper
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pandas as pd
 from kedro.pipeline import Node
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
-from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.errors import JournalError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.identity import Digests, digests_of
 from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns, read_journal
@@ -103,6 +103,43 @@ def check_problem(parameters: RunParameters, runner: str = "") -> None:
             "A problem is trained by one process that holds its journal; ParallelRunner has "
             "several. Leave --runner out; evaluation.workers=2 trains two trials at a time."
         )
+
+
+def trial_tables(artifacts: Iterable[str]) -> list[str]:
+    """Return the last tables of trials that a run has stored, by their names in the catalog."""
+    kinds = (".archive", ".evaluations", ".failed")
+    found = ([name for name in artifacts if name.endswith(kind)] for kind in kinds)
+    return [max(names, key=lambda name: (len(name), name)) for names in found if names]
+
+
+def check_journal(files: TrialFiles, stored: Iterable[pd.DataFrame]) -> None:
+    """Refuse a journal that lacks trials of the steps that a run has stored.
+
+    Args:
+        files: of the run's trials.
+        stored: the tables of :func:`trial_tables`.
+
+    Raises:
+        JournalError: it lacks some, is not there, or was edited.
+    """
+    tables = [table for table in stored if len(table)]
+    if not tables:
+        return
+    journal = set(_trained(read_journal(files.journal)))
+    names = dict.fromkeys(name for table in tables for name in _trained(table))
+    if missing := [name for name in names if name not in journal]:
+        raise JournalError(
+            f"The journal {str(files.journal)!r} lacks {len(missing)} of the {len(names)} trials "
+            f"whose steps are stored, the first of {missing[0][0]:.120}: lines at its end are "
+            "missing. Nothing was changed.",
+            names=[architecture for architecture, _ in missing],
+        )
+
+
+def _trained(table: pd.DataFrame) -> Iterator[tuple[str, int]]:
+    """Yield architecture and epochs (0 where there is one fidelity) of each trial."""
+    epochs = table["epochs"].fillna(0) if "epochs" in table else [0] * len(table)
+    yield from zip(table["architecture"], map(int, epochs), strict=True)
 
 
 def output_files(files: TrialFiles) -> list[tuple[Path, str]]:

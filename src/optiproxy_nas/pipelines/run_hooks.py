@@ -22,7 +22,12 @@ from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.active_run import ActiveRun
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
 from optiproxy_nas.pipelines.configuration import run_of
-from optiproxy_nas.pipelines.own_problem import check_problem, output_files
+from optiproxy_nas.pipelines.own_problem import (
+    check_journal,
+    check_problem,
+    output_files,
+    trial_tables,
+)
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.runs.atomic_files import file_digest, verify
 from optiproxy_nas.runs.datasets import AtomicDataset
@@ -91,7 +96,11 @@ class RunHooks:
             if self._run["tracking"]:
                 active.tracker = self._start_tracking(active, str(run_params.get("runner")))
             if self._run["resume"]:
-                self._artifacts(pipeline, catalog)  # refuses to build on a damaged file
+                # Nothing is built on a damaged file.
+                artifacts, _ = self._artifacts(pipeline, catalog)
+                if parameters.problem is not None:
+                    stored = map(catalog.load, trial_tables(artifacts))
+                    check_journal(catalog.load("journal"), stored)
             if parameters.problem is None:
                 active.record_data(data_of(self._run["source"], catalog))
             else:
