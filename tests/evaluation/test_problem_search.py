@@ -208,6 +208,14 @@ def test_an_answer_that_was_not_trained_is_not_tested(caplog):
     assert len(caplog.records) == 1
 
 
+def test_a_result_that_goes_on_keeps_the_test_of_its_answer(caplog, tmp_path):
+    first = search(problem=Trained(), **RUN)
+    again = Trained()
+    result = search(problem=again, initial=first.save(tmp_path / "a.search"), **RUN)
+    assert (result.test, again.trained, again.tested) == (first.test, [], [])
+    assert not caplog.records
+
+
 def test_the_target_alone_is_an_answer():
     result = search(problem=Watched(lambda trial, metrics: metrics["error"]), **RUN)
     assert set(result.trials[0].metrics) == {"value", "error"}

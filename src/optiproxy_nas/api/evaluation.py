@@ -48,22 +48,26 @@ class Evaluation:
         journal: Journal | None = None,
         test: Callable[[Request], dict[str, float]] | None = None,
         folder: Path | None = None,
+        tests: Mapping[tuple[str, int | None], Mapping[str, float]] | None = None,
     ) -> None:
         self.journal, self._test, self._folder = journal, test, folder
+        self._tests = tests or {}
         self.evaluator = Journaled(evaluator, journal) if journal is not None else evaluator
 
     def tested(self, result: SearchResult) -> SearchResult:
         """Return the result of a search that is over, with the test of its answer.
 
-        The answer is tested once; that of a journal's search is in the journal.
+        The answer is tested once; that of a journal's search is in the journal, and that of a
+        result which the search goes on from is in the result.
         """
         if result.archive.empty or not result.is_eligible or self._test is None:
             return result
         best = result.best
         request = Request(best.number, 1, best.text, best.epochs, best.seed)
-        metrics = self.journal.find_test(request) if self.journal is not None else None
-        if metrics is None:
-            metrics = self._test(request)
+        found = self.journal.find_test(request) if self.journal is not None else None
+        metrics: Mapping[str, float] = found or {}
+        if found is None:
+            metrics = self._tests.get((best.text, best.epochs)) or self._test(request)
             if self.journal is not None and metrics:
                 self.journal.record_test(request, metrics)
         return replace(result, test=metrics)
@@ -108,7 +112,8 @@ def open_evaluation(
             folder = trials_folder(journal) if needs_folder else folder
             free = [trial for trial in search.trials if not trial.charged]
             answering = problem if problem is not None else evaluate
-            identity = None if search._benchmark else identity_of(answering, datasets)
+            is_table = search._benchmark is not None
+            identity = None if is_table else identity_of(answering, datasets)
             label = search.target
             header = header_of(search.record_parameters, target, free, label, identity)
             book = stack.enter_context(Journal.open(journal, header))
@@ -128,7 +133,7 @@ def open_evaluation(
             evaluator = function_evaluator(evaluate, search, folder, settings)
         if evaluator is not evaluate:  # else it is the caller's
             stack.enter_context(evaluator)
-        yield Evaluation(evaluator, book, test, Path(passing) if passing else None)
+        yield Evaluation(evaluator, book, test, Path(passing) if passing else None, search.tests)
 
 
 def function_evaluator(

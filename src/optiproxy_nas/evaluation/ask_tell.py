@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,8 @@ class AskTell(SearchState):
         self.space, self.objective, self.method = space, objective, method
         self.target_name = VALUE  # of the metric that is searched for, as it is told
         self.stopped = ""  # why it was ended before its budget
+        # Of an answer of this search as it was run before, by its text and epochs.
+        self.tests: dict[tuple[str, int | None], Mapping[str, float]] = {}
         self._failures = failures or FailureSettings()
         self._book = TrialBook(space, objective, seed)
         self._proposer = Proposer(space, objective, method, budget, self._book)

@@ -68,8 +68,9 @@ def apply_initial(
         path = Path(initial)
         if path.is_file() and is_journal(path):
             header, _ = read_records(path)
-            label = header.get("target_label", target)  # of those of before, nobody knows
-            check_comparable({**decisive, **header}, label, decisive, target, repr(str(path)))
+            if header:
+                label = header.get("target_label", target)  # of those of before, nobody knows
+                check_comparable(header, label, decisive, target, repr(str(path)))
         initial = read_trials(path, plug_ins_of(parameters.model_dump(mode="json")).values())
     if isinstance(initial, pd.DataFrame):
         _start_warm(search, *rows_of(search, initial)[:2])
@@ -100,6 +101,8 @@ def _go_on(search: AskTell, record: SearchRecord) -> None:
         row_of = {charged[place].number: row for row, place in enumerate(places)}
         events = [event if event is None else row_of[event] for event in record.events]
         search.replay(rows, [[outcome] for outcome in outcomes], events)
+        if record.test:
+            search.tests[record.best.text, record.best.epochs] = record.test
         _log.info("The search goes on from %d trials.", len(rows))
 
 
