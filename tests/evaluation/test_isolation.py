@@ -26,6 +26,7 @@ from optiproxy_nas.evaluation.evaluator import Request, as_evaluator
 from optiproxy_nas.evaluation.executors import ProcessExecutor
 from optiproxy_nas.evaluation.isolation import IsolatedEvaluator, isolated_function
 from optiproxy_nas.evaluation.jobs import Ended, FunctionTraining, Job, Unsendable, reason_of
+from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.payload import guarded_names, write_payload
 from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for
@@ -368,6 +369,24 @@ def test_an_answer_that_cannot_be_used_ends_the_search_after_the_others(tmp_path
         with pytest.raises(EvaluationError, match=r"bytes of 9\.5 MiB"):
             ended += evaluator.ended(resolve_objective("accuracy"), requests("gives_much", "draws"))
     assert [place for place, _ in ended] == [1]
+
+
+def test_what_ended_with_the_last_outcome_of_a_search_is_in_its_journal(tmp_path: Path) -> None:
+    settings, header = EvaluationSettings(isolation="process", workers=2), {"target": "value"}
+    with (
+        IsolatedEvaluator(Misbehaves(), "Misbehaves", settings, tmp_path) as evaluator,
+        Journal.open(tmp_path / "j.jsonl", header) as journal,
+    ):
+        evaluator._executor.submit = lambda job: evaluator._executor._waiting.append(job)
+        evaluator._executor.poll = lambda: [  # both at once
+            Ended(evaluator._executor._waiting.popleft(), 0.5) for _ in range(2)
+        ]
+        asked = requests("draws", "draws again")
+        outcomes = Journaled(evaluator, journal).outcomes(resolve_objective("accuracy"), asked)
+        next(outcomes)
+        outcomes.close()
+        assert [journal.find(request) is not None for request in asked] == [True, True]
+        assert evaluator.take_rest() == []
 
 
 def test_a_function_that_cannot_be_isolated_is_refused(tmp_path: Path) -> None:

@@ -91,6 +91,10 @@ class Evaluator(ABC):
             if isinstance(trained, Generator):
                 trained.close()  # it ends what is still running
 
+    def take_rest(self) -> list[tuple[int, Outcome]]:
+        """Return what :meth:`ended` had not given yet of what had ended, when it was closed."""
+        return []
+
     def close(self) -> None:  # noqa: B027
         """Release what it holds; by default nothing."""
 

@@ -64,11 +64,13 @@ class IsolatedEvaluator(Evaluator):
         self._executor: Executor = ProcessExecutor(
             self._scratch.name, settings.workers, settings.threads, devices
         )
+        self._rest: list[tuple[int, Outcome]] = []
 
     def ended(
         self, objective: Objective, requests: Sequence[Request]
     ) -> Iterator[tuple[int, Outcome]]:
         """Train for the requests, as many at the same time as there are workers."""
+        self._rest = []
         places = {request.number: place for place, request in enumerate(requests)}
         for request in requests:
             self._executor.submit(self._job(request))
@@ -78,13 +80,22 @@ class IsolatedEvaluator(Evaluator):
                 for result in results:
                     place = places[result.job.number]
                     try:
-                        yield place, self._outcome(objective, requests[place], result)
+                        outcome = self._outcome(objective, requests[place], result)
                     except EvaluationError as error:  # the others are told before it is raised
                         unusable = unusable or error
+                    else:
+                        self._rest.append((place, outcome))
+                while self._rest:
+                    yield self._rest.pop(0)
                 if unusable is not None:
                     raise unusable
         finally:
             self._executor.cancel()
+
+    def take_rest(self) -> list[tuple[int, Outcome]]:
+        """Return what had ended at the same time as the last outcome that was taken."""
+        rest, self._rest = self._rest, []
+        return rest
 
     def train(self, request: Request) -> Ended:
         """Train for one request, and return what became of it, as the training gave it."""

@@ -245,11 +245,22 @@ class Journaled(Evaluator):
             try:
                 yield missing[index], outcome
             except GeneratorExit:  # the search was stopped by this very outcome
+                if lost is None:
+                    lost = self._record_rest(asked)
                 if lost is not None:
                     _log.warning(lost.message)
                 raise
             if lost is not None:
                 raise lost
+
+    def _record_rest(self, requests: Sequence[Request]) -> JournalError | None:
+        """Add what has ended and is not taken any more; return the error if that cannot be."""
+        try:
+            for place, outcome in self._evaluator.take_rest():
+                self._journal.record(requests[place], outcome)
+        except JournalError as error:
+            return error
+        return None
 
     def close(self) -> None:
         """Release what its evaluator holds; the journal stays open."""
