@@ -106,6 +106,14 @@ def test_every_trial_is_in_the_journal_the_table_and_the_page(finished):
     assert summary["metrics"].keys() == {"cost", "odd size [MB]"}
     assert summary["test"] == {"score": 12.5}
     assert trainings(finished, "reference", "tested") == 1
+    assert summary["trainings"] == len(trials)
+    assert summary["failed_trainings"] == len(trials) - len(complete)
+    assert summary["trainings_seconds"] == pytest.approx(trials["seconds"].sum())
+    assert summary["answer_trial"] == complete["score"].idxmax()
+    assert (finished / summary["answer_folder"] / "trained.txt").exists()
+    assert finished / summary["journal"] == journal_of(finished)
+    words = artifact(finished, "reference", "report.markdown").read_text(encoding="utf-8")
+    assert not [word for word in ("cell", "enchmark", "Dataset", "lowest") if word in words]
     page = artifact(finished, "reference", "report.page").read_text(encoding="utf-8")
     assert "Test score" in page
     assert page.partition("<h2>Trials</h2>")[2].count("<tr>") == TINY["budget"] + 1

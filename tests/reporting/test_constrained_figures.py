@@ -296,7 +296,7 @@ def test_the_answer_says_how_far_below_each_bound_it_is(made):
         ("a_mj > 4", 5.0, "A 5 > 4: 1 mJ (25.0 %) above the bound"),
         ("intensity >= 4", 3.0, "Intensity 3, not >= 4: 1 (25.0 %) below the bound"),
         ("training_seconds < 4", 3.0, "Training time 3 < 4: 1 s (25.0 %) below the bound"),
-        ("a_ms < 4", None, "A < 4: broken, the cell cannot run there"),
+        ("a_ms < 4", None, "A < 4: broken, it cannot run there"),
     ],
 )
 def test_distances_to_bounds(constraint, value, sentence):

@@ -46,6 +46,15 @@ def test_html_is_well_formed_and_fetches_nothing(page):
     assert "data:image/png;base64,iVBORyBub3QgcmVhbGx5" in page
 
 
+def test_the_best_of_a_problem_that_minimises_is_the_lowest(run):
+    summary = {**run["summary"], "problem": "m:P", "test_failed": True}
+    minimised = RunData(**{**run, "summary": summary}, direction="minimize")
+    text = markdown_page(minimised, [BEST_SO_FAR, BEST_CELL])
+    assert "the lowest of many" in text
+    assert "| Test | failed" in text
+    assert BEST_CELL.title in text  # its space has a graph
+
+
 def test_html_tells_the_whole_run(run, page):
     parser = Tags()
     parser.feed(page)

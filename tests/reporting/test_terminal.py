@@ -6,7 +6,8 @@ import pytest
 
 from optiproxy_nas.report import terminal_summary
 from optiproxy_nas.report.run_data import known
-from optiproxy_nas.report.summary import duration, headline, result_rows, settings_rows, text
+from optiproxy_nas.report.summary import headline, result_rows, settings_rows
+from optiproxy_nas.report.summary_fields import duration, text
 
 
 def test_it_tells_the_result_and_where_to_look(run):

@@ -18,9 +18,11 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParam
 from optiproxy_nas.core.errors import JournalError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.identity import Digests, digests_of
+from optiproxy_nas.evaluation.jobs import trial_folder
 from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns, read_journal
 from optiproxy_nas.evaluation.problem_evaluator import data_of
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
+from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.resolution import check_metrics, resolve_problem
 from optiproxy_nas.report.run_data import problem_summary
 from optiproxy_nas.runs.datasets.files import TrialFiles
@@ -181,7 +183,23 @@ def summary_and_trials(
     metrics = {name: answer[name] for name in metric_columns(trials) if name not in archived}
     test = evaluator.test(str(best["architecture"]), epochs)
     summary = problem_summary(archive, parameters, run_id, failed, target.label, metrics, test)
-    return summary, trials
+    if not test and type(evaluator.problem).test is not Problem.test:
+        summary["test_failed"] = True
+    return {**summary, **_trial_facts(trials, int(answer["number"]), files)}, trials
+
+
+def _trial_facts(trials: pd.DataFrame, number: int, files: TrialFiles) -> dict[str, Any]:
+    """Return what the trainings took and where they are, the best one's number given."""
+    run = Path(*files.journal.parent.parts[-3:])  # data/07_model_output/<run_id>
+    return {
+        "trainings": len(trials),
+        "failed_trainings": int((trials["error"] != "").sum()),
+        "trainings_seconds": float(trials["seconds"].sum()),
+        "answer_trial": number,
+        "answer_folder": trial_folder(run / files.folder.name, number).as_posix(),
+        "trial_folders": (run / files.folder.name).as_posix(),
+        "journal": (run / files.journal.name).as_posix(),
+    }
 
 
 def tabulate_trials(files: TrialFiles) -> pd.DataFrame:

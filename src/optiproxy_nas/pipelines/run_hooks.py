@@ -137,7 +137,8 @@ class RunHooks:
             print("The run had finished; nothing was run again.", flush=True)
             record.restore()
         else:
-            facts["wall_seconds"] = time.perf_counter() - self._began
+            seconds = time.perf_counter() - self._began
+            facts["resumed_seconds" if self._run["resume"] else "wall_seconds"] = seconds
             status = "finished" if summary else "partial"
             record.end(status, artifacts=artifacts, result=summary, seconds=dict(active.seconds))
             if tracker is not None:
@@ -146,9 +147,7 @@ class RunHooks:
                     diagnostics = catalog.load("report.diagnostics")
                     objective = active.parameters.objective
                     active.track_trials(catalog)
-                    tracker.log_result(
-                        summary, archive, diagnostics, facts["wall_seconds"], objective
-                    )
+                    tracker.log_result(summary, archive, diagnostics, seconds, objective)
                 tracker.log_artifacts([*logged, (record.path, "")])
         if tracker is not None:
             tracker.end("FINISHED")

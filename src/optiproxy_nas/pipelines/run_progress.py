@@ -84,7 +84,8 @@ class RunProgress:
         Args:
             summary: of the search; None where it did not come to its end.
             folder: of the run's reports.
-            **facts: more for the summary, ``wall_seconds`` and ``mlflow_store``.
+            **facts: more for the summary, ``wall_seconds`` (or, of a run that went on,
+                ``resumed_seconds``: of this session) and ``mlflow_store``.
         """
         if summary is None or self._quiet:
             return

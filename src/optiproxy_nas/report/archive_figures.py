@@ -97,7 +97,7 @@ def best_cell(run: RunData) -> Figure:
     """Draw the answer of the run as a graph."""
     architecture = str(run.summary.get("best_architecture") or "")
     if not architecture:
-        return style.empty_figure("Best cell", "nothing found yet")
+        return style.empty_figure("Best architecture", "nothing found yet")
     return draw_cell(run.space, architecture, node_labels=run.space.node_labels)
 
 
@@ -194,7 +194,7 @@ BEST_SO_FAR: ReportFigure[RunData] = ReportFigure(
     "Best so far",
     "Each mark is one query, as the legend says; the line is the best value up to there that can "
     "be the answer, so an early rise (or fall, of what is minimised) means that little of the "
-    "budget was wasted, and triangles on the border are cells too bad for the range.",
+    "budget was wasted, and triangles on the border are too bad for the range.",
     best_so_far,
 )
 BEST_CELL: ReportFigure[RunData] = ReportFigure(
@@ -204,14 +204,13 @@ BEST_CELL: ReportFigure[RunData] = ReportFigure(
     "right; grey parts carry no signal to the output. An edge that ends at a letter goes on there "
     "in the next line. Numbers on arrows: the order of inputs, where it counts. Of two cells in "
     "one picture, the encoding feeds the normal cell's output to both inputs of the reduction "
-    "cell; in the network these are the outputs of the cell before it and of the one before that. "
-    "Of a declared space: each choice, its value, and the value among its options.",
+    "cell; in the network these are the outputs of the cell before it and of the one before that.",
     best_cell,
 )
 PREDICTED: ReportFigure[RunData] = ReportFigure(
     "predicted_against_true",
     "Predicted against queried",
-    "What the proxy expected before each query against what the benchmark answered: points along "
+    "What the proxy expected before each query against the value that it then had: points along "
     "the dashed line were predicted well, above it the proxy was too hopeful, and bars show its "
     "spread (the initial sample has no prediction).",
     lambda run: predicted_against_true(run.archive, run.target, run.caution),
@@ -220,7 +219,7 @@ DIAGNOSTICS: ReportFigure[RunData] = ReportFigure(
     "step_diagnostics",
     "Step diagnostics",
     "Above: how well the proxy ranked the last 20 queries, each before it was made (1 perfect, 0 "
-    "chance, among ever better cells). Below: candidates turned away because they, or cells that "
+    "chance, among ever better ones). Below: candidates turned away because they, or others that "
     "compute the same, had been queried.",
     step_diagnostics,
 )

@@ -234,9 +234,9 @@ ENTROPY: ReportFigure[RunData] = ReportFigure(
 LOGITS: ReportFigure[RunData] = ReportFigure(
     "logits",
     "Mean softmax(α)",
-    "The darker a row, the more the groups agree on that operation for that node; a panel that "
-    "stays pale all over is a choice that they left open or disagree on. Where edges are searched "
-    "too, the lowest panel shows the probability of each of them after every step, in the order "
-    "of β.",
+    "The darker a row, the more the groups agree on that option, or operation of a node; a panel "
+    "that stays pale all over is a choice that they left open or disagree on. Where edges are "
+    "searched too, the panel at the bottom shows the probability of each of them after every "
+    "step, in the order of β.",
     lambda run: logits_heatmap(run.traces, run.space.option_labels, run.space.node_labels),
 )

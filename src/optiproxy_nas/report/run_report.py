@@ -24,11 +24,8 @@ from optiproxy_nas.report.logit_figures import ENTROPY, LOGITS
 from optiproxy_nas.report.run_data import RunData, Summary, known, target_of
 from optiproxy_nas.report.style import ReportFigure, png
 from optiproxy_nas.report.summary import (
-    MISSING,
-    RESULT,
     amount,
     bound_sentence,
-    duration,
     headline,
     nothing_feasible,
     noun,
@@ -36,8 +33,8 @@ from optiproxy_nas.report.summary import (
     result_text,
     settings_rows,
     test_rows,
-    text,
 )
+from optiproxy_nas.report.summary_fields import MISSING, RESULT, duration, text
 from optiproxy_nas.report.trial_table import trial_rows
 
 RunFigures = tuple[ReportFigure[RunData], ...]
@@ -53,7 +50,7 @@ HONEST = (
 )
 HONEST_OF_PROBLEM = (
     "The search saw the values of its trials, each of which counts in the budget, and no others. "
-    "The best of them flatters: it is the highest of many single trainings, and another seed gives "
+    "The best of them flatters: it is the {extreme} of many single trainings; another seed gives "
     "another value. What is called a test was measured after the search, once, of its answer."
 )
 # Results that the terminal shows, after the value.
@@ -62,6 +59,7 @@ TERMINAL = (
     "constraints",
     "queries",
     "failed_trials",
+    "trainings",
     "low_queries",
     "full_queries",
     "spent_epochs",
@@ -104,7 +102,7 @@ def html_page(run: RunData, pictures: Mapping[ReportFigure[RunData], bytes]) -> 
         trials = trial_rows(run.trials, str(run.summary.get("run_id")))
     return render(
         "run.html.j2",
-        pictures=pictures,
+        pictures={figure: pictures[figure] for figure in _shown(run, pictures)},
         columns=classed,
         rows=cells,
         trials=trials,
@@ -116,7 +114,13 @@ def markdown_page(run: RunData, figures: Iterable[ReportFigure[RunData]]) -> str
     """Return the report as Markdown; the figures are files ``<id>.png`` beside it."""
     columns, rows = _top_cells(run)
     cells = [[*map(plain, row[:-1]), code(row[-1])] for row in rows]
-    return render("run.md.j2", figures=list(figures), columns=columns, rows=cells, **_facts(run))
+    shown = _shown(run, figures)
+    return render("run.md.j2", figures=shown, columns=columns, rows=cells, **_facts(run))
+
+
+def _shown(run: RunData, figures: Iterable[ReportFigure[RunData]]) -> list[ReportFigure[RunData]]:
+    """Return the figures of a page; one of a graph is none of a space that has no graph."""
+    return [f for f in figures if run.space.num_vertices or f.id != BEST_CELL.id]
 
 
 def _facts(run: RunData) -> dict[str, Any]:
@@ -133,7 +137,9 @@ def _facts(run: RunData) -> dict[str, Any]:
         "drawing": str(summary.get("best_drawing") or ""),
         "result": result_rows(summary),
         "settings": settings_rows(summary),
-        "honest": HONEST_OF_PROBLEM if "problem" in summary else HONEST,
+        "honest": HONEST_OF_PROBLEM.format(extreme="highest" if run.sign > 0 else "lowest")
+        if "problem" in summary
+        else HONEST,
         "top_heading": heading,
         "failures": _failures(summary),
         "commands": _commands(summary),
@@ -243,6 +249,8 @@ def _remark(key: str, summary: Summary) -> str:
     # A search on several fidelities has its budget in epochs.
     charged = "spent_epochs" if known(summary.get("spent_epochs")) else "queries"
     budget, first = summary.get("budget"), summary.get("queries_to_best")
+    if key == "trainings" and known(summary.get("trainings_seconds")):
+        return f" in {duration(summary['trainings_seconds'])}, all added up"
     remark = f" of {text(budget)}" if key == charged and known(budget) else ""
     return remark + (f" (best at query {text(first)})" if key == "queries" and known(first) else "")
 
@@ -252,7 +260,10 @@ def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "Follows", str(summary["reference"])
     for label, key, form in (
         ("Wall time", "wall_seconds", duration),
+        ("Wall time since resumed", "resumed_seconds", duration),
         ("Run", "run_id", str),
+        ("Best trial", "answer_folder", str),
+        ("Journal", "journal", str),
         ("Artifacts", "artifacts", str),
         ("Page", "page", str),
         ("Audit", "run_id", _audit_command),

@@ -1,115 +1,21 @@
-"""The result of a run in words: labels, units, the order of its facts, and the headline.
-
-A key of the summary that is not listed here is shown under its own name.
-"""
+"""The result of a run in words: its facts with labels and units, and the headline."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from numbers import Integral, Real
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from optiproxy_nas.core import numbers
 from optiproxy_nas.report.run_data import Summary, known, target_of
-
-Format = Callable[[Any], str]
-
-MISSING = "not available"
-NO_OPTIMUM = "no optimum is known"
-
-
-def text(value: Any) -> str:
-    """Return any value as short text: floats with four digits, containers as JSON."""
-    if not known(value):
-        return MISSING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Real) and not isinstance(value, Integral):
-        return numbers.significant(float(value), 4)
-    if isinstance(value, Mapping | list | tuple):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return str(value)
-
-
-def duration(value: Any) -> str:
-    """Return seconds in the two largest units that fit."""
-    if not known(value):
-        return MISSING
-    seconds = float(value)
-    if seconds < 1:
-        return f"{numbers.significant(seconds * 1000)} ms"
-    if seconds < 60:
-        return f"{numbers.significant(seconds)} s"
-    whole = round(seconds)
-    for size, large, small, part in ((86400, "d", "h", 3600), (3600, "h", "min", 60)):
-        if whole >= size:
-            return f"{whole // size} {large} {whole % size // part} {small}"
-    return f"{whole // 60} min {whole % 60} s"
-
-
-def _measured(metric: str) -> Format:
-    """Return the format of a measurement in the unit of a metric."""
-    return lambda value: numbers.quantity(metric, value) if known(value) else MISSING
-
-
-# key -> (label, format), after the target. The order is that of the report.
-RESULT: dict[str, tuple[str, Format]] = {
-    "test_accuracy": (
-        "Test accuracy",
-        lambda value: (
-            numbers.value_text("test_accuracy", float(value)) if known(value) else MISSING
-        ),
-    ),
-    "queries": ("Queries", text),
-    "failed_trials": ("Failed trials, charged too", text),
-    "low_queries": ("Queries at low fidelity", text),
-    "full_queries": ("Cells trained fully", text),
-    "spent_epochs": ("Training epochs spent", text),
-    "trials": ("Proposals, repeats included", text),
-    "queries_to_best": ("Queries to the best", text),
-    "optimum": ("Optimum of the table", text),
-    "regret": ("Regret", text),
-    "feasible": ("Keeps all bounds", text),
-    "constraints": ("Constraint", text),
-    "hypervolume": ("Hypervolume of the Pareto front", text),
-    "latency_ms": ("Latency", lambda value: duration(value / 1000 if known(value) else value)),
-    "parameters_millions": ("Parameters", _measured("parameters_millions")),
-    "training_seconds": ("Training time", duration),
-    "surrogate_sd_nats": ("The surrogate's standard deviation", _measured("surrogate_sd_nats")),
-    "distance_to_data": ("Distance to the surrogate's data (typical within it: 1)", text),
-    "eyeriss_arithmetic_intensity": ("Eyeriss arithmetic intensity", text),
-}
-SETTINGS: dict[str, tuple[str, Format]] = {
-    "run_id": ("Run", text),
-    "problem": ("Problem", text),
-    "space": ("Search space", text),
-    "dataset": ("Dataset", text),
-    "source": ("Benchmark source", text),
-    "method": ("Method", text),
-    "preset": ("Preset", text),
-    "objective": ("Objective", text),
-    "overrides": ("Changed from the preset", text),
-    "reference": ("Follows", text),
-    "seed": ("Seed", text),
-    "budget": ("Query budget", text),
-    "training_seeds": ("Training seeds of the best", text),
-    "wall_seconds": ("Wall time", duration),
-    "artifacts": ("Artifacts", text),
-}
-# Shown elsewhere on the page, so not repeated in a table.
-ELSEWHERE = frozenset(
-    {
-        "best_architecture",
-        "best_drawing",
-        "mlflow_command",
-        "run_command",
-        "target",
-        "caution",
-        "failures",
-        "metrics",
-        "test",
-    }
+from optiproxy_nas.report.summary_fields import (
+    ELSEWHERE,
+    MISSING,
+    NO_OPTIMUM,
+    RESULT,
+    SETTINGS,
+    measured,
+    text,
 )
 
 
@@ -156,7 +62,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
             rows.append((label, result_text(summary, key)))
     metrics = {key: summary[key] for key in _measurements(summary)} | summary.get("metrics", {})
     return rows + [
-        (numbers.capitalised(numbers.metric_name(key)), _measured(key)(value))
+        (numbers.capitalised(numbers.metric_name(key)), measured(key)(value))
         for key, value in metrics.items()
     ]
 
@@ -170,6 +76,8 @@ def test_rows(summary: Summary) -> list[tuple[str, str]]:
         given = value if isinstance(value, str) or value is None else float(value)
         shown = numbers.value_text(metric, given) if isinstance(given, float) else given or MISSING
         rows.append((f"Test {numbers.metric_name(metric)}", shown))
+    if summary.get("test_failed"):
+        rows.append(("Test", "failed; the log of the run says why"))
     return rows
 
 
@@ -203,10 +111,11 @@ def _measurements(summary: Summary) -> list[str]:
 def settings_rows(summary: Summary) -> list[tuple[str, str]]:
     """Return (label, text) of how it was found, then every key that nothing else shows."""
     labels = {"budget": "Epoch budget"} if known(summary.get("spent_epochs")) else {}
+    ours = {"dataset", "source"} if "problem" in summary else set()  # it has neither
     rows = [
         (labels.get(key, label), show(summary[key]))
         for key, (label, show) in SETTINGS.items()
-        if key in summary
+        if key in summary and key not in ours
     ]
     shown = RESULT.keys() | SETTINGS.keys() | ELSEWHERE
     shown |= {target_of(summary), *_measurements(summary)}
@@ -218,13 +127,13 @@ def bound_sentence(bound: Mapping[str, Any]) -> str:
 
     Args:
         bound: constraint (its text), metric, bound, value, margin, margin_percent; the margin is
-            positive inside, and these three are None where the cell cannot run.
+            positive inside, and these three are None where it cannot run.
     """
     metric, operator, limit = str(bound["constraint"]).split(maxsplit=2)
     name = numbers.capitalised(numbers.metric_name(metric))
     value, margin = bound.get("value"), bound.get("margin")
     if value is None or margin is None:
-        return f"{name} {operator} {limit}: broken, the cell cannot run there"
+        return f"{name} {operator} {limit}: broken, it cannot run there"
     kept = margin > 0 or (margin == 0 and operator.endswith("="))
     shown = (
         f"{name} {numbers.significant(float(value), 4)}{'' if kept else ', not'} {operator} {limit}"
@@ -251,6 +160,8 @@ def headline(summary: Summary) -> str:
         result += f", found at query {text(summary['queries_to_best'])}"
         if known(summary.get("queries")):
             result += f" of {text(summary['queries'])}"
+        if known(summary.get("answer_trial")):
+            result += f" (trial {text(summary['answer_trial'])})"
     elif known(summary.get("queries")):
         result += f" after {text(summary['queries'])} queries"
     if nothing_feasible(summary):
@@ -285,7 +196,10 @@ def _epochs(summary: Summary) -> str:
     """Return what a search on several fidelities spent, as a sentence; empty for others."""
     if not known(summary.get("spent_epochs")):
         return ""
-    kinds = (("full_queries", "cells trained fully"), ("low_queries", "queries at low fidelity"))
+    kinds = (
+        ("full_queries", f"{noun(summary)}s trained fully"),
+        ("low_queries", "queries at low fidelity"),
+    )
     counts = [f"{text(summary[key])} {kind}" for key, kind in kinds if known(summary.get(key))]
     spent = f"It took {text(summary['spent_epochs'])} training epochs"
     return spent + (f": {' and '.join(counts)}" if counts else "") + "."

@@ -1,0 +1,121 @@
+"""The keys of a summary: their labels, how their values read, and the order in which they stand.
+
+A key that is not listed here is shown under its own name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from optiproxy_nas.core import numbers
+from optiproxy_nas.report.run_data import known
+
+Format = Callable[[Any], str]
+
+MISSING = "not available"
+NO_OPTIMUM = "no optimum is known"
+
+
+def text(value: Any) -> str:
+    """Return any value as short text: floats with four digits, containers as JSON."""
+    if not known(value):
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        return numbers.significant(float(value), 4)
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value)
+
+
+def duration(value: Any) -> str:
+    """Return seconds in the two largest units that fit."""
+    if not known(value):
+        return MISSING
+    seconds = float(value)
+    if seconds < 1:
+        return f"{numbers.significant(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{numbers.significant(seconds)} s"
+    whole = round(seconds)
+    for size, large, small, part in ((86400, "d", "h", 3600), (3600, "h", "min", 60)):
+        if whole >= size:
+            return f"{whole // size} {large} {whole % size // part} {small}"
+    return f"{whole // 60} min {whole % 60} s"
+
+
+def measured(metric: str) -> Format:
+    """Return the format of a measurement in the unit of a metric."""
+    return lambda value: numbers.quantity(metric, value) if known(value) else MISSING
+
+
+# key -> (label, format), after the target. The order is that of the report.
+RESULT: dict[str, tuple[str, Format]] = {
+    "test_accuracy": (
+        "Test accuracy",
+        lambda value: (
+            numbers.value_text("test_accuracy", float(value)) if known(value) else MISSING
+        ),
+    ),
+    "queries": ("Queries", text),
+    "failed_trials": ("Failed trials, charged too", text),
+    "low_queries": ("Queries at low fidelity", text),
+    "full_queries": ("Trained fully", text),
+    "spent_epochs": ("Training epochs spent", text),
+    "trials": ("Proposals, repeats included", text),
+    "trainings": ("Trainings", text),
+    "failed_trainings": ("Of these failed", text),
+    "trainings_seconds": ("They took, in all", duration),
+    "answer_trial": ("Number of the best trial", text),
+    "queries_to_best": ("Queries to the best", text),
+    "optimum": ("Optimum of the table", text),
+    "regret": ("Regret", text),
+    "feasible": ("Keeps all bounds", text),
+    "constraints": ("Constraint", text),
+    "hypervolume": ("Hypervolume of the Pareto front", text),
+    "latency_ms": ("Latency", lambda value: duration(value / 1000 if known(value) else value)),
+    "parameters_millions": ("Parameters", measured("parameters_millions")),
+    "training_seconds": ("Training time", duration),
+    "surrogate_sd_nats": ("The surrogate's standard deviation", measured("surrogate_sd_nats")),
+    "distance_to_data": ("Distance to the surrogate's data (typical within it: 1)", text),
+    "eyeriss_arithmetic_intensity": ("Eyeriss arithmetic intensity", text),
+}
+SETTINGS: dict[str, tuple[str, Format]] = {
+    "run_id": ("Run", text),
+    "problem": ("Problem", text),
+    "space": ("Search space", text),
+    "dataset": ("Dataset", text),
+    "source": ("Benchmark source", text),
+    "method": ("Method", text),
+    "preset": ("Preset", text),
+    "objective": ("Objective", text),
+    "overrides": ("Changed from the preset", text),
+    "reference": ("Follows", text),
+    "seed": ("Seed", text),
+    "budget": ("Query budget", text),
+    "training_seeds": ("Training seeds of the best", text),
+    "answer_folder": ("Folder of the best trial", text),
+    "trial_folders": ("Folders of all trials", text),
+    "journal": ("Journal", text),
+    "wall_seconds": ("Wall time", duration),
+    "artifacts": ("Artifacts", text),
+}
+# Shown elsewhere on the page, so not repeated in a table.
+ELSEWHERE = frozenset(
+    {
+        "best_architecture",
+        "best_drawing",
+        "mlflow_command",
+        "run_command",
+        "target",
+        "caution",
+        "failures",
+        "metrics",
+        "test",
+        "test_failed",
+    }
+)
