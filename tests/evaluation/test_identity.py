@@ -108,8 +108,29 @@ def test_equal_data_has_equal_digests(value):
     assert digests_of({"x": value}) != digests_of({"x": [value]})
 
 
-def test_what_cannot_be_pickled_has_none():
-    assert digests_of({"x": lambda: 1}) == {"x": None}
+class Partition:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> str:
+        return self.path.read_text()
+
+
+def test_partitions_are_loaded_for_their_digest(tmp_path):
+    part = tmp_path / "part.txt"
+    partitions = {"x": {"part": Partition(part).load}}
+    part.write_text("1")
+    before = digests_of(partitions)
+    assert before == digests_of(partitions)
+    part.write_text("2")
+    assert digests_of(partitions) != before
+    part.unlink()
+    assert digests_of(partitions) == {"x": None}
+
+
+def test_what_cannot_be_pickled_has_none_which_is_said(caplog):
+    assert digests_of({"x": lambda: 1, "y": 1})["x"] is None
+    assert [record.getMessage()[:8] for record in caplog.records] == ["x cannot"]
     assert digests_of({"x": torch.arange(3)}) != digests_of({"x": torch.arange(3) + 1})
 
 

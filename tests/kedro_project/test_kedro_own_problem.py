@@ -33,6 +33,7 @@ from optiproxy_nas import Target, read_journal, search
 from optiproxy_nas.core.errors import FailedTrialsError, JournalError, ParameterError, ResumeError
 from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
+from optiproxy_nas.pipelines.own_problem import catalog_names
 from optiproxy_nas.sweeps.planning import raw_parameters
 
 OWN = {**TINY, "problem": NAME, "evaluation": {"isolation": "none"}}
@@ -353,6 +354,13 @@ def test_no_entry_of_the_users_catalog_is_written_over(own):
         run(own, pipeline="own_methods", settings=METHODS, run_id="m")
     assert (own / "precious.txt").read_text() == "precious"
     assert not journal_of(own, "m").exists()
+
+
+def test_datasets_may_be_those_of_a_factory_in_the_catalog():
+    table = {"type": "pandas.CSVDataset", "filepath": "{name}.csv", "credentials": "missing"}
+    (dataset,) = Widths.datasets
+    assert catalog_names(Widths(), {f"{dataset[:2]}{{name}}": table}) == (dataset,)
+    assert catalog_names(Widths(), {"x{name}": table, "{default}": table}) == ()
 
 
 def test_a_bound_on_what_is_not_measured_is_refused(own):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import logging
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from optiproxy_nas.core.code_digest import (
 from optiproxy_nas.evaluation.evaluator import Batched
 from optiproxy_nas.problems import Problem
 
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 Digests = dict[str, str | None]
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, type(None))
 
@@ -68,8 +70,18 @@ def code_digest(function: Any) -> str | None:
 
 
 def digests_of(data: Mapping[str, Any]) -> Digests:
-    """Return a digest of each dataset; None where it is of a type that has none."""
-    return {name: _digest(value) for name, value in data.items()}
+    """Return a digest of each dataset; None, with a warning, where it is of a type that has none.
+
+    Parts that are loaded when they are asked for, as those of Kedro's ``PartitionedDataset``, are
+    loaded for it, one at a time.
+    """
+    digests = {name: _digest(value) for name, value in data.items()}
+    if unchecked := [name for name, digest in digests.items() if digest is None]:
+        _log.warning(
+            "%s cannot be pickled, so that a search that goes on cannot tell whether it changed.",
+            ", ".join(unchecked),
+        )
+    return digests
 
 
 def _unwrapped(evaluate: Any) -> Any:
@@ -176,7 +188,18 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
             with suppress(TypeError):  # cells that cannot be hashed, such as lists
                 rows = pd.util.hash_pandas_object(obj).to_numpy()
                 obj = (rows, [str(name) for name in pd.DataFrame(obj).columns])
+        elif isinstance(obj, dict) and any(map(_loads, obj.values())):
+            obj = {name: _digest_of_part(part) for name, part in obj.items()}
         super().save(obj)
+
+
+def _loads(part: Any) -> bool:
+    """Return whether a part of a dataset is a method that loads it."""
+    return isinstance(part, MethodType) and part.__name__ == "load"
+
+
+def _digest_of_part(part: Any) -> str:
+    return str(_Hasher(hash_name="sha1").hash(part() if _loads(part) else part))
 
 
 def _digest(value: Any) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from kedro.io import CatalogConfigResolver
 from kedro.pipeline import Node
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
@@ -153,15 +154,30 @@ def output_files(files: TrialFiles) -> list[tuple[Path, str]]:
 def catalog_names(problem: Any, catalog: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the datasets of a problem that the catalog has; the problem loads the others.
 
+    Args:
+        problem: by its name, with its settings.
+        catalog: the configuration of the project's. A dataset factory of it counts, but for one
+            that matches every name.
+
     Raises:
         ParameterError: one is called like a dataset of a run.
     """
-    found = tuple(name for name in resolve_problem(problem).datasets if name in catalog)
-    if ours := [name for name in found if name in RESERVED]:
+    factories = {
+        name: {"type": entry["type"]}
+        for name, entry in catalog.items()
+        if CatalogConfigResolver.is_pattern(name) and "type" in entry
+    }
+    resolver = CatalogConfigResolver(factories)
+    found = tuple(
+        name
+        for name in resolve_problem(problem).datasets
+        if name in catalog or resolver.match_dataset_pattern(name)
+    )
+    if reserved := [name for name in found if name in RESERVED]:
         raise ParameterError(
-            f"The problem reads {ours[0]!r} of the catalog, which is a dataset of every run. Give "
-            "its entry another name.",
-            name=ours[0],
+            f"The problem reads {reserved[0]!r} of the catalog, which is a dataset of every run. "
+            "Give its entry another name.",
+            name=reserved[0],
         )
     return found
 
