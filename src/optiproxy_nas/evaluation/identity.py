@@ -29,7 +29,7 @@ from optiproxy_nas.problems import Problem
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 Digests = dict[str, str | None]
-_PLAIN = (bool, int, float, complex, str, bytes, tuple, type(None))
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 def identity_of(evaluate: Any, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def code_digest(function: Any) -> str | None:
     """
     if isinstance(function, BuiltinFunctionType):
         return None
-    module = function.__module__
+    module = function.__module__ or "__main__"
     digests = {} if module == "__main__" else imported_code([module])
     if digests.get(module, NOT_FOUND) == NOT_FOUND:
         return combined(_used_code(function))
@@ -117,7 +117,7 @@ def _used_code(root: Any) -> dict[str, str]:
             value = module.get(name)
             if isinstance(value, FunctionType | type) and value.__module__ == item.__module__:
                 waiting.append(value)
-            elif name in module and isinstance(value, _PLAIN):
+            elif name in module and _is_plain(value):
                 found[name] = repr(value)
     return found
 
@@ -130,11 +130,16 @@ def _enclosed(item: Any) -> tuple[dict[str, str], list[Any]]:
     for name, cell in zip(names, getattr(item, "__closure__", None) or (), strict=False):
         with suppress(ValueError):  # a cell that is empty yet
             value = cell.cell_contents
-            if isinstance(value, _PLAIN):
+            if _is_plain(value):
                 values[name] = repr(value)
             elif isinstance(value, FunctionType | type) and value.__module__ == item.__module__:
                 functions.append(value)
     return values, functions
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a number or a text, or a tuple of these."""
+    return all(map(_is_plain, value)) if isinstance(value, tuple) else isinstance(value, _PLAIN)
 
 
 def _source_digest(item: Any) -> str:
