@@ -29,7 +29,7 @@ from optiproxy_nas.commands.sweep import sweep
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import SearchSession
-from optiproxy_nas.pipelines.project_pipeline import are_of_user
+from optiproxy_nas.pipelines.project_pipeline import are_of_user, refuse_sums
 from optiproxy_nas.pipelines.retraining import retrain_text, retrain_trials
 from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
@@ -50,6 +50,8 @@ def _run(resume: str | None, **options: Any) -> Any:
     pipeline = options.pop("pipeline")  # --pipelines is the new spelling; both work
     names = list(options.pop("pipelines") or ()) + ([pipeline] if pipeline else [])
     if resume is None and are_of_user(names):
+        with clear_errors():
+            refuse_sums(names)
         options["params"] = read_as_kedro(options["params"])
         return callback(pipeline=None, pipelines=names, **options)
     warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -1,10 +1,11 @@
 """Kedro's project settings."""
 
 from optiproxy_nas.pipelines import configuration
+from optiproxy_nas.pipelines.project_pipeline import ignore_renamed_resolver
 from optiproxy_nas.pipelines.result_hooks import ResultHooks
 from optiproxy_nas.pipelines.run_hooks import RunHooks
 
-configuration.ignore_renamed_resolver()
+ignore_renamed_resolver()
 
 CONTEXT_CLASS = configuration.SearchContext
 SESSION_CLASS = configuration.SearchSession

@@ -371,6 +371,17 @@ def test_a_bound_on_what_is_not_measured_is_refused(own):
     assert not journal_of(own, "b").exists()
 
 
+def test_a_dataset_that_is_not_there_is_told_by_the_catalog(own):
+    path = own / "conf" / "base" / "catalog_signals.yml"
+    path.write_text(path.read_text().replace("signals:", "signal:"))
+    with pytest.raises(ParameterError, match="catalog_") as caught:
+        own_run(own, run_id="d")
+    assert caught.value.data["missing"] == ["signals"]
+    assert caught.value.data["suggestion"] == "signal"
+    assert "data=" not in caught.value.message
+    assert not (own / "data" / "08_reporting" / "d").exists()
+
+
 def test_problems_settings_and_evaluation_come_from_the_command_line(own):
     raw = raw_parameters(own)
     given = {"pipeline": "own_search", "problem": {"size": 3}}

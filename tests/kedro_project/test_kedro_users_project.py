@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kedro.framework.session import KedroSession
+from kedro.framework.session import KedroSession, session
 from kedro_runs import TINY_ARGUMENT, command, enter, kedro, manifest
 from tiny_problem import trainings, with_data
 
@@ -40,6 +40,8 @@ def register_pipelines():
     pipelines |= own_pipelines("voyage.widths:Widths")
     problem = {"name": "voyage.widths:Widths", "dies_at": 9, "how": "kill", "crashes_at": 12}
     pipelines["nas"] = search_pipeline(problem)
+    made = Pipeline([Node(double, ["params:x", "params:sweep"], "doubled")])
+    pipelines["whole"] = made + search_pipeline(problem)
     return pipelines
 """
 # Names that mean something else to our pipelines, and must not be refused.
@@ -112,6 +114,14 @@ def test_what_a_project_with_a_problem_needs_is_there(project):
     assert result.exit_code == 1  # there is no store
     assert "MLflow" in result.output
     assert "own_diagnose" in command(project, "run", "--pipeline=own_diagnos").output
+
+
+def test_what_would_not_keep_a_run_is_refused(project, monkeypatch):
+    assert "is run by itself" in command(project, "run", "--pipeline=whole").output
+    monkeypatch.setattr(session, "_register_hooks", lambda *_: None)
+    result = command(project, "run", "--pipeline=nas", "--params=run_id=h,tracking=off")
+    assert "HOOKS = (*HOOKS" in result.output
+    assert not (project / "data" / "08_reporting" / "h").exists()
 
 
 def test_the_users_own_pipelines_are_as_without_us(project):

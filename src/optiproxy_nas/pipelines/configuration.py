@@ -15,7 +15,6 @@ package; those of the user get their parameters and their catalog as Kedro alone
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -37,7 +36,7 @@ from optiproxy_nas.methods.optiproxy import OptiProxy
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
 from optiproxy_nas.pipelines.own_problem import catalog_names
-from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, registered
+from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, check_hooks, registered
 from optiproxy_nas.pipelines.run_parameters import (
     RUN_KEYS,
     ProblemRunSettings,
@@ -148,11 +147,6 @@ class SearchConfigLoader(OmegaConfigLoader):
 
     def _run_value(self, name: str) -> Any:
         return (self.run or {}).get(name)
-
-
-def ignore_renamed_resolver() -> None:
-    """Silence Kedro 1.7, which calls a name that OmegaConf has renamed: no user can mend that."""
-    warnings.filterwarnings("ignore", message="register_new_resolver")
 
 
 def run_of(context: KedroContext) -> dict[str, Any] | None:
@@ -287,6 +281,7 @@ class SearchSession(KedroSession):
         Its name is among the runtime parameters, so that the parameters are those of it.
         """
         names = kwargs.get("pipeline_names") or []
+        check_hooks(self._hook_manager.hook.tracking_lost.get_hookimpls())
         if len(names) == 1 and names[0] in registered():
             # Kedro would register anew, and ``find_pipelines`` refuses a name that is no module.
             pipelines._requested_pipelines = list(names)

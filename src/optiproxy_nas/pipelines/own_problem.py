@@ -6,7 +6,8 @@ audited, takes it from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial, update_wrapper
 from pathlib import Path
 from typing import Any
@@ -86,26 +87,54 @@ def open_problem(
     """
     problem = resolve_problem(parameters.problem)
     check_metrics(problem, parameters.objective)
-    data = data_of(problem, dict(zip(names, datasets, strict=True)))
+    try:
+        data = data_of(problem, dict(zip(names, datasets, strict=True)))
+    except ParameterError as error:
+        raise _missing(problem, error.data.get("missing", ()), names) from error
     settings = EvaluationSettings.model_validate(run["evaluation"])
     evaluator = RunEvaluator(problem, data, parameters, settings, files, bool(run["replay"]))
     return evaluator, digests_of(data)
 
 
-def check_problem(parameters: RunParameters, runner: str = "") -> None:
+def check_problem(
+    parameters: RunParameters, runner: str = "", entries: Collection[str] | None = None
+) -> None:
     """Refuse a run on a problem before anything is trained.
 
+    Args:
+        parameters: of the run.
+        runner: Kedro's, by name.
+        entries: of the catalog; None: not known yet.
+
     Raises:
-        ParameterError: a bound on what the problem does not measure, or a runner whose processes
-            would each train.
+        ParameterError: a bound on what the problem does not measure, a dataset that is not there,
+            or a runner whose processes would each train.
     """
     problem = resolve_problem(parameters.problem)
     check_metrics(problem, parameters.objective)
+    given = problem.datasets if entries is None else entries
+    missing = [name for name in problem.datasets if name not in given]
+    if missing and type(problem).load is Problem.load:
+        raise _missing(problem, missing, given)
     if runner.rpartition(".")[2].startswith("ParallelRunner"):
         raise ParameterError(
             "A problem is trained by one process that holds its journal; ParallelRunner has "
             "several. Leave --runner out; evaluation.workers=2 trains two trials at a time."
         )
+
+
+def _missing(problem: Problem, missing: Sequence[str], entries: Collection[str]) -> ParameterError:
+    """Return the error of datasets that neither the catalog nor the problem has."""
+    name = type(problem).__name__
+    near = difflib.get_close_matches(missing[0], entries, n=1) if missing else []
+    hint = f" The nearest entry is {near[0]!r}." if near else ""
+    return ParameterError(
+        f"Problem {name!r} reads the dataset {', '.join(map(repr, missing))}, of which the catalog "
+        f"has no entry and which load() of the problem does not give.{hint} Add an entry of that "
+        "name to conf/base/catalog.yml, or to a file catalog_*.yml beside it.",
+        missing=list(missing),
+        suggestion=near[0] if near else None,
+    )
 
 
 def trial_tables(artifacts: Iterable[str]) -> list[str]:

@@ -12,6 +12,8 @@ from typing import Any
 from kedro.framework.project import pipelines
 from kedro.pipeline import Node, Pipeline
 
+from optiproxy_nas.core.errors import ParameterError
+
 Names = str | list[str] | dict[str, str]
 
 
@@ -64,10 +66,45 @@ def dots_in_names() -> Iterator[None]:
         yield
 
 
+def ignore_renamed_resolver() -> None:
+    """Silence Kedro 1.7, which calls a name that OmegaConf has renamed: no user can mend that."""
+    warnings.filterwarnings("ignore", message="register_new_resolver")
+
+
 def are_of_user(names: Iterable[str]) -> bool:
     """Return whether pipelines, or the default where none is named, are not of this package."""
     found = [pipelines.get(name) for name in names or ["__default__"]]
     return all(isinstance(p, Pipeline) and not isinstance(p, ProjectPipeline) for p in found)
+
+
+def check_hooks(hooks: Iterable[Any]) -> None:
+    """Refuse to run without those of our hooks that keep a run.
+
+    Raises:
+        ParameterError: they are not registered.
+    """
+    if not list(hooks):
+        raise ParameterError(
+            "The hooks that keep a run are not registered, since settings.py sets HOOKS of its "
+            "own. Below 'from optiproxy_nas.settings import *': HOOKS = (*HOOKS, YourHooks())."
+        )
+
+
+def refuse_sums(names: Iterable[str]) -> None:
+    """Refuse a pipeline of the user's that nodes of this package were added to.
+
+    Raises:
+        ParameterError: it would lack the parameters and datasets that a run of ours gets.
+    """
+    for name in names or ["__default__"]:
+        nodes = found.nodes if isinstance(found := pipelines.get(name), Pipeline) else []
+        if any(str(node.func.__module__).startswith("optiproxy_nas.") for node in nodes):
+            raise ParameterError(
+                f"Pipeline {name!r} adds a search to other nodes, but a search is run by itself. "
+                "Register search_pipeline(...) under a name of its own, and run the other nodes, "
+                "which make its datasets, before it.",
+                pipeline=name,
+            )
 
 
 def registered() -> dict[str, ProjectPipeline]:

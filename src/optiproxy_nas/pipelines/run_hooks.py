@@ -81,7 +81,7 @@ class RunHooks:
             ingest_missing(self._project, self._run["source"], catalog)
             check_answers(parameters, catalog)
         else:
-            check_problem(parameters, str(run_params.get("runner")))
+            check_problem(parameters, str(run_params.get("runner")), list(catalog))
         say_misfit(parameters, self._run["quiet"])
         record = RunRecord(
             self._project,

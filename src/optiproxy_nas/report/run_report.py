@@ -250,7 +250,8 @@ def _remark(key: str, summary: Summary) -> str:
     charged = "spent_epochs" if known(summary.get("spent_epochs")) else "queries"
     budget, first = summary.get("budget"), summary.get("queries_to_best")
     if key == "trainings" and known(summary.get("trainings_seconds")):
-        return f" in {duration(summary['trainings_seconds'])}, all added up"
+        failed = summary.get("failed_trainings") or "none"
+        return f" in {duration(summary['trainings_seconds'])}, all added up; {failed} failed"
     remark = f" of {text(budget)}" if key == charged and known(budget) else ""
     return remark + (f" (best at query {text(first)})" if key == "queries" and known(first) else "")
 

@@ -22,7 +22,8 @@ from kedro.framework.startup import bootstrap_project
 from optiproxy_nas.core import errors
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.methods import parameters_of
-from optiproxy_nas.pipelines.configuration import SearchSession, ignore_renamed_resolver
+from optiproxy_nas.pipelines.configuration import SearchSession
+from optiproxy_nas.pipelines.project_pipeline import ignore_renamed_resolver
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.runs.atomic_files import lock_folder
 from optiproxy_nas.runs.code_identity import software
