@@ -66,7 +66,7 @@ def test_where_there_is_no_table_the_benchmark_is_asked(nb201, unlisted, monkeyp
     assert unlisted.benchmark.asked == len(some.values)
     assert "random architectures of the space" in some.description
     landscape = make_landscape(nb201, some, codes_of(nb201, unlisted.archive), 4)
-    assert landscape.best == f"best of these cells: {some.values.max():.2f} %"
+    assert landscape.best == f"best of these: {some.values.max():.2f} %"
     assert landscape.drawn == some.drawn
 
 

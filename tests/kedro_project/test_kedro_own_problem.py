@@ -410,4 +410,6 @@ def test_a_diagnosis_judges_by_the_runs_own_trials(finished, monkeypatch):
     steps = pd.read_csv(folder / "steps.csv")
     assert steps["probe_kendall_tau"].isna().all()
     assert len(steps) == STEPS
-    assert "The trials of the run" in (folder / "diagnosis.html").read_text(encoding="utf-8")
+    page = (folder / "diagnosis.html").read_text(encoding="utf-8")
+    assert "The trials of the run" in page
+    assert not [word for word in ("enchmark", "source custom") if word in page]

@@ -141,7 +141,7 @@ def test_full_training_only(run):
     archive = run["archive"].assign(epochs=200, cost=200)
     drawn = draw(run, archive=archive)
     assert len(drawn["best_so_far"].axes) == 1
-    assert "no cell was promoted" in words(drawn["fidelities"])
+    assert "nothing was promoted" in words(drawn["fidelities"])
     assert all(png(figure, COARSE) for figure in drawn.values())
 
 
@@ -151,7 +151,7 @@ def test_brief_training_only_and_nothing(run):
         drawn = draw(run, archive=part, summary={})
         assert all(png(figure, COARSE) for figure in drawn.values())
     nothing = draw(run, archive=archive, summary={})["best_so_far"]
-    assert "no cell was trained fully" in words(nothing)
+    assert "nothing was trained fully" in words(nothing)
 
 
 def test_words_count_in_epochs(made):

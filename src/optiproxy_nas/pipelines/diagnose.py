@@ -131,6 +131,7 @@ def summarise(
         "space": parameters.space_name,
         "dataset": parameters.dataset,
         "source": parameters.source,
+        "problem": parameters.problem,
         "preset": parameters.preset,
         "seed": parameters.seed,
         "queries": len(archive),

@@ -152,9 +152,9 @@ FIGURES: tuple[ReportFigure[RunData], ...] = (
     ReportFigure(
         "pareto_front",
         "Pareto front of the archive",
-        "Everything queried: no cell has both a better value and a better metric than those on "
-        "the line, so it is the price of a tighter bound. The hypervolume is what the cells "
-        "within all bounds dominate, over all metrics at once; it can be compared between runs "
+        "Everything queried: nothing has both a better value and a better metric than what is "
+        "on the line, so it is the price of a tighter bound. The hypervolume is what all that is "
+        "within the bounds dominates, over all metrics at once; it can be compared between runs "
         "with the same bounds.",
         pareto_fronts,
     ),

@@ -75,7 +75,7 @@ def best_by_epochs(run: RunData) -> Figure:
     if not kinds.low.all():
         _draw_full(above, run, kinds, spent)
     else:
-        style.note(above, "no cell was trained fully yet")
+        style.note(above, "nothing was trained fully yet")
     style.tidy(above, title, "", run.value_label)
     below.set_xlabel("training epochs spent", fontsize=10)
     below.set_xlim(0, 1.02 * spent.max())
@@ -139,7 +139,7 @@ def low_against_full(run: RunData) -> Figure:
     archive, title = run.archive, "Low against full fidelity"
     kinds = kinds_of(archive)
     if not kinds.promoted.any():
-        return style.empty_figure(title, "no cell was promoted from brief to full training")
+        return style.empty_figure(title, "nothing was promoted from brief to full training")
     value = as_array(archive["value"])
     brief, full = value[kinds.before[kinds.promoted]], value[kinds.promoted]
     order = as_array(archive["order"])[kinds.promoted] + 1
@@ -190,7 +190,7 @@ def epochs_by_step(run: RunData) -> Figure:
     style.tidy(above, title, "", "training epochs")
     style.legend_beside(above)
 
-    style.tidy(below, "Brief against full training of cells that had both", "step", "Spearman ρ")
+    style.tidy(below, "Brief against full training of those that had both", "step", "Spearman ρ")
     below.axhline(0, color=style.FAINT, linewidth=1.0)
     below.set_ylim(-1.05, 1.05)
     rho = as_array(run.diagnostics.get("fidelity_spearman", []))
@@ -209,14 +209,14 @@ FIGURES: tuple[ReportFigure[RunData], ...] = (
     ReportFigure(
         "fidelities",
         "Low against full fidelity",
-        "Cells that were trained briefly and then fully: the closer to one order, the better the "
+        "What was trained briefly and then fully: the closer to one order, the better the "
         "brief training tells which are worth the full one.",
         low_against_full,
     ),
     ReportFigure(
         "epochs_by_step",
         "Training epochs by step",
-        "Above: what the budget was spent on. Below: how well brief training ranked the cells "
+        "Above: what the budget was spent on. Below: how well brief training ranked those "
         "that were also trained fully, as far as the search could know (1 perfect, 0 chance).",
         epochs_by_step,
     ),

@@ -82,7 +82,7 @@ def pareto_fronts(run: RunData) -> Figure:
     if known(volume):
         percent = unit(run.target) == "%"
         zero = "0 % accuracy" if percent else f"0 {unit(run.target)} {metric_name(run.target)}"
-        title += f"\nhypervolume {significant(float(volume), 4)} (cells within all bounds, above "
+        title += f"\nhypervolume {significant(float(volume), 4)} (within all bounds, above "
         title += f"{' '.join(zero.split())})"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=style.INK)
     style.legend_below(figure)
@@ -121,7 +121,7 @@ def _front(axes: Axes, run: RunData, metric: str) -> None:
         label="Pareto front",
     )
     chosen = int(np.lexsort((-sign * value, violation))[0])
-    label = "chosen cell" if feasible.any() else "least violating cell"
+    label = "the answer" if feasible.any() else "least violating"
     height = value[chosen] if shown[chosen] else end
     style.star(axes, x[chosen], height, label=label, clip_on=False)
 

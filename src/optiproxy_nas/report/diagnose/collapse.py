@@ -217,7 +217,7 @@ def collapse_figure(
     for column, label, colour in (
         ("spread", "spread of the pool", style.INK),
         ("within", "part within the groups", style.BLUE),
-        ("agreement", "largest share of groups with the same best cell", style.ORANGE),
+        ("agreement", "largest share of groups with the same best choice", style.ORANGE),
     ):
         groups.plot(steps, as_array(numbers[column]), color=colour, linewidth=1.6, label=label)
     label = f"alarm where the spread is below {settings.spread:g}"

@@ -91,9 +91,9 @@ FIGURES: tuple[ReportFigure[Diagnosis], ...] = (
         "gap",
         "Proxy against reality",
         "Above: Kendall's τ of the predicted and the true order (1 perfect, 0 chance) on "
-        "random cells, on the truly best of these, and on the next queries, which are hard "
+        "random others, on the truly best of these, and on the next queries, which are hard "
         "to tell apart because the search only asks about good ones. Middle: what one would "
-        "lose by trusting the proxy's single favourite among the random cells. Below: how much "
+        "lose by trusting the proxy's single favourite among the random ones. Below: how much "
         "too high the selected batch was predicted; lasting optimism means that the search is "
         "drawn to where the proxy errs.",
         lambda d: gap_figure(
@@ -104,7 +104,7 @@ FIGURES: tuple[ReportFigure[Diagnosis], ...] = (
         "collapse",
         "Entropy of α, and mode collapse",
         "Above: the entropy of α falls within a step as the groups decide, and starts again "
-        "where they are drawn afresh. Below: the spread of the pool (1 any cell, 0 a single "
+        "where they are drawn afresh. Below: the spread of the pool (1 anything, 0 a single "
         "one) and the part of it that lies within single groups; the rest is that the groups "
         "differ. Red shade: the alarm, that is, collapsed groups and no new best for long; "
         "the red bar alone only says that there was no new best.",
@@ -136,8 +136,8 @@ FIGURES: tuple[ReportFigure[Diagnosis], ...] = (
     ReportFigure(
         LANDSCAPE_3D,
         "The landscape in three dimensions",
-        "The same plane with the value as height: every dot is a cell, the red line the way of "
-        "the search.",
+        "The same plane with the value as height: every dot is an architecture, the red line "
+        "the way of the search.",
         lambda d: in_three_dimensions(d.landscape, d.settings.every),
     ),
 )

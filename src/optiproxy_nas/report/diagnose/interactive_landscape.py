@@ -40,7 +40,7 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
             go.Scatter3d(
                 **_places(landscape.places[shown], landscape.values[shown]),
                 mode="markers",
-                name="cells of the table" if landscape.total and not landscape.drawn else "cells",
+                name="cells of the table" if landscape.total and not landscape.drawn else "others",
                 text=names[shown].tolist(),
                 hovertemplate=f"{value}<br>%{{text}}<extra></extra>",
                 marker={

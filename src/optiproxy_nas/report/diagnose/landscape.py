@@ -58,7 +58,7 @@ class Landscape(NamedTuple):
     @property
     def best(self) -> str:
         """The best cell with its value, for legends."""
-        name = "optimum of the table" if self.total else "best of these cells"
+        name = "optimum of the table" if self.total else "best of these"
         return f"{name}: {value_text(self.metric, self.values[self.optimum])}"
 
 
