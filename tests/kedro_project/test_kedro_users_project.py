@@ -110,6 +110,7 @@ def test_what_a_project_with_a_problem_needs_is_there(project):
     lines = command(project, "parameters", "--pipeline=own_search").output
     assert "voyage.widths:Widths" in lines
     assert "evaluation.timeout" in lines
+    assert "\nsource " not in lines
     result = command(project, "run", "--pipeline=compare", "--params=runs=r")
     assert result.exit_code == 1  # there is no store
     assert "MLflow" in result.output

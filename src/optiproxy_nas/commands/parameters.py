@@ -26,6 +26,7 @@ from optiproxy_nas.sweeps.planning import PIPELINE, raw_parameters
 WIDTH = 100  # columns of the table
 _WIDEST = 24  # of a value; a longer one goes on in the next line
 _GAP = 2
+_OF_BENCHMARKS = ("benchmark", "source", "dataset")
 
 
 class _Row(NamedTuple):
@@ -85,7 +86,10 @@ def _resolved(
     resolved = resolve_parameters(merge(raw, {**given, "pipeline": pipeline}))
     search, run = resolved["search"], flatten(resolved["run"]) | {"run_id": raw.get("run_id")}
     objective = OBJECTIVES.load(search["objective"]["name"])
-    fields = search_fields(method_of(search), objective, "problem" in search)
+    of_problem = "problem" in search
+    fields = search_fields(method_of(search), objective, of_problem)
+    if of_problem:  # which has none of these to choose
+        fields = {name: fields[name] for name in fields if name not in _OF_BENCHMARKS}
     of_run = {name: run.get(name) for name in fields if name not in search}
     texts = {"space": space_label(search["space"])}  # a declaration takes pages
     if isinstance(search.get("problem"), Mapping):

@@ -21,7 +21,7 @@ IMPORTANT = {
     "budget": "queries in all, the random initial sample included",
     "seed": "another one is another search",
     "method": "of the pipelines *_methods: optiproxy, tpe, ...",
-    "objective.constraints": "of hw_search: latency_ms <= 12",
+    "objective.constraints": "of hw_search, own_search: latency_ms <= 12",
     "problem": "of own_search: mnist1d, or yours: package.module:Class",
     "tracking": "on or off: whether MLflow is told of it",
     "run_id": "name of the run and of its folders",
