@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, GraphSpace, as_list
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, as_list
+from optiproxy_nas.spaces.graph_space import GraphSpace
 from optiproxy_nas.spaces.relaxation import (
     binary_concrete,
     gumbel_softmax,

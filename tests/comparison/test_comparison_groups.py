@@ -11,7 +11,8 @@ from made_runs import found, make_run
 
 from optiproxy_nas.core.errors import ArtifactError, ParameterError
 from optiproxy_nas.report.compare import compare
-from optiproxy_nas.report.compare.groups import differing_settings, make_groups, make_panels
+from optiproxy_nas.report.compare.group_settings import differing_settings
+from optiproxy_nas.report.compare.groups import make_groups, make_panels
 
 
 def test_seeds_make_one_group():

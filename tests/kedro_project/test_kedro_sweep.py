@@ -30,7 +30,8 @@ from optiproxy_nas.core.errors import (
     TrackingError,
     UnknownNameError,
 )
-from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker
+from optiproxy_nas.runs.mlflow_store import PARENT_TAG
+from optiproxy_nas.runs.tracking import MlflowTracker
 from optiproxy_nas.sweeps import plan, run_sweep
 from optiproxy_nas.sweeps.point import identity
 from optiproxy_nas.sweeps.record import open_parent

@@ -181,8 +181,8 @@ def _check_trials(
     """
     complete = [trial for trial in trials if trial.state == "complete"]
     rows = sorted((trial.order, trial.text, trial.value) for trial in complete)
-    told = zip(range(len(archive)), archive["architecture"], archive["value"], strict=True)
-    if rows != list(told) or [trial.number for trial in trials] != list(range(len(trials))):
+    archived = zip(range(len(archive)), archive["architecture"], archive["value"], strict=True)
+    if rows != list(archived) or [trial.number for trial in trials] != list(range(len(trials))):
         raise ValueError("its trials are not those of its archive")
     over = [event for event in events if event is not None]
     charged = {t.number for t in trials if t.charged and t.state in ("complete", "failed")}

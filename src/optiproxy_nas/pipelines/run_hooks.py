@@ -32,7 +32,8 @@ from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.runs.atomic_files import file_digest, verify
 from optiproxy_nas.runs.datasets import AtomicDataset
 from optiproxy_nas.runs.manifest import RunRecord, last_archive, provenance
-from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker
+from optiproxy_nas.runs.mlflow_store import PARENT_TAG
+from optiproxy_nas.runs.tracking import MlflowTracker
 from optiproxy_nas.spaces import space_label
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.parameters import ProxySettings
-from optiproxy_nas.spaces.base import Encoding, SearchSpace, require_graph
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
+from optiproxy_nas.spaces.graph_space import require_graph
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": nn.functional.gelu,

@@ -27,7 +27,7 @@ from optiproxy_nas.runs.manifest import (
     provenance,
 )
 from optiproxy_nas.runs.metrics import MARGIN, margins
-from optiproxy_nas.runs.tracking import PARENT_TAG
+from optiproxy_nas.runs.mlflow_store import PARENT_TAG
 
 ARCHIVE, MANIFEST = "archive.parquet", "manifest.json"  # in the store of a run of its own
 RESULTS, POINTS = "results.parquet", "runs.parquet"  # in the store of a sweep's parent

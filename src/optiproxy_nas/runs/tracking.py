@@ -11,8 +11,8 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +20,16 @@ import filelock
 import pandas as pd
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.core.errors import OptiProxyError, TrackingError, first_line
+from optiproxy_nas.core.errors import first_line
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.runs import metrics as run_metrics
+from optiproxy_nas.runs.mlflow_store import open_client, store_errors
 
 BATCH = 1000  # metrics that one call of the MLflow API takes
 PARAMETERS = 100  # parameters that one call takes
 _METRIC = re.compile(r"[^\w. :/-]")  # what MLflow takes in the name of no metric
-PARENT_TAG = "mlflow.parentRunId"  # by which MLflow nests a run
 
 logger = logging.getLogger(__name__)
-
-
-@contextmanager
-def store_errors(uri: str, failure: str, advice: str) -> Iterator[None]:
-    """Turn failures of a store into one kind: MLflow, SQLAlchemy and requests each have their own.
-
-    Args:
-        uri: of the store.
-        failure: what cannot be done with it, such as "read".
-        advice: how to go on without it.
-
-    Raises:
-        TrackingError: the store failed.
-    """
-    try:
-        yield
-    except OptiProxyError:
-        raise
-    except Exception as error:
-        raise TrackingError(
-            f"The MLflow store {uri} cannot be {failure}: {first_line(error)}. Set or unset "
-            f"MLFLOW_TRACKING_URI, {advice}",
-            uri=uri,
-        ) from error
 
 
 def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
@@ -138,14 +114,7 @@ class MlflowTracker:
     def client(self) -> Any:
         """This process's client: a database connection must not cross a fork."""
         if self._process != os.getpid():
-            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-            # A server that is not there is to be noticed in seconds, not minutes.
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-            from mlflow import MlflowClient
-
-            logging.getLogger("mlflow").setLevel(logging.ERROR)  # it sets INFO when imported
-            self._client = MlflowClient(tracking_uri=self.uri)
+            self._client = open_client(self.uri)
             self._process = os.getpid()
         return self._client
 

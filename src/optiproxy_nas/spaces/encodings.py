@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.spaces.base import Encoding, Graph, SearchSpace, require_graph
+from optiproxy_nas.spaces.base import Encoding, Graph, SearchSpace
+from optiproxy_nas.spaces.graph_space import require_graph
 
 MAX_PATHS = 10_000  # label sequences; a fitted layer of 64 on top has then 640,000 weights
 

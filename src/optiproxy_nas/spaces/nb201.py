@@ -15,15 +15,8 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import (
-    Candidates,
-    Encoding,
-    Graph,
-    GraphSpace,
-    Logits,
-    as_list,
-    operation_moves,
-)
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, operation_moves
+from optiproxy_nas.spaces.graph_space import GraphSpace
 from optiproxy_nas.spaces.relaxation import gumbel_softmax, sample_operations
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

@@ -17,7 +17,8 @@ from optiproxy_nas.benchmarks.base import TEST_ACCURACY
 from optiproxy_nas.core import numbers
 from optiproxy_nas.report.cell import draw_cell
 from optiproxy_nas.report.compare.comparison import Comparison, headline
-from optiproxy_nas.report.compare.groups import ABSENT, Panel
+from optiproxy_nas.report.compare.group_settings import ABSENT
+from optiproxy_nas.report.compare.groups import Panel
 from optiproxy_nas.report.compare.tables import ALL_PAIRS_UP_TO, FEWEST_PAIRS, PanelTables
 from optiproxy_nas.report.curves import BEST, REACHED, View, draw
 from optiproxy_nas.report.html import render

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,19 +16,16 @@ from optiproxy_nas.core.numbers import metric_name
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.methods import DEFAULT
 from optiproxy_nas.objectives.trial_order import TrialOrder
+from optiproxy_nas.report.compare.group_settings import (
+    Settings,
+    differing_settings,
+    group_labels,
+    settings_of,
+)
 from optiproxy_nas.report.curves import Curve, CurvePanel
 
-# Parameters that say which panel or which member of a group a run is; all others make groups.
-NOT_SETTINGS = frozenset({"seed", "dataset", "source", "space", "benchmark", "problem"})
-# Named first, and enough to tell groups apart: other settings follow from them.
-LEADING = ("method", "preset")
-DEFAULTS = {"method": DEFAULT}  # runs from before there were other methods
-ABSENT = "–"
 CODE = "code"
 SEARCH_CODE, PACKAGE_CODE = "code.search_sha256", "code.sha256"  # tags of a run
-LABEL_SETTINGS = 3
-
-Settings = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -185,20 +182,6 @@ def make_panels(runs: Sequence[FinishedRun]) -> list[Panel]:
     return panels
 
 
-def settings_of(run: FinishedRun) -> dict[str, str]:
-    """Return what decides a run besides its seed, its data and its objective.
-
-    What an objective has beside its task, as a mode, is a setting like any other.
-    """
-    task = {f"objective.{name}" for name in ("name", *run.objective.task_settings)}
-    settings = {
-        name: value
-        for name, value in run.settings.items()
-        if name.partition(".")[0] not in NOT_SETTINGS and name not in task
-    }
-    return {**DEFAULTS, **settings}
-
-
 def codes_of(runs: Sequence[FinishedRun]) -> list[str]:
     """Return a digest of each run's code, "" where none is recorded; the settings must be equal.
 
@@ -207,15 +190,6 @@ def codes_of(runs: Sequence[FinishedRun]) -> list[str]:
     """
     tag = SEARCH_CODE if all(SEARCH_CODE in run.tags for run in runs) else PACKAGE_CODE
     return [run.tags.get(tag, "") for run in runs]
-
-
-def differing_settings(settings: Iterable[Settings]) -> tuple[str, ...]:
-    """Return the names of the settings that are not equal in all, the leading ones first."""
-    candidates = list(settings)
-    names = {name for candidate in candidates for name in candidate}
-    differ = [n for n in names if len({c.get(n, ABSENT) for c in candidates}) > 1]
-    order = {name: i for i, name in enumerate((*LEADING, "budget"))}
-    return tuple(sorted(differ, key=lambda name: (order.get(name, len(order)), name)))
 
 
 def make_groups(runs: Sequence[FinishedRun]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
@@ -235,7 +209,7 @@ def make_groups(runs: Sequence[FinishedRun]) -> tuple[tuple[Group, ...], tuple[s
     ]
     settings_by_group = [settings for settings, _ in members]
     groups = []
-    for (settings, repeated), label in zip(members, _labels(settings_by_group), strict=True):
+    for (settings, repeated), label in zip(members, group_labels(settings_by_group), strict=True):
         latest = {run.seed: run for run in repeated}
         chosen = tuple(latest[seed] for seed in sorted(latest))
         groups.append(Group(label, settings, chosen, len(repeated) - len(chosen)))
@@ -283,27 +257,3 @@ def _table_of(run: FinishedRun, runs: Sequence[FinishedRun]) -> str:
     ]
     agree = run.optimum is None or all(abs(run.optimum - optimum) < 1e-6 for optimum in optima)
     return tables.pop() if len(tables) == 1 and agree else ""
-
-
-def _labels(settings_by_group: Sequence[Settings]) -> list[str]:
-    """Return short names that differ: method, preset, then what differs among equals of these."""
-    labels = []
-    for settings in settings_by_group:
-        rivals, terms = list(settings_by_group), []
-        for name in LEADING:
-            value = settings.get(name)
-            if value is not None and len({rival.get(name) for rival in rivals}) > 1:
-                terms.append(value if name == "method" else f"{name} {value}")
-            rivals = [rival for rival in rivals if rival.get(name) == value]
-        differing = differing_settings(rivals)
-        assigned = [f"{name} = {settings[name]}" for name in differing if name in settings]
-        terms += assigned[:LABEL_SETTINGS]
-        if len(assigned) > LABEL_SETTINGS:
-            terms.append(f"{len(assigned) - LABEL_SETTINGS} more")
-        labels.append(", ".join(terms) or settings.get("method", "all runs"))
-    seen: dict[str, int] = defaultdict(int)
-    for index, label in enumerate(labels):
-        seen[label] += 1
-        if seen[label] > 1:
-            labels[index] = f"{label} ({seen[label]})"
-    return labels

@@ -13,7 +13,8 @@ import pandas as pd
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.report import statistics
-from optiproxy_nas.report.compare.groups import ABSENT, Group, Panel, settings_of
+from optiproxy_nas.report.compare.group_settings import ABSENT, settings_of
+from optiproxy_nas.report.compare.groups import Group, Panel
 
 # With five pairs the two-sided signed-rank test cannot fall below p = 1/16.
 FEWEST_PAIRS = 6

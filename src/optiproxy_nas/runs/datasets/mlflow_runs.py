@@ -19,7 +19,8 @@ from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.runs.datasets.files import ReadOnlyDataset
 from optiproxy_nas.runs.finished import SWEEP, MlflowReader, id_of, is_sweep
 from optiproxy_nas.runs.manifest import reporting_folder
-from optiproxy_nas.runs.tracking import PARENT_TAG, MlflowTracker, store_errors
+from optiproxy_nas.runs.mlflow_store import PARENT_TAG, store_errors
+from optiproxy_nas.runs.tracking import MlflowTracker
 
 PAGE = 1000  # runs that one call of the MLflow API gives
 SHOWN = 5

@@ -12,14 +12,7 @@ from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError, ParameterError
 from optiproxy_nas.core.random_streams import isolated
-from optiproxy_nas.spaces.base import (
-    Candidates,
-    Encoding,
-    Graph,
-    Logits,
-    as_list,
-    missing_graph,
-)
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
 from optiproxy_nas.spaces.choices import conversions
 from optiproxy_nas.spaces.choices.choice import Choice
 from optiproxy_nas.spaces.choices.conditions import Existence, resolve_conditions, with_options
@@ -37,6 +30,7 @@ from optiproxy_nas.spaces.choices.features import Features
 from optiproxy_nas.spaces.choices.json_values import value_label, value_text
 from optiproxy_nas.spaces.choices.notation import Notation, check_numbers, checked_generator
 from optiproxy_nas.spaces.choices.sampling import Sampler
+from optiproxy_nas.spaces.graph_space import missing_graph
 from optiproxy_nas.spaces.relaxation import gumbel_softmax
 
 

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from optiproxy_nas.spaces import relaxation
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, GraphSpace, Logits, as_list
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
+from optiproxy_nas.spaces.graph_space import GraphSpace
 from optiproxy_nas.spaces.nb101 import isomorphism, notation
 from optiproxy_nas.spaces.nb101.isomorphism import CODE_LENGTH, INNER, OPERATIONS, PAIRS, VERTICES
 from optiproxy_nas.spaces.nb101.neighbours import one_change_neighbours

@@ -17,15 +17,8 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import (
-    Candidates,
-    Encoding,
-    Graph,
-    GraphSpace,
-    Logits,
-    as_list,
-    operation_moves,
-)
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, operation_moves
+from optiproxy_nas.spaces.graph_space import GraphSpace
 from optiproxy_nas.spaces.nb301 import darts_cell, genotype
 from optiproxy_nas.spaces.nb301.darts_cell import CHOICES, NODES, OPERATIONS, SLOTS, VERTICES
 from optiproxy_nas.spaces.nb301.genotype import Genotype

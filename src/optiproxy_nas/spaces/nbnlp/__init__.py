@@ -13,15 +13,8 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import (
-    Candidates,
-    Encoding,
-    Graph,
-    GraphSpace,
-    Logits,
-    as_list,
-    code_bytes,
-)
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, code_bytes
+from optiproxy_nas.spaces.graph_space import GraphSpace
 from optiproxy_nas.spaces.nbnlp import grammar
 from optiproxy_nas.spaces.nbnlp.grammar import NODES, OPERATIONS, Cells
 from optiproxy_nas.spaces.nbnlp.graph import NUM_EDGES, VERTICES, one_hot, recipe_graph, soft_edges
