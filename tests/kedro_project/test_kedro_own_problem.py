@@ -297,8 +297,15 @@ def test_values_of_a_target_that_is_called_error_are_trained_again(own, monkeypa
     assert "by 0 in the mean, by 0 at most; 0 failed" in result.output
 
 
-def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store):
+def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store, monkeypatch):
     shutil.copy(empty_store, own / "mlflow.db")
+    evaluate = Widths.evaluate
+
+    def writes(self, trial):  # as a worker process does
+        (trial.folder / "output.txt").write_text("training")
+        return evaluate(self, trial)
+
+    monkeypatch.setattr(Widths, "evaluate", writes)
     own_run(own, run_id="t", tracking=True)
     client, tracked = mlflow_run(own, "t", experiment="own_search")
     assert tracked.data.tags["target"] == "score"
@@ -311,6 +318,8 @@ def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store):
     assert [value for _, value in cost] == trials["cost"].dropna().tolist()
     names = {file.path for file in client.list_artifacts(tracked.info.run_id)}
     assert {"journal.jsonl", "report", "archive.parquet", "manifest.json"} <= names
+    outputs = client.list_artifacts(tracked.info.run_id, "trials/0001")
+    assert [file.path for file in outputs] == ["trials/0001/output.txt"]
 
 
 def test_any_method_and_a_sweep_of_several(own):

@@ -142,3 +142,21 @@ def test_the_files_of_the_package_are_those_of_the_checkout():
     checkout = Path(__file__).parents[2] / "conf" / "base"
     assert CONF.resolve() == checkout.resolve()
     assert (CONF / "catalog_search.yml").is_file()
+
+
+def test_the_package_has_the_catalog_and_parameters_of_a_new_project(monkeypatch):
+    config = pytest.importorskip("setuptools.config.pyprojecttoml")
+    from setuptools import Distribution
+
+    root = CONF.resolve().parents[1]
+    monkeypatch.chdir(root)
+    distribution = Distribution()
+    config.apply_configuration(distribution, "pyproject.toml", ignore_option_errors=True)
+    distribution.include_package_data = False  # which would ask what git has
+    build = distribution.get_command_obj("build_py")
+    build.ensure_finalized()
+    (found,) = (files for package, _, _, files in build.data_files if package == "optiproxy_nas")
+    base = {path.name for path in (root / "conf" / "base").glob("*.yml")}
+    shipped = {Path(name).name for name in found if name.startswith("conf/")}
+    assert shipped == {name for name in base if name != "parameters.yml"}
+    assert "catalog_own_search.yml" in shipped

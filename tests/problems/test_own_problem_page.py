@@ -41,3 +41,4 @@ def test_python_blocks_run_one_after_the_other(
             monkeypatch.delitem(sys.modules, file[1], raising=False)
         else:
             exec(compile(code, PAGE.name, "exec"), names)
+    assert 0 < names["result"].test["accuracy"] <= 100  # of the last block, in percent

@@ -32,7 +32,8 @@ def make_signals(seed: int = 42, count: int = 5000) -> pd.DataFrame:
 
     Returns:
         ``split`` ("train", "validation" or "test"), ``digit`` (0 to 9) and ``x_00`` to ``x_39``
-        (float32, mean 0 and standard deviation 1 over all rows).
+        (float32, mean 0 and standard deviation 1 over all rows: as the package has it, those of
+        the validation and test data among them).
     """
     from mnist1d.data import get_dataset_args, make_dataset  # imports matplotlib
 
