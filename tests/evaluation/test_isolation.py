@@ -29,7 +29,8 @@ from optiproxy_nas.evaluation.jobs import Ended, FunctionTraining, Job, Unsendab
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.payload import guarded_names, write_payload
-from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for
+from optiproxy_nas.evaluation.problem_data import data_of
+from optiproxy_nas.evaluation.problem_evaluator import evaluator_for
 from optiproxy_nas.evaluation.problem_evaluator import test_answer as answer_test
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.spaces import get_space
@@ -328,8 +329,10 @@ def test_the_answer_is_tested_where_it_was_trained(
     settings = EvaluationSettings(isolation=isolation, device="meta")
     request = Request(3, 1, "a cell", seed=4)
     (tmp_path / "0003").mkdir()
-    assert answer_test(Draws(), {"offset": 1}, tmp_path, settings, request) == {"test": 3.0}
-    assert answer_test(Draws(), {"offset": None}, tmp_path, settings, request) == {}
+    assert answer_test(Draws(), {"offset": 1}, tmp_path, settings, request) == ({"test": 3.0}, "")
+    failed = answer_test(Draws(), {"offset": None}, tmp_path, settings, request)
+    assert failed.metrics == {}
+    assert failed.error.startswith("TypeError")
     assert "TypeError" in caplog.text
 
 

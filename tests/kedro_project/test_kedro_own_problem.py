@@ -34,6 +34,7 @@ from optiproxy_nas.core.errors import FailedTrialsError, JournalError, Parameter
 from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.own_problem import catalog_names
+from optiproxy_nas.report.summary import test_rows as rows_of_test
 from optiproxy_nas.sweeps.planning import raw_parameters
 
 OWN = {**TINY, "problem": NAME, "evaluation": {"isolation": "none"}}
@@ -295,6 +296,22 @@ def test_values_of_a_target_that_is_called_error_are_trained_again(own, monkeypa
     assert manifest(own, "m")["result"]["metrics"] == {}
     result = command(own, "audit", "m", "--retrain")
     assert "by 0 in the mean, by 0 at most; 0 failed" in result.output
+
+
+def test_a_test_that_failed_is_said_in_the_result_and_not_repeated(own, monkeypatch, caplog):
+    def fails(self, trial):
+        raise ValueError("no test data")
+
+    monkeypatch.setattr(Widths, "test", fails)
+    made = run(own, pipeline="own_methods", settings={**METHODS, "budget": 3}, run_id="m")
+    assert made["result"]["test"] == {}
+    assert "no test data" in dict(rows_of_test(made["result"]))["Test"]
+    monkeypatch.setattr(Widths, "test", lambda self, trial: {"score": 1.0})
+    caplog.clear()
+    result = command(own, "audit", "m")
+    assert result.exit_code == 0, result.output
+    kept = json.loads(journal_of(own, "m").with_name("test.json").read_text())
+    assert kept == {"metrics": {}, "error": "ValueError: no test data"}
 
 
 def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store, monkeypatch):

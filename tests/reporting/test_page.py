@@ -47,7 +47,7 @@ def test_html_is_well_formed_and_fetches_nothing(page):
 
 
 def test_the_best_of_a_problem_that_minimises_is_the_lowest(run):
-    summary = {**run["summary"], "problem": "m:P", "test_failed": True}
+    summary = {**run["summary"], "problem": "m:P", "test_error": "ValueError"}
     minimised = RunData(**{**run, "summary": summary}, direction="minimize")
     text = markdown_page(minimised, [BEST_SO_FAR, BEST_CELL])
     assert "the lowest of many" in text

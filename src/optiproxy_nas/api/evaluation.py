@@ -27,7 +27,8 @@ from optiproxy_nas.evaluation.isolation import isolated_function
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
-from optiproxy_nas.evaluation.problem_evaluator import data_of, evaluator_for, test_answer
+from optiproxy_nas.evaluation.problem_data import data_of
+from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
 from optiproxy_nas.problems import VALUE, Problem
 
 # Settings that say something only where trials are trained in processes of their own.
@@ -106,7 +107,7 @@ def open_evaluation(
         datasets = data_of(problem, data) if problem is not None else {}
         target = problem.target.name if problem is not None else VALUE
         needs_folder = problem is not None or settings.isolation == "process"
-        book, folder, passing = None, Path(), None
+        opened, folder, temporary = None, Path(), None
         if journal is not None:
             journal = journal_path(journal)
             folder = trials_folder(journal) if needs_folder else folder
@@ -116,24 +117,26 @@ def open_evaluation(
             identity = None if is_table else identity_of(answering, datasets)
             label = search.target
             header = header_of(search.record_parameters, target, free, label, identity)
-            book = stack.enter_context(Journal.open(journal, header))
+            opened = stack.enter_context(Journal.open(journal, header))
         elif needs_folder:
-            passing = stack.enter_context(tempfile.TemporaryDirectory(prefix="optiproxy-trials-"))
-            folder = Path(passing)
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="optiproxy-trials-"))
+            folder = Path(temporary)
         test = None
         if problem is not None:
             evaluator = evaluator_for(problem, datasets, folder, settings)
             found = problem
 
             def test(request: Request) -> dict[str, float]:
-                return test_answer(found, datasets, folder, settings, request)
+                return test_answer(found, datasets, folder, settings, request).metrics
 
         else:
             assert evaluate is not None
             evaluator = function_evaluator(evaluate, search, folder, settings)
         if evaluator is not evaluate:  # else it is the caller's
             stack.enter_context(evaluator)
-        yield Evaluation(evaluator, book, test, Path(passing) if passing else None, search.tests)
+        yield Evaluation(
+            evaluator, opened, test, Path(temporary) if temporary else None, search.tests
+        )
 
 
 def function_evaluator(
@@ -188,9 +191,9 @@ def evaluation_settings(
         )
     values = dict(given or {})
     settings = validate(EvaluationSettings, values)
-    whole = isinstance(evaluate, Batched | Evaluator)
-    if values and not problem and (evaluate is None or whole):
-        what = "a function of a whole batch" if whole else "a benchmark"
+    takes_batches = isinstance(evaluate, Batched | Evaluator)
+    if values and not problem and (evaluate is None or takes_batches):
+        what = "a function of a whole batch" if takes_batches else "a benchmark"
         raise ParameterError(
             f"evaluation = {values}: it would change nothing, since {what} is not trained one "
             "trial at a time. Leave it out."
@@ -202,8 +205,9 @@ def evaluation_settings(
             "trial.device.",
             name="device",
         )
-    idle = _OF_PROCESSES if problem else (*_OF_PROCESSES, "timeout")
-    if settings.isolation == "none" and (named := [name for name in idle if name in values]):
+    of_processes = _OF_PROCESSES if problem else (*_OF_PROCESSES, "timeout")
+    named = [name for name in of_processes if name in values]
+    if settings.isolation == "none" and named:
         raise ParameterError(
             f"evaluation.{named[0]} = {values[named[0]]!r} would change nothing without "
             'evaluation={"isolation": "process"}.',

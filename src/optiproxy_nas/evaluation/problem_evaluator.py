@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from optiproxy_nas.core.errors import DataError, EvaluationError, OptiProxyError, ParameterError
+from optiproxy_nas.core.errors import DataError, EvaluationError, OptiProxyError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_metrics
@@ -35,7 +35,7 @@ class ProblemEvaluator(Evaluator):
 
     Args:
         problem: of :func:`optiproxy_nas.problems.resolution.resolve_problem`.
-        data: its datasets by name, of :func:`data_of`.
+        data: its datasets by name, of :func:`~optiproxy_nas.evaluation.problem_data.data_of`.
         folder: in which each trial gets one of its own, ``0007``.
         settings: of which it uses ``device`` and ``timeout``, which is the trial's deadline and is
             not enforced.
@@ -118,7 +118,7 @@ def evaluator_for(
 
     Args:
         problem: of :func:`optiproxy_nas.problems.resolution.resolve_problem`.
-        data: of :func:`data_of`.
+        data: of :func:`~optiproxy_nas.evaluation.problem_data.data_of`.
         folder: in which each trial gets one of its own.
         settings: where and how trials are trained.
 
@@ -148,43 +148,11 @@ def _isolated(
     )
 
 
-def data_of(problem: Problem, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the datasets of a problem by name: those given, else what it loads.
+class AnswerTest(NamedTuple):
+    """What the test of an answer gave."""
 
-    Raises:
-        ParameterError: one that it needs is missing, or one is given that it does not name.
-        DataError: its ``load`` raised, or gave no mapping.
-    """
-    data, name = dict(given or {}), type(problem).__name__
-    if unknown := [key for key in data if key not in problem.datasets]:
-        raise ParameterError(
-            f"data has {unknown[0]!r}, which is no dataset of problem {name!r}; it names "
-            f"{', '.join(problem.datasets) or 'none'}.",
-            unknown=unknown,
-        )
-    if not problem.datasets or any(key not in data for key in problem.datasets):
-        data = {**_loaded(problem), **data}
-    if missing := [key for key in problem.datasets if key not in data]:
-        raise ParameterError(
-            f"Problem {name!r} needs the datasets {', '.join(problem.datasets)}; "
-            f"{', '.join(missing)} is neither given, as data={{{missing[0]!r}: ...}}, nor does its "
-            "load() give it.",
-            missing=missing,
-        )
-    return data
-
-
-def _loaded(problem: Problem) -> dict[str, Any]:
-    """Return what a problem loads."""
-    try:
-        with seeded_globals(0):
-            loaded = problem.load()
-        return dict(loaded)
-    except OptiProxyError:
-        raise
-    except Exception as error:
-        name = type(problem).__name__
-        raise DataError(f"{name}.load() failed: {type(error).__name__}: {error}") from error
+    metrics: dict[str, float]  # numbers by name
+    error: str = ""  # why it failed, in one line
 
 
 def test_answer(
@@ -193,8 +161,8 @@ def test_answer(
     folder: Path,
     settings: EvaluationSettings,
     request: Request,
-) -> dict[str, float]:
-    """Return the metrics of ``Problem.test`` for the answer of a search.
+) -> AnswerTest:
+    """Return what ``Problem.test`` gives of the answer of a search.
 
     A test that fails, or that gives no numbers, loses nothing: that is said, and there are no
     metrics. Neither are there of an answer that this search did not train, but started from: what
@@ -202,29 +170,25 @@ def test_answer(
 
     Args:
         problem: of the search.
-        data: of :func:`data_of`.
+        data: of :func:`~optiproxy_nas.evaluation.problem_data.data_of`.
         folder: of the search's trials, where the answer's training left its checkpoint.
         settings: of the search's trainings; a test may take as long as one.
         request: that the answer was trained by.
     """
     if type(problem).test is Problem.test:
-        return {}
+        return AnswerTest({})
     kept = trial_folder(folder.absolute(), request.number)
     if not kept.is_dir():
-        _log.warning(
-            "The answer, trial %d, is not tested: this search did not train it, or its folder %s "
-            "was taken away.",
-            request.number,
-            kept,
-        )
-        return {}
+        reason = f"this search did not train it, or its folder {kept} was taken away"
+        _log.warning("The answer, trial %d, is not tested: %s.", request.number, reason)
+        return AnswerTest({}, reason)
     try:
         answer = _tested(problem, data, folder, settings, request)
         given = answer if isinstance(answer, Mapping) else {problem.target.name: answer}
         numbers = {str(name): number_of(metric) for name, metric in given.items()}
         metrics = {name: number for name, number in numbers.items() if not math.isnan(number)}
         if len(metrics) == len(given):
-            return metrics
+            return AnswerTest(metrics)
         reason = f"it must give {{metric: number}}; it gave {answer!r:.200}"
     except (Exception, SystemExit) as error:
         metrics = {}
@@ -236,7 +200,7 @@ def test_answer(
         ", ".join(metrics) or "none",
         reason,
     )
-    return metrics
+    return AnswerTest(metrics, reason)
 
 
 def _tested(

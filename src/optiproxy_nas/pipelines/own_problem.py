@@ -22,7 +22,7 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.identity import Digests, digests_of
 from optiproxy_nas.evaluation.jobs import trial_folder
 from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns, read_journal
-from optiproxy_nas.evaluation.problem_evaluator import data_of
+from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.resolution import check_metrics, resolve_problem
@@ -227,9 +227,9 @@ def summary_and_trials(
     archived = set(map(metric_column, (target.name, *parameters.objective.metrics)))
     metrics = {name: answer[name] for name in metric_columns(trials) if name not in archived}
     test = evaluator.test(str(best["architecture"]), epochs)
-    summary = problem_summary(archive, parameters, run_id, failed, target.label, metrics, test)
-    if not test and type(evaluator.problem).test is not Problem.test:
-        summary["test_failed"] = True
+    summary = problem_summary(
+        archive, parameters, run_id, failed, target.label, metrics, test.metrics, test.error
+    )
     return {**summary, **_trial_facts(trials, int(answer["number"]), files)}, trials
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from optiproxy_nas.evaluation.problem_evaluator import data_of
+from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.own_problem import catalog_names
 from optiproxy_nas.problems.resolution import resolve_problem

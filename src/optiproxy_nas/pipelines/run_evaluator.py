@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,11 +17,13 @@ from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_file import read_journal
 from optiproxy_nas.evaluation.journal_header import header_of
-from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
+from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.runs.atomic_files import write_json
 from optiproxy_nas.runs.datasets.files import TrialFiles
+
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
 class RunEvaluator(Evaluator):
@@ -79,17 +82,21 @@ class RunEvaluator(Evaluator):
                 self.on_ended(requests[place], outcome)
             yield place, outcome
 
-    def test(self, architecture: str, epochs: int | None) -> dict[str, float]:
+    def test(self, architecture: str, epochs: int | None) -> AnswerTest:
         """Return what ``problem.test`` gives of the answer; it is asked once, and kept.
+
+        So is the error of one that failed, which is said again.
 
         Raises:
             ArtifactError: it was not kept, and nothing is to be trained.
         """
         if self._files.test.exists():
-            kept: dict[str, float] = json.loads(self._files.test.read_text(encoding="utf-8"))
+            kept = AnswerTest(**json.loads(self._files.test.read_text(encoding="utf-8")))
+            if kept.error:
+                _log.warning("The test of the answer had failed: %s", kept.error)
             return kept
         if type(self.problem).test is Problem.test:
-            return {}
+            return AnswerTest({})
         if self._replay:
             raise ArtifactError(
                 f"There is no {self._files.test} with the test of the answer, {architecture}.",
@@ -99,7 +106,7 @@ class RunEvaluator(Evaluator):
         number, attempt, seed = (int(trial[name]) for name in ("number", "attempt", "seed"))
         request = Request(number, attempt, architecture, epochs, seed)
         found = test_answer(self.problem, self._data, self._files.folder, self._settings, request)
-        write_json(self._files.test, found)
+        write_json(self._files.test, found._asdict())
         return found
 
     def close(self) -> None:

@@ -182,6 +182,7 @@ def problem_summary(
     target: str,
     metrics: Mapping[str, float],
     test: Mapping[str, float],
+    test_error: str = "",
 ) -> dict[str, Any]:
     """Return the summary of a run on a user's problem by any method.
 
@@ -193,6 +194,7 @@ def problem_summary(
         target: the metric that was searched for, with its unit.
         metrics: what else was measured of the answer, by name.
         test: what the test of the answer gave, by name.
+        test_error: why that failed; "" where it did not.
     """
     objective = parameters.objective
     row = archive.iloc[objective.order.incumbent(archive)]
@@ -204,6 +206,7 @@ def problem_summary(
         **objective.summary(archive),
         "metrics": {name: _fact(value) for name, value in metrics.items()},
         "test": {name: _fact(value) for name, value in test.items()},
+        **({"test_error": test_error} if test_error else {}),
     }
 
 

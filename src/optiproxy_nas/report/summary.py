@@ -76,8 +76,8 @@ def test_rows(summary: Summary) -> list[tuple[str, str]]:
         given = value if isinstance(value, str) or value is None else float(value)
         shown = numbers.value_text(metric, given) if isinstance(given, float) else given or MISSING
         rows.append((f"Test {numbers.metric_name(metric)}", shown))
-    if summary.get("test_failed"):
-        rows.append(("Test", "failed; the log of the run says why"))
+    if error := summary.get("test_error"):
+        rows.append(("Test", f"failed: {error}"))
     return rows
 
 

@@ -116,6 +116,6 @@ ELSEWHERE = frozenset(
         "failures",
         "metrics",
         "test",
-        "test_failed",
+        "test_error",
     }
 )
