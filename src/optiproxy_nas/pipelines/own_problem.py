@@ -196,7 +196,8 @@ def catalog_names(problem: Any, catalog: Mapping[str, Any]) -> tuple[str, ...]:
         for name, entry in catalog.items()
         if CatalogConfigResolver.is_pattern(name) and "type" in entry
     }
-    resolver = CatalogConfigResolver(factories)
+    # Without patterns for the runtime Kedro warns, and takes its default all the same.
+    resolver = CatalogConfigResolver(factories, default_runtime_patterns={})
     found = tuple(
         name
         for name in resolve_problem(problem).datasets
