@@ -30,6 +30,7 @@ from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
 from optiproxy_nas.problems import VALUE, Problem
+from optiproxy_nas.problems.building import check_build
 
 # Settings that say something only where trials are trained in processes of their own.
 _OF_PROCESSES = ("workers", "threads")
@@ -100,9 +101,12 @@ def open_evaluation(
     Raises:
         JournalError: the journal cannot be used, or folders of other trials are beside it.
         RunLockedError: another search writes to the journal.
-        ParameterError: a dataset is missing, or settings that would change nothing.
+        ParameterError: a dataset is missing, settings that would change nothing, or the problem
+            cannot build its networks.
     """
     problem = search.problem
+    if problem is not None:
+        check_build(problem)
     with ExitStack() as stack:
         datasets = data_of(problem, data) if problem is not None else {}
         target = problem.target.name if problem is not None else VALUE

@@ -25,6 +25,7 @@ from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns,
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
 from optiproxy_nas.problems import Problem
+from optiproxy_nas.problems.building import check_build
 from optiproxy_nas.problems.resolution import check_metrics, resolve_problem
 from optiproxy_nas.report.run_data import problem_summary
 from optiproxy_nas.runs.datasets.files import TrialFiles
@@ -108,7 +109,7 @@ def check_problem(
 
     Raises:
         ParameterError: a bound on what the problem does not measure, a dataset that is not there,
-            or a runner whose processes would each train.
+            networks that cannot be built, or a runner whose processes would each train.
     """
     problem = resolve_problem(parameters.problem)
     check_metrics(problem, parameters.objective)
@@ -121,6 +122,7 @@ def check_problem(
             "A problem is trained by one process that holds its journal; ParallelRunner has "
             "several. Leave --runner out; evaluation.workers=2 trains two trials at a time."
         )
+    check_build(problem)
 
 
 def _missing(problem: Problem, missing: Sequence[str], entries: Collection[str]) -> ParameterError:

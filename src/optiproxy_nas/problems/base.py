@@ -13,6 +13,8 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import with_explicit_unit
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from optiproxy_nas.core.parameters import Direction
     from optiproxy_nas.spaces import SpaceLike
 
@@ -160,6 +162,37 @@ class Problem:
         It is called once, after the search. ``trial.folder`` has what ``evaluate`` left there.
         """
         return {}
+
+    def build(self, architecture: Any) -> nn.Module:
+        """Return the network of an architecture with initial weights, on the CPU; optional.
+
+        With it, the answer can be exported as a network.
+
+        Args:
+            architecture: any of the space, as ``evaluate`` gets it.
+        """
+        raise NotImplementedError
+
+    def example_input(self) -> Tensor | tuple[Tensor, ...]:
+        """Return what a network of ``build`` takes, in a batch of 1, without data; optional.
+
+        A tuple has a tensor for each argument: ``torch.zeros(1, 3, 32, 32)``.
+        """
+        raise NotImplementedError
+
+    def trained(self, trial: RunningTrial) -> nn.Module:
+        """Return the network with the weights that ``evaluate`` left in ``trial.folder``.
+
+        It is in eval mode, on ``trial.device``. By default it is that of ``build`` with the
+        checkpoint of :func:`optiproxy_nas.problems.trainer.fit`; a problem that keeps its weights
+        otherwise has its own ``trained``.
+
+        Raises:
+            DataError: the checkpoint cannot be loaded.
+        """
+        from optiproxy_nas.problems.trainer import load_best  # torch, which this does not import
+
+        return load_best(self.build(trial.architecture), trial.folder, trial.device).eval()
 
 
 def _by_name(cls: type, arguments: tuple[Any, ...], settings: dict[str, Any]) -> dict[str, Any]:

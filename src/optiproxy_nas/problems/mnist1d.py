@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.problems.base import Problem, RunningTrial, Target
 from optiproxy_nas.problems.mnist1d_data import CLASSES, POINTS, make_signals, signals_of
-from optiproxy_nas.problems.trainer import Batches, Training, accuracy, fit, load_best
+from optiproxy_nas.problems.trainer import Batches, Training, accuracy, fit
 from optiproxy_nas.spaces.choices import Choice, Space
 
 STAGES = 4
@@ -128,6 +129,14 @@ class Mnist1d(Problem):
         """Generate the signals."""
         return {"mnist1d": make_signals()}
 
+    def build(self, architecture: Mapping[str, Any]) -> nn.Module:
+        """Return the network of an architecture: signals [n, 1, 40] to scores [n, 10]."""
+        return build(architecture)
+
+    def example_input(self) -> Tensor:
+        """Return one signal of zeros."""
+        return torch.zeros(1, 1, POINTS)
+
     def evaluate(self, trial: RunningTrial) -> Mapping[str, float]:
         """Train on the training signals; score the validation signals."""
         architecture = trial.architecture
@@ -153,6 +162,6 @@ class Mnist1d(Problem):
 
     def test(self, trial: RunningTrial) -> Mapping[str, float]:
         """Score the test signals with the weights that the trial left."""
-        model = load_best(build(trial.architecture), trial.folder, trial.device)
+        model = self.trained(trial)
         data = Batches(*signals_of(trial.data["mnist1d"], "test"), 500)
         return {"accuracy": accuracy(model, data, trial.device)}

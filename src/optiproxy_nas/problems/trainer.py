@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.core.errors import unknown_name
+from optiproxy_nas.core.errors import DataError, unknown_name
 
 SCHEDULES = ("constant", "cosine", "warmup_cosine")
 OPTIMIZERS = ("adamw", "sgd")
+# What torch raises of a file that is no checkpoint, is cut off, or is of another network.
+_UNREADABLE = (OSError, pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError)
 
 
 class Loader(Protocol):
@@ -197,9 +200,22 @@ def fit(
 
 
 def load_best(model: nn.Module, folder: Path, device: str = "cpu") -> nn.Module:
-    """Give a network the best weights of the checkpoint in a folder."""
-    saved = torch.load(folder / "checkpoint.pt", map_location=device, weights_only=True)
-    model.load_state_dict(saved["weights"])
+    """Give a network the best weights of the checkpoint in a folder.
+
+    Raises:
+        DataError: there is none, it is damaged, or it is of another network.
+    """
+    path = folder / "checkpoint.pt"
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        model.load_state_dict(saved["weights"])
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # whose text advises to trust the file
+            reason = "it is no checkpoint of weights alone"
+        raise DataError(
+            f"The checkpoint {str(path)!r} cannot be loaded: {reason}", path=str(path)
+        ) from error
     return model.to(device)
 
 
