@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.core.errors import UnknownNameError
-from optiproxy_nas.problems.trainer import Batches, Training, accuracy, fit, load_best
+from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError
+from optiproxy_nas.problems.trainer import Batches, Fitted, Training, accuracy, fit, load_best
 
 GENERATOR = torch.Generator().manual_seed(0)
 INPUTS = torch.randn(60, 4, generator=GENERATOR)
@@ -66,6 +66,60 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(
     assert torch.equal(weights(load_best(network(), tmp_path)), weights(whole.model))
     again = fit(network, TRAIN, VALIDATION, training, folder=tmp_path)
     assert torch.equal(weights(again.model), weights(whole.model))  # nothing is left to train
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "warmup_cosine"])
+def test_a_training_by_rungs_ends_as_one_in_one_go(schedule: str, tmp_path: Path) -> None:
+    def trained(epochs: int, folder: Path | None, patience: int | None = None) -> Fitted:
+        training = Training(epochs, horizon=6, schedule=schedule, patience=patience)
+        return fit(network, TRAIN, VALIDATION, training, seed=3, folder=folder)
+
+    for patience in (None, 2):
+        folder = tmp_path / f"patience {patience}"
+        folder.mkdir()
+        rungs = [trained(epochs, folder, patience) for epochs in (1, 3, 6)]
+        whole = trained(6, None, patience)
+        assert torch.equal(weights(rungs[-1].model), weights(whole.model))
+        assert (rungs[-1].score, rungs[-1].stopped) == (whole.score, whole.stopped)
+        assert rungs[-1].epochs == whole.epochs
+    assert not torch.equal(
+        weights(trained(1, None).model), weights(fit(network, TRAIN, VALIDATION, Training(1)).model)
+    )
+    with pytest.raises(ParameterError):
+        Training(6, horizon=3)
+
+
+def test_a_report_may_end_a_training_which_then_ends_there_again(tmp_path: Path) -> None:
+    training = Training(epochs=5)
+
+    def fitted(folder: Path | None) -> Fitted:
+        return fit(network, TRAIN, VALIDATION, training, folder=folder, report=lambda e, s: e == 3)
+
+    stopped = fitted(tmp_path)
+    assert (stopped.stopped, stopped.epochs) == ("report", 3)
+    again = fitted(tmp_path)  # as where it was killed before its answer was kept
+    assert (again.stopped, again.epochs, again.score) == ("report", 3, stopped.score)
+
+
+def other_network() -> nn.Module:
+    return nn.Linear(4, 2)
+
+
+@pytest.mark.parametrize("spoil", ["truncated", "no checkpoint", "of another network"])
+def test_a_checkpoint_that_does_not_load_is_named(spoil: str, tmp_path: Path) -> None:
+    fit(network, TRAIN, VALIDATION, Training(epochs=1), folder=tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    if spoil == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif spoil == "no checkpoint":
+        path.write_bytes(b"nothing")
+    build = other_network if spoil == "of another network" else network
+    with pytest.raises(DataError) as caught:
+        fit(build, TRAIN, VALIDATION, Training(epochs=2), folder=tmp_path)
+    assert caught.value.data["path"] == str(path)
+    assert "\n" not in caught.value.message
+    with pytest.raises(DataError):
+        load_best(build(), tmp_path)
 
 
 def test_one_step_of_sgd_is_the_gradient_times_the_rate() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import with_explicit_unit
+from optiproxy_nas.core.stop_line import StopLine, better
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -69,13 +71,19 @@ class RunningTrial:
         architecture: the chosen values as a dict, a copy; of a benchmark's space its text.
         seed: for the randomness of the training, in [0, 2**31). The global generators of Python,
             numpy and torch are seeded with it.
-        epochs: to train, where the objective has fidelities; else None.
+        epochs: to train, where the objective has fidelities; else None. Those that a shorter
+            training in the same folder had are among them.
+        full_epochs: of full training, over which a schedule goes; None as ``epochs``.
         folder: for checkpoints and whatever is to be kept. It exists, and still has what an
-            interrupted attempt at the same trial left in it.
+            interrupted attempt at the same trial left in it, and what the shorter training that is
+            continued did.
         device: ``cpu``, ``cuda``, ...
         deadline: time (``time.time()``) at which the trial should be over; None: no limit.
         data: the problem's datasets by name. They are not copied; do not change them.
         curve: what was reported: (step, value).
+        stop_line: with which reported values are compared; None: nothing is stopped early.
+        should_stop: whether the training is to end now and give what it has reached, since what it
+            reported is below that line.
     """
 
     number: int
@@ -84,19 +92,26 @@ class RunningTrial:
     attempt: int = 1
     seed: int = 0
     epochs: int | None = None
+    full_epochs: int | None = None
     device: str = "cpu"
     deadline: float | None = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     curve: list[tuple[int, float]] = field(default_factory=list, repr=False)
     on_report: Callable[[int, float], Any] | None = field(default=None, repr=False)
+    stop_line: StopLine | None = field(default=None, repr=False)
+    should_stop: bool = field(default=False, init=False)
+    _best: float = field(default=math.nan, init=False, repr=False)
 
     @property
     def seconds_left(self) -> float:
         """Return the seconds until the deadline, below 0 after it; infinite without one."""
         return float("inf") if self.deadline is None else self.deadline - time.time()
 
-    def report(self, step: int, value: float) -> None:
-        """Keep a value of the running training, such as the loss after an epoch.
+    def report(self, step: int, value: float) -> bool:
+        """Keep a value of the running training, such as the accuracy after an epoch.
+
+        Returns:
+            ``should_stop``.
 
         Raises:
             TypeError, ValueError: one of them is no number.
@@ -105,6 +120,10 @@ class RunningTrial:
         self.curve.append(point)
         if self.on_report is not None:
             self.on_report(*point)
+        if self.stop_line is not None:
+            self._best = better(self._best, point[1], self.stop_line.sign)
+            self.should_stop |= self.stop_line.stops(point[0], self._best)
+        return self.should_stop
 
 
 class Problem:

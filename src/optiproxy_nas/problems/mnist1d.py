@@ -147,6 +147,7 @@ class Mnist1d(Problem):
             Batches(*signals_of(signals, "validation"), 500),
             Training(
                 epochs=trial.epochs or self.epochs,
+                horizon=trial.full_epochs,
                 rate=architecture["rate"],
                 weight_decay=architecture["weight_decay"],
                 patience=self.patience,

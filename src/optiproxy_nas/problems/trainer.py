@@ -12,6 +12,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,12 +20,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.core.errors import DataError, unknown_name
+from optiproxy_nas.core.errors import DataError, ParameterError, unknown_name
 
 SCHEDULES = ("constant", "cosine", "warmup_cosine")
 OPTIMIZERS = ("adamw", "sgd")
 # What torch raises of a file that is no checkpoint, is cut off, or is of another network.
-_UNREADABLE = (OSError, pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError)
+_UNREADABLE: tuple[type[Exception], ...] = (OSError, pickle.UnpicklingError, RuntimeError, EOFError)
+_UNREADABLE += (LookupError, TypeError, ValueError, AttributeError)
 
 
 class Loader(Protocol):
@@ -73,8 +75,11 @@ class Training:
         weight_decay: of the optimizer.
         clip: norm to which gradients are clipped; None: they are not.
         patience: number of epochs without a better score that end the training; None: never.
+        horizon: number of epochs over which the schedule goes, where these are the first ones of
+            a longer training (``trial.full_epochs``); None: ``epochs``.
 
     Raises:
+        ParameterError: the horizon is nearer than the last epoch.
         UnknownNameError: there is no such schedule or optimizer.
     """
 
@@ -85,11 +90,14 @@ class Training:
     weight_decay: float = 0.0
     clip: float | None = 1.0
     patience: int | None = None
+    horizon: int | None = None
 
     def __post_init__(self) -> None:
         for kind, allowed in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
             if (name := getattr(self, kind)) not in allowed:
                 raise unknown_name(kind, name, allowed)
+        if self.horizon is not None and self.horizon < self.epochs:
+            raise ParameterError(f"horizon = {self.horizon} is below epochs = {self.epochs}.")
 
     def rate_at(self, progress: float) -> float:
         """Return the learning rate after a share (0 to 1) of the whole training."""
@@ -112,7 +120,7 @@ class Training:
 class Fitted:
     """A trained network: ``model`` has the weights of ``best_epoch``, scored ``score``.
 
-    ``stopped`` says why it ended: "epochs", "patience" or "deadline".
+    ``stopped`` says why it ended: "epochs", "patience", "report" or "deadline".
     """
 
     model: nn.Module
@@ -144,14 +152,15 @@ def fit(
     device: str = "cpu",
     folder: Path | None = None,
     deadline: float | None = None,
-    report: Callable[[int, float], None] = lambda epoch, score: None,
+    report: Callable[[int, float], Any] = lambda epoch, score: None,
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
     score: Callable[[nn.Module, Loader, str], float] = accuracy,
 ) -> Fitted:
     """Build a network and train it; the weights of its best epoch are kept.
 
     Equal arguments give equal weights on one machine, interrupted or not: each epoch begins with
-    a seed of its own. torch's global generators are as before at the end.
+    a seed of its own. So do 4 epochs and then, from their checkpoint, 12 with ``horizon=12`` in
+    both. torch's global generators are as before at the end.
 
     Args:
         build: makes the network, with initial weights from torch's global generator.
@@ -162,11 +171,13 @@ def fit(
         device: where it is trained.
         folder: where ``checkpoint.pt`` is written after each epoch, and read from at the start.
         deadline: ``time.time()`` after which no further epoch is begun.
-        report: called with each epoch (from 1) and its score, those of the checkpoint too.
+        report: called with each epoch (from 1) and its score, those of the checkpoint too; True
+            ends the training.
         loss: of (outputs, targets), to minimize.
         score: of (model, validation, device), to maximize.
 
     Raises:
+        DataError: the checkpoint is damaged, or of another network.
         FloatingPointError: the loss is not finite.
     """
     checkpoint = folder / "checkpoint.pt" if folder is not None else None
@@ -176,14 +187,15 @@ def fit(
         optimizer = training.optimizer_of(model)
         scores: list[float] = []
         weights = _copy(model)
+        is_told_to_stop = False
         if checkpoint is not None and checkpoint.exists():
-            saved = torch.load(checkpoint, map_location=device, weights_only=True)
-            model.load_state_dict(saved["model"])
-            optimizer.load_state_dict(saved["optimizer"])
-            scores, weights = saved["scores"], saved["weights"]
+            with _loading(checkpoint, device) as saved:
+                model.load_state_dict(saved["model"])
+                optimizer.load_state_dict(saved["optimizer"])
+                scores, weights = list(saved["scores"]), dict(saved["weights"])
             for epoch, reached in enumerate(scores, 1):
-                report(epoch, reached)
-        while not (stopped := _reason(training, scores, deadline)):
+                is_told_to_stop = report(epoch, reached) is True
+        while not (stopped := _reason(training, scores, is_told_to_stop, deadline)):
             torch.manual_seed(seed + 1_000_003 * (len(scores) + 1))
             _train_epoch(model, optimizer, train, training, len(scores), device, loss)
             scores.append(score(model, validation, device))
@@ -193,7 +205,7 @@ def fit(
                 state = {"scores": scores, "weights": weights}
                 state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
                 _save(state, checkpoint)
-            report(len(scores), scores[-1])
+            is_told_to_stop = report(len(scores), scores[-1]) is True
     model.load_state_dict(weights)
     best_epoch = _best_epoch(scores)
     return Fitted(model, scores[best_epoch - 1], best_epoch, len(scores), stopped)
@@ -205,18 +217,29 @@ def load_best(model: nn.Module, folder: Path, device: str = "cpu") -> nn.Module:
     Raises:
         DataError: there is none, it is damaged, or it is of another network.
     """
-    path = folder / "checkpoint.pt"
-    try:
-        saved = torch.load(path, map_location=device, weights_only=True)
+    with _loading(folder / "checkpoint.pt", device) as saved:
         model.load_state_dict(saved["weights"])
+    return model.to(device)
+
+
+@contextmanager
+def _loading(path: Path, device: str) -> Iterator[dict[str, Any]]:
+    """Give what a checkpoint holds; what goes wrong with it is said in one message.
+
+    Raises:
+        DataError: there is none, it is damaged, or it is of another network.
+    """
+    try:
+        yield torch.load(path, map_location=device, weights_only=True)
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         if isinstance(error, pickle.UnpicklingError):  # whose text advises to trust the file
             reason = "it is no checkpoint of weights alone"
         raise DataError(
-            f"The checkpoint {str(path)!r} cannot be loaded: {reason}", path=str(path)
+            f"The checkpoint {str(path)!r} cannot be loaded: {reason}. Was it damaged, remove it: "
+            "the training then begins anew. Is it of another network, the code was changed since.",
+            path=str(path),
         ) from error
-    return model.to(device)
 
 
 def _best_epoch(scores: list[float]) -> int:
@@ -224,7 +247,9 @@ def _best_epoch(scores: list[float]) -> int:
     return 1 + scores.index(max(scores))
 
 
-def _reason(training: Training, scores: list[float], deadline: float | None) -> str:
+def _reason(
+    training: Training, scores: list[float], is_told_to_stop: bool, deadline: float | None
+) -> str:
     """Return why no further epoch is begun, "" if one is. One always is."""
     if not scores:
         return ""
@@ -232,6 +257,8 @@ def _reason(training: Training, scores: list[float], deadline: float | None) -> 
         return "epochs"
     if training.patience is not None and len(scores) - _best_epoch(scores) >= training.patience:
         return "patience"
+    if is_told_to_stop:
+        return "report"
     return "deadline" if deadline is not None and time.time() > deadline else ""
 
 
@@ -246,7 +273,7 @@ def _train_epoch(
 ) -> None:
     model.train()
     for batch, (inputs, targets) in enumerate(train):
-        progress = (done + batch / len(train)) / training.epochs
+        progress = (done + batch / len(train)) / (training.horizon or training.epochs)
         for group in optimizer.param_groups:
             group["lr"] = training.rate_at(progress)
         value = loss(model(inputs.to(device)), targets.to(device))
