@@ -33,7 +33,7 @@ from optiproxy_nas.core.errors import (
 if TYPE_CHECKING:
     from optiproxy_nas.api import Search, SearchResult, search
     from optiproxy_nas.evaluation.evaluator import batched
-    from optiproxy_nas.evaluation.journal_file import read_journal
+    from optiproxy_nas.evaluation.journal_table import read_journal
     from optiproxy_nas.evaluation.trials import Trial
     from optiproxy_nas.problems import Problem, RunningTrial, Target
     from optiproxy_nas.spaces.choices import Choice, Space
@@ -94,7 +94,7 @@ def __getattr__(name: str) -> Any:
         "Space": "spaces.choices",
         "Trial": "evaluation.trials",
         "batched": "evaluation.evaluator",
-        "read_journal": "evaluation.journal_file",
+        "read_journal": "evaluation.journal_table",
         "search": "api",
     }
     if name in modules:

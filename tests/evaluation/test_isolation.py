@@ -323,6 +323,17 @@ def run(folder: Path, settings: EvaluationSettings) -> Search:
 
 
 @pytest.mark.parametrize("isolation", ["none", "process"])
+def test_trainings_of_one_trial_have_their_folders(tmp_path: Path, isolation: str) -> None:
+    problem, settings = Draws(), EvaluationSettings(isolation=isolation)
+    trained = Request(3, 1, "a cell", seed=2)
+    asked = [trained, trained._replace(seed=3, repeat=1, folder="0003_1")]
+    with evaluator_for(problem, {"offset": 1}, tmp_path, settings) as evaluator:
+        found = list(evaluator.outcomes(resolve_objective("accuracy"), asked))
+    assert len({outcome.metrics["value"] for outcome in found if outcome}) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0003", "0003_1"]
+
+
+@pytest.mark.parametrize("isolation", ["none", "process"])
 def test_the_answer_is_tested_where_it_was_trained(
     tmp_path: Path, isolation: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -27,7 +27,13 @@ from optiproxy_nas import (
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request, as_evaluator
 from optiproxy_nas.evaluation.journal import Journal, Journaled
-from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns, read_records
+from optiproxy_nas.evaluation.journal_file import read_records
+from optiproxy_nas.evaluation.journal_table import (
+    journal_trials,
+    metric_column,
+    metric_columns,
+    row_request,
+)
 from optiproxy_nas.objectives import resolve_objective
 from tests.evaluation.trained_problem import RUN, SPACE, Trained, ending_at
 
@@ -81,6 +87,25 @@ def test_cut_at_any_byte_of_its_last_line_it_loses_that_trial_at_most(tmp_path, 
         assert len(kept) == (3 if is_whole else 2)
         assert len(caplog.records) == (len(before) < length < len(whole) - 1)
         assert path.read_bytes() == (whole if is_whole else before)
+
+
+def test_a_confirmation_is_told_from_the_training_of_the_search(tmp_path):
+    path, request = tmp_path / "j.jsonl", REQUESTS[0]
+    confirmation = request._replace(seed=7, repeat=1, folder="0000_confirm_1")
+    with Journal.open(path, HEADER) as journal:
+        journal.record(confirmation, OUTCOMES[3])
+        journal.record(request, OUTCOMES[0])
+        journal.record_test(confirmation, {"test": 1.0})
+    with Journal.open(path, HEADER) as journal:
+        assert journal.find(confirmation) == OUTCOMES[3]
+        assert repr(journal.find(request)) == repr(OUTCOMES[0])
+        assert journal.find(confirmation._replace(repeat=2)) is None
+        assert journal.find_test(confirmation) == {"test": 1.0}
+        assert journal.find_test(request) is None
+    rows = read_journal(path)
+    assert [row_request(row) for row in rows.to_dict("records")] == [confirmation, request]
+    assert journal_trials(path)["value"].tolist() == [OUTCOMES[0].metrics["value"]]
+    assert not {"repeat", "folder"} & set(json.loads(path.read_text().splitlines()[2]))
 
 
 def test_cut_in_its_first_line_it_begins_anew(tmp_path):

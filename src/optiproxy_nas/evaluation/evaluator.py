@@ -26,6 +26,8 @@ class Request(NamedTuple):
         architecture: the space's text.
         epochs: of training, where the objective has fidelities; else None.
         seed: for the randomness of the training, in [0, 2**31).
+        repeat: 0: the training of the search; 1, 2, ...: a confirmation of its value.
+        folder: of the training, in that of all trials; "": that of its trial, ``0007``.
     """
 
     number: int
@@ -33,6 +35,8 @@ class Request(NamedTuple):
     architecture: str
     epochs: int | None = None
     seed: int = 0
+    repeat: int = 0
+    folder: str = ""
 
 
 class Evaluator(ABC):

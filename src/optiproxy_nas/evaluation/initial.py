@@ -18,7 +18,8 @@ from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, Param
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.comparable import check_comparable
-from optiproxy_nas.evaluation.journal_file import is_journal, journal_trials, read_records
+from optiproxy_nas.evaluation.journal_file import is_journal, read_records
+from optiproxy_nas.evaluation.journal_table import journal_trials
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.evaluation.record_file import plug_ins_of, read_record
 from optiproxy_nas.evaluation.trials import Trial, column_of
@@ -242,9 +243,14 @@ def _rows(
 
 
 def _last_attempts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the last attempt at each trial of a journal's table; of others, all rows."""
+    """Return the last attempt at each trial of a journal's table; of others, all rows.
+
+    The confirmations of a journal are left out.
+    """
     if not {"number", "attempt", "architecture"} <= set(table):
         return table
+    if "repeat" in table:
+        table = table[table["repeat"] == 0]
     return table.drop_duplicates(["number", "architecture"], keep="last")
 
 

@@ -71,14 +71,14 @@ class IsolatedEvaluator(Evaluator):
     ) -> Iterator[tuple[int, Outcome]]:
         """Train for the requests, as many at the same time as there are workers."""
         self._rest = []
-        places = {request.number: place for place, request in enumerate(requests)}
+        places = {(request.number, request.repeat): place for place, request in enumerate(requests)}
         for request in requests:
             self._executor.submit(self._job(request))
         try:
             while results := self._executor.poll():
                 unusable: EvaluationError | None = None
                 for result in results:
-                    place = places[result.job.number]
+                    place = places[result.job.number, result.job.repeat]
                     try:
                         outcome = self._outcome(objective, requests[place], result)
                     except EvaluationError as error:  # the others are told before it is raised
@@ -115,8 +115,9 @@ class IsolatedEvaluator(Evaluator):
             architecture=self._architecture(request.architecture),
             epochs=request.epochs,
             seed=request.seed,
-            folder=str(trial_folder(self._folder, request.number)),
+            folder=str(trial_folder(self._folder, request.number, request.folder)),
             timeout=self._settings.timeout,
+            repeat=request.repeat,
         )
 
     def _outcome(self, objective: Objective, request: Request, result: Ended) -> Outcome:

@@ -34,6 +34,7 @@ class Job(NamedTuple):
         folder: of the trial; it is made.
         timeout: seconds after which the training is ended; None: never.
         device: name of a torch device.
+        repeat: as of its request.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Job(NamedTuple):
     folder: str
     timeout: float | None = None
     device: str = "cpu"
+    repeat: int = 0
 
 
 # Called with a job and ``report(step, value)``; it gives what the user's evaluation gives.
@@ -165,9 +167,15 @@ def reason_of(error: BaseException) -> str:
     return reason.encode("utf-8", "backslashreplace").decode()
 
 
-def trial_folder(folder: Path, number: int) -> Path:
-    """Return the folder of one trial in that of all."""
-    return folder / f"{number:04d}"
+def trial_folder(folder: Path, number: int, name: str = "") -> Path:
+    """Return the folder of one training in that of all trials.
+
+    Args:
+        folder: of all trials.
+        number: of the trial.
+        name: of the training's own, as ``Request.folder``; "": that of the trial.
+    """
+    return folder / (name or f"{number:04d}")
 
 
 def make_folder(folder: Path) -> None:

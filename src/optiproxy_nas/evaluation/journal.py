@@ -29,6 +29,8 @@ from optiproxy_nas.evaluation.journal_file import (
     parse,
     read_number,
     record_of,
+    repeat_of,
+    request_of,
     sync_folder,
     unusable,
     written,
@@ -38,7 +40,7 @@ from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
-_Key = tuple[str, int | None, int]  # architecture, epochs, attempt
+_Key = tuple[str, int | None, int, int]  # architecture, epochs, attempt, repeat
 
 
 class Journal:
@@ -53,7 +55,7 @@ class Journal:
         self.path, self.is_new = path, False
         self._target = str(header.get("target", VALUE))
         self._found: dict[_Key, Outcome] = {}
-        self._tested: dict[tuple[str, int | None], dict[str, float]] = {}
+        self._tested: dict[tuple[str, int | None, int], dict[str, float]] = {}
         self._file: BinaryIO | None = None
         self._lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
         self._digest = ""  # of the last line
@@ -86,7 +88,7 @@ class Journal:
 
     def find(self, request: Request) -> Outcome | None:
         """Return what an attempt gave, None where the journal has none."""
-        return self._found.get((request.architecture, request.epochs, request.attempt))
+        return self._found.get(_key(request))
 
     def record(self, request: Request, outcome: Outcome, **facts: Any) -> None:
         """Add what an attempt gave; when this returns, it is on the disk.
@@ -100,11 +102,11 @@ class Journal:
             JournalError: it cannot be written; what was written before is as it was.
         """
         self._append({**record_of(request, outcome, self._target), **facts, "time": _now()})
-        self._found[request.architecture, request.epochs, request.attempt] = outcome
+        self._found[_key(request)] = outcome
 
     def find_test(self, request: Request) -> dict[str, float] | None:
         """Return what the test of an answer gave, None where it was not tested."""
-        return self._tested.get((request.architecture, request.epochs))
+        return self._tested.get((request.architecture, request.epochs, request.repeat))
 
     def record_test(self, request: Request, metrics: Mapping[str, float]) -> None:
         """Add what the test of an answer gave.
@@ -116,11 +118,12 @@ class Journal:
             "tested": request.number,
             "architecture": request.architecture,
             "epochs": request.epochs,
+            **repeat_of(request),
             "metrics": {name: written(number) for name, number in metrics.items()},
             "time": _now(),
         }
         self._append(line)
-        self._tested[request.architecture, request.epochs] = dict(metrics)
+        self._tested[request.architecture, request.epochs, request.repeat] = dict(metrics)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -173,10 +176,10 @@ class Journal:
         for record in parsed.records:
             if "tested" in record:
                 metrics = {name: read_number(number) for name, number in record["metrics"].items()}
-                self._tested[record["architecture"], record["epochs"]] = metrics
+                key = record["architecture"], record["epochs"], record.get("repeat", 0)
+                self._tested[key] = metrics
             else:
-                key = record["architecture"], record["epochs"], record["attempt"]
-                self._found[key] = outcome_of(record, self._target)
+                self._found[_key(request_of(record))] = outcome_of(record, self._target)
 
     def _append(self, record: Mapping[str, Any]) -> None:
         """Write a line and flush it to the disk, or leave the file as it was."""
@@ -265,6 +268,10 @@ class Journaled(Evaluator):
     def close(self) -> None:
         """Release what its evaluator holds; the journal stays open."""
         self._evaluator.close()
+
+
+def _key(request: Request) -> _Key:
+    return request.architecture, request.epochs, request.attempt, request.repeat
 
 
 def _now() -> str:

@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from optiproxy_nas.core.errors import JournalError, ParameterError
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
@@ -27,72 +25,11 @@ DIGITS = 16  # of a line's digest
 _START = json.dumps({"format": FORMAT})[:-1].encode()  # of every journal
 _END = ', "digest": "{}"}}'
 _END_LENGTH = len(_END.format("0" * DIGITS))
-# Columns of a journal's table that are no metrics.
-_BEFORE = ("number", "attempt", "architecture", "epochs", "seed")
-_BEHIND = ("error", "seconds", "output", "time")
 
 
-def read_journal(path: str | Path) -> pd.DataFrame:
-    """Return a journal as a table, one row an attempt, in the order in which they ended.
-
-    It may be read while a search writes to it.
-
-    Example:
-        >>> from optiproxy_nas import read_journal
-        >>> read_journal("search.jsonl").sort_values("accuracy").tail(3)  # doctest: +SKIP
-
-    Returns:
-        number, attempt, architecture (text), epochs, seed, the metrics by their names (NaN where
-        it failed), error ("" unless it failed), seconds, output (a path, or "") and time (UTC).
-        A metric that is called like one of these is "metrics.NAME".
-
-    Raises:
-        JournalError: it is no journal, was edited, or cannot be read.
-    """
-    rows = [
-        {name: record[name] for name in _BEFORE}
-        | {metric_column(name): read_number(value) for name, value in record["metrics"].items()}
-        | {name: record[name] for name in _BEHIND}
-        for record in read_records(path)[1]
-        if "tested" not in record
-    ]
-    return pd.DataFrame(rows, columns=None if rows else [*_BEFORE, *_BEHIND])
-
-
-def metric_column(name: str) -> str:
-    """Return what the column of a metric is called in a journal's table."""
-    return f"metrics.{name}" if name in (*_BEFORE, *_BEHIND) else name
-
-
-def metric_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns of a journal's table that are metrics."""
-    return [str(name) for name in table if name not in (*_BEFORE, *_BEHIND)]
-
-
-def journal_trials(path: str | Path) -> pd.DataFrame:
-    """Return the trials of a journal, the last attempt at each, to start another search from.
-
-    Returns:
-        architecture, epochs, seconds, error (None unless it failed), ``value`` and the other
-        metrics.
-
-    Raises:
-        JournalError: as of :func:`read_journal`.
-    """
-    header, lines = read_records(path)
-    trials: dict[tuple[str, int | None], dict[str, Any]] = {}
-    for line in lines:
-        if "tested" not in line:
-            outcome = outcome_of(line, header["target"])
-            trials[line["architecture"], line["epochs"]] = {
-                "value": math.nan,
-                **outcome.metrics,
-                "architecture": line["architecture"],
-                "epochs": line["epochs"],
-                "error": outcome.error or None,
-                "seconds": outcome.seconds,
-            }
-    return pd.DataFrame(list(trials.values()))
+def is_trial(line: Mapping[str, Any]) -> bool:
+    """Return whether a line of a journal is of the search: no confirmation, and no test."""
+    return "tested" not in line and not line.get("repeat", 0)
 
 
 def is_journal(path: Path) -> bool:
@@ -216,6 +153,17 @@ def outcome_of(record: Mapping[str, Any], target: str) -> Outcome:
     return Outcome(metrics, record["error"], record["seconds"], curve, record["output"])
 
 
+def request_of(record: Mapping[str, Any]) -> Request:
+    """Return what an attempt was asked for, of its line."""
+    return Request(**{name: record[name] for name in Request._fields if name in record})
+
+
+def repeat_of(request: Request) -> dict[str, Any]:
+    """Return repeat and folder of a request, which the lines of most journals do not have."""
+    named = {"repeat": request.repeat, "folder": request.folder}
+    return {name: value for name, value in named.items() if value}
+
+
 def line_of(record: Mapping[str, Any], before: str) -> tuple[bytes, str]:
     """Return the line of a record, and its digest, given that of the line before."""
     body = json.dumps(record, allow_nan=False)[:-1]
@@ -241,6 +189,7 @@ def record_of(request: Request, outcome: Outcome, target: str) -> dict[str, Any]
         "architecture": request.architecture,
         "epochs": request.epochs,
         "seed": request.seed,
+        **repeat_of(request),
         "metrics": metrics,
         "error": outcome.error,
         "seconds": outcome.seconds,

@@ -7,7 +7,8 @@ from pathlib import Path
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.initial import rows_of
-from optiproxy_nas.evaluation.journal_file import journal_trials, outcome_of, read_records
+from optiproxy_nas.evaluation.journal_file import is_trial, outcome_of, read_records
+from optiproxy_nas.evaluation.journal_table import journal_trials
 
 
 def replay_journal(search: AskTell, path: Path) -> None:
@@ -21,7 +22,7 @@ def replay_journal(search: AskTell, path: Path) -> None:
         JournalError: it cannot be read.
     """
     header, lines = read_records(path)
-    lines = [line for line in lines if "tested" not in line]
+    lines = [line for line in lines if is_trial(line)]
     if not lines:
         return
     table = journal_trials(path)

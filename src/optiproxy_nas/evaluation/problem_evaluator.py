@@ -88,7 +88,7 @@ class ProblemEvaluator(Evaluator):
         Raises:
             DataError: the folder cannot be made.
         """
-        folder = trial_folder(self._folder, request.number)
+        folder = trial_folder(self._folder, request.number, request.folder)
         try:
             make_folder(folder)
         except OSError as error:
@@ -177,7 +177,7 @@ def test_answer(
     """
     if type(problem).test is Problem.test:
         return AnswerTest({})
-    kept = trial_folder(folder.absolute(), request.number)
+    kept = trial_folder(folder.absolute(), request.number, request.folder)
     if not kept.is_dir():
         reason = f"this search did not train it, or its folder {kept} was taken away"
         _log.warning("The answer, trial %d, is not tested: %s.", request.number, reason)

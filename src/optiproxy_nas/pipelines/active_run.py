@@ -13,7 +13,7 @@ from kedro.pipeline import Node
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import FailedTrialsError, JournalError, project_error
-from optiproxy_nas.evaluation.journal_file import metric_columns
+from optiproxy_nas.evaluation.journal_table import metric_columns
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem

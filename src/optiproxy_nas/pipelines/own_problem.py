@@ -19,9 +19,15 @@ from kedro.pipeline import Node
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.errors import JournalError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.identity import Digests, digests_of
 from optiproxy_nas.evaluation.jobs import trial_folder
-from optiproxy_nas.evaluation.journal_file import metric_column, metric_columns, read_journal
+from optiproxy_nas.evaluation.journal_table import (
+    metric_column,
+    metric_columns,
+    read_journal,
+    row_request,
+)
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
 from optiproxy_nas.problems import Problem
@@ -233,19 +239,20 @@ def summary_and_trials(
     summary = problem_summary(
         archive, parameters, run_id, failed, target.label, metrics, test.metrics, test.error
     )
-    return {**summary, **_trial_facts(trials, int(answer["number"]), files)}, trials
+    return {**summary, **_trial_facts(trials, row_request(answer), files)}, trials
 
 
-def _trial_facts(trials: pd.DataFrame, number: int, files: TrialFiles) -> dict[str, Any]:
-    """Return what the trainings took and where they are, the best one's number given."""
+def _trial_facts(trials: pd.DataFrame, answer: Request, files: TrialFiles) -> dict[str, Any]:
+    """Return what the trainings took and where they are, the best one's request given."""
     run = Path(*files.journal.parent.parts[-3:])  # data/07_model_output/<run_id>
+    folder = run / files.folder.name
     return {
         "trainings": len(trials),
         "failed_trainings": int((trials["error"] != "").sum()),
         "trainings_seconds": float(trials["seconds"].sum()),
-        "answer_trial": number,
-        "answer_folder": trial_folder(run / files.folder.name, number).as_posix(),
-        "trial_folders": (run / files.folder.name).as_posix(),
+        "answer_trial": answer.number,
+        "answer_folder": trial_folder(folder, answer.number, answer.folder).as_posix(),
+        "trial_folders": folder.as_posix(),
         "journal": (run / files.journal.name).as_posix(),
     }
 

@@ -11,8 +11,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import significant
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import torch_generator
-from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.journal_file import metric_column, read_journal
+from optiproxy_nas.evaluation.journal_table import metric_column, read_journal, row_request
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.problem_data import load_data
@@ -45,16 +44,7 @@ def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
     problem = resolve_problem(parameters.problem)
     target = metric_column(problem.target.name)
     trials = _chosen(read_journal(project / manifest["artifacts"]["journal"]["path"]), count)
-    requests = [
-        Request(
-            int(row["number"]),
-            int(row["attempt"]),
-            row["architecture"],
-            int(row["epochs"]) if parameters.objective.fidelities else None,
-            int(row["seed"]),
-        )
-        for row in trials.to_dict("records")
-    ]
+    requests = [row_request(row) for row in trials.to_dict("records")]
     with project_copy(project, run_id, manifest) as copy:
         data = load_data(copy, manifest["pipeline"], manifest["parameters"])
         settings = EvaluationSettings.model_validate(manifest["evaluation"])

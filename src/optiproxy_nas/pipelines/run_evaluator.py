@@ -15,8 +15,8 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.journal import Journal, Journaled
-from optiproxy_nas.evaluation.journal_file import read_journal
 from optiproxy_nas.evaluation.journal_header import header_of
+from optiproxy_nas.evaluation.journal_table import read_journal, row_request
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem
@@ -102,9 +102,7 @@ class RunEvaluator(Evaluator):
                 f"There is no {self._files.test} with the test of the answer, {architecture}.",
                 path=str(self._files.test),
             )
-        trial = answer_of(read_journal(self._files.journal), architecture, epochs)
-        number, attempt, seed = (int(trial[name]) for name in ("number", "attempt", "seed"))
-        request = Request(number, attempt, architecture, epochs, seed)
+        request = row_request(answer_of(read_journal(self._files.journal), architecture, epochs))
         found = test_answer(self.problem, self._data, self._files.folder, self._settings, request)
         write_json(self._files.test, found._asdict())
         return found
@@ -116,12 +114,13 @@ class RunEvaluator(Evaluator):
 
 
 def answer_of(trials: pd.DataFrame, architecture: str, epochs: int | None) -> dict[str, Any]:
-    """Return the complete attempt at an architecture, as a row of the journal.
+    """Return the complete attempt of the search at an architecture, as a row of the journal.
 
     Raises:
         JournalError: the journal has none.
     """
-    rows = trials[(trials["architecture"] == architecture) & (trials["error"] == "")]
+    is_complete = (trials["error"] == "") & (trials["repeat"] == 0)
+    rows = trials[(trials["architecture"] == architecture) & is_complete]
     if epochs is not None:
         rows = rows[rows["epochs"] == epochs]
     if rows.empty:

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from optiproxy_nas.core import numbers
-from optiproxy_nas.evaluation.journal_file import metric_columns
+from optiproxy_nas.evaluation.journal_table import metric_columns
 from optiproxy_nas.report.html import breakable
 
 _OUTPUTS = "../../07_model_output"  # as seen from the page of a run

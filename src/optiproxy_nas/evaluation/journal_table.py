@@ -1,0 +1,98 @@
+"""A journal as a table, one row an attempt, as users and reports read it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.journal_file import (
+    is_trial,
+    outcome_of,
+    read_number,
+    read_records,
+    request_of,
+)
+
+# Columns of a journal's table that are no metrics.
+_BEFORE = ("number", "attempt", "architecture", "epochs", "seed", "repeat", "folder")
+_BEHIND = ("error", "seconds", "output", "time")
+
+
+def read_journal(path: str | Path) -> pd.DataFrame:
+    """Return a journal as a table, one row an attempt, in the order in which they ended.
+
+    It may be read while a search writes to it.
+
+    Example:
+        >>> from optiproxy_nas import read_journal
+        >>> read_journal("search.jsonl").sort_values("accuracy").tail(3)  # doctest: +SKIP
+
+    Returns:
+        number, attempt, architecture (text), epochs, seed, repeat (0: the search's own training; 1,
+        2, ...: a confirmation), folder (as ``Request.folder``), the metrics by their names (NaN
+        where it failed), error ("" unless it failed), seconds, output (a path, or "") and time
+        (UTC).
+        A metric that is called like one of these is "metrics.NAME".
+
+    Raises:
+        JournalError: it is no journal, was edited, or cannot be read.
+    """
+    rows = [
+        request_of(record)._asdict()
+        | {metric_column(name): read_number(value) for name, value in record["metrics"].items()}
+        | {name: record[name] for name in _BEHIND}
+        for record in read_records(path)[1]
+        if "tested" not in record
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [*_BEFORE, *_BEHIND])
+
+
+def metric_column(name: str) -> str:
+    """Return what the column of a metric is called in a journal's table."""
+    return f"metrics.{name}" if name in (*_BEFORE, *_BEHIND) else name
+
+
+def metric_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns of a journal's table that are metrics."""
+    return [str(name) for name in table if name not in (*_BEFORE, *_BEHIND)]
+
+
+def journal_trials(path: str | Path) -> pd.DataFrame:
+    """Return the trials of a journal, the last attempt at each, to start another search from.
+
+    Confirmations are not among them.
+
+    Returns:
+        architecture, epochs, seconds, error (None unless it failed), ``value`` and the other
+        metrics.
+
+    Raises:
+        JournalError: as of :func:`read_journal`.
+    """
+    header, lines = read_records(path)
+    trials: dict[tuple[str, int | None], dict[str, Any]] = {}
+    for line in lines:
+        if is_trial(line):
+            outcome = outcome_of(line, header["target"])
+            trials[line["architecture"], line["epochs"]] = {
+                "value": math.nan,
+                **outcome.metrics,
+                "architecture": line["architecture"],
+                "epochs": line["epochs"],
+                "error": outcome.error or None,
+                "seconds": outcome.seconds,
+            }
+    return pd.DataFrame(list(trials.values()))
+
+
+def row_request(row: Mapping[Any, Any]) -> Request:
+    """Return what an attempt was asked for, of a row of :func:`read_journal`."""
+    numbers = {name: int(row[name]) for name in ("number", "attempt", "seed", "repeat")}
+    epochs = None if pd.isna(row["epochs"]) else int(row["epochs"])
+    texts = {name: str(row[name]) for name in ("architecture", "folder")}
+    return Request(**numbers, **texts, epochs=epochs)  # type: ignore[arg-type]
