@@ -103,6 +103,14 @@ class ProxyError(OptiProxyError):
     """The proxy produced values that are not finite."""
 
 
+class ConversionError(OptiProxyError):
+    """A network cannot be written in the format that was asked for."""
+
+
+class MeasurementError(OptiProxyError):
+    """The latency of a network cannot be measured, or not as precisely as was asked for."""
+
+
 class ArtifactError(OptiProxyError):
     """A stored artifact does not match the digest recorded when it was written."""
 
