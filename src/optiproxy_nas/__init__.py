@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from optiproxy_nas.evaluation.evaluator import batched
     from optiproxy_nas.evaluation.journal_table import read_journal
     from optiproxy_nas.evaluation.trials import Trial
+    from optiproxy_nas.networks import build_network
     from optiproxy_nas.problems import Problem, RunningTrial, Target
     from optiproxy_nas.spaces.choices import Choice, Space
 
@@ -76,6 +77,7 @@ __all__ = [
     "UnsafePickleError",
     "__version__",
     "batched",
+    "build_network",
     "read_journal",
     "search",
 ]
@@ -98,6 +100,7 @@ def __getattr__(name: str) -> Any:
         "Space": "spaces.choices",
         "Trial": "evaluation.trials",
         "batched": "evaluation.evaluator",
+        "build_network": "networks",
         "read_journal": "evaluation.journal_table",
         "search": "api",
     }
