@@ -1,1 +1,1 @@
-"""What a network costs: its latency on this machine, and how it is run for that."""
+"""What a network costs: its size, its latency on this machine, and how it is run for that."""
