@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from optiproxy_nas.evaluation.evaluator import batched
     from optiproxy_nas.evaluation.journal_table import read_journal
     from optiproxy_nas.evaluation.trials import Trial
+    from optiproxy_nas.export.loading import load_model
     from optiproxy_nas.networks import build_network
     from optiproxy_nas.problems import Problem, RunningTrial, Target
     from optiproxy_nas.spaces.choices import Choice, Space
@@ -78,6 +79,7 @@ __all__ = [
     "__version__",
     "batched",
     "build_network",
+    "load_model",
     "read_journal",
     "search",
 ]
@@ -101,6 +103,7 @@ def __getattr__(name: str) -> Any:
         "Trial": "evaluation.trials",
         "batched": "evaluation.evaluator",
         "build_network": "networks",
+        "load_model": "export.loading",
         "read_journal": "evaluation.journal_table",
         "search": "api",
     }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.errors import ConversionError, ParameterError
-from optiproxy_nas.measuring.onnx import OUTPUT, feeds_of, onnx_model, onnx_session
+from optiproxy_nas.measuring.onnx import feeds_of, onnx_model, onnx_session
 
 
 class Sum(nn.Module):
@@ -28,13 +28,13 @@ def test_answers_are_those_of_torch_for_any_batch_where_asked_for() -> None:
     inputs = torch.randn(3, 1, 8)
     with torch.inference_mode():
         expected = model.eval()(inputs).numpy()
-    (output,) = session.run([OUTPUT], feeds_of(inputs))
+    (output,) = session.run(None, feeds_of(inputs))
     np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
 def test_several_inputs_keep_their_order() -> None:
     inputs = torch.ones(1, 2), torch.full((1, 2), 3.0)
-    (output,) = onnx_session(onnx_model(Sum(), inputs)).run([OUTPUT], feeds_of(inputs))
+    (output,) = onnx_session(onnx_model(Sum(), inputs)).run(None, feeds_of(inputs))
     assert output.tolist() == [[7.0, 7.0]]
 
 

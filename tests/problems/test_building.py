@@ -10,34 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas import DataError, ParameterError, Problem, RunningTrial, Space, Target, search
+from optiproxy_nas import DataError, ParameterError, Problem, RunningTrial, search
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.pipelines.own_problem import check_problem
 from optiproxy_nas.problems.building import checked_build, has_build, has_example, tensors_in
 from optiproxy_nas.problems.resolution import with_problem
-
-
-class Built(Problem):
-    """Trains nothing."""
-
-    space = Space({"width": [2, 3]})
-    target = Target("value")
-
-    def __init__(self) -> None:
-        self.trainings = 0
-
-    def build(self, architecture: Any) -> nn.Module:
-        width = architecture["width"]
-        return nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.Linear(width, 2))
-
-    def example_input(self) -> Tensor | tuple[Tensor, ...]:
-        return torch.ones(1, 4)
-
-    def evaluate(self, trial: RunningTrial) -> float:
-        self.trainings += 1
-        model = self.build(trial.architecture)
-        torch.save({"weights": model.state_dict()}, trial.folder / "checkpoint.pt")
-        return float(trial.architecture["width"])
+from tests.problems.built_problem import Built
 
 
 class OtherSpace(Built):

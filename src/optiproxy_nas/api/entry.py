@@ -20,6 +20,7 @@ from optiproxy_nas.api.evaluation import (
     evaluation_settings,
     open_evaluation,
 )
+from optiproxy_nas.api.export import export_if_possible
 from optiproxy_nas.api.open_search import DEFAULT_SPACE, Search, argument_names
 from optiproxy_nas.api.result import SearchResult
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
@@ -40,6 +41,7 @@ from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.evaluation.loop import Callback, drive
 from optiproxy_nas.evaluation.stop_rules import StopAfter, StopAtTarget, StopWithoutImprovement
 from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.export.folder import check_free
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.spaces import SpaceLike, space_name, space_parameter
 
@@ -66,6 +68,7 @@ def search(
     target: float | None = None,
     patience: int | None = None,
     progress: bool = False,
+    export: str | Path | None = None,
     **overrides: Any,
 ) -> SearchResult:
     """Search a space with as few evaluations as possible.
@@ -133,6 +136,8 @@ def search(
         target: value at which the search stops.
         patience: number of trials without improvement at which it stops.
         progress: show a progress bar.
+        export: path of a new folder into which the answer is exported, as by
+            :meth:`SearchResult.export`; a failure is a warning.
         **overrides: any key of the preset, nested: ``proxy={"hidden": 128}``; of a baseline
             ``settings={"population": 20}``; ``failures={"retries": 1}``.
 
@@ -151,6 +156,8 @@ def search(
         overrides = {"benchmark": registered.family.name, **overrides}
     if not isinstance(progress, bool):
         raise ParameterError(f"progress = {progress!r}: True or False.", progress=progress)
+    if export is not None:
+        check_free(Path(export))
     given: Any = callbacks  # of any type
     chosen = tuple(given) if isinstance(given, Iterable) else (given,)
     if wrong := [callback for callback in chosen if not callable(callback)]:
@@ -195,6 +202,8 @@ def search(
     ):
         drive(opened, answering.evaluator, [*show, *chosen, *rules])
         result = answering.tested(_result_after(opened, answering))
+        if export is not None:
+            export_if_possible(result, result.trainings, Path(export))
     return result
 
 

@@ -29,6 +29,7 @@ from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
+from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.problems import VALUE, Problem
 from optiproxy_nas.problems.building import check_build
 
@@ -42,6 +43,7 @@ class Evaluation:
     Attributes:
         evaluator: trains what is not in the journal.
         journal: of the search, if it keeps one.
+        trainings: what trains, and where; None: no problem does.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class Evaluation:
         test: Callable[[Request], dict[str, float]] | None = None,
         folder: Path | None = None,
         tests: Mapping[tuple[str, int | None], Mapping[str, float]] | None = None,
+        trainings: Trainings | None = None,
     ) -> None:
         self.journal, self._test, self._folder = journal, test, folder
+        self.trainings = trainings
         self._tests = tests or {}
         self.evaluator = Journaled(evaluator, journal) if journal is not None else evaluator
 
@@ -75,7 +79,8 @@ class Evaluation:
         return replace(result, test=metrics)
 
     def kept(self, result: SearchResult) -> SearchResult:
-        """Return a result that names no output file in a folder that is taken away."""
+        """Return a result that names what trained it, and no output file that is taken away."""
+        result = replace(result, trainings=self.trainings)
         if self._folder is None or not any(trial.output for trial in result.trials):
             return result
         return replace(result, trials=tuple(replace(t, output="") for t in result.trials))
@@ -138,9 +143,9 @@ def open_evaluation(
             evaluator = function_evaluator(evaluate, search, folder, settings)
         if evaluator is not evaluate:  # else it is the caller's
             stack.enter_context(evaluator)
-        yield Evaluation(
-            evaluator, opened, test, Path(temporary) if temporary else None, search.tests
-        )
+        kept = Path(temporary) if temporary else None
+        trainings = None if problem is None else Trainings(problem, folder, datasets)
+        yield Evaluation(evaluator, opened, test, kept, search.tests, trainings)
 
 
 def function_evaluator(

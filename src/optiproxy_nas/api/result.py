@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optiproxy_nas.api.result_lines import answer_line, search_line, trials_line
@@ -9,10 +11,32 @@ from optiproxy_nas.evaluation.record import SearchRecord
 
 if TYPE_CHECKING:
     from optiproxy_nas.api.result_views import ResultPlots
+    from optiproxy_nas.export.trainings import Trainings
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class SearchResult(SearchRecord):
     """What a search found, and everything it did; ``print`` tells the answer."""
+
+    trainings: Trainings | None = None  # of a problem, by ``search``; no part of a saved result
+
+    def export(self, folder: str | Path) -> Path:
+        """Write the answer into a new folder: architecture, weights, ONNX and a model card.
+
+        Of a problem that builds no networks, a benchmark or a function, the folder has the
+        architecture and the card. :func:`optiproxy_nas.load_model` loads the network of a folder.
+
+        Args:
+            folder: its path. Nothing is written over.
+
+        Raises:
+            ParameterError: there is something at its path.
+            DataError: there is no complete trial, the answer's checkpoint cannot be loaded, or the
+                folder cannot be written.
+        """
+        from optiproxy_nas.api.export import export_result  # its libraries are slow to import
+
+        return export_result(self, self.trainings, Path(folder))
 
     @property
     def plot(self) -> ResultPlots:

@@ -18,31 +18,32 @@ from optiproxy_nas.core.errors import ConversionError, ParameterError
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-OUTPUT = "output"
-
 
 def input_names(example: Tensor | tuple[Tensor, ...]) -> list[str]:
     """Return the names of an ONNX model's inputs: ``input``, or ``input_0``, ``input_1``, ..."""
-    count = len(example) if isinstance(example, tuple) else 1
-    return ["input"] if count == 1 else [f"input_{place}" for place in range(count)]
+    return _names("input", len(example) if isinstance(example, tuple) else 1)
 
 
 def onnx_model(
-    model: nn.Module, example: Tensor | tuple[Tensor, ...], any_batch: bool = False
+    model: nn.Module,
+    example: Tensor | tuple[Tensor, ...],
+    any_batch: bool = False,
+    outputs: int = 1,
 ) -> bytes:
     """Return a network in eval mode as ONNX, with its weights.
 
     Args:
-        model: of one tensor as output. Its mode is left as it is.
+        model: its mode is left as it is.
         example: its inputs, the batch dimension first.
-        any_batch: let the batch dimension of inputs and output be free.
+        any_batch: let the batch dimension of inputs and outputs be free.
+        outputs: number of tensors that it gives: ``output``, or ``output_0``, ``output_1``, ...
 
     Raises:
         ConversionError: the format has no operation for one of the network's.
     """
     inputs = example if isinstance(example, tuple) else (example,)
-    names = input_names(example)
-    axes = {name: {0: "batch"} for name in [*names, OUTPUT]} if any_batch else None
+    names, given = input_names(example), _names("output", outputs)
+    axes = {name: {0: "batch"} for name in [*names, *given]} if any_batch else None
     file: Any = io.BytesIO()  # which the exporter takes, though its type names paths only
     was_training = model.training
     # The exporter by tracing: the one by torch.export needs the package onnxscript.
@@ -54,7 +55,7 @@ def onnx_model(
                 inputs,
                 file,
                 input_names=names,
-                output_names=[OUTPUT],
+                output_names=given,
                 dynamic_axes=axes,
                 dynamo=False,
             )
@@ -99,6 +100,10 @@ def feeds_of(example: Tensor | tuple[Tensor, ...]) -> dict[str, Any]:
     inputs = example if isinstance(example, tuple) else (example,)
     arrays = (tensor.detach().cpu().numpy() for tensor in inputs)
     return dict(zip(input_names(example), arrays, strict=True))
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}_{place}" for place in range(count)]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,194 @@
+"""The folder of an exported answer: what is in it, writing it whole, and checking it.
+
+``model.json`` has the SHA-256 of each other file but the model card, and of itself, so that an
+edited file is found. The card is for people, who may add to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.core.errors import ArtifactError, DataError, OptiProxyError, ParameterError
+from optiproxy_nas.export.answer import FORMAT, Answer, model_card
+from optiproxy_nas.export.network import CHECK, GRAPH, WEIGHTS, NetworkFiles, network_files
+from optiproxy_nas.export.trainings import Trainings
+from optiproxy_nas.problems.building import has_build
+from optiproxy_nas.spaces import get_space
+
+ARCHITECTURE, FACTS, CARD = "architecture.json", "model.json", "README.md"
+FILES = (ARCHITECTURE, WEIGHTS, GRAPH, CHECK, FACTS, CARD)
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
+_PARTIAL = ".partial-"  # how the name of a folder begins that is not whole yet
+
+
+def export_answer(
+    answer: Answer, trainings: Trainings | None, keep_going: bool = False
+) -> dict[str, bytes]:
+    """Return the files of an exported answer, content by name.
+
+    Args:
+        answer: of a search.
+        trainings: that it is of; None: nothing was trained by a problem.
+        keep_going: leave out a network that cannot be had, with a warning.
+
+    Raises:
+        OptiProxyError: the network cannot be had: its checkpoint, its weights.
+    """
+    space = get_space(answer.parameters.space)
+    architecture = space.architecture(answer.request.architecture)
+    if trainings is None:
+        reason = "no problem trained it, so there is no network."
+    elif not has_build(trainings.problem):
+        reason = f"{type(trainings.problem).__name__} has no method build."
+    else:
+        problem = trainings.problem
+        try:
+            model = trainings.network(answer.request)
+            return _files(answer, architecture, network_files(problem, architecture, model))
+        except OptiProxyError as error:
+            if not keep_going:
+                raise
+            reason = error.message
+            _log.warning("The answer is exported without its network: %s", reason)
+    return _files(answer, architecture, NetworkFiles({}, {WEIGHTS: reason}, {}))
+
+
+def _files(answer: Answer, architecture: Any, network: NetworkFiles) -> dict[str, bytes]:
+    """Return all files: those of the network, and what is said of the answer."""
+    text = json.dumps(architecture, indent=1, ensure_ascii=False) + "\n"
+    files = {ARCHITECTURE: text.encode(), **network.files}
+    facts = {
+        **answer.facts(),
+        "network": network.facts,
+        "missing": network.missing,
+        "files": {name: _sha256(content) for name, content in files.items()},
+    }
+    facts["digest"] = _digest(facts)
+    files[FACTS] = (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode()
+    return {**files, CARD: model_card(text, facts).encode()}
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that cannot be written, since there is something.
+
+    Raises:
+        ParameterError: there is something in it, or a file of its name.
+    """
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise ParameterError(
+            f"There is something at {str(folder)!r} already, which an export does not write over. "
+            "Remove it, or name another folder.",
+            path=str(folder),
+        )
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], replace: bool = False) -> Path:
+    """Write files into a new folder, which is there whole or not at all.
+
+    Args:
+        folder: its path.
+        files: content by name.
+        replace: write over an older one.
+
+    Raises:
+        ParameterError: there is something at its path already.
+        DataError: it cannot be written.
+    """
+    if not replace:
+        check_free(folder)
+    partial = folder.with_name(f"{_PARTIAL}{os.getpid()}-{folder.name}")
+    try:
+        partial.mkdir(parents=True)
+        for name, content in files.items():
+            (partial / name).write_bytes(content)
+        if replace and folder.is_dir():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    except OSError as error:
+        raise DataError(
+            f"The folder {str(folder)!r} cannot be written: {error.strerror or error}.",
+            path=str(folder),
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return what ``model.json`` of an exported answer says, all its files checked.
+
+    Raises:
+        DataError: it is no such folder, is of another format, or lacks a file.
+        ArtifactError: a file is not the one that was written.
+    """
+    path = folder / FACTS
+    try:
+        facts: dict[str, Any] = json.loads(path.read_bytes())
+        recorded, found = facts.pop("digest"), _digest(facts)
+        files = {str(name): str(sha256) for name, sha256 in facts["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"{str(folder)!r} is no exported model: {FACTS} is missing or is not one "
+            f"({type(error).__name__}).",
+            path=str(folder),
+        ) from error
+    if facts.get("format") != FORMAT:
+        raise DataError(
+            f"{str(folder)!r} is of format {facts.get('format')!r}, not {FORMAT}.", path=str(folder)
+        )
+    if found != recorded:
+        raise _edited(path, found, recorded)
+    for name in FILES:
+        if name in files:
+            _check(folder / name, files[name])
+    return facts
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of an exported answer, checked as by :func:`read_facts`.
+
+    Raises:
+        DataError, ArtifactError: as of :func:`read_facts`.
+    """
+    read_facts(folder)
+    paths = [folder / name for name in FILES if (folder / name).exists()]
+    return {path.name: _sha256(path.read_bytes()) for path in paths}
+
+
+def _check(path: Path, recorded: str) -> None:
+    try:
+        found = _sha256(path.read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"{str(path)!r} is missing, or cannot be read: {error.strerror}.", path=str(path)
+        ) from error
+    if found != recorded:
+        raise _edited(path, found, recorded)
+
+
+def _edited(path: Path, found: str, recorded: str) -> ArtifactError:
+    return ArtifactError(
+        f"{str(path)!r} is not the file that was written: SHA-256 {found}, recorded {recorded}. It "
+        "was edited or damaged. Restore it, or export again.",
+        path=str(path),
+        found=found,
+        recorded=recorded,
+    )
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of facts in canonical form."""
+    return _sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,75 @@
+"""The networks that the trials of a search have left in their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from optiproxy_nas.core.errors import DataError, OptiProxyError, first_line
+from optiproxy_nas.core.random_streams import seeded_globals
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.jobs import trial_folder
+from optiproxy_nas.problems import Problem, RunningTrial
+from optiproxy_nas.spaces import get_space
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """What trained the trials of a search, and where their folders are.
+
+    Attributes:
+        problem: of the search.
+        folder: in which each trial has one of its own.
+        data: the datasets of the problem by name.
+    """
+
+    problem: Problem
+    folder: Path
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def network(self, request: Request) -> nn.Module:
+        """Return the network that a training left, on the CPU, in eval mode.
+
+        Raises:
+            DataError: its folder was taken away, or its checkpoint cannot be loaded.
+        """
+        folder = trial_folder(self.folder, request.number, request.folder)
+        if not folder.is_dir():
+            raise DataError(
+                f"The folder {str(folder)!r} of trial {request.number} is not there: this search "
+                "did not train it, or its folder was taken away. search(..., journal=path) keeps "
+                "the folders beside the journal; search(..., export=folder) exports before they "
+                "are taken away.",
+                path=str(folder),
+            )
+        trial = RunningTrial(
+            number=request.number,
+            architecture=get_space(self.problem.space).architecture(request.architecture),
+            folder=folder,
+            attempt=request.attempt,
+            seed=request.seed,
+            epochs=request.epochs,
+            data=self.data,
+        )
+        name = type(self.problem).__name__
+        try:
+            with seeded_globals(request.seed):
+                model = self.problem.trained(trial)
+        except OptiProxyError:
+            raise
+        except Exception as error:  # a user's code can raise anything
+            raise DataError(
+                f"{name}.trained of trial {request.number} raises {type(error).__name__}: "
+                f"{first_line(error)}.",
+                path=str(folder),
+            ) from error
+        if not isinstance(model, nn.Module):
+            raise DataError(
+                f"{name}.trained gave {type(model).__name__}; it must give a torch.nn.Module.",
+                path=str(folder),
+            )
+        return model.to("cpu").eval()

@@ -1,0 +1,278 @@
+"""Exporting the answer of a search from Python, and loading it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from optiproxy_nas import (
+    ArtifactError,
+    DataError,
+    ParameterError,
+    RunningTrial,
+    SearchResult,
+    load_model,
+    search,
+)
+from optiproxy_nas.export.folder import write_folder
+from optiproxy_nas.measuring.onnx import onnx_session
+from tests.problems.built_problem import Built, WithoutExample
+
+RUN: dict[str, Any] = {"budget": 2, "method": "random_search"}
+NETWORK = {"model.safetensors", "model.onnx", "check.safetensors"}
+SAID = {"architecture.json", "model.json", "README.md"}
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "model.json").read_text())
+    return found
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchResult, Path]:
+    """Return a result whose trials are kept, and the folder of its export."""
+    folder = tmp_path_factory.mktemp("searched")
+    result = search(problem=Built(), journal=folder / "s.jsonl", **RUN)
+    return result, result.export(folder / "model")
+
+
+@pytest.fixture
+def copied(searched: tuple[SearchResult, Path], tmp_path: Path) -> Path:
+    """Return a copy of the exported folder."""
+    return Path(shutil.copytree(searched[1], tmp_path / "copy"))
+
+
+def test_the_exported_network_is_the_one_that_was_trained(
+    searched: tuple[SearchResult, Path],
+) -> None:
+    result, folder = searched
+    assert names(folder) == NETWORK | SAID
+    model = load_model(folder, problem=Built())
+    assert not model.training
+    checkpoint = folder.parent / "s_trials" / f"{result.best.number:04d}" / "checkpoint.pt"
+    for name, tensor in torch.load(checkpoint, weights_only=True)["weights"].items():
+        assert torch.equal(model.state_dict()[name], tensor)
+    inputs = torch.randn(5, 4)
+    session = onnx_session((folder / "model.onnx").read_bytes())
+    (output,) = session.run(None, {"input": inputs.numpy()})
+    with torch.no_grad():
+        torch.testing.assert_close(torch.as_tensor(output), model(inputs))
+
+
+def test_the_folder_says_what_the_network_is(searched: tuple[SearchResult, Path]) -> None:
+    result, folder = searched
+    said = facts(folder)
+    assert json.loads((folder / "architecture.json").read_text()) == result.best_architecture
+    assert (said["value"], said["is_eligible"]) == (result.best_value, True)
+    assert said["training"]["trial"] == result.best.number
+    assert said["network"]["parameters"] == 4 * 3 + 3 + 2 * 3 + 3 * 2 + 2
+    assert said["network"]["flops"] == 2 * (4 * 3 + 3 * 2)
+    assert set(said["files"]) == NETWORK | {"architecture.json"}
+    card = (folder / "README.md").read_text()
+    for text in (f"{result.best_value:.3f}", '"width": 3', *said["files"].values()):
+        assert text in card
+
+
+def test_equal_answers_give_equal_files(
+    searched: tuple[SearchResult, Path], tmp_path: Path
+) -> None:
+    result, folder = searched
+    again = result.export(tmp_path / "again")
+    assert {p.name: p.read_bytes() for p in again.iterdir()} == {
+        p.name: p.read_bytes() for p in folder.iterdir()
+    }
+
+
+@pytest.mark.parametrize("name", sorted(NETWORK | SAID - {"README.md"}))
+def test_an_edited_file_is_refused(name: str, copied: Path) -> None:
+    path = copied / name
+    path.write_bytes(path.read_bytes().replace(b"3", b"2"))
+    with pytest.raises(ArtifactError) as caught:
+        load_model(copied, problem=Built())
+    assert caught.value.data["path"] == str(path)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORK | SAID - {"README.md"}))
+def test_a_missing_file_is_refused(name: str, copied: Path) -> None:
+    (copied / name).unlink()
+    with pytest.raises(DataError, match=name.partition(".")[0]):
+        load_model(copied, problem=Built())
+
+
+def test_a_person_may_add_to_the_card(copied: Path) -> None:
+    with (copied / "README.md").open("a") as file:
+        file.write("It is used in the lift.\n")
+    assert isinstance(load_model(copied, problem=Built()), nn.Module)
+
+
+def test_a_name_is_imported_where_that_is_allowed_only(copied: Path) -> None:
+    with pytest.raises(DataError, match="trusted=True") as caught:
+        load_model(copied)
+    assert caught.value.data["problem"] == f"{Built.__module__}:Built"
+    assert isinstance(load_model(copied, trusted=True), nn.Module)
+    assert isinstance(load_model(copied, problem=f"{Built.__module__}:Built"), nn.Module)
+
+
+class Changed(Built):
+    def build(self, architecture: Any) -> nn.Module:
+        return nn.Sequential(*super().build(architecture), nn.Tanh())
+
+
+class Wider(Built):
+    def build(self, architecture: Any) -> nn.Module:
+        return super().build({"width": 7})
+
+
+def test_a_build_that_gives_another_network_now_is_refused(copied: Path) -> None:
+    with pytest.raises(ArtifactError, match="build changed"):
+        load_model(copied, problem=Changed())
+    with pytest.raises(DataError, match="do not fit"):
+        load_model(copied, problem=Wider())
+
+
+def test_a_folder_that_holds_something_is_not_written_over(
+    searched: tuple[SearchResult, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_text("kept")
+    with pytest.raises(ParameterError):
+        searched[0].export(tmp_path)
+    problem = Built()
+    with pytest.raises(ParameterError):
+        search(problem=problem, export=tmp_path, **RUN)
+    assert problem.trainings == 0
+    assert names(tmp_path) == {"mine"}
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        write_folder(tmp_path / "model", {"first": b"1", "no/such/folder": b"2"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_journal_the_search_itself_exports(tmp_path: Path) -> None:
+    result = search(problem=Built(), export=tmp_path / "model", **RUN)
+    assert isinstance(load_model(tmp_path / "model", problem=Built()), nn.Module)
+    with pytest.raises(DataError, match="journal"):
+        result.export(tmp_path / "later")
+    assert names(tmp_path) == {"model"}
+
+
+def test_what_no_problem_has_trained_has_a_card_without_a_network(tmp_path: Path) -> None:
+    result = search(space={"depth": [1, 2]}, evaluate=lambda it: it["depth"], **RUN)
+    folder = result.export(tmp_path / "model")
+    assert names(folder) == SAID
+    assert "no network" in (folder / "README.md").read_text()
+    with pytest.raises(DataError, match="no network"):
+        load_model(folder)
+
+
+class Broken(Built):
+    def evaluate(self, trial: RunningTrial) -> float:
+        (trial.folder / "checkpoint.pt").write_text("no weights")
+        return 1.0
+
+
+def test_a_checkpoint_that_does_not_load_costs_the_network_not_the_result(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = search(
+        problem=Broken(), journal=tmp_path / "s.jsonl", export=tmp_path / "model", **RUN
+    )
+    assert result.best_value == 1.0
+    assert "without its network" in caplog.text
+    assert names(tmp_path / "model") == SAID
+    assert "checkpoint.pt" in facts(tmp_path / "model")["missing"]["model.safetensors"]
+    with pytest.raises(DataError, match=r"checkpoint\.pt"):
+        result.export(tmp_path / "again")
+
+
+class Inexpressible(Built):
+    def build(self, architecture: Any) -> nn.Module:
+        class Svd(nn.Module):
+            def forward(self, inputs: Tensor) -> Tensor:
+                return torch.linalg.svd(inputs[:, :, None] * inputs[:, None, :]).S
+
+        return nn.Sequential(super().build(architecture), Svd())
+
+
+class Branching(Built):
+    def build(self, architecture: Any) -> nn.Module:
+        class Branch(nn.Module):
+            def forward(self, inputs: Tensor) -> Tensor:
+                return inputs * 2 if len(inputs) > 1 else inputs
+
+        return nn.Sequential(super().build(architecture), Branch())
+
+
+@pytest.mark.parametrize("kind", [Inexpressible, Branching])
+def test_what_onnx_cannot_express_is_said_and_the_rest_is_exported(
+    kind: type[Built], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    search(problem=kind(), export=tmp_path / "model", **RUN)
+    (record,) = [it for it in caplog.records if it.levelno == logging.WARNING]
+    assert "model.onnx" in record.message
+    assert len(record.message) < 600
+    assert names(tmp_path / "model") == SAID | NETWORK - {"model.onnx"}
+    assert set(facts(tmp_path / "model")["missing"]) == {"model.onnx"}
+    assert isinstance(load_model(tmp_path / "model", problem=kind()), nn.Module)
+
+
+class Several(Built):
+    """Two inputs, nested outputs, a layer that is used twice."""
+
+    def build(self, architecture: Any) -> nn.Module:
+        class Tied(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding = nn.Embedding(5, 3)
+                self.head = nn.Linear(3, 5, bias=False)
+                self.head.weight = self.embedding.weight
+
+            def forward(self, tokens: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+                hidden = self.embedding(tokens).mean(dim=1) * scale
+                return self.head(hidden), hidden
+
+        return Tied()
+
+    def example_input(self) -> tuple[Tensor, ...]:
+        return torch.tensor([[1, 2, 4]]), torch.ones(1, 3)
+
+
+def test_networks_may_have_several_inputs_and_outputs_and_share_weights(tmp_path: Path) -> None:
+    folder = search(problem=Several(), journal=tmp_path / "s", **RUN).export(tmp_path / "model")
+    tied: Any = load_model(folder, problem=Several())
+    assert tied.head.weight is tied.embedding.weight
+    said = facts(folder)
+    assert not said["missing"]
+    assert [len(said["network"][kind]) for kind in ("input", "output")] == [2, 2]
+
+
+def test_without_an_example_the_weights_are_exported(tmp_path: Path) -> None:
+    result = search(problem=WithoutExample(), journal=tmp_path / "s", **RUN)
+    folder = result.export(tmp_path / "model")
+    assert names(folder) == SAID | {"model.safetensors"}
+    assert isinstance(load_model(folder, problem=WithoutExample()), nn.Module)
+
+
+class Bounded(Built):
+    objective = {"name": "constrained", "constraints": ["size <= 1"]}  # noqa: RUF012
+
+    def evaluate(self, trial: RunningTrial) -> Any:
+        return {"value": super().evaluate(trial), "size": 2}
+
+
+def test_what_breaks_a_bound_is_exported_as_no_answer(tmp_path: Path) -> None:
+    search(problem=Bounded(), export=tmp_path / "model", **RUN)
+    assert not facts(tmp_path / "model")["is_eligible"]
+    assert "no answer" in (tmp_path / "model" / "README.md").read_text()
