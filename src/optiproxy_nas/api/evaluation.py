@@ -69,7 +69,7 @@ class Evaluation:
         if result.archive.empty or not result.is_eligible or self._test is None:
             return result
         best = result.best
-        request = Request(best.number, 1, best.text, best.epochs, best.seed)
+        request = Request(best.number, 1, best.text, best.epochs, best.seed, folder=best.folder)
         found = self.journal.find_test(request) if self.journal is not None else None
         metrics: Mapping[str, float] = found or {}
         if found is None:

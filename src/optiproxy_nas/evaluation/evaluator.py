@@ -27,7 +27,9 @@ class Request(NamedTuple):
         epochs: of training, where the objective has fidelities; else None.
         seed: for the randomness of the training, in [0, 2**31).
         repeat: 0: the training of the search; 1, 2, ...: a confirmation of its value.
-        folder: of the training, in that of all trials; "": that of its trial, ``0007``.
+        folder: of the training, in that of all trials; "": that of its trial, ``0007``. What
+            continues a shorter training has that one's folder, and its seed.
+        full_epochs: of full training, where the objective has fidelities; else None.
     """
 
     number: int
@@ -37,6 +39,7 @@ class Request(NamedTuple):
     seed: int = 0
     repeat: int = 0
     folder: str = ""
+    full_epochs: int | None = None
 
 
 class Evaluator(ABC):

@@ -118,6 +118,7 @@ class IsolatedEvaluator(Evaluator):
             folder=str(trial_folder(self._folder, request.number, request.folder)),
             timeout=self._settings.timeout,
             repeat=request.repeat,
+            full_epochs=request.full_epochs,
         )
 
     def _outcome(self, objective: Objective, request: Request, result: Ended) -> Outcome:

@@ -35,6 +35,7 @@ class Job(NamedTuple):
         timeout: seconds after which the training is ended; None: never.
         device: name of a torch device.
         repeat: as of its request.
+        full_epochs: of full training, where the objective has fidelities; else None.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Job(NamedTuple):
     timeout: float | None = None
     device: str = "cpu"
     repeat: int = 0
+    full_epochs: int | None = None
 
 
 # Called with a job and ``report(step, value)``; it gives what the user's evaluation gives.
@@ -107,6 +109,7 @@ class ProblemTraining:
             attempt=job.attempt,
             seed=job.seed,
             epochs=job.epochs,
+            full_epochs=job.full_epochs,
             device=job.device,
             deadline=None if job.timeout is None else time.time() + job.timeout,
             data=self._data,
@@ -175,7 +178,12 @@ def trial_folder(folder: Path, number: int, name: str = "") -> Path:
         number: of the trial.
         name: of the training's own, as ``Request.folder``; "": that of the trial.
     """
-    return folder / (name or f"{number:04d}")
+    return folder / folder_name(number, name)
+
+
+def folder_name(number: int, name: str = "") -> str:
+    """Return the name of a training's folder, as of :func:`trial_folder`."""
+    return name or f"{number:04d}"
 
 
 def make_folder(folder: Path) -> None:

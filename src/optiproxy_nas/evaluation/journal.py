@@ -54,7 +54,7 @@ class Journal:
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path, self.is_new = path, False
         self._target = str(header.get("target", VALUE))
-        self._found: dict[_Key, Outcome] = {}
+        self._found: dict[_Key, tuple[Request, Outcome]] = {}
         self._tested: dict[tuple[str, int | None, int], dict[str, float]] = {}
         self._file: BinaryIO | None = None
         self._lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
@@ -88,7 +88,11 @@ class Journal:
 
     def find(self, request: Request) -> Outcome | None:
         """Return what an attempt gave, None where the journal has none."""
-        return self._found.get(_key(request))
+        return self._found[_key(request)][1] if _key(request) in self._found else None
+
+    def trials(self) -> list[tuple[Request, Outcome]]:
+        """Return all attempts at trials of the search, in the order in which they ended."""
+        return [found for found in self._found.values() if not found[0].repeat]
 
     def record(self, request: Request, outcome: Outcome, **facts: Any) -> None:
         """Add what an attempt gave; when this returns, it is on the disk.
@@ -102,7 +106,7 @@ class Journal:
             JournalError: it cannot be written; what was written before is as it was.
         """
         self._append({**record_of(request, outcome, self._target), **facts, "time": _now()})
-        self._found[_key(request)] = outcome
+        self._found[_key(request)] = request, outcome
 
     def find_test(self, request: Request) -> dict[str, float] | None:
         """Return what the test of an answer gave, None where it was not tested."""
@@ -179,7 +183,8 @@ class Journal:
                 key = record["architecture"], record["epochs"], record.get("repeat", 0)
                 self._tested[key] = metrics
             else:
-                self._found[_key(request_of(record))] = outcome_of(record, self._target)
+                request = request_of(record)
+                self._found[_key(request)] = request, outcome_of(record, self._target)
 
     def _append(self, record: Mapping[str, Any]) -> None:
         """Write a line and flush it to the disk, or leave the file as it was."""

@@ -43,7 +43,7 @@ def read_journal(path: str | Path) -> pd.DataFrame:
         JournalError: it is no journal, was edited, or cannot be read.
     """
     rows = [
-        request_of(record)._asdict()
+        {name: it for name, it in request_of(record)._asdict().items() if name in _BEFORE}
         | {metric_column(name): read_number(value) for name, value in record["metrics"].items()}
         | {name: record[name] for name in _BEHIND}
         for record in read_records(path)[1]
@@ -90,9 +90,14 @@ def journal_trials(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(list(trials.values()))
 
 
-def row_request(row: Mapping[Any, Any]) -> Request:
-    """Return what an attempt was asked for, of a row of :func:`read_journal`."""
+def row_request(row: Mapping[Any, Any], full: int | None = None) -> Request:
+    """Return what an attempt was asked for, of a row of :func:`read_journal`.
+
+    Args:
+        row: of the attempt.
+        full: epochs of full training, which a journal does not tell.
+    """
     numbers = {name: int(row[name]) for name in ("number", "attempt", "seed", "repeat")}
     epochs = None if pd.isna(row["epochs"]) else int(row["epochs"])
     texts = {name: str(row[name]) for name in ("architecture", "folder")}
-    return Request(**numbers, **texts, epochs=epochs)  # type: ignore[arg-type]
+    return Request(**numbers, **texts, epochs=epochs, full_epochs=full)  # type: ignore[arg-type]

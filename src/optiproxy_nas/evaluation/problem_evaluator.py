@@ -104,6 +104,7 @@ class ProblemEvaluator(Evaluator):
             attempt=request.attempt,
             seed=request.seed,
             epochs=request.epochs,
+            full_epochs=request.full_epochs,
             device=self._device,
             deadline=None if self._seconds is None else time.time() + self._seconds,
             data=self._data,

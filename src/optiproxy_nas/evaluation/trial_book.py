@@ -14,7 +14,9 @@ from optiproxy_nas.algorithm.archive import empty_archive, extend
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.batch import evaluated_rows, failed_rows
+from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.jobs import folder_name
 from optiproxy_nas.evaluation.trials import Trial, TrialState, trial_seed
 from optiproxy_nas.methods import Answers, Unavailable
 from optiproxy_nas.objectives.base import Objective
@@ -35,6 +37,7 @@ class Entry:
     architecture: str
     code: Tensor  # [L]
     cost: int
+    request: Request  # of its first attempt
     state: TrialState = "waiting"
     attempts: int = 0
     outcome: Outcome = _NOTHING
@@ -58,6 +61,7 @@ class TrialBook:
         self.free = 0  # trials that were made before, by number the first
         self.events: list[int | None] = []  # trials that were over; None: the method was asked
         self._space, self._objective, self._seed = space, objective, seed
+        self._earlier = EarlierTrials(objective)
         self._failed: list[Entry] = []
         self._collected = 0  # how many of ``over`` are in the archive, or have failed
         self._rows: list[pd.DataFrame] = []  # evaluated, in the order of the archive
@@ -82,9 +86,14 @@ class TrialBook:
     ) -> list[Entry]:
         """Make the trials of some rows of a batch."""
         added, texts = [], batch["architecture"].tolist()
+        epochs = batch["epochs"].tolist() if self._objective.fidelities else [None] * len(batch)
         for row in rows:
             number = len(self.entries)
-            entry = Entry(number, identities[row], batch, row, texts[row], codes[row], costs[row])
+            seed = trial_seed(self._seed, number)
+            request = self._earlier.prepared(Request(number, 1, texts[row], epochs[row], seed))
+            entry = Entry(
+                number, identities[row], batch, row, texts[row], codes[row], costs[row], request
+            )
             self.entries.append(entry)
             self.open[number] = entry
             self.by_identity[identities[row]] = entry
@@ -108,6 +117,8 @@ class TrialBook:
             self.events.append(entry.number)
         if entry.outcome.error:
             self._failed.append(entry)
+        elif entry.number >= self.free:  # this search has the files of those that it trained
+            self._earlier.add(entry.request, entry.outcome)
 
     def archive(self) -> pd.DataFrame:
         """Return D: the complete trials, in the order told."""
@@ -149,28 +160,22 @@ class TrialBook:
         return Trial(
             number=entry.number,
             architecture=self._space.architecture(entry.architecture),
-            epochs=self._epochs(entry),
+            epochs=entry.request.epochs,
             state=entry.state,
             metrics=dict(entry.outcome.metrics) if entry.state == "complete" else {},
-            seed=trial_seed(self._seed, entry.number),
+            seed=entry.request.seed,
             seconds=entry.outcome.seconds,
             error=entry.outcome.error if entry.state == "failed" else "",
             order=entry.row if entry.row >= 0 else None,
             charged=entry.number >= self.free,
             curve=entry.outcome.curve,
             output=entry.outcome.output,
+            folder=folder_name(entry.number, entry.request.folder),
         )
 
     def request(self, entry: Entry) -> Request:
         """Return what is asked of an evaluator for a running trial."""
-        seed = trial_seed(self._seed, entry.number)
-        epochs = self._epochs(entry)
-        return Request(entry.number, entry.attempts, entry.architecture, epochs, seed)
-
-    def _epochs(self, entry: Entry) -> int | None:
-        if not self._objective.fidelities:
-            return None
-        return int(str(entry.batch["epochs"].iat[entry.place]))
+        return entry.request._replace(attempt=entry.attempts)
 
     def _collect(self) -> None:
         """Add the trials that were told since to the archive."""

@@ -29,13 +29,16 @@ class Trial:
         state: ``waiting`` to be handed out, ``running``, ``complete`` or ``failed``.
         metrics: ``value`` and what else was told, by name, in the user's units; empty unless
             complete.
-        seed: for the randomness of the evaluation, in [0, 2**31); of the search's seed and number.
+        seed: for the randomness of the evaluation, in [0, 2**31); of the search's seed and number,
+            or that of the shorter training that it continues.
         seconds: the evaluation took; None where it was not measured.
         error: why it failed; "" unless failed.
         order: the row of the archive that holds it, from 0; None unless complete.
         charged: whether this search paid for it; False for trials that it started from.
         curve: what it reported while it was trained: (step, value).
         output: path of the file with its standard output and error; "": none.
+        folder: name of the folder for its files, ``0007``; that of the shorter training that it
+            continues, where its checkpoint is.
     """
 
     number: int
@@ -50,6 +53,7 @@ class Trial:
     charged: bool = True
     curve: tuple[tuple[int, float], ...] = ()
     output: str = ""
+    folder: str = ""
 
     @property
     def text(self) -> str:

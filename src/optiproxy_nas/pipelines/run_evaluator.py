@@ -13,6 +13,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import ArtifactError, JournalError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_header import header_of
@@ -68,6 +69,7 @@ class RunEvaluator(Evaluator):
         self._evaluator = Journaled(trained, self._journal, replay)
         self.at_once = self._evaluator.at_once
         self.on_ended: Callable[[Request, Outcome], None] | None = None
+        self._prepared: dict[int, Request] = {}  # of the batch that is evaluated, by number
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RunEvaluator:
         """Return itself: Kedro's memory copies what it gives to nodes, and a journal has one."""
@@ -77,10 +79,29 @@ class RunEvaluator(Evaluator):
         self, objective: Objective, requests: Sequence[Request]
     ) -> Iterator[tuple[int, Outcome]]:
         """Give what the journal has, and train the others."""
+        requests = self._prepared_by_journal(objective, requests)
         for place, outcome in self._evaluator.ended(objective, requests):
             if self.on_ended is not None:
                 self.on_ended(requests[place], outcome)
             yield place, outcome
+
+    def _prepared_by_journal(
+        self, objective: Objective, requests: Sequence[Request]
+    ) -> list[Request]:
+        """Return requests with what they take from the trials of the batches before.
+
+        The journal may have trials of this batch and of later ones, which a search that never
+        stopped would not have had. What was failed is tried again with what it took at first.
+        """
+        if not requests or requests[0].repeat:
+            return list(requests)
+        if requests[0].attempt == 1:
+            earlier = EarlierTrials(objective)
+            for request, outcome in self._journal.trials():
+                if request.number < requests[0].number and not outcome.error:
+                    earlier.add(request, outcome)
+            self._prepared = {it.number: earlier.prepared(it) for it in requests}
+        return [self._prepared[it.number]._replace(attempt=it.attempt) for it in requests]
 
     def test(self, architecture: str, epochs: int | None) -> AnswerTest:
         """Return what ``problem.test`` gives of the answer; it is asked once, and kept.
