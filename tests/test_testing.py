@@ -21,6 +21,8 @@ from optiproxy_nas.testing import check_proxy, check_search_space
 from optiproxy_nas.testing.sampling_checks import check_alike
 from tiny_space import TinySpace
 
+NEED_NO_GRAPH = ("mlp", "graph_mlp", "autoregressive_mlp")
+
 
 @pytest.mark.parametrize(
     ("name", "seed"),
@@ -33,6 +35,10 @@ def test_spaces_conform(name, seed):
 @pytest.mark.parametrize("name", PROXIES)
 @pytest.mark.parametrize("space", [*SPACES, "tiny_space:TinySpace"])
 def test_proxies_conform(name, space):
+    if not (get_space(space).num_vertices or name in NEED_NO_GRAPH):
+        with pytest.raises(ParameterError, match="has no graph"):
+            check_proxy(PROXIES.load(name), get_space(space))
+        return
     if (name, space) == ("path_mlp", "nbnlp"):  # 8^16 sequences of operations
         with pytest.raises(ParameterError, match="truncated_path_mlp"):
             check_proxy(PROXIES.load(name), get_space(space))

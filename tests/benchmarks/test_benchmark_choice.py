@@ -34,17 +34,18 @@ def test_a_source_that_does_not_fit_is_refused(make_parameters, run, message):
         check_source(make_parameters(**run))
 
 
-def test_only_two_sources_are_of_few_cells():
+def test_few_sources_are_of_few_cells():
     assert [n for n in SOURCES if get_source(n).contents.incomplete] == [
         "nb101_validation",
         "nbnlp",
+        "hwgpt",
     ]
 
 
 @pytest.mark.parametrize(
     ("benchmark", "first"),
     [("nb201", "embedded"), ("nb101", "nb101_table"), ("nb301", "nb301_yahpo"),
-     ("nbnlp", "nbnlp_surrogate")],
+     ("nbnlp", "nbnlp_surrogate"), ("fcnet", "fcnet"), ("hwgpt", "hwgpt_surrogate")],
 )  # fmt: skip
 def test_the_first_source_of_a_benchmark_can_serve_a_search(benchmark, first):
     assert source_registry.first_source(benchmark) == first

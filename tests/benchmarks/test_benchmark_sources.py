@@ -17,6 +17,7 @@ from optiproxy_nas.benchmarks import (
     TabularBenchmark,
     get_source,
 )
+from optiproxy_nas.benchmarks.readers import hyperparameter_tables
 from optiproxy_nas.benchmarks.tidy_table import check_table, columns
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, UnknownNameError
 from optiproxy_nas.pipelines.ingest import read
@@ -53,6 +54,9 @@ DATASETS = {
     "nb101": {"cifar10"},
     "nb301": {"cifar10"},
     "nbnlp": {"ptb", "wikitext2"},
+    "fcnet": set(hyperparameter_tables.FCNET_SOURCE.datasets),
+    "hpobench": set(hyperparameter_tables.HPOBENCH_SOURCE.datasets),
+    "hwgpt": {"openwebtext"},
 }
 
 

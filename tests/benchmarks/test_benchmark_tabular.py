@@ -69,7 +69,7 @@ def test_another_spelling_is_found_and_nonsense_is_not(benchmark_201):
 def test_a_cell_that_the_table_lacks_is_named(embedded):
     rows = embedded[embedded["dataset"] == "cifar10"]
     partial = TabularBenchmark(rows.iloc[1:], "cifar10", get_source("embedded"))
-    with pytest.raises(DataError, match="is a valid cell, but source 'embedded'"):
+    with pytest.raises(DataError, match="is valid, but source 'embedded'"):
         partial.query([rows["architecture"].iloc[0]], VALIDATION_ACCURACY)
 
 

@@ -220,7 +220,7 @@ def test_values_of_a_surrogate_are_labelled_as_such_and_none_as_true(run, draw_a
 def test_every_surrogate_source_is_labelled_as_one():
     for name in SOURCES:
         source = get_source(name)
-        surrogate = "surrogate (" in metric_label(source.contents.target, source.contents.caution)
+        surrogate = ", surrogate" in metric_label(source.contents.target, source.contents.caution)
         assert surrogate == (source.model is not None), name
 
 

@@ -53,7 +53,7 @@ class Benchmark(Protocol):
         Accuracies are in percent. +inf: the architecture cannot run on that device.
 
         Args:
-            architectures: n strings in the space's notation.
+            architectures: n strings in the space's notation, or what its ``architecture`` gives.
             metric: one of ``metrics``.
             epochs: after how many epochs of training; None: after full training.
 

@@ -75,7 +75,13 @@ def lightgbm() -> Any:
     return lightgbm
 
 
-def fit_boosted(names: Sequence[str], features: Values, values: Values, seed: int = 0) -> bytes:
+def fit_boosted(
+    names: Sequence[str],
+    features: Values,
+    values: Values,
+    seed: int = 0,
+    base: Values | float = 0.0,
+) -> bytes:
     """Fit and validate a surrogate.
 
     Args:
@@ -83,6 +89,7 @@ def fit_boosted(names: Sequence[str], features: Values, values: Values, seed: in
         features: [n, f].
         values: [n], what is predicted.
         seed: of the folds and of the trees.
+        base: [n], what a caller adds to the predictions; the facts are of the sums.
 
     Returns:
         A zip file with members, error model, scaled data and facts; no pickle.
@@ -133,8 +140,8 @@ def fit_boosted(names: Sequence[str], features: Values, values: Values, seed: in
         "features": len(kept),
         "cross_validation": {
             "folds": FOLDS,
-            **agreement(held_out, values),
-            "best_half_spearman": best_half_spearman(held_out, values),
+            **agreement(base + held_out, base + values),
+            "best_half_spearman": best_half_spearman(base + held_out, base + values),
             "coverage": coverage(ratio, fold),
             "coverage_by_third_of_prediction": coverage_by_third(held_out, ratio),
             "error_by_third_of_distance": error_by_third(nearest, errors),

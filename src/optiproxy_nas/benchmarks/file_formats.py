@@ -11,10 +11,12 @@ stand-ins below instead of numpy's own constructors, which were not written for 
 from __future__ import annotations
 
 import bz2
+import gzip
 import io
 import json
 import pickle
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,6 +115,19 @@ def csv_table(content: bytes, path: str) -> pd.DataFrame:
             f"{path}: its lines have more cells than its first line has names.", file=path
         )
     return table
+
+
+def gzip_csv_table(content: bytes, path: str) -> pd.DataFrame:
+    """Parse a CSV file compressed by gzip, as :func:`csv_table` does.
+
+    Raises:
+        DataError: it is not compressed so, or as :func:`csv_table`.
+    """
+    try:
+        plain = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, "compressed by gzip", error) from error
+    return csv_table(plain, path)
 
 
 def npz_arrays(

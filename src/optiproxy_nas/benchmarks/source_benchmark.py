@@ -145,18 +145,19 @@ class TabularBenchmark(_SourceBenchmark):
         )
 
     def _positions(self, index: pd.Index, architectures: Sequence[str]) -> NDArray[np.intp]:
-        positions = index.get_indexer(pd.Index(list(architectures)))
-        if (positions >= 0).all():
-            return positions
-        # Off the fast path: a malformed string raises here, another spelling is made canonical.
+        if all(isinstance(architecture, str) for architecture in architectures):
+            positions = index.get_indexer(pd.Index(list(architectures)))
+            if (positions >= 0).all():
+                return positions
+        # A malformed one raises here; another spelling, or a plain object, is made canonical.
         space = get_space(self.space)
         canonical = space.to_string(space.from_string(architectures))
         positions = index.get_indexer(pd.Index(canonical))
         if (positions < 0).any():
             missing = canonical[int((positions < 0).argmax())]
             raise DataError(
-                f"{missing} is a valid cell, but source {self.source!r} has no value of it on "
-                f"{self.dataset} ({len(index)} cells).",
+                f"{missing} is valid, but source {self.source!r} has no value of it on "
+                f"{self.dataset} ({len(index)} architectures).",
                 architecture=missing,
                 source=self.source,
                 dataset=self.dataset,

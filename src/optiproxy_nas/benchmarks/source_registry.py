@@ -43,6 +43,10 @@ SOURCES = Registry(
         "nb301_package_v0_9": f"{_READERS}.nb301_package:V0_9",
         "nbnlp_surrogate": f"{_READERS}.nbnlp_recipes:SURROGATE",
         "nbnlp": f"{_READERS}.nbnlp_recipes:SOURCE",
+        "fcnet": f"{_READERS}.hyperparameter_tables:FCNET_SOURCE",
+        "hpobench": f"{_READERS}.hyperparameter_tables:HPOBENCH_SOURCE",
+        "hwgpt_surrogate": f"{_READERS}.hwgpt:SURROGATE",
+        "hwgpt": f"{_READERS}.hwgpt:SOURCE",
     },
     group="optiproxy_nas.sources",
 )

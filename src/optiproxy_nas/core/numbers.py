@@ -32,6 +32,7 @@ UNITS = {
     "mj": "mJ",
     "seconds": "s",
     "millions": "million",
+    "thousandths": "10⁻³",
     "accuracy": "%",
     "loss": "nats",
     "nats": "nats",

@@ -166,11 +166,12 @@ class OptiProxy(Method):
         merged = merge(load_preset(name), {**values, "preset": name})
         parameters = typed_parameters(SearchParameters, merged, also)
         PROXIES.load(parameters.proxy.name)
-        if isinstance(parameters.space, dict):  # a declared one has no graph, which some need
+        space = get_space(parameters.space)
+        if not space.num_vertices:  # a declared one has no graph, which some proxies need
             with isolated():
-                build_proxy(get_space(parameters.space), parameters.proxy, torch.Generator())
+                build_proxy(space, parameters.proxy, torch.Generator())
         if "initial_samples" not in values:
-            size = get_space(parameters.space).size or parameters.initial_samples
+            size = space.size or parameters.initial_samples
             samples = min(parameters.initial_samples, max(size, 2))
             parameters = parameters.model_copy(update={"initial_samples": samples})
         if parameters.fit.targets not in TARGETS:

