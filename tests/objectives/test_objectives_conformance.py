@@ -61,6 +61,11 @@ CASES = {
     ),
     "two fidelities": ("multi_fidelity", after_epochs),
     "continued training": ({"name": "multi_fidelity", "continues": True}, after_epochs),
+    "three rungs": (
+        {"name": "multi_fidelity", "rungs": [40, 80, 160], "continues": True, "share": 0.5,
+         "low_first": 8, "step_epochs": 240, "unit": "pixels"},
+        after_epochs,
+    ),
 }  # fmt: skip
 
 
@@ -264,15 +269,15 @@ class Overflows(ProxyTask):
 
 
 class Overspends(ProxyTask):
-    def promotions(self, archive, predict, name, count):
-        return np.arange(count + 1 if archive["step"].max() == 3 else 0)
+    def promotions(self, archive, predict, name, allowance, excluded=()):
+        return np.arange(allowance + 1 if archive["step"].max() == 3 else 0)
 
 
 class ChoosesAgain(ProxyTask):
     """After the search that the suite looks at; there the ledger would hide it."""
 
-    def promotions(self, archive, predict, name, count):
-        return np.arange(min(count, 1) if archive["step"].max() == 3 else 0)
+    def promotions(self, archive, predict, name, allowance, excluded=()):
+        return np.arange(min(allowance, 1) if archive["step"].max() == 3 else 0)
 
 
 class UndeclaredPrediction(ProxyTask):

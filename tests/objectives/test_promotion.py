@@ -55,6 +55,11 @@ def full_of(archive):
     return archive["epochs"].to_numpy() == FULL
 
 
+def both_of(archive):
+    """(row of the low value, row of the full one) of each cell that has both."""
+    return pairs_of(archive, ~full_of(archive), full_of(archive))
+
+
 def scores(*parts):
     """Normal scores of ranks 1, 2, ...: the targets named "rank", by hand."""
     count = len(parts)
@@ -80,7 +85,8 @@ def promoted(archive, predict, count=1, **settings):
     """The cells to be promoted, most promising first."""
     chosen = objective_of(**settings)
     codes = codes_of(SPACE, archive)
-    rows = chosen.task.promotions(archive, lambda rows: predict(codes[rows]), "rank", count)
+    predicted = lambda rows: predict(codes[rows])  # noqa: E731
+    rows = chosen.task.promotions(archive, predicted, "rank", count * FULL)
     cells = {name: cell for cell, name in enumerate(SPACE.to_string(CELLS))}
     return [cells[name] for name in archive["architecture"].iloc[rows]]
 
@@ -93,13 +99,13 @@ def test_pairs_are_found_by_architecture():
         (7, LOW, 1.0), (3, LOW, 2.0), (3, FULL, 70.0), (5, LOW, 3.0), (9, FULL, 71.0),
         (7, FULL, 72.0),
     )  # fmt: skip
-    assert pairs_of(archive, full_of(archive)).tolist() == [[1, 2], [0, 5]]
+    assert both_of(archive).tolist() == [[1, 2], [0, 5]]
 
 
 def test_without_both_there_is_no_pair():
     for rows in ([(0, LOW, 1.0), (1, FULL, 70.0)], low_rows(1.0, 2.0), [(4, FULL, 70.0)]):
         archive = archive_of(*rows)
-        assert pairs_of(archive, full_of(archive)).shape == (0, 2)
+        assert both_of(archive).shape == (0, 2)
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -198,7 +204,7 @@ def test_only_the_order_of_full_values_counts(made, name):
 def test_final_targets_are_the_promoted_cells_low_ones_in_the_order_of_full_values(made, name):
     archive = archive_of(*rows_of(made))
     low, correction = targets_of(archive, name)
-    pairs = pairs_of(archive, full_of(archive))
+    pairs = both_of(archive)
     known = [cell for cell, (_, value) in enumerate(made) if value is not None]
     assert sorted(pairs[:, 0]) == known
     final = low[pairs[:, 0]] + correction[pairs[:, 1]]
@@ -308,8 +314,8 @@ def selected(objective, archive, parameters, allowance, new=60, predict=None):
 @BOTH
 def test_what_a_promotion_costs(make_parameters, continues, price):
     objective = objective_of(continues=continues)
-    assert objective.price.promotion_cost == price
     archive = archive_of(*THREE)
+    assert objective.price.promotion_columns(archive)["cost"].tolist() == [price] * 3
     batch = selected(objective, archive, make_parameters(), 224)
     new = {False: 2, True: 3}[continues]
     assert batch["epochs"].tolist() == [FULL] + [LOW] * new
@@ -457,8 +463,10 @@ def test_training_that_cannot_go_on_is_not_charged_as_if_it_did():
 
 
 def test_full_training_is_the_last_of_the_epochs():
-    with pytest.raises(ObjectiveError, match=r"full_epochs = 100, .*full_epochs=200\.$"):
-        check_benchmark(objective_of(full_epochs=100), benchmark_of(12, 100, 200))
+    two, three = {"low_epochs": 12, "full_epochs": 100}, {"rungs": [12, 50, 100]}
+    for settings, right in ((two, "objective.full_epochs=200"), (three, "last of .* must be 200")):
+        with pytest.raises(ObjectiveError, match=rf"= 100, but .*{right}\.$"):
+            check_benchmark(objective_of(**settings), benchmark_of(12, 50, 100, 200))
 
 
 def test_long_curves_are_told_by_their_ends():

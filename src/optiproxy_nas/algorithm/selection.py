@@ -45,24 +45,18 @@ def select_queries(
     price, task = parameters.objective.price, parameters.objective.task
     targets, selection = parameters.fit.targets, parameters.selection
     codes = codes_of(space, archive)
-    count = allowance // price.promotion_cost
     excluded = [] if unavailable is None else unavailable["architecture"].tolist()
     promoted = task.promotions(
-        archive,
-        lambda rows: predict(codes[torch.from_numpy(rows)]),
-        targets,
-        count and count + len(excluded),
+        archive, lambda rows: predict(codes[torch.from_numpy(rows)]), targets, allowance, excluded
     )
-    if excluded:
-        allowed = ~archive["architecture"].iloc[promoted].isin(excluded).to_numpy()
-        promoted = promoted[allowed][:count]
     batches: list[pd.DataFrame] = []
+    left = allowance
     if len(promoted):
         raised = codes[torch.from_numpy(promoted)]
-        columns: dict[str, Any] = task.predicted(predict(raised), archive, targets)
-        columns |= price.promotion_columns(len(promoted))
+        columns: dict[str, Any] = task.raised(predict(raised), promoted, archive, targets)
+        columns |= price.promotion_columns(archive.iloc[promoted])
         batches.append(make_batch(space, raised, step, **columns))
-    left = allowance - price.promotion_cost * len(promoted)
+        left -= int(price.costs(batches[0]).sum())
     count = min(left // price.cheapest, len(pool.codes))
     if count:
         predictions = predict(pool.codes)

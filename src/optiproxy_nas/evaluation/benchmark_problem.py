@@ -193,7 +193,7 @@ def _check_fidelities(fidelities: tuple[Fidelity, ...], benchmark: Benchmark) ->
     if full.epochs in benchmark.epochs and full.epochs != trained:
         raise ObjectiveError(
             f"objective.{full.setting} = {full.epochs}, but source {benchmark.source!r} is fully "
-            f"trained after {trained} epochs: objective.{full.setting}={trained}."
+            f"trained after {trained} epochs: {_last(full.setting, trained)}."
         )
     _check_held(full, benchmark, full=True)
     if full.continues and not benchmark.continues:
@@ -204,6 +204,13 @@ def _check_fidelities(fidelities: tuple[Fidelity, ...], benchmark: Benchmark) ->
         )
 
 
+def _last(setting: str, epochs: int) -> str:
+    """Return how the setting of full training should be."""
+    if setting == "rungs":
+        return f"the last of objective.rungs must be {epochs}"
+    return f"objective.{setting}={epochs}"
+
+
 def _check_held(fidelity: Fidelity, benchmark: Benchmark, full: bool) -> None:
     """Raise the benchmark's own error, which knows what to fetch, with the setting's name."""
     held = benchmark.epochs
@@ -211,7 +218,7 @@ def _check_held(fidelity: Fidelity, benchmark: Benchmark, full: bool) -> None:
         return
     setting = f"objective.{fidelity.setting}"
     if full:
-        hint = f" It is fully trained after {held[-1]} epochs: {setting}={held[-1]}."
+        hint = f" It is fully trained after {held[-1]} epochs: {_last(fidelity.setting, held[-1])}."
     elif len(held) == 1:
         hint = " It has one fidelity, and this objective needs two."
     else:

@@ -277,10 +277,7 @@ def _fidelity_columns(objective: Objective, table: pd.DataFrame) -> dict[str, An
             f"{', '.join(map(str, allowed))}.",
             allowed=allowed,
         )
-    count = len(table)
-    low, full = objective.price.initial_columns(count), objective.price.full_columns(count)
-    is_full = (table["epochs"] == allowed[-1]).to_numpy()
-    return {name: np.where(is_full, full[name], low[name]) for name in full}
+    return objective.price.fidelity_columns(table["epochs"].to_numpy(dtype=np.int64))
 
 
 def _column(metric: str, table: pd.DataFrame) -> str:

@@ -124,8 +124,10 @@ def overrides_of(parameters: RunParameters) -> list[str]:
         for name, field in type(objective).model_fields.items()
         if name != "name" and not field.is_required()
     }
-    defaults |= objective.defaults(training_of(parameters.source), {})
     settings = objective.model_dump(mode="json")
+    training = training_of(parameters.source, parameters.problem is not None)
+    defaults |= objective.defaults(training, settings)
+    defaults = {name: default for name, default in defaults.items() if name in settings}
     method: type[Method] = METHODS.load(parameters.method)
     return method.overrides(parameters) + changes({"objective": defaults}, {"objective": settings})
 

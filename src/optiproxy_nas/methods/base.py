@@ -229,20 +229,21 @@ def typed_parameters(kind: type[Typed], values: Mapping[str, Any], also: Iterabl
         ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
         UnknownNameError: an unregistered objective.
     """
-    source = values.get("source")
-    training = None if source is None else training_of(str(source))
+    training = training_of(values.get("source"), values.get("problem") is not None)
     objective = resolve_objective(values.get("objective"), training)
     return validate(kind, {**values, "objective": objective}, also, setting_names)
 
 
-def training_of(source: str) -> Training | None:
+def training_of(source: str | None, is_problem: bool = False) -> Training | None:
     """Return what a registered source tells of its full training.
 
-    None where there is no such source: a user's own evaluation, or a name that is refused later,
-    with the run's facts.
+    A problem's goes on from where the one before ended, in its folder. None where there is no such
+    source: a user's function, or a name that is refused later, with the run's facts.
     """
+    if is_problem:
+        return Training(None, continues=True)
     try:
-        found = get_source(source)
+        found = get_source(str(source))
     except ParameterError:
         return None
     contents = found.contents

@@ -155,7 +155,8 @@ class OptiProxy(Method):
     def complete(cls, values: Mapping[str, Any], also: Iterable[str] = ()) -> SearchParameters:
         """Return preset plus overrides, nested, as typed parameters.
 
-        An initial sample that is not given is no larger than the space.
+        An initial sample that is not given is no larger than the space, or than what is needed
+        before the first promotion.
 
         Raises:
             ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
@@ -173,6 +174,7 @@ class OptiProxy(Method):
         if "initial_samples" not in values:
             size = space.size or parameters.initial_samples
             samples = min(parameters.initial_samples, max(size, 2))
+            samples = parameters.objective.price.initial_sample(samples)
             parameters = parameters.model_copy(update={"initial_samples": samples})
         if parameters.fit.targets not in TARGETS:
             raise unknown_name("target", parameters.fit.targets, TARGETS)

@@ -7,7 +7,7 @@ stopped. It knows no benchmark; what asks one is :mod:`optiproxy_nas.evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import Field
 from torch import Tensor
 
-from optiproxy_nas.core.arrays import Floats, Integers
+from optiproxy_nas.core.arrays import Floats, Integers, Mask
 from optiproxy_nas.core.parameters import Direction, SelectionSettings, StrictModel
 from optiproxy_nas.objectives.constraints import Constraint
 from optiproxy_nas.objectives.trial_order import TrialOrder
@@ -41,15 +41,15 @@ PredictRows = Callable[[Integers], Tensor]  # rows of the archive [n] -> predict
 
 
 class Training(NamedTuple):
-    """What an objective's defaults follow of the source of a benchmark."""
+    """What an objective's defaults follow of the source of a benchmark, or of a problem."""
 
-    full_epochs: int  # of full training
+    full_epochs: int | None  # of full training; None: the problem does not say
     continues: bool  # full training goes on from its earlier epochs
     direction: Direction = "maximize"  # of its target
 
 
 class Fidelity(NamedTuple):
-    """One number of training epochs that trials are made with."""
+    """A rung: one number of epochs, or of another unit, that trials are made with."""
 
     setting: str  # name of the objective's setting that gives it
     epochs: int
@@ -72,11 +72,6 @@ class Pricing:
         return 1
 
     @property
-    def promotion_cost(self) -> int:
-        """Return the cost of raising a row of the archive to the next fidelity."""
-        return self.full_cost
-
-    @property
     def terms(self) -> str:
         """Return the settings that costs follow from, for messages about the budget."""
         return ""
@@ -97,9 +92,13 @@ class Pricing:
         """Return the columns that make ``count`` architectures of a batch full trials."""
         return {}
 
-    def promotion_columns(self, count: int) -> dict[str, Any]:
-        """Return the columns that make ``count`` architectures of a batch promotions."""
-        return self.full_columns(count)
+    def fidelity_columns(self, epochs: Integers) -> dict[str, Any]:
+        """Return the columns of trials of these fidelities [n], each from nothing."""
+        return {}
+
+    def promotion_columns(self, rows: pd.DataFrame) -> dict[str, Any]:
+        """Return the columns of trials that raise rows of D to the next fidelity."""
+        return self.full_columns(len(rows))
 
     def initial_cost(self, count: int) -> int:
         """Return what ``count`` initial architectures cost."""
@@ -108,6 +107,10 @@ class Pricing:
     def least_budget(self, initial_samples: int) -> int:
         """Return the least budget of a search that can end with an answer."""
         return self.initial_cost(initial_samples)
+
+    def initial_sample(self, count: int) -> int:
+        """Return how many architectures a search starts from where a preset has ``count``."""
+        return count
 
     def step_cost(self, batch: int) -> int:
         """Return what a step may spend; B is ``batch``."""
@@ -164,10 +167,29 @@ class ProxyTask:
         """Return the same columns of what the cheapest trial of an architecture will reveal."""
         return self.predicted(predictions, archive, name)
 
+    def raised(
+        self, predictions: Tensor, rows: Integers, archive: pd.DataFrame, name: str
+    ) -> dict[str, Floats]:
+        """Return the same columns of what raising ``rows`` [n] of D will reveal."""
+        return self.predicted(predictions, archive, name)
+
     def promotions(
-        self, archive: pd.DataFrame, predict: PredictRows, name: str, count: int
+        self,
+        archive: pd.DataFrame,
+        predict: PredictRows,
+        name: str,
+        allowance: int,
+        excluded: Collection[str] = (),
     ) -> Integers:
-        """Return up to ``count`` rows of D to raise to the next fidelity, most promising first."""
+        """Return the rows of D to raise to the next fidelity, the most promising first.
+
+        Args:
+            archive: D.
+            predict: of the fitted proxy.
+            name: the target transformation.
+            allowance: what they, and new architectures, may cost.
+            excluded: architectures that are not raised, since a trial of theirs is open or failed.
+        """
         return np.empty(0, dtype=np.int64)
 
 
@@ -230,11 +252,19 @@ class Objective(StrictModel):
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
-        """Return the numbers of epochs that trials are made with, ascending, full training last.
+        """Return the rungs that trials are made with, ascending, full training last.
 
         Where there are any, the archive has a column ``epochs``, and an evaluation takes them.
         """
         return ()
+
+    def promotable(self, archive: pd.DataFrame) -> Mask:
+        """Return the rows of D that may still be raised to the next fidelity: [n].
+
+        A row that is False stays so, whatever is added to D: no promotion needs what its training
+        left. That open and failed trials of its architecture are in the way is not seen here.
+        """
+        return np.zeros(len(archive), dtype=bool)
 
     @property
     def columns(self) -> Mapping[str, str]:

@@ -91,7 +91,6 @@ def check_price(space: SearchSpace, archive: pd.DataFrame, built: Objective) -> 
         for name, columns, expected in (
             ("initial_columns", price.initial_columns, price.initial_cost(count)),
             ("full_columns", price.full_columns, count * price.full_cost),
-            ("promotion_columns", price.promotion_columns, count * price.promotion_cost),
         ):
             batch = make_batch(space, codes[:count], 0).assign(**columns(count))
             cost = int(price.costs(batch).sum())
@@ -100,6 +99,17 @@ def check_price(space: SearchSpace, archive: pd.DataFrame, built: Objective) -> 
     assert price.fewest(price.step_cost(BATCH)) >= 1, "fewest: a step without candidates"
     whole = price.capacity(1000)
     assert whole >= 1000 * price.full_cost, "capacity: full trials of all cost more than all"
+
+
+def check_promotable(archive: pd.DataFrame, built: Objective) -> None:
+    """Check that what cannot be raised any more never can be again."""
+    last = np.zeros(0, dtype=bool)
+    for count in range(len(archive) + 1):
+        mask = built.promotable(archive.iloc[:count])
+        assert mask.dtype == np.bool_, f"promotable: {mask.dtype}, not bool"
+        assert mask.shape == (count,), f"promotable: {mask.shape}, not one a row"
+        assert not (mask[: len(last)] & ~last).any(), "promotable: a row came back"
+        last = mask
 
 
 def check_targets(archive: pd.DataFrame, built: Objective) -> None:

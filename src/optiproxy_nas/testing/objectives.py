@@ -62,6 +62,7 @@ def check_objective(
         objective_parts.check_targets(archive, built)
         objective_parts.check_order(archive, built)
         objective_parts.check_price(space, archive, built)
+        objective_parts.check_promotable(archive, built)
         objective_parts.check_score(space, archive, parameters)
         objective_parts.check_selection(space, archive, parameters)
         _check_reports(archive, built)
