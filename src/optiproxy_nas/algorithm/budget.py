@@ -7,8 +7,8 @@ from collections.abc import Hashable, Mapping
 import pandas as pd
 
 from optiproxy_nas.algorithm.archive import codes_of
-from optiproxy_nas.algorithm.search_parameters import SearchParameters
-from optiproxy_nas.core.errors import BudgetError
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
+from optiproxy_nas.core.errors import BudgetError, ParameterError
 from optiproxy_nas.objectives.base import Pricing
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -61,19 +61,32 @@ class QueryLedger:
         return price
 
 
-def check_budget(price: Pricing, budget: int, size: int | None, least: int = 0) -> None:
+def check_budget(
+    price: Pricing, budget: int, size: int | None, least: int = 0, kept_back: int = 0
+) -> None:
     """Refuse a budget that cannot pay for an answer, or that cannot be spent.
 
     Args:
         price: of trials.
-        budget: C.
+        budget: C, without what is kept back.
         size: architectures of the space; None where they cannot be counted.
         least: the least budget of a search that can end with an answer.
+        kept_back: what of it is kept back to confirm the best.
 
     Raises:
         BudgetError: below ``least``, or above what the whole space costs.
     """
     unit, terms = price.unit, f" ({price.terms})" if price.terms else ""
+    if kept_back and budget < least:
+        raise BudgetError(
+            f"Of the budget of {budget + kept_back} {unit}, {kept_back} are kept back to confirm "
+            f"the best (confirm), which leaves {max(budget, 0)}; with these settings the initial "
+            f"sample, and what a search needs to give an answer, cost {least} {unit}{terms}. Raise "
+            "budget, or lower confirm.best, confirm.seeds or initial_samples.",
+            budget=budget,
+            least=least,
+            kept_back=kept_back,
+        )
     if budget < least:
         raise BudgetError(
             f"The budget of {budget} {unit} is too small: with these settings the initial sample, "
@@ -91,13 +104,49 @@ def check_budget(price: Pricing, budget: int, size: int | None, least: int = 0) 
         )
 
 
+def check_confirm(parameters: RunParameters, size: int | None) -> None:
+    """Refuse to confirm more architectures than a search can train.
+
+    Raises:
+        ParameterError: it cannot.
+    """
+    if parameters.confirm is None:
+        return
+    best, most = parameters.confirm.best, parameters.search_budget
+    most //= parameters.objective.price.full_cost
+    if best > (most if size is None else min(most, size)):
+        raise ParameterError(
+            f"confirm.best = {best}: the search trains at most {most} architectures in full with "
+            f"the {parameters.search_budget} {parameters.objective.price.unit} of the budget that "
+            f"are not kept back{'' if size is None else f', of {size} in the space'}. Lower "
+            "confirm.best, or raise budget.",
+            name="confirm.best",
+            most=most,
+        )
+
+
+def refuse_confirm(parameters: RunParameters) -> None:
+    """Refuse to confirm the answer of a benchmark.
+
+    Raises:
+        ParameterError: it is to be confirmed.
+    """
+    if parameters.confirm is not None:
+        raise ParameterError(
+            f"confirm would change nothing: benchmark {parameters.benchmark!r} holds one value an "
+            "architecture, and nothing is trained. Leave it out; it is for problem=... and "
+            "evaluate=...",
+            name="confirm",
+        )
+
+
 def number_of_steps(parameters: SearchParameters) -> int:
     """Return the number of steps after the initial sample: ceil((C - its cost) / cost of a step).
 
     A rest of the budget that pays no query is not a step.
     """
     price = parameters.objective.price
-    rest = parameters.budget - price.initial_cost(parameters.initial_samples)
+    rest = parameters.search_budget - price.initial_cost(parameters.initial_samples)
     rest -= price.cheapest - 1
     return max(0, -(-rest // price.step_cost(parameters.selection.batch)))
 
@@ -124,7 +173,7 @@ def allowance(
     spent = int(price.costs(archive).sum()) - free
     if unavailable is not None and len(unavailable):
         spent += int(price.costs(unavailable).sum())
-    return min(due, parameters.budget) - spent
+    return min(due, parameters.search_budget) - spent
 
 
 def charges(space: SearchSpace, table: pd.DataFrame, price: Pricing) -> dict[Hashable, int]:

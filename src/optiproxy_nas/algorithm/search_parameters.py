@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
 from optiproxy_nas.core.parameters import (
+    ConfirmSettings,
     FailureSettings,
     FitSettings,
     GradientSettings,
@@ -26,7 +27,7 @@ OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's functi
 
 
 # What may differ in a search that goes on from what it was.
-_MAY_CHANGE = {"budget", "failures"}
+_MAY_CHANGE = {"budget", "failures", "confirm"}
 
 
 class RunParameters(StrictModel):
@@ -67,6 +68,12 @@ class RunParameters(StrictModel):
         default_factory=FailureSettings, description="what failed trials do to the search"
     )
 
+    confirm: ConfirmSettings | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="training the best again before the answer is chosen; null: not",
+    )
+
     @field_validator("source")
     @classmethod
     def _one_spelling(cls, source: str) -> str:
@@ -90,6 +97,16 @@ class RunParameters(StrictModel):
     def decisive(self) -> dict[str, Any]:
         """Return what decides the search, without what may change where it goes on."""
         return self.model_dump(mode="json", exclude=_MAY_CHANGE)
+
+    @property
+    def kept_back(self) -> int:
+        """Return what of the budget is kept back to confirm the best."""
+        return self.confirm.trainings * self.objective.price.full_cost if self.confirm else 0
+
+    @property
+    def search_budget(self) -> int:
+        """Return what the search itself may spend: the budget without what is kept back."""
+        return self.budget - self.kept_back
 
     @property
     def preset_name(self) -> str:

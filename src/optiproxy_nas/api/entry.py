@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from optiproxy_nas.algorithm.budget import refuse_confirm
 from optiproxy_nas.api.evaluation import (
     Evaluation,
     check_function,
@@ -22,6 +20,7 @@ from optiproxy_nas.api.evaluation import (
 )
 from optiproxy_nas.api.export import export_if_possible
 from optiproxy_nas.api.open_search import DEFAULT_SPACE, Search, argument_names
+from optiproxy_nas.api.progress import SearchBar
 from optiproxy_nas.api.result import SearchResult
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import (
@@ -32,13 +31,11 @@ from optiproxy_nas.benchmarks.source_registry import (
 )
 from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, SearchInterrupted
-from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.core.parameters import Direction
-from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of, optimum
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.initial import Initial, apply_initial
-from optiproxy_nas.evaluation.loop import Callback, drive
+from optiproxy_nas.evaluation.loop import Callback, confirm_best, drive
 from optiproxy_nas.evaluation.stop_rules import StopAfter, StopAtTarget, StopWithoutImprovement
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.export.folder import check_free
@@ -60,6 +57,7 @@ def search(
     evaluate: Evaluate | None = None,
     problem: str | Mapping[str, Any] | Problem | None = None,
     data: Mapping[str, Any] | None = None,
+    confirm: Mapping[str, int] | None = None,
     journal: str | Path | None = None,
     evaluation: Mapping[str, Any] | None = None,
     initial: Initial | None = None,
@@ -117,6 +115,11 @@ def search(
         problem: your own :class:`~optiproxy_nas.Problem`, an instance, ``package.module:Class``, or
             a mapping ``{"name": "package.module:Class", **settings}``.
         data: the problem's datasets by name; default what its ``load`` gives.
+        confirm: train the best again, ``{"best": 3, "seeds": 2}``: the best three with two fresh
+            seeds each; by the means of these the answer is chosen (``result.confirmation``). They
+            are charged: the search has the rest of the budget. A function is called again with the
+            global generators of Python, NumPy and torch seeded; one that seeds itself confirms
+            nothing, which is warned of.
         journal: path of a file to which each finished trial is added, for good, as it ends. Called
             again with the same arguments (``budget`` and ``failures`` may differ), a search trains
             nothing twice. That of another function or other data is refused, of changed code warned
@@ -149,6 +152,8 @@ def search(
     check_problem_arguments(problem, evaluate, data)
     settings = evaluation_settings(evaluation, problem is not None, evaluate)
     of_benchmark = evaluate is None and problem is None
+    if confirm is not None:
+        overrides = {**overrides, "confirm": confirm}
     if of_benchmark:
         registered = _source_of(source, DEFAULT_SPACE if space is None else space)
         source = registered.name if source is None else source
@@ -186,6 +191,7 @@ def search(
         **overrides,
     )
     if of_benchmark:
+        refuse_confirm(opened.parameters)
         check_source(opened.parameters, dataset)
         benchmark = load_benchmark(opened.parameters.source, str(dataset), complete=True)
         check_benchmark(opened.objective, benchmark)
@@ -197,10 +203,11 @@ def search(
         apply_initial(opened, opened.record_parameters, initial, opened.target)
     with (
         open_evaluation(opened, evaluate, data, journal, settings) as answering,
-        _progress_bar(opened, progress) as show,
+        SearchBar(opened, progress) as bar,
         _carrying_result(opened, answering),
     ):
-        drive(opened, answering.evaluator, [*show, *chosen, *rules])
+        drive(opened, answering.evaluator, [bar.trial_ended, *chosen, *rules])
+        confirm_best(opened, answering.evaluator, opened.parameters, bar.confirmed)
         result = answering.tested(_result_after(opened, answering))
         if export is not None:
             export_if_possible(result, result.trainings, Path(export))
@@ -208,7 +215,10 @@ def search(
 
 
 class _Searched(Search):
-    """The search of :func:`search`, which takes more arguments."""
+    """The search of :func:`search`, which takes more arguments, and confirms its best."""
+
+    def _check_confirm(self) -> None:
+        """Take it."""
 
     def _argument_names(self) -> list[str]:
         return argument_names(search)
@@ -257,23 +267,6 @@ def _another_interrupt_waits() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-@contextmanager
-def _progress_bar(opened: Search, visible: bool) -> Iterator[list[Callback]]:
-    """Give the callbacks that show the progress of a search as a bar: spent, and the best value."""
-    if not visible:
-        yield []
-        return
-    target = opened.target
-    with tqdm(total=opened.budget, desc=opened.objective.price.unit) as bar:
-
-        def show(search: AskTell, trial: Trial) -> None:
-            if not math.isnan(best := search.best):  # something is eligible
-                bar.set_postfix_str(f"best {value_text(target, best)}", refresh=False)
-            bar.update(search.spent - bar.n)
-
-        yield [show]
 
 
 def _source_of(source: str | None, space: SpaceLike) -> Source:

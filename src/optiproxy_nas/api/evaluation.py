@@ -52,7 +52,7 @@ class Evaluation:
         journal: Journal | None = None,
         test: Callable[[Request], dict[str, float]] | None = None,
         folder: Path | None = None,
-        tests: Mapping[tuple[str, int | None], Mapping[str, float]] | None = None,
+        tests: Mapping[tuple[str, int | None, int], Mapping[str, float]] | None = None,
         trainings: Trainings | None = None,
     ) -> None:
         self.journal, self._test, self._folder = journal, test, folder
@@ -68,12 +68,12 @@ class Evaluation:
         """
         if result.archive.empty or not result.is_eligible or self._test is None:
             return result
-        best = result.best
-        request = Request(best.number, 1, best.text, best.epochs, best.seed, folder=best.folder)
+        request = result.answer_training.request
         found = self.journal.find_test(request) if self.journal is not None else None
         metrics: Mapping[str, float] = found or {}
         if found is None:
-            metrics = self._tests.get((best.text, best.epochs)) or self._test(request)
+            key = request.architecture, request.epochs, request.repeat
+            metrics = self._tests.get(key) or self._test(request)
             if self.journal is not None and metrics:
                 self.journal.record_test(request, metrics)
         return replace(result, test=metrics)

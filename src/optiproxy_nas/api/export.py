@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 
 from optiproxy_nas.core.errors import OptiProxyError
-from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.identity import digests_of
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.export.answer import Answer
 from optiproxy_nas.export.folder import check_free, export_answer, write_folder
 from optiproxy_nas.export.trainings import Trainings
+from optiproxy_nas.problems import VALUE
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
@@ -44,16 +44,17 @@ def answer_of(result: SearchRecord, trainings: Trainings | None) -> Answer:
     Raises:
         DataError: there is no complete trial.
     """
-    best = result.best
+    training = result.answer_training
     return Answer(
         parameters=result.parameters,
-        request=Request(best.number, 1, best.text, best.epochs, best.seed),
+        request=training.request,
         target=result.target,
-        value=result.best_value,
-        metrics=best.metrics,
+        value=training.metrics[VALUE],
+        metrics=training.metrics,
         test=result.test,
-        constraints=result.parameters.objective.summary(result.archive).get("constraints", ()),
+        constraints=result.facts.get("constraints", ()),
         is_eligible=result.is_eligible,
+        confirmed=result.confirmed,
         data=digests_of(trainings.data) if trainings else {},
         caution=result.caution,
     )

@@ -13,6 +13,7 @@ from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
 from optiproxy_nas.api.result import SearchResult
 from optiproxy_nas.api.result_lines import search_line
 from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.validation import validate
@@ -123,6 +124,8 @@ class Search(AskTell):
         self.record_parameters = validate(
             type(self.parameters), {**dict(self.parameters), "dataset": dataset}
         )
+        if self.parameters.confirm is not None:
+            self._check_confirm()
         if self.problem is not None:
             check_metrics(self.problem, self.parameters.objective)
         if note := misfit(self.parameters):
@@ -135,7 +138,7 @@ class Search(AskTell):
             found,
             self.parameters.objective,
             built,
-            budget,
+            self.parameters.search_budget,
             seed,
             self.parameters.failures,
         )
@@ -183,6 +186,18 @@ class Search(AskTell):
         if self.problem is not None:
             return self.problem.target.label
         return "value" if self._benchmark is None else self._benchmark.target
+
+    def _check_confirm(self) -> None:
+        """Refuse to confirm: who evaluates can train ``result.top(k)`` again.
+
+        Raises:
+            ParameterError: always.
+        """
+        raise ParameterError(
+            "confirm is of search(...), which trains itself. By ask and tell, train "
+            "result.top(3) again with seeds of your own, and choose by their means.",
+            name="confirm",
+        )
 
     def _argument_names(self) -> list[str]:
         """Return the arguments that can be given, for messages about those that cannot."""

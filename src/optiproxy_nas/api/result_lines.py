@@ -13,9 +13,11 @@ def search_line(parameters: RunParameters) -> str:
     objective = f", {parameters.objective.label}" if parameters.objective.label else ""
     dataset = "" if parameters.dataset == OWN_EVALUATION else f" {parameters.dataset}"
     what = f"{parameters.space_name}{dataset}" if parameters.problem is None else dataset.strip()
+    kept_back = f" ({parameters.kept_back} of them to confirm)" if parameters.confirm else ""
     return (
         f"{what} by {parameters.method}{preset}{objective}, "
         f"seed {parameters.seed}, budget {parameters.budget} {parameters.objective.price.unit}"
+        f"{kept_back}"
     )
 
 
@@ -27,6 +29,7 @@ def answer_line(record: SearchRecord) -> str:
     text = f"{metric_name(record.target)} {value_text(record.target, *compared)}"
     if record.regret is not None:
         text += f", regret {difference_text(record.target, record.regret, *compared)}"
+    text += record.confirmed_text
     text = ", ".join([text, *record.test_lines])
     return text if record.is_eligible else f"none can be the answer; the nearest has {text}"
 

@@ -15,7 +15,9 @@ from optiproxy_nas.report import RunData, draw_cell, figures_of, png
 from optiproxy_nas.report.archive_figures import PREDICTED
 from optiproxy_nas.report.html import render
 from optiproxy_nas.report.logit_figures import LOGITS, with_edges
+from optiproxy_nas.report.run_data import candidate_facts
 from optiproxy_nas.report.summary import bound_sentence
+from optiproxy_nas.report.trial_table import candidate_rows
 from optiproxy_nas.spaces import SPACES
 
 LONGEST = 300  # letters of an error
@@ -85,6 +87,7 @@ def result_html(result: SearchRecord) -> str:
     return render(
         "result.html.j2",
         title=search_line(result.parameters),
+        confirmed=candidate_rows(candidate_facts(result.confirmation), result.target),
         answer=answer_line(result),
         architecture=architecture,
         bounds=bounds,

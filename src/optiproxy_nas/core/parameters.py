@@ -61,6 +61,21 @@ class FailureSettings(StrictModel):
     retries: int = Field(default=0, ge=0, description="of a failed trial, not charged again")
 
 
+class ConfirmSettings(StrictModel):
+    """Training the best of a search again: by the means of these trainings it ends.
+
+    They are charged: their cost is kept back of the budget, and the search has the rest.
+    """
+
+    best: int = Field(ge=1, description="so many of the best are trained again")
+    seeds: int = Field(ge=1, description="each of them so many times, with fresh seeds")
+
+    @property
+    def trainings(self) -> int:
+        """Return how many trainings that are."""
+        return self.best * self.seeds
+
+
 class EvaluationSettings(StrictModel):
     """Where and how trials are trained. It decides no proposal, and is no part of a search."""
 

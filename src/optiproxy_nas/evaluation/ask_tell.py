@@ -67,8 +67,9 @@ class AskTell(SearchState):
         self.space, self.objective, self.method = space, objective, method
         self.target_name = VALUE  # of the metric that is searched for, as it is told
         self.stopped = ""  # why it was ended before its budget
-        # Of an answer of this search as it was run before, by its text and epochs.
-        self.tests: dict[tuple[str, int | None], Mapping[str, float]] = {}
+        # Of an answer of this search as it was run before, by its text, epochs and repeat.
+        self.tests: dict[tuple[str, int | None, int], Mapping[str, float]] = {}
+        self.confirmations = pd.DataFrame()  # of ``confirmation.tabulate``, also of before
         self._failures = failures or FailureSettings()
         self._book = TrialBook(space, objective, seed)
         self._proposer = Proposer(space, objective, method, budget, self._book)
@@ -159,6 +160,10 @@ class AskTell(SearchState):
     def request(self, trial: Trial) -> Request:
         """Return what is asked of an evaluator for a trial that :meth:`ask` gave."""
         return self._book.request(self._open(trial))
+
+    def trained(self, trial: Trial) -> Request:
+        """Return what was asked of an evaluator for a trial of this search."""
+        return self._book.request(self._book.entries[trial.number])
 
     def stop(self, reason: str) -> None:
         """Ask for no further trial; open ones may still be told."""

@@ -100,7 +100,7 @@ def evaluate_batch(
     """
     objective, price = parameters.objective, parameters.objective.price
     before = [table for table in (archive, failed) if table is not None and len(table)]
-    ledger = QueryLedger(parameters.budget)
+    ledger = QueryLedger(parameters.search_budget)
     for table in before:
         ledger.charge(charges(space, table, price))
     ledger.charge(charges(space, batch, price))

@@ -6,9 +6,11 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Self
 
 from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
+from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.answers import Outcome, failure, read_answer, read_answers
 from optiproxy_nas.evaluation.jobs import in_one_process
 from optiproxy_nas.objectives.base import Objective
@@ -163,6 +165,11 @@ def as_evaluator(evaluate: Evaluate, space: SearchSpace | None = None) -> Evalua
     return _FunctionEvaluator(evaluate, read)
 
 
+def _seeded(request: Request) -> AbstractContextManager[None]:
+    """Seed the global generators for a confirmation; a trial of a function draws as it likes."""
+    return seeded_globals(request.seed) if request.repeat else nullcontext()
+
+
 class _FunctionEvaluator(Evaluator):
     """Calls a function with one architecture at a time."""
 
@@ -177,7 +184,7 @@ class _FunctionEvaluator(Evaluator):
             epochs = (request.epochs,) if objective.fidelities else ()
             begun = time.perf_counter()
             try:
-                with in_one_process():
+                with _seeded(request), in_one_process():
                     answer = self._function(self._read(request.architecture), *epochs)
             except Exception as error:
                 _log.debug("The evaluation of %s failed", request.architecture, exc_info=True)
@@ -198,14 +205,15 @@ class _BatchEvaluator(Evaluator):
     def ended(
         self, objective: Objective, requests: Sequence[Request]
     ) -> Iterator[tuple[int, Outcome]]:
-        """Call the function for all requests of equal epochs, the fewest first."""
-        places_by_epochs: dict[int, list[int]] = {}
+        """Call the function for all requests of equal epochs and repeat, the fewest first."""
+        alike: dict[tuple[int, int], list[int]] = {}
         for place, request in enumerate(requests):
-            places_by_epochs.setdefault(request.epochs or 0, []).append(place)
-        for epochs, places in sorted(places_by_epochs.items()):
+            alike.setdefault((request.epochs or 0, request.repeat), []).append(place)
+        for (epochs, _), places in sorted(alike.items()):
             names = [requests[place].architecture for place in places]
             begun = time.perf_counter()
-            answer = self._call(names, (epochs,) if objective.fidelities else ())
+            with _seeded(requests[places[0]]):
+                answer = self._call(names, (epochs,) if objective.fidelities else ())
             seconds = (time.perf_counter() - begun) / len(places)
             outcomes = read_answers(objective, answer, names)
             for place, outcome in zip(places, outcomes, strict=True):

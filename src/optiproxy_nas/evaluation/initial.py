@@ -19,7 +19,7 @@ from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.comparable import check_comparable
 from optiproxy_nas.evaluation.journal_file import is_journal, read_records
-from optiproxy_nas.evaluation.journal_table import journal_trials
+from optiproxy_nas.evaluation.journal_table import journal_trials, last_attempts
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.evaluation.record_file import plug_ins_of, read_record
 from optiproxy_nas.evaluation.trials import Trial, column_of
@@ -103,7 +103,9 @@ def _go_on(search: AskTell, record: SearchRecord) -> None:
         events = [event if event is None else row_of[event] for event in record.events]
         search.replay(rows, [[outcome] for outcome in outcomes], events)
         if record.test:
-            search.tests[record.best.text, record.best.epochs] = record.test
+            tested = record.answer_training.request
+            search.tests[tested.architecture, tested.epochs, tested.repeat] = record.test
+        search.confirmations = record.confirmations
         _log.info("The search goes on from %d trials.", len(rows))
 
 
@@ -202,7 +204,7 @@ def _rows(
     Returns:
         the batch [n], the outcome of each, and its place in the table.
     """
-    table = _with_architectures(space, _last_attempts(table))
+    table = _with_architectures(space, last_attempts(table))
     columns_of = {name: _column(name, table) for name in (target, *objective.metrics)}
     if VALUE in table:
         columns_of[target] = VALUE
@@ -240,18 +242,6 @@ def _rows(
         )
     given = table.to_dict("records")
     return rows, [_outcome(objective, row, target, columns_of) for row in given], places
-
-
-def _last_attempts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the last attempt at each trial of a journal's table; of others, all rows.
-
-    The confirmations of a journal are left out.
-    """
-    if not {"number", "attempt", "architecture"} <= set(table):
-        return table
-    if "repeat" in table:
-        table = table[table["repeat"] == 0]
-    return table.drop_duplicates(["number", "architecture"], keep="last")
 
 
 def _with_architectures(space: SearchSpace, table: pd.DataFrame) -> pd.DataFrame:

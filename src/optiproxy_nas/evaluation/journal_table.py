@@ -90,14 +90,26 @@ def journal_trials(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(list(trials.values()))
 
 
+def last_attempts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the last attempt at each trial of a journal's table; of others, all rows.
+
+    The confirmations of a journal are left out.
+    """
+    if not {"number", "attempt", "architecture"} <= set(table):
+        return table
+    if "repeat" in table:
+        table = table[table["repeat"] == 0]
+    return table.drop_duplicates(["number", "architecture"], keep="last")
+
+
 def row_request(row: Mapping[Any, Any], full: int | None = None) -> Request:
-    """Return what an attempt was asked for, of a row of :func:`read_journal`.
+    """Return what an attempt was asked for, of a row of :func:`read_journal`, or one like it.
 
     Args:
         row: of the attempt.
         full: epochs of full training, which a journal does not tell.
     """
     numbers = {name: int(row[name]) for name in ("number", "attempt", "seed", "repeat")}
-    epochs = None if pd.isna(row["epochs"]) else int(row["epochs"])
+    epochs = None if pd.isna(row.get("epochs")) else int(row["epochs"])
     texts = {name: str(row[name]) for name in ("architecture", "folder")}
     return Request(**numbers, **texts, epochs=epochs, full_epochs=full)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,14 +10,25 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import OptiProxyError
+from optiproxy_nas.core.parameters import ConfirmSettings
+from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
-from optiproxy_nas.evaluation.evaluator import Evaluate, as_evaluator
+from optiproxy_nas.evaluation.confirmation import (
+    candidates,
+    confirming,
+    retrain,
+    tabulate,
+    trainings_of,
+)
+from optiproxy_nas.evaluation.evaluator import Evaluate, Request, as_evaluator
+from optiproxy_nas.evaluation.incumbent import Confirmation, cautions_of
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.methods import METHODS, Method
 from optiproxy_nas.objectives import Objective, resolve_objective
 from optiproxy_nas.spaces.base import SearchSpace
 
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 # Called after each trial that is over; ``search.stop(reason)`` ends the search.
 Callback = Callable[[AskTell, Trial], Any]
 
@@ -28,7 +40,7 @@ def open_search(space: SearchSpace, parameters: RunParameters) -> AskTell:
         space,
         parameters.objective,
         method,
-        parameters.budget,
+        parameters.search_budget,
         parameters.seed,
         parameters.failures,
     )
@@ -53,6 +65,7 @@ def run_search(
     """
     search = open_search(space, parameters)
     drive(search, evaluate, callbacks)
+    confirm_best(search, evaluate, parameters)
     return SearchRecord.of(search, parameters)
 
 
@@ -81,6 +94,57 @@ def run_method(
     search = AskTell(space, objective or resolve_objective("accuracy"), method, budget)
     drive(search, evaluate, callbacks)
     return search.archive(), search.proposals()
+
+
+def confirm_best(
+    search: AskTell,
+    evaluate: Evaluate,
+    parameters: RunParameters,
+    on_ended: Callable[[Request, Outcome], Any] | None = None,
+) -> None:
+    """Train the best of a search that is over again, where its parameters say so.
+
+    ``search.confirmations`` has these trainings then, also those before an error or Ctrl-C.
+
+    Args:
+        search: that is over.
+        evaluate: as of :func:`drive`.
+        parameters: of the search.
+        on_ended: called with each training that is over.
+
+    Raises:
+        OptiProxyError: as of the evaluator.
+    """
+    if (settings := parameters.confirm) is None:
+        return
+    objective, archive = search.objective, search.archive()
+    by_row = {trial.order: trial for trial in search.trials}
+    best = [by_row[row] for row in candidates(objective, archive, settings.best)]
+    requests = confirming([search.trained(it) for it in best], settings, parameters.seed)
+    before = trainings_of(search.confirmations)
+    over = {(request.architecture, request.repeat): (request, it) for request, it in before}
+    missing = [it for it in requests if (it.architecture, it.repeat) not in over]
+    evaluator = as_evaluator(evaluate, search.space)
+    try:
+        for request, outcome in retrain(objective, evaluator, missing, parameters.failures.retries):
+            over[request.architecture, request.repeat] = request, outcome
+            if on_ended is not None:
+                on_ended(request, outcome)
+    finally:
+        search.confirmations = tabulate(objective, over.values(), search.target_name)
+    say_confirmed(objective, archive, settings, search.confirmations)
+
+
+def say_confirmed(
+    objective: Objective, archive: pd.DataFrame, settings: ConfirmSettings, trained: pd.DataFrame
+) -> None:
+    """Warn of what has to be known of a confirmation: failed trainings, fewer than asked for."""
+    confirmation = Confirmation.of(objective, archive, settings, trained)
+    if confirmation is None:
+        _log.warning("The search found nothing that can be the answer, so nothing is confirmed.")
+        return
+    for sentence in cautions_of(confirmation, settings):
+        _log.warning(sentence)
 
 
 def drive(search: AskTell, evaluate: Evaluate, callbacks: Iterable[Callback] = ()) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +14,26 @@ import pandas as pd
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import DataError
-from optiproxy_nas.core.numbers import metric_name, significant, unit, value_text
+from optiproxy_nas.core.numbers import (
+    confirmed_text,
+    metric_name,
+    significant,
+    unit,
+    value_text,
+)
 from optiproxy_nas.core.validation import whole_number
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.benchmark_problem import regret_of
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.incumbent import (
+    COLUMNS,
+    Confirmation,
+    Incumbent,
+    Training,
+    facts_of,
+    incumbent_of,
+    incumbent_training,
+)
 from optiproxy_nas.evaluation.record_file import read_record, write_record
 from optiproxy_nas.evaluation.trials import Trial, column_of
 
@@ -41,6 +58,8 @@ class SearchRecord:
     stopped: str = ""  # why the search ended; "" where it may go on
     events: tuple[int | None, ...] = ()  # of ``AskTell.events``
     test: Mapping[str, float] = field(default_factory=dict)  # of the answer, by ``Problem.test``
+    # One row a training that confirms (``confirmation.tabulate``); empty: there is none.
+    confirmations: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def of(cls, search: AskTell, parameters: RunParameters, **facts: Any) -> Self:
@@ -52,14 +71,15 @@ class SearchRecord:
             search.proposals(),
             stopped=search.done,
             events=search.events,
+            confirmations=search.confirmations,
             **vars(search.records()),
             **facts,
         )
 
     @property
     def best(self) -> Trial:
-        """The answer: the best complete trial (the first, of equals)."""
-        return self._complete[self._incumbent]
+        """The answer: the best complete trial (the first, of equals), or the best confirmed one."""
+        return self._complete[self._incumbent.place]
 
     @property
     def best_architecture(self) -> Any:
@@ -68,13 +88,41 @@ class SearchRecord:
 
     @property
     def best_value(self) -> float:
-        """f(𝒜*): the answer's value of ``target``, in that metric's unit."""
-        return float(self.archive["value"].iloc[self._incumbent])
+        """f(𝒜*): the answer's value of ``target``, in that metric's unit; its confirmed mean."""
+        return self._incumbent.value
+
+    @property
+    def confirmation(self) -> pd.DataFrame:
+        """The candidates that were confirmed, one row each, best first; empty where none was.
+
+        Columns: trial (its number), architecture, single (its value in the search), mean and sd of
+        its confirmations (ddof 1; NaN of a single one), trainings (that succeeded), value_1,
+        value_2, ... by seed (NaN where it failed), and the means of the other metrics.
+        """
+        found = self._confirmation
+        return pd.DataFrame(columns=list(COLUMNS)) if found is None else found.table.copy()
 
     @property
     def is_eligible(self) -> bool:
         """Whether it is an answer: false where no feasible architecture was found."""
-        return bool(self.parameters.objective.order.eligible(self.archive)[self._incumbent])
+        return self._incumbent.is_eligible
+
+    @property
+    def answer_training(self) -> Training:
+        """The training of the answer with the best value: that of its trial, or a confirmation."""
+        best, trained = self.best, self.confirmations
+        request = Request(best.number, 1, best.text, best.epochs, best.seed, folder=best.folder)
+        if len(trained):
+            trained = trained[trained["architecture"] == best.text]
+        is_searched = best.charged or trained.empty  # else it has no folder
+        searched = Training(request, best.metrics) if is_searched else None
+        return incumbent_training(self.parameters.objective, searched, trained)
+
+    @property
+    def confirmed(self) -> dict[str, Any]:
+        """Mean, sd (ddof 1; NaN of one) and values of the answer's confirmations; {}: none."""
+        found = self._incumbent
+        return {"mean": found.value, "sd": found.sd, "values": found.values} if found.values else {}
 
     @property
     def unit(self) -> str:
@@ -94,7 +142,7 @@ class SearchRecord:
         return tuple(trial for trial in self.trials if trial.state == "failed")
 
     def top(self, count: int) -> list[Trial]:
-        """Return the best complete trials, best first; equal ones in the order told.
+        """Return the best complete trials by what each gave, best first; equal ones as told.
 
         Raises:
             ParameterError: ``count`` is no whole number from 0.
@@ -142,19 +190,37 @@ class SearchRecord:
         if self.archive.empty:
             return f"No complete trial among {len(self.trials)}."
         value = value_text(self.target, self.best_value, self.optimum)
-        value = f"{metric_name(self.target)} {value} after {len(self.archive)} queries"
+        value = f"{metric_name(self.target)} {value}{self.confirmed_text}"
+        value = f"{value} after {len(self.archive)} queries"
         found = value if self.is_eligible else f"{value}, which is no answer: see is_eligible"
         lines = [self.best.text, found, *self.metric_lines, *self.test_lines, self.caution]
         return "\n".join(filter(None, lines))
 
     @property
+    def confirmed_text(self) -> str:
+        """What stands after a confirmed value: `` (mean of 2, sd 0.41 points; ...)``; else ""."""
+        found = self._incumbent
+        return confirmed_text(self.target, found.value, found.sd, found.single, len(found.values))
+
+    @property
+    def answer_metrics(self) -> Mapping[str, float]:
+        """What was measured of the answer, by name; the means of its confirmations."""
+        found = self._confirmation
+        return self.best.metrics if found is None or not found.places else found.means[0]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the objective says of the answer and the search; bounds by the confirmed means."""
+        return facts_of(self.parameters.objective, self.archive, self._confirmation)
+
+    @property
     def metric_lines(self) -> list[str]:
         """A line for each other metric of the answer: ``latency 3.714 ms (bound: < 4 ms)``."""
         bounds: dict[str, list[str]] = {}
-        for constraint in self.parameters.objective.summary(self.archive).get("constraints", ()):
+        for constraint in self.facts.get("constraints", ()):
             metric, bound = constraint["constraint"].split(maxsplit=1)
             bounds.setdefault(metric, []).append(f"{bound} {unit(metric)}".rstrip())
-        metrics = self.best.metrics
+        metrics = self.answer_metrics
         shown = {"value", self.target, self.target.rpartition(" [")[0], *bounds}
         others = [name for name, it in metrics.items() if name not in shown and it == it]
         return [
@@ -173,11 +239,16 @@ class SearchRecord:
             for metric, label in labels.items()
         ]
 
+    @cached_property
+    def _confirmation(self) -> Confirmation | None:
+        objective, settings = self.parameters.objective, self.parameters.confirm
+        return Confirmation.of(objective, self.archive, settings, self.confirmations)
+
     @property
-    def _incumbent(self) -> int:
+    def _incumbent(self) -> Incumbent:
         if self.archive.empty:
             raise DataError(f"There is no answer: none of {len(self.trials)} trials is complete.")
-        return self.parameters.objective.order.incumbent(self.archive)
+        return incumbent_of(self.parameters.objective, self.archive, self._confirmation)
 
     @property
     def _complete(self) -> dict[int, Trial]:

@@ -30,6 +30,17 @@ from optiproxy_nas.spaces import get_space
 
 FORMAT = 1  # of saved files
 _TABLES = ("archive", "proposals", "diagnostics")
+_CONFIRMATIONS = "confirmations"  # a table that is there only where it has rows
+_OF_CONFIRMATIONS = (
+    "number",
+    "attempt",
+    "architecture",
+    "seed",
+    "repeat",
+    "folder",
+    "error",
+    "value",
+)
 _TENSORS = ("weights", "logits")
 _UNREADABLE = (
     OSError,
@@ -81,7 +92,8 @@ def write_record(path: Path, fields: Mapping[str, Any]) -> Path:
     try:
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
             archive.writestr("record.json", json.dumps(facts, indent=1))
-            for name in _TABLES:
+            confirmed = not fields[_CONFIRMATIONS].empty
+            for name in (*_TABLES, *[_CONFIRMATIONS] * confirmed):
                 archive.writestr(f"{name}.parquet", fields[name].to_parquet())
             archive.writestr("tensors.safetensors", save_tensors(dict(_tensors(fields))))
         os.replace(partial, path)
@@ -106,8 +118,10 @@ def read_record(path: Path, trusted: bool | Collection[str] = False) -> dict[str
         with zipfile.ZipFile(path) as archive:
             _refuse_compressed(archive)
             facts = json.loads(archive.read("record.json"))
+            there = f"{_CONFIRMATIONS}.parquet" in archive.namelist()
             tables: dict[str, Any] = {
-                name: pd.read_parquet(BytesIO(archive.read(f"{name}.parquet"))) for name in _TABLES
+                name: pd.read_parquet(BytesIO(archive.read(f"{name}.parquet")))
+                for name in (*_TABLES, *[_CONFIRMATIONS] * there)
             }
             tensors = load_tensors(archive.read("tensors.safetensors"))
         if facts["format"] != FORMAT:
@@ -117,6 +131,8 @@ def read_record(path: Path, trusted: bool | Collection[str] = False) -> dict[str
         saved = _SAVED.validate_python(facts)
         parameters = parameters_of(saved["parameters"])
         check_archive(get_space(parameters.space), tables["archive"], parameters.objective)
+        if there and (lacking := set(_OF_CONFIRMATIONS) - set(tables[_CONFIRMATIONS])):
+            raise ValueError(f"its confirmations lack {', '.join(sorted(lacking))}")
         _check_trials(saved["trials"], tables["archive"], saved.get("events", ()))
         return {
             "events": (),

@@ -121,9 +121,11 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     name = capitalised(metric_name(target))
     rows = []
     if confirmed:
-        mean, sd = _shown(target, confirmed["mean"]), _shown(target, confirmed["sd"])
-        count = len(confirmed["values"])
-        rows.append((f"{name}, confirmed", f"{mean} (mean of {count} trainings, sd {sd})"))
+        mean, sd, count = confirmed["mean"], confirmed["sd"], len(confirmed["values"])
+        spread = (
+            f"mean of {count} trainings, sd {_shown(target, sd)}" if count > 1 else "1 training"
+        )
+        rows.append((f"{name}, confirmed", f"{_shown(target, mean)} ({spread})"))
     rows.append((f"{name}, of the training with these weights", _shown(target, facts["value"])))
     bounds: dict[str, list[str]] = {}
     for entry in facts["constraints"]:

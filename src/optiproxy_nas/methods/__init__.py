@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from optiproxy_nas.algorithm.budget import check_budget
+from optiproxy_nas.algorithm.budget import check_budget, check_confirm
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.registry import Registry
@@ -106,7 +106,9 @@ def resolve_method(
         load_preset(str(values["preset"]))
     parameters = method.complete(values, also)
     size, least = get_space(parameters.space).size, method.least_budget(parameters)
-    check_budget(parameters.objective.price, parameters.budget, size, least)
+    price, kept_back = parameters.objective.price, parameters.kept_back
+    check_budget(price, parameters.search_budget, size, least, kept_back)
+    check_confirm(parameters, size)
     return parameters
 
 

@@ -169,7 +169,7 @@ class Method(ABC):
     def build(cls, space: SearchSpace, parameters: Any) -> Self:
         """Return the method for one search with the parameters of :meth:`complete`."""
         settings = cls.Settings.model_validate(parameters.settings)
-        return cls(space, settings, parameters.budget, parameters.seed)
+        return cls(space, settings, parameters.search_budget, parameters.seed)
 
     @classmethod
     def nested(cls, settings: Mapping[str, Any]) -> dict[str, Any]:

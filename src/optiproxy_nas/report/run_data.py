@@ -6,6 +6,7 @@ The summary is a plain dict. Every key is optional; None and NaN mean that a fac
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
@@ -20,6 +21,7 @@ from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.evaluation.benchmark_problem import optimum, regret_of
+from optiproxy_nas.evaluation.incumbent import Confirmation, Incumbent, facts_of, incumbent_of
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.methods import METHODS, overrides_of
 from optiproxy_nas.objectives.constraints import Constraint, parse_constraint
@@ -70,7 +72,7 @@ class RunData:
             "failed_trials": len(result.failed),
         }
         if len(archive):
-            facts |= {"best_architecture": result.best.text, **objective.summary(archive)}
+            facts |= {"best_architecture": result.best.text, **result.facts}
         return cls(
             facts,
             archive,
@@ -152,14 +154,15 @@ def summary_of(
     so may be called only after the search.
     """
     objective = parameters.objective
-    row = archive.iloc[objective.order.incumbent(archive)]
+    best = objective.order.incumbent(archive)
+    row = archive.iloc[best]
     architecture, value = str(row["architecture"]), float(row["value"])
     best_of_all = optimum(objective, benchmark)
     regret = None
     if best_of_all is not None and not pd.isna(row["best"]):
         regret = regret_of(value, best_of_all)
     return {
-        **_facts_of_any(archive, parameters, run_id, failed),
+        **_facts_of_any(archive, parameters, run_id, failed, best),
         "target": benchmark.target,
         "caution": benchmark.caution,
         benchmark.target: value,
@@ -183,6 +186,7 @@ def problem_summary(
     metrics: Mapping[str, float],
     test: Mapping[str, float],
     test_error: str = "",
+    confirmation: Confirmation | None = None,
 ) -> dict[str, Any]:
     """Return the summary of a run on a user's problem by any method.
 
@@ -195,15 +199,19 @@ def problem_summary(
         metrics: what else was measured of the answer, by name.
         test: what the test of the answer gave, by name.
         test_error: why that failed; "" where it did not.
+        confirmation: of its best; None: they are not confirmed.
     """
     objective = parameters.objective
-    row = archive.iloc[objective.order.incumbent(archive)]
+    found = incumbent_of(objective, archive, confirmation)
+    if confirmation is not None and confirmation.means:
+        metrics = {name: confirmation.means[0].get(name, it) for name, it in metrics.items()}
     return {
-        **_facts_of_any(archive, parameters, run_id, failed),
+        **_facts_of_any(archive, parameters, run_id, failed, found.place),
         "problem": parameters.problem,
         "target": target,
-        target: float(row["value"]),
-        **objective.summary(archive),
+        target: found.value,
+        **_confirmed(parameters, found, confirmation),
+        **facts_of(objective, archive, confirmation),
         "metrics": {name: _fact(value) for name, value in metrics.items()},
         "test": {name: _fact(value) for name, value in test.items()},
         **({"test_error": test_error} if test_error else {}),
@@ -215,11 +223,37 @@ def _fact(value: float) -> float | str | None:
     return float(value) if math.isfinite(value) else None if math.isnan(value) else str(value)
 
 
-def _facts_of_any(
-    archive: pd.DataFrame, parameters: RunParameters, run_id: str, failed: pd.DataFrame
+def _confirmed(
+    parameters: RunParameters, found: Incumbent, confirmation: Confirmation | None
 ) -> dict[str, Any]:
-    """Return what is known of a run whatever answered it."""
-    best = parameters.objective.order.incumbent(archive)
+    """Return what was confirmed, and at what cost; nothing of a run that confirms nothing."""
+    if parameters.confirm is None:
+        return {}
+    facts: dict[str, Any] = {"kept_back": parameters.kept_back}
+    if found.values:
+        facts |= {"confirmed_value": found.value, "confirmed_sd": _fact(found.sd)}
+        facts |= {"confirmations": len(found.values), "single_value": found.single}
+    if confirmation is not None:
+        facts["candidates"] = candidate_facts(confirmation.table)
+    return facts
+
+
+def candidate_facts(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return trial, architecture, single, mean, sd and values of confirmed candidates, for JSON."""
+    return [
+        {
+            **{name: row[name] for name in ("trial", "architecture", "single")},
+            **{name: _fact(row[name]) for name in ("mean", "sd")},
+            "values": [_fact(row[name]) for name in row if re.fullmatch(r"value_\d+", str(name))],
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def _facts_of_any(
+    archive: pd.DataFrame, parameters: RunParameters, run_id: str, failed: pd.DataFrame, best: int
+) -> dict[str, Any]:
+    """Return what is known of a run whatever answered it, whose answer is in a row of D."""
     architecture = str(archive["architecture"].iloc[best])
     return {
         "run_id": run_id,

@@ -1,0 +1,49 @@
+"""The progress of a search as a bar: what is spent, and the best value."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+from tqdm import tqdm
+
+from optiproxy_nas.api.open_search import Search
+from optiproxy_nas.core.numbers import value_text
+from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.ask_tell import AskTell
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.trials import Trial
+
+
+class SearchBar:
+    """A bar on standard error; ``with`` closes it.
+
+    Args:
+        search: whose progress it shows.
+        visible: whether it shows anything.
+    """
+
+    def __init__(self, search: Search, visible: bool) -> None:
+        price, self._target = search.objective.price, search.target
+        self._full_cost = price.full_cost
+        total = search.parameters.budget
+        self._bar = tqdm(total=total, desc=price.unit, disable=not visible)
+
+    def trial_ended(self, search: AskTell, trial: Trial) -> None:
+        """Show a trial that is over."""
+        if self._bar.disable:
+            return
+        if not math.isnan(best := search.best):  # something is eligible
+            shown = f"best {value_text(self._target, best)}"
+            self._bar.set_postfix_str(shown, refresh=False)
+        self._bar.update(search.spent - self._bar.n)
+
+    def confirmed(self, request: Request, outcome: Outcome) -> None:
+        """Show a training that confirms."""
+        self._bar.update(self._full_cost)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
