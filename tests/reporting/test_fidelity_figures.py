@@ -130,6 +130,46 @@ def test_low_against_full_by_hand(run):
     assert "not measured" in words(drawn["epochs_by_step"])
 
 
+def test_three_rungs_in_another_unit_by_hand(run):
+    archive = pd.DataFrame(
+        {
+            "order": range(8),
+            "step": [0, 0, 0, 1, 1, 1, 2, 2],
+            "architecture": list("abcbcabc"),
+            "value": [1.0, 3.0, 2.0, 40.0, 50.0, 45.0, 80.0, 90.0],
+            "epochs": [11, 11, 11, 33, 33, 33, 100, 100],
+            "cost": [11, 11, 11, 22, 22, 22, 67, 67],
+            "best": [np.nan] * 6 + [80.0, 90.0],
+        }
+    )
+    objective = MultiFidelity(rungs=(11, 33, 100), unit="percent", continues=True)
+    facts = {**objective.summary(archive), "validation_accuracy": 90.0, "budget": 240, "queries": 8}
+    drawn = draw(run, archive=archive, diagnostics=pd.DataFrame(), summary=facts)
+    marks = labelled(drawn["best_so_far"])
+    assert len(marks["after 33 percent, later promoted"].get_offsets()) == 2
+    assert "best found: 90.00 (233 percent)" in marks
+    assert drawn["best_so_far"].axes[1].get_xlabel() == "percent spent"
+    panels = drawn["fidelities"].axes[:2]
+    points = [np.asarray(axes.collections[0].get_offsets()).tolist() for axes in panels]
+    assert points == [[[3, 40], [2, 50], [1, 45]], [[40, 80], [50, 90]]]
+    assert [axes.get_xlabel().split(" after ")[1] for axes in panels] == [
+        "11 percent",
+        "33 percent",
+    ]
+    bars = drawn["epochs_by_step"].axes[0].containers
+    heights = [[bar.get_height() for bar in kind] for kind in bars]
+    assert heights == [[33, 0, 0], [0, 66, 0], [0, 0, 134]]
+    assert drawn["epochs_by_step"].axes[0].get_ylabel() == "percent"
+    assert all(png(figure, COARSE) for figure in drawn.values())
+    sentence = headline(facts)
+    assert (
+        "It took 233 percent: 2 cells trained fully, 3 trials of 33 and 3 trials of 11." in sentence
+    )
+    assert ("Trials by rung", "11: 3, 33: 3, 100: 2") in result_rows(facts)
+    assert ("Percent spent", "233") in result_rows(facts)
+    assert ("Budget in percent", "240") in settings_rows(facts)
+
+
 def test_epochs_by_step_add_up(made):
     figure = draw(made)["epochs_by_step"]
     bars = [bar for kind in figure.axes[0].containers for bar in kind]

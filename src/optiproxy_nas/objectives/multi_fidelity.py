@@ -209,11 +209,15 @@ class MultiFidelity(Objective):
     def summary(self, archive: pd.DataFrame) -> dict[str, Any]:
         """Return what was spent, in ``unit``, and on what."""
         full = int(self.order.eligible(archive).sum())
-        return {
+        found: dict[str, Any] = {
             "spent_epochs": int(archive["cost"].sum()),
             "low_queries": len(archive) - full,
             "full_queries": full,
         }
+        if len(self.rungs) > 2:
+            counts = [int((archive["epochs"] == rung).sum()) for rung in self.rungs]
+            found["queries_by_rung"] = dict(zip(map(str, self.rungs), counts, strict=True))
+        return found if self.unit == "epochs" else {**found, "unit": self.unit}
 
 
 @dataclass(frozen=True, eq=False)  # it holds the objective, which holds it

@@ -1,7 +1,8 @@
-"""Figures of a search on several fidelities, whose budget is counted in training epochs.
+"""Figures of a search on several rungs, whose budget is counted in training epochs or another unit.
 
-Beside the common columns the archive has ``epochs`` (of training behind ``value``) and ``cost``
-(epochs charged). A cell may occur twice: trained briefly, then promoted to full training.
+Beside the common columns the archive has ``epochs`` (the rung: how long ``value`` was trained
+for) and ``cost`` (what was charged). An architecture may occur once a rung: trained briefly, then
+raised.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from optiproxy_nas.report.run_data import RunData
 from optiproxy_nas.report.style import ReportFigure
 
 COLUMNS = frozenset({"epochs", "cost"})  # of the archive, that these figures need
+_LOWER = (style.FAINT, style.ORANGE, style.BLUE)  # colours of the rungs below full training
 
 
 class Kinds(NamedTuple):
@@ -30,7 +32,8 @@ class Kinds(NamedTuple):
     low: Mask
     promoted: Mask  # trained fully after it was trained briefly
     whole: Mask  # trained fully at once
-    before: Integers  # the row of a promoted cell's last brief training, else -1
+    before: Integers  # the row of the architecture's last shorter training, else -1
+    lower: tuple[int, ...]  # the rungs of ``low``, ascending
 
 
 def kinds_of(archive: pd.DataFrame) -> Kinds:
@@ -45,23 +48,29 @@ def kinds_of(archive: pd.DataFrame) -> Kinds:
     before = np.full(len(archive), -1)
     seen: dict[str, int] = {}
     for row, architecture in enumerate(archive["architecture"]):
-        if not full[row]:
-            seen[architecture] = row
-        else:
-            before[row] = seen.get(architecture, -1)
-    return Kinds(~full, full & (before >= 0), full & (before < 0), before)
+        earlier = seen.get(architecture, -1)
+        if earlier >= 0 and epochs[earlier] < epochs[row]:
+            before[row] = earlier
+        seen[architecture] = row
+    lower = tuple(np.unique(epochs[~full]).tolist())
+    return Kinds(~full, full & (before >= 0), full & (before < 0), before, lower)
 
 
-def epochs_text(archive: pd.DataFrame, rows: Mask) -> str:
+def unit_of(run: RunData) -> str:
+    """Return what the rungs of a run count."""
+    return str(run.summary.get("unit") or "epochs")
+
+
+def rungs_text(archive: pd.DataFrame, rows: Mask, unit: str) -> str:
     """Return ``12 epochs``, or ``12 to 50 epochs``."""
     epochs = archive["epochs"].to_numpy()[rows]
     few, many = int(epochs.min()), int(epochs.max())
-    return f"{many} epochs" if few == many else f"{few} to {many} epochs"
+    return f"{many} {unit}" if few == many else f"{few} to {many} {unit}"
 
 
 def best_by_epochs(run: RunData) -> Figure:
     """Draw the best fully trained value against epochs spent (Fig. 4), and brief trainings."""
-    archive, title = run.archive, "Best so far"
+    archive, title, unit = run.archive, "Best so far", unit_of(run)
     if archive.empty:
         return style.empty_figure(title, "no queries yet")
     kinds, spent = kinds_of(archive), as_array(archive["cost"]).cumsum()
@@ -69,7 +78,7 @@ def best_by_epochs(run: RunData) -> Figure:
     if kinds.low.any():
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         _draw_brief(below, run, kinds, spent)
-        style.tidy(below, f"After {epochs_text(archive, kinds.low)}", "", run.value_label)
+        style.tidy(below, f"After {rungs_text(archive, kinds.low, unit)}", "", run.value_label)
     else:
         above = below = figure.subplots()
     if not kinds.low.all():
@@ -77,10 +86,14 @@ def best_by_epochs(run: RunData) -> Figure:
     else:
         style.note(above, "nothing was trained fully yet")
     style.tidy(above, title, "", run.value_label)
-    below.set_xlabel("training epochs spent", fontsize=10)
+    below.set_xlabel(f"{_training(unit)} spent", fontsize=10)
     below.set_xlim(0, 1.02 * spent.max())
     style.legend_below(figure)
     return figure
+
+
+def _training(unit: str) -> str:
+    return "training epochs" if unit == "epochs" else unit
 
 
 def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
@@ -105,7 +118,7 @@ def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
     axes.step(spent, best, where="post", color=style.INK, linewidth=1.8, label="best fully trained")
     if optimum is not None:
         style.level(axes, optimum, f"optimum of the table: {fixed(optimum, digits)}", zorder=1)
-    text = f"best found: {fixed(value[winner], digits)} ({spent[winner]:.0f} epochs)"
+    text = f"best found: {fixed(value[winner], digits)} ({spent[winner]:.0f} {unit_of(run)})"
     style.star(axes, spent[winner], value[winner], label=text, clip_on=False)
     axes.set_ylim(low, high)
 
@@ -115,59 +128,82 @@ def _draw_brief(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
     low, high = style.top_range(value[kinds.low], step[kinds.low], None, run.sign)
     end, beyond, pointer = style.worse_end((low, high), run.sign)
     chosen = np.zeros(len(value), dtype=bool)
-    chosen[kinds.before[kinds.promoted]] = True
+    chosen[kinds.before[kinds.before >= 0]] = True
     below = kinds.low & (run.sign * value < run.sign * end)
-    plain = {"color": style.FAINT}
-    ringed = {"facecolors": "white", "edgecolors": style.GREEN, "linewidths": 1.3}
     count = f"trained briefly, {beyond} the range ({below.sum()})"
-    # One entry in the legend: their edges tell them apart as those of the dots do.
-    other = "_nolegend_" if (~chosen & below).any() else count
-    layers: tuple[tuple[Mask, int, str, dict[str, Any], str], ...] = (
-        (kinds.low & ~chosen & ~below, 12, "o", plain, "trained briefly"),
-        (chosen & ~below, 26, "o", ringed, "trained briefly, later promoted"),
-        (~chosen & below, 20, pointer, plain, count),
-        (chosen & below, 26, pointer, ringed, other),
-    )
-    for mask, size, marker, look, text in layers:
-        look = {**look, "marker": marker, "s": size, "alpha": 0.8, "label": text}
-        style.marks(axes, mask, spent, np.where(below, end, value), **look)
+    rings = {"facecolors": "white", "linewidths": 1.3}
+    for place, epochs in enumerate(kinds.lower):
+        rung, single = run.archive["epochs"].to_numpy() == epochs, len(kinds.lower) == 1
+        text = "trained briefly" if single else f"after {epochs} {unit_of(run)}"
+        plain = {"color": _LOWER[place % len(_LOWER)]}
+        ringed = {**rings, "edgecolors": style.GREEN if single else plain["color"]}
+        # One entry in the legend: their edges tell them apart as those of the dots do.
+        layers: tuple[tuple[Mask, int, str, dict[str, Any], str], ...] = (
+            (rung & ~chosen & ~below, 12, "o", plain, text),
+            (rung & chosen & ~below, 26, "o", ringed, f"{text}, later promoted"),
+            (rung & ~chosen & below, 20, pointer, plain, count),
+            (rung & chosen & below, 26, pointer, ringed, count),
+        )
+        for mask, size, marker, look, label in layers:
+            if label == count and mask.any():
+                label, count = count, "_nolegend_"
+            look = {**look, "marker": marker, "s": size, "alpha": 0.8, "label": label}
+            style.marks(axes, mask, spent, np.where(below, end, value), **look)
     axes.set_ylim(low, high)
 
 
 def low_against_full(run: RunData) -> Figure:
-    """Draw brief against full training of the promoted cells, coloured by order."""
+    """Draw shorter against longer training of what was promoted, a panel a rung, by order."""
     archive, title = run.archive, "Low against full fidelity"
-    kinds = kinds_of(archive)
-    if not kinds.promoted.any():
+    kinds, epochs = kinds_of(archive), archive["epochs"].to_numpy()
+    raised = kinds.before >= 0
+    if not raised.any():
         return style.empty_figure(title, "nothing was promoted from brief to full training")
-    value = as_array(archive["value"])
-    brief, full = value[kinds.before[kinds.promoted]], value[kinds.promoted]
-    order = as_array(archive["order"])[kinds.promoted] + 1
-    figure = style.new_figure(6.6, 5.4)
-    axes = figure.subplots()
-    norm, colours = style.order_norm(order), style.sequence_colours()
+    rungs = np.unique(epochs[raised]).tolist()
+    figure = style.new_figure(6.6 if len(rungs) == 1 else 5.2 * len(rungs), 5.4)
+    norm = style.order_norm(as_array(archive["order"])[raised] + 1)
+    panels = figure.subplots(1, len(rungs), squeeze=False)[0]
+    for axes, rung in zip(panels, rungs, strict=True):
+        rows = raised & (epochs == rung)
+        heading = title if len(rungs) == 1 else f"To {rung} {unit_of(run)}"
+        _draw_promotions(axes, run, kinds, rows, norm)
+        longer, shorter = (
+            f"{run.value_label} after {rungs_text(archive, of, unit_of(run))}"
+            for of in (rows, _rows(kinds.before[rows], len(archive)))
+        )
+        style.tidy(axes, heading, shorter, longer)
+    if raised.sum() > 1:
+        ticks, name = style.whole_ticks(8), "query of the full training"
+        name = name if len(rungs) == 1 else "query of the longer training"
+        style.colour_bar(figure, panels[-1], norm, name, ticks=ticks)
+    return figure
+
+
+def _rows(places: Integers, count: int) -> Mask:
+    mask = np.zeros(count, dtype=bool)
+    mask[places] = True
+    return mask
+
+
+def _draw_promotions(axes: Axes, run: RunData, kinds: Kinds, rows: Mask, norm: Any) -> None:
+    """Draw rows of one rung against what their architectures had at the one below."""
+    value = as_array(run.archive["value"])
+    brief, full = value[kinds.before[rows]], value[rows]
     (left, right), (bottom, top) = style.shared_range(brief), style.shared_range(full)
-    look = {"c": order, "cmap": colours, "norm": norm, "s": 30, "alpha": 0.85}
+    order = as_array(run.archive["order"])[rows] + 1
+    look = {"c": order, "cmap": style.sequence_colours(), "norm": norm, "s": 30, "alpha": 0.85}
     x, y = np.clip(brief, left, right), np.clip(full, bottom, top)
     style.marks(axes, np.ones(len(x), dtype=bool), x, y, **look)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     outside = int(((x != brief) | (y != full)).sum())
     style.remark(axes, style.spearman_text(brief, full), outside)
-    brief_label, full_label = (
-        f"{run.value_label} after {epochs_text(archive, rows)}"
-        for rows in (kinds.low, kinds.promoted)
-    )
-    style.tidy(axes, title, brief_label, full_label)
-    if len(full) > 1:
-        ticks = style.whole_ticks(8)
-        style.colour_bar(figure, axes, norm, "query of the full training", ticks=ticks)
-    return figure
 
 
 def epochs_by_step(run: RunData) -> Figure:
-    """Draw what each step spent its epochs on, and the rank correlation it had to go by."""
-    archive, title = run.archive, "Training epochs by step"
+    """Draw what each step spent its budget on, and the rank correlation it had to go by."""
+    archive, unit = run.archive, unit_of(run)
+    title = f"{_training(unit).capitalize()} by step"
     if archive.empty:
         return style.empty_figure(title, "no queries yet")
     kinds, cost = kinds_of(archive), as_array(archive["cost"])
@@ -175,11 +211,7 @@ def epochs_by_step(run: RunData) -> Figure:
     figure = style.new_figure(8.0, 5.2)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     bottom = np.zeros(len(steps))
-    for mask, colour, hatch, text in (
-        (kinds.low, style.FAINT, "", "brief training"),
-        (kinds.promoted, style.GREEN, "//", "promotions to full training"),
-        (kinds.whole, style.BLUE, "", "full training at once"),
-    ):
+    for mask, colour, hatch, text in _spending(archive, kinds, unit):
         if mask.any():
             step = archive["step"].to_numpy()[mask]
             height = np.bincount(step, weights=cost[mask], minlength=len(steps))
@@ -187,10 +219,13 @@ def epochs_by_step(run: RunData) -> Figure:
             label = f"{text}: {cost[mask].sum():.0f}"
             above.bar(steps, height, bottom=bottom, width=0.7, label=label, **look)
             bottom += height
-    style.tidy(above, title, "", "training epochs")
+    style.tidy(above, title, "", _training(unit))
     style.legend_beside(above)
 
-    style.tidy(below, "Brief against full training of those that had both", "step", "Spearman ρ")
+    heading = "Brief against full training of those that had both"
+    if len(kinds.lower) > 1:
+        heading = "The last rung against the one below, of those that had both"
+    style.tidy(below, heading, "step", "Spearman ρ")
     below.axhline(0, color=style.FAINT, linewidth=1.0)
     below.set_ylim(-1.05, 1.05)
     rho = as_array(run.diagnostics.get("fidelity_spearman", []))
@@ -204,18 +239,31 @@ def epochs_by_step(run: RunData) -> Figure:
     return figure
 
 
+def _spending(archive: pd.DataFrame, kinds: Kinds, unit: str) -> list[tuple[Mask, str, str, str]]:
+    """Return rows, colour, hatching and name of what a budget was spent on."""
+    epochs, found = archive["epochs"].to_numpy(), []
+    for place, rung in enumerate(kinds.lower):
+        text = "brief training" if len(kinds.lower) == 1 else f"{rung} {unit}"
+        found.append((epochs == rung, _LOWER[place % len(_LOWER)], "", text))
+    return [
+        *found,
+        (kinds.promoted, style.GREEN, "//", "promotions to full training"),
+        (kinds.whole, style.BLUE, "", "full training at once"),
+    ]
+
+
 FIGURES: tuple[ReportFigure[RunData], ...] = (
     replace(BEST_SO_FAR, draw=best_by_epochs),
     ReportFigure(
         "fidelities",
         "Low against full fidelity",
-        "What was trained briefly and then fully: the closer to one order, the better the "
-        "brief training tells which are worth the full one.",
+        "What was trained briefly and then longer: the closer to one order, the better the "
+        "brief training tells which are worth the longer one.",
         low_against_full,
     ),
     ReportFigure(
         "epochs_by_step",
-        "Training epochs by step",
+        "What each step was spent on",
         "Above: what the budget was spent on. Below: how well brief training ranked those "
         "that were also trained fully, as far as the search could know (1 perfect, 0 chance).",
         epochs_by_step,

@@ -27,6 +27,7 @@ from optiproxy_nas.report.summary import (
     amount,
     bound_sentence,
     headline,
+    label_of,
     nothing_feasible,
     noun,
     result_rows,
@@ -34,7 +35,7 @@ from optiproxy_nas.report.summary import (
     settings_rows,
     test_rows,
 )
-from optiproxy_nas.report.summary_fields import MISSING, RESULT, duration, text
+from optiproxy_nas.report.summary_fields import MISSING, duration, text
 from optiproxy_nas.report.trial_table import trial_rows
 
 RunFigures = tuple[ReportFigure[RunData], ...]
@@ -232,7 +233,7 @@ def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
         yield numbers.capitalised(numbers.metric_name(target)), amount(summary, target)
     yield from test_rows(summary)
     for key in TERMINAL:
-        label = RESULT[key][0]
+        label = label_of(key, summary)
         if key == "constraints":
             yield from ((label, bound_sentence(bound)) for bound in summary.get(key) or ())
         elif key == "failed_trials" and not summary.get(key):

@@ -59,12 +59,19 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
         elif key == "optimum" and key in summary and not known(summary[key]):
             rows.append(("Optimum", NO_OPTIMUM))  # there may be no table
         elif key in summary and key not in (target, *_impossible(summary)):
-            rows.append((label, result_text(summary, key)))
+            rows.append((label_of(key, summary), result_text(summary, key)))
     metrics = {key: summary[key] for key in _measurements(summary)} | summary.get("metrics", {})
     return rows + [
         (numbers.capitalised(numbers.metric_name(key)), measured(key)(value))
         for key, value in metrics.items()
     ]
+
+
+def label_of(key: str, summary: Summary) -> str:
+    """Return the label of a result; what was spent is in the unit of the run."""
+    if key == "spent_epochs" and known(summary.get("unit")):
+        return f"{numbers.capitalised(str(summary['unit']))} spent"
+    return RESULT[key][0]
 
 
 def test_rows(summary: Summary) -> list[tuple[str, str]]:
@@ -111,6 +118,8 @@ def _measurements(summary: Summary) -> list[str]:
 def settings_rows(summary: Summary) -> list[tuple[str, str]]:
     """Return (label, text) of how it was found, then every key that nothing else shows."""
     labels = {"budget": "Epoch budget"} if known(summary.get("spent_epochs")) else {}
+    if known(summary.get("unit")):
+        labels = {"budget": f"Budget in {summary['unit']}"}
     ours = {"dataset", "source"} if "problem" in summary else set()  # it has neither
     rows = [
         (labels.get(key, label), show(summary[key]))
@@ -196,10 +205,16 @@ def _epochs(summary: Summary) -> str:
     """Return what a search on several fidelities spent, as a sentence; empty for others."""
     if not known(summary.get("spent_epochs")):
         return ""
+    unit = str(summary.get("unit") or "epochs")
     kinds = (
         ("full_queries", f"{noun(summary)}s trained fully"),
         ("low_queries", "queries at low fidelity"),
     )
     counts = [f"{text(summary[key])} {kind}" for key, kind in kinds if known(summary.get(key))]
-    spent = f"It took {text(summary['spent_epochs'])} training epochs"
-    return spent + (f": {' and '.join(counts)}" if counts else "") + "."
+    if known(by_rung := summary.get("queries_by_rung")):
+        *lower, _ = by_rung.items()
+        counts = [counts[0], *(f"{count} trials of {rung}" for rung, count in reversed(lower))]
+    what = "training epochs" if unit == "epochs" else unit
+    spent = f"It took {text(summary['spent_epochs'])} {what}"
+    listed = " and ".join(filter(None, [", ".join(counts[:-1]), *counts[-1:]]))
+    return spent + (f": {listed}" if listed else "") + "."

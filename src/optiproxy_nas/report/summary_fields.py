@@ -65,6 +65,10 @@ RESULT: dict[str, tuple[str, Format]] = {
     "failed_trials": ("Failed trials, charged too", text),
     "low_queries": ("Queries at low fidelity", text),
     "full_queries": ("Trained fully", text),
+    "queries_by_rung": (
+        "Trials by rung",
+        lambda value: ", ".join(f"{rung}: {count}" for rung, count in value.items()),
+    ),
     "spent_epochs": ("Training epochs spent", text),
     "trials": ("Proposals, repeats included", text),
     "trainings": ("Trainings", text),
@@ -117,5 +121,6 @@ ELSEWHERE = frozenset(
         "metrics",
         "test",
         "test_error",
+        "unit",
     }
 )
