@@ -21,5 +21,6 @@ RENDERERS = Registry(
         "transfer": "evidence.variants:render_transfer",
         "cost": "evidence.cost:render",
         "declared": "evidence.declared:render",
+        "tables": "evidence.tables:render",
     },
 )

