@@ -136,7 +136,8 @@ def best_so_far(searched: Task, arguments: Mapping[str, Any], seed: int, budget:
         rows = result.archive.to_dict("records")
     values = np.array([row["value"] if searched.keeps(row) else np.nan for row in rows])
     better = np.fmin if searched.direction == "minimize" else np.fmax
-    return np.asarray(better.accumulate(values))
+    found = better.accumulate(values)
+    return np.pad(found, (0, budget - len(found)), mode="edge")
 
 
 class Search(NamedTuple):

@@ -14,7 +14,6 @@ from evidence.collect import Evidence
 from evidence.regenerate import choose
 from evidence.sections import Section
 from optiproxy_nas import Choice, Space
-from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.objectives.constraints import parse_constraints
 
 REPOSITORY = Path(__file__).parents[2]
@@ -44,8 +43,7 @@ def test_a_study_evaluates_each_architecture_once_and_keeps_to_conditions() -> N
     assert rows == again
     bounded = native_tpe.search(SPACE, measure, parse_constraints("size < 50"), "maximize", 12, 0)
     assert rows[:8] == bounded[:8]  # Optuna begins at random
-    with pytest.raises(SamplingError, match="only 18 different"):
-        native_tpe.search(SPACE, measure, (), "maximize", 19, 0)
+    assert len(native_tpe.search(SPACE, measure, (), "maximize", 19, 0)) <= 18  # of all there are
 
 
 def test_regret_is_0_at_the_best_and_1_at_the_median_within_the_bounds() -> None:

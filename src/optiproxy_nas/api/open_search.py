@@ -58,8 +58,8 @@ class Search(AskTell):
         method: ``optiproxy``, ``random_search``, ``regularized_evolution``, ``local_search``,
             ``bananas``, ``gaussian_process``, ``tpe``, or one of yours.
         preset: of optiproxy's parameters; default the one that fits the space and the objective.
-        space: ``nb201``, ``nb101``, ``nb301``, ``nbnlp``, ``package.module:Class``; a declared
-            :class:`~optiproxy_nas.Space`, or its declaration.
+        space: ``nb201``, ``nb101``, ``nb301``, ``nbnlp``, ``fcnet``, ``hpobench``, ``hwgpt``,
+            ``package.module:Class``; a declared :class:`~optiproxy_nas.Space`, or its declaration.
         objective: ``accuracy``, or with its settings ``{"name": "constrained", ...}``.
         direction: ``maximize`` or ``minimize`` the value; default maximize.
         problem: whose space, target and objective it has (:func:`search`).
