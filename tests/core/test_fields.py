@@ -75,6 +75,8 @@ def test_other_values_are_numbers_and_switches() -> None:
         "objective": {"gain": 0.5},
     }
     assert read_parameters(["run_id=null"]) == {"run_id": None}
+    rungs = read_parameters(["objective.rungs=[3,9,27],seed=1"])
+    assert rungs == {"objective": {"rungs": "[3,9,27]"}, "seed": 1}
     assert read_parameters({"seed": 3}) == {"seed": 3}  # of a file of --config
 
 

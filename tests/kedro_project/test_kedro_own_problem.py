@@ -34,6 +34,7 @@ from optiproxy_nas.core.errors import FailedTrialsError, JournalError, Parameter
 from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.own_problem import catalog_names
+from optiproxy_nas.presets import preset_for
 from optiproxy_nas.report.summary import test_rows as rows_of_test
 from optiproxy_nas.sweeps.planning import raw_parameters
 
@@ -418,6 +419,12 @@ def test_problems_settings_and_evaluation_come_from_the_command_line(own):
     assert raw["own_search"]["problem"] == "mnist1d"
     with pytest.raises(ParameterError, match="size"):  # of the problem that the section names
         resolve_parameters({**raw, **given})
+    rungs = {"name": "multi_fidelity", "rungs": "[3,9,27]"}
+    given = {**raw, "pipeline": "own_search", "problem": NAME, "objective": rungs, "budget": 540}
+    search = resolve_parameters(given)["search"]
+    assert search["objective"]["rungs"] == [3, 9, 27]
+    assert search["objective"]["continues"]
+    assert search["preset"] == preset_for(Widths.space, "multi_fidelity")
     resolved = resolve_parameters(
         {**raw, "pipeline": "own_search", "problem": NAME, "evaluation": {"timeout": 3}}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -45,7 +46,7 @@ def read_parameters(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
     if isinstance(given, Mapping):
         return dict(given)
     texts: dict[str, str] = {}
-    for item in filter(None, (item.strip() for text in given for item in text.split(","))):
+    for item in filter(None, (item.strip() for text in given for item in _items(text))):
         name, equals, text = (part.strip() for part in item.partition("="))
         if not equals or not name or "<" in name or ">" in name:
             raise ParameterError(
@@ -63,6 +64,11 @@ def read_parameters(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
         texts[name] = text
     are_text = names_of_texts({name: [text] for name, text in texts.items()})
     return nested({name: read_value(text, name in are_text) for name, text in texts.items()})
+
+
+def _items(text: str) -> list[str]:
+    """Return what commas separate, but for those within brackets: ``rungs=[3,9,27]``."""
+    return re.split(r",(?![^\[\]]*\])", text)
 
 
 def read_as_kedro(given: Mapping[str, Any] | Iterable[str]) -> Any:

@@ -263,8 +263,8 @@ def _fidelity_columns(objective: Objective, table: pd.DataFrame) -> dict[str, An
     other = table.loc[~table["epochs"].isin(allowed), "epochs"]
     if len(other):
         raise DataError(
-            f"Trials to start from were made with {other.iloc[0]} epochs; this objective has "
-            f"{', '.join(map(str, allowed))}.",
+            f"Trials to start from were made with {other.iloc[0]} {objective.price.unit}; this "
+            f"objective has {', '.join(map(str, allowed))}.",
             allowed=allowed,
         )
     return objective.price.fidelity_columns(table["epochs"].to_numpy(dtype=np.int64))

@@ -71,7 +71,7 @@ class Trial:
         """Return number, state, what it gave and what it is of: ``<Trial 3 complete, ...>``."""
         facts = [f"{name} {number:.6g}" for name, number in self.metrics.items()]
         facts += [self.error] if self.error else []
-        facts += [f"{self.epochs} epochs"] if self.epochs is not None else []
+        facts += [f"epochs {self.epochs}"] if self.epochs is not None else []
         facts += [f"{self.seconds:.3g} s"] if self.seconds is not None else []
         return f"<Trial {self.number} {', '.join([self.state, *facts])}: {self.text}>"
 

@@ -63,6 +63,7 @@ TERMINAL = (
     "trainings",
     "low_queries",
     "full_queries",
+    "queries_by_rung",
     "spent_epochs",
     "regret",
 )
