@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from optiproxy_nas.evaluation.journal_table import read_journal
     from optiproxy_nas.evaluation.trials import Trial
     from optiproxy_nas.export.loading import load_model
+    from optiproxy_nas.measuring.latency import Latency, LatencySettings, measure_latency
     from optiproxy_nas.networks import build_network
     from optiproxy_nas.problems import Problem, RunningTrial, Target
     from optiproxy_nas.spaces.choices import Choice, Space
@@ -54,6 +55,8 @@ __all__ = [
     "FailedTrialsError",
     "InvalidArchitectureError",
     "JournalError",
+    "Latency",
+    "LatencySettings",
     "MeasurementError",
     "MethodError",
     "MetricUnavailableError",
@@ -80,6 +83,7 @@ __all__ = [
     "batched",
     "build_network",
     "load_model",
+    "measure_latency",
     "read_journal",
     "search",
 ]
@@ -94,6 +98,8 @@ def __getattr__(name: str) -> Any:
         return metadata.version("optiproxy-nas")
     modules = {
         "Choice": "spaces.choices",
+        "Latency": "measuring.latency",
+        "LatencySettings": "measuring.latency",
         "Problem": "problems",
         "RunningTrial": "problems",
         "Target": "problems",
@@ -104,6 +110,7 @@ def __getattr__(name: str) -> Any:
         "batched": "evaluation.evaluator",
         "build_network": "networks",
         "load_model": "export.loading",
+        "measure_latency": "measuring.latency",
         "read_journal": "evaluation.journal_table",
         "search": "api",
     }

@@ -1,0 +1,285 @@
+"""The latency of a network on this machine: the median and a quantile of repeated runs."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Literal, NamedTuple, overload
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from optiproxy_nas.core.errors import MeasurementError, ParameterError, first_line
+from optiproxy_nas.core.parameters import StrictModel
+from optiproxy_nas.measuring.machine import Machine, load, machine, only_measurement
+from optiproxy_nas.measuring.onnx import OUTPUT, feeds_of, onnx_model, onnx_session
+from optiproxy_nas.measuring.sizes import Example
+from optiproxy_nas.measuring.timing import (
+    Run,
+    Series,
+    Timer,
+    least_precision,
+    processor_timer,
+    time_until_precise,
+    wall_timer,
+)
+
+
+class LatencySettings(StrictModel):
+    """How the latency of networks is measured."""
+
+    runtime: Literal["torch", "onnxruntime"] = Field(
+        default="torch", description="what runs the network: torch in inference mode, or ONNX"
+    )
+    threads: int = Field(default=1, ge=1, description="that work on one run")
+    quantile: float = Field(
+        default=0.9, ge=0.55, le=0.99, description="of the runs, measured beside their median"
+    )
+    precision: float = Field(
+        default=0.1, gt=0, le=1, description="half of the interval, as a share of the value"
+    )
+    confidence: float = Field(
+        default=0.95, ge=0.5, lt=1, description="with which another timing falls in the interval"
+    )
+    least_seconds: float = Field(default=1.0, gt=0, description="a network is measured for")
+    seconds: float = Field(
+        default=5.0, gt=0, description="it is at most, then the interval is what it is"
+    )
+    noisy: Literal["warn", "fail"] = Field(
+        default="warn", description="where it is wider than asked for: warn, or fail the trial"
+    )
+
+    @model_validator(mode="after")
+    def _precision_can_be_reached(self) -> LatencySettings:
+        if self.precision < (least := least_precision(self.confidence)):
+            raise ValueError(
+                f"precision = {self.precision:g} is less than the {least:.3f} by which timings in "
+                f"two processes differ at the confidence {self.confidence:g}"
+            )
+        return self
+
+    @property
+    def metrics(self) -> tuple[str, str, str]:
+        """The names of median, quantile and reached precision as metrics."""
+        return "latency_ms", f"latency_p{100 * self.quantile:g}_ms", "latency_precision"
+
+
+class Latency(NamedTuple):
+    """The latency of a network with a batch of one example, in milliseconds.
+
+    Another timing of the network on this machine falls in the intervals at the confidence of the
+    settings.
+    """
+
+    median_ms: float
+    median_interval: tuple[float, float]
+    quantile_ms: float
+    quantile_interval: tuple[float, float]
+    quantile: float
+    runs: int  # that count
+    taken: int  # runs that do not, since another process had the core meanwhile
+    seconds: float  # that the network was measured for, pauses included
+    threads: int
+    runtime: str
+    machine: Machine
+    load: float  # processes that wanted a core in the minute before, in the mean
+
+    @property
+    def precision(self) -> float:
+        """Half of the wider interval, as a share of its value."""
+        return max(
+            max(high - value, value - low) / value
+            for value, (low, high) in (
+                (self.median_ms, self.median_interval),
+                (self.quantile_ms, self.quantile_interval),
+            )
+        )
+
+    def metrics(self, settings: LatencySettings) -> dict[str, float]:
+        """Return what a trial records, by the names of the settings."""
+        values = (self.median_ms, self.quantile_ms, self.precision)
+        return dict(zip(settings.metrics, values, strict=True))
+
+
+@overload
+def measure_latency(
+    model: nn.Module,
+    example: Example,
+    settings: LatencySettings | None = None,
+    device: str = "cpu",
+) -> Latency: ...
+
+
+@overload
+def measure_latency(
+    model: Mapping[str, nn.Module],
+    example: Example,
+    settings: LatencySettings | None = None,
+    device: str = "cpu",
+) -> dict[str, Latency]: ...
+
+
+def measure_latency(
+    model: nn.Module | Mapping[str, nn.Module],
+    example: Example,
+    settings: LatencySettings | None = None,
+    device: str = "cpu",
+) -> Latency | dict[str, Latency]:
+    """Return the latency of a network, or of several that are run in turn.
+
+    One process of the machine measures at a time; another one waits.
+
+    Args:
+        model: a network, or several by name; each is copied, and run in eval mode.
+        example: what it takes, with the batch dimension.
+        settings: how it is measured; None: as the defaults say.
+        device: of torch. ONNX runs on the CPU.
+
+    Raises:
+        ParameterError: onnxruntime is not installed, or does not run on the device.
+        ConversionError: a network cannot be written as ONNX.
+        MeasurementError: a network does not take the example, is slower than ``seconds`` allow, or
+            its interval is wider than asked for and the settings say that this fails.
+
+    Example:
+        >>> from torch import nn, zeros
+        >>> quick = LatencySettings(least_seconds=0.05, seconds=0.1, precision=1)
+        >>> measure_latency(nn.Linear(4, 2), zeros(1, 4), quick).median_ms < 5
+        True
+    """
+    settings = settings or LatencySettings()
+    models = model if isinstance(model, Mapping) else {"": model}
+    found: dict[str, Latency] = {}
+    with only_measurement(), _threads(settings.threads):
+        timer = _timer(settings, device)
+        series = {
+            name: Series(runner(one, example, settings, device), timer, settings.quantile)
+            for name, one in models.items()
+        }
+        before, begun = load(), time.monotonic()
+        with torch.inference_mode():
+            time_until_precise(
+                list(series.values()),
+                settings.precision,
+                settings.confidence,
+                min(settings.least_seconds, settings.seconds),
+                settings.seconds,
+            )
+        seconds = (time.monotonic() - begun) / max(1, len(models))
+        where = machine(device, settings.runtime)
+        for name, one in series.items():
+            found[name] = _latency(one, settings, seconds, where, before)
+    return found if isinstance(model, Mapping) else found[""]
+
+
+def runner(model: nn.Module, example: Example, settings: LatencySettings, device: str) -> Run:
+    """Return what runs a network once, with all that is no part of a run done before.
+
+    Raises:
+        OptiProxyError: as of :func:`measure_latency`.
+    """
+    inputs = tuple(tensor.to(device) for tensor in _inputs(example))
+    if settings.runtime == "onnxruntime":
+        if torch.device(device).type != "cpu":
+            raise ParameterError(
+                f"latency.runtime = 'onnxruntime' runs on the CPU, not on {device!r}: leave it "
+                "out, or use evaluation.device=cpu.",
+                device=device,
+            )
+        session = onnx_session(onnx_model(model, inputs), settings.threads)
+        feeds = feeds_of(inputs)
+        return lambda: session.run([OUTPUT], feeds)
+    try:
+        network = copy.deepcopy(model).eval().to(device)
+        with torch.inference_mode():
+            network(*inputs)
+    except Exception as error:  # of any network
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
+        raise MeasurementError(
+            f"{type(model).__name__} cannot be run on an example of shape {shapes}: "
+            f"{type(error).__name__}: {first_line(error)}.",
+            model=type(model).__name__,
+        ) from error
+    return lambda: network(*inputs)
+
+
+def floor_ms(settings: LatencySettings, device: str = "cpu") -> float:
+    """Return the least time that a network takes here, one that does nothing, in milliseconds."""
+    with _threads(settings.threads), torch.inference_mode():
+        timer = _timer(settings, device)
+        run = runner(nn.Identity(), torch.zeros(1, 1), settings, device)
+        return 1e3 * min(timer(run)[1] for _ in range(200))
+
+
+def _latency(
+    series: Series, settings: LatencySettings, seconds: float, where: Machine, before: float
+) -> Latency:
+    found = series.estimates(settings.confidence)
+    if found is None:
+        raise MeasurementError(
+            f"Only {len(series.every)} runs were made in latency.seconds = {settings.seconds:g}, "
+            f"too few for the quantile {settings.quantile:g}. Give more seconds, or a lower "
+            "quantile.",
+            runs=len(series.every),
+        )
+    median, high = found
+    latency = Latency(
+        1e3 * median.value,
+        (1e3 * median.low, 1e3 * median.high),
+        1e3 * high.value,
+        (1e3 * high.low, 1e3 * high.high),
+        settings.quantile,
+        len(series.every if series.is_disturbed else series.counted),
+        series.taken,
+        seconds,
+        settings.threads,
+        settings.runtime,
+        where,
+        before,
+    )
+    if settings.noisy == "fail" and latency.precision > settings.precision:
+        raise MeasurementError(
+            f"The latency is known to {latency.precision:.1%} after {seconds:.3g} s, not to the "
+            f"{settings.precision:.1%} of latency.precision: the machine is too busy (load "
+            f"{before:.1f}). Give more latency.seconds, or latency.noisy='warn'.",
+            precision=latency.precision,
+        )
+    return latency
+
+
+def _inputs(example: Example) -> tuple[torch.Tensor, ...]:
+    return example if isinstance(example, tuple) else (example,)
+
+
+def _timer(settings: LatencySettings, device: str) -> Timer:
+    """Return the timer for what the settings run."""
+    if torch.device(device).type == "cuda":
+        return partial(cuda_timer, device=device)
+    is_fine = time.get_clock_info("thread_time").resolution <= 1e-6  # not so on Windows
+    return processor_timer if settings.threads == 1 and is_fine else wall_timer
+
+
+def cuda_timer(run: Run, device: str) -> tuple[float, float]:
+    """Time a run by events of CUDA: from its first kernel to its last."""
+    begin, end = (torch.Event(device, enable_timing=True) for _ in range(2))
+    begin.record(torch.cuda.current_stream(device))
+    run()
+    end.record(torch.cuda.current_stream(device))
+    end.synchronize()
+    seconds = float(begin.elapsed_time(end)) / 1e3
+    return seconds, seconds
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Have torch use so many threads, and as many as before in the end."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

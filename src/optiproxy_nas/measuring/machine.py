@@ -1,0 +1,71 @@
+"""The machine that a latency is measured on, and the lock that keeps measurements apart."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from filelock import FileLock
+
+
+class Machine(NamedTuple):
+    """What decides a latency beside the network."""
+
+    processor: str  # its model, as the system calls it
+    cores: int  # that this process may use
+    device: str  # of torch: cpu, or cuda:0 with the name of the GPU
+    torch: str  # versions
+    onnxruntime: str  # "" where it does not run the network
+
+
+def machine(device: str = "cpu", runtime: str = "torch") -> Machine:
+    """Return what this machine is.
+
+    Args:
+        device: of torch.
+        runtime: ``torch`` or ``onnxruntime``.
+    """
+    name = str(device)
+    if torch.device(device).type == "cuda":
+        name = f"{name} ({torch.cuda.get_device_name(device)})"
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    return Machine(
+        processor=_processor(),
+        cores=len(affinity(0)) if affinity else os.cpu_count() or 1,
+        device=name,
+        torch=str(torch.__version__),
+        onnxruntime=metadata.version("onnxruntime") if runtime == "onnxruntime" else "",
+    )
+
+
+def load() -> float:
+    """Return how many processes have wanted a core in the last minute, or NaN."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return float("nan")
+
+
+@contextmanager
+def only_measurement() -> Iterator[None]:
+    """Wait until no other process of this machine and user measures, and keep them waiting."""
+    user = getattr(os, "getuid", lambda: "")()
+    with FileLock(Path(tempfile.gettempdir()) / f"optiproxy-latency-{user}.lock"):
+        yield
+
+
+def _processor() -> str:
+    """Return the model of the processor; what Python knows of it, where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()

@@ -1,0 +1,186 @@
+"""Timing a function again and again, until its median and a quantile are as precise as asked for.
+
+Three things make timings of one function differ: other processes take the core away; after that,
+and after a pause, caches are cold; and the machine itself is faster now and slower then. So a run
+counts only where the core was not taken away since the function has run for a millisecond, and the
+clock is the processor time of the thread where one thread does the work. Runs come in bursts with
+pauses between them, spread over time. What is left is correlated, so the interval is that of batch
+means (batches of consecutive runs), widened by what differs from one process to the next and
+cannot be seen from inside (``DRIFT``).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from optiproxy_nas.core.arrays import Floats
+
+Run = Callable[[], Any]
+Timer = Callable[[Run], tuple[float, float]]  # seconds that a run took, and that are its own
+
+PAUSE = 0.02  # seconds between two bursts: as if the function were called now and then
+WARM = 0.001  # seconds of undisturbed runs, one at least, before a run counts
+BURST, LEAST = 0.02, 5  # seconds of runs, and runs, after which a burst ends
+TAKEN = 5e-5  # seconds that a run took longer than its own: the core was taken away
+BATCHES = 4  # of consecutive runs, each longer than most of what makes runs alike
+DRIFT = 0.02  # relative sd between timings of one function in different processes
+
+
+class Estimate(NamedTuple):
+    """A value in seconds, and the interval in which another timing falls at the confidence."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def precision(self) -> float:
+        """Return the farther end of the interval from the value, as a share of the value."""
+        return max(self.high - self.value, self.value - self.low) / self.value
+
+
+class Series:
+    """The runs of one function.
+
+    Args:
+        run: the function.
+        timer: of its runs.
+        quantile: that is estimated beside the median, in (0.5, 1).
+
+    Attributes:
+        counted: seconds of the runs that count, in order.
+        every: seconds of all runs, in order.
+        taken: number of runs during which the core was taken away.
+    """
+
+    def __init__(self, run: Run, timer: Timer, quantile: float) -> None:
+        self._run, self._timer, self._quantile = run, timer, quantile
+        # The least number of runs of which the quantile lies within.
+        self._block = math.ceil(1 / (1 - quantile) - 1e-9)
+        self.counted: list[float] = []
+        self.every: list[float] = []
+        self.taken = 0
+
+    def burst(self, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Run the function for a while: warm it up, then count.
+
+        Args:
+            limit: time of the clock at which it ends, one run at least.
+            clock: in seconds.
+        """
+        warm, total, runs = 0.0, 0.0, 0
+        while total < BURST or runs < LEAST:
+            took, seconds = self._timer(self._run)
+            self.every.append(seconds)
+            total, runs = total + seconds, runs + 1
+            if took - seconds > TAKEN:
+                self.taken, warm = self.taken + 1, 0.0
+            elif warm < WARM:
+                warm += seconds
+            else:
+                self.counted.append(seconds)
+            if clock() >= limit:
+                return
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether too few runs count, so that all of them are taken."""
+        return len(self.counted) < self._block * BATCHES
+
+    def estimates(self, confidence: float) -> tuple[Estimate, Estimate] | None:
+        """Return the median and the quantile; None where there are too few runs.
+
+        The low ends reach to the fastest run where the core was taken away too often: without
+        that, each run could have been as fast.
+
+        Args:
+            confidence: of the intervals, in (0, 1).
+        """
+        runs = self.every if self.is_disturbed else self.counted
+        if len(runs) < self._block * BATCHES:
+            return None
+        blocks = np.array(runs[: len(runs) // self._block * self._block]).reshape(-1, self._block)
+        found = [
+            _estimate(np.median(blocks, axis=1), confidence),
+            # Median-unbiased, since the median over blocks is taken.
+            _estimate(
+                np.quantile(blocks, self._quantile, axis=1, method="median_unbiased"), confidence
+            ),
+        ]
+        if self.is_disturbed:
+            found = [one._replace(low=min(one.low, min(runs))) for one in found]
+        return found[0], found[1]
+
+
+def least_precision(confidence: float) -> float:
+    """Return the precision below which no interval gets, however many runs there are."""
+    return math.sqrt(2) * float(stats.norm.ppf((1 + confidence) / 2)) * DRIFT
+
+
+def _estimate(blocks: Floats, confidence: float) -> Estimate:
+    """Return the median of the blocks' values [n], and the interval of another such median."""
+    value = float(np.median(blocks))
+    batches = [np.median(batch) for batch in np.array_split(blocks, BATCHES)]
+    error = float(np.std(batches, ddof=1)) / math.sqrt(BATCHES)
+    inside = float(stats.t.ppf((1 + confidence) / 2, BATCHES - 1)) * error
+    # Of the difference of two timings.
+    half = math.hypot(math.sqrt(2) * inside, least_precision(confidence) * value)
+    return Estimate(value, max(0.0, value - half), value + half)
+
+
+def time_until_precise(
+    series: Sequence[Series],
+    precision: float,
+    confidence: float,
+    least: float,
+    most: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Any] = time.sleep,
+) -> None:
+    """Run functions in turn, burst by burst, until the intervals of all are narrow enough.
+
+    Args:
+        series: of the functions.
+        precision: half of an interval, as a share of the value.
+        confidence: of the intervals.
+        least, most: seconds for each function.
+        clock: in seconds.
+        sleep: waits for seconds.
+    """
+    begun, waiting, looked = clock(), list(series), 0.0
+    limit = begun + most * len(series)
+    while waiting and clock() < limit:
+        for one in waiting:
+            sleep(PAUSE)
+            one.burst(limit, clock)
+        elapsed = clock() - begun
+        if elapsed >= least * len(series) and elapsed >= 1.1 * looked:
+            looked = elapsed
+            waiting = [one for one in waiting if not _is_precise(one, precision, confidence)]
+
+
+def _is_precise(series: Series, precision: float, confidence: float) -> bool:
+    found = series.estimates(confidence)
+    return found is not None and all(one.precision <= precision for one in found)
+
+
+def processor_timer(run: Run) -> tuple[float, float]:
+    """Time a run by the processor time of this thread, for functions that it alone computes."""
+    wall, own = time.perf_counter(), time.thread_time()
+    run()
+    own = time.thread_time() - own
+    return time.perf_counter() - wall, own
+
+
+def wall_timer(run: Run) -> tuple[float, float]:
+    """Time a run by the clock, for functions that several threads compute."""
+    wall = time.perf_counter()
+    run()
+    wall = time.perf_counter() - wall
+    return wall, wall

@@ -1,0 +1,111 @@
+"""Latencies of networks on this machine, which may be busy: what holds of them all the same."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from optiproxy_nas import LatencySettings, MeasurementError, ParameterError, measure_latency
+from optiproxy_nas.measuring.latency import floor_ms
+from optiproxy_nas.measuring.machine import only_measurement
+
+QUICK: dict[str, Any] = {"least_seconds": 0.05, "seconds": 0.5, "precision": 1.0, "quantile": 0.75}
+EXAMPLE = torch.zeros(1, 64)
+
+
+def layers(count: int) -> nn.Module:
+    return nn.Sequential(*(nn.Linear(64, 64) for _ in range(count)))
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+def test_a_network_of_more_layers_takes_longer(runtime: str) -> None:
+    settings = LatencySettings(runtime=runtime, **QUICK)  # type: ignore[arg-type]
+    found = measure_latency({"short": layers(1), "long": layers(30)}, EXAMPLE, settings)
+    short, long = found["short"], found["long"]
+    assert floor_ms(settings) < short.quantile_ms
+    assert 2 * short.median_ms < long.median_ms
+    low, high = long.median_interval
+    assert 0 <= low < long.median_ms < high
+    assert long.runtime == runtime
+    assert (long.machine.onnxruntime != "") == (runtime == "onnxruntime")
+    assert set(long.metrics(settings)) == {"latency_ms", "latency_p75_ms", "latency_precision"}
+
+
+def test_two_timings_of_one_network_agree_leniently() -> None:
+    settings = LatencySettings(**QUICK)
+    model = layers(10)
+    first, second = (measure_latency(model, EXAMPLE, settings) for _ in range(2))
+    assert 0.4 < first.median_ms / second.median_ms < 2.5
+
+
+def test_the_network_and_the_threads_of_torch_are_left_as_they_were() -> None:
+    model, threads = layers(1).train(), torch.get_num_threads()
+    found = measure_latency(model, EXAMPLE, LatencySettings(**QUICK, threads=2))
+    assert (model.training, torch.get_num_threads(), found.threads) == (True, threads, 2)
+
+
+def test_a_network_that_does_not_take_the_example_is_one_error() -> None:
+    with pytest.raises(MeasurementError, match=r"Sequential .* \(1, 3\)"):
+        measure_latency(layers(1), torch.zeros(1, 3), LatencySettings(**QUICK))
+
+
+def test_a_network_that_is_too_slow_for_the_seconds_is_one_error() -> None:
+    class Slow(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            time.sleep(0.03)
+            return inputs
+
+    with pytest.raises(MeasurementError, match="too few") as caught:
+        measure_latency(Slow(), EXAMPLE, LatencySettings(**{**QUICK, "seconds": 0.1}))
+    assert caught.value.data["runs"] < 10
+
+
+class Erratic(nn.Module):
+    """Now quick, now slow, whatever the machine is."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        for _ in range(random.choice([1, 10, 100])):
+            inputs = inputs + 1
+        return inputs
+
+
+def test_an_interval_that_is_too_wide_fails_where_the_settings_say_so() -> None:
+    settings = LatencySettings(**{**QUICK, "precision": 0.06, "seconds": 0.1}, noisy="fail")
+    with pytest.raises(MeasurementError, match="too busy") as caught:
+        measure_latency(Erratic(), EXAMPLE, settings)
+    assert caught.value.data["precision"] > 0.06
+    found = measure_latency(Erratic(), EXAMPLE, settings.model_copy(update={"noisy": "warn"}))
+    assert found.precision > 0.06
+
+
+def test_a_precision_that_nothing_reaches_is_refused() -> None:
+    with pytest.raises(ValidationError, match="two processes"):
+        LatencySettings(precision=0.01)
+
+
+def test_one_measurement_at_a_time() -> None:
+    ended: list[str] = []
+
+    def measure() -> None:
+        with only_measurement():
+            ended.append("second")
+
+    with only_measurement():
+        thread = threading.Thread(target=measure)
+        thread.start()
+        time.sleep(0.05)
+        ended.append("first")
+    thread.join()
+    assert ended == ["first", "second"]
+
+
+def test_onnx_runs_on_the_processor_only() -> None:
+    with pytest.raises(ParameterError, match="not on 'meta'"):
+        measure_latency(layers(1), EXAMPLE, LatencySettings(runtime="onnxruntime"), device="meta")

@@ -1,0 +1,138 @@
+"""The interval of a timing holds another timing, also where runs are correlated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from optiproxy_nas.measuring.timing import (
+    BATCHES,
+    Estimate,
+    Series,
+    processor_timer,
+    time_until_precise,
+    wall_timer,
+)
+
+LATENCY = 3e-3  # seconds of a run on a machine that does nothing else
+
+
+class Machine:
+    """A machine with a clock of its own: its speed wanders, and other processes take the core."""
+
+    def __init__(self, seed: int, wander: float = 0.05, taken: float = 0.02) -> None:
+        self.now = 0.0
+        self._random = np.random.default_rng(seed)
+        self._process = 0.015 * self._random.standard_normal()  # of each process another one
+        self._wander, self._taken = wander, taken
+        self._speed = wander * self._random.standard_normal()
+        self._cold = 0.0  # share of a run by which it is slower
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self._pass(seconds)
+        self._cold = 0.8
+
+    def time(self, run: Callable[[], object]) -> tuple[float, float]:
+        factor = math.exp(self._process + self._speed + 0.02 * abs(self._random.standard_normal()))
+        seconds, self._cold = LATENCY * factor * (1 + self._cold), 0.0
+        took = seconds
+        if self._random.random() < self._taken:
+            took, self._cold = seconds + 3e-3, 0.8
+        self._pass(took)
+        return took, seconds
+
+    def _pass(self, seconds: float) -> None:
+        """Let time pass; the speed is forgotten in a tenth of a second."""
+        self.now += seconds
+        keep = math.exp(-seconds / 0.1)
+        noise = self._wander * math.sqrt(1 - keep * keep)
+        self._speed = keep * self._speed + noise * self._random.standard_normal()
+
+
+def timed(machine: Machine, precision: float = 0.1) -> Series:
+    series = Series(lambda: None, machine.time, 0.9)
+    time_until_precise([series], precision, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
+    return series
+
+
+def estimates(series: Series) -> tuple[Estimate, Estimate]:
+    found = series.estimates(0.95)
+    assert found is not None
+    return found
+
+
+def share_inside(found: list[Estimate]) -> float:
+    pairs = [first.low <= second.value <= first.high for first, second in permutations(found, 2)]
+    return sum(pairs) / len(pairs)
+
+
+def test_two_timings_agree_within_the_interval_in_95_of_100() -> None:
+    timings = [timed(Machine(seed)) for seed in range(25)]
+    for kind in zip(*map(estimates, timings), strict=True):
+        assert share_inside(list(kind)) >= 0.93  # of 600 pairs
+        assert all(one.precision <= 0.1 for one in kind)
+    # Where the runs are taken for independent, the interval is too narrow.
+    naive = []
+    for series in timings:
+        runs = np.sort(series.counted)
+        ranks = len(runs) / 2 + math.sqrt(2) * 1.96 * math.sqrt(len(runs)) / 2 * np.array([-1, 1])
+        low, high = runs[ranks.astype(int)]
+        naive.append(Estimate(float(np.median(runs)), low, high))
+    assert share_inside(naive) < 0.8
+
+
+def test_runs_after_a_pause_or_after_another_process_do_not_count() -> None:
+    series = timed(Machine(0, wander=0.0, taken=0.2))
+    assert series.taken > 10
+    assert max(series.counted) < 1.2 * LATENCY < max(series.every)
+
+
+def test_a_noisier_machine_is_measured_for_longer_and_at_most_for_the_limit() -> None:
+    quiet, noisy = Machine(1, wander=0.01), Machine(1, wander=0.6)
+    timed(quiet)
+    series = timed(noisy)
+    assert quiet.now < 1.5 < 4.5 < noisy.now < 5.1
+    assert estimates(series)[0].precision > 0.1  # the interval is what it is
+
+
+def test_where_the_core_is_always_taken_the_interval_reaches_to_the_fastest_run() -> None:
+    series = timed(Machine(2, taken=0.95))
+    assert series.is_disturbed
+    median, _ = estimates(series)
+    assert median.low <= min(series.every) < LATENCY * 1.1
+    assert median.value > 1.5 * LATENCY  # most runs were cold
+
+
+def test_several_functions_are_run_in_turn() -> None:
+    machine, order = Machine(3), []
+    both = [Series(lambda: None, machine.time, 0.9) for _ in range(2)]
+    for name, series in zip("ab", both, strict=True):
+        burst = series.burst
+        series.burst = lambda *given, burst=burst, name=name: (order.append(name), burst(*given))  # type: ignore[method-assign]
+    time_until_precise(both, 0.1, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
+    assert order[:4] == ["a", "b", "a", "b"]
+    assert machine.now >= 2.0
+
+
+def test_too_few_runs_give_no_estimate() -> None:
+    machine = Machine(4)
+    series = Series(lambda: None, machine.time, 0.9)
+    series.burst(0.0, machine.clock)
+    assert len(series.every) == 1
+    assert series.estimates(0.95) is None
+    assert len(series.every) < 10 * BATCHES
+
+
+@pytest.mark.parametrize("timer", [processor_timer, wall_timer])
+def test_timers_time_what_they_run(timer: Callable[..., tuple[float, float]]) -> None:
+    ran: list[int] = []
+    took, seconds = timer(lambda: ran.append(sum(range(20_000))))
+    assert len(ran) == 1
+    assert 0 < seconds <= took < 5
