@@ -16,7 +16,7 @@ from torch import nn
 from optiproxy_nas.core.errors import MeasurementError, ParameterError, first_line
 from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.measuring.machine import Machine, load, machine, only_measurement
-from optiproxy_nas.measuring.onnx import OUTPUT, feeds_of, onnx_model, onnx_session
+from optiproxy_nas.measuring.onnx import feeds_of, onnx_model, onnx_session
 from optiproxy_nas.measuring.sizes import Example
 from optiproxy_nas.measuring.timing import (
     Run,
@@ -192,7 +192,7 @@ def runner(model: nn.Module, example: Example, settings: LatencySettings, device
             )
         session = onnx_session(onnx_model(model, inputs), settings.threads)
         feeds = feeds_of(inputs)
-        return lambda: session.run([OUTPUT], feeds)
+        return lambda: session.run(None, feeds)
     try:
         network = copy.deepcopy(model).eval().to(device)
         with torch.inference_mode():
