@@ -131,6 +131,8 @@ def audit(metadata: ProjectMetadata, run_id: str, retrain: int | None) -> None:
             "quiet": True,
             "replay": True,
         }
+        if manifest["parameters"].get("problem") is not None:
+            params["export"] = False  # its weights come of trainings, which are not repeated
         with SearchSession.create(folder, runtime_params=params) as session:
             assert isinstance(session, SearchSession)
             session.run(pipeline_names=[manifest["pipeline"]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -28,8 +29,9 @@ from kedro_runs import (
 )
 from kedro_runs import Killed as KilledNode
 from tiny_problem import NAME, Killed, Widths, trainings, with_data
+from torch import nn
 
-from optiproxy_nas import Target, read_journal, search
+from optiproxy_nas import Target, load_model, read_journal, search
 from optiproxy_nas.core.errors import FailedTrialsError, JournalError, ParameterError, ResumeError
 from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
@@ -128,6 +130,21 @@ def test_the_manifest_has_data_code_and_journal(finished):
     assert facts["data"]["datasets"].keys() == {"signals"}
     assert NAME in facts["code"]["plugins"]
     assert facts["artifacts"]["journal"]["path"].endswith("reference/journal.jsonl")
+
+
+def test_a_problem_without_networks_has_the_architecture_and_a_card(finished):
+    facts = manifest(finished, "reference")
+    names = [name for name in facts["artifacts"] if name.startswith("report.model/")]
+    said = {name.partition("/")[2] for name in names}
+    assert said == {"README.md", "architecture.json", "model.json"}
+    folder = artifact(finished, "reference", names[0]).parent
+    best = json.loads(facts["result"]["best_architecture"])
+    assert json.loads((folder / "architecture.json").read_text()) == best
+    said = json.loads((folder / "model.json").read_text())
+    assert said["missing"].keys() == {"model.safetensors"}
+    assert said["value"] == facts["result"]["score [%]"]
+    assert said["search"]["run_id"] == "reference"
+    assert said["data"] == facts["data"]["datasets"]
 
 
 @pytest.mark.parametrize("place", [3, 9])
@@ -272,8 +289,11 @@ def test_a_journal_without_its_last_lines_is_refused_before_anything_is_trained(
     assert len(caught.value.data["names"]) == 2
     assert trainings(finished, "reference") == TINY["budget"]
     journal.write_text("".join(lines))
+    card = artifact(finished, "reference", "report.model/README.md")
+    written = card.stat().st_mtime_ns
     own_resume(finished, run_id="reference")
     assert trainings(finished, "reference") == TINY["budget"]
+    assert card.stat().st_mtime_ns == written
 
 
 def test_trials_trained_again_are_told_by_their_differences(finished, monkeypatch):
@@ -324,7 +344,7 @@ def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store, monkeyp
         return evaluate(self, trial)
 
     monkeypatch.setattr(Widths, "evaluate", writes)
-    own_run(own, run_id="t", tracking=True)
+    own_run(own, run_id="t", tracking=True, problem="tiny_problem:Built")
     client, tracked = mlflow_run(own, "t", experiment="own_search")
     assert tracked.data.tags["target"] == "score"
     assert tracked.data.tags["target.unit"] == "%"
@@ -338,6 +358,12 @@ def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store, monkeyp
     assert {"journal.jsonl", "report", "archive.parquet", "manifest.json"} <= names
     outputs = client.list_artifacts(tracked.info.run_id, "trials/0001")
     assert [file.path for file in outputs] == ["trials/0001/output.txt"]
+    (logged,) = tracked.outputs.model_outputs
+    files = {file.path for file in client.list_logged_model_artifacts(logged.model_id)}
+    folder = own / "data" / "07_model_output" / "t" / "model"
+    assert files == {path.name for path in folder.iterdir()} | {"MLmodel", "requirements.txt"}
+    stored = Path(client.get_logged_model(logged.model_id).artifact_location.removeprefix("file:"))
+    assert isinstance(load_model(stored, problem="tiny_problem:Built"), nn.Module)
 
 
 def test_any_method_and_a_sweep_of_several(own):
@@ -354,6 +380,8 @@ def test_any_method_and_a_sweep_of_several(own):
     assert "2 points run, 0 finished before, 0 failed" in result.output
     again = command(own, "sweep", *options, *arguments)
     assert "0 points run, 2 finished before, 0 failed" in again.output
+    exported = (own / "data" / "07_model_output").glob("*/model")
+    assert [folder.parent.name for folder in exported] == ["m"]
 
 
 @pytest.mark.parametrize(

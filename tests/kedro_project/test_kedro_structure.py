@@ -15,6 +15,7 @@ from optiproxy_nas.pipeline_registry import register_pipelines
 from optiproxy_nas.pipelines import ingest, search
 from optiproxy_nas.pipelines.search import collect_diagnostics
 from optiproxy_nas.problems.resolution import resolve_problem
+from optiproxy_nas.runs.datasets.model_folder import MODEL
 
 STEP_NODES = [
     "fit_proxy",
@@ -110,7 +111,8 @@ def test_run_paths_carry_the_run_id_and_steps_are_versioned():
         own = OWN_PATH.get(name.partition(".")[0], "/${run:run_id}/")
         assert own in entry["filepath"], name
         assert entry.get("versioned", False) == name.startswith("{step}"), name
-        assert entry["type"] == "optiproxy_nas.runs.datasets.AtomicDataset", name
+        kind = "ModelDataset" if name == MODEL else "AtomicDataset"
+        assert entry["type"] == f"optiproxy_nas.runs.datasets.{kind}", name
 
 
 def test_legacy_kedro_file_equals_pyproject():

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from optiproxy_nas import Choice, Problem, RunningTrial, Space, Target
 
@@ -84,6 +88,21 @@ class Widths(Problem):
         if self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         raise KeyboardInterrupt if self.how == "ctrl-c" else Killed
+
+
+class Built(Widths):
+    """Has networks, and keeps the initial weights of each."""
+
+    def build(self, architecture: Any) -> nn.Module:
+        return nn.Linear(3, architecture["width_1"])
+
+    def example_input(self) -> Tensor:
+        return torch.ones(1, 3)
+
+    def evaluate(self, trial: RunningTrial) -> dict[str, float]:
+        weights = self.build(trial.architecture).state_dict()
+        torch.save({"weights": weights}, trial.folder / "checkpoint.pt")
+        return super().evaluate(trial)
 
 
 def with_data(project: Path, values: str = "1\n2\n") -> Path:

@@ -39,7 +39,7 @@ class Answer:
         value: of that training.
         metrics: further ones of it, by name.
         test: what the test of the answer gave, by name.
-        constraints: of the objective's summary: constraint, value, ...
+        constraints: of the objective's summary: constraint, value, margin (negative if broken).
         is_eligible: whether it is an answer; False where nothing keeps the bounds.
         confirmed: ``mean``, ``sd`` and ``values`` of its confirmation; empty without one.
         run_id: of the run; "": of a search from Python.
@@ -75,7 +75,7 @@ class Answer:
             "metrics": {name: _written(it) for name, it in self.metrics.items()},
             "test": {name: _written(it) for name, it in self.test.items()},
             "constraints": [
-                {name: _written(entry.get(name)) for name in ("constraint", "value")}
+                {name: _written(entry.get(name)) for name in ("constraint", "value", "margin")}
                 for entry in self.constraints
             ],
             "caution": self.caution,
@@ -109,9 +109,14 @@ def model_card(architecture: str, facts: Mapping[str, Any]) -> str:
     """
     problem = facts["problem"]
     name = problem["name"] if isinstance(problem, Mapping) else problem or ""
+    results = _results(facts)
     template = _environment().get_template("model_card.md.j2")
     return template.render(
-        architecture=architecture, results=_results(facts), is_path=":" in name, **facts
+        architecture=architecture,
+        title=f"{facts['search']['dataset']}: {metric_name(facts['target'])} {results[0][1]}",
+        results=results,
+        is_path=":" in name,
+        **facts,
     )
 
 
@@ -130,7 +135,10 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     bounds: dict[str, list[str]] = {}
     for entry in facts["constraints"]:
         metric, bound = entry["constraint"].split(maxsplit=1)
-        bounds.setdefault(metric, []).append(f"{bound} {unit(metric)}".rstrip())
+        margin = entry["margin"]
+        is_kept = isinstance(margin, int | float) and margin >= 0
+        text = f"{bound} {unit(metric)}".rstrip()
+        bounds.setdefault(metric, []).append(text if is_kept else f"{text}, broken")
     short = target.rpartition(" [")[0] or target
     for metric, number in facts["test"].items():
         label = target if metric == short else metric

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from optiproxy_nas.core.errors import ArtifactError, DataError, OptiProxyError, ParameterError
+from optiproxy_nas.core.errors import ArtifactError, DataError, ParameterError, message_of
 from optiproxy_nas.export.answer import FORMAT, Answer, model_card
 from optiproxy_nas.export.network import CHECK, GRAPH, WEIGHTS, NetworkFiles, network_files
 from optiproxy_nas.export.trainings import Trainings
@@ -52,10 +52,10 @@ def export_answer(
         try:
             model = trainings.network(answer.request)
             return _files(answer, architecture, network_files(problem, architecture, model))
-        except OptiProxyError as error:
+        except Exception as error:  # a user's network can raise anything
             if not keep_going:
                 raise
-            reason = error.message
+            reason = message_of(error)
             _log.warning("The answer is exported without its network: %s", reason)
     return _files(answer, architecture, NetworkFiles({}, {WEIGHTS: reason}, {}))
 
@@ -124,7 +124,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], replace: bool = False
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Return what ``model.json`` of an exported answer says, all its files checked.
+    """Return what ``model.json`` of an exported answer says, ``digest`` included, files checked.
 
     Raises:
         DataError: it is no such folder, is of another format, or lacks a file.
@@ -133,7 +133,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
     path = folder / FACTS
     try:
         facts: dict[str, Any] = json.loads(path.read_bytes())
-        recorded, found = facts.pop("digest"), _digest(facts)
+        recorded = facts["digest"]
+        found = _digest({name: fact for name, fact in facts.items() if name != "digest"})
         files = {str(name): str(sha256) for name, sha256 in facts["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(

@@ -240,9 +240,9 @@ class SearchContext(KedroContext):
             datasets = catalog_names(typed.problem, self.config_loader["catalog"])
         if run["kind"] == "search":
             assert isinstance(typed, SearchParameters)
-            pipeline = search.pipeline_of(typed, datasets)
+            pipeline = search.pipeline_of(typed, datasets, bool(run["export"]))
         elif datasets is not None:
-            pipeline = methods.create_pipeline(datasets)
+            pipeline = methods.create_pipeline(datasets, bool(run["export"]))
         else:
             return
         pipeline = pipeline.with_section(pipelines[run["pipeline"]].section)

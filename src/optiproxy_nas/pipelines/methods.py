@@ -12,6 +12,7 @@ from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.identity import Digests
 from optiproxy_nas.evaluation.loop import drive, open_search
 from optiproxy_nas.methods import parameters_of
+from optiproxy_nas.pipelines.model_export import export_node
 from optiproxy_nas.pipelines.own_problem import (
     open_problem,
     problem_node,
@@ -25,7 +26,9 @@ from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.spaces import get_space
 
 
-def create_pipeline(datasets: tuple[str, ...] | None = None) -> ProjectPipeline:
+def create_pipeline(
+    datasets: tuple[str, ...] | None = None, export: bool = True
+) -> ProjectPipeline:
     """Return the pipeline: load, search by the chosen method, summarise.
 
     Inputs: ``params:search``, ``params:run``; and ``benchmark_table``, ``benchmark_model`` (of the
@@ -33,6 +36,7 @@ def create_pipeline(datasets: tuple[str, ...] | None = None) -> ProjectPipeline:
 
     Args:
         datasets: of the problem, in the catalog; None: a benchmark answers.
+        export: whether the answer of a problem is exported.
     """
     results = ["result.archive", "result.trials", "result.failed"]
     if datasets is not None:
@@ -42,7 +46,9 @@ def create_pipeline(datasets: tuple[str, ...] | None = None) -> ProjectPipeline:
             (search, ["evaluate", SEARCH], [*results, "report.diagnostics"]),
             (summarise_problem, inputs, ["report.summary", "report.trials"]),
         )
-        return ProjectPipeline([problem_node(load_problem, datasets), *nodes.nodes], "methods")
+        last = [export_node()] if export else []
+        load = problem_node(load_problem, datasets)
+        return ProjectPipeline([load, *nodes.nodes, *last], "methods")
     return pipeline_of_nodes(
         "methods",
         (

@@ -19,6 +19,7 @@ from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_table import read_journal, row_request
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
+from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.runs.atomic_files import write_json
@@ -54,7 +55,8 @@ class RunEvaluator(Evaluator):
         files: TrialFiles,
         replay: bool,
     ) -> None:
-        self.problem, self._data, self._settings = problem, data, settings
+        self.problem, self.parameters = problem, parameters
+        self._data, self._settings = data, settings
         self._files, self._replay = files, replay
         if replay:
             settings = EvaluationSettings()
@@ -102,6 +104,11 @@ class RunEvaluator(Evaluator):
                     earlier.add(request, outcome)
             self._prepared = {it.number: earlier.prepared(it) for it in requests}
         return [self._prepared[it.number]._replace(attempt=it.attempt) for it in requests]
+
+    @property
+    def trainings(self) -> Trainings:
+        """What trained the trials, and where their folders are."""
+        return Trainings(self.problem, self._files.folder, self._data)
 
     def test(self, architecture: str, epochs: int | None) -> AnswerTest:
         """Return what ``problem.test`` gives of the answer; it is asked once, and kept.

@@ -6,6 +6,7 @@ The nodes know nothing of it. What a person sees is in :mod:`~optiproxy_nas.pipe
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from kedro.pipeline import Node, Pipeline
 from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.numbers import unit
+from optiproxy_nas.export.folder import read_facts
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.active_run import ActiveRun
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
@@ -29,8 +31,9 @@ from optiproxy_nas.pipelines.own_problem import (
     trial_tables,
 )
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
-from optiproxy_nas.runs.atomic_files import file_digest, verify
-from optiproxy_nas.runs.datasets import AtomicDataset
+from optiproxy_nas.runs.atomic_files import file_digest
+from optiproxy_nas.runs.datasets import AtomicDataset, ModelDataset
+from optiproxy_nas.runs.datasets.model_folder import MODEL
 from optiproxy_nas.runs.manifest import RunRecord, last_archive, provenance
 from optiproxy_nas.runs.mlflow_store import PARENT_TAG
 from optiproxy_nas.runs.tracking import MlflowTracker
@@ -134,6 +137,11 @@ class RunHooks:
         artifacts, logged = self._artifacts(pipeline, catalog)
         summary = catalog.load("report.summary") if "report.summary" in artifacts else None
         facts: dict[str, Any] = {}
+        model = _model(pipeline, catalog)
+        if model is not None:
+            missing = read_facts(model)["missing"]
+            without = f" (without {', '.join(missing)}: see README.md)" if missing else ""
+            facts["model"] = os.path.relpath(model) + without
         if record.unchanged(artifacts):
             print("The run had finished; nothing was run again.", flush=True)
             record.restore()
@@ -150,6 +158,8 @@ class RunHooks:
                     active.track_trials(catalog)
                     tracker.log_result(summary, archive, diagnostics, seconds, objective)
                 tracker.log_artifacts([*logged, (record.path, "")])
+                if model is not None:
+                    tracker.log_model(model)
         if tracker is not None:
             tracker.end("FINISHED")
             if tracker.lost and self._run["sweep"]:
@@ -223,14 +233,13 @@ class RunHooks:
         artifacts, logged = {}, []
         for name in sorted(pipeline.all_outputs()):
             dataset = catalog.get(name)
-            if not isinstance(dataset, AtomicDataset) or (path := dataset.stored()) is None:
+            if not isinstance(dataset, AtomicDataset | ModelDataset):
                 continue
-            artifacts[name] = {
-                "path": path.relative_to(self._project).as_posix(),
-                "sha256": verify(path),
-            }
-            if (dataset.metadata or {}).get("mlflow"):
-                logged.append((path, name.rpartition(".")[0]))
+            for part, (path, sha256) in dataset.files().items():
+                place = path.relative_to(self._project).as_posix()
+                artifacts[f"{name}{part}"] = {"path": place, "sha256": sha256}
+                if isinstance(dataset, AtomicDataset) and (dataset.metadata or {}).get("mlflow"):
+                    logged.append((path, name.rpartition(".")[0]))
         files = catalog.load("journal") if "journal" in pipeline.inputs() else None
         if files is not None and files.journal.exists():
             artifacts["journal"] = {
@@ -254,6 +263,12 @@ class RunHooks:
             active.fail(f"{type(error).__name__}: {error}", mlflow_status)
 
 
+def _model(pipeline: Pipeline, catalog: DataCatalog) -> Path | None:
+    """Return the folder of the exported answer, if there is one."""
+    dataset = catalog.get(MODEL) if MODEL in pipeline.all_outputs() else None
+    return dataset.stored() if isinstance(dataset, ModelDataset) else None
+
+
 def _check_outputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
     """Refuse a catalog whose user has an entry of the name of a dataset that the run makes.
 
@@ -262,7 +277,8 @@ def _check_outputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
     """
     for name in sorted(pipeline.all_outputs()):
         dataset = catalog.get(name)
-        if dataset is not None and not isinstance(dataset, AtomicDataset | MemoryDataset):
+        ours = AtomicDataset | ModelDataset | MemoryDataset
+        if dataset is not None and not isinstance(dataset, ours):
             raise ParameterError(
                 f"The catalog has an entry {name!r}, which is a dataset that this pipeline makes: "
                 "it would be written over. Give the entry another name.",

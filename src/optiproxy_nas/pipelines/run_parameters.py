@@ -37,8 +37,12 @@ class ProblemRunSettings(RunSettings):
         default_factory=lambda: EvaluationSettings(isolation="process"),
         description="where and how trials are trained",
     )
+    export: bool = Field(
+        default=True, description="write the answer as a folder with its network: on or off"
+    )
 
 
+_OF_PROBLEMS = tuple(ProblemRunSettings.model_fields.keys() - RunSettings.model_fields.keys())
 # They do not decide the search, so they are not in its digest.
 RUN_KEYS = (*ProblemRunSettings.model_fields, "pipeline", "resume", "quiet", "sweep", "replay")
 # What else there is in data/08_reporting.
@@ -81,8 +85,11 @@ def resolve_run(
     if parameters.problem is not None:
         run["source"] = run["benchmark"] = None
         run["evaluation"] = _evaluation(run["evaluation"])
-    elif run["evaluation"] is not None:
-        raise ParameterError("Parameter 'evaluation' is of runs on a problem, not on a benchmark.")
+        run["export"] = run["export"] is None or switch("export", run["export"])
+    elif given := [name for name in _OF_PROBLEMS if run[name] is not None]:
+        raise ParameterError(
+            f"Parameter {given[0]!r} is of runs on a problem, not on a benchmark.", name=given[0]
+        )
     else:
         check_source(parameters)
         run["source"], run["benchmark"] = parameters.source, parameters.benchmark

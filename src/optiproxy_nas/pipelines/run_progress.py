@@ -85,7 +85,8 @@ class RunProgress:
             summary: of the search; None where it did not come to its end.
             folder: of the run's reports.
             **facts: more for the summary, ``wall_seconds`` (or, of a run that went on,
-                ``resumed_seconds``: of this session) and ``mlflow_store``.
+                ``resumed_seconds``: of this session), ``mlflow_store`` and ``model``, the path of
+                the exported answer.
         """
         if summary is None or self._quiet:
             return

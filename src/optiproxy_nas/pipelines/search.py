@@ -24,6 +24,7 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
 from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.pipelines.model_export import export_node
 from optiproxy_nas.pipelines.own_problem import load_problem, problem_node, summarise_problem
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, dots_in_names
 from optiproxy_nas.report.logit_figures import with_edges
@@ -52,16 +53,18 @@ def create_pipeline(
     last_step: int,
     figures: tuple[str, ...] = FIGURES,
     datasets: tuple[str, ...] | None = None,
+    export: bool = True,
 ) -> ProjectPipeline:
     """Return the pipeline: load, encode, initial sample, search steps, report.
 
-    Inputs: ``params:search``, ``params:run``; and ``benchmark_table``, ``benchmark_model`` (of the
+    Inputs: ``params:search``, ``params:run``; ``benchmark_table`` and ``benchmark_model`` (of the
     ingest pipeline), or ``journal`` and the datasets of a problem.
 
     Args:
         last_step: number of search steps; the initial sample is step 0.
         figures: names of the pictures of the report.
         datasets: of the problem, in the catalog; None: a benchmark answers.
+        export: whether the answer of a problem is exported.
     """
     with dots_in_names():
         return ProjectPipeline(
@@ -69,17 +72,18 @@ def create_pipeline(
                 *_load_and_sample(datasets),
                 *(node for step in range(1, last_step + 1) for node in _step(step)),
                 *_report(last_step, figures, datasets is not None),
+                *([export_node()] if export and datasets is not None else []),
             ],
             "search",
         )
 
 
 def pipeline_of(
-    parameters: SearchParameters, datasets: tuple[str, ...] | None = None
+    parameters: SearchParameters, datasets: tuple[str, ...] | None = None, export: bool = True
 ) -> ProjectPipeline:
     """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
     figures = tuple(figure.id for figure in figures_of(parameters.objective))
-    return create_pipeline(number_of_steps(parameters), figures, datasets)
+    return create_pipeline(number_of_steps(parameters), figures, datasets, export)
 
 
 def load_benchmark(
@@ -180,6 +184,7 @@ def report(
 def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
     """Return the nodes that load what answers, encode the space, and draw the initial sample."""
     first = step_name(0)
+    asked = ["space", ".batch", "evaluate", SEARCH]
     benchmark = ["benchmark_table", "benchmark_model", SEARCH]
     if datasets is None:
         load = _node("", "load_benchmark", load_benchmark, benchmark, ["benchmark", "evaluate"])
@@ -189,13 +194,7 @@ def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
         load,
         _node("", "encode", encode, [SEARCH], ["space", "encoding"]),
         _node(first, "sample", steps.initial_batch, ["space", SEARCH], ".batch"),
-        _node(
-            first,
-            "evaluate",
-            evaluate_batch,
-            ["space", ".batch", "evaluate", SEARCH],
-            [EVALUATED, FAILED],
-        ),
+        _node(first, "evaluate", evaluate_batch, asked, [EVALUATED, FAILED]),
         _node(first, "update_archive", steps.update_archive, [EVALUATED, SEARCH], ".archive"),
     ]
 

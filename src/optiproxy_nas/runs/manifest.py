@@ -273,8 +273,11 @@ class RunRecord:
         for layer in self.folder.parents[1].glob(f"0*_*/{run_id}"):
             for step in layer.glob("step_*") if again else ():
                 shutil.rmtree(step)  # what followed from the failures
-            for leftover in layer.rglob(f"{PARTIAL}*"):
-                leftover.unlink()
+            for leftover in list(layer.rglob(f"{PARTIAL}*")):
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink(missing_ok=True)
         return {**new, "created": old["created"], "mlflow_run_id": old["mlflow_run_id"]}
 
 

@@ -23,6 +23,7 @@ from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.errors import first_line
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.runs import metrics as run_metrics
+from optiproxy_nas.runs.logged_model import log_model
 from optiproxy_nas.runs.mlflow_store import open_client, store_errors
 
 BATCH = 1000  # metrics that one call of the MLflow API takes
@@ -262,6 +263,21 @@ class MlflowTracker:
         """Copy files to the run's artifact store: (file, folder there)."""
         for path, folder in () if self._lean else files:
             self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_model(self, folder: Path) -> None:
+        """Log an exported answer as the run's model; a store that takes none is a warning."""
+        if self._lean or self.lost:
+            return
+        try:
+            with self._lock:
+                log_model(self.client, str(self.run_id), folder)
+        except Exception as error:  # MLflow, SQLAlchemy, requests: each has its own
+            logger.warning(
+                "The model %s was not logged to the MLflow store %s: %s.",
+                folder,
+                self.uri,
+                first_line(error),
+            )
 
     @_forgiving
     def tag(self, tags: Mapping[str, str]) -> None:

@@ -164,6 +164,7 @@ class RunPoint:
             "tracking": sweep is not None,
             "quiet": True,
             "sweep": sweep,
+            **({"export": False} if point.parameters.get("problem") is not None else {}),
         }
         with SearchSession.create(
             self.project, save_on_close=False, runtime_params=parameters

@@ -8,6 +8,7 @@ from optiproxy_nas.runs.datasets.files import (
     JournalDataset,
     TensorsDataset,
 )
+from optiproxy_nas.runs.datasets.model_folder import ModelDataset
 
 __all__ = [
     "AtomicDataset",
@@ -15,5 +16,6 @@ __all__ = [
     "BytesDataset",
     "GeneratedDataset",
     "JournalDataset",
+    "ModelDataset",
     "TensorsDataset",
 ]

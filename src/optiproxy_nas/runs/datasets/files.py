@@ -98,6 +98,15 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         """The file that ``load`` would read, or None."""
         return Path(self._get_load_path()) if self._exists() else None
 
+    def files(self) -> dict[str, tuple[Path, str]]:
+        """Return path and SHA-256 of the file, checked, under "".
+
+        Raises:
+            ArtifactError: its digest is not the recorded one.
+        """
+        path = self.stored()
+        return {} if path is None else {"": (path, atomic_files.verify(path))}
+
     def _exists(self) -> bool:
         if self._version is None:
             return Path(self._filepath).exists()

@@ -1,0 +1,57 @@
+"""The answer of a run on a problem as a folder of files, as the node ``export`` gives it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kedro.pipeline import Node
+
+from optiproxy_nas.evaluation.identity import Digests
+from optiproxy_nas.evaluation.journal_table import (
+    metric_column,
+    metric_columns,
+    read_journal,
+    row_request,
+)
+from optiproxy_nas.export.answer import Answer
+from optiproxy_nas.export.folder import export_answer
+from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
+from optiproxy_nas.runs.datasets.files import TrialFiles
+from optiproxy_nas.runs.datasets.model_folder import MODEL
+
+
+def export_node() -> Node:
+    """Return the node that exports the answer, after the summary."""
+    inputs = ["report.summary", "evaluate", "data_digests", "journal"]
+    return Node(export_model, inputs, MODEL, name="export")
+
+
+def export_model(
+    summary: dict[str, Any], evaluate: RunEvaluator, data: Digests, files: TrialFiles
+) -> dict[str, bytes]:
+    """Return the files of the answer of a run; what cannot be exported is a warning.
+
+    Args:
+        summary: of the run.
+        evaluate: what trained its trials.
+        data: digests of its datasets.
+        files: of its trials.
+    """
+    parameters, target = evaluate.parameters, evaluate.problem.target
+    trials = read_journal(files.journal)
+    trials = trials[trials["number"] == summary["answer_trial"]]
+    epochs = int(trials["epochs"].max()) if parameters.objective.fidelities else None
+    row = answer_of(trials, summary["best_architecture"], epochs)
+    answer = Answer(
+        parameters=parameters,
+        request=row_request(row),
+        target=target.label,
+        value=row[metric_column(target.name)],
+        metrics={name: row[name] for name in metric_columns(trials)},
+        test=summary["test"],
+        constraints=summary.get("constraints") or (),
+        is_eligible=summary.get("feasible") is not False,
+        run_id=summary["run_id"],
+        data=data,
+    )
+    return export_answer(answer, evaluate.trainings, keep_going=True)

@@ -1,0 +1,112 @@
+"""The exported answer of a run as a logged model of MLflow: its files, and a description of them.
+
+Nothing is pickled. Where there is an ONNX file, MLflow's ONNX flavour reads it, and so do its tools
+for serving; the weights are for :func:`optiproxy_nas.load_model` on the downloaded artifacts.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.export.folder import ARCHITECTURE, CARD, FACTS, read_facts
+from optiproxy_nas.export.network import GRAPH
+
+KIND = "optiproxy_nas"  # MLflow's model_type
+_REFUSED = re.compile(r"[/:.%\"']")  # what MLflow takes in the name of no model
+_LONGEST = 5000  # letters of a parameter, below MLflow's limit of 6000
+_READS = ("onnx", "onnxruntime")  # packages that MLflow's ONNX flavour needs
+
+
+def log_model(client: Any, run_id: str, folder: Path) -> None:
+    """Log an exported answer as the model of a run, unless the run has one.
+
+    Args:
+        client: of MLflow.
+        run_id: of MLflow.
+        folder: of the answer.
+
+    Raises:
+        Exception: of any kind, where the store fails.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    run = client.get_run(run_id)
+    if run.outputs is not None and run.outputs.model_outputs:
+        return
+    facts = read_facts(folder)
+    model = client.create_logged_model(
+        run.info.experiment_id,
+        name=_REFUSED.sub("_", facts["search"]["run_id"]),
+        source_run_id=run_id,
+        params=_parameters(folder, facts),
+        model_type=KIND,
+    )
+    with tempfile.TemporaryDirectory(prefix="optiproxy-model-") as scratch:
+        copy = Path(shutil.copytree(folder, Path(scratch, "model")))
+        _describe(copy, model, facts)
+        client.log_model_artifacts(model.model_id, str(copy))
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    for name, value in _metrics(facts):
+        client.log_metric(run_id, f"model/{name}", value, step=0, model_id=model.model_id)
+
+
+def _parameters(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return what tells models apart, as MLflow's parameters of one."""
+    named = {
+        "architecture": (folder / ARCHITECTURE).read_text(encoding="utf-8"),
+        "problem": facts["problem"],
+        "trial": facts["training"]["trial"],
+        "digest": facts["digest"],
+        "is_eligible": facts["is_eligible"],
+    }
+    return {name: str(value)[:_LONGEST] for name, value in named.items()}
+
+
+def _metrics(facts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Give the numbers of a model by name: its value, parameters, and what else was measured."""
+    found = {"value": facts["value"], "confirmed": facts["confirmed"].get("mean")}
+    found |= {name: facts["network"].get(name) for name in ("parameters", "flops")}
+    found |= {f"test_{name}": value for name, value in facts["test"].items()}
+    for name, value in found.items():
+        if isinstance(value, int | float):
+            yield re.sub(r"[^\w. :/-]", "_", name), float(value)
+
+
+def _describe(folder: Path, model: Any, facts: Mapping[str, Any]) -> None:
+    """Write ``MLmodel``, by which MLflow knows what is in a model's folder."""
+    from mlflow.models import Model
+
+    described = Model(
+        artifact_path=model.artifact_location,
+        run_id=model.source_run_id,
+        model_uuid=model.model_id,
+        model_id=model.model_id,
+        metadata={"files": sorted(path.name for path in folder.iterdir()), "card": CARD},
+    )
+    described.add_flavor(KIND, data=FACTS)
+    if GRAPH in facts["files"]:
+        versions = facts["versions"]
+        described.add_flavor(
+            "onnx",
+            data=GRAPH,
+            onnx_version=versions["onnx"],
+            providers=["CPUExecutionProvider"],
+            onnx_session_options=None,
+            code=None,
+        )
+        described.add_flavor(
+            "python_function",
+            loader_module="mlflow.onnx",
+            data=GRAPH,
+            python_version=platform.python_version(),
+        )
+        lines = [f"{name}=={versions[name]}\n" for name in _READS if name in versions]
+        (folder / "requirements.txt").write_text("".join(lines), encoding="utf-8")
+    described.save(str(folder / "MLmodel"))
