@@ -265,6 +265,29 @@ def test_without_an_example_the_weights_are_exported(tmp_path: Path) -> None:
     assert isinstance(load_model(folder, problem=WithoutExample()), nn.Module)
 
 
+class Noisy(Built):
+    """Its value is in its weights."""
+
+    def evaluate(self, trial: RunningTrial) -> float:
+        model: Any = self.build(trial.architecture)
+        model[2].bias.data[:] = torch.rand(1)
+        torch.save({"weights": model.state_dict()}, trial.folder / "checkpoint.pt")
+        return float(model[2].bias.detach()[0])
+
+
+def test_of_all_trainings_of_the_answer_the_best_one_is_exported(tmp_path: Path) -> None:
+    folder, confirm = tmp_path / "model", {"best": 1, "seeds": 2}
+    run = {**RUN, "budget": 4}
+    result = search(problem=Noisy(), confirm=confirm, export=folder, **run)
+    said, values = facts(folder), [*result.confirmed["values"], result.best.value]
+    assert said["value"] == max(values)
+    assert said["confirmed"]["values"] == values[:2]
+    assert said["confirmed"]["mean"] == result.best_value
+    model = load_model(folder, problem=Noisy())
+    assert float(model.get_parameter("2.bias").detach()[0]) == max(values)
+    assert "confirmed" in (folder / "README.md").read_text()
+
+
 class Bounded(Built):
     objective = {"name": "constrained", "constraints": ["size <= 1"]}  # noqa: RUF012
 

@@ -81,6 +81,7 @@ class Answer:
             "caution": self.caution,
             "training": {
                 "trial": request.number,
+                "repeat": request.repeat,
                 "epochs": request.epochs,
                 "seed": request.seed,
             },
@@ -136,7 +137,7 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     for entry in facts["constraints"]:
         metric, bound = entry["constraint"].split(maxsplit=1)
         margin = entry["margin"]
-        is_kept = isinstance(margin, int | float) and margin >= 0
+        is_kept = isinstance(margin, int | float) and (margin > 0 or (not margin and "=" in bound))
         text = f"{bound} {unit(metric)}".rstrip()
         bounds.setdefault(metric, []).append(text if is_kept else f"{text}, broken")
     short = target.rpartition(" [")[0] or target
@@ -144,11 +145,12 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         label = target if metric == short else metric
         rows.append((f"Test {metric_name(label)}", _shown(label, number)))
     measured = {entry["constraint"].split()[0]: entry["value"] for entry in facts["constraints"]}
-    for metric, number in {**measured, **facts["metrics"]}.items():
+    for metric, number in {**facts["metrics"], **measured}.items():
         if metric not in ("value", target, short):
             text = _quantity(metric, number)
-            kept = f" (bound: {' and '.join(bounds[metric])})" if metric in bounds else ""
-            rows.append((capitalised(metric_name(metric)), text + kept))
+            text += f" (bound: {' and '.join(bounds[metric])})" if metric in bounds else ""
+            of_means = ", confirmed" if confirmed and metric in bounds else ""
+            rows.append((f"{capitalised(metric_name(metric))}{of_means}", text))
     return rows
 
 
