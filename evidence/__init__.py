@@ -22,5 +22,6 @@ RENDERERS = Registry(
         "cost": "evidence.cost:render",
         "declared": "evidence.declared:render",
         "tables": "evidence.tables:render",
+        "rungs": "evidence.rungs:render",
     },
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from synthetic import OPTIMA, synthetic
 from test_evidence_tables import rows_of
 
-from evidence import fidelity_tables
+from evidence import fidelity_tables, rungs, table
 from evidence.collect import Signal, signal_of
 from evidence.epochs import EpochCurves, epoch_curves, reach_interval
 from evidence.sections import Quoted, Row, Section
@@ -209,3 +209,13 @@ def test_the_signal_of_a_brief_training():
     assert signal.place == 100
     assert signal.spearman_top == pytest.approx(-1.0)
     assert 0.8 < signal.spearman < 1
+
+
+def test_rungs_are_read_at_equal_training():
+    common = {"dataset": "cifar10", "source": "embedded"}
+    section = section_of().model_copy(update={"common": common, "budgets": (100, 424, 600)})
+    found = rungs.render(section, synthetic([section], curve, costs=costs)).texts["made"]
+    low, full = rows_of(found)
+    assert low[1:] == [table.NONE, f"{BEST:.3f} ± 0.000", f"{BEST:.3f} ± 0.000", table.NONE, "4"]
+    assert full[1:4] == [table.NONE, "81.000 ± 0.000", "82.000 ± 0.000"]
+    assert full[4].startswith(f"+{BEST - 82:.3f} ")

@@ -290,7 +290,9 @@ def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective,
         ("nb301", "accuracy", "large"),
         ("nbnlp", "accuracy", "nlp"),
         ("nb201", "constrained", "hardware"),
-        ("nb301", "multi_fidelity", "low_fidelity"),  # tuned on another space, but for that
+        ("nb201", "multi_fidelity", "low_fidelity"),
+        ("nb301", "multi_fidelity", "rungs"),
+        ("tiny_space:TinySpace", "multi_fidelity", "low_fidelity"),  # tuned elsewhere, but for that
         ("tiny_space:TinySpace", "accuracy", "default"),
         (f"{__name__}:Huge", "accuracy", "large"),
         (f"{__name__}:Uncounted", "accuracy", "large"),
