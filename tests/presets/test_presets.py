@@ -99,7 +99,7 @@ def test_paper_is_table_6():
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_resolves_and_names_each_parameter(name):
     parameters = resolved(preset=name)
-    open_at_run_time = {*RUN, "problem", "method", "objective", "failures"}
+    open_at_run_time = {*RUN, "problem", "method", "objective", "failures", "confirm"}
     given = load_preset(name)
 
     def walk(model: BaseModel, values, path=""):
