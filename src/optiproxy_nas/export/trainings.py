@@ -53,6 +53,7 @@ class Trainings:
             attempt=request.attempt,
             seed=request.seed,
             epochs=request.epochs,
+            full_epochs=request.full_epochs,
             data=self.data,
         )
         name = type(self.problem).__name__

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro.pipeline import Node
 
 from optiproxy_nas.evaluation.identity import Digests
@@ -15,7 +17,7 @@ from optiproxy_nas.evaluation.journal_table import (
 )
 from optiproxy_nas.export.answer import Answer
 from optiproxy_nas.export.folder import export_answer
-from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
+from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.runs.datasets.model_folder import MODEL
 
@@ -39,19 +41,34 @@ def export_model(
     """
     parameters, target = evaluate.parameters, evaluate.problem.target
     trials = read_journal(files.journal)
-    trials = trials[trials["number"] == summary["answer_trial"]]
-    epochs = int(trials["epochs"].max()) if parameters.objective.fidelities else None
-    row = answer_of(trials, summary["best_architecture"], epochs)
+    row = _row(trials, Path(summary["answer_folder"]).name)
+    full = max((it.epochs for it in parameters.objective.fidelities), default=None)
     answer = Answer(
         parameters=parameters,
-        request=row_request(row),
+        request=row_request(row, full),
         target=target.label,
         value=row[metric_column(target.name)],
         metrics={name: row[name] for name in metric_columns(trials)},
         test=summary["test"],
         constraints=summary.get("constraints") or (),
         is_eligible=summary.get("feasible") is not False,
+        confirmed=_confirmed(summary),
         run_id=summary["run_id"],
         data=data,
     )
     return export_answer(answer, evaluate.trainings, keep_going=True)
+
+
+def _row(trials: pd.DataFrame, folder: str) -> dict[Any, Any]:
+    """Return the last training in a folder that succeeded, as a row of the journal."""
+    names = trials["folder"].where(trials["folder"] != "", trials["number"].map("{:04d}".format))
+    (row,) = trials[(names == folder) & (trials["error"] == "")].tail(1).to_dict("records")
+    return row
+
+
+def _confirmed(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return mean, sd and values of the answer's confirmations; {} where there are none."""
+    for candidate in summary.get("candidates") or ():
+        if candidate["architecture"] == summary["best_architecture"] and candidate["values"]:
+            return {name: candidate[name] for name in ("mean", "sd", "values")}
+    return {}
