@@ -5,11 +5,14 @@ from typing import Any
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.networks.base import CellNetwork, Skeleton, code_of
-from optiproxy_nas.spaces import get_space
 
 NETWORKS = Registry(
     "network",
-    {"nb201": "optiproxy_nas.networks.nb201:NB201Network"},
+    {
+        "nb101": "optiproxy_nas.networks.nb101:NB101Network",
+        "nb201": "optiproxy_nas.networks.nb201:NB201Network",
+        "nb301": "optiproxy_nas.networks.nb301:NB301Network",
+    },
     group="optiproxy_nas.networks",
     base=CellNetwork,
 )
@@ -38,7 +41,7 @@ def build_network(architecture: Any, space: str = "nb201", **skeleton: Any) -> C
     """
     kind: type[CellNetwork] = NETWORKS.load(space)
     settings = validate(kind.settings, skeleton)
-    return kind(settings, code_of(get_space(kind.space), architecture))
+    return kind(settings, code_of(kind.space, architecture))
 
 
 def relaxed_network(space: str = "nb201", **skeleton: Any) -> CellNetwork:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -10,7 +13,7 @@ from torch import Tensor, nn
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import StrictModel
-from optiproxy_nas.spaces import SearchSpace, get_space
+from optiproxy_nas.spaces import get_space
 
 
 class Skeleton(StrictModel):
@@ -73,10 +76,15 @@ class CellNetwork(nn.Module):
         """
         self._check_images(images)
         self._check_weights(operations=operations, edges=edges)
+        operations, edges = (
+            None if tensor is None else tensor.to(images) for tensor in (operations, edges)
+        )
         return self.compute(images, operations, edges)
 
     def discrete(self, architecture: Any) -> Self:
         """Return the network of one architecture with a copy of this relaxed network's weights.
+
+        It is on the same device, of the same type, and in the same mode.
 
         Raises:
             InvalidArchitectureError: it is no member of the space.
@@ -87,7 +95,8 @@ class CellNetwork(nn.Module):
                 "This network is that of one architecture; only a relaxed one, of relaxed_network, "
                 "has the weights of others."
             )
-        network = type(self)(self.skeleton, code_of(get_space(self.space), architecture))
+        network = type(self)(self.skeleton, code_of(self.space, architecture))
+        network = network.to(next(self.parameters())).train(self.training)
         whole = self.state_dict()
         network.load_state_dict(
             {
@@ -133,13 +142,14 @@ class CellNetwork(nn.Module):
                 )
 
 
-def code_of(space: SearchSpace, architecture: Any) -> Tensor:
-    """Return the code [L] of an architecture.
+def code_of(space: str, architecture: Any) -> Tensor:
+    """Return the code [L] of an architecture of a space.
 
     Raises:
         InvalidArchitectureError: it is no member of the space.
     """
-    return space.from_string([architecture])[0]
+    with torch.device("cpu"):  # a network may be built on another one, or on none ("meta")
+        return get_space(space).from_string([architecture])[0]
 
 
 class Mixture(nn.ModuleDict):
@@ -151,6 +161,9 @@ class Mixture(nn.ModuleDict):
         if weights is None:
             (output,) = outputs
             return output
-        return torch.stack(
-            [weight * output for weight, output in zip(weights, outputs, strict=True)]
-        ).sum(0)
+        return added([weight * output for weight, output in zip(weights, outputs, strict=True)])
+
+
+def added(terms: Sequence[Tensor]) -> Tensor:
+    """Return the sum of tensors of one shape."""
+    return reduce(operator.add, terms)

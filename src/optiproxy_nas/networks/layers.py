@@ -26,6 +26,11 @@ def relu_conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.
     )
 
 
+def conv_bn_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    """Return convolution, batch normalisation, ReLU."""
+    return nn.Sequential(convolution(inputs, outputs, kernel), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
 def average_pool(stride: int = 1) -> nn.AvgPool2d:
     """Return average pooling of 3 by 3 pixels, those beyond the border not counted."""
     return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pydantic import Field
 from torch import Tensor, nn
 
-from optiproxy_nas.networks.base import CellNetwork, Mixture, Skeleton
+from optiproxy_nas.networks.base import CellNetwork, Mixture, Skeleton, added
 from optiproxy_nas.networks.layers import Zero, average_pool, classifier, relu_conv_bn, stem
 from optiproxy_nas.spaces.nb201 import EDGES, OPERATIONS
 
@@ -54,10 +54,7 @@ class Cell(nn.Module):
                 for edge, ((source, end), mixture) in enumerate(zip(EDGES, self.edges, strict=True))
                 if end == target
             ]
-            total = terms[0]
-            for term in terms[1:]:
-                total = total + term
-            nodes.append(total)
+            nodes.append(added(terms))
         return nodes[-1]
 
 
