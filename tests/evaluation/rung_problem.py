@@ -31,7 +31,7 @@ class Continuing(Problem):
         silent: report nothing.
     """
 
-    space = Space({"depth": [1, 2, 3, 4], "width": Choice([8, 16, 32, 64], ordered=True)})
+    space = Space({"depth": [*range(1, 9)], "width": Choice([8, 16, 32, 64], ordered=True)})
     target = Target("score", "maximize", "%")
 
     def __init__(

@@ -168,7 +168,7 @@ class OtherRanks(TrialOrder):
 class HalfEligible(TrialOrder):
     """The better half may not be the answer."""
 
-    def eligible(self, archive):
+    def may_answer(self, archive):
         return archive["value"].to_numpy() < 70
 
 

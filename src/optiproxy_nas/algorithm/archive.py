@@ -16,6 +16,7 @@ from torch import Tensor
 
 from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.objectives.base import COLUMNS, Objective
+from optiproxy_nas.objectives.trial_order import STOPPED
 from optiproxy_nas.spaces.base import SearchSpace
 
 FEW_COLUMNS = 50  # pandas warns of a fragmented table where a hundred are added one by one
@@ -87,7 +88,8 @@ def extend(
     missing = {name: np.nan for name in objective.columns if name not in grown}
     grown = with_columns(grown, {"order": np.arange(len(grown)), **missing})
     grown["best"] = objective.order.best(grown)
-    types = {**COLUMNS, **objective.columns, **dict.fromkeys(codes, "int64")}
+    stopped = {STOPPED: "bool"} if STOPPED in grown else {}  # where trainings may be ended early
+    types = {**COLUMNS, **objective.columns, **stopped, **dict.fromkeys(codes, "int64")}
     grown = grown[list(types)]
     other = {name: kind for name, kind in types.items() if grown.dtypes[name] != kind}
     return grown.astype(other) if other else grown  # of all columns it takes milliseconds

@@ -16,6 +16,7 @@ from optiproxy_nas.core.parameters import (
     GradientSettings,
     ProxySettings,
     SelectionSettings,
+    StoppingSettings,
     StrictModel,
     source_name,
 )
@@ -66,6 +67,11 @@ class RunParameters(StrictModel):
     )
     failures: FailureSettings = Field(
         default_factory=FailureSettings, description="what failed trials do to the search"
+    )
+    stopping: StoppingSettings = Field(
+        default_factory=StoppingSettings,
+        exclude_if=lambda value: value.rule is None,
+        description="which running trainings are ended early",
     )
 
     confirm: ConfirmSettings | None = Field(

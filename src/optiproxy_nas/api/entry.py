@@ -33,6 +33,7 @@ from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, SearchInterrupted
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of, optimum
+from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.evaluation.loop import Callback, confirm_best, drive
@@ -143,7 +144,8 @@ def search(
         export: path of a new folder into which the answer is exported, as by
             :meth:`SearchResult.export`; a failure is a warning.
         **overrides: any key of the preset, nested: ``proxy={"hidden": 128}``; of a baseline
-            ``settings={"population": 20}``; ``failures={"retries": 1}``.
+            ``settings={"population": 20}``; ``failures={"retries": 1}``; of a problem
+            ``stopping={"rule": "median"}``.
 
     Raises:
         SearchInterrupted: Ctrl-C; its ``result`` has what was paid for.
@@ -191,6 +193,8 @@ def search(
         problem=problem,
         **overrides,
     )
+    if problem is None:
+        refuse_stopping(opened.parameters.stopping, "a benchmark" if of_benchmark else "evaluate")
     if of_benchmark:
         refuse_confirm(opened.parameters)
         check_source(opened.parameters, dataset)

@@ -68,7 +68,7 @@ class Search(AskTell):
             with the same arguments, the search has these answers and hands out the other trials.
             :meth:`close`, or ``with``, lets another search open it.
         **overrides: any key of the preset, nested; ``settings={...}`` of a baseline;
-            ``failures={"retries": 1}``.
+            ``failures={"retries": 1}``; ``stopping={"rule": "median"}``.
 
     Raises:
         OptiProxyError: see :mod:`optiproxy_nas.core.errors`.
@@ -141,6 +141,7 @@ class Search(AskTell):
             self.parameters.search_budget,
             seed,
             self.parameters.failures,
+            self.parameters.stopping,
         )
         if self.problem is not None:
             self.target_name = self.problem.target.name

@@ -102,7 +102,7 @@ def _rows(fields: Fields, values: Mapping[str, Any], defaults: Mapping[str, Any]
     rows = []
     for name, field in fields.items():
         default = defaults[name] if name in defaults else field.get_default()
-        value, usual = _text(values.get(name)), _text(default)
+        value, usual = _text(values.get(name, field.get_default())), _text(default)
         rows.append(_Row(name, value, "" if usual == value else usual, described(field)))
     return rows
 

@@ -76,6 +76,33 @@ class ConfirmSettings(StrictModel):
         return self.best * self.seeds
 
 
+class StoppingSettings(StrictModel):
+    """Ending a running training early, by what it and the complete trials before it reported."""
+
+    rule: Literal["median"] | None = Field(
+        default=None,
+        description="median: that of the complete trials' best values up to the same step; null: "
+        "none is ended",
+    )
+    warmup_steps: int = Field(default=3, ge=0, description="a training is not ended up to this one")
+    least_trials: int = Field(
+        default=8, ge=1, description="complete trials, of as many epochs, before any is ended"
+    )
+    reported: Literal["target", "opposite"] = Field(
+        default="target",
+        description="what is reported is better as the target is, or (a loss beside an accuracy) "
+        "in the opposite direction",
+    )
+
+    @model_validator(mode="after")
+    def _settings_are_of_a_rule(self) -> StoppingSettings:
+        if self.rule is None and (others := self.model_fields_set - {"rule"}):
+            raise ValueError(
+                f"stopping.{min(others)} would change nothing without stopping.rule = median"
+            )
+        return self
+
+
 class EvaluationSettings(StrictModel):
     """Where and how trials are trained. It decides no proposal, and is no part of a search."""
 

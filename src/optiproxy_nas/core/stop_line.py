@@ -30,12 +30,21 @@ class StopLine(NamedTuple):
         place = bisect_right(self.steps, step) - 1
         return place >= 0 and step < self.end and self.sign * best < self.sign * self.values[place]
 
+    def after(self, step: int) -> StopLine | None:
+        """Return the part of the line after a step; None where there is none."""
+        kept = [place for place, it in enumerate(self.steps) if it > step]
+        if not kept:
+            return None
+        return self._replace(steps=self.steps[kept[0] :], values=self.values[kept[0] :])
+
     def has_stopped(self, curve: Curve) -> bool:
         """Return whether a training that is over was to be stopped, and has ended early."""
-        if not self.steps or not curve or max(step for step, _ in curve) >= self.end:
-            return False
-        points = running_best(curve, self.sign)
-        return any(self.stops(step, best) for step, best in points)
+        ends_early = bool(curve) and max(step for step, _ in curve) < self.end
+        return ends_early and self.is_crossed_by(curve)
+
+    def is_crossed_by(self, curve: Curve) -> bool:
+        """Return whether a training is to be stopped, or was to be, given what it reported."""
+        return any(self.stops(step, best) for step, best in running_best(curve, self.sign))
 
 
 def better(first: float, second: float, sign: float) -> float:

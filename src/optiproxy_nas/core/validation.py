@@ -109,6 +109,22 @@ def finite_number(name: str, value: Any, least: float = -math.inf) -> float:
     )
 
 
+def curve_points(curve: Any) -> tuple[tuple[int, float], ...]:
+    """Return what a training reported as (step, value) of plain numbers.
+
+    Raises:
+        ParameterError: it is something else.
+    """
+    try:
+        points = tuple((int(step), float(value)) for step, value in curve)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"curve = {curve!r:.200}: it must be pairs of a step and a value, as [(1, 0.5)].",
+            name="curve",
+        ) from error
+    return points
+
+
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     """Return the field names allowed at a path of nested models."""
     for part in path:

@@ -25,6 +25,7 @@ class Outcome(NamedTuple):
     seconds: float | None = None  # it took; of a batch, its share
     curve: tuple[tuple[int, float], ...] = ()  # (step, value) that it reported meanwhile
     output: str = ""  # path of the file with its standard output and error; "": none
+    stopped: bool = False  # whether it was ended early, by what it reported
 
 
 def failure(error: BaseException) -> Outcome:

@@ -15,17 +15,14 @@ from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from optiproxy_nas.algorithm.archive import codes_of
-from optiproxy_nas.core.errors import (
-    ParameterError,
-    TrialError,
-)
-from optiproxy_nas.core.parameters import FailureSettings
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.parameters import FailureSettings, StoppingSettings
 from optiproxy_nas.core.random_streams import isolated
-from optiproxy_nas.core.validation import finite_number, whole_number
+from optiproxy_nas.core.stop_line import Curve
+from optiproxy_nas.core.validation import curve_points, finite_number, whole_number
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.proposals import Proposer
@@ -50,6 +47,7 @@ class AskTell(SearchState):
         budget: in all, in the objective's unit.
         seed: from which each trial's own follows.
         failures: when failed trials end the search.
+        stopping: when running trainings are ended early.
 
     Raises:
         BudgetError: the space has fewer architectures than the budget.
@@ -63,6 +61,7 @@ class AskTell(SearchState):
         budget: int,
         seed: int = 0,
         failures: FailureSettings | None = None,
+        stopping: StoppingSettings | None = None,
     ) -> None:
         self.space, self.objective, self.method = space, objective, method
         self.target_name = VALUE  # of the metric that is searched for, as it is told
@@ -71,7 +70,7 @@ class AskTell(SearchState):
         self.tests: dict[tuple[str, int | None, int], Mapping[str, float]] = {}
         self.confirmations = pd.DataFrame()  # of ``confirmation.tabulate``, also of before
         self._failures = failures or FailureSettings()
-        self._book = TrialBook(space, objective, seed)
+        self._book = TrialBook(space, objective, seed, stopping)
         self._proposer = Proposer(space, objective, method, budget, self._book)
         self._waiting: deque[Entry] = deque()
         # Of this search as it was run before: outcomes of each trial's attempts, and whether the
@@ -119,6 +118,7 @@ class AskTell(SearchState):
         *,
         failed: str = "",
         seconds: float | None = None,
+        curve: Curve = (),
     ) -> Trial:
         """Take what a trial gave, and return the trial as it is now.
 
@@ -128,10 +128,13 @@ class AskTell(SearchState):
                 the objective's metrics. NaN, None or an infinite value: it failed.
             failed: why it failed, in place of an answer.
             seconds: that the evaluation took.
+            curve: (step, value) that it reported, in order, from the first step on; what trials are
+                ended early by (:meth:`should_stop`).
 
         Raises:
             EvaluationError: the answer is of a type that cannot be used; the trial stays open.
-            ParameterError: an answer and ``failed`` are given, or ``seconds`` is no number from 0.
+            ParameterError: an answer and ``failed`` are given, ``seconds`` is no number from 0, or
+                ``curve`` has other than a whole number and a number a point.
             TrialError: the trial is not open.
         """
         entry = self._open(trial)
@@ -146,8 +149,10 @@ class AskTell(SearchState):
             outcome = Outcome({}, str(failed))
         else:
             outcome = read_answer(self.objective, answer, entry.architecture, self.target_name)
-        outcome = outcome._replace(seconds=seconds)
-        self._keep(self._book.request(entry), outcome)
+        points, request = curve_points(curve), self._book.request(entry)
+        stopped = not outcome.error and request.has_stopped(points)
+        outcome = outcome._replace(seconds=seconds, curve=points, stopped=stopped)
+        self._keep(request, outcome)
         return self._settle(entry, outcome)
 
     def _keep(self, request: Request, outcome: Outcome) -> None:
@@ -277,22 +282,3 @@ class AskTell(SearchState):
         if over and over[-1].state == "failed":
             flags = [entry.state == "failed" for entry in over[self._book.free :]]
             check_failures(self._failures, flags, over[-1].outcome.error)
-
-    def _open(self, trial: Trial | int) -> Entry:
-        """Return the running trial that is meant."""
-        number = trial.number if isinstance(trial, Trial) else trial
-        if isinstance(number, np.integer):  # of a table
-            number = int(number)
-        is_number = isinstance(number, int) and not isinstance(number, bool)
-        if not is_number or not 0 <= number < len(self._book.entries):
-            raise TrialError(
-                f"There is no trial {number!r}: this search has {len(self._book.entries)}, from 0.",
-                trial=number,
-            )
-        entry = self._book.entries[number]
-        if isinstance(trial, Trial) and trial.text != entry.architecture:
-            raise TrialError(f"Trial {number} of {trial.text} is of another search.")
-        if entry.state != "running":
-            was = "was not asked for yet" if entry.state == "waiting" else "was told already"
-            raise TrialError(f"Trial {number} {was}; its state is {entry.state!r}.", trial=number)
-        return entry

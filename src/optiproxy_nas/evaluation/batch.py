@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,15 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluate, Request, as_evaluator
 from optiproxy_nas.evaluation.trials import check_failures, trial_seed
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.objectives.trial_order import STOPPED
 from optiproxy_nas.spaces.base import SearchSpace
 
 
 def evaluated_rows(
-    objective: Objective, batch: pd.DataFrame, metrics: Sequence[Mapping[str, float]]
+    objective: Objective,
+    batch: pd.DataFrame,
+    metrics: Sequence[Mapping[str, float]],
+    stopped: Sequence[bool] | None = None,
 ) -> pd.DataFrame:
     """Return complete trials with ``value``, the objective's metrics and what follows from them.
 
@@ -26,9 +31,14 @@ def evaluated_rows(
         objective: of the search.
         batch: rows of ``make_batch`` [n].
         metrics: of each, by name.
+        stopped: whether each was ended early; None: none can be.
     """
     names = ("value", *objective.metrics)
-    columns = {name: np.array([row[name] for row in metrics], dtype=np.float64) for name in names}
+    columns: dict[str, Any] = {
+        name: np.array([row[name] for row in metrics], dtype=np.float64) for name in names
+    }
+    if stopped is not None:
+        columns[STOPPED] = np.array(stopped, dtype=bool)
     evaluated = with_columns(batch, columns)
     derived = objective.derived_columns(evaluated)
     return with_columns(evaluated, derived) if derived else evaluated
@@ -109,7 +119,7 @@ def evaluate_batch(
     for number, place in enumerate([] if failed is None else failed["after"]):
         flags[place + number] = True
     rows: list[int] = []  # of the complete trials, in the order in which they are over
-    metrics: list[Mapping[str, float]] = []
+    outcomes: list[Outcome] = []
     lost: list[int] = []  # of the failed ones
     after: list[int] = []
     errors: list[str] = []
@@ -134,11 +144,15 @@ def evaluate_batch(
                 errors.append(outcome.error)
             else:
                 rows.append(row)
-                metrics.append(outcome.metrics)
+                outcomes.append(outcome)
     kept = batch if rows == list(range(len(batch))) else batch.iloc[rows].reset_index(drop=True)
     new = failed_rows(batch.iloc[lost], after, errors)
     tables = [new] if failed is None or failed.empty else [failed, new]
-    return evaluated_rows(objective, kept, metrics), pd.concat(tables, ignore_index=True)
+    metrics = [outcome.metrics for outcome in outcomes]
+    can_stop = parameters.stopping.rule is not None
+    stopped = [outcome.stopped for outcome in outcomes] if can_stop else None
+    evaluated = evaluated_rows(objective, kept, metrics, stopped)
+    return evaluated, pd.concat(tables, ignore_index=True)
 
 
 def failed_rows(rows: pd.DataFrame, after: Sequence[int], errors: Sequence[str]) -> pd.DataFrame:

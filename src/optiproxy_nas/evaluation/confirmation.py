@@ -59,6 +59,7 @@ def confirming(trained: Sequence[Request], settings: ConfirmSettings, seed: int)
             seed=confirm_seed(seed, repeat),
             repeat=repeat,
             folder=f"{request.number:04d}_confirm_{repeat}",
+            stop_line=None,
         )
         for repeat in range(1, settings.seeds + 1)
         for request in trained

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
 from optiproxy_nas.core.random_streams import seeded_globals
+from optiproxy_nas.core.stop_line import Curve, StopLine
 from optiproxy_nas.evaluation.answers import Outcome, failure, read_answer, read_answers
 from optiproxy_nas.evaluation.jobs import in_one_process
 from optiproxy_nas.objectives.base import Objective
@@ -32,6 +33,7 @@ class Request(NamedTuple):
         folder: of the training, in that of all trials; "": that of its trial, ``0007``. What
             continues a shorter training has that one's folder, and its seed.
         full_epochs: of full training, where the objective has fidelities; else None.
+        stop_line: below which the training is stopped early; None: it is not.
     """
 
     number: int
@@ -42,6 +44,11 @@ class Request(NamedTuple):
     repeat: int = 0
     folder: str = ""
     full_epochs: int | None = None
+    stop_line: StopLine | None = None
+
+    def has_stopped(self, curve: Curve) -> bool:
+        """Return whether a training that is over, and has not failed, was stopped early."""
+        return self.stop_line is not None and self.stop_line.has_stopped(curve)
 
 
 class Evaluator(ABC):

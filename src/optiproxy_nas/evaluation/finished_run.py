@@ -21,6 +21,7 @@ from optiproxy_nas.core.errors import ArtifactError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.objectives.trial_order import STOPPED
 from optiproxy_nas.spaces import space_label
 
 COLUMNS = ("order", "architecture", "value")  # that every archive has
@@ -194,7 +195,8 @@ class FinishedRun:
     def eligible(self) -> pd.DataFrame:
         """Queries that may be the answer; only those that once were it, where no more is known."""
         archive = self.archive_by_query
-        if self._has_own_columns:
+        is_whole = "stopping" not in self.parameters or STOPPED in archive
+        if self._has_own_columns and is_whole:
             return archive[self.objective.order.eligible(archive)]
         return archive[archive["best"].notna() & (archive["best"] != archive["best"].shift())]
 

@@ -24,6 +24,7 @@ from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.evaluation.record_file import plug_ins_of, read_record
 from optiproxy_nas.evaluation.trials import Trial, column_of
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.objectives.trial_order import STOPPED
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -86,9 +87,11 @@ def apply_initial(
 
 
 def _start_warm(search: AskTell, rows: pd.DataFrame, outcomes: Sequence[Outcome]) -> None:
-    """Give a search trials that are not charged."""
-    if outcomes:
-        search.start_from(rows, outcomes)
+    """Give a search trials that are not charged, without those that were ended early."""
+    whole = [row for row, outcome in enumerate(outcomes) if not outcome.stopped]
+    if whole:
+        rows = rows.iloc[whole].reset_index(drop=True)
+        search.start_from(rows, [outcomes[row] for row in whole])
         _log.info("The search starts from %d trials made before, not charged.", len(rows))
 
 
@@ -157,7 +160,7 @@ def _table(trials: Sequence[Trial], objective: Objective) -> pd.DataFrame:
     """Return trials as a table; complete ones have the metrics that they have."""
     complete = any(trial.state == "complete" for trial in trials)
     absent = dict.fromkeys(["value"] if complete else ["value", *objective.metrics], np.nan)
-    fields = ["architecture", "epochs", "error", "seconds", "state"]
+    fields = ["architecture", "epochs", "error", "seconds", "state", STOPPED]
     rows: list[dict[str, Any]] = [
         {
             **absent,
@@ -288,4 +291,4 @@ def _outcome(
         return Outcome({}, error, took)
     metrics = {name: row[column] for name, column in columns.items()}
     outcome = read_answer(objective, metrics, str(row["architecture"]), target)
-    return outcome._replace(seconds=took)
+    return outcome._replace(seconds=took, stopped=row.get(STOPPED) is True)

@@ -119,6 +119,7 @@ class IsolatedEvaluator(Evaluator):
             timeout=self._settings.timeout,
             repeat=request.repeat,
             full_epochs=request.full_epochs,
+            stop_line=request.stop_line,
         )
 
     def _outcome(self, objective: Objective, request: Request, result: Ended) -> Outcome:
@@ -133,6 +134,7 @@ class IsolatedEvaluator(Evaluator):
             seconds=result.seconds,
             curve=tuple(result.curve),
             output=str(output) if output.exists() else "",
+            stopped=not outcome.error and request.has_stopped(result.curve),
         )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from optiproxy_nas.core.stop_line import StopLine
     from optiproxy_nas.problems import Problem
 
 OUTPUT = "output.txt"  # in the folder of a trial: what it wrote to standard output and error
@@ -36,6 +37,7 @@ class Job(NamedTuple):
         device: name of a torch device.
         repeat: as of its request.
         full_epochs: of full training, where the objective has fidelities; else None.
+        stop_line: as of its request.
     """
 
     number: int
@@ -48,6 +50,7 @@ class Job(NamedTuple):
     device: str = "cpu"
     repeat: int = 0
     full_epochs: int | None = None
+    stop_line: StopLine | None = None
 
 
 # Called with a job and ``report(step, value)``; it gives what the user's evaluation gives.
@@ -114,6 +117,7 @@ class ProblemTraining:
             deadline=None if job.timeout is None else time.time() + job.timeout,
             data=self._data,
             on_report=report,
+            stop_line=job.stop_line,
         )
         return getattr(self._problem, self._method)(trial)
 

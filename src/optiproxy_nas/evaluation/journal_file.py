@@ -150,7 +150,8 @@ def outcome_of(record: Mapping[str, Any], target: str) -> Outcome:
     if target in metrics:
         metrics[VALUE] = metrics[target]
     curve = tuple((step, read_number(value)) for step, value in record["curve"])
-    return Outcome(metrics, record["error"], record["seconds"], curve, record["output"])
+    facts = record["error"], record["seconds"], curve, record["output"]
+    return Outcome(metrics, *facts, record.get("stopped", False))
 
 
 def request_of(record: Mapping[str, Any]) -> Request:
@@ -195,6 +196,7 @@ def record_of(request: Request, outcome: Outcome, target: str) -> dict[str, Any]
         "seconds": outcome.seconds,
         "curve": [[step, written(value)] for step, value in outcome.curve],
         "output": outcome.output,
+        **({"stopped": True} if outcome.stopped else {}),  # no line of most journals has it
     }
 
 

@@ -20,7 +20,7 @@ from optiproxy_nas.evaluation.journal_file import (
 
 # Columns of a journal's table that are no metrics.
 _BEFORE = ("number", "attempt", "architecture", "epochs", "seed", "repeat", "folder")
-_BEHIND = ("error", "seconds", "output", "time")
+_BEHIND = ("error", "stopped", "seconds", "output", "time")
 
 
 def read_journal(path: str | Path) -> pd.DataFrame:
@@ -35,8 +35,8 @@ def read_journal(path: str | Path) -> pd.DataFrame:
     Returns:
         number, attempt, architecture (text), epochs, seed, repeat (0: the search's own training; 1,
         2, ...: a confirmation), folder (as ``Request.folder``), the metrics by their names (NaN
-        where it failed), error ("" unless it failed), seconds, output (a path, or "") and time
-        (UTC).
+        where it failed), error ("" unless it failed), stopped (whether it was ended early),
+        seconds, output (a path, or "") and time (UTC).
         A metric that is called like one of these is "metrics.NAME".
 
     Raises:
@@ -45,7 +45,7 @@ def read_journal(path: str | Path) -> pd.DataFrame:
     rows = [
         {name: it for name, it in request_of(record)._asdict().items() if name in _BEFORE}
         | {metric_column(name): read_number(value) for name, value in record["metrics"].items()}
-        | {name: record[name] for name in _BEHIND}
+        | {"stopped": False, **{name: record[name] for name in _BEHIND if name in record}}
         for record in read_records(path)[1]
         if "tested" not in record
     ]
@@ -86,6 +86,7 @@ def journal_trials(path: str | Path) -> pd.DataFrame:
                 "epochs": line["epochs"],
                 "error": outcome.error or None,
                 "seconds": outcome.seconds,
+                "stopped": outcome.stopped,
             }
     return pd.DataFrame(list(trials.values()))
 

@@ -43,6 +43,7 @@ def open_search(space: SearchSpace, parameters: RunParameters) -> AskTell:
         parameters.search_budget,
         parameters.seed,
         parameters.failures,
+        parameters.stopping,
     )
 
 

@@ -76,7 +76,8 @@ class ProblemEvaluator(Evaluator):
             seconds = time.perf_counter() - begun
             if not folder.is_dir():
                 _log.warning("Trial %d took its folder %s away.", request.number, folder)
-            yield place, outcome._replace(seconds=seconds, curve=tuple(curve))
+            stopped = not outcome.error and request.has_stopped(curve)
+            yield place, outcome._replace(seconds=seconds, curve=tuple(curve), stopped=stopped)
 
     def trial(self, request: Request, curve: list[tuple[int, float]] | None = None) -> RunningTrial:
         """Return what the problem gets for a request; its folder is made.
@@ -109,6 +110,7 @@ class ProblemEvaluator(Evaluator):
             deadline=None if self._seconds is None else time.time() + self._seconds,
             data=self._data,
             on_report=None if curve is None else lambda *point: curve.append(point),
+            stop_line=request.stop_line,
         )
 
 

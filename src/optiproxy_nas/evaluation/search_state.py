@@ -6,10 +6,13 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pandas as pd
 
-from optiproxy_nas.core.errors import MethodError, OptiProxyError
+from optiproxy_nas.core.errors import MethodError, OptiProxyError, TrialError
 from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.core.stop_line import Curve
+from optiproxy_nas.core.validation import curve_points
 from optiproxy_nas.evaluation.proposals import Proposer
 from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
 from optiproxy_nas.evaluation.trials import Trial
@@ -61,6 +64,20 @@ class SearchState:
         archive = self.archive()
         return float(archive["best"].iloc[-1]) if len(archive) else float("nan")
 
+    def should_stop(self, trial: Trial | int, curve: Curve) -> bool:
+        """Return whether an open trial is to be ended now and told what it has reached.
+
+        Args:
+            trial: that was asked for, or its number.
+            curve: (step, value) that it has reported so far, in order, from the first step on.
+
+        Raises:
+            ParameterError: a point of the curve is none.
+            TrialError: the trial is not open.
+        """
+        line = self._book.request(self._open(trial)).stop_line
+        return line is not None and line.is_crossed_by(curve_points(curve))
+
     def archive(self) -> pd.DataFrame:
         """Return D: the complete trials, in the order told."""
         return self._book.archive()
@@ -111,3 +128,22 @@ class SearchState:
         """Give an error the archive and the trials so far, unless it has them."""
         if "archive" not in error.data:
             error.data |= {"archive": self.archive(), "trials": self.trials}
+
+    def _open(self, trial: Trial | int) -> Entry:
+        """Return the running trial that is meant."""
+        number = trial.number if isinstance(trial, Trial) else trial
+        if isinstance(number, np.integer):  # of a table
+            number = int(number)
+        is_number = isinstance(number, int) and not isinstance(number, bool)
+        if not is_number or not 0 <= number < len(self._book.entries):
+            raise TrialError(
+                f"There is no trial {number!r}: this search has {len(self._book.entries)}, from 0.",
+                trial=number,
+            )
+        entry = self._book.entries[number]
+        if isinstance(trial, Trial) and trial.text != entry.architecture:
+            raise TrialError(f"Trial {number} of {trial.text} is of another search.")
+        if entry.state != "running":
+            was = "was not asked for yet" if entry.state == "waiting" else "was told already"
+            raise TrialError(f"Trial {number} {was}; its state is {entry.state!r}.", trial=number)
+        return entry

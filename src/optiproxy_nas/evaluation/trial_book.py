@@ -12,6 +12,7 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import empty_archive, extend
 from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.parameters import StoppingSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.batch import evaluated_rows, failed_rows
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
@@ -51,9 +52,16 @@ class TrialBook:
         space: the search space.
         objective: of the search.
         seed: from which each trial's own follows.
+        stopping: when running trainings are ended early.
     """
 
-    def __init__(self, space: SearchSpace, objective: Objective, seed: int) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        objective: Objective,
+        seed: int,
+        stopping: StoppingSettings | None = None,
+    ) -> None:
         self.entries: list[Entry] = []  # by number
         self.by_identity: dict[Hashable, Entry] = {}
         self.open: dict[int, Entry] = {}  # by number; waiting or running
@@ -61,7 +69,8 @@ class TrialBook:
         self.free = 0  # trials that were made before, by number the first
         self.events: list[int | None] = []  # trials that were over; None: the method was asked
         self._space, self._objective, self._seed = space, objective, seed
-        self._earlier = EarlierTrials(objective)
+        self._can_stop = stopping is not None and stopping.rule is not None
+        self._earlier = EarlierTrials(objective, stopping)
         self._failed: list[Entry] = []
         self._collected = 0  # how many of ``over`` are in the archive, or have failed
         self._rows: list[pd.DataFrame] = []  # evaluated, in the order of the archive
@@ -171,6 +180,7 @@ class TrialBook:
             curve=entry.outcome.curve,
             output=entry.outcome.output,
             folder=folder_name(entry.number, entry.request.folder),
+            stopped=entry.outcome.stopped,
         )
 
     def request(self, entry: Entry) -> Request:
@@ -195,7 +205,9 @@ class TrialBook:
                 begin = end
         table = batches[0] if len(batches) == 1 else pd.concat(batches)
         table = table.reset_index(drop=True)
-        rows = evaluated_rows(self._objective, table, [entry.outcome.metrics for entry in complete])
+        metrics = [entry.outcome.metrics for entry in complete]
+        stopped = [entry.outcome.stopped for entry in complete] if self._can_stop else None
+        rows = evaluated_rows(self._objective, table, metrics, stopped)
         keys = self._objective.order.keys(rows)
         self._collected = count  # from here on in no time, so that Ctrl-C comes before or after
         for place, entry in enumerate(complete):

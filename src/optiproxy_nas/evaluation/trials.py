@@ -39,6 +39,8 @@ class Trial:
         output: path of the file with its standard output and error; "": none.
         folder: name of the folder for its files, ``0007``; that of the shorter training that it
             continues, where its checkpoint is.
+        stopped: whether its training was ended early, by what it reported (``stopping``). Its value
+            is of a shorter training: it informs the search, and is never the answer.
     """
 
     number: int
@@ -54,6 +56,7 @@ class Trial:
     curve: tuple[tuple[int, float], ...] = ()
     output: str = ""
     folder: str = ""
+    stopped: bool = False
 
     @property
     def text(self) -> str:
@@ -71,6 +74,7 @@ class Trial:
         """Return number, state, what it gave and what it is of: ``<Trial 3 complete, ...>``."""
         facts = [f"{name} {number:.6g}" for name, number in self.metrics.items()]
         facts += [self.error] if self.error else []
+        facts += ["stopped early"] if self.stopped else []
         facts += [f"epochs {self.epochs}"] if self.epochs is not None else []
         facts += [f"{self.seconds:.3g} s"] if self.seconds is not None else []
         return f"<Trial {self.number} {', '.join([self.state, *facts])}: {self.text}>"

@@ -39,13 +39,13 @@ from optiproxy_nas.objectives.constraints import (
     violation,
 )
 from optiproxy_nas.objectives.pareto import hypervolume, reference_of
-from optiproxy_nas.objectives.trial_order import TrialOrder
+from optiproxy_nas.objectives.trial_order import STOPPED, TrialOrder
 from optiproxy_nas.proxies.targets import make_targets, value_columns
 
 RECENT = 20  # queries over which the violation rate is watched
 ALARM = 0.8  # the rate above which it is an alarm
 _OWN_COLUMNS = ("violation", "feasibility")
-_TRIAL_COLUMNS = ("number", "epochs", "state", "seed", "seconds", "error", "charged")
+_TRIAL_COLUMNS = ("number", "epochs", "state", "seed", "seconds", "error", "charged", STOPPED)
 # Columns that a metric must not overwrite.
 _RESERVED = re.compile(
     "|".join([*COLUMNS, *_OWN_COLUMNS, *_TRIAL_COLUMNS, r"predicted.*", r"code_\d+"])
@@ -167,7 +167,7 @@ class FeasibleFirst(TrialOrder):
 
     bounds: tuple[Constraint, ...]
 
-    def eligible(self, archive: pd.DataFrame) -> Mask:
+    def may_answer(self, archive: pd.DataFrame) -> Mask:
         """Return whether each row keeps all bounds."""
         return feasible(self.bounds, archive)
 

@@ -25,7 +25,7 @@ class FullyTrainedFirst(TrialOrder):
 
     epochs: tuple[int, ...]  # the rungs
 
-    def eligible(self, archive: pd.DataFrame) -> Mask:
+    def may_answer(self, archive: pd.DataFrame) -> Mask:
         """Return the fully trained rows."""
         trained: Mask = archive["epochs"].to_numpy() == self.epochs[-1]
         return trained

@@ -11,6 +11,8 @@ import pandas as pd
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
 from optiproxy_nas.core.parameters import Direction
 
+STOPPED = "stopped"  # column of an archive: whether a training was ended early
+
 
 @dataclass(frozen=True)
 class TrialOrder:
@@ -37,7 +39,14 @@ class TrialOrder:
         return self.sign * archive["value"].to_numpy(dtype=np.float64)
 
     def eligible(self, archive: pd.DataFrame) -> Mask:
-        """Return whether each row may be the answer: [n]."""
+        """Return whether each row may be the answer: [n]. What was ended early never is."""
+        allowed = self.may_answer(archive)
+        if STOPPED in archive:
+            allowed = allowed & ~archive[STOPPED].to_numpy(dtype=bool)
+        return allowed
+
+    def may_answer(self, archive: pd.DataFrame) -> Mask:
+        """Return whether each row may be the answer, if it was trained to its end: [n]."""
         return np.ones(len(archive), dtype=bool)
 
     def judged(self, archive: pd.DataFrame) -> Mask:

@@ -78,7 +78,8 @@ def retrain_text(table: pd.DataFrame) -> str:
 
 def _chosen(trials: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return complete trials, in the order of the journal: all, or random ones, always the same."""
-    complete = trials[trials["error"] == ""].reset_index(drop=True)
+    is_whole = (trials["error"] == "") & ~trials["stopped"]  # its value is of a whole training
+    complete = trials[is_whole].reset_index(drop=True)
     if not count or count >= len(complete):
         return complete
     order = torch.randperm(len(complete), generator=torch_generator(0, 0, "retrain"))[:count]

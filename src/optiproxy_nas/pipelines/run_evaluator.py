@@ -71,6 +71,7 @@ class RunEvaluator(Evaluator):
         self._evaluator = Journaled(trained, self._journal, replay)
         self.at_once = self._evaluator.at_once
         self.on_ended: Callable[[Request, Outcome], None] | None = None
+        self._stopping = parameters.stopping
         self._prepared: dict[int, Request] = {}  # of the batch that is evaluated, by number
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RunEvaluator:
@@ -98,7 +99,7 @@ class RunEvaluator(Evaluator):
         if not requests or requests[0].repeat:
             return list(requests)
         if requests[0].attempt == 1:
-            earlier = EarlierTrials(objective)
+            earlier = EarlierTrials(objective, self._stopping)
             for request, outcome in self._journal.trials():
                 if request.number < requests[0].number and not outcome.error:
                     earlier.add(request, outcome)

@@ -14,6 +14,7 @@ from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel
 from optiproxy_nas.core.validation import validate
+from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
 from optiproxy_nas.methods import method_of, resolve_method
 from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives import name_of
@@ -92,6 +93,7 @@ def resolve_run(
         )
     else:
         check_source(parameters)
+        refuse_stopping(parameters.stopping, "a benchmark")
         run["source"], run["benchmark"] = parameters.source, parameters.benchmark
     if run["run_id"] is None:
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

@@ -34,7 +34,8 @@ def trial_rows(trials: pd.DataFrame, run_id: str) -> tuple[list[tuple[str, str]]
         link = Markup('<a href="{}">output</a>').format(path) if row["output"] else ""
         number = str(row["number"]) + (f", attempt {row['attempt']}" if row["attempt"] > 1 else "")
         number += f", confirmation {row['repeat']}" if row.get("repeat") else ""
-        rows.append([number, *measured, row["error"], link, breakable(row["architecture"])])
+        note = row["error"] or ("stopped early" if row["stopped"] else "")
+        rows.append([number, *measured, note, link, breakable(row["architecture"])])
     return columns, rows
 
 

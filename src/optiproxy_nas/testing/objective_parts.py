@@ -49,6 +49,10 @@ def check_order(archive: pd.DataFrame, built: Objective) -> None:
         "what is not": archive[~eligible],
     }
     best_of = max if order.direction == "maximize" else min
+    stopped = archive.assign(stopped=True)
+    assert not order.eligible(stopped).any(), (
+        "eligible: a training that was ended early; override may_answer in its place"
+    )
     for name, subset in subsets.items():
         table = subset.reset_index(drop=True)
         if not len(table):

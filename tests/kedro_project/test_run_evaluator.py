@@ -1,0 +1,77 @@
+"""A run's evaluator gives a trial what the search in Python gives it, also where a run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from optiproxy_nas import SearchResult, search
+from optiproxy_nas.algorithm.archive import extend
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.evaluation.batch import evaluate_batch
+from optiproxy_nas.evaluation.journal_file import read_records
+from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
+from optiproxy_nas.runs.datasets.files import TrialFiles
+from optiproxy_nas.spaces import get_space
+from tests.evaluation.rung_problem import RUN, Continuing
+
+STOPPING = {"rule": "median", "warmup_steps": 2, "least_trials": 1}
+
+
+@pytest.fixture(scope="module")
+def found() -> SearchResult:
+    return search(problem=Continuing(), stopping=STOPPING, **RUN)
+
+
+def batches(found: SearchResult) -> Iterator[pd.DataFrame]:
+    """The batches of a search without failures, as its nodes would make them."""
+    drawn = found.archive.drop(columns=["order", "value", "best", "stopped"])
+    for step in range(int(drawn["step"].max()) + 1):
+        yield drawn[drawn["step"] == step].reset_index(drop=True)
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    facts = ("number", "architecture", "epochs", "seed", "folder", "metrics", "curve", "stopped")
+    return [{name: line.get(name) for name in facts} for line in read_records(path)[1]]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_batch_by_batch_it_is_the_search(found: SearchResult, goes_on: bool, tmp_path) -> None:
+    """Where it goes on, each batch has an evaluator of its own, and the journal has the batch."""
+    parameters: Any = found.parameters
+    problem, space = Continuing(), get_space(Continuing.space)
+    files = TrialFiles(tmp_path / "journal.jsonl")
+
+    def evaluated(batch: pd.DataFrame, archive: pd.DataFrame | None) -> pd.DataFrame:
+        evaluator = RunEvaluator(problem, {}, parameters, EvaluationSettings(), files, False)
+        rows, failed = evaluate_batch(space, batch, evaluator, parameters, archive)
+        evaluator.close()
+        assert failed.empty
+        return rows
+
+    archive: pd.DataFrame | None = None
+    for batch in batches(found):
+        if goes_on and archive is not None:
+            evaluated(batch, archive)
+        archive = extend(archive, evaluated(batch, archive), parameters.objective)
+    assert archive is not None
+    pd.testing.assert_frame_equal(archive, found.archive)
+    assert archive["stopped"].any()
+    lines = lines_of(files.journal)
+    assert [line["seed"] for line in lines] == [trial.seed for trial in found.trials]
+    assert [line["stopped"] or False for line in lines] == [it.stopped for it in found.trials]
+    assert json.dumps([line["curve"] for line in lines]) == json.dumps(
+        [trial.curve for trial in found.trials]
+    )
+    names = [line["folder"] or f"{line['number']:04d}" for line in lines]
+    assert names == [trial.folder for trial in found.trials]
+    assert len(problem.trained) == sum(len(json.loads(p.read_text())) for p in scores(files))
+
+
+def scores(files: TrialFiles) -> list[Path]:
+    return sorted(files.folder.glob("*/scores.json"))
