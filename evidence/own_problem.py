@@ -90,8 +90,8 @@ def text_of(answers: dict[str, list[Answer]], seeds: int) -> str:
         f"training that made the answer a candidate, which flatters. Confirmed: the mean of "
         f"{CONFIRM['seeds']} trainings by fresh seeds, by which the answer was chosen of "
         f"{CONFIRM['best']}; differences in pairs by seed. Test: of the answer's best "
-        f"training, on the test signals. Written by `python -m evidence.own_problem --seeds {seeds} --methods "
-        f"{','.join(answers)}`."
+        "training, on the test signals. Written by `python -m evidence.own_problem --seeds "
+        f"{seeds} --methods {','.join(answers)}`."
     )
     return table.with_notes(table.markdown(head, rows_of(answers)), [note])
 
