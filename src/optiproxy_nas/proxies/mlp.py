@@ -28,6 +28,20 @@ def _typical(space: SearchSpace) -> Encoding:
     return space.encode(space.random(64, torch.Generator().manual_seed(0)))
 
 
+def graph_features(space: SearchSpace, encoding: Encoding) -> Tensor:
+    """Return [s_o, s_t, 1ᵀV, VᵀAV] of n encodings, as :class:`GraphMLP` sees them: [n, D].
+
+    Of a space without a graph, its features alone.
+    """
+    if not space.num_vertices:
+        return space.features(encoding)
+    graph = space.graph(encoding)
+    vertices = graph.features  # [n, V, F], 0 where masked
+    counts = vertices.sum(-2)
+    pairs = vertices.transpose(-1, -2) @ (graph.adjacency @ vertices)  # [n, F, F]
+    return torch.cat([space.features(encoding), counts, pairs.flatten(1)], dim=1)
+
+
 class MLP(FeatureProxy):
     """An ensemble of E multilayer perceptrons on ``features``: here the space's, [n, D].
 
@@ -87,13 +101,7 @@ class GraphMLP(MLP):
 
     def features(self, encoding: Encoding) -> Tensor:
         """Return the space's features, counts of operations [n, F] and of pairs [n, F·F]."""
-        if not self.space.num_vertices:
-            return super().features(encoding)
-        graph = self.space.graph(encoding)
-        vertices = graph.features  # [n, V, F], 0 where masked
-        counts = vertices.sum(-2)
-        pairs = vertices.transpose(-1, -2) @ (graph.adjacency @ vertices)  # [n, F, F]
-        return torch.cat([super().features(encoding), counts, pairs.flatten(1)], dim=1)
+        return graph_features(self.space, encoding)
 
 
 class AutoregressiveMLP(GraphMLP):

@@ -1,0 +1,235 @@
+"""How much a search may still improve: the probability that more than ε of regret is left.
+
+A Gaussian process is fitted to the archive, on the features that the default proxy sees. Its
+samples say how likely one of the other architectures beats the incumbent by more than ε. That share
+alone is overconfident while a search is stuck, and too cautious once it is done: a model fitted to
+what an optimistic search chose knows little of elsewhere. So it is recalibrated (Platt 1999) with
+the number of queries that brought no gain above ε; the constants were fitted on other searches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.random_streams import isolated, numpy_generator, torch_generator
+from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.objectives.trial_order import fitness_of
+from optiproxy_nas.proxies.mlp import graph_features
+from optiproxy_nas.spaces.base import SearchSpace
+
+LENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # of the kernel, in distances of random architectures
+NOISES = (0.003, 0.01, 0.03, 0.1, 0.3)  # variances of what no feature explains
+MEAN = 1.0  # prior variance of the constant, like NOISES in units of the kernel's variance
+RANDOM, PARENTS, ROUNDS = 1000, 10, 2  # of the pool
+RIVALS, SAMPLES = 200, 1000  # architectures that are sampled together, and how often
+# log-odds(regret > ε) = BIAS + SHARE · log-odds(share) + WAIT · log(1 + queries without a gain)
+BIAS, SHARE, WAIT = 0.0, 1.0, 0.0
+
+
+@isolated()
+def regret_left(
+    space: SearchSpace, archive: pd.DataFrame, objective: Objective, epsilon: float, seed: int
+) -> float:
+    """Return the probability in [0, 1] that an architecture beats the incumbent by more than ε.
+
+    Args:
+        space: the search space.
+        archive: D, of trials of one fidelity.
+        objective: of the search.
+        epsilon: ε > 0, in the unit of the value.
+        seed: of the search; the number of trials decides which architectures are looked at.
+
+    Returns:
+        1 where nothing is eligible so far, or all values are equal.
+    """
+    gains = posterior_gains(space, archive, objective, epsilon, seed)
+    share = float((gains > epsilon).mean())
+    return recalibrated(share, queries_without_gain(archive, objective, epsilon))
+
+
+def recalibrated(share: float, wait: int) -> float:
+    """Return the probability for a share of samples and a number of queries without a gain."""
+    bounded = min(max(share, 0.5 / SAMPLES), 1 - 0.5 / SAMPLES)
+    odds = BIAS + SHARE * math.log(bounded / (1 - bounded)) + WAIT * math.log1p(wait)
+    return 1 / (1 + math.exp(-odds))
+
+
+def queries_without_gain(archive: pd.DataFrame, objective: Objective, epsilon: float) -> int:
+    """Return how many trials came after the first that is within ε of the incumbent."""
+    goodness = np.where(objective.order.eligible(archive), objective.order.goodness(archive), -np.inf)
+    if not np.isfinite(goodness).any():
+        return 0
+    return len(archive) - 1 - int(np.argmax(goodness >= goodness.max() - epsilon))
+
+
+def posterior_gains(
+    space: SearchSpace, archive: pd.DataFrame, objective: Objective, epsilon: float, seed: int
+) -> Floats:
+    """Return by how much the best of each sample beats the incumbent, in its unit: [SAMPLES].
+
+    Arguments as of :func:`regret_left`; architectures are chosen that may beat it by ``epsilon``.
+    """
+    eligible = objective.order.eligible(archive)
+    values = fitness_of(objective.order.keys(archive))
+    if not eligible.any() or np.ptp(values) == 0:
+        return np.full(SAMPLES, np.inf)
+    best, codes = float(values[eligible].max()), codes_of(space, archive)
+    scale = best - float(np.median(values)) or float(np.ptp(values))
+    unit = _typical_distance(space)
+
+    def features(rows: Tensor) -> Floats:
+        found: Floats = graph_features(space, space.encode(rows)).double().numpy() / unit
+        return found
+
+    process = Process.fit(features(codes), log_gap(values, best, scale))
+    draws = torch_generator(seed, len(archive), "regret-pool")
+    pool = _pool(
+        space, codes, values, draws, lambda rows: process.exceedance(features(rows), epsilon / scale)
+    )
+    if not len(pool):
+        return np.zeros(SAMPLES)
+    inputs = features(pool)
+    rivals = np.argsort(-process.exceedance(inputs, epsilon / scale), kind="stable")[:RIVALS]
+    samples = numpy_generator(seed, len(archive), "regret-samples")
+    return scale * process.maxima(inputs[rivals], SAMPLES, samples)
+
+
+def log_gap(values: Floats, best: float, scale: float) -> Floats:
+    """Return targets [n] of values [n]: 0 at ``best``, linear above it, logarithmic below it."""
+    gap = (best - values) / scale
+    targets: Floats = np.where(gap > 0, -np.log1p(np.maximum(gap, 0)), -gap)
+    return targets
+
+
+class Hyper(NamedTuple):
+    """The posterior of a Gaussian process for one length scale and noise."""
+
+    length: float
+    noise: float
+    weight: float  # posterior probability of this pair on the grid
+    inverse: Floats  # [n, n], of the Cholesky factor of the archive's covariance
+    fitted: Floats  # [n], inverse @ targets
+    shape: float  # of the inverse gamma distribution of the kernel's variance
+    rate: float
+
+
+class Process(NamedTuple):
+    """A Gaussian process whose hyper-parameters are integrated out on a grid.
+
+    Covariance s² (Matérn-5/2(‖x - x'‖ / l) + MEAN + noise · [x = x']) with s² ~ InvGamma(3/2, 3/2).
+    """
+
+    inputs: Floats  # [n, D]
+    centre: float  # of the targets
+    spread: float
+    grid: list[Hyper]
+
+    @classmethod
+    def fit(cls, inputs: Floats, targets: Floats) -> Process:
+        """Return the posterior given inputs [n, D] and targets [n], which are not all equal."""
+        count, squares = len(inputs), _squares(inputs, inputs)
+        centre, spread = float(targets.mean()), float(targets.std())
+        scaled = (targets - centre) / spread
+        grid, evidence = [], []
+        for length in LENGTHS:
+            covariance = _matern(squares, length) + MEAN
+            for noise in NOISES:
+                factor = np.linalg.cholesky(covariance + noise * np.eye(count))
+                inverse = np.linalg.inv(factor)
+                fitted = inverse @ scaled
+                shape, rate = (3 + count) / 2, (3 + fitted @ fitted) / 2
+                evidence.append(-np.log(np.diag(factor)).sum() - shape * np.log(rate))
+                grid.append(Hyper(length, noise, 0.0, inverse, fitted, shape, rate))
+        weights = np.exp(np.array(evidence) - max(evidence))
+        weights /= weights.sum()
+        kept = [hyper._replace(weight=float(w)) for hyper, w in zip(grid, weights, strict=True)]
+        return cls(inputs, centre, spread, kept)
+
+    def exceedance(self, inputs: Floats, limit: float) -> Floats:
+        """Return (mean - limit) / deviation at inputs [m, D], by the likeliest hyper-parameters."""
+        hyper = max(self.grid, key=lambda each: each.weight)
+        cross = hyper.inverse @ self._covariance(hyper, self.inputs, inputs)
+        variance = np.maximum(1 + MEAN - (cross * cross).sum(0), 0) + hyper.noise
+        deviation = self.spread * np.sqrt(variance * hyper.rate / (hyper.shape - 1))
+        found: Floats = (self.centre + self.spread * (cross.T @ hyper.fitted) - limit) / deviation
+        return found
+
+    def maxima(self, inputs: Floats, samples: int, generator: np.random.Generator) -> Floats:
+        """Return the highest value at inputs [m, D] of each sample of the posterior: [samples]."""
+        counts = generator.multinomial(samples, [hyper.weight for hyper in self.grid])
+        found = []
+        for hyper, count in zip(self.grid, counts.tolist(), strict=True):
+            if not count:
+                continue
+            cross = hyper.inverse @ self._covariance(hyper, self.inputs, inputs)
+            covariance = self._covariance(hyper, inputs, inputs) - cross.T @ cross
+            covariance[np.diag_indices(len(inputs))] += hyper.noise + 1e-6
+            scale = np.sqrt(hyper.rate / generator.gamma(hyper.shape, size=count))
+            noise = np.linalg.cholesky(covariance) @ generator.normal(size=(len(inputs), count))
+            drawn = (cross.T @ hyper.fitted)[:, None] + scale * noise
+            found.append(self.centre + self.spread * drawn.max(0))
+        return np.concatenate(found)
+
+    @staticmethod
+    def _covariance(hyper: Hyper, left: Floats, right: Floats) -> Floats:
+        return _matern(_squares(left, right), hyper.length) + MEAN
+
+
+def _squares(left: Floats, right: Floats) -> Floats:
+    """Return squared distances [n, m] of rows [n, D] and [m, D]."""
+    norms = (left * left).sum(1)[:, None] + (right * right).sum(1)
+    squares: Floats = np.maximum(norms - 2 * left @ right.T, 0)
+    return squares
+
+
+def _matern(squares: Floats, length: float) -> Floats:
+    """Return the Matérn-5/2 kernel of squared distances."""
+    ratio = np.sqrt(5 * squares) / length
+    kernel: Floats = (1 + ratio + ratio * ratio / 3) * np.exp(-ratio)
+    return kernel
+
+
+def _pool(
+    space: SearchSpace,
+    codes: Tensor,
+    values: Floats,
+    draws: torch.Generator,
+    score: Callable[[Tensor], Floats],
+) -> Tensor:
+    """Return architectures outside the archive that might be better: [m, L].
+
+    Random ones, neighbours of the ``PARENTS`` best of the archive, and ``ROUNDS`` times those of the
+    ``PARENTS`` that score best by then.
+    """
+    seen = set(space.identify(codes))
+    best = torch.from_numpy(np.argsort(-values, kind="stable")[:PARENTS].copy())
+    pool = torch.empty(0, codes.shape[1], dtype=torch.int64)
+    fresh = torch.cat([space.random(RANDOM, draws), space.neighbours(codes[best])])
+    for remaining in range(ROUNDS, -1, -1):
+        kept = []
+        for row, identity in enumerate(space.identify(fresh)):
+            if identity not in seen:
+                seen.add(identity)
+                kept.append(row)
+        pool = torch.cat([pool, fresh[kept]])
+        if not remaining or not len(pool):
+            break
+        top = torch.from_numpy(np.argsort(-score(pool), kind="stable")[:PARENTS].copy())
+        fresh = space.neighbours(pool[top])
+    return pool
+
+
+def _typical_distance(space: SearchSpace) -> float:
+    """Return the root mean squared distance of two random architectures' features."""
+    drawn = space.random(256, torch.Generator().manual_seed(0))
+    features = graph_features(space, space.encode(drawn)).double()
+    return math.sqrt(2 * float(features.var(0, correction=0).sum())) or 1.0
