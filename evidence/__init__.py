@@ -23,5 +23,6 @@ RENDERERS = Registry(
         "declared": "evidence.declared:render",
         "tables": "evidence.tables:render",
         "rungs": "evidence.rungs:render",
+        "stopping": "evidence.stopping:render",
     },
 )

@@ -31,8 +31,8 @@ NOISES = (0.003, 0.01, 0.03, 0.1, 0.3)  # variances of what no feature explains
 MEAN = 1.0  # prior variance of the constant, like NOISES in units of the kernel's variance
 RANDOM, PARENTS, ROUNDS = 1000, 10, 2  # of the pool
 RIVALS, SAMPLES = 200, 1000  # architectures that are sampled together, and how often
-# log-odds(regret > ε) = BIAS + SHARE · log-odds(share) + WAIT · log(1 + queries without a gain)
-BIAS, SHARE, WAIT = 0.0, 1.0, 0.0
+# log-odds(regret > ε) = BIAS + SHARE · log-odds(share) + WAIT · queries without a gain
+BIAS, SHARE, WAIT = -0.6, 0.1, -0.052
 
 
 @isolated()
@@ -59,13 +59,15 @@ def regret_left(
 def recalibrated(share: float, wait: int) -> float:
     """Return the probability for a share of samples and a number of queries without a gain."""
     bounded = min(max(share, 0.5 / SAMPLES), 1 - 0.5 / SAMPLES)
-    odds = BIAS + SHARE * math.log(bounded / (1 - bounded)) + WAIT * math.log1p(wait)
+    odds = BIAS + SHARE * math.log(bounded / (1 - bounded)) + WAIT * wait
     return 1 / (1 + math.exp(-odds))
 
 
 def queries_without_gain(archive: pd.DataFrame, objective: Objective, epsilon: float) -> int:
     """Return how many trials came after the first that is within ε of the incumbent."""
-    goodness = np.where(objective.order.eligible(archive), objective.order.goodness(archive), -np.inf)
+    goodness = np.where(
+        objective.order.eligible(archive), objective.order.goodness(archive), -np.inf
+    )
     if not np.isfinite(goodness).any():
         return 0
     return len(archive) - 1 - int(np.argmax(goodness >= goodness.max() - epsilon))
@@ -93,7 +95,11 @@ def posterior_gains(
     process = Process.fit(features(codes), log_gap(values, best, scale))
     draws = torch_generator(seed, len(archive), "regret-pool")
     pool = _pool(
-        space, codes, values, draws, lambda rows: process.exceedance(features(rows), epsilon / scale)
+        space,
+        codes,
+        values,
+        draws,
+        lambda rows: process.exceedance(features(rows), epsilon / scale),
     )
     if not len(pool):
         return np.zeros(SAMPLES)
@@ -207,8 +213,8 @@ def _pool(
 ) -> Tensor:
     """Return architectures outside the archive that might be better: [m, L].
 
-    Random ones, neighbours of the ``PARENTS`` best of the archive, and ``ROUNDS`` times those of the
-    ``PARENTS`` that score best by then.
+    Random ones, neighbours of the ``PARENTS`` best of the archive, and ``ROUNDS`` times those of
+    the ``PARENTS`` that score best by then.
     """
     seen = set(space.identify(codes))
     best = torch.from_numpy(np.argsort(-values, kind="stable")[:PARENTS].copy())
