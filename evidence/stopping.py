@@ -85,10 +85,10 @@ def measure(options: Mapping[str, Any], kept: Path) -> dict[tuple[str, float], l
                 if seed >= entry["seeds"]:
                     continue
                 epsilons = entry["epsilons"]
-                asked = [entry["search"], seed, options["budget"], options["confidence"]]
-                key = json.dumps([*asked, epsilons, RULE])
+                budget, confidence = options["budget"], options["confidence"]
+                key = json.dumps([entry["search"], seed, budget, confidence, epsilons, RULE])
                 if key not in past:
-                    past[key] = stops_of(*asked, epsilons)
+                    past[key] = stops_of(entry["search"], seed, budget, confidence, epsilons)
                     file.write(json.dumps({"search": json.loads(key), "stops": past[key]}) + "\n")
                     file.flush()
                 for epsilon, stop in zip(epsilons, past[key], strict=True):
@@ -127,9 +127,9 @@ class Watch:
 
     def __call__(self, search: AskTell, trial: Trial) -> None:
         """Ask the rule where the step is complete."""
-        if search.pending or search.done:
-            return
         archive = search.archive()
+        if search.pending or search.done or not archive["step"].max():  # the initial sample
+            return
         for epsilon in self._epsilons:
             wait = rule.queries_without_gain(archive, search.objective, epsilon)
             # No share is small enough to stop so soon after a gain: it need not be computed.

@@ -1,10 +1,11 @@
 """How much a search may still improve: the probability that more than ε of regret is left.
 
-A Gaussian process is fitted to the archive, on the features that the default proxy sees. Its
+A Gaussian process is fitted on the archive, on the features that the default proxy sees. Its
 samples say how likely one of the other architectures beats the incumbent by more than ε. That share
-alone is overconfident while a search is stuck, and too cautious once it is done: a model fitted to
-what an optimistic search chose knows little of elsewhere. So it is recalibrated (Platt 1999) with
-the number of queries that brought no gain above ε; the constants were fitted on other searches.
+alone is overconfident while a search is stuck, and too cautious once it is done: a model of what an
+optimistic search chose knows little of elsewhere. So it is recalibrated (Platt 1999) together with
+the number of queries since the best was within ε of what it is: each takes 5 % off the odds. The
+constants were fitted on searches of seeds 1000 and up (docs/decisions/stopping.md).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.parameters import RegretSettings
 from optiproxy_nas.core.random_streams import isolated, numpy_generator, torch_generator
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.objectives.trial_order import fitness_of
@@ -29,6 +31,7 @@ from optiproxy_nas.spaces.base import SearchSpace
 LENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # of the kernel, in distances of random architectures
 NOISES = (0.003, 0.01, 0.03, 0.1, 0.3)  # variances of what no feature explains
 MEAN = 1.0  # prior variance of the constant, like NOISES in units of the kernel's variance
+ROWS = 300  # of the archive, its best, which the process is fitted on
 RANDOM, PARENTS, ROUNDS = 1000, 10, 2  # of the pool
 RIVALS, SAMPLES = 200, 1000  # architectures that are sampled together, and how often
 # log-odds(regret > ε) = BIAS + SHARE · log-odds(share) + WAIT · queries without a gain
@@ -37,7 +40,12 @@ BIAS, SHARE, WAIT = -0.6, 0.1, -0.052
 
 @isolated()
 def regret_left(
-    space: SearchSpace, archive: pd.DataFrame, objective: Objective, epsilon: float, seed: int
+    space: SearchSpace,
+    archive: pd.DataFrame,
+    objective: Objective,
+    epsilon: float,
+    seed: int,
+    given: int = 0,
 ) -> float:
     """Return the probability in [0, 1] that an architecture beats the incumbent by more than ε.
 
@@ -46,14 +54,25 @@ def regret_left(
         archive: D, of trials of one fidelity.
         objective: of the search.
         epsilon: ε > 0, in the unit of the value.
-        seed: of the search; the number of trials decides which architectures are looked at.
+        seed: of the search; it and the number of trials decide the samples.
+        given: so many rows of D, the first, were made before the search: they are no queries.
 
     Returns:
-        1 where nothing is eligible so far, or all values are equal.
+        1 where nothing is eligible so far.
     """
+    if not objective.order.eligible(archive).any():
+        return 1.0
     gains = posterior_gains(space, archive, objective, epsilon, seed)
-    share = float((gains > epsilon).mean())
-    return recalibrated(share, queries_without_gain(archive, objective, epsilon))
+    wait = queries_without_gain(archive, objective, epsilon)
+    return recalibrated(float((gains > epsilon).mean()), min(wait, len(archive) - given))
+
+
+def stop_reason(left: float, settings: RegretSettings) -> str:
+    """Return in words that a search ends with a probability of more regret."""
+    return (
+        f"a regret above {settings.epsilon:g} is left with a probability of {left:.1%} only; at "
+        f"most {1 - settings.confidence:.3g} was asked for (stop_regret)"
+    )
 
 
 def recalibrated(share: float, wait: int) -> float:
@@ -65,11 +84,8 @@ def recalibrated(share: float, wait: int) -> float:
 
 def queries_without_gain(archive: pd.DataFrame, objective: Objective, epsilon: float) -> int:
     """Return how many trials came after the first that is within ε of the incumbent."""
-    goodness = np.where(
-        objective.order.eligible(archive), objective.order.goodness(archive), -np.inf
-    )
-    if not np.isfinite(goodness).any():
-        return 0
+    eligible, goodness = objective.order.eligible(archive), objective.order.goodness(archive)
+    goodness = np.where(eligible, goodness, -np.inf)
     return len(archive) - 1 - int(np.argmax(goodness >= goodness.max() - epsilon))
 
 
@@ -79,12 +95,12 @@ def posterior_gains(
     """Return by how much the best of each sample beats the incumbent, in its unit: [SAMPLES].
 
     Arguments as of :func:`regret_left`; architectures are chosen that may beat it by ``epsilon``.
+    Where all values are equal nothing can be said, and the gains are infinite.
     """
-    eligible = objective.order.eligible(archive)
-    values = fitness_of(objective.order.keys(archive))
-    if not eligible.any() or np.ptp(values) == 0:
+    values, codes = fitness_of(objective.order.keys(archive)), codes_of(space, archive)
+    if np.ptp(values) == 0:
         return np.full(SAMPLES, np.inf)
-    best, codes = float(values[eligible].max()), codes_of(space, archive)
+    best = float(values.max())
     scale = best - float(np.median(values)) or float(np.ptp(values))
     unit = _typical_distance(space)
 
@@ -92,7 +108,9 @@ def posterior_gains(
         found: Floats = graph_features(space, space.encode(rows)).double().numpy() / unit
         return found
 
-    process = Process.fit(features(codes), log_gap(values, best, scale))
+    rows = np.sort(np.argsort(-values, kind="stable")[:ROWS])
+    targets = log_gap(values[rows], best, scale)
+    process = Process.fit(features(codes[torch.from_numpy(rows)]), targets)
     draws = torch_generator(seed, len(archive), "regret-pool")
     pool = _pool(
         space,
@@ -152,7 +170,7 @@ class Process(NamedTuple):
                 factor = np.linalg.cholesky(covariance + noise * np.eye(count))
                 inverse = np.linalg.inv(factor)
                 fitted = inverse @ scaled
-                shape, rate = (3 + count) / 2, (3 + fitted @ fitted) / 2
+                shape, rate = (3 + count) / 2, (3 + float(fitted @ fitted)) / 2
                 evidence.append(-np.log(np.diag(factor)).sum() - shape * np.log(rate))
                 grid.append(Hyper(length, noise, 0.0, inverse, fitted, shape, rate))
         weights = np.exp(np.array(evidence) - max(evidence))

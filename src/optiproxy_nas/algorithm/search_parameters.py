@@ -15,6 +15,7 @@ from optiproxy_nas.core.parameters import (
     FitSettings,
     GradientSettings,
     ProxySettings,
+    RegretSettings,
     SelectionSettings,
     StoppingSettings,
     StrictModel,
@@ -28,7 +29,7 @@ OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's functi
 
 
 # What may differ in a search that goes on from what it was.
-_MAY_CHANGE = {"budget", "failures", "confirm"}
+_MAY_CHANGE = {"budget", "failures", "confirm", "stop_regret"}
 
 
 class RunParameters(StrictModel):
@@ -132,6 +133,11 @@ class SearchParameters(RunParameters):
     fit: FitSettings
     gradient: GradientSettings
     selection: SelectionSettings
+    stop_regret: RegretSettings | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="ending before the budget, once little regret is likely to be left; null: not",
+    )
 
     @property
     def label(self) -> str:
@@ -142,6 +148,15 @@ class SearchParameters(RunParameters):
     def preset_name(self) -> str:
         """Return the preset that the parameters start from."""
         return self.preset
+
+    @model_validator(mode="after")
+    def _one_fidelity(self) -> SearchParameters:
+        if self.stop_regret is not None and self.objective.fidelities:
+            raise ValueError(
+                f"stop_regret says nothing of objective {self.objective.name!r}: its trials are of "
+                "several fidelities, and the regret that is left is known of one only. Leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _candidates_suffice(self) -> SearchParameters:

@@ -66,6 +66,7 @@ def search(
     timeout: float | None = None,
     target: float | None = None,
     patience: int | None = None,
+    stop_regret: Mapping[str, float] | None = None,
     progress: bool = False,
     export: str | Path | None = None,
     **overrides: Any,
@@ -140,6 +141,9 @@ def search(
         timeout: seconds after which no further trial is begun.
         target: value at which the search stops.
         patience: number of trials without improvement at which it stops.
+        stop_regret: ``{"epsilon": 0.2, "confidence": 0.95}`` stops OptiProxy-NAS once, with that
+            confidence (the default is this one), no architecture is better than the best by more
+            than epsilon, in the unit of the value; in whole steps, from the second on.
         progress: show a progress bar.
         export: path of a new folder into which the answer is exported, as by
             :meth:`SearchResult.export`; a failure is a warning.
@@ -157,6 +161,8 @@ def search(
     of_benchmark = evaluate is None and problem is None
     if confirm is not None:
         overrides = {**overrides, "confirm": confirm}
+    if stop_regret is not None:
+        overrides = {**overrides, "stop_regret": stop_regret}
     if of_benchmark:
         registered = _source_of(source, DEFAULT_SPACE if space is None else space)
         source = registered.name if source is None else source

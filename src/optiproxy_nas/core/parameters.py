@@ -103,6 +103,17 @@ class StoppingSettings(StrictModel):
         return self
 
 
+class RegretSettings(StrictModel):
+    """Ending a search before its budget, once little regret is likely to be left."""
+
+    epsilon: float = Field(
+        gt=0, allow_inf_nan=False, description="ε, in the unit of the value: less is no loss"
+    )
+    confidence: float = Field(
+        default=0.95, gt=0, lt=1, description="the search ends once regret <= ε is as likely"
+    )
+
+
 class EvaluationSettings(StrictModel):
     """Where and how trials are trained. It decides no proposal, and is no part of a search."""
 

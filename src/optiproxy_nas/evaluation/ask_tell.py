@@ -227,7 +227,7 @@ class AskTell(SearchState):
                 return True
             if not kept:
                 if not self._book.open:
-                    self.stop("the method has nothing more to propose")
+                    self.stop(self.method.ended or "the method has nothing more to propose")
                 return False
         return False
 

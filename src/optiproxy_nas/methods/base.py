@@ -115,6 +115,7 @@ class Method(ABC):
         reference: the paper and the library that it follows.
         libraries: distributions whose version can change its proposals. A run records them, and
             is another run with another version.
+        ended: why it has nothing more to propose, where it can tell.
         stepwise: whether its runs leave artifacts of each step, as those of ``*_search`` do.
     """
 
@@ -123,6 +124,7 @@ class Method(ABC):
     reference: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = ()
     stepwise: ClassVar[bool] = False
+    ended: str = ""
 
     @abstractmethod
     def __init__(self, space: SearchSpace, settings: Any, budget: int, seed: int) -> None:
@@ -195,6 +197,12 @@ class Method(ABC):
             UnknownNameError: an unregistered objective.
         """
         given = {key: value for key, value in values.items() if key != "preset"}
+        if given.pop("stop_regret", None) is not None:
+            raise ParameterError(
+                f"stop_regret is of method 'optiproxy', for whose searches it is calibrated, not "
+                f"of {values.get('method')!r}. Leave it out, or stop by target or patience.",
+                name="stop_regret",
+            )
         if (preset := values.get("preset")) is not None:
             raise ParameterError(
                 f"Method {values.get('method')!r} starts from no preset, so preset = {preset!r} "

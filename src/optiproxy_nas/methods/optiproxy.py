@@ -11,6 +11,7 @@ import torch
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of, empty_archive
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
+from optiproxy_nas.algorithm.regret_left import stop_reason
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import unknown_name
@@ -48,6 +49,8 @@ class OptiProxy(Method):
         self._archive = empty_archive(space, parameters.objective)  # D
         self._started = False  # the initial sample was proposed
         self._free = 0  # cost of the rows of D that this search does not pay for
+        self._given = 0  # how many rows these are
+        self._bound: dict[str, Any] | None = None  # of the regret, after the last answers
         self._step = 0
         self._weights: Tensors | None = None  # θ*, from which the next step may start
         self._logits: Tensors | None = None  # (α*, β*), likewise
@@ -66,6 +69,8 @@ class OptiProxy(Method):
                 return self._random(parameters.initial_samples, unavailable)
         if len(archive) < steps.LEAST and unavailable.pending:
             return self._random(1, unavailable)
+        if self._step and self._ends():
+            return self._none()
         while self._step < number_of_steps(parameters):
             self._step = step = self._step + 1
             if allowance(parameters, archive, step, rows, self._free) < cheapest:
@@ -92,12 +97,36 @@ class OptiProxy(Method):
                     free=self._free,
                 )
             )
-        return Proposals(torch.empty(0, space.code_length, dtype=torch.int64))
+        return self._none()
+
+    def _none(self) -> Proposals:
+        return Proposals(torch.empty(0, self._space.code_length, dtype=torch.int64))
+
+    def _ends(self) -> bool:
+        """Return whether the search ends before its budget, and note why."""
+        settings = self._parameters.stop_regret
+        if settings is None or len(self._archive) < steps.LEAST:
+            return False
+        bound = self._bound_regret()
+        if bound["stopped"]:
+            self.ended = stop_reason(bound["regret_left"], settings)
+        return bool(bound["stopped"])
+
+    def _bound_regret(self) -> dict[str, Any]:
+        """Return what is known of the regret after the last answers."""
+        if self._bound is None or self._bound["queries"] < len(self._archive):
+            found = steps.bound_regret(
+                self._space, self._archive, self._parameters, self._bound, given=self._given
+            )
+            self._bound = {**found, "queries": len(self._archive)}
+        return self._bound
 
     def tell(self, answers: Answers) -> None:
         """Add the answers to D (line 10), and note what their steps did."""
         rows = answers.rows
         self._archive = steps.update_archive(rows, self._parameters, self._archive)
+        stepped = self._parameters.stop_regret is not None and bool((rows["step"] > 0).any())
+        bound = self._bound_regret() if stepped else None
         for step in rows["step"].unique().tolist():
             if step in self._steps:
                 evaluations = rows[rows["step"] == step]
@@ -109,6 +138,7 @@ class OptiProxy(Method):
                     self._traces[step],
                     loss,
                     self._parameters,
+                    bound,
                     step=step,
                 )
 
@@ -118,6 +148,7 @@ class OptiProxy(Method):
         price, parameters = self._parameters.objective.price, self._parameters
         paid = pd.concat([self._archive, unavailable.rows], ignore_index=True)
         self._free = int(price.costs(paid).sum())
+        self._given = len(self._archive)
         missing = max(0, parameters.initial_samples - len(self._archive))
         self._parameters = parameters.model_copy(update={"initial_samples": missing})
 

@@ -39,6 +39,7 @@ from optiproxy_nas.report.run_report import (
 from optiproxy_nas.spaces import SearchSpace, get_space
 
 SEARCH, RUN, EVALUATED, FAILED = "params:search", "params:run", ".evaluations", ".failed"
+BOUND = ".regret_left"  # how likely regret is left, and whether the search ends for it
 PAGES = ("markdown", "page")
 FIGURES = tuple(figure.id for figure in COMMON)  # of the plain objective
 
@@ -54,6 +55,7 @@ def create_pipeline(
     figures: tuple[str, ...] = FIGURES,
     datasets: tuple[str, ...] | None = None,
     export: bool = True,
+    may_stop: bool = False,
 ) -> ProjectPipeline:
     """Return the pipeline: load, encode, initial sample, search steps, report.
 
@@ -65,12 +67,13 @@ def create_pipeline(
         figures: names of the pictures of the report.
         datasets: of the problem, in the catalog; None: a benchmark answers.
         export: whether the answer of a problem is exported.
+        may_stop: whether the search may end before the last step, for the regret that is left.
     """
     with dots_in_names():
         return ProjectPipeline(
             [
                 *_load_and_sample(datasets),
-                *(node for step in range(1, last_step + 1) for node in _step(step)),
+                *(node for step in range(1, last_step + 1) for node in _step(step, may_stop)),
                 *_report(last_step, figures, datasets is not None),
                 *([export_node()] if export and datasets is not None else []),
             ],
@@ -83,7 +86,8 @@ def pipeline_of(
 ) -> ProjectPipeline:
     """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
     figures = tuple(figure.id for figure in figures_of(parameters.objective))
-    return create_pipeline(number_of_steps(parameters), figures, datasets, export)
+    may_stop = parameters.stop_regret is not None
+    return create_pipeline(number_of_steps(parameters), figures, datasets, export, may_stop)
 
 
 def load_benchmark(
@@ -135,8 +139,9 @@ def summarise(
 
 
 def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
-    """Return the diagnostics of all steps as one table, one row a step."""
-    return pd.DataFrame(list(steps), columns=None if steps else ["step"])
+    """Return the diagnostics of all steps as one table, one row a step that was made."""
+    made = {values["step"]: values for values in steps}
+    return pd.DataFrame(list(made.values()), columns=None if made else ["step"])
 
 
 def report_problem(
@@ -163,12 +168,15 @@ def report(
 ) -> dict[str, Any]:
     """Return the PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML).
 
-    ``steps`` are the traces of steps 1..S, followed by their logits.
+    ``steps`` are the traces of steps 1..S, followed by their logits; those after the last step of
+    the diagnostics were not made.
     """
     count = len(steps) // 2
+    drawn = zip(steps[:count], steps[count:], strict=True)
     traces = {
         step: with_edges(space, trace, logits)
-        for step, (trace, logits) in enumerate(zip(steps[:count], steps[count:], strict=True), 1)
+        for step, (trace, logits) in enumerate(drawn, 1)
+        if step <= len(diagnostics)
     }
     eligible = search.objective.order.eligible(archive)
     direction = search.objective.direction
@@ -199,15 +207,18 @@ def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
     ]
 
 
-def _step(step: int) -> list[Node]:
-    """Return the six nodes of one step, and that of its diagnostics."""
+def _step(step: int, may_stop: bool = False) -> list[Node]:
+    """Return the six nodes of one step, that of its diagnostics, and that which may end it all."""
     previous = step_name(step - 1)
     archive, failed = f"{previous}.archive", f"{previous}{FAILED}"
     # The first step has no proxy or logits to start from.
     warm_weights = [f"{previous}.proxy"] if step > 1 else []
     warm_logits = [f"{previous}.logits"] if step > 1 else []
-    node = partial(_node, step_name(step))
+    name, bound = step_name(step), [BOUND] if may_stop else []
+    node = partial(_unless_ended, step) if may_stop and step > 1 else partial(_node, name)
+    inputs = ["space", ".archive", SEARCH, *([f"{previous}{BOUND}"] if step > 1 else [])]
     return [
+        *(_node(name, "bound_regret", steps.bound_regret, inputs, output) for output in bound),
         node(
             "fit_proxy",
             _at(step, steps.fit_proxy),
@@ -242,10 +253,37 @@ def _step(step: int) -> list[Node]:
         node(
             "diagnose",
             _at(step, steps.diagnose),
-            [EVALUATED, ".archive", ".candidates", ".trace", ".fit", SEARCH],
+            [EVALUATED, ".archive", ".candidates", ".trace", ".fit", SEARCH, *bound],
             ".diagnostics",
         ),
     ]
+
+
+def _unless_ended(
+    step: int,
+    name: str,
+    function: Callable[..., Any],
+    inputs: list[str],
+    outputs: str | list[str],
+) -> Node:
+    """Return a node of step 2..S that passes on what the step before had if that was the last.
+
+    So a search that ends early, for the regret that is left, makes no further query.
+    """
+    previous, names = step_name(step - 1), [outputs] if isinstance(outputs, str) else outputs
+    before = [f"{previous}{output}" for output in names]
+    passing = update_wrapper(partial(_run_or_pass_on, function, len(names)), function)
+    del passing.__wrapped__  # its signature is another
+    return _node(step_name(step), name, passing, [f"{previous}{BOUND}", *before, *inputs], outputs)
+
+
+def _run_or_pass_on(
+    function: Callable[..., Any], count: int, bound: dict[str, Any], *inputs: Any
+) -> Any:
+    """Return what a function of ``inputs[count:]`` gives; if the search has ended, the others."""
+    if bound["stopped"]:
+        return inputs[0] if count == 1 else inputs[:count]
+    return function(*inputs[count:])
 
 
 def _report(last_step: int, figures: Sequence[str], of_problem: bool) -> list[Node]:

@@ -62,6 +62,11 @@ RESULT: dict[str, tuple[str, Format]] = {
         ),
     ),
     "queries": ("Queries", text),
+    "stopped": ("Stopped early", text),
+    "regret_left": (
+        "Probability of more regret than epsilon",
+        lambda value: f"{value:.1%}" if known(value) else MISSING,
+    ),
     "failed_trials": ("Failed trials, charged too", text),
     "low_queries": ("Queries at low fidelity", text),
     "full_queries": ("Trained fully", text),

@@ -182,7 +182,8 @@ class MlflowTracker:
             self._add_all(run_metrics.query_metrics(archive, objective, self._target, first))
         if kind == "diagnose":
             (values,) = outputs.values()
-            self.add(run_metrics.step_metrics(values), values["step"])
+            if values["step"] == step:  # else passed on by a step that was not made
+                self.add(run_metrics.step_metrics(values), step)
         # Live enough; a worker process of ParallelRunner ends without a further call.
         if time.monotonic() - self._flushed > 2 or os.getpid() != self._main_process:
             self.flush()

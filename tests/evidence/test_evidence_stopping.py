@@ -1,0 +1,39 @@
+"""The section on stopping: each search is run once, and counted where the rule ended it."""
+
+from __future__ import annotations
+
+from evidence import stopping
+from evidence.stopping import Stop
+from optiproxy_nas import search
+
+QUICK = {
+    "fit": {"first_epochs": 2, "epochs": 2},
+    "gradient": {"epochs": 2, "groups": 2},
+    "selection": {"samples": 10},
+}
+
+
+def test_searches_are_kept_and_counted(tmp_path, monkeypatch):
+    runs = []
+
+    def stops_of(arguments, seed, budget, confidence, epsilons):
+        runs.append(seed)
+        return [Stop(60 + seed, 0.3, True), Stop(100, 0.0, False)]
+
+    monkeypatch.setattr(stopping, "stops_of", stops_of)
+    entry = {"label": "a table", "group": "g", "seeds": 2, "epsilons": [0.2, 0.4], "search": {}}
+    options = {"budget": 100, "confidence": 0.95, "tables": [entry]}
+    for _ in range(2):
+        found = stopping.measure(options, tmp_path / "kept.jsonl")
+    assert runs == [0, 1]
+    assert found["a table", 0.2] == [Stop(60, 0.3, True), Stop(61, 0.3, True)]
+    assert found["a table", 0.4] == [Stop(100, 0.0, False)] * 2
+
+
+def test_it_stops_where_a_search_with_the_rule_does():
+    arguments = {"dataset": "cifar10", "initial_samples": 6, **QUICK}
+    (stop,) = stopping.stops_of(arguments, 0, 40, 0.8, [20.0])
+    found = search(budget=40, seed=0, stop_regret={"epsilon": 20.0, "confidence": 0.8}, **arguments)
+    assert stop.early
+    assert stop.queries == len(found.archive)
+    assert stop.regret == found.regret
