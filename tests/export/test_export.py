@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,16 @@ def test_a_folder_that_holds_something_is_not_written_over(
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         write_folder(tmp_path / "model", {"first": b"1", "no/such/folder": b"2"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_copy_of_a_result_has_no_networks(
+    searched: tuple[SearchResult, Path], tmp_path: Path
+) -> None:
+    copy = pickle.loads(pickle.dumps(searched[0]))
+    assert copy.best_value == searched[0].best_value
+    with pytest.raises(DataError, match="again"):
+        copy.export(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
 

@@ -221,7 +221,7 @@ def search(
         confirm_best(opened, answering.evaluator, opened.parameters, bar.confirmed)
         result = answering.tested(_result_after(opened, answering))
         if export is not None:
-            export_if_possible(result, result.trainings, Path(export))
+            export_if_possible(result, answering.trainings, Path(export))
     return result
 
 

@@ -79,11 +79,15 @@ class Evaluation:
         return replace(result, test=metrics)
 
     def kept(self, result: SearchResult) -> SearchResult:
-        """Return a result that names what trained it, and no output file that is taken away."""
-        result = replace(result, trainings=self.trainings)
-        if self._folder is None or not any(trial.output for trial in result.trials):
-            return result
-        return replace(result, trials=tuple(replace(t, output="") for t in result.trials))
+        """Return a result that names what trained it, without what is taken away.
+
+        That are output files, and data that nothing could be exported with any more.
+        """
+        if self._folder is None:
+            return replace(result, trainings=self.trainings)
+        trainings = None if self.trainings is None else replace(self.trainings, data={})
+        trials = tuple(replace(t, output="") if t.output else t for t in result.trials)
+        return replace(result, trainings=trainings, trials=trials)
 
 
 @contextmanager

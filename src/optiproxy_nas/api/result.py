@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optiproxy_nas.api.result_lines import answer_line, search_line, trials_line
 from optiproxy_nas.evaluation.record import SearchRecord
@@ -19,6 +19,10 @@ class SearchResult(SearchRecord):
     """What a search found, and everything it did; ``print`` tells the answer."""
 
     trainings: Trainings | None = None  # of a problem, by ``search``; no part of a saved result
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: no problem, which may hold anything."""
+        return {**vars(self), "trainings": None}
 
     def export(self, folder: str | Path) -> Path:
         """Write the answer into a new folder: architecture, weights, ONNX and a model card.

@@ -39,10 +39,16 @@ def export_answer(
         keep_going: leave out a network that cannot be had, with a warning.
 
     Raises:
-        OptiProxyError: the network cannot be had: its checkpoint, its weights.
+        OptiProxyError: the network cannot be had: its folder, its checkpoint, its weights.
     """
     space = get_space(answer.parameters.space)
     architecture = space.architecture(answer.request.architecture)
+    if trainings is None and answer.parameters.problem is not None:
+        raise DataError(
+            "This result does not know where the trainings' folders are: it was loaded, copied, or "
+            "asked and told. Call search(..., journal=path) again as it was called, which trains "
+            "nothing twice, and export what it gives."
+        )
     if trainings is None:
         reason = "no problem trained it, so there is no network."
     elif not has_build(trainings.problem):
