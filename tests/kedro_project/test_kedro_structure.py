@@ -14,7 +14,7 @@ import optiproxy_nas
 from optiproxy_nas.pipeline_registry import register_pipelines
 from optiproxy_nas.pipelines import ingest, search
 from optiproxy_nas.pipelines.search import collect_diagnostics
-from optiproxy_nas.problems.resolution import resolve_problem
+from optiproxy_nas.problems.resolution import PROBLEMS, resolve_problem
 from optiproxy_nas.runs.datasets.model_folder import MODEL
 
 STEP_NODES = [
@@ -87,7 +87,8 @@ def matches(pattern, name):
 def test_every_catalog_entry_is_used():
     found = register_pipelines().values()
     names = {name for pipeline in found for name in pipeline.datasets()}
-    names |= set(resolve_problem("mnist1d").datasets)
+    for problem in PROBLEMS:
+        names |= set(resolve_problem(problem).datasets)
     for pattern in catalog_patterns():
         assert any(matches(pattern, name) for name in names), pattern
 
@@ -101,7 +102,7 @@ def test_every_product_of_a_step_and_of_the_report_is_stored():
 
 # What tells the outputs of two runs of a pipeline apart, and what is only read.
 OWN_PATH = {"comparison": "${run:name}", "diagnosis": "/${run:diagnosed}/"}
-READ_ONLY = ("benchmark_", "compared_runs", "diagnosed_run", "journal", "mnist1d")
+READ_ONLY = ("benchmark_", "compared_runs", "diagnosed_run", "digits", "journal", "mnist1d")
 
 
 def test_run_paths_carry_the_run_id_and_steps_are_versioned():

@@ -23,7 +23,7 @@ IMPORTANT = {
     "seed": "another one is another search",
     "method": "of the pipelines *_methods: optiproxy, tpe, ...",
     "objective.constraints": "of hw_search, own_search: latency_ms <= 12",
-    "problem": "of own_search: mnist1d, or yours: package.module:Class",
+    "problem": "of own_search: mnist1d, digits_cells, or yours: package.module:Class",
     "tracking": "on or off: whether MLflow is told of it",
     "run_id": "name of the run and of its folders",
 }

@@ -21,7 +21,10 @@ from optiproxy_nas.spaces import SearchSpace, get_space, space_parameter
 
 PROBLEMS = Registry(
     "problem",
-    {"mnist1d": "optiproxy_nas.problems.mnist1d:Mnist1d"},
+    {
+        "digits_cells": "optiproxy_nas.problems.digits_cells:DigitsCells",
+        "mnist1d": "optiproxy_nas.problems.mnist1d:Mnist1d",
+    },
     group="optiproxy_nas.problems",
     base=Problem,
 )
