@@ -20,6 +20,15 @@ OBJECTIVE: dict[str, Any] = {
     "continues": True,
 }
 RUN: dict[str, Any] = {"objective": OBJECTIVE, "budget": 50, "seed": 1, **QUICK}
+# Three rungs, of whose trials the better ones may be raised.
+THREE: dict[str, Any] = {
+    "name": "multi_fidelity",
+    "rungs": [1, 3, 6],
+    "step_epochs": 10,
+    "low_first": 6,
+    "continues": True,
+    "share": 0.4,
+}
 
 
 class Continuing(Problem):

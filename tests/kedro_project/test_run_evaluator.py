@@ -18,14 +18,14 @@ from optiproxy_nas.evaluation.journal_file import read_records
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.spaces import get_space
-from tests.evaluation.rung_problem import RUN, Continuing
+from tests.evaluation.rung_problem import RUN, THREE, Continuing
 
 STOPPING = {"rule": "median", "warmup_steps": 2, "least_trials": 1}
 
 
 @pytest.fixture(scope="module")
 def found() -> SearchResult:
-    return search(problem=Continuing(), stopping=STOPPING, **RUN)
+    return search(problem=Continuing(), stopping=STOPPING, **RUN | {"objective": THREE})
 
 
 def batches(found: SearchResult) -> Iterator[pd.DataFrame]:
@@ -50,6 +50,7 @@ def test_batch_by_batch_it_is_the_search(found: SearchResult, goes_on: bool, tmp
     def evaluated(batch: pd.DataFrame, archive: pd.DataFrame | None) -> pd.DataFrame:
         evaluator = RunEvaluator(problem, {}, parameters, EvaluationSettings(), files, False)
         rows, failed = evaluate_batch(space, batch, evaluator, parameters, archive)
+        evaluator.empty_folders(extend(archive, rows, parameters.objective))
         evaluator.close()
         assert failed.empty
         return rows
@@ -70,8 +71,13 @@ def test_batch_by_batch_it_is_the_search(found: SearchResult, goes_on: bool, tmp
     )
     names = [line["folder"] or f"{line['number']:04d}" for line in lines]
     assert names == [trial.folder for trial in found.trials]
-    assert len(problem.trained) == sum(len(json.loads(p.read_text())) for p in scores(files))
+    assert len(problem.trained) == archive["cost"].sum() - missing(found)
+    promotable = parameters.objective.promotable(archive)
+    needed = {found.trials[row].folder for row in range(len(archive)) if promotable[row]}
+    left = {path.parent.name for path in files.folder.glob("*/scores.json")}
+    assert left == needed | {found.best.folder}
 
 
-def scores(files: TrialFiles) -> list[Path]:
-    return sorted(files.folder.glob("*/scores.json"))
+def missing(found: SearchResult) -> int:
+    """How many epochs were not trained, since trials were stopped."""
+    return sum((trial.epochs or 0) - len(trial.curve) for trial in found.trials if trial.stopped)

@@ -217,7 +217,7 @@ def search(
         SearchBar(opened, progress) as bar,
         _carrying_result(opened, answering),
     ):
-        drive(opened, answering.evaluator, [bar.trial_ended, *chosen, *rules])
+        drive(opened, answering.evaluator, [bar.trial_ended, *chosen, *rules, *answering.callbacks])
         confirm_best(opened, answering.evaluator, opened.parameters, bar.confirmed)
         result = answering.tested(_result_after(opened, answering))
         if export is not None:

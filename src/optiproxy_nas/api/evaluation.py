@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +27,10 @@ from optiproxy_nas.evaluation.isolation import isolated_function
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
+from optiproxy_nas.evaluation.loop import Callback
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
+from optiproxy_nas.evaluation.trial_folders import TrialFolders
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.problems import VALUE, Problem
 from optiproxy_nas.problems.building import check_build
@@ -44,6 +46,7 @@ class Evaluation:
         evaluator: trains what is not in the journal.
         journal: of the search, if it keeps one.
         trainings: what trains, and where; None: no problem does.
+        callbacks: to be called after each trial.
     """
 
     def __init__(
@@ -54,9 +57,10 @@ class Evaluation:
         folder: Path | None = None,
         tests: Mapping[tuple[str, int | None, int], Mapping[str, float]] | None = None,
         trainings: Trainings | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.journal, self._test, self._folder = journal, test, folder
-        self.trainings = trainings
+        self.trainings, self.callbacks = trainings, callbacks
         self._tests = tests or {}
         self.evaluator = Journaled(evaluator, journal) if journal is not None else evaluator
 
@@ -148,8 +152,12 @@ def open_evaluation(
         if evaluator is not evaluate:  # else it is the caller's
             stack.enter_context(evaluator)
         kept = Path(temporary) if temporary else None
-        trainings = None if problem is None else Trainings(problem, folder, datasets)
-        yield Evaluation(evaluator, opened, test, kept, search.tests, trainings)
+        if problem is None:
+            yield Evaluation(evaluator, opened, test, kept, search.tests)
+            return
+        trainings = Trainings(problem, folder, datasets)
+        folders = TrialFolders(folder, search.parameters, settings)
+        yield Evaluation(evaluator, opened, test, kept, search.tests, trainings, [folders])
 
 
 def function_evaluator(
@@ -210,6 +218,12 @@ def evaluation_settings(
         raise ParameterError(
             f"evaluation = {values}: it would change nothing, since {what} is not trained one "
             "trial at a time. Leave it out."
+        )
+    if not problem and "keep" in values:
+        raise ParameterError(
+            f"evaluation.keep = {settings.keep!r} would change nothing: a function has no folder "
+            "for what it keeps. A problem finds it as trial.folder.",
+            name="keep",
         )
     if not problem and "device" in values:
         raise ParameterError(

@@ -130,6 +130,12 @@ class EvaluationSettings(StrictModel):
     device: str = Field(
         default="auto", min_length=1, description="cpu, cuda, ...; auto: cuda where there is one"
     )
+    keep: Literal["all", "promotable"] | None = Field(
+        default=None,
+        description="of the folders of a problem's trials: promotable: those that can still be "
+        "promoted, be the answer or be confirmed, of others the output; null: all where there are "
+        "no rungs, else promotable",
+    )
 
 
 class ProxySettings(StrictModel):

@@ -13,6 +13,7 @@ from optiproxy_nas.core.errors import MethodError, OptiProxyError, TrialError
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.stop_line import Curve
 from optiproxy_nas.core.validation import curve_points
+from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.proposals import Proposer
 from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
 from optiproxy_nas.evaluation.trials import Trial
@@ -33,6 +34,11 @@ class SearchState:
     def trials(self) -> tuple[Trial, ...]:
         """All trials so far, by number."""
         return self._book.trials
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """What all trials so far are asked for, by number."""
+        return tuple(map(self._book.request, self._book.entries))
 
     @property
     def pending(self) -> tuple[Trial, ...]:

@@ -47,6 +47,8 @@ class ActiveRun:
             by_kind = {name.rpartition(".")[2]: value for name, value in outputs.items()}
             self.progress.update(by_kind.get("archive"), by_kind.get("failed"))
         for name, value in outputs.items():
+            if kind == "update_archive" and self.evaluator is not None:
+                self.evaluator.empty_folders(value)
             if name == "evaluate" and isinstance(value, RunEvaluator):
                 self.evaluator = value
                 if self.progress is not None:

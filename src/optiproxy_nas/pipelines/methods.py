@@ -10,7 +10,7 @@ from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.identity import Digests
-from optiproxy_nas.evaluation.loop import drive, open_search
+from optiproxy_nas.evaluation.loop import Callback, drive, open_search
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.model_export import export_node
 from optiproxy_nas.pipelines.own_problem import (
@@ -86,7 +86,11 @@ def search(
     parameters = parameters_of(search)
     with isolated():
         opened = open_search(get_space(parameters.space), parameters)
-    drive(opened, evaluate)
+    callbacks: list[Callback] = []
+    if isinstance(evaluate, RunEvaluator):
+        folders = evaluate
+        callbacks.append(lambda opened, _: folders.empty_folders(opened.archive()))
+    drive(opened, evaluate, callbacks)
     diagnostics = opened.records().diagnostics
     return opened.archive(), opened.proposals(), opened.failed(), diagnostics
 

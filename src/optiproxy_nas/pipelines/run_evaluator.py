@@ -19,6 +19,7 @@ from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_table import read_journal, row_request
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
+from optiproxy_nas.evaluation.trial_folders import TrialFolders
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem
@@ -71,7 +72,7 @@ class RunEvaluator(Evaluator):
         self._evaluator = Journaled(trained, self._journal, replay)
         self.at_once = self._evaluator.at_once
         self.on_ended: Callable[[Request, Outcome], None] | None = None
-        self._stopping = parameters.stopping
+        self._folders = TrialFolders(files.folder, parameters, settings)
         self._prepared: dict[int, Request] = {}  # of the batch that is evaluated, by number
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RunEvaluator:
@@ -99,12 +100,17 @@ class RunEvaluator(Evaluator):
         if not requests or requests[0].repeat:
             return list(requests)
         if requests[0].attempt == 1:
-            earlier = EarlierTrials(objective, self._stopping)
+            earlier = EarlierTrials(objective, self.parameters.stopping)
             for request, outcome in self._journal.trials():
                 if request.number < requests[0].number and not outcome.error:
                     earlier.add(request, outcome)
             self._prepared = {it.number: earlier.prepared(it) for it in requests}
         return [self._prepared[it.number]._replace(attempt=it.attempt) for it in requests]
+
+    def empty_folders(self, archive: pd.DataFrame) -> None:
+        """Empty the folders of trials that are not needed after D (``evaluation.keep``)."""
+        if not self._replay:
+            self._folders.empty(archive, [request for request, _ in self._journal.trials()])
 
     @property
     def trainings(self) -> Trainings:
