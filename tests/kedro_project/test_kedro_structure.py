@@ -13,7 +13,7 @@ from kedro_runs import REPOSITORY, catalog_patterns
 import optiproxy_nas
 from optiproxy_nas.pipeline_registry import register_pipelines
 from optiproxy_nas.pipelines import ingest, search
-from optiproxy_nas.pipelines.search import collect_diagnostics
+from optiproxy_nas.pipelines.report_nodes import collect_diagnostics
 from optiproxy_nas.problems.resolution import PROBLEMS, resolve_problem
 from optiproxy_nas.runs.datasets.model_folder import MODEL
 

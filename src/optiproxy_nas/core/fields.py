@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from copy import copy
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -32,16 +33,24 @@ def fields_of(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
     fields: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         if inner := model_in(field):
-            fields |= fields_of(inner, f"{prefix}{name}.")
+            found = fields_of(inner, f"{prefix}{name}.")
+            for part in found if is_optional(field) else ():  # without it they are nothing, too
+                found[part] = copy(found[part])
+                found[part].default = None
+            fields |= found
         else:
             fields[f"{prefix}{name}"] = field
     return fields
 
 
 def model_in(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the model that a field holds; None: it holds a plain value."""
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    """Return the model that a field holds, or may hold; None: it holds a plain value."""
+    models = [
+        kind
+        for kind in (field.annotation, *get_args(field.annotation))
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+    ]
+    return models[0] if len(models) == 1 else None
 
 
 def text_names(fields: Iterable[tuple[str, FieldInfo]]) -> frozenset[str]:

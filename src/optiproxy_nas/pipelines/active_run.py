@@ -44,7 +44,8 @@ class ActiveRun:
         kind = node.name.rpartition(".")[2]
         self.seconds[kind] += seconds
         if self.progress is not None:
-            by_kind = {name.rpartition(".")[2]: value for name, value in outputs.items()}
+            of_search = [name for name in outputs if not name.startswith("confirm.")]
+            by_kind = {name.rpartition(".")[2]: outputs[name] for name in of_search}
             self.progress.update(by_kind.get("archive"), by_kind.get("failed"))
         for name, value in outputs.items():
             if kind == "update_archive" and self.evaluator is not None:

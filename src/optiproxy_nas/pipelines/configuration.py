@@ -242,7 +242,8 @@ class SearchContext(KedroContext):
             assert isinstance(typed, SearchParameters)
             pipeline = search.pipeline_of(typed, datasets, bool(run["export"]))
         elif datasets is not None:
-            pipeline = methods.create_pipeline(datasets, bool(run["export"]))
+            confirms = typed.confirm is not None
+            pipeline = methods.create_pipeline(datasets, bool(run["export"]), confirms)
         else:
             return
         pipeline = pipeline.with_section(pipelines[run["pipeline"]].section)

@@ -8,28 +8,35 @@ import pandas as pd
 
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.evaluation.confirmation import joined
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.identity import Digests
 from optiproxy_nas.evaluation.loop import Callback, drive, open_search
 from optiproxy_nas.methods import parameters_of
+from optiproxy_nas.pipelines.confirm import confirm_nodes, retrained
 from optiproxy_nas.pipelines.model_export import export_node
 from optiproxy_nas.pipelines.own_problem import (
     open_problem,
     problem_node,
-    summary_and_trials,
 )
-from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
+from optiproxy_nas.pipelines.problem_summary import summary_and_trials
+from optiproxy_nas.pipelines.project_pipeline import (
+    ProjectPipeline,
+    dots_in_names,
+    pipeline_of_nodes,
+)
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.search import RUN, SEARCH, open_checked
 from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.runs.datasets.files import TrialFiles
+from optiproxy_nas.runs.manifest import CONFIRMATIONS
 from optiproxy_nas.spaces import get_space
 
 
 def create_pipeline(
-    datasets: tuple[str, ...] | None = None, export: bool = True
+    datasets: tuple[str, ...] | None = None, export: bool = True, confirms: bool = False
 ) -> ProjectPipeline:
-    """Return the pipeline: load, search by the chosen method, summarise.
+    """Return the pipeline: load, search by the chosen method, confirm, summarise.
 
     Inputs: ``params:search``, ``params:run``; and ``benchmark_table``, ``benchmark_model`` (of the
     ingest pipeline), or ``journal`` and the datasets of a problem.
@@ -37,18 +44,21 @@ def create_pipeline(
     Args:
         datasets: of the problem, in the catalog; None: a benchmark answers.
         export: whether the answer of a problem is exported.
+        confirms: whether the best are trained again.
     """
     results = ["result.archive", "result.trials", "result.failed"]
     if datasets is not None:
-        inputs = [*results, "evaluate", SEARCH, RUN, "journal"]
+        inputs = [*results, "evaluate", SEARCH, RUN, "journal", *[CONFIRMATIONS] * confirms]
         nodes = pipeline_of_nodes(
             "methods",
             (search, ["evaluate", SEARCH], [*results, "report.diagnostics"]),
             (summarise_problem, inputs, ["report.summary", "report.trials"]),
         )
-        last = [export_node()] if export else []
-        load = problem_node(load_problem, datasets)
-        return ProjectPipeline([load, *nodes.nodes, *last], "methods")
+        with dots_in_names():
+            confirm = confirm_nodes(results[0], retrain, join) if confirms else []
+            last = [export_node()] if export else []
+            load = problem_node(load_problem, datasets)
+            return ProjectPipeline([load, *nodes.nodes, *confirm, *last], "methods")
     return pipeline_of_nodes(
         "methods",
         (
@@ -95,6 +105,16 @@ def search(
     return opened.archive(), opened.proposals(), opened.failed(), diagnostics
 
 
+def retrain(archive: pd.DataFrame, evaluate: RunEvaluator, search: dict[str, Any]) -> pd.DataFrame:
+    """Train the best again; return one row a training."""
+    return retrained(archive, evaluate, parameters_of(search))
+
+
+def join(archive: pd.DataFrame, trainings: pd.DataFrame, search: dict[str, Any]) -> pd.DataFrame:
+    """Return D and the trainings that confirm, told apart by the column ``repeat``."""
+    return joined(parameters_of(search).objective, archive, trainings)
+
+
 def summarise(
     archive: pd.DataFrame,
     trials: pd.DataFrame,
@@ -117,10 +137,11 @@ def summarise_problem(
     search: dict[str, Any],
     run: dict[str, Any],
     files: TrialFiles,
+    trainings: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return what the run found, and all trials. Only now, once, is the answer tested."""
     parameters = parameters_of(search)
     summary, attempts = summary_and_trials(
-        archive, failed, evaluate, parameters, run["run_id"], files
+        archive, failed, evaluate, parameters, run["run_id"], files, trainings
     )
     return {**summary, "trials": len(trials)}, attempts

@@ -19,22 +19,17 @@ from kedro.pipeline import Node
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.errors import JournalError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.identity import Digests, digests_of
-from optiproxy_nas.evaluation.jobs import trial_folder
 from optiproxy_nas.evaluation.journal_table import (
-    metric_column,
-    metric_columns,
     read_journal,
-    row_request,
 )
 from optiproxy_nas.evaluation.problem_data import data_of
-from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
+from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.building import check_build
 from optiproxy_nas.problems.resolution import check_metrics, resolve_problem
-from optiproxy_nas.report.run_data import problem_summary
 from optiproxy_nas.runs.datasets.files import TrialFiles
+from optiproxy_nas.runs.manifest import CONFIRMATIONS
 
 # Datasets that a run itself writes or reads, by name.
 RESERVED = frozenset(
@@ -59,18 +54,6 @@ def load_problem(
 ) -> tuple[RunEvaluator, Digests]:
     """Return what trains the trials of a problem, and the digests of its ``datasets``."""
     return open_problem(search, run, files, names, datasets)
-
-
-def summarise_problem(
-    archive: pd.DataFrame,
-    failed: pd.DataFrame,
-    evaluate: RunEvaluator,
-    search: SearchParameters,
-    run: dict[str, Any],
-    files: TrialFiles,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return what the run found, and all trials. Only now, once, is the answer tested."""
-    return summary_and_trials(archive, failed, evaluate, search, run["run_id"], files)
 
 
 def open_problem(
@@ -147,9 +130,12 @@ def _missing(problem: Problem, missing: Sequence[str], entries: Collection[str])
 
 def trial_tables(artifacts: Iterable[str]) -> list[str]:
     """Return the last tables of trials that a run has stored, by their names in the catalog."""
+    stored = list(artifacts)
+    of_search = [name for name in stored if not name.startswith("confirm.")]
     kinds = (".archive", ".evaluations", ".failed")
-    found = ([name for name in artifacts if name.endswith(kind)] for kind in kinds)
-    return [max(names, key=lambda name: (len(name), name)) for names in found if names]
+    found = ([name for name in of_search if name.endswith(kind)] for kind in kinds)
+    last = [max(names, key=lambda name: (len(name), name)) for names in found if names]
+    return [*last, *[CONFIRMATIONS] * (CONFIRMATIONS in stored)]
 
 
 def check_journal(files: TrialFiles, stored: Iterable[pd.DataFrame]) -> None:
@@ -172,14 +158,15 @@ def check_journal(files: TrialFiles, stored: Iterable[pd.DataFrame]) -> None:
             f"The journal {str(files.journal)!r} lacks {len(missing)} of the {len(names)} trials "
             f"whose steps are stored, the first of {missing[0][0]:.120}: lines at its end are "
             "missing. Nothing was changed.",
-            names=[architecture for architecture, _ in missing],
+            names=[architecture for architecture, *_ in missing],
         )
 
 
-def _trained(table: pd.DataFrame) -> Iterator[tuple[str, int]]:
-    """Yield architecture and epochs (0 where there is one fidelity) of each trial."""
+def _trained(table: pd.DataFrame) -> Iterator[tuple[str, int, int]]:
+    """Yield architecture, epochs (0 where there is one fidelity) and repeat of each training."""
     epochs = table["epochs"].fillna(0) if "epochs" in table else [0] * len(table)
-    yield from zip(table["architecture"], map(int, epochs), strict=True)
+    repeats = table["repeat"] if "repeat" in table else [0] * len(table)
+    yield from zip(table["architecture"], map(int, epochs), map(int, repeats), strict=True)
 
 
 def output_files(files: TrialFiles) -> list[tuple[Path, str]]:
@@ -218,53 +205,3 @@ def catalog_names(problem: Any, catalog: Mapping[str, Any]) -> tuple[str, ...]:
             name=reserved[0],
         )
     return found
-
-
-def summary_and_trials(
-    archive: pd.DataFrame,
-    failed: pd.DataFrame,
-    evaluator: RunEvaluator,
-    parameters: RunParameters,
-    run_id: str,
-    files: TrialFiles,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return what a run found, its answer tested, and the table of its trials."""
-    trials, target = tabulate_trials(files), evaluator.problem.target
-    best = archive.iloc[parameters.objective.order.incumbent(archive)]
-    epochs = int(best["epochs"]) if parameters.objective.fidelities else None
-    answer = answer_of(trials, str(best["architecture"]), epochs)
-    archived = set(map(metric_column, (target.name, *parameters.objective.metrics)))
-    metrics = {name: answer[name] for name in metric_columns(trials) if name not in archived}
-    test = evaluator.test(str(best["architecture"]), epochs)
-    summary = problem_summary(
-        archive, parameters, run_id, failed, target.label, metrics, test.metrics, test.error
-    )
-    return {**summary, **_trial_facts(trials, row_request(answer), files)}, trials
-
-
-def _trial_facts(trials: pd.DataFrame, answer: Request, files: TrialFiles) -> dict[str, Any]:
-    """Return what the trainings took and where they are, the best one's request given."""
-    run = Path(*files.journal.parent.parts[-3:])  # data/07_model_output/<run_id>
-    folder = run / files.folder.name
-    return {
-        "trainings": len(trials),
-        "failed_trainings": int((trials["error"] != "").sum()),
-        "trainings_seconds": float(trials["seconds"].sum()),
-        "answer_trial": answer.number,
-        "answer_folder": trial_folder(folder, answer.number, answer.folder).as_posix(),
-        "trial_folders": folder.as_posix(),
-        "journal": (run / files.journal.name).as_posix(),
-    }
-
-
-def tabulate_trials(files: TrialFiles) -> pd.DataFrame:
-    """Return all attempts of the journal, with the paths of their output relative to the run's."""
-    table = read_journal(files.journal)
-    root = files.journal.parent
-    return table.assign(output=[_relative(path, root) for path in table["output"]])
-
-
-def _relative(path: str, root: Path) -> str:
-    """Return a path below the run's folder relative to it, also where the project was moved."""
-    parts = Path(path).parts
-    return str(Path(*parts[parts.index("trials") :])) if "trials" in parts else path

@@ -35,6 +35,8 @@ def search_fields(
     fields = fields_of(method.Parameters)
     if fields.pop("settings", None) is not None:
         fields |= fields_of(method.Settings, "settings.")
+    if not of_problem:  # a benchmark trains nothing
+        fields = {name: it for name, it in fields.items() if not name.startswith("confirm.")}
     plain = {name: field for name, field in fields.items() if "." not in name}
     of_run = fields_of(ProblemRunSettings if of_problem else RunSettings)
     return plain | of_run | fields_of(objective, "objective.") | fields

@@ -15,14 +15,15 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
+from optiproxy_nas.evaluation.incumbent import Training
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_header import header_of
-from optiproxy_nas.evaluation.journal_table import read_journal, row_request
+from optiproxy_nas.evaluation.journal_table import metric_column, read_journal, row_request
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
 from optiproxy_nas.evaluation.trial_folders import TrialFolders
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.objectives.base import Objective
-from optiproxy_nas.problems import Problem
+from optiproxy_nas.problems import VALUE, Problem
 from optiproxy_nas.runs.atomic_files import write_json
 from optiproxy_nas.runs.datasets.files import TrialFiles
 
@@ -71,6 +72,7 @@ class RunEvaluator(Evaluator):
             raise
         self._evaluator = Journaled(trained, self._journal, replay)
         self.at_once = self._evaluator.at_once
+        self._full_epochs = max((it.epochs for it in parameters.objective.fidelities), default=None)
         self.on_ended: Callable[[Request, Outcome], None] | None = None
         self._folders = TrialFolders(files.folder, parameters, settings)
         self._prepared: dict[int, Request] = {}  # of the batch that is evaluated, by number
@@ -117,8 +119,18 @@ class RunEvaluator(Evaluator):
         """What trained the trials, and where their folders are."""
         return Trainings(self.problem, self._files.folder, self._data)
 
-    def test(self, architecture: str, epochs: int | None) -> AnswerTest:
-        """Return what ``problem.test`` gives of the answer; it is asked once, and kept.
+    def searched(self, architecture: str) -> Training:
+        """Return the training of the search that an architecture can be the answer by.
+
+        Raises:
+            JournalError: the journal has none.
+        """
+        row = answer_of(read_journal(self._files.journal), architecture, self._full_epochs)
+        request = row_request(row, self._full_epochs)
+        return Training(request, {VALUE: row[metric_column(self.problem.target.name)]})
+
+    def test(self, request: Request) -> AnswerTest:
+        """Return what ``problem.test`` gives of a training of the answer; asked once, and kept.
 
         So is the error of one that failed, which is said again.
 
@@ -134,10 +146,10 @@ class RunEvaluator(Evaluator):
             return AnswerTest({})
         if self._replay:
             raise ArtifactError(
-                f"There is no {self._files.test} with the test of the answer, {architecture}.",
+                f"There is no {self._files.test} with the test of the answer, "
+                f"{request.architecture}.",
                 path=str(self._files.test),
             )
-        request = row_request(answer_of(read_journal(self._files.journal), architecture, epochs))
         found = test_answer(self.problem, self._data, self._files.folder, self._settings, request)
         write_json(self._files.test, found._asdict())
         return found

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
+from optiproxy_nas.algorithm.budget import refuse_confirm
 from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel
@@ -83,6 +84,8 @@ def resolve_run(
             cannot name a folder.
     """
     parameters = resolve_method(_with_preset(with_problem(values)), also, method)
+    if parameters.problem is None:
+        refuse_confirm(parameters)
     if parameters.problem is not None:
         run["source"] = run["benchmark"] = None
         run["evaluation"] = _evaluation(run["evaluation"])

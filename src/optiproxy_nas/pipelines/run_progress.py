@@ -18,7 +18,7 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.problems import VALUE
-from optiproxy_nas.report.run_report import terminal_summary
+from optiproxy_nas.report.terminal import terminal_summary
 
 
 class RunProgress:
@@ -47,7 +47,8 @@ class RunProgress:
         """Show a trial of a problem; :meth:`update` tells what its batch was charged in the end."""
         value = outcome.metrics.get(VALUE)
         ended = "failed" if value is None else value_text(self._target, value)
-        self._show(f"{self._best}trial {request.number}: {ended}")
+        repeat = f"confirmation {request.repeat} of " if request.repeat else ""
+        self._show(f"{self._best}{repeat}trial {request.number}: {ended}")
         charged = 1 if request.epochs is None else request.epochs
         if request.attempt == 1:
             self._bar.update(min(charged, (self._bar.total or 0) - self._bar.n))

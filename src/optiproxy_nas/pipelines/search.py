@@ -20,22 +20,21 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParam
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
 from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.pipelines.confirm import confirm_nodes, join, retrain
 from optiproxy_nas.pipelines.model_export import export_node
-from optiproxy_nas.pipelines.own_problem import load_problem, problem_node, summarise_problem
+from optiproxy_nas.pipelines.own_problem import load_problem, problem_node
+from optiproxy_nas.pipelines.problem_summary import summarise_problem
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, dots_in_names
-from optiproxy_nas.report.logit_figures import with_edges
-from optiproxy_nas.report.run_data import RunData, summary_of
+from optiproxy_nas.pipelines.report_nodes import collect_diagnostics, report, report_problem
+from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.report.run_report import (
     COMMON,
-    draw_figures,
     figures_of,
-    html_page,
-    markdown_page,
 )
+from optiproxy_nas.runs.manifest import CONFIRMATIONS
 from optiproxy_nas.spaces import SearchSpace, get_space
 
 SEARCH, RUN, EVALUATED, FAILED = "params:search", "params:run", ".evaluations", ".failed"
@@ -56,8 +55,9 @@ def create_pipeline(
     datasets: tuple[str, ...] | None = None,
     export: bool = True,
     may_stop: bool = False,
+    confirms: bool = False,
 ) -> ProjectPipeline:
-    """Return the pipeline: load, encode, initial sample, search steps, report.
+    """Return the pipeline: load, encode, initial sample, search steps, confirm, report.
 
     Inputs: ``params:search``, ``params:run``; ``benchmark_table`` and ``benchmark_model`` (of the
     ingest pipeline), or ``journal`` and the datasets of a problem.
@@ -68,13 +68,16 @@ def create_pipeline(
         datasets: of the problem, in the catalog; None: a benchmark answers.
         export: whether the answer of a problem is exported.
         may_stop: whether the search may end before the last step, for the regret that is left.
+        confirms: whether the best are trained again.
     """
+    confirm = confirm_nodes(f"{step_name(last_step)}.archive", retrain, join)
     with dots_in_names():
         return ProjectPipeline(
             [
                 *_load_and_sample(datasets),
                 *(node for step in range(1, last_step + 1) for node in _step(step, may_stop)),
-                *_report(last_step, figures, datasets is not None),
+                *(confirm if confirms else []),
+                *_report(last_step, figures, datasets is not None, confirms),
                 *([export_node()] if export and datasets is not None else []),
             ],
             "search",
@@ -86,8 +89,8 @@ def pipeline_of(
 ) -> ProjectPipeline:
     """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
     figures = tuple(figure.id for figure in figures_of(parameters.objective))
-    may_stop = parameters.stop_regret is not None
-    return create_pipeline(number_of_steps(parameters), figures, datasets, export, may_stop)
+    flags = export, parameters.stop_regret is not None, parameters.confirm is not None
+    return create_pipeline(number_of_steps(parameters), figures, datasets, *flags)
 
 
 def load_benchmark(
@@ -136,57 +139,6 @@ def summarise(
 ) -> dict[str, Any]:
     """Return what the run found. Only now, after the search, is the table asked for more."""
     return summary_of(archive, benchmark, search, run["run_id"], failed)
-
-
-def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
-    """Return the diagnostics of all steps as one table, one row a step that was made."""
-    made = {values["step"]: values for values in steps}
-    return pd.DataFrame(list(made.values()), columns=None if made else ["step"])
-
-
-def report_problem(
-    summary: dict[str, Any],
-    archive: pd.DataFrame,
-    space: SearchSpace,
-    diagnostics: pd.DataFrame,
-    search: SearchParameters,
-    trials: pd.DataFrame,
-    *steps: Tensors,
-) -> dict[str, Any]:
-    """Return what :func:`report` does, the page with all trials."""
-    return report(summary, archive, space, diagnostics, search, *steps, trials=trials)
-
-
-def report(
-    summary: dict[str, Any],
-    archive: pd.DataFrame,
-    space: SearchSpace,
-    diagnostics: pd.DataFrame,
-    search: SearchParameters,
-    *steps: Tensors,
-    trials: pd.DataFrame | None = None,
-) -> dict[str, Any]:
-    """Return the PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML).
-
-    ``steps`` are the traces of steps 1..S, followed by their logits; those after the last step of
-    the diagnostics were not made.
-    """
-    count = len(steps) // 2
-    drawn = zip(steps[:count], steps[count:], strict=True)
-    traces = {
-        step: with_edges(space, trace, logits)
-        for step, (trace, logits) in enumerate(drawn, 1)
-        if step <= len(diagnostics)
-    }
-    eligible = search.objective.order.eligible(archive)
-    direction = search.objective.direction
-    run = RunData(summary, archive, space, diagnostics, traces, eligible, direction, trials)
-    pictures = draw_figures(run, figures_of(search.objective))
-    return {
-        **{figure.id: picture for figure, picture in pictures.items()},
-        "markdown": markdown_page(run, pictures),
-        "page": html_page(run, pictures),
-    }
 
 
 def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
@@ -286,7 +238,7 @@ def _run_or_pass_on(
     return function(*inputs[count:])
 
 
-def _report(last_step: int, figures: Sequence[str], of_problem: bool) -> list[Node]:
+def _report(last_step: int, figures: Sequence[str], of_problem: bool, confirms: bool) -> list[Node]:
     """Return the nodes that summarise the run, and draw and write its report."""
     names = [step_name(step) for step in range(1, last_step + 1)]
     archive, failed = (f"{step_name(last_step)}{name}" for name in (".archive", FAILED))
@@ -294,7 +246,7 @@ def _report(last_step: int, figures: Sequence[str], of_problem: bool) -> list[No
     drawn = [f"{name}.{part}" for part in ("trace", "logits") for name in names]
     node = partial(_node, "report")
     if of_problem:
-        inputs = [archive, failed, "evaluate", SEARCH, RUN, "journal"]
+        inputs = [archive, failed, "evaluate", SEARCH, RUN, "journal", *[CONFIRMATIONS] * confirms]
         summary = node("summarise", summarise_problem, inputs, [".summary", ".trials"])
     else:
         inputs = [archive, failed, "benchmark", SEARCH, RUN]

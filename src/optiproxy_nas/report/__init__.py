@@ -7,9 +7,9 @@ from optiproxy_nas.report.run_report import (
     figures_of,
     html_page,
     markdown_page,
-    terminal_summary,
 )
 from optiproxy_nas.report.style import ReportFigure, png
+from optiproxy_nas.report.terminal import terminal_summary
 
 __all__ = [
     "ReportFigure",

@@ -23,6 +23,7 @@ from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.evaluation.benchmark_problem import optimum, regret_of
 from optiproxy_nas.evaluation.incumbent import Confirmation, Incumbent, facts_of, incumbent_of
+from optiproxy_nas.evaluation.problem_evaluator import AnswerTest
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.methods import METHODS, overrides_of
 from optiproxy_nas.objectives.constraints import Constraint, parse_constraint
@@ -185,8 +186,7 @@ def problem_summary(
     failed: pd.DataFrame,
     target: str,
     metrics: Mapping[str, float],
-    test: Mapping[str, float],
-    test_error: str = "",
+    test: AnswerTest,
     confirmation: Confirmation | None = None,
 ) -> dict[str, Any]:
     """Return the summary of a run on a user's problem by any method.
@@ -198,8 +198,7 @@ def problem_summary(
         failed: its failed trials.
         target: the metric that was searched for, with its unit.
         metrics: what else was measured of the answer, by name.
-        test: what the test of the answer gave, by name.
-        test_error: why that failed; "" where it did not.
+        test: what the test of the answer gave.
         confirmation: of its best; None: they are not confirmed.
     """
     objective = parameters.objective
@@ -214,8 +213,8 @@ def problem_summary(
         **_confirmed(parameters, found, confirmation),
         **facts_of(objective, archive, confirmation),
         "metrics": {name: _fact(value) for name, value in metrics.items()},
-        "test": {name: _fact(value) for name, value in test.items()},
-        **({"test_error": test_error} if test_error else {}),
+        "test": {name: _fact(value) for name, value in test.metrics.items()},
+        **({"test_error": test.error} if test.error else {}),
     }
 
 

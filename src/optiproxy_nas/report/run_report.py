@@ -6,9 +6,7 @@ Nothing here reads a clock or a file: the same run gives the same report, byte f
 from __future__ import annotations
 
 import math
-import shlex
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -21,22 +19,17 @@ from optiproxy_nas.report import constraint_figures, epoch_figures
 from optiproxy_nas.report.archive_figures import BEST_CELL, BEST_SO_FAR, DIAGNOSTICS, PREDICTED
 from optiproxy_nas.report.html import breakable, code, plain, render
 from optiproxy_nas.report.logit_figures import ENTROPY, LOGITS
-from optiproxy_nas.report.run_data import RunData, Summary, known, target_of
+from optiproxy_nas.report.run_data import RunData, Summary, known
 from optiproxy_nas.report.style import ReportFigure, png
 from optiproxy_nas.report.summary import (
-    amount,
-    bound_sentence,
     headline,
-    label_of,
-    nothing_feasible,
     noun,
     result_rows,
-    result_text,
     settings_rows,
-    test_rows,
 )
-from optiproxy_nas.report.summary_fields import MISSING, duration, text
-from optiproxy_nas.report.trial_table import trial_rows
+from optiproxy_nas.report.summary_fields import MISSING
+from optiproxy_nas.report.terminal import audit_command
+from optiproxy_nas.report.trial_table import candidate_rows, trial_rows
 
 RunFigures = tuple[ReportFigure[RunData], ...]
 
@@ -52,20 +45,12 @@ HONEST = (
 HONEST_OF_PROBLEM = (
     "The search saw the values of its trials, each of which counts in the budget, and no others. "
     "The best of them flatters: it is the {extreme} of many single trainings; another seed gives "
-    "another value. What is called a test was measured after the search, once, of its answer."
+    "another value. {confirmed}What is called a test was measured after the search, once, of its "
+    "answer."
 )
-# Results that the terminal shows, after the value.
-TERMINAL = (
-    "test_accuracy",
-    "constraints",
-    "queries",
-    "failed_trials",
-    "trainings",
-    "low_queries",
-    "full_queries",
-    "queries_by_rung",
-    "spent_epochs",
-    "regret",
+HONEST_WHERE_CONFIRMED = (
+    "So the best were trained again with fresh seeds, the same for all of them; this is charged, "
+    "too, and the answer is the best of them by the mean. "
 )
 
 
@@ -108,6 +93,7 @@ def html_page(run: RunData, pictures: Mapping[ReportFigure[RunData], bytes]) -> 
         columns=classed,
         rows=cells,
         trials=trials,
+        candidates=_candidates(run, breakable),
         **_facts(run),
     )
 
@@ -117,7 +103,15 @@ def markdown_page(run: RunData, figures: Iterable[ReportFigure[RunData]]) -> str
     columns, rows = _top_cells(run)
     cells = [[*map(plain, row[:-1]), code(row[-1])] for row in rows]
     shown = _shown(run, figures)
-    return render("run.md.j2", figures=shown, columns=columns, rows=cells, **_facts(run))
+    candidates = _candidates(run, code)
+    return render(
+        "run.md.j2",
+        figures=shown,
+        columns=columns,
+        rows=cells,
+        candidates=candidates,
+        **_facts(run),
+    )
 
 
 def _shown(run: RunData, figures: Iterable[ReportFigure[RunData]]) -> list[ReportFigure[RunData]]:
@@ -139,13 +133,28 @@ def _facts(run: RunData) -> dict[str, Any]:
         "drawing": str(summary.get("best_drawing") or ""),
         "result": result_rows(summary),
         "settings": settings_rows(summary),
-        "honest": HONEST_OF_PROBLEM.format(extreme="highest" if run.sign > 0 else "lowest")
-        if "problem" in summary
-        else HONEST,
+        "honest": _honest(run),
         "top_heading": heading,
         "failures": _failures(summary),
         "commands": _commands(summary),
     }
+
+
+def _candidates(
+    run: RunData, quoted: Callable[[str], str]
+) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """Return columns and rows of what was confirmed, its architectures as they are quoted."""
+    columns, rows = candidate_rows(run.summary.get("candidates") or (), run.target)
+    return columns, [[*row[:-1], quoted(row[-1])] for row in rows]
+
+
+def _honest(run: RunData) -> str:
+    """Return what the values are, and what they are not."""
+    if "problem" not in run.summary:
+        return HONEST
+    confirmed = HONEST_WHERE_CONFIRMED if known(run.summary.get("confirmed_value")) else ""
+    extreme = "highest" if run.sign > 0 else "lowest"
+    return HONEST_OF_PROBLEM.format(extreme=extreme, confirmed=confirmed)
 
 
 def _failures(summary: Summary) -> list[list[str]]:
@@ -188,7 +197,7 @@ def _commands(summary: Summary) -> list[tuple[str, str]]:
     commands: list[tuple[str, str]] = []
     if known(summary.get("run_id")):
         sentence = "To check the stored run against what it recorded of itself:"
-        commands.append((sentence, _audit_command(summary["run_id"])))
+        commands.append((sentence, audit_command(summary["run_id"])))
     if known(summary.get("run_command")):
         commands.append(("To repeat it:", str(summary["run_command"])))
     else:
@@ -197,85 +206,3 @@ def _commands(summary: Summary) -> list[tuple[str, str]]:
     if known(summary.get("mlflow_command")):
         commands.append(("To compare it with other runs:", str(summary["mlflow_command"])))
     return commands
-
-
-def terminal_summary(summary: Summary) -> str:
-    """Return the lines that a run prints when it ends: what was found, and where to look next.
-
-    Besides the keys of the report, ``wall_seconds``, ``artifacts`` and ``page`` (paths) and
-    ``mlflow_command`` are shown where they are given. It is plain ASCII, so that every console can
-    show it. An architecture string is never broken, so that it can be copied; all other lines fit
-    80 columns unless a value is longer.
-    """
-    keys = ("space", "dataset", "preset" if summary.get("preset") else "method")
-    about = [*dict.fromkeys(text(summary[key]) for key in keys if summary.get(key))]
-    if known(summary.get("seed")):
-        about.append(f"seed {summary['seed']}")
-    lines = [f"OptiProxy-NAS  {', '.join(about)}".rstrip(), "-" * 60]
-    if summary.get("best_architecture"):
-        thing = noun(summary)
-        failed = f"NO FEASIBLE {thing.upper()} WAS FOUND; the least violating is"
-        title = failed if nothing_feasible(summary) else f"Best {thing}"
-        lines += [title, f"  {summary['best_architecture']}", ""]
-    if summary.get("best_drawing"):
-        lines += [f"  {line}".rstrip() for line in str(summary["best_drawing"]).splitlines()]
-        lines.append("")
-    rows = [*_terminal_results(summary), *_terminal_pointers(summary)]
-    width = max((len(label) for label, _ in rows), default=0)
-    lines += [f"{label:<{width}}  {value}" for label, value in rows]
-    if summary.get("caution"):
-        lines += ["", *textwrap.wrap(f"Note: {summary['caution']}", 80)]
-    return "\n".join(lines)
-
-
-def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
-    target = target_of(summary)
-    if known(summary.get(target)):
-        yield numbers.capitalised(numbers.metric_name(target)), amount(summary, target)
-    yield from test_rows(summary)
-    for key in TERMINAL:
-        label = label_of(key, summary)
-        if key == "constraints":
-            yield from ((label, bound_sentence(bound)) for bound in summary.get(key) or ())
-        elif key == "failed_trials" and not summary.get(key):
-            continue
-        elif known(summary.get(key)) and key != target:
-            yield label, result_text(summary, key) + _remark(key, summary)
-
-
-def _remark(key: str, summary: Summary) -> str:
-    """Return what stands after a result: the budget, the query of the best, the optimum."""
-    if key == "regret" and known(summary.get("optimum")):
-        kind = "feasible optimum" if known(summary.get("feasible")) else "optimum"
-        return f" to the table's {kind}, {amount(summary, 'optimum')}"
-    # A search on several fidelities has its budget in epochs.
-    charged = "spent_epochs" if known(summary.get("spent_epochs")) else "queries"
-    budget, first = summary.get("budget"), summary.get("queries_to_best")
-    if key == "trainings" and known(summary.get("trainings_seconds")):
-        failed = summary.get("failed_trainings") or "none"
-        return f" in {duration(summary['trainings_seconds'])}, all added up; {failed} failed"
-    remark = f" of {text(budget)}" if key == charged and known(budget) else ""
-    return remark + (f" (best at query {text(first)})" if key == "queries" and known(first) else "")
-
-
-def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
-    if not summary.get("preset") and summary.get("reference"):
-        yield "Follows", str(summary["reference"])
-    for label, key, form in (
-        ("Wall time", "wall_seconds", duration),
-        ("Wall time since resumed", "resumed_seconds", duration),
-        ("Run", "run_id", str),
-        ("Best trial", "answer_folder", str),
-        ("Model", "model", str),
-        ("Journal", "journal", str),
-        ("Artifacts", "artifacts", str),
-        ("Page", "page", str),
-        ("Audit", "run_id", _audit_command),
-        ("MLflow UI", "mlflow_command", str),
-    ):
-        if known(summary.get(key)):
-            yield label, form(summary[key])
-
-
-def _audit_command(run_id: Any) -> str:
-    return f"kedro audit {shlex.quote(str(run_id))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -36,6 +37,21 @@ def result_text(summary: Summary, key: str) -> str:
     return amount(summary, key) if key == "optimum" else RESULT[key][1](summary[key])
 
 
+def value_remark(summary: Summary) -> str:
+    """Return what stands behind the value: that it is confirmed, or the mean of a table; or "".
+
+    A table of a benchmark holds the means of trainings with a few seeds.
+    """
+    if known(mean := summary.get("confirmed_value")):
+        spread = summary.get("confirmed_sd")
+        sd = float(spread) if known(spread) else math.nan
+        single, count = float(summary["single_value"]), int(summary["confirmations"])
+        return numbers.confirmed_text(target_of(summary), float(mean), sd, single, count)
+    if "problem" in summary or not known(seeds := summary.get("training_seeds")):
+        return ""
+    return f" (the table's mean over {seeds:g} training seed{'' if seeds == 1 else 's'})"
+
+
 def _digits(summary: Summary) -> int:
     """Return the decimals at which the best value and the optimum look different."""
     target = target_of(summary)
@@ -51,7 +67,8 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
     target = target_of(summary)
     rows = []
     if target in summary:
-        rows.append((numbers.capitalised(numbers.metric_name(target)), amount(summary, target)))
+        value = f"{amount(summary, target)}{value_remark(summary)}"
+        rows.append((numbers.capitalised(numbers.metric_name(target)), value))
     rows += test_rows(summary)
     for key, (label, _) in RESULT.items():
         if key == "constraints":
@@ -162,7 +179,7 @@ def nothing_feasible(summary: Summary) -> bool:
 def headline(summary: Summary) -> str:
     """Return the result of the run in a few sentences."""
     target = target_of(summary)
-    result = f"{amount(summary, target)} {numbers.metric_name(target)}"
+    result = f"{amount(summary, target)} {numbers.metric_name(target)}{value_remark(summary)}"
     if known(summary.get("test_accuracy")) and target != "test_accuracy":
         result += f" ({result_text(summary, 'test_accuracy')} test accuracy)"
     if known(summary.get("queries_to_best")):

@@ -68,6 +68,7 @@ RESULT: dict[str, tuple[str, Format]] = {
         lambda value: f"{value:.1%}" if known(value) else MISSING,
     ),
     "failed_trials": ("Failed trials, charged too", text),
+    "kept_back": ("Of the budget, kept back to confirm", text),
     "low_queries": ("Queries at low fidelity", text),
     "full_queries": ("Trained fully", text),
     "queries_by_rung": (
@@ -127,5 +128,10 @@ ELSEWHERE = frozenset(
         "test",
         "test_error",
         "unit",
+        "candidates",
+        "confirmations",
+        "confirmed_value",
+        "confirmed_sd",
+        "single_value",
     }
 )

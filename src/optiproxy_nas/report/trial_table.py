@@ -41,7 +41,7 @@ def trial_rows(trials: pd.DataFrame, run_id: str) -> tuple[list[tuple[str, str]]
 
 def candidate_rows(
     candidates: Sequence[Mapping[str, Any]], target: str
-) -> tuple[list[tuple[str, str]], list[list[Any]]]:
+) -> tuple[list[tuple[str, str]], list[list[str]]]:
     """Return columns (heading, class) and rows of the candidates that were confirmed, best first.
 
     Args:
@@ -61,7 +61,7 @@ def candidate_rows(
         sd = "" if it["sd"] is None else shown(it["sd"])
         by_seed = ", ".join(map(shown, it["values"]))
         row = [shown(it["mean"]), sd, shown(it["single"]), by_seed, str(it["trial"])]
-        rows.append([*row, breakable(it["architecture"])])
+        rows.append([*row, str(it["architecture"])])
     return [*((label, "num") for label in labels), ("Architecture", "")], rows
 
 

@@ -32,6 +32,8 @@ _DIGESTS = ("code.search_sha256", "code.plugins")
 # Of the code that only runs and shows a search; it may change before a run goes on.
 PACKAGE = ("code.version", "code.sha256")
 
+CONFIRMATIONS = "confirm.evaluations"  # the trainings that confirm the best
+CONFIRMED = "confirm.archive"  # D, of which they are no part, and they
 Manifest = dict[str, Any]
 
 
@@ -153,7 +155,7 @@ def _entry(manifest: Mapping[str, Any], path: str) -> Any:
 
 def last_archive(artifacts: Iterable[str]) -> str:
     """Return the name of the whole archive: the only one, or that of the last step."""
-    archives = [name for name in artifacts if name.endswith(".archive")]
+    archives = [name for name in artifacts if name.endswith(".archive") and name != CONFIRMED]
     if len(archives) == 1:
         return archives[0]
     return max(archives, key=lambda name: int(name.removeprefix("step_").partition(".")[0]))
@@ -271,7 +273,7 @@ class RunRecord:
         _refuse_if_different(old, new, (*LIMITS, RETRIES) if retried else LIMITS)
         again = retried and _entry(old, RETRIES) != _entry(new, RETRIES)
         for layer in self.folder.parents[1].glob(f"0*_*/{run_id}"):
-            for step in layer.glob("step_*") if again else ():
+            for step in [*layer.glob("step_*"), *layer.glob("confirm")] if again else ():
                 shutil.rmtree(step)  # what followed from the failures
             for leftover in list(layer.rglob(f"{PARTIAL}*")):
                 if leftover.is_dir():

@@ -1,0 +1,65 @@
+"""The nodes that collect what a search did, and draw and write its report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.report.logit_figures import with_edges
+from optiproxy_nas.report.run_data import RunData
+from optiproxy_nas.report.run_report import draw_figures, figures_of, html_page, markdown_page
+from optiproxy_nas.spaces import SearchSpace
+
+
+def collect_diagnostics(*steps: dict[str, Any]) -> pd.DataFrame:
+    """Return the diagnostics of all steps as one table, one row a step that was made."""
+    made = {values["step"]: values for values in steps}
+    return pd.DataFrame(list(made.values()), columns=None if made else ["step"])
+
+
+def report_problem(
+    summary: dict[str, Any],
+    archive: pd.DataFrame,
+    space: SearchSpace,
+    diagnostics: pd.DataFrame,
+    search: SearchParameters,
+    trials: pd.DataFrame,
+    *steps: Tensors,
+) -> dict[str, Any]:
+    """Return what :func:`report` does, the page with all trials."""
+    return report(summary, archive, space, diagnostics, search, *steps, trials=trials)
+
+
+def report(
+    summary: dict[str, Any],
+    archive: pd.DataFrame,
+    space: SearchSpace,
+    diagnostics: pd.DataFrame,
+    search: SearchParameters,
+    *steps: Tensors,
+    trials: pd.DataFrame | None = None,
+) -> dict[str, Any]:
+    """Return the PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML).
+
+    ``steps`` are the traces of steps 1..S, followed by their logits; those after the last step of
+    the diagnostics were not made.
+    """
+    count = len(steps) // 2
+    drawn = zip(steps[:count], steps[count:], strict=True)
+    traces = {
+        step: with_edges(space, trace, logits)
+        for step, (trace, logits) in enumerate(drawn, 1)
+        if step <= len(diagnostics)
+    }
+    eligible = search.objective.order.eligible(archive)
+    direction = search.objective.direction
+    run = RunData(summary, archive, space, diagnostics, traces, eligible, direction, trials)
+    pictures = draw_figures(run, figures_of(search.objective))
+    return {
+        **{figure.id: picture for figure, picture in pictures.items()},
+        "markdown": markdown_page(run, pictures),
+        "page": html_page(run, pictures),
+    }

@@ -1,0 +1,121 @@
+"""The lines that a run prints when it ends: what was found, and where to look next."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from optiproxy_nas.core import numbers
+from optiproxy_nas.report.run_data import Summary, known, target_of
+from optiproxy_nas.report.summary import (
+    amount,
+    bound_sentence,
+    label_of,
+    nothing_feasible,
+    noun,
+    result_text,
+    test_rows,
+    value_remark,
+)
+from optiproxy_nas.report.summary_fields import duration, text
+
+# Results that the terminal shows, after the value.
+TERMINAL = (
+    "test_accuracy",
+    "constraints",
+    "queries",
+    "failed_trials",
+    "trainings",
+    "low_queries",
+    "full_queries",
+    "queries_by_rung",
+    "spent_epochs",
+    "regret",
+)
+
+
+def terminal_summary(summary: Summary) -> str:
+    """Return the lines that a run prints when it ends: what was found, and where to look next.
+
+    Besides the keys of the report, ``wall_seconds``, ``artifacts`` and ``page`` (paths) and
+    ``mlflow_command`` are shown where they are given. It is plain ASCII, so that every console can
+    show it. An architecture string is never broken, so that it can be copied; all other lines fit
+    80 columns unless a value is longer.
+    """
+    keys = ("space", "dataset", "preset" if summary.get("preset") else "method")
+    about = [*dict.fromkeys(text(summary[key]) for key in keys if summary.get(key))]
+    if known(summary.get("seed")):
+        about.append(f"seed {summary['seed']}")
+    lines = [f"OptiProxy-NAS  {', '.join(about)}".rstrip(), "-" * 60]
+    if summary.get("best_architecture"):
+        thing = noun(summary)
+        failed = f"NO FEASIBLE {thing.upper()} WAS FOUND; the least violating is"
+        title = failed if nothing_feasible(summary) else f"Best {thing}"
+        lines += [title, f"  {summary['best_architecture']}", ""]
+    if summary.get("best_drawing"):
+        lines += [f"  {line}".rstrip() for line in str(summary["best_drawing"]).splitlines()]
+        lines.append("")
+    rows = [*_terminal_results(summary), *_terminal_pointers(summary)]
+    width = max((len(label) for label, _ in rows), default=0)
+    lines += [f"{label:<{width}}  {value}" for label, value in rows]
+    if summary.get("caution"):
+        lines += ["", *textwrap.wrap(f"Note: {summary['caution']}", 80)]
+    return "\n".join(lines)
+
+
+def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
+    target = target_of(summary)
+    if known(summary.get(target)):
+        value = f"{amount(summary, target)}{value_remark(summary)}"
+        yield numbers.capitalised(numbers.metric_name(target)), value
+    yield from test_rows(summary)
+    for key in TERMINAL:
+        label = label_of(key, summary)
+        if key == "constraints":
+            yield from ((label, bound_sentence(bound)) for bound in summary.get(key) or ())
+        elif key == "failed_trials" and not summary.get(key):
+            continue
+        elif known(summary.get(key)) and key != target:
+            yield label, result_text(summary, key) + _remark(key, summary)
+
+
+def _remark(key: str, summary: Summary) -> str:
+    """Return what stands after a result: the budget, the query of the best, the optimum."""
+    if key == "regret" and known(summary.get("optimum")):
+        kind = "feasible optimum" if known(summary.get("feasible")) else "optimum"
+        return f" to the table's {kind}, {amount(summary, 'optimum')}"
+    # A search on several fidelities has its budget in epochs.
+    charged = "spent_epochs" if known(summary.get("spent_epochs")) else "queries"
+    budget, first = summary.get("budget"), summary.get("queries_to_best")
+    if key == "trainings" and known(summary.get("trainings_seconds")):
+        failed = summary.get("failed_trainings") or "none"
+        return f" in {duration(summary['trainings_seconds'])}, all added up; {failed} failed"
+    kept_back = summary.get("kept_back")
+    of = f" of {text(budget)}" if key == charged and known(budget) else ""
+    of += f", {text(kept_back)} of them to confirm" if of and known(kept_back) else ""
+    return of + (f" (best at query {text(first)})" if key == "queries" and known(first) else "")
+
+
+def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
+    if not summary.get("preset") and summary.get("reference"):
+        yield "Follows", str(summary["reference"])
+    for label, key, form in (
+        ("Wall time", "wall_seconds", duration),
+        ("Wall time since resumed", "resumed_seconds", duration),
+        ("Run", "run_id", str),
+        ("Best trial", "answer_folder", str),
+        ("Journal", "journal", str),
+        ("Artifacts", "artifacts", str),
+        ("Page", "page", str),
+        ("Audit", "run_id", audit_command),
+        ("MLflow UI", "mlflow_command", str),
+    ):
+        if known(summary.get(key)):
+            yield label, form(summary[key])
+
+
+def audit_command(run_id: Any) -> str:
+    """Return the command that checks a stored run."""
+    return f"kedro audit {shlex.quote(str(run_id))}"
