@@ -22,7 +22,7 @@ from kedro.runner.task import Task
 from ingested import copy_project as copy_project
 from ingested import enter as enter
 from optiproxy_nas import cli
-from optiproxy_nas.pipelines import search as nodes
+from optiproxy_nas.pipelines import report_nodes as nodes
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.report.run_data import RunData
 from optiproxy_nas.report.run_report import RunFigures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Widths(Problem):
         how: it does: "raise", "kill" (SIGKILL) or "ctrl-c".
         crashes_at: number of a trial whose training ends its process by a segmentation fault.
         drift: added at every further training of a trial.
+        noise: standard deviation of a value, by the seed of its training.
     """
 
     space = Space(CHOICES)
@@ -56,9 +58,10 @@ class Widths(Problem):
         how: str = "raise",
         drift: float = 0.0,
         crashes_at: int = -1,
+        noise: float = 0.0,
     ) -> None:
         self.bonus, self.dies_at, self.how, self.drift = bonus, dies_at, how, drift
-        self.crashes_at = crashes_at
+        self.crashes_at, self.noise = crashes_at, noise
 
     def evaluate(self, trial: RunningTrial) -> dict[str, float]:
         log = trial.folder / "trained.txt"
@@ -76,6 +79,7 @@ class Widths(Problem):
             raise ValueError("did not converge")
         widths = sum(value for name, value in chosen.items() if name.startswith("width"))
         score = widths * chosen["rate"] + float(trial.data["signals"]["x"].sum()) + self.bonus
+        score += self.noise * random.gauss(0, 1)
         drift = self.drift * ("retrained" in trial.folder.parts)
         return {"score": score + drift, "cost": float(widths), "odd size [MB]": widths / 8}
 

@@ -70,13 +70,13 @@ def create_pipeline(
         may_stop: whether the search may end before the last step, for the regret that is left.
         confirms: whether the best are trained again.
     """
-    confirm = confirm_nodes(f"{step_name(last_step)}.archive", retrain, join)
+    archive = f"{step_name(last_step)}.archive"
     with dots_in_names():
         return ProjectPipeline(
             [
                 *_load_and_sample(datasets),
                 *(node for step in range(1, last_step + 1) for node in _step(step, may_stop)),
-                *(confirm if confirms else []),
+                *(confirm_nodes(archive, retrain, join) if confirms else []),
                 *_report(last_step, figures, datasets is not None, confirms),
                 *([export_node()] if export and datasets is not None else []),
             ],
