@@ -12,7 +12,7 @@ from kedro_runs import REPOSITORY, catalog_patterns
 
 import optiproxy_nas
 from optiproxy_nas.pipeline_registry import register_pipelines
-from optiproxy_nas.pipelines import ingest, search
+from optiproxy_nas.pipelines import ingest, methods, search
 from optiproxy_nas.pipelines.report_nodes import collect_diagnostics
 from optiproxy_nas.problems.resolution import PROBLEMS, resolve_problem
 from optiproxy_nas.runs.datasets.model_folder import MODEL
@@ -89,6 +89,7 @@ def test_every_catalog_entry_is_used():
     names = {name for pipeline in found for name in pipeline.datasets()}
     for problem in PROBLEMS:
         names |= set(resolve_problem(problem).datasets)
+    names |= methods.create_pipeline(datasets=(), confirms=True).datasets()
     for pattern in catalog_patterns():
         assert any(matches(pattern, name) for name in names), pattern
 
@@ -111,7 +112,7 @@ def test_run_paths_carry_the_run_id_and_steps_are_versioned():
             continue
         own = OWN_PATH.get(name.partition(".")[0], "/${run:run_id}/")
         assert own in entry["filepath"], name
-        assert entry.get("versioned", False) == name.startswith("{step}"), name
+        assert entry.get("versioned", False) == name.startswith(("{step}", "confirm.")), name
         kind = "ModelDataset" if name == MODEL else "AtomicDataset"
         assert entry["type"] == f"optiproxy_nas.runs.datasets.{kind}", name
 

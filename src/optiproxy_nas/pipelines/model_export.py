@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,9 @@ def _row(trials: pd.DataFrame, folder: str) -> dict[Any, Any]:
 
 
 def _confirmed(summary: dict[str, Any]) -> dict[str, Any]:
-    """Return mean, sd and values of the answer's confirmations; {} where there are none."""
-    for candidate in summary.get("candidates") or ():
-        if candidate["architecture"] == summary["best_architecture"] and candidate["values"]:
-            return {name: candidate[name] for name in ("mean", "sd", "values")}
-    return {}
+    """Return mean, sd (NaN of one) and values of the answer's confirmations; {}: there are none."""
+    if summary.get("confirmed_value") is None:
+        return {}
+    best, sd = summary["candidates"][0], summary["confirmed_sd"]
+    values = [value for value in best["values"] if value is not None]
+    return {"mean": best["mean"], "sd": math.nan if sd is None else sd, "values": values}

@@ -106,6 +106,7 @@ def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
         ("Wall time since resumed", "resumed_seconds", duration),
         ("Run", "run_id", str),
         ("Best trial", "answer_folder", str),
+        ("Model", "model", str),
         ("Journal", "journal", str),
         ("Artifacts", "artifacts", str),
         ("Page", "page", str),
