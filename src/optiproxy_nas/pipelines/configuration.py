@@ -242,8 +242,7 @@ class SearchContext(KedroContext):
             assert isinstance(typed, SearchParameters)
             pipeline = search.pipeline_of(typed, datasets, bool(run["export"]))
         elif datasets is not None:
-            confirms = typed.confirm is not None
-            pipeline = methods.create_pipeline(datasets, bool(run["export"]), confirms)
+            pipeline = methods.create_pipeline(datasets, run["export"], bool(typed.confirm))
         else:
             return
         pipeline = pipeline.with_section(pipelines[run["pipeline"]].section)
