@@ -39,7 +39,8 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     """Text ``<name>``: a row a table and ε, then tables together at the first ε of each.
 
     ``options.tables`` are searched with ``options.budget`` queries on as many ``seeds`` as they
-    say, and stopped at each of their ``epsilons`` with ``options.confidence``.
+    say, from ``options.first_seed`` on, and stopped at each of their ``epsilons`` with
+    ``options.confidence``.
     """
     options = section.options
     found = measure(options, evidence.project / KEPT)
@@ -80,9 +81,10 @@ def measure(options: Mapping[str, Any], kept: Path) -> dict[tuple[str, float], l
             past[json.dumps(entry["search"])] = [Stop(*stop) for stop in entry["stops"]]
     found: dict[tuple[str, float], list[Stop]] = {}
     with kept.open("a", encoding="utf-8") as file:
-        for seed in range(max(entry["seeds"] for entry in options["tables"])):
+        for place in range(max(entry["seeds"] for entry in options["tables"])):
+            seed = options["first_seed"] + place
             for entry in options["tables"]:
-                if seed >= entry["seeds"]:
+                if place >= entry["seeds"]:
                     continue
                 epsilons = entry["epsilons"]
                 budget, confidence = options["budget"], options["confidence"]

@@ -22,11 +22,11 @@ def test_searches_are_kept_and_counted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(stopping, "stops_of", stops_of)
     entry = {"label": "a table", "group": "g", "seeds": 2, "epsilons": [0.2, 0.4], "search": {}}
-    options = {"budget": 100, "confidence": 0.95, "tables": [entry]}
+    options = {"budget": 100, "confidence": 0.95, "first_seed": 10, "tables": [entry]}
     for _ in range(2):
         found = stopping.measure(options, tmp_path / "kept.jsonl")
-    assert runs == [0, 1]
-    assert found["a table", 0.2] == [Stop(60, 0.3, True), Stop(61, 0.3, True)]
+    assert runs == [10, 11]
+    assert found["a table", 0.2] == [Stop(70, 0.3, True), Stop(71, 0.3, True)]
     assert found["a table", 0.4] == [Stop(100, 0.0, False)] * 2
 
 

@@ -35,7 +35,7 @@ ROWS = 300  # of the archive, its best, which the process is fitted on
 RANDOM, PARENTS, ROUNDS = 1000, 10, 2  # of the pool
 RIVALS, SAMPLES = 200, 1000  # architectures that are sampled together, and how often
 # log-odds(regret > ε) = BIAS + SHARE · log-odds(share) + WAIT · queries without a gain
-BIAS, SHARE, WAIT = -0.6, 0.1, -0.052
+BIAS, SHARE, WAIT = -0.7, 0.1, -0.052
 
 
 @isolated()
