@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from made_runs import cell, found, make_run
 
 from optiproxy_nas.report.compare import compare
+from optiproxy_nas.report.compare.comparison import headline
 from optiproxy_nas.report.compare.tables import FEWEST_PAIRS, holm
 
 
@@ -208,4 +209,29 @@ def test_nothing_to_warn_of(two_methods):
 def test_tables_are_numbers(two_methods):
     results = compare(two_methods).table("results")
     assert isinstance(results, pd.DataFrame)
-    assert results.select_dtypes("number").shape[1] == results.shape[1] - 2
+    assert results.select_dtypes("number").shape[1] == results.shape[1] - 3
+
+
+def confirmed(seed, single, value, method="optiproxy"):
+    """A run on a trained problem whose answer was confirmed; None: it was not."""
+    run = make_run(seed=seed, values=(single - 1, single), optimum=None, method=method)
+    facts = {"confirmed_value": value, "confirmations": 0 if value is None else 2}
+    return replace(run, summary={**run.summary, **facts})
+
+
+def test_confirmed_values_are_compared_where_all_runs_have_them():
+    runs = [confirmed(seed, 90.0 + seed, 80.0 - seed) for seed in range(3)]
+    runs += [confirmed(seed, 60.0, 70.0, "random_search") for seed in range(3)]
+    whole = compare(found(*runs))
+    results, paired = whole.table("results"), whole.table("paired")
+    assert results["mean"].tolist() == [79.0, 70.0]
+    assert set(results["values"]) == set(paired["values"]) == {"confirmed"}
+    assert results["regret"].tolist() == [1.0, 10.0]
+    assert paired["difference"].tolist() == [9.0]
+    assert "(confirmed)" in headline(whole.panels[0], whole.tables[0])
+    assert whole.runs["confirmed"].tolist()[:3] == [80.0, 79.0, 78.0]
+    early = compare(found(*runs), [1]).table("results")
+    assert set(early["values"]) == {"single"}
+    some = compare(found(*runs[:-1], confirmed(2, 60.0, None, "random_search")))
+    assert some.table("results")["mean"].tolist() == [91.0, 60.0]
+    assert any("single values are compared" in caution for caution in some.cautions)

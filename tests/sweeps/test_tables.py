@@ -97,6 +97,20 @@ def test_another_target_without_an_optimum(tmp_path):
     assert runs[["optimum", "regret", "test_accuracy"]].isna().all(axis=None)
 
 
+def test_a_confirmed_answer_is_told_with_its_spread_and_single_value(tmp_path):
+    archive = pd.DataFrame({"value": [89.0, 93.0], "best": [89.0, 93.0]})
+    told = {"validation_accuracy": 90.0, "confirmed_value": 90.0, "confirmed_sd": 0.5}
+    told |= {"single_value": 93.0, "confirmations": 2}
+    names = ["value", "confirmed_value", "confirmed_sd", "single_value", "confirmations"]
+    _, runs = rows_of(tmp_path, point_of(), archive, **told)
+    assert runs[names].iloc[0].tolist() == [90.0, 90.0, 0.5, 93.0, 2]
+    _, runs = rows_of(tmp_path, point_of(), archive, **told, feasible=False)
+    assert np.isnan(runs["confirmed_value"][0])  # its mean breaks a bound
+    _, runs = rows_of(tmp_path, point_of(), archive)
+    assert runs[names[1:4]].isna().all(axis=None)
+    assert runs["confirmations"].tolist() == [0]
+
+
 def test_epochs_are_added_up(tmp_path):
     archive = pd.DataFrame(
         {"value": 1.0, "best": np.nan, "epochs": [12, 12, 200], "cost": [12, 12, 188]}

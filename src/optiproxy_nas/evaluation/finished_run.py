@@ -205,6 +205,14 @@ class FinishedRun:
         """The best eligible value, NaN where there is none."""
         return float(self.archive_by_query["best"].iloc[-1])
 
+    @property
+    def confirmed(self) -> float | None:
+        """The confirmed mean of the answer; NaN where that breaks a bound; None: not confirmed."""
+        if not self.summary.get("confirmations"):
+            return None
+        is_answer = self.summary.get("feasible") is not False
+        return float(self.summary["confirmed_value"]) if is_answer else math.nan
+
     def curve(self, budget: int) -> Floats:
         """Return the best value so far after spending 1..``budget``: [budget].
 

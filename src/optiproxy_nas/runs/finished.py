@@ -35,7 +35,10 @@ SWEEP = "sweep"  # a tag
 PROPOSALS = "result.trials"  # the artifact that has every proposal, repeats included
 # Columns of a sweep's results that make an archive; ``spent`` since schema 2.
 _OF_ARCHIVE = ("order", "architecture", "value", "best", "spent")
-_OF_SUMMARY = ("optimum", "test_accuracy", "best_architecture", "failed_trials")
+_OF_SUMMARY = (
+    *("optimum", "test_accuracy", "best_architecture", "failed_trials"),
+    *("confirmed_value", "confirmed_sd", "single_value", "confirmations"),
+)
 
 
 def finished_run(

@@ -21,7 +21,7 @@ from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, manifest_path, read_manifest, reporting_folder
 from optiproxy_nas.sweeps.point import Point, identity
 
-SCHEMA = 3  # changes when a column does
+SCHEMA = 4  # changes when a column does
 
 _POINT = {
     "run_id": "str",
@@ -55,7 +55,11 @@ RUNS: Mapping[str, str] = {
     "trials": "int64",
     "failed_trials": "int64",  # charged too
     "best_architecture": "str",
-    "value": "float64",  # of the answer
+    "value": "float64",  # of the answer: its confirmed mean, where it is confirmed
+    "single_value": "float64",  # of the confirmed answer, in the search
+    "confirmed_value": "float64",  # its mean; NaN where that breaks a bound, too
+    "confirmed_sd": "float64",  # of its confirmations
+    "confirmations": "int64",  # that the mean is of; 0: it is not confirmed
     "test_accuracy": "float64",  # percent; NaN where the source has none
     "optimum": "float64",  # best eligible value of the table; NaN where unknown
     "regret": "float64",  # distance of value to optimum; NaN where the answer is not eligible
@@ -112,6 +116,7 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
         "value": summary[summary["target"]],
         **{name: summary.get(name, np.nan) for name in ("test_accuracy", "optimum", "regret")},
         "trials": int(trials.max(initial=0)) if proposals is None else len(proposals),
+        **_confirmed(summary),
         "failed_trials": summary.get("failed_trials", 0),
         "seconds": search_seconds(manifest),
     }
@@ -153,6 +158,16 @@ def _trials(archive: pd.DataFrame, proposals: pd.DataFrame | None) -> np.ndarray
     return found
 
 
+def _confirmed(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run's summary says of the confirmation of its answer."""
+    facts = {name: summary.get(name) for name in ("single_value", "confirmed_value")}
+    facts["confirmed_sd"] = summary.get("confirmed_sd")
+    if summary.get("feasible") is False:
+        facts["confirmed_value"] = None
+    numbers = {name: np.nan if value is None else value for name, value in facts.items()}
+    return {**numbers, "confirmations": summary.get("confirmations", 0)}
+
+
 def _facts(point: Point) -> dict[str, Any]:
     parameters = point.parameters
     return {
@@ -176,6 +191,7 @@ def _run(point: Point, facts: Mapping[str, Any], status: str, error: str) -> dic
         "queries": 0,
         "trials": 0,
         "failed_trials": 0,
+        "confirmations": 0,
         "best_architecture": "",
         "parameters": json.dumps(point.parameters, sort_keys=True),
     }

@@ -25,6 +25,7 @@ def cautions(found: FoundRuns, panels: Sequence[Panel]) -> list[str]:
         *_tables(panels),
         *_unanswered(panels),
         *_failed(panels),
+        *_confirmed(panels),
         *_chosen(panels),
         *_budgets(panels),
         *_code(panels),
@@ -69,6 +70,16 @@ def _targets(panels: Sequence[Panel]) -> Iterator[str]:
             f"({'; '.join(map(metric_name, metrics))}): "
             "values of one say nothing of the other, so each has sections of its own."
         )
+
+
+def _confirmed(panels: Sequence[Panel]) -> Iterator[str]:
+    for panel in panels:
+        count = sum(run.confirmed is not None for run in panel.runs)
+        if count and not panel.is_confirmed:
+            yield (
+                f"{panel.title}: {count} of {_count(len(panel.runs), 'run')} confirmed their "
+                "answers, so single values are compared, which flatter."
+            )
 
 
 def _unanswered(panels: Sequence[Panel]) -> Iterator[str]:

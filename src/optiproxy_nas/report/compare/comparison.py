@@ -97,7 +97,9 @@ def headline(panel: Panel, tables: PanelTables) -> str:
     best = rows.loc[(panel.sign * rows["mean"]).idxmax()]
     seeds = f"{best['answered']} seed{'' if best['answered'] == 1 else 's'}"
     # A true minus, as in the page's tables.
-    mean = value_text(panel.metric, best["mean"], panel.target[0], *rows["mean"]).replace("-", "−")
+    compared = panel.target_at(int(budget)), *rows["mean"]
+    mean = value_text(panel.metric, best["mean"], *compared).replace("-", "−")
+    mean += " (confirmed)" if panel.compares_confirmed(int(budget)) else ""
     sentence = (
         f"{panel.title}, {budget} {panel.unit}: {best['group']} has {mean} on average over {seeds}"
     )

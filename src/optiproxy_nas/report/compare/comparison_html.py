@@ -28,6 +28,11 @@ from optiproxy_nas.spaces.base import SearchSpace
 
 DRAWN_CELLS = 2  # of the best, as pictures
 MISSING = "–"
+CONFIRMED = (
+    "Means and pairs at the end of the runs are of confirmed values: each run trained its best "
+    "again, and this is the mean of its answer. What was found on the way, by whom and when, is of "
+    "single trainings."
+)
 
 
 def comparison_page(comparison: Comparison, space: SearchSpace) -> str:
@@ -53,6 +58,7 @@ def comparison_page(comparison: Comparison, space: SearchSpace) -> str:
             for panel in comparison.panels
         },
         best_label=_best_label(comparison.panels),
+        any_confirmed=bool(comparison.runs["confirmed"].notna().any()),
         test_label=numbers.capitalised(numbers.metric_label(TEST_ACCURACY)),
         fewest_pairs=FEWEST_PAIRS,
         all_pairs_up_to=ALL_PAIRS_UP_TO,
@@ -90,6 +96,7 @@ def _section(number: int, panel: Panel, tables: PanelTables, space: SearchSpace)
         f"{_number(target, digits)}{_unit(panel) if not math.isnan(target) else ''}. Values: "
         f"{numbers.metric_label(panel.metric)}; differences: "
         f"{numbers.difference_unit(panel.metric) or 'in the same unit'}.",
+        "confirmed_note": CONFIRMED if panel.compares_confirmed(panel.full_budget) else "",
         "value_unit": _unit(panel),
         "value_label": numbers.capitalised(numbers.metric_label(panel.metric)),
         "target": "optimum" if is_optimum else "best known",

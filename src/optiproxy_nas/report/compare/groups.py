@@ -55,6 +55,15 @@ class Group:
         """
         return self._curves[:, :budget]
 
+    def finals(self, budget: int, confirmed: bool = False) -> Floats:
+        """Return what each run has after a budget, [seeds]: the best so far, or what it confirmed.
+
+        NaN where it has no answer.
+        """
+        if confirmed:
+            return np.array([run.confirmed for run in self.runs], dtype=np.float64)
+        return self.curves(budget)[:, -1]
+
     @cached_property
     def _curves(self) -> Floats:
         return np.stack([run.curve(self.budget) for run in self.runs])
@@ -114,6 +123,29 @@ class Panel:
         if optima:
             return float(self._order.better.reduce(optima)), True
         return float(self._order.better.reduce([run.answer for run in self.runs])), False
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether all runs have confirmed their answers."""
+        return all(run.confirmed is not None for run in self.runs)
+
+    def reaching(self, budget: int) -> list[Group]:
+        """Return the groups that were allowed to spend a budget."""
+        return [group for group in self.groups if group.budget >= budget]
+
+    def compares_confirmed(self, budget: int) -> bool:
+        """Return whether confirmed values are compared: they are known at the end of a run."""
+        return self.is_confirmed and all(it.budget == budget for it in self.reaching(budget))
+
+    def target_at(self, budget: int) -> float:
+        """Return what means after a budget are held against: :attr:`target`, or the best confirmed.
+
+        That is NaN where nothing that was confirmed keeps the bounds.
+        """
+        if not self.compares_confirmed(budget):
+            return self.target[0]
+        finals = [group.finals(budget, confirmed=True) for group in self.groups]
+        return float(self._order.better.reduce(np.concatenate(finals)))
 
     @property
     def curves(self) -> CurvePanel:

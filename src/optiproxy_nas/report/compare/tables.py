@@ -79,18 +79,20 @@ def budgets_of(panel: Panel, budgets: Sequence[int]) -> list[int]:
 def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
     """Return one row a budget and group that reaches it.
 
-    Columns: budget, group, seeds, answered (seeds that found something eligible; the next four are
+    Columns: budget, group, values ("confirmed", or "single": of one training, as the search saw
+    it), seeds, answered (seeds that found something eligible; the next four are
     over these, NaN without), mean, sd (ddof 1, NaN with one seed), low, high (95 % bootstrap of
     the mean), at_target, at_target_low, at_target_high (share of all seeds at the optimum or best
-    known value, Wilson), median_queries (to it, in the panel's unit; inf if half never), regret
-    (of the mean, to it).
+    known value of single trainings, Wilson), median_queries (to it, in the panel's unit; inf if
+    half never), regret (of the mean, to it, or to the best confirmed one).
     """
     target, _ = panel.target
     rows = []
     for budget in budgets:
-        for group in _reaching(panel, budget):
+        confirmed, best = panel.compares_confirmed(budget), panel.target_at(budget)
+        for group in panel.reaching(budget):
             curves = group.curves(budget)
-            final = curves[:, -1]
+            final = group.finals(budget, confirmed)
             needed = statistics.queries_to(curves, target, panel.sign)
             found = final[~np.isnan(final)]
             low, high = statistics.bootstrap_mean(found) if len(found) else (math.nan, math.nan)
@@ -100,6 +102,7 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
                 {
                     "budget": budget,
                     "group": group.label,
+                    "values": "confirmed" if confirmed else "single",
                     "seeds": len(final),
                     "answered": len(found),
                     "mean": mean,
@@ -110,7 +113,7 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
                     "at_target_low": interval.low,
                     "at_target_high": interval.high,
                     "median_queries": statistics.median_queries(needed),
-                    "regret": max(panel.sign * (target - mean), 0.0),
+                    "regret": max(panel.sign * (best - mean), 0.0),
                 }
             )
     return pd.DataFrame(rows)
@@ -119,16 +122,17 @@ def results_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
 def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
     """Return one row a budget and pair of groups that both reach it and share an answered seed.
 
-    Columns: budget, first, second, seeds (common), difference (mean of first - second),
+    Columns: budget, first, second, values (as of the results), seeds (common), difference (mean of
+    first - second),
     low, high (95 % bootstrap over seeds), p_value (Wilcoxon), p_holm, wins, ties, losses (of the
     first), meaningful. Tests on fewer than ``FEWEST_PAIRS`` seeds have no p-values, and no part
     in the correction, which is over all the tests of the panel (Holm 1979).
     """
     rows = []
     for budget in budgets:
-        groups = _reaching(panel, budget)
-        for first, second in _pairs(groups):
-            answers = [_answers(group, budget) for group in (first, second)]
+        confirmed = panel.compares_confirmed(budget)
+        for first, second in _pairs(panel.reaching(budget)):
+            answers = [_answers(group, budget, confirmed) for group in (first, second)]
             common = sorted(answers[0].keys() & answers[1].keys())
             if not common:
                 continue
@@ -140,6 +144,7 @@ def paired_table(panel: Panel, budgets: Sequence[int]) -> pd.DataFrame:
                     "budget": budget,
                     "first": first.label,
                     "second": second.label,
+                    "values": "confirmed" if confirmed else "single",
                     "seeds": len(common),
                     "difference": difference.mean,
                     "low": difference.low,
@@ -214,9 +219,11 @@ def margins_table(panel: Panel) -> pd.DataFrame:
 
 
 def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
-    """Return one row a compared run: panel, group, seed, run_id, queries, best, commit, reference.
+    """Return one row a compared run: panel, group, seed, run_id, queries, best, confirmed, ...
 
-    ``best`` is NaN where nothing that was found may be the answer.
+    Then commit and reference. ``best`` is the best value of a single training, and NaN where
+    nothing that was found may be the answer; ``confirmed`` the confirmed mean of the answer, NaN
+    where there is none.
     """
     return pd.DataFrame(
         {
@@ -226,6 +233,7 @@ def runs_table(panels: Sequence[Panel]) -> pd.DataFrame:
             "run_id": run.run_id,
             "queries": len(run.archive),
             "best": run.answer,
+            "confirmed": math.nan if run.confirmed is None else run.confirmed,
             "commit": run.tags.get("git.commit", "")[:8],
             "reference": run.reference,
         }
@@ -239,13 +247,9 @@ def _labelled(panel: Panel) -> Iterator[tuple[str, FinishedRun]]:
     return ((group.label, run) for group in panel.groups for run in group.runs)
 
 
-def _reaching(panel: Panel, budget: int) -> list[Group]:
-    return [group for group in panel.groups if group.budget >= budget]
-
-
-def _answers(group: Group, budget: int) -> dict[int, float]:
-    """Return seed -> best value after the budget, of the seeds that have one."""
-    final = group.curves(budget)[:, -1].tolist()
+def _answers(group: Group, budget: int, confirmed: bool) -> dict[int, float]:
+    """Return seed -> value after the budget, of the seeds that have one."""
+    final = group.finals(budget, confirmed).tolist()
     return {
         seed: value for seed, value in zip(group.seeds, final, strict=True) if not math.isnan(value)
     }
