@@ -19,7 +19,8 @@ from optiproxy_nas.export.network import GRAPH
 
 KIND = "optiproxy_nas"  # MLflow's model_type
 _REFUSED = re.compile(r"[/:.%\"']")  # what MLflow takes in the name of no model
-_LONGEST = 5000  # letters of a parameter, below MLflow's limit of 6000
+DESCRIPTION = "mlflow.note.content"  # a tag, which MLflow's page of a model shows
+_LONGEST = 5000  # letters of a parameter or tag, below MLflow's limits
 _READS = ("onnx", "onnxruntime")  # packages that MLflow's ONNX flavour needs
 
 
@@ -44,6 +45,7 @@ def log_model(client: Any, run_id: str, folder: Path) -> None:
         run.info.experiment_id,
         name=_REFUSED.sub("_", facts["search"]["run_id"]),
         source_run_id=run_id,
+        tags={DESCRIPTION: (folder / CARD).read_text(encoding="utf-8")[:_LONGEST]},
         params=_parameters(folder, facts),
         model_type=KIND,
     )
