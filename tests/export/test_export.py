@@ -296,7 +296,9 @@ def test_of_all_trainings_of_the_answer_the_best_one_is_exported(tmp_path: Path)
     assert said["confirmed"]["mean"] == result.best_value
     model = load_model(folder, problem=Noisy())
     assert float(model.get_parameter("2.bias").detach()[0]) == max(values)
-    assert "confirmed" in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    for number in (result.best_value, result.best.value, max(values)):
+        assert f"{number:.4f}" in card
 
 
 class Bounded(Built):

@@ -44,7 +44,9 @@ def answer_of(result: SearchRecord, trainings: Trainings | None) -> Answer:
     Raises:
         DataError: there is no complete trial.
     """
-    training = result.answer_training
+    training, confirmed = result.answer_training, result.confirmed
+    if confirmed:
+        confirmed["single"] = result.best.value
     return Answer(
         parameters=result.parameters,
         request=training.request,
@@ -54,7 +56,7 @@ def answer_of(result: SearchRecord, trainings: Trainings | None) -> Answer:
         test=result.test,
         constraints=result.facts.get("constraints", ()),
         is_eligible=result.is_eligible,
-        confirmed=result.confirmed,
+        confirmed=confirmed,
         data=digests_of(trainings.data) if trainings else {},
         caution=result.caution,
     )

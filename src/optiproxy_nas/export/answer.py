@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.numbers import (
     capitalised,
+    difference_text,
     metric_name,
     significant,
     unit,
@@ -41,7 +42,8 @@ class Answer:
         test: what the test of the answer gave, by name.
         constraints: of the objective's summary: constraint, value, margin (negative if broken).
         is_eligible: whether it is an answer; False where nothing keeps the bounds.
-        confirmed: ``mean``, ``sd`` and ``values`` of its confirmation; empty without one.
+        confirmed: ``mean``, ``sd`` (NaN of one) and ``values`` of its confirmations, and its
+            ``single`` value in the search; empty without them.
         run_id: of the run; "": of a search from Python.
         data: digests of the problem's datasets by name.
         caution: what has to be told wherever its values are shown.
@@ -110,12 +112,12 @@ def model_card(architecture: str, facts: Mapping[str, Any]) -> str:
     """
     problem = facts["problem"]
     name = problem["name"] if isinstance(problem, Mapping) else problem or ""
-    results = _results(facts)
+    target, value = facts["target"], facts["confirmed"].get("mean", facts["value"])
     template = _environment().get_template("model_card.md.j2")
     return template.render(
         architecture=architecture,
-        title=f"{facts['search']['dataset']}: {metric_name(facts['target'])} {results[0][1]}",
-        results=results,
+        title=f"{facts['search']['dataset']}: {metric_name(target)} {_shown(target, value)}",
+        results=_results(facts),
         is_path=":" in name,
         **facts,
     )
@@ -128,10 +130,11 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if confirmed:
         mean, sd, count = confirmed["mean"], confirmed["sd"], len(confirmed["values"])
-        spread = (
-            f"mean of {count} trainings, sd {_shown(target, sd)}" if count > 1 else "1 training"
-        )
+        spread = "1 training"
+        if count > 1:
+            spread = f"mean of {count} trainings, sd {difference_text(target, sd, mean)}"
         rows.append((f"{name}, confirmed", f"{_shown(target, mean)} ({spread})"))
+        rows.append((f"{name}, in the search", _shown(target, confirmed["single"])))
     rows.append((f"{name}, of the training with these weights", _shown(target, facts["value"])))
     bounds: dict[str, list[str]] = {}
     for entry in facts["constraints"]:

@@ -68,9 +68,10 @@ def _row(trials: pd.DataFrame, folder: str) -> dict[Any, Any]:
 
 
 def _confirmed(summary: dict[str, Any]) -> dict[str, Any]:
-    """Return mean, sd (NaN of one) and values of the answer's confirmations; {}: there are none."""
+    """Return what ``Answer.confirmed`` has; {}: there are no confirmations."""
     if summary.get("confirmed_value") is None:
         return {}
     best, sd = summary["candidates"][0], summary["confirmed_sd"]
     values = [value for value in best["values"] if value is not None]
-    return {"mean": best["mean"], "sd": math.nan if sd is None else sd, "values": values}
+    facts = {"mean": best["mean"], "sd": math.nan if sd is None else sd, "values": values}
+    return {**facts, "single": best["single"]}
