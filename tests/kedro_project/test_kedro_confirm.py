@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def table(project: Path, name: str, run_id: str = "reference") -> pd.DataFrame:
 def test_a_run_confirms_what_the_same_search_in_python_does(confirmed: Path) -> None:
     data = {"signals": pd.read_csv(confirmed / "data" / "01_raw" / "signals.csv")}
     python = {name: it for name, it in SETTINGS.items() if name != "evaluation"}
-    found = search(data=data, **python)
+    found = search(data=data, export=confirmed / "model", **python)
     pd.testing.assert_frame_equal(found.archive, archive(confirmed, "reference"))
     pd.testing.assert_frame_equal(found.confirmations, table(confirmed, "confirm.evaluations"))
     summary = manifest(confirmed, "reference")["result"]
@@ -95,6 +96,16 @@ def test_a_run_confirms_what_the_same_search_in_python_does(confirmed: Path) -> 
     assert summary["kept_back"] == 4
     assert summary["queries"] + summary.get("failed_trials", 0) == TINY["budget"]
     assert summary["trainings"] == trainings(confirmed, "reference") == SETTINGS["budget"]
+    of_run = exported(artifact(confirmed, "reference", "report.model/model.json"))
+    assert of_run == exported(confirmed / "model" / "model.json")
+    assert of_run["confirmed"]["single"] == summary["single_value"]
+
+
+def exported(path: Path) -> dict[str, Any]:
+    """Return what an exported answer says of itself, but for its run."""
+    facts: dict[str, Any] = json.loads(path.read_text())
+    del facts["digest"], facts["search"]["run_id"]
+    return facts
 
 
 def test_confirmations_are_told_from_the_archive(confirmed: Path) -> None:

@@ -21,6 +21,7 @@ from optiproxy_nas.core.numbers import (
     value_text,
 )
 from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.problems import VALUE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -38,7 +39,7 @@ class Answer:
         request: the training whose weights are exported.
         target: the metric that was searched for, with its unit.
         value: of that training.
-        metrics: further ones of it, by name.
+        metrics: all that it gave, by name.
         test: what the test of the answer gave, by name.
         constraints: of the objective's summary: constraint, value, margin (negative if broken).
         is_eligible: whether it is an answer; False where nothing keeps the bounds.
@@ -74,7 +75,7 @@ class Answer:
             "is_eligible": self.is_eligible,
             "value": _written(self.value),
             "confirmed": {name: _written(it) for name, it in self.confirmed.items()},
-            "metrics": {name: _written(it) for name, it in self.metrics.items()},
+            "metrics": {n: _written(it) for n, it in self.metrics.items() if n != VALUE},
             "test": {name: _written(it) for name, it in self.test.items()},
             "constraints": [
                 {name: _written(entry.get(name)) for name in ("constraint", "value", "margin")}
@@ -149,7 +150,7 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append((f"Test {metric_name(label)}", _shown(label, number)))
     measured = {entry["constraint"].split()[0]: entry["value"] for entry in facts["constraints"]}
     for metric, number in {**facts["metrics"], **measured}.items():
-        if metric not in ("value", target, short):
+        if metric not in (target, short):
             text = _quantity(metric, number)
             text += f" (bound: {' and '.join(bounds[metric])})" if metric in bounds else ""
             of_means = ", confirmed" if confirmed and metric in bounds else ""
