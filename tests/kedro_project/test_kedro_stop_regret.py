@@ -9,6 +9,7 @@ import pytest
 from kedro_runs import TINY, Killed, artifact, command, die_at, mlflow_run, resume, run
 
 from optiproxy_nas import search
+from optiproxy_nas.report.terminal import terminal_summary
 
 # With two queries a step the search may end after 6, and is to at the latest after 12 of 16.
 STOPPING = {
@@ -41,6 +42,7 @@ def test_a_run_ends_where_the_search_does_and_is_audited(tracked, monkeypatch):
     assert diagnostics["regret_left"].tolist() == expected.diagnostics["regret_left"].tolist()
     assert summary["regret_left"] == diagnostics["regret_left"].iloc[-1] <= 0.2
     assert "Stopped early" in artifact(tracked, "r", "report.page").read_text(encoding="utf-8")
+    assert "Stopped early" in terminal_summary(summary)
     _, stored = mlflow_run(tracked, "r")
     assert stored.data.metrics["final/regret_left"] == summary["regret_left"]
     assert stored.data.metrics["step/regret_left"] == summary["regret_left"]

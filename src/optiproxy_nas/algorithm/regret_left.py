@@ -69,10 +69,7 @@ def regret_left(
 
 def stop_reason(left: float, settings: RegretSettings) -> str:
     """Return in words that a search ends with a probability of more regret."""
-    return (
-        f"a regret above {settings.epsilon:g} is left with a probability of {left:.1%} only; at "
-        f"most {1 - settings.confidence:.3g} was asked for (stop_regret)"
-    )
+    return f"a regret above {settings.epsilon:g} is only {left:.1%} likely (stop_regret)"
 
 
 def recalibrated(share: float, wait: int) -> float:

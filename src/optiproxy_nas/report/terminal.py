@@ -26,6 +26,7 @@ TERMINAL = (
     "test_accuracy",
     "constraints",
     "queries",
+    "stopped",
     "failed_trials",
     "trainings",
     "low_queries",
