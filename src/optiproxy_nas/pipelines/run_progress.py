@@ -50,6 +50,9 @@ class RunProgress:
         repeat = f"confirmation {request.repeat} of " if request.repeat else ""
         self._show(f"{self._best}{repeat}trial {request.number}: {ended}")
         charged = 1 if request.epochs is None else request.epochs
+        if request.folder and not request.repeat:  # it continues the training of the rung below
+            rungs = [fidelity.epochs for fidelity in self._objective.fidelities]
+            charged -= max((rung for rung in rungs if rung < charged), default=0)
         if request.attempt == 1:
             self._bar.update(min(charged, (self._bar.total or 0) - self._bar.n))
 
