@@ -10,28 +10,32 @@ new ones. What a promotion gives is fed back into the corrections.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from scipy.stats import spearmanr
-from torch import Tensor
 
-from optiproxy_nas.core.arrays import Integers, Mask
+from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.objectives.base import Fidelity, Objective, Pricing, Training
+from optiproxy_nas.objectives.base import Fidelity, Objective, Training
 from optiproxy_nas.objectives.promotion import FidelityTask, FullyTrainedFirst, pairs_of
+from optiproxy_nas.objectives.rung_pricing import RungPricing
 from optiproxy_nas.objectives.rungs import Rungs, check_rungs, default_rungs, read_rungs
-from optiproxy_nas.spaces.base import SearchSpace
 
 _LOW, _FULL = 12, 200  # of NAS-Bench-201
 _SPARE = 24  # epochs that a step may spend beside one full training, of a benchmark
-_LOOKS = 4.8  # full trainings that the trials before the first full one cost
-_STEP = 1.5  # full trainings that a step may spend, with more than two rungs
+_PAIR_LOOKS = 4.8  # full trainings that the trials below cost before the first one; two rungs
+_LOOKS, _STEP, _SHARE = 3.6, 1.5, 1 / 3  # of more rungs: this too, that a step may spend, share
 
 
 class MultiFidelity(Objective):
@@ -45,7 +49,6 @@ class MultiFidelity(Objective):
     name: str = "multi_fidelity"
     rungs: tuple[int, ...] = Field(
         default=(_LOW, _FULL),
-        exclude_if=lambda rungs: len(rungs) == 2,
         description="how long trials are trained, in unit, ascending; the last counts",
     )
     low_epochs: int = Field(default=_LOW, ge=1, description="the lowest rung")
@@ -53,7 +56,6 @@ class MultiFidelity(Objective):
     unit: str = Field(
         default="epochs",
         min_length=1,
-        exclude_if=lambda unit: unit == "epochs",
         description="what rungs count: epochs, percent (of the data), pixels",
     )
     continues: bool = Field(
@@ -72,7 +74,6 @@ class MultiFidelity(Objective):
         default=1.0,
         gt=0,
         le=1,
-        exclude_if=lambda share: share == 1,
         description="of the trials of a rung, the best, that may be raised",
     )
 
@@ -100,6 +101,18 @@ class MultiFidelity(Objective):
                     "give one of the two"
                 )
         return {**values, **ends, "rungs": tuple(rungs)}
+
+    @model_serializer(mode="wrap")
+    def _two_rungs_as_ever(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what says nothing new, so that two rungs are stored as they always were."""
+        stored: dict[str, Any] = dump(self)
+        if len(self.rungs) == 2:
+            stored.pop("rungs", None)
+            if self.share == 1:
+                stored.pop("share", None)
+        if self.unit == "epochs":
+            stored.pop("unit", None)
+        return stored
 
     @model_validator(mode="after")
     def _a_step_pays(self) -> MultiFidelity:
@@ -142,9 +155,12 @@ class MultiFidelity(Objective):
             check_rungs(rungs or ())
         except (TypeError, ValueError):
             return found  # the settings themselves are refused
-        low, full, between = rungs[0], rungs[-1], len(rungs) - 2
-        found["low_first"] = -int(-_LOOKS * full / low // (len(rungs) - 1))
-        found["step_epochs"] = round(_STEP * full) if between else full + 2 * low
+        low, full = rungs[0], rungs[-1]
+        if len(rungs) == 2:
+            looks, found["step_epochs"] = _PAIR_LOOKS, full + 2 * low
+        else:
+            looks, found["step_epochs"], found["share"] = _LOOKS, round(_STEP * full), _SHARE
+        found["low_first"] = ceil(looks / (len(rungs) - 1) * full / low)
         return found
 
     @property
@@ -164,9 +180,9 @@ class MultiFidelity(Objective):
         return Rungs(self.rungs, self.continues, self.low_first, self.share)
 
     @cached_property
-    def price(self) -> EpochPricing:
+    def price(self) -> RungPricing:
         """Return the amount of training."""
-        return EpochPricing(self)
+        return RungPricing(self.ladder, self.step_epochs, self.unit)
 
     @cached_property
     def task(self) -> FidelityTask:
@@ -218,84 +234,3 @@ class MultiFidelity(Objective):
             counts = [int((archive["epochs"] == rung).sum()) for rung in self.rungs]
             found["queries_by_rung"] = dict(zip(map(str, self.rungs), counts, strict=True))
         return found if self.unit == "epochs" else {**found, "unit": self.unit}
-
-
-@dataclass(frozen=True, eq=False)  # it holds the objective, which holds it
-class EpochPricing(Pricing):
-    """Amounts of training: epochs, or the objective's unit."""
-
-    objective: MultiFidelity
-
-    @property
-    def unit(self) -> str:  # type: ignore[override]
-        """Return the unit of the rungs."""
-        return self.objective.unit
-
-    @property
-    def cheapest(self) -> int:
-        """Return the cost of an architecture at the lowest rung."""
-        return self.objective.rungs[0]
-
-    @property
-    def full_cost(self) -> int:
-        """Return the cost of full training from nothing."""
-        return self.objective.rungs[-1]
-
-    @property
-    def terms(self) -> str:
-        """Return the rungs and what a step may spend."""
-        objective = self.objective
-        rungs = f"objective.rungs = {list(objective.rungs)}"
-        if len(objective.rungs) == 2:
-            rungs = f"objective.low_epochs = {self.cheapest}, full_epochs = {self.full_cost}"
-        return f"{rungs}, step_epochs = {objective.step_epochs}, low_first = {objective.low_first}"
-
-    def costs(self, table: pd.DataFrame) -> Integers:
-        """Return what was charged: [n]."""
-        return table["cost"].to_numpy(dtype=np.int64)
-
-    def identities(self, space: SearchSpace, table: pd.DataFrame, codes: Tensor) -> list[Hashable]:
-        """Return architecture and rung: one may be charged once at each."""
-        return list(zip(space.identify(codes), table["epochs"].tolist(), strict=True))
-
-    def initial_columns(self, count: int) -> dict[str, Any]:
-        """Return trials of the lowest rung."""
-        return self.fidelity_columns(np.full(count, self.cheapest))
-
-    def full_columns(self, count: int) -> dict[str, Any]:
-        """Return full trainings from nothing."""
-        return self.fidelity_columns(np.full(count, self.full_cost))
-
-    def fidelity_columns(self, epochs: Integers) -> dict[str, Any]:
-        """Return trainings from nothing."""
-        return {"epochs": epochs, "cost": epochs}
-
-    def promotion_columns(self, rows: pd.DataFrame) -> dict[str, Any]:
-        """Return trainings to the next rung."""
-        ladder = self.objective.ladder
-        reached = ladder.of(rows) + 1
-        return {
-            "epochs": np.array(ladder.epochs)[reached],
-            "cost": np.array(ladder.costs)[reached],
-        }
-
-    def least_budget(self, initial_samples: int) -> int:
-        """Return the cost of the initial sample and of the steps up to the first full training."""
-        steps = self.objective.ladder.steps_to_answer(initial_samples, self.objective.step_epochs)
-        return self.initial_cost(initial_samples) + steps * self.objective.step_epochs
-
-    def initial_sample(self, count: int) -> int:
-        """Return no more than are needed before the first promotion."""
-        return min(count, max(2, self.objective.low_first))
-
-    def step_cost(self, batch: int) -> int:
-        """Return what a step may spend."""
-        return self.objective.step_epochs
-
-    def fewest(self, allowance: int) -> int:
-        """Return 1: what cannot be spent for lack of new ones is left to the next step."""
-        return 1
-
-    def capacity(self, size: int) -> int:
-        """Return the cost of every architecture at every rung."""
-        return size * sum(self.objective.ladder.costs)
