@@ -32,6 +32,34 @@ def test_it_tells_the_result_and_where_to_look(run):
     assert len(starts) == 1
 
 
+def test_what_a_value_is_the_mean_of_is_said() -> None:
+    of_table = {"target": "validation_accuracy", "validation_accuracy": 91.0, "training_seeds": 3.0}
+    assert "91.00 % (the table's mean over 3 training seeds)" in terminal_summary(of_table)
+    assert "the table's mean over 3 training seeds" in headline(of_table)
+    assert "1 training seed)" in terminal_summary({**of_table, "training_seeds": 1.0})
+    confirmed = {
+        "problem": "mnist1d",
+        "target": "accuracy",
+        "accuracy": 90.0,
+        "confirmed_value": 90.0,
+        "confirmed_sd": 0.5,
+        "single_value": 93.25,
+        "confirmations": 2,
+        "queries": 34,
+        "budget": 40,
+        "kept_back": 6,
+    }
+    lines = terminal_summary(confirmed).splitlines()
+    assert lines[2].split("  ", 1)[1].strip() == "90.00 %"
+    assert lines[3].startswith("Confirmed")
+    assert "mean of 2 confirmations, sd 0.50 points; 93.25 % in the search" in lines[3]
+    assert any("34 of 40, 6 of them to confirm" in line for line in lines)
+    assert "(mean of 2 confirmations, sd" in headline(confirmed)
+    alone = {**confirmed, "confirmed_sd": None, "confirmations": 1}
+    assert "1 confirmation; 93.25 % in the search" in terminal_summary(alone)
+    assert not {"confirmed_value", "candidates"} & dict(settings_rows(confirmed)).keys()
+
+
 def test_a_problem_has_an_architecture_tested_once_and_its_own_metrics() -> None:
     summary = {
         "problem": "mnist1d",

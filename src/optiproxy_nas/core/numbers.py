@@ -162,9 +162,9 @@ def difference_text(
 
 
 def confirmed_text(metric: str, mean: float, sd: float, single: float, trainings: int) -> str:
-    """Return what stands behind a confirmed value, "" where there is none.
+    """Return what a confirmed value is, "" where there is none.
 
-    `` (mean of 2 confirmations, sd 0.41 points; 92.80 % in the search)``.
+    ``mean of 2 confirmations, sd 0.41 points; 92.80 % in the search``.
 
     Args:
         metric: the metric's name.
@@ -178,7 +178,7 @@ def confirmed_text(metric: str, mean: float, sd: float, single: float, trainings
     text = "1 confirmation" if trainings == 1 else f"mean of {trainings} confirmations"
     if not math.isnan(sd):
         text += f", sd {difference_text(metric, sd, mean, single)}"
-    return f" ({text}; {value_text(metric, single, mean)} in the search)"
+    return f"{text}; {value_text(metric, single, mean)} in the search"
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -198,9 +198,11 @@ class SearchRecord:
 
     @property
     def confirmed_text(self) -> str:
-        """What stands after a confirmed value: `` (mean of 2, sd 0.41 points; ...)``; else ""."""
+        """What stands after a confirmed value: `` (mean of 2 confirmations, ...)``; else ""."""
         found = self._incumbent
-        return confirmed_text(self.target, found.value, found.sd, found.single, len(found.values))
+        facts = found.value, found.sd, found.single, len(found.values)
+        text = confirmed_text(self.target, *facts)
+        return f" ({text})" if text else ""
 
     @property
     def answer_metrics(self) -> Mapping[str, float]:

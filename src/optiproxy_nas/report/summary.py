@@ -37,19 +37,37 @@ def result_text(summary: Summary, key: str) -> str:
     return amount(summary, key) if key == "optimum" else RESULT[key][1](summary[key])
 
 
-def value_remark(summary: Summary) -> str:
-    """Return what stands behind the value: that it is confirmed, or the mean of a table; or "".
+def value_rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return (label, text) of the value that was searched for, and of its confirmation."""
+    target = target_of(summary)
+    if target not in summary:
+        return []
+    label = numbers.capitalised(numbers.metric_name(target))
+    rows = [(label, f"{amount(summary, target)}{_in_brackets(_table_mean(summary))}")]
+    if text := _confirmation(summary):
+        rows.append(("Confirmed", text))
+    return rows
 
-    A table of a benchmark holds the means of trainings with a few seeds.
-    """
-    if known(mean := summary.get("confirmed_value")):
-        spread = summary.get("confirmed_sd")
-        sd = float(spread) if known(spread) else math.nan
-        single, count = float(summary["single_value"]), int(summary["confirmations"])
-        return numbers.confirmed_text(target_of(summary), float(mean), sd, single, count)
+
+def _confirmation(summary: Summary) -> str:
+    """Return what the confirmed value is the mean of, "" where it is not confirmed."""
+    if not known(mean := summary.get("confirmed_value")):
+        return ""
+    spread = summary.get("confirmed_sd")
+    sd = float(spread) if known(spread) else math.nan
+    single, count = float(summary["single_value"]), int(summary["confirmations"])
+    return numbers.confirmed_text(target_of(summary), float(mean), sd, single, count)
+
+
+def _table_mean(summary: Summary) -> str:
+    """Return what the value of a benchmark is the mean of, "" where its table does not say so."""
     if "problem" in summary or not known(seeds := summary.get("training_seeds")):
         return ""
-    return f" (the table's mean over {seeds:g} training seed{'' if seeds == 1 else 's'})"
+    return f"the table's mean over {seeds:g} training seed{'' if seeds == 1 else 's'}"
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 def _digits(summary: Summary) -> int:
@@ -65,11 +83,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
     Each constraint has a row of its own, and so has each metric that names its unit.
     """
     target = target_of(summary)
-    rows = []
-    if target in summary:
-        value = f"{amount(summary, target)}{value_remark(summary)}"
-        rows.append((numbers.capitalised(numbers.metric_name(target)), value))
-    rows += test_rows(summary)
+    rows = value_rows(summary) + test_rows(summary)
     for key, (label, _) in RESULT.items():
         if key == "constraints":
             rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
@@ -179,7 +193,8 @@ def nothing_feasible(summary: Summary) -> bool:
 def headline(summary: Summary) -> str:
     """Return the result of the run in a few sentences."""
     target = target_of(summary)
-    result = f"{amount(summary, target)} {numbers.metric_name(target)}{value_remark(summary)}"
+    result = f"{amount(summary, target)} {numbers.metric_name(target)}"
+    result += _in_brackets(_confirmation(summary) or _table_mean(summary))
     if known(summary.get("test_accuracy")) and target != "test_accuracy":
         result += f" ({result_text(summary, 'test_accuracy')} test accuracy)"
     if known(summary.get("queries_to_best")):

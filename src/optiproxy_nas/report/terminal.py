@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from optiproxy_nas.core import numbers
 from optiproxy_nas.report.run_data import Summary, known, target_of
 from optiproxy_nas.report.summary import (
     amount,
@@ -17,7 +16,7 @@ from optiproxy_nas.report.summary import (
     noun,
     result_text,
     test_rows,
-    value_remark,
+    value_rows,
 )
 from optiproxy_nas.report.summary_fields import duration, text
 
@@ -69,8 +68,7 @@ def terminal_summary(summary: Summary) -> str:
 def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
     target = target_of(summary)
     if known(summary.get(target)):
-        value = f"{amount(summary, target)}{value_remark(summary)}"
-        yield numbers.capitalised(numbers.metric_name(target)), value
+        yield from value_rows(summary)
     yield from test_rows(summary)
     for key in TERMINAL:
         label = label_of(key, summary)
