@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,14 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import RegretSettings
 from optiproxy_nas.core.random_streams import isolated, numpy_generator, torch_generator
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.objectives.trial_order import fitness_of
 from optiproxy_nas.proxies.mlp import graph_features
+from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
 
 LENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # of the kernel, in distances of random architectures
@@ -67,6 +69,47 @@ def regret_left(
     return recalibrated(float((gains > epsilon).mean()), min(wait, len(archive) - given))
 
 
+def bound_regret(
+    space: SearchSpace,
+    archive: pd.DataFrame,
+    parameters: SearchParameters,
+    previous: dict[str, Any] | None = None,
+    *,
+    given: int = 0,
+) -> dict[str, Any]:
+    """Return {"regret_left": a probability, "stopped": whether the search is to end now}.
+
+    Args:
+        space: the search space.
+        archive: D after a step.
+        parameters: of a search with ``stop_regret``.
+        previous: what this gave before; once it is to end, it stays so.
+        given: as of :func:`regret_left`.
+    """
+    settings = parameters.stop_regret
+    assert settings is not None
+    if previous is not None and previous["stopped"]:
+        return previous
+    left = regret_left(
+        space, archive, parameters.objective, settings.epsilon, parameters.seed, given
+    )
+    return {"regret_left": left, "stopped": left <= 1 - settings.confidence}
+
+
+def regret_facts(
+    archive: pd.DataFrame, failed: pd.DataFrame, parameters: RunParameters
+) -> dict[str, Any]:
+    """Return for a summary how likely regret is left, and whether that ended it; else nothing."""
+    settings = parameters.stop_regret if isinstance(parameters, SearchParameters) else None
+    if settings is None:
+        return {}
+    space, objective = get_space(parameters.space), parameters.objective
+    left = regret_left(space, archive, objective, settings.epsilon, parameters.seed)
+    ended = left <= 1 - settings.confidence
+    ended &= len(archive) + len(failed) < parameters.search_budget
+    return {"regret_left": left, **({"stopped": stop_reason(left, settings)} if ended else {})}
+
+
 def stop_reason(left: float, settings: RegretSettings) -> str:
     """Return in words that a search ends with a probability of more regret."""
     return f"a regret above {settings.epsilon:g} is only {left:.1%} likely (stop_regret)"
@@ -94,7 +137,9 @@ def posterior_gains(
     Arguments as of :func:`regret_left`; architectures are chosen that may beat it by ``epsilon``.
     Where all values are equal nothing can be said, and the gains are infinite.
     """
-    values, codes = fitness_of(objective.order.keys(archive)), codes_of(space, archive)
+    values, seen = fitness_of(objective.order.keys(archive)), codes_of(space, archive)
+    rows = np.sort(np.argsort(-values, kind="stable")[:ROWS])
+    values, codes = values[rows], seen[torch.from_numpy(rows)]
     if np.ptp(values) == 0:
         return np.full(SAMPLES, np.inf)
     best = float(values.max())
@@ -105,21 +150,14 @@ def posterior_gains(
         found: Floats = graph_features(space, space.encode(rows)).double().numpy() / unit
         return found
 
-    rows = np.sort(np.argsort(-values, kind="stable")[:ROWS])
-    targets = log_gap(values[rows], best, scale)
-    process = Process.fit(features(codes[torch.from_numpy(rows)]), targets)
+    process, limit = Process.fit(features(codes), log_gap(values, best, scale)), epsilon / scale
+    parents = codes[torch.from_numpy(np.argsort(-values, kind="stable")[:PARENTS].copy())]
     draws = torch_generator(seed, len(archive), "regret-pool")
-    pool = _pool(
-        space,
-        codes,
-        values,
-        draws,
-        lambda rows: process.exceedance(features(rows), epsilon / scale),
-    )
+    pool = _pool(space, seen, parents, draws, lambda c: process.exceedance(features(c), limit))
     if not len(pool):
         return np.zeros(SAMPLES)
     inputs = features(pool)
-    rivals = np.argsort(-process.exceedance(inputs, epsilon / scale), kind="stable")[:RIVALS]
+    rivals = np.argsort(-process.exceedance(inputs, limit), kind="stable")[:RIVALS]
     samples = numpy_generator(seed, len(archive), "regret-samples")
     return scale * process.maxima(inputs[rivals], SAMPLES, samples)
 
@@ -221,20 +259,19 @@ def _matern(squares: Floats, length: float) -> Floats:
 
 def _pool(
     space: SearchSpace,
-    codes: Tensor,
-    values: Floats,
+    archived: Tensor,
+    parents: Tensor,
     draws: torch.Generator,
     score: Callable[[Tensor], Floats],
 ) -> Tensor:
     """Return architectures outside the archive that might be better: [m, L].
 
-    Random ones, neighbours of the ``PARENTS`` best of the archive, and ``ROUNDS`` times those of
+    Random ones, neighbours of ``parents``, the best of the archive, and ``ROUNDS`` times those of
     the ``PARENTS`` that score best by then.
     """
-    seen = set(space.identify(codes))
-    best = torch.from_numpy(np.argsort(-values, kind="stable")[:PARENTS].copy())
-    pool = torch.empty(0, codes.shape[1], dtype=torch.int64)
-    fresh = torch.cat([space.random(RANDOM, draws), space.neighbours(codes[best])])
+    seen = set(space.identify(archived))
+    pool = archived[:0]
+    fresh = torch.cat([space.random(RANDOM, draws), space.neighbours(parents)])
     for remaining in range(ROUNDS, -1, -1):
         kept = []
         for row, identity in enumerate(space.identify(fresh)):

@@ -16,7 +16,6 @@ from scipy.stats import kendalltau, spearmanr
 from torch import Tensor
 
 from optiproxy_nas.algorithm import gradient
-from optiproxy_nas.algorithm import regret_left as regret
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
 from optiproxy_nas.algorithm.budget import allowance
 from optiproxy_nas.algorithm.candidates import BEAM, Pool, climb, draw_candidates, sample_random
@@ -221,33 +220,6 @@ def update_archive(
     return extend(archive, evaluations, parameters.objective)
 
 
-def bound_regret(
-    space: SearchSpace,
-    archive: pd.DataFrame,
-    parameters: SearchParameters,
-    previous: dict[str, Any] | None = None,
-    *,
-    given: int = 0,
-) -> dict[str, Any]:
-    """Return {"regret_left": a probability, "stopped": whether the search is to end now}.
-
-    Args:
-        space: the search space.
-        archive: D after a step.
-        parameters: of a search with ``stop_regret``.
-        previous: what this gave before; once it is to end, it stays so.
-        given: as of :func:`optiproxy_nas.algorithm.regret_left.regret_left`.
-    """
-    settings = parameters.stop_regret
-    assert settings is not None
-    if previous is not None and previous["stopped"]:
-        return previous
-    left = regret.regret_left(
-        space, archive, parameters.objective, settings.epsilon, parameters.seed, given
-    )
-    return {"regret_left": left, "stopped": left <= 1 - settings.confidence}
-
-
 def diagnose(
     evaluations: pd.DataFrame,
     archive: pd.DataFrame,
@@ -268,7 +240,7 @@ def diagnose(
         trace: of :func:`search_logits`.
         fit: loss curve of :func:`fit_proxy`.
         parameters: of the search.
-        bound: of :func:`bound_regret`, where the search may end by it.
+        bound: of :func:`regret_left.bound_regret`, where the search may end by it.
         step: search step, 1..S.
     """
     objective = parameters.objective

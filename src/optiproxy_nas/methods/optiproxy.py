@@ -11,7 +11,7 @@ import torch
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of, empty_archive
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
-from optiproxy_nas.algorithm.regret_left import stop_reason
+from optiproxy_nas.algorithm.regret_left import bound_regret, stop_reason
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import unknown_name
@@ -115,7 +115,7 @@ class OptiProxy(Method):
     def _bound_regret(self) -> dict[str, Any]:
         """Return what is known of the regret after the last answers."""
         if self._bound is None or self._bound["queries"] < len(self._archive):
-            found = steps.bound_regret(
+            found = bound_regret(
                 self._space, self._archive, self._parameters, self._bound, given=self._given
             )
             self._bound = {**found, "queries": len(self._archive)}

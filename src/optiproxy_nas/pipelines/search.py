@@ -16,6 +16,7 @@ from kedro.pipeline import Node
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
+from optiproxy_nas.algorithm.regret_left import bound_regret
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.loading import open_benchmark
@@ -170,7 +171,7 @@ def _step(step: int, may_stop: bool = False) -> list[Node]:
     node = partial(_unless_ended, step) if may_stop and step > 1 else partial(_node, name)
     inputs = ["space", ".archive", SEARCH, *([f"{previous}{BOUND}"] if step > 1 else [])]
     return [
-        *(_node(name, "bound_regret", steps.bound_regret, inputs, output) for output in bound),
+        *(_node(name, "bound_regret", bound_regret, inputs, output) for output in bound),
         node(
             "fit_proxy",
             _at(step, steps.fit_proxy),

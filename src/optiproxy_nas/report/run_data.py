@@ -15,8 +15,8 @@ from typing import Any, TypeGuard
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.algorithm.regret_left import regret_left, stop_reason
-from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
+from optiproxy_nas.algorithm.regret_left import regret_facts
+from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.numbers import metric_label
@@ -250,27 +250,13 @@ def candidate_facts(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _regret_facts(
-    archive: pd.DataFrame, failed: pd.DataFrame, parameters: RunParameters
-) -> dict[str, Any]:
-    """Return how likely regret is left, and whether that ended the search; else nothing."""
-    settings = parameters.stop_regret if isinstance(parameters, SearchParameters) else None
-    if settings is None:
-        return {}
-    space, objective = get_space(parameters.space), parameters.objective
-    left = regret_left(space, archive, objective, settings.epsilon, parameters.seed)
-    ended = left <= 1 - settings.confidence
-    ended &= len(archive) + len(failed) < parameters.search_budget
-    return {"regret_left": left, **({"stopped": stop_reason(left, settings)} if ended else {})}
-
-
 def _facts_of_any(
     archive: pd.DataFrame, parameters: RunParameters, run_id: str, failed: pd.DataFrame, best: int
 ) -> dict[str, Any]:
     """Return what is known of a run whatever answered it, whose answer is in a row of D."""
     architecture = str(archive["architecture"].iloc[best])
     return {
-        **_regret_facts(archive, failed, parameters),
+        **regret_facts(archive, failed, parameters),
         "run_id": run_id,
         "space": parameters.space_name,
         "dataset": parameters.dataset,
