@@ -103,7 +103,7 @@ def test_every_product_of_a_step_and_of_the_report_is_stored():
 
 # What tells the outputs of two runs of a pipeline apart, and what is only read.
 OWN_PATH = {"comparison": "${run:name}", "diagnosis": "/${run:diagnosed}/"}
-READ_ONLY = ("benchmark_", "compared_runs", "diagnosed_run", "digits", "journal", "mnist1d")
+READ_ONLY = ("benchmark_", "compared_runs", "diagnosed_run", "journal", "mnist1d", "sklearn_digits")
 
 
 def test_run_paths_carry_the_run_id_and_steps_are_versioned():

@@ -26,7 +26,7 @@ def few(digits: pd.DataFrame) -> pd.DataFrame:
 
 def trial(folder: Path, digits: pd.DataFrame) -> RunningTrial:
     folder.mkdir()
-    return RunningTrial(number=0, architecture=CELL, folder=folder, data={"digits": digits})
+    return RunningTrial(number=0, architecture=CELL, folder=folder, data={"sklearn_digits": digits})
 
 
 def test_the_splits_share_no_row(digits: pd.DataFrame) -> None:

@@ -62,7 +62,7 @@ class DigitsCells(Problem):
     space = "nb201"
     target = Target("accuracy", "maximize", "%")
     metrics = ("parameters",)
-    datasets = ("digits",)
+    datasets = ("sklearn_digits",)
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class DigitsCells(Problem):
 
     def load(self) -> Mapping[str, pd.DataFrame]:
         """Return the digits."""
-        return {"digits": make_digits()}
+        return {"sklearn_digits": make_digits()}
 
     def build(self, architecture: Any) -> nn.Module:
         """Return the network of a cell: images [n, 1, 8, 8] to scores [n, 10]."""
@@ -97,7 +97,7 @@ class DigitsCells(Problem):
 
     def evaluate(self, trial: RunningTrial) -> Mapping[str, float]:
         """Train on the training images; score the validation images."""
-        digits = trial.data["digits"]
+        digits = trial.data["sklearn_digits"]
         fitted = fit(
             partial(self.build, trial.architecture),
             Batches(*digits_of(digits, "train"), self.batch_size, shuffle=True),
@@ -114,5 +114,5 @@ class DigitsCells(Problem):
     def test(self, trial: RunningTrial) -> Mapping[str, float]:
         """Score the test images with the weights that the trial left."""
         model = self.trained(trial)
-        data = Batches(*digits_of(trial.data["digits"], "test"), 500)
+        data = Batches(*digits_of(trial.data["sklearn_digits"], "test"), 500)
         return {"accuracy": accuracy(model, data, trial.device)}
