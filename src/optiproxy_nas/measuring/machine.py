@@ -55,9 +55,13 @@ def load() -> float:
 
 @contextmanager
 def only_measurement() -> Iterator[None]:
-    """Wait until no other process of this machine and user measures, and keep them waiting."""
+    """Wait until no other process of this machine and user measures, and keep them waiting.
+
+    It may be entered again inside.
+    """
     user = getattr(os, "getuid", lambda: "")()
-    with FileLock(Path(tempfile.gettempdir()) / f"optiproxy-latency-{user}.lock"):
+    path = Path(tempfile.gettempdir()) / f"optiproxy-latency-{user}.lock"
+    with FileLock(path, is_singleton=True):
         yield
 
 

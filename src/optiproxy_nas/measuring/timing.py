@@ -96,7 +96,7 @@ class Series:
     def estimates(self, confidence: float) -> tuple[Estimate, Estimate] | None:
         """Return the median and the quantile; None where there are too few runs.
 
-        The low ends reach to the fastest run where the core was taken away too often: without
+        The intervals reach to the fastest run where the core was taken away too often: without
         that, each run could have been as fast.
 
         Args:
@@ -114,7 +114,8 @@ class Series:
             ),
         ]
         if self.is_disturbed:
-            found = [one._replace(low=min(one.low, min(runs))) for one in found]
+            fastest = min(runs)
+            found = [_widened(one, fastest) for one in found]
         return found[0], found[1]
 
 
@@ -132,6 +133,12 @@ def _estimate(blocks: Floats, confidence: float) -> Estimate:
     # Of the difference of two timings.
     half = math.hypot(math.sqrt(2) * inside, least_precision(confidence) * value)
     return Estimate(value, max(0.0, value - half), value + half)
+
+
+def _widened(found: Estimate, low: float) -> Estimate:
+    """Return an estimate whose interval reaches to a low end, and as far to the other side."""
+    half = max(found.high - found.value, found.value - low)
+    return Estimate(found.value, found.value - half, found.value + half)
 
 
 def time_until_precise(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from optiproxy_nas.core.parameters import Direction
+    from optiproxy_nas.measuring.latency import LatencySettings
     from optiproxy_nas.spaces import SpaceLike
 
 VALUE = "value"  # what the target is called in every archive
@@ -147,6 +148,10 @@ class Problem:
         datasets: names of what ``evaluate`` reads of ``trial.data``: entries of Kedro's catalog, or
             keys of ``search(data=...)``.
         objective: what is searched for, where the search names none.
+        latency: how the latency of each trial's network is measured where it was trained, of
+            ``build`` on ``example_input``; its median and a quantile, ``latency_ms`` and
+            ``latency_p90_ms``, and the precision that was reached, join the metrics. None: it is
+            not. What ``evaluate`` gives itself by these names stands.
     """
 
     space: SpaceLike
@@ -154,6 +159,7 @@ class Problem:
     metrics: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     objective: str | Mapping[str, Any] = "accuracy"
+    latency: LatencySettings | None = None
     settings: ClassVar[Mapping[str, Any]]  # what an instance was built with, by argument
 
     if not TYPE_CHECKING:

@@ -35,11 +35,15 @@ def check_build(problem: Problem) -> None:
     Raises:
         ParameterError: as of :func:`checked_build`.
     """
-    if not has_build(problem):
-        return
+    if has_build(problem):
+        checked_build(problem, drawn_architecture(problem))
+
+
+def drawn_architecture(problem: Problem) -> Any:
+    """Return an architecture of the problem's space, as ``evaluate`` gets it, always the same."""
     space = get_space(problem.space)
     (text,) = space.to_string(space.random(1, torch_generator(0, 0, "build")))
-    checked_build(problem, space.architecture(text))
+    return space.architecture(text)
 
 
 def checked_build(problem: Problem, architecture: Any) -> nn.Module:

@@ -17,6 +17,7 @@ from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems.base import VALUE, Problem, Target
+from optiproxy_nas.problems.building import has_build, has_example
 from optiproxy_nas.spaces import SearchSpace, get_space, space_parameter
 
 PROBLEMS = Registry(
@@ -116,7 +117,7 @@ def check_metrics(problem: Problem, objective: Objective) -> None:
     Raises:
         UnknownNameError: with the metrics that can be bounded, and the nearest.
     """
-    measured = {*problem.metrics, problem.target.name}
+    measured = {*problem.metrics, problem.target.name, *latency_metrics(problem)}
     for metric in objective.metrics if problem.metrics else ():
         if metric not in measured:
             error = unknown_name("metric", metric, measured)

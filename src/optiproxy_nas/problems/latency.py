@@ -1,0 +1,101 @@
+"""The latency of a problem's networks: whether it can be measured, and measuring it in a trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.measuring.latency import LatencySettings, floor_ms, measure_latency, runner
+from optiproxy_nas.measuring.machine import only_measurement
+from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.problems.base import Problem
+from optiproxy_nas.problems.building import checked_build, drawn_architecture, example_of
+
+FILE = "latency.json"  # in the folder of a trial: all that was measured, the machine and its load
+
+
+def latency_metrics(problem: Problem) -> tuple[str, ...]:
+    """Return the metrics that measuring adds to those of a problem."""
+    return () if problem.latency is None else problem.latency.metrics
+
+
+def check_latency(problem: Problem, objective: Objective, device: str) -> None:
+    """Refuse what cannot be measured, before anything is trained.
+
+    The network of one architecture is run; it is drawn at random, always the same one.
+
+    Args:
+        problem: of a search, with or without a latency.
+        objective: of the search, whose bounds are looked at.
+        device: of the trials.
+
+    Raises:
+        ParameterError: onnxruntime is missing or does not run on the device, networks cannot be
+            built, or an upper bound is below the latency of a network that does nothing.
+        ConversionError: the network cannot be written as ONNX.
+    """
+    settings = problem.latency
+    if settings is None:
+        return
+    where = _device(settings, device)
+    model = checked_build(problem, drawn_architecture(problem))
+    runner(model, example_of(problem), settings, where)
+    upper = [
+        bound
+        for bound in objective.bounds
+        if bound.metric in settings.metrics[:2] and bound.operator.startswith("<")
+    ]
+    least = floor_ms(settings, where) if upper else 0.0
+    for bound in upper:
+        if bound.bound < least:
+            raise ParameterError(
+                f"The bound '{bound}' is below anything that can be measured: a network that does "
+                f"nothing takes {least:.3g} ms here ({settings.runtime} on {where}). No trial was "
+                "made.",
+                metric=bound.metric,
+                least=least,
+            )
+
+
+def with_latency(
+    problem: Problem,
+    architecture: Any,
+    folder: Path,
+    device: str,
+    answer: Any,
+    pause_others: Callable[[], Any] = lambda: None,
+) -> Any:
+    """Return the answer of a training with the latency of its network among the metrics.
+
+    Args:
+        problem: that was trained.
+        architecture: as ``evaluate`` got it.
+        folder: of the trial, in which a file says what was measured.
+        device: of the trial.
+        answer: what ``evaluate`` gave; its own metrics of these names stand.
+        pause_others: is called once no other process measures, and returns when nothing else
+            disturbs.
+
+    Raises:
+        OptiProxyError: the network cannot be built or measured.
+    """
+    settings = problem.latency
+    metrics = dict(answer) if isinstance(answer, Mapping) else {problem.target.name: answer}
+    if settings is None or set(settings.metrics[:2]) <= set(metrics):
+        return answer
+    model, example = checked_build(problem, architecture), example_of(problem)
+    with only_measurement():
+        pause_others()
+        found = measure_latency(model, example, settings, _device(settings, device))
+    facts = found._asdict() | {"machine": found.machine._asdict()}
+    with suppress(OSError):  # the training took its folder away
+        (folder / FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return {**found.metrics(settings), **metrics}
+
+
+def _device(settings: LatencySettings, device: str) -> str:
+    return "cpu" if settings.runtime == "onnxruntime" else device
