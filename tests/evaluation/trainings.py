@@ -11,10 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-from optiproxy_nas.evaluation.jobs import Job, Report
+from optiproxy_nas.evaluation.jobs import Job, Parent
 from optiproxy_nas.problems import Problem, RunningTrial, Target
+
+Report = Callable[[int, float], Any]
 
 
 class Misbehaves:
@@ -23,8 +26,8 @@ class Misbehaves:
     def __init__(self, data: Any = None) -> None:
         self.data = data
 
-    def __call__(self, job: Job, report: Report) -> Any:
-        return getattr(self, job.architecture)(job, report)
+    def __call__(self, job: Job, parent: Parent) -> Any:
+        return getattr(self, job.architecture)(job, parent.report)
 
     def draws(self, job: Job, report: Report) -> Any:
         return random.random()

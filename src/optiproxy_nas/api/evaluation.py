@@ -23,7 +23,7 @@ from optiproxy_nas.evaluation.evaluator import (
     as_evaluator,
 )
 from optiproxy_nas.evaluation.identity import identity_of
-from optiproxy_nas.evaluation.isolation import isolated_function
+from optiproxy_nas.evaluation.isolation import device_of, isolated_function
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
@@ -34,6 +34,7 @@ from optiproxy_nas.evaluation.trial_folders import TrialFolders
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.problems import VALUE, Problem
 from optiproxy_nas.problems.building import check_build
+from optiproxy_nas.problems.latency import check_latency
 
 # Settings that say something only where trials are trained in processes of their own.
 _OF_PROCESSES = ("workers", "threads")
@@ -115,11 +116,12 @@ def open_evaluation(
         JournalError: the journal cannot be used, or folders of other trials are beside it.
         RunLockedError: another search writes to the journal.
         ParameterError: a dataset is missing, settings that would change nothing, or the problem
-            cannot build its networks.
+            cannot build its networks, or nothing can keep a bound on their latency.
     """
     problem = search.problem
     if problem is not None:
         check_build(problem)
+        check_latency(problem, search.parameters.objective, device_of(settings.device))
     with ExitStack() as stack:
         datasets = data_of(problem, data) if problem is not None else {}
         target = problem.target.name if problem is not None else VALUE

@@ -15,6 +15,7 @@ from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.evaluation.jobs import reason_of
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE, Problem
+from optiproxy_nas.problems.latency import warn_of_noise
 
 
 class Outcome(NamedTuple):
@@ -98,6 +99,7 @@ def read_metrics(problem: Problem, objective: Objective, answer: Any, architectu
             metric=VALUE,
             answer=answer,
         )
+    warn_of_noise(problem, metrics)
     return read_answer(objective, metrics, architecture, target)
 
 

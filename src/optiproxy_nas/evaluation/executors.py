@@ -63,6 +63,7 @@ class ProcessExecutor:
         self._workers: list[WorkerProcess | None] = [None] * workers
         self._waiting: deque[Job] = deque()
         self._lost_starts = 0  # workers in a row that ended before a training began
+        self._measuring: WorkerProcess | None = None  # for which all others are paused
 
     def submit(self, job: Job) -> None:
         """See :class:`Executor`."""
@@ -77,7 +78,7 @@ class ProcessExecutor:
         """
         while True:
             self._begin()
-            busy = [worker for worker in self._workers if worker is not None and worker.is_busy]
+            busy = self._busy()
             if not busy:
                 return []
             seconds = min(worker.limit for worker in busy) - time.monotonic()
@@ -95,6 +96,7 @@ class ProcessExecutor:
                 self._waiting.appendleft(result.job)  # it has cost nothing yet
                 self._lost_starts += 1
                 why, hopeless = result.error, hopeless or worker.is_unable
+            self._let_measure()
             if ended:
                 return ended
             if why and (hopeless or self._lost_starts >= STARTS):
@@ -103,7 +105,7 @@ class ProcessExecutor:
     def cancel(self) -> None:
         """See :class:`Executor`."""
         self._waiting.clear()
-        self._end([worker for worker in self._workers if worker is not None and worker.is_busy])
+        self._end(self._busy())
 
     def close(self) -> None:
         """See :class:`Executor`."""
@@ -111,9 +113,9 @@ class ProcessExecutor:
         self._end([worker for worker in self._workers if worker is not None])
 
     def _begin(self) -> None:
-        """Hand waiting jobs to workers that have none."""
+        """Hand waiting jobs to workers that have none, unless one measures."""
         for place, worker in enumerate(self._workers):
-            if not self._waiting:
+            if not self._waiting or self._measuring is not None:
                 return
             if worker is not None and worker.is_busy:
                 continue
@@ -122,8 +124,25 @@ class ProcessExecutor:
                 self._workers[place] = worker
             worker.give(self._waiting.popleft())
 
-    @staticmethod
-    def _end(workers: Sequence[WorkerProcess]) -> None:
+    def _let_measure(self) -> None:
+        """Let the paused workers go on when the measurement is over, and begin the next one."""
+        if self._measuring is not None and not self._measuring.is_busy:
+            self._measuring = None
+            for worker in self._busy():
+                worker.go_on()
+        asking = next((worker for worker in self._busy() if worker.asks_for_pause), None)
+        if self._measuring is None and asking is not None:
+            self._measuring = asking
+            for worker in self._busy():
+                if worker is not asking:
+                    worker.pause()
+            asking.permit()
+
+    def _busy(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker is not None and worker.is_busy]
+
+    def _end(self, workers: Sequence[WorkerProcess]) -> None:
+        self._measuring = None
         for worker in workers:
             worker.stop()
         limit = time.monotonic() + GRACE

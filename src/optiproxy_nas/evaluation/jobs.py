@@ -6,14 +6,16 @@ imports itself.
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from optiproxy_nas.core.stop_line import StopLine
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 OUTPUT = "output.txt"  # in the folder of a trial: what it wrote to standard output and error
 _LONGEST = 500  # characters of a reason
+_LARGEST = 2**20  # bytes of an answer: it is a few numbers
 
 
 class Job(NamedTuple):
@@ -53,9 +56,23 @@ class Job(NamedTuple):
     stop_line: StopLine | None = None
 
 
-# Called with a job and ``report(step, value)``; it gives what the user's evaluation gives.
-Report = Callable[[int, float], Any]
-Training = Callable[[Job, Report], Any]
+class Parent(Protocol):
+    """The process that a job comes from, as the training sees it."""
+
+    def report(self, step: int, value: float) -> Any:
+        """Tell it a point of the curve."""
+        ...
+
+    def begin_measurement(self) -> Any:
+        """Tell it that the training is over, so that its time is up no more."""
+        ...
+
+    def pause_others(self) -> Any:
+        """Return when no other job of the search runs; they go on when this one has ended."""
+        ...
+
+
+Training = Callable[[Job, Parent], Any]  # gives what the user's evaluation gives
 
 
 @dataclass
@@ -83,7 +100,7 @@ class FunctionTraining:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
-    def __call__(self, job: Job, report: Report) -> Any:
+    def __call__(self, job: Job, parent: Parent) -> Any:
         """Return what the function gives."""
         epochs = () if job.epochs is None else (job.epochs,)
         return self._function(job.architecture, *epochs)
@@ -101,10 +118,11 @@ class ProblemTraining:
     def __init__(self, problem: Problem, data: Mapping[str, Any], method: str = "evaluate") -> None:
         self._problem, self._data, self._method = problem, data, method
 
-    def __call__(self, job: Job, report: Report) -> Any:
-        """Return what the problem's method gives."""
+    def __call__(self, job: Job, parent: Parent) -> Any:
+        """Return what the problem's method gives, with the latency of the network it trained."""
         from optiproxy_nas.problems import RunningTrial  # only where there are problems
 
+        architecture = copy.deepcopy(job.architecture)  # the trial is the user's
         trial = RunningTrial(
             number=job.number,
             architecture=job.architecture,
@@ -116,10 +134,23 @@ class ProblemTraining:
             device=job.device,
             deadline=None if job.timeout is None else time.time() + job.timeout,
             data=self._data,
-            on_report=report,
+            on_report=parent.report,
             stop_line=job.stop_line,
         )
-        return getattr(self._problem, self._method)(trial)
+        answer = getattr(self._problem, self._method)(trial)
+        if self._problem.latency is None or self._method != "evaluate":
+            return answer
+        from optiproxy_nas.problems.latency import with_latency  # and with it torch
+
+        parent.begin_measurement()
+        return with_latency(
+            self._problem,
+            architecture,
+            Path(job.folder),
+            job.device,
+            answer,
+            pause_others=parent.pause_others,
+        )
 
 
 class Unsendable:
@@ -130,6 +161,27 @@ class Unsendable:
 
     def __repr__(self) -> str:
         return self._text
+
+
+def sendable(answer: Any) -> Any:
+    """Return an answer that the parent can read: no tensor of a device, nothing large."""
+    try:
+        if isinstance(answer, Mapping):
+            answer = {name: _on_cpu(value) for name, value in answer.items()}
+        answer = _on_cpu(answer)
+        size = len(pickle.dumps(answer))
+    except Exception as error:
+        return Unsendable(f"{repr(answer)[:200]}, which cannot be sent ({reason_of(error)})")
+    if size > _LARGEST:
+        return Unsendable(f"a {type(answer).__name__} of {size / 2**20:.1f} MiB")
+    return answer
+
+
+def _on_cpu(value: Any) -> Any:
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    return value.item() if value.ndim == 0 else value
 
 
 @contextmanager

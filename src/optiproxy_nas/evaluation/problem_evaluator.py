@@ -25,6 +25,7 @@ from optiproxy_nas.evaluation.jobs import (
 )
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem, RunningTrial
+from optiproxy_nas.problems.latency import with_latency
 from optiproxy_nas.spaces import get_space
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
@@ -68,6 +69,9 @@ class ProblemEvaluator(Evaluator):
             try:
                 with seeded_globals(request.seed), in_one_process():
                     answer = self._problem.evaluate(trial)
+                if self._problem.latency is not None:
+                    architecture = self._space.architecture(request.architecture)
+                    answer = with_latency(self._problem, architecture, folder, self._device, answer)
             except (Exception, SystemExit) as error:
                 _log.debug("Trial %d failed", request.number, exc_info=True)
                 outcome = failure(error)

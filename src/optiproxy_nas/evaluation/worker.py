@@ -29,14 +29,13 @@ from optiproxy_nas.evaluation.jobs import (
     OUTPUT,
     Job,
     Training,
-    Unsendable,
     in_one_process,
     make_folder,
     reason_of,
+    sendable,
 )
 
 PREPARATION, TRAINING = "preparation.pickle", "training.pickle"  # files of a payload
-LARGEST = 2**20  # bytes of an answer: it is a few numbers
 starting = False  # whether this process is a worker that imports what it is to train
 
 
@@ -133,16 +132,11 @@ class _Worker:
     def _train(self, job: Job) -> tuple[Any, str]:
         """Return the answer of a training, and why it failed."""
 
-        def report(step: int, value: float) -> None:
-            """Send a point of the curve; no forked child and no thread left over may do so."""
-            if os.getpid() == self._process and self._running is job:
-                self._send("report", int(step), float(value))
-
         self._running = job
         try:
             with in_one_process():
-                answer = self._training(job, report)
-            return _sendable(answer), ""
+                answer = self._training(job, _Parent(self, job))
+            return sendable(answer), ""
         except Terminated:
             raise
         except BaseException as error:  # sys.exit(), too
@@ -150,6 +144,20 @@ class _Worker:
             return None, reason_of(error)
         finally:
             self._running = None
+
+    def send_for(self, job: Job, *message: Any) -> bool:
+        """Send a message of a training, and return whether it was sent.
+
+        No child that it has forked and no thread that it has left over may do so.
+        """
+        if os.getpid() != self._process or self._running is not job:
+            return False
+        self._send(*message)
+        return True
+
+    def wait_for_parent(self) -> None:
+        """Wait until the parent has answered."""
+        self._channel.recv()
 
     def _send(self, *message: Any) -> None:
         with self._lock:
@@ -193,6 +201,23 @@ class _Worker:
                     os.dup2(standard, number)
 
 
+class _Parent:
+    """The parent, as :class:`optiproxy_nas.evaluation.jobs.Parent`."""
+
+    def __init__(self, worker: _Worker, job: Job) -> None:
+        self._worker, self._job = worker, job
+
+    def report(self, step: int, value: float) -> None:
+        self._worker.send_for(self._job, "report", int(step), float(value))
+
+    def begin_measurement(self) -> None:
+        self._worker.send_for(self._job, "measuring")
+
+    def pause_others(self) -> None:
+        if self._worker.send_for(self._job, "pause"):
+            self._worker.wait_for_parent()
+
+
 class _SeedAtImport:
     """Seeds NumPy and torch before a training, or as soon as the training imports them."""
 
@@ -226,27 +251,6 @@ class _SeedAtImport:
 
             spec.loader.exec_module = execute_and_seed  # type: ignore[method-assign]
         return spec
-
-
-def _sendable(answer: Any) -> Any:
-    """Return an answer that the parent can read: no tensor of a device, nothing large."""
-    try:
-        if isinstance(answer, Mapping):
-            answer = {name: _on_cpu(value) for name, value in answer.items()}
-        answer = _on_cpu(answer)
-        size = len(pickle.dumps(answer))
-    except Exception as error:
-        return Unsendable(f"{repr(answer)[:200]}, which cannot be sent ({reason_of(error)})")
-    if size > LARGEST:
-        return Unsendable(f"a {type(answer).__name__} of {size / 2**20:.1f} MiB")
-    return answer
-
-
-def _on_cpu(value: Any) -> Any:
-    if not hasattr(value, "detach"):
-        return value
-    value = value.detach().cpu()
-    return value.item() if value.ndim == 0 else value
 
 
 def _terminate(*_: object) -> NoReturn:

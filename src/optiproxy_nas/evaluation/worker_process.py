@@ -23,6 +23,7 @@ from optiproxy_nas.evaluation.jobs import Ended, Job, Unsendable, reason_of
 TICK = 0.5  # seconds between two looks at workers that say nothing
 GRACE = 3.0  # seconds in which a training that is told to end may tidy up
 START = 300.0  # seconds in which a worker has imported what it needs; or the timeout, if longer
+MEASURING = 600.0  # seconds in which a worker has measured, others before it included
 MESSAGES = 1000  # read at one look, so that no worker keeps its parent from the others
 
 
@@ -39,7 +40,7 @@ class WorkerProcess:
         channel: this end of the pipe to it.
         job: that it has; None where it is idle.
         begun: when the job began, as of ``time.monotonic()``; None before.
-        limit: when it is told to end; and told already, when it is killed.
+        asks_for_pause: whether it waits until the others are paused, to measure.
         is_unable: whether it has said that it can begin no job.
     """
 
@@ -66,7 +67,11 @@ class WorkerProcess:
         os.close(lifeline)
         self.job: Job | None = None
         self.begun: float | None = None
-        self.limit = 0.0
+        self.asks_for_pause = False
+        self._limit = 0.0
+        self._is_measuring = False
+        self._paused_since: float | None = None
+        self._paused = 0.0  # seconds of its job that it was paused for
         self.is_unable = False
         self._over = False
         self._ending = ""  # why it ends
@@ -86,8 +91,9 @@ class WorkerProcess:
     def give(self, job: Job) -> None:
         """Have it train a job."""
         self.job, self.begun, self._ending = job, None, ""
+        self.asks_for_pause, self._is_measuring, self._paused = False, False, 0.0
         self._curve: list[tuple[int, float]] = []
-        self.limit = time.monotonic() + max(START, job.timeout or 0.0)
+        self._limit = time.monotonic() + max(START, job.timeout or 0.0)
         with suppress(OSError):  # a dead worker is noticed at the next look
             self.channel.send(job._replace(device=self._device))
 
@@ -111,7 +117,7 @@ class WorkerProcess:
                 self.kill()
                 return self._ended(error=self._ending)
             self._ending = self._overdue()
-            self.limit = time.monotonic() + GRACE
+            self._limit = time.monotonic() + GRACE - self._paused
             self.stop()
         return None
 
@@ -125,12 +131,13 @@ class WorkerProcess:
             kind, content = "ended", [answer, "", None, True]
         if kind == "begun":
             self.begun = time.monotonic()
-            if self.job.timeout is not None:
-                self.limit = self.begun + self.job.timeout
-            else:
-                self.limit = float("inf")
+            self._limit = self.begun + (self.job.timeout or float("inf"))
         elif kind == "report":
             self._curve.append((content[0], content[1]))
+        elif kind == "measuring":
+            self._is_measuring, self._limit = True, time.monotonic() + MEASURING
+        elif kind == "pause":
+            self.asks_for_pause = True
         elif kind == "unable":
             self.is_unable, self._ending = True, f"a worker process failed with {content[0]}"
         elif not self._ending:
@@ -145,12 +152,14 @@ class WorkerProcess:
         if seconds is None:
             seconds = 0.0 if self.begun is None else time.monotonic() - self.begun
         job, self.job = self.job, None
-        return Ended(job, answer, error, seconds, self._curve)
+        return Ended(job, answer, error, seconds - self._paused, self._curve)
 
     def _overdue(self) -> str:
         assert self.job is not None
         if self.begun is None:
             return f"a worker process was not ready after {START:g} s"
+        if self._is_measuring:
+            return f"the latency was not measured after {MEASURING:g} s"
         return f"timed out after {self.job.timeout:g} s (evaluation.timeout)"
 
     def _death(self) -> str:
@@ -168,8 +177,40 @@ class WorkerProcess:
                 how += ": most likely the machine ran out of memory"
         return f"the worker process {how}"
 
+    @property
+    def limit(self) -> float:
+        """When it is told to end, or killed if it was told, as of ``time.monotonic()``."""
+        return float("inf") if self._paused_since is not None else self._limit + self._paused
+
+    def permit(self) -> None:
+        """Let it measure: the others are paused."""
+        self.asks_for_pause = False
+        with suppress(OSError):  # a dead worker is noticed at the next look
+            self.channel.send("paused")
+
+    def pause(self) -> None:
+        """Stop the process and its children where they are; elsewhere than on Linux it alone.
+
+        The process that watches the parent goes on, and kills also what is paused.
+        """
+        self._paused_since = time.monotonic()
+        self._signal_all(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let the process and its children go on, if they are paused."""
+        if self._paused_since is not None:
+            self._paused += time.monotonic() - self._paused_since
+            self._paused_since = None
+            self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
+        for process in (self.process.pid, *_descendants_of(self.process.pid)):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(process, number)
+
     def stop(self) -> None:
         """Tell the training and its children, or the idle worker, to end."""
+        self.go_on()  # or it could not tidy up
         if not self.is_busy:
             self.channel.close()
             return
@@ -199,17 +240,24 @@ class WorkerProcess:
 
 
 def _detached_from(leader: int) -> list[int]:
-    """Return descriptors of a worker's descendants that have left its process group.
-
-    Linux only; elsewhere there are none. What has lost its parent is no descendant any more.
-    """
-    descriptors, waiting = [], [leader]
-    while waiting and hasattr(os, "pidfd_open"):
+    """Return descriptors of a worker's descendants that have left its process group; on Linux."""
+    descriptors = []
+    for process in _descendants_of(leader) if hasattr(os, "pidfd_open") else ():
         with suppress(OSError):  # it ends just now
-            process = waiting.pop()
-            for task in os.listdir(f"/proc/{process}/task"):
-                with open(f"/proc/{process}/task/{task}/children", encoding="ascii") as file:
-                    waiting += map(int, file.read().split())
             if os.getpgid(process) != leader:
                 descriptors.append(os.pidfd_open(process))
     return descriptors
+
+
+def _descendants_of(leader: int) -> list[int]:
+    """Return a worker's descendants, parents before their children.
+
+    Linux only; elsewhere there are none. What has lost its parent is no descendant any more.
+    """
+    found = [leader]
+    for process in found:  # which grows
+        with suppress(OSError):  # it ends just now
+            for task in os.listdir(f"/proc/{process}/task"):
+                with open(f"/proc/{process}/task/{task}/children", encoding="ascii") as file:
+                    found += map(int, file.read().split())
+    return found[1:]

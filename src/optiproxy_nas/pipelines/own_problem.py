@@ -20,6 +20,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParam
 from optiproxy_nas.core.errors import JournalError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.identity import Digests, digests_of
+from optiproxy_nas.evaluation.isolation import device_of
 from optiproxy_nas.evaluation.journal_table import (
     read_journal,
 )
@@ -27,6 +28,7 @@ from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.building import check_build
+from optiproxy_nas.problems.latency import check_latency
 from optiproxy_nas.problems.resolution import check_metrics, resolve_problem
 from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.runs.manifest import CONFIRMATIONS
@@ -87,7 +89,10 @@ def open_problem(
 
 
 def check_problem(
-    parameters: RunParameters, runner: str = "", entries: Collection[str] | None = None
+    parameters: RunParameters,
+    runner: str = "",
+    entries: Collection[str] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse a run on a problem before anything is trained.
 
@@ -95,10 +100,12 @@ def check_problem(
         parameters: of the run.
         runner: Kedro's, by name.
         entries: of the catalog; None: not known yet.
+        evaluation: settings of the trainings; None: nothing is trained now.
 
     Raises:
-        ParameterError: a bound on what the problem does not measure, a dataset that is not there,
-            networks that cannot be built, or a runner whose processes would each train.
+        ParameterError: a bound on what the problem does not measure or on a latency that nothing
+            keeps, a dataset that is not there, networks that cannot be built, or a runner whose
+            processes would each train.
     """
     problem = resolve_problem(parameters.problem)
     check_metrics(problem, parameters.objective)
@@ -112,6 +119,9 @@ def check_problem(
             "several. Leave --runner out; evaluation.workers=2 trains two trials at a time."
         )
     check_build(problem)
+    if evaluation is not None:
+        device = device_of(EvaluationSettings.model_validate(evaluation).device)
+        check_latency(problem, parameters.objective, device)
 
 
 def _missing(problem: Problem, missing: Sequence[str], entries: Collection[str]) -> ParameterError:

@@ -85,7 +85,9 @@ class RunHooks:
             ingest_missing(self._project, self._run["source"], catalog)
             check_answers(parameters, catalog)
         else:
-            check_problem(parameters, str(run_params.get("runner")), list(catalog))
+            evaluation = None if self._run["replay"] else self._run["evaluation"]
+            runner = str(run_params.get("runner"))
+            check_problem(parameters, runner, list(catalog), evaluation)
         say_misfit(parameters, self._run["quiet"])
         record = RunRecord(
             self._project,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -95,6 +96,19 @@ def with_latency(
     with suppress(OSError):  # the training took its folder away
         (folder / FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return {**found.metrics(settings), **metrics}
+
+
+def warn_of_noise(problem: Problem, metrics: Mapping[str, Any]) -> None:
+    """Warn of a latency less precise than asked for; Python shows equal warnings once."""
+    if problem.latency is None:
+        return
+    wanted, reached = problem.latency.precision, metrics.get(problem.latency.metrics[2])
+    if isinstance(reached, float) and reached > wanted:
+        warnings.warn(
+            f"Some latencies are less precise than the {wanted:.1%} asked for: the machine is too "
+            f"busy. They stand; {problem.latency.metrics[2]} says how precise each is.",
+            stacklevel=2,
+        )
 
 
 def _device(settings: LatencySettings, device: str) -> str:

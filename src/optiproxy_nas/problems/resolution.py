@@ -15,9 +15,11 @@ from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_na
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.measuring.latency import LatencySettings
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems.base import VALUE, Problem, Target
 from optiproxy_nas.problems.building import has_build, has_example
+from optiproxy_nas.problems.latency import latency_metrics
 from optiproxy_nas.spaces import SearchSpace, get_space, space_parameter
 
 PROBLEMS = Registry(
@@ -210,6 +212,17 @@ def _missing(problem: Problem) -> str:
             return f"has {member} with {wrong[0]!r:.200}, which is no name."
     if VALUE in problem.metrics and target.name != VALUE:
         return f"has a metric {VALUE!r}, as the target {target.name!r} is called in archives."
+    if problem.latency is not None:
+        if not isinstance(problem.latency, LatencySettings):
+            return (
+                f"has latency = {problem.latency!r:.200}: it must be settings, such as "
+                "LatencySettings(runtime='onnxruntime'), or None."
+            )
+        if not (has_build(problem) and has_example(problem)):
+            return (
+                "has a latency, but not both methods that give the network which is measured: "
+                "build(self, architecture) and example_input(self)."
+            )
     if type(problem).evaluate is Problem.evaluate:
         return "has no method evaluate(self, trial)."
     for member in ("evaluate", "test"):

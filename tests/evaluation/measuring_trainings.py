@@ -1,0 +1,65 @@
+"""Trainings that measure and that are paused; a worker imports this module by its name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.evaluation.jobs import Job, Parent
+
+BUSY = """
+import sys, time
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    open(sys.argv[1], "a").write(".")
+    time.sleep(0.002)
+"""
+
+
+class Measures:
+    """A training that does what the architecture says, in a folder shared by all."""
+
+    def __call__(self, job: Job, parent: Parent) -> Any:
+        return getattr(self, job.architecture)(job, parent, Path(job.folder).parent)
+
+    def counts(self, job: Job, parent: Parent, folder: Path) -> Any:
+        """Write to a file again and again, and have a child do so, too."""
+        arguments = [sys.executable, "-c", BUSY, str(folder / "child"), "0.25"]
+        with subprocess.Popen(arguments):
+            for _ in range(50):
+                with (folder / "busy").open("a") as file:
+                    file.write(".")
+                time.sleep(0.005)
+        return 1.0
+
+    def measures(self, job: Job, parent: Parent, folder: Path) -> Any:
+        """Return how much was written while the others were paused."""
+        self._pause(parent, folder)
+        before = _written(folder)
+        time.sleep(0.3)
+        return {"value": _written(folder) - before}
+
+    def measures_for_ever(self, job: Job, parent: Parent, folder: Path) -> Any:
+        self._pause(parent, folder)
+        (folder / "measuring").touch()
+        time.sleep(60)
+
+    def dies_while_it_measures(self, job: Job, parent: Parent, folder: Path) -> Any:
+        self._pause(parent, folder)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @staticmethod
+    def _pause(parent: Parent, folder: Path) -> None:
+        while not ((folder / "busy").exists() and (folder / "child").exists()):
+            time.sleep(0.005)
+        parent.begin_measurement()
+        parent.pause_others()
+
+
+def _written(folder: Path) -> int:
+    return sum((folder / name).stat().st_size for name in ("busy", "child"))

@@ -1,0 +1,123 @@
+"""While one worker process measures, the others are paused, and go on whatever becomes of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from measuring_trainings import Measures
+
+from optiproxy_nas.evaluation import worker_process
+from optiproxy_nas.evaluation.executors import ProcessExecutor
+from optiproxy_nas.evaluation.jobs import Ended, Job
+from optiproxy_nas.evaluation.payload import write_payload
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are found on Linux")
+
+
+@contextmanager
+def running(folder: Path, *names: str, timeout: float | None = None) -> Iterator[ProcessExecutor]:
+    write_payload(folder, Measures(), "evaluate")
+    executor = ProcessExecutor(str(folder), 2)
+    for number, name in enumerate(names):
+        path = str(folder / f"{number:04d}")
+        executor.submit(Job(number, 1, name, None, 5, path, timeout))
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def finish(executor: ProcessExecutor) -> dict[int, Ended]:
+    ended: dict[int, Ended] = {}
+    while results := executor.poll():
+        ended |= {result.job.number: result for result in results}
+    return ended
+
+
+def test_others_and_their_children_are_paused_and_not_charged_for_it(tmp_path: Path) -> None:
+    with running(tmp_path, "counts", "measures", timeout=30) as executor:
+        begun = time.monotonic()
+        ended = finish(executor)
+    assert [ended[number].error for number in (0, 1)] == ["", ""]
+    assert ended[1].answer["value"] <= 2  # what was on its way to the file
+    assert len((tmp_path / "busy").read_text()) == 50  # it went on to its end
+    assert ended[0].seconds <= time.monotonic() - begun - 0.3
+
+
+def test_a_pause_does_not_count_for_the_timeout(tmp_path: Path) -> None:
+    with running(tmp_path, "counts", "measures", timeout=30) as executor:
+        executor._begin()
+        worker = executor._workers[0]
+        assert worker is not None
+        while worker.begun is None:
+            worker.look()
+        before = worker.limit
+        worker.pause()
+        assert worker.limit == float("inf")
+        time.sleep(0.1)
+        worker.go_on()
+        assert worker.limit >= before + 0.1
+
+
+@pytest.mark.parametrize("ending", ["dies_while_it_measures", "measures_for_ever"])
+def test_others_go_on_when_the_one_that_measures_is_lost(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "MEASURING", 0.3)
+    monkeypatch.setattr(worker_process, "GRACE", 0.3)
+    with running(tmp_path, "counts", ending) as executor:
+        ended = finish(executor)
+    assert ended[0].error == ""
+    assert ("SIGKILL" if ending.startswith("dies") else "not measured after") in ended[1].error
+
+
+def test_what_is_paused_ends_with_the_search_and_with_its_parent(tmp_path: Path) -> None:
+    text = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[2])
+        from test_pausing import running
+
+        with running(Path(sys.argv[1]), "counts", "measures_for_ever") as executor:
+            executor._begin()
+            print(*(worker.process.pid for worker in executor._workers), flush=True)
+            executor.poll()
+    """)
+    for number, name in ((signal.SIGINT, "interrupted"), (signal.SIGKILL, "killed")):
+        folder = tmp_path / name
+        folder.mkdir()
+        arguments = [sys.executable, "-c", text, str(folder), str(Path(__file__).parent)]
+        parent = subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert parent.stdout is not None
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        _await(lambda folder=folder: (folder / "measuring").exists())
+        assert _state(workers[0]) == "T"
+        parent.send_signal(number)
+        parent.wait(20)
+        _await(lambda workers=workers: not any(_state(pid) for pid in workers))
+
+
+def _state(pid: int) -> str:
+    """Return the letter by which the system calls the state of a process; "" where it is over."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+    return state.replace("Z", "")
+
+
+def _await(condition: object) -> None:
+    limit = time.monotonic() + 20
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < limit
+        time.sleep(0.02)

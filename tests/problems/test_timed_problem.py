@@ -1,0 +1,112 @@
+"""The latency of a problem's networks is measured where they are trained, and may be bounded."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from timed_problem import Timed, Unbuilt, Unwritable
+
+from optiproxy_nas import ParameterError, SearchResult, UnknownNameError, search
+from optiproxy_nas.core.errors import ConversionError
+from optiproxy_nas.objectives import resolve_objective
+from optiproxy_nas.problems.latency import check_latency
+
+RUN: dict[str, Any] = {"method": "random_search", "budget": 4, "seed": 0}
+ENOUGH = "latency_p75_ms <= 1000"
+
+
+def run(problem: Any, bound: str = ENOUGH, **arguments: Any) -> SearchResult:
+    objective = {"name": "constrained", "constraints": [bound]}
+    return search(problem=problem, objective=objective, **{**RUN, **arguments})
+
+
+@pytest.mark.parametrize("isolation", ["none", "process"])
+def test_latencies_are_metrics_of_each_trial_and_may_be_bounded(
+    tmp_path: Path, isolation: str
+) -> None:
+    evaluation = {"isolation": isolation, "workers": 2} if isolation == "process" else {}
+    result = run(Timed(), journal=tmp_path / "run.jsonl", evaluation=evaluation)
+    metrics = [trial.metrics for trial in result.trials]
+    assert len(metrics) == 4
+    assert all(0 < one["latency_ms"] < one["latency_p75_ms"] * 1.5 < 1500 for one in metrics)
+    assert all(one["latency_precision"] > 0 for one in metrics)
+    assert (result.archive["latency_p75_ms"] > 0).all()
+    facts = json.loads((tmp_path / "run_trials" / "0000" / "latency.json").read_text())
+    assert facts["median_ms"] == metrics[0]["latency_ms"]
+    assert facts["machine"]["cores"] >= 1
+
+
+def test_what_evaluate_measures_itself_stands() -> None:
+    answer = {"latency_ms": 1.0, "latency_p75_ms": 2.0}
+    result = run(Timed(answer))
+    assert set(result.archive["latency_p75_ms"]) == {2.0}
+    one = run(Timed({"latency_ms": 1e6})).trials[0].metrics
+    assert one["latency_ms"] == 1e6 > one["latency_p75_ms"]
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+def test_a_bound_below_anything_measurable_is_refused(runtime: str) -> None:
+    problem = Timed(runtime=runtime)
+    for bound in ("latency_ms < 1e-6", "latency_p75_ms <= 1e-6"):
+        with pytest.raises(ParameterError, match="below anything") as caught:
+            run(problem, bound)
+        assert caught.value.data["least"] > 1e-6
+    for bound in ("latency_ms > 1e-6", ENOUGH):
+        objective = resolve_objective({"name": "constrained", "constraints": [bound]})
+        check_latency(problem, objective, "cpu")
+
+
+def test_a_bound_on_a_quantile_that_is_not_measured_is_refused() -> None:
+    problem = Timed()
+    problem.metrics = ("score",)
+    with pytest.raises(UnknownNameError) as caught:
+        run(problem, "latency_p90_ms <= 2")
+    assert caught.value.data["suggestion"] == "latency_p75_ms"
+
+
+def test_a_latency_without_a_network_is_refused() -> None:
+    with pytest.raises(ParameterError, match="build"):
+        search(problem=Unbuilt(), **RUN)
+    problem: Any = Timed()
+    problem.latency = {"threads": 2}
+    with pytest.raises(ParameterError, match="LatencySettings"):
+        search(problem=problem, **RUN)
+
+
+def test_a_missing_onnxruntime_is_said_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ParameterError, match="pip install"):
+        search(problem=Timed(runtime="onnxruntime"), **RUN)
+
+
+def test_a_network_that_onnx_cannot_express_is_a_failed_trial_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = Unwritable(runtime="onnxruntime")
+    drawn = "optiproxy_nas.problems.latency.drawn_architecture"
+    monkeypatch.setattr(drawn, lambda problem: {"layers": 1, "bias": True})
+    with pytest.raises(ConversionError, match="linalg_eigvals"):
+        search(problem=problem, **RUN)
+    monkeypatch.setattr(drawn, lambda problem: {"layers": 1, "bias": False})
+    result = search(problem=problem, **{**RUN, "budget": 8})
+    assert 0 < len(result.archive) < 8
+    assert all("ConversionError" in trial.error for trial in result.trials if trial.error)
+
+
+def test_a_machine_that_is_too_busy_is_warned_of_once_or_fails_trials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("optiproxy_nas.measuring.timing.least_precision", lambda confidence: 0.5)
+    with pytest.warns(UserWarning, match="less precise") as caught:
+        search(problem=Timed(precision=0.4), **RUN)
+    texts = {str(warning.message) for warning in caught}
+    assert len([text for text in texts if "less precise" in text]) == 1
+    result = search(problem=Timed(precision=0.4, noisy="fail"), **RUN)
+    assert len(result.archive) == 0
+    assert all("too busy" in trial.error for trial in result.trials)
