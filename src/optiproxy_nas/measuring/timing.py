@@ -5,8 +5,8 @@ and after a pause, caches are cold; and the machine itself is faster now and slo
 counts only where the core was not taken away since the function has run for a millisecond, and the
 clock is the processor time of the thread where one thread does the work. Runs come in bursts with
 pauses between them, spread over time. What is left is correlated, so the interval is that of batch
-means (batches of consecutive runs), widened by what differs from one process to the next and
-cannot be seen from inside (``DRIFT``).
+means (batches of consecutive runs), widened by what cannot be seen from inside: what differs from
+one process to the next (``DRIFT``), and runs that were disturbed though the core was not taken.
 """
 
 from __future__ import annotations
@@ -28,21 +28,31 @@ PAUSE = 0.02  # seconds between two bursts: as if the function were called now a
 WARM = 0.001  # seconds of undisturbed runs, one at least, before a run counts
 BURST, LEAST = 0.02, 5  # seconds of runs, and runs, after which a burst ends
 TAKEN = 5e-5  # seconds that a run took longer than its own: the core was taken away
+FASTEST = 0.1  # share of all runs that is taken where too few count
 BATCHES = 4  # of consecutive runs, each longer than most of what makes runs alike
 DRIFT = 0.02  # relative sd between timings of one function in different processes
 
 
 class Estimate(NamedTuple):
-    """A value in seconds, and the interval in which another timing falls at the confidence."""
+    """A value in seconds, and how far another timing may be from it at the confidence."""
 
     value: float
-    low: float
-    high: float
+    half: float  # of the interval
+
+    @property
+    def low(self) -> float:
+        """The lower end of the interval."""
+        return max(0.0, self.value - self.half)
+
+    @property
+    def high(self) -> float:
+        """The upper end of the interval."""
+        return self.value + self.half
 
     @property
     def precision(self) -> float:
-        """Return the farther end of the interval from the value, as a share of the value."""
-        return max(self.high - self.value, self.value - self.low) / self.value
+        """Half of the interval, as a share of the value."""
+        return self.half / self.value
 
 
 class Series:
@@ -90,55 +100,53 @@ class Series:
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether too few runs count, so that all of them are taken."""
+        """Whether too few runs count."""
         return len(self.counted) < self._block * BATCHES
 
     def estimates(self, confidence: float) -> tuple[Estimate, Estimate] | None:
         """Return the median and the quantile; None where there are too few runs.
 
-        The intervals reach to the fastest run where the core was taken away too often: without
-        that, each run could have been as fast.
-
         Args:
             confidence: of the intervals, in (0, 1).
         """
-        runs = self.every if self.is_disturbed else self.counted
-        if len(runs) < self._block * BATCHES:
+        if not self.is_disturbed:
+            return self._estimate(0.5, confidence), self._estimate(self._quantile, confidence)
+        if len(self.every) < self._block * BATCHES:
             return None
-        blocks = np.array(runs[: len(runs) // self._block * self._block]).reshape(-1, self._block)
-        found = [
-            _estimate(np.median(blocks, axis=1), confidence),
-            # Median-unbiased, since the median over blocks is taken.
-            _estimate(
-                np.quantile(blocks, self._quantile, axis=1, method="median_unbiased"), confidence
-            ),
-        ]
-        if self.is_disturbed:
-            fastest = min(runs)
-            found = [_widened(one, fastest) for one in found]
-        return found[0], found[1]
+        return self._estimate_of_fastest(0.5), self._estimate_of_fastest(self._quantile)
+
+    def _estimate(self, quantile: float, confidence: float) -> Estimate:
+        """Return the median over blocks of the blocks' quantiles, and its interval."""
+        size = self._block
+        blocks = np.array(self.counted[: len(self.counted) // size * size]).reshape(-1, size)
+        values = _quantiles(blocks, quantile)
+        value = float(np.median(values))
+        batches = [np.median(batch) for batch in np.array_split(values, BATCHES)]
+        error = float(np.std(batches, ddof=1)) / math.sqrt(BATCHES)
+        inside = math.sqrt(2) * float(stats.t.ppf((1 + confidence) / 2, BATCHES - 1)) * error
+        # As large a share of the runs that count may be disturbed unseen.
+        unseen = self.taken / (self.taken + len(self.counted))
+        lower = value - float(np.median(_quantiles(blocks, quantile * (1 - unseen))))
+        return Estimate(value, math.hypot(inside, lower, least_precision(confidence) * value))
+
+    def _estimate_of_fastest(self, quantile: float) -> Estimate:
+        """Return the quantile of the fastest runs, where the core was taken in nearly all of them.
+
+        The interval has the fastest of all runs and the median of all.
+        """
+        value, middle = (float(it) for it in np.quantile(self.every, [FASTEST * quantile, 0.5]))
+        return Estimate(value, max(middle - value, value - min(self.every)))
+
+
+def _quantiles(blocks: Floats, quantile: float) -> Floats:
+    """Return the quantile of each block [n, size]: [n]; unbiased in the median, which is taken."""
+    found: Floats = np.quantile(blocks, quantile, axis=1, method="median_unbiased")
+    return found
 
 
 def least_precision(confidence: float) -> float:
     """Return the precision below which no interval gets, however many runs there are."""
     return math.sqrt(2) * float(stats.norm.ppf((1 + confidence) / 2)) * DRIFT
-
-
-def _estimate(blocks: Floats, confidence: float) -> Estimate:
-    """Return the median of the blocks' values [n], and the interval of another such median."""
-    value = float(np.median(blocks))
-    batches = [np.median(batch) for batch in np.array_split(blocks, BATCHES)]
-    error = float(np.std(batches, ddof=1)) / math.sqrt(BATCHES)
-    inside = float(stats.t.ppf((1 + confidence) / 2, BATCHES - 1)) * error
-    # Of the difference of two timings.
-    half = math.hypot(math.sqrt(2) * inside, least_precision(confidence) * value)
-    return Estimate(value, max(0.0, value - half), value + half)
-
-
-def _widened(found: Estimate, low: float) -> Estimate:
-    """Return an estimate whose interval reaches to a low end, and as far to the other side."""
-    half = max(found.high - found.value, found.value - low)
-    return Estimate(found.value, found.value - half, found.value + half)
 
 
 def time_until_precise(
