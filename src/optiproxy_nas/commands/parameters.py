@@ -17,7 +17,7 @@ from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.fields import described, fields_of
 from optiproxy_nas.core.mappings import flatten, merge
 from optiproxy_nas.methods import method_of
-from optiproxy_nas.objectives import OBJECTIVES
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.parameter_fields import LOOKING, Fields, search_fields
 from optiproxy_nas.spaces import space_label
@@ -85,16 +85,17 @@ def _resolved(
         return fields, defaults | flatten(raw.get(pipeline, {}))
     resolved = resolve_parameters(merge(raw, {**given, "pipeline": pipeline}))
     search, run = resolved["search"], flatten(resolved["run"]) | {"run_id": raw.get("run_id")}
-    objective = OBJECTIVES.load(search["objective"]["name"])
+    objective = resolve_objective(search["objective"])
+    settings = {name: getattr(objective, name) for name in type(objective).model_fields}
     of_problem = "problem" in search
-    fields = search_fields(method_of(search), objective, of_problem)
+    fields = search_fields(method_of(search), type(objective), of_problem)
     if of_problem:  # which has none of these to choose
         fields = {name: fields[name] for name in fields if name not in _OF_BENCHMARKS}
     of_run = {name: run.get(name) for name in fields if name not in search}
     texts = {"space": space_label(search["space"])}  # a declaration takes pages
     if isinstance(search.get("problem"), Mapping):
         texts["problem"] = json.dumps(search["problem"])
-    return fields, of_run | flatten(search) | texts
+    return fields, of_run | flatten({"objective": settings}) | flatten(search) | texts
 
 
 def _rows(fields: Fields, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[_Row]:
