@@ -68,7 +68,8 @@ class Search(AskTell):
             with the same arguments, the search has these answers and hands out the other trials.
             :meth:`close`, or ``with``, lets another search open it.
         **overrides: any key of the preset, nested; ``settings={...}`` of a baseline;
-            ``failures={"retries": 1}``; ``stopping={"rule": "median"}``.
+            ``failures={"retries": 1}``; ``stopping={"rule": "median"}``;
+            ``stop_regret={"epsilon": 0.2}`` (:func:`search`).
 
     Raises:
         OptiProxyError: see :mod:`optiproxy_nas.core.errors`.
