@@ -26,6 +26,7 @@ from optiproxy_nas.evaluation.confirmation import confirm_seed, confirming, join
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.incumbent import Confirmation, incumbent_of
 from optiproxy_nas.evaluation.trials import trial_seed
+from optiproxy_nas.methods import overrides_of
 from optiproxy_nas.objectives import resolve_objective
 from tests.evaluation.noisy_problem import SPACE, Noisy, failing, interrupted
 
@@ -305,3 +306,4 @@ def test_without_it_nothing_is_recorded_of_it() -> None:
     parameters = run(confirm=None, budget=8).parameters
     assert "confirm" not in parameters.model_dump()
     assert "confirm" not in run().parameters.decisive
+    assert "confirm.best = 3 (none)" in overrides_of(run().parameters)

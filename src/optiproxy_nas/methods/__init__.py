@@ -131,7 +131,10 @@ def overrides_of(parameters: RunParameters) -> list[str]:
     defaults |= objective.defaults(training, settings)
     defaults = {name: default for name, default in defaults.items() if name in settings}
     method: type[Method] = METHODS.load(parameters.method)
-    return method.overrides(parameters) + changes({"objective": defaults}, {"objective": settings})
+    found = method.overrides(parameters)
+    found += changes({"objective": defaults}, {"objective": settings})
+    confirm = parameters.confirm.model_dump() if parameters.confirm else {}
+    return found + [f"confirm.{name} = {number} (none)" for name, number in confirm.items()]
 
 
 __all__ = [
