@@ -46,12 +46,15 @@ def test_a_search_that_does_not_continue_trains_from_nothing() -> None:
     assert len(problem.trained) == result.archive["epochs"].sum()
 
 
-def test_in_processes_it_is_the_same(whole, tmp_path) -> None:
-    settings = {"isolation": "process", "workers": 2}
-    result = search(problem=Continuing(), evaluation=settings, journal=tmp_path / "j.jsonl", **RUN)
-    pd.testing.assert_frame_equal(result.archive, whole[0].archive)
-    assert [trial.curve for trial in result.trials] == [trial.curve for trial in whole[0].trials]
-    assert result.test == whole[0].test
+def test_in_processes_it_is_the_same_also_what_is_stopped(tmp_path) -> None:
+    settings = {"isolation": "process"}
+    run = RUN | {"stopping": {"rule": "median", "warmup_steps": 2, "least_trials": 1}}
+    alone = search(problem=Continuing(), **run)
+    result = search(problem=Continuing(), evaluation=settings, journal=tmp_path / "j.jsonl", **run)
+    pd.testing.assert_frame_equal(result.archive, alone.archive)
+    assert result.archive["stopped"].any()
+    assert [trial.curve for trial in result.trials] == [trial.curve for trial in alone.trials]
+    assert result.test == alone.test
     trial = promoted(result)[0]
     assert (tmp_path / "j_trials" / trial.folder / "scores.json").exists()
     assert not (tmp_path / "j_trials" / f"{trial.number:04d}").exists()

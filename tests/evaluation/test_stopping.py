@@ -97,10 +97,7 @@ def test_without_the_rule_there_is_no_such_column() -> None:
     assert "stopped" not in search(problem=Continuing(), **run).archive
 
 
-def test_in_processes_and_told_in_turn_the_same_are_stopped(whole, tmp_path) -> None:
-    settings = {"isolation": "process"}
-    result = search(problem=Continuing(), evaluation=settings, **RUN)
-    pd.testing.assert_frame_equal(result.archive, whole[0].archive)
+def test_told_in_turn_the_same_are_stopped(whole) -> None:
     told = Search(problem=Continuing(), **RUN)
     while trials := told.ask():
         for trial in trials:

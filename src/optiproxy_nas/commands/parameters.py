@@ -91,7 +91,8 @@ def _resolved(
     fields = search_fields(method_of(search), type(objective), of_problem)
     if of_problem:  # which has none of these to choose
         fields = {name: fields[name] for name in fields if name not in _OF_BENCHMARKS}
-    of_run = {name: run.get(name) for name in fields if name not in search}
+    unset = {name: None if it.is_required() else it.get_default() for name, it in fields.items()}
+    of_run = {**unset, **{name: value for name, value in run.items() if name in fields}}
     texts = {"space": space_label(search["space"])}  # a declaration takes pages
     if isinstance(search.get("problem"), Mapping):
         texts["problem"] = json.dumps(search["problem"])
@@ -103,7 +104,7 @@ def _rows(fields: Fields, values: Mapping[str, Any], defaults: Mapping[str, Any]
     rows = []
     for name, field in fields.items():
         default = defaults[name] if name in defaults else field.get_default()
-        value, usual = _text(values.get(name, field.get_default())), _text(default)
+        value, usual = _text(values.get(name)), _text(default)
         rows.append(_Row(name, value, "" if usual == value else usual, described(field)))
     return rows
 

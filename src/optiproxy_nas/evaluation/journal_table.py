@@ -45,7 +45,7 @@ def read_journal(path: str | Path) -> pd.DataFrame:
     rows = [
         {name: it for name, it in request_of(record)._asdict().items() if name in _BEFORE}
         | {metric_column(name): read_number(value) for name, value in record["metrics"].items()}
-        | {"stopped": False, **{name: record[name] for name in _BEHIND if name in record}}
+        | {name: record.get(name, False) for name in _BEHIND}
         for record in read_records(path)[1]
         if "tested" not in record
     ]

@@ -84,9 +84,11 @@ def _trial_facts(trials: pd.DataFrame, answer: Request, files: TrialFiles) -> di
     """Return what the trainings took and where they are, that of the answer given."""
     run = Path(*files.journal.parent.parts[-3:])  # data/07_model_output/<run_id>
     folder = run / files.folder.name
+    stopped = int(trials["stopped"].sum())
     return {
         "trainings": len(trials),
         "failed_trainings": int((trials["error"] != "").sum()),
+        **({"stopped_trainings": stopped} if stopped else {}),
         "trainings_seconds": float(trials["seconds"].sum()),
         "answer_trial": answer.number,
         "answer_folder": trial_folder(folder, answer.number, answer.folder).as_posix(),

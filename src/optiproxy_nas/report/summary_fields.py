@@ -79,6 +79,7 @@ RESULT: dict[str, tuple[str, Format]] = {
     "trials": ("Proposals, repeats included", text),
     "trainings": ("Trainings", text),
     "failed_trainings": ("Of these failed", text),
+    "stopped_trainings": ("Of these stopped early", text),
     "trainings_seconds": ("They took, in all", duration),
     "answer_trial": ("Number of the best trial", text),
     "queries_to_best": ("Queries to the best", text),

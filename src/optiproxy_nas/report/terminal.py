@@ -90,7 +90,10 @@ def _remark(key: str, summary: Summary) -> str:
     budget, first = summary.get("budget"), summary.get("queries_to_best")
     if key == "trainings" and known(summary.get("trainings_seconds")):
         failed = summary.get("failed_trainings") or "none"
-        return f" in {duration(summary['trainings_seconds'])}, all added up; {failed} failed"
+        stopped = summary.get("stopped_trainings")
+        return f" in {duration(summary['trainings_seconds'])}, all added up; {failed} failed" + (
+            f", {stopped} stopped early" if known(stopped) else ""
+        )
     kept_back = summary.get("kept_back")
     of = f" of {text(budget)}" if key == charged and known(budget) else ""
     of += f", {text(kept_back)} of them to confirm" if of and known(kept_back) else ""
