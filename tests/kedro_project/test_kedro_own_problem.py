@@ -307,6 +307,25 @@ def test_trials_trained_again_are_told_by_their_differences(finished, monkeypatc
     assert trainings(finished, "reference") == before
 
 
+def test_a_latency_is_measured_bounded_kept_in_replays_and_measured_again(own):
+    settings = {
+        **METHODS,
+        "problem": "tiny_problem:Measured",
+        "budget": 3,
+        "objective": {"name": "constrained", "constraints": ["latency_p75_ms <= 1000"]},
+    }
+    made = run(own, pipeline="own_methods", settings=settings, run_id="m")
+    assert 0 < made["result"]["constraints"][0]["value"] < 1000
+    assert made["result"]["metrics"]["latency_precision"] > 0
+    assert command(own, "audit", "m").exit_code == 0
+    again = command(own, "audit", "m", "--retrain=1").output
+    assert "1 trials trained again: they differ by 0 in the mean" in again
+    assert "measurements differ" in again
+    settings["objective"]["constraints"] = ["latency_p75_ms <= 1e-9"]
+    with pytest.raises(ParameterError, match="below anything"):
+        run(own, pipeline="own_methods", settings=settings, run_id="n")
+
+
 def test_values_of_a_target_that_is_called_error_are_trained_again(own, monkeypatch):
     def evaluate(self, trial):
         return {"error": trial.architecture["rate"]}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas import Choice, Problem, RunningTrial, Space, Target
+from optiproxy_nas import Choice, LatencySettings, Problem, RunningTrial, Space, Target
 
 NAME = "tiny_problem:Widths"
 CATALOG = """\
@@ -122,3 +122,9 @@ def trainings(project: Path, run_id: str, what: str = "trained") -> int:
     """How many trainings there were in a run's folder."""
     folder = project / "data" / "07_model_output" / run_id / "trials"
     return sum(len(path.read_text().splitlines()) for path in folder.glob(f"*/{what}.txt"))
+
+
+class Measured(Built):
+    """Has networks whose latency is measured, though not precisely."""
+
+    latency = LatencySettings(least_seconds=0.02, seconds=0.3, precision=1, quantile=0.75)

@@ -29,7 +29,8 @@ def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
         count: of trials, always the same ones; 0: all.
 
     Returns:
-        number, architecture, old and new value (NaN where it failed now), and the difference.
+        number, architecture, old and new value (NaN where it failed now), and the difference; where
+        the problem has a latency, that of then and of now, and the precision that was reached then.
 
     Raises:
         ParameterError: a benchmark answered the run.
@@ -57,7 +58,16 @@ def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
     table = trials[["number", "architecture"]].assign(
         old=trials[target], new=pd.array(new, dtype="float64")
     )
-    return table.assign(difference=table["new"] - table["old"])
+    table = table.assign(difference=table["new"] - table["old"])
+    if problem.latency is None:
+        return table
+    name, _, precision = problem.latency.metrics
+    now = [outcome.metrics.get(name) if outcome else None for outcome in found]
+    return table.assign(
+        old_latency=trials[metric_column(name)],
+        new_latency=pd.array(now, dtype="float64"),
+        latency_precision=trials[metric_column(precision)],
+    )
 
 
 def retrain_text(table: pd.DataFrame) -> str:
@@ -73,6 +83,13 @@ def retrain_text(table: pd.DataFrame) -> str:
         f"{len(table)} trials trained again: they differ by {significant(sizes.mean(), 3)} in the "
         f"mean, by {significant(sizes.max(), 3)} at most; {failed} failed."
     )
+    if "old_latency" in table:
+        change = (table["new_latency"] / table["old_latency"] - 1).abs()
+        lines.append(
+            f"Their latencies were measured again, and measurements differ: by {change.mean():.1%} "
+            f"in the mean, by {change.max():.1%} at most; {table['latency_precision'].mean():.1%} "
+            "was stated in the mean."
+        )
     return "\n".join(lines)
 
 
