@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
-from optiproxy_nas import Search, SearchResult, read_journal, search
+from optiproxy_nas import RunningTrial, Search, SearchResult, read_journal, search
+from optiproxy_nas.problems.trainer import Batches, Training, fit
 from tests.evaluation.rung_problem import OBJECTIVE, RUN, Continuing
 
 
@@ -109,3 +113,32 @@ def test_what_a_search_starts_warm_from_is_trained_from_nothing(whole) -> None:
     again = [trial for trial in result.trials if trial.charged and trial.text in free]
     assert again
     assert not [trial for trial in again if trial.folder != f"{trial.number:04d}"]
+
+
+class Spoilt(Continuing):
+    """Trains by the trainer; the checkpoints of narrow networks are cut off after few epochs."""
+
+    def evaluate(self, trial: RunningTrial) -> dict[str, float]:
+        inputs = torch.arange(8.0).reshape(-1, 1)
+        data = Batches(inputs, (inputs[:, 0] > 3).long())
+        training = Training(epochs=trial.epochs or 6, horizon=trial.full_epochs)
+        linear = partial(nn.Linear, 1, 2)
+        fitted = fit(linear, data, data, training, seed=trial.seed, folder=trial.folder)
+        checkpoint = trial.folder / "checkpoint.pt"
+        if trial.epochs == 2 and trial.architecture["width"] <= 16:
+            checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+        return {"score": fitted.score + trial.architecture["depth"]}
+
+    def test(self, trial: RunningTrial) -> dict[str, float]:
+        return {}
+
+
+def test_a_checkpoint_that_does_not_load_fails_its_trial_and_the_search_stands() -> None:
+    result = search(problem=Spoilt(), failures={"in_a_row": None}, **RUN)
+    assert result.failed
+    for trial in result.failed:
+        assert trial.epochs == 6
+        assert f"{trial.folder}/checkpoint.pt" in trial.error
+        assert result.trials[int(trial.folder)].state == "complete"
+    assert len(promoted(result)) > len(result.failed)
+    assert result.is_eligible
