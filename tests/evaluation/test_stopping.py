@@ -75,6 +75,7 @@ def test_what_is_stopped_is_in_the_archive_and_is_never_the_answer(whole) -> Non
         assert trial.value == trial.curve[-1][1]
         assert trial.state == "complete"
         assert "stopped early" in repr(trial)
+    assert f"({len(stopped(result))} of them stopped early)" in repr(result)
     assert len(problem.trained) == sum(len(trial.curve) for trial in result.trials) < 6 * 14
     best = result.archive["value"].where(~result.archive["stopped"]).max()
     assert (result.best_value, result.best.stopped) == (best, False)

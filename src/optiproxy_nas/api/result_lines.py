@@ -37,5 +37,8 @@ def answer_line(record: SearchRecord) -> str:
 def trials_line(record: SearchRecord) -> str:
     """Return how many trials are complete, failed and open, and why the search ended."""
     complete, failed = len(record.archive), len(record.failed)
-    counts = f"{complete} complete, {failed} failed, {len(record.trials) - complete - failed} open"
+    stopped = sum(trial.stopped for trial in record.trials)
+    of_these = f" ({stopped} of them stopped early)" if stopped else ""
+    counts = f"{complete} complete{of_these}, {failed} failed, "
+    counts += f"{len(record.trials) - complete - failed} open"
     return f"trials: {counts}; {record.stopped or 'it may go on'}"

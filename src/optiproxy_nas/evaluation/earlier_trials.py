@@ -64,7 +64,7 @@ class EarlierTrials:
                 request = request._replace(folder=folder, seed=before.seed)
                 steps_before = self._last_steps.get(before.number, 0)
         line = self._line(epochs) if self._stopping.rule is not None else None
-        return request._replace(stop_line=line and line.after(steps_before))
+        return request._replace(stop_line=None if line is None else line.after(steps_before))
 
     def _continued(self, architecture: str, epochs: int) -> Request | None:
         """Return the longest training that one of an architecture for ``epochs`` goes on from."""
