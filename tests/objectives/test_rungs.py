@@ -183,6 +183,21 @@ def test_a_search_charges_each_architecture_once_a_rung(continues):
     assert result.best_value == archive.loc[archive["epochs"] == 9, "value"].max()
 
 
+def test_a_small_space_is_used_up_and_still_raised():
+    result = search(
+        space={"depth": [1, 2, 3], "width": [16, 32, 64]},
+        evaluate=lambda network, epochs: network["depth"] * network["width"] + epochs,
+        objective={"name": "multi_fidelity", "full_epochs": 9, "continues": True},
+        budget=72,
+        **{**SMALL, "initial_samples": 3},
+    )
+    archive = result.archive
+    assert result.parameters.objective.low_first == 4
+    assert (archive["epochs"] == 1).sum() == 9  # each architecture
+    assert archive["cost"].sum() <= 72
+    assert result.best_value == 3 * 64 + 9
+
+
 # What the rungs say about each other.
 
 

@@ -66,6 +66,8 @@ def select_queries(
         columns |= price.initial_columns(len(best))
         columns["score"] = score[best].double().numpy()
         batches.append(pool.batch(space, best, step, **columns))
+    if not batches:  # the space is used up
+        return make_batch(space, codes[:0], step, **price.initial_columns(0))
     return batches[0] if len(batches) == 1 else pd.concat(batches, ignore_index=True)
 
 

@@ -152,16 +152,22 @@ def sample_candidates(
     Raises:
         SamplingError: too few architectures outside the archive were drawn.
     """
-    objective = parameters.objective
+    objective, taken = parameters.objective, _codes_of(space, unavailable)
+    codes = codes_of(space, archive)
+    fewest = objective.price.fewest(allowance(parameters, archive, step, unavailable, free))
+    if space.size is not None:  # a space may be used up while there are trials to be raised
+        known = codes if taken is None else torch.cat([codes, taken])
+        if space.size - len(known) < fewest:
+            fewest = min(fewest, space.size - len(set(space.identify(known))))
     pool = draw_candidates(
         space,
         Logits(logits["alpha"], logits["beta"]),
-        codes_of(space, archive),
+        codes,
         torch.from_numpy(objective.order.ranks(archive)),
-        objective.price.fewest(allowance(parameters, archive, step, unavailable, free)),
+        fewest,
         parameters.selection,
         torch_generator(parameters.seed, step, "candidates"),
-        _codes_of(space, unavailable),
+        taken,
     )
     return {name: torch.as_tensor(value) for name, value in pool._asdict().items()}
 

@@ -202,6 +202,9 @@ class OptiProxy(Method):
         if not space.num_vertices:  # a declared one has no graph, which some proxies need
             with isolated():
                 build_proxy(space, parameters.proxy, torch.Generator())
+        if space.size is not None:
+            objective = parameters.objective.within(space.size)
+            parameters = parameters.model_copy(update={"objective": objective})
         if "initial_samples" not in values:
             size = space.size or parameters.initial_samples
             samples = min(parameters.initial_samples, max(size, 2))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -219,6 +219,10 @@ class Objective(StrictModel):
             given: the settings that are given.
         """
         return {} if training is None else {"direction": training.direction}
+
+    def within(self, size: int) -> Self:
+        """Return the objective for a space of so many architectures."""
+        return self
 
     @property
     def label(self) -> str:

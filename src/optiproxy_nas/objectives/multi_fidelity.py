@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from math import ceil
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -162,6 +162,12 @@ class MultiFidelity(Objective):
             looks, found["step_epochs"], found["share"] = _LOOKS, round(_STEP * full), _SHARE
         found["low_first"] = ceil(looks / (len(rungs) - 1) * full / low)
         return found
+
+    def within(self, size: int) -> Self:
+        """Return the objective with first looks at no more than half of a small space."""
+        if self.low_first <= size // 2:
+            return self
+        return type(self).model_validate({**dict(self), "low_first": max(1, size // 2)})
 
     @property
     def label(self) -> str:
