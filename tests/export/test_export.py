@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from optiproxy_nas import (
     ArtifactError,
     DataError,
+    LatencySettings,
     ParameterError,
     RunningTrial,
     SearchResult,
@@ -312,3 +313,31 @@ def test_what_breaks_a_bound_is_exported_as_no_answer(tmp_path: Path) -> None:
     search(problem=Bounded(), export=tmp_path / "model", **RUN)
     assert not facts(tmp_path / "model")["is_eligible"]
     assert "no answer" in (tmp_path / "model" / "README.md").read_text()
+
+
+class Timed(Built):
+    latency = LatencySettings(least_seconds=0.01, seconds=0.1, precision=1.0)
+
+
+def test_the_exported_network_is_measured_once_more(tmp_path: Path) -> None:
+    result = search(problem=Timed(), journal=tmp_path / "s.jsonl", **RUN)
+    said = facts(result.export(tmp_path / "model"))["latency"]
+    low, high = said["quantile_interval"]
+    assert 0 < low < said["quantile_ms"] < high
+    assert said["searched_ms"] == result.best.metrics["latency_p90_ms"]
+    assert said["machine"]["cores"] >= 1
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "ms in the search" in card
+
+
+def test_a_network_that_cannot_be_measured_is_exported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    problem = Timed()
+    result = search(problem=problem, journal=tmp_path / "s.jsonl", **RUN)
+    least = {"least_seconds": 1e-9, "seconds": 1e-9}  # too few runs for a quantile
+    problem.latency = LatencySettings.model_validate(least)
+    folder = result.export(tmp_path / "model")
+    assert facts(folder)["latency"] == {}
+    assert names(folder) == NETWORK | SAID
+    assert "once more" in caplog.text

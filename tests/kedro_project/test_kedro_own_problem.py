@@ -38,14 +38,16 @@ from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.own_problem import catalog_names
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.report.summary import test_rows as rows_of_test
+from optiproxy_nas.report.terminal import terminal_summary
 from optiproxy_nas.sweeps.planning import raw_parameters
 
-OWN = {**TINY, "problem": NAME, "evaluation": {"isolation": "none"}}
+OWN = {**TINY, "problem": NAME, "evaluation": {"isolation": "none"}, "confirm": None}
 METHODS = {
     "method": "random_search",
     "budget": 12,
     "problem": NAME,
     "evaluation": OWN["evaluation"],
+    "confirm": None,
 }
 
 
@@ -210,7 +212,7 @@ def test_ctrl_c_in_a_training_tells_how_to_go_on(own):
         own,
         "run",
         "--pipeline=own_search",
-        f"--params={problem},{settings},evaluation.isolation=none,run_id=c,tracking=off",
+        f"--params={problem},{settings},evaluation.isolation=none,confirm=null,run_id=c,tracking=off",
     )
     assert result.exit_code == 130
     assert "kedro run --resume c" in result.output
@@ -317,6 +319,12 @@ def test_a_latency_is_measured_bounded_kept_in_replays_and_measured_again(own):
     made = run(own, pipeline="own_methods", settings=settings, run_id="m")
     assert 0 < made["result"]["constraints"][0]["value"] < 1000
     assert made["result"]["metrics"]["latency_precision"] > 0
+    once_more = made["result"]["latency"]
+    assert once_more["searched_ms"] == made["result"]["constraints"][0]["value"]
+    assert once_more["median_ms"] > 0
+    assert "ms in the search" in terminal_summary(made["result"])
+    folder = artifact(own, "m", "report.model/model.json").parent
+    assert json.loads((folder / "model.json").read_text())["latency"] == once_more
     assert command(own, "audit", "m").exit_code == 0
     again = command(own, "audit", "m", "--retrain=1").output
     assert "1 trials trained again: they differ by 0 in the mean" in again
@@ -392,7 +400,7 @@ def test_any_method_and_a_sweep_of_several(own):
     arguments = ["method=random_search", "budget=8", "seed=0:2", f"problem={NAME}"]
     options = ["--pipeline=own_methods", "--executor=serial", "--no-tracking"]
     (own / "conf" / "local" / "parameters_own_methods.yml").write_text(
-        "own_methods: {evaluation: {isolation: none}}\n"
+        "own_methods: {evaluation: {isolation: none}, confirm: null}\n"
     )
     result = command(own, "sweep", *options, *arguments)
     assert result.exit_code == 0, result.output

@@ -16,7 +16,10 @@ SMALLER = {
     "budget=40": "budget=10",
     "budget=45": "budget=10",
     "epochs=20": "epochs=1",
-    '"mnist1d", budget=10': '"mnist1d", budget=10, data={"mnist1d": make_signals(count=100)}',
+    'problem="mnist1d"': (
+        'problem={"name": "mnist1d", "latency_seconds": 0.02}, '
+        'data={"mnist1d": make_signals(count=100)}'
+    ),
 }
 IN_PROCESS = (r"evaluation=\{[^}]*\}", "evaluation={}")  # a process imports torch for seconds
 

@@ -157,7 +157,7 @@ def open_evaluation(
         if problem is None:
             yield Evaluation(evaluator, opened, test, kept, search.tests)
             return
-        trainings = Trainings(problem, folder, datasets)
+        trainings = Trainings(problem, folder, datasets, device_of(settings.device))
         folders = TrialFolders(folder, search.parameters, settings)
         yield Evaluation(evaluator, opened, test, kept, search.tests, trainings, [folders])
 

@@ -58,5 +58,6 @@ def answer_of(result: SearchRecord, trainings: Trainings | None) -> Answer:
         is_eligible=result.is_eligible,
         confirmed=confirmed,
         data=digests_of(trainings.data) if trainings else {},
+        latency=trainings.latency(training.request, result.answer_metrics) if trainings else {},
         caution=result.caution,
     )

@@ -22,6 +22,7 @@ from optiproxy_nas.core.numbers import (
 )
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.problems import VALUE
+from optiproxy_nas.problems.latency import latency_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -48,6 +49,7 @@ class Answer:
         run_id: of the run; "": of a search from Python.
         data: digests of the problem's datasets by name.
         caution: what has to be told wherever its values are shown.
+        latency: measured once more, of ``Trainings.latency``; empty where there is none.
     """
 
     parameters: RunParameters
@@ -62,6 +64,7 @@ class Answer:
     run_id: str = ""
     data: Mapping[str, str | None] = field(default_factory=dict)
     caution: str = ""
+    latency: Mapping[str, Any] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """Return what is known of the answer, for JSON."""
@@ -82,6 +85,7 @@ class Answer:
                 for entry in self.constraints
             ],
             "caution": self.caution,
+            "latency": dict(self.latency),
             "training": {
                 "trial": request.number,
                 "repeat": request.repeat,
@@ -155,6 +159,8 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             text += f" (bound: {' and '.join(bounds[metric])})" if metric in bounds else ""
             of_means = ", confirmed" if confirmed and metric in bounds else ""
             rows.append((f"{capitalised(metric_name(metric))}{of_means}", text))
+    if facts["latency"]:
+        rows.append(("Latency, once more", latency_text(facts["latency"])))
     return rows
 
 

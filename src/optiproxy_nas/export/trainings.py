@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 
 from torch import nn
 
-from optiproxy_nas.core.errors import DataError, OptiProxyError, first_line
+from optiproxy_nas.core.errors import DataError, OptiProxyError, first_line, message_of
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.jobs import trial_folder
 from optiproxy_nas.problems import Problem, RunningTrial
+from optiproxy_nas.problems.latency import answer_latency
 from optiproxy_nas.spaces import get_space
+
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,13 @@ class Trainings:
         problem: of the search.
         folder: in which each trial has one of its own.
         data: the datasets of the problem by name.
+        device: that they were trained on.
     """
 
     problem: Problem
     folder: Path
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    device: str = "cpu"
 
     def network(self, request: Request) -> nn.Module:
         """Return the network that a training left, on the CPU, in eval mode.
@@ -74,3 +80,23 @@ class Trainings:
                 path=str(folder),
             )
         return model.to("cpu").eval()
+
+    def latency(self, request: Request, searched: Mapping[str, float]) -> dict[str, Any]:
+        """Measure the network that a training left once more, now that the search is over.
+
+        Args:
+            request: of the training.
+            searched: metrics of the answer in the search, or their means.
+
+        Returns:
+            What :func:`~optiproxy_nas.problems.latency.answer_latency` does; empty, after a
+            warning, where the network cannot be had or measured.
+        """
+        if self.problem.latency is None:
+            return {}
+        try:
+            model = self.network(request)
+            return answer_latency(self.problem, model, self.device, searched)
+        except Exception as error:  # a user's network can raise anything
+            _log.warning("The answer's latency is not measured once more: %s", message_of(error))
+            return {}

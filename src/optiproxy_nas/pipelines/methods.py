@@ -139,9 +139,9 @@ def summarise_problem(
     files: TrialFiles,
     trainings: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return what the run found, and all trials. Only now, once, is the answer tested."""
+    """Return what the run found, and all trials. Only now, once, is the answer tested and timed."""
     parameters = parameters_of(search)
     summary, attempts = summary_and_trials(
-        archive, failed, evaluate, parameters, run["run_id"], files, trainings
+        archive, failed, evaluate, parameters, run, files, trainings
     )
     return {**summary, "trials": len(trials)}, attempts

@@ -37,7 +37,7 @@ def summarise_problem(
     files: TrialFiles,
     trainings: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return what the run found, and all trials. Only now, once, is the answer tested.
+    """Return what the run found, and all trials. Only now, once, is the answer tested and timed.
 
     Args:
         archive: D.
@@ -48,7 +48,7 @@ def summarise_problem(
         files: of the trials.
         trainings: that confirm the best; None: there are none.
     """
-    return summary_and_trials(archive, failed, evaluate, search, run["run_id"], files, trainings)
+    return summary_and_trials(archive, failed, evaluate, search, run, files, trainings)
 
 
 def summary_and_trials(
@@ -56,11 +56,11 @@ def summary_and_trials(
     failed: pd.DataFrame,
     evaluator: RunEvaluator,
     parameters: RunParameters,
-    run_id: str,
+    run: dict[str, Any],
     files: TrialFiles,
     trainings: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return what a run found, its answer tested, and the table of its trials."""
+    """Return what a run found, its answer tested and timed, and the table of its trials."""
     trials, target = tabulate_trials(files), evaluator.problem.target
     objective, confirmed = parameters.objective, pd.DataFrame() if trainings is None else trainings
     confirmation = Confirmation.of(objective, archive, parameters.confirm, confirmed)
@@ -75,8 +75,11 @@ def summary_and_trials(
     metrics = {name: answer[name] for name in metric_columns(trials) if name not in archived}
     test = evaluator.test(training)
     summary = problem_summary(
-        archive, parameters, run_id, failed, target.label, metrics, test, confirmation
+        archive, parameters, run["run_id"], failed, target.label, metrics, test, confirmation
     )
+    means = confirmation.means[0] if confirmation and confirmation.means else answer
+    if latency := evaluator.latency(training, means, bool(run["export"])):
+        summary["latency"] = latency
     return {**summary, **_trial_facts(trials, training, files)}, trials
 
 

@@ -16,6 +16,7 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.incumbent import Training
+from optiproxy_nas.evaluation.isolation import device_of
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_table import metric_column, read_journal, row_request
@@ -117,7 +118,8 @@ class RunEvaluator(Evaluator):
     @property
     def trainings(self) -> Trainings:
         """What trained the trials, and where their folders are."""
-        return Trainings(self.problem, self._files.folder, self._data)
+        device = device_of(self._settings.device)
+        return Trainings(self.problem, self._files.folder, self._data, device)
 
     def searched(self, architecture: str) -> Training:
         """Return the training of the search that an architecture can be the answer by.
@@ -152,6 +154,29 @@ class RunEvaluator(Evaluator):
             )
         found = test_answer(self.problem, self._data, self._files.folder, self._settings, request)
         write_json(self._files.test, found._asdict())
+        return found
+
+    def latency(
+        self, request: Request, searched: Mapping[str, float], measure: bool
+    ) -> dict[str, Any]:
+        """Return the latency of the answer's network, measured once more; done once, and kept.
+
+        Args:
+            request: of the answer's training.
+            searched: metrics of the answer in the search, or their means.
+            measure: it, where it was not; nothing is in a replay.
+
+        Returns:
+            What ``Trainings.latency`` does; empty where it is not measured.
+        """
+        path = self._files.latency
+        if path.exists():
+            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return kept
+        if self.problem.latency is None or self._replay or not measure:
+            return {}
+        found = self.trainings.latency(request, searched)
+        write_json(path, found)
         return found
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from optiproxy_nas.core import numbers
+from optiproxy_nas.problems.latency import latency_text
 from optiproxy_nas.report.run_data import Summary, known, target_of
 from optiproxy_nas.report.summary_fields import (
     ELSEWHERE,
@@ -91,6 +92,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
             rows.append(("Optimum", NO_OPTIMUM))  # there may be no table
         elif key in summary and key not in (target, *_impossible(summary)):
             rows.append((label_of(key, summary), result_text(summary, key)))
+    rows += latency_rows(summary)
     metrics = {key: summary[key] for key in _measurements(summary)} | summary.get("metrics", {})
     return rows + [
         (numbers.capitalised(numbers.metric_name(key)), measured(key)(value))
@@ -117,6 +119,12 @@ def test_rows(summary: Summary) -> list[tuple[str, str]]:
     if error := summary.get("test_error"):
         rows.append(("Test", f"failed: {error}"))
     return rows
+
+
+def latency_rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return (label, text) of the latency that was measured once more after the search."""
+    facts = summary.get("latency")
+    return [("Latency, once more", latency_text(facts))] if facts else []
 
 
 def noun(summary: Summary) -> str:

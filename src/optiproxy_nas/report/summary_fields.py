@@ -128,6 +128,7 @@ ELSEWHERE = frozenset(
         "metrics",
         "test",
         "test_error",
+        "latency",
         "unit",
         "candidates",
         "confirmations",

@@ -12,6 +12,7 @@ from optiproxy_nas.report.summary import (
     amount,
     bound_sentence,
     label_of,
+    latency_rows,
     nothing_feasible,
     noun,
     result_text,
@@ -74,6 +75,7 @@ def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
         label = label_of(key, summary)
         if key == "constraints":
             yield from ((label, bound_sentence(bound)) for bound in summary.get(key) or ())
+            yield from latency_rows(summary)
         elif key == "failed_trials" and not summary.get(key):
             continue
         elif known(summary.get(key)) and key != target:

@@ -133,10 +133,10 @@ def project_copy(project: Path, run_id: str, manifest: Manifest) -> Iterator[Pat
 
 
 def _copy_answers(project: Path, copy: Path, manifest: Manifest) -> None:
-    """Copy the journal of a run, and what its answer's test gave."""
+    """Copy the journal of a run, what its answer's test gave, and its answer's latency."""
     journal = Path(manifest["artifacts"]["journal"]["path"])
     (copy / journal).parent.mkdir(parents=True)
-    for path in (journal, journal.with_name("test.json")):
+    for path in (journal, journal.with_name("test.json"), journal.with_name("latency.json")):
         if (project / path).exists():
             shutil.copy(project / path, copy / path)
 

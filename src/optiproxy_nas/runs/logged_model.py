@@ -75,6 +75,9 @@ def _metrics(facts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Give the numbers of a model by name: its value, parameters, and what else was measured."""
     found = {"value": facts["value"], "confirmed": facts["confirmed"].get("mean")}
     found |= {name: facts["network"].get(name) for name in ("parameters", "flops")}
+    if latency := facts.get("latency"):  # as the metrics of a trial are called
+        found |= {"latency_ms": latency["median_ms"]}
+        found |= {f"latency_p{100 * latency['quantile']:g}_ms": latency["quantile_ms"]}
     found |= {f"test_{name}": value for name, value in facts["test"].items()}
     for name, value in found.items():
         if isinstance(value, int | float):

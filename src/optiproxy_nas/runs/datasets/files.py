@@ -225,6 +225,11 @@ class TrialFiles:
         """The file of what the test of the answer gave."""
         return self.journal.parent / "test.json"
 
+    @property
+    def latency(self) -> Path:
+        """The file of the answer's latency, measured once more."""
+        return self.journal.parent / "latency.json"
+
 
 class JournalDataset(_FileDataset[TrialFiles]):
     """The journal of a run's trials, which the evaluation itself opens, locks and writes."""
