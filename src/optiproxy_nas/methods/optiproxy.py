@@ -14,7 +14,7 @@ from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.algorithm.regret_left import bound_regret, stop_reason
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Tensors
-from optiproxy_nas.core.errors import unknown_name
+from optiproxy_nas.core.errors import UnknownNameError, unknown_name
 from optiproxy_nas.core.mappings import changes, merge
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.methods.base import (
@@ -198,7 +198,12 @@ class OptiProxy(Method):
         merged = merge(load_preset(name), {**values, "preset": name})
         parameters = typed_parameters(SearchParameters, merged, also)
         PROXIES.load(parameters.proxy.name)
-        space = get_space(parameters.space)
+        if parameters.fit.targets not in TARGETS:
+            raise unknown_name("target", parameters.fit.targets, TARGETS)
+        try:
+            space = get_space(parameters.space)
+        except UnknownNameError:  # one that the caller holds; a search refuses the name
+            return parameters
         if not space.num_vertices:  # a declared one has no graph, which some proxies need
             with isolated():
                 build_proxy(space, parameters.proxy, torch.Generator())
@@ -210,8 +215,6 @@ class OptiProxy(Method):
             samples = min(parameters.initial_samples, max(size, 2))
             samples = parameters.objective.price.initial_sample(samples)
             parameters = parameters.model_copy(update={"initial_samples": samples})
-        if parameters.fit.targets not in TARGETS:
-            raise unknown_name("target", parameters.fit.targets, TARGETS)
         return parameters
 
     @classmethod
