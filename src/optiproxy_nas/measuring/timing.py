@@ -115,6 +115,13 @@ class Series:
             return None
         return self._estimate_of_fastest(0.5), self._estimate_of_fastest(self._quantile)
 
+    def is_precise(self, precision: float, confidence: float) -> bool:
+        """Return whether both intervals are narrow enough, of two blocks a batch or more."""
+        if len(self.counted) < 2 * self._block * BATCHES:
+            return False
+        found = self.estimates(confidence) or ()
+        return all(one.precision <= precision for one in found)
+
     def _estimate(self, quantile: float, confidence: float) -> Estimate:
         """Return the median over blocks of the blocks' quantiles, and its interval."""
         size = self._block
@@ -177,12 +184,7 @@ def time_until_precise(
         elapsed = clock() - begun
         if elapsed >= least * len(series) and elapsed >= 1.1 * looked:
             looked = elapsed
-            waiting = [one for one in waiting if not _is_precise(one, precision, confidence)]
-
-
-def _is_precise(series: Series, precision: float, confidence: float) -> bool:
-    found = series.estimates(confidence)
-    return found is not None and all(one.precision <= precision for one in found)
+            waiting = [one for one in waiting if not one.is_precise(precision, confidence)]
 
 
 def processor_timer(run: Run) -> tuple[float, float]:
