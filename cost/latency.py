@@ -7,6 +7,7 @@ conditions come in turn, so that the hours of the day are the same for all.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -61,12 +62,13 @@ def timing() -> None:
 
 
 def training() -> None:
-    """Train a network for ever."""
+    """Train a network until the process that wants it has ended."""
+    parent = os.getppid()
     torch.set_num_threads(1)
     model = signals(32, 5, 3).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     examples, labels = torch.randn(4000, 1, 40), torch.randint(0, 10, (4000,))
-    while True:
+    while os.getppid() == parent:
         for rows in np.array_split(np.random.default_rng(0).permutation(4000), 40):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(examples[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
@@ -110,36 +112,25 @@ def agreement(rows: list[dict[str, Any]], value: str, interval: str) -> float:
 
 
 def table(path: Path) -> None:
-    """Print what the timings of a file say."""
+    """Print what the timings of a file say, as Markdown."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    values = "| median ms | spread | agree | p90 ms | spread | agree "
-    head = f"| network | condition | timings {values}| stated | s | CPU s | load |"
-    print(head + "\n|" + "---|" * (head.count("|") - 1))
+    values = "median ms | sd | agree | 90 % quantile ms | sd | agree"
+    print(f"| network | condition | timings | {values} | stated | seconds | load |")
+    print("|---" * 2 + "|---:" * 10 + "|")
     for name in dict.fromkeys(row["network"] for row in rows):
-        for condition in (*CONDITIONS, ""):
-            found = [
-                row
-                for row in rows
-                if row["network"] == name and row["condition"] in (condition or CONDITIONS)
-            ]
-            if not found:
-                continue
-            cells = [name, condition or "all together", str(len(found))]
-            for value, interval in (
-                ("median_ms", "median_interval"),
-                ("quantile_ms", "quantile_interval"),
-            ):
-                timings = np.array([row[value] for row in found])
-                cells += [f"{np.median(timings):.4g}", f"{np.std(np.log(timings), ddof=1):.1%}"]
-                cells += [f"{agreement(found, value, interval):.1%}"]
-            for key, style in (
-                ("precision", ".1%"),
-                ("seconds", ".1f"),
-                ("cpu", ".2f"),
-                ("load", ".1f"),
-            ):
+        for condition in (*CONDITIONS, "all together"):
+            found = [row for row in rows if row["network"] == name]
+            if condition in CONDITIONS:
+                found = [row for row in found if row["condition"] == condition]
+            cells = [name, condition, str(len(found))]
+            for value in ("median", "quantile"):
+                timings = np.array([row[f"{value}_ms"] for row in found])
+                agree = agreement(found, f"{value}_ms", f"{value}_interval")
+                spread = np.std(np.log(timings), ddof=1)
+                cells += [f"{np.median(timings):.3g}", f"{spread:.1%}", f"{agree:.0%}"]
+            for key, style in (("precision", ".0%"), ("seconds", ".1f"), ("load", ".0f")):
                 cells.append(format(float(np.median(np.array([row[key] for row in found]))), style))
-            print("| " + " | ".join(cells) + " |")
+            print(f"| {' | '.join(cells)} |")
 
 
 def main() -> None:
