@@ -2,7 +2,7 @@
 
 * :class:`MLP`: the operations and edges, flattened (the paper's).
 * :class:`GraphMLP`: also which operations there are, and which feed which (ours).
-* :class:`AutoregressiveMLP`: the same for the values of two fidelities (ours).
+* :class:`AutoregressiveMLP`: the same for the values at several rungs (ours).
 * :class:`PathMLP`, :class:`TruncatedPathMLP`: the paths from input to output (White et al. 2020).
 """
 
