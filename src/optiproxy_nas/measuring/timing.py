@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from optiproxy_nas.core.arrays import Floats
 
@@ -130,7 +130,7 @@ class Series:
         value = float(np.median(values))
         batches = [np.median(batch) for batch in np.array_split(values, BATCHES)]
         error = float(np.std(batches, ddof=1)) / math.sqrt(BATCHES)
-        inside = math.sqrt(2) * float(stats.t.ppf((1 + confidence) / 2, BATCHES - 1)) * error
+        inside = math.sqrt(2) * float(special.stdtrit(BATCHES - 1, (1 + confidence) / 2)) * error
         # As large a share of the runs that count may be disturbed unseen.
         unseen = self.taken / (self.taken + len(self.counted))
         lower = value - float(np.median(_quantiles(blocks, quantile * (1 - unseen))))
@@ -153,7 +153,7 @@ def _quantiles(blocks: Floats, quantile: float) -> Floats:
 
 def least_precision(confidence: float) -> float:
     """Return the precision below which no interval gets, however many runs there are."""
-    return math.sqrt(2) * float(stats.norm.ppf((1 + confidence) / 2)) * DRIFT
+    return math.sqrt(2) * float(special.ndtri((1 + confidence) / 2)) * DRIFT
 
 
 def time_until_precise(

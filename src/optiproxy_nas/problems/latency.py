@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -22,9 +22,11 @@ from optiproxy_nas.measuring.latency import (
     runner,
 )
 from optiproxy_nas.measuring.machine import only_measurement
-from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems.base import Problem
 from optiproxy_nas.problems.building import checked_build, drawn_architecture, example_of
+
+if TYPE_CHECKING:
+    from optiproxy_nas.objectives.base import Objective
 
 FILE = "latency.json"  # in the folder of a trial: all that was measured, the machine and its load
 
