@@ -50,8 +50,9 @@ def render(section: Section, evidence: Evidence) -> Rendered:
         for place, epsilon in enumerate(entry["epsilons"]):
             stops = [(epsilon, stop) for stop in found[entry["label"], epsilon]]
             lines.append([entry["label"], f"{epsilon:g}", *_cells(stops, options["budget"])])
-            for group in (entry["group"], "all tables") if not place else ():
-                groups[group] = [*groups.get(group, []), *stops]
+            if not place:
+                groups[entry["group"]] = [*groups.get(entry["group"], []), *stops]
+    groups["all tables"] = [stop for stops in groups.values() for stop in stops]
     for group, stops in groups.items():
         lines.append([f"**{group}**", "the first", *_cells(stops, options["budget"])])
     head = ["table", "ε", "searches", "stopped", "of these right", "mean queries", "saved"]
