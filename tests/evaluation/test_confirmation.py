@@ -22,7 +22,13 @@ from optiproxy_nas import (
 )
 from optiproxy_nas.core.parameters import ConfirmSettings
 from optiproxy_nas.evaluation.answers import Outcome
-from optiproxy_nas.evaluation.confirmation import confirm_seed, confirming, joined, tabulate
+from optiproxy_nas.evaluation.confirmation import (
+    confirm_seed,
+    confirming,
+    joined,
+    tabulate,
+    trainings_of,
+)
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.incumbent import Confirmation, incumbent_of
 from optiproxy_nas.evaluation.trials import trial_seed
@@ -105,6 +111,24 @@ def test_the_best_mean_answers_and_what_failed_everywhere_does_not(
     rows = joined(objective, archive.assign(best=archive["value"]), table)
     assert rows["repeat"].eq(0).sum() == len(archive)
     assert rows.loc[rows["repeat"] > 0, "value"].tolist() == [n for n in numbers if n is not None]
+
+
+def test_warm_started_it_stands_where_no_confirmation_succeeds() -> None:
+    initial = pd.DataFrame({"depth": [5], "width": [64], "value": [99.0]})
+    problem, confirm = failing("0000_confirm_1", "0000_confirm_2"), {"best": 1, "seeds": 2}
+    result = search(
+        problem=problem, method="random_search", budget=6, confirm=confirm, initial=initial
+    )
+    assert (result.best_value, result.confirmed) == (99.0, {})
+    assert result.answer_training.request.repeat == 0
+
+
+def test_a_metric_that_a_training_lacks_is_none_of_its_own() -> None:
+    objective = resolve_objective("accuracy")
+    asked = confirming([Request(0, 1, "a0")], ConfirmSettings(best=1, seeds=2), 0)
+    outcomes = [Outcome({"value": 1.0, "size": 2.0}), Outcome({"value": 1.0})]
+    table = tabulate(objective, zip(asked, outcomes, strict=True))
+    assert [set(it.metrics) for _, it in trainings_of(table)] == [{"value", "size"}, {"value"}]
 
 
 def test_bounds_are_judged_by_the_means() -> None:

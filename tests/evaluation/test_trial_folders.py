@@ -29,12 +29,14 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchResult, Path]:
     return search(problem=Continuing(), journal=path / "j.jsonl", **SHARE), path
 
 
-def test_left_are_those_that_can_be_promoted_and_the_answer(kept) -> None:
+def test_left_are_those_that_can_be_promoted_and_the_best(kept) -> None:
     result, path = kept
     promotable = result.parameters.objective.promotable(result.archive)
     rows = {trial.order: trial for trial in result.trials}
     needed = {rows[row].folder for row in range(len(rows)) if promotable[row]}
-    assert left(path) == needed | {result.best.folder}
+    best = [trial.folder for trial in result.top(5) if trial.epochs == 6]
+    assert left(path) == {*needed, *best}
+    assert result.best.folder in best
     assert len(left(path)) < len({trial.folder for trial in result.trials})
     assert result.test["score"] == result.best_value
 
@@ -68,7 +70,7 @@ def test_killed_it_finds_what_it_needs(kept, tmp_path) -> None:
 
 
 def test_without_rungs_all_is_kept_unless_it_is_asked_for(tmp_path) -> None:
-    for keep, count in ((None, 6), ("promotable", 1)):
+    for keep, count in ((None, 6), ("promotable", 5)):
         path = tmp_path / str(keep)
         result = search(
             problem=Continuing(), journal=path / "j.jsonl", evaluation={"keep": keep}, **PLAIN
@@ -78,7 +80,7 @@ def test_without_rungs_all_is_kept_unless_it_is_asked_for(tmp_path) -> None:
 
 
 def test_so_many_of_the_best_are_kept_as_are_confirmed(tmp_path) -> None:
-    run = PLAIN | {"budget": 8, "confirm": {"best": 2, "seeds": 1}}
+    run = PLAIN | {"budget": 14, "confirm": {"best": 6, "seeds": 1}}
     result = search(
         problem=Continuing(),
         journal=tmp_path / "j.jsonl",
@@ -86,8 +88,8 @@ def test_so_many_of_the_best_are_kept_as_are_confirmed(tmp_path) -> None:
         **run,
     )
     confirmed = {name for name in left(tmp_path) if "confirm" in name}
-    assert len(confirmed) == 2
-    assert left(tmp_path) - confirmed == {trial.folder for trial in result.top(2)}
+    assert len(confirmed) == 6
+    assert left(tmp_path) - confirmed == {trial.folder for trial in result.top(6)}
 
 
 def test_failed_and_open_trials_keep_what_they_left() -> None:
@@ -116,7 +118,29 @@ def test_what_cannot_be_removed_is_warned_of_and_the_search_stands(
         **PLAIN,
     )
     assert len(result.archive) == 6
-    assert len([it for it in caplog.records if "Permission denied" in it.message]) == 5
+    assert len([it for it in caplog.records if "Permission denied" in it.message]) == 1
+
+
+def test_what_a_link_leads_to_is_not_emptied(tmp_path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "scores.json").write_text("[]")
+    (tmp_path / "0001").symlink_to(elsewhere)
+    trial_folders._empty(tmp_path / "0001")
+    assert (elsewhere / "scores.json").exists()
+
+
+def test_a_later_confirmation_finds_the_best_and_passes_over_what_was_emptied(tmp_path) -> None:
+    run = PLAIN | {"evaluation": {"keep": "promotable"}, "journal": tmp_path / "j.jsonl"}
+    first = search(problem=Continuing(), **run)
+    emptied = next(it for it in first.trials if it.folder not in left(tmp_path))
+    for trial in first.trials:  # as if the others had been emptied, too
+        trial_folders._empty(tmp_path / "j_trials" / trial.folder)
+    later = run | {"budget": 12, "confirm": {"best": 6, "seeds": 1}}
+    result = search(problem=Continuing(), **later)
+    assert emptied.text in set(result.confirmation["architecture"])
+    assert result.answer_training.request.repeat == 1
+    assert result.test["score"] == result.answer_training.metrics["value"]
 
 
 def test_a_function_keeps_nothing() -> None:

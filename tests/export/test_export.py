@@ -23,7 +23,8 @@ from optiproxy_nas import (
     load_model,
     search,
 )
-from optiproxy_nas.export.folder import write_folder
+from optiproxy_nas.export.folder import without_folders, write_folder
+from optiproxy_nas.export.network import largest_difference
 from optiproxy_nas.measuring.onnx import onnx_session
 from tests.problems.built_problem import Built, WithoutExample
 
@@ -162,6 +163,38 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_an_older_folder_is_replaced_whole_or_stays(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "model", {"first": b"1"})
+    write_folder(folder, {"second": b"2"}, replace=True)
+    assert (names(tmp_path), names(folder)) == ({"model"}, {"second"})
+    with pytest.raises(DataError):
+        write_folder(folder, {"no/such/folder": b"3"}, replace=True)
+    assert (names(tmp_path), names(folder)) == ({"model"}, {"second"})
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("'/home/a b/0003/checkpoint.pt' is bad", "'checkpoint.pt' is bad"),
+        ("no /srv/x/y.pt: gone", "no y.pt: gone"),
+        ("see https://example.org/a/b, or 3/4 of it", "see https://example.org/a/b, or 3/4 of it"),
+    ],
+)
+def test_the_card_names_no_folders_of_the_machine(text: str, short: str) -> None:
+    assert without_folders(text) == short
+
+
+@pytest.mark.parametrize("size", [1e-2, 1.0, 1e3])
+def test_small_outputs_are_compared_as_closely_as_large_ones(size: float) -> None:
+    inputs = torch.eye(2)
+    tensors = {"input_0": inputs, "output_0": size * inputs}
+    model = nn.Linear(2, 2, bias=False)
+    model.weight.data = size * torch.eye(2) * 1.01
+    assert largest_difference(model, tensors) == pytest.approx(0.01, rel=1e-3)
+    model.weight.data = size * torch.eye(2)
+    assert largest_difference(model, tensors) == 0
+
+
 def test_a_copy_of_a_result_has_no_networks(
     searched: tuple[SearchResult, Path], tmp_path: Path
 ) -> None:
@@ -205,6 +238,8 @@ def test_a_checkpoint_that_does_not_load_costs_the_network_not_the_result(
     assert "without its network" in caplog.text
     assert names(tmp_path / "model") == SAID
     assert "checkpoint.pt" in facts(tmp_path / "model")["missing"]["model.safetensors"]
+    for name in ("model.json", "README.md"):
+        assert str(tmp_path) not in (tmp_path / "model" / name).read_text()
     with pytest.raises(DataError, match=r"checkpoint\.pt"):
         result.export(tmp_path / "again")
 

@@ -10,12 +10,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from optiproxy_nas import SearchResult, search
+from optiproxy_nas import LatencySettings, SearchResult, search
 from optiproxy_nas.algorithm.archive import extend
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.journal_file import read_records
+from optiproxy_nas.export.trainings import Trainings
+from optiproxy_nas.pipelines.model_export import export_model
+from optiproxy_nas.pipelines.problem_summary import summary_and_trials
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
+from optiproxy_nas.report.terminal import terminal_summary
 from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.spaces import get_space
 from tests.evaluation.rung_problem import RUN, THREE, Continuing
@@ -75,7 +79,43 @@ def test_batch_by_batch_it_is_the_search(found: SearchResult, goes_on: bool, tmp
     promotable = parameters.objective.promotable(archive)
     needed = {found.trials[row].folder for row in range(len(archive)) if promotable[row]}
     left = {path.parent.name for path in files.folder.glob("*/scores.json")}
-    assert left == needed | {found.best.folder}
+    best = [trial.folder for trial in found.top(5) if trial.epochs == 6 and not trial.stopped]
+    assert left == {*needed, *best}
+
+
+def test_what_was_trained_briefly_alone_is_no_answer_and_is_not_tested(
+    found: SearchResult, tmp_path: Path
+) -> None:
+    parameters: Any = found.parameters
+    files = TrialFiles(tmp_path / "journal.jsonl")
+    batch = next(batches(found))
+    brief = batch[batch["epochs"] == 1].iloc[:2].reset_index(drop=True)
+    with RunEvaluator(Continuing(), {}, parameters, EvaluationSettings(), files, False) as trains:
+        space = get_space(Continuing.space)
+        rows, failed = evaluate_batch(space, brief, trains, parameters, None)
+        archive, run = extend(None, rows, parameters.objective), {"run_id": "r", "export": True}
+        summary, _ = summary_and_trials(archive, failed, trains, parameters, run, files)
+        answer = json.loads(export_model(summary, trains, {}, files)["model.json"])
+    assert (summary["is_eligible"], answer["is_eligible"]) == (False, False)
+    assert summary["test"] == {}
+    assert "TRAINED FULLY" in terminal_summary(summary)
+
+
+def test_a_latency_that_was_not_measured_is_tried_again(
+    found: SearchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Timed(Continuing):
+        latency = LatencySettings()
+
+    parameters: Any = found.parameters
+    measured: list[dict[str, float]] = [{}, {"quantile_ms": 1.0}]
+    monkeypatch.setattr(Trainings, "latency", lambda *_: measured.pop(0))
+    files, request = TrialFiles(tmp_path / "journal.jsonl"), found.answer_training.request
+    with RunEvaluator(Timed(), {}, parameters, EvaluationSettings(), files, False) as trains:
+        assert [trains.latency(request, {}, True) for _ in range(3)] == [
+            {},
+            *2 * [{"quantile_ms": 1.0}],
+        ]
 
 
 def missing(found: SearchResult) -> int:

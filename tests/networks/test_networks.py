@@ -141,6 +141,9 @@ def test_weights_of_another_shape_are_refused():
         with pytest.raises(ParameterError) as raised:
             network(IMAGES, weights)
         assert raised.value.data["name"] == "operations"
+    with pytest.raises(ParameterError) as raised:
+        relaxed(IMAGES, torch.zeros(6, 5), torch.ones(6))
+    assert raised.value.data["name"] == "edges"
     with pytest.raises(ParameterError):
         discrete.discrete(SKIPS)
 

@@ -57,6 +57,17 @@ def test_best_so_far_marks_the_first_query_that_found_the_best(run):
     assert f"best found: {best:.2f} (query {first})" in legend(best_so_far(RunData(**run)))
 
 
+def test_the_confirmed_answer_is_marked_not_the_best_single_value(run):
+    archive = run["archive"]
+    second = int(archive["value"].nlargest(2).index[1])
+    mean = float(archive["value"][second]) - 0.5
+    facts = {"confirmed_value": mean, "queries_to_best": second + 1}
+    figure = best_so_far(RunData(**{**run, "summary": {**run["summary"], **facts}}))
+    (star,) = [mark for mark in figure.axes[0].collections if "answer" in str(mark.get_label())]
+    assert star.get_offsets().tolist() == [[second + 1, pytest.approx(mean)]]
+    assert not [text for text in legend(figure) if "best found" in text]
+
+
 @pytest.mark.parametrize("optimum", [None, math.nan])
 def test_best_so_far_without_optimum(run, optimum):
     data = RunData(**run | {"summary": {"optimum": optimum}})

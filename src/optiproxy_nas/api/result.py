@@ -11,6 +11,7 @@ from optiproxy_nas.evaluation.record import SearchRecord
 
 if TYPE_CHECKING:
     from optiproxy_nas.api.result_views import ResultPlots
+    from optiproxy_nas.evaluation.evaluator import Request
     from optiproxy_nas.export.trainings import Trainings
 
 
@@ -19,6 +20,9 @@ class SearchResult(SearchRecord):
     """What a search found, and everything it did; ``print`` tells the answer."""
 
     trainings: Trainings | None = None  # of a problem, by ``search``; no part of a saved result
+
+    def _has_files(self, request: Request) -> bool:
+        return self.trainings is None or self.trainings.has_files(request)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: no problem, which may hold anything."""

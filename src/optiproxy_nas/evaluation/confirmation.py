@@ -115,15 +115,21 @@ def tabulate(
     return table if objective.fidelities else table.drop(columns="epochs")
 
 
-def trainings_of(table: pd.DataFrame) -> list[tuple[Request, Outcome]]:
-    """Return the trainings of a table of :func:`tabulate`."""
-    return [
-        (
-            row_request(row),
-            Outcome({} if row["error"] else means_of(pd.DataFrame([row])), row["error"]),
-        )
-        for row in table.to_dict("records")
-    ]
+def trainings_of(
+    table: pd.DataFrame, full_epochs: int | None = None
+) -> list[tuple[Request, Outcome]]:
+    """Return the trainings of a table of :func:`tabulate`.
+
+    Args:
+        table: of trainings.
+        full_epochs: of full training, where the objective has fidelities.
+    """
+    trained = []
+    for row in table.to_dict("records"):
+        found = {} if row["error"] else means_of(pd.DataFrame([row]))
+        metrics = {name: it for name, it in found.items() if not np.isnan(it)}  # NaN: of others
+        trained.append((row_request(row, full_epochs), Outcome(metrics, row["error"])))
+    return trained
 
 
 def means_of(trained: pd.DataFrame) -> dict[str, float]:

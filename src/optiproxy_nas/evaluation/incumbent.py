@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -158,22 +158,30 @@ class Training(NamedTuple):
 
 
 def incumbent_training(
-    objective: Objective, searched: Training | None, confirmations: pd.DataFrame
+    objective: Objective,
+    searched: Training | None,
+    confirmations: pd.DataFrame,
+    has_files: Callable[[Request], bool] = lambda request: True,
 ) -> Training:
     """Return the training of the incumbent with the best value: it is tested, and exported.
+
+    One whose folder was emptied is passed over where another has files.
 
     Args:
         objective: of the search.
         searched: that of the search; None: it did not train it, but started from it.
-        confirmations: those of the incumbent (``confirmation.tabulate``); they may be none.
+        confirmations: those of the incumbent (``confirmation.tabulate``); they may be none, but one
+            has succeeded where ``searched`` is None.
+        has_files: whether there is still something in the folder of a training.
     """
     trained = [] if searched is None else [searched]
-    trained += [Training(request, it.metrics) for request, it in trainings_of(confirmations)]
-    sign = objective.order.sign
-    return max(
-        (training for training in trained if VALUE in training.metrics),
-        key=lambda training: sign * training.metrics[VALUE],
-    )
+    trained += [
+        Training(request, it.metrics)
+        for request, it in trainings_of(confirmations, objective.full_fidelity)
+        if not it.error
+    ]
+    sign, left = objective.order.sign, [it for it in trained if has_files(it.request)]
+    return max(left or trained, key=lambda training: sign * training.metrics[VALUE])
 
 
 def cautions_of(confirmation: Confirmation, settings: ConfirmSettings) -> list[str]:

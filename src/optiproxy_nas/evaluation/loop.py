@@ -122,7 +122,7 @@ def confirm_best(
     by_row = {trial.order: trial for trial in search.trials}
     best = [by_row[row] for row in candidates(objective, archive, settings.best)]
     requests = confirming([search.trained(it) for it in best], settings, parameters.seed)
-    before = trainings_of(search.confirmations)
+    before = trainings_of(search.confirmations, objective.full_fidelity)
     over = {(request.architecture, request.repeat): (request, it) for request, it in before}
     missing = [it for it in requests if (it.architecture, it.repeat) not in over]
     evaluator = as_evaluator(evaluate, search.space)

@@ -110,13 +110,17 @@ class SearchRecord:
     @property
     def answer_training(self) -> Training:
         """The training of the answer with the best value: that of its trial, or a confirmation."""
-        best, trained = self.best, self.confirmations
-        request = Request(best.number, 1, best.text, best.epochs, best.seed, folder=best.folder)
+        best, trained, objective = self.best, self.confirmations, self.parameters.objective
+        request = Request(
+            *(best.number, 1, best.text, best.epochs, best.seed),
+            folder=best.folder,
+            full_epochs=objective.full_fidelity,
+        )
         if len(trained):
-            trained = trained[trained["architecture"] == best.text]
+            trained = trained[(trained["architecture"] == best.text) & (trained["error"] == "")]
         is_searched = best.charged or trained.empty  # else it has no folder
         searched = Training(request, best.metrics) if is_searched else None
-        return incumbent_training(self.parameters.objective, searched, trained)
+        return incumbent_training(objective, searched, trained, self._has_files)
 
     @property
     def confirmed(self) -> dict[str, Any]:
@@ -240,6 +244,10 @@ class SearchRecord:
             f"test {metric_name(label)} {value_text(label, self.test[metric])}"
             for metric, label in labels.items()
         ]
+
+    def _has_files(self, request: Request) -> bool:
+        """Return whether there is still something in the folder of a training, if that is known."""
+        return True
 
     @cached_property
     def _confirmation(self) -> Confirmation | None:

@@ -19,6 +19,7 @@ from optiproxy_nas.evaluation.jobs import OUTPUT, folder_name
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.objectives.base import Objective
 
+_LEAST_KEPT = 5  # of the best: a search that goes on may confirm them
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
@@ -28,7 +29,8 @@ def unneeded_folders(
     """Return the names of the folders that no later part of a search needs.
 
     Needed is what open or failed trials left, which may be tried again; what a promotion may go on
-    from; and what the best trials left: one of these is the answer, which is tested and exported.
+    from; and what the best trials left: one of these is the answer, which is tested and exported,
+    and a search that goes on may confirm others than before.
 
     Args:
         objective: of the search.
@@ -69,7 +71,8 @@ class TrialFolders:
         self, folder: Path, parameters: RunParameters, settings: EvaluationSettings
     ) -> None:
         self._folder, self._objective = folder, parameters.objective
-        self._best = 1 if parameters.confirm is None else parameters.confirm.best
+        confirmed = 0 if parameters.confirm is None else parameters.confirm.best
+        self._best = max(_LEAST_KEPT, confirmed)
         keep = settings.keep or ("promotable" if parameters.objective.fidelities else "all")
         self._keeps_all = keep == "all"
         self._emptied: set[str] = set()
@@ -98,12 +101,13 @@ class TrialFolders:
 
 
 def _empty(folder: Path) -> None:
-    """Remove all that is in a folder but for the output.
+    """Remove all that is in a folder but for the output; nothing where the folder is a link.
 
     Raises:
         OSError: something cannot be removed.
     """
-    for path in folder.iterdir() if folder.is_dir() else ():
+    is_own = folder.is_dir() and not folder.is_symlink()
+    for path in folder.iterdir() if is_own else ():
         if path.name == OUTPUT:
             continue
         if path.is_dir() and not path.is_symlink():

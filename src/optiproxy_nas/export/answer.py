@@ -43,7 +43,8 @@ class Answer:
         metrics: all that it gave, by name.
         test: what the test of the answer gave, by name.
         constraints: of the objective's summary: constraint, value, margin (negative if broken).
-        is_eligible: whether it is an answer; False where nothing keeps the bounds.
+        is_eligible: whether it is an answer; False where nothing keeps the bounds, or nothing was
+            trained fully.
         confirmed: ``mean``, ``sd`` (NaN of one) and ``values`` of its confirmations, and its
             ``single`` value in the search; empty without them.
         run_id: of the run; "": of a search from Python.
@@ -78,7 +79,11 @@ class Answer:
             "is_eligible": self.is_eligible,
             "value": _written(self.value),
             "confirmed": {name: _written(it) for name, it in self.confirmed.items()},
-            "metrics": {n: _written(it) for n, it in self.metrics.items() if n != VALUE},
+            "metrics": {  # NaN: another training measured it, this one did not
+                name: _written(it)
+                for name, it in self.metrics.items()
+                if name != VALUE and not math.isnan(it)
+            },
             "test": {name: _written(it) for name, it in self.test.items()},
             "constraints": [
                 {name: _written(entry.get(name)) for name in ("constraint", "value", "margin")}

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from optiproxy_nas.spaces import get_space
 ARCHITECTURE, FACTS, CARD = "architecture.json", "model.json", "README.md"
 FILES = (ARCHITECTURE, WEIGHTS, GRAPH, CHECK, FACTS, CARD)
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
+_ABSOLUTE = re.compile(r"(?<=')/[^'\n]+(?=')|(?<![\w.~:/])/[^\s/'\":,;]+/[^\s'\":,;]+")
 _PARTIAL = ".partial-"  # how the name of a folder begins that is not whole yet
 
 
@@ -73,12 +75,17 @@ def _files(answer: Answer, architecture: Any, network: NetworkFiles) -> dict[str
     facts = {
         **answer.facts(),
         "network": network.facts,
-        "missing": network.missing,
+        "missing": {name: without_folders(it) for name, it in network.missing.items()},
         "files": {name: _sha256(content) for name, content in files.items()},
     }
     facts["digest"] = _digest(facts)
     files[FACTS] = (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode()
     return {**files, CARD: model_card(text, facts).encode()}
+
+
+def without_folders(text: str) -> str:
+    """Return a text with the names of files in the place of their absolute paths."""
+    return _ABSOLUTE.sub(lambda found: Path(found[0]).name, text)
 
 
 def check_free(folder: Path) -> None:
@@ -103,7 +110,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], replace: bool = False
     Args:
         folder: its path.
         files: content by name.
-        replace: write over an older one.
+        replace: write over an older one, which is taken away last.
 
     Raises:
         ParameterError: there is something at its path already.
@@ -111,13 +118,15 @@ def write_folder(folder: Path, files: Mapping[str, bytes], replace: bool = False
     """
     if not replace:
         check_free(folder)
-    partial = folder.with_name(f"{_PARTIAL}{os.getpid()}-{folder.name}")
+    partial, old = (
+        folder.with_name(f"{_PARTIAL}{os.getpid()}-{it}{folder.name}") for it in ("", "old-")
+    )
     try:
         partial.mkdir(parents=True)
         for name, content in files.items():
             (partial / name).write_bytes(content)
         if replace and folder.is_dir():
-            shutil.rmtree(folder)
+            folder.rename(old)
         partial.rename(folder)
     except OSError as error:
         raise DataError(
@@ -125,7 +134,10 @@ def write_folder(folder: Path, files: Mapping[str, bytes], replace: bool = False
             path=str(folder),
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for path in (partial, old):
+            shutil.rmtree(path, ignore_errors=True)
     return folder
 
 

@@ -29,6 +29,7 @@ from optiproxy_nas.problems.building import checked_build, example_of, has_examp
 
 WEIGHTS, GRAPH, CHECK = "model.safetensors", "model.onnx", "check.safetensors"
 TOLERANCE = 1e-4  # of outputs, relative to the largest; libraries and processors round otherwise
+_LEAST_SCALE = 1e-3  # of outputs: below, rounding within the network may be as large
 BATCH = "batch_"  # before the names of the tensors of a batch of two
 _WITHOUT_EXTRA = "onnxruntime is not installed: pip install 'optiproxy-nas[onnx]'"
 
@@ -132,14 +133,29 @@ def largest_difference(model: nn.Module, tensors: Mapping[str, Tensor]) -> float
         tensors: inputs and outputs by name, of ``check.safetensors``.
 
     Returns:
-        Of all outputs the largest difference, relative to the largest expected number (but at
-        least to 1); infinity where a shape differs.
+        Of all outputs the largest difference, relative to the largest number that is expected of
+        the output, of the example or the batch (but at least to 0.001); infinity where a shape
+        differs.
     """
     found = [
         _difference(_outputs(model, _numbered(tensors, f"{kind}input")), tensors, kind)
         for kind in _kinds(tensors)
     ]
     return max(found)
+
+
+def _scales(tensors: Mapping[str, Tensor]) -> list[float]:
+    """Return the largest finite number that is expected of each output, at least 0.001."""
+    outputs = [_numbered(tensors, f"{kind}output") for kind in _kinds(tensors)]
+    return [
+        max(
+            [
+                _LEAST_SCALE,
+                *(float(it[it.isfinite()].abs().max()) for it in of_each if it.isfinite().any()),
+            ]
+        )
+        for of_each in zip(*outputs, strict=True)
+    ]
 
 
 def _weights(model: nn.Module) -> bytes:
@@ -205,13 +221,12 @@ def _difference(found: Sequence[Tensor], tensors: Mapping[str, Tensor], kind: st
     if [tensor.shape for tensor in found] != [tensor.shape for tensor in expected]:
         return float("inf")
     largest = 0.0
-    for one, other in zip(found, expected, strict=True):
+    for one, other, scale in zip(found, expected, _scales(tensors), strict=True):
         one, other, finite = one.double(), other.double(), other.isfinite()
         if not torch.equal(one.isfinite(), finite):
             return float("inf")
         if finite.any():
-            gap, scale = (one - other)[finite].abs().max(), other[finite].abs().max()
-            largest = max(largest, float(gap) / max(1.0, float(scale)))
+            largest = max(largest, float((one - other)[finite].abs().max()) / scale)
     return largest
 
 

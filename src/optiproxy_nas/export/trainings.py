@@ -13,7 +13,7 @@ from torch import nn
 from optiproxy_nas.core.errors import DataError, OptiProxyError, first_line, message_of
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.jobs import trial_folder
+from optiproxy_nas.evaluation.jobs import OUTPUT, trial_folder
 from optiproxy_nas.problems import Problem, RunningTrial
 from optiproxy_nas.problems.latency import answer_latency
 from optiproxy_nas.spaces import get_space
@@ -36,6 +36,11 @@ class Trainings:
     folder: Path
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     device: str = "cpu"
+
+    def has_files(self, request: Request) -> bool:
+        """Return whether a training's folder has more than what it wrote to standard output."""
+        folder = trial_folder(self.folder, request.number, request.folder)
+        return folder.is_dir() and any(path.name != OUTPUT for path in folder.iterdir())
 
     def network(self, request: Request) -> nn.Module:
         """Return the network that a training left, on the CPU, in eval mode.
@@ -66,9 +71,16 @@ class Trainings:
         try:
             with seeded_globals(request.seed):
                 model = self.problem.trained(trial)
-        except OptiProxyError:
-            raise
         except Exception as error:  # a user's code can raise anything
+            if not self.has_files(request):
+                raise DataError(
+                    f"There is nothing in the folder {str(folder)!r} of trial {request.number}: it "
+                    "left nothing, or what it left was deleted when the search needed it no more. "
+                    'evaluation={"keep": "all"} deletes nothing.',
+                    path=str(folder),
+                ) from error
+            if isinstance(error, OptiProxyError):
+                raise
             raise DataError(
                 f"{name}.trained of trial {request.number} raises {type(error).__name__}: "
                 f"{first_line(error)}.",

@@ -134,9 +134,10 @@ class CellNetwork(nn.Module):
         for name, shape in shapes.items():
             tensor = weights[name]
             got = None if tensor is None else list(tensor.shape)
-            if got != shape and shape != [0]:
+            if got != shape and (shape != [0] or got is not None):
+                takes = f"takes {name} {shape}" if shape != [0] else f"takes no {name}"
                 raise ParameterError(
-                    f"A relaxed network of {self.space} takes {name} {shape}, not {got}.",
+                    f"A relaxed network of {self.space} {takes}, not {got}.",
                     name=name,
                     shape=shape,
                 )

@@ -262,6 +262,11 @@ class Objective(StrictModel):
         """
         return ()
 
+    @property
+    def full_fidelity(self) -> int | None:
+        """Return the epochs of full training; None where trials have no fidelity."""
+        return max((it.epochs for it in self.fidelities), default=None)
+
     def promotable(self, archive: pd.DataFrame) -> Mask:
         """Return the rows of D that may still be raised to the next fidelity: [n].
 

@@ -43,7 +43,7 @@ def export_model(
     parameters, target = evaluate.parameters, evaluate.problem.target
     trials = read_journal(files.journal)
     row = _row(trials, Path(summary["answer_folder"]).name)
-    full = max((it.epochs for it in parameters.objective.fidelities), default=None)
+    full = parameters.objective.full_fidelity
     answer = Answer(
         parameters=parameters,
         request=row_request(row, full),
@@ -52,7 +52,7 @@ def export_model(
         metrics={name: row[name] for name in metric_columns(trials)},
         test=summary["test"],
         constraints=summary.get("constraints") or (),
-        is_eligible=summary.get("feasible") is not False,
+        is_eligible=summary["is_eligible"],
         confirmed=_confirmed(summary),
         run_id=summary["run_id"],
         data=data,

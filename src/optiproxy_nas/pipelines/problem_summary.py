@@ -22,6 +22,7 @@ from optiproxy_nas.evaluation.journal_table import (
     read_journal,
     row_request,
 )
+from optiproxy_nas.evaluation.problem_evaluator import AnswerTest
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.report.run_data import problem_summary
@@ -38,6 +39,8 @@ def summarise_problem(
     trainings: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return what the run found, and all trials. Only now, once, is the answer tested and timed.
+
+    What cannot be the answer is not tested.
 
     Args:
         archive: D.
@@ -64,16 +67,17 @@ def summary_and_trials(
     trials, target = tabulate_trials(files), evaluator.problem.target
     objective, confirmed = parameters.objective, pd.DataFrame() if trainings is None else trainings
     confirmation = Confirmation.of(objective, archive, parameters.confirm, confirmed)
-    best = archive.iloc[incumbent_of(objective, archive, confirmation).place]
+    incumbent = incumbent_of(objective, archive, confirmation)
+    best = archive.iloc[incumbent.place]
     epochs = int(best["epochs"]) if objective.fidelities else None
     answer = answer_of(trials, str(best["architecture"]), epochs)
-    searched = Training(row_request(answer, epochs), {VALUE: float(best["value"])})
+    searched = Training(row_request(answer, objective.full_fidelity), {VALUE: float(best["value"])})
     if len(confirmed):
         confirmed = confirmed[confirmed["architecture"] == best["architecture"]]
     training = incumbent_training(objective, searched, confirmed).request
     archived = set(map(metric_column, (target.name, *parameters.objective.metrics)))
     metrics = {name: answer[name] for name in metric_columns(trials) if name not in archived}
-    test = evaluator.test(training)
+    test = evaluator.test(training) if incumbent.is_eligible else AnswerTest({})
     summary = problem_summary(
         archive, parameters, run["run_id"], failed, target.label, metrics, test, confirmation
     )

@@ -45,7 +45,7 @@ def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
     problem = resolve_problem(parameters.problem)
     target = metric_column(problem.target.name)
     trials = _chosen(read_journal(project / manifest["artifacts"]["journal"]["path"]), count)
-    full = max((it.epochs for it in parameters.objective.fidelities), default=None)
+    full = parameters.objective.full_fidelity
     requests = [row_request(row, full) for row in trials.to_dict("records")]
     # Each from nothing, also what continued a shorter training.
     requests = [it if it.repeat else it._replace(folder="") for it in requests]

@@ -73,7 +73,7 @@ class RunEvaluator(Evaluator):
             raise
         self._evaluator = Journaled(trained, self._journal, replay)
         self.at_once = self._evaluator.at_once
-        self._full_epochs = max((it.epochs for it in parameters.objective.fidelities), default=None)
+        self._full_epochs = parameters.objective.full_fidelity
         self.on_ended: Callable[[Request, Outcome], None] | None = None
         self._folders = TrialFolders(files.folder, parameters, settings)
         self._prepared: dict[int, Request] = {}  # of the batch that is evaluated, by number
@@ -161,10 +161,13 @@ class RunEvaluator(Evaluator):
     ) -> dict[str, Any]:
         """Return the latency of the answer's network, measured once more; done once, and kept.
 
+        A measurement that failed is tried again where the run is resumed.
+
         Args:
             request: of the answer's training.
             searched: metrics of the answer in the search, or their means.
-            measure: it, where it was not; nothing is in a replay.
+            measure: it, where it was not: a run does that exports the network. Nothing is measured
+                in a replay.
 
         Returns:
             What ``Trainings.latency`` does; empty where it is not measured.
@@ -175,8 +178,8 @@ class RunEvaluator(Evaluator):
             return kept
         if self.problem.latency is None or self._replay or not measure:
             return {}
-        found = self.trainings.latency(request, searched)
-        write_json(path, found)
+        if found := self.trainings.latency(request, searched):
+            write_json(path, found)
         return found
 
     def close(self) -> None:

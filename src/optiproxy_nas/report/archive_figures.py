@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
@@ -41,7 +42,7 @@ def best_so_far(run: RunData, infeasible: Mask | None = None, bounds: Sequence[s
     low, high = style.top_range(value[inside], step[inside], optimum, run.sign)
     end, beyond, pointer = style.worse_end((low, high), run.sign)
     least, most = style.top_range(value, step, optimum, run.sign)
-    low, high = (low, most) if run.sign > 0 else (least, high)
+    low, high = with_confirmed((low, most) if run.sign > 0 else (least, high), run)
 
     figure = style.new_figure(8.0, 4.8)
     axes = figure.subplots()
@@ -68,7 +69,10 @@ def best_so_far(run: RunData, infeasible: Mask | None = None, bounds: Sequence[s
     digits = decimals(run.target, (found, optimum))
     if optimum is not None:
         style.level(axes, optimum, f"optimum of the table: {fixed(optimum, digits)}", zorder=1)
-    if winner is not None:
+    if run.confirmed is not None:
+        at = float(run.archive["order"].iloc[run.confirmed[0]]) + 1
+        star_confirmed(axes, run, at, f"query {at:.0f}")
+    elif winner is not None:
         text = f"best found: {fixed(value[winner], digits)} (query {query[winner]:.0f})"
         style.star(axes, query[winner], value[winner], label=text, clip_on=False)
     axes.set_ylim(low, high)
@@ -82,6 +86,34 @@ def best_so_far(run: RunData, infeasible: Mask | None = None, bounds: Sequence[s
         style.colour_bar(figure, axes, norm, "search step", ticks=ticks)
     style.legend_below(figure)
     return figure
+
+
+def with_confirmed(limits: tuple[float, float], run: RunData) -> tuple[float, float]:
+    """Return limits of an axis of values that show the confirmed answer, too, if there is one."""
+    if run.confirmed is None:
+        return limits
+    (low, high), (row, mean) = limits, run.confirmed
+    shown = (mean, float(run.archive["value"].iloc[row]))
+    margin = 0.05 * (high - low)
+    return min(low, min(shown) - margin), max(high, max(shown) + margin)
+
+
+def star_confirmed(axes: Axes, run: RunData, at: float, place: str) -> None:
+    """Mark the confirmed answer by its mean, joined to what its training in the search gave.
+
+    Args:
+        axes: of values, against what ``at`` counts.
+        run: with a confirmed answer.
+        at: where its training is.
+        place: the same for the legend.
+    """
+    assert run.confirmed is not None
+    row, mean = run.confirmed
+    single = float(run.archive["value"].iloc[row])
+    digits = decimals(run.target, (mean, single, run.optimum))
+    text = f"answer: {fixed(mean, digits)}, confirmed ({place} alone: {fixed(single, digits)})"
+    axes.plot([at, at], [single, mean], color=style.ORANGE, linewidth=1.4, zorder=4)
+    style.star(axes, at, mean, label=text, clip_on=False)
 
 
 def _curve_label(bounds: Sequence[str], nothing_feasible: bool) -> str:
@@ -194,7 +226,9 @@ BEST_SO_FAR: ReportFigure[RunData] = ReportFigure(
     "Best so far",
     "Each mark is one query, as the legend says; the line is the best value up to there that can "
     "be the answer, so an early rise (or fall, of what is minimised) means that little of the "
-    "budget was wasted, and triangles on the border are too bad for the range.",
+    "budget was wasted, and triangles on the border are too bad for the range. Where the best "
+    "were trained again, the star is the answer at the mean of its confirmations, and a stroke "
+    "joins it to the single value that it had in the search.",
     best_so_far,
 )
 BEST_CELL: ReportFigure[RunData] = ReportFigure(

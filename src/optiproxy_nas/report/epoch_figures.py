@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from optiproxy_nas.core.arrays import Floats, Integers, Mask, as_array
 from optiproxy_nas.core.numbers import decimals, fixed
 from optiproxy_nas.report import style
-from optiproxy_nas.report.archive_figures import BEST_SO_FAR
+from optiproxy_nas.report.archive_figures import BEST_SO_FAR, star_confirmed, with_confirmed
 from optiproxy_nas.report.run_data import RunData
 from optiproxy_nas.report.style import ReportFigure
 
@@ -118,9 +118,13 @@ def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
     axes.step(spent, best, where="post", color=style.INK, linewidth=1.8, label="best fully trained")
     if optimum is not None:
         style.level(axes, optimum, f"optimum of the table: {fixed(optimum, digits)}", zorder=1)
-    text = f"best found: {fixed(value[winner], digits)} ({spent[winner]:.0f} {unit_of(run)})"
-    style.star(axes, spent[winner], value[winner], label=text, clip_on=False)
-    axes.set_ylim(low, high)
+    if run.confirmed is not None:
+        at = float(spent[run.confirmed[0]])
+        star_confirmed(axes, run, at, f"at {at:.0f} {unit_of(run)}")
+    else:
+        text = f"best found: {fixed(value[winner], digits)} ({spent[winner]:.0f} {unit_of(run)})"
+        style.star(axes, spent[winner], value[winner], label=text, clip_on=False)
+    axes.set_ylim(with_confirmed((low, high), run))
 
 
 def _draw_brief(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:

@@ -120,7 +120,8 @@ def _front(axes: Axes, run: RunData, metric: str) -> None:
         zorder=3,
         label="Pareto front",
     )
-    chosen = int(np.lexsort((-sign * value, violation))[0])
+    best = int(np.lexsort((-sign * value, violation))[0])
+    chosen = best if run.confirmed is None else run.confirmed[0]
     label = "the answer" if feasible.any() else "least violating"
     height = value[chosen] if shown[chosen] else end
     style.star(axes, x[chosen], height, label=label, clip_on=False)

@@ -75,6 +75,11 @@ class RunData:
         }
         if len(archive):
             facts |= {"best_architecture": result.best.text, **result.facts}
+            if result.confirmed:
+                facts |= {
+                    "confirmed_value": result.best_value,
+                    "queries_to_best": (result.best.order or 0) + 1,
+                }
         return cls(
             facts,
             archive,
@@ -112,10 +117,19 @@ class RunData:
 
     @property
     def incumbent(self) -> int | None:
-        """The row of the archive that is the answer; None while nothing is eligible."""
+        """The row of the archive with the best value; None while nothing is eligible."""
         best = self.archive["best"].to_numpy(dtype=np.float64)
         rows = np.flatnonzero(best == best[-1])
         return int(rows[0]) if len(rows) else None
+
+    @property
+    def confirmed(self) -> tuple[int, float] | None:
+        """The row of the archive that is the answer, and its confirmed mean; None: there is none.
+
+        It need not be :attr:`incumbent`, which has the best single value.
+        """
+        mean = self.summary.get("confirmed_value")
+        return (int(self.summary["queries_to_best"]) - 1, float(mean)) if known(mean) else None
 
     @property
     def optimum(self) -> float | None:
@@ -210,6 +224,7 @@ def problem_summary(
         "problem": parameters.problem,
         "target": target,
         target: found.value,
+        "is_eligible": found.is_eligible,
         **_confirmed(parameters, found, confirmation),
         **facts_of(objective, archive, confirmation),
         "metrics": {name: _fact(value) for name, value in metrics.items()},

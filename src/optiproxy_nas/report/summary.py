@@ -216,6 +216,9 @@ def headline(summary: Summary) -> str:
     if nothing_feasible(summary):
         thing = noun(summary)
         start = f"No feasible {thing} was found; the least violating is one of {result}."
+    elif summary.get("is_eligible") is False:
+        thing = noun(summary)
+        start = f"No {thing} was trained fully; the best of the others is one of {result}."
     else:
         kind = "Best feasible" if known(summary.get("feasible")) else "Best"
         start = f"{kind} {noun(summary)}: {result}."

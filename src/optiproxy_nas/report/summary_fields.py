@@ -125,6 +125,7 @@ ELSEWHERE = frozenset(
         "target",
         "caution",
         "failures",
+        "is_eligible",
         "metrics",
         "test",
         "test_error",

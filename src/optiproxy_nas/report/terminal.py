@@ -54,6 +54,8 @@ def terminal_summary(summary: Summary) -> str:
         thing = noun(summary)
         failed = f"NO FEASIBLE {thing.upper()} WAS FOUND; the least violating is"
         title = failed if nothing_feasible(summary) else f"Best {thing}"
+        if summary.get("is_eligible") is False and not nothing_feasible(summary):
+            title = f"NO {thing.upper()} WAS TRAINED FULLY; the best of the others is"
         lines += [title, f"  {summary['best_architecture']}", ""]
     if summary.get("best_drawing"):
         lines += [f"  {line}".rstrip() for line in str(summary["best_drawing"]).splitlines()]

@@ -41,6 +41,7 @@ def log_model(client: Any, run_id: str, folder: Path) -> None:
     if run.outputs is not None and run.outputs.model_outputs:
         return
     facts = read_facts(folder)
+    described = _described(folder, facts)
     model = client.create_logged_model(
         run.info.experiment_id,
         name=_REFUSED.sub("_", facts["search"]["run_id"]),
@@ -49,10 +50,18 @@ def log_model(client: Any, run_id: str, folder: Path) -> None:
         params=_parameters(folder, facts),
         model_type=KIND,
     )
-    with tempfile.TemporaryDirectory(prefix="optiproxy-model-") as scratch:
-        copy = Path(shutil.copytree(folder, Path(scratch, "model")))
-        _describe(copy, model, facts)
-        client.log_model_artifacts(model.model_id, str(copy))
+    described.artifact_path, described.run_id = model.artifact_location, run_id
+    described.model_uuid = described.model_id = model.model_id
+    try:
+        with tempfile.TemporaryDirectory(prefix="optiproxy-model-") as scratch:
+            copy = Path(shutil.copytree(folder, Path(scratch, "model")))
+            if GRAPH in facts["files"]:
+                (copy / "requirements.txt").write_text(_requirements(facts), encoding="utf-8")
+            described.save(str(copy / "MLmodel"))
+            client.log_model_artifacts(model.model_id, str(copy))
+    except BaseException:
+        client.finalize_logged_model(model.model_id, "FAILED")
+        raise
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     for name, value in _metrics(facts):
@@ -73,7 +82,11 @@ def _parameters(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:
 
 def _metrics(facts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Give the numbers of a model by name: its value, parameters, and what else was measured."""
-    found = {"value": facts["value"], "confirmed": facts["confirmed"].get("mean")}
+    found = {
+        **facts["metrics"],
+        "value": facts["value"],
+        "confirmed": facts["confirmed"].get("mean"),
+    }
     found |= {name: facts["network"].get(name) for name in ("parameters", "flops")}
     if latency := facts.get("latency"):  # as the metrics of a trial are called
         found |= {"latency_ms": latency["median_ms"]}
@@ -84,24 +97,19 @@ def _metrics(facts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield re.sub(r"[^\w. :/-]", "_", name), float(value)
 
 
-def _describe(folder: Path, model: Any, facts: Mapping[str, Any]) -> None:
-    """Write ``MLmodel``, by which MLflow knows what is in a model's folder."""
+def _described(folder: Path, facts: Mapping[str, Any]) -> Any:
+    """Return ``MLmodel``, by which MLflow knows what is in a model's folder, of no model yet."""
     from mlflow.models import Model
 
     described = Model(
-        artifact_path=model.artifact_location,
-        run_id=model.source_run_id,
-        model_uuid=model.model_id,
-        model_id=model.model_id,
         metadata={"files": sorted(path.name for path in folder.iterdir()), "card": CARD},
     )
     described.add_flavor(KIND, data=FACTS)
     if GRAPH in facts["files"]:
-        versions = facts["versions"]
         described.add_flavor(
             "onnx",
             data=GRAPH,
-            onnx_version=versions["onnx"],
+            onnx_version=facts["versions"].get("onnx"),
             providers=["CPUExecutionProvider"],
             onnx_session_options=None,
             code=None,
@@ -112,6 +120,12 @@ def _describe(folder: Path, model: Any, facts: Mapping[str, Any]) -> None:
             data=GRAPH,
             python_version=platform.python_version(),
         )
-        lines = [f"{name}=={versions[name]}\n" for name in _READS if name in versions]
-        (folder / "requirements.txt").write_text("".join(lines), encoding="utf-8")
-    described.save(str(folder / "MLmodel"))
+    return described
+
+
+def _requirements(facts: Mapping[str, Any]) -> str:
+    """Return what has to be installed to run a model's ONNX, a line each."""
+    versions = facts["versions"]
+    return "".join(
+        f"{name}=={versions[name]}\n" if name in versions else f"{name}\n" for name in _READS
+    )
