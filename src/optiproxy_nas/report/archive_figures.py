@@ -111,7 +111,7 @@ def star_confirmed(axes: Axes, run: RunData, at: float, place: str) -> None:
     row, mean = run.confirmed
     single = float(run.archive["value"].iloc[row])
     digits = decimals(run.target, (mean, single, run.optimum))
-    text = f"answer: {fixed(mean, digits)}, confirmed ({place} alone: {fixed(single, digits)})"
+    text = f"answer: {fixed(mean, digits)}, confirmed\n(single: {fixed(single, digits)}, {place})"
     axes.plot([at, at], [single, mean], color=style.ORANGE, linewidth=1.4, zorder=4)
     style.star(axes, at, mean, label=text, clip_on=False)
 

@@ -120,7 +120,7 @@ def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
         style.level(axes, optimum, f"optimum of the table: {fixed(optimum, digits)}", zorder=1)
     if run.confirmed is not None:
         at = float(spent[run.confirmed[0]])
-        star_confirmed(axes, run, at, f"at {at:.0f} {unit_of(run)}")
+        star_confirmed(axes, run, at, f"{at:.0f} {unit_of(run)} spent")
     else:
         text = f"best found: {fixed(value[winner], digits)} ({spent[winner]:.0f} {unit_of(run)})"
         style.star(axes, spent[winner], value[winner], label=text, clip_on=False)
