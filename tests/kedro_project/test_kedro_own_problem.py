@@ -467,10 +467,9 @@ def test_a_dataset_that_is_not_there_is_told_by_the_catalog(own):
 def test_problems_settings_and_evaluation_come_from_the_command_line(own):
     raw = raw_parameters(own)
     given = {"pipeline": "own_search", "problem": {"size": 3}}
-    assert (
-        resolve_parameters({**raw, "pipeline": "own_search", "problem": NAME})["search"]["dataset"]
-        == "Widths"
-    )
+    search = resolve_parameters({**raw, "pipeline": "own_search", "problem": NAME})["search"]
+    assert search["dataset"] == "Widths"
+    assert search["confirm"] == {"best": 3, "seeds": 2}  # of the section, which budget is for
     assert raw["own_search"]["problem"] == "mnist1d"
     with pytest.raises(ParameterError, match="size"):  # of the problem that the section names
         resolve_parameters({**raw, **given})

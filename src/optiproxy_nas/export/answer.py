@@ -165,7 +165,7 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             of_means = ", confirmed" if confirmed and metric in bounds else ""
             rows.append((f"{capitalised(metric_name(metric))}{of_means}", text))
     if facts["latency"]:
-        rows.append(("Latency, once more", latency_text(facts["latency"])))
+        rows.append(("Latency, measured again", latency_text(facts["latency"])))
     return rows
 
 

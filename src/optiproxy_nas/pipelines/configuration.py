@@ -202,7 +202,8 @@ def _giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping
     if None not in (given.get("problem"), section.get("problem")):
         names = {str(_named(values["problem"])["name"]) for values in (given, section)}
         if len(names) > 1:  # the section is for another one
-            section = {key: section[key] for key in ("seed", "budget", "method") if key in section}
+            kept = ("seed", "budget", "confirm", "method")
+            section = {key: section[key] for key in kept if key in section}
     named = name_of(other) if isinstance(other, Mapping) and "name" in other else None
     if named not in (None, name_of(section.get("objective"))):
         section.pop("objective", None)

@@ -118,7 +118,7 @@ class Mnist1d(Problem):
         epochs: of a training, at most.
         patience: number of epochs without a better accuracy that end a training.
         batch_size: number of signals a step.
-        latency_seconds: for which a network is measured; three times that on a busy machine.
+        latency_seconds: for which a network is measured; five times that on a busy machine.
     """
 
     space = Space(choices(), name="mnist1d")
@@ -138,7 +138,7 @@ class Mnist1d(Problem):
         latency_seconds: float = 1.0,
     ) -> None:
         self.epochs, self.patience, self.batch_size = epochs, patience, batch_size
-        self.latency = LatencySettings(least_seconds=latency_seconds, seconds=3 * latency_seconds)
+        self.latency = LatencySettings(least_seconds=latency_seconds, seconds=5 * latency_seconds)
 
     def load(self) -> Mapping[str, pd.DataFrame]:
         """Generate the signals."""

@@ -124,7 +124,7 @@ def test_rows(summary: Summary) -> list[tuple[str, str]]:
 def latency_rows(summary: Summary) -> list[tuple[str, str]]:
     """Return (label, text) of the latency that was measured once more after the search."""
     facts = summary.get("latency")
-    return [("Latency, once more", latency_text(facts))] if facts else []
+    return [("Latency, measured again", latency_text(facts))] if facts else []
 
 
 def noun(summary: Summary) -> str:
