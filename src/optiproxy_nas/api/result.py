@@ -57,7 +57,11 @@ class SearchResult(SearchRecord):
         """Return what was searched, what was found, its other metrics, and how it went."""
         found = "" if self.archive.empty else f": {self.best.text}"
         metrics = [] if self.archive.empty else [", ".join(self.metric_lines)]
-        lines = [f"best  {answer_line(self)}{found}", *filter(None, metrics), trials_line(self)]
+        lines = [
+            f"best  {answer_line(self)}{found}",
+            *filter(None, [*metrics, self.caution]),
+            trials_line(self),
+        ]
         return "\n  ".join([f"SearchResult of {search_line(self.parameters)}", *lines])
 
     def _repr_html_(self) -> str:

@@ -161,10 +161,13 @@ def difference_text(
     return f"{fixed(difference, digits)} {difference_unit(metric)}".rstrip()
 
 
-def confirmed_text(metric: str, mean: float, sd: float, single: float, trainings: int) -> str:
+def confirmed_text(
+    metric: str, mean: float, sd: float, single: float, trainings: int, asked: int = 0
+) -> str:
     """Return what a confirmed value is, "" where there is none.
 
-    ``mean of 2 confirmations, sd 0.41 points; 92.80 % in the search``.
+    ``mean of 2 confirmations, sd 0.41 points; 92.80 % in the search``; where others failed, ``1 of
+    2 confirmations``.
 
     Args:
         metric: the metric's name.
@@ -172,10 +175,13 @@ def confirmed_text(metric: str, mean: float, sd: float, single: float, trainings
         sd: of the trainings that it is the mean of; NaN of one.
         single: its value in the search.
         trainings: how many these are; 0: it is not confirmed.
+        asked: how many it was to be; fewer than ``trainings``: that is not known.
     """
     if not trainings:
         return ""
-    text = "1 confirmation" if trainings == 1 else f"mean of {trainings} confirmations"
+    of = f" of {asked}" if asked > trainings else ""
+    text = "" if trainings == 1 else "mean of "
+    text += f"{trainings}{of} confirmation{'s' if max(trainings, asked) > 1 else ''}"
     if not math.isnan(sd):
         text += f", sd {difference_text(metric, sd, mean, single)}"
     return f"{text}; {value_text(metric, single, mean)} in the search"

@@ -28,7 +28,8 @@ class Confirmation:
     """The best of a search, trained again.
 
     Attributes:
-        table: one row a candidate, best first: trial (its number), architecture, single (its value
+        table: one row a candidate, best first (those of which fewer trainings succeeded are
+            below the others): trial (its number), architecture, single (its value
             in the search), mean and sd of its values now (ddof 1, NaN of a single one), trainings
             (that succeeded), value_1, value_2, ... by seed (NaN where it failed), and the means of
             its other metrics.
@@ -74,7 +75,10 @@ class Confirmation:
         means = [means_of(found[row]) for row in complete]
         rows = evaluated_rows(objective, rows, means)
         ranks = objective.order.ranks(rows) if complete else np.empty(0)
-        best_first = np.argsort(-ranks, kind="stable").tolist()
+        # The mean of fewer is the luckier one: it competes only with means of as few.
+        counts = np.array([found[row][VALUE].notna().sum() for row in complete])
+        eligible = objective.order.eligible(rows) if complete else np.empty(0, dtype=bool)
+        best_first = np.lexsort((-ranks, -counts, ~eligible)).tolist()
         rows = rows.iloc[best_first].reset_index(drop=True)
         ranked = [complete[row] for row in best_first]
         failed = [row for row in range(len(names)) if row not in complete]
@@ -82,6 +86,14 @@ class Confirmation:
         table = pd.DataFrame([_candidate(found[row], singles[row]) for row in [*ranked, *failed]])
         of_rows = tuple(means[row] for row in best_first)
         return cls(table, rows, tuple(places[row] for row in ranked), of_rows)
+
+    @property
+    def caution(self) -> str:
+        """What has to be said wherever the value is shown, where no training succeeded; else ""."""
+        if self.places:
+            return ""
+        count = _by_seed(self.table).size
+        return f"Not confirmed: {count} of {count} trainings failed. The value is the search's."
 
 
 def _candidate(trained: pd.DataFrame, single: float) -> dict[str, Any]:
@@ -189,20 +201,22 @@ def cautions_of(confirmation: Confirmation, settings: ConfirmSettings) -> list[s
     table, sentences = confirmation.table, []
     if len(table) < settings.best:
         sentences.append(
-            f"confirm.best = {settings.best}, but the search has only {len(table)} that can be the "
-            "answer: these are confirmed."
+            f"confirm.best = {settings.best}, but only {len(table)} of what was found can be the "
+            f"answer; {'that is' if len(table) == 1 else 'these are'} confirmed."
         )
+    if not confirmation.places:
+        return [*sentences, confirmation.caution]
     for trial, count in table[["trial", "trainings"]].itertuples(index=False):
         failed = settings.seeds - count
-        then = "its mean is of the others" if count else "it cannot be the answer"
+        then = "its mean is of the others, and it ranks below those of which none failed"
+        if not count:
+            then = "it cannot be the answer"
         if failed:
             sentences.append(
                 f"{failed} of {settings.seeds} confirmations of trial {trial} failed; {then}."
             )
-    if not confirmation.places:
-        sentences.append("No confirmation succeeded: the answer is that of the search.")
     changes = _by_seed(table) - table[["single"]].to_numpy()
-    if confirmation.places and (changes[~np.isnan(changes)] == 0).all():
+    if (changes[~np.isnan(changes)] == 0).all():
         sentences.append(
             "All confirmations gave what the search had measured, to the last digit: the training "
             "does not depend on its seed, so they confirm nothing."

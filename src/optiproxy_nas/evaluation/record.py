@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -64,7 +64,7 @@ class SearchRecord:
     @classmethod
     def of(cls, search: AskTell, parameters: RunParameters, **facts: Any) -> Self:
         """Return the record of a search so far; ``facts`` are further fields."""
-        return cls(
+        record = cls(
             parameters,
             search.archive(),
             search.trials,
@@ -75,6 +75,9 @@ class SearchRecord:
             **vars(search.records()),
             **facts,
         )
+        found = record._confirmation
+        cautions = record.caution, found.caution if found else ""
+        return replace(record, caution=" ".join(filter(None, cautions)))
 
     @property
     def best(self) -> Trial:
@@ -204,8 +207,9 @@ class SearchRecord:
     def confirmed_text(self) -> str:
         """What stands after a confirmed value: `` (mean of 2 confirmations, ...)``; else ""."""
         found = self._incumbent
+        confirm = self.parameters.confirm
         facts = found.value, found.sd, found.single, len(found.values)
-        text = confirmed_text(self.target, *facts)
+        text = confirmed_text(self.target, *facts, confirm.seeds if confirm else 0)
         return f" ({text})" if text else ""
 
     @property

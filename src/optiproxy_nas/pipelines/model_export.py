@@ -56,6 +56,7 @@ def export_model(
         confirmed=_confirmed(summary),
         run_id=summary["run_id"],
         data=data,
+        caution=summary.get("caution") or "",
         latency=summary.get("latency", {}),
     )
     return export_answer(answer, evaluate.trainings, keep_going=True)

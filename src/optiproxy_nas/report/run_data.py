@@ -250,6 +250,8 @@ def _confirmed(
         facts |= {"confirmations": len(found.values), "single_value": found.single}
     if confirmation is not None:
         facts["candidates"] = candidate_facts(confirmation.table)
+        if confirmation.caution:
+            facts["caution"] = confirmation.caution
     return facts
 
 

@@ -57,7 +57,8 @@ def _confirmation(summary: Summary) -> str:
     spread = summary.get("confirmed_sd")
     sd = float(spread) if known(spread) else math.nan
     single, count = float(summary["single_value"]), int(summary["confirmations"])
-    return numbers.confirmed_text(target_of(summary), float(mean), sd, single, count)
+    asked = max((len(it["values"]) for it in summary.get("candidates") or ()), default=0)
+    return numbers.confirmed_text(target_of(summary), float(mean), sd, single, count, asked)
 
 
 def _table_mean(summary: Summary) -> str:
