@@ -127,4 +127,4 @@ def trainings(project: Path, run_id: str, what: str = "trained") -> int:
 class Measured(Built):
     """Has networks whose latency is measured, though not precisely."""
 
-    latency = LatencySettings(least_seconds=0.02, seconds=0.3, precision=1, quantile=0.75)
+    latency = LatencySettings(least_seconds=0.02, seconds=2, precision=1, quantile=0.75)

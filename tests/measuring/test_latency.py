@@ -16,7 +16,7 @@ from optiproxy_nas import LatencySettings, MeasurementError, ParameterError, mea
 from optiproxy_nas.measuring.latency import floor_ms
 from optiproxy_nas.measuring.machine import only_measurement
 
-QUICK: dict[str, Any] = {"least_seconds": 0.05, "seconds": 0.5, "precision": 1.0, "quantile": 0.75}
+QUICK: dict[str, Any] = {"least_seconds": 0.05, "seconds": 1.0, "precision": 1.0, "quantile": 0.75}
 EXAMPLE = torch.zeros(1, 64)
 
 
@@ -77,7 +77,7 @@ class Erratic(nn.Module):
 
 
 def test_an_interval_that_is_too_wide_fails_where_the_settings_say_so() -> None:
-    settings = LatencySettings(**{**QUICK, "precision": 0.06, "seconds": 0.1}, noisy="fail")
+    settings = LatencySettings(**{**QUICK, "precision": 0.06, "seconds": 0.5}, noisy="fail")
     with pytest.raises(MeasurementError, match="too busy") as caught:
         measure_latency(Erratic(), EXAMPLE, settings)
     assert caught.value.data["precision"] > 0.06

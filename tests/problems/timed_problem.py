@@ -23,7 +23,7 @@ class Timed(Problem):
 
     def __init__(self, answer: dict[str, float] | None = None, **settings: Any) -> None:
         self.answer = answer or {}
-        quick = {"least_seconds": 0.02, "seconds": 0.3, "precision": 1.0, "quantile": 0.75}
+        quick = {"least_seconds": 0.02, "seconds": 2.0, "precision": 1.0, "quantile": 0.75}
         self.latency = LatencySettings.model_validate({**quick, **settings})
 
     def build(self, architecture: Any) -> nn.Module:
