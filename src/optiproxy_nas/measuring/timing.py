@@ -28,7 +28,7 @@ PAUSE = 0.02  # seconds between two bursts: as if the function were called now a
 WARM = 0.001  # seconds of undisturbed runs, one at least, before a run counts
 BURST, LEAST = 0.02, 5  # seconds of runs, and runs, after which a burst ends
 TAKEN = 5e-5  # seconds that a run took longer than its own: the core was taken away
-FASTEST = 0.1  # share of all runs that is taken where too few count
+FASTEST = 0.05  # share of all runs that is taken where too few count
 BATCHES = 4  # of consecutive runs, each longer than most of what makes runs alike
 DRIFT = 0.02  # relative sd between timings of one function in different processes
 
