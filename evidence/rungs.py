@@ -43,11 +43,13 @@ def render(section: Section, evidence: Evidence) -> Rendered:
 def _mean_text(curves: EpochCurves, epochs: float) -> str:
     """Mean and standard error over seeds; how many have nothing fully trained yet."""
     values = curves.at(epochs)
-    known = values[np.isfinite(values)]
-    if not len(known):
+    reached = values[np.isfinite(values)]
+    if not len(reached):
         return table.NONE
-    text = f"{known.mean():.3f} ± {standard_error(known[:, None])[0]:.3f}"
-    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)} seeds)"
+    text = f"{reached.mean():.3f} ± {standard_error(reached[:, None])[0]:.3f}"
+    return (
+        text if len(reached) == len(values) else f"{text} ({len(reached)} of {len(values)} seeds)"
+    )
 
 
 def _ahead(first: EpochCurves, other: EpochCurves, epochs: float) -> str:

@@ -104,6 +104,24 @@ def test_the_search_ends_with_the_reason_and_shows_each_step():
     )
 
 
+@pytest.mark.parametrize("way", ["initial", "journal"])
+def test_a_rule_that_is_added_ends_a_search_only_after_all_that_was_made(way, tmp_path):
+    asked = []
+
+    def noted(architecture: str) -> float:
+        asked.append(architecture)
+        return worth(architecture)
+
+    stop, run = {"epsilon": 3.0, "confidence": 0.8}, QUICK | {"budget": 20}
+    place = {"journal": tmp_path / "j.jsonl"} if way == "journal" else {}
+    whole = search(evaluate=noted, **place, **run)
+    place = place or {"initial": whole}
+    longer = search(evaluate=noted, stop_regret=stop, **place, **QUICK)
+    assert 20 <= len(longer.archive) == len(set(asked)) == len(asked) < QUICK["budget"]
+    assert "stop_regret" in longer.stopped
+    pd.testing.assert_frame_equal(longer.archive.iloc[:20], whole.archive)
+
+
 def test_open_trials_do_not_end_a_search_that_is_asked_and_told():
     opened = Search(stop_regret={"epsilon": 3.0, "confidence": 0.8}, **QUICK)
     while trials := opened.ask(3):

@@ -46,6 +46,8 @@ def test_below_the_line_a_training_is_stopped_but_not_at_its_end() -> None:
     assert line.has_stopped([(1, 9.0), (2, 1.0)]) is False  # its best is above
     assert line.has_stopped([(1, 1.0), (2, 1.0)])
     assert not line.has_stopped([(1, 1.0), (2, 1.0), (6, 1.0)])  # it went on to its end
+    assert line.has_stopped([(1, 1.0), (2, 1.0), (3, 1.0)])
+    assert not line.has_stopped([(step, 1.0) for step in (1, 2, 3, 4)])  # it ended by itself
     assert not line.stops(3, math.nan)
     after = line.after(3)
     assert after is not None

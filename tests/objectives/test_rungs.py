@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from optiproxy_nas import search
+from optiproxy_nas import Problem, Space, Target, search
 from optiproxy_nas.algorithm.archive import codes_of, extend, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.errors import BudgetError, ParameterError
+from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Training
 from optiproxy_nas.objectives.rungs import Rungs, default_rungs
@@ -183,6 +184,51 @@ def test_a_search_charges_each_architecture_once_a_rung(continues):
     assert result.best_value == archive.loc[archive["epochs"] == 9, "value"].max()
 
 
+def test_first_looks_follow_a_small_space_but_where_they_are_given():
+    def low_first(**settings):
+        objective = {"name": "multi_fidelity", "full_epochs": 27, **settings}
+        run = {"space": {"choices": {"a": [1, 2, 3], "b": [1, 2, 3]}}, "seed": 0, "budget": 200}
+        return resolve_method({**run, "objective": objective}).objective.low_first
+
+    assert low_first() == 4
+    assert [low_first(low_first=given) for given in (2, 6, 9)] == [2, 6, 9]
+    with pytest.raises(ParameterError):
+        low_first(low_first=10)
+
+
+class Noted(Problem):
+    """Counts the epochs that each folder had, and what was trained on top of them."""
+
+    space = Space({"a": [1, 2, 3, 4], "b": [1, 2, 3, 4], "c": [0, 1]})
+    target = Target("score")
+    amount = 0  # of training
+
+    def evaluate(self, trial):
+        file = trial.folder / "epochs"
+        before = int(file.read_text()) if file.exists() else 0
+        file.write_text(str(trial.epochs))
+        Noted.amount += trial.epochs - before
+        return trial.architecture["a"] + trial.architecture["b"] - 10.0 / trial.epochs
+
+
+def test_what_another_search_trained_is_raised_at_the_price_of_all_that_is_trained():
+    Noted.amount = 0
+    before = pd.DataFrame(
+        [
+            {"a": a, "b": b, "c": 0, "epochs": 3, "value": a + b - 10 / 3}
+            for a, b in product((2, 3, 4), (2, 3, 4))
+        ]
+    )
+    objective = {"name": "multi_fidelity", "rungs": [3, 9, 27], "low_first": 6}
+    result = search(problem=Noted(), objective=objective, budget=110, initial=before, **SMALL)
+    charged = result.archive.iloc[len(before) :]
+    raised = charged[charged["architecture"].isin(result.archive["architecture"][: len(before)])]
+    assert (raised["epochs"] == 9).any()
+    assert set(raised.loc[raised["epochs"] == 9, "cost"]) == {9}
+    assert set(raised.loc[raised["epochs"] == 27, "cost"]) <= {18}
+    assert Noted.amount == charged["cost"].sum() <= 110
+
+
 def test_a_small_space_is_used_up_and_still_raised():
     result = search(
         space={"depth": [1, 2, 3], "width": [16, 32, 64]},
@@ -216,7 +262,7 @@ def test_targets_are_dealt_out_anew_at_each_rung():
     assert np.isnan(targets).sum() == 3 * 10 - 5 - 3 - 2
 
 
-def told(objective, archive, allowance, opinion, excluded=()):
+def promoted(objective, archive, allowance, opinion, excluded=()):
     """(cell, rung that is reached) of the promotions; ``opinion`` [R] of each cell, in order."""
     names = {name: cell for cell, name in enumerate(SPACE.to_string(CELLS))}
 
@@ -237,11 +283,11 @@ def test_the_best_predicted_at_each_rung_is_raised():
     rows = [(cell, 3, 1.0) for cell in range(4)] + [(0, 9, 5.0), (1, 9, 6.0)]
     archive = archive_of(objective, *rows)
     opinion = [(0.0, 0.0, 0.3), (0.0, 0.0, 0.1), (0.2, 0.0, 0.0), (0.0, 0.4, 0.0)]
-    assert told(objective, archive, 54, opinion) == [(0, 27), (3, 9), (2, 9)]
-    assert told(objective, archive, 17, opinion) == [(3, 9), (2, 9)]
+    assert promoted(objective, archive, 54, opinion) == [(0, 27), (3, 9), (2, 9)]
+    assert promoted(objective, archive, 17, opinion) == [(3, 9), (2, 9)]
     out = [SPACE.to_string(CELLS[:1])[0], SPACE.to_string(CELLS[3:4])[0]]
-    assert told(objective, archive, 54, opinion, out) == [(1, 27), (2, 9)]
-    assert told(objective_of(low_first=5), archive, 42, opinion) == []
+    assert promoted(objective, archive, 54, opinion, out) == [(1, 27), (2, 9)]
+    assert promoted(objective_of(low_first=5), archive, 42, opinion) == []
 
 
 def test_a_middle_rung_waits_for_as_much_money_as_the_lowest():
@@ -249,9 +295,9 @@ def test_a_middle_rung_waits_for_as_much_money_as_the_lowest():
     low = [(cell, 3, 1.0) for cell in range(6)]
     one, two = archive_of(objective, *low, (0, 9, 1.0)), [(0, 9, 1.0), (1, 9, 1.0)]
     opinion = [(0.0, 0.0, 0.0)] * 6
-    assert {to for _, to in told(objective, one, 60, opinion)} == {9}
+    assert {to for _, to in promoted(objective, one, 60, opinion)} == {9}
     both = archive_of(objective, *low, *two)
-    assert (0, 27) in told(objective, both, 60, opinion)
+    assert (0, 27) in promoted(objective, both, 60, opinion)
 
 
 def test_predictions_of_a_promotion_are_of_the_rung_that_it_reaches():
@@ -267,6 +313,18 @@ def test_predictions_of_a_promotion_are_of_the_rung_that_it_reaches():
 
 
 # What may be deleted.
+
+
+def test_what_was_ended_early_is_never_raised():
+    objective = objective_of(measured=0.0, low_first=4)
+    rows = [(cell, 3, float(cell)) for cell in range(4)] + [(3, 9, 5.0)]
+    archive = archive_of(objective, *rows).assign(stopped=[False, False, True, False, True])
+    assert objective.promotable(archive).tolist() == [True, True, False, False, False]
+    assert promoted(objective, archive, 30, [(float(cell), 0.0, 0.0) for cell in range(4)]) == [
+        (1, 9),
+        (0, 9),
+    ]
+    assert not np.isnan(objective.task.targets(archive, "rank").numpy()[0, :4]).any()
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=30), st.floats(0.1, 1))
@@ -288,7 +346,7 @@ def test_only_promotable_rows_are_raised_and_raised_ones_are_not_promotable():
     archive = archive_of(objective, *low)
     assert objective.promotable(archive).tolist() == [False, False, False, True, True]
     opinion = [(9.0, 0.0, 0.0)] * 3 + [(0.0, 0.0, 0.0)] * 2
-    assert told(objective, archive, 60, opinion) == [(3, 9), (4, 9)]
+    assert promoted(objective, archive, 60, opinion) == [(3, 9), (4, 9)]
     grown = archive_of(objective, *low, (3, 9, 2.0), (4, 9, 1.0), (4, 27, 3.0))
     assert objective.promotable(grown).tolist() == [False] * 5 + [True, False, False]
 

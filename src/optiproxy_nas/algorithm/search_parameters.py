@@ -116,6 +116,11 @@ class RunParameters(StrictModel):
         return self.budget - self.kept_back
 
     @property
+    def may_end_early(self) -> bool:
+        """Return whether a rule of the method may end the search before its budget."""
+        return False
+
+    @property
     def preset_name(self) -> str:
         """Return the preset that the parameters start from; "" where the method has none."""
         return ""
@@ -143,6 +148,11 @@ class SearchParameters(RunParameters):
     def label(self) -> str:
         """Return the preset."""
         return self.preset
+
+    @property
+    def may_end_early(self) -> bool:
+        """Return whether the search may end for the regret that is left."""
+        return self.stop_regret is not None
 
     @property
     def preset_name(self) -> str:

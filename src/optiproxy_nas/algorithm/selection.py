@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ def select_queries(
     step: int,
     generator: torch.Generator,
     unavailable: pd.DataFrame | None = None,
+    given: int = 0,
 ) -> pd.DataFrame:
     """Return the queries of a step: the objective's promotions, then the best candidates.
 
@@ -41,6 +43,8 @@ def select_queries(
         step: its number.
         generator: draws where ``use_proxy`` is off.
         unavailable: pending and failed trials; their architectures are not promoted.
+        given: so many rows of D, the first, were trained before the search. It has nothing that
+            their promotion could go on from, which is charged as training from nothing.
     """
     price, task = parameters.objective.price, parameters.objective.task
     targets, selection = parameters.fit.targets, parameters.selection
@@ -55,9 +59,14 @@ def select_queries(
         raised = codes[torch.from_numpy(promoted)]
         columns: dict[str, Any] = task.raised(predict(raised), promoted, archive, targets)
         columns |= price.promotion_columns(archive.iloc[promoted])
-        batches.append(make_batch(space, raised, step, **columns))
+        if (is_given := promoted < given).any():
+            for name, whole in price.fidelity_columns(columns["epochs"]).items():
+                columns[name] = np.where(is_given, whole, columns[name])
+        batch = make_batch(space, raised, step, **columns)
+        spent = price.costs(batch).cumsum()
+        batches.append(batch[spent <= max(allowance, spent[0])])
         left -= int(price.costs(batches[0]).sum())
-    count = min(left // price.cheapest, len(pool.codes))
+    count = max(0, min(left // price.cheapest, len(pool.codes)))
     if count:
         predictions = predict(pool.codes)
         score = task.score(archive, selection)(predictions)

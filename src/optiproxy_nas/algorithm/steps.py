@@ -156,9 +156,9 @@ def sample_candidates(
     codes = codes_of(space, archive)
     fewest = objective.price.fewest(allowance(parameters, archive, step, unavailable, free))
     if space.size is not None:  # a space may be used up while there are trials to be raised
-        known = codes if taken is None else torch.cat([codes, taken])
-        if space.size - len(known) < fewest:
-            fewest = min(fewest, space.size - len(set(space.identify(known))))
+        begun = codes if taken is None else torch.cat([codes, taken])
+        if space.size - len(begun) < fewest:
+            fewest = min(fewest, space.size - len(set(space.identify(begun))))
     pool = draw_candidates(
         space,
         Logits(logits["alpha"], logits["beta"]),
@@ -183,10 +183,12 @@ def select_batch(
     *,
     step: int,
     free: int = 0,
+    given: int = 0,
 ) -> pd.DataFrame:
     """Select the candidates that the proxy scores best (line 8), within the step's budget.
 
-    ``unavailable`` and ``free`` as of :func:`sample_candidates`.
+    ``unavailable`` and ``free`` as of :func:`sample_candidates`; ``given``: how many rows of D, the
+    first, were made before the search.
     """
     objective = parameters.objective
     proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads)
@@ -216,6 +218,7 @@ def select_batch(
         step,
         torch_generator(parameters.seed, step, "selection"),
         unavailable,
+        given,
     )
 
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.algorithm.budget import refuse_confirm
-from optiproxy_nas.api.evaluation import (
-    Evaluation,
+from optiproxy_nas.api.arguments import (
     check_function,
     check_problem_arguments,
     evaluation_settings,
-    open_evaluation,
 )
+from optiproxy_nas.api.evaluation import Evaluation, open_evaluation
 from optiproxy_nas.api.export import export_if_possible
 from optiproxy_nas.api.open_search import DEFAULT_SPACE, Search, argument_names
 from optiproxy_nas.api.progress import SearchBar

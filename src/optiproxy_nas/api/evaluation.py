@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,11 +11,9 @@ from typing import Any
 
 from optiproxy_nas.api.open_search import Search
 from optiproxy_nas.api.result import SearchResult
-from optiproxy_nas.core.errors import JournalError, ParameterError
+from optiproxy_nas.core.errors import JournalError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.evaluator import (
-    Batched,
     Evaluate,
     Evaluator,
     Request,
@@ -27,17 +24,15 @@ from optiproxy_nas.evaluation.isolation import device_of, isolated_function
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
+from optiproxy_nas.evaluation.journal_replay import expect_journal
 from optiproxy_nas.evaluation.loop import Callback
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
 from optiproxy_nas.evaluation.trial_folders import TrialFolders
 from optiproxy_nas.export.trainings import Trainings
-from optiproxy_nas.problems import VALUE, Problem
+from optiproxy_nas.problems import VALUE
 from optiproxy_nas.problems.building import check_build
 from optiproxy_nas.problems.latency import check_latency
-
-# Settings that say something only where trials are trained in processes of their own.
-_OF_PROCESSES = ("workers", "threads")
 
 
 class Evaluation:
@@ -137,6 +132,8 @@ def open_evaluation(
             label = search.target
             header = header_of(search.record_parameters, target, free, label, identity)
             opened = stack.enter_context(Journal.open(journal, header))
+            if search.parameters.may_end_early:
+                expect_journal(search, journal)
         elif needs_folder:
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="optiproxy-trials-"))
             folder = Path(temporary)
@@ -192,108 +189,3 @@ def trials_folder(journal: Path) -> Path:
             folder=str(folder),
         )
     return folder
-
-
-def evaluation_settings(
-    given: Mapping[str, Any] | None, problem: bool, evaluate: Evaluate | None
-) -> EvaluationSettings:
-    """Return the settings of an evaluation, and refuse those that would change nothing.
-
-    Args:
-        given: of ``search(evaluation=...)``.
-        problem: whether a problem is searched.
-        evaluate: a user's function; None: there is none.
-
-    Raises:
-        ParameterError: an unknown name, a wrong value, or a setting that would change nothing.
-    """
-    if not isinstance(given, Mapping | None):
-        raise ParameterError(
-            f"evaluation = {given!r:.200}: it must be a mapping of settings, such as "
-            'evaluation={"isolation": "process", "timeout": 600}.'
-        )
-    values = dict(given or {})
-    settings = validate(EvaluationSettings, values)
-    takes_batches = isinstance(evaluate, Batched | Evaluator)
-    if values and not problem and (evaluate is None or takes_batches):
-        what = "a function of a whole batch" if takes_batches else "a benchmark"
-        raise ParameterError(
-            f"evaluation = {values}: it would change nothing, since {what} is not trained one "
-            "trial at a time. Leave it out."
-        )
-    if not problem and "keep" in values:
-        raise ParameterError(
-            f"evaluation.keep = {settings.keep!r} would change nothing: a function has no folder "
-            "for what it keeps. A problem finds it as trial.folder.",
-            name="keep",
-        )
-    if not problem and "device" in values:
-        raise ParameterError(
-            f"evaluation.device = {settings.device!r} would change nothing: a function is called "
-            "with an architecture, and chooses its device itself. A problem finds it as "
-            "trial.device.",
-            name="device",
-        )
-    of_processes = _OF_PROCESSES if problem else (*_OF_PROCESSES, "timeout")
-    named = [name for name in of_processes if name in values]
-    if settings.isolation == "none" and named:
-        raise ParameterError(
-            f"evaluation.{named[0]} = {values[named[0]]!r} would change nothing without "
-            'evaluation={"isolation": "process"}.',
-            name=named[0],
-        )
-    return settings
-
-
-def check_function(evaluate: Any, takes_epochs: bool) -> None:
-    """Refuse an evaluation that cannot be called as it will be, before any trial.
-
-    Args:
-        evaluate: of the search.
-        takes_epochs: whether it is called with a number of epochs, too.
-
-    Raises:
-        ParameterError: it is no function, or of other arguments.
-    """
-    if isinstance(evaluate, Evaluator):
-        return
-    if not callable(evaluate):
-        raise ParameterError(
-            f"evaluate = {evaluate!r} ({type(evaluate).__name__}): it must be a function of an "
-            "architecture, or batched(f)."
-        )
-    function = evaluate.function if isinstance(evaluate, Batched) else evaluate
-    what = "a list of architectures" if isinstance(evaluate, Batched) else "an architecture"
-    try:
-        inspect.signature(function).bind(*[None] * (1 + takes_epochs))
-    except TypeError as error:
-        epochs = ", and with the epochs that it is trained for," if takes_epochs else ""
-        raise ParameterError(
-            f"evaluate = {function!r:.200} is called with {what}{epochs} and cannot be: {error}."
-        ) from None
-    except ValueError:  # of some built-in functions nobody can tell
-        return
-
-
-def check_problem_arguments(problem: Any, evaluate: Any, data: Any) -> None:
-    """Refuse arguments of ``search`` that contradict each other.
-
-    Raises:
-        ParameterError: which.
-    """
-    if problem is None:
-        if data is not None:
-            raise ParameterError(
-                "data = ... would change nothing: it holds the datasets of a problem, problem=..."
-            )
-        return
-    if evaluate is not None:
-        what = "its method evaluate" if isinstance(problem, Problem | type) else "one of its own"
-        raise ParameterError(
-            f"Both problem = {problem!r:.200} and evaluate are given; a problem has {what}. Give "
-            "one of them."
-        )
-    if not isinstance(data, Mapping | None):
-        raise ParameterError(
-            f"data = {type(data).__name__}: it must be a mapping of datasets by name."
-        )

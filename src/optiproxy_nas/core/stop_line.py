@@ -38,9 +38,13 @@ class StopLine(NamedTuple):
         return self._replace(steps=self.steps[kept[0] :], values=self.values[kept[0] :])
 
     def has_stopped(self, curve: Curve) -> bool:
-        """Return whether a training that is over was to be stopped, and has ended early."""
+        """Return whether a training that is over ended because it was to be stopped.
+
+        It did if it had not reached the end of whole trainings, and reported once more at most
+        after it was first to be stopped. What reported more went on all the same: it is whole.
+        """
         ends_early = bool(curve) and max(step for step, _ in curve) < self.end
-        return ends_early and self.is_crossed_by(curve)
+        return ends_early and self.is_crossed_by(curve) and not self.is_crossed_by(curve[:-2])
 
     def is_crossed_by(self, curve: Curve) -> bool:
         """Return whether a training is to be stopped, or was to be, given what it reported."""

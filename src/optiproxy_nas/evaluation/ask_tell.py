@@ -77,6 +77,7 @@ class AskTell(SearchState):
         # last of them is final.
         self._recorded: dict[Hashable, deque[Outcome]] = {}
         self._is_final = True
+        self._unproposed: set[Hashable] = set()  # of these, what is to be proposed again
         self._past: deque[Hashable | None] = deque()  # its events: None where the method was asked
 
     def ask(self, count: int | None = None) -> list[Trial]:
@@ -212,16 +213,22 @@ class AskTell(SearchState):
                 the first ``ask`` repeats them. Without them trials are told as they are proposed.
             final: whether failed trials are over, however often they may be tried again.
         """
-        codes = codes_of(self.space, table)
-        identities = self.objective.price.identities(self.space, table, codes)
+        identities = self.expect(table)
         self._recorded = dict(zip(identities, map(deque, attempts), strict=True))
         self._is_final = final
         self._past = deque(None if event is None else identities[event] for event in events)
 
+    def expect(self, table: pd.DataFrame) -> list[Hashable]:
+        """Let no rule of the method end the search before these [n] are proposed; identify them."""
+        codes = codes_of(self.space, table)
+        identities = self.objective.price.identities(self.space, table, codes)
+        self._unproposed = set(identities)
+        return identities
+
     def _propose(self) -> bool:
         """Ask the method until it proposes something new; return whether it does."""
         while self._proposer.can_pay:
-            kept, new = self._proposer.propose()
+            kept, new = self._ask_method()
             self._waiting.extend(new)
             if new:
                 return True
@@ -231,6 +238,12 @@ class AskTell(SearchState):
                 return False
         return False
 
+    def _ask_method(self) -> tuple[int, list[Entry]]:
+        """Ask the method once; it does not end while trials made before are missing."""
+        self._unproposed -= self._book.by_identity.keys()
+        self.method.is_repeating = bool(self._unproposed)
+        return self._proposer.propose()
+
     def _repeat_past(self) -> None:
         """Ask the method, and tell the trials, in the order in which that was done before."""
         if not self._past:
@@ -239,12 +252,13 @@ class AskTell(SearchState):
             identity = self._past.popleft()
             if identity is None:
                 if self._proposer.can_pay:
-                    self._waiting.extend(self._proposer.propose()[1])
+                    self._waiting.extend(self._ask_method()[1])
             elif identity in self._recorded and identity in self._book.by_identity:
                 entry = self._book.by_identity[identity]
                 self._waiting.remove(entry)
                 entry.attempts += 1
                 self._settle_recorded(entry)
+        self._unproposed.clear()  # what is missing now may never be proposed
         if self._recorded and self._proposer.can_pay:
             _log.warning(
                 "%d trials made before are not proposed again: another machine or version searches "

@@ -115,7 +115,7 @@ def median_line(curves: Sequence[Curve], sign: float, warmup_steps: int = 0) -> 
     reached = [([step for step, _ in points], points) for points in best]
     values = []
     for step in inner:
-        places = [(bisect_right(known, step), points) for known, points in reached]
+        places = [(bisect_right(taken, step), points) for taken, points in reached]
         values.append(median(points[place - 1][1] for place, points in places if place))
     return StopLine(sign, tuple(inner), tuple(values), steps[-1])
 

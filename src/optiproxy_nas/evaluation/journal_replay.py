@@ -1,4 +1,4 @@
-"""A search by ask and tell that goes on with its journal."""
+"""A search that goes on with its journal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.initial import rows_of
 from optiproxy_nas.evaluation.journal_file import is_trial, outcome_of, read_records
 from optiproxy_nas.evaluation.journal_table import journal_trials
+
+
+def expect_journal(search: AskTell, path: Path) -> None:
+    """Let a search propose again what its journal has before a rule of its method ends it.
+
+    Args:
+        search: whose evaluator gives what the journal has.
+        path: of the journal.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    table = journal_trials(path)
+    if len(table):
+        search.expect(rows_of(search, table)[0])
 
 
 def replay_journal(search: AskTell, path: Path) -> None:

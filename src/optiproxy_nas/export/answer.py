@@ -68,7 +68,7 @@ class Answer:
     latency: Mapping[str, Any] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
-        """Return what is known of the answer, for JSON."""
+        """Return the answer's values, bounds and training, for JSON."""
         parameters, request = self.parameters, self.request
         return {
             "format": FORMAT,

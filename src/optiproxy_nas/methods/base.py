@@ -116,6 +116,8 @@ class Method(ABC):
         libraries: distributions whose version can change its proposals. A run records them, and
             is another run with another version.
         ended: why it has nothing more to propose, where it can tell.
+        is_repeating: whether trials that the search has made before are not proposed again yet. It
+            sets that before it asks; a rule that would end the search waits for them.
         stepwise: whether its runs leave artifacts of each step, as those of ``*_search`` do.
     """
 
@@ -125,6 +127,7 @@ class Method(ABC):
     libraries: ClassVar[tuple[str, ...]] = ()
     stepwise: ClassVar[bool] = False
     ended: str = ""
+    is_repeating: bool = False
 
     @abstractmethod
     def __init__(self, space: SearchSpace, settings: Any, budget: int, seed: int) -> None:

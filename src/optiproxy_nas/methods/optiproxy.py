@@ -25,6 +25,7 @@ from optiproxy_nas.methods.base import (
     Unavailable,
     typed_parameters,
 )
+from optiproxy_nas.objectives import given_settings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import PROXIES, build_proxy
 from optiproxy_nas.proxies.targets import TARGETS
@@ -69,7 +70,9 @@ class OptiProxy(Method):
                 return self._random(parameters.initial_samples, unavailable)
         if len(archive) < steps.LEAST and unavailable.pending:
             return self._random(1, unavailable)
-        if self._step and self._ends():
+        if self.is_repeating:
+            self._bound = None  # it went on whatever the bound was
+        elif self._step and self._ends():
             return self._none()
         while self._step < number_of_steps(parameters):
             self._step = step = self._step + 1
@@ -95,6 +98,7 @@ class OptiProxy(Method):
                     rows,
                     step=step,
                     free=self._free,
+                    given=self._given,
                 )
             )
         return self._none()
@@ -113,7 +117,7 @@ class OptiProxy(Method):
         return bool(bound["stopped"])
 
     def _bound_regret(self) -> dict[str, Any]:
-        """Return what is known of the regret after the last answers."""
+        """Return how likely regret is left after the last answers, computed once."""
         if self._bound is None or self._bound["queries"] < len(self._archive):
             found = bound_regret(
                 self._space, self._archive, self._parameters, self._bound, given=self._given
@@ -208,7 +212,8 @@ class OptiProxy(Method):
             with isolated():
                 build_proxy(space, parameters.proxy, torch.Generator())
         if space.size is not None:
-            objective = parameters.objective.within(space.size)
+            given = given_settings(values.get("objective"))
+            objective = parameters.objective.within(space.size, given)
             parameters = parameters.model_copy(update={"objective": objective})
         if "initial_samples" not in values:
             size = space.size or parameters.initial_samples

@@ -42,6 +42,13 @@ def name_of(values: Any) -> str:
     return name
 
 
+def given_settings(values: Any) -> set[str]:
+    """Return the names of the settings in ``values``, as of :func:`resolve_objective`."""
+    if isinstance(values, Objective):
+        return values.model_fields_set
+    return set(values) if isinstance(values, Mapping) else set()
+
+
 def settings_of(name: str) -> list[str]:
     """Return the names of an objective's settings.
 

@@ -220,8 +220,16 @@ class Objective(StrictModel):
         """
         return {} if training is None else {"direction": training.direction}
 
-    def within(self, size: int) -> Self:
-        """Return the objective for a space of so many architectures."""
+    def within(self, size: int, given: Collection[str] = ()) -> Self:
+        """Return the objective for a space of so many architectures.
+
+        Args:
+            size: of the space.
+            given: names of the settings that the user gave, which stay.
+
+        Raises:
+            ParameterError: one of them makes no search of such a space possible.
+        """
         return self
 
     @property

@@ -10,7 +10,7 @@ new ones. What a promotion gives is fed back into the corrections.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from math import ceil
 from typing import Any, Self
@@ -163,9 +163,20 @@ class MultiFidelity(Objective):
         found["low_first"] = ceil(looks / (len(rungs) - 1) * full / low)
         return found
 
-    def within(self, size: int) -> Self:
-        """Return the objective with first looks at no more than half of a small space."""
-        if self.low_first <= size // 2:
+    def within(self, size: int, given: Collection[str] = ()) -> Self:
+        """Return the objective with first looks at no more than half of a small space.
+
+        Raises:
+            ParameterError: ``low_first`` is given, and the space has fewer architectures.
+        """
+        if "low_first" in given and self.low_first > size:
+            raise ParameterError(
+                f"objective.low_first = {self.low_first}, but the space has {size} architectures: "
+                "none would ever be promoted. Leave it out, which means half of the space.",
+                low_first=self.low_first,
+                size=size,
+            )
+        if "low_first" in given or self.low_first <= size // 2:
             return self
         return type(self).model_validate({**dict(self), "low_first": max(1, size // 2)})
 

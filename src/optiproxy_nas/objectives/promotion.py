@@ -55,7 +55,8 @@ class FidelityTask(ProxyTask):
         Each rung is on a scale of its own, and few architectures have two of them, so not values
         but ranks are compared: the targets that the raised architectures have at the rung below,
         dealt out anew in the order of their values at this one, are their targets here. The
-        correction is the difference. NaN elsewhere.
+        correction is the difference. NaN elsewhere. What was ended early counts by the value that
+        it had reached, as in a search without rungs: it was below the median of its rung then.
         """
         return self._targets(archive, name)[0]
 
@@ -68,13 +69,12 @@ class FidelityTask(ProxyTask):
             targets[0, lowest] = make_targets(values[lowest], name)
         reached = targets[0].copy()
         for place in range(1, self.heads):
-            below, here = pairs_of(archive, rung == place - 1, rung == place).T
-            known = ~np.isnan(reached[below])
-            below, here = below[known], here[known]
-            if len(here):
-                ranks = rankdata(values[here], method="ordinal") - 1  # of equals, by row
-                targets[place, here] = np.sort(reached[below])[ranks] - reached[below]
-                reached[here] = reached[below] + targets[place, here]
+            pairs = pairs_of(archive, rung == place - 1, rung == place)
+            below, above = pairs[~np.isnan(reached[pairs[:, 0]])].T
+            if len(above):
+                ranks = rankdata(values[above], method="ordinal") - 1  # of equals, by row
+                targets[place, above] = np.sort(reached[below])[ranks] - reached[below]
+                reached[above] = reached[below] + targets[place, above]
         return torch.from_numpy(targets), reached
 
     def score(self, archive: pd.DataFrame, selection: SelectionSettings) -> Score:
@@ -104,8 +104,8 @@ class FidelityTask(ProxyTask):
         """Return the value at a rung: on the line through the trials that have a target there."""
         final = predictions[:, : place + 1].sum(1).double().numpy()
         reached = self._targets(archive, name)[1].astype(np.float64)
-        known = (self.rungs.of(archive) == place) & ~np.isnan(reached)
-        at, values = reached[known], archive["value"].to_numpy()[known]
+        has_target = (self.rungs.of(archive) == place) & ~np.isnan(reached)
+        at, values = reached[has_target], archive["value"].to_numpy()[has_target]
         if len(at) < 3 or np.ptp(at) == 0:
             missing = np.full(final.shape[1], np.nan)
             return {"predicted": missing, "predicted_sd": missing}

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
+from optiproxy_nas.objectives.trial_order import ended_early
 
 _FACTOR = 3  # from one default rung to the next
 
@@ -79,17 +80,23 @@ class Rungs:
     def kept(self, archive: pd.DataFrame, goodness: Floats) -> Mask:
         """Return the rows that are among the best share of their rung, and always were: [n].
 
-        What once fell out stays out, so its checkpoint is not needed any more.
+        What once fell out stays out, so its checkpoint is not needed any more. What was ended early
+        is never among them: it was not trained to its rung, so that no training could go on there.
 
         Args:
             archive: D with n rows, in the order told.
             goodness: of its values, higher is better: [n].
         """
-        rung, kept = self.of(archive), np.zeros(len(archive), dtype=bool)
+        rung, kept, whole = (
+            self.of(archive),
+            np.zeros(len(archive), dtype=bool),
+            ~ended_early(archive),
+        )
         for place in range(len(self.epochs) - 1):
             best: list[tuple[float, int]] = []  # of equals the earlier
             for count, row in enumerate(np.flatnonzero(rung == place).tolist(), start=1):
-                insort(best, (-float(goodness[row]), row))
+                if whole[row]:
+                    insort(best, (-float(goodness[row]), row))
                 del best[self.allowed(place, count) :]
             kept[[row for _, row in best]] = True
         return kept

@@ -14,6 +14,14 @@ from optiproxy_nas.core.parameters import Direction
 STOPPED = "stopped"  # column of an archive: whether a training was ended early
 
 
+def ended_early(archive: pd.DataFrame) -> Mask:
+    """Return whether the training of each row was ended early: [n]."""
+    if STOPPED not in archive:
+        return np.zeros(len(archive), dtype=bool)
+    stopped: Mask = archive[STOPPED].to_numpy(dtype=bool)
+    return stopped
+
+
 @dataclass(frozen=True)
 class TrialOrder:
     """Which trials may be the answer, and which of two is better; here the value decides.
@@ -40,10 +48,7 @@ class TrialOrder:
 
     def eligible(self, archive: pd.DataFrame) -> Mask:
         """Return whether each row may be the answer: [n]. What was ended early never is."""
-        allowed = self.may_answer(archive)
-        if STOPPED in archive:
-            allowed = allowed & ~archive[STOPPED].to_numpy(dtype=bool)
-        return allowed
+        return self.may_answer(archive) & ~ended_early(archive)
 
     def may_answer(self, archive: pd.DataFrame) -> Mask:
         """Return whether each row may be the answer, if it was trained to its end: [n]."""

@@ -160,7 +160,7 @@ def build(_: Mapping[str, Any], table: pd.DataFrame) -> bytes:
     """
     codes = torch.from_numpy(table[code_names(table)].to_numpy().astype(np.int64))
     values = {name: table[name].to_numpy() for name in (TARGET, *LATENCIES)}
-    fits = {name: _fit_linear(codes, known) for name, known in values.items()}
+    fits = {name: _fit_linear(codes, column) for name, column in values.items()}
     explained = _linear(codes, fits[TARGET])
     trees = fit_boosted(*_tree_features(codes), values[TARGET] - explained, base=explained)
     errors = {name: _held_out_error(codes, values[name]) for name in LATENCIES}
