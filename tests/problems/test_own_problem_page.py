@@ -44,4 +44,6 @@ def test_python_blocks_run_one_after_the_other(
             monkeypatch.delitem(sys.modules, file[1], raising=False)
         else:
             exec(compile(code, PAGE.name, "exec"), names)
-    assert 0 < names["result"].test["accuracy"] <= 100  # of the last block, in percent
+    result = names["result"]  # of the last block; on a busy machine nothing may be fast enough
+    assert 0 <= result.best_value <= 100  # percent
+    assert set(result.test) == ({"accuracy"} if result.is_eligible else set())
