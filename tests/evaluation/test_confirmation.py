@@ -326,6 +326,12 @@ def test_what_cannot_be_confirmed_is_refused_before_the_first_training(
     assert not problem.trained
 
 
+def test_a_budget_is_named_with_what_is_kept_back_of_it() -> None:
+    assert run().stopped == "the budget of 14 queries is spent, 6 of them to confirm the best"
+    with pytest.raises(BudgetError, match=r"budget of 27 .*at most 26"):  # 20 architectures
+        run(budget=27)
+
+
 def test_a_benchmark_and_ask_and_tell_have_nothing_to_train_again() -> None:
     for refused in (search, Search):
         with pytest.raises(ParameterError) as caught:

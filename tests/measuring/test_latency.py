@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from optiproxy_nas import LatencySettings, MeasurementError, ParameterError, measure_latency
@@ -86,8 +85,32 @@ def test_an_interval_that_is_too_wide_fails_where_the_settings_say_so() -> None:
 
 
 def test_a_precision_that_nothing_reaches_is_refused() -> None:
-    with pytest.raises(ValidationError, match="two processes"):
+    with pytest.raises(ParameterError, match="two processes"):
         LatencySettings(precision=0.01)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"precision": 0.01}, {"second": 1}, {"least_seconds": 9}, {"threads": 0}]
+)
+def test_wrong_settings_are_refused_as_others_are(settings: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError) as caught:
+        LatencySettings(**settings)
+    assert "\n" not in str(caught.value)
+    short = LatencySettings(seconds=0.5)
+    assert short.least_seconds == 0.5
+    assert LatencySettings(**short.model_dump()) == short
+
+
+@pytest.mark.parametrize("example", [None, [[1.0]], (), (torch.zeros(1, 4), "x")])
+def test_an_example_that_is_no_tensor_is_one_error(example: Any) -> None:
+    with pytest.raises(ParameterError, match="example"):
+        measure_latency(nn.Linear(4, 2), example)
+
+
+def test_more_threads_than_cores_are_refused() -> None:
+    with pytest.raises(ParameterError) as caught:
+        measure_latency(nn.Linear(4, 2), torch.zeros(1, 4), LatencySettings(threads=10_000))
+    assert caught.value.data["cores"] >= 1
 
 
 def test_one_measurement_at_a_time() -> None:

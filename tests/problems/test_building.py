@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,16 @@ class GivesNothing(Built):
         return Silent()
 
 
-WRONG = [OtherSpace, NoModule, OtherInput, NotFinite, NoBatch, NoExample, GivesNothing]
+class Exits(Built):
+    def build(self, architecture: Any) -> nn.Module:
+        class Ending(nn.Module):
+            def forward(self, inputs: Tensor) -> None:
+                sys.exit("no GPU")
+
+        return Ending()
+
+
+WRONG = [Exits, OtherSpace, NoModule, OtherInput, NotFinite, NoBatch, NoExample, GivesNothing]
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -151,3 +161,5 @@ def test_a_checkpoint_that_does_not_load_is_named(damage: Any, tmp_path: Path) -
         problem.trained(trial)
     assert caught.value.data["path"] == str(path)
     assert "\n" not in caught.value.message
+    assert ("trained(trial)" in caught.value.message) is (damage is absent)
+    assert ("size mismatch" in caught.value.message) is (damage is of_other_shapes)

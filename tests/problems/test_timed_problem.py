@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 from timed_problem import Timed, Unbuilt, Unwritable
 
-from optiproxy_nas import ParameterError, SearchResult, UnknownNameError, search
+from optiproxy_nas import (
+    LatencySettings,
+    ParameterError,
+    SearchResult,
+    UnknownNameError,
+    search,
+)
 from optiproxy_nas.core.errors import ConversionError
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.problems.latency import check_latency
+from optiproxy_nas.problems.resolution import resolve_problem
 
 RUN: dict[str, Any] = {"method": "random_search", "budget": 4, "seed": 0}
 ENOUGH = "latency_p75_ms <= 1000"
@@ -60,6 +67,28 @@ def test_a_bound_below_anything_measurable_is_refused(runtime: str) -> None:
         check_latency(problem, objective, "cpu")
 
 
+def test_a_bound_far_below_what_a_network_takes_is_warned_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optiproxy_nas.problems.latency.floor_ms", lambda *_: 0.0)
+    for bound, warned in (("latency_p75_ms <= 1e-5", True), (ENOUGH, False)):
+        objective = resolve_objective({"name": "constrained", "constraints": [bound]})
+        check_latency(Timed(), objective, "cpu")
+        assert bool(caplog.records) is warned
+        caplog.clear()
+
+
+def test_settings_may_be_a_mapping_and_wrong_ones_are_refused() -> None:
+    class Mapped(Timed):
+        def __init__(self, **settings: Any) -> None:
+            self.latency = settings
+
+    assert resolve_problem(Mapped(seconds=0.5)).latency == LatencySettings(seconds=0.5)
+    for wrong in ({"second": 1}, {"seconds": "long"}):
+        with pytest.raises(ParameterError, match="second"):
+            resolve_problem(Mapped(**wrong))
+
+
 def test_a_bound_on_a_quantile_that_is_not_measured_is_refused() -> None:
     problem = Timed()
     problem.metrics = ("score",)
@@ -72,7 +101,7 @@ def test_a_latency_without_a_network_is_refused() -> None:
     with pytest.raises(ParameterError, match="build"):
         search(problem=Unbuilt(), **RUN)
     problem: Any = Timed()
-    problem.latency = {"threads": 2}
+    problem.latency = 2
     with pytest.raises(ParameterError, match="LatencySettings"):
         search(problem=problem, **RUN)
 

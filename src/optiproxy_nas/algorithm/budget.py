@@ -96,9 +96,11 @@ def check_budget(
             least=least,
         )
     if size is not None and budget > price.capacity(size):
+        of_it = f", of which {kept_back} are kept back to confirm the best," if kept_back else ""
+        most = price.capacity(size) + kept_back
         raise BudgetError(
-            f"The budget of {budget} {unit} is larger than the space, which has {size} "
-            f"architectures; each is charged once. Lower budget to at most {price.capacity(size)}.",
+            f"The budget of {budget + kept_back} {unit}{of_it} is larger than the space, which has "
+            f"{size} architectures; each is charged once. Lower budget to at most {most}.",
             budget=budget,
             size=size,
         )

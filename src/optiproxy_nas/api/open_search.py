@@ -144,6 +144,7 @@ class Search(AskTell):
             self.parameters.failures,
             self.parameters.stopping,
         )
+        self.kept_back = self.parameters.kept_back
         if self.problem is not None:
             self.target_name = self.problem.target.name
         if initial is not None:

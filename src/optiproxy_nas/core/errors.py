@@ -181,6 +181,14 @@ def first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:300].rstrip(".")
 
 
+def one_line(error: BaseException) -> str:
+    """Return an error's message as one line of 300 characters at most; its type if it has none.
+
+    The first line of what ``load_state_dict`` raises does not say what is wrong.
+    """
+    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+
+
 def _chain(error: BaseException) -> list[BaseException]:
     """Return an error and its causes, the first cause last."""
     chain = [error]

@@ -68,9 +68,19 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = _problems(model, error, also, nested_names)
-        message = "\n".join(map(str, problems))
-        raise ParameterError(message, errors=len(problems), problems=problems) from None
+        raise refusal(model, error, also, nested_names) from None
+
+
+def refusal(
+    model: type[BaseModel],
+    error: ValidationError,
+    also: Iterable[str] = (),
+    nested_names: Callable[[], Iterable[str]] = tuple,
+) -> ParameterError:
+    """Return the error that :func:`validate` raises in the place of pydantic's."""
+    problems = _problems(model, error, also, nested_names)
+    message = "\n".join(map(str, problems))
+    return ParameterError(message, errors=len(problems), problems=problems)
 
 
 def whole_number(name: str, value: Any, least: int = 0) -> int:

@@ -36,7 +36,7 @@ Callback = Callable[[AskTell, Trial], Any]
 def open_search(space: SearchSpace, parameters: RunParameters) -> AskTell:
     """Return the search that parameters describe, ready to be asked."""
     method: Method = METHODS.load(parameters.method).build(space, parameters)
-    return AskTell(
+    search = AskTell(
         space,
         parameters.objective,
         method,
@@ -45,6 +45,8 @@ def open_search(space: SearchSpace, parameters: RunParameters) -> AskTell:
         parameters.failures,
         parameters.stopping,
     )
+    search.kept_back = parameters.kept_back
+    return search
 
 
 def run_search(

@@ -26,6 +26,7 @@ class SearchState:
 
     objective: Objective
     stopped: str
+    kept_back: int = 0  # of the budget in all, what ``budget`` does not hold: it is to confirm
     _book: TrialBook
     _proposer: Proposer
     _waiting: deque[Entry]
@@ -62,7 +63,9 @@ class SearchState:
             return self.stopped
         if self._waiting or self._proposer.can_pay:
             return ""
-        return f"the budget of {self.budget} {self.objective.price.unit} is spent"
+        of_it = f", {self.kept_back} of them to confirm the best" if self.kept_back else ""
+        budget = self.budget + self.kept_back
+        return f"the budget of {budget} {self.objective.price.unit} is spent{of_it}"
 
     @property
     def best(self) -> float:

@@ -20,7 +20,13 @@ from safetensors.torch import save as save_tensors
 from safetensors.torch import save_model as save_weights
 from torch import Tensor, nn
 
-from optiproxy_nas.core.errors import ConversionError, DataError, OptiProxyError, first_line
+from optiproxy_nas.core.errors import (
+    ConversionError,
+    DataError,
+    OptiProxyError,
+    first_line,
+    one_line,
+)
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.measuring.onnx import feeds_of, onnx_model, onnx_session
 from optiproxy_nas.measuring.sizes import flops, parameters
@@ -117,10 +123,9 @@ def with_weights(problem: Problem, architecture: Any, weights: bytes | Path) -> 
                 file.flush()
                 load_weights(model, file.name)
     except (OSError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise DataError(
             f"The weights do not fit the network that {type(problem).__name__}.build gives: "
-            f"{reason}"
+            f"{one_line(error)}."
         ) from error
     return model
 
@@ -167,7 +172,7 @@ def _weights(model: nn.Module) -> bytes:
         except (AttributeError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
             raise DataError(
                 f"The weights of {type(model).__name__} cannot be written as safetensors: "
-                f"{first_line(error)}. Its state_dict must hold tensors only."
+                f"{one_line(error)}. Its state_dict must hold tensors only."
             ) from error
         return path.read_bytes()
 

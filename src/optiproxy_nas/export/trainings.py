@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from optiproxy_nas.core.errors import DataError, OptiProxyError, first_line, message_of
+from optiproxy_nas.core.errors import DataError, OptiProxyError, message_of, one_line
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.jobs import OUTPUT, trial_folder
@@ -83,7 +83,7 @@ class Trainings:
                 raise
             raise DataError(
                 f"{name}.trained of trial {request.number} raises {type(error).__name__}: "
-                f"{first_line(error)}.",
+                f"{one_line(error)}.",
                 path=str(folder),
             ) from error
         if not isinstance(model, nn.Module):

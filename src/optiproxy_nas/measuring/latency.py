@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
 from optiproxy_nas.core.errors import MeasurementError, ParameterError, first_line
 from optiproxy_nas.core.parameters import StrictModel
+from optiproxy_nas.core.validation import refusal
 from optiproxy_nas.measuring.machine import Machine, load, machine, only_measurement
 from optiproxy_nas.measuring.onnx import feeds_of, onnx_model, onnx_session
 from optiproxy_nas.measuring.sizes import Example
@@ -30,7 +31,11 @@ from optiproxy_nas.measuring.timing import (
 
 
 class LatencySettings(StrictModel):
-    """How the latency of networks is measured."""
+    """How the latency of networks is measured.
+
+    Raises:
+        ParameterError: an unknown name, or a wrong value.
+    """
 
     runtime: Literal["torch", "onnxruntime"] = Field(
         default="torch", description="what runs the network: torch in inference mode, or ONNX"
@@ -52,6 +57,33 @@ class LatencySettings(StrictModel):
     noisy: Literal["warn", "fail"] = Field(
         default="warn", description="where it is wider than asked for: warn, or fail the trial"
     )
+
+    if not TYPE_CHECKING:  # which reads the arguments off the fields
+
+        def __init__(self, **settings: Any) -> None:
+            """Check the settings, which users give as arguments."""
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise refusal(type(self), error) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorter_than_the_least(cls, values: Any) -> Any:
+        """Lower the default of ``least_seconds`` to ``seconds`` where these are fewer."""
+        if not isinstance(values, Mapping) or "least_seconds" in values:
+            return values
+        seconds, least = values.get("seconds"), cls.model_fields["least_seconds"].default
+        is_less = isinstance(seconds, int | float) and 0 < seconds < least
+        return {**values, "least_seconds": seconds} if is_less else values
+
+    @model_validator(mode="after")
+    def _least_is_not_more(self) -> LatencySettings:
+        if self.least_seconds > self.seconds:
+            raise ValueError(
+                f"least_seconds = {self.least_seconds:g} is more than seconds = {self.seconds:g}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _precision_can_be_reached(self) -> LatencySettings:
@@ -140,7 +172,8 @@ def measure_latency(
         device: of torch. ONNX runs on the CPU.
 
     Raises:
-        ParameterError: onnxruntime is not installed, or does not run on the device.
+        ParameterError: onnxruntime is not installed, or does not run on the device; the example is
+            no tensor, or there are fewer cores than threads.
         ConversionError: a network cannot be written as ONNX.
         MeasurementError: a network does not take the example, is slower than ``seconds`` allow, or
             its interval is wider than asked for and the settings say that this fails.
@@ -166,7 +199,7 @@ def measure_latency(
                 list(series.values()),
                 settings.precision,
                 settings.confidence,
-                min(settings.least_seconds, settings.seconds),
+                settings.least_seconds,
                 settings.seconds,
             )
         seconds = (time.monotonic() - begun) / max(1, len(models))
@@ -183,6 +216,12 @@ def runner(model: nn.Module, example: Example, settings: LatencySettings, device
         OptiProxyError: as of :func:`measure_latency`.
     """
     inputs = tuple(tensor.to(device) for tensor in _inputs(example))
+    if settings.threads > (cores := machine().cores):
+        raise ParameterError(
+            f"latency.threads = {settings.threads}, but this process may use {cores} "
+            f"core{'s' if cores > 1 else ''}: more threads than that wait for each other.",
+            cores=cores,
+        )
     if settings.runtime == "onnxruntime":
         if torch.device(device).type != "cpu":
             raise ParameterError(
@@ -197,7 +236,7 @@ def runner(model: nn.Module, example: Example, settings: LatencySettings, device
         network = copy.deepcopy(model).eval().to(device)
         with torch.inference_mode():
             network(*inputs)
-    except Exception as error:  # of any network
+    except (Exception, SystemExit) as error:  # of any network
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
         raise MeasurementError(
             f"{type(model).__name__} cannot be run on an example of shape {shapes}: "
@@ -209,10 +248,15 @@ def runner(model: nn.Module, example: Example, settings: LatencySettings, device
 
 def floor_ms(settings: LatencySettings, device: str = "cpu") -> float:
     """Return the least time that a network takes here, one that does nothing, in milliseconds."""
+    run = runner(nn.Identity(), torch.zeros(1, 1), settings, device)
+    return fastest_ms(run, settings, device, 200)
+
+
+def fastest_ms(run: Run, settings: LatencySettings, device: str, runs: int) -> float:
+    """Return the time of the fastest of some runs of :func:`runner`, in milliseconds."""
     with _threads(settings.threads), torch.inference_mode():
         timer = _timer(settings, device)
-        run = runner(nn.Identity(), torch.zeros(1, 1), settings, device)
-        return 1e3 * min(timer(run)[1] for _ in range(200))
+        return 1e3 * min(timer(run)[1] for _ in range(runs))
 
 
 def _latency(
@@ -252,7 +296,19 @@ def _latency(
 
 
 def _inputs(example: Example) -> tuple[torch.Tensor, ...]:
-    return example if isinstance(example, tuple) else (example,)
+    """Return the arguments of a network.
+
+    Raises:
+        ParameterError: one of them is no tensor.
+    """
+    inputs = tuple(example) if isinstance(example, tuple | list) else (example,)
+    wrong = [type(it).__name__ for it in inputs if not isinstance(it, torch.Tensor)]
+    if wrong or not inputs:
+        raise ParameterError(
+            f"example has {wrong[0] if wrong else 'nothing'}; it must be a tensor, or a tuple of "
+            "one for each argument of the network, such as torch.zeros(1, 3, 32, 32)."
+        )
+    return inputs
 
 
 def _timer(settings: LatencySettings, device: str) -> Timer:

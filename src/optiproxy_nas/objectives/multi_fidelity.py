@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from math import ceil
+from operator import index
 from typing import Any, Self
 
 import numpy as np
@@ -85,9 +86,11 @@ class MultiFidelity(Objective):
             return values
         rungs = read_rungs(values.get("rungs"))
         if is_pair := rungs is None:
-            rungs = values.get("low_epochs", _LOW), values.get("full_epochs", _FULL)
+            rungs = read_rungs((values.get("low_epochs", _LOW), values.get("full_epochs", _FULL)))
         if not isinstance(rungs, list | tuple) or any(type(rung) is not int for rung in rungs):
-            return values  # refused as what it is
+            if is_pair:
+                return values  # refused as what it is
+            raise ValueError(f"objective.rungs = {rungs!r:.200}: they must be whole numbers")
         if is_pair and rungs[0] >= rungs[1]:
             raise ValueError(
                 f"objective.low_epochs ({rungs[0]}) is not below objective.full_epochs ({rungs[1]})"
@@ -148,14 +151,14 @@ class MultiFidelity(Objective):
                 found |= {"full_epochs": full, "step_epochs": full + _SPARE}
             return found
         if rungs is None and "low_epochs" in given:
-            rungs = (given["low_epochs"], _FULL if full is None else full)
+            rungs = read_rungs((given["low_epochs"], _FULL if full is None else full))
         elif rungs is None and type(full) is int and full > 0:
             rungs = found["rungs"] = default_rungs(full)
         try:
             check_rungs(rungs or ())
+            low, full = map(index, (rungs[0], rungs[-1]))
         except (TypeError, ValueError):
             return found  # the settings themselves are refused
-        low, full = rungs[0], rungs[-1]
         if len(rungs) == 2:
             looks, found["step_epochs"] = _PAIR_LOOKS, full + 2 * low
         else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from math import ceil
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,22 @@ _FACTOR = 3  # from one default rung to the next
 
 
 def read_rungs(value: Any) -> Any:
-    """Return rungs as a tuple where a text lists them: ``3;9;27`` or ``[3, 9, 27]``; else as is."""
+    """Return rungs as a tuple of whole numbers; what is none is returned as it is.
+
+    A text lists them, ``3;9;27`` or ``[3, 9, 27]``; 3.0 is 3.
+    """
     if isinstance(value, str):
         parts = re.split(r"[;,]", value.strip().removeprefix("[").removesuffix("]"))
         if all(re.fullmatch(r"\s*-?\d+\s*", part) for part in parts):
             return tuple(map(int, parts))
+    if isinstance(value, list | tuple) and all(map(_is_whole, value)):
+        return tuple(map(int, value))
     return value
+
+
+def _is_whole(value: Any) -> bool:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and float(value).is_integer()
 
 
 def default_rungs(full: int) -> tuple[int, ...]:

@@ -150,8 +150,9 @@ class Problem:
         objective: what is searched for, where the search names none.
         latency: how the latency of each trial's network is measured where it was trained, of
             ``build`` on ``example_input``; its median and a quantile, ``latency_ms`` and
-            ``latency_p90_ms``, and the precision that was reached, join the metrics. None: it is
-            not. What ``evaluate`` gives itself by these names stands.
+            ``latency_p90_ms``, and the precision that was reached, join the metrics. A mapping of
+            settings is taken for them. None: it is not. What ``evaluate`` gives itself by these
+            names stands.
     """
 
     space: SpaceLike

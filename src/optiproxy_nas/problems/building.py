@@ -62,7 +62,7 @@ def checked_build(problem: Problem, architecture: Any) -> nn.Module:
     try:
         with seeded_globals(0):
             model = problem.build(architecture)
-    except Exception as error:  # a user's code can raise anything
+    except (Exception, SystemExit) as error:  # a user's code can raise anything
         raise _wrong(
             f"{name}.build raises {_reason(error)}. It must accept each architecture of the "
             "problem's space, as evaluate gets it",
@@ -81,7 +81,7 @@ def checked_build(problem: Problem, architecture: Any) -> nn.Module:
     try:
         with torch.no_grad(), seeded_globals(0):
             output = tensors_in(model(*example))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _wrong(
             f"the network of {name}.build raises {_reason(error)} for the example input of "
             f"shape {shapes}. Both must agree",
@@ -110,7 +110,7 @@ def example_of(problem: Problem) -> tuple[Tensor, ...]:
             given = problem.example_input()
     except OptiProxyError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ParameterError(f"{name}.example_input raises {_reason(error)}.") from error
     example = tuple(given) if isinstance(given, tuple | list) else (given,)
     wrong = [
@@ -139,7 +139,7 @@ def tensors_in(output: Any) -> list[Tensor]:
     return []
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from optiproxy_nas.core.numbers import significant
 from optiproxy_nas.measuring.latency import (
     Latency,
     LatencySettings,
+    fastest_ms,
     floor_ms,
     measure_latency,
     runner,
@@ -28,6 +30,8 @@ from optiproxy_nas.problems.building import checked_build, drawn_architecture, e
 if TYPE_CHECKING:
     from optiproxy_nas.objectives.base import Objective
 
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
+_FAR = 10  # times a bound: what takes as long is said to be far above it
 FILE = "latency.json"  # in the folder of a trial: all that was measured, the machine and its load
 
 
@@ -56,13 +60,14 @@ def check_latency(problem: Problem, objective: Objective, device: str) -> None:
         return
     where = _device(settings, device)
     model = checked_build(problem, drawn_architecture(problem))
-    runner(model, example_of(problem), settings, where)
+    run = runner(model, example_of(problem), settings, where)
     upper = [
         bound
         for bound in objective.bounds
         if bound.metric in settings.metrics[:2] and bound.operator.startswith("<")
     ]
     least = floor_ms(settings, where) if upper else 0.0
+    found = fastest_ms(run, settings, where, 3) if upper else 0.0
     for bound in upper:
         if bound.bound < least:
             raise ParameterError(
@@ -71,6 +76,13 @@ def check_latency(problem: Problem, objective: Objective, device: str) -> None:
                 "made.",
                 metric=bound.metric,
                 least=least,
+            )
+        if found > _FAR * bound.bound:
+            _log.warning(
+                "The bound '%s' is far below what a network drawn at random takes here, %.3g ms: "
+                "perhaps none of the space keeps it.",
+                bound,
+                found,
             )
 
 

@@ -15,6 +15,7 @@ from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_na
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.core.validation import validate
 from optiproxy_nas.measuring.latency import LatencySettings
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems.base import VALUE, Problem, Target
@@ -212,11 +213,14 @@ def _missing(problem: Problem) -> str:
             return f"has {member} with {wrong[0]!r:.200}, which is no name."
     if VALUE in problem.metrics and target.name != VALUE:
         return f"has a metric {VALUE!r}, as the target {target.name!r} is called in archives."
+    latency: Any = problem.latency  # of any type
+    if isinstance(latency, Mapping):
+        problem.latency = validate(LatencySettings, latency)
     if problem.latency is not None:
         if not isinstance(problem.latency, LatencySettings):
             return (
                 f"has latency = {problem.latency!r:.200}: it must be settings, such as "
-                "LatencySettings(runtime='onnxruntime'), or None."
+                "LatencySettings(runtime='onnxruntime'), a mapping of them, or None."
             )
         if not (has_build(problem) and has_example(problem)):
             return (

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.core.errors import DataError, ParameterError, unknown_name
+from optiproxy_nas.core.errors import DataError, ParameterError, one_line, unknown_name
 
 SCHEDULES = ("constant", "cosine", "warmup_cosine")
 OPTIMIZERS = ("adamw", "sgd")
@@ -231,8 +231,14 @@ def _loading(path: Path, device: str) -> Iterator[dict[str, Any]]:
     """
     try:
         yield torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"There is no checkpoint {str(path)!r}. A problem whose evaluate keeps its weights "
+            "otherwise than by fit has its own method trained(trial), which reads them.",
+            path=str(path),
+        ) from error
     except _UNREADABLE as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = one_line(error)
         if isinstance(error, pickle.UnpicklingError):  # whose text advises to trust the file
             reason = "it is no checkpoint of weights alone"
         raise DataError(
