@@ -31,6 +31,7 @@ from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.project_pipeline import are_of_user, refuse_sums
 from optiproxy_nas.pipelines.retraining import retrain_text, retrain_trials
+from optiproxy_nas.pipelines.run_parameters import given_again
 from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
 
@@ -77,7 +78,7 @@ def _run(resume: str | None, **options: Any) -> Any:
                     "run_id out.",
                     run_id=resume,
                 )
-            params = merge(manifest["parameters"], params)
+            params = merge(given_again(manifest["parameters"]), params)
             params |= {"run_id": resume, "resume": True}
             params.setdefault("tracking", manifest["tracking"])
             names = names or [manifest["pipeline"]]
@@ -124,7 +125,7 @@ def audit(metadata: ProjectMetadata, run_id: str, retrain: int | None) -> None:
 
     def rerun(folder: Path, manifest: Manifest) -> None:
         params = {
-            **manifest["parameters"],
+            **given_again(manifest["parameters"]),
             "pipeline": manifest["pipeline"],
             "run_id": run_id,
             "tracking": False,

@@ -9,6 +9,7 @@ from typing import Any
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.own_problem import catalog_names
+from optiproxy_nas.pipelines.run_parameters import given_again
 from optiproxy_nas.problems.resolution import resolve_problem
 
 
@@ -23,7 +24,7 @@ def load_data(project: Path, pipeline: str, parameters: Mapping[str, Any]) -> di
     Raises:
         OptiProxyError: the problem or its data cannot be used.
     """
-    given = {**parameters, "pipeline": pipeline, "tracking": False, "quiet": True}
+    given = {**given_again(parameters), "pipeline": pipeline, "tracking": False, "quiet": True}
     with SearchSession.create(project, save_on_close=False, runtime_params=given) as session:
         assert isinstance(session, SearchSession)
         context = session.load_context()

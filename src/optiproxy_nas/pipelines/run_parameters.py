@@ -62,6 +62,14 @@ def split_run(flat: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
+def given_again(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return resolved parameters of a run as those that are given for it again.
+
+    They leave out what is off; a section of the parameter files may have it on.
+    """
+    return {"confirm": None, **resolved}
+
+
 def resolve_run(
     values: Mapping[str, Any],
     run: dict[str, Any],
