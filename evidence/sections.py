@@ -7,6 +7,8 @@ searches: each is run once.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -204,3 +206,8 @@ def with_seeds(section: Section, count: int) -> Section:
         return row.model_copy(update={"seeds": f"{kept[0]}-{kept[-1]}"})
 
     return section.model_copy(update={"rows": tuple(map(fewer, section.rows))})
+
+
+def digest_of(values: Any) -> str:
+    """What tells values that JSON can hold from others, in twelve digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

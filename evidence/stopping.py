@@ -16,15 +16,19 @@ import numpy as np
 from evidence import table
 from evidence.collect import Evidence
 from evidence.pages import Rendered
-from evidence.sections import Section
+from evidence.sections import Section, digest_of
 from optiproxy_nas import search
+from optiproxy_nas.algorithm import gaussian_posterior
 from optiproxy_nas.algorithm import regret_left as rule
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.presets import load_preset
 from optiproxy_nas.report.statistics import share
 
 KEPT = Path("data") / "08_reporting" / "evidence" / "stopping.jsonl"
-RULE = [rule.BIAS, rule.SHARE, rule.WAIT, rule.RANDOM, rule.SAMPLES]  # of another: run again
+# Lines that were made before there was a digest end in this list, and are of this rule. As all
+# others, they are run again where :func:`rule_digest` is another.
+_FIRST_RULE, _WITHOUT_DIGEST = "e42520015f58", [-0.7, 0.1, -0.052, 1000, 1000]
 
 
 class Stop(NamedTuple):
@@ -79,8 +83,11 @@ def measure(options: Mapping[str, Any], kept: Path) -> dict[tuple[str, float], l
     if kept.exists():
         for line in kept.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
-            past[json.dumps(entry["search"])] = [Stop(*stop) for stop in entry["stops"]]
+            *searched, of = entry["search"]
+            of = _FIRST_RULE if of == _WITHOUT_DIGEST else of
+            past[json.dumps([*searched, of])] = [Stop(*stop) for stop in entry["stops"]]
     found: dict[tuple[str, float], list[Stop]] = {}
+    decided_by = rule_digest()
     with kept.open("a", encoding="utf-8") as file:
         for place in range(max(entry["seeds"] for entry in options["tables"])):
             seed = options["first_seed"] + place
@@ -89,7 +96,7 @@ def measure(options: Mapping[str, Any], kept: Path) -> dict[tuple[str, float], l
                     continue
                 epsilons = entry["epsilons"]
                 budget, confidence = options["budget"], options["confidence"]
-                key = json.dumps([entry["search"], seed, budget, confidence, epsilons, RULE])
+                key = json.dumps([entry["search"], seed, budget, confidence, epsilons, decided_by])
                 if key not in past:
                     past[key] = stops_of(entry["search"], seed, budget, confidence, epsilons)
                     file.write(json.dumps({"search": json.loads(key), "stops": past[key]}) + "\n")
@@ -97,6 +104,18 @@ def measure(options: Mapping[str, Any], kept: Path) -> dict[tuple[str, float], l
                 for epsilon, stop in zip(epsilons, past[key], strict=True):
                     found.setdefault((entry["label"], epsilon), []).append(stop)
     return found
+
+
+def rule_digest() -> str:
+    """Return what tells the constants of the rule, and the presets of the searches, from others."""
+    constants = [
+        (name, value)
+        for module in (rule, gaussian_posterior)
+        for name, value in vars(module).items()
+        if name.isupper()
+    ]
+    presets = [load_preset(name) for name in ("default", "large")]
+    return digest_of([sorted(constants), presets])
 
 
 def stops_of(

@@ -1,14 +1,14 @@
 """Methods on tables of declared spaces: regret after so many queries, paired by task and seed.
 
 ``python -m evidence.tables --workers 2`` runs what is missing, ``kedro evidence tables`` writes the
-page. What a search found is added to ``data/08_reporting/tables/searches.jsonl`` as it ends, so
-that nothing is searched twice, whatever has changed since; delete the file to begin anew.
+page. What a search found is added to ``data/08_reporting/tables/searches.jsonl`` as it ends, with
+the digest of its preset or its method's settings, so that nothing is searched twice unless these
+have changed since.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from evidence.collect import Evidence
 from evidence.pages import Rendered
 from evidence.regenerate import choose
 from evidence.sections import Section
+from evidence.table_record import NATIVE, Search, add, record
 from optiproxy_nas import search
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
@@ -44,8 +45,8 @@ from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.choices import Space
 
 RECORD = Path("data") / "08_reporting" / "tables" / "searches.jsonl"
-NATIVE = "native_tpe"  # in the place of a method
 _CHUNK = 5  # seeds of a task that a process searches one after the other: it reads its table once
+
 
 Architecture = Mapping[str, Any]
 
@@ -140,27 +141,6 @@ def best_so_far(searched: Task, arguments: Mapping[str, Any], seed: int, budget:
     return np.pad(found, (0, budget - len(found)), mode="edge")
 
 
-class Search(NamedTuple):
-    """One search of a section: a task and a method by what the section says of them."""
-
-    task: Mapping[str, Any]
-    arguments: Mapping[str, Any]
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """What tells it from others in the record."""
-        return json.dumps([self.task, self.arguments, self.seed], sort_keys=True)
-
-
-def record(path: Path) -> dict[str, Floats]:
-    """Return the best so far of all searches that the record has, by their keys."""
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {entry["key"]: np.array(entry["best"], dtype=float) for entry in map(json.loads, lines)}
-
-
 def run_missing(project: Path, section: Section, workers: int = 1) -> dict[str, Floats]:
     """Search what the record lacks, add it as it ends, and return the record.
 
@@ -199,9 +179,7 @@ def _run(job: tuple[Path, list[Search], int]) -> None:
     for one in searches:
         names = one.task["space"], one.task["dataset"], tuple(one.task.get("bounds", ()))
         values = best_so_far(task(*names), one.arguments, one.seed, budget)
-        entry = {"key": one.key, "best": [float(f"{value:.8g}") for value in values]}
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        add(path, one, values)
 
 
 def render(section: Section, evidence: Evidence) -> Rendered:

@@ -10,6 +10,7 @@ import torch
 from optiproxy_nas import Search, search
 from optiproxy_nas.algorithm import regret_left as rule
 from optiproxy_nas.algorithm.archive import extend, make_batch
+from optiproxy_nas.algorithm.gaussian_posterior import Process
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.spaces import get_space
@@ -50,7 +51,7 @@ def test_a_larger_share_and_a_later_gain_leave_more_regret():
 def test_a_process_without_data_nearby_has_its_prior_and_with_data_repeats_it():
     """Matérn-5/2 with noise: far from the data the mean is the constant, at the data the target."""
     inputs, targets = np.linspace(0, 1, 8)[:, None], np.sin(6 * np.linspace(0, 1, 8))
-    process = rule.Process.fit(inputs, targets)
+    process = Process.fit(inputs, targets)
     assert sum(hyper.weight for hyper in process.grid) == pytest.approx(1)
     at_data, far = process.exceedance(inputs, 0.0), process.exceedance(np.array([[50.0]]), 0.0)
     assert np.corrcoef(at_data, targets)[0, 1] > 0.9

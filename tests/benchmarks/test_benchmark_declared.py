@@ -50,6 +50,7 @@ def test_fcnet_has_the_mean_loss_of_the_seeds() -> None:
     assert benchmark.query(first, LOSS) == pytest.approx([3.0])
     assert benchmark.query(first, "parameters_millions") == pytest.approx([545e-6])
     assert benchmark.query(first, "training_seconds") == [15.0]
+    assert benchmark.measurements(first[0])["training_seeds"] == 2
     assert benchmark.optimum(benchmark.target)[1] == pytest.approx(1.0)  # the smallest
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from evidence import stopping
 from evidence.stopping import Stop
 from optiproxy_nas import search
+from optiproxy_nas.algorithm import gaussian_posterior
 
 QUICK = {
     "fit": {"first_epochs": 2, "epochs": 2},
@@ -28,6 +31,19 @@ def test_searches_are_kept_and_counted(tmp_path, monkeypatch):
     assert runs == [10, 11]
     assert found["a table", 0.2] == [Stop(70, 0.3, True), Stop(71, 0.3, True)]
     assert found["a table", 0.4] == [Stop(100, 0.0, False)] * 2
+
+
+def test_lines_are_of_the_rule_and_the_presets_that_made_them(tmp_path, monkeypatch):
+    entry = {"label": "a table", "group": "g", "seeds": 1, "epsilons": [0.2], "search": {}}
+    options = {"budget": 100, "confidence": 0.95, "first_seed": 10, "tables": [entry]}
+    path, made = tmp_path / "kept.jsonl", [Stop(50, 0.1, True)]
+    before = [{}, 10, 100, 0.95, [0.2], [-0.7, 0.1, -0.052, 1000, 1000]]  # it had no digest then
+    path.write_text(json.dumps({"search": before, "stops": made}) + "\n", encoding="utf-8")
+    assert stopping.measure(options, path)["a table", 0.2] == made
+    again = [Stop(60, 0.1, True)]
+    monkeypatch.setattr(stopping, "stops_of", lambda *_: again)
+    monkeypatch.setattr(gaussian_posterior, "MEAN", 2.0)
+    assert stopping.measure(options, path)["a table", 0.2] == again
 
 
 def test_it_stops_where_a_search_with_the_rule_does():

@@ -59,6 +59,7 @@ def read(
     file: RawFile, content: Any, family: BenchmarkFamily, measures: Mapping[str, Measure]
 ) -> pd.DataFrame:
     """Return tidy rows of one dataset."""
+    target = next(iter(measures.values())).name
     digits = np.array([[int(digit) for digit in key] for key in content])
     return tidy(
         family,
@@ -67,7 +68,8 @@ def read(
         {
             name: measure.unit * seed_means(content, measure.name)
             for name, measure in measures.items()
-        },
+        }
+        | {"training_seeds": [len(entry[target]) for entry in content.values()]},
     )
 
 
@@ -91,7 +93,10 @@ def _source(
         family=family,
         publication=Publication(version=values, files=tuple(files), **PACKAGE),
         contents=Contents(
-            metrics={name: measure.meaning for name, measure in measures.items()},
+            metrics={
+                **{name: measure.meaning for name, measure in measures.items()},
+                "training_seeds": "trainings behind each mean",
+            },
             epochs=(family.full_epochs,),
             **facts,
         ),
