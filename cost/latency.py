@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.measuring.latency import LatencySettings, measure_latency
+from optiproxy_nas.measuring.latency import measure_latency
+from optiproxy_nas.measuring.latency_settings import LatencySettings
 from optiproxy_nas.networks import build_network
 from optiproxy_nas.problems.mnist1d import build
 

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from optiproxy_nas.evaluation.journal_table import read_journal
     from optiproxy_nas.evaluation.trials import Trial
     from optiproxy_nas.export.loading import load_model
-    from optiproxy_nas.measuring.latency import Latency, LatencySettings, measure_latency
+    from optiproxy_nas.measuring.latency import Latency, measure_latency
+    from optiproxy_nas.measuring.latency_settings import LatencySettings
     from optiproxy_nas.networks import build_network
     from optiproxy_nas.problems import Problem, RunningTrial, Target
     from optiproxy_nas.spaces.choices import Choice, Space
@@ -99,7 +100,7 @@ def __getattr__(name: str) -> Any:
     modules = {
         "Choice": "spaces.choices",
         "Latency": "measuring.latency",
-        "LatencySettings": "measuring.latency",
+        "LatencySettings": "measuring.latency_settings",
         "Problem": "problems",
         "RunningTrial": "problems",
         "Target": "problems",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from optiproxy_nas.core.parameters import Direction
-    from optiproxy_nas.measuring.latency import LatencySettings
+    from optiproxy_nas.measuring.latency_settings import LatencySettings
     from optiproxy_nas.spaces import SpaceLike
 
 VALUE = "value"  # what the target is called in every archive

@@ -17,12 +17,12 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.numbers import significant
 from optiproxy_nas.measuring.latency import (
     Latency,
-    LatencySettings,
     fastest_ms,
     floor_ms,
     measure_latency,
     runner,
 )
+from optiproxy_nas.measuring.latency_settings import LatencySettings
 from optiproxy_nas.measuring.machine import only_measurement
 from optiproxy_nas.problems.base import Problem
 from optiproxy_nas.problems.building import checked_build, drawn_architecture, example_of

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.measuring.latency import LatencySettings
+from optiproxy_nas.measuring.latency_settings import LatencySettings
 from optiproxy_nas.problems.base import Problem, RunningTrial, Target
 from optiproxy_nas.problems.mnist1d_data import CLASSES, POINTS, make_signals, signals_of
 from optiproxy_nas.problems.trainer import Batches, Training, accuracy, fit

@@ -16,7 +16,7 @@ from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.core.validation import validate
-from optiproxy_nas.measuring.latency import LatencySettings
+from optiproxy_nas.measuring.latency_settings import LatencySettings
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems.base import VALUE, Problem, Target
 from optiproxy_nas.problems.building import has_build, has_example

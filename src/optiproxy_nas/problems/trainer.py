@@ -231,21 +231,16 @@ def _loading(path: Path, device: str) -> Iterator[dict[str, Any]]:
     """
     try:
         yield torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise DataError(
-            f"There is no checkpoint {str(path)!r}. A problem whose evaluate keeps its weights "
-            "otherwise than by fit has its own method trained(trial), which reads them.",
-            path=str(path),
-        ) from error
     except _UNREADABLE as error:
         reason = one_line(error)
         if isinstance(error, pickle.UnpicklingError):  # whose text advises to trust the file
             reason = "it is no checkpoint of weights alone"
-        raise DataError(
-            f"The checkpoint {str(path)!r} cannot be loaded: {reason}. Was it damaged, remove it: "
-            "the training then begins anew. Is it of another network, the code was changed since.",
-            path=str(path),
-        ) from error
+        said = f"The checkpoint {str(path)!r} cannot be loaded: {reason}. Was it damaged, remove "
+        said += "it: the training then begins anew. Is it of another network, the code has changed."
+        if isinstance(error, FileNotFoundError):
+            said = f"There is no checkpoint {str(path)!r}. A problem that keeps its weights "
+            said += "otherwise than fit does has its own method trained(trial), which reads them."
+        raise DataError(said, path=str(path)) from error
 
 
 def _best_epoch(scores: list[float]) -> int:
