@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from optiproxy_nas.problems.mnist1d import Mnist1d
 from optiproxy_nas.problems.mnist1d_data import make_signals
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-problem.md"
@@ -32,6 +33,8 @@ def test_python_blocks_run_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A block that begins with a file's name is that file, and may be imported."""
+    bounds = ["parameters <= 4000", "latency_p90_ms <= 1e6"]  # however busy the machine is
+    monkeypatch.setattr(Mnist1d, "objective", {"name": "constrained", "constraints": bounds})
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     names: dict[str, Any] = {"__name__": "page", "make_signals": make_signals}
@@ -44,6 +47,4 @@ def test_python_blocks_run_one_after_the_other(
             monkeypatch.delitem(sys.modules, file[1], raising=False)
         else:
             exec(compile(code, PAGE.name, "exec"), names)
-    result = names["result"]  # of the last block; on a busy machine nothing may be fast enough
-    assert 0 <= result.best_value <= 100  # percent
-    assert set(result.test) == ({"accuracy"} if result.is_eligible else set())
+    assert 0 < names["result"].test["accuracy"] <= 100  # of the last block, in percent
