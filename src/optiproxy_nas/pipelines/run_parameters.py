@@ -67,7 +67,8 @@ def given_again(resolved: Mapping[str, Any]) -> dict[str, Any]:
 
     They leave out what is off; a section of the parameter files may have it on.
     """
-    return {"confirm": None, **resolved}
+    off = {"confirm": None, "stop_regret": None, "stopping": {"rule": None}}
+    return {**off, **resolved}
 
 
 def resolve_run(
