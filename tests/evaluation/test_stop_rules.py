@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from evaluations import arguments, failing, worth
 
-from optiproxy_nas import search
+from optiproxy_nas import Search, search
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.evaluation import stop_rules
 
@@ -107,3 +109,14 @@ def test_an_error_with_data_and_a_fixed_result_is_raised_as_it_is():
     with pytest.raises(ClusterError) as caught:
         search(evaluate=worth, callbacks=[raising], **arguments("random_search"))
     assert caught.value.data == {"node": 1}
+
+
+def test_an_epsilon_wider_than_the_initial_values_is_warned_of_once(caplog):
+    for epsilon, warned in ((3.0, 1), (1.0, 0)):
+        given = {"initial_samples": 3, "stop_regret": {"epsilon": epsilon}}
+        rule = stop_rules.WarnOfWideEpsilon(Search(**given).parameters)
+        for count in range(1, 6):
+            table = pd.DataFrame({"value": np.arange(float(count))})
+            rule(SimpleNamespace(archive=lambda table=table: table), None)
+        assert len(caplog.records) == warned
+        caplog.clear()

@@ -23,7 +23,7 @@ from optiproxy_nas import (
     load_model,
     search,
 )
-from optiproxy_nas.export.folder import without_folders, write_folder
+from optiproxy_nas.export.folder import _digest, without_folders, write_folder
 from optiproxy_nas.export.network import largest_difference
 from optiproxy_nas.measuring.onnx import onnx_session
 from tests.problems.built_problem import Built, WithoutExample
@@ -376,3 +376,59 @@ def test_a_network_that_cannot_be_measured_is_exported(
     assert facts(folder)["latency"] == {}
     assert names(folder) == NETWORK | SAID
     assert "once more" in caplog.text
+
+
+def edited(folder: Path, **changed: Any) -> Path:
+    """Change facts of a folder, whose digest is that of the changed ones."""
+    found = {**facts(folder), **changed}
+    del found["digest"]
+    (folder / "model.json").write_text(json.dumps({**found, "digest": _digest(found)}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"files": {}},
+        {"files": []},
+        {"missing": None},
+        {"missing": {"check.safetensors": "it is not wanted"}, "files": {}},
+        {"problem": ["os:system"]},
+        {"problem": {"name": ["x"]}},
+        {"problem": {"nam": 1}},
+        {"problem": None},
+    ],
+)
+def test_a_folder_made_by_others_is_one_error(changed: dict[str, Any], copied: Path) -> None:
+    listed = {**facts(copied)["files"], "../other": "0"}
+    with pytest.raises(DataError):
+        load_model(edited(copied, **changed))
+    with pytest.raises(DataError):
+        load_model(edited(copied, files=listed), problem=Built())
+
+
+def test_what_is_no_path_is_refused(searched: tuple[SearchResult, Path]) -> None:
+    nothing: Any = None
+    for refused in (load_model, searched[0].export):
+        with pytest.raises(ParameterError, match="path"):
+            refused(nothing)
+
+
+def test_a_search_with_a_journal_may_export_to_the_same_folder_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {"journal": tmp_path / "s.jsonl", "export": tmp_path / "model", **RUN}
+    search(problem=Built(), **given)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "model").iterdir()}
+    again = Built()
+    search(problem=again, **given)
+    assert (again.trainings, caplog.records) == (0, [])
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "model").iterdir()}
+    for changed in ({"budget": 1}, {"journal": None}):  # of another search, or trained anew
+        other = Built()
+        with pytest.raises(ParameterError, match="Remove it"):
+            search(problem=other, **{**given, **changed})
+        assert other.trainings == 0
+    edited(tmp_path / "model", value=0.0)
+    search(problem=Built(), **given)
+    assert "not exported" in caplog.text

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.algorithm.budget import refuse_confirm
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.api.arguments import (
     check_function,
     check_problem_arguments,
     evaluation_settings,
 )
 from optiproxy_nas.api.evaluation import Evaluation, open_evaluation
-from optiproxy_nas.api.export import export_if_possible
+from optiproxy_nas.api.export import check_export, export_if_possible
 from optiproxy_nas.api.open_search import DEFAULT_SPACE, Search, argument_names
 from optiproxy_nas.api.progress import SearchBar
 from optiproxy_nas.api.result import SearchResult
@@ -35,10 +36,9 @@ from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluato
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.initial import Initial, apply_initial
-from optiproxy_nas.evaluation.loop import Callback, confirm_best, drive
-from optiproxy_nas.evaluation.stop_rules import StopAfter, StopAtTarget, StopWithoutImprovement
+from optiproxy_nas.evaluation.loop import confirm_best, drive
+from optiproxy_nas.evaluation.stop_rules import WarnOfWideEpsilon, stop_rules
 from optiproxy_nas.evaluation.trials import Trial
-from optiproxy_nas.export.folder import check_free
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.spaces import SpaceLike, space_name, space_parameter
 
@@ -137,7 +137,7 @@ def search(
             and target; tables and lists of trials are taken on trust.
         callbacks: called with ``(search, trial)`` after each trial that is complete or failed;
             ``search.stop(reason)`` ends the search.
-        timeout: seconds after which no further trial is begun.
+        timeout: seconds after which no further trial is begun; what confirms still is.
         target: value at which the search stops.
         patience: number of trials without improvement at which it stops.
         stop_regret: ``{"epsilon": 0.2, "confidence": 0.95}`` stops OptiProxy-NAS once, with that
@@ -145,7 +145,8 @@ def search(
             than epsilon, in the unit of the value; in whole steps, from the second on.
         progress: show a progress bar.
         export: path of a new folder into which the answer is exported, as by
-            :meth:`SearchResult.export`; a failure is a warning.
+            :meth:`SearchResult.export`; a failure is a warning. With ``journal``, it may hold what
+            this same call exported before.
         **overrides: any key of the preset, nested: ``proxy={"hidden": 128}``; of a baseline
             ``settings={"population": 20}``; ``failures={"retries": 1}``; of a problem
             ``stopping={"rule": "median"}``.
@@ -169,8 +170,6 @@ def search(
         overrides = {"benchmark": registered.family.name, **overrides}
     if not isinstance(progress, bool):
         raise ParameterError(f"progress = {progress!r}: True or False.", progress=progress)
-    if export is not None:
-        check_free(Path(export))
     given: Any = callbacks  # of any type
     chosen = tuple(given) if isinstance(given, Iterable) else (given,)
     if wrong := [callback for callback in chosen if not callable(callback)]:
@@ -178,13 +177,7 @@ def search(
             f"callbacks has {wrong[0]!r:.200} ({type(wrong[0]).__name__}): it must be functions of "
             "(search, trial), as callbacks=[f]."
         )
-    rules: list[Callback] = []
-    if timeout is not None:
-        rules.append(StopAfter(timeout))
-    if target is not None:
-        rules.append(StopAtTarget(target))
-    if patience is not None:
-        rules.append(StopWithoutImprovement(patience))
+    rules = stop_rules(timeout, target, patience)
     opened = _Searched(
         dataset,
         budget,
@@ -211,6 +204,10 @@ def search(
         check_function(evaluate, bool(opened.objective.fidelities))
     if initial is not None:
         apply_initial(opened, opened.record_parameters, initial, opened.target)
+    if export is not None:
+        export = check_export(export, opened.record_parameters, journal is not None)
+    if isinstance(opened.parameters, SearchParameters) and opened.parameters.stop_regret:
+        rules.append(WarnOfWideEpsilon(opened.parameters))
     with (
         open_evaluation(opened, evaluate, data, journal, settings) as answering,
         SearchBar(opened, progress) as bar,

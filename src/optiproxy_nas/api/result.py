@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiproxy_nas.api.result_lines import answer_line, search_line, trials_line
+from optiproxy_nas.core.validation import path_of
 from optiproxy_nas.evaluation.record import SearchRecord
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ class SearchResult(SearchRecord):
             folder: its path. Nothing is written over.
 
         Raises:
-            ParameterError: there is something at its path.
+            ParameterError: it is no path, or there is something there.
             DataError: there is no complete trial, the answer's checkpoint cannot be loaded, or the
                 folder cannot be written.
         """
         from optiproxy_nas.api.export import export_result  # its libraries are slow to import
 
-        return export_result(self, self.trainings, Path(folder))
+        return export_result(self, self.trainings, path_of("folder", folder))
 
     @property
     def plot(self) -> ResultPlots:

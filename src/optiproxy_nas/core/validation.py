@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -117,6 +118,18 @@ def finite_number(name: str, value: Any, least: float = -math.inf) -> float:
         name=name,
         value=value,
     )
+
+
+def path_of(name: str, value: Any) -> Path:
+    """Return an argument as a path.
+
+    Raises:
+        ParameterError: it is none.
+    """
+    try:
+        return Path(value)
+    except TypeError:
+        raise ParameterError(f"{name} = {value!r:.200}: it must be a path.", name=name) from None
 
 
 def curve_points(curve: Any) -> tuple[tuple[int, float], ...]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.validation import finite_number, whole_number
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.problems import VALUE
+
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
 class StopAfter:
@@ -61,3 +67,43 @@ class StopWithoutImprovement:
         self._best = best
         if self._since >= self._patience:
             search.stop(f"the last {self._since} trials brought no improvement")
+
+
+class WarnOfWideEpsilon:
+    """Warn once where ε of ``stop_regret`` is wider than the values of the initial sample lie."""
+
+    def __init__(self, parameters: SearchParameters) -> None:
+        assert parameters.stop_regret is not None
+        self._epsilon, self._count = parameters.stop_regret.epsilon, parameters.initial_samples
+        self._is_open = True
+
+    def __call__(self, search: AskTell, trial: Trial) -> None:
+        """Compare them when the initial sample is there."""
+        if not self._is_open or len(archive := search.archive()) < self._count:
+            return
+        self._is_open = False
+        values = archive[VALUE].to_numpy()
+        if self._epsilon > (spread := float(values.max() - values.min())):
+            _log.warning(
+                "stop_regret.epsilon = %g is more than the values of the initial sample are apart "
+                "(%.3g), so the search ends when it has hardly begun. Give what is no loss, in the "
+                "unit of the value.",
+                self._epsilon,
+                spread,
+            )
+
+
+def stop_rules(timeout: Any, target: Any, patience: Any) -> list[Callable[[AskTell, Trial], None]]:
+    """Return the rules of those arguments that are not None.
+
+    Raises:
+        ParameterError: one of them has a wrong value.
+    """
+    rules: list[Callable[[AskTell, Trial], None]] = []
+    if timeout is not None:
+        rules.append(StopAfter(timeout))
+    if target is not None:
+        rules.append(StopAtTarget(target))
+    if patience is not None:
+        rules.append(StopWithoutImprovement(patience))
+    return rules

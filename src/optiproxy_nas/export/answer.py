@@ -97,20 +97,25 @@ class Answer:
                 "epochs": request.epochs,
                 "seed": request.seed,
             },
-            "search": {
-                "run_id": self.run_id,
-                "dataset": parameters.dataset,
-                "source": parameters.source,
-                "method": parameters.method,
-                "preset": parameters.preset_name,
-                "objective": parameters.objective.name,
-                "budget": parameters.budget,
-                "unit": parameters.objective.price.unit,
-                "seed": parameters.seed,
-            },
+            "search": search_facts(parameters, self.run_id),
             "data": dict(self.data),
             "versions": {"python": platform.python_version(), **_versions()},
         }
+
+
+def search_facts(parameters: RunParameters, run_id: str = "") -> dict[str, Any]:
+    """Return what is said of the search that an answer is of, for JSON."""
+    return {
+        "run_id": run_id,
+        "dataset": parameters.dataset,
+        "source": parameters.source,
+        "method": parameters.method,
+        "preset": parameters.preset_name,
+        "objective": parameters.objective.name,
+        "budget": parameters.budget,
+        "unit": parameters.objective.price.unit,
+        "seed": parameters.seed,
+    }
 
 
 def model_card(architecture: str, facts: Mapping[str, Any]) -> str:

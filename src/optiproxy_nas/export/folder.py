@@ -16,8 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from optiproxy_nas.core.errors import ArtifactError, DataError, ParameterError, message_of
-from optiproxy_nas.export.answer import FORMAT, Answer, model_card
+from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.core.errors import (
+    ArtifactError,
+    DataError,
+    OptiProxyError,
+    ParameterError,
+    message_of,
+)
+from optiproxy_nas.export.answer import FORMAT, Answer, model_card, search_facts
 from optiproxy_nas.export.network import CHECK, GRAPH, WEIGHTS, NetworkFiles, network_files
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.problems.building import has_build
@@ -104,6 +111,30 @@ def check_free(folder: Path) -> None:
         )
 
 
+def is_of_search(folder: Path, parameters: RunParameters) -> bool:
+    """Return whether a folder holds an answer of the search, with its network if it trains any."""
+    try:
+        facts = read_facts(folder)
+    except OptiProxyError:
+        return False
+    expected = {"problem": parameters.problem, "search": search_facts(parameters)}
+    has_network = parameters.problem is None or WEIGHTS in facts["files"]
+    return has_network and _agree(facts, expected)
+
+
+def holds(folder: Path, answer: Answer) -> bool:
+    """Return whether a folder holds an answer already; its latency may be another measurement."""
+    facts = answer.facts()
+    for name in ("latency", "versions"):
+        facts.pop(name)
+    return is_of_search(folder, answer.parameters) and _agree(read_facts(folder), facts)
+
+
+def _agree(facts: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    as_read = json.loads(json.dumps(expected))
+    return all(name in facts and facts[name] == it for name, it in as_read.items())
+
+
 def write_folder(folder: Path, files: Mapping[str, bytes], replace: bool = False) -> Path:
     """Write files into a new folder, which is there whole or not at all.
 
@@ -160,9 +191,19 @@ def read_facts(folder: Path) -> dict[str, Any]:
             f"({type(error).__name__}).",
             path=str(folder),
         ) from error
+    missing: Any = facts.get("missing")
+    is_whole = isinstance(missing, dict) and ARCHITECTURE in files and set(files) <= set(FILES)
+    if is_whole and WEIGHTS not in missing:
+        is_whole = WEIGHTS in files and (CHECK in files or CHECK in missing)
     if facts.get("format") != FORMAT:
         raise DataError(
             f"{str(folder)!r} is of format {facts.get('format')!r}, not {FORMAT}.", path=str(folder)
+        )
+    if not is_whole:
+        raise DataError(
+            f"{str(folder)!r} is no exported model: {FACTS} does not list {ARCHITECTURE}, "
+            f"{WEIGHTS} and {CHECK}, or lists other files than those of an export.",
+            path=str(folder),
         )
     if found != recorded:
         raise _edited(path, found, recorded)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from optiproxy_nas.core.errors import ArtifactError, DataError
+from optiproxy_nas.core.errors import ArtifactError, DataError, one_line
+from optiproxy_nas.core.validation import path_of
 from optiproxy_nas.export.folder import ARCHITECTURE, read_facts
 from optiproxy_nas.export.network import (
     CHECK,
@@ -50,15 +50,19 @@ def load_model(
     Raises:
         DataError: it is no such folder, has no network, or names a problem that is not trusted.
         ArtifactError: a file was edited, or the network gives other outputs.
-        ParameterError: the problem cannot be imported, or cannot build the network.
+        ParameterError: ``folder`` is no path; the problem cannot be imported, or cannot build the
+            network.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     facts = read_facts(folder)
     if (reason := facts["missing"].get(WEIGHTS)) is not None:
         raise DataError(f"{str(folder)!r} has no network: {reason}", path=str(folder))
     found = _problem(folder, facts["problem"], problem, trusted)
-    text = (folder / ARCHITECTURE).read_text(encoding="utf-8")
-    written = json.loads(text)
+    path = folder / ARCHITECTURE
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{str(path)!r} is no JSON: {one_line(error)}.", path=str(path)) from error
     space = get_space(found.space)
     architecture = space.architecture(written if isinstance(written, str) else json.dumps(written))
     model = with_weights(found, architecture, folder / WEIGHTS)
@@ -70,7 +74,13 @@ def load_model(
 def _problem(folder: Path, name: Any, given: Any, trusted: bool) -> Problem:
     """Return the problem of a model: the one given, else the one that its folder names."""
     if given is None:
-        path = name["name"] if isinstance(name, Mapping) else name
+        path = name.get("name") if isinstance(name, Mapping) else name
+        if not isinstance(path, str):
+            raise DataError(
+                f"{str(folder)!r} names no problem, but {name!r:.200}. Give it: "
+                "load_model(folder, problem=...).",
+                problem=name,
+            )
         if path not in PROBLEMS and not trusted:
             raise DataError(
                 f"{str(folder)!r} names the problem {path!r}, which would be imported. If you "
@@ -88,10 +98,12 @@ def _problem(folder: Path, name: Any, given: Any, trusted: bool) -> Problem:
 def _check(model: nn.Module, path: Path) -> None:
     """Compare what a network gives for the example with what it gave."""
     try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{str(path)!r} cannot be read: {error}.", path=str(path)) from error
-    difference = largest_difference(model, tensors)
+        difference = largest_difference(model, load_file(path))
+    except Exception as error:  # of a file that another program wrote, or of a user's network
+        raise DataError(
+            f"{str(path)!r} cannot be compared with what the network gives: {one_line(error)}.",
+            path=str(path),
+        ) from error
     if not difference <= TOLERANCE:
         raise ArtifactError(
             f"The network of {str(path.parent)!r} gives other outputs than when it was exported, "
