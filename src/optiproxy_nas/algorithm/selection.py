@@ -63,8 +63,10 @@ def select_queries(
             for name, whole in price.fidelity_columns(columns["epochs"]).items():
                 columns[name] = np.where(is_given, whole, columns[name])
         batch = make_batch(space, raised, step, **columns)
-        spent = price.costs(batch).cumsum()
-        batches.append(batch[spent <= max(allowance, spent[0])])
+        if is_given.any():  # they were chosen as if each went on
+            spent = price.costs(batch).cumsum()
+            batch = batch[spent <= max(allowance, spent[0])]
+        batches.append(batch)
         left -= int(price.costs(batches[0]).sum())
     count = max(0, min(left // price.cheapest, len(pool.codes)))
     if count:
