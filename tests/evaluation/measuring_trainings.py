@@ -57,7 +57,7 @@ class Measures:
     def _pause(parent: Parent, folder: Path) -> None:
         while not ((folder / "busy").exists() and (folder / "child").exists()):
             time.sleep(0.005)
-        parent.begin_measurement()
+        parent.begin_measurement(0.0)
         parent.pause_others()
 
 

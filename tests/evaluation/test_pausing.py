@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -65,6 +66,18 @@ def test_a_pause_does_not_count_for_the_timeout(tmp_path: Path) -> None:
         time.sleep(0.1)
         worker.go_on()
         assert worker.limit >= before + 0.1
+
+
+def test_the_limit_of_a_measurement_begins_when_the_others_have_measured(tmp_path: Path) -> None:
+    with running(tmp_path, "counts", timeout=30) as executor:
+        executor._begin()
+        worker = executor._workers[0]
+        assert worker is not None
+        limits = []
+        for message in (("begun",), ("measuring", 50.0), ("pause",)):
+            worker._take(pickle.dumps(message))
+            limits.append(worker.limit - time.monotonic())
+    assert limits == pytest.approx([30, worker_process.WAITING, 650], abs=5)
 
 
 @pytest.mark.parametrize("ending", ["dies_while_it_measures", "measures_for_ever"])

@@ -12,7 +12,7 @@ import pytest
 from optiproxy_nas import ParameterError, SearchResult, search
 from optiproxy_nas.evaluation import trial_folders
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.trial_folders import unneeded_folders
+from optiproxy_nas.evaluation.trial_folders import _empty, unneeded_folders
 from tests.evaluation.rung_problem import RUN, THREE, Continuing
 
 SHARE: dict[str, Any] = RUN | {"objective": THREE}
@@ -90,6 +90,13 @@ def test_so_many_of_the_best_are_kept_as_are_confirmed(tmp_path) -> None:
     confirmed = {name for name in left(tmp_path) if "confirm" in name}
     assert len(confirmed) == 6
     assert left(tmp_path) - confirmed == {trial.folder for trial in result.top(6)}
+
+
+def test_what_was_measured_of_a_latency_stays(tmp_path: Path) -> None:
+    for name in ("output.txt", "latency.json", "weights"):
+        (tmp_path / name).touch()
+    _empty(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"output.txt", "latency.json"}
 
 
 def test_failed_and_open_trials_keep_what_they_left() -> None:

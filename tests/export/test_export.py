@@ -363,6 +363,7 @@ def test_the_exported_network_is_measured_once_more(tmp_path: Path) -> None:
     assert said["machine"]["cores"] >= 1
     card = (tmp_path / "model" / "README.md").read_text()
     assert "ms in the search" in card
+    assert f"{said['machine']['cores']} cores; torch on cpu, 1 thread" in card
 
 
 def test_a_network_that_cannot_be_measured_is_exported(
@@ -370,8 +371,8 @@ def test_a_network_that_cannot_be_measured_is_exported(
 ) -> None:
     problem = Timed()
     result = search(problem=problem, journal=tmp_path / "s.jsonl", **RUN)
-    least = {"least_seconds": 1e-9, "seconds": 1e-9}  # too few runs for a quantile
-    problem.latency = LatencySettings.model_validate(least)
+    impossible = {"precision": 1e-9, "noisy": "fail"}
+    problem.latency = Timed.latency.model_copy(update=impossible)
     folder = result.export(tmp_path / "model")
     assert facts(folder)["latency"] == {}
     assert names(folder) == NETWORK | SAID

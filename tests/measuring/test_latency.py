@@ -55,15 +55,15 @@ def test_a_network_that_does_not_take_the_example_is_one_error() -> None:
         measure_latency(layers(1), torch.zeros(1, 3), LatencySettings(**QUICK))
 
 
-def test_a_network_that_is_too_slow_for_the_seconds_is_one_error() -> None:
+def test_a_network_that_is_too_slow_for_the_seconds_is_measured_for_longer() -> None:
     class Slow(nn.Module):
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             time.sleep(0.03)
             return inputs
 
-    with pytest.raises(MeasurementError, match="too few") as caught:
-        measure_latency(Slow(), EXAMPLE, LatencySettings(**{**QUICK, "seconds": 0.1}))
-    assert caught.value.data["runs"] < 10
+    found = measure_latency(Slow(), EXAMPLE, LatencySettings(**{**QUICK, "seconds": 0.05}))
+    assert found.seconds > 0.05
+    assert found.runs > 0
 
 
 class Erratic(nn.Module):

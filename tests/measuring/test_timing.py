@@ -11,6 +11,8 @@ import pytest
 
 from optiproxy_nas.measuring.timing import (
     BATCHES,
+    COLD,
+    LEAST,
     Estimate,
     Series,
     processor_timer,
@@ -63,9 +65,7 @@ def timed(machine: Machine, precision: float = 0.1) -> Series:
 
 
 def estimates(series: Series) -> tuple[Estimate, Estimate]:
-    found = series.estimates(0.95)
-    assert found is not None
-    return found
+    return series.estimates(0.95)
 
 
 def share_inside(found: list[Estimate]) -> float:
@@ -110,6 +110,12 @@ def test_where_the_core_is_always_taken_the_fastest_runs_are_the_best_guess() ->
     assert median.value == pytest.approx(undisturbed.value, rel=0.3)
     assert median.low <= min(series.every)
     assert median.high >= np.median(series.every) > 1.5 * LATENCY  # most runs were cold
+    assert median.precision >= COLD
+    still = Series(lambda: None, lambda _: (1.0, 0.01), 0.9)  # a clock that tells no runs apart
+    for _ in range(20):
+        still.burst(1.0, lambda: 0.0)
+    assert still.is_disturbed
+    assert still.estimates(0.95)[0].precision > still.estimates(0.5)[0].precision > COLD
 
 
 def test_runs_that_may_be_disturbed_unseen_widen_the_interval_of_the_quantile() -> None:
@@ -128,13 +134,32 @@ def test_several_functions_are_run_in_turn() -> None:
     assert machine.now >= 2.0
 
 
-def test_too_few_runs_give_no_estimate() -> None:
-    machine = Machine(4)
-    series = Series(lambda: None, machine.time, 0.9)
-    series.burst(0.0, machine.clock)
-    assert len(series.every) == 1
-    assert series.estimates(0.95) is None
-    assert len(series.every) < 10 * BATCHES
+@pytest.mark.parametrize(("slower", "seconds"), [(100, 16), (1000, 51), (10_000, 151)])
+def test_a_slow_function_is_run_for_longer_and_its_interval_is_wide_where_runs_are_few(
+    slower: int, seconds: float
+) -> None:
+    machine = Machine(4, wander=0.02, taken=0.0)
+
+    def time(run: Callable[[], object]) -> tuple[float, float]:
+        machine._pass((slower - 1) * LATENCY)
+        took, own = machine.time(run)
+        return took + (slower - 1) * LATENCY, own + (slower - 1) * LATENCY
+
+    series = Series(lambda: None, time, 0.9)
+    time_until_precise([series], 0.1, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
+    assert 0.85 * seconds < machine.now < 1.1 * seconds
+    assert len(series.every) >= LEAST
+    assert (len(series.counted) >= 10 * BATCHES) == (slower == 100)
+    assert not series.is_disturbed
+    for one in estimates(series):
+        assert one.low <= slower * LATENCY * 1.05
+        assert one.half >= (0 if slower == 100 else np.ptp(series.counted))
+
+
+def test_an_interrupt_in_a_long_run_does_not_count_as_taken() -> None:
+    series = Series(lambda: None, lambda _: (1.001, 1.0), 0.9)
+    series.burst(1.0, lambda: 0.0)
+    assert series.taken == 0
 
 
 @pytest.mark.parametrize("timer", [processor_timer, wall_timer])

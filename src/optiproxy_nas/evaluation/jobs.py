@@ -63,8 +63,8 @@ class Parent(Protocol):
         """Tell it a point of the curve."""
         ...
 
-    def begin_measurement(self) -> Any:
-        """Tell it that the training is over, so that its time is up no more."""
+    def begin_measurement(self, seconds: float) -> Any:
+        """Tell it that the training is over, and how long measuring may take once it begins."""
         ...
 
     def pause_others(self) -> Any:
@@ -140,9 +140,10 @@ class ProblemTraining:
         answer = getattr(self._problem, self._method)(trial)
         if self._problem.latency is None or self._method != "evaluate":
             return answer
-        from optiproxy_nas.problems.latency import with_latency  # and with it torch
+        from optiproxy_nas.measuring.latency import longest_seconds  # and with it torch
+        from optiproxy_nas.problems.latency import with_latency
 
-        parent.begin_measurement()
+        parent.begin_measurement(longest_seconds(self._problem.latency))
         return with_latency(
             self._problem,
             architecture,

@@ -18,7 +18,10 @@ from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.jobs import OUTPUT, folder_name
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.problems.latency import FILE
 
+# In the folder of a trial: what it wrote, and on which machine it was measured, at which load.
+KEPT = OUTPUT, FILE
 _LEAST_KEPT = 5  # of the best: a search that goes on may confirm them
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
@@ -58,8 +61,8 @@ def unneeded_folders(
 class TrialFolders:
     """Empties the folders of trials that are not needed any more; a callback of a search.
 
-    What a trial wrote to standard output and error stays. A folder that cannot be emptied is
-    warned of, and left as it is.
+    What a trial wrote to standard output and error stays, and what was measured of its latency. A
+    folder that cannot be emptied is warned of, and left as it is.
 
     Args:
         folder: in which each trial has one of its own.
@@ -101,14 +104,14 @@ class TrialFolders:
 
 
 def _empty(folder: Path) -> None:
-    """Remove all that is in a folder but for the output; nothing where the folder is a link.
+    """Remove all that is in a folder but for what is kept; nothing where the folder is a link.
 
     Raises:
         OSError: something cannot be removed.
     """
     is_own = folder.is_dir() and not folder.is_symlink()
     for path in folder.iterdir() if is_own else ():
-        if path.name == OUTPUT:
+        if path.name in KEPT:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

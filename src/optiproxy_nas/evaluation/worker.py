@@ -210,8 +210,8 @@ class _Parent:
     def report(self, step: int, value: float) -> None:
         self._worker.send_for(self._job, "report", int(step), float(value))
 
-    def begin_measurement(self) -> None:
-        self._worker.send_for(self._job, "measuring")
+    def begin_measurement(self, seconds: float) -> None:
+        self._worker.send_for(self._job, "measuring", float(seconds))
 
     def pause_others(self) -> None:
         if self._worker.send_for(self._job, "pause"):

@@ -23,7 +23,8 @@ from optiproxy_nas.evaluation.jobs import Ended, Job, Unsendable, reason_of
 TICK = 0.5  # seconds between two looks at workers that say nothing
 GRACE = 3.0  # seconds in which a training that is told to end may tidy up
 START = 300.0  # seconds in which a worker has imported what it needs; or the timeout, if longer
-MEASURING = 600.0  # seconds in which a worker has measured, others before it included
+MEASURING = 600.0  # seconds in which a worker has measured, beside those that it asks for
+WAITING = 3600.0  # seconds in which other processes have measured before it
 MESSAGES = 1000  # read at one look, so that no worker keeps its parent from the others
 
 
@@ -68,8 +69,8 @@ class WorkerProcess:
         self.job: Job | None = None
         self.begun: float | None = None
         self.asks_for_pause = False
-        self._limit = 0.0
-        self._is_measuring = False
+        self._limit, self._overdue = 0.0, ""  # and what it is then that has taken too long
+        self._measuring = 0.0  # seconds that its measurement may take
         self._paused_since: float | None = None
         self._paused = 0.0  # seconds of its job that it was paused for
         self.is_unable = False
@@ -91,9 +92,11 @@ class WorkerProcess:
     def give(self, job: Job) -> None:
         """Have it train a job."""
         self.job, self.begun, self._ending = job, None, ""
-        self.asks_for_pause, self._is_measuring, self._paused = False, False, 0.0
+        self.asks_for_pause, self._paused = False, 0.0
         self._curve: list[tuple[int, float]] = []
-        self._limit = time.monotonic() + max(START, job.timeout or 0.0)
+        self._limit_to(
+            max(START, job.timeout or 0.0), f"a worker process was not ready after {START:g} s"
+        )
         with suppress(OSError):  # a dead worker is noticed at the next look
             self.channel.send(job._replace(device=self._device))
 
@@ -116,8 +119,8 @@ class WorkerProcess:
             if self._ending:
                 self.kill()
                 return self._ended(error=self._ending)
-            self._ending = self._overdue()
-            self._limit = time.monotonic() + GRACE - self._paused
+            self._limit_to(GRACE)
+            self._ending = self._overdue
             self.stop()
         return None
 
@@ -131,13 +134,20 @@ class WorkerProcess:
             kind, content = "ended", [answer, "", None, True]
         if kind == "begun":
             self.begun = time.monotonic()
-            self._limit = self.begun + (self.job.timeout or float("inf"))
+            limit = self.job.timeout or float("inf")
+            self._limit_to(limit, f"timed out after {limit:g} s (evaluation.timeout)")
         elif kind == "report":
             self._curve.append((content[0], content[1]))
         elif kind == "measuring":
-            self._is_measuring, self._limit = True, time.monotonic() + MEASURING
+            self._measuring = MEASURING + content[0]
+            self._limit_to(
+                WAITING, f"its latency was not measured: others measured for {WAITING:g} s"
+            )
         elif kind == "pause":
             self.asks_for_pause = True
+            self._limit_to(
+                self._measuring, f"the latency was not measured after {self._measuring:g} s"
+            )
         elif kind == "unable":
             self.is_unable, self._ending = True, f"a worker process failed with {content[0]}"
         elif not self._ending:
@@ -154,13 +164,11 @@ class WorkerProcess:
         job, self.job = self.job, None
         return Ended(job, answer, error, seconds - self._paused, self._curve)
 
-    def _overdue(self) -> str:
-        assert self.job is not None
-        if self.begun is None:
-            return f"a worker process was not ready after {START:g} s"
-        if self._is_measuring:
-            return f"the latency was not measured after {MEASURING:g} s"
-        return f"timed out after {self.job.timeout:g} s (evaluation.timeout)"
+    def _limit_to(self, seconds: float, overdue: str = "") -> None:
+        """Give it so many seconds from now on, unless it ends; then that is overdue."""
+        if not self._ending:
+            self._limit = time.monotonic() + seconds - self._paused
+            self._overdue = overdue or self._overdue
 
     def _death(self) -> str:
         """Return how the process has ended."""

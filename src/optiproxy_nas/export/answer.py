@@ -22,7 +22,7 @@ from optiproxy_nas.core.numbers import (
 )
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.problems import VALUE
-from optiproxy_nas.problems.latency import latency_text
+from optiproxy_nas.problems.latency import latency_text, machine_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -171,6 +171,7 @@ def _results(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             rows.append((f"{capitalised(metric_name(metric))}{of_means}", text))
     if facts["latency"]:
         rows.append(("Latency, measured again", latency_text(facts["latency"])))
+        rows.append(("Latency, measured on", machine_text(facts["latency"])))
     return rows
 
 

@@ -13,7 +13,8 @@ from torch import nn
 from optiproxy_nas.core.errors import DataError, OptiProxyError, message_of, one_line
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.jobs import OUTPUT, trial_folder
+from optiproxy_nas.evaluation.jobs import trial_folder
+from optiproxy_nas.evaluation.trial_folders import KEPT
 from optiproxy_nas.problems import Problem, RunningTrial
 from optiproxy_nas.problems.latency import answer_latency
 from optiproxy_nas.spaces import get_space
@@ -38,9 +39,9 @@ class Trainings:
     device: str = "cpu"
 
     def has_files(self, request: Request) -> bool:
-        """Return whether a training's folder has more than what it wrote to standard output."""
+        """Return whether a training's folder has more than output and latency."""
         folder = trial_folder(self.folder, request.number, request.folder)
-        return folder.is_dir() and any(path.name != OUTPUT for path in folder.iterdir())
+        return folder.is_dir() and any(path.name not in KEPT for path in folder.iterdir())
 
     def network(self, request: Request) -> nn.Module:
         """Return the network that a training left, on the CPU, in eval mode.

@@ -18,6 +18,7 @@ from optiproxy_nas.measuring.machine import Machine, load, machine, only_measure
 from optiproxy_nas.measuring.onnx import feeds_of, onnx_model, onnx_session
 from optiproxy_nas.measuring.sizes import Example
 from optiproxy_nas.measuring.timing import (
+    LONGEST,
     Run,
     Series,
     Timer,
@@ -102,8 +103,8 @@ def measure_latency(
         ParameterError: onnxruntime is not installed, or does not run on the device; the example is
             no tensor, or there are fewer cores than threads.
         ConversionError: a network cannot be written as ONNX.
-        MeasurementError: a network does not take the example, is slower than ``seconds`` allow, or
-            its interval is wider than asked for and the settings say that this fails.
+        MeasurementError: a network does not take the example, or its interval is wider than asked
+            for and the settings say that this fails.
 
     Example:
         >>> from torch import nn, zeros
@@ -186,25 +187,22 @@ def fastest_ms(run: Run, settings: LatencySettings, device: str, runs: int) -> f
         return 1e3 * min(timer(run)[1] for _ in range(runs))
 
 
+def longest_seconds(settings: LatencySettings) -> float:
+    """Return the seconds after which no further run of a network is begun."""
+    return LONGEST * settings.seconds
+
+
 def _latency(
     series: Series, settings: LatencySettings, seconds: float, where: Machine, before: float
 ) -> Latency:
-    found = series.estimates(settings.confidence)
-    if found is None:
-        raise MeasurementError(
-            f"Only {len(series.every)} runs were made in latency.seconds = {settings.seconds:g}, "
-            f"too few for the quantile {settings.quantile:g}. Give more seconds, or a lower "
-            "quantile.",
-            runs=len(series.every),
-        )
-    median, high = found
+    median, high = series.estimates(settings.confidence)
     latency = Latency(
         1e3 * median.value,
         (1e3 * median.low, 1e3 * median.high),
         1e3 * high.value,
         (1e3 * high.low, 1e3 * high.high),
         settings.quantile,
-        len(series.every if series.is_disturbed else series.counted),
+        len(series.used),
         series.taken,
         seconds,
         settings.threads,

@@ -34,7 +34,7 @@ class LatencySettings(StrictModel):
     )
     least_seconds: float = Field(default=1.0, gt=0, description="a network is measured for")
     seconds: float = Field(
-        default=5.0, gt=0, description="it is at most, then the interval is what it is"
+        default=5.0, gt=0, description="it is at most (ten times so where runs are slow)"
     )
     noisy: Literal["warn", "fail"] = Field(
         default="warn", description="where it is wider than asked for: warn, or fail the trial"

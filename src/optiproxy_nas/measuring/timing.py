@@ -27,10 +27,16 @@ Timer = Callable[[Run], tuple[float, float]]  # seconds that a run took, and tha
 PAUSE = 0.02  # seconds between two bursts: as if the function were called now and then
 WARM = 0.001  # seconds of undisturbed runs, one at least, before a run counts
 BURST, LEAST = 0.02, 5  # seconds of runs, and runs, after which a burst ends
-TAKEN = 5e-5  # seconds that a run took longer than its own: the core was taken away
+# By how much longer than its own time a run took, where the core was taken away: seconds, and
+# share of long runs, of which no moment is without an interrupt.
+TAKEN, TAKEN_SHARE = 5e-5, 0.01
 FASTEST = 0.05  # share of all runs that is taken where too few count
+COLD = 0.3  # share by which cold caches make a run slower, at least; see docs/latency.md
+LONGEST = 10.0  # times as long as asked for, where runs are too few for the quantile
 BATCHES = 4  # of consecutive runs, each longer than most of what makes runs alike
-DRIFT = 0.02  # relative sd between timings of one function in different processes
+# Relative sd between timings of one function in different processes: 1.7 to 1.8 % were measured,
+# see "What was tried" in docs/latency.md.
+DRIFT = 0.02
 
 
 class Estimate(NamedTuple):
@@ -73,6 +79,7 @@ class Series:
         self._run, self._timer, self._quantile = run, timer, quantile
         # The least number of runs of which the quantile lies within.
         self._block = math.ceil(1 / (1 - quantile) - 1e-9)
+        self._needed = self._block * BATCHES
         self.counted: list[float] = []
         self.every: list[float] = []
         self.taken = 0
@@ -81,7 +88,7 @@ class Series:
         """Run the function for a while: warm it up, then count.
 
         Args:
-            limit: time of the clock at which it ends, one run at least.
+            limit: time of the clock at which it ends, after the first five runs of all.
             clock: in seconds.
         """
         warm, total, runs = 0.0, 0.0, 0
@@ -89,38 +96,52 @@ class Series:
             took, seconds = self._timer(self._run)
             self.every.append(seconds)
             total, runs = total + seconds, runs + 1
-            if took - seconds > TAKEN:
+            if took - seconds > max(TAKEN, TAKEN_SHARE * seconds):
                 self.taken, warm = self.taken + 1, 0.0
             elif warm < WARM:
                 warm += seconds
             else:
                 self.counted.append(seconds)
-            if clock() >= limit:
+            if clock() >= limit and len(self.every) >= LEAST:
                 return
 
     @property
-    def is_disturbed(self) -> bool:
-        """Whether too few runs count."""
-        return len(self.counted) < self._block * BATCHES
+    def is_sufficient(self) -> bool:
+        """Whether more runs may narrow the intervals, but are not needed for them.
 
-    def estimates(self, confidence: float) -> tuple[Estimate, Estimate] | None:
-        """Return the median and the quantile; None where there are too few runs.
+        Of undisturbed runs four in five count, so that enough do long before the second condition.
+        """
+        return len(self.counted) >= self._needed or len(self.every) >= 2 * self._needed
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether too few runs count because the core was taken away, not because few were made."""
+        few = min(self._needed, len(self.every) / 2)
+        return self.taken > 0 and len(self.counted) < few
+
+    @property
+    def used(self) -> list[float]:
+        """Seconds of the runs that are estimated from."""
+        return self.every if self.is_disturbed or not self.counted else self.counted
+
+    def estimates(self, confidence: float) -> tuple[Estimate, Estimate]:
+        """Return the median and the quantile, after one burst at least.
 
         Args:
             confidence: of the intervals, in (0, 1).
         """
-        if not self.is_disturbed:
-            return self._estimate(0.5, confidence), self._estimate(self._quantile, confidence)
-        if len(self.every) < self._block * BATCHES:
-            return None
-        return self._estimate_of_fastest(0.5), self._estimate_of_fastest(self._quantile)
+        estimate = self._estimate_of_few
+        if self.is_disturbed:
+            estimate = self._estimate_of_fastest
+        elif len(self.counted) >= self._needed:
+            estimate = self._estimate
+        return estimate(0.5, confidence), estimate(self._quantile, confidence)
 
     def is_precise(self, precision: float, confidence: float) -> bool:
         """Return whether both intervals are narrow enough, of two blocks a batch or more."""
-        if len(self.counted) < 2 * self._block * BATCHES:
+        if len(self.counted) < 2 * self._needed:
             return False
-        found = self.estimates(confidence) or ()
-        return all(one.precision <= precision for one in found)
+        return all(one.precision <= precision for one in self.estimates(confidence))
 
     def _estimate(self, quantile: float, confidence: float) -> Estimate:
         """Return the median over blocks of the blocks' quantiles, and its interval."""
@@ -136,13 +157,20 @@ class Series:
         lower = value - float(np.median(_quantiles(blocks, quantile * (1 - unseen))))
         return Estimate(value, math.hypot(inside, lower, least_precision(confidence) * value))
 
-    def _estimate_of_fastest(self, quantile: float) -> Estimate:
+    def _estimate_of_few(self, quantile: float, confidence: float) -> Estimate:
+        """Return the quantile of too few undisturbed runs; the interval is as wide as they are."""
+        value, spread = float(np.quantile(self.used, quantile)), float(np.ptp(self.used))
+        return Estimate(value, math.hypot(spread, least_precision(confidence) * value))
+
+    def _estimate_of_fastest(self, quantile: float, confidence: float) -> Estimate:
         """Return the quantile of the fastest runs, where the core was taken in nearly all of them.
 
-        The interval has the fastest of all runs and the median of all.
+        The interval has the fastest of all runs and the median of all, and is widened by what cold
+        caches do, since these may be those of all runs.
         """
         value, middle = (float(it) for it in np.quantile(self.every, [FASTEST * quantile, 0.5]))
-        return Estimate(value, max(middle - value, value - min(self.every)))
+        seen = max(middle - value, value - min(self.every))
+        return Estimate(value, math.hypot(seen, (COLD + least_precision(confidence)) * value))
 
 
 def _quantiles(blocks: Floats, quantile: float) -> Floats:
@@ -167,6 +195,9 @@ def time_until_precise(
 ) -> None:
     """Run functions in turn, burst by burst, until the intervals of all are narrow enough.
 
+    Slow functions are run for longer than asked for (``LONGEST`` times at most), until their runs
+    are enough for the quantile.
+
     Args:
         series: of the functions.
         precision: half of an interval, as a share of the value.
@@ -176,13 +207,16 @@ def time_until_precise(
         sleep: waits for seconds.
     """
     begun, waiting, looked = clock(), list(series), 0.0
-    limit = begun + most * len(series)
-    while waiting and clock() < limit:
+    limit, longest = (begun + times * most * len(series) for times in (1, LONGEST))
+    while waiting:
         for one in waiting:
             sleep(PAUSE)
-            one.burst(limit, clock)
+            one.burst(limit if one.is_sufficient else longest, clock)
         elapsed = clock() - begun
-        if elapsed >= least * len(series) and elapsed >= 1.1 * looked:
+        if clock() >= limit:
+            enough = clock() >= longest
+            waiting = [one for one in waiting if not (enough or one.is_sufficient)]
+        elif elapsed >= least * len(series) and elapsed >= 1.1 * looked:
             looked = elapsed
             waiting = [one for one in waiting if not one.is_precise(precision, confidence)]
 

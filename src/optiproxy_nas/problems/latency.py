@@ -168,6 +168,18 @@ def latency_text(facts: Mapping[str, Any]) -> str:
     return text if before is None else f"{text}; {significant(before)} ms in the search"
 
 
+def machine_text(facts: Mapping[str, Any]) -> str:
+    """Return ``AMD EPYC, 2 cores; torch on cpu, 1 thread; load 0.4``.
+
+    Args:
+        facts: of :func:`answer_latency`.
+    """
+    where, threads, load = facts["machine"], facts["threads"], facts["load"]
+    text = f"{where['processor']}, {where['cores']} cores; {facts['runtime']} on {where['device']}"
+    text += f", {threads} thread{'s' if threads > 1 else ''}"
+    return text if load is None else f"{text}; load {load:.1f}"
+
+
 def warn_of_noise(problem: Problem, metrics: Mapping[str, Any]) -> None:
     """Warn of a latency less precise than asked for; Python shows equal warnings once."""
     if problem.latency is None:
