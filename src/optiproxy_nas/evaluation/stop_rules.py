@@ -86,7 +86,7 @@ class WarnOfWideEpsilon:
         if self._epsilon > (spread := float(values.max() - values.min())):
             _log.warning(
                 "stop_regret.epsilon = %g is more than the values of the initial sample are apart "
-                "(%.3g), so the search ends when it has hardly begun. Give what is no loss, in the "
+                "(%.3g), so the search ends early whatever it finds. Give what is no loss, in the "
                 "unit of the value.",
                 self._epsilon,
                 spread,
