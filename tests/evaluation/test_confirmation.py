@@ -261,7 +261,8 @@ def test_the_test_is_of_the_training_with_the_best_value() -> None:
         assert result.test == {"validation": max(values)}
         training = result.answer_training
         assert training.metrics["value"] == max(values)
-        assert training.request.repeat == int(np.argmax(values))
+        assert training.request.repeat == (repeat := int(np.argmax(values)))
+        assert (f"confirmation {repeat})" if repeat else "(of its trial)") in result.test_lines[0]
 
 
 def test_a_search_that_a_rule_stopped_is_confirmed() -> None:

@@ -241,11 +241,22 @@ class SearchRecord:
 
     @property
     def test_lines(self) -> list[str]:
-        """A line for each metric of the test: ``test accuracy 93.10 %``."""
+        """A line for each metric of the test: ``test accuracy 93.10 %``.
+
+        Where the answer is confirmed, the line says of which training that is: the best one.
+        """
+        repeat = self.answer_training.request.repeat if self.test and self.confirmed else None
+        of = (
+            ""
+            if repeat is None
+            else f" (of confirmation {repeat})"
+            if repeat
+            else " (of its trial)"
+        )
         name = metric_name(self.target)
         labels = {metric: self.target if metric == name else metric for metric in self.test}
         return [
-            f"test {metric_name(label)} {value_text(label, self.test[metric])}"
+            f"test {metric_name(label)} {value_text(label, self.test[metric])}{of}"
             for metric, label in labels.items()
         ]
 
