@@ -112,6 +112,11 @@ def task(space: str, dataset: str, bounds: tuple[str, ...] = ()) -> Task:
     )
 
 
+def _task_of(named: Mapping[str, Any]) -> Task:
+    """Return the task that a section names."""
+    return task(named["space"], named["dataset"], tuple(named.get("bounds", ())))
+
+
 def best_so_far(searched: Task, arguments: Mapping[str, Any], seed: int, budget: int) -> Floats:
     """Search a task; return the best feasible value after each query, NaN before: [budget]."""
     if arguments.get("method") == NATIVE:
@@ -177,8 +182,7 @@ def _run(job: tuple[Path, list[Search], int]) -> None:
     path, searches, budget = job
     torch.set_num_threads(1)
     for one in searches:
-        names = one.task["space"], one.task["dataset"], tuple(one.task.get("bounds", ()))
-        values = best_so_far(task(*names), one.arguments, one.seed, budget)
+        values = best_so_far(_task_of(one.task), one.arguments, one.seed, budget)
         add(path, one, values)
 
 
@@ -227,10 +231,12 @@ def _group(
         f"not shown to be ahead of {', '.join(not_behind)}" if not_behind else "ahead of every one"
     )
     count = len(regrets[first["label"]][0])
-    return (
-        f"**{name}**\n\n{table.markdown(head, lines)}\n\n*At {options['decisive']} queries "
-        f"{first['label']} is {said}. {count} pairs of task and seed.*"
-    )
+    notes = [
+        f"At {options['decisive']} queries {first['label']} is {said}. {count} pairs of task and "
+        "seed.",
+        *{_task_of(one).benchmark.caution for one in tasks} - {""},
+    ]
+    return table.with_notes(f"**{name}**\n\n{table.markdown(head, lines)}", notes)
 
 
 def _regrets(
@@ -242,7 +248,7 @@ def _regrets(
     """Return the regrets of a method: [queries, tasks · seeds]."""
     rows = []
     for one in tasks:
-        searched = task(one["space"], one["dataset"], tuple(one.get("bounds", ())))
+        searched = _task_of(one)
         curves = [
             found[Search(one, entry["arguments"], seed).key] for seed in range(options["seeds"])
         ]
