@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ import torch
 from torch import nn
 
 from optiproxy_nas import LatencySettings, MeasurementError, ParameterError, measure_latency
+from optiproxy_nas.measuring import machine
 from optiproxy_nas.measuring.latency import floor_ms
 from optiproxy_nas.measuring.machine import only_measurement
 
@@ -132,3 +137,18 @@ def test_one_measurement_at_a_time() -> None:
 def test_onnx_runs_on_the_processor_only() -> None:
     with pytest.raises(ParameterError, match="not on 'meta'"):
         measure_latency(layers(1), EXAMPLE, LatencySettings(runtime="onnxruntime"), device="meta")
+
+
+def test_who_waits_for_another_measurement_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(machine, "SAID_AFTER", 0.01)
+    with open(tmp_path / f"optiproxy-latency-{os.getuid()}.lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        released = threading.Timer(0.1, fcntl.flock, (other, fcntl.LOCK_UN))
+        released.start()
+        with machine.only_measurement():
+            assert released.finished.is_set()
+        released.join()
+    assert len([entry for entry in caplog.records if entry.levelname == "WARNING"]) == 1

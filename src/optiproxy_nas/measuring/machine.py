@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import tempfile
@@ -12,7 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+SAID_AFTER = 30.0  # seconds of waiting for another measurement
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
 class Machine(NamedTuple):
@@ -61,8 +65,21 @@ def only_measurement() -> Iterator[None]:
     """
     user = getattr(os, "getuid", lambda: "")()
     path = Path(tempfile.gettempdir()) / f"optiproxy-latency-{user}.lock"
-    with FileLock(path, is_singleton=True):
+    lock = FileLock(path, is_singleton=True)
+    try:
+        lock.acquire(timeout=SAID_AFTER)
+    except Timeout:
+        _log.warning(
+            "Another process of this machine has been measuring a latency for %g s (it holds "
+            "%s), and this one waits for it. Is it suspended, continue or end it.",
+            SAID_AFTER,
+            path,
+        )
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _processor() -> str:
