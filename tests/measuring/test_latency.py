@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import random
 import tempfile
 import threading
 import time
@@ -71,11 +70,14 @@ def test_a_network_that_is_too_slow_for_the_seconds_is_measured_for_longer() -> 
     assert found.runs > 0
 
 
-class Erratic(nn.Module):
-    """Now quick, now slow, whatever the machine is."""
+class Slowing(nn.Module):
+    """Slower and slower, whatever the machine is."""
+
+    calls = 0
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        for _ in range(random.choice([1, 10, 100])):
+        self.calls += 1
+        for _ in range(1 + self.calls // 20):
             inputs = inputs + 1
         return inputs
 
@@ -83,9 +85,9 @@ class Erratic(nn.Module):
 def test_an_interval_that_is_too_wide_fails_where_the_settings_say_so() -> None:
     settings = LatencySettings(**{**QUICK, "precision": 0.06, "seconds": 0.5}, noisy="fail")
     with pytest.raises(MeasurementError, match="too busy") as caught:
-        measure_latency(Erratic(), EXAMPLE, settings)
+        measure_latency(Slowing(), EXAMPLE, settings)
     assert caught.value.data["precision"] > 0.06
-    found = measure_latency(Erratic(), EXAMPLE, settings.model_copy(update={"noisy": "warn"}))
+    found = measure_latency(Slowing(), EXAMPLE, settings.model_copy(update={"noisy": "warn"}))
     assert found.precision > 0.06
 
 
