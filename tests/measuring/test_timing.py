@@ -119,8 +119,26 @@ def test_where_the_core_is_always_taken_the_fastest_runs_are_the_best_guess() ->
 
 
 def test_runs_that_may_be_disturbed_unseen_widen_the_interval_of_the_quantile() -> None:
-    calm, busy = (estimates(timed(Machine(5, taken=taken), precision=0.06)) for taken in (0, 0.3))
+    calm, busy = (estimates(timed(Machine(5, taken=taken), precision=0.07)) for taken in (0, 0.3))
     assert busy[1].precision > calm[1].precision
+
+
+def test_a_quantile_between_runs_with_an_interrupt_and_those_without_has_both_in_its_interval() -> (
+    None
+):
+    def estimate(interrupted: float) -> Estimate:
+        draws = np.random.default_rng(0)
+        series = Series(
+            lambda: None, lambda _: (t := 1e-3 * (1 + 0.2 * (draws.random() < interrupted)), t), 0.9
+        )
+        for _ in range(100):
+            series.burst(math.inf, lambda: 0.0)
+        return estimates(series)[1]
+
+    few, edge, many = (estimate(share) for share in (0.05, 0.09, 0.2))
+    assert few.precision < 0.1 and many.precision < 0.1  # nothing is near the quantile
+    assert edge.low < few.value and edge.high > many.value
+    assert edge.sampled < 0.1 * edge.value  # more runs would not help
 
 
 def test_several_functions_are_run_in_turn() -> None:

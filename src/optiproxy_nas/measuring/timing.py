@@ -6,7 +6,8 @@ counts only where the core was not taken away since the function has run for a m
 clock is the processor time of the thread where one thread does the work. Runs come in bursts with
 pauses between them, spread over time. What is left is correlated, so the interval is that of batch
 means (batches of consecutive runs), widened by what cannot be seen from inside: what differs from
-one process to the next (``DRIFT``), and runs that were disturbed though the core was not taken.
+one process to the next (``DRIFT``, ``INTERRUPTED``), and runs that were disturbed though the core
+was not taken.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ FASTEST = 0.05  # share of all runs that is taken where too few count
 COLD = 0.3  # share by which cold caches make a run slower, at least; see docs/latency.md
 LONGEST = 10.0  # times as long as asked for, where runs are too few for the quantile
 BATCHES = 4  # of consecutive runs, each longer than most of what makes runs alike
-# Relative sd between timings of one function in different processes: 1.7 to 1.8 % were measured,
-# see "What was tried" in docs/latency.md.
-DRIFT = 0.02
+# Relative sd between timings of one function in different processes, and by how much the share of
+# runs that an interrupt lengthens differs: measured, see "What was tried" in docs/latency.md.
+DRIFT, INTERRUPTED = 0.025, 0.02
 
 
 class Estimate(NamedTuple):
@@ -44,6 +45,7 @@ class Estimate(NamedTuple):
 
     value: float
     half: float  # of the interval
+    sampled: float = 0.0  # what of it more runs would narrow
 
     @property
     def low(self) -> float:
@@ -138,10 +140,13 @@ class Series:
         return estimate(0.5, confidence), estimate(self._quantile, confidence)
 
     def is_precise(self, precision: float, confidence: float) -> bool:
-        """Return whether both intervals are narrow enough, of two blocks a batch or more."""
+        """Return whether more runs are not needed, of two blocks a batch or more.
+
+        Both intervals are narrow enough then, but for what no further run would narrow.
+        """
         if len(self.counted) < 2 * self._needed:
             return False
-        return all(one.precision <= precision for one in self.estimates(confidence))
+        return all(one.sampled <= precision * one.value for one in self.estimates(confidence))
 
     def _estimate(self, quantile: float, confidence: float) -> Estimate:
         """Return the median over blocks of the blocks' quantiles, and its interval."""
@@ -155,7 +160,11 @@ class Series:
         # As large a share of the runs that count may be disturbed unseen.
         unseen = self.taken / (self.taken + len(self.counted))
         lower = value - float(np.median(_quantiles(blocks, quantile * (1 - unseen))))
-        return Estimate(value, math.hypot(inside, lower, least_precision(confidence) * value))
+        sampled = math.hypot(inside, lower, least_precision(confidence) * value)
+        # A quantile between the runs with an interrupt and those without is the one or the other.
+        shares = [quantile - INTERRUPTED, quantile, min(1.0, quantile + INTERRUPTED)]
+        around = np.quantile(self.counted, shares)
+        return Estimate(value, math.hypot(sampled, float(np.diff(around).max())), sampled)
 
     def _estimate_of_few(self, quantile: float, confidence: float) -> Estimate:
         """Return the quantile of too few undisturbed runs; the interval is as wide as they are."""
