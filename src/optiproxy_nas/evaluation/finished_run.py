@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY, Benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.core.arrays import Floats, Integers, Tensors
+from optiproxy_nas.core.arrays import Floats, Integers, Mask, Tensors
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.objectives import resolve_objective
@@ -243,12 +244,21 @@ class SearchHistory(NamedTuple):
     logits: dict[int, Tensors]  # (α, β) after the search epochs, by step
     traces: dict[int, Tensors]  # of the search epochs, by step
     benchmark: Benchmark  # what the run's queries were answered from
+    # Of an asynchronous search, step -> rows of D that its proxy was fitted on: the first so many.
+    # {}: on all of the steps before.
+    fitted_rows: Mapping[int, int] = MappingProxyType({})
 
     @property
     def steps(self) -> list[int]:
-        """1..S."""
+        """Those whose proxy is kept: 1..S."""
         return sorted(self.weights)
+
+    def is_fitted(self, step: int) -> Mask:
+        """Return which rows of the archive [n] the step's proxy was fitted on."""
+        if step in self.fitted_rows:
+            return np.arange(len(self.archive)) < self.fitted_rows[step]
+        return self.archive["step"].to_numpy() < step
 
     def archive_before(self, step: int) -> pd.DataFrame:
         """Return the archive that the step's proxy was fitted on."""
-        return self.archive[self.archive["step"] < step]
+        return self.archive[self.is_fitted(step)]

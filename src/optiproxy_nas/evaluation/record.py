@@ -64,6 +64,8 @@ class SearchRecord:
     @classmethod
     def of(cls, search: AskTell, parameters: RunParameters, **facts: Any) -> Self:
         """Return the record of a search so far; ``facts`` are further fields."""
+        records = dict(vars(search.records()))
+        del records["steps"]  # a result has the last one
         record = cls(
             parameters,
             search.archive(),
@@ -72,7 +74,7 @@ class SearchRecord:
             stopped=search.done,
             events=search.events,
             confirmations=search.confirmations,
-            **vars(search.records()),
+            **records,
             **facts,
         )
         found = record._confirmation

@@ -84,6 +84,20 @@ class Answers(NamedTuple):
     rows: pd.DataFrame
 
 
+class StepRecord(NamedTuple):
+    """What a step of a method started from, and what it made of that.
+
+    Attributes:
+        rows: of D that the proxy was fitted on, the first so many.
+        weights: of the proxy.
+        logits: (α*, β*).
+    """
+
+    rows: int
+    weights: Tensors
+    logits: Tensors
+
+
 @dataclass(frozen=True)
 class Records:
     """What a method did beside its proposals, for the result of a search."""
@@ -92,6 +106,7 @@ class Records:
     traces: Mapping[int, Tensors] = field(default_factory=dict)  # step -> trace of search epochs
     weights: Tensors = field(default_factory=dict)  # of the proxy in the last step
     logits: Tensors = field(default_factory=dict)  # (α*, β*) of the last step
+    steps: Mapping[int, StepRecord] = field(default_factory=dict)  # those that fitted a proxy
 
 
 class Method(ABC):

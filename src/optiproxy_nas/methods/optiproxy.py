@@ -22,6 +22,7 @@ from optiproxy_nas.methods.base import (
     Method,
     Proposals,
     Records,
+    StepRecord,
     Unavailable,
     typed_parameters,
 )
@@ -57,6 +58,7 @@ class OptiProxy(Method):
         self._logits: Tensors | None = None  # (α*, β*), likewise
         self._steps: dict[int, tuple[Tensors, Tensors]] = {}  # step -> candidates and loss curve
         self._traces: dict[int, Tensors] = {}
+        self._refits: dict[int, StepRecord] = {}
         self._diagnostics: dict[int, dict[str, Any]] = {}
 
     def ask(self, unavailable: Unavailable) -> Proposals:
@@ -84,6 +86,7 @@ class OptiProxy(Method):
             self._logits, self._traces[step] = steps.search_logits(
                 space, self._weights, archive, parameters, self._logits, step=step
             )
+            self._refits[step] = StepRecord(len(archive), self._weights, self._logits)
             candidates = steps.sample_candidates(
                 space, self._logits, archive, parameters, rows, step=step, free=self._free
             )
@@ -162,13 +165,14 @@ class OptiProxy(Method):
         return self._proposals(steps.initial_batch(self._space, self._parameters, count, taken))
 
     def records(self) -> Records:
-        """Return diagnostics and traces by step, and weights and logits of the last one."""
+        """Return diagnostics, traces, weights and logits by step."""
         rows = [self._diagnostics[step] for step in sorted(self._diagnostics)]
         return Records(
             pd.DataFrame(rows, columns=None if rows else ["step"]),
             self._traces,
             self._weights or {},
             self._logits or {},
+            self._refits,
         )
 
     def _proposals(self, batch: pd.DataFrame) -> Proposals:

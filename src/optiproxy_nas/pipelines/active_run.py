@@ -17,7 +17,8 @@ from optiproxy_nas.evaluation.journal_table import metric_columns
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem
-from optiproxy_nas.runs.manifest import RunRecord, data_digest
+from optiproxy_nas.runs.manifest import data_digest
+from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
 
 

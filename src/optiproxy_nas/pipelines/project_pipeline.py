@@ -54,6 +54,25 @@ def pipeline_of_nodes(
         return ProjectPipeline(listed, kind)
 
 
+def node_in(
+    namespace: str,
+    name: str,
+    function: Callable[..., Any],
+    inputs: list[str],
+    outputs: Names,
+) -> Node:
+    """Return a node of a namespace; a dataset whose name begins with a dot is of the namespace."""
+
+    def full(dataset: str) -> str:
+        return f"{namespace}{dataset}" if dataset.startswith(".") else dataset
+
+    if isinstance(outputs, str):
+        outputs = full(outputs)
+    elif isinstance(outputs, list):
+        outputs = list(map(full, outputs))
+    return Node(function, list(map(full, inputs)), outputs, name=name, namespace=namespace or None)
+
+
 @contextmanager
 def dots_in_names() -> Iterator[None]:
     """Silence Kedro's warning of dots in names of datasets.

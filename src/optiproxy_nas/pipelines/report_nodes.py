@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -9,8 +10,15 @@ import pandas as pd
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.report.logit_figures import with_edges
-from optiproxy_nas.report.run_data import RunData
-from optiproxy_nas.report.run_report import draw_figures, figures_of, html_page, markdown_page
+from optiproxy_nas.report.run_data import RunData, Traces
+from optiproxy_nas.report.run_report import (
+    RunFigures,
+    asynchronous_figures,
+    draw_figures,
+    figures_of,
+    html_page,
+    markdown_page,
+)
 from optiproxy_nas.spaces import SearchSpace
 
 
@@ -54,10 +62,50 @@ def report(
         for step, (trace, logits) in enumerate(drawn, 1)
         if step <= len(diagnostics)
     }
+    run = _run_data(summary, archive, space, diagnostics, search, traces, trials)
+    return _drawn(run, figures_of(search.objective))
+
+
+def report_asynchronous(
+    summary: dict[str, Any],
+    archive: pd.DataFrame,
+    space: SearchSpace,
+    diagnostics: pd.DataFrame,
+    search: SearchParameters,
+    trials: pd.DataFrame,
+    logits: Mapping[str, Callable[[], Tensors]],
+    traces: Mapping[str, Callable[[], Tensors]],
+) -> dict[str, Any]:
+    """Return what :func:`report` does of an asynchronous run, and when its workers were busy.
+
+    ``logits`` and ``traces`` read those of each refit, by the names of their steps.
+    """
+    steps = {
+        int(name.removeprefix("step_")): with_edges(space, read(), logits[name]())
+        for name, read in traces.items()
+    }
+    run = _run_data(summary, archive, space, diagnostics, search, steps, trials)
+    return _drawn(run, asynchronous_figures(search.objective))
+
+
+def _run_data(
+    summary: dict[str, Any],
+    archive: pd.DataFrame,
+    space: SearchSpace,
+    diagnostics: pd.DataFrame,
+    search: SearchParameters,
+    traces: Traces,
+    trials: pd.DataFrame | None,
+) -> RunData:
+    """Return a run as its figures and pages see it."""
     eligible = search.objective.order.eligible(archive)
     direction = search.objective.direction
-    run = RunData(summary, archive, space, diagnostics, traces, eligible, direction, trials)
-    pictures = draw_figures(run, figures_of(search.objective))
+    return RunData(summary, archive, space, diagnostics, traces, eligible, direction, trials)
+
+
+def _drawn(run: RunData, figures: RunFigures) -> dict[str, Any]:
+    """Return the pictures by name, and the pages."""
+    pictures = draw_figures(run, figures)
     return {
         **{figure.id: picture for figure, picture in pictures.items()},
         "markdown": markdown_page(run, pictures),

@@ -32,13 +32,15 @@ from optiproxy_nas.pipelines.own_problem import (
 )
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.runs.atomic_files import file_digest
-from optiproxy_nas.runs.datasets import AtomicDataset, ModelDataset
+from optiproxy_nas.runs.datasets import AtomicDataset, ModelDataset, PartitionedArtifacts
 from optiproxy_nas.runs.datasets.model_folder import MODEL
-from optiproxy_nas.runs.manifest import RunRecord, last_archive, provenance
+from optiproxy_nas.runs.manifest import last_archive, provenance
 from optiproxy_nas.runs.mlflow_store import PARENT_TAG
+from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
 from optiproxy_nas.spaces import space_label
 
+STORED = (AtomicDataset, ModelDataset, PartitionedArtifacts)  # what a run keeps
 logger = logging.getLogger(__name__)
 
 
@@ -96,6 +98,7 @@ class RunHooks:
             self._search,
             self._run["tracking"],
             self._run["resume"],
+            self._run["evaluation"],
         )
         self._active = active = ActiveRun(record, parameters)
         try:
@@ -109,8 +112,6 @@ class RunHooks:
                     check_journal(catalog.load("journal"), stored)
             if parameters.problem is None:
                 active.record_data(data_of(self._run["source"], catalog))
-            else:
-                record.update(evaluation=self._run["evaluation"])
         except Exception as error:
             self._fail(error)
             raise
@@ -235,13 +236,16 @@ class RunHooks:
         artifacts, logged = {}, []
         for name in sorted(pipeline.all_outputs()):
             dataset = catalog.get(name)
-            if not isinstance(dataset, AtomicDataset | ModelDataset):
+            if not isinstance(dataset, STORED):
                 continue
+            is_logged = (dataset.metadata or {}).get("mlflow")
             for part, (path, sha256) in dataset.files().items():
                 place = path.relative_to(self._project).as_posix()
                 artifacts[f"{name}{part}"] = {"path": place, "sha256": sha256}
-                if isinstance(dataset, AtomicDataset) and (dataset.metadata or {}).get("mlflow"):
+                if is_logged and isinstance(dataset, AtomicDataset):
                     logged.append((path, name.rpartition(".")[0]))
+                elif is_logged and isinstance(dataset, PartitionedArtifacts):
+                    logged.append((path, name.replace(".", "/")))
         files = catalog.load("journal") if "journal" in pipeline.inputs() else None
         if files is not None and files.journal.exists():
             artifacts["journal"] = {
@@ -279,8 +283,7 @@ def _check_outputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
     """
     for name in sorted(pipeline.all_outputs()):
         dataset = catalog.get(name)
-        ours = AtomicDataset | ModelDataset | MemoryDataset
-        if dataset is not None and not isinstance(dataset, ours):
+        if dataset is not None and not isinstance(dataset, (*STORED, MemoryDataset)):
             raise ParameterError(
                 f"The catalog has an entry {name!r}, which is a dataset that this pipeline makes: "
                 "it would be written over. Give the entry another name.",

@@ -28,7 +28,11 @@ from optiproxy_nas.pipelines.confirm import confirm_nodes, join, retrain
 from optiproxy_nas.pipelines.model_export import export_node
 from optiproxy_nas.pipelines.own_problem import load_problem, problem_node
 from optiproxy_nas.pipelines.problem_summary import summarise_problem
-from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, dots_in_names
+from optiproxy_nas.pipelines.project_pipeline import (
+    ProjectPipeline,
+    dots_in_names,
+    node_in,
+)
 from optiproxy_nas.pipelines.report_nodes import collect_diagnostics, report, report_problem
 from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.report.run_report import (
@@ -148,15 +152,15 @@ def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
     asked = ["space", ".batch", "evaluate", SEARCH]
     benchmark = ["benchmark_table", "benchmark_model", SEARCH]
     if datasets is None:
-        load = _node("", "load_benchmark", load_benchmark, benchmark, ["benchmark", "evaluate"])
+        load = node_in("", "load_benchmark", load_benchmark, benchmark, ["benchmark", "evaluate"])
     else:
         load = problem_node(load_problem, datasets)
     return [
         load,
-        _node("", "encode", encode, [SEARCH], ["space", "encoding"]),
-        _node(first, "sample", steps.initial_batch, ["space", SEARCH], ".batch"),
-        _node(first, "evaluate", evaluate_batch, asked, [EVALUATED, FAILED]),
-        _node(first, "update_archive", steps.update_archive, [EVALUATED, SEARCH], ".archive"),
+        node_in("", "encode", encode, [SEARCH], ["space", "encoding"]),
+        node_in(first, "sample", steps.initial_batch, ["space", SEARCH], ".batch"),
+        node_in(first, "evaluate", evaluate_batch, asked, [EVALUATED, FAILED]),
+        node_in(first, "update_archive", steps.update_archive, [EVALUATED, SEARCH], ".archive"),
     ]
 
 
@@ -168,10 +172,10 @@ def _step(step: int, may_stop: bool = False) -> list[Node]:
     warm_weights = [f"{previous}.proxy"] if step > 1 else []
     warm_logits = [f"{previous}.logits"] if step > 1 else []
     name, bound = step_name(step), [BOUND] if may_stop else []
-    node = partial(_unless_ended, step) if may_stop and step > 1 else partial(_node, name)
+    node = partial(_unless_ended, step) if may_stop and step > 1 else partial(node_in, name)
     inputs = ["space", ".archive", SEARCH, *([f"{previous}{BOUND}"] if step > 1 else [])]
     return [
-        *(_node(name, "bound_regret", bound_regret, inputs, output) for output in bound),
+        *(node_in(name, "bound_regret", bound_regret, inputs, output) for output in bound),
         node(
             "fit_proxy",
             _at(step, steps.fit_proxy),
@@ -227,7 +231,9 @@ def _unless_ended(
     before = [f"{previous}{output}" for output in names]
     passing = update_wrapper(partial(_run_or_pass_on, function, len(names)), function)
     del passing.__wrapped__  # its signature is another
-    return _node(step_name(step), name, passing, [f"{previous}{BOUND}", *before, *inputs], outputs)
+    return node_in(
+        step_name(step), name, passing, [f"{previous}{BOUND}", *before, *inputs], outputs
+    )
 
 
 def _run_or_pass_on(
@@ -245,7 +251,7 @@ def _report(last_step: int, figures: Sequence[str], of_problem: bool, confirms: 
     archive, failed = (f"{step_name(last_step)}{name}" for name in (".archive", FAILED))
     diagnostics = [f"{name}.diagnostics" for name in names]
     drawn = [f"{name}.{part}" for part in ("trace", "logits") for name in names]
-    node = partial(_node, "report")
+    node = partial(node_in, "report")
     if of_problem:
         inputs = [archive, failed, "evaluate", SEARCH, RUN, "journal", *[CONFIRMATIONS] * confirms]
         summary = node("summarise", summarise_problem, inputs, [".summary", ".trials"])
@@ -264,25 +270,6 @@ def _report(last_step: int, figures: Sequence[str], of_problem: bool, confirms: 
             {name: f"report.{name}" for name in (*figures, *PAGES)},
         ),
     ]
-
-
-def _node(
-    namespace: str,
-    name: str,
-    function: Callable[..., Any],
-    inputs: list[str],
-    outputs: str | list[str] | dict[str, str],
-) -> Node:
-    """Return a node of a namespace; a dataset whose name begins with a dot is of the namespace."""
-
-    def full(dataset: str) -> str:
-        return f"{namespace}{dataset}" if dataset.startswith(".") else dataset
-
-    if isinstance(outputs, str):
-        outputs = full(outputs)
-    elif isinstance(outputs, list):
-        outputs = list(map(full, outputs))
-    return Node(function, list(map(full, inputs)), outputs, name=name, namespace=namespace or None)
 
 
 def _at(step: int, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -30,6 +30,7 @@ from optiproxy_nas.report.summary import (
 from optiproxy_nas.report.summary_fields import MISSING
 from optiproxy_nas.report.terminal import audit_command
 from optiproxy_nas.report.trial_table import candidate_rows, trial_rows
+from optiproxy_nas.report.worker_figures import WORKERS
 
 RunFigures = tuple[ReportFigure[RunData], ...]
 
@@ -71,6 +72,12 @@ def figures_of(objective: Objective) -> RunFigures:
     replaced = {figure.id: figure for figure in objective_figures}
     first, *others = (replaced.pop(figure.id, figure) for figure in COMMON)
     return (first, *replaced.values(), *others)
+
+
+def asynchronous_figures(objective: Objective) -> RunFigures:
+    """Return the figures of an asynchronous run: when its workers were busy after the first."""
+    first, *others = figures_of(objective)
+    return (first, WORKERS, *others)
 
 
 def draw_figures(run: RunData, figures: RunFigures) -> dict[ReportFigure[RunData], bytes]:

@@ -81,6 +81,11 @@ RESULT: dict[str, tuple[str, Format]] = {
     "failed_trainings": ("Of these failed", text),
     "stopped_trainings": ("Of these stopped early", text),
     "trainings_seconds": ("They took, in all", duration),
+    "workers": ("Trainings at the same time, at most", text),
+    "busy_share": (
+        "Share of the workers' time in trainings, while there was more to begin",
+        lambda value: f"{value:.0%}" if known(value) else MISSING,
+    ),
     "answer_trial": ("Number of the best trial", text),
     "queries_to_best": ("Queries to the best", text),
     "optimum": ("Optimum of the table", text),

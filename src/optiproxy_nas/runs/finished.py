@@ -20,7 +20,9 @@ from optiproxy_nas.core.errors import ArtifactError, ResumeError
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.manifest import (
+    REFITS,
     Manifest,
+    artifacts_by_step,
     data_digest,
     last_archive,
     load_manifest,
@@ -129,15 +131,21 @@ class StoredRun:
         return pd.read_parquet(self.path(PROPOSALS)) if stored else None
 
     def tensors(self, kind: str) -> dict[int, Tensors]:
-        """Return the tensors ``step_NN.<kind>`` by step, on the CPU."""
+        """Return the tensors of a kind (``proxy``, ``logits``, ...) by step, on the CPU."""
         from safetensors.torch import load_file
 
-        steps = {}
-        for name in self._artifacts:
-            namespace, _, suffix = name.partition(".")
-            if suffix == kind and namespace.startswith("step_"):
-                steps[int(namespace.removeprefix("step_"))] = load_file(self.path(name))
-        return dict(sorted(steps.items()))
+        names = artifacts_by_step(self._artifacts, kind)
+        return {step: load_file(self.path(name)) for step, name in names.items()}
+
+    def fitted_rows(self) -> dict[int, int]:
+        """Return on how many rows of D each step's proxy was fitted; {}: on those before it."""
+        if not any(name.startswith(f"{REFITS}.") for name in self._artifacts):
+            return {}
+        names = artifacts_by_step(self._artifacts, "archive")
+        return {
+            step: len(pd.read_parquet(self.path(name), columns=["order"]))
+            for step, name in names.items()
+        }
 
     def read(self) -> FinishedRun:
         """Return the record of the run.

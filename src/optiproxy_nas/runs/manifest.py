@@ -1,6 +1,4 @@
-"""The manifest of a run, and the record that locks a run's folder and keeps its manifest.
-
-Written first, closed last; what resume and audit compare against.
+"""The manifest of a run: written first, closed last; what resume and audit compare against.
 
 It names everything that decides a run's artifacts (parameters, code, data, versions) and, once
 the run has finished, the SHA-256 of every artifact.
@@ -11,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +16,6 @@ from typing import Any
 
 from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.core.mappings import flatten
-from optiproxy_nas.runs.atomic_files import PARTIAL, lock_folder, write_json
 from optiproxy_nas.runs.code_identity import git_state, software
 
 # What must be equal for a run to go on, in the order in which differences are shown.
@@ -34,6 +30,7 @@ PACKAGE = ("code.version", "code.sha256")
 
 CONFIRMATIONS = "confirm.evaluations"  # the trainings that confirm the best
 CONFIRMED = "confirm.archive"  # D, of which they are no part, and they
+REFITS = "refits"  # namespace of what an asynchronous run leaves at every fit of its proxy
 Manifest = dict[str, Any]
 
 
@@ -55,7 +52,7 @@ def new_manifest(
         "run_id": run_id,
         "pipeline": pipeline,
         "status": "running",
-        "created": _now(),
+        "created": now(),
         "closed": None,
         "parameters": dict(parameters),
         "parameters_sha256": digest(parameters),
@@ -134,18 +131,18 @@ def differences(
         but: what is not compared.
     """
     entries = [*DECISIVE, *also]
-    if any(_entry(manifest, "code.modules") is None for manifest in (old, new)):
+    if any(entry_of(manifest, "code.modules") is None for manifest in (old, new)):
         entries[1:2] = _DIGESTS
     lines = []
     for entry in entries:
-        before, after = flatten(_entry(old, entry), entry), flatten(_entry(new, entry), entry)
+        before, after = flatten(entry_of(old, entry), entry), flatten(entry_of(new, entry), entry)
         for key in sorted(before.keys() | after.keys()):
             if before.get(key) != after.get(key) and key not in but:
                 lines.append(f"{key}: {before.get(key)!r} then, {after.get(key)!r} now")
     return lines
 
 
-def _entry(manifest: Mapping[str, Any], path: str) -> Any:
+def entry_of(manifest: Mapping[str, Any], path: str) -> Any:
     """Return the entry of a dotted path, None where there is none."""
     value: Any = manifest
     for key in path.split("."):
@@ -161,6 +158,28 @@ def last_archive(artifacts: Iterable[str]) -> str:
     return max(archives, key=lambda name: int(name.removeprefix("step_").partition(".")[0]))
 
 
+def artifacts_by_step(artifacts: Iterable[str], kind: str) -> dict[int, str]:
+    """Return step -> name of the artifact of a kind (``archive``, ``proxy``, ...) at each step.
+
+    It is a dataset of the step in the unrolled pipeline, and a partition in an asynchronous run.
+    """
+    found = {}
+    for name in artifacts:
+        namespace, _, rest = name.partition(".")
+        if namespace == REFITS:
+            of_kind, _, step = rest.partition("/")
+        else:
+            step, of_kind = namespace, rest
+        if of_kind == kind and step.startswith("step_"):
+            found[int(step.removeprefix("step_"))] = name
+    return dict(sorted(found.items()))
+
+
+def is_asynchronous(manifest: Manifest) -> bool:
+    """Return whether a run is an asynchronous search."""
+    return bool((manifest.get("evaluation") or {}).get("asynchronous"))
+
+
 def data_digest(data: Mapping[str, Any]) -> str:
     """Return what tells the data of runs apart, "" where none was recorded."""
     return str(data.get("table_sha256") or (digest(data) if data else ""))
@@ -172,124 +191,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time, in UTC, as manifests have it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-class RunRecord:
-    """A locked run folder with an open manifest.
-
-    Args:
-        project: the project's folder.
-        run_id: the run.
-        pipeline: its pipeline.
-        parameters: what decides the search.
-        tracking: whether MLflow is told of it.
-        resume: go on with a run that exists, instead of refusing it.
-
-    Raises:
-        RunLockedError: another process works on the run.
-        ResumeError: the run exists and ``resume`` is false, or it cannot go on.
-        DataError: the data directory cannot be written to.
-    """
-
-    def __init__(
-        self,
-        project: Path,
-        run_id: str,
-        pipeline: str,
-        parameters: Mapping[str, Any],
-        tracking: bool,
-        resume: bool = False,
-    ) -> None:
-        self._before: Manifest | None = None  # the manifest of the run that goes on
-        self.folder = reporting_folder(project) / run_id
-        self.path = manifest_path(self.folder.parent, run_id)
-        self._lock = lock_folder(self.folder, f"run {run_id!r}", run_id=run_id).lock
-        try:
-            manifest = new_manifest(run_id, pipeline, parameters, tracking)
-            if self.path.exists():
-                manifest = self._continue(manifest, resume)
-            self._write(manifest)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def update(self, **facts: Any) -> None:
-        """Add facts to the open manifest."""
-        self._write({**self.manifest, **facts})
-
-    def record_data(self, data: Mapping[str, Any]) -> None:
-        """Write which data the run reads.
-
-        Raises:
-            ResumeError: the run began on other data.
-        """
-        if self.manifest["data"]:
-            _refuse_if_different(self.manifest, {**self.manifest, "data": dict(data)})
-        self.update(data=dict(data))
-
-    def unchanged(self, artifacts: Mapping[str, Any]) -> bool:
-        """Return whether a finished run was resumed and nothing was missing."""
-        return self.was_finished and (self._before or {})["artifacts"] == artifacts
-
-    @property
-    def was_finished(self) -> bool:
-        """Whether the run had finished before it was resumed."""
-        return (self._before or {}).get("status") == "finished"
-
-    def restore(self) -> None:
-        """Put the manifest back as it was before the run was resumed; give up the lock."""
-        assert self._before is not None
-        try:
-            self._write(self._before)
-        finally:
-            self._lock.release()
-
-    def end(self, status: str, **facts: Any) -> None:
-        """Close the manifest with its status and more facts; give up the lock."""
-        try:
-            self._write({**self.manifest, **facts, "status": status, "closed": _now()})
-        finally:
-            self._lock.release()
-
-    def _write(self, manifest: Manifest) -> None:
-        self.manifest = manifest
-        write_json(self.path, manifest)
-
-    def _continue(self, new: Manifest, resume: bool) -> Manifest:
-        run_id = new["run_id"]
-        old = read_manifest(self.folder.parent, run_id)
-        if not resume:
-            raise ResumeError(
-                f"Run {run_id!r} exists already ({old['status']}). Go on with it by "
-                f"'kedro run --resume {run_id}', or use another run_id.",
-                run_id=run_id,
-            )
-        self._before = old
-        new["data"] = old["data"]  # compared by record_data, once the table is there
-        # The trials of a problem are in its journal, so what failed can be trained again.
-        retried = old["parameters"].get("problem") is not None and not self.was_finished
-        _refuse_if_different(old, new, (*LIMITS, RETRIES) if retried else LIMITS)
-        again = retried and _entry(old, RETRIES) != _entry(new, RETRIES)
-        for layer in self.folder.parents[1].glob(f"0*_*/{run_id}"):
-            for step in [*layer.glob("step_*"), *layer.glob("confirm")] if again else ():
-                shutil.rmtree(step)  # what followed from the failures
-            for leftover in list(layer.rglob(f"{PARTIAL}*")):
-                if leftover.is_dir():
-                    shutil.rmtree(leftover)
-                else:
-                    leftover.unlink(missing_ok=True)
-        return {**new, "created": old["created"], "mlflow_run_id": old["mlflow_run_id"]}
-
-
-def _refuse_if_different(old: Manifest, new: Manifest, but: Sequence[str] = LIMITS) -> None:
-    lines = differences(old, new, but=but)
-    if lines:
-        raise ResumeError(
-            f"Run {old['run_id']!r} cannot go on: it would not end as it began.\n  "
-            + "\n  ".join(lines)
-            + "\nUndo the difference, or start a new run.",
-            run_id=old["run_id"],
-            differences=lines,
-        )

@@ -210,6 +210,13 @@ class MlflowTracker:
         self._tags["best_architecture"] = summary["best_architecture"]
 
     @_forgiving
+    def log_metrics(self, metrics: Iterable[tuple[int, run_metrics.Metrics]]) -> None:
+        """Send metrics of steps or queries now."""
+        if not self._lean:
+            self._add_all(metrics)
+            self.flush()
+
+    @_forgiving
     def log_trials(self, trials: pd.DataFrame, names: Sequence[str]) -> None:
         """Log what each trial of a problem gave, that the store does not have yet, by its place.
 

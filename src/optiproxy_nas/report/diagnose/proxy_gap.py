@@ -106,7 +106,7 @@ def judge(space: SearchSpace, run: SearchHistory, cells: Cells, probe: int) -> J
                 {
                     "step": step,
                     "query": run.archive["order"] + 1,
-                    "known": run.archive["step"] < step,
+                    "known": run.is_fitted(step),
                     "predicted": prediction.value,
                     "predicted_target": prediction.mean,
                     "value": run.archive["value"],

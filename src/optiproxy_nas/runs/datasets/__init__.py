@@ -9,6 +9,7 @@ from optiproxy_nas.runs.datasets.files import (
     TensorsDataset,
 )
 from optiproxy_nas.runs.datasets.model_folder import ModelDataset
+from optiproxy_nas.runs.datasets.partitions import PartitionedArtifacts
 
 __all__ = [
     "AtomicDataset",
@@ -17,5 +18,6 @@ __all__ = [
     "GeneratedDataset",
     "JournalDataset",
     "ModelDataset",
+    "PartitionedArtifacts",
     "TensorsDataset",
 ]

@@ -27,7 +27,12 @@ from optiproxy_nas.presets import load_preset
 from optiproxy_nas.problems.resolution import resolve_problem
 from optiproxy_nas.runs.datasets.files import ReadOnlyDataset
 from optiproxy_nas.runs.finished import StoredRun
-from optiproxy_nas.runs.manifest import Manifest, manifest_path, read_manifest
+from optiproxy_nas.runs.manifest import (
+    Manifest,
+    artifacts_by_step,
+    manifest_path,
+    read_manifest,
+)
 
 SHOWN = 5  # runs that an error names
 _ALWAYS = ("dataset", "source", "preset", "seed", "budget")  # of a search, for a message
@@ -99,6 +104,7 @@ class RunArtifacts(ReadOnlyDataset[SearchHistory]):
             weights=run.tensors("proxy"),
             logits=run.tensors("logits"),
             traces=run.tensors("trace"),
+            fitted_rows=run.fitted_rows(),
             benchmark=self._benchmark(manifest)
             if parameters.problem is None
             else AnsweredTrials(resolve_problem(parameters.problem), parameters, archive),
@@ -186,7 +192,7 @@ def check_diagnosable(manifest: Manifest) -> None:
                 "the fidelities, and epochs by step: report.html.",
                 run_id=run_id,
             )
-    if any(name.endswith(".proxy") for name in manifest["artifacts"]):
+    if artifacts_by_step(manifest["artifacts"], "proxy"):
         return
     advice = f"Method {parameters['method']!r} has no proxy that could be diagnosed."
     if stepwise:
