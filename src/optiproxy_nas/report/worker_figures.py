@@ -110,8 +110,13 @@ def _draw_bars(axes: Axes, times: pd.DataFrame, count: int, size: float) -> None
     if len(times) <= _LABELS_UP_TO:
         for row in times.to_dict("records"):
             middle = (row["begin"] + row["end"]) / 2 / size
-            look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "color": "white"}
-            axes.text(middle, row["worker"] + 1, str(row["number"]), clip_on=True, **look)
+            written: dict[str, Any] = {
+                "ha": "center",
+                "va": "center",
+                "fontsize": 7,
+                "color": "white",
+            }
+            axes.text(middle, row["worker"] + 1, str(row["number"]), clip_on=True, **written)
     axes.set_ylim(count + 0.6, 0.4)
     axes.yaxis.set_major_locator(style.whole_ticks(9))
 
