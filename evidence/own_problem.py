@@ -46,7 +46,7 @@ def run(method: str, seed: int, data: dict[str, Any], workers: int) -> Answer:
         confirm=CONFIRM,
         data=data,
         journal=JOURNALS / f"{method}-{seed}-confirmed.jsonl",
-        evaluation={"isolation": "process", "workers": workers},
+        evaluation={"executor": "processes", "workers": workers},
     )
     answer = result.confirmation.iloc[0]
     test = result.test["accuracy"]

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from optiproxy_nas.evaluation.jobs import Job, Parent
+from optiproxy_nas.execution.jobs import Job, Parent
 
 BUSY = """
 import sys, time

@@ -21,17 +21,18 @@ from trainings import Dies, Draws, Misbehaves, NotImportable
 from optiproxy_nas import Search, batched
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.evaluation import executors, worker_process
 from optiproxy_nas.evaluation.evaluator import Request, as_evaluator
-from optiproxy_nas.evaluation.executors import ProcessExecutor
-from optiproxy_nas.evaluation.isolation import IsolatedEvaluator, isolated_function
-from optiproxy_nas.evaluation.jobs import Ended, FunctionTraining, Job, Unsendable, reason_of
+from optiproxy_nas.evaluation.job_evaluator import JobEvaluator, isolated_function
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.loop import drive
-from optiproxy_nas.evaluation.payload import guarded_names, write_payload
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for
 from optiproxy_nas.evaluation.problem_evaluator import test_answer as answer_test
+from optiproxy_nas.evaluation.trainings import FunctionTraining
+from optiproxy_nas.execution import processes, worker_process
+from optiproxy_nas.execution.jobs import Ended, Job, Unsendable, reason_of
+from optiproxy_nas.execution.payload import guarded_names, write_payload
+from optiproxy_nas.execution.processes import ProcessExecutor
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.spaces import get_space
 
@@ -46,8 +47,8 @@ class Seen(NamedTuple):
 
 @contextmanager
 def pool(folder: Path, training: Any, workers: int = 1) -> Iterator[ProcessExecutor]:
-    write_payload(folder, training, "evaluate")
-    executor = ProcessExecutor(str(folder), workers, devices=["cpu", "meta"])
+    settings = EvaluationSettings(executor="processes", workers=workers)
+    executor = ProcessExecutor(settings, training, "evaluate", ["cpu", "meta"])
     try:
         yield executor
     finally:
@@ -78,7 +79,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
     ]
     with pytest.MonkeyPatch.context() as patch, pool(folder, Misbehaves([1, 2]), 2) as executor:
         patch.setattr(worker_process, "GRACE", 0.5)
-        patch.setattr(executors, "TICK", 0.05)
+        patch.setattr(processes, "TICK", 0.05)
         found = {}
         for ended in finish(executor, *jobs):
             output = Path(ended.job.folder) / "output.txt"
@@ -203,7 +204,7 @@ def test_a_worker_that_dies_before_it_begins_costs_nothing(tmp_path: Path) -> No
     with pool(tmp_path, Misbehaves()) as executor:
         executor.submit(job(tmp_path, "draws"))
         executor._begin()
-        worker = executor._workers[0]
+        worker = executor._places[0]
         assert worker is not None
         worker.process.kill()
         assert [ended.error for ended in finish(executor)] == [""]
@@ -220,7 +221,7 @@ def test_a_worker_that_cannot_start_ends_the_search(
 
 
 def test_what_no_worker_could_import_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="isolation") as caught:
+    with pytest.raises(ParameterError, match="executor") as caught:
         write_payload(tmp_path, FunctionTraining(lambda text: 1.0), "evaluate")
     assert "top level of a module" in caught.value.message
 
@@ -248,17 +249,17 @@ def test_a_function_of_a_script_needs_a_guard(tmp_path: Path, script: str, outco
     text = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from optiproxy_nas.evaluation.executors import ProcessExecutor
-        from optiproxy_nas.evaluation.payload import write_payload
-        from optiproxy_nas.evaluation.jobs import FunctionTraining, Job
+        from optiproxy_nas.execution.processes import ProcessExecutor
+        from optiproxy_nas.core.parameters import EvaluationSettings
+        from optiproxy_nas.evaluation.trainings import FunctionTraining
+        from optiproxy_nas.execution.jobs import Job
 
         def train(architecture):
             return 1.0
 
         def main():
             folder = Path(sys.argv[1])
-            write_payload(folder, FunctionTraining(train), "evaluate")
-            executor = ProcessExecutor(str(folder))
+            executor = ProcessExecutor(EvaluationSettings(), FunctionTraining(train), "evaluate")
             executor.submit(Job(0, 1, "", None, 0, str(folder)))
             print("answer", executor.poll()[0].answer)
             executor.close()
@@ -277,17 +278,16 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
         from pathlib import Path
         sys.path.insert(0, sys.argv[2])
         from trainings import Misbehaves
-        from optiproxy_nas.evaluation.executors import ProcessExecutor
-        from optiproxy_nas.evaluation.payload import write_payload
-        from optiproxy_nas.evaluation.jobs import Job
+        from optiproxy_nas.execution.processes import ProcessExecutor
+        from optiproxy_nas.core.parameters import EvaluationSettings
+        from optiproxy_nas.execution.jobs import Job
 
         folder = Path(sys.argv[1])
-        write_payload(folder, Misbehaves(), "evaluate")
-        executor = ProcessExecutor(str(folder), 2)
+        executor = ProcessExecutor(EvaluationSettings(workers=2), Misbehaves(), "evaluate")
         for number, name in enumerate(["holds_the_lock", "forks_and_hangs"]):
             executor.submit(Job(number, 1, name, None, 0, str(folder / str(number))))
         executor._begin()
-        print(*(worker.process.pid for worker in executor._workers), flush=True)
+        print(*(worker.process.pid for worker in executor._places), flush=True)
         executor.poll()
     """)
     arguments = [sys.executable, "-c", text, str(tmp_path), str(Path(__file__).parent)]
@@ -308,7 +308,7 @@ def test_a_search_is_the_same_wherever_it_trains(tmp_path: Path) -> None:
     assert not (tmp_path / "here" / "0000" / "output.txt").exists()
     for workers in (1, 3):
         folder = tmp_path / str(workers)
-        there = run(folder, EvaluationSettings(isolation="process", workers=workers))
+        there = run(folder, EvaluationSettings(executor="processes", workers=workers))
         pd.testing.assert_frame_equal(here.archive(), there.archive(), check_exact=True)
         assert [trial.error for trial in here.trials] == [trial.error for trial in there.trials]
         assert sum(1 for _ in folder.glob("*/output.txt")) == len(here.trials)
@@ -322,9 +322,9 @@ def run(folder: Path, settings: EvaluationSettings) -> Search:
     return opened
 
 
-@pytest.mark.parametrize("isolation", ["none", "process"])
-def test_trainings_of_one_trial_have_their_folders(tmp_path: Path, isolation: str) -> None:
-    problem, settings = Draws(), EvaluationSettings(isolation=isolation)
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_trainings_of_one_trial_have_their_folders(tmp_path: Path, executor: str) -> None:
+    problem, settings = Draws(), EvaluationSettings(executor=executor)
     trained = Request(3, 1, "a cell", seed=2)
     asked = [trained, trained._replace(seed=3, repeat=1, folder="0003_1")]
     with evaluator_for(problem, {"offset": 1}, tmp_path, settings) as evaluator:
@@ -333,11 +333,11 @@ def test_trainings_of_one_trial_have_their_folders(tmp_path: Path, isolation: st
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0003", "0003_1"]
 
 
-@pytest.mark.parametrize("isolation", ["none", "process"])
+@pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_the_answer_is_tested_where_it_was_trained(
-    tmp_path: Path, isolation: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, executor: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = EvaluationSettings(isolation=isolation, device="meta")
+    settings = EvaluationSettings(executor=executor, device="meta")
     request = Request(3, 1, "a cell", seed=4)
     (tmp_path / "0003").mkdir()
     assert answer_test(Draws(), {"offset": 1}, tmp_path, settings, request) == ({"test": 3.0}, "")
@@ -349,12 +349,12 @@ def test_the_answer_is_tested_where_it_was_trained(
 
 def test_an_interrupt_keeps_what_has_ended(tmp_path: Path) -> None:
     """The second of three trials hangs, and the third ends before it."""
-    settings = EvaluationSettings(isolation="process", workers=2)
-    evaluator = IsolatedEvaluator(Misbehaves([1, 2]), "Misbehaves", settings, tmp_path)
+    settings = EvaluationSettings(executor="processes", workers=2)
+    evaluator = JobEvaluator(Misbehaves([1, 2]), "Misbehaves", settings, tmp_path)
     with evaluator, pytest.MonkeyPatch.context() as patch:
         taken, poll = [], evaluator._executor.poll
 
-        def interrupted() -> list[Ended]:
+        def interrupted(seconds: float | None = None) -> list[Ended]:
             if len(taken) == 2:
                 raise KeyboardInterrupt
             taken.append(poll())
@@ -376,23 +376,23 @@ def test_an_interrupt_keeps_what_has_ended(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_cannot_be_used_ends_the_search_after_the_others(tmp_path: Path) -> None:
-    settings, ended = EvaluationSettings(isolation="process", workers=2), []
-    with IsolatedEvaluator(Misbehaves(), "Misbehaves", settings, tmp_path) as evaluator:
+    settings, ended = EvaluationSettings(executor="processes", workers=2), []
+    with JobEvaluator(Misbehaves(), "Misbehaves", settings, tmp_path) as evaluator:
         results = evaluator._executor.poll
-        evaluator._executor.poll = lambda: results() + results()  # both at once
+        evaluator._executor.poll = lambda seconds: results() + results()  # both at once
         with pytest.raises(EvaluationError, match=r"bytes of 9\.5 MiB"):
             ended += evaluator.ended(resolve_objective("accuracy"), requests("gives_much", "draws"))
     assert [place for place, _ in ended] == [1]
 
 
 def test_what_ended_with_the_last_outcome_of_a_search_is_in_its_journal(tmp_path: Path) -> None:
-    settings, header = EvaluationSettings(isolation="process", workers=2), {"target": "value"}
+    settings, header = EvaluationSettings(executor="processes", workers=2), {"target": "value"}
     with (
-        IsolatedEvaluator(Misbehaves(), "Misbehaves", settings, tmp_path) as evaluator,
+        JobEvaluator(Misbehaves(), "Misbehaves", settings, tmp_path) as evaluator,
         Journal.open(tmp_path / "j.jsonl", header) as journal,
     ):
         evaluator._executor.submit = lambda job: evaluator._executor._waiting.append(job)
-        evaluator._executor.poll = lambda: [  # both at once
+        evaluator._executor.poll = lambda seconds: [  # both at once
             Ended(evaluator._executor._waiting.popleft(), 0.5) for _ in range(2)
         ]
         asked = requests("draws", "draws again")
@@ -404,9 +404,9 @@ def test_what_ended_with_the_last_outcome_of_a_search_is_in_its_journal(tmp_path
 
 
 def test_a_function_that_cannot_be_isolated_is_refused(tmp_path: Path) -> None:
-    settings = EvaluationSettings(isolation="process")
+    settings = EvaluationSettings(executor="processes")
     for evaluate in (lambda text: 1.0, batched(len)):
-        with pytest.raises(ParameterError, match="isolation"):
+        with pytest.raises(ParameterError, match="executor"):
             isolated_function(evaluate, get_space("nb201"), settings, tmp_path)
 
 

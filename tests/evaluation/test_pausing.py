@@ -15,18 +15,17 @@ from pathlib import Path
 import pytest
 from measuring_trainings import Measures
 
-from optiproxy_nas.evaluation import worker_process
-from optiproxy_nas.evaluation.executors import ProcessExecutor
-from optiproxy_nas.evaluation.jobs import Ended, Job
-from optiproxy_nas.evaluation.payload import write_payload
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.execution import worker_process
+from optiproxy_nas.execution.jobs import Ended, Job
+from optiproxy_nas.execution.processes import ProcessExecutor
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are found on Linux")
 
 
 @contextmanager
 def running(folder: Path, *names: str, timeout: float | None = None) -> Iterator[ProcessExecutor]:
-    write_payload(folder, Measures(), "evaluate")
-    executor = ProcessExecutor(str(folder), 2)
+    executor = ProcessExecutor(EvaluationSettings(workers=2), Measures(), "evaluate")
     for number, name in enumerate(names):
         path = str(folder / f"{number:04d}")
         executor.submit(Job(number, 1, name, None, 5, path, timeout))
@@ -56,7 +55,7 @@ def test_others_and_their_children_are_paused_and_not_charged_for_it(tmp_path: P
 def test_a_pause_does_not_count_for_the_timeout(tmp_path: Path) -> None:
     with running(tmp_path, "counts", "measures", timeout=30) as executor:
         executor._begin()
-        worker = executor._workers[0]
+        worker = executor._places[0]
         assert worker is not None
         while worker.begun is None:
             worker.look()
@@ -71,7 +70,7 @@ def test_a_pause_does_not_count_for_the_timeout(tmp_path: Path) -> None:
 def test_the_limit_of_a_measurement_begins_when_the_others_have_measured(tmp_path: Path) -> None:
     with running(tmp_path, "counts", timeout=30) as executor:
         executor._begin()
-        worker = executor._workers[0]
+        worker = executor._places[0]
         assert worker is not None
         limits = []
         for message in (("begun",), ("measuring", 50.0), ("pause",)):
@@ -101,7 +100,7 @@ def test_what_is_paused_ends_with_the_search_and_with_its_parent(tmp_path: Path)
 
         with running(Path(sys.argv[1]), "counts", "measures_for_ever") as executor:
             executor._begin()
-            print(*(worker.process.pid for worker in executor._workers), flush=True)
+            print(*(worker.process.pid for worker in executor._places), flush=True)
             executor.poll()
     """)
     for number, name in ((signal.SIGINT, "interrupted"), (signal.SIGKILL, "killed")):

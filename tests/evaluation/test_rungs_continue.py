@@ -51,7 +51,7 @@ def test_a_search_that_does_not_continue_trains_from_nothing() -> None:
 
 
 def test_in_processes_it_is_the_same_also_what_is_stopped(tmp_path) -> None:
-    settings = {"isolation": "process"}
+    settings = {"executor": "processes"}
     run = RUN | {"stopping": {"rule": "median", "warmup_steps": 2, "least_trials": 1}}
     alone = search(problem=Continuing(), **run)
     result = search(problem=Continuing(), evaluation=settings, journal=tmp_path / "j.jsonl", **run)

@@ -152,4 +152,4 @@ def test_a_later_confirmation_finds_the_best_and_passes_over_what_was_emptied(tm
 
 def test_a_function_keeps_nothing() -> None:
     with pytest.raises(ParameterError):
-        search(evaluate=len, evaluation={"isolation": "process", "keep": "all"}, **PLAIN)
+        search(evaluate=len, evaluation={"executor": "processes", "keep": "all"}, **PLAIN)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from optiproxy_nas.evaluation.jobs import Job, Parent
+from optiproxy_nas.execution.jobs import Job, Parent
 from optiproxy_nas.problems import Problem, RunningTrial, Target
 
 Report = Callable[[int, float], Any]

@@ -39,7 +39,7 @@ SETTINGS: dict[str, Any] = {
     "budget": TINY["budget"] + 4,
     "problem": PROBLEM,
     "confirm": CONFIRM,
-    "evaluation": {"isolation": "none"},
+    "evaluation": {"executor": "serial"},
 }
 
 

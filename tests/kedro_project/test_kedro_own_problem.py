@@ -41,7 +41,7 @@ from optiproxy_nas.report.summary import test_rows as rows_of_test
 from optiproxy_nas.report.terminal import terminal_summary
 from optiproxy_nas.sweeps.planning import raw_parameters
 
-OWN = {**TINY, "problem": NAME, "evaluation": {"isolation": "none"}, "confirm": None}
+OWN = {**TINY, "problem": NAME, "evaluation": {"executor": "serial"}, "confirm": None}
 METHODS = {
     "method": "random_search",
     "budget": 12,
@@ -212,7 +212,7 @@ def test_ctrl_c_in_a_training_tells_how_to_go_on(own):
         own,
         "run",
         "--pipeline=own_search",
-        f"--params={problem},{settings},evaluation.isolation=none,confirm=null,run_id=c,tracking=off",
+        f"--params={problem},{settings},evaluation.executor=serial,confirm=null,run_id=c,tracking=off",
     )
     assert result.exit_code == 130
     assert "kedro run --resume c" in result.output
@@ -400,7 +400,7 @@ def test_any_method_and_a_sweep_of_several(own):
     arguments = ["method=random_search", "budget=8", "seed=0:2", f"problem={NAME}"]
     options = ["--pipeline=own_methods", "--executor=serial", "--no-tracking"]
     (own / "conf" / "local" / "parameters_own_methods.yml").write_text(
-        "own_methods: {evaluation: {isolation: none}, confirm: null}\n"
+        "own_methods: {evaluation: {executor: serial}, confirm: null}\n"
     )
     result = command(own, "sweep", *options, *arguments)
     assert result.exit_code == 0, result.output
@@ -416,7 +416,7 @@ def test_any_method_and_a_sweep_of_several(own):
     [
         ({"problem": "tiny_problem:Width"}, "tiny_problem:Width"),
         ({"problem": {"name": NAME, "bonuss": 1}}, "bonuss"),
-        ({"problem": NAME, "evaluation": {"isolation": "thread"}}, "isolation"),
+        ({"problem": NAME, "evaluation": {"executor": "thread"}}, "executor"),
         ({"problem": NAME, "evaluation": {"timout": 3}}, "timeout"),
         ({"problem": NAME, "space": "nb201"}, "space"),
         ({"pipeline": "nb201_search", "evaluation": {"timeout": 3}}, "evaluation"),
@@ -482,7 +482,7 @@ def test_problems_settings_and_evaluation_come_from_the_command_line(own):
     resolved = resolve_parameters(
         {**raw, "pipeline": "own_search", "problem": NAME, "evaluation": {"timeout": 3}}
     )
-    assert resolved["run"]["evaluation"]["isolation"] == "process"
+    assert resolved["run"]["evaluation"]["executor"] == "processes"
     assert resolved["run"]["evaluation"]["timeout"] == 3
 
 

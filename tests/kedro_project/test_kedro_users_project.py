@@ -80,7 +80,7 @@ def project(made, monkeypatch):
 def test_a_run_that_is_killed_goes_on_and_is_audited(project):
     """SIGKILL in a training in the main process; the others are trained in a worker process, one
     of which crashes. The pipeline goes by a name of the user's."""
-    params = f"--params={TINY_ARGUMENT},evaluation.isolation=none,run_id=r,tracking=off"
+    params = f"--params={TINY_ARGUMENT},evaluation.executor=serial,run_id=r,tracking=off"
     process = kedro(project, "run", "--pipeline=nas", params)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, output + errors

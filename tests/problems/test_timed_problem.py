@@ -31,11 +31,11 @@ def run(problem: Any, bound: str = ENOUGH, **arguments: Any) -> SearchResult:
     return search(problem=problem, objective=objective, **{**RUN, **arguments})
 
 
-@pytest.mark.parametrize("isolation", ["none", "process"])
+@pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_latencies_are_metrics_of_each_trial_and_may_be_bounded(
-    tmp_path: Path, isolation: str
+    tmp_path: Path, executor: str
 ) -> None:
-    evaluation = {"isolation": isolation, "workers": 2} if isolation == "process" else {}
+    evaluation = {"executor": executor, "workers": 2} if executor == "processes" else {}
     result = run(Timed(), journal=tmp_path / "run.jsonl", evaluation=evaluation)
     metrics = [trial.metrics for trial in result.trials]
     assert len(metrics) == 4

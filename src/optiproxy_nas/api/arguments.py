@@ -10,6 +10,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.evaluator import Batched, Evaluate, Evaluator
+from optiproxy_nas.execution.registry import check_executor_settings
 from optiproxy_nas.problems import Problem
 
 # Settings that say something only where trials are trained in processes of their own.
@@ -32,10 +33,11 @@ def evaluation_settings(
     if not isinstance(given, Mapping | None):
         raise ParameterError(
             f"evaluation = {given!r:.200}: it must be a mapping of settings, such as "
-            'evaluation={"isolation": "process", "timeout": 600}.'
+            'evaluation={"executor": "processes", "timeout": 600}.'
         )
     values = dict(given or {})
     settings = validate(EvaluationSettings, values)
+    check_executor_settings(settings)
     takes_batches = isinstance(evaluate, Batched | Evaluator)
     if values and not problem and (evaluate is None or takes_batches):
         what = "a function of a whole batch" if takes_batches else "a benchmark"
@@ -58,10 +60,10 @@ def evaluation_settings(
         )
     of_processes = _OF_PROCESSES if problem else (*_OF_PROCESSES, "timeout")
     named = [name for name in of_processes if name in values]
-    if settings.isolation == "none" and named:
+    if settings.executor == "serial" and named:
         raise ParameterError(
             f"evaluation.{named[0]} = {values[named[0]]!r} would change nothing without "
-            'evaluation={"isolation": "process"}.',
+            'evaluation={"executor": "processes"}.',
             name=named[0],
         )
     return settings

@@ -126,8 +126,8 @@ def search(
             again with the same arguments (``budget`` and ``failures`` may differ), a search trains
             nothing twice. That of another function or other data is refused, of changed code warned
             of. The folders of trials are beside it, ``<its stem>_trials/0007``.
-        evaluation: where trials are trained, which changes no proposal: ``isolation`` (``none`` or
-            ``process``), ``timeout`` (seconds a trial), ``workers``, ``threads``, ``device``
+        evaluation: where trials are trained, which changes no proposal: ``executor`` (``serial``
+            or ``processes``), ``timeout`` (seconds a trial), ``workers``, ``threads``, ``device``
             (``auto``, ``cpu``, ``cuda``).
         initial: trials made before: a :class:`SearchResult`, a table with the columns
             ``architecture``, ``value`` and the objective's metrics, a list of trials, or a file of

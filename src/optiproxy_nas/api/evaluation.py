@@ -20,7 +20,7 @@ from optiproxy_nas.evaluation.evaluator import (
     as_evaluator,
 )
 from optiproxy_nas.evaluation.identity import identity_of
-from optiproxy_nas.evaluation.isolation import device_of, isolated_function
+from optiproxy_nas.evaluation.job_evaluator import isolated_function
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
@@ -29,6 +29,7 @@ from optiproxy_nas.evaluation.loop import Callback
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
 from optiproxy_nas.evaluation.trial_folders import TrialFolders
+from optiproxy_nas.execution.devices import device_of
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.problems.building import check_build
@@ -120,7 +121,7 @@ def open_evaluation(
     with ExitStack() as stack:
         datasets = data_of(problem, data) if problem is not None else {}
         target = problem.target.name if problem is not None else VALUE
-        needs_folder = problem is not None or settings.isolation == "process"
+        needs_folder = problem is not None or settings.executor != "serial"
         opened, folder, temporary = None, Path(), None
         if journal is not None:
             journal = journal_path(journal)
@@ -167,7 +168,7 @@ def function_evaluator(
     Raises:
         ParameterError: it is to be trained in worker processes, and cannot be.
     """
-    if settings.isolation == "process":
+    if settings.executor != "serial":
         return isolated_function(evaluate, search.space, settings, folder)
     return as_evaluator(evaluate, search.space)
 

@@ -117,15 +117,22 @@ class RegretSettings(StrictModel):
 class EvaluationSettings(StrictModel):
     """Where and how trials are trained. It decides no proposal, and is no part of a search."""
 
-    isolation: Literal["none", "process"] = Field(
-        default="none", description="none: in this process; process: in worker processes"
+    executor: str = Field(
+        default="serial",
+        min_length=1,
+        description="serial: in this process; processes: in worker processes; dask; slurm; or "
+        "package.module:Class",
     )
     timeout: float | None = Field(
         default=None,
         gt=0,
         description="seconds a trial, its deadline; a worker process is ended then; null: none",
     )
-    workers: int = Field(default=1, ge=1, description="worker processes, each for a trial")
+    workers: int = Field(default=1, ge=1, description="trials that are trained at the same time")
+    asynchronous: bool = Field(
+        default=False,
+        description="a free worker gets the next proposal at once, and waits for no batch",
+    )
     threads: int = Field(default=1, ge=1, description="torch threads of a worker process")
     device: str = Field(
         default="auto", min_length=1, description="cpu, cuda, ...; auto: cuda where there is one"
@@ -135,6 +142,19 @@ class EvaluationSettings(StrictModel):
         description="of the folders of a problem's trials: promotable: those that can still be "
         "promoted, be the answer or be confirmed, of others the output; null: all where there are "
         "no rungs, else promotable",
+    )
+    scheduler: str | None = Field(
+        default=None, description="address of a Dask scheduler; null: a cluster of this machine"
+    )
+    slurm: dict[str, Any] = Field(
+        default_factory=dict,
+        description="resources of a SLURM job, as submitit names them: partition, time, gpus, ...",
+    )
+    grace: float = Field(
+        default=30.0, ge=0, description="seconds that running trials get after SIGTERM"
+    )
+    machine: str | None = Field(
+        default=None, description="kind of machine that bounds on measured latency hold for"
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from torch import Tensor
 
 from optiproxy_nas.core.errors import EvaluationError
-from optiproxy_nas.evaluation.jobs import reason_of
+from optiproxy_nas.execution.jobs import reason_of
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE, Problem
 from optiproxy_nas.problems.latency import warn_of_noise

@@ -17,7 +17,7 @@ from optiproxy_nas.core.parameters import StoppingSettings
 from optiproxy_nas.core.stop_line import Curve, StopLine, running_best
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.jobs import folder_name
+from optiproxy_nas.execution.jobs import folder_name
 from optiproxy_nas.objectives.base import Objective
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error

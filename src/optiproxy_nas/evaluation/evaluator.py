@@ -13,7 +13,7 @@ from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, Parameter
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.core.stop_line import Curve, StopLine
 from optiproxy_nas.evaluation.answers import Outcome, failure, read_answer, read_answers
-from optiproxy_nas.evaluation.jobs import in_one_process
+from optiproxy_nas.execution.jobs import Key, in_one_process
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -45,6 +45,11 @@ class Request(NamedTuple):
     folder: str = ""
     full_epochs: int | None = None
     stop_line: StopLine | None = None
+
+    @property
+    def key(self) -> Key:
+        """What tells the request, and its job, from all others of the search."""
+        return self.number, self.repeat, self.attempt
 
     def has_stopped(self, curve: Curve) -> bool:
         """Return whether a training that is over, and has not failed, was stopped early."""

@@ -15,9 +15,10 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_metrics
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
-from optiproxy_nas.evaluation.isolation import IsolatedEvaluator, device_of, devices_of
-from optiproxy_nas.evaluation.jobs import (
-    ProblemTraining,
+from optiproxy_nas.evaluation.job_evaluator import JobEvaluator
+from optiproxy_nas.evaluation.trainings import ProblemTraining
+from optiproxy_nas.execution.devices import device_of, devices_of
+from optiproxy_nas.execution.jobs import (
     in_one_process,
     make_folder,
     reason_of,
@@ -132,19 +133,19 @@ def evaluator_for(
     Raises:
         ParameterError: there is no such device, or a worker process could not import the problem.
     """
-    if settings.isolation == "none":
+    if settings.executor == "serial":
         return ProblemEvaluator(problem, data, folder, settings)
-    return _isolated(problem, data, folder, settings)
+    return _job_evaluator(problem, data, folder, settings)
 
 
-def _isolated(
+def _job_evaluator(
     problem: Problem,
     data: Mapping[str, Any],
     folder: Path,
     settings: EvaluationSettings,
     method: str = "evaluate",
-) -> IsolatedEvaluator:
-    return IsolatedEvaluator(
+) -> JobEvaluator:
+    return JobEvaluator(
         ProblemTraining(problem, data, method),
         f"problem = {type(problem).__name__}",
         settings,
@@ -218,11 +219,11 @@ def _tested(
     request: Request,
 ) -> Any:
     """Return what ``Problem.test`` gives, called where the trials are trained."""
-    if settings.isolation == "none":
+    if settings.executor == "serial":
         trial = ProblemEvaluator(problem, data, folder, settings).trial(request)
         with seeded_globals(request.seed), in_one_process():
             return problem.test(trial)
-    with _isolated(problem, data, folder, settings, "test") as evaluator:
+    with _job_evaluator(problem, data, folder, settings, "test") as evaluator:
         ended = evaluator.train(request)
     if ended.error:
         raise EvaluationError(ended.error)

@@ -17,8 +17,8 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.batch import evaluated_rows, failed_rows
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.jobs import folder_name
 from optiproxy_nas.evaluation.trials import Trial, TrialState, trial_seed
+from optiproxy_nas.execution.jobs import folder_name
 from optiproxy_nas.methods import Answers, Unavailable
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.objectives.trial_order import fitness_of

@@ -15,8 +15,8 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.confirmation import candidates
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.jobs import OUTPUT, folder_name
 from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.execution.jobs import OUTPUT, folder_name
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems.latency import FILE
 

@@ -13,8 +13,8 @@ from torch import nn
 from optiproxy_nas.core.errors import DataError, OptiProxyError, message_of, one_line
 from optiproxy_nas.core.random_streams import seeded_globals
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.jobs import trial_folder
 from optiproxy_nas.evaluation.trial_folders import KEPT
+from optiproxy_nas.execution.jobs import trial_folder
 from optiproxy_nas.problems import Problem, RunningTrial
 from optiproxy_nas.problems.latency import answer_latency
 from optiproxy_nas.spaces import get_space

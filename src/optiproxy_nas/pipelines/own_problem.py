@@ -20,11 +20,11 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParam
 from optiproxy_nas.core.errors import JournalError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.identity import Digests, digests_of
-from optiproxy_nas.evaluation.isolation import device_of
 from optiproxy_nas.evaluation.journal_table import (
     read_journal,
 )
 from optiproxy_nas.evaluation.problem_data import data_of
+from optiproxy_nas.execution.devices import device_of
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.building import check_build

@@ -15,7 +15,6 @@ from optiproxy_nas.evaluation.incumbent import (
     incumbent_of,
     incumbent_training,
 )
-from optiproxy_nas.evaluation.jobs import trial_folder
 from optiproxy_nas.evaluation.journal_table import (
     metric_column,
     metric_columns,
@@ -23,6 +22,7 @@ from optiproxy_nas.evaluation.journal_table import (
     row_request,
 )
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest
+from optiproxy_nas.execution.jobs import trial_folder
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.report.run_data import problem_summary

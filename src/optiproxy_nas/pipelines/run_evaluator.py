@@ -16,12 +16,12 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.incumbent import Training
-from optiproxy_nas.evaluation.isolation import device_of
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_table import metric_column, read_journal, row_request
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
 from optiproxy_nas.evaluation.trial_folders import TrialFolders
+from optiproxy_nas.execution.devices import device_of
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE, Problem

@@ -16,6 +16,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
+from optiproxy_nas.execution.registry import check_executor_settings
 from optiproxy_nas.methods import method_of, resolve_method
 from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives import name_of
@@ -36,7 +37,7 @@ class ProblemRunSettings(RunSettings):
     """What a user sets of a run on a problem beside its search."""
 
     evaluation: EvaluationSettings = Field(
-        default_factory=lambda: EvaluationSettings(isolation="process"),
+        default_factory=lambda: EvaluationSettings(executor="processes"),
         description="where and how trials are trained",
     )
     export: bool = Field(
@@ -136,9 +137,11 @@ def _evaluation(given: Any) -> dict[str, Any]:
     Raises:
         ParameterError: an unknown name, a wrong type or value.
     """
-    default = {"isolation": "process"}
+    default = {"executor": "processes"}
     values = {**default, **given} if isinstance(given, Mapping) else given or default
-    return validate(ProblemRunSettings, {"evaluation": values}).evaluation.model_dump()
+    settings = validate(ProblemRunSettings, {"evaluation": values}).evaluation
+    check_executor_settings(settings)
+    return settings.model_dump()
 
 
 def check_name(what: str, value: Any) -> str:

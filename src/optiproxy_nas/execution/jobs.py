@@ -1,4 +1,4 @@
-"""Jobs: what a process that trains is given, and what becomes of it.
+"""Jobs: what an executor is handed, and what becomes of it.
 
 A worker process imports this, and neither torch nor NumPy nor pandas: what a training needs, it
 imports itself.
@@ -6,11 +6,9 @@ imports itself.
 
 from __future__ import annotations
 
-import copy
 import os
 import pickle
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,15 +17,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from optiproxy_nas.core.stop_line import StopLine
-    from optiproxy_nas.problems import Problem
 
 OUTPUT = "output.txt"  # in the folder of a trial: what it wrote to standard output and error
+Key = tuple[int, int, int]  # number, repeat and attempt of a job
 _LONGEST = 500  # characters of a reason
 _LARGEST = 2**20  # bytes of an answer: it is a few numbers
 
 
 class Job(NamedTuple):
-    """One training, as an executor hands it over.
+    """One training, as an executor is handed it; or one point of a sweep.
 
     Attributes:
         number: of the trial.
@@ -54,6 +52,11 @@ class Job(NamedTuple):
     repeat: int = 0
     full_epochs: int | None = None
     stop_line: StopLine | None = None
+
+    @property
+    def key(self) -> Key:
+        """What tells the job from all others of its search."""
+        return self.number, self.repeat, self.attempt
 
 
 class Parent(Protocol):
@@ -92,66 +95,6 @@ class Ended:
     error: str = ""
     seconds: float = 0.0
     curve: list[tuple[int, float]] = field(default_factory=list)
-
-
-class FunctionTraining:
-    """A user's function of an architecture (and of the epochs, where there are fidelities)."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-
-    def __call__(self, job: Job, parent: Parent) -> Any:
-        """Return what the function gives."""
-        epochs = () if job.epochs is None else (job.epochs,)
-        return self._function(job.architecture, *epochs)
-
-
-class ProblemTraining:
-    """A user's problem, with its data.
-
-    Args:
-        problem: of a search.
-        data: its datasets by name.
-        method: of the problem that is called, ``evaluate`` or ``test``.
-    """
-
-    def __init__(self, problem: Problem, data: Mapping[str, Any], method: str = "evaluate") -> None:
-        self._problem, self._data, self._method = problem, data, method
-
-    def __call__(self, job: Job, parent: Parent) -> Any:
-        """Return what the problem's method gives, with the latency of the network it trained."""
-        from optiproxy_nas.problems import RunningTrial  # only where there are problems
-
-        architecture = copy.deepcopy(job.architecture)  # the trial is the user's
-        trial = RunningTrial(
-            number=job.number,
-            architecture=job.architecture,
-            folder=Path(job.folder),
-            attempt=job.attempt,
-            seed=job.seed,
-            epochs=job.epochs,
-            full_epochs=job.full_epochs,
-            device=job.device,
-            deadline=None if job.timeout is None else time.time() + job.timeout,
-            data=self._data,
-            on_report=parent.report,
-            stop_line=job.stop_line,
-        )
-        answer = getattr(self._problem, self._method)(trial)
-        if self._problem.latency is None or self._method != "evaluate":
-            return answer
-        from optiproxy_nas.measuring.latency import longest_seconds  # and with it torch
-        from optiproxy_nas.problems.latency import with_latency
-
-        parent.begin_measurement(longest_seconds(self._problem.latency))
-        return with_latency(
-            self._problem,
-            architecture,
-            Path(job.folder),
-            job.device,
-            answer,
-            pause_others=parent.pause_others,
-        )
 
 
 class Unsendable:

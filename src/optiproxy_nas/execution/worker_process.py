@@ -17,8 +17,8 @@ from contextlib import suppress
 from multiprocessing import Pipe
 from typing import Any
 
-from optiproxy_nas.evaluation import worker
-from optiproxy_nas.evaluation.jobs import Ended, Job, Unsendable, reason_of
+from optiproxy_nas.execution import worker
+from optiproxy_nas.execution.jobs import Ended, Job, Unsendable, reason_of
 
 TICK = 0.5  # seconds between two looks at workers that say nothing
 GRACE = 3.0  # seconds in which a training that is told to end may tidy up
@@ -32,7 +32,7 @@ class WorkerProcess:
     """One worker process; it takes a job at a time.
 
     Args:
-        payload: the folder that :func:`optiproxy_nas.evaluation.worker.main` reads.
+        payload: the folder that :func:`optiproxy_nas.execution.worker.main` reads.
         environment: variables beside those of this process.
         device: of its jobs.
 

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.evaluation import worker
-from optiproxy_nas.evaluation.jobs import Training, reason_of
+from optiproxy_nas.execution import worker
+from optiproxy_nas.execution.jobs import Training, reason_of
 
 ADVICE = (
     "Define it at the top level of a module and import it, or train in this process: "
-    'evaluation={"isolation": "none"}.'
+    'evaluation={"executor": "serial"}.'
 )
 
 
 def write_payload(folder: Path, training: Training, what: str) -> None:
-    """Write the files that :func:`optiproxy_nas.evaluation.worker.main` reads.
+    """Write the files that :func:`optiproxy_nas.execution.worker.main` reads.
 
     Args:
         folder: of the files; it exists.
@@ -43,7 +43,9 @@ def write_payload(folder: Path, training: Training, what: str) -> None:
         )
     if os.name != "posix":
         raise ParameterError(
-            'evaluation.isolation = "process" needs Linux or macOS. Use "none".', platform=os.name
+            'Worker processes need Linux or macOS. Train in this process: evaluation={"executor": '
+            '"serial"}.',
+            platform=os.name,
         )
     with (folder / worker.TRAINING).open("wb") as file:
         pickler = _Pickler(file, protocol=5)

@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from optiproxy_nas.evaluation.jobs import (
+from optiproxy_nas.execution.jobs import (
     OUTPUT,
     Job,
     Training,
@@ -202,7 +202,7 @@ class _Worker:
 
 
 class _Parent:
-    """The parent, as :class:`optiproxy_nas.evaluation.jobs.Parent`."""
+    """The parent, as :class:`optiproxy_nas.execution.jobs.Parent`."""
 
     def __init__(self, worker: _Worker, job: Job) -> None:
         self._worker, self._job = worker, job

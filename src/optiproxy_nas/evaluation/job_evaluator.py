@@ -1,29 +1,19 @@
-"""Trainings in processes of their own, so that none can end the search or spoil another one."""
+"""Trials as jobs of an executor, which may run several at the same time, also elsewhere."""
 
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.evaluator import Batched, Evaluate, Evaluator, Request
-from optiproxy_nas.evaluation.executors import Executor, ProcessExecutor
-from optiproxy_nas.evaluation.jobs import (
-    OUTPUT,
-    Ended,
-    FunctionTraining,
-    Job,
-    Training,
-    trial_folder,
-)
-from optiproxy_nas.evaluation.payload import write_payload
+from optiproxy_nas.evaluation.trainings import FunctionTraining
+from optiproxy_nas.execution.jobs import OUTPUT, Ended, Job, Key, Training, trial_folder
+from optiproxy_nas.execution.registry import open_executor
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -31,20 +21,23 @@ _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standa
 Read = Callable[[Objective, Any, str], Outcome]
 
 
-class IsolatedEvaluator(Evaluator):
-    """Trains in worker processes, each for a limited time, and keeps what the trainings write.
+class JobEvaluator(Evaluator):
+    """Trains by an executor, each trial for a limited time, and keeps what the trainings write.
+
+    A batch of requests is trained by :meth:`ended`. :meth:`submit` and :meth:`poll` take requests
+    one by one, as :class:`~optiproxy_nas.evaluation.concurrent.ConcurrentEvaluator`.
 
     Args:
         training: what a worker calls, with its data; it is pickled once.
         name: of the training, for messages.
-        settings: of the trainings.
+        settings: of the trainings, which name the executor.
         folder: in which each trial gets one of its own.
         read: returns the outcome that an answer means.
         architecture: returns what the training gets for the space's text.
         devices: names of torch devices, which the workers share in turn.
 
     Raises:
-        ParameterError: a worker process could not import the training.
+        ParameterError: the executor's workers could not import the training.
     """
 
     def __init__(
@@ -59,38 +52,84 @@ class IsolatedEvaluator(Evaluator):
     ) -> None:
         self._settings, self._folder = settings, folder.absolute()
         self._read, self._architecture = read, architecture
-        self._scratch = tempfile.TemporaryDirectory(prefix="optiproxy-", ignore_cleanup_errors=True)
-        write_payload(Path(self._scratch.name), training, name)
-        self._executor: Executor = ProcessExecutor(
-            self._scratch.name, settings.workers, settings.threads, devices
-        )
+        self._executor = open_executor(settings, training, name, devices, self._folder)
+        self._requests: dict[Key, Request] = {}  # that have not ended
+        self._unusable: EvaluationError | None = None  # to be raised once the others are told
         self._rest: list[tuple[int, Outcome]] = []
+
+    @property
+    def workers(self) -> int:
+        """Number of trials that can be trained at the same time, now."""
+        return self._executor.workers
+
+    def submit(self, request: Request) -> str:
+        """Take a request, which begins when a worker is free; return a handle to rejoin it by."""
+        job = self._job(request)
+        self._requests[job.key] = request
+        return self._executor.submit(job)
+
+    def rejoin(self, request: Request, handle: str) -> bool:
+        """Take over a request that an earlier process submitted; return whether that could be."""
+        job = self._job(request)
+        if not (handle and self._executor.rejoin(job, handle)):
+            return False
+        self._requests[job.key] = request
+        return True
+
+    def poll(
+        self, objective: Objective, seconds: float | None = None
+    ) -> list[tuple[Request, Outcome]]:
+        """Return the requests that have ended, each once, with their outcomes.
+
+        Args:
+            objective: of the search.
+            seconds: to wait for the first one; None: until one has ended.
+
+        Returns:
+            None: where none is left, or the time is over.
+
+        Raises:
+            EvaluationError: an answer is of a type that cannot be used; or no training can begin.
+        """
+        found = []
+        for result in self._executor.poll(seconds) if self._unusable is None else ():
+            request = self._requests.pop(result.job.key)
+            try:
+                found.append((request, self._outcome(objective, request, result)))
+            except EvaluationError as error:  # the others are told before it is raised
+                self._unusable = self._unusable or error
+        if self._unusable is not None and not found:
+            unusable, self._unusable = self._unusable, None
+            raise unusable
+        return found
+
+    def cancel(self, requests: Sequence[Request] | None = None) -> None:
+        """End these requests, or all (None); nothing is heard of them any more."""
+        if requests is None:
+            keys = list(self._requests)
+            self._executor.cancel()
+        else:
+            keys = [request.key for request in requests]
+            self._executor.cancel(keys)
+        for key in keys:
+            self._requests.pop(key, None)
 
     def ended(
         self, objective: Objective, requests: Sequence[Request]
     ) -> Iterator[tuple[int, Outcome]]:
         """Train for the requests, as many at the same time as there are workers."""
         self._rest = []
-        places = {(request.number, request.repeat): place for place, request in enumerate(requests)}
-        for request in requests:
-            self._executor.submit(self._job(request))
+        places = {request.key: place for place, request in enumerate(requests)}
         try:
-            while results := self._executor.poll():
-                unusable: EvaluationError | None = None
-                for result in results:
-                    place = places[result.job.number, result.job.repeat]
-                    try:
-                        outcome = self._outcome(objective, requests[place], result)
-                    except EvaluationError as error:  # the others are told before it is raised
-                        unusable = unusable or error
-                    else:
-                        self._rest.append((place, outcome))
+            for request in requests:
+                self.submit(request)
+            while self._requests or self._unusable is not None:
+                ended = self.poll(objective)
+                self._rest = [(places[request.key], outcome) for request, outcome in ended]
                 while self._rest:
                     yield self._rest.pop(0)
-                if unusable is not None:
-                    raise unusable
         finally:
-            self._executor.cancel()
+            self.cancel()
 
     def take_rest(self) -> list[tuple[int, Outcome]]:
         """Return what had ended at the same time as the last outcome that was taken."""
@@ -104,9 +143,8 @@ class IsolatedEvaluator(Evaluator):
         return result
 
     def close(self) -> None:
-        """End the worker processes."""
+        """End what runs, and the workers."""
         self._executor.close()
-        self._scratch.cleanup()
 
     def _job(self, request: Request) -> Job:
         return Job(
@@ -141,7 +179,7 @@ class IsolatedEvaluator(Evaluator):
 def isolated_function(
     evaluate: Evaluate, space: SearchSpace, settings: EvaluationSettings, folder: Path
 ) -> Evaluator:
-    """Return the evaluator that calls a user's function in worker processes.
+    """Return the evaluator that calls a user's function by an executor.
 
     Args:
         evaluate: of a search.
@@ -154,43 +192,11 @@ def isolated_function(
     """
     if isinstance(evaluate, Batched | Evaluator):
         raise ParameterError(
-            'evaluation.isolation = "process" trains one architecture at a time; this evaluate '
-            f"({type(evaluate).__name__}) trains as it likes. Leave isolation out, or give a "
-            "function of one architecture."
+            f"evaluation.executor = {settings.executor!r} trains one architecture at a time; this "
+            f"evaluate ({type(evaluate).__name__}) trains as it likes. Leave the executor out, or "
+            "give a function of one architecture."
         )
     name = f"evaluate = {getattr(evaluate, '__qualname__', repr(evaluate))}"
-    return IsolatedEvaluator(
+    return JobEvaluator(
         FunctionTraining(evaluate), name, settings, folder, architecture=space.architecture
     )
-
-
-def devices_of(settings: EvaluationSettings) -> list[str]:
-    """Return the devices of worker processes: all GPUs, where they are to be found.
-
-    Raises:
-        ParameterError: there is no such device.
-    """
-    device = device_of(settings.device)
-    if settings.device == "auto" and device == "cuda" and settings.workers > 1:
-        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    return [device]
-
-
-def device_of(name: str) -> str:
-    """Return the device that trials are told to use.
-
-    Raises:
-        ParameterError: there is no such device.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(name).type
-    except RuntimeError:
-        kind = ""
-    if not kind or (kind == "cuda" and not torch.cuda.is_available()):
-        why = "torch finds no CUDA here" if kind else "torch has no such device"
-        raise ParameterError(
-            f"evaluation.device = {name!r}: {why}. Use cpu, cuda, or auto.", device=name
-        )
-    return name

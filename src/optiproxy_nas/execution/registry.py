@@ -1,0 +1,70 @@
+"""Executors by name, and how one is opened for a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.execution.base import Executor
+
+if TYPE_CHECKING:
+    from optiproxy_nas.execution.jobs import Training
+
+_BUILT_IN = {"serial", "processes", "dask", "slurm"}
+EXECUTORS = Registry(
+    "executor",
+    {
+        "serial": "optiproxy_nas.execution.serial:SerialExecutor",
+        "processes": "optiproxy_nas.execution.processes:ProcessExecutor",
+    },
+    group="optiproxy_nas.executors",
+    base=Executor,
+)
+
+
+def check_executor_settings(settings: EvaluationSettings) -> None:
+    """Refuse an executor that there is not, and settings of another one.
+
+    Raises:
+        UnknownNameError: no such executor.
+        ParameterError: a setting that would change nothing.
+    """
+    EXECUTORS.check(settings.executor)
+    for name, executor in (("scheduler", "dask"), ("slurm", "slurm")):
+        if getattr(settings, name) and settings.executor in _BUILT_IN - {executor}:
+            raise ParameterError(
+                f"evaluation.{name} would change nothing: it is of evaluation.executor = "
+                f"{executor!r}, and the executor is {settings.executor!r}.",
+                name=name,
+            )
+
+
+def open_executor(
+    settings: EvaluationSettings,
+    training: Training,
+    name: str,
+    devices: Sequence[str] = ("cpu",),
+    folder: Path | None = None,
+) -> Executor:
+    """Return the executor that the settings name; ``with`` closes it.
+
+    Args:
+        settings: ``executor``, ``workers``, ``threads`` and what the executor takes of its own.
+        training: what runs a job, with its data. Where that is another process, it is pickled.
+        name: of the training, for messages.
+        devices: names of torch devices, which the workers share in turn.
+        folder: of the trials: what the executor writes for a later process to rejoin its jobs is
+            there. None: there is none, and nothing can be rejoined.
+
+    Raises:
+        UnknownNameError: no such executor.
+        ParameterError: a setting is wrong, or the training cannot be pickled or imported.
+    """
+    executor: Executor = EXECUTORS.load(settings.executor)(
+        settings, training, name, devices, folder
+    )
+    return executor
