@@ -12,7 +12,9 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
+from optiproxy_nas.algorithm.pending import followed_members, select_in_turn
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.core.arrays import Integers
 from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -30,6 +32,7 @@ def select_queries(
     generator: torch.Generator,
     unavailable: pd.DataFrame | None = None,
     given: int = 0,
+    pending: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return the queries of a step: the objective's promotions, then the best candidates.
 
@@ -45,14 +48,20 @@ def select_queries(
         unavailable: pending and failed trials; their architectures are not promoted.
         given: so many rows of D, the first, were trained before the search. It has nothing that
             their promotion could go on from, which is charged as training from nothing.
+        pending: those of ``unavailable`` that are. With ``selection.pending = thompson`` the
+            promotions, and each new architecture, follow a member of the ensemble.
     """
     price, task = parameters.objective.price, parameters.objective.task
     targets, selection = parameters.fit.targets, parameters.selection
     codes = codes_of(space, archive)
     excluded = [] if unavailable is None else unavailable["architecture"].tolist()
-    promoted = task.promotions(
-        archive, lambda rows: predict(codes[torch.from_numpy(rows)]), targets, allowance, excluded
-    )
+    members = followed_members(pending, parameters, step, 1 + allowance // price.cheapest)
+
+    def predict_rows(rows: Integers) -> Tensor:
+        predictions = predict(codes[torch.from_numpy(rows)])
+        return predictions if members is None else predictions[members[0] : members[0] + 1]
+
+    promoted = task.promotions(archive, predict_rows, targets, allowance, excluded)
     batches: list[pd.DataFrame] = []
     left = allowance
     if len(promoted):
@@ -71,11 +80,17 @@ def select_queries(
     count = max(0, min(left // price.cheapest, len(pool.codes)))
     if count:
         predictions = predict(pool.codes)
-        score = task.score(archive, selection)(predictions)
-        best = select_best(score, count, selection, generator)
+        score = task.score(archive, selection)
+        if members is None:
+            scores = score(predictions)
+            best = select_best(scores, count, selection, generator)
+            scores = scores[best]
+        else:
+            first = min(len(promoted), 1)
+            best, scores = select_in_turn(score, predictions, members[first : first + count])
         columns = task.revealed(predictions[..., best], archive, targets)
         columns |= price.initial_columns(len(best))
-        columns["score"] = score[best].double().numpy()
+        columns["score"] = scores.double().numpy()
         batches.append(pool.batch(space, best, step, **columns))
     if not batches:  # the space is used up
         return make_batch(space, codes[:0], step, **price.initial_columns(0))

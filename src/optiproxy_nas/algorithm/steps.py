@@ -7,28 +7,32 @@ the same result.
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Callable
 
 import pandas as pd
 import torch
-from scipy.stats import kendalltau, spearmanr
 from torch import Tensor
 
 from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
 from optiproxy_nas.algorithm.budget import allowance
 from optiproxy_nas.algorithm.candidates import BEAM, Pool, climb, draw_candidates, sample_random
+from optiproxy_nas.algorithm.pending import (
+    believed_targets,
+    follow_in_turn,
+    followed_members,
+    followed_scores,
+)
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.core.random_streams import isolated, torch_generator
+from optiproxy_nas.objectives.base import Score
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 LEAST = 2  # complete trials that a proxy can be fitted on
-RECENT = 20  # queries over which the proxy's recent rank correlation is measured
 
 
 @isolated()
@@ -65,10 +69,19 @@ def fit_proxy(
     archive: pd.DataFrame,
     parameters: SearchParameters,
     previous: Tensors | None = None,
+    pending: pd.DataFrame | None = None,
     *,
     step: int,
 ) -> tuple[Tensors, Tensors]:
     """Fit f̂_θ on D (line 6): return weights θ*, and the loss curve {"loss": [epochs]}.
+
+    Args:
+        space: the search space.
+        archive: D.
+        parameters: of the search.
+        previous: weights of the step before.
+        pending: trials without an answer, of which ``selection.pending`` may believe the proxy's.
+        step: search step, 1..S.
 
     Raises:
         ArtifactError: the archive is not valid.
@@ -82,10 +95,15 @@ def fit_proxy(
             "failed: no proxy can be fitted. Mend the evaluation, or raise initial_samples."
         )
     check_archive(space, archive, objective)
+    codes = codes_of(space, archive)
+    targets = objective.task.targets(archive, parameters.fit.targets)
+    believed = believed_targets(space, pending, parameters, previous)
+    if believed is not None:
+        codes, targets = torch.cat([codes, believed[0]]), torch.cat([targets, believed[1]], 1)
     fit = fitting.fit_proxy(
         space,
-        codes_of(space, archive),
-        objective.task.targets(archive, parameters.fit.targets),
+        codes,
+        targets,
         parameters.proxy,
         parameters.fit,
         previous,
@@ -102,10 +120,23 @@ def search_logits(
     archive: pd.DataFrame,
     parameters: SearchParameters,
     previous: Tensors | None = None,
+    pending: pd.DataFrame | None = None,
     *,
     step: int,
+    picks: int = 0,
 ) -> tuple[Tensors, Tensors]:
     """Run Algorithm 1 on the frozen proxy (line 7): return {"alpha", "beta"}, and the trace.
+
+    Args:
+        space: the search space.
+        weights: θ* of the step.
+        archive: D.
+        parameters: of the search.
+        previous: logits of the step before.
+        pending: trials without an answer. With ``selection.pending = thompson`` the groups follow
+            the members of the ensemble that the step's proposals will follow, in turn.
+        step: search step, 1..S.
+        picks: how many these are; 0: a batch.
 
     Raises:
         ProxyError: the score or its gradient is not finite.
@@ -116,12 +147,14 @@ def search_logits(
     else:
         start = gradient.initial_logits(space, settings, parameters.seed, step)
     objective = parameters.objective
+    score = objective.task.score(archive, parameters.selection)
+    members = followed_members(pending, parameters, step, picks or parameters.selection.batch)
     logits, trace = gradient.optimise_logits(
         space,
         fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads),
         start,
         settings,
-        objective.task.score(archive, parameters.selection),
+        score if members is None else follow_in_turn(score, members),
         torch_generator(parameters.seed, step, "relaxation-noise"),
     )
     return logits._asdict(), trace._asdict()
@@ -180,6 +213,7 @@ def select_batch(
     archive: pd.DataFrame,
     parameters: SearchParameters,
     unavailable: pd.DataFrame | None = None,
+    pending: pd.DataFrame | None = None,
     *,
     step: int,
     free: int = 0,
@@ -187,8 +221,8 @@ def select_batch(
 ) -> pd.DataFrame:
     """Select the candidates that the proxy scores best (line 8), within the step's budget.
 
-    ``unavailable`` and ``free`` as of :func:`sample_candidates`; ``given``: how many rows of D, the
-    first, were made before the search.
+    ``unavailable`` and ``free`` as of :func:`sample_candidates`; ``pending``: those of
+    ``unavailable`` that are; ``given``: how many rows of D, the first, were made before the search.
     """
     objective = parameters.objective
     proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads)
@@ -197,28 +231,37 @@ def select_batch(
     def predict(codes: Tensor) -> Tensor:
         return fitting.predict(proxy, space.encode(codes))
 
+    def scored(followed: Score) -> Callable[[Tensor], Tensor]:
+        return lambda codes: followed(predict(codes))
+
     counts = {name: int(candidates[name]) for name in Pool._fields[2:]}
-    pool = climb(
-        space,
-        Pool(candidates["codes"], candidates["group"], **counts),
-        lambda codes: score(predict(codes)),
-        codes_of(space, archive),
-        selection.ascent_rounds if selection.use_proxy else 0,
-        width=max(BEAM, selection.batch),
-        skip_twins=selection.skip_twins,
-        unavailable_codes=_codes_of(space, unavailable),
-    )
+    pool = Pool(candidates["codes"], candidates["group"], **counts)
+    may_spend = allowance(parameters, archive, step, unavailable, free)
+    picks = max(1, may_spend // objective.price.cheapest)
+    members = followed_members(pending, parameters, step, picks)
+    for followed in followed_scores(score, members):
+        pool = climb(
+            space,
+            pool,
+            scored(followed),
+            codes_of(space, archive),
+            selection.ascent_rounds if selection.use_proxy else 0,
+            width=max(BEAM, selection.batch),
+            skip_twins=selection.skip_twins,
+            unavailable_codes=_codes_of(space, unavailable),
+        )
     return select_queries(
         space,
         pool,
         predict,
         archive,
         parameters,
-        allowance(parameters, archive, step, unavailable, free),
+        may_spend,
         step,
         torch_generator(parameters.seed, step, "selection"),
         unavailable,
         given,
+        pending,
     )
 
 
@@ -229,70 +272,6 @@ def update_archive(
     return extend(archive, evaluations, parameters.objective)
 
 
-def diagnose(
-    evaluations: pd.DataFrame,
-    archive: pd.DataFrame,
-    candidates: Tensors,
-    trace: Tensors,
-    fit: Tensors,
-    parameters: SearchParameters,
-    bound: dict[str, Any] | None = None,
-    *,
-    step: int,
-) -> dict[str, Any]:
-    """Return numbers on one step: rank correlation on the new batch, entropy, rejected draws ...
-
-    Args:
-        evaluations: the step's complete trials, with the predictions made before them.
-        archive: D after the step.
-        candidates: of :func:`sample_candidates`.
-        trace: of :func:`search_logits`.
-        fit: loss curve of :func:`fit_proxy`.
-        parameters: of the search.
-        bound: of :func:`regret_left.bound_regret`, where the search may end by it.
-        step: search step, 1..S.
-    """
-    objective = parameters.objective
-    batch_tau, batch_rho = _rank_correlation(evaluations[objective.order.judged(evaluations)])
-    # A small batch says little, so also over the last queries, each predicted before it was made.
-    recent = archive[(archive["step"] > 0) & objective.order.judged(archive)].tail(RECENT)
-    recent_tau, recent_rho = _rank_correlation(recent)
-    return {
-        "step": step,
-        "queries": len(archive),
-        "spent": int(objective.price.costs(archive).sum()),
-        "best": _number(archive["best"].iloc[-1]),
-        "kendall_tau": batch_tau,
-        "spearman": batch_rho,
-        "recent_kendall_tau": recent_tau,
-        "recent_spearman": recent_rho,
-        "fit_loss": float(fit["loss"][-1]),
-        "entropy": float(trace["entropy"][-1].mean()),
-        "temperature": float(trace["temperature"][-1]),
-        "candidates": len(candidates["codes"]),
-        "duplicates_rejected": int(candidates["duplicates"]),
-        "twins_rejected": int(candidates["twins"]),
-        "invalid_rejected": int(candidates["rejected"]),
-        "draws": int(candidates["draws"]),
-        **objective.diagnose(evaluations, archive),
-        **({} if bound is None else {"regret_left": bound["regret_left"]}),
-    }
-
-
 def _codes_of(space: SearchSpace, table: pd.DataFrame | None) -> Tensor | None:
     """Return the codes of a table, None where there is nothing in it."""
     return None if table is None or table.empty else codes_of(space, table)
-
-
-def _number(value: float) -> float | None:
-    """Return a number for JSON, which has no NaN."""
-    return None if math.isnan(value) else float(value)
-
-
-def _rank_correlation(table: pd.DataFrame) -> tuple[float | None, float | None]:
-    """Return Kendall's τ-b and Spearman's ρ of prediction and value; None where undefined."""
-    predicted, value = table["predicted"], table["value"]
-    if len(table) < 2 or predicted.nunique() < 2 or value.nunique() < 2:
-        return None, None
-    tau, rho = kendalltau(predicted, value).statistic, spearmanr(predicted, value).statistic
-    return float(tau), float(rho)

@@ -233,6 +233,12 @@ class SelectionSettings(StrictModel):
     )
     optimism: float = Field(ge=0, description="κ of mean + κ · sd over the ensemble")
     skip_twins: bool = Field(description="skip architectures that compute a known function")
+    pending: Literal["exclude", "thompson", "believer"] = Field(
+        default="exclude",
+        exclude_if=lambda value: value == "exclude",
+        description="what trials without an answer do to the score, on several workers: nothing; "
+        "each proposal follows one member of the ensemble; the proxy's prediction is believed",
+    )
     max_draws: int = Field(ge=1, description="bounded retries before SamplingError")
 
 

@@ -13,6 +13,7 @@ from optiproxy_nas.algorithm.archive import codes_of, empty_archive
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.algorithm.regret_left import bound_regret, stop_reason
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.algorithm.step_diagnostics import diagnose
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import UnknownNameError, unknown_name
 from optiproxy_nas.core.mappings import changes, merge
@@ -66,6 +67,7 @@ class OptiProxy(Method):
         space, parameters, archive = self._space, self._parameters, self._archive
         cheapest = parameters.objective.price.cheapest
         rows = unavailable.rows if len(unavailable.codes) else None
+        pending = unavailable.rows.head(unavailable.pending) if unavailable.pending else None
         if not self._started:
             self._started = True
             if parameters.initial_samples:
@@ -78,13 +80,21 @@ class OptiProxy(Method):
             return self._none()
         while self._step < number_of_steps(parameters):
             self._step = step = self._step + 1
-            if allowance(parameters, archive, step, rows, self._free) < cheapest:
+            may_spend = allowance(parameters, archive, step, rows, self._free)
+            if may_spend < cheapest:
                 continue  # spent by random architectures, or by earlier steps
             self._weights, loss = steps.fit_proxy(
-                space, archive, parameters, self._weights, step=step
+                space, archive, parameters, self._weights, pending, step=step
             )
             self._logits, self._traces[step] = steps.search_logits(
-                space, self._weights, archive, parameters, self._logits, step=step
+                space,
+                self._weights,
+                archive,
+                parameters,
+                self._logits,
+                pending,
+                step=step,
+                picks=may_spend // cheapest,
             )
             self._refits[step] = StepRecord(len(archive), self._weights, self._logits)
             candidates = steps.sample_candidates(
@@ -99,6 +109,7 @@ class OptiProxy(Method):
                     archive,
                     parameters,
                     rows,
+                    pending,
                     step=step,
                     free=self._free,
                     given=self._given,
@@ -138,7 +149,7 @@ class OptiProxy(Method):
             if step in self._steps:
                 evaluations = rows[rows["step"] == step]
                 candidates, loss = self._steps[step]
-                self._diagnostics[step] = steps.diagnose(
+                self._diagnostics[step] = diagnose(
                     evaluations,
                     self._archive,
                     candidates,

@@ -148,6 +148,10 @@ class ProxyTask:
         """
         return make_targets(self.order.goodness(archive), name).unsqueeze(0)
 
+    def heads_of(self, table: pd.DataFrame) -> Mask:
+        """Return which heads the answer to each row of a batch will have a target of: [H, n]."""
+        return np.ones((self.heads, len(table)), dtype=bool)
+
     def score(self, archive: pd.DataFrame, selection: SelectionSettings) -> Score:
         """Return what is maximised, given D: by gradient on relaxed cells, by choice on others."""
         return lambda predictions: acquisition_score(predictions[:, 0], selection)

@@ -77,6 +77,11 @@ class FidelityTask(ProxyTask):
                 reached[above] = reached[below] + targets[place, above]
         return torch.from_numpy(targets), reached
 
+    def heads_of(self, table: pd.DataFrame) -> Mask:
+        """Return the head of each row's rung."""
+        of_rung: Mask = np.arange(self.heads)[:, np.newaxis] == self.rungs.of(table)
+        return of_rung
+
     def score(self, archive: pd.DataFrame, selection: SelectionSettings) -> Score:
         """Return the acquisition of the predicted final value."""
         return lambda predictions: acquisition_score(predictions.sum(1), selection)

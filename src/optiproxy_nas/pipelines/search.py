@@ -18,6 +18,7 @@ from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
 from optiproxy_nas.algorithm.regret_left import bound_regret
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
+from optiproxy_nas.algorithm.step_diagnostics import diagnose
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
@@ -209,7 +210,7 @@ def _step(step: int, may_stop: bool = False) -> list[Node]:
         node("update_archive", steps.update_archive, [EVALUATED, SEARCH, archive], ".archive"),
         node(
             "diagnose",
-            _at(step, steps.diagnose),
+            _at(step, diagnose),
             [EVALUATED, ".archive", ".candidates", ".trace", ".fit", SEARCH, *bound],
             ".diagnostics",
         ),
