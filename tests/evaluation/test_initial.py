@@ -30,6 +30,7 @@ from optiproxy_nas.core.errors import (
     ParameterError,
 )
 from optiproxy_nas.evaluation.initial import _rows
+from optiproxy_nas.evaluation.trials import Asked
 from tests.evaluation.trained_problem import SPACE, Trained, ending_at, error_of
 
 
@@ -167,7 +168,7 @@ def test_trials_that_another_code_does_not_propose_again_are_told_of(caplog):
     _told(opened, opened.ask())
     other = Search(**asked)
     rows, outcomes, _ = _rows(other.space, other.objective, opened.archive().tail(3))
-    other.replay(rows, [[outcome] for outcome in outcomes], [None])
+    other.replay(rows, outcomes, [Asked()])
     other.method = Search(**arguments("random_search", seed=5)).method
     other.ask()
     assert "3 trials" in caplog.text

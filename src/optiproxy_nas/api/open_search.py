@@ -24,7 +24,7 @@ from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
-from optiproxy_nas.evaluation.journal_replay import replay_journal
+from optiproxy_nas.evaluation.journal_replay import repeat_history
 from optiproxy_nas.methods import METHODS, resolve_method
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import misfit, preset_for
@@ -150,6 +150,7 @@ class Search(AskTell):
         if initial is not None:
             apply_initial(self, self.record_parameters, initial, self.target)
         self._journal = None if journal is None else self._opened(journal_path(journal))
+        self.before_asking = self._note_asking
 
     def close(self) -> None:
         """Close the journal, if there is one; then nothing can be told any more."""
@@ -168,7 +169,8 @@ class Search(AskTell):
         header = header_of(self.record_parameters, self.target_name, free, self.target)
         journal = Journal.open(path, header)
         try:
-            replay_journal(self, path)
+            repeat_history(self, journal.history)
+            journal.begin_order(self.times_asked)
         except BaseException:
             journal.close()
             raise
@@ -176,7 +178,11 @@ class Search(AskTell):
 
     def _keep(self, request: Request, outcome: Outcome) -> None:
         if self._journal is not None:
-            self._journal.record(request, outcome, asked=self.events.count(None))
+            self._journal.record(request, outcome)
+
+    def _note_asking(self, wanted: int) -> None:
+        if self._journal is not None:
+            self._journal.record_ask(self.times_asked, wanted)
 
     def result(self) -> SearchResult:
         """Return everything so far; trials that are open are part of it."""

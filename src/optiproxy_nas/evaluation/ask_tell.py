@@ -10,7 +10,6 @@ and from nothing else. Answers reach the method when it has to propose again.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -26,18 +25,16 @@ from optiproxy_nas.core.validation import curve_points, finite_number, whole_num
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.proposals import Proposer
-from optiproxy_nas.evaluation.search_state import SearchState
+from optiproxy_nas.evaluation.search_steps import SearchSteps
 from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
-from optiproxy_nas.evaluation.trials import Trial, check_failures
+from optiproxy_nas.evaluation.trials import Asked, Event, Trial
 from optiproxy_nas.methods import Method
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.spaces.base import SearchSpace
 
-_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
-
-class AskTell(SearchState):
+class AskTell(SearchSteps):
     """One search.
 
     Args:
@@ -73,12 +70,10 @@ class AskTell(SearchState):
         self._book = TrialBook(space, objective, seed, stopping)
         self._proposer = Proposer(space, objective, method, budget, self._book)
         self._waiting: deque[Entry] = deque()
-        # Of this search as it was run before: outcomes of each trial's attempts, and whether the
-        # last of them is final.
-        self._recorded: dict[Hashable, deque[Outcome]] = {}
-        self._is_final = True
-        self._unproposed: set[Hashable] = set()  # of these, what is to be proposed again
-        self._past: deque[Hashable | None] = deque()  # its events: None where the method was asked
+        # Of this search as it was run before: the outcome of each trial, and its events.
+        self._recorded: dict[Hashable, Outcome] = {}
+        self._past: deque[Hashable | Asked] = deque()
+        self._unproposed = set()
 
     def ask(self, count: int | None = None) -> list[Trial]:
         """Return trials to evaluate; fewer than ``count``, or none, where there are no more.
@@ -107,7 +102,7 @@ class AskTell(SearchState):
                 if not self._waiting and ((asked and count is None) or not self._propose()):
                     break
                 entry = self._waiting.popleft()
-                entry.state, entry.attempts = "running", entry.attempts + 1
+                self._begin(entry)
                 if not self._settle_recorded(entry):
                     asked.append(entry)
         return [self._book.trial(entry) for entry in asked]
@@ -159,22 +154,6 @@ class AskTell(SearchState):
     def _keep(self, request: Request, outcome: Outcome) -> None:
         """Keep what was told, before it counts; here nowhere."""
 
-    def take(self, trial: Trial, outcome: Outcome) -> Trial:
-        """Take an outcome of an evaluator, as :meth:`tell` an answer."""
-        return self._settle(self._open(trial), outcome)
-
-    def request(self, trial: Trial) -> Request:
-        """Return what is asked of an evaluator for a trial that :meth:`ask` gave."""
-        return self._book.request(self._open(trial))
-
-    def trained(self, trial: Trial) -> Request:
-        """Return what was asked of an evaluator for a trial of this search."""
-        return self._book.request(self._book.entries[trial.number])
-
-    def stop(self, reason: str) -> None:
-        """Ask for no further trial; open ones may still be told."""
-        self.stopped = self.stopped or str(reason or "it was stopped")
-
     def start_from(self, table: pd.DataFrame, outcomes: Sequence[Outcome]) -> None:
         """Take trials that were made before, which are not charged; before the first ``ask``.
 
@@ -198,101 +177,50 @@ class AskTell(SearchState):
     def replay(
         self,
         table: pd.DataFrame,
-        attempts: Sequence[Sequence[Outcome]],
-        events: Sequence[int | None] = (),
-        final: bool = True,
+        outcomes: Sequence[Outcome],
+        events: Sequence[Event] = (),
     ) -> None:
         """Give the outcomes of this same search as it was run before; before the first ``ask``.
 
-        A trial that has one is charged and told as it was then, and not handed out.
+        A trial that has one is charged and told as it was then, and not handed out; what failed is
+        not tried again.
 
         Args:
             table: of ``make_batch`` [n].
-            attempts: the outcomes of each.
-            events: in order, a row of the table that was told, or None where the method was asked;
-                the first ``ask`` repeats them. Without them trials are told as they are proposed.
-            final: whether failed trials are over, however often they may be tried again.
+            outcomes: of each.
+            events: in order, a row of the table that was told, or the method was asked; the first
+                ``ask`` repeats them. Without them trials are told as they are proposed.
         """
         identities = self.expect(table)
-        self._recorded = dict(zip(identities, map(deque, attempts), strict=True))
-        self._is_final = final
-        self._past = deque(None if event is None else identities[event] for event in events)
-
-    def expect(self, table: pd.DataFrame) -> list[Hashable]:
-        """Let no rule of the method end the search before these [n] are proposed; identify them."""
-        codes = codes_of(self.space, table)
-        identities = self.objective.price.identities(self.space, table, codes)
-        self._unproposed = set(identities)
-        return identities
+        self._recorded = dict(zip(identities, outcomes, strict=True))
+        self._past = deque(identities[it] if isinstance(it, int) else it for it in events)
 
     def _propose(self) -> bool:
         """Ask the method until it proposes something new; return whether it does."""
         while self._proposer.can_pay:
             kept, new = self._ask_method()
-            self._waiting.extend(new)
-            if new:
-                return True
-            if not kept:
-                if not self._book.open:
-                    self.stop(self.method.ended or "the method has nothing more to propose")
-                return False
+            if new or not kept:
+                return bool(new)
         return False
-
-    def _ask_method(self) -> tuple[int, list[Entry]]:
-        """Ask the method once; it does not end while trials made before are missing."""
-        self._unproposed -= self._book.by_identity.keys()
-        self.method.is_repeating = bool(self._unproposed)
-        return self._proposer.propose()
 
     def _repeat_past(self) -> None:
         """Ask the method, and tell the trials, in the order in which that was done before."""
         if not self._past:
             return
         while self._past:
-            identity = self._past.popleft()
-            if identity is None:
+            event = self._past.popleft()
+            if isinstance(event, Asked):
                 if self._proposer.can_pay:
-                    self._waiting.extend(self._ask_method()[1])
-            elif identity in self._recorded and identity in self._book.by_identity:
-                entry = self._book.by_identity[identity]
-                self._waiting.remove(entry)
-                entry.attempts += 1
+                    self._ask_method(event.wanted)
+            elif event in self._recorded and event in self._book.by_identity:
+                entry = self._book.by_identity[event]
+                self.begin(entry.number)
                 self._settle_recorded(entry)
-        self._unproposed.clear()  # what is missing now may never be proposed
-        if self._recorded and self._proposer.can_pay:
-            _log.warning(
-                "%d trials made before are not proposed again: another machine or version searches "
-                "on in another way. initial=result.trials starts warm from all of them.",
-                len(self._recorded),
-            )
+        self.end_repeating(len(self._recorded))
 
     def _settle_recorded(self, entry: Entry) -> bool:
-        """Let a trial end as its next attempt did before; return whether that is recorded."""
-        if not (outcomes := self._recorded.get(entry.identity)):
+        """Let a trial end as it did before; return whether that is recorded."""
+        if (outcome := self._recorded.pop(entry.identity, None)) is None:
             return False
-        outcome = outcomes.popleft()
-        if not outcomes:
-            del self._recorded[entry.identity]
-        self._settle(entry, outcome, self._is_final)
+        self._settle(entry, outcome, final=True)
         return True
-
-    def _settle(self, entry: Entry, outcome: Outcome, final: bool = False) -> Trial:
-        """Let an open trial end, or wait to be tried again unless that is final."""
-        entry.outcome = outcome
-        if outcome.error and not final and entry.attempts <= self._failures.retries:
-            entry.state = "waiting"
-            self._waiting.append(entry)
-        else:
-            self._book.close(entry)
-        return self._book.trial(entry)
-
-    def check_failures(self) -> None:
-        """End the search if too many trials failed.
-
-        Raises:
-            FailedTrialsError: of :func:`evaluation.trials.check_failures`.
-        """
-        over = self._book.over
-        if over and over[-1].state == "failed":
-            flags = [entry.state == "failed" for entry in over[self._book.free :]]
-            check_failures(self._failures, flags, over[-1].outcome.error)

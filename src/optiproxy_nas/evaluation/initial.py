@@ -103,8 +103,8 @@ def _go_on(search: AskTell, record: SearchRecord) -> None:
     rows, outcomes, places = _trial_rows(search, charged)
     if outcomes:
         row_of = {charged[place].number: row for row, place in enumerate(places)}
-        events = [event if event is None else row_of[event] for event in record.events]
-        search.replay(rows, [[outcome] for outcome in outcomes], events)
+        events = [row_of[it] if isinstance(it, int) else it for it in record.events]
+        search.replay(rows, outcomes, events)
         if record.test:
             tested = record.answer_training.request
             search.tests[tested.architecture, tested.epochs, tested.repeat] = record.test

@@ -21,7 +21,9 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.journal_file import (
     FORMAT,
+    begun_record,
     check_is_file,
+    is_attempt,
     is_unbegun,
     line_of,
     make_folder,
@@ -36,6 +38,7 @@ from optiproxy_nas.evaluation.journal_file import (
     written,
 )
 from optiproxy_nas.evaluation.journal_header import check_header
+from optiproxy_nas.evaluation.journal_history import History, history_of
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE
 
@@ -49,10 +52,12 @@ class Journal:
     Attributes:
         path: of the file.
         is_new: whether the search has just begun.
+        history: what it had when it was opened.
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path, self.is_new = path, False
+        self.history = History()
         self._target = str(header.get("target", VALUE))
         self._found: dict[_Key, tuple[Request, Outcome]] = {}
         self._tested: dict[tuple[str, int | None, int], dict[str, float]] = {}
@@ -94,19 +99,48 @@ class Journal:
         """Return all attempts at trials of the search, in the order in which they ended."""
         return [found for found in self._found.values() if not found[0].repeat]
 
-    def record(self, request: Request, outcome: Outcome, **facts: Any) -> None:
+    def record(self, request: Request, outcome: Outcome) -> None:
         """Add what an attempt gave; when this returns, it is on the disk.
-
-        Args:
-            request: of the attempt.
-            outcome: what it gave.
-            **facts: that the line has, too.
 
         Raises:
             JournalError: it cannot be written; what was written before is as it was.
         """
-        self._append({**record_of(request, outcome, self._target), **facts, "time": _now()})
+        self._append({**record_of(request, outcome, self._target), "time": _now()})
         self._found[_key(request)] = request, outcome
+
+    def record_ask(self, number: int, wanted: int) -> None:
+        """Add that the method is asked now, having been told the results of the lines above.
+
+        Args:
+            number: how often it was asked before.
+            wanted: as of ``methods.Unavailable``.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        self._append({"ask": number, "wanted": wanted, "time": _now()}, lasting=False)
+
+    def begin_order(self, number: int) -> None:
+        """Add that the lines from here on are in the order in which the search is asked and told.
+
+        Nothing is added where one before says so, or where there are no results.
+
+        Args:
+            number: how often the method was asked before.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        if not self.history.is_marked:
+            self._append({"asked": number, "time": _now()})
+
+    def record_begun(self, request: Request, handle: str) -> None:
+        """Add that an attempt has begun, with the handle by which it can be rejoined ("": none).
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        self._append({**begun_record(request, handle), "time": _now()}, lasting=bool(handle))
 
     def find_test(self, request: Request) -> dict[str, float] | None:
         """Return what the test of an answer gave, None where it was not tested."""
@@ -177,17 +211,18 @@ class Journal:
         if not content[: parsed.length].endswith(b"\n"):
             self._file.write(b"\n")
         self._digest = parsed.digest
+        self.history = history_of(parsed.records, self._target)
         for record in parsed.records:
             if "tested" in record:
                 metrics = {name: read_number(number) for name, number in record["metrics"].items()}
                 key = record["architecture"], record["epochs"], record.get("repeat", 0)
                 self._tested[key] = metrics
-            else:
+            elif is_attempt(record):
                 request = request_of(record)
                 self._found[_key(request)] = request, outcome_of(record, self._target)
 
-    def _append(self, record: Mapping[str, Any]) -> None:
-        """Write a line and flush it to the disk, or leave the file as it was."""
+    def _append(self, record: Mapping[str, Any], lasting: bool = True) -> None:
+        """Write a line, or leave the file as it was; a lasting one is flushed to the disk."""
         if self._file is None:
             raise JournalError(f"The journal {str(self.path)!r} is closed.", path=str(self.path))
         line, digest = line_of(record, self._digest)
@@ -196,7 +231,8 @@ class Journal:
             view = memoryview(line)
             while view:  # a disk that is nearly full takes a part
                 view = view[self._file.write(view) :]
-            os.fsync(self._file.fileno())
+            if lasting:
+                os.fsync(self._file.fileno())
         except OSError as error:
             try:
                 self._file.truncate(length)

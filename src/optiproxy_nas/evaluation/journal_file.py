@@ -1,8 +1,12 @@
 """The file of a journal: how its lines are written, read back and checked.
 
 It is text, one JSON object a line: first the header, which tells searches apart, then one line an
-attempt at a trial, and one for the test of the answer. Each line ends with a digest of itself and
-of the line before, so an edit, a missing line and another order are found.
+attempt at a trial that has ended, and one for the test of the answer. Each line ends with a digest
+of itself and of the line before, so an edit, a missing line and another order are found.
+
+The journal of a search whose trials end in any order also says when the method was asked
+(``{"ask": 3, "wanted": 2}``, before its fourth time), and what was begun (``{"begun": 7, ...}``).
+Then the order of its lines is the order in which the search was asked and told.
 """
 
 from __future__ import annotations
@@ -27,9 +31,14 @@ _END = ', "digest": "{}"}}'
 _END_LENGTH = len(_END.format("0" * DIGITS))
 
 
+def is_attempt(line: Mapping[str, Any]) -> bool:
+    """Return whether a line of a journal says what an attempt gave, also one that confirms."""
+    return "error" in line
+
+
 def is_trial(line: Mapping[str, Any]) -> bool:
-    """Return whether a line of a journal is of the search: no confirmation, and no test."""
-    return "tested" not in line and not line.get("repeat", 0)
+    """Return whether a line of a journal says what an attempt at a trial of the search gave."""
+    return is_attempt(line) and not line.get("repeat", 0)
 
 
 def is_journal(path: Path) -> bool:
@@ -197,6 +206,23 @@ def record_of(request: Request, outcome: Outcome, target: str) -> dict[str, Any]
         "curve": [[step, written(value)] for step, value in outcome.curve],
         "output": outcome.output,
         **({"stopped": True} if outcome.stopped else {}),  # no line of most journals has it
+    }
+
+
+def begun_record(request: Request, handle: str) -> dict[str, Any]:
+    """Return what a line holds of an attempt that has begun.
+
+    Args:
+        request: of the attempt.
+        handle: by which a later search can rejoin it; "": it cannot.
+    """
+    return {
+        "begun": request.number,
+        "attempt": request.attempt,
+        "repeat": request.repeat,
+        "architecture": request.architecture,
+        "epochs": request.epochs,
+        "handle": handle,
     }
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.initial import rows_of
-from optiproxy_nas.evaluation.journal_file import is_trial, outcome_of, read_records
-from optiproxy_nas.evaluation.journal_table import journal_trials
+from optiproxy_nas.evaluation.journal_history import AttemptEnded, History
+from optiproxy_nas.evaluation.journal_table import journal_trials, trials_table
+from optiproxy_nas.evaluation.trials import Asked, Trial
+
+OnTaken = Callable[[Trial], Any]
 
 
 def expect_journal(search: AskTell, path: Path) -> None:
@@ -26,32 +30,61 @@ def expect_journal(search: AskTell, path: Path) -> None:
         search.expect(rows_of(search, table)[0])
 
 
-def replay_journal(search: AskTell, path: Path) -> None:
-    """Give a search what its journal has, before its first ``ask``; it repeats what it did.
+def repeat_history(search: AskTell, history: History, on_taken: OnTaken | None = None) -> None:
+    """Let a search repeat what its journal has, before its first ``ask``.
+
+    Where it has stopped it is asked nothing more, and what had ended of its open trials is taken.
 
     Args:
         search: with the arguments with which the journal was written.
-        path: of the journal.
+        history: of the journal.
+        on_taken: called with each trial that was taken: over, or to be tried again.
 
     Raises:
-        JournalError: it cannot be read.
+        OptiProxyError: as of :meth:`AskTell.ask`, or of ``on_taken``.
     """
-    header, lines = read_records(path)
-    lines = [line for line in lines if is_trial(line)]
-    if not lines:
-        return
-    table = journal_trials(path)
-    rows, _, _ = rows_of(search, table)
-    trials = list(zip(table["architecture"], table["epochs"], strict=True))
-    row_of = {trial: row for row, trial in enumerate(trials)}
-    attempts: list[list[Outcome]] = [[] for _ in trials]
-    events: list[int | None] = []
-    for line in lines:
-        row = row_of[line["architecture"], line["epochs"]]
-        attempts[row].append(outcome_of(line, header["target"]))
-        # Written by ``search``, it does not say when the method was asked: as soon as it could be.
-        asked = line.get("asked", 0) - events.count(None)
-        events += [*[None] * asked, row]
-    is_asked = all("asked" in line for line in lines)
-    search.replay(rows, attempts, events if is_asked else (), final=False)
-    search.ask(0)
+    search.ask(0)  # repeats what it was given to go on from
+    missing = _repeat_serial(search, history.serial, on_taken)
+    for event in history.events:
+        if isinstance(event, Asked):
+            if not search.stopped:
+                search.propose(event.wanted)
+            continue
+        request, outcome = event
+        trial_id = request.architecture, request.epochs
+        if (trial := search.begin_as(request)) is None:
+            missing.add(trial_id)
+            continue
+        missing.discard(trial_id)
+        taken = search.take(trial, outcome)
+        if on_taken is not None:
+            on_taken(taken)
+    if not search.stopped:
+        search.end_repeating(len(missing))
+
+
+def _repeat_serial(
+    search: AskTell, ended: Sequence[AttemptEnded], on_taken: OnTaken | None
+) -> set[tuple[str, int | None]]:
+    """Let a search repeat what one has done that waits for each batch; return what is missing."""
+    if not ended:
+        return set()
+    search.expect(rows_of(search, trials_table(ended))[0])
+    left = {(it.architecture, it.epochs, it.attempt): outcome for it, outcome in ended}
+    is_whole = True  # the batch that waits was evaluated
+    while left and is_whole and not search.stopped:
+        if not search.waiting:
+            if not search.propose():
+                break
+            continue
+        for request in search.upcoming():
+            key = request.architecture, request.epochs, request.attempt
+            if (outcome := left.pop(key, None)) is None:
+                is_whole = False
+                continue
+            taken = search.take(search.begin(request.number), outcome)
+            if on_taken is not None:
+                on_taken(taken)
+            if search.stopped:
+                break
+    return {(architecture, epochs) for architecture, epochs, _ in left}

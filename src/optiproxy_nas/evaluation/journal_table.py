@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.journal_file import (
+    is_attempt,
     is_trial,
     outcome_of,
     read_number,
@@ -47,7 +49,7 @@ def read_journal(path: str | Path) -> pd.DataFrame:
         | {metric_column(name): read_number(value) for name, value in record["metrics"].items()}
         | {name: record.get(name, False) for name in _BEHIND}
         for record in read_records(path)[1]
-        if "tested" not in record
+        if is_attempt(record)
     ]
     return pd.DataFrame(rows, columns=None if rows else [*_BEFORE, *_BEHIND])
 
@@ -75,19 +77,24 @@ def journal_trials(path: str | Path) -> pd.DataFrame:
         JournalError: as of :func:`read_journal`.
     """
     header, lines = read_records(path)
+    return trials_table(
+        (request_of(line), outcome_of(line, header["target"])) for line in lines if is_trial(line)
+    )
+
+
+def trials_table(ended: Iterable[tuple[Request, Outcome]]) -> pd.DataFrame:
+    """Return the last attempt at each trial, as :func:`journal_trials`."""
     trials: dict[tuple[str, int | None], dict[str, Any]] = {}
-    for line in lines:
-        if is_trial(line):
-            outcome = outcome_of(line, header["target"])
-            trials[line["architecture"], line["epochs"]] = {
-                "value": math.nan,
-                **outcome.metrics,
-                "architecture": line["architecture"],
-                "epochs": line["epochs"],
-                "error": outcome.error or None,
-                "seconds": outcome.seconds,
-                "stopped": outcome.stopped,
-            }
+    for request, outcome in ended:
+        trials[request.architecture, request.epochs] = {
+            "value": math.nan,
+            **outcome.metrics,
+            "architecture": request.architecture,
+            "epochs": request.epochs,
+            "error": outcome.error or None,
+            "seconds": outcome.seconds,
+            "stopped": outcome.stopped,
+        }
     return pd.DataFrame(list(trials.values()))
 
 

@@ -17,6 +17,7 @@ from optiproxy_nas.core.errors import (
     SamplingError,
 )
 from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
+from optiproxy_nas.evaluation.trials import Asked
 from optiproxy_nas.methods import Method, Proposals, Records, Unavailable
 from optiproxy_nas.objectives.base import COLUMNS, Objective
 from optiproxy_nas.spaces.base import SearchSpace
@@ -63,8 +64,11 @@ class Proposer:
         self._method.start_from(self._book.take_answers(), self._book.unavailable())
         self._round = 1
 
-    def propose(self) -> tuple[int, list[Entry]]:
+    def propose(self, wanted: int = 0) -> tuple[int, list[Entry]]:
         """Tell the method what it was not told yet, ask it once, and make trials of what is new.
+
+        Args:
+            wanted: as of :class:`~optiproxy_nas.methods.Unavailable`.
 
         Returns:
             how many of its proposals were kept, and the trials of those that are new.
@@ -74,13 +78,13 @@ class Proposer:
         """
         space, objective, ledger = self._space, self._objective, self.ledger
         book, added = self._book, []
-        unavailable = book.unavailable()
+        unavailable = book.unavailable(wanted)
         self._broken = f"{type(self._method).__name__} did not finish its proposals"
         if book.has_answers:
             self._method.tell(book.take_answers())
         codes, columns = _ask_method(space, objective, self._method, unavailable)
         self._broken = ""
-        book.events.append(None)
+        book.events.append(Asked(wanted))
         whole = objective.price.full_columns(len(codes))
         batch = make_batch(space, codes, self._round, **{**whole, **columns})
         if not columns:  # whole evaluations, from now on too

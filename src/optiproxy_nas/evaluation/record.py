@@ -35,7 +35,7 @@ from optiproxy_nas.evaluation.incumbent import (
     incumbent_training,
 )
 from optiproxy_nas.evaluation.record_file import read_record, write_record
-from optiproxy_nas.evaluation.trials import Trial, column_of
+from optiproxy_nas.evaluation.trials import Event, Trial, column_of
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -56,7 +56,7 @@ class SearchRecord:
     caution: str = ""  # what has to be told wherever its values are shown
     optimum: float | None = None  # the best eligible value of all, where a table tells it
     stopped: str = ""  # why the search ended; "" where it may go on
-    events: tuple[int | None, ...] = ()  # of ``AskTell.events``
+    events: tuple[Event, ...] = ()  # of ``AskTell.events``
     test: Mapping[str, float] = field(default_factory=dict)  # of the answer, by ``Problem.test``
     # One row a training that confirms (``confirmation.tabulate``); empty: there is none.
     confirmations: pd.DataFrame = field(default_factory=pd.DataFrame)

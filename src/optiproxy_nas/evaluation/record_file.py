@@ -24,7 +24,7 @@ from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import DataError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
-from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.evaluation.trials import Asked, Event, Trial
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.spaces import get_space
 
@@ -58,6 +58,12 @@ _HARMLESS = re.compile(
 )
 
 
+class _Wanted(TypedDict):
+    """The method was asked for so many proposals."""
+
+    wanted: int
+
+
 class _Saved(TypedDict):
     """What ``record.json`` of a saved record holds, beside its format."""
 
@@ -67,7 +73,7 @@ class _Saved(TypedDict):
     optimum: float | None
     stopped: str
     trials: tuple[Trial, ...]
-    events: NotRequired[tuple[int | None, ...]]
+    events: NotRequired[tuple[int | _Wanted | None, ...]]  # None: as many as the method likes
     test: NotRequired[dict[str, float]]
 
 
@@ -84,7 +90,10 @@ def write_record(path: Path, fields: Mapping[str, Any]) -> Path:
         "optimum": fields["optimum"],
         "stopped": fields["stopped"],
         "trials": [asdict(trial) for trial in fields["trials"]],
-        "events": fields["events"],
+        "events": [
+            event if isinstance(event, int) else event._asdict() if event.wanted else None
+            for event in fields["events"]
+        ],
         "test": dict(fields["test"]),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,10 +142,14 @@ def read_record(path: Path, trusted: bool | Collection[str] = False) -> dict[str
         check_archive(get_space(parameters.space), tables["archive"], parameters.objective)
         if there and (lacking := set(_OF_CONFIRMATIONS) - set(tables[_CONFIRMATIONS])):
             raise ValueError(f"its confirmations lack {', '.join(sorted(lacking))}")
-        _check_trials(saved["trials"], tables["archive"], saved.get("events", ()))
+        events = tuple(
+            event if isinstance(event, int) else Asked(event["wanted"] if event else 0)
+            for event in saved.get("events", ())
+        )
+        _check_trials(saved["trials"], tables["archive"], events)
         return {
-            "events": (),
             **saved,
+            "events": events,
             "parameters": parameters,
             **tables,
             **_nested(tensors),
@@ -187,9 +200,7 @@ def _refuse_compressed(archive: zipfile.ZipFile) -> None:
             raise zipfile.BadZipFile(f"its part {part.filename!r} is compressed")
 
 
-def _check_trials(
-    trials: Sequence[Trial], archive: pd.DataFrame, events: Sequence[int | None]
-) -> None:
+def _check_trials(trials: Sequence[Trial], archive: pd.DataFrame, events: Sequence[Event]) -> None:
     """Check that the complete trials are the rows of an archive, and that the events are of trials.
 
     Raises:
@@ -200,7 +211,7 @@ def _check_trials(
     archived = zip(range(len(archive)), archive["architecture"], archive["value"], strict=True)
     if rows != list(archived) or [trial.number for trial in trials] != list(range(len(trials))):
         raise ValueError("its trials are not those of its archive")
-    over = [event for event in events if event is not None]
+    over = [event for event in events if isinstance(event, int)]
     charged = {t.number for t in trials if t.charged and t.state in ("complete", "failed")}
     if over and (len(over) != len(charged) or set(over) != charged):
         raise ValueError("its events are not those of its trials")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 
 from optiproxy_nas.core.errors import MethodError, OptiProxyError, TrialError
+from optiproxy_nas.core.parameters import FailureSettings
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.core.stop_line import Curve
 from optiproxy_nas.core.validation import curve_points
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.proposals import Proposer
 from optiproxy_nas.evaluation.trial_book import Entry, TrialBook
-from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.evaluation.trials import Asked, Event, Trial, check_failures
 from optiproxy_nas.methods import Records
 from optiproxy_nas.objectives.base import Objective
 
@@ -27,6 +29,7 @@ class SearchState:
     objective: Objective
     stopped: str
     kept_back: int = 0  # of the budget in all, what ``budget`` does not hold: it is to confirm
+    _failures: FailureSettings
     _book: TrialBook
     _proposer: Proposer
     _waiting: deque[Entry]
@@ -35,6 +38,11 @@ class SearchState:
     def trials(self) -> tuple[Trial, ...]:
         """All trials so far, by number."""
         return self._book.trials
+
+    @property
+    def trial_count(self) -> int:
+        """How many trials there are so far."""
+        return len(self._book.entries)
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -47,6 +55,30 @@ class SearchState:
         return tuple(map(self._book.trial, self._book.open.values()))
 
     @property
+    def waiting(self) -> int:
+        """How many trials wait to be handed out."""
+        return len(self._waiting)
+
+    def upcoming(self, count: int | None = None) -> list[Request]:
+        """Return what the trials that wait will be asked for, in the order of being handed out.
+
+        Args:
+            count: of the first ones; None: all.
+        """
+        return [
+            entry.request._replace(attempt=entry.attempts + 1)
+            for entry in islice(self._waiting, count)
+        ]
+
+    def request(self, trial: Trial) -> Request:
+        """Return what is asked of an evaluator for a trial that :meth:`ask` gave."""
+        return self._book.request(self._open(trial))
+
+    def trained(self, trial: Trial) -> Request:
+        """Return what was asked of an evaluator for a trial of this search."""
+        return self._book.request(self._book.entries[trial.number])
+
+    @property
     def spent(self) -> int:
         """What was charged, in the objective's unit; open and failed trials included."""
         return self._proposer.ledger.spent
@@ -55,6 +87,11 @@ class SearchState:
     def budget(self) -> int:
         """What may be charged in all."""
         return self._proposer.ledger.budget
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether the method may be asked again: it goes on, and the budget pays for a trial."""
+        return not self.stopped and self._proposer.can_pay
 
     @property
     def done(self) -> str:
@@ -100,17 +137,33 @@ class SearchState:
         return self._book.proposals()
 
     @property
-    def events(self) -> tuple[int | None, ...]:
-        """What happened, in order: the number of a trial that was over, None: the method was asked.
+    def events(self) -> tuple[Event, ...]:
+        """What happened, in order: the number of a trial that was over, or the method was asked.
 
         Equal arguments and events give equal searches. Trials made before are not among them.
         """
         return tuple(self._book.events)
 
+    @property
+    def times_asked(self) -> int:
+        """How often the method was asked."""
+        return sum(isinstance(event, Asked) for event in self._book.events)
+
     def records(self) -> Records:
         """Return what the method kept of its work; where the search is done, of all of it."""
         with self._keeping_trials(), isolated():
             return self._proposer.records(bool(self.done))
+
+    def check_failures(self) -> None:
+        """End the search if too many trials failed.
+
+        Raises:
+            FailedTrialsError: of :func:`evaluation.trials.check_failures`.
+        """
+        over = self._book.over
+        if over and over[-1].state == "failed":
+            flags = [entry.state == "failed" for entry in over[self._book.free :]]
+            check_failures(self._failures, flags, over[-1].outcome.error)
 
     @contextmanager
     def _keeping_trials(self) -> Iterator[None]:
@@ -140,6 +193,17 @@ class SearchState:
 
     def _open(self, trial: Trial | int) -> Entry:
         """Return the running trial that is meant."""
+        entry = self._entry(trial)
+        number = entry.number
+        if isinstance(trial, Trial) and trial.text != entry.architecture:
+            raise TrialError(f"Trial {number} of {trial.text} is of another search.")
+        if entry.state != "running":
+            was = "was not asked for yet" if entry.state == "waiting" else "was told already"
+            raise TrialError(f"Trial {number} {was}; its state is {entry.state!r}.", trial=number)
+        return entry
+
+    def _entry(self, trial: Trial | int) -> Entry:
+        """Return the trial that is meant, as the search keeps it."""
         number = trial.number if isinstance(trial, Trial) else trial
         if isinstance(number, np.integer):  # of a table
             number = int(number)
@@ -149,10 +213,4 @@ class SearchState:
                 f"There is no trial {number!r}: this search has {len(self._book.entries)}, from 0.",
                 trial=number,
             )
-        entry = self._book.entries[number]
-        if isinstance(trial, Trial) and trial.text != entry.architecture:
-            raise TrialError(f"Trial {number} of {trial.text} is of another search.")
-        if entry.state != "running":
-            was = "was not asked for yet" if entry.state == "waiting" else "was told already"
-            raise TrialError(f"Trial {number} {was}; its state is {entry.state!r}.", trial=number)
-        return entry
+        return self._book.entries[number]

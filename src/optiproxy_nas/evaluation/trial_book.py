@@ -17,7 +17,7 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.batch import evaluated_rows, failed_rows
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.trials import Trial, TrialState, trial_seed
+from optiproxy_nas.evaluation.trials import Event, Trial, TrialState, trial_seed
 from optiproxy_nas.execution.jobs import folder_name
 from optiproxy_nas.methods import Answers, Unavailable
 from optiproxy_nas.objectives.base import Objective
@@ -67,7 +67,7 @@ class TrialBook:
         self.open: dict[int, Entry] = {}  # by number; waiting or running
         self.over: list[Entry] = []  # complete or failed, in the order told
         self.free = 0  # trials that were made before, by number the first
-        self.events: list[int | None] = []  # trials that were over; None: the method was asked
+        self.events: list[Event] = []
         self._space, self._objective, self._seed = space, objective, seed
         self._can_stop = stopping is not None and stopping.rule is not None
         self._earlier = EarlierTrials(objective, stopping)
@@ -248,14 +248,14 @@ class TrialBook:
         codes = torch.empty(0, self._space.code_length, dtype=torch.int64)
         return Answers(codes, np.empty(0), self._objective.order.keys(rows), rows)
 
-    def unavailable(self) -> Unavailable:
-        """Return the pending trials, then the failed ones."""
+    def unavailable(self, wanted: int = 0) -> Unavailable:
+        """Return the pending trials, then the failed ones, and how many proposals are wanted."""
         entries = [*self.open.values(), *self._failed]
         if not entries:
             codes = torch.empty(0, self._space.code_length, dtype=torch.int64)
-            return Unavailable(codes, pd.DataFrame(), 0)
+            return Unavailable(codes, pd.DataFrame(), 0, wanted)
         codes = torch.stack([entry.code for entry in entries])
-        return Unavailable(codes, self._rows_of(entries), len(self.open))
+        return Unavailable(codes, self._rows_of(entries), len(self.open), wanted)
 
     def _rows_of(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """Return the trials as they were proposed; at least one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,19 @@ from optiproxy_nas.core.parameters import FailureSettings
 from optiproxy_nas.core.random_streams import derive_seed
 
 TrialState = Literal["waiting", "running", "complete", "failed"]
+
+
+class Asked(NamedTuple):
+    """An event of a search: its method was asked for proposals.
+
+    Attributes:
+        wanted: as of ``methods.Unavailable``.
+    """
+
+    wanted: int = 0
+
+
+Event = int | Asked  # of a search: the number of a trial that was over; or the method was asked
 FEW_TRIALS = 20  # before as many are over, their share of failures says little
 
 

@@ -56,11 +56,14 @@ class Unavailable(NamedTuple):
         codes: int64 [u, L], the pending ones (proposed, not answered yet), then the failed ones.
         rows: [u rows], what was proposed: columns of the archive that were known before.
         pending: how many of them are pending; they are charged already.
+        wanted: how many proposals are wanted now, one for each worker that is free; 0: as many as
+            the method proposes at a time.
     """
 
     codes: Tensor
     rows: pd.DataFrame
     pending: int
+    wanted: int = 0
 
 
 class Answers(NamedTuple):

@@ -1,0 +1,72 @@
+"""What a journal has of a search, in the order in which the search was asked and told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.journal_file import is_attempt, is_trial, outcome_of, request_of
+from optiproxy_nas.evaluation.trials import Asked
+
+AttemptEnded = tuple[Request, Outcome]  # an attempt at a trial, and what it gave
+
+
+@dataclass
+class History:
+    """The lines of a journal that are of trials.
+
+    Attributes:
+        serial: results that do not say when the method was asked: they were told as a search tells
+            them that asks once all trials before are over.
+        events: what came then, in order.
+        begun: attempts that had begun and not ended, in order, with their handles.
+        is_marked: whether a line says that those behind it are in order, or there are no results.
+    """
+
+    serial: list[AttemptEnded] = field(default_factory=list)
+    events: list[Asked | AttemptEnded] = field(default_factory=list)
+    begun: list[tuple[Request, str]] = field(default_factory=list)
+    is_marked: bool = True
+
+
+def history_of(lines: Sequence[Mapping[str, Any]], target: str) -> History:
+    """Return what the lines of a journal mean.
+
+    Args:
+        lines: below the header.
+        target: name of the metric that is searched for.
+    """
+    marks = (place for place, line in enumerate(lines) if "ask" in line or _begins_order(line))
+    first = next(marks, len(lines))
+    before = [line for line in lines[:first] if is_trial(line)]
+    history = History(is_marked=first < len(lines) or not before)
+    if all("asked" in line for line in before):
+        first = 0  # of ask and tell as it was: each result says how often the method was asked
+    else:
+        history.serial = [(request_of(line), outcome_of(line, target)) for line in before]
+    begun: dict[tuple[int, int, int], tuple[Request, str]] = {}
+    asked = 0
+    for line in lines[first:]:
+        if "ask" in line:
+            history.events.append(Asked(line["wanted"]))
+            asked += 1
+        elif "begun" in line:
+            request = request_of({**line, "number": line["begun"]})
+            begun[request.number, request.attempt, request.repeat] = request, line["handle"]
+        elif is_attempt(line):
+            request = request_of(line)
+            begun.pop((request.number, request.attempt, request.repeat), None)
+            if not request.repeat:
+                missing = line.get("asked", 0) - asked
+                history.events += [Asked()] * missing
+                asked += max(missing, 0)
+                history.events.append((request, outcome_of(line, target)))
+    history.begun = [found for found in begun.values() if not found[0].repeat]
+    return history
+
+
+def _begins_order(line: Mapping[str, Any]) -> bool:
+    return "asked" in line and not is_attempt(line)
