@@ -39,6 +39,7 @@ class Job(NamedTuple):
         repeat: as of its request.
         full_epochs: of full training, where the objective has fidelities; else None.
         stop_line: as of its request.
+        grace: seconds in which it may tidy up when it is told to end; None: those of the executor.
     """
 
     number: int
@@ -52,6 +53,7 @@ class Job(NamedTuple):
     repeat: int = 0
     full_epochs: int | None = None
     stop_line: StopLine | None = None
+    grace: float | None = None
 
     @property
     def key(self) -> Key:

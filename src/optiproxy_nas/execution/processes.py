@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import tempfile
 import time
@@ -14,9 +15,9 @@ from pathlib import Path
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution.base import Executor
-from optiproxy_nas.execution.jobs import Ended, Job, Key, Training
+from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
 from optiproxy_nas.execution.payload import write_payload
-from optiproxy_nas.execution.worker_process import GRACE, TICK, WorkerProcess
+from optiproxy_nas.execution.worker_process import TICK, WorkerProcess
 
 STARTS = 3  # workers that may be lost in a row before a job begins
 
@@ -44,6 +45,7 @@ class ProcessExecutor(Executor):
         self._devices = [devices[place % len(devices)] for place in range(self.workers)]
         self._places: list[WorkerProcess | None] = [None] * self.workers
         self._waiting: deque[Job] = deque()
+        self._unsendable: list[Ended] = []  # jobs that cannot be pickled
         self._lost_starts = 0  # workers in a row that ended before a job began
         self._measuring: WorkerProcess | None = None  # for which all others are paused
         self._payload = tempfile.TemporaryDirectory(prefix="optiproxy-", ignore_cleanup_errors=True)
@@ -51,8 +53,14 @@ class ProcessExecutor(Executor):
 
     def submit(self, job: Job) -> str:
         """See :class:`Executor`."""
-        self._waiting.append(job)
-        self._begin()
+        try:
+            pickle.dumps(job)
+        except Exception as error:
+            failure = f"the job cannot be sent to a worker process: {reason_of(error)}"
+            self._unsendable.append(Ended(job, error=failure))
+        else:
+            self._waiting.append(job)
+            self._begin()
         return ""
 
     def poll(self, seconds: float | None = None) -> list[Ended]:
@@ -63,6 +71,9 @@ class ProcessExecutor(Executor):
                 have died before they could.
         """
         limit = float("inf") if seconds is None else time.monotonic() + seconds
+        if self._unsendable:
+            ended, self._unsendable = self._unsendable, []
+            return ended
         while True:
             self._begin()
             busy = self._busy()
@@ -78,9 +89,10 @@ class ProcessExecutor(Executor):
     def cancel(self, keys: Collection[Key] | None = None) -> None:
         """See :class:`Executor`. It returns when they have ended."""
         if keys is None:
-            self._waiting.clear()
+            self._unsendable, self._waiting = [], deque()
             self._end(self._busy())
             return
+        self._unsendable = [ended for ended in self._unsendable if ended.job.key not in keys]
         self._waiting = deque(job for job in self._waiting if job.key not in keys)
         self._end([worker for worker in self._busy() if worker.job and worker.job.key in keys])
 
@@ -147,7 +159,7 @@ class ProcessExecutor(Executor):
     def _end(self, workers: Sequence[WorkerProcess]) -> None:
         for worker in workers:
             worker.stop()
-        limit = time.monotonic() + GRACE
+        limit = time.monotonic() + max((worker.grace for worker in workers), default=0.0)
         for worker in workers:
             with suppress(subprocess.TimeoutExpired):
                 worker.process.wait(max(0.0, limit - time.monotonic()))

@@ -39,7 +39,7 @@ PREPARATION, TRAINING = "preparation.pickle", "training.pickle"  # files of a pa
 starting = False  # whether this process is a worker that imports what it is to train
 
 
-class Terminated(BaseException):
+class Terminated(KeyboardInterrupt):
     """The parent ends this training; no ``except Exception`` catches it."""
 
 
@@ -86,6 +86,7 @@ class _Worker:
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._running: Job | None = None
+        self._told_to_end = False
         self._standard = os.dup(1), os.dup(2)
         self._seeds = _SeedAtImport()
         sys.meta_path.insert(0, self._seeds)
@@ -127,7 +128,7 @@ class _Worker:
             answer, error = None, reason_of(failure)
         spoilt = _has_released_cuda() and bool(error)  # an error of CUDA may stay for ever
         self._send("ended", answer, error, time.perf_counter() - begun, spoilt)
-        return not spoilt
+        return not (spoilt or self._told_to_end)  # a training may swallow what ends it
 
     def _train(self, job: Job) -> tuple[Any, str]:
         """Return the answer of a training, and why it failed."""
@@ -171,9 +172,13 @@ class _Worker:
             os.environ.clear()
             os.environ.update(self._environment)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGTERM, self._terminate)
         random.seed(seed)
         self._seeds.set(seed)
+
+    def _terminate(self, *_: object) -> NoReturn:
+        self._told_to_end = True
+        raise Terminated("ended by the search")
 
     @contextmanager
     def _output(self, job: Job) -> Iterator[None]:
@@ -251,10 +256,6 @@ class _SeedAtImport:
 
             spec.loader.exec_module = execute_and_seed  # type: ignore[method-assign]
         return spec
-
-
-def _terminate(*_: object) -> NoReturn:
-    raise Terminated("ended by the search")
 
 
 def _has_released_cuda() -> bool:

@@ -83,6 +83,11 @@ class WorkerProcess:
         """Whether it has a job that has not ended."""
         return self.job is not None and not self._over
 
+    @property
+    def grace(self) -> float:
+        """Seconds that it has to end when it is told to."""
+        return GRACE if self.job is None or self.job.grace is None else self.job.grace
+
     def is_over(self) -> bool:
         """Return whether the process has ended; an idle one may have died, too."""
         if self.process.poll() is not None:
@@ -119,7 +124,7 @@ class WorkerProcess:
             if self._ending:
                 self.kill()
                 return self._ended(error=self._ending)
-            self._limit_to(GRACE)
+            self._limit_to(self.grace)
             self._ending = self._overdue
             self.stop()
         return None
