@@ -35,6 +35,7 @@ class JobEvaluator(Evaluator):
         read: returns the outcome that an answer means.
         architecture: returns what the training gets for the space's text.
         devices: names of torch devices, which the workers share in turn.
+        jobs: name of the folder, in that of the trials, for what an executor writes of its jobs.
 
     Raises:
         ParameterError: the executor's workers could not import the training.
@@ -49,10 +50,11 @@ class JobEvaluator(Evaluator):
         read: Read = read_answer,
         architecture: Callable[[str], Any] = str,
         devices: Sequence[str] = ("cpu",),
+        jobs: str = "jobs",
     ) -> None:
         self._settings, self._folder = settings, folder.absolute()
         self._read, self._architecture = read, architecture
-        self._executor = open_executor(settings, training, name, devices, self._folder)
+        self._executor = open_executor(settings, training, name, devices, self._folder / jobs)
         self._requests: dict[Key, Request] = {}  # that have not ended
         self._unusable: EvaluationError | None = None  # to be raised once the others are told
         self._rest: list[tuple[int, Outcome]] = []

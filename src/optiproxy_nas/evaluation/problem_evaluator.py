@@ -153,6 +153,7 @@ def _job_evaluator(
         partial(read_metrics, problem),
         get_space(problem.space).architecture,
         devices_of(settings),
+        jobs="jobs" if method == "evaluate" else f"{method}_jobs",  # of two executors at a time
     )
 
 

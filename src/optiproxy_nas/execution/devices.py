@@ -11,9 +11,13 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 def devices_of(settings: EvaluationSettings) -> list[str]:
     """Return the devices of worker processes: all GPUs, where they are to be found.
 
+    Those of a SLURM job are of its node, of which this machine says nothing.
+
     Raises:
         ParameterError: there is no such device.
     """
+    if settings.executor == "slurm":
+        return [settings.device]
     device = device_of(settings.device)
     if settings.device == "auto" and device == "cuda" and settings.workers > 1:
         return [f"cuda:{number}" for number in range(torch.cuda.device_count())]

@@ -20,6 +20,7 @@ EXECUTORS = Registry(
     {
         "serial": "optiproxy_nas.execution.serial:SerialExecutor",
         "processes": "optiproxy_nas.execution.processes:ProcessExecutor",
+        "slurm": "optiproxy_nas.execution.slurm:SlurmExecutor",
     },
     group="optiproxy_nas.executors",
     base=Executor,
@@ -57,8 +58,8 @@ def open_executor(
         training: what runs a job, with its data. Where that is another process, it is pickled.
         name: of the training, for messages.
         devices: names of torch devices, which the workers share in turn.
-        folder: of the trials: what the executor writes for a later process to rejoin its jobs is
-            there. None: there is none, and nothing can be rejoined.
+        folder: of this executor alone: what it writes for a later process to rejoin its jobs is
+            there. It is made where it is needed. None: nothing can be rejoined.
 
     Raises:
         UnknownNameError: no such executor.

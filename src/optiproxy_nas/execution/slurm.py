@@ -1,0 +1,300 @@
+"""Jobs of a SLURM cluster: each trial is a job of the queue, submitted through submitit.
+
+A job of its own for each trial costs the time in the queue for each, and in return has limits of
+its own (memory, time), its line in ``squeue`` and in the accounting, and nothing to share with
+others: what kills it costs one trial, and a later search finds it by its id. For trainings that
+are short beside the time in the queue, have Dask workers run as SLURM jobs (docs/workers.md). The
+answers are files, see :mod:`optiproxy_nas.execution.slurm_folder`; SLURM is asked of the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optiproxy_nas.core.errors import EvaluationError
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.execution.base import Executor
+from optiproxy_nas.execution.jobs import Ended, Job, Key, Training
+from optiproxy_nas.execution.slurm_folder import JobFolders, Order
+from optiproxy_nas.execution.slurm_queue import GONE, LOST, OVER, REASONS, Queue, SubmissionError
+from optiproxy_nas.execution.slurm_settings import slurm_settings
+
+SHORTEST, LONGEST = 0.05, 1.0  # seconds between two looks at the shared disk
+STARTS = 3  # jobs in a row that may end before their training begins
+REFUSALS = 3600.0  # seconds in which no job was taken, and none of ours is in the queue
+DELAY = 30.0  # seconds in which a file of another machine appears here
+PATIENCE = 600.0  # seconds in which the accounting has noted a job that has left the queue
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
+
+
+@dataclass
+class _Entry:
+    """A job of the queue, or one that waits to be submitted.
+
+    Attributes:
+        job: as it was submitted.
+        name: of its folder.
+        id: of its submission; "" while it waits.
+        has_begun: as far as is known.
+        state: that ended it, as SLURM says; "" while it has not ended.
+        since: when that was heard of, as of ``time.monotonic()``.
+        lost: submissions of it that were preempted or whose node failed.
+        is_interrupted: whether it says that a signal ended it.
+        keep_log: whether its log stays in its folder.
+    """
+
+    job: Job
+    name: str
+    id: str = ""
+    has_begun: bool = False
+    state: str = ""
+    since: float = 0.0
+    lost: int = 0
+    is_interrupted: bool = False
+    keep_log: bool = False
+
+
+class SlurmExecutor(Executor):
+    """Jobs of a SLURM cluster, ``settings.workers`` in the queue at the same time.
+
+    Args:
+        settings: with ``slurm``, see :class:`optiproxy_nas.execution.slurm_settings.SlurmSettings`.
+        training: that runs a job; it is pickled once.
+        name: of the training, for messages.
+        devices: of no meaning here: a job trains on ``settings.device`` of its node, where that is
+            "auto" on ``cuda`` if it asks for GPUs.
+        folder: of the jobs, on a disk that all machines share.
+
+    Raises:
+        ParameterError: a setting is wrong, there is no SLURM, no submitit or no folder, or the
+            training cannot be pickled.
+    """
+
+    def __init__(
+        self,
+        settings: EvaluationSettings,
+        training: Training,
+        name: str,
+        devices: Sequence[str] = ("cpu",),
+        folder: Path | None = None,
+    ) -> None:
+        asked = slurm_settings(settings.slurm)
+        self.workers, root = settings.workers, asked.shared(folder)
+        self._interval, self._resubmissions = asked.poll_seconds, asked.resubmissions
+        minutes, warning = asked.minutes(settings.timeout), int(settings.grace) + 30
+        self._queue = Queue(asked, minutes, warning)
+        self._folders = JobFolders(root)
+        self._queue.check(root)
+        payload = self._folders.write_payload(training, name)
+        any_job = Job(0, 1, "", None, 0, "", device=asked.device(settings.device))
+        threads = asked.threads(settings)
+        self._order = Order(any_job, payload, threads, minutes, warning, settings.grace)
+        self._earlier = self._folders.names()  # of earlier processes, and not rejoined
+        self._entries: dict[Key, _Entry] = {}  # in the order of submission
+        self._given: list[_Entry] = []  # by the last poll: by the next one the caller has kept them
+        self._hopeless: EvaluationError | None = None
+        self._asked = float("-inf")  # when SLURM was last asked
+        self._is_taken = False  # whether SLURM took any job
+        self._refused: float | None = None  # since when it takes none
+        self._next_submission = 0.0  # not before
+        self._lost_starts = 0
+
+    def submit(self, job: Job) -> str:
+        """See :class:`Executor`. It is handed to SLURM by :meth:`poll`.
+
+        Raises:
+            EvaluationError: its folder cannot be written.
+        """
+        label = "{:04d}-{}-{}-".format(*job.key)
+        self._retire([name for name in self._earlier if name.startswith(label)])
+        name = f"{label}{secrets.token_hex(4)}"
+        job_there = job._replace(device=self._order.job.device)
+        try:
+            self._folders.tell(name, self._order._replace(job=job_there))
+        except OSError as error:
+            raise EvaluationError(
+                f"The job of trial {job.number} cannot be written to {self._folders.root}: "
+                f"{error.strerror}."
+            ) from error
+        self._entries[job.key] = _Entry(job, name)
+        return name
+
+    def rejoin(self, job: Job, handle: str) -> bool:
+        """See :class:`Executor`."""
+        folders = self._folders
+        if handle not in self._earlier or folders.is_cancelled(handle):
+            return False
+        is_same = folders.order(handle).job._replace(device=job.device) == job
+        ids = folders.ids(handle)
+        if not is_same or not (ids or folders.has_ended(handle)):
+            return False
+        self._earlier.remove(handle)
+        self._entries[job.key] = _Entry(job, handle, ids[-1] if ids else "", lost=len(ids[1:]))
+        return True
+
+    def poll(self, seconds: float | None = None) -> list[Ended]:
+        """See :class:`Executor`.
+
+        Raises:
+            EvaluationError: SLURM takes no job, or what it starts cannot train.
+        """
+        self._forget()
+        limit = float("inf") if seconds is None else time.monotonic() + seconds
+        pause = SHORTEST
+        while True:
+            ended = self._answered() + self._dead()
+            more = self._submit_next()
+            if ended:
+                return ended
+            if self._hopeless is not None:
+                raise self._hopeless
+            left = limit - time.monotonic()
+            if not self._entries or left <= 0:
+                return []
+            if not more:
+                time.sleep(min(pause, left))
+                pause = min(2 * pause, LONGEST)
+
+    def cancel(self, keys: Collection[Key] | None = None) -> None:
+        """See :class:`Executor`. What runs gets SIGTERM, and is not waited for."""
+        keys = list(self._entries) if keys is None else keys
+        entries = [self._entries.pop(key) for key in keys if key in self._entries]
+        self._end({entry.name: entry.id for entry in entries})
+        self._given += entries
+
+    def running(self) -> list[Key]:
+        """See :class:`Executor`."""
+        return [key for key, entry in self._entries.items() if entry.has_begun]
+
+    def close(self) -> None:
+        """See :class:`Executor`. The logs of jobs that failed stay."""
+        self.cancel()
+        self._retire(list(self._earlier))
+        self._forget()
+        self._folders.close()
+
+    def _answered(self) -> list[Ended]:
+        """Return the jobs that have left an answer."""
+        if not self._entries:
+            return []
+        begun, answered = self._folders.begun_and_ended()
+        ended = []
+        for entry in list(self._entries.values()):
+            if not entry.has_begun and entry.name in begun:
+                entry.has_begun, self._lost_starts = True, 0
+                entry.id = self._folders.begun_by(entry.name) or entry.id
+            if entry.is_interrupted or entry.name not in answered:
+                continue
+            if (answer := self._folders.answer(entry.name)) is None:
+                continue  # it can be read at a later look
+            entry.is_interrupted = answer.is_interrupted
+            if answer.unable:
+                self._hopeless = EvaluationError(answer.unable)
+            elif answer.ended is not None:
+                ended.append(self._finish(entry, answer.ended))
+        return ended
+
+    def _dead(self) -> list[Ended]:
+        """Return the jobs that SLURM has ended without an answer; ask it from time to time."""
+        submitted = {entry.id: entry for entry in self._entries.values() if entry.id}
+        now = time.monotonic()
+        if submitted and now - self._asked >= self._interval:
+            self._asked = now
+            for number, state in self._queue.states(submitted).items():
+                entry = submitted[number]
+                entry.since = entry.since if entry.state else now
+                entry.state = state if state in OVER else ""
+        ended = []
+        for entry in submitted.values():
+            delay = PATIENCE if entry.state == GONE else DELAY
+            if entry.state and (entry.is_interrupted or now - entry.since >= delay):
+                ended += self._fate(entry)
+        return ended
+
+    def _fate(self, entry: _Entry) -> list[Ended]:
+        """Return what became of a job that SLURM has ended; nothing where it is submitted again."""
+        job, reason = f"the SLURM job {entry.id}", REASONS.get(entry.state, "")
+        if entry.state in LOST or (entry.is_interrupted and not reason):
+            entry.lost += 1
+            if entry.lost <= self._resubmissions:
+                facts = entry.job.number, job, entry.state, entry.lost, self._resubmissions
+                _log.warning("Trial %d: %s was lost (%s). Submitted again (%d of %d).", *facts)
+                self._submit_again(entry)
+                return []
+            reason = f"{job} was lost ({entry.state}), as {entry.lost - 1} before it"
+        elif reason:
+            reason = reason.format(job=job, minutes=self._order.minutes)
+        else:
+            log = self._folders.root / entry.name
+            reason = f"{job} ended ({entry.state}) without an answer; its log is in {log}"
+            if not entry.has_begun:
+                self._lost_starts += 1
+                if self._lost_starts >= STARTS:
+                    self._hopeless = EvaluationError(f"The trainings cannot begin: {reason}.")
+                else:
+                    self._submit_again(entry)
+                return []
+        seconds = self._folders.seconds(entry.name)
+        return [self._finish(entry, Ended(entry.job, error=reason, seconds=seconds))]
+
+    def _finish(self, entry: _Entry, ended: Ended) -> Ended:
+        self._given.append(self._entries.pop(entry.job.key))
+        ended.job, entry.keep_log = entry.job, bool(ended.error)
+        return ended
+
+    def _submit_again(self, entry: _Entry) -> None:
+        self._folders.unmark(entry.name)
+        entry.id, entry.state, entry.has_begun, entry.is_interrupted = "", "", False, False
+
+    def _submit_next(self) -> bool:
+        """Hand the next waiting job to SLURM; return whether another one may follow at once."""
+        waiting = [entry for entry in self._entries.values() if not entry.id]
+        queued = len(self._entries) - len(waiting)
+        if not waiting or queued >= self.workers or time.monotonic() < self._next_submission:
+            return False
+        entry, title = waiting[0], f"trial-{waiting[0].job.number}"
+        try:
+            entry.id = self._queue.submit(self._folders.root, entry.name, title)
+        except SubmissionError as error:
+            self._refused_by(error, queued)
+            return False
+        self._is_taken, self._refused = True, None
+        self._folders.add_id(entry.name, entry.id)
+        return len(waiting) > 1 and queued + 1 < self.workers
+
+    def _refused_by(self, error: SubmissionError, queued: int) -> None:
+        """Wait for another time if the queue may be full, and give up where it cannot be that."""
+        now = time.monotonic()
+        self._next_submission = now + self._interval
+        if self._refused is None:
+            self._refused = now
+            if self._is_taken or queued:
+                text = "SLURM takes no further job (%s). %d of this search are in its queue; the "
+                _log.warning(text + "others wait.", error, queued)
+        if not queued and (not self._is_taken or now - self._refused > REFUSALS):
+            self._hopeless = EvaluationError(f"SLURM takes no job: {error}.")
+
+    def _end(self, ids: Mapping[str, str]) -> None:
+        """End jobs: their ids by their names; "" of those that are not in the queue."""
+        for name in ids:
+            self._folders.cancel(name)
+        self._queue.cancel([number for number in ids.values() if number])
+
+    def _retire(self, names: Iterable[str]) -> None:
+        """End jobs of earlier processes that are not rejoined."""
+        folders = self._folders
+        self._end({n: (folders.ids(n) or [""])[-1] for n in names if not folders.has_ended(n)})
+        for name in names:
+            self._earlier.remove(name)
+            folders.forget(name)
+
+    def _forget(self) -> None:
+        """Remove what was kept of the jobs that the last :meth:`poll` gave."""
+        for entry in self._given:
+            self._folders.forget(entry.name, entry.keep_log)
+        self._given = []

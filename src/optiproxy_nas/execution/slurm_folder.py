@@ -1,0 +1,219 @@
+"""The files through which a search and its SLURM jobs speak, on a disk that all machines share.
+
+::
+
+    payload-3f2a.../   the training with its data, as of :mod:`optiproxy_nas.execution.remote`
+    0007-0-1-9c41/     of one job: what it is told, the ids of its submissions, submitit's files
+    marks/             0007-0-1-9c41.begun, .ended (with the answer), .cancelled
+
+What another machine may read while it is written is written under another name and renamed, so that
+it is whole or absent. Only what this package wrote here for itself is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import secrets
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from optiproxy_nas.execution.jobs import Ended, Job, Training, Unsendable, reason_of
+from optiproxy_nas.execution.remote import write_remote_payload
+
+_ORDER, _IDS, _MARKS, _PAYLOAD = "order.pickle", "ids", "marks", "payload-"
+_BEGUN, _ENDED, _CANCELLED = ".begun", ".ended", ".cancelled"
+
+
+class Order(NamedTuple):
+    """What a job is told.
+
+    Attributes:
+        job: with the device that it trains on.
+        payload: folder of the training.
+        threads: of OpenMP and BLAS.
+        minutes: the job's time limit.
+        warning: seconds before that limit at which SLURM sends a signal.
+        grace: seconds that a training has to tidy up.
+    """
+
+    job: Job
+    payload: str
+    threads: int
+    minutes: int
+    warning: float
+    grace: float
+
+
+class Answer(NamedTuple):
+    """What a job leaves.
+
+    Attributes:
+        ended: what became of its training; None where it says nothing of the trial.
+        unable: why no job can train, in one line.
+        is_interrupted: whether a signal ended it before its time.
+    """
+
+    ended: Ended | None = None
+    unable: str = ""
+    is_interrupted: bool = False
+
+
+class JobFolders:
+    """The folders of a search's jobs.
+
+    Args:
+        root: that holds them.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._marks = root / _MARKS
+        self._marks.mkdir(parents=True, exist_ok=True)
+
+    def names(self) -> set[str]:
+        """Return the names of the jobs that were told something and not forgotten."""
+        return {path.parent.name for path in self.root.glob(f"*/{_ORDER}")}
+
+    def write_payload(self, training: Training, name: str) -> str:
+        """Write the training once, also for all later searches with the same; return its folder.
+
+        Raises:
+            ParameterError: see :func:`optiproxy_nas.execution.payload.write_payload`.
+        """
+        partial = self.root / f"{_PAYLOAD}{secrets.token_hex(4)}"
+        partial.mkdir()
+        try:
+            write_remote_payload(partial, training, name)
+            total = hashlib.sha256()
+            for path in sorted(partial.iterdir()):
+                total.update(path.read_bytes())
+            folder = self.root / f"{_PAYLOAD}{total.hexdigest()[:16]}"
+            if not folder.exists():
+                partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return str(folder)
+
+    def tell(self, name: str, order: Order) -> None:
+        """Make the folder of a job, with what it is told."""
+        (self.root / name).mkdir()
+        _write_whole(self.root / name / _ORDER, pickle.dumps(order))
+
+    def order(self, name: str) -> Order:
+        """Return what a job was told."""
+        order: Order = pickle.loads((self.root / name / _ORDER).read_bytes())
+        return order
+
+    def add_id(self, name: str, number: str) -> None:
+        """Note the id of a submission."""
+        with (self.root / name / _IDS).open("a") as file:
+            file.write(f"{number}\n")
+
+    def ids(self, name: str) -> list[str]:
+        """Return the ids of a job's submissions; of the one that has begun if none was noted."""
+        try:
+            return (self.root / name / _IDS).read_text().split()
+        except OSError:
+            return self.begun_by(name).split()
+
+    def begun_by(self, name: str) -> str:
+        """Return the id of the submission of a job that has begun; "" where none has."""
+        try:
+            return self._mark(name, _BEGUN).read_text()
+        except OSError:
+            return ""
+
+    def begin(self, name: str, number: str) -> bool:
+        """Mark a job as begun; return whether no other submission of it has begun.
+
+        A submission of which sbatch said that it has failed may be in the queue all the same.
+        """
+        try:
+            with self._mark(name, _BEGUN).open("x") as file:
+                file.write(number)
+        except FileExistsError:
+            return self._mark(name, _BEGUN).read_text() == number  # queued again by SLURM itself
+        return True
+
+    def end(self, name: str, answer: Answer) -> None:
+        """Write the answer of a job, to stay also after a power cut."""
+        _write_whole(self._mark(name, _ENDED), pickle.dumps(answer))
+
+    def cancel(self, name: str) -> None:
+        """Have a job do nothing, should it begin."""
+        _write_whole(self._mark(name, _CANCELLED), b"")
+
+    def is_cancelled(self, name: str) -> bool:
+        """Return whether a job is to do nothing."""
+        return self._mark(name, _CANCELLED).exists()
+
+    def has_ended(self, name: str) -> bool:
+        """Return whether a job has left an answer."""
+        return self._mark(name, _ENDED).exists()
+
+    def begun_and_ended(self) -> tuple[set[str], set[str]]:
+        """Return the names of the jobs that have begun, and of those that have left an answer."""
+        os.utime(self._marks)  # so that this machine lists it anew, whatever it has cached
+        paths = [Path(name) for name in os.listdir(self._marks)]
+        begun, ended = ({it.stem for it in paths if it.suffix == kind} for kind in (_BEGUN, _ENDED))
+        return begun, ended
+
+    def answer(self, name: str) -> Answer | None:
+        """Return what a job has left; None: it cannot be read now."""
+        try:
+            content = self._mark(name, _ENDED).read_bytes()
+        except OSError:
+            return None
+        try:
+            answer: Answer = pickle.loads(content)
+        except Exception as failure:  # the answer is of a class that cannot be imported here
+            unreadable = Unsendable(f"what cannot be read ({reason_of(failure)})")
+            return Answer(Ended(self.order(name).job, unreadable))
+        return answer
+
+    def seconds(self, name: str) -> float:
+        """Return for how long a job has run; 0 where it has not begun."""
+        try:
+            return max(0.0, time.time() - self._mark(name, _BEGUN).stat().st_mtime)
+        except OSError:
+            return 0.0
+
+    def unmark(self, name: str) -> None:
+        """Forget that a job has begun, and what it has left."""
+        for kind in (_BEGUN, _ENDED):
+            self._mark(name, kind).unlink(missing_ok=True)
+
+    def forget(self, name: str, keep_log: bool = False) -> None:
+        """Remove a job's files, but for submitit's where they are to be kept."""
+        self.unmark(name)
+        if keep_log:
+            (self.root / name / _ORDER).unlink(missing_ok=True)
+        else:
+            shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove all but the logs that were kept."""
+        for folder in (self._marks, *self.root.glob(f"{_PAYLOAD}*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # there are logs
+            self.root.rmdir()
+
+    def _mark(self, name: str, kind: str) -> Path:
+        return self._marks / f"{name}{kind}"
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

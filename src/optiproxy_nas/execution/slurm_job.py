@@ -1,0 +1,81 @@
+"""A SLURM job on its node: trains one trial in a child process, and leaves the answer in a file.
+
+What ends it before its time (SIGTERM, SIGUSR1, SIGUSR2) is passed on to the training, which may
+tidy up.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import submitit
+
+from optiproxy_nas.core.errors import EvaluationError
+from optiproxy_nas.execution.jobs import Ended
+from optiproxy_nas.execution.remote import run_job
+from optiproxy_nas.execution.slurm_folder import Answer, JobFolders, Order
+
+_ENDINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Interrupted(BaseException):
+    """A signal ends this job; no ``except Exception`` catches it."""
+
+
+def train(root: str, name: str) -> None:
+    """Train a job on its node; submitit calls it.
+
+    Args:
+        root: folder of all jobs.
+        name: of the job.
+    """
+    folders = JobFolders(Path(root))
+    if folders.is_cancelled(name) or folders.has_ended(name):
+        return
+    order = folders.order(name)
+    if folders.begin(name, submitit.JobEnvironment().job_id):
+        folders.end(name, _answer(order))
+
+
+def _answer(order: Order) -> Answer:
+    begun = time.monotonic()
+    try:
+        with _interruptible():
+            return Answer(run_job(Path(order.payload), order.job, order.threads, order.grace))
+    except EvaluationError as error:
+        return Answer(unable=error.message)
+    except Interrupted:
+        seconds = time.monotonic() - begun
+    if seconds < 60 * order.minutes - order.warning - 60:
+        return Answer(is_interrupted=True)
+    reason = f"timed out after {order.minutes} min (slurm.time)"
+    return Answer(Ended(order.job, None, reason, seconds))
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise :class:`Interrupted` here at a signal; after it, signals do nothing.
+
+    It takes the place of submitit's handlers, which would have the job queued again without end.
+    """
+    for number in _ENDINGS:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        _ignore_endings()
+
+
+def _interrupt(*_: object) -> NoReturn:
+    _ignore_endings()
+    raise Interrupted
+
+
+def _ignore_endings() -> None:
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,181 @@
+"""The queue of a cluster: submission through submitit, one question about all jobs at a time."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import subprocess
+from collections.abc import Collection
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.execution import slurm_job
+from optiproxy_nas.execution.jobs import reason_of
+from optiproxy_nas.execution.slurm_settings import SlurmSettings
+
+GONE = "GONE"  # in the place of a state: the queue has no such job, and nobody says why
+LOST = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL", "REVOKED"}
+REASONS = {  # why a trial failed, by the state of its job
+    "OUT_OF_MEMORY": "out of memory: SLURM ended it (slurm.mem_gb)",
+    "TIMEOUT": "timed out after {minutes} min (slurm.time)",
+    "DEADLINE": "timed out after {minutes} min (slurm.time)",
+    "CANCELLED": "{job} was cancelled (scancel)",
+}
+OVER = {"COMPLETED", "FAILED", GONE, *LOST, *REASONS}  # states in which a job has ended
+_ANSWER = 60.0  # seconds that a command of SLURM may take
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
+
+
+class SubmissionError(Exception):
+    """A job was not taken; its text is what the cluster said, in one line."""
+
+
+class Queue:
+    """Jobs of one user.
+
+    Args:
+        settings: what a job asks for.
+        minutes: time limit of a job.
+        warning: seconds before that limit at which a job gets a signal.
+
+    Raises:
+        ParameterError: submitit is not installed, this machine has no SLURM, or submitit refuses a
+            setting.
+    """
+
+    def __init__(self, settings: SlurmSettings, minutes: int, warning: int) -> None:
+        try:
+            self._submitit: Any = import_module("submitit")
+        except ImportError as error:
+            raise ParameterError(
+                f"executor = slurm needs a package that is not installed ({error.name}): pip "
+                'install "optiproxy-nas[slurm]".'
+            ) from error
+        self._cluster = settings.cluster
+        self._local: dict[str, Any] = {}  # jobs of submitit's local executor
+        self._parameters = _parameters(settings, minutes, warning)
+
+    def check(self, folder: Path) -> None:
+        """Refuse what submitit refuses, before anything is submitted.
+
+        Raises:
+            ParameterError: see :class:`Queue`.
+        """
+        try:
+            self._executor(folder, "check")
+        except (RuntimeError, ValueError, NameError, AssertionError, TypeError) as error:
+            where = "no sbatch and srun on this machine" if self._cluster == "slurm" else ""
+            raise ParameterError(
+                f"executor = slurm cannot be used ({where or error}). Start the search on a login "
+                "node of the cluster, or try it out with slurm.cluster = local.",
+                reason=str(error),
+            ) from error
+
+    def submit(self, root: Path, name: str, title: str) -> str:
+        """Submit a job, and return its id.
+
+        Args:
+            root: folder of all jobs.
+            name: of the job, as of :func:`optiproxy_nas.execution.slurm_job.train`.
+            title: its name in the queue.
+
+        Raises:
+            SubmissionError: it was not taken.
+        """
+        executor = self._executor(root / name, title)
+        try:
+            job = executor.submit(slurm_job.train, str(root), name)
+        except (OSError, RuntimeError) as error:  # those of submitit are RuntimeErrors
+            raise SubmissionError(reason_of(error)) from error
+        if self._cluster == "local":
+            self._local[job.job_id] = job
+        return str(job.job_id)
+
+    def states(self, ids: Collection[str]) -> dict[str, str]:
+        """Return the states of jobs, in capitals as SLURM has them.
+
+        Jobs that have left the queue are looked up in the accounting, where there is one.
+
+        Returns:
+            By id; :data:`GONE` of those that have left the queue, as long as the accounting says
+            nothing of them. None at all where the queue does not answer.
+        """
+        if self._cluster == "local":
+            return {number: self._local_state(number) for number in ids}
+        queue = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all"]
+        queued = _table([*queue, "--format=%i|%T"])
+        if queued is None:
+            return {}
+        states = {number: queued[number] for number in ids if number in queued}
+        if left := sorted(set(ids) - set(states)):
+            account = ["sacct", "--noheader", "--parsable2", "--allocations"]
+            ended = _table([*account, "--format=JobID,State", f"--jobs={','.join(left)}"]) or {}
+            states |= {number: ended.get(number, GONE) for number in left}
+        return states
+
+    def cancel(self, ids: Collection[str]) -> None:
+        """End jobs, or take them out of the queue; what has ended is ignored."""
+        if self._cluster == "local":
+            for number in ids:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(int(number), 15)
+        elif ids and _output(["scancel", *sorted(ids)]) is None:
+            _log.warning(
+                "SLURM did not cancel the jobs %s. What waits of them ends at its beginning; end "
+                "what runs with scancel.",
+                ", ".join(sorted(ids)),
+            )
+
+    def _executor(self, folder: Path, title: str) -> Any:
+        executor = self._submitit.AutoExecutor(folder=folder, cluster=self._cluster)
+        executor.update_parameters(**self._parameters, name=title)
+        return executor
+
+    def _local_state(self, number: str) -> str:
+        if number in self._local:
+            is_over = self._local[number].done()
+        else:  # of an earlier process
+            is_over = not Path(f"/proc/{number}").exists()
+        return "COMPLETED" if is_over else "RUNNING"
+
+
+def _parameters(settings: SlurmSettings, minutes: int, warning: int) -> dict[str, Any]:
+    """Return the settings by the names that submitit's ``AutoExecutor`` has for them."""
+    general = ("cpus_per_task", "gpus_per_node", "mem_gb")
+    places = ("partition", "account", "qos", "gres", "constraint", "nodelist", "exclude")
+    special = (*places, "exclusive", "setup", "srun_args")
+    parameters = {name: getattr(settings, name) for name in general}
+    parameters |= {f"slurm_{name}": getattr(settings, name) for name in special}
+    options = {name.replace("_", "-"): it for name, it in settings.additional_parameters.items()}
+    if "requeue" not in options:  # a job that is lost is submitted again by the executor
+        options = {"no-requeue": True, **options}
+    parameters |= {
+        "timeout_min": minutes,
+        "slurm_signal_delay_s": warning,
+        "slurm_additional_parameters": options,
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _table(command: list[str]) -> dict[str, str] | None:
+    """Return the states by id that a command prints; None: it did not answer."""
+    output = _output(command)
+    if output is None:
+        return None
+    rows = [line.strip().split("|") for line in output.splitlines() if "|" in line]
+    return {row[0]: row[1].split()[0] for row in rows if row[1].strip()}  # "CANCELLED by 1000"
+
+
+def _output(command: list[str]) -> str | None:
+    """Return what a command prints; None where it fails or does not end."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_ANSWER, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

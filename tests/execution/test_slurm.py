@@ -1,0 +1,469 @@
+"""Jobs of a SLURM cluster; the cluster is small scripts, and most nodes are played by the tests."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_slurm import FakeSlurm, wait_for
+from slurm_trainings import Trains
+
+from optiproxy_nas.core.errors import EvaluationError, ParameterError
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.execution import slurm, slurm_queue
+from optiproxy_nas.execution.jobs import Ended, Job
+from optiproxy_nas.execution.slurm import SlurmExecutor
+from optiproxy_nas.execution.slurm_folder import Answer, JobFolders
+from optiproxy_nas.execution.slurm_settings import slurm_settings
+
+RESOURCES = {"partition": "gpu", "time": "1:00:00", "mem_gb": 4, "poll_seconds": 0.05}
+Open = Callable[..., SlurmExecutor]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    fake = FakeSlurm(tmp_path / "cluster")
+    monkeypatch.setenv("PATH", str(fake.bin), prepend=":")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setattr(slurm, "LONGEST", 0.05)
+    monkeypatch.setattr(slurm, "DELAY", 0.0)
+    return fake
+
+
+@pytest.fixture(autouse=True)
+def shared_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the folder of a test be none for temporary files."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+
+
+@pytest.fixture
+def opens(tmp_path: Path) -> Iterator[Open]:
+    """Return a function that opens an executor; the last one is closed in the end."""
+    executors = []
+
+    def opened(workers: int = 2, resources: Any = RESOURCES, **settings: Any) -> SlurmExecutor:
+        settings = {"executor": "slurm", "workers": workers, "slurm": resources, **settings}
+        folder = tmp_path / "slurm"
+        executor = SlurmExecutor(EvaluationSettings(**settings), Trains(), "", folder=folder)
+        executors.append(executor)
+        return executor
+
+    yield opened
+    for executor in executors[-1:]:  # the ones before were "killed"
+        executor.close()
+
+
+def job(folder: Path, what: str, number: int = 0, **changes: Any) -> Job:
+    trial = folder / "trials" / f"{number:04d}"
+    return Job(number, 1, what, None, 5, str(trial), **changes)
+
+
+def all_ended(executor: SlurmExecutor) -> dict[int, Ended]:
+    ended = {}
+    while results := executor.poll():
+        ended |= {result.job.number: result for result in results}
+    return ended
+
+
+def pending(cluster: FakeSlurm, executor: SlurmExecutor, *jobs: Job) -> list[str]:
+    """Submit jobs whose nodes the test plays; return their names."""
+    cluster.switch("holds")
+    names = [executor.submit(it) for it in jobs]
+    executor.poll(0.3)
+    return names
+
+
+def node(tmp_path: Path) -> JobFolders:
+    return JobFolders(tmp_path / "slurm")
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"partiton": "gpu"}, ("'partition'",)),
+        ({"partition": "gpu", "timeout": 5}, ("slurm.timeout",)),
+        ({"time": "soon"}, ("1:30:00",)),
+        ({"time": 0}, ("at least 1 minute",)),
+        ({"gpus_per_node": "two"}, ("an integer is needed",)),
+        ({}, ("slurm.time", "evaluation.timeout")),
+    ],
+)
+def test_wrong_resources_are_refused_before_anything_is_submitted(
+    cluster: FakeSlurm, opens: Open, resources: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(ParameterError) as error:
+        opens(resources=resources)
+    assert all(word in error.value.message for word in words)
+    assert cluster.calls("sbatch") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [(90, 90), ("90", 90), ("1:30", 2), ("1:30:00", 90), ("2-12", 3600), ("1-0:30:00", 1470)],
+)
+def test_a_time_limit_reads_as_slurm_writes_it(text: int | str, minutes: int) -> None:
+    assert slurm_settings({"time": text}).minutes(None) == minutes
+
+
+def test_the_limit_of_a_job_is_above_the_timeout_of_a_trial() -> None:
+    assert slurm_settings({}).minutes(90.0) == 12
+    with pytest.raises(ParameterError, match=r"evaluation\.timeout"):
+        slurm_settings({"time": 10}).minutes(600.0)
+
+
+def test_without_slurm_the_advice_is_a_login_node(
+    opens: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    with pytest.raises(ParameterError, match="login node"):
+        opens()
+
+
+def test_a_folder_for_temporary_files_is_refused(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ParameterError, match="journal=PATH"):
+        opens()
+
+
+def test_jobs_are_trained_with_what_they_ask_for(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    asked = {**RESOURCES, "cpus_per_task": 3, "gres": "gpu:a100:1", "account": "lab"}
+    asked["additional_parameters"] = {"reservation": "mine"}
+    executor = opens(resources=asked, workers=2)
+    for number, what in enumerate(("answers", "raises", "is_killed")):
+        executor.submit(job(tmp_path, what, number))
+    ended = all_ended(executor)
+    assert ended[0].answer == {"value": 0, "device": "cuda", "threads": "3"}
+    assert ended[0].curve == [(1, 0.25)]
+    assert ended[1].error == "ValueError: no such layer"
+    assert "ran out of memory" in ended[2].error
+    assert (tmp_path / "trials" / "0000" / "output.txt").read_text() == "trained\n"
+    script = cluster.script(cluster.ids()[0])
+    for option in (
+        "--partition=gpu",
+        "--time=60",
+        "--mem=4GB",
+        "--cpus-per-task=3",
+        "--gres=gpu:a100:1",
+        "--account=lab",
+        "--reservation=mine",
+        "--no-requeue",
+        "--signal=USR2@60",
+    ):
+        assert f"#SBATCH {option}\n" in script
+
+
+def test_no_more_jobs_are_queued_than_workers_and_slurm_is_asked_once_for_all(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens(workers=2, resources={**RESOURCES, "poll_seconds": 60})
+    names = pending(cluster, executor, *(job(tmp_path, "answers", n) for n in range(4)))
+    assert len(cluster.ids()) == 2
+    node(tmp_path).begin(names[1], cluster.ids()[1])
+    executor.poll(0.1)
+    assert executor.running() == [(1, 0, 1)]
+    node(tmp_path).end(names[1], Answer(Ended(job(tmp_path, "answers", 1), 0.5)))
+    (ended,) = executor.poll()
+    assert (ended.job.number, ended.answer) == (1, 0.5)
+    executor.poll(0.2)
+    assert len(cluster.ids()) == 3
+    assert cluster.calls("squeue") == 1
+    assert cluster.calls("sacct") == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("OUT_OF_MEMORY", "out of memory"),
+        ("TIMEOUT", "timed out after 60 min"),
+        ("CANCELLED by 1000", "was cancelled"),
+        ("FAILED", "without an answer; its log is in"),
+        ("COMPLETED", "without an answer; its log is in"),
+    ],
+)
+def test_a_job_that_slurm_ended_is_one_failure_with_its_reason(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, state: str, words: str
+) -> None:
+    executor = opens()
+    (name,) = pending(cluster, executor, job(tmp_path, "answers"))
+    (number,) = cluster.ids()
+    node(tmp_path).begin(name, number)
+    executor.poll(0.1)
+    (cluster.folder / "jobs" / number / "state").write_text(f"{state}\n")
+    (ended,) = executor.poll(5)
+    assert words in ended.error
+    assert executor.poll() == []
+
+
+def test_a_preempted_job_is_submitted_again_but_not_without_end(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = opens(resources={**RESOURCES, "resubmissions": 2})
+    (name,) = pending(cluster, executor, job(tmp_path, "answers", 7))
+    for state in ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL"):
+        number = cluster.ids()[-1]
+        node(tmp_path).begin(name, number)
+        (cluster.folder / "jobs" / number / "state").write_text(f"{state}\n")
+        ended = executor.poll(0.5)
+    assert len(cluster.ids()) == 3
+    assert "was lost (BOOT_FAIL)" in ended[0].error
+    assert [record.getMessage()[-25:] for record in caplog.records] == [
+        "Submitted again (1 of 2).",
+        "Submitted again (2 of 2).",
+    ]
+
+
+def test_a_job_of_which_nobody_knows_is_waited_for_and_then_given_up(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = opens()
+    (name,) = pending(cluster, executor, job(tmp_path, "answers"))
+    (number,) = cluster.ids()
+    node(tmp_path).begin(name, number)
+    cluster.switch("unaccounted")
+    cluster.lose(number)
+    assert executor.poll(0.3) == []
+    cluster.switch("silent")
+    monkeypatch.setattr(slurm, "PATIENCE", 0.0)
+    (ended,) = executor.poll(5)
+    assert "(GONE)" in ended.error
+
+
+def test_a_queue_that_does_not_answer_changes_nothing(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens()
+    cluster.switch("silent")
+    (name,) = pending(cluster, executor, job(tmp_path, "answers"))
+    (number,) = cluster.ids()
+    (cluster.folder / "jobs" / number / "state").write_text("FAILED\n")
+    assert executor.poll(0.3) == []
+    node(tmp_path).end(name, Answer(Ended(job(tmp_path, "answers"), 0.5)))
+    assert [ended.answer for ended in executor.poll(5)] == [0.5]
+
+
+def test_a_state_that_the_queue_has_forgotten_is_that_of_the_accounting(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens()
+    (name,) = pending(cluster, executor, job(tmp_path, "answers"))
+    (number,) = cluster.ids()
+    node(tmp_path).begin(name, number)
+    cluster.switch("purges")
+    (cluster.folder / "jobs" / number / "state").write_text("OUT_OF_MEMORY\n")
+    (ended,) = executor.poll(5)
+    assert "out of memory" in ended.error
+    assert cluster.calls("sacct") >= 1
+
+
+def test_a_full_queue_lets_the_others_wait(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = opens(workers=3)
+    cluster.switch("limit", "1\n")
+    names = pending(cluster, executor, *(job(tmp_path, "answers", n) for n in range(3)))
+    assert len(cluster.ids()) == 1
+    assert "QOSMaxSubmitJobPerUserLimit" in caplog.text
+    assert len(caplog.records) == 1
+    cluster.switch("limit", "3\n")
+    executor.poll(0.5)
+    assert len(cluster.ids()) == 3
+    for number, name in enumerate(names):
+        node(tmp_path).end(name, Answer(Ended(job(tmp_path, "answers", number), 0.5)))
+    assert sorted(all_ended(executor)) == [0, 1, 2]
+
+
+def test_a_refused_first_job_ends_the_search_with_the_words_of_sbatch(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens()
+    cluster.switch("refuses", "sbatch: error: invalid partition specified: gpu\n")
+    executor.submit(job(tmp_path, "answers"))
+    with pytest.raises(EvaluationError, match="invalid partition specified: gpu"):
+        executor.poll()
+
+
+def test_jobs_that_end_before_they_begin_end_the_search(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens(resources={**RESOURCES, "setup": ["module load nothing", "exit 7"]})
+    executor.submit(job(tmp_path, "answers"))
+    with pytest.raises(EvaluationError, match="cannot begin: the SLURM job 103 ended"):
+        executor.poll()
+    assert len(cluster.ids()) == slurm.STARTS
+
+
+def test_a_cancelled_job_is_not_heard_of_any_more(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens()
+    first, second = (job(tmp_path, "answers", number) for number in range(2))
+    names = pending(cluster, executor, first, second)
+    executor.cancel([first.key, (9, 0, 1)])
+    assert [cluster.state(number) for number in cluster.ids()] == ["CANCELLED by 1000", "PENDING"]
+    assert node(tmp_path).is_cancelled(names[0])
+    for name, it in zip(names, (first, second), strict=True):
+        node(tmp_path).end(name, Answer(Ended(it, 0.5)))
+    assert [ended.job.number for ended in executor.poll(5)] == [1]
+    assert executor.poll() == []
+
+
+def test_a_job_whose_sbatch_seemed_to_fail_is_trained_once(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens()
+    first, second = (job(tmp_path, "answers", number) for number in range(2))
+    pending(cluster, executor, first)
+    cluster.switch("forgets")
+    (name,) = pending(cluster, executor, second)
+    cluster.switch("forgets", None)
+    executor.poll(0.3)
+    lost, noted = cluster.ids()[1], cluster.ids()[-1]
+    assert node(tmp_path).begin(name, lost)
+    assert not node(tmp_path).begin(name, noted)
+    (cluster.folder / "jobs" / noted / "state").write_text("COMPLETED\n")
+    assert executor.poll(0.3) == []
+    node(tmp_path).end(name, Answer(Ended(second, 0.5)))
+    assert [ended.answer for ended in executor.poll(5)] == [0.5]
+
+
+def test_a_signal_lets_a_training_tidy_up_and_it_is_submitted_again(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens()
+    executor.submit(job(tmp_path, "tidies"))
+    executor.poll(0.05)
+    wait_for(tmp_path / "trials" / "0000" / "runs")
+    cluster.end("101", "PREEMPTED", signal.SIGTERM)
+    (ended,) = executor.poll(20)
+    assert ended.answer == 0.75
+    assert (tmp_path / "trials" / "0000" / "runs").read_text() == "run\nrun\n"
+
+
+def test_a_node_with_other_code_is_refused(cluster: FakeSlurm, opens: Open, tmp_path: Path) -> None:
+    executor = opens()
+    (code,) = (tmp_path / "slurm").glob("payload-*/code.json")
+    code.write_text(code.read_text().replace('"slurm_trainings": "', '"slurm_trainings": "0'))
+    executor.submit(job(tmp_path, "answers"))
+    with pytest.raises(EvaluationError, match="not that of the search: slurm_trainings"):
+        executor.poll()
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.execution.jobs import Job
+from optiproxy_nas.execution.slurm import SlurmExecutor
+from slurm_trainings import Trains
+
+folder = Path(sys.argv[1])
+settings = EvaluationSettings(executor="slurm", workers=2, slurm={"time": 60, "poll_seconds": 0.1})
+executor = SlurmExecutor(settings, Trains(), "evaluate", folder=folder / "slurm")
+for number, what in enumerate(("waits", "answers", "answers")):
+    trial = folder / "trials" / f"{number:04d}"
+    print(executor.submit(Job(number, 1, what, None, 5, str(trial))), flush=True)
+while True:
+    executor.poll(0.1)
+    if number == 2 and (folder / "trials" / "0001" / "output.txt").exists():
+        break
+(folder / "driven").write_text("yes")
+sys.stdin.read()
+"""
+
+
+def test_jobs_are_rejoined_after_a_kill_of_the_driver(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )
+    wait_for(tmp_path / "driven")
+    driver.send_signal(signal.SIGKILL)
+    handles = driver.communicate()[0].split()
+    wait_for(tmp_path / "slurm" / "marks" / f"{handles[1]}.ended")
+    executor = opens()
+    jobs = [job(tmp_path, what, n) for n, what in enumerate(("waits", "answers", "answers"))]
+    assert not executor.rejoin(jobs[0]._replace(seed=6), handles[0])
+    assert not executor.rejoin(jobs[0], "0000-0-1-none")
+    rejoined = [executor.rejoin(it, handle) for it, handle in zip(jobs, handles, strict=True)]
+    assert rejoined == [True, True, False]  # runs; ended meanwhile; waited for room
+    executor.submit(jobs[2])
+    assert executor.poll(5)[0].job.number == 1
+    (tmp_path / "trials" / "go").write_text("go")
+    assert sorted(all_ended(executor)) == [0, 2]
+    runs = [(tmp_path / "trials" / f"{n:04d}" / "runs").read_text() for n in range(3)]
+    assert runs == ["run\n"] * 3
+
+
+def test_a_job_that_is_not_rejoined_is_ended_before_it_is_submitted_again(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    first = opens()
+    (old,) = pending(cluster, first, job(tmp_path, "answers"))
+    second = opens()
+    (new,) = pending(cluster, second, job(tmp_path, "answers"))
+    assert old != new
+    assert [cluster.state(number) for number in cluster.ids()] == ["CANCELLED by 1000", "PENDING"]
+    assert node(tmp_path).is_cancelled(old)
+
+
+def test_what_is_left_of_jobs_is_the_logs_of_those_that_failed(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens()
+    names = pending(cluster, executor, *(job(tmp_path, "answers", n) for n in range(2)))
+    for number, error in enumerate(("", "it failed")):
+        node(tmp_path).end(names[number], Answer(Ended(job(tmp_path, "", number), 0.5, error)))
+    assert sorted(all_ended(executor)) == [0, 1]
+    executor.close()
+    assert [path.name for path in (tmp_path / "slurm").iterdir()] == [names[1]]
+
+
+def test_an_answer_of_an_unknown_class_is_what_cannot_be_read(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    executor = opens()
+    (name,) = pending(cluster, executor, job(tmp_path, "answers"))
+    broken = pickle.dumps(Answer(Ended(job(tmp_path, "answers"), 0.5))).replace(
+        b"Answer", b"Answes"
+    )
+    (tmp_path / "slurm" / "marks" / f"{name}.ended").write_bytes(broken)
+    (ended,) = executor.poll(5)
+    assert "cannot be read" in repr(ended.answer)
+
+
+def test_jobs_of_this_machine_stand_in_for_a_cluster(opens: Open, tmp_path: Path) -> None:
+    executor = opens(resources={"cluster": "local", "time": 5})
+    executor.submit(job(tmp_path, "answers", 1))
+    assert all_ended(executor)[1].answer == {"value": 1, "device": "cpu", "threads": "1"}
+
+
+def test_a_command_of_slurm_that_hangs_is_not_waited_for(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cluster.bin / "squeue").write_text("#!/bin/sh\nexec sleep 30\n")
+    monkeypatch.setattr(slurm_queue, "_ANSWER", 0.05)
+    executor = opens()
+    pending(cluster, executor, job(tmp_path, "answers"))
+    begun = time.monotonic()
+    assert executor.poll(0.1) == []
+    assert time.monotonic() - begun < 1
