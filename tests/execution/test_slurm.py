@@ -20,10 +20,11 @@ from slurm_trainings import Trains
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution import slurm, slurm_queue
-from optiproxy_nas.execution.jobs import Ended, Job
+from optiproxy_nas.execution.jobs import Ended, Job, Training
 from optiproxy_nas.execution.slurm import SlurmExecutor
 from optiproxy_nas.execution.slurm_folder import Answer, JobFolders
 from optiproxy_nas.execution.slurm_settings import slurm_settings
+from optiproxy_nas.testing import check_executor
 
 RESOURCES = {"partition": "gpu", "time": "1:00:00", "mem_gb": 4, "poll_seconds": 0.05}
 Open = Callable[..., SlurmExecutor]
@@ -352,6 +353,16 @@ def test_a_signal_lets_a_training_tidy_up_and_it_is_submitted_again(
     (ended,) = executor.poll(20)
     assert ended.answer == 0.75
     assert (tmp_path / "trials" / "0000" / "runs").read_text() == "run\nrun\n"
+
+
+def test_jobs_of_a_cluster_conform(cluster: FakeSlurm, tmp_path: Path) -> None:
+    settings = {"executor": "slurm", "slurm": RESOURCES}
+
+    def make(training: Training, workers: int, folder: Path) -> SlurmExecutor:
+        evaluation = EvaluationSettings(workers=workers, **settings)
+        return SlurmExecutor(evaluation, training, "", folder=folder / "jobs")
+
+    check_executor(make, tmp_path, many=5)
 
 
 def test_a_node_with_other_code_is_refused(cluster: FakeSlurm, opens: Open, tmp_path: Path) -> None:

@@ -40,15 +40,16 @@ def write_remote_payload(folder: Path, training: Training, name: str) -> None:
     (folder / CODE).write_text(json.dumps(training_code(training)))
 
 
-def run_job(payload: Path, job: Job, threads: int = 1, grace: float = 3.0) -> Ended:
+def run_job(payload: Path, job: Job, threads: int = 1) -> Ended:
     """Run a job in a child process of this one, and return what became of it.
+
+    Where this function is left by an exception, as of a signal handler, the training is told to end
+    and has ``job.grace`` seconds to tidy up.
 
     Args:
         payload: folder of :func:`write_remote_payload`.
         job: with the device that it trains on, and its timeout.
         threads: of OpenMP and BLAS.
-        grace: seconds that the training has to tidy up where this function is left by an
-            exception, as of a signal handler.
 
     Raises:
         EvaluationError: no job can be run here: other code, or what cannot be imported.
@@ -63,7 +64,7 @@ def run_job(payload: Path, job: Job, threads: int = 1, grace: float = 3.0) -> En
         try:
             ended = _ended(process, job)
         finally:
-            _end(process, grace)
+            _end(process)
         if process.begun is not None:
             return ended
         if process.is_unable:
@@ -110,10 +111,10 @@ def _ended(process: WorkerProcess, job: Job) -> Ended:
     return ended
 
 
-def _end(process: WorkerProcess, grace: float) -> None:
+def _end(process: WorkerProcess) -> None:
     process.stop()
     with suppress(subprocess.TimeoutExpired):
-        process.process.wait(grace)
+        process.process.wait(process.grace)
     process.kill()
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution.base import Executor
-from optiproxy_nas.execution.jobs import Ended, Job, Key, Training
-from optiproxy_nas.execution.slurm_folder import JobFolders, Order
+from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
+from optiproxy_nas.execution.slurm_folder import UNREAD, JobFolders, Order
 from optiproxy_nas.execution.slurm_queue import GONE, LOST, OVER, REASONS, Queue, SubmissionError
 from optiproxy_nas.execution.slurm_settings import slurm_settings
 
@@ -91,11 +91,11 @@ class SlurmExecutor(Executor):
         self._folders = JobFolders(root)
         self._queue.check(root)
         payload = self._folders.write_payload(training, name)
-        any_job = Job(0, 1, "", None, 0, "", device=asked.device(settings.device))
-        threads = asked.threads(settings)
-        self._order = Order(any_job, payload, threads, minutes, warning, settings.grace)
+        self._device, self._grace = asked.device(settings.device), settings.grace
+        self._order = Order(UNREAD, payload, asked.threads(settings), minutes, warning)
         self._earlier = self._folders.names()  # of earlier processes, and not rejoined
         self._entries: dict[Key, _Entry] = {}  # in the order of submission
+        self._unsendable: list[Ended] = []  # jobs that cannot be pickled
         self._given: list[_Entry] = []  # by the last poll: by the next one the caller has kept them
         self._hopeless: EvaluationError | None = None
         self._asked = float("-inf")  # when SLURM was last asked
@@ -113,14 +113,14 @@ class SlurmExecutor(Executor):
         label = "{:04d}-{}-{}-".format(*job.key)
         self._retire([name for name in self._earlier if name.startswith(label)])
         name = f"{label}{secrets.token_hex(4)}"
-        job_there = job._replace(device=self._order.job.device)
         try:
-            self._folders.tell(name, self._order._replace(job=job_there))
+            self._folders.tell(name, self._order._replace(job=self._there(job)))
         except OSError as error:
-            raise EvaluationError(
-                f"The job of trial {job.number} cannot be written to {self._folders.root}: "
-                f"{error.strerror}."
-            ) from error
+            raise EvaluationError(f"A job cannot be written: {error}.") from error
+        except Exception as error:
+            reason = f"the job cannot be sent to a node: {reason_of(error)}"
+            self._unsendable.append(Ended(job, error=reason))
+            return ""
         self._entries[job.key] = _Entry(job, name)
         return name
 
@@ -129,7 +129,7 @@ class SlurmExecutor(Executor):
         folders = self._folders
         if handle not in self._earlier or folders.is_cancelled(handle):
             return False
-        is_same = folders.order(handle).job._replace(device=job.device) == job
+        is_same = folders.order(handle).job == self._there(job)
         ids = folders.ids(handle)
         if not is_same or not (ids or folders.has_ended(handle)):
             return False
@@ -164,8 +164,8 @@ class SlurmExecutor(Executor):
         """See :class:`Executor`. What runs gets SIGTERM, and is not waited for."""
         keys = list(self._entries) if keys is None else keys
         entries = [self._entries.pop(key) for key in keys if key in self._entries]
-        self._end({entry.name: entry.id for entry in entries})
         self._given += entries
+        self._end({entry.name: entry.id for entry in entries})
 
     def running(self) -> list[Key]:
         """See :class:`Executor`."""
@@ -180,10 +180,8 @@ class SlurmExecutor(Executor):
 
     def _answered(self) -> list[Ended]:
         """Return the jobs that have left an answer."""
-        if not self._entries:
-            return []
-        begun, answered = self._folders.begun_and_ended()
-        ended = []
+        ended, self._unsendable = self._unsendable, []
+        begun, answered = self._folders.begun_and_ended() if self._entries else (set(), set())
         for entry in list(self._entries.values()):
             if not entry.has_begun and entry.name in begun:
                 entry.has_begun, self._lost_starts = True, 0
@@ -242,6 +240,11 @@ class SlurmExecutor(Executor):
         seconds = self._folders.seconds(entry.name)
         return [self._finish(entry, Ended(entry.job, error=reason, seconds=seconds))]
 
+    def _there(self, job: Job) -> Job:
+        """Return a job as its node is told of it."""
+        grace = self._grace if job.grace is None else job.grace
+        return job._replace(device=self._device, grace=grace)
+
     def _finish(self, entry: _Entry, ended: Ended) -> Ended:
         self._given.append(self._entries.pop(entry.job.key))
         ended.job, entry.keep_log = entry.job, bool(ended.error)
@@ -274,8 +277,7 @@ class SlurmExecutor(Executor):
         if self._refused is None:
             self._refused = now
             if self._is_taken or queued:
-                text = "SLURM takes no further job (%s). %d of this search are in its queue; the "
-                _log.warning(text + "others wait.", error, queued)
+                _log.warning("SLURM takes no further job (%s). %d are in its queue.", error, queued)
         if not queued and (not self._is_taken or now - self._refused > REFUSALS):
             self._hopeless = EvaluationError(f"SLURM takes no job: {error}.")
 

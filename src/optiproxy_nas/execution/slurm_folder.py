@@ -27,6 +27,7 @@ from optiproxy_nas.execution.remote import write_remote_payload
 
 _ORDER, _IDS, _MARKS, _PAYLOAD = "order.pickle", "ids", "marks", "payload-"
 _BEGUN, _ENDED, _CANCELLED = ".begun", ".ended", ".cancelled"
+UNREAD = Job(0, 1, None, None, 0, "")  # in the place of a job that is to be seen elsewhere
 
 
 class Order(NamedTuple):
@@ -38,7 +39,6 @@ class Order(NamedTuple):
         threads: of OpenMP and BLAS.
         minutes: the job's time limit.
         warning: seconds before that limit at which SLURM sends a signal.
-        grace: seconds that a training has to tidy up.
     """
 
     job: Job
@@ -46,7 +46,6 @@ class Order(NamedTuple):
     threads: int
     minutes: int
     warning: float
-    grace: float
 
 
 class Answer(NamedTuple):
@@ -176,7 +175,7 @@ class JobFolders:
             answer: Answer = pickle.loads(content)
         except Exception as failure:  # the answer is of a class that cannot be imported here
             unreadable = Unsendable(f"what cannot be read ({reason_of(failure)})")
-            return Answer(Ended(self.order(name).job, unreadable))
+            return Answer(Ended(UNREAD, unreadable))
         return answer
 
     def seconds(self, name: str) -> float:

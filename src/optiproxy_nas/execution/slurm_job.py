@@ -16,9 +16,9 @@ from typing import NoReturn
 import submitit
 
 from optiproxy_nas.core.errors import EvaluationError
-from optiproxy_nas.execution.jobs import Ended
+from optiproxy_nas.execution.jobs import Ended, reason_of
 from optiproxy_nas.execution.remote import run_job
-from optiproxy_nas.execution.slurm_folder import Answer, JobFolders, Order
+from optiproxy_nas.execution.slurm_folder import UNREAD, Answer, JobFolders
 
 _ENDINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -37,16 +37,21 @@ def train(root: str, name: str) -> None:
     folders = JobFolders(Path(root))
     if folders.is_cancelled(name) or folders.has_ended(name):
         return
-    order = folders.order(name)
     if folders.begin(name, submitit.JobEnvironment().job_id):
-        folders.end(name, _answer(order))
+        folders.end(name, _answer(folders, name))
 
 
-def _answer(order: Order) -> Answer:
+def _answer(folders: JobFolders, name: str) -> Answer:
     begun = time.monotonic()
     try:
+        order = folders.order(name)
+    except Exception as error:  # its architecture is of a class that cannot be imported here
+        return Answer(
+            Ended(UNREAD, error=f"the job cannot be read by its node: {reason_of(error)}")
+        )
+    try:
         with _interruptible():
-            return Answer(run_job(Path(order.payload), order.job, order.threads, order.grace))
+            return Answer(run_job(Path(order.payload), order.job, order.threads))
     except EvaluationError as error:
         return Answer(unable=error.message)
     except Interrupted:

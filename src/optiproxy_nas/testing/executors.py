@@ -12,7 +12,6 @@ from optiproxy_nas.execution.jobs import Ended, Job, Key, Training
 from optiproxy_nas.execution.scripted import PATIENCE, Scripted
 
 MakeExecutor = Callable[[Training, int, Path], Executor]  # of a training, workers and a folder
-_MANY = 100
 _FAILING = {  # what a job does, and what its error says
     "raises": "ValueError: the first line and a second one",
     "leaves": "enough",
@@ -21,7 +20,7 @@ _FAILING = {  # what a job does, and what its error says
 
 
 def check_executor(
-    make: MakeExecutor, folder: Path | None = None, in_background: bool = True
+    make: MakeExecutor, folder: Path | None = None, in_background: bool = True, many: int = 100
 ) -> None:
     """Assert that an executor runs every job, and gives back the end of each exactly once.
 
@@ -31,12 +30,13 @@ def check_executor(
         folder: an empty one that the workers can write to; None: a temporary one of this machine.
         in_background: False for an executor that runs a job only while it is polled. Then jobs are
             not killed, and none runs beside another one.
+        many: jobs that are submitted at a time once; fewer where each takes long to begin.
 
     Raises:
         AssertionError: which promise is broken.
     """
     with tempfile.TemporaryDirectory(prefix="optiproxy-") as temporary:
-        check = _Check(make, folder or Path(temporary), in_background)
+        check = _Check(make, folder or Path(temporary), in_background, many)
         check.order()
         check.failures()
         check.many()
@@ -48,9 +48,9 @@ def check_executor(
 
 
 class _Check:
-    def __init__(self, make: MakeExecutor, folder: Path, in_background: bool) -> None:
+    def __init__(self, make: MakeExecutor, folder: Path, in_background: bool, many: int) -> None:
         self._make, self._folder, self._in_background = make, folder, in_background
-        self._number = 0
+        self._many, self._number = many, 0
 
     def order(self) -> None:
         """One worker takes the jobs in their order, and what was cancelled is left out."""
@@ -99,8 +99,8 @@ class _Check:
                 assert ended.error, "a job that cannot be pickled ended without an error"
 
     def many(self) -> None:
-        """A hundred jobs are given back once each, with their own answers."""
-        jobs = [self._job("gives_number") for _ in range(_MANY)]
+        """Many jobs are given back once each, with their own answers."""
+        jobs = [self._job("gives_number") for _ in range(self._many)]
         with self._open() as executor:
             for job in jobs:
                 executor.submit(job)
