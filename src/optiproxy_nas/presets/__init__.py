@@ -1,7 +1,7 @@
 """Presets are parameter files (``<name>.yml`` here); a search is a preset plus overrides.
 
-A file holds the parameters and, under ``made_for``, the objective and the spaces that they were
-tuned for. The paper's preset has none: it is as published, whatever is searched for.
+A file holds the parameters and, under ``made_for``, the objectives that they were tuned for, each
+with the spaces. The paper's preset has none: it is as published, whatever is searched for.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from copy import deepcopy
 from functools import lru_cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -23,13 +23,6 @@ from optiproxy_nas.spaces.choices import Space
 SMALL, LARGE = "default", "large"  # presets for spaces that none was tuned on, by their size
 MOST_OF_SMALL = 50_000  # architectures
 DECLARED = "declared spaces"  # in ``made_for``
-
-
-class MadeFor(NamedTuple):
-    """What a preset was tuned for."""
-
-    objective: str
-    spaces: tuple[str, ...]
 
 
 def preset_names() -> list[str]:
@@ -51,10 +44,13 @@ def load_preset(name: str) -> dict[str, Any]:
     return parameters
 
 
-def made_for(name: str) -> MadeFor | None:
-    """Return what a preset was tuned for; None for the paper's, and for what is no preset."""
-    fact = _read(name).get("made_for") if name in preset_names() else None
-    return MadeFor(fact["objective"], tuple(fact["spaces"])) if fact else None
+def made_for(name: str) -> dict[str, tuple[str, ...]]:
+    """Return the objectives that a preset was tuned for, each with the spaces.
+
+    Nothing for the paper's, and for what is no preset.
+    """
+    found = _read(name).get("made_for", {}) if name in preset_names() else {}
+    return {objective: tuple(spaces) for objective, spaces in found.items()}
 
 
 @lru_cache
@@ -84,7 +80,7 @@ def preset_for(space: SpaceLike, objective: str) -> str | None:
     if objective == DEFAULT_OBJECTIVE:
         size = get_space(space).size
         return SMALL if size is not None and size <= MOST_OF_SMALL else LARGE
-    return next((n for n, fact in _tuned().items() if fact.objective == objective), None)
+    return next((name for name in preset_names() if objective in made_for(name)), None)
 
 
 def _tuned_for(space: SpaceLike, objective: str) -> str | None:
@@ -93,7 +89,7 @@ def _tuned_for(space: SpaceLike, objective: str) -> str | None:
     named = [family.preset for family in families().values() if family.space in spaces]
     if objective == DEFAULT_OBJECTIVE and any(named):
         return next(filter(None, named))
-    fitting = (n for n, f in _tuned().items() if f.objective == objective and spaces & {*f.spaces})
+    fitting = (n for n in preset_names() if spaces & {*made_for(n).get(objective, ())})
     return next(fitting, None)
 
 
@@ -107,20 +103,16 @@ def _names_of(space: SpaceLike) -> set[str]:
     return names | {DECLARED} if isinstance(found, Space) else names
 
 
-def _tuned() -> dict[str, MadeFor]:
-    """Return what each preset was tuned for; those that were not are left out."""
-    return {name: fact for name in preset_names() if (fact := made_for(name)) is not None}
-
-
 def misfit(parameters: RunParameters) -> str:
     """Return a sentence where another preset was made for the run's objective or space, else ""."""
     preset, space, name = parameters.preset_name, parameters.space, parameters.space_name
     objective = parameters.objective.name
     better = preset_for(space, objective)
     tuned, best = made_for(preset), made_for(better or "")
-    if tuned is None or best is None:
+    if not tuned or not best:
         return ""
-    if objective == tuned.objective == DEFAULT_OBJECTIVE and _tuned_for(space, objective) is None:
+    is_plain = objective == DEFAULT_OBJECTIVE and objective in tuned
+    if is_plain and _tuned_for(space, objective) is None:
         size = get_space(space).size
         count = "uncounted" if size is None else f"{size:,}"
         return (
@@ -129,14 +121,14 @@ def misfit(parameters: RunParameters) -> str:
         )
     if better == preset:
         return ""
-    if tuned.objective != objective:
+    if objective not in tuned:
         return (
-            f"Preset {preset!r} was made for objective {tuned.objective!r}; for {objective!r} "
-            f"there is preset={better}."
+            f"Preset {preset!r} was made for objective {' and '.join(map(repr, tuned))}; for "
+            f"{objective!r} there is preset={better}."
         )
-    if not _names_of(space) & {*best.spaces}:  # tuned on other spaces, too
+    if not _names_of(space) & {*best[objective]}:  # tuned on other spaces, too
         return ""
     return (
-        f"Preset {preset!r} was tuned on {' and '.join(tuned.spaces)}; for space {name!r} "
+        f"Preset {preset!r} was tuned on {' and '.join(tuned[objective])}; for space {name!r} "
         f"there is preset={better}."
     )
