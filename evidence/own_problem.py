@@ -122,8 +122,8 @@ def main() -> None:
     JOURNALS.mkdir(parents=True, exist_ok=True)
     data = dict(Mnist1d().load())
     answers: dict[str, list[Answer]] = {}
-    for method in chosen.methods.split(","):
-        for seed in range(chosen.seeds):
+    for seed in range(chosen.seeds):  # so that what there is has all methods
+        for method in chosen.methods.split(","):
             answers.setdefault(method, []).append(run(method, seed, data, chosen.workers))
             print(method, seed, answers[method][-1], flush=True)
     update_page(PAGE, PAGE, {"own_problem": text_of(answers, chosen.seeds)})
