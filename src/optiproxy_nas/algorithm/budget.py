@@ -159,8 +159,11 @@ def allowance(
     step: int,
     unavailable: pd.DataFrame | None = None,
     free: int = 0,
+    wanted: int = 0,
 ) -> int:
     """Return what step 1..S may spend: its share, and what earlier steps left over.
+
+    Where workers are free it may spend the shares of later steps, too.
 
     Args:
         parameters: of the search.
@@ -168,6 +171,7 @@ def allowance(
         step: its number.
         unavailable: failed and pending trials, which are charged too.
         free: cost of the rows of D that the search does not pay for.
+        wanted: how many proposals are wanted at least, one for each worker that is free.
     """
     price = parameters.objective.price
     due = price.initial_cost(parameters.initial_samples)
@@ -175,7 +179,7 @@ def allowance(
     spent = int(price.costs(archive).sum()) - free
     if unavailable is not None and len(unavailable):
         spent += int(price.costs(unavailable).sum())
-    return min(due, parameters.search_budget) - spent
+    return min(max(due, spent + wanted * price.cheapest), parameters.search_budget) - spent
 
 
 def charges(space: SearchSpace, table: pd.DataFrame, price: Pricing) -> dict[Hashable, int]:

@@ -170,6 +170,7 @@ def sample_candidates(
     *,
     step: int,
     free: int = 0,
+    wanted: int = 0,
 ) -> Tensors:
     """Draw Q candidates outside D (Algorithm 1, line 13): return the fields of ``Pool``.
 
@@ -181,13 +182,15 @@ def sample_candidates(
         unavailable: failed and pending trials, if there are any, which are not drawn again.
         step: search step, 1..S.
         free: cost of the rows of D that the search does not pay for.
+        wanted: how many proposals are wanted at least.
 
     Raises:
         SamplingError: too few architectures outside the archive were drawn.
     """
     objective, taken = parameters.objective, _codes_of(space, unavailable)
     codes = codes_of(space, archive)
-    fewest = objective.price.fewest(allowance(parameters, archive, step, unavailable, free))
+    may_spend = allowance(parameters, archive, step, unavailable, free, wanted)
+    fewest = objective.price.fewest(may_spend)
     if space.size is not None:  # a space may be used up while there are trials to be raised
         begun = codes if taken is None else torch.cat([codes, taken])
         if space.size - len(begun) < fewest:
@@ -217,11 +220,12 @@ def select_batch(
     *,
     step: int,
     free: int = 0,
+    wanted: int = 0,
     given: int = 0,
 ) -> pd.DataFrame:
     """Select the candidates that the proxy scores best (line 8), within the step's budget.
 
-    ``unavailable`` and ``free`` as of :func:`sample_candidates`; ``pending``: those of
+    ``unavailable``, ``free`` and ``wanted`` as of :func:`sample_candidates`; ``pending``: those of
     ``unavailable`` that are; ``given``: how many rows of D, the first, were made before the search.
     """
     objective = parameters.objective
@@ -236,7 +240,7 @@ def select_batch(
 
     counts = {name: int(candidates[name]) for name in Pool._fields[2:]}
     pool = Pool(candidates["codes"], candidates["group"], **counts)
-    may_spend = allowance(parameters, archive, step, unavailable, free)
+    may_spend = allowance(parameters, archive, step, unavailable, free, wanted)
     picks = max(1, may_spend // objective.price.cheapest)
     members = followed_members(pending, parameters, step, picks)
     for followed in followed_scores(score, members):
@@ -246,7 +250,7 @@ def select_batch(
             scored(followed),
             codes_of(space, archive),
             selection.ascent_rounds if selection.use_proxy else 0,
-            width=max(BEAM, selection.batch),
+            width=max(BEAM, selection.batch, wanted),
             skip_twins=selection.skip_twins,
             unavailable_codes=_codes_of(space, unavailable),
         )

@@ -63,9 +63,13 @@ class OptiProxy(Method):
         self._diagnostics: dict[int, dict[str, Any]] = {}
 
     def ask(self, unavailable: Unavailable) -> Proposals:
-        """Return the initial sample, then the batch of each step (Algorithm 2, lines 4-8)."""
+        """Return the initial sample, then the batch of each step (Algorithm 2, lines 4-8).
+
+        A step gives a batch, or one proposal for each worker that is free where these are more;
+        later steps, whose shares of the budget it spends, are left out.
+        """
         space, parameters, archive = self._space, self._parameters, self._archive
-        cheapest = parameters.objective.price.cheapest
+        cheapest, wanted = parameters.objective.price.cheapest, unavailable.wanted
         rows = unavailable.rows if len(unavailable.codes) else None
         pending = unavailable.rows.head(unavailable.pending) if unavailable.pending else None
         if not self._started:
@@ -73,14 +77,14 @@ class OptiProxy(Method):
             if parameters.initial_samples:
                 return self._random(parameters.initial_samples, unavailable)
         if len(archive) < steps.LEAST and unavailable.pending:
-            return self._random(1, unavailable)
+            return self._random(max(1, wanted), unavailable)
         if self.is_repeating:
             self._bound = None  # it went on whatever the bound was
         elif self._step and self._ends():
             return self._none()
         while self._step < number_of_steps(parameters):
             self._step = step = self._step + 1
-            may_spend = allowance(parameters, archive, step, rows, self._free)
+            may_spend = allowance(parameters, archive, step, rows, self._free, wanted)
             if may_spend < cheapest:
                 continue  # spent by random architectures, or by earlier steps
             self._weights, loss = steps.fit_proxy(
@@ -98,7 +102,14 @@ class OptiProxy(Method):
             )
             self._refits[step] = StepRecord(len(archive), self._weights, self._logits)
             candidates = steps.sample_candidates(
-                space, self._logits, archive, parameters, rows, step=step, free=self._free
+                space,
+                self._logits,
+                archive,
+                parameters,
+                rows,
+                step=step,
+                free=self._free,
+                wanted=wanted,
             )
             self._steps[step] = candidates, loss
             return self._proposals(
@@ -112,6 +123,7 @@ class OptiProxy(Method):
                     pending,
                     step=step,
                     free=self._free,
+                    wanted=wanted,
                     given=self._given,
                 )
             )
