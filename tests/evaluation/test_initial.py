@@ -21,7 +21,7 @@ from optiproxy_nas import (
     read_journal,
     search,
 )
-from optiproxy_nas.api import entry
+from optiproxy_nas.api import early_end
 from optiproxy_nas.core.errors import (
     BudgetError,
     DataError,
@@ -312,13 +312,13 @@ def _rewrite(path, change, compression=zipfile.ZIP_STORED):
 
 
 def test_a_second_interrupt_while_the_result_is_made_loses_nothing(monkeypatch):
-    made = entry._result_after
+    made = early_end.result_after
 
     def interrupted_again(*arguments):
         signal.raise_signal(signal.SIGINT)
         return made(*arguments)
 
-    monkeypatch.setattr(entry, "_result_after", interrupted_again)
+    monkeypatch.setattr(early_end, "result_after", interrupted_again)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(SearchInterrupted) as caught:
         search(evaluate=Stopping(3), **arguments("random_search"))

@@ -10,7 +10,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.evaluator import Batched, Evaluate, Evaluator
-from optiproxy_nas.execution.registry import check_executor_settings
+from optiproxy_nas.execution.registry import check_executor_settings, with_short_forms
 from optiproxy_nas.problems import Problem
 
 # Settings that say something only where trials are trained in processes of their own.
@@ -18,7 +18,10 @@ _OF_PROCESSES = ("workers", "threads")
 
 
 def evaluation_settings(
-    given: Mapping[str, Any] | None, problem: bool, evaluate: Evaluate | None
+    given: Mapping[str, Any] | None,
+    problem: bool,
+    evaluate: Evaluate | None,
+    short: Mapping[str, Any] | None = None,
 ) -> EvaluationSettings:
     """Return the settings of an evaluation, and refuse those that would change nothing.
 
@@ -26,6 +29,7 @@ def evaluation_settings(
         given: of ``search(evaluation=...)``.
         problem: whether a problem is searched.
         evaluate: a user's function; None: there is none.
+        short: ``workers``, ``executor`` and ``scheduler`` of ``search``; None: not given.
 
     Raises:
         ParameterError: an unknown name, a wrong value, or a setting that would change nothing.
@@ -35,12 +39,20 @@ def evaluation_settings(
             f"evaluation = {given!r:.200}: it must be a mapping of settings, such as "
             'evaluation={"executor": "processes", "timeout": 600}.'
         )
-    values = dict(given or {})
+    values = with_short_forms(given or {}, short or {})
     settings = validate(EvaluationSettings, values)
     check_executor_settings(settings)
     takes_batches = isinstance(evaluate, Batched | Evaluator)
-    if values and not problem and (evaluate is None or takes_batches):
+    is_serial = values == {"workers": 1, "asynchronous": True}
+    if values and not is_serial and not problem and (evaluate is None or takes_batches):
         what = "a function of a whole batch" if takes_batches else "a benchmark"
+        if settings.asynchronous:
+            raise ParameterError(
+                f"workers = {settings.workers}: there is nothing to share out, since {what} is not "
+                "trained one trial at a time. Leave workers out, or give a function of one "
+                "architecture, or a problem.",
+                name="workers",
+            )
         raise ParameterError(
             f"evaluation = {values}: it would change nothing, since {what} is not trained one "
             "trial at a time. Leave it out."
@@ -59,7 +71,7 @@ def evaluation_settings(
             name="device",
         )
     of_processes = _OF_PROCESSES if problem else (*_OF_PROCESSES, "timeout")
-    named = [name for name in of_processes if name in values]
+    named = [name for name in of_processes if name in values and not is_serial]
     if settings.executor == "serial" and named:
         raise ParameterError(
             f"evaluation.{named[0]} = {values[named[0]]!r} would change nothing without "

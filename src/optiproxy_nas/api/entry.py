@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +13,8 @@ from optiproxy_nas.api.arguments import (
     check_problem_arguments,
     evaluation_settings,
 )
-from optiproxy_nas.api.evaluation import Evaluation, open_evaluation
+from optiproxy_nas.api.early_end import carrying_result, result_after
+from optiproxy_nas.api.evaluation import open_evaluation
 from optiproxy_nas.api.export import check_export, export_if_possible
 from optiproxy_nas.api.open_search import DEFAULT_SPACE, Search, argument_names
 from optiproxy_nas.api.progress import SearchBar
@@ -30,13 +27,13 @@ from optiproxy_nas.benchmarks.source_registry import (
     get_source,
 )
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.core.errors import OptiProxyError, ParameterError, SearchInterrupted
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import Direction
-from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of, optimum
+from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.initial import Initial, apply_initial
-from optiproxy_nas.evaluation.loop import confirm_best, drive
+from optiproxy_nas.evaluation.loop import Callback, confirm_best
 from optiproxy_nas.evaluation.stop_rules import WarnOfWideEpsilon, stop_rules
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.problems import Problem
@@ -60,6 +57,9 @@ def search(
     confirm: Mapping[str, int] | None = None,
     journal: str | Path | None = None,
     evaluation: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    executor: str | None = None,
+    scheduler: str | None = None,
     initial: Initial | None = None,
     callbacks: Iterable[Callable[[Search, Trial], Any]] = (),
     timeout: float | None = None,
@@ -129,6 +129,11 @@ def search(
         evaluation: where trials are trained, which changes no proposal: ``executor`` (``serial``
             or ``processes``), ``timeout`` (seconds a trial), ``workers``, ``threads``, ``device``
             (``auto``, ``cpu``, ``cuda``).
+        workers: so many trials are trained at a time, and a worker that becomes free gets the next
+            proposal at once (docs/workers.md); 1: the search that it is without. It is
+            ``evaluation.workers`` with ``evaluation.asynchronous``.
+        executor: short for ``evaluation.executor``; with several workers default ``processes``.
+        scheduler: short for ``evaluation.scheduler``, the address of a Dask cluster.
         initial: trials made before: a :class:`SearchResult`, a table with the columns
             ``architecture``, ``value`` and the objective's metrics, a list of trials, or a file of
             one of them (``.csv``, ``.parquet``, ``.json``, or of ``SearchResult.save``). The result
@@ -157,7 +162,8 @@ def search(
             ``data["archive"]`` and ``data["trials"]`` have them, and ``data["result"]`` all.
     """
     check_problem_arguments(problem, evaluate, data)
-    settings = evaluation_settings(evaluation, problem is not None, evaluate)
+    short = {"workers": workers, "executor": executor, "scheduler": scheduler}
+    settings = evaluation_settings(evaluation, problem is not None, evaluate, short)
     of_benchmark = evaluate is None and problem is None
     if confirm is not None:
         overrides = {**overrides, "confirm": confirm}
@@ -211,11 +217,12 @@ def search(
     with (
         open_evaluation(opened, evaluate, data, journal, settings) as answering,
         SearchBar(opened, progress) as bar,
-        _carrying_result(opened, answering),
+        carrying_result(opened, answering),
     ):
-        drive(opened, answering.evaluator, [bar.trial_ended, *chosen, *rules, *answering.callbacks])
+        called: list[Callback] = [bar.trial_ended, *chosen, *rules, *answering.callbacks]
+        answering.drive(opened, called, bar.show)
         confirm_best(opened, answering.evaluator, opened.parameters, bar.confirmed)
-        result = answering.tested(_result_after(opened, answering))
+        result = answering.tested(result_after(opened, answering))
         if export is not None:
             export_if_possible(result, answering.trainings, Path(export))
     return result
@@ -229,51 +236,6 @@ class _Searched(Search):
 
     def _argument_names(self) -> list[str]:
         return argument_names(search)
-
-
-def _result_after(opened: Search, answering: Evaluation) -> SearchResult:
-    """Return the result of a search that is over, with the optimum that it was not to know."""
-    result, benchmark = answering.kept(opened.result()), opened._benchmark
-    if benchmark is None:
-        return result
-    return replace(result, optimum=optimum(opened.objective, benchmark))
-
-
-@contextmanager
-def _carrying_result(opened: Search, answering: Evaluation) -> Iterator[None]:
-    """Give whatever ends a search early its result so far."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        with _another_interrupt_waits():
-            result = _result_after(opened, answering)
-        again = "initial=error.result" if answering.journal is None else "journal=the same path"
-        raise SearchInterrupted(
-            f"Interrupted after {len(result.archive)} complete trials. They are in this error's "
-            f"result; search(..., {again}) with the same arguments goes on.",
-            result,
-        ) from error
-    except OptiProxyError as error:
-        error.data["result"] = _result_after(opened, answering)
-        raise
-    except BaseException as error:
-        with suppress(AttributeError):  # an error that takes none is raised as it is
-            error.result = _result_after(opened, answering)  # type: ignore[attr-defined]
-        raise
-
-
-@contextmanager
-def _another_interrupt_waits() -> Iterator[None]:
-    """Ignore a further Ctrl-C while the result of an interrupted search is made."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is None or threading.current_thread() is not threading.main_thread():
-        yield  # signals are not ours to handle here
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def _source_of(source: str | None, space: SpaceLike) -> Source:

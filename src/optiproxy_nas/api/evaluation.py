@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from optiproxy_nas.api.open_search import Search
 from optiproxy_nas.api.result import SearchResult
 from optiproxy_nas.core.errors import JournalError
 from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.evaluation.asynchronous import drive_asynchronously
 from optiproxy_nas.evaluation.evaluator import (
     Evaluate,
     Evaluator,
@@ -25,9 +26,10 @@ from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_replay import expect_journal
-from optiproxy_nas.evaluation.loop import Callback
+from optiproxy_nas.evaluation.loop import Callback, drive
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
+from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.evaluation.trial_folders import TrialFolders
 from optiproxy_nas.execution.devices import device_of
 from optiproxy_nas.export.trainings import Trainings
@@ -49,6 +51,7 @@ class Evaluation:
     def __init__(
         self,
         evaluator: Evaluator,
+        settings: EvaluationSettings,
         journal: Journal | None = None,
         test: Callable[[Request], dict[str, float]] | None = None,
         folder: Path | None = None,
@@ -57,9 +60,37 @@ class Evaluation:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.journal, self._test, self._folder = journal, test, folder
+        self._trained, self._settings = evaluator, settings
         self.trainings, self.callbacks = trainings, callbacks
         self._tests = tests or {}
         self.evaluator = Journaled(evaluator, journal) if journal is not None else evaluator
+
+    def drive(
+        self,
+        search: Search,
+        callbacks: Iterable[Callback],
+        on_status: Callable[[Status], Any],
+    ) -> None:
+        """Let a search come to its end: a batch at a time, or as workers become free.
+
+        A journal that says when the method was asked is gone on with in the second way.
+
+        Raises:
+            OptiProxyError: as of ``evaluation.loop.drive``, ``evaluation.asynchronous``.
+        """
+        is_ordered = self.journal is not None and self.journal.history.is_ordered
+        if not (self._settings.asynchronous or is_ordered):
+            drive(search, self.evaluator, callbacks)
+            return
+        drive_asynchronously(
+            search,
+            self._trained,
+            callbacks,
+            journal=self.journal,
+            on_status=on_status,
+            in_thread=self._settings.executor != "serial",
+            grace=self._settings.grace,
+        )
 
     def tested(self, result: SearchResult) -> SearchResult:
         """Return the result of a search that is over, with the test of its answer.
@@ -133,7 +164,7 @@ def open_evaluation(
             label = search.target
             header = header_of(search.record_parameters, target, free, label, identity)
             opened = stack.enter_context(Journal.open(journal, header))
-            if search.parameters.may_end_early:
+            if search.parameters.may_end_early and not opened.history.is_ordered:
                 expect_journal(search, journal)
         elif needs_folder:
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="optiproxy-trials-"))
@@ -153,11 +184,13 @@ def open_evaluation(
             stack.enter_context(evaluator)
         kept = Path(temporary) if temporary else None
         if problem is None:
-            yield Evaluation(evaluator, opened, test, kept, search.tests)
+            yield Evaluation(evaluator, settings, opened, test, kept, search.tests)
             return
         trainings = Trainings(problem, folder, datasets, device_of(settings.device))
         folders = TrialFolders(folder, search.parameters, settings)
-        yield Evaluation(evaluator, opened, test, kept, search.tests, trainings, [folders])
+        yield Evaluation(
+            evaluator, settings, opened, test, kept, search.tests, trainings, [folders]
+        )
 
 
 def function_evaluator(

@@ -12,6 +12,7 @@ from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.evaluation.trials import Trial
 
 
@@ -27,16 +28,28 @@ class SearchBar:
         price, self._target = search.objective.price, search.target
         self._full_cost = price.full_cost
         total = search.parameters.budget
+        self._has_status = False
         self._bar = tqdm(total=total, desc=price.unit, disable=not visible)
 
     def trial_ended(self, search: AskTell, trial: Trial) -> None:
         """Show a trial that is over."""
         if self._bar.disable:
             return
-        if not math.isnan(best := search.best):  # something is eligible
+        if not self._has_status and not math.isnan(best := search.best):  # something is eligible
             shown = f"best {value_text(self._target, best)}"
             self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update(search.spent - self._bar.n)
+
+    def show(self, status: Status) -> None:
+        """Show how an asynchronous search stands."""
+        self._has_status = True
+        shown = [f"{status.busy} of {status.workers} workers busy", f"{status.waiting} waiting"]
+        shown += [f"{status.failed} failed"] if status.failed else []
+        if not math.isnan(status.best):
+            shown.append(f"best {value_text(self._target, status.best)}")
+        if not math.isnan(status.eta_seconds):
+            shown.append(f"ETA {self._bar.format_interval(status.eta_seconds)}")
+        self._bar.set_postfix_str(", ".join(shown))
 
     def confirmed(self, request: Request, outcome: Outcome) -> None:
         """Show a training that confirms."""

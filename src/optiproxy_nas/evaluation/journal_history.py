@@ -31,6 +31,11 @@ class History:
     begun: list[tuple[Request, str]] = field(default_factory=list)
     is_marked: bool = True
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it says when the method was asked."""
+        return any(isinstance(event, Asked) for event in self.events)
+
 
 def history_of(lines: Sequence[Mapping[str, Any]], target: str) -> History:
     """Return what the lines of a journal mean.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
@@ -25,6 +25,38 @@ EXECUTORS = Registry(
     group="optiproxy_nas.executors",
     base=Executor,
 )
+
+
+def with_short_forms(evaluation: Mapping[str, Any], short: Mapping[str, Any]) -> dict[str, Any]:
+    """Return evaluation settings with those that were given beside them.
+
+    ``workers`` beside them is the number of an asynchronous search; where there are several and
+    nothing names an executor, they are processes. A ``scheduler`` is one of Dask.
+
+    Args:
+        evaluation: settings, by name.
+        short: ``workers``, ``executor`` and ``scheduler``; None where one is not given.
+
+    Raises:
+        ParameterError: one of them is given twice, with two values.
+    """
+    given = {name: value for name, value in short.items() if value is not None}
+    if "workers" in given:
+        given["asynchronous"] = True
+    for name in given.keys() & evaluation.keys():
+        if given[name] != evaluation[name]:
+            raise ParameterError(
+                f"{name} = {given[name]!r} and evaluation.{name} = {evaluation[name]!r} are given. "
+                "Leave one of them out: workers=8 is an asynchronous search on eight workers, "
+                "evaluation.workers=8 trains a batch of each step at the same time.",
+                name=name,
+            )
+    values = {**evaluation, **given}
+    if "executor" not in values and "scheduler" in given:
+        values["executor"] = "dask"
+    elif "executor" not in values and given.get("workers") not in (None, 1):
+        values["executor"] = "processes"
+    return values
 
 
 def check_executor_settings(settings: EvaluationSettings) -> None:
