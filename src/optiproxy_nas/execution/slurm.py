@@ -21,12 +21,11 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution.base import Executor
 from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
 from optiproxy_nas.execution.slurm_folder import UNREAD, JobFolders, Order
-from optiproxy_nas.execution.slurm_queue import GONE, LOST, OVER, REASONS, Queue, SubmissionError
+from optiproxy_nas.execution.slurm_queue import GONE, LOST, OVER, REASONS, Queue
 from optiproxy_nas.execution.slurm_settings import slurm_settings
 
 SHORTEST, LONGEST = 0.05, 1.0  # seconds between two looks at the shared disk
 STARTS = 3  # jobs in a row that may end before their training begins
-REFUSALS = 3600.0  # seconds in which no job was taken, and none of ours is in the queue
 DELAY = 30.0  # seconds in which a file of another machine appears here
 PATIENCE = 600.0  # seconds in which the accounting has noted a job that has left the queue
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
@@ -98,10 +97,8 @@ class SlurmExecutor(Executor):
         self._unsendable: list[Ended] = []  # jobs that cannot be pickled
         self._given: list[_Entry] = []  # by the last poll: by the next one the caller has kept them
         self._hopeless: EvaluationError | None = None
+        self._next_look, self._pause = 0.0, SHORTEST  # at the shared disk
         self._asked = float("-inf")  # when SLURM was last asked
-        self._is_taken = False  # whether SLURM took any job
-        self._refused: float | None = None  # since when it takes none
-        self._next_submission = 0.0  # not before
         self._lost_starts = 0
 
     def submit(self, job: Job) -> str:
@@ -145,20 +142,17 @@ class SlurmExecutor(Executor):
         """
         self._forget()
         limit = float("inf") if seconds is None else time.monotonic() + seconds
-        pause = SHORTEST
         while True:
-            ended = self._answered() + self._dead()
-            more = self._submit_next()
+            ended, more = self._look(), self._submit_next()
             if ended:
                 return ended
             if self._hopeless is not None:
                 raise self._hopeless
-            left = limit - time.monotonic()
-            if not self._entries or left <= 0:
+            now = time.monotonic()
+            if not self._entries or now >= limit:
                 return []
             if not more:
-                time.sleep(min(pause, left))
-                pause = min(2 * pause, LONGEST)
+                time.sleep(max(0.0, min(self._next_look, limit) - now))
 
     def cancel(self, keys: Collection[Key] | None = None) -> None:
         """See :class:`Executor`. What runs gets SIGTERM, and is not waited for."""
@@ -177,6 +171,16 @@ class SlurmExecutor(Executor):
         self._retire(list(self._earlier))
         self._forget()
         self._folders.close()
+
+    def _look(self) -> list[Ended]:
+        """Return the jobs that have ended; look for them less often while there are none."""
+        now = time.monotonic()
+        if now < self._next_look and not self._unsendable:
+            return []
+        ended = self._answered() + self._dead()
+        self._pause = SHORTEST if ended else min(2 * self._pause, LONGEST)
+        self._next_look = now + self._pause
+        return ended
 
     def _answered(self) -> list[Ended]:
         """Return the jobs that have left an answer."""
@@ -258,28 +262,16 @@ class SlurmExecutor(Executor):
         """Hand the next waiting job to SLURM; return whether another one may follow at once."""
         waiting = [entry for entry in self._entries.values() if not entry.id]
         queued = len(self._entries) - len(waiting)
-        if not waiting or queued >= self.workers or time.monotonic() < self._next_submission:
+        if not waiting or queued >= self.workers:
             return False
         entry, title = waiting[0], f"trial-{waiting[0].job.number}"
         try:
-            entry.id = self._queue.submit(self._folders.root, entry.name, title)
-        except SubmissionError as error:
-            self._refused_by(error, queued)
-            return False
-        self._is_taken, self._refused = True, None
-        self._folders.add_id(entry.name, entry.id)
-        return len(waiting) > 1 and queued + 1 < self.workers
-
-    def _refused_by(self, error: SubmissionError, queued: int) -> None:
-        """Wait for another time if the queue may be full, and give up where it cannot be that."""
-        now = time.monotonic()
-        self._next_submission = now + self._interval
-        if self._refused is None:
-            self._refused = now
-            if self._is_taken or queued:
-                _log.warning("SLURM takes no further job (%s). %d are in its queue.", error, queued)
-        if not queued and (not self._is_taken or now - self._refused > REFUSALS):
-            self._hopeless = EvaluationError(f"SLURM takes no job: {error}.")
+            entry.id = self._queue.offer(self._folders.root, entry.name, title, queued)
+        except EvaluationError as error:
+            self._hopeless = error
+        if entry.id:
+            self._folders.add_id(entry.name, entry.id)
+        return bool(entry.id) and len(waiting) > 1 and queued + 1 < self.workers
 
     def _end(self, ids: Mapping[str, str]) -> None:
         """End jobs: their ids by their names; "" of those that are not in the queue."""

@@ -6,13 +6,14 @@ import getpass
 import logging
 import os
 import subprocess
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.execution import slurm_job
 from optiproxy_nas.execution.jobs import reason_of
 from optiproxy_nas.execution.slurm_settings import SlurmSettings
@@ -26,12 +27,9 @@ REASONS = {  # why a trial failed, by the state of its job
     "CANCELLED": "{job} was cancelled (scancel)",
 }
 OVER = {"COMPLETED", "FAILED", GONE, *LOST, *REASONS}  # states in which a job has ended
+REFUSALS = 3600.0  # seconds in which no job was taken, and none of ours is in the queue
 _ANSWER = 60.0  # seconds that a command of SLURM may take
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
-
-
-class SubmissionError(Exception):
-    """A job was not taken; its text is what the cluster said, in one line."""
 
 
 class Queue:
@@ -58,6 +56,10 @@ class Queue:
         self._cluster = settings.cluster
         self._local: dict[str, Any] = {}  # jobs of submitit's local executor
         self._parameters = _parameters(settings, minutes, warning)
+        self._interval = settings.poll_seconds
+        self._has_taken = False  # any job
+        self._refused: float | None = None  # since when it takes none
+        self._next = 0.0  # offer of a job
 
     def check(self, folder: Path) -> None:
         """Refuse what submitit refuses, before anything is submitted.
@@ -75,22 +77,40 @@ class Queue:
                 reason=str(error),
             ) from error
 
-    def submit(self, root: Path, name: str, title: str) -> str:
-        """Submit a job, and return its id.
+    def offer(self, root: Path, name: str, title: str, queued: int) -> str:
+        """Submit a job, if the cluster takes one now: its queue may be full.
 
         Args:
             root: folder of all jobs.
             name: of the job, as of :func:`optiproxy_nas.execution.slurm_job.train`.
             title: its name in the queue.
+            queued: jobs of this search that are in the queue.
+
+        Returns:
+            Its id; "" where it was not taken, and is to be offered again.
 
         Raises:
-            SubmissionError: it was not taken.
+            EvaluationError: the first job was not taken, or none for long while none of this search
+                is in the queue.
         """
+        now = time.monotonic()
+        if now < self._next:
+            return ""
         executor = self._executor(root / name, title)
         try:
             job = executor.submit(slurm_job.train, str(root), name)
         except (OSError, RuntimeError) as error:  # those of submitit are RuntimeErrors
-            raise SubmissionError(reason_of(error)) from error
+            self._next = now + self._interval
+            first, self._refused = self._refused is None, self._refused or now
+            reason, may_be_full = reason_of(error), self._has_taken or queued > 0
+            if not queued and (not may_be_full or now - self._refused > REFUSALS):
+                raise EvaluationError(f"SLURM takes no job: {reason}.") from error
+            if first:
+                _log.warning(
+                    "SLURM takes no further job (%s). %d are in its queue.", reason, queued
+                )
+            return ""
+        self._has_taken, self._refused = True, None
         if self._cluster == "local":
             self._local[job.job_id] = job
         return str(job.job_id)
