@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import slurm_search
 from fake_slurm import FakeSlurm, wait_for
 from slurm_trainings import Trains
 
@@ -478,3 +479,31 @@ def test_a_command_of_slurm_that_hangs_is_not_waited_for(
     begun = time.monotonic()
     assert executor.poll(0.1) == []
     assert time.monotonic() - begun < 1
+
+
+def test_a_killed_search_goes_on_with_what_its_jobs_have_done_meanwhile(
+    cluster: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_SEARCH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
+    killed = subprocess.Popen([sys.executable, slurm_search.__file__, str(tmp_path)])
+    limit = time.monotonic() + 120
+    while lines_of(tmp_path / "trained") < 2:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    (tmp_path / "go").write_text("go")
+    while len(list((tmp_path / "search_trials" / "jobs" / "marks").glob("*.ended"))) < 2:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    result = slurm_search.run(tmp_path)
+    trained = (tmp_path / "trained").read_text().splitlines()
+    told = [f"{it['depth']} {it['width']}" for it in (t.architecture for t in result.trials)]
+    assert sorted(trained) == sorted(told)
+    assert len(told) == 4
+    assert not (tmp_path / "search_trials" / "jobs").exists()
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0

@@ -10,6 +10,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.execution.base import Executor
+from optiproxy_nas.execution.slurm_settings import slurm_settings
 
 if TYPE_CHECKING:
     from optiproxy_nas.execution.jobs import Training
@@ -64,7 +65,7 @@ def check_executor_settings(settings: EvaluationSettings) -> None:
 
     Raises:
         UnknownNameError: no such executor.
-        ParameterError: a setting that would change nothing.
+        ParameterError: a setting that would change nothing, or an impossible one of ``slurm``.
     """
     EXECUTORS.check(settings.executor)
     for name, executor in (("scheduler", "dask"), ("slurm", "slurm")):
@@ -74,6 +75,8 @@ def check_executor_settings(settings: EvaluationSettings) -> None:
                 f"{executor!r}, and the executor is {settings.executor!r}.",
                 name=name,
             )
+    if settings.executor == "slurm":
+        slurm_settings(settings.slurm).minutes(settings.timeout)
 
 
 def open_executor(

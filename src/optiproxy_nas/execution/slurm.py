@@ -28,6 +28,7 @@ SHORTEST, LONGEST = 0.05, 1.0  # seconds between two looks at the shared disk
 STARTS = 3  # jobs in a row that may end before their training begins
 DELAY = 30.0  # seconds in which a file of another machine appears here
 PATIENCE = 600.0  # seconds in which the accounting has noted a job that has left the queue
+_TRAINED = ("key", "architecture", "epochs", "seed", "folder", "full_epochs")  # of a job
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
@@ -110,8 +111,10 @@ class SlurmExecutor(Executor):
         label = "{:04d}-{}-{}-".format(*job.key)
         self._retire([name for name in self._earlier if name.startswith(label)])
         name = f"{label}{secrets.token_hex(4)}"
+        grace = self._grace if job.grace is None else job.grace
+        job_there = job._replace(device=self._device, grace=grace)
         try:
-            self._folders.tell(name, self._order._replace(job=self._there(job)))
+            self._folders.tell(name, self._order._replace(job=job_there))
         except OSError as error:
             raise EvaluationError(f"A job cannot be written: {error}.") from error
         except Exception as error:
@@ -126,7 +129,7 @@ class SlurmExecutor(Executor):
         folders = self._folders
         if handle not in self._earlier or folders.is_cancelled(handle):
             return False
-        is_same = folders.order(handle).job == self._there(job)
+        is_same = _same_training(folders.order(handle).job, job)
         ids = folders.ids(handle)
         if not is_same or not (ids or folders.has_ended(handle)):
             return False
@@ -244,11 +247,6 @@ class SlurmExecutor(Executor):
         seconds = self._folders.seconds(entry.name)
         return [self._finish(entry, Ended(entry.job, error=reason, seconds=seconds))]
 
-    def _there(self, job: Job) -> Job:
-        """Return a job as its node is told of it."""
-        grace = self._grace if job.grace is None else job.grace
-        return job._replace(device=self._device, grace=grace)
-
     def _finish(self, entry: _Entry, ended: Ended) -> Ended:
         self._given.append(self._entries.pop(entry.job.key))
         ended.job, entry.keep_log = entry.job, bool(ended.error)
@@ -292,3 +290,8 @@ class SlurmExecutor(Executor):
         for entry in self._given:
             self._folders.forget(entry.name, entry.keep_log)
         self._given = []
+
+
+def _same_training(one: Job, other: Job) -> bool:
+    """Return whether two jobs train alike; for how long, where and until which line may differ."""
+    return all(getattr(one, name) == getattr(other, name) for name in _TRAINED)
