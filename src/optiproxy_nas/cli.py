@@ -16,7 +16,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import pipelines
 from kedro.framework.startup import ProjectMetadata
 
-from optiproxy_nas.commands.command_line import clear_errors, interrupt
+from optiproxy_nas.commands.command_line import clear_errors
 from optiproxy_nas.commands.evidence import evidence
 from optiproxy_nas.commands.parameters import parameters
 from optiproxy_nas.commands.run_options import (
@@ -31,7 +31,11 @@ from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.project_pipeline import are_of_user, refuse_sums
 from optiproxy_nas.pipelines.retraining import retrain_text, retrain_trials
-from optiproxy_nas.pipelines.run_parameters import given_again
+from optiproxy_nas.pipelines.run_parameters import (
+    evaluation_again,
+    given_again,
+    replayed_evaluation,
+)
 from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
 
@@ -56,7 +60,8 @@ def _run(resume: str | None, **options: Any) -> Any:
         options["params"] = read_as_kedro(options["params"])
         return callback(pipeline=None, pipelines=names, **options)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    signal.signal(signal.SIGTERM, interrupt)  # a scheduler's kill ends a run as Ctrl-C does
+    # A scheduler's kill ends a run as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with clear_errors():
         params = read_parameters(options.pop("params"))
         allowed = {"sweep"} if names == ["compare"] else set()  # a comparison names its sweep
@@ -78,7 +83,8 @@ def _run(resume: str | None, **options: Any) -> Any:
                     "run_id out.",
                     run_id=resume,
                 )
-            params = merge(given_again(manifest["parameters"]), params)
+            again = given_again(manifest["parameters"]) | evaluation_again(manifest, params)
+            params = merge(again, params)
             params |= {"run_id": resume, "resume": True}
             params.setdefault("tracking", manifest["tracking"])
             names = names or [manifest["pipeline"]]
@@ -126,6 +132,7 @@ def audit(metadata: ProjectMetadata, run_id: str, retrain: int | None) -> None:
     def rerun(folder: Path, manifest: Manifest) -> None:
         params = {
             **given_again(manifest["parameters"]),
+            **replayed_evaluation(manifest),
             "pipeline": manifest["pipeline"],
             "run_id": run_id,
             "tracking": False,

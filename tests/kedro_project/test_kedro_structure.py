@@ -12,7 +12,7 @@ from kedro_runs import REPOSITORY, catalog_patterns
 
 import optiproxy_nas
 from optiproxy_nas.pipeline_registry import register_pipelines
-from optiproxy_nas.pipelines import ingest, methods, search
+from optiproxy_nas.pipelines import asynchronous, ingest, methods, search
 from optiproxy_nas.pipelines.report_nodes import collect_diagnostics
 from optiproxy_nas.problems.resolution import PROBLEMS, resolve_problem
 from optiproxy_nas.runs.datasets.model_folder import MODEL
@@ -90,15 +90,26 @@ def test_every_catalog_entry_is_used():
     for problem in PROBLEMS:
         names |= set(resolve_problem(problem).datasets)
     names |= methods.create_pipeline(datasets=(), confirms=True).datasets()
+    names |= asynchronous.create_pipeline((), datasets=()).datasets()
     for pattern in catalog_patterns():
         assert any(matches(pattern, name) for name in names), pattern
 
 
-def test_every_product_of_a_step_and_of_the_report_is_stored():
-    outputs = search.create_pipeline(2).all_outputs()
+@pytest.mark.parametrize(
+    ("pipeline", "in_memory"),
+    [
+        (search.create_pipeline(2), {"benchmark", "evaluate", "space"}),
+        (
+            asynchronous.create_pipeline(search.FIGURES, datasets=(), confirms=True),
+            {"data_digests", "evaluate", "space"},
+        ),
+    ],
+)
+def test_every_product_of_a_step_and_of_the_report_is_stored(pipeline, in_memory):
     stored = [p for p in catalog_patterns()]
+    outputs = pipeline.all_outputs()
     loose = {name for name in outputs if not any(matches(p, name) for p in stored)}
-    assert loose == {"benchmark", "evaluate", "space"}
+    assert loose == in_memory
 
 
 # What tells the outputs of two runs of a pipeline apart, and what is only read.
@@ -111,9 +122,12 @@ def test_run_paths_carry_the_run_id_and_steps_are_versioned():
         if name.startswith(READ_ONLY):
             continue
         own = OWN_PATH.get(name.partition(".")[0], "/${run:run_id}/")
-        assert own in entry["filepath"], name
-        assert entry.get("versioned", False) == name.startswith(("{step}", "confirm.")), name
-        kind = "ModelDataset" if name == MODEL else "AtomicDataset"
+        is_partitioned = name.startswith("refits.")
+        assert own in entry["path" if is_partitioned else "filepath"], name
+        versioned = ("{step}", "asynchronous.", "confirm.", "refits.")
+        assert entry.get("versioned", False) == name.startswith(versioned), name
+        kind = "PartitionedArtifacts" if is_partitioned else "AtomicDataset"
+        kind = "ModelDataset" if name == MODEL else kind
         assert entry["type"] == f"optiproxy_nas.runs.datasets.{kind}", name
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Widths(Problem):
         crashes_at: number of a trial whose training ends its process by a segmentation fault.
         drift: added at every further training of a trial.
         noise: standard deviation of a value, by the seed of its training.
+        seconds: that a training takes.
     """
 
     space = Space(CHOICES)
@@ -59,9 +61,10 @@ class Widths(Problem):
         drift: float = 0.0,
         crashes_at: int = -1,
         noise: float = 0.0,
+        seconds: float = 0.0,
     ) -> None:
         self.bonus, self.dies_at, self.how, self.drift = bonus, dies_at, how, drift
-        self.crashes_at, self.noise = crashes_at, noise
+        self.crashes_at, self.noise, self.seconds = crashes_at, noise, seconds
 
     def evaluate(self, trial: RunningTrial) -> dict[str, float]:
         log = trial.folder / "trained.txt"
@@ -72,6 +75,7 @@ class Widths(Problem):
             self._die()
         if trial.number == self.crashes_at:
             os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(self.seconds)
         chosen = trial.architecture
         print("training", chosen)
         trial.report(1, 0.5)

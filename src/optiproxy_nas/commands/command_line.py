@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 from kedro.io import DatasetError
@@ -39,8 +38,3 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
         hint = go_on or " ".join(getattr(error, "__notes__", ()))
         click.echo(f"\nInterrupted. {hint}".rstrip(), err=True)
         raise SystemExit(130) from None
-
-
-def interrupt(*_: Any) -> None:
-    """Handle a signal as Ctrl-C is handled."""
-    raise KeyboardInterrupt

@@ -24,6 +24,7 @@ IMPORTANT = {
     "method": "of the pipelines *_methods: optiproxy, tpe, ...",
     "objective.constraints": "of hw_search, own_search: latency_ms <= 12",
     "problem": "of own_search: mnist1d, digits_cells, or yours: package.module:Class",
+    "workers": "of own_search: trials at a time; a free worker begins the next at once",
     "tracking": "on or off: whether MLflow is told of it",
     "run_id": "name of the run and of its folders",
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.framework.startup import ProjectMetadata
 
-from optiproxy_nas.commands.command_line import clear_errors, interrupt
+from optiproxy_nas.commands.command_line import clear_errors
 
 if TYPE_CHECKING:
     from optiproxy_nas.sweeps import SweepOutcome
@@ -53,7 +53,7 @@ def sweep(
     \b
     kedro sweep dataset=cifar10,cifar100 seed=0:10 method=bananas,tpe
     """
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with clear_errors("What has finished is kept; the same command goes on with the rest."):
         from optiproxy_nas.pipelines.run_parameters import switch
         from optiproxy_nas.sweeps import run_sweep

@@ -316,4 +316,4 @@ def _key(request: Request) -> _Key:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -14,6 +14,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import FailedTrialsError, JournalError, project_error
 from optiproxy_nas.evaluation.journal_table import metric_columns
+from optiproxy_nas.pipelines.live_status import LiveStatus
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem
@@ -36,6 +37,7 @@ class ActiveRun:
         self.evaluator: RunEvaluator | None = None  # of a problem
         self.tracker: MlflowTracker | None = None
         self.progress: RunProgress | None = None
+        self.live: LiveStatus | None = None  # of a problem
         self.node_started: dict[str, float] = {}
         self.seconds: defaultdict[str, float] = defaultdict(float)  # by kind of node
 
@@ -53,13 +55,19 @@ class ActiveRun:
                 self.evaluator.empty_folders(value)
             if name == "evaluate" and isinstance(value, RunEvaluator):
                 self.evaluator = value
+                value.on_status = self.live = self._live_status()
                 if self.progress is not None:
                     value.on_ended = self.progress.trial_ended
             elif name == "data_digests":
                 self.record_data({"problem": self.parameters.problem, "datasets": value})
+        if self.live is not None:
+            self.live.send()
         if self.tracker is not None:
             objective = self.parameters.objective
             self.tracker.log_node(kind, node.namespace or "", outputs, seconds, objective)
+
+    def _live_status(self) -> LiveStatus:
+        return LiveStatus(self.progress, self.tracker, self.parameters.objective, self.target)
 
     def record_data(self, data: Mapping[str, Any]) -> None:
         """Write which data the run reads, and tag the MLflow run with their digest.

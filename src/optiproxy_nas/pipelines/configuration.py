@@ -31,20 +31,21 @@ from omegaconf import OmegaConf
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.methods import method_of, parameters_of
+from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.methods.optiproxy import OptiProxy
 from optiproxy_nas.objectives import name_of
-from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
+from optiproxy_nas.pipelines import asynchronous, compare, diagnose, ingest, methods, search
 from optiproxy_nas.pipelines.own_problem import catalog_names
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, check_hooks, registered
 from optiproxy_nas.pipelines.run_parameters import (
     RUN_KEYS,
     ProblemRunSettings,
+    giving_way,
+    named_problem,
     resolve_run,
     split_run,
+    spread_workers,
 )
-from optiproxy_nas.presets import preset_for
-from optiproxy_nas.spaces import SPACES
 
 PACKAGE = Path(__file__).parents[1]
 CONF = PACKAGE / "conf"  # in a checkout, its conf/base
@@ -175,13 +176,14 @@ def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = RUN_KEYS) -> d
     flat = {k: v for k, v in raw.items() if k not in sections and k != "pipelines"}
     if flat.get("pipeline") not in kinds:
         raise unknown_name("pipeline", flat.get("pipeline"), kinds)
-    section = dict(sections[flat["pipeline"]])
+    section = spread_workers(sections[flat["pipeline"]], of_files=True)
+    flat = spread_workers(flat)
     of_run = {key: section.pop(key) for key in ProblemRunSettings.model_fields if key in section}
     run = split_run(flat := merge(of_run, flat))
     run["kind"] = kinds[run["pipeline"]]
     if isinstance(flat.get("problem"), Mapping) and "name" not in flat["problem"]:
-        flat["problem"] = {**_named(section.get("problem")), **flat["problem"]}
-    values = merge(_giving_way(section, flat), flat)
+        flat["problem"] = {**named_problem(section.get("problem")), **flat["problem"]}
+    values = merge(giving_way(section, flat), flat)
     try:
         return {"run": run, **KINDS[run["kind"]](values, run, also)}
     except ParameterError as error:
@@ -191,37 +193,6 @@ def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = RUN_KEYS) -> d
             raise
         hint = f"Pipeline {', '.join(fitting)} has that objective."
         raise type(error)(f"{error.message} {hint}", **error.data) from None
-
-
-def _giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a section, without its objective where another one is given.
-
-    Its preset gives way to a method that takes none, and to one that fits a space which is given.
-    """
-    section, other = dict(section), given.get("objective")
-    if None not in (given.get("problem"), section.get("problem")):
-        names = {str(_named(values["problem"])["name"]) for values in (given, section)}
-        if len(names) > 1:  # the section is for another one
-            kept = ("seed", "budget", "confirm", "method")
-            section = {key: section[key] for key in kept if key in section}
-    named = name_of(other) if isinstance(other, Mapping) and "name" in other else None
-    if named not in (None, name_of(section.get("objective"))):
-        section.pop("objective", None)
-    if section.get("preset") is not None:
-        values = {**section, **given}
-        if not method_of(values).takes_preset():
-            del section["preset"]
-        elif "space" in values and (
-            not isinstance(values["space"], str) or values["space"] not in SPACES
-        ):
-            objective = name_of(values.get("objective"))
-            section["preset"] = preset_for(values["space"], objective) or "default"
-    return section
-
-
-def _named(problem: Any) -> dict[str, Any]:
-    """Return a problem's name and settings as one mapping."""
-    return dict(problem) if isinstance(problem, Mapping) else {"name": problem}
 
 
 class SearchContext(KedroContext):
@@ -241,7 +212,9 @@ class SearchContext(KedroContext):
             datasets = catalog_names(typed.problem, self.config_loader["catalog"])
         if run["kind"] == "search":
             assert isinstance(typed, SearchParameters)
-            pipeline = search.pipeline_of(typed, datasets, bool(run["export"]))
+            is_asynchronous = bool(run["evaluation"] and run["evaluation"]["asynchronous"])
+            pipeline_of = asynchronous.pipeline_of if is_asynchronous else search.pipeline_of
+            pipeline = pipeline_of(typed, datasets, bool(run["export"]))
         elif datasets is not None:
             pipeline = methods.create_pipeline(datasets, run["export"], bool(typed.confirm))
         else:

@@ -11,7 +11,7 @@ from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.confirmation import joined
 from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.evaluation.identity import Digests
-from optiproxy_nas.evaluation.loop import Callback, drive, open_search
+from optiproxy_nas.evaluation.loop import drive, open_search
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.confirm import confirm_nodes, retrained
 from optiproxy_nas.pipelines.model_export import export_node
@@ -96,11 +96,10 @@ def search(
     parameters = parameters_of(search)
     with isolated():
         opened = open_search(get_space(parameters.space), parameters)
-    callbacks: list[Callback] = []
     if isinstance(evaluate, RunEvaluator):
-        folders = evaluate
-        callbacks.append(lambda opened, _: folders.empty_folders(opened.archive()))
-    drive(opened, evaluate, callbacks)
+        evaluate.drive(opened)
+    else:
+        drive(opened, evaluate)
     diagnostics = opened.records().diagnostics
     return opened.archive(), opened.proposals(), opened.failed(), diagnostics
 

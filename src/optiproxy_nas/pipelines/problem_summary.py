@@ -26,6 +26,7 @@ from optiproxy_nas.execution.jobs import trial_folder
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.report.run_data import problem_summary
+from optiproxy_nas.report.worker_figures import busy_facts
 from optiproxy_nas.runs.datasets.files import TrialFiles
 
 
@@ -84,6 +85,8 @@ def summary_and_trials(
     means = confirmation.means[0] if confirmation and confirmation.means else answer
     if latency := evaluator.latency(training, means, bool(run["export"])):
         summary["latency"] = latency
+    if run.get("evaluation", {}).get("asynchronous"):
+        summary |= busy_facts(trials)
     return {**summary, **_trial_facts(trials, training, files)}, trials
 
 

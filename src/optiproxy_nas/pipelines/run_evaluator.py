@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,14 +14,19 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import ArtifactError, JournalError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.ask_tell import AskTell
+from optiproxy_nas.evaluation.asynchronous import drive_asynchronously
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.incumbent import Training
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_table import metric_column, read_journal, row_request
+from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
+from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.evaluation.trial_folders import TrialFolders
+from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.execution.devices import device_of
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.objectives.base import Objective
@@ -43,7 +49,8 @@ class RunEvaluator(Evaluator):
         replay: train nothing: the journal has all.
 
     Attributes:
-        on_ended: called with each request and its outcome, as it ends.
+        on_ended: called with each request of a batch and its outcome, as it ends.
+        on_status: called with an asynchronous search and how it stands, again and again.
 
     Raises:
         JournalError: the journal was edited, or is of another search.
@@ -71,10 +78,11 @@ class RunEvaluator(Evaluator):
         except BaseException:
             self._journal.close()
             raise
-        self._evaluator = Journaled(trained, self._journal, replay)
+        self._trained, self._evaluator = trained, Journaled(trained, self._journal, replay)
         self.at_once = self._evaluator.at_once
         self._full_epochs = parameters.objective.full_fidelity
         self.on_ended: Callable[[Request, Outcome], None] | None = None
+        self.on_status: Callable[[AskTell, Status], None] | None = None
         self._folders = TrialFolders(files.folder, parameters, settings)
         self._prepared: dict[int, Request] = {}  # of the batch that is evaluated, by number
 
@@ -91,6 +99,31 @@ class RunEvaluator(Evaluator):
             if self.on_ended is not None:
                 self.on_ended(requests[place], outcome)
             yield place, outcome
+
+    def drive(self, search: AskTell) -> None:
+        """Let a search come to its end: a batch at a time, or as workers become free.
+
+        Raises:
+            OptiProxyError: as of ``evaluation.loop.drive`` or ``evaluation.asynchronous``; of a
+                replay also where the journal lacks what is asked for.
+        """
+        if not self._settings.asynchronous:
+            drive(search, self, [self._trial_over])
+            return
+        on_status = None if self.on_status is None else partial(self.on_status, search)
+        drive_asynchronously(
+            search,
+            self._evaluator if self._replay else self._trained,
+            [self._trial_over],
+            journal=self._journal,
+            on_status=on_status,
+            in_thread=self._settings.executor != "serial" and not self._replay,
+            grace=self._settings.grace,
+        )
+
+    def _trial_over(self, search: AskTell, trial: Trial) -> None:
+        if not self._replay:
+            self._folders(search, trial)
 
     def _prepared_by_journal(
         self, objective: Objective, requests: Sequence[Request]

@@ -22,6 +22,8 @@ from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.problems.resolution import with_problem
+from optiproxy_nas.runs.manifest import Manifest, is_asynchronous
+from optiproxy_nas.spaces import SPACES
 
 
 class RunSettings(StrictModel):
@@ -40,11 +42,24 @@ class ProblemRunSettings(RunSettings):
         default_factory=lambda: EvaluationSettings(executor="processes"),
         description="where and how trials are trained",
     )
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="of an asynchronous search: each that is free begins the next trial at once; "
+        "null: steps, each of which waits for its batch (evaluation.workers)",
+    )
+    executor: str | None = Field(
+        default=None, description="short for evaluation.executor: processes, dask, slurm, ..."
+    )
+    scheduler: str | None = Field(
+        default=None, description="short for evaluation.scheduler: tcp://HOST:8786"
+    )
     export: bool = Field(
         default=True, description="write the answer as a folder with its network: on or off"
     )
 
 
+SHORT_FORMS = ("workers", "executor", "scheduler")  # of settings in ``evaluation``
 _OF_PROBLEMS = tuple(ProblemRunSettings.model_fields.keys() - RunSettings.model_fields.keys())
 # They do not decide the search, so they are not in its digest.
 RUN_KEYS = (*ProblemRunSettings.model_fields, "pipeline", "resume", "quiet", "sweep", "replay")
@@ -63,6 +78,39 @@ def split_run(flat: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
+def spread_workers(given: Mapping[str, Any], of_files: bool = False) -> dict[str, Any]:
+    """Return parameters whose short forms are in their ``evaluation``.
+
+    ``workers`` is ``evaluation.workers`` of an asynchronous search, ``executor`` and ``scheduler``
+    are those of ``evaluation``.
+
+    Args:
+        given: a section of the parameter files, or what is given at run time.
+        of_files: whether it is a section; its short forms win, since files are merged.
+
+    Raises:
+        ParameterError: at run time one of them is given twice, with two values.
+    """
+    values = dict(given)
+    short = {name: values.pop(name) for name in SHORT_FORMS if values.get(name) is not None}
+    if not short:
+        return values
+    if "workers" in short:
+        short["asynchronous"] = True
+    evaluation = values.get("evaluation") or {}
+    if not isinstance(evaluation, Mapping):
+        return values  # what is wrong with it is said later
+    for name in short.keys() & evaluation.keys():
+        if short[name] != evaluation[name] and not of_files:
+            raise ParameterError(
+                f"{name} = {short[name]!r} and evaluation.{name} = {evaluation[name]!r} are given. "
+                "Leave one of them out: workers=8 is an asynchronous search on eight workers, "
+                "evaluation.workers=8 trains a batch of each step at the same time.",
+                name=name,
+            )
+    return {**values, "evaluation": {**evaluation, **short}}
+
+
 def given_again(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """Return resolved parameters of a run as those that are given for it again.
 
@@ -70,6 +118,25 @@ def given_again(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """
     off = {"confirm": None, "stop_regret": None, "stopping": {"rule": None}}
     return {**off, **resolved}
+
+
+def evaluation_again(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an asynchronous run is given of its evaluation where it goes on; {} of others.
+
+    Args:
+        manifest: of the run.
+        given: by the user, whose short forms win.
+    """
+    if not is_asynchronous(manifest):
+        return {}
+    names = ("asynchronous", "workers", "executor", "scheduler", "slurm")
+    kept = {name: manifest["evaluation"].get(name) for name in names if name not in given}
+    return {"evaluation": {name: value for name, value in kept.items() if value}}
+
+
+def replayed_evaluation(manifest: Manifest) -> dict[str, Any]:
+    """Return the parameters by which an asynchronous run is replayed as one; {} of others."""
+    return {"evaluation": {"asynchronous": True}} if is_asynchronous(manifest) else {}
 
 
 def resolve_run(
@@ -100,6 +167,14 @@ def resolve_run(
         run["source"] = run["benchmark"] = None
         run["evaluation"] = _evaluation(run["evaluation"])
         run["export"] = run["export"] is None or switch("export", run["export"])
+    elif isinstance(it := run["evaluation"], Mapping) and it.get("asynchronous"):
+        raise ParameterError(
+            "workers is of searches on a problem, whose trainings take time; a benchmark's table "
+            "answers at once, so there is nothing to share out. Leave workers out. What workers "
+            "bring is simulated, with the training times of the table, by 'python -m "
+            "evidence.workers'; many searches at a time are 'kedro sweep --workers'.",
+            name="workers",
+        )
     elif given := [name for name in _OF_PROBLEMS if run[name] is not None]:
         raise ParameterError(
             f"Parameter {given[0]!r} is of runs on a problem, not on a benchmark.", name=given[0]
@@ -119,6 +194,37 @@ def resolve_run(
     else:
         run["run_id"] = check_name("Parameter 'run_id'", run["run_id"])
     return {"search": parameters.model_dump(), "source": parameters.source}
+
+
+def giving_way(section: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a section, without its objective where another one is given.
+
+    Its preset gives way to a method that takes none, and to one that fits a space which is given.
+    """
+    section, other = dict(section), given.get("objective")
+    if None not in (given.get("problem"), section.get("problem")):
+        names = {str(named_problem(values["problem"])["name"]) for values in (given, section)}
+        if len(names) > 1:  # the section is for another one
+            kept = ("seed", "budget", "confirm", "method")
+            section = {key: section[key] for key in kept if key in section}
+    named = name_of(other) if isinstance(other, Mapping) and "name" in other else None
+    if named not in (None, name_of(section.get("objective"))):
+        section.pop("objective", None)
+    if section.get("preset") is not None:
+        values = {**section, **given}
+        if not method_of(values).takes_preset():
+            del section["preset"]
+        elif "space" in values and (
+            not isinstance(values["space"], str) or values["space"] not in SPACES
+        ):
+            objective = name_of(values.get("objective"))
+            section["preset"] = preset_for(values["space"], objective) or "default"
+    return section
+
+
+def named_problem(problem: Any) -> dict[str, Any]:
+    """Return a problem's name and settings as one mapping."""
+    return dict(problem) if isinstance(problem, Mapping) else {"name": problem}
 
 
 def _with_preset(values: Mapping[str, Any]) -> Mapping[str, Any]:

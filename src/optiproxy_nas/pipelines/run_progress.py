@@ -16,9 +16,12 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.problems import VALUE
-from optiproxy_nas.report.terminal import terminal_summary
+from optiproxy_nas.report.terminal import status_text, terminal_summary
+
+_STATUS_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 class RunProgress:
@@ -55,6 +58,16 @@ class RunProgress:
             charged -= max((rung for rung in rungs if rung < charged), default=0)
         if request.attempt == 1:
             self._bar.update(min(charged, (self._bar.total or 0) - self._bar.n))
+
+    def show_status(self, status: Status) -> None:
+        """Show an asynchronous search: what is spent, and how busy its workers are."""
+        self._bar.bar_format = _STATUS_FORMAT
+        if not math.isnan(status.best):
+            self._best = f"best {value_text(self._target, status.best)}, "
+        self._show(status_text(status, self._target))
+        self._bar.update(status.spent - self._bar.n)
+        if sys.stderr.isatty():  # a file gets a line where something was spent
+            self._bar.refresh()
 
     def update(self, archive: pd.DataFrame | None, failed: pd.DataFrame | None) -> None:
         """Show what all trials up to now were charged, and the best value so far.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.objectives.base import COLUMNS, Objective
 
 Metrics = Mapping[str, float | None]
@@ -92,6 +93,13 @@ def trial_metrics(trials: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[
         failed = isinstance(row["error"], str) and bool(row["error"])
         values = {"failed": failed, "seconds": row["seconds"], **{n: row[n] for n in names}}
         yield place, {f"trial/{name}": value for name, value in values.items()}
+
+
+def status_metrics(status: Status) -> tuple[int, Metrics]:
+    """Return (trials that are over, metrics) of an asynchronous search as it goes on."""
+    names = ("busy", "waiting", "complete", "failed", "best", "idle_share")
+    values = {f"workers/{name}": getattr(status, name) for name in names}
+    return status.complete + status.failed, values
 
 
 def margins(summary: Mapping[str, Any]) -> dict[str, float]:

@@ -1,0 +1,207 @@
+"""Asynchronous runs: workers that are free begin the next trial; kept, resumed, audited, shown."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from kedro_runs import (
+    TINY,
+    TINY_ARGUMENT,
+    artifact,
+    command,
+    copy_project,
+    enter,
+    history,
+    kedro,
+    manifest,
+    mlflow_run,
+    resume,
+    run,
+    without_pictures,
+)
+from tiny_problem import NAME, Killed, trainings, with_data
+
+from optiproxy_nas import read_journal, search
+from optiproxy_nas.core.errors import ParameterError, ResumeError
+from optiproxy_nas.pipelines import diagnose
+from optiproxy_nas.pipelines.configuration import resolve_parameters
+from optiproxy_nas.runs.finished import StoredRun
+from optiproxy_nas.sweeps.planning import raw_parameters
+
+SERIAL = {**TINY, "problem": NAME, "evaluation": {"executor": "serial"}, "confirm": None}
+RUN = {"pipeline": "own_search", "settings": SERIAL, "run_id": "r", "workers": 1}
+
+
+@pytest.fixture(scope="session")
+def worked_template(tmp_path_factory):
+    """A project with a finished asynchronous run, "r", of one worker in this process."""
+    project = with_data(copy_project(tmp_path_factory.mktemp("workers") / "project"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(project, monkeypatch)
+        without_pictures(monkeypatch, "workers")
+        run(project, **RUN)
+    return project
+
+
+@pytest.fixture
+def worked(worked_template, tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    shutil.copytree(worked_template, project)
+    without_pictures(monkeypatch, "workers")
+    return enter(project, monkeypatch)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A project with the problem's data and no run."""
+    without_pictures(monkeypatch, "workers")
+    return enter(with_data(copy_project(tmp_path / "project")), monkeypatch)
+
+
+def stored(project, name):
+    return pd.read_parquet(artifact(project, "r", name))
+
+
+def test_with_one_worker_it_is_the_serial_search_with_all_its_refits(worked):
+    data = {"signals": pd.read_csv(worked / "data" / "01_raw" / "signals.csv")}
+    found = search(problem=NAME, data=data, **TINY)
+    kept = stored(worked, "asynchronous.archive")
+    pd.testing.assert_frame_equal(found.archive, kept)
+    assert len(stored(worked, "asynchronous.trials")) == TINY["budget"]
+    assert len(stored(worked, "asynchronous.failed")) == len(found.failed)
+    history = StoredRun(worked, manifest(worked, "r"))
+    weights, logits = history.tensors("proxy"), history.tensors("logits")
+    assert list(weights) == list(logits) == list(history.tensors("trace")) == [1, 2]
+    for name, tensor in found.weights.items():
+        assert torch.equal(weights[2][name], tensor)
+    for name, tensor in found.logits.items():
+        assert torch.equal(logits[2][name], tensor)
+    for step, rows in history.fitted_rows().items():
+        before = stored(worked, f"refits.archive/step_{step:02d}")
+        pd.testing.assert_frame_equal(before, kept[kept["step"] < step])
+        assert len(before) == rows
+    assert artifact(worked, "r", "report.workers").read_bytes().startswith(b"\x89PNG")
+    page = artifact(worked, "r", "report.page").read_text(encoding="utf-8")
+    assert "a worker that is free begins the next one at once" in page
+    assert manifest(worked, "r")["result"]["workers"] == 1
+
+
+def test_an_audit_replays_the_order_of_the_journal(worked):
+    before = trainings(worked, "r")
+    result = command(worked, "audit", "r")
+    assert result.exit_code == 0, result.output
+    assert "AUDIT PASSED: " in result.output
+    assert command(worked, "audit", "r", "--retrain=2").exit_code == 0
+    assert trainings(worked, "r") == before
+    journal = artifact(worked, "r", "journal")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:-3]))
+    result = command(worked, "audit", "r")
+    assert result.exit_code == 1
+    assert "damaged: journal" in result.output
+    assert "different: " in result.output
+
+
+def test_a_diagnosis_knows_what_each_proxy_was_fitted_on(worked, monkeypatch):
+    monkeypatch.setattr(diagnose, "png", lambda figure: b"")
+    result = command(worked, "run", "--pipeline=own_diagnose", "--params=run=r,tracking=off")
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(worked / "data" / "08_reporting" / "r" / "diagnose" / "steps.csv")
+    fitted = StoredRun(worked, manifest(worked, "r")).fitted_rows()
+    assert table["fitted_on"].tolist() == list(fitted.values())
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(own, worked_template):
+    problem = {"name": NAME, "dies_at": 9}
+    with pytest.raises(Killed):
+        run(own, **{**RUN, "problem": problem})
+    resume(own, **{**RUN, "problem": problem})
+    assert trainings(own, "r") == TINY["budget"] + 1
+    assert stored(own, "asynchronous.archive").equals(
+        stored(worked_template, "asynchronous.archive")
+    )
+    with pytest.raises(ResumeError):
+        resume(own, **{**RUN, "problem": problem, "workers": None})
+
+
+def test_baselines_take_workers_too(own):
+    settings = {**SERIAL, "method": "random_search", "budget": 12}
+    for name in ("initial_samples", "selection", "gradient", "fit"):
+        del settings[name]
+    made = run(own, **{**RUN, "pipeline": "own_methods", "settings": settings})
+    assert made["result"]["queries"] + made["result"].get("failed_trials", 0) == 12
+    result = command(own, "audit", "r")
+    assert result.exit_code == 0, result.output
+
+
+def test_metrics_come_as_the_search_goes_on(own, empty_store):
+    shutil.copy(empty_store, own / "mlflow.db")
+    run(own, **RUN, tracking=True)
+    client, tracked = mlflow_run(own, "r", experiment="own_search")
+    kept = stored(own, "asynchronous.archive")
+    best = history(client, tracked.info.run_id, "best_score")
+    assert best == [(query, value) for query, value in enumerate(kept["best"], 1)]
+    for name in ("busy", "complete", "failed", "best", "idle_share"):
+        assert history(client, tracked.info.run_id, f"workers/{name}")
+    names = {file.path for file in client.list_artifacts(tracked.info.run_id, "refits/logits")}
+    assert names == {f"refits/logits/step_0{step}.safetensors" for step in (1, 2)}
+
+
+def test_two_workers_killed_with_their_driver_lose_nothing(own):
+    """A real session in a process of its own, and two worker processes."""
+    params = f"problem={NAME},problem.seconds=0.2,confirm=null,tracking=off,run_id=r,workers=2"
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    begun = kedro(
+        own, "run", "--pipeline=own_search", f"--params={params},{TINY_ARGUMENT}", **paths
+    )
+    journal = own / "data" / "07_model_output" / "r" / "journal.jsonl"
+    deadline = time.monotonic() + 60
+    while begun.poll() is None and time.monotonic() < deadline:
+        if journal.exists() and len(read_journal(journal)) > 7:
+            break
+        time.sleep(0.05)
+    begun.send_signal(signal.SIGKILL)
+    _, shown = begun.communicate()
+    assert "/2 busy" in shown
+    before = read_journal(journal)
+    assert 7 < len(before) < TINY["budget"], shown
+    result = command(own, "run", "--resume", "r", "--params=workers=1,executor=serial")
+    assert result.exit_code == 0, result.output
+    after = read_journal(journal)
+    pd.testing.assert_frame_equal(after.head(len(before)), before)
+    assert sorted(after["number"]) == list(range(TINY["budget"]))
+    assert manifest(own, "r")["result"]["workers"] == 2
+    result = command(own, "audit", "r")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"pipeline": "nb201_search", "workers": 8}, "workers"),
+        ({"workers": 8, "evaluation": {"workers": 2}}, "workers"),
+        ({"workers": 0}, "workers"),
+    ],
+)
+def test_workers_that_mean_nothing_are_refused(own, given, name):
+    raw = {**raw_parameters(own), "pipeline": "own_search", "problem": NAME, **given}
+    if raw["pipeline"] != "own_search":
+        del raw["problem"]
+    with pytest.raises(ParameterError, match=name):
+        resolve_parameters(raw)
+
+
+def test_workers_in_short_win_over_those_of_the_section(own):
+    raw = {**raw_parameters(own), "pipeline": "own_search", "problem": NAME, "workers": 8}
+    settings = resolve_parameters(raw)["run"]["evaluation"]
+    assert (settings["workers"], settings["asynchronous"]) == (8, True)
+    assert settings["executor"] == "processes"
+    batches = resolve_parameters({**raw, "workers": None})["run"]["evaluation"]
+    assert not batches["asynchronous"]
