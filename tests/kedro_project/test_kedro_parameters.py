@@ -198,6 +198,7 @@ def test_every_parameter_says_what_it_is():
     for method in methods:
         for objective in objectives:
             fields |= search_fields(method, objective)
+            fields |= search_fields(method, objective, of_problem=True)
     assert [name for name, field in fields.items() if not field.description] == []
     assert fields.keys() >= IMPORTANT.keys()
 

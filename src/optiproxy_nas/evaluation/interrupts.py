@@ -45,11 +45,15 @@ class Interrupts:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             handled = {
-                signal.SIGINT: (signal.default_int_handler, self._on_interrupt),
-                signal.SIGTERM: (signal.SIG_DFL, self._on_terminate),
+                signal.SIGINT: ((signal.default_int_handler,), self._on_interrupt),
+                # Kedro's command line has it handled as Ctrl-C is.
+                signal.SIGTERM: (
+                    (signal.SIG_DFL, signal.default_int_handler),
+                    self._on_terminate,
+                ),
             }
             for number, (usual, handler) in handled.items():
-                if signal.getsignal(number) is usual:
+                if signal.getsignal(number) in usual:
                     self._replaced[number] = signal.signal(number, handler)
         return self
 
