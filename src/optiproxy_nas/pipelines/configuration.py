@@ -212,9 +212,11 @@ class SearchContext(KedroContext):
             datasets = catalog_names(typed.problem, self.config_loader["catalog"])
         if run["kind"] == "search":
             assert isinstance(typed, SearchParameters)
-            is_asynchronous = bool(run["evaluation"] and run["evaluation"]["asynchronous"])
-            pipeline_of = asynchronous.pipeline_of if is_asynchronous else search.pipeline_of
-            pipeline = pipeline_of(typed, datasets, bool(run["export"]))
+            export = bool(run["export"])
+            if datasets is not None and run["evaluation"]["asynchronous"]:
+                pipeline = asynchronous.pipeline_of(typed, datasets, export)
+            else:
+                pipeline = search.pipeline_of(typed, datasets, export)
         elif datasets is not None:
             pipeline = methods.create_pipeline(datasets, run["export"], bool(typed.confirm))
         else:
