@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.execution.jobs import Ended, Job
+from optiproxy_nas.execution.jobs import Ended, Job, Parent, Training
 from optiproxy_nas.execution.virtual import CRASH, Faults, VirtualExecutor, lognormal_seconds
+from optiproxy_nas.testing import check_executor
 
 
 def job(number: int, timeout: float | None = None) -> Job:
     return Job(number, 1, f"a{number}", None, 0, "", timeout=timeout)
 
 
-def own_number(job: Job) -> float:
+def own_number(job: Job, parent: Parent) -> float:
     return float(job.number)
 
 
@@ -34,6 +36,13 @@ def drained(executor: VirtualExecutor, count: int, timeout: float | None = None)
     while ended := executor.poll():
         found += ended
     return found
+
+
+def test_it_conforms_as_far_as_a_job_can_be_over_at_once(tmp_path: Path) -> None:
+    def make(training: Training, workers: int, folder: Path) -> VirtualExecutor:
+        return VirtualExecutor(training, constant(1.0), workers)
+
+    check_executor(make, tmp_path, in_background=False)
 
 
 def test_one_worker_takes_the_sum_of_the_times() -> None:
@@ -146,7 +155,7 @@ def test_log_normal_times_have_the_median_and_the_deviation_asked_for() -> None:
 
 
 def test_a_training_that_raises_or_takes_too_long_fails() -> None:
-    def answer(job: Job) -> float:
+    def answer(job: Job, parent: Parent) -> float:
         raise ValueError(f"no value for {job.architecture}")
 
     raising = drained(VirtualExecutor(answer, constant(1.0)), 1)

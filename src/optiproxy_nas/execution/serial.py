@@ -68,7 +68,7 @@ class SerialExecutor(Executor):
         try:
             make_folder(Path(job.folder))
             with seeded_globals(job.seed), in_one_process():
-                ended.answer = self._training(job, _Reports(ended.curve))
+                ended.answer = self._training(job, Reports(ended.curve))
         except (Exception, SystemExit) as error:
             _log.debug("Job %s failed", job.key, exc_info=True)
             ended.error = reason_of(error)
@@ -76,17 +76,18 @@ class SerialExecutor(Executor):
         return ended
 
 
-class _Reports:
+class Reports:
     """This process as the parent of its jobs, see :class:`optiproxy_nas.execution.jobs.Parent`."""
 
     def __init__(self, curve: list[tuple[int, float]]) -> None:
         self._curve = curve
 
     def report(self, step: int, value: float) -> None:
+        """Add a point to the curve."""
         self._curve.append((int(step), float(value)))
 
     def begin_measurement(self, seconds: float) -> None:
-        pass
+        """Do nothing: nothing else runs."""
 
     def pause_others(self) -> None:
-        pass
+        """Do nothing: nothing else runs."""

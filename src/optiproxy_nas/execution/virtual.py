@@ -1,7 +1,7 @@
 """Workers on a virtual clock: hours of a cluster in seconds, the same each time.
 
-Nothing is trained. A job has an answer and takes some virtual seconds; some jobs crash, some take
-much longer than they should. What happens to a job follows from the seed and its key.
+A training gives its answer at once, as from a table, and takes some virtual seconds; some jobs
+crash, some take much longer than they should. Which ones follows from the seed and their keys.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.execution.base import Executor
-from optiproxy_nas.execution.jobs import Ended, Job, Key, reason_of
+from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
+from optiproxy_nas.execution.serial import Reports
 
 CRASH = "the worker crashed (simulated)"  # why a job failed
 Seconds = Callable[[Job], float]  # virtual seconds that a job takes on a sound worker
@@ -80,7 +81,7 @@ class VirtualExecutor(Executor):
     """An executor whose workers run on a virtual clock, which :meth:`poll` moves on.
 
     Args:
-        answer: what the training of a job gives; what it raises fails the job.
+        training: gives the answer of a job; what it raises fails the job.
         seconds: that a job takes.
         workers: jobs at the same time.
         seed: decides, with the key of a job, whether it crashes or takes longer.
@@ -94,7 +95,7 @@ class VirtualExecutor(Executor):
 
     def __init__(
         self,
-        answer: Callable[[Job], Any],
+        training: Training,
         seconds: Seconds,
         workers: int = 1,
         seed: int = 0,
@@ -104,7 +105,7 @@ class VirtualExecutor(Executor):
             raise ParameterError(f"workers = {workers}: at least one.", name="workers")
         self.workers, self.now = workers, 0.0
         self.spans: list[Span] = []
-        self._answer, self._seconds, self._seed, self._faults = answer, seconds, seed, faults
+        self._training, self._seconds, self._seed, self._faults = training, seconds, seed, faults
         self._waiting: deque[Job] = deque()
         self._running: dict[Key, tuple[Ended, int]] = {}  # what will become of it, its span
         self._ends: list[tuple[float, int, Key]] = []  # a heap; the span tells equal times apart
@@ -203,10 +204,12 @@ class VirtualExecutor(Executor):
         if job.timeout is not None and seconds > job.timeout:
             reason = f"timed out after {job.timeout:g} s (evaluation.timeout)"
             return Ended(job, error=reason, seconds=job.timeout)
+        ended = Ended(job, seconds=seconds)
         try:
-            return Ended(job, self._answer(job), seconds=seconds)
-        except Exception as error:
-            return Ended(job, error=reason_of(error), seconds=seconds)
+            ended.answer = self._training(job, Reports(ended.curve))
+        except (Exception, SystemExit) as error:
+            ended.error = reason_of(error)
+        return ended
 
 
 def _random(seed: int, key: Key, purpose: str) -> Random:

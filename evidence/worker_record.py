@@ -1,0 +1,186 @@
+"""Which searches by several workers a section asks for, and the record of what they did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from evidence.sections import digest_of
+from evidence.simulated import Cluster, Simulated, load_task, simulate
+from optiproxy_nas import Search
+
+RECORD = Path("data") / "08_reporting" / "workers" / "searches.jsonl"
+_SHORT = 8  # digits of a value in the record
+
+
+class Cell(NamedTuple):
+    """Searches that differ in their seed only, by what the section says of them.
+
+    Attributes:
+        task: ``space`` and ``dataset``.
+        method: ``arguments`` of the search, ``synchronous`` and ``proposal_seconds``.
+        cluster: of :class:`~evidence.simulated.Cluster`, without the workers.
+        workers: their number.
+    """
+
+    task: Mapping[str, Any]
+    method: Mapping[str, Any]
+    cluster: Mapping[str, Any]
+    workers: int
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """One search of a cell."""
+
+    cell: Cell
+    queries: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """What tells it from others in the record; labels do not."""
+        task, method, cluster, workers = self.cell
+        asked = {
+            "task": [task["space"], task["dataset"]],
+            "method": _without_label(method),
+            "cluster": _without_label(cluster),
+            "workers": workers,
+            "queries": self.queries,
+            "seed": self.seed,
+        }
+        return json.dumps(asked, sort_keys=True)
+
+    def run(self) -> Simulated:
+        """Simulate it."""
+        torch.set_num_threads(1)
+        task, method, cluster, workers = self.cell
+        return simulate(
+            load_task(task["space"], task["dataset"]),
+            method["arguments"],
+            Cluster(workers, **_without_label(cluster)),
+            self.queries,
+            self.seed,
+            synchronous=method.get("synchronous", False),
+            proposal_seconds=method.get("proposal_seconds", 0.0),
+        )
+
+
+def _without_label(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides a search: labels, and where a variant is run, do not."""
+    return {name: values[name] for name in values if name not in ("label", "only")}
+
+
+def cells_of(options: Mapping[str, Any], task: Mapping[str, Any]) -> list[Cell]:
+    """Return the cells of a task: each variant with its methods and numbers of workers.
+
+    A variant is of all methods, workers and tasks unless its ``only`` names fewer: ``methods`` and
+    ``tasks`` by their labels, ``workers`` by their numbers.
+    """
+    cells = []
+    for variant in options["variants"]:
+        only = variant.get("only", {})
+        if task["label"] not in only.get("tasks", [task["label"]]):
+            continue
+        for method in options["methods"]:
+            if method["label"] not in only.get("methods", [method["label"]]):
+                continue
+            for workers in only.get("workers", options["workers"]):
+                if workers > 1 or not method.get("synchronous"):
+                    cells.append(Cell(task, method, variant, workers))
+    return cells
+
+
+def simulations(options: Mapping[str, Any], seeds: int) -> Iterator[Simulation]:
+    """Return all searches, those of the first seed first."""
+    for seed in range(seeds):
+        for task in options["tasks"]:
+            if seed < min(seeds, task.get("most_seeds", seeds)):
+                for cell in cells_of(options, task):
+                    yield Simulation(cell, options["queries"], seed)
+
+
+@cache
+def _settings_of(space: str, arguments: str, queries: int) -> str:
+    """Return what tells the settings of a search from others by the same arguments."""
+    parameters = Search(space=space, budget=queries, **json.loads(arguments)).parameters
+    values = parameters.model_dump(mode="json", exclude={"seed"})
+    selection = getattr(parameters, "selection", None)
+    # A setting may be left out of the dump where it is the default, which may change.
+    return digest_of([values, {} if selection is None else dict(selection)])
+
+
+def settings_digest(key: str) -> str:
+    """Return what tells the settings of a key's search, as they are today, from earlier ones."""
+    asked = json.loads(key)
+    arguments = json.dumps(asked["method"]["arguments"], sort_keys=True)
+    return _settings_of(asked["task"][0], arguments, asked["queries"])
+
+
+def read_record(path: Path) -> dict[str, Simulated]:
+    """Return what searches did, by their keys, if their settings are as of today."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        entry = json.loads(line)
+        if entry["settings"] == settings_digest(entry["key"]):
+            found[entry["key"]] = Simulated(
+                np.array(entry["best"], dtype=float),
+                np.array(entry["at"], dtype=float),
+                entry["busy"],
+                entry["failed"],
+                entry["cpu_seconds"],
+            )
+    return found
+
+
+def add(path: Path, key: str, did: Simulated) -> None:
+    """Add a search to the record."""
+    best = [None if np.isnan(value) else float(f"{value:.{_SHORT}g}") for value in did.best]
+    entry = {
+        "key": key,
+        "settings": settings_digest(key),
+        "best": best,
+        "at": [round(float(second), 2) for second in did.at],
+        "busy": round(did.busy, 5),
+        "failed": did.failed,
+        "cpu_seconds": round(did.cpu_seconds, 2),
+    }
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def run_missing(
+    path: Path, options: Mapping[str, Any], seeds: int, processes: int = 1
+) -> dict[str, Simulated]:
+    """Search what the record lacks, add it as it ends, and return the record."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = read_record(path)
+    missing = [one for one in simulations(options, seeds) if one.key not in found]
+    for key, did in tqdm(_run(missing, processes), total=len(missing), disable=None):
+        add(path, key, did)
+        found[key] = did
+    return found
+
+
+def _run(searches: Sequence[Simulation], processes: int) -> Iterator[tuple[str, Simulated]]:
+    """Run searches in their order, one or several at a time."""
+    if processes == 1 or not searches:
+        for one in searches:
+            yield one.key, one.run()
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        yield from pool.map(_key_and_result, searches)
+
+
+def _key_and_result(search: Simulation) -> tuple[str, Simulated]:
+    return search.key, search.run()
