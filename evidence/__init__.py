@@ -24,5 +24,6 @@ RENDERERS = Registry(
         "tables": "evidence.tables:render",
         "rungs": "evidence.rungs:render",
         "stopping": "evidence.stopping:render",
+        "workers": "evidence.workers:render",
     },
 )

@@ -53,6 +53,7 @@ def test_every_section_in_miniature(documented, ingested):
         "table1_best_so_far.png",
         "table1_run_lengths.png",
         "hardware_best_so_far.png",
+        *(f"workers_{kind}.png" for kind in ("numbers", "methods", "speed")),
         *(["low_fidelity_epochs.png"] if data else []),
         *(["nb301_best_so_far.png"] if data else []),
     }
