@@ -16,6 +16,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
+from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from typing import NamedTuple
 DIGITS = 16  # of a module's digest: 64 bits tell versions of one file apart
 NOT_FOUND = "source not found"  # in place of the digest of code that cannot be read
 PACKAGE = __name__.partition(".")[0]
+_FOLDER = Path(__file__).parents[1]
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _STANDARD = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 _IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
@@ -95,6 +97,24 @@ def combined(digests: Mapping[str, str]) -> str:
     """Return one SHA-256 of many digests by name."""
     lines = (f"{name} {digest}" for name, digest in sorted(digests.items()))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def package_digest() -> str:
+    """Return a SHA-256 of the text of all modules, presets and templates of the package."""
+    total = hashlib.sha256()
+    for path in sorted(_FOLDER.rglob("*")):
+        relative = path.relative_to(_FOLDER)
+        stems = [*relative.parent.parts, path.name.partition(".")[0]]
+        if path.suffix in {".py", ".yml", ".j2"} and all(map(str.isidentifier, stems)):
+            total.update(relative.as_posix().encode())
+            total.update(hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest())
+    return total.hexdigest()
+
+
+def package_identity() -> str:
+    """Return ``optiproxy-nas 0.5.0 (code 0123456789ab)``, which tells versions apart."""
+    return f"optiproxy-nas {metadata.version('optiproxy-nas')} (code {package_digest()[:12]})"
 
 
 class _Modules:

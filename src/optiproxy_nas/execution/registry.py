@@ -21,6 +21,7 @@ EXECUTORS = Registry(
     {
         "serial": "optiproxy_nas.execution.serial:SerialExecutor",
         "processes": "optiproxy_nas.execution.processes:ProcessExecutor",
+        "dask": "optiproxy_nas.execution.dask:DaskExecutor",
         "slurm": "optiproxy_nas.execution.slurm:SlurmExecutor",
     },
     group="optiproxy_nas.executors",

@@ -21,7 +21,7 @@ from typing import Any
 from optiproxy_nas.core.code_digest import NOT_FOUND, imported_code
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.execution import worker
-from optiproxy_nas.execution.jobs import Ended, Job, Training
+from optiproxy_nas.execution.jobs import Ended, Job, Parent, Training
 from optiproxy_nas.execution.payload import write_payload
 from optiproxy_nas.execution.worker_process import TICK, WorkerProcess
 
@@ -99,6 +99,30 @@ def difference(code: Mapping[str, str]) -> str:
         f"The code of a worker is not that of the search: {listed}. Install the same version of "
         "the package and of your modules on all machines, and start the workers anew."
     )
+
+
+class SameCode:
+    """A training that can be unpickled only where the code is that of the search.
+
+    Args:
+        training: what runs a job.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+
+    def __call__(self, job: Job, parent: Parent) -> Any:
+        """Return what the training gives."""
+        return self._training(job, parent)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_same_code, (training_code(self._training), self._training)
+
+
+def _of_same_code(code: Mapping[str, str], training: Training) -> Training:
+    if other := difference(code):
+        raise EvaluationError(other)
+    return training
 
 
 def _ended(process: WorkerProcess, job: Job) -> Ended:

@@ -7,12 +7,11 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from filelock import FileLock, Timeout
 
 SAID_AFTER = 30.0  # seconds of waiting for another measurement
@@ -36,6 +35,8 @@ def machine(device: str = "cpu", runtime: str = "torch") -> Machine:
         device: of torch.
         runtime: ``torch`` or ``onnxruntime``.
     """
+    import torch  # only where something is measured: a worker asks for its kind without it
+
     name = str(device)
     if torch.device(device).type == "cuda":
         name = f"{name} ({torch.cuda.get_device_name(device)})"
@@ -47,6 +48,17 @@ def machine(device: str = "cpu", runtime: str = "torch") -> Machine:
         torch=str(torch.__version__),
         onnxruntime=metadata.version("onnxruntime") if runtime == "onnxruntime" else "",
     )
+
+
+def kind_of_machine() -> str:
+    """Return ``AMD EPYC 7763``, or ``AMD EPYC 7763 with NVIDIA H200``; without asking torch."""
+    gpus = set()
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        with suppress(OSError):
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                name, _, model = line.partition(":")
+                gpus |= {model.strip()} if name == "Model" else set()
+    return " with ".join(filter(None, (_processor(), ", ".join(sorted(gpus)))))
 
 
 def load() -> float:

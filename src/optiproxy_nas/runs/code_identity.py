@@ -21,7 +21,13 @@ import torch
 
 from optiproxy_nas.benchmarks import loading
 from optiproxy_nas.benchmarks.source_registry import SOURCES
-from optiproxy_nas.core.code_digest import DIGITS, NOT_FOUND, combined, imported_code
+from optiproxy_nas.core.code_digest import (
+    DIGITS,
+    NOT_FOUND,
+    combined,
+    imported_code,
+    package_digest,
+)
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.parameters import source_name
@@ -171,19 +177,6 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-@lru_cache(maxsize=1)
-def package_digest() -> str:
-    """Return a SHA-256 of the text of all modules, presets and templates of the package."""
-    total = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*")):
-        relative = path.relative_to(PACKAGE)
-        stems = [*relative.parent.parts, path.name.partition(".")[0]]
-        if path.suffix in {".py", ".yml", ".j2"} and all(map(str.isidentifier, stems)):
-            total.update(relative.as_posix().encode())
-            total.update(hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).digest())
-    return total.hexdigest()
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,206 @@
+"""Files by which a job on another machine is followed, also when what carried it has gone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from optiproxy_nas.execution.jobs import Ended, Job
+
+LOCK = "lock"  # in the folder of an executor, whose process holds it
+_GIVEN_UP, _OVER = "given up", "over"  # in place of a claim's owner
+
+
+class Claim(NamedTuple):
+    """Who runs a job; ``stamp`` changes while it gives signs of life."""
+
+    owner: str
+    stamp: int
+
+
+class JobFiles:
+    """The claim of one job, its beginning and its end, in a folder that worker and driver see.
+
+    A worker claims a job before it begins, and touches the claim while the job runs. So of all
+    workers that are handed the job, one runs it, once. The driver gives a job up by replacing the
+    claim. A file is opened at each look, since a network disk is asked again only then.
+
+    Args:
+        folder: of the files; it exists.
+        token: of the job, in no other one's.
+    """
+
+    def __init__(self, folder: Path, token: str) -> None:
+        self._claim = folder / f"{token}.claim"
+        self._begun = folder / f"{token}.begun"
+        self._ended = folder / f"{token}.ended"
+
+    def claim(self, owner: str) -> bool:
+        """Take the job, unless another has or it was given up; return whether it was taken."""
+        try:
+            with self._claim.open("x", encoding="utf-8") as file:
+                file.write(owner)
+        except FileExistsError:
+            return False
+        return True
+
+    def unclaim(self) -> None:
+        """Take the claim back: the job has not begun, and another worker may."""
+        self._claim.unlink(missing_ok=True)
+
+    def obey(self) -> None:
+        """Show that the job, which was given up, has ended."""
+        with suppress(OSError):
+            _replace(self._claim, _OVER.encode())
+
+    def begin(self) -> None:
+        """Show that the job has begun: its worker process has imported what it needs."""
+        with suppress(OSError):
+            self._begun.touch()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the job has begun."""
+        return self._begun.exists()
+
+    @property
+    def runs(self) -> bool:
+        """Whether the job has begun and not ended."""
+        return self.has_begun and not self._ended.exists()
+
+    def give_sign(self) -> None:
+        """Show that the job goes on."""
+        with suppress(OSError):
+            os.utime(self._claim)
+
+    def is_given_up(self) -> bool:
+        """Return whether nobody waits for the job any more, or its files were taken away."""
+        try:
+            return self._claim.read_text(encoding="utf-8") in {_GIVEN_UP, _OVER}
+        except FileNotFoundError:
+            return True
+        except OSError:  # the disk may be back at the next look
+            return False
+
+    def give_up(self) -> None:
+        """Have the job end, where it runs, and not begin where it does not."""
+        with suppress(OSError):
+            _replace(self._claim, _GIVEN_UP.encode())
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the job, which was given up, has not ended yet, as far as is seen."""
+        claim = self.claimed()
+        return claim is not None and claim.owner == _GIVEN_UP
+
+    def claimed(self) -> Claim | None:
+        """Return who has taken the job; None where nobody has, or the disk does not say."""
+        try:
+            with self._claim.open(encoding="utf-8") as file:
+                return Claim(file.read(), os.fstat(file.fileno()).st_mtime_ns)
+        except OSError:
+            return None
+
+    def end(self, ended: Ended) -> None:
+        """Keep what became of the job.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        content = ended.answer, ended.error, ended.seconds, ended.curve
+        _replace(self._ended, pickle.dumps(content))
+
+    def ended(self, job: Job) -> Ended | None:
+        """Return what became of the job, where that is there."""
+        try:
+            content = pickle.loads(self._ended.read_bytes())
+        except OSError:
+            return None
+        return Ended(job, *content)
+
+
+class RunFolders:
+    """The folders of all executors that ran jobs beside the trials of one search.
+
+    Each has one of its own, in which a lock says whether its process lives.
+
+    Args:
+        folder: of these; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._name = folder, uuid.uuid4().hex[:12]
+        self._lock: int | None = None
+        found = sorted(folder.glob(f"*/{LOCK}"))
+        self._left = [lock.parent for lock in found if _is_free(lock)]  # by what was killed
+
+    def open(self) -> Path:
+        """Make the folder of this executor."""
+        folder = self._folder / self._name
+        folder.mkdir(parents=True)
+        self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):  # a disk without locks
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return folder
+
+    def new_handle(self, job: Job) -> str:
+        """Return a handle by which a later executor finds the files of a job."""
+        return f"{self._name}/{_prefix(job)}{uuid.uuid4().hex}"
+
+    def files(self, handle: str) -> JobFiles:
+        """Return the files of a job."""
+        run, _, token = handle.partition("/")
+        return JobFiles(self._folder / run, token)
+
+    def earlier(self, job: Job, handle: str) -> JobFiles | None:
+        """Return the files of a job of an earlier executor; None where there are none of it."""
+        run, _, token = handle.partition("/")
+        is_handle = run.isalnum() and token.replace("-", "").isalnum()
+        if not (is_handle and token.startswith(_prefix(job)) and (self._folder / run).is_dir()):
+            return None
+        return self.files(handle)
+
+    def give_up_earlier(self, job: Job) -> None:
+        """Have the same job end where an executor that was killed has left it running."""
+        for folder in self._left:
+            for claim in folder.glob(f"{_prefix(job)}*.claim"):
+                JobFiles(folder, claim.stem).give_up()
+
+    def close(self) -> None:
+        """Remove the folder of this executor, and those of executors that were killed."""
+        if self._lock is not None:
+            os.close(self._lock)
+        for folder in (self._folder / self._name, *self._left):
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another executor has one there
+            self._folder.rmdir()
+
+
+def _prefix(job: Job) -> str:
+    return f"{job.number}-{job.repeat}-{job.attempt}-"
+
+
+def _is_free(lock: Path) -> bool:
+    """Return whether the process that held a lock has ended."""
+    try:
+        with lock.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that is there as a whole or not at all."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    with fresh.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,320 @@
+"""Jobs on a Dask cluster with two workers, and what may happen to its parts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dask_trainings import Wish, job, obey, opened, runs
+from distributed import Client, LocalCluster
+
+from optiproxy_nas.core.errors import EvaluationError, ParameterError
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.execution import dask, dask_cluster, dask_task, dask_worker
+from optiproxy_nas.execution.dask import DaskExecutor
+from optiproxy_nas.execution.dask_cluster import Cluster
+from optiproxy_nas.execution.dask_worker import Inspection, Run
+from optiproxy_nas.execution.jobs import Ended, Key
+from optiproxy_nas.testing import check_executor
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Two workers; one that a test kills is started anew."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def pids(cluster: str) -> Iterator[dict[str, int]]:
+    """The process of each worker by its address."""
+    with Client(cluster, set_as_default=False) as client:
+        client.wait_for_workers(2)
+        yield client.run(os.getpid)
+
+
+@pytest.fixture
+def executor(cluster: str, tmp_path: Path) -> Iterator[DaskExecutor]:
+    with opened(cluster, tmp_path) as executor:
+        yield executor
+
+
+def all_ended(executor: DaskExecutor, seconds: float = 30.0) -> dict[int, Ended]:
+    """Poll until no job is left, and return their ends by number; each is given once."""
+    found: list[Ended] = []
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit and (ended := executor.poll(seconds)):
+        found += ended
+    assert len({end.job.key for end in found}) == len(found)
+    return {end.job.number: end for end in found}
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    limit = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    return found
+
+
+def owner(executor: DaskExecutor, key: Key, has_begun: bool = True) -> str:
+    """Return the address of the worker that runs a job, once one does."""
+    files = executor._tasks[key].files
+    until(lambda: files.has_begun or (files.claimed() and not has_begun))
+    claim = files.claimed()
+    assert claim is not None
+    return claim.owner
+
+
+def test_jobs_end_once_with_their_answers_and_nothing_stays(cluster: str, tmp_path: Path) -> None:
+    with opened(cluster, tmp_path) as executor:
+        assert executor.workers == 2
+        for number in range(6):
+            executor.submit(job(tmp_path, number))
+        wrong = job(tmp_path, 6)._replace(architecture=Wish(-1))
+        executor.submit(wrong)
+        found = all_ended(executor)
+    assert {n: end.answer["value"] for n, end in found.items() if n < 6} == {n: n for n in range(6)}
+    assert found[3].answer["device"] == "cpu"
+    assert found[4].curve == [(1, 2.0)]
+    assert found[6].answer is None
+    assert "negative" in found[6].error
+    assert [runs(tmp_path, number) for number in range(7)] == [1] * 7
+    assert (tmp_path / "0000" / "output.txt").exists()
+    assert not (tmp_path / dask.FOLDER).exists()
+
+
+def test_it_conforms(cluster: str, tmp_path: Path) -> None:
+    check_executor(lambda training, n, at: opened(cluster, at, n, training), tmp_path, many=10)
+
+
+def test_a_job_that_is_handed_out_twice_runs_once(executor: DaskExecutor, tmp_path: Path) -> None:
+    executor.submit(job(tmp_path, 0, 0.3))
+    task = executor._tasks[0, 0, 1]
+    owner(executor, (0, 0, 1))
+    executor._again(task)  # as if it had been lost
+    assert all_ended(executor)[0].answer["value"] == 0
+    assert runs(tmp_path, 0) == 1
+
+
+def test_what_is_cancelled_ends_and_is_not_heard_of(executor: DaskExecutor, tmp_path: Path) -> None:
+    for number in range(4):
+        executor.submit(job(tmp_path, number, 60.0 if number < 2 else 0.0))
+    until(lambda: len(executor.running()) == 2)
+    executor.cancel([(0, 0, 1)])
+    executor.cancel([(1, 0, 1), (7, 0, 1)])
+    assert set(all_ended(executor)) == {2, 3}
+    assert not (tmp_path / "0000" / "over").exists()
+
+
+def test_a_killed_worker_costs_the_job_that_it_ran(
+    executor: DaskExecutor, pids: dict[str, int], tmp_path: Path
+) -> None:
+    executor.submit(job(tmp_path, 0))
+    assert executor.poll()  # its result is not held, so that nothing is computed again
+    for number in (1, 2):
+        executor.submit(job(tmp_path, number, 1.0))
+    os.kill(pids[owner(executor, (1, 0, 1))], signal.SIGKILL)
+    executor.submit(job(tmp_path, 3))  # goes to whoever is left
+    found = all_ended(executor)
+    assert "died" in found[1].error
+    assert found[2].answer
+    assert found[3].answer
+    assert [runs(tmp_path, number) for number in range(4)] == [1, 1, 1, 1]
+    until(lambda: executor._cluster.room(9) == 2)  # Dask has started another one
+
+
+def test_a_job_that_had_not_begun_when_its_worker_died_is_run_elsewhere(
+    executor: DaskExecutor, pids: dict[str, int], tmp_path: Path
+) -> None:
+    executor.submit(job(tmp_path, 0))
+    os.kill(pids[owner(executor, (0, 0, 1), has_begun=False)], signal.SIGKILL)
+    assert all_ended(executor)[0].answer["value"] == 0
+    assert runs(tmp_path, 0) == 1
+
+
+def test_a_worker_that_hangs_costs_its_job_and_what_it_answers_later_is_dropped(
+    executor: DaskExecutor, pids: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_task, "SILENT", 2)
+    monkeypatch.setattr(dask_cluster, "SILENT", 2)
+    executor.submit(job(tmp_path, 0, 0.2))
+    pid = pids[owner(executor, (0, 0, 1))]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        executor.submit(job(tmp_path, 1, 0.1))
+        found = all_ended(executor)
+        assert "no sign of life" in found[0].error
+        assert found[1].answer
+        executor.submit(job(tmp_path, 2))  # not to that which hangs
+        assert all_ended(executor)[2].answer
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: executor._cluster.room(9) == 2)
+    assert executor.poll(0.2) == []
+
+
+def test_a_worker_that_pauses_loses_nothing(
+    executor: DaskExecutor, pids: dict[str, int], tmp_path: Path
+) -> None:
+    executor.submit(job(tmp_path, 0, 0.3))
+    pid = pids[owner(executor, (0, 0, 1))]
+    os.kill(pid, signal.SIGSTOP)
+    assert executor.poll(1.0) == []
+    os.kill(pid, signal.SIGCONT)
+    assert all_ended(executor)[0].answer["value"] == 0
+
+
+def test_a_job_ends_at_its_timeout(executor: DaskExecutor, tmp_path: Path) -> None:
+    executor.submit(job(tmp_path, 0, 60.0, timeout=0.3))
+    assert "timed out" in all_ended(executor)[0].error
+
+
+def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: Path) -> None:
+    code = "import sys; from dask_trainings import drive; drive(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, cluster, str(tmp_path)]
+    here = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **here})
+    handles = killed.stdout.split()
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with opened(cluster, tmp_path) as executor:
+        assert executor.rejoin(job(tmp_path, 0), handles[0])
+        assert executor.rejoin(job(tmp_path, 1), handles[1])
+        assert not executor.rejoin(job(tmp_path, 2), handles[2])
+        assert not executor.rejoin(job(tmp_path, 5), handles[0])
+        assert not executor.rejoin(job(tmp_path, 1), "../elsewhere")
+        assert executor.running() == [(1, 0, 1)]
+        executor.submit(job(tmp_path, 2))
+        found = all_ended(executor)
+    assert {number: end.answer["value"] for number, end in found.items()} == {0: 0, 1: 1, 2: 2}
+    assert [runs(tmp_path, number) for number in range(3)] == [1, 1, 1]
+    assert not (tmp_path / dask.FOLDER).exists()
+
+
+CLUSTER = """
+import time
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cluster.py").write_text(CLUSTER)
+    command = [sys.executable, str(tmp_path / "cluster.py")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        with opened(process.stdout.readline().strip(), tmp_path) as executor:
+            executor._cluster._client._timeout = 1.0  # until it is given up
+            executor.submit(job(tmp_path, 0))
+            executor.submit(job(tmp_path, 1, 60.0))
+            files = executor._tasks[0, 0, 1].files
+            until(lambda: files.ended(job(tmp_path, 0)) and executor.running() == [(1, 0, 1)])
+            process.kill()
+            (ended,) = executor.poll()
+            with pytest.raises(EvaluationError, match="has gone"):
+                executor.poll()
+        assert ended.answer["value"] == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_scheduler_that_is_not_there_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_cluster, "TIMEOUT", 1.0)
+    with socket.socket() as deaf:  # it takes connections, and never answers
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        for address in (
+            "tcp://127.0.0.1:9",
+            "nonsense",
+            f"tcp://127.0.0.1:{deaf.getsockname()[1]}",
+        ):
+            settings = EvaluationSettings(executor="dask", scheduler=address)
+            begun = time.monotonic()
+            with pytest.raises(ParameterError) as error:
+                DaskExecutor(settings, obey, "obey", folder=tmp_path)
+            assert error.value.data["scheduler"] == address
+            assert time.monotonic() - begun < 10
+
+
+def test_another_version_of_the_package_is_refused(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask, "package_identity", lambda: "optiproxy-nas 9.9 (code 123)")
+    with pytest.raises(ParameterError, match=r"it has optiproxy-nas .* has optiproxy-nas 9\.9"):
+        opened(cluster, tmp_path)
+
+
+def test_dask_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ParameterError, match=r"optiproxy-nas\[dask\]"):
+        DaskExecutor(EvaluationSettings(executor="dask"), obey, "obey", folder=tmp_path)
+
+
+def run_of(folder: Path, **values: Any) -> Run:
+    folder.mkdir(exist_ok=True)
+    (folder / "lock").touch()
+    return Run(str(folder), dask_worker.package_identity(), (), "cpu", **values)
+
+
+def test_a_worker_that_does_not_see_the_folder_or_is_of_another_kind_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_worker, "kind_of_machine", lambda: "AMD EPYC 7763")
+    assert dask_worker.inspect(run_of(tmp_path / "a")) == Inspection("", "AMD EPYC 7763")
+    assert not dask_worker.inspect(run_of(tmp_path / "b", machine="epyc")).refusal
+    other = dask_worker.inspect(run_of(tmp_path / "c", machine="Xeon"))
+    assert "AMD EPYC 7763" in other.refusal
+    assert "Xeon" in other.refusal
+    unseen = run_of(tmp_path / "d")._replace(folder="/nowhere")
+    assert "disk" in dask_worker.inspect(unseen).refusal
+
+
+def test_machines_of_several_kinds_are_refused_where_latency_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, Any] = {"tcp://a": Inspection("", "EPYC"), "tcp://b": Inspection("", "Xeon")}
+    monkeypatch.setattr(Cluster, "_answers", lambda *_: found)
+    cluster = Cluster(EvaluationSettings(executor="dask"), lambda: None)
+    run = run_of(tmp_path)
+    assert cluster.inspected(run, needs_one_kind=False) == run
+    with pytest.raises(ParameterError) as error:
+        cluster.inspected(run, needs_one_kind=True)
+    assert error.value.data["kinds"] == ["EPYC", "Xeon"]
+    found["tcp://b"] = Inspection("it is a machine of another kind", "Xeon")
+    assert cluster.inspected(run, needs_one_kind=True).machine == "EPYC"
+
+
+def test_workers_that_join_are_used_and_those_that_hold_a_rejoined_job_are_not() -> None:
+    cluster = Cluster(EvaluationSettings(executor="dask", workers=8), lambda: None)
+    assert cluster.room(8) == 1
+    assert cluster.places({}) is None
+    cluster.workers = {name: dask_cluster.Worker(2, 0.0, 0) for name in ("a", "b", "c")}
+    assert cluster.room(8) == 6
+    assert cluster.room(4) == 4
+    assert cluster.places({"a": 1}) is None
+    assert cluster.places({"a": 2}) == ["b", "c"]
+    cluster.refuse("b", "it is another one")
+    assert cluster.room(8) == 4
+    assert cluster.places({"a": 2, "c": 2}) == []
+    cluster.look = 100  # nothing was heard of any for long
+    assert cluster.places({}) == []
