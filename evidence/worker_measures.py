@@ -17,6 +17,8 @@ from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import TIE
 from optiproxy_nas.report.statistics import RESAMPLES, Interval, queries_to
 
+MOST_SEEDS = 100
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -102,10 +104,11 @@ class TaskResults:
     task: Mapping[str, Any]
     found: Mapping[str, Simulated]
 
-    @property
-    def seeds(self) -> int:
-        """How many seeds are shown."""
-        return int(min(self.options["seeds"], self.task.get("most_seeds", math.inf)))
+    @cached_property
+    def seeds(self) -> list[int]:
+        """The seeds of which the record has all searches, ascending."""
+        seeds = range(self.task.get("most_seeds", MOST_SEEDS))
+        return [s for s in seeds if all(self._key(cell, s) in self.found for cell in self._cells)]
 
     @cached_property
     def best(self) -> float:
@@ -113,15 +116,18 @@ class TaskResults:
         task = load_task(self.task["space"], self.task["dataset"])
         if not math.isnan(task.best):
             return task.best
-        ends = [self._did(cell, seed).best for cell in self._cells for seed in range(self.seeds)]
+        ends = [self._did(cell, seed).best for cell in self._cells for seed in self.seeds]
         return float(max(task.sign * end[-1] for end in ends) * task.sign)
 
     @cached_property
     def _cells(self) -> list[Cell]:
         return cells_of(self.options, self.task)
 
+    def _key(self, cell: Cell, seed: int) -> str:
+        return Simulation(cell, self.options["queries"], seed).key
+
     def _did(self, cell: Cell, seed: int) -> Simulated:
-        return self.found[Simulation(cell, self.options["queries"], seed).key]
+        return self.found[self._key(cell, seed)]
 
     @cached_property
     def _measured(self) -> dict[tuple[str, str, int], Measured]:
@@ -129,7 +135,7 @@ class TaskResults:
         queries = self.options["queries"]
         return {
             (cell.cluster["label"], cell.method["label"], cell.workers): Measured.of(
-                [self._did(cell, seed) for seed in range(self.seeds)], self.best, sign, queries
+                [self._did(cell, seed) for seed in self.seeds], self.best, sign, queries
             )
             for cell in self._cells
         }

@@ -36,11 +36,12 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     and ``-methods``.
 
     The first of ``options.methods`` is the asynchronous search, the second the batch-synchronous
-    one. ``options.seeds`` are shown; the record may have more.
+    one. ``options.seeds`` are searched first; of each task all are shown that the record has whole.
     """
     options, name = section.options, section.name
     found = run_missing(evidence.project / RECORD, options, options["seeds"])
     results = [TaskResults(options, task, found) for task in options["tasks"]]
+    results = [it for it in results if it.seeds]
     texts = {
         f"{name}-goals": _goals(options, results),
         f"{name}-regret": _regret(options, results),
@@ -89,7 +90,7 @@ def _goals(options: Values, results: Sequence[TaskResults]) -> str:
             ]
             behind = f"not with {', '.join(map(str, against))} workers" if against else "with all"
             cells.append(_aimed(behind, not against))
-            lines.append([it.task["label"], label, str(it.seeds), *cells])
+            lines.append([it.task["label"], label, str(len(it.seeds)), *cells])
     head = ["task", "trainings", "seeds"]
     head += [f"regret at {q} queries above serial" for q in options["read_at"]]
     head += ["busy", *(f"faster to the regret of {q} serial queries" for q in options["levels"])]

@@ -179,6 +179,10 @@ def test_how_far_above_serial_a_regret_is() -> None:
 def test_results_are_read_by_label(found: dict[str, Simulated]) -> None:
     results = TaskResults(OPTIONS, TASK, found)
     assert results.levels == {2: 3.0, 4: 1.0}
+    assert results.seeds == [0, 1]
+    missing = next(search.key for search in simulations(OPTIONS, 1))
+    part = {key: did for key, did in found.items() if key != missing}
+    assert TaskResults(OPTIONS, TASK, part).seeds == [1]  # what is compared has equal seeds
     assert results.workers("batch-synchronous") == [2]
     assert results.of("asynchronous", 2).median_seconds_to(1.0) == 2 * 3600
 
