@@ -46,22 +46,22 @@ class ActiveRun:
         seconds = time.perf_counter() - self.node_started.pop(node.name, time.perf_counter())
         kind = node.name.rpartition(".")[2]
         self.seconds[kind] += seconds
+        of_search = [name for name in outputs if not name.startswith(("confirm.", "refits."))]
+        by_kind = {name.rpartition(".")[2]: outputs[name] for name in of_search}
         if self.progress is not None:
-            of_search = [name for name in outputs if not name.startswith("confirm.")]
-            by_kind = {name.rpartition(".")[2]: outputs[name] for name in of_search}
             self.progress.update(by_kind.get("archive"), by_kind.get("failed"))
         for name, value in outputs.items():
             if kind == "update_archive" and self.evaluator is not None:
                 self.evaluator.empty_folders(value)
             if name == "evaluate" and isinstance(value, RunEvaluator):
                 self.evaluator = value
-                value.on_status = self.live = self._live_status()
+                value.live = self.live = self._live_status()
                 if self.progress is not None:
                     value.on_ended = self.progress.trial_ended
             elif name == "data_digests":
                 self.record_data({"problem": self.parameters.problem, "datasets": value})
         if self.live is not None:
-            self.live.send()
+            self.live.send(by_kind.get("archive"))
         if self.tracker is not None:
             objective = self.parameters.objective
             self.tracker.log_node(kind, node.namespace or "", outputs, seconds, objective)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -24,12 +23,12 @@ from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_table import metric_column, read_journal, row_request
 from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
-from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.evaluation.trial_folders import TrialFolders
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.execution.devices import device_of
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.pipelines.live_status import LiveStatus
 from optiproxy_nas.problems import VALUE, Problem
 from optiproxy_nas.runs.atomic_files import write_json
 from optiproxy_nas.runs.datasets.files import TrialFiles
@@ -50,7 +49,7 @@ class RunEvaluator(Evaluator):
 
     Attributes:
         on_ended: called with each request of a batch and its outcome, as it ends.
-        on_status: called with an asynchronous search and how it stands, again and again.
+        live: shows and tracks how an asynchronous search stands.
 
     Raises:
         JournalError: the journal was edited, or is of another search.
@@ -82,7 +81,7 @@ class RunEvaluator(Evaluator):
         self.at_once = self._evaluator.at_once
         self._full_epochs = parameters.objective.full_fidelity
         self.on_ended: Callable[[Request, Outcome], None] | None = None
-        self.on_status: Callable[[AskTell, Status], None] | None = None
+        self.live: LiveStatus | None = None
         self._folders = TrialFolders(files.folder, parameters, settings)
         self._prepared: dict[int, Request] = {}  # of the batch that is evaluated, by number
 
@@ -110,13 +109,13 @@ class RunEvaluator(Evaluator):
         if not self._settings.asynchronous:
             drive(search, self, [self._trial_over])
             return
-        on_status = None if self.on_status is None else partial(self.on_status, search)
+        live = self.live
         drive_asynchronously(
             search,
             self._evaluator if self._replay else self._trained,
-            [self._trial_over],
+            [self._trial_over] if live is None else [self._trial_over, live.trial_over],
             journal=self._journal,
-            on_status=on_status,
+            on_status=None if live is None else live.show,
             in_thread=self._settings.executor != "serial" and not self._replay,
             grace=self._settings.grace,
         )

@@ -81,10 +81,12 @@ RESULT: dict[str, tuple[str, Format]] = {
     "failed_trainings": ("Of these failed", text),
     "stopped_trainings": ("Of these stopped early", text),
     "trainings_seconds": ("They took, in all", duration),
-    "workers": ("Trainings at the same time, at most", text),
+    "workers": ("Workers", text),
     "busy_share": (
-        "Share of the workers' time in trainings, while there was more to begin",
-        lambda value: f"{value:.0%}" if known(value) else MISSING,
+        "Workers busy",
+        lambda value: (
+            f"{value:.0%} of the time until the last training began" if known(value) else MISSING
+        ),
     ),
     "answer_trial": ("Number of the best trial", text),
     "queries_to_best": ("Queries to the best", text),
