@@ -48,3 +48,12 @@ def test_unknown_name_without_a_near_one_suggests_nothing():
     error = unknown_name("proxy", "zzzz", ["mlp", "gcn"])
     assert "Did you mean" not in str(error)
     assert error.data["suggestion"] is None
+
+
+def test_a_long_message_ends_with_a_sentence_or_a_word():
+    assert errors.shortened("a b\n c", 5) == "a b c"
+    assert (
+        errors.shortened("It is damaged. If you see this, there is more.", 40) == "It is damaged."
+    )
+    assert errors.shortened("words without an end of any sentence", 20) == "words without an ..."
+    assert len(errors.shortened("x" * 500, 300)) <= 300

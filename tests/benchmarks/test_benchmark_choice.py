@@ -2,10 +2,11 @@
 
 import pytest
 
-from optiproxy_nas import search
+from optiproxy_nas import Choice, Space, search
 from optiproxy_nas.benchmarks import get_source, source_registry
 from optiproxy_nas.benchmarks.source_registry import SOURCES, check_source
-from optiproxy_nas.core.errors import OptiProxyError
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError
+from optiproxy_nas.spaces import get_space
 
 NB101 = "Sources of nb101: nb101_table, nb101_tfrecord, nb101_full_tfrecord."
 NB301 = "Sources of nb301: nb301_yahpo, nb301_package, nb301_package_v0_9."
@@ -74,3 +75,13 @@ def test_plain_python_takes_the_first_source_and_dataset():
     given = {"budget": 5, "method": "random_search", "space": "nbnlp"}
     own = search(**given, evaluate=len).parameters
     assert (own.source, own.dataset, own.benchmark) == ("custom", "custom", "nbnlp")
+
+
+def test_a_space_of_a_benchmarks_name_has_its_choices(make_parameters):
+    """Perhaps fewer of their options, but no others; else every query would fail."""
+    choices = {**get_space("fcnet").choices, "batch_size": Choice([16, 32], ordered=True)}
+    fcnet = {"benchmark": "fcnet", "source": "fcnet", "dataset": "protein_structure"}
+    check_source(make_parameters(space=Space(choices, name="fcnet"), **fcnet))
+    others = {**choices, "batch_size": Choice([16, 48], ordered=True)}
+    with pytest.raises(ParameterError, match=r"fcnet with these choices .*48"):
+        check_source(make_parameters(space=Space(others, name="fcnet"), **fcnet))

@@ -13,6 +13,7 @@ from evaluations import arguments, failing, worth
 from optiproxy_nas import Search, search
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.evaluation import stop_rules
+from optiproxy_nas.pipelines.run_progress import RunProgress
 
 
 def test_callbacks_see_every_trial_and_may_stop():
@@ -120,3 +121,14 @@ def test_an_epsilon_wider_than_the_initial_values_is_warned_of_once(caplog):
             rule(SimpleNamespace(archive=lambda table=table: table), None)
         assert len(caplog.records) == warned
         caplog.clear()
+
+
+def test_a_run_of_kedro_warns_of_a_wide_epsilon_too(caplog):
+    given = {"initial_samples": 3, "stop_regret": {"epsilon": 3.0}}
+    archive = pd.DataFrame({"value": [0.0, 1.0, 2.0], "best": 2.0, "cost": 1})
+    for quiet in (True, False):
+        progress = RunProgress(Search(**given).parameters, "validation_accuracy", quiet)
+        progress.update(archive, None)
+        progress.update(pd.concat([archive, archive.assign(value=99.0)]), None)
+        progress.close()
+        assert len(caplog.records) == (not quiet)

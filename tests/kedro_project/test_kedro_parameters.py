@@ -7,7 +7,7 @@ from optiproxy_nas.commands.run_options import IMPORTANT
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
-from optiproxy_nas.pipelines import run_hooks
+from optiproxy_nas.pipelines import run_hooks, run_parameters
 from optiproxy_nas.pipelines.parameter_fields import search_fields
 from optiproxy_nas.presets import load_preset
 
@@ -65,6 +65,8 @@ WRONG = [
     ("run_id=a\\b", "'run_id'"),
     ("run_id=" + "r" * 101, "at most 100"),
     ("run_id=sweeps", "'run_id' = 'sweeps' is a folder of its own"),
+    ("stop_regret=0.2", "'stop_regret' = 0.2: it has parts: stop_regret.epsilon, stop_regret.conf"),
+    ("stop_regret.epsilo=1", "'stop_regret.epsilo'. Did you mean 'epsilon'?"),
 ]
 
 
@@ -207,3 +209,11 @@ def test_the_help_of_run_tells_the_parameters(project):
     text = command(project, "run", "--help").output
     assert all(name in text for name in IMPORTANT)
     assert "kedro parameters" in text
+
+
+@pytest.mark.parametrize("text", ["cifar10-tpe", "Möbius-large", "Öl", "a b/c", "Long" * 50, "ü"])
+def test_a_run_id_that_is_not_given_is_one_that_may_be_given(text):
+    """Else the run could neither go on nor be audited."""
+    name = f"{run_parameters.name_from(text)}-s0-20261130-044317-7a26"
+    assert run_parameters.check_name("run_id", name) == name
+    assert text != "cifar10-tpe" or name.startswith("cifar10-tpe-s0")

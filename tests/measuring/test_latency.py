@@ -154,3 +154,18 @@ def test_who_waits_for_another_measurement_is_told_so(
             assert released.finished.is_set()
         released.join()
     assert len([entry for entry in caplog.records if entry.levelname == "WARNING"]) == 1
+
+
+def test_an_interval_of_few_runs_is_not_said_to_be_of_a_busy_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = iter(range(1, 100))
+
+    def slow(run: Any) -> tuple[float, float]:
+        time.sleep(0.01)
+        return (took := next(seconds)), took
+
+    monkeypatch.setattr("optiproxy_nas.measuring.latency.processor_timer", slow)
+    settings = LatencySettings(seconds=0.01, precision=0.2, noisy="fail")
+    with pytest.raises(MeasurementError, match="so few runs"):
+        measure_latency(layers(1), EXAMPLE, settings)

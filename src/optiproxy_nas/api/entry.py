@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.algorithm.budget import refuse_confirm
-from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.api.arguments import (
     check_function,
     check_problem_arguments,
@@ -212,8 +211,7 @@ def search(
         apply_initial(opened, opened.record_parameters, initial, opened.target)
     if export is not None:
         export = check_export(export, opened.record_parameters, journal is not None)
-    if isinstance(opened.parameters, SearchParameters) and opened.parameters.stop_regret:
-        rules.append(WarnOfWideEpsilon(opened.parameters))
+    rules.append(WarnOfWideEpsilon(opened.parameters))
     with (
         open_evaluation(opened, evaluate, data, journal, settings) as answering,
         SearchBar(opened, progress) as bar,

@@ -180,6 +180,20 @@ class Boosted:
     def __reduce__(self) -> tuple[type[Boosted], tuple[bytes]]:
         return type(self), (self._model,)
 
+    def answer(self, metric: str, names: Sequence[str], features: Values) -> Floats:
+        """Return what is asked of architectures, for a source's metrics: [n].
+
+        Args:
+            metric: ``surrogate_sd``, perhaps with a unit: the deviation; ``distance_to_data``: the
+                distance; any other: the prediction.
+            names: of the features; those that it was fitted on are taken of them.
+            features: [n, f].
+        """
+        taken = self.select(names, features)
+        if metric.startswith("surrogate_sd"):
+            return self.deviation(taken)
+        return self.distance(taken) if metric == "distance_to_data" else self.predict(taken)
+
     def select(self, names: Sequence[str], features: Values) -> NDArray[np.float32]:
         """Return the features that it was fitted on [n, f], out of a table with those names."""
         place = {name: i for i, name in enumerate(names)}

@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from optiproxy_nas.benchmarks.sources import BenchmarkFamily, Source, join_sources
-from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError, unknown_name
+from optiproxy_nas.core.errors import (
+    DataError,
+    InvalidArchitectureError,
+    ParameterError,
+    UnknownNameError,
+    unknown_name,
+)
 from optiproxy_nas.core.parameters import source_name
+from optiproxy_nas.core.random_streams import isolated, torch_generator
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.spaces import SpaceLike, get_space
 
 if TYPE_CHECKING:
     from optiproxy_nas.algorithm.search_parameters import RunParameters
 
+_DRAWN = 500  # architectures by which spaces of one name are compared
 _READERS = "optiproxy_nas.benchmarks.readers"
 SOURCES = Registry(
     "benchmark source",
@@ -218,10 +226,11 @@ def check_source(parameters: RunParameters, dataset: str | None = None) -> None:
             source=name,
             benchmark=benchmark,
         )
-    if not _is_same_space(parameters.space, family.space):
+    if (difference := _difference(parameters.space, family.space)) is not None:
         raise ParameterError(
-            f"Source {name!r} is of search space {family.space}, not {parameters.space_name}: "
-            f"space and source must fit together. {_fitting(parameters.space_name)}".rstrip(),
+            f"Source {name!r} is of search space {family.space}, not {parameters.space_name}"
+            f"{difference}: space and source must fit together. "
+            f"{_fitting(parameters.space_name)}".rstrip(),
             source=name,
             space=parameters.space,
         )
@@ -231,9 +240,23 @@ def check_source(parameters: RunParameters, dataset: str | None = None) -> None:
         raise unknown_name(f"dataset of source {name!r}", dataset, source.datasets)
 
 
-def _is_same_space(one: SpaceLike, other: SpaceLike) -> bool:
-    """Return whether two spaces, by name or ``package.module:Class``, write the same strings."""
-    return one == other or get_space(one).name == get_space(other).name
+def _difference(space: SpaceLike, of_source: SpaceLike) -> str | None:
+    """Return how a space differs from that of a source, "" for another name; None: it does not.
+
+    A space of that name may have fewer architectures, but none that the source's cannot read.
+    """
+    if space == of_source:
+        return None
+    one, other = get_space(space), get_space(of_source)
+    if one.name != other.name:
+        return ""
+    try:
+        with isolated():
+            drawn = one.to_string(one.random(_DRAWN, torch_generator(0, 0, "same-space")))
+            other.from_string(drawn)
+    except InvalidArchitectureError as error:
+        return f" with these choices ({error.message.rstrip('.')})"
+    return None
 
 
 def check_complete(table: pd.DataFrame, dataset: str, source: Source) -> None:

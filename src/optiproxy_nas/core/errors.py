@@ -182,11 +182,22 @@ def first_line(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's message as one line of 300 characters at most; its type if it has none.
+    """Return an error's message as one line of 200 characters at most; its type if it has none.
 
     The first line of what ``load_state_dict`` raises does not say what is wrong.
     """
-    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+    return shortened(str(error), 200).rstrip(".") or type(error).__name__
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text as one line of so many characters at most: whole sentences, or whole words."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    sentences, end, _ = line[: most + 1].rpartition(". ")
+    return (
+        f"{sentences}." if end else f"{line[: most - 3].rpartition(' ')[0] or line[: most - 4]} ..."
+    )
 
 
 def _chain(error: BaseException) -> list[BaseException]:

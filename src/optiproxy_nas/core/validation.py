@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -152,9 +152,11 @@ def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     """Return the field names allowed at a path of nested models."""
     for part in path:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        kinds = (annotation, *get_args(annotation))  # ``Model | None`` is one, too
+        models = [it for it in kinds if isinstance(it, type) and issubclass(it, BaseModel)]
+        if not models:
             return []
-        model = annotation
+        model = models[0]
     return list(model.model_fields)
 
 
@@ -194,6 +196,9 @@ def _problems(
             message = f"Unknown parameter {where!r}.{hint}"
         elif detail["type"] == "missing":
             message = f"Parameter {where!r} is missing."
+        elif detail["type"] == "model_type" and where:
+            parts = ", ".join(f"{where}.{name}" for name in _fields(model, location))
+            message = f"Parameter {where!r} = {detail['input']!r:.200}: it has parts: {parts}."
         else:
             raised = detail.get("ctx", {}).get("error")  # by a validator of ours
             text = str(raised) if isinstance(raised, Exception) else detail["msg"]

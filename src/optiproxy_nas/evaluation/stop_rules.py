@@ -9,7 +9,9 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-from optiproxy_nas.algorithm.search_parameters import SearchParameters
+import pandas as pd
+
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.validation import finite_number, whole_number
 from optiproxy_nas.evaluation.ask_tell import AskTell
@@ -70,19 +72,29 @@ class StopWithoutImprovement:
 
 
 class WarnOfWideEpsilon:
-    """Warn once where ε of ``stop_regret`` is wider than the values of the initial sample lie."""
+    """Warn once where ε of ``stop_regret`` is wider than the values of the initial sample lie.
 
-    def __init__(self, parameters: SearchParameters) -> None:
-        assert parameters.stop_regret is not None
-        self._epsilon, self._count = parameters.stop_regret.epsilon, parameters.initial_samples
-        self._is_open = True
+    Args:
+        parameters: of a search; of one without ``stop_regret`` nothing is said.
+    """
+
+    def __init__(self, parameters: RunParameters) -> None:
+        self._is_open = False
+        if isinstance(parameters, SearchParameters) and parameters.stop_regret is not None:
+            self._is_open, self._epsilon = True, parameters.stop_regret.epsilon
+            self._count = parameters.initial_samples
 
     def __call__(self, search: AskTell, trial: Trial) -> None:
         """Compare them when the initial sample is there."""
-        if not self._is_open or len(archive := search.archive()) < self._count:
+        if self._is_open:
+            self.look(search.archive())
+
+    def look(self, archive: pd.DataFrame) -> None:
+        """Compare them if the initial sample is in an archive whole."""
+        if not self._is_open or len(archive) < self._count:
             return
         self._is_open = False
-        values = archive[VALUE].to_numpy()
+        values = archive[VALUE].to_numpy()[: self._count]
         if self._epsilon > (spread := float(values.max() - values.min())):
             _log.warning(
                 "stop_regret.epsilon = %g is more than the values of the initial sample are apart "

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from optiproxy_nas.core.errors import shortened
+
 if TYPE_CHECKING:
     from optiproxy_nas.core.stop_line import StopLine
 
@@ -167,7 +169,7 @@ def reason_of(error: BaseException) -> str:
     exhausted = isinstance(error, MemoryError) or kind == "OutOfMemoryError"
     if exhausted and "out of memory" not in message.lower():
         message = f"out of memory. {message}".removesuffix(". ")
-    reason = f"{kind}: {message}".removesuffix(": ")[:_LONGEST]
+    reason = shortened(f"{kind}: {message}".removesuffix(": "), _LONGEST)
     # Tables and files take no half of a surrogate pair, as of a path that is no UTF-8.
     return reason.encode("utf-8", "backslashreplace").decode()
 

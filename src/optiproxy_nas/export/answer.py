@@ -193,9 +193,9 @@ def _environment() -> Environment:
 def _cell(text: Any) -> str:
     """Return text as it stands in a cell of a Markdown table."""
     escaped = " ".join(str(text).split()).replace("\\", "\\\\")
-    for sign in "|`*_<>[]":
+    for sign in "|`*_[]":
         escaped = escaped.replace(sign, f"\\{sign}")
-    return escaped
+    return escaped.replace("<", "&lt;").replace(">", "&gt;")  # MLflow shows the backslash of "\\<"
 
 
 def _fence(text: str) -> str:

@@ -211,10 +211,13 @@ def _latency(
         before,
     )
     if settings.noisy == "fail" and latency.precision > settings.precision:
+        why = f"the machine is too busy (load {before:.1f})"
+        if series.is_short:
+            why = f"so few runs ({len(series.used)}) tell no more"
         raise MeasurementError(
             f"The latency is known to {latency.precision:.1%} after {seconds:.3g} s, not to the "
-            f"{settings.precision:.1%} of latency.precision: the machine is too busy (load "
-            f"{before:.1f}). Give more latency.seconds, or latency.noisy='warn'.",
+            f"{settings.precision:.1%} of latency.precision: "
+            f"{why}. Give more latency.seconds, or latency.noisy='warn'.",
             precision=latency.precision,
         )
     return latency

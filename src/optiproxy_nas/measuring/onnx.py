@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optiproxy_nas.core.errors import ConversionError, ParameterError
+from optiproxy_nas.core.errors import ConversionError, ParameterError, one_line
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -60,9 +60,9 @@ def onnx_model(
                 dynamo=False,
             )
     except Exception as error:  # of the exporter, or of what the network does while it is traced
-        reason = " ".join(str(error).split())[:300]
         raise ConversionError(
-            f"{type(model).__name__} cannot be written as ONNX: {type(error).__name__}: {reason}",
+            f"{type(model).__name__} cannot be written as ONNX: {type(error).__name__}: "
+            f"{one_line(error)}.",
             model=type(model).__name__,
         ) from error
     finally:

@@ -122,6 +122,11 @@ class Series:
         return self.taken > 0 and len(self.counted) < few
 
     @property
+    def is_short(self) -> bool:
+        """Whether too few runs were made, though nothing took the core away."""
+        return not self.is_disturbed and len(self.counted) < self._needed
+
+    @property
     def used(self) -> list[float]:
         """Seconds of the runs that are estimated from."""
         return self.every if self.is_disturbed or not self.counted else self.counted

@@ -90,7 +90,10 @@ class MultiFidelity(Objective):
         if not isinstance(rungs, list | tuple) or any(type(rung) is not int for rung in rungs):
             if is_pair:
                 return values  # refused as what it is
-            raise ValueError(f"objective.rungs = {rungs!r:.200}: they must be whole numbers")
+            raise ValueError(
+                f"objective.rungs = {rungs!r:.200}: they must be two whole numbers or more, as in "
+                "3;9;27"
+            )
         if is_pair and rungs[0] >= rungs[1]:
             raise ValueError(
                 f"objective.low_epochs ({rungs[0]}) is not below objective.full_epochs ({rungs[1]})"

@@ -19,7 +19,7 @@ from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
-from optiproxy_nas.pipelines.run_parameters import RUN_KEYS, check_name
+from optiproxy_nas.pipelines.run_parameters import GIVEN, check_name
 from optiproxy_nas.report import compare as comparisons
 from optiproxy_nas.report.compare import Comparison
 from optiproxy_nas.report.style import png
@@ -104,7 +104,7 @@ def write_comparison(comparison: Comparison) -> str:
 
 
 def resolve(
-    values: Mapping[str, Any], run: dict[str, Any], also: Iterable[str] = RUN_KEYS
+    values: Mapping[str, Any], run: dict[str, Any], also: Iterable[str] = GIVEN
 ) -> dict[str, Any]:
     """Return ``params:compare``; sets the run's ``selection`` and ``name``. A comparison is no run.
 

@@ -38,7 +38,7 @@ from optiproxy_nas.pipelines import asynchronous, compare, diagnose, ingest, met
 from optiproxy_nas.pipelines.own_problem import catalog_names
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, check_hooks, registered
 from optiproxy_nas.pipelines.run_parameters import (
-    RUN_KEYS,
+    GIVEN,
     ProblemRunSettings,
     giving_way,
     named_problem,
@@ -161,7 +161,7 @@ def _is_ours() -> bool:
     return project.PACKAGE_NAME == PACKAGE.name  # noqa: SIM300
 
 
-def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = RUN_KEYS) -> dict[str, Any]:
+def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = GIVEN) -> dict[str, Any]:
     """Return ``run`` and what the pipeline's kind makes of the raw parameters, checked.
 
     Args:

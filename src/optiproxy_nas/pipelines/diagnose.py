@@ -17,7 +17,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
-from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
+from optiproxy_nas.pipelines.run_parameters import GIVEN
 from optiproxy_nas.report.diagnose import collapse
 from optiproxy_nas.report.diagnose.diagnosis_html import (
     FIGURES,
@@ -55,7 +55,7 @@ def create_pipeline() -> ProjectPipeline:
 
 
 def resolve(
-    values: Mapping[str, Any], run: dict[str, Any], also: Iterable[str] = RUN_KEYS
+    values: Mapping[str, Any], run: dict[str, Any], also: Iterable[str] = GIVEN
 ) -> dict[str, Any]:
     """Return ``params:diagnose`` of the given values; sets ``${run:diagnosed}``, the run looked at.
 

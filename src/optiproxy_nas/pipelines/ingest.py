@@ -25,7 +25,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import StrictModel, source_name
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline
-from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
+from optiproxy_nas.pipelines.run_parameters import GIVEN
 
 Facts = dict[str, dict[str, dict[str, Any]]]
 
@@ -62,7 +62,7 @@ def create_pipeline() -> ProjectPipeline:
 
 
 def resolve(
-    values: Mapping[str, Any], run: dict[str, Any], also: Iterable[str] = RUN_KEYS
+    values: Mapping[str, Any], run: dict[str, Any], also: Iterable[str] = GIVEN
 ) -> dict[str, Any]:
     """Return the source, or several joined by "+", checked; ingest belongs to no run.
 

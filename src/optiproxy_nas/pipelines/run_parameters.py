@@ -61,8 +61,9 @@ class ProblemRunSettings(RunSettings):
 
 SHORT_FORMS = ("workers", "executor", "scheduler")  # of settings in ``evaluation``
 _OF_PROBLEMS = tuple(ProblemRunSettings.model_fields.keys() - RunSettings.model_fields.keys())
+GIVEN = tuple(ProblemRunSettings.model_fields)  # by users
 # They do not decide the search, so they are not in its digest.
-RUN_KEYS = (*ProblemRunSettings.model_fields, "pipeline", "resume", "quiet", "sweep", "replay")
+RUN_KEYS = (*GIVEN, "pipeline", "resume", "quiet", "sweep", "replay")
 # What else there is in data/08_reporting.
 RESERVED = ("compare", "evidence", "evidence_preview", "evidence_smoke", "sweeps")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -142,7 +143,7 @@ def replayed_evaluation(manifest: Manifest) -> dict[str, Any]:
 def resolve_run(
     values: Mapping[str, Any],
     run: dict[str, Any],
-    also: Iterable[str] = RUN_KEYS,
+    also: Iterable[str] = GIVEN,
     method: type[Method] | None = None,
 ) -> dict[str, Any]:
     """Return ``params:search`` of the given values; set the run's source, benchmark and id.
@@ -186,7 +187,7 @@ def resolve_run(
     if run["run_id"] is None:
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         tail = f"s{parameters.seed}-{now}-{secrets.token_hex(2)}"
-        run["run_id"] = f"{parameters.dataset}-{parameters.label}-{tail}"
+        run["run_id"] = f"{name_from(f'{parameters.dataset}-{parameters.label}')}-{tail}"
     elif run["run_id"] in RESERVED:
         raise ParameterError(
             f"Parameter 'run_id' = {run['run_id']!r} is a folder of its own; choose another."
@@ -248,6 +249,11 @@ def _evaluation(given: Any) -> dict[str, Any]:
     settings = validate(ProblemRunSettings, {"evaluation": values}).evaluation
     check_executor_settings(settings)
     return settings.model_dump()
+
+
+def name_from(text: str) -> str:
+    """Return how a name begins that :func:`check_name` takes, as near to a text as can be."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text[:60]).lstrip("._-") or "run"
 
 
 def check_name(what: str, value: Any) -> str:

@@ -17,6 +17,7 @@ from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.status import Status
+from optiproxy_nas.evaluation.stop_rules import WarnOfWideEpsilon
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.report.terminal import status_text, terminal_summary
@@ -45,6 +46,7 @@ class RunProgress:
             miniters=1,  # a training may last for hours
         )
         self._best, self._failed = "", pd.DataFrame()
+        self._wide_epsilon = WarnOfWideEpsilon(parameters)
 
     def trial_ended(self, request: Request, outcome: Outcome) -> None:
         """Show a trial of a problem; :meth:`update` tells what its batch was charged in the end."""
@@ -79,6 +81,8 @@ class RunProgress:
         self._failed = self._failed if failed is None else failed
         if archive is None:
             return
+        if not self._quiet:
+            self._wide_epsilon.look(archive)
         best = float(archive["best"].iloc[-1])
         text = "-" if math.isnan(best) else value_text(self._target, best)
         self._best = f"best {text}, "

@@ -188,7 +188,8 @@ def warn_of_noise(problem: Problem, metrics: Mapping[str, Any]) -> None:
     if isinstance(reached, float) and reached > wanted:
         warnings.warn(
             f"Some latencies are less precise than the {wanted:.1%} asked for: the machine is too "
-            f"busy. They stand; {problem.latency.metrics[2]} says how precise each is.",
+            "busy, or latency.seconds too few. They stand; "
+            f"{problem.latency.metrics[2]} says how precise each is.",
             stacklevel=2,
         )
 

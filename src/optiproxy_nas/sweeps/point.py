@@ -6,7 +6,6 @@ A point runs in a Kedro session of its own, in whatever process an executor chos
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import threading
 import warnings
@@ -24,6 +23,7 @@ from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.project_pipeline import ignore_renamed_resolver
+from optiproxy_nas.pipelines.run_parameters import name_from
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.runs.atomic_files import lock_folder
 from optiproxy_nas.runs.code_identity import software
@@ -75,7 +75,7 @@ class Point:
     def run_id(self) -> str:
         """``cifar10-random_search-s0-0123456789``: the same wherever the same run is asked for."""
         label = self.parameters.get("preset") or str(self.parameters["method"]).rpartition(":")[2]
-        name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{self.parameters['dataset']}-{label}"[:60])
+        name = name_from(f"{self.parameters['dataset']}-{label}")
         return f"{name}-s{self.parameters['seed']}-{self.digest[:_DIGITS]}"
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from optiproxy_nas.benchmarks.file_formats import gzip_csv_table
 from optiproxy_nas.benchmarks.sources import (
     BenchmarkFamily,
     Contents,
+    Predict,
     Publication,
     RawFile,
     Source,
@@ -187,33 +189,26 @@ def facts(_: pd.DataFrame, model: bytes) -> dict[str, Any]:
     return {"predicts": dict(_PREDICTED), **unpack(model)[0]["facts"]}
 
 
-class Predict:
-    """Predictions of the surrogate for codes; picklable.
-
-    Args:
-        model: what ``build`` gave.
+def load(model: bytes) -> Predict:
+    """Return what predicts by the surrogate that ``build`` gave; picklable.
 
     Raises:
         DataError: it is damaged, or LightGBM is not installed.
     """
+    fits = unpack(model)[1]
+    return partial(predict, Boosted(fits.pop("trees").tobytes()), fits)
 
-    def __init__(self, model: bytes) -> None:
-        arrays = unpack(model)[1]
-        self._trees = Boosted(arrays.pop("trees").tobytes())
-        self._fits = arrays
 
-    def __call__(self, codes: Tensor, metric: str, _: int) -> Floats:
-        """Return one of ``_PREDICTED`` for each of codes [n, L]: [n]."""
-        if metric == "parameters_millions":
-            return parameters_millions(codes)
-        if metric in LATENCIES:
-            return _linear(codes, self._fits[metric])
-        features = self._trees.select(*_tree_features(codes))
-        if metric == TARGET:
-            return _linear(codes, self._fits[TARGET]) + self._trees.predict(features)
-        if metric == "surrogate_sd":
-            return self._trees.deviation(features)
-        return self._trees.distance(features)
+def predict(
+    trees: Boosted, fits: Mapping[str, Floats], codes: Tensor, metric: str, _: int
+) -> Floats:
+    """Return one of ``_PREDICTED`` for each of codes [n, L]: [n]."""
+    if metric == "parameters_millions":
+        return parameters_millions(codes)
+    if metric in LATENCIES:
+        return _linear(codes, fits[metric])
+    answer = trees.answer(metric, *_tree_features(codes))
+    return _linear(codes, fits[TARGET]) + answer if metric == TARGET else answer
 
 
 SOURCE = Source(
@@ -264,6 +259,6 @@ SURROGATE = replace(
         "it was asked.",
     ),
     model=SourceModel(
-        build=build, load=Predict, metrics=_PREDICTED, facts=facts, libraries=("lightgbm",)
+        build=build, load=load, metrics=_PREDICTED, facts=facts, libraries=("lightgbm",)
     ),
 )

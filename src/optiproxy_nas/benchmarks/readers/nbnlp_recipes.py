@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,14 @@ from torch import Tensor
 from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
 from optiproxy_nas.benchmarks.file_formats import csv_table
 from optiproxy_nas.benchmarks.nbnlp import NBNLP, feature_table, parameters_millions
-from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source, SourceModel
+from optiproxy_nas.benchmarks.sources import (
+    Contents,
+    Predict,
+    Publication,
+    RawFile,
+    Source,
+    SourceModel,
+)
 from optiproxy_nas.benchmarks.tidy_table import code_names, tidy
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
@@ -121,30 +129,21 @@ def facts(_: pd.DataFrame, model: bytes) -> dict[str, Any]:
     return {"predicts": dict(_PREDICTED), **stored_facts(model)}
 
 
-class Predict:
-    """Predictions of the surrogate for codes; picklable.
-
-    Args:
-        model: what ``build`` gave.
+def load(model: bytes) -> Predict:
+    """Return what predicts by the surrogate that ``build`` gave; picklable.
 
     Raises:
         DataError: it is damaged, or LightGBM is not installed.
     """
+    return partial(predict, Boosted(model))
 
-    def __init__(self, model: bytes) -> None:
-        self._model = Boosted(model)
 
-    def __call__(self, codes: Tensor, metric: str, _: int) -> Floats:
-        """Return one of ``_PREDICTED`` for each of codes [n, L]: [n]."""
-        cells = unpack(codes)
-        if metric == "parameters_millions":
-            return parameters_millions(cells)
-        features = self._model.select(*feature_table(cells))
-        if metric == TARGET:
-            return self._model.predict(features)
-        if metric == "surrogate_sd_nats":
-            return self._model.deviation(features)
-        return self._model.distance(features)
+def predict(trees: Boosted, codes: Tensor, metric: str, _: int) -> Floats:
+    """Return one of ``_PREDICTED`` for each of codes [n, L]: [n]."""
+    cells = unpack(codes)
+    if metric == "parameters_millions":
+        return parameters_millions(cells)
+    return trees.answer(metric, *feature_table(cells))
 
 
 def _codes(table: pd.DataFrame) -> Tensor:
@@ -203,6 +202,6 @@ SURROGATE = replace(
         incomplete="",
     ),
     model=SourceModel(
-        build=build, load=Predict, metrics=_PREDICTED, facts=facts, libraries=("lightgbm",)
+        build=build, load=load, metrics=_PREDICTED, facts=facts, libraries=("lightgbm",)
     ),
 )
