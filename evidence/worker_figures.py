@@ -39,7 +39,7 @@ def by_time_and_queries(panels: Sequence[Panel]) -> Figure:
     for column, panel in enumerate(panels):
         views = (
             ("log", "hours (virtual clock)", _against_time),
-            ("linear", "queries", _against_queries),
+            ("linear", "queries answered", _against_queries),
         )
         for axes, (scale, label, line_of) in zip(grid[:, column], views, strict=True):
             lines = [line_of(measured) for measured in panel.lines.values()]

@@ -142,7 +142,7 @@ def _queries(options: Values, results: Sequence[TaskResults]) -> str:
             needed = [median_queries(it.of(first, w).queries_to(regret)) for w in it.workers(first)]
             reached = f"{table.number(regret)} {_unit(it)}".strip()
             lines.append([it.task["label"], reached, *(table.queries(q, most) for q in needed)])
-    return table.markdown(["task", "regret", *(f"{w} workers" for w in options["workers"])], lines)
+    return table.markdown(["task", "regret", *map(_workers, options["workers"])], lines)
 
 
 def _speed(options: Values, results: Sequence[TaskResults]) -> str:
@@ -158,7 +158,7 @@ def _speed(options: Values, results: Sequence[TaskResults]) -> str:
                 start = [it.task["label"], f"{reached} ({queries})", f"{serial / 3600:.1f}"]
                 lines.append([*start, method["label"], *cells])
     head = ["task", "regret (serial queries)", "serial, hours", "search"]
-    return table.markdown([*head, *(f"{w} workers" for w in options["workers"][1:])], lines)
+    return table.markdown([*head, *map(_workers, options["workers"][1:])], lines)
 
 
 def _speed_ups(it: TaskResults, method: str, regret: float) -> Iterator[tuple[int, float]]:
@@ -195,9 +195,7 @@ def _synchronous(options: Values, results: Sequence[TaskResults]) -> str:
                 times = (m.median_seconds_to(regret) for m in (theirs, ours))
                 line.append(_times(speed_up(*times)))
         lines += [[it.task["label"], *line] for line in (ends, *reached)]
-    return table.markdown(
-        ["task", "until", *(f"{w} workers" for w in options["workers"][1:])], lines
-    )
+    return table.markdown(["task", "until", *map(_workers, options["workers"][1:])], lines)
 
 
 def _methods(options: Values, results: Sequence[TaskResults]) -> str:
@@ -230,7 +228,7 @@ def _paired(a: Any, b: Any) -> Any:
 
 def _by_workers(options: Values, it: TaskResults) -> Panel:
     first = options["methods"][0]["label"]
-    lines = {f"{w} workers" if w > 1 else "serial": it.of(first, w) for w in it.workers(first)}
+    lines = {_workers(w): it.of(first, w) for w in it.workers(first)}
     return Panel(it.task["label"], _metric(it), lines)
 
 
@@ -260,6 +258,10 @@ def _metric(it: TaskResults) -> str:
 
 def _unit(it: TaskResults) -> str:
     return difference_unit(_metric(it))
+
+
+def _workers(number: int) -> str:
+    return f"{number} workers" if number > 1 else "serial"
 
 
 def _times(factor: float) -> str:
