@@ -40,7 +40,9 @@ def job(folder: Path, number: int, seconds: float = 0.0, timeout: float | None =
     return Job(number, 1, Wish(number, seconds), None, number, str(place), timeout)
 
 
-def opened(address: str, folder: Path, workers: int = 2, training: Training = obey) -> DaskExecutor:
+def opened(
+    address: str | None, folder: Path, workers: int = 2, training: Training = obey
+) -> DaskExecutor:
     settings = EvaluationSettings(executor="dask", workers=workers, scheduler=address, device="cpu")
     return DaskExecutor(settings, training, "the training", folder=folder)
 

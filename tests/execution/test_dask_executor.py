@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import signal
@@ -75,6 +76,13 @@ def owner(executor: DaskExecutor, key: Key, has_begun: bool = True) -> str:
     claim = files.claimed()
     assert claim is not None
     return claim.owner
+
+
+def local_clusters() -> list[int]:
+    """Return the processes that run a cluster of this machine."""
+    path = f"/proc/{os.getpid()}/task/*/children"
+    ids = [int(pid) for file in glob.glob(path) for pid in Path(file).read_text().split()]
+    return [pid for pid in ids if b"dask_local" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_jobs_end_once_with_their_answers_and_nothing_stays(cluster: str, tmp_path: Path) -> None:
@@ -202,38 +210,20 @@ def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: P
     assert not (tmp_path / dask.FOLDER).exists()
 
 
-CLUSTER = """
-import time
-from distributed import LocalCluster
-if __name__ == "__main__":
-    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
-        print(cluster.scheduler_address, flush=True)
-        time.sleep(600)
-"""
-
-
-def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cluster.py").write_text(CLUSTER)
-    command = [sys.executable, str(tmp_path / "cluster.py")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        with opened(process.stdout.readline().strip(), tmp_path) as executor:
-            executor._cluster._client._timeout = 1.0  # until it is given up
-            executor.submit(job(tmp_path, 0))
-            executor.submit(job(tmp_path, 1, 60.0))
-            files = executor._tasks[0, 0, 1].files
-            until(lambda: files.ended(job(tmp_path, 0)) and executor.running() == [(1, 0, 1)])
-            process.kill()
-            (ended,) = executor.poll()
-            with pytest.raises(EvaluationError, match="has gone"):
-                executor.poll()
-        assert ended.answer["value"] == 0
-    finally:
-        process.kill()
-        process.communicate()
+def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(tmp_path: Path) -> None:
+    """The cluster is that of this machine, which the executor starts."""
+    with opened(None, tmp_path) as executor:
+        executor._cluster._client._timeout = 1.0  # until it is given up
+        executor.submit(job(tmp_path, 0))
+        executor.submit(job(tmp_path, 1, 60.0))
+        files = executor._tasks[0, 0, 1].files
+        until(lambda: files.ended(job(tmp_path, 0)) and executor.running() == [(1, 0, 1)])
+        (process,) = local_clusters()
+        os.kill(process, signal.SIGKILL)
+        (ended,) = executor.poll()
+        with pytest.raises(EvaluationError, match="has gone"):
+            executor.poll()
+    assert ended.answer["value"] == 0
 
 
 def test_a_scheduler_that_is_not_there_is_said_at_once(

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
+from optiproxy_nas.execution import dask_local
 from optiproxy_nas.execution.jobs import reason_of
-from optiproxy_nas.execution.payload import refuse_unguarded_script
 
+START = 300.0  # seconds in which a cluster of this machine has started
+END = 10.0  # and in which it has ended
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc")
 
 
@@ -35,7 +41,7 @@ def connected(scheduler: str | None, workers: int, seconds: float) -> Iterator[A
         stack.enter_context(_quiet())
         target: Any = scheduler
         if target is None:
-            target = stack.enter_context(_local_cluster(distributed, workers))
+            target = stack.enter_context(_local_cluster(workers))
         try:
             client = within(
                 seconds,
@@ -82,26 +88,41 @@ def _distributed() -> Any:
 
 
 @contextmanager
-def _local_cluster(distributed: Any, workers: int) -> Iterator[Any]:
-    """Start a cluster on this machine, and end it; Ctrl-C does not reach its workers."""
-    refuse_unguarded_script()
+def _local_cluster(workers: int) -> Iterator[str]:
+    """Start a cluster on this machine, give the address of its scheduler, and end it.
+
+    It is a process of its own (:mod:`optiproxy_nas.execution.dask_local`): Ctrl-C does not reach
+    it, fitting a proxy here does not keep its scheduler from answering, and its workers, which
+    ``multiprocessing`` spawns, import no script of the user.
+    """
+    path = [os.path.abspath(entry) for entry in sys.path]
+    code = f"import sys; sys.path[:] = {path!r}; from {dask_local.__name__} import main; "
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{code}main({workers})"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DASK_LOGGING__DISTRIBUTED": "critical"},
+        start_new_session=True,
+    )
+    assert process.stdin is not None and process.stdout is not None  # noqa: PT018
     try:
-        cluster = distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            memory_limit=0,  # jobs run in processes of their own
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            preload=["optiproxy_nas.execution.dask_worker"],
-            env={"DASK_LOGGING__DISTRIBUTED": "critical"},
-        )
-    except Exception as error:
-        raise EvaluationError(
-            f"No Dask cluster can be started on this machine: {reason_of(error)}. Use the executor "
-            "processes."
-        ) from error
-    with cluster:
-        yield cluster
+        address = within(START, process.stdout.readline).strip()
+        if not address:
+            raise EvaluationError(
+                "No Dask cluster can be started on this machine; standard error says why. Use the "
+                "executor processes."
+            )
+        yield address
+    finally:
+        with suppress(OSError):
+            process.stdin.close()  # which ends it
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from __future__ import annotations
 import glob
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -139,11 +138,6 @@ def run_job(run: Run, token: str, job: Job) -> Answer:
     with suppress(OSError):  # the answer itself may arrive
         files.end(ended)
     return _answer(worker.address, ended)
-
-
-def dask_setup(worker: Any) -> None:
-    """Leave Ctrl-C to the driver; Dask calls this in the workers of a cluster that is its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _answer(address: str, ended: Ended) -> Answer:

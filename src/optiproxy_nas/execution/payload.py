@@ -67,25 +67,6 @@ def write_payload(folder: Path, training: Training, what: str) -> None:
     (folder / worker.PREPARATION).write_bytes(pickle.dumps(preparation))
 
 
-def refuse_unguarded_script() -> None:
-    """Refuse a script whose search would begin again where ``multiprocessing`` imports it.
-
-    Raises:
-        ParameterError: it has no block ``if __name__ == "__main__":``.
-    """
-    main = sys.modules["__main__"]
-    path = getattr(main, "__file__", None)
-    name = getattr(getattr(main, "__spec__", None), "name", None) or ""
-    if path is None or name.endswith("__main__") or not os.path.isfile(path):
-        return
-    if guarded_names(Path(path).read_bytes()) is None:
-        raise ParameterError(
-            f"The processes of a cluster import the script {os.path.basename(path)}, which would "
-            'run again in each. Put the search beneath if __name__ == "__main__":.',
-            script=path,
-        )
-
-
 class _Pickler(pickle.Pickler):
     """Notes what it pickles of the script of this process.
 
