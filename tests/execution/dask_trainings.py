@@ -12,6 +12,7 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution.dask import DaskExecutor
 from optiproxy_nas.execution.jobs import Job, Parent, Training
 
+JOBS = "jobs"  # folder of the executor
 RUNS = "runs.txt"  # in the folder of a trial: a line for each time that it began
 
 
@@ -44,7 +45,7 @@ def opened(
     address: str | None, folder: Path, workers: int = 2, training: Training = obey
 ) -> DaskExecutor:
     settings = EvaluationSettings(executor="dask", workers=workers, scheduler=address, device="cpu")
-    return DaskExecutor(settings, training, "the training", folder=folder)
+    return DaskExecutor(settings, training, "the training", folder=folder / JOBS)
 
 
 def runs(folder: Path, number: int) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dask_trainings import Wish, job, obey, opened, runs
+from dask_trainings import JOBS, Wish, job, obey, opened, runs
 from distributed import Client, LocalCluster
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
@@ -100,7 +100,7 @@ def test_jobs_end_once_with_their_answers_and_nothing_stays(cluster: str, tmp_pa
     assert "negative" in found[6].error
     assert [runs(tmp_path, number) for number in range(7)] == [1] * 7
     assert (tmp_path / "0000" / "output.txt").exists()
-    assert not (tmp_path / dask.FOLDER).exists()
+    assert not (tmp_path / JOBS).exists()
 
 
 def test_it_conforms(cluster: str, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_job_ends_at_its_timeout(executor: DaskExecutor, tmp_path: Path) -> No
 
 
 def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: Path) -> None:
-    code = "import sys; from dask_trainings import drive; drive(*sys.argv[1:])"
+    code = "import sys; from dask_trainings import JOBS, drive; drive(*sys.argv[1:])"
     command = [sys.executable, "-c", code, cluster, str(tmp_path)]
     here = {"PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **here})
@@ -207,7 +207,7 @@ def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: P
         found = all_ended(executor)
     assert {number: end.answer["value"] for number, end in found.items()} == {0: 0, 1: 1, 2: 2}
     assert [runs(tmp_path, number) for number in range(3)] == [1, 1, 1]
-    assert not (tmp_path / dask.FOLDER).exists()
+    assert not (tmp_path / JOBS).exists()
 
 
 def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(tmp_path: Path) -> None:

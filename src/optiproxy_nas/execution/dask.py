@@ -30,7 +30,6 @@ from optiproxy_nas.execution.payload import write_payload
 from optiproxy_nas.execution.remote import SameCode
 from optiproxy_nas.execution.worker_process import GRACE, TICK
 
-FOLDER = ".dask"  # in that of the trials: of each executor that ran there, its payload and files
 LOOK = 1.0  # seconds between two looks at the files of jobs
 STARTS = 3  # jobs in a row that Dask may lose before they begin
 
@@ -64,7 +63,7 @@ class DaskExecutor(Executor):
         self._limit, self._stack = settings.workers, ExitStack()
         if folder is None:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory("-optiproxy")))
-        self._folders = RunFolders(folder.absolute() / FOLDER)
+        self._folders = RunFolders(folder.absolute())
         self._stack.callback(self._folders.close)
         try:
             self._open(settings, training, name)
