@@ -366,6 +366,19 @@ def test_jobs_of_a_cluster_conform(cluster: FakeSlurm, tmp_path: Path) -> None:
     check_executor(make, tmp_path, many=5)
 
 
+def test_a_node_of_another_kind_of_machine_is_refused(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trains, "needs_one_kind", True, raising=False)
+    with pytest.raises(ParameterError, match=r"slurm\.constraint"):
+        opens()
+    opens(resources={**RESOURCES, "constraint": "a100"})
+    executor = opens(machine="PDP-11")
+    executor.submit(job(tmp_path, "answers"))
+    with pytest.raises(EvaluationError, match="another kind"):
+        executor.poll()
+
+
 def test_a_node_with_other_code_is_refused(cluster: FakeSlurm, opens: Open, tmp_path: Path) -> None:
     executor = opens()
     (code,) = (tmp_path / "slurm").glob("payload-*/code.json")

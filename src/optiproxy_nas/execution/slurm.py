@@ -86,13 +86,15 @@ class SlurmExecutor(Executor):
         asked = slurm_settings(settings.slurm)
         self.workers, root = settings.workers, asked.shared(folder)
         self._interval, self._resubmissions = asked.poll_seconds, asked.resubmissions
+        asked.check_machine(settings.machine, getattr(training, "needs_one_kind", False))
         minutes, warning = asked.minutes(settings.timeout), int(settings.grace) + 30
         self._queue = Queue(asked, minutes, warning)
         self._folders = JobFolders(root)
         self._queue.check(root)
         payload = self._folders.write_payload(training, name)
         self._device, self._grace = asked.device(settings.device), settings.grace
-        self._order = Order(UNREAD, payload, asked.threads(settings), minutes, warning)
+        facts = payload, asked.threads(settings), minutes, warning, settings.machine or ""
+        self._order = Order(UNREAD, *facts)
         self._earlier = self._folders.names()  # of earlier processes, and not rejoined
         self._entries: dict[Key, _Entry] = {}  # in the order of submission
         self._unsendable: list[Ended] = []  # jobs that cannot be pickled

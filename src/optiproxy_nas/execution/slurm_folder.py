@@ -39,6 +39,7 @@ class Order(NamedTuple):
         threads: of OpenMP and BLAS.
         minutes: the job's time limit.
         warning: seconds before that limit at which SLURM sends a signal.
+        machine: part of the name of its kind of machine; "" of any.
     """
 
     job: Job
@@ -46,6 +47,7 @@ class Order(NamedTuple):
     threads: int
     minutes: int
     warning: float
+    machine: str = ""
 
 
 class Answer(NamedTuple):

@@ -19,6 +19,7 @@ from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.execution.jobs import Ended, reason_of
 from optiproxy_nas.execution.remote import run_job
 from optiproxy_nas.execution.slurm_folder import UNREAD, Answer, JobFolders
+from optiproxy_nas.measuring.machine import kind_of_machine
 
 _ENDINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -49,6 +50,9 @@ def _answer(folders: JobFolders, name: str) -> Answer:
         return Answer(
             Ended(UNREAD, error=f"the job cannot be read by its node: {reason_of(error)}")
         )
+    if order.machine.lower() not in (kind := kind_of_machine()).lower():
+        asked = f"evaluation.machine = {order.machine!r}"
+        return Answer(unable=f"A node is of another kind ({kind}) than {asked}: slurm.constraint.")
     try:
         with _interruptible():
             return Answer(run_job(Path(order.payload), order.job, order.threads))

@@ -75,6 +75,19 @@ class SlurmSettings(StrictModel):
         is_given = "threads" in evaluation.model_fields_set
         return evaluation.threads if is_given else self.cpus_per_task or evaluation.threads
 
+    def check_machine(self, machine: str | None, needs_one_kind: bool) -> None:
+        """Refuse nodes of any kind where a bound on a measured latency holds for one.
+
+        Raises:
+            ParameterError: see above.
+        """
+        if needs_one_kind and not (machine or self.constraint or self.nodelist):
+            raise ParameterError(
+                "A bound on a measured latency holds for one kind of machine: name it by "
+                "slurm.constraint, or by evaluation.machine, a part of its processor's or GPU's "
+                "name; then nodes of another kind are refused.",
+            )
+
     def shared(self, folder: Path | None) -> Path:
         """Return the folder of the jobs.
 
