@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,15 +107,6 @@ def empty_store(tmp_path_factory) -> Path:
 def _of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()  # of a worker, within that of all
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-
-@pytest.fixture
-def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the workers of sweeps from a process that has imported all; Dask's are spawned."""
-    context = multiprocessing.get_context("forkserver")
-    modules = ("settings", "pipeline_registry", "sweeps.executors.local")
-    context.set_forkserver_preload(["pytest", *(f"optiproxy_nas.{name}" for name in modules)])
-    monkeypatch.setattr("optiproxy_nas.sweeps.executors.local._SPAWN", context)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import ParameterError, UnknownNameError
 from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.execution.registry import EXECUTORS
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.spaces import SPACES, SearchSpace, get_space
-from optiproxy_nas.sweeps.executors import ExecutorSettings, get_executor
 from tiny_space import TinySpace
 
 TOOLS = Registry("tool", {"root": "math:sqrt", "gone": "no_such_module:x"})
@@ -129,7 +129,7 @@ def test_a_plug_in_that_ends_the_process_is_told(install):
         (get_space, "collections:OrderedDict"),
         (PROXIES.load, "collections:OrderedDict"),
         (get_source, "collections:OrderedDict"),
-        (lambda name: get_executor(name, ExecutorSettings()), "collections:OrderedDict"),
+        (EXECUTORS.load, "collections:OrderedDict"),
     ],
 )
 def test_a_plug_in_of_another_kind_is_refused(load, name):

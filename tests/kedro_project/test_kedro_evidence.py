@@ -73,7 +73,7 @@ def test_searches_are_run_by_worker_processes_and_tracked(documented, empty_stor
     shutil.copy(empty_store, documented / "mlflow.db")
     done = command(documented, "evidence", "initial", "--smoke")
     assert done.exit_code == 0, done.output
-    assert asked == [("process", 2)]
+    assert asked == [("processes", 2)]
     client = MlflowClient(tracking_uri=f"sqlite:///{documented}/mlflow.db")
     (experiment,) = (e for e in client.search_experiments() if e.name == "nb201_methods")
     statuses = [run.info.status for run in client.search_runs([experiment.experiment_id])]

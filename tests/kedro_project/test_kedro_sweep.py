@@ -136,15 +136,14 @@ def test_equal_to_a_run_without_a_sweep(swept):
     assert list(rows["value"]) == list(alone["value"])
 
 
-@pytest.mark.usefixtures("forked_workers")
-@pytest.mark.parametrize(("executor", "workers"), [("process", 2), ("dask", 1)])
-def test_executors_agree(swept, executor, workers):
+@pytest.mark.parametrize("executor", ["processes", "dask"])
+def test_executors_agree(swept, executor):
     serial = sweep(swept, name="serial")
     files = {p.run_id: run_files(swept, p.run_id) for p in plan(swept, [GRID])}
     for run_id in files:  # as if none had been run
         for path in files[run_id]:
             (swept / path).unlink()
-    other = sweep(swept, name="other", executor=executor, workers=workers)
+    other = sweep(swept, name="other", executor=executor, workers=1)
     assert other.done == 4
     assert result_bytes(other) == result_bytes(serial)
     assert_frame_equal(other.runs.drop(columns="seconds"), serial.runs.drop(columns="seconds"))
@@ -238,13 +237,17 @@ def test_tables_of_another_grid(swept):
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(KeyboardInterrupt, "interrupted"), (MemoryError, "failed")]
+    ("place", "error", "status"),
+    [
+        ("point.RunPoint.__call__", KeyboardInterrupt, "interrupted"),
+        ("tables.assemble", MemoryError, "failed"),
+    ],
 )
-def test_the_record_of_a_sweep_that_was_cut_off(project, monkeypatch, error, status):
+def test_the_record_of_a_sweep_that_was_cut_off(project, monkeypatch, place, error, status):
     def cut_off(*_):
         raise error
 
-    monkeypatch.setattr("optiproxy_nas.sweeps.point.RunPoint.__call__", cut_off)
+    monkeypatch.setattr(f"optiproxy_nas.sweeps.{place}", cut_off)
     with pytest.raises(error):
         sweep(project, name="cut")
     path = project / "data/08_reporting/sweeps/cut/sweep.json"
@@ -329,7 +332,7 @@ def test_a_store_that_fails_midway(tracked, monkeypatch):
         (["seed=0", "pipeline=nb201_methods", "--pipeline=nb201_search"], "Leave out one"),
         (["seed=0", "--pipeline=ingest"], "makes no runs"),
         (["seed=0", "--pipeline=nb201_serach"], "Did you mean 'nb201_search'"),
-        (["seed=0", "--executor=procces"], "Did you mean 'process'"),
+        (["seed=0", "--executor=process"], "Did you mean 'processes'"),
         (["seed=0", "--workers=0"], "at least 1"),
         (["seed=0", "--name=../up"], "names files or folders"),
         (["seed=0", "--file=none.yml"], "none.yml"),

@@ -20,7 +20,7 @@ from optiproxy_nas.core.errors import ParameterError
     type=click.IntRange(min=1),
     help="At most the first N seeds of each row, to data/08_reporting/evidence_preview/.",
 )
-@click.option("--executor", default="process", show_default=True, help="How searches are run.")
+@click.option("--executor", default="processes", show_default=True, help="How searches are run.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--no-tracking", is_flag=True, help="Do not tell MLflow of the searches.")
 @click.option("--list", "only_list", is_flag=True, help="Name the sections, and run nothing.")

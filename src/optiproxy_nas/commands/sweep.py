@@ -23,7 +23,11 @@ SHOWN = 20  # failures that are listed
 @click.option("--pipeline", "-p", help="Of all points.  [default: nb201_methods]")
 @click.option("--file", "-f", type=click.Path(path_type=Path), help="YAML list of blocks.")
 @click.option(
-    "--executor", "-e", default="process", show_default=True, help="serial, process, dask."
+    "--executor",
+    "-e",
+    default="processes",
+    show_default=True,
+    help="serial, processes, dask, slurm; or package.module:Class.",
 )
 @click.option("--workers", "-w", default=2, show_default=True, help="Points at the same time.")
 @click.option("--scheduler", help="Address of a Dask scheduler; a local cluster without it.")

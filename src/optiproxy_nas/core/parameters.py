@@ -157,6 +157,12 @@ class EvaluationSettings(StrictModel):
         default=None, description="kind of machine that bounds on measured latency hold for"
     )
 
+    @property
+    def is_local(self) -> bool:
+        """Whether trials are trained on the machine of the search."""
+        cluster_of_its_own = self.executor == "dask" and self.scheduler is None
+        return self.executor in ("serial", "processes") or cluster_of_its_own
+
 
 class ProxySettings(StrictModel):
     """The proxy f̂_θ (Table 5)."""

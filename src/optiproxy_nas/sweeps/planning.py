@@ -13,6 +13,7 @@ from kedro.framework.session import KedroSession
 
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import flatten, merge, nested
+from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.identity import digests_of
 from optiproxy_nas.methods import DEFAULT, method_of, overrides_of, parameters_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
@@ -86,11 +87,15 @@ def _resolve(project: Path, grid: Sequence[Mapping[str, Any]]) -> list[Point]:
             values = nested(flat)
             given = merge(raw, {**values, "pipeline": pipeline})
             try:
-                search = resolve_parameters(given, also=("pipeline",))["search"]
+                resolved = resolve_parameters(given, also=("pipeline",))
             except OptiProxyError as error:
                 raise _explained(error, raw["pipelines"], pipeline, flat) from None
+            search, evaluation = resolved["search"], resolved["run"]["evaluation"]
+            evaluation = None if evaluation is None else EvaluationSettings(**evaluation)
             setting = ", ".join(overrides_of(parameters_of(search)))
-            points.append(Point(pipeline, kind, values, search, setting, {}, "", (index,)))
+            points.append(
+                Point(pipeline, kind, values, search, setting, {}, "", (index,), evaluation)
+            )
     return points
 
 

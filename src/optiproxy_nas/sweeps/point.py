@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kedro.framework.startup import bootstrap_project
+from tqdm import tqdm
 
 from optiproxy_nas.core import errors
+from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.execution.jobs import Job, Parent
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.project_pipeline import ignore_renamed_resolver
@@ -55,6 +58,7 @@ class Point:
         data: source and digest of its table, or its problem and digests, as in a manifest.
         digest: SHA-256 of what decides the run.
         blocks: indices of the blocks of the grid that it is a point of, ascending.
+        evaluation: where and how a problem's trials are trained; None: a benchmark answers.
     """
 
     pipeline: str
@@ -65,6 +69,18 @@ class Point:
     data: Mapping[str, Any]
     digest: str
     blocks: tuple[int, ...]
+    evaluation: EvaluationSettings | None = None
+
+    def workers_at_most(self, most: int | None) -> int | None:
+        """Return the workers that its search is to have instead of its own; None: its own.
+
+        Args:
+            most: that it may have on its machine; None: any number.
+        """
+        settings = self.evaluation
+        if most is None or settings is None or settings.workers <= most or not settings.is_local:
+            return None
+        return most
 
     @property
     def note(self) -> str:
@@ -97,6 +113,9 @@ def identity(manifest: Manifest) -> str:
     return digest({"code": code, **{part: manifest[part] for part in _DECISIVE}})
 
 
+Tracked = Mapping[str, Any] | None  # what MLflow is to know of the sweep
+
+
 class Outcome(NamedTuple):
     """How a point ended."""
 
@@ -107,19 +126,25 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class RunPoint:
-    """The function that executors call; it travels to worker processes.
+    """What runs a point as a job of an executor; it travels to worker processes.
 
     Attributes:
         project: the Kedro project, at the same path for every worker.
-        sweep: what MLflow is to know ("name", "parent", "experiment"), or None without tracking.
+        workers: trials that a search may train at the same time on its machine; None: as it likes.
     """
 
     project: Path
-    sweep: Mapping[str, Any] | None
+    workers: int | None = None
 
-    def __call__(self, point: Point) -> Outcome:
-        """Run a point to its end; its error, if it fails, becomes the outcome's."""
+    def __call__(self, job: Job, parent: Parent) -> Outcome:
+        """Run a point to its end; its error, if it fails, becomes the outcome's.
+
+        The job's architecture is the point and what MLflow is to know ("name", "parent",
+        "experiment"), or None without tracking.
+        """
+        point, sweep = job.architecture
         sessions: list[SearchSession] = []
+        tqdm.set_lock(threading.RLock())  # its own is a semaphore, which outlives a killed process
         with _ONE_AT_A_TIME, warnings.catch_warnings(), quiet_logs(), isolated():
             warnings.simplefilter("ignore", DeprecationWarning)
             ignore_renamed_resolver()  # settings.py is imported once, and its filter ends here
@@ -130,20 +155,20 @@ class RunPoint:
                         "This worker has other code or libraries than the process that planned "
                         "the sweep; it was not run. Were they changed just now? Sweep again."
                     )
-                error, note = "", self._run(point, sessions)
+                error, note = "", self._run(point, sweep, sessions)
             except Exception as failure:
                 error, note = errors.message_of(failure), ""
                 if errors.project_error(failure) is None:
                     error = f"{type(failure).__name__}: {error}"
             return Outcome(error, note, any(session.tracking_lost for session in sessions))
 
-    def _run(self, point: Point, sessions: list[SearchSession]) -> str:
+    def _run(self, point: Point, sweep: Tracked, sessions: list[SearchSession]) -> str:
         """Start a run, or go on with what there is of it; where that is spoilt, start anew."""
         if not manifest_path(reporting_folder(self.project), point.run_id).exists():
-            self._session(point, sessions, resume=False)
+            self._session(point, sweep, sessions, resume=False)
             return ""
         try:
-            self._session(point, sessions, resume=True)
+            self._session(point, sweep, sessions, resume=True)
             return ""
         except Exception as error:
             if not isinstance(
@@ -151,11 +176,13 @@ class RunPoint:
             ):
                 raise
         clear_run(self.project, point.run_id)
-        self._session(point, sessions, resume=False)
+        self._session(point, sweep, sessions, resume=False)
         return f"begun anew: {refusal.message.splitlines()[0]}"
 
-    def _session(self, point: Point, sessions: list[SearchSession], resume: bool) -> None:
-        sweep = {**self.sweep, "lean": point.kind == "methods"} if self.sweep else None
+    def _session(
+        self, point: Point, sweep: Tracked, sessions: list[SearchSession], resume: bool
+    ) -> None:
+        sweep = {**sweep, "lean": point.kind == "methods"} if sweep else None
         parameters = {
             **point.values,
             "pipeline": point.pipeline,
@@ -164,7 +191,7 @@ class RunPoint:
             "tracking": sweep is not None,
             "quiet": True,
             "sweep": sweep,
-            **({"export": False} if point.parameters.get("problem") is not None else {}),
+            **self._of_problem(point),
         }
         with SearchSession.create(
             self.project, save_on_close=False, runtime_params=parameters
@@ -172,6 +199,14 @@ class RunPoint:
             assert isinstance(session, SearchSession)
             sessions.append(session)
             session.run(pipeline_names=[point.pipeline], only_missing_outputs=resume)
+
+    def _of_problem(self, point: Point) -> dict[str, Any]:
+        """Return the run's parameters of a problem: nothing is exported, and cores are shared."""
+        if point.evaluation is None:
+            return {}
+        settings = {"export": False}
+        workers = point.workers_at_most(self.workers)
+        return settings if workers is None else {**settings, "evaluation": {"workers": workers}}
 
 
 def clear_run(project: Path, run_id: str) -> None:

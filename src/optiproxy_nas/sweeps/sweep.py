@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +15,23 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.execution.base import Executor
+from optiproxy_nas.execution.registry import open_executor
 from optiproxy_nas.pipelines.run_parameters import check_name
 from optiproxy_nas.runs.atomic_files import lock_folder, write_atomically, write_json
 from optiproxy_nas.runs.manifest import digest, reporting_folder
 from optiproxy_nas.sweeps import point as sweep_points
 from optiproxy_nas.sweeps import record, tables
-from optiproxy_nas.sweeps.executors import Executor, ExecutorSettings, get_executor
 from optiproxy_nas.sweeps.grid import parse_block
+from optiproxy_nas.sweeps.jobs import (
+    executor_settings,
+    note_of_sharing,
+    run_points,
+    workers_of_searches,
+)
 from optiproxy_nas.sweeps.planning import PIPELINE, plan
-from optiproxy_nas.sweeps.point import Outcome, Point, RunPoint
+from optiproxy_nas.sweeps.point import Outcome, Point, RunPoint, Tracked
 
 
 class Failed(NamedTuple):
@@ -68,7 +76,7 @@ def run_sweep(
     project_path: Path | str,
     blocks: Sequence[Mapping[str, Any]],
     name: str | None = None,
-    executor: str = "process",
+    executor: str = "processes",
     workers: int = 2,
     scheduler: str | None = None,
     tracking: bool = True,
@@ -84,7 +92,7 @@ def run_sweep(
         project_path: the Kedro project.
         blocks: as of :func:`optiproxy_nas.sweeps.planning.plan`.
         name: of the sweep; by default the pipeline's with a digest of the grid.
-        executor: a registered one (serial, process, dask) or ``package.module:Class``.
+        executor: a registered one (serial, processes, dask, slurm) or ``package.module:Class``.
         workers: points that run at the same time.
         scheduler: of a Dask cluster.
         tracking: whether MLflow is told: one run for the sweep, and one a point under it.
@@ -100,10 +108,11 @@ def run_sweep(
         TrackingError: the MLflow store cannot be used; nothing has been run.
     """
     project = sweep_points.enter_project(project_path)
-    pool = get_executor(executor, ExecutorSettings(workers, scheduler))
+    settings = executor_settings(executor, workers, scheduler)
     if name is not None:
         check_name("The sweep's name", name)
     points = plan(project, blocks)
+    function = RunPoint(project, workers_of_searches(settings, points))
     grid = [_canonical(block) for block in blocks]  # lists, so after the check of their size
     grid_digest = digest(grid)
     name = name or f"{points[0].pipeline}-{grid_digest[:8]}"
@@ -125,7 +134,9 @@ def run_sweep(
             "mlflow_run_id": before["mlflow_run_id"],
             "tables": before["tables"],
         }
-        return _Sweep(project, folder, name, points, facts, tracking, progress).run(pool)
+        return _Sweep(project, folder, name, points, facts, tracking, progress).run(
+            settings, function
+        )
 
 
 @dataclass
@@ -140,7 +151,20 @@ class _Sweep:
     tracking: bool
     progress: bool
 
-    def run(self, pool: Executor) -> SweepOutcome:
+    def run(self, settings: EvaluationSettings, function: RunPoint) -> SweepOutcome:
+        missing = [p for p in self.points if tables.finished_manifest(self.project, p) is None]
+        with ExitStack() as stack:
+            executor = None
+            if missing:
+                opened = open_executor(settings, function, "the sweep", folder=self.folder)
+                executor = stack.enter_context(opened)
+            outcome = self._tracked(executor, missing)
+        if note := note_of_sharing(missing, function.workers):
+            outcome.notes.append(note)
+        return outcome
+
+    def _tracked(self, executor: Executor | None, missing: Sequence[Point]) -> SweepOutcome:
+        """Run what is missing, and tell MLflow of the sweep."""
         tracker = nested_under = None
         experiment = self.points[0].pipeline
         if self.tracking:
@@ -150,7 +174,7 @@ class _Sweep:
             nested_under = {"name": self.name, "parent": parent, "experiment": experiment}
         try:
             self._write_facts()
-            outcome = self._run_points(pool, RunPoint(self.project, nested_under))
+            outcome = self._run_points(executor, missing, nested_under)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             self.facts["status"] = "interrupted" if interrupted else "failed"
@@ -167,10 +191,11 @@ class _Sweep:
             tracker.end("FAILED" if outcome.failed else "FINISHED")
         return outcome
 
-    def _run_points(self, pool: Executor, function: RunPoint) -> SweepOutcome:
-        missing = [p for p in self.points if tables.finished_manifest(self.project, p) is None]
+    def _run_points(
+        self, executor: Executor | None, missing: Sequence[Point], tracked: Tracked
+    ) -> SweepOutcome:
         started = time.perf_counter()
-        outcomes = self._outcomes(pool, missing, function) if missing else {}
+        outcomes = {} if executor is None else self._outcomes(executor, missing, tracked)
         wall = time.perf_counter() - started
         rows, failed, seconds = [], [], 0.0
         for point in self.points:
@@ -204,7 +229,7 @@ class _Sweep:
         )
 
     def _outcomes(
-        self, pool: Executor, points: Sequence[Point], function: RunPoint
+        self, executor: Executor, points: Sequence[Point], tracked: Tracked
     ) -> dict[str, Outcome]:
         """Return the outcomes by run id; show a progress bar."""
         outcomes: dict[str, Outcome] = {}
@@ -219,7 +244,7 @@ class _Sweep:
             smoothing=0,  # the mean of all: points differ
             disable=not self.progress,
         )
-        outcome_by_point = closing(pool.run(points, function))
+        outcome_by_point = closing(run_points(executor, points, tracked, self.folder))
         with sweep_points.quiet_logs(), closing(bar), outcome_by_point as finished:
             for point, outcome in finished:
                 outcomes[point.run_id] = outcome
