@@ -177,6 +177,10 @@ if __name__ == "__main__":
         measured = relaxed(arguments[0])
     elif kind == "sweep":
         measured = sweep(int(arguments[0]))
+    elif kind == "workers":
+        from cost import workers
+
+        measured = workers.measure(int(arguments[0]))
     else:
         measured = kedro(arguments[0])
     print(json.dumps(measured))

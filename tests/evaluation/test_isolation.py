@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -224,6 +225,16 @@ def test_what_no_worker_could_import_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="executor") as caught:
         write_payload(tmp_path, FunctionTraining(lambda text: 1.0), "evaluate")
     assert "top level of a module" in caught.value.message
+
+
+def test_what_cannot_be_pickled_is_found(tmp_path: Path) -> None:
+    problem: Any = Draws()
+    problem.reader = Draws()
+    problem.reader.lock = threading.Lock()
+    with pytest.raises(ParameterError, match="made where it is used") as caught:
+        evaluator_for(problem, {}, tmp_path, EvaluationSettings(executor="processes"))
+    assert caught.value.data["place"] == "problem.reader.lock"
+    assert "cannot pickle '_thread.lock'" in caught.value.message
 
 
 @pytest.mark.parametrize(

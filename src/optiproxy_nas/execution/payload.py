@@ -54,10 +54,7 @@ def write_payload(folder: Path, training: Training, what: str) -> None:
         except OSError:
             raise
         except Exception as error:
-            raise ParameterError(
-                f"{what} is pickled for a worker process, with what it holds and its data, and "
-                f"cannot be: {reason_of(error)}. {ADVICE}"
-            ) from error
+            raise _unpicklable(training, what, error) from error
     preparation: dict[str, Any] = {
         "sys_path": [os.path.abspath(entry) for entry in sys.path],
         "sys_argv": sys.argv,
@@ -65,6 +62,30 @@ def write_payload(folder: Path, training: Training, what: str) -> None:
         **(_script(what, pickler.from_script) if pickler.from_script else {}),
     }
     (folder / worker.PREPARATION).write_bytes(pickle.dumps(preparation))
+
+
+def _unpicklable(training: Training, what: str, error: Exception) -> ParameterError:
+    """Return the error for a training that cannot be pickled: where, and what to do instead."""
+    place = _place_of_unpicklable(training)
+    where = f" at {place}" if "." in place else ""
+    return ParameterError(
+        f"{what} is pickled for a worker process, with what it holds and its data, and cannot be"
+        f"{where}: {reason_of(error)}. {ADVICE} What cannot be pickled at all, such as an open "
+        "file, a connection, a lock or a generator, is made where it is used, in the evaluation.",
+        place=place,
+    )
+
+
+def _place_of_unpicklable(value: Any, depth: int = 6) -> str:
+    """Return the names that lead to what cannot be pickled: ``problem.reader.lock``."""
+    inner = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    for name, child in inner.items() if depth else ():
+        try:
+            pickle.dumps(child)
+        except Exception:
+            rest = _place_of_unpicklable(child, depth - 1)
+            return f"{name}.{rest}".lstrip("_").removesuffix(".")
+    return ""
 
 
 class _Pickler(pickle.Pickler):
