@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -46,6 +47,7 @@ def run_points(
             nothing.
         folder: of the sweep; in its folder ``failed`` is what failed points have written.
     """
+    failed: set[str] = set()
     try:
         for number, point in enumerate(points):
             place = str(folder / FAILED / point.run_id)
@@ -53,16 +55,21 @@ def run_points(
         while results := executor.poll():
             for ended in results:
                 outcome = Outcome(ended.error) if ended.error else ended.answer
-                if not outcome.error:
-                    shutil.rmtree(ended.job.folder, ignore_errors=True)
-                yield points[ended.job.number], outcome
+                point = points[ended.job.number]
+                if outcome.error:
+                    failed.add(point.run_id)
+                yield point, outcome
     except (KeyboardInterrupt, GeneratorExit):  # here, or where the outcomes are taken
         message = f"\nStopping; runs in progress are closed (at most {GRACE:.0f} s) ..."
         tqdm.write(message, file=sys.stderr)  # beside the progress bar
         raise
     finally:
         executor.cancel()
-        _remove_empty(folder / FAILED)
+        for point in points:
+            if point.run_id not in failed:
+                shutil.rmtree(folder / FAILED / point.run_id, ignore_errors=True)
+        with suppress(OSError):  # some have failed
+            (folder / FAILED).rmdir()
 
 
 def workers_of_searches(settings: EvaluationSettings, points: Sequence[Point]) -> int | None:
@@ -105,11 +112,3 @@ def note_of_sharing(points: Sequence[Point], most: int | None) -> str:
         f"Each search trained {most} at a time, fewer than its evaluation.workers: the sweep runs "
         "several searches at the same time, and they share the cores."
     )
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove the empty folders in a folder, and itself if it is empty then."""
-    if folder.is_dir():
-        for place in (*folder.iterdir(), folder):
-            if place.is_dir() and not any(place.iterdir()):
-                place.rmdir()
