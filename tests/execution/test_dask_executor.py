@@ -20,7 +20,7 @@ from distributed import Client, LocalCluster
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.execution import dask, dask_cluster, dask_task, dask_worker
+from optiproxy_nas.execution import dask, dask_cluster, dask_task, dask_worker, worker
 from optiproxy_nas.execution.dask import DaskExecutor
 from optiproxy_nas.execution.dask_cluster import Cluster
 from optiproxy_nas.execution.dask_worker import Inspection, Run
@@ -190,7 +190,7 @@ def test_a_job_ends_at_its_timeout(executor: DaskExecutor, tmp_path: Path) -> No
 
 
 def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: Path) -> None:
-    code = "import sys; from dask_trainings import JOBS, drive; drive(*sys.argv[1:])"
+    code = "import sys; from dask_trainings import drive; drive(*sys.argv[1:])"
     command = [sys.executable, "-c", code, cluster, str(tmp_path)]
     here = {"PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **here})
@@ -262,7 +262,7 @@ def test_dask_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def run_of(folder: Path, **values: Any) -> Run:
     folder.mkdir(exist_ok=True)
-    (folder / "lock").touch()
+    (folder / worker.TRAINING).touch()
     return Run(str(folder), dask_worker.package_identity(), (), "cpu", **values)
 
 

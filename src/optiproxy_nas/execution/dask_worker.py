@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.code_digest import package_identity
-from optiproxy_nas.execution.job_files import LOCK, JobFiles
+from optiproxy_nas.execution.job_files import JobFiles
 from optiproxy_nas.execution.jobs import Ended, Job
 from optiproxy_nas.execution.pauses import Pauses
+from optiproxy_nas.execution.worker import TRAINING
 from optiproxy_nas.execution.worker_process import TICK, WorkerProcess
 from optiproxy_nas.measuring.machine import kind_of_machine
 
@@ -182,7 +183,7 @@ def _refusal(run: Run) -> str:
         return (
             f"it has {package}, and the search has {run.package}. Install the same on all machines"
         )
-    if not (Path(run.folder) / LOCK).exists():
+    if not (Path(run.folder) / TRAINING).exists():
         return (
             f"it does not see {run.folder}, where the search keeps its trials. Put the journal, or "
             "the project, on a disk that has the same path on all machines"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pickle
 import shutil
@@ -13,7 +12,6 @@ from typing import NamedTuple
 
 from optiproxy_nas.execution.jobs import Ended, Job
 
-LOCK = "lock"  # in the folder of an executor, whose process holds it
 _GIVEN_UP, _OVER = "given up", "over"  # in place of a claim's owner
 
 
@@ -126,9 +124,7 @@ class JobFiles:
 
 
 class RunFolders:
-    """The folders of all executors that ran jobs beside the trials of one search.
-
-    Each has one of its own, in which a lock says whether its process lives.
+    """The folders of all executors that ran the jobs of one search, one after the other.
 
     Args:
         folder: of these; it need not exist.
@@ -136,17 +132,12 @@ class RunFolders:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._name = folder, uuid.uuid4().hex[:12]
-        self._lock: int | None = None
-        found = sorted(folder.glob(f"*/{LOCK}"))
-        self._left = [lock.parent for lock in found if _is_free(lock)]  # by what was killed
+        self._earlier = [path for path in sorted(folder.glob("*")) if path.is_dir()]
 
     def open(self) -> Path:
         """Make the folder of this executor."""
         folder = self._folder / self._name
         folder.mkdir(parents=True)
-        self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        with suppress(OSError):  # a disk without locks
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return folder
 
     def new_handle(self, job: Job) -> str:
@@ -168,32 +159,20 @@ class RunFolders:
 
     def give_up_earlier(self, job: Job) -> None:
         """Have the same job end where an executor that was killed has left it running."""
-        for folder in self._left:
+        for folder in self._earlier:
             for claim in folder.glob(f"{_prefix(job)}*.claim"):
                 JobFiles(folder, claim.stem).give_up()
 
     def close(self) -> None:
-        """Remove the folder of this executor, and those of executors that were killed."""
-        if self._lock is not None:
-            os.close(self._lock)
-        for folder in (self._folder / self._name, *self._left):
+        """Remove all folders."""
+        for folder in (self._folder / self._name, *self._earlier):
             shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another executor has one there
+        with suppress(OSError):  # something else is in it
             self._folder.rmdir()
 
 
 def _prefix(job: Job) -> str:
     return f"{job.number}-{job.repeat}-{job.attempt}-"
-
-
-def _is_free(lock: Path) -> bool:
-    """Return whether the process that held a lock has ended."""
-    try:
-        with lock.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _replace(path: Path, content: bytes) -> None:
