@@ -31,7 +31,7 @@ from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
 from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.evaluation.trial_folders import TrialFolders
-from optiproxy_nas.execution.devices import device_of
+from optiproxy_nas.execution.devices import device_here
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.problems.building import check_build
@@ -148,7 +148,7 @@ def open_evaluation(
     problem = search.problem
     if problem is not None:
         check_build(problem)
-        check_latency(problem, search.parameters.objective, device_of(settings.device))
+        check_latency(problem, search.parameters.objective, device_here(settings))
     with ExitStack() as stack:
         datasets = data_of(problem, data) if problem is not None else {}
         target = problem.target.name if problem is not None else VALUE
@@ -171,7 +171,8 @@ def open_evaluation(
             folder = Path(temporary)
         test = None
         if problem is not None:
-            evaluator = evaluator_for(problem, datasets, folder, settings)
+            objective = search.parameters.objective
+            evaluator = evaluator_for(problem, datasets, folder, settings, objective)
             found = problem
 
             def test(request: Request) -> dict[str, float]:
@@ -186,7 +187,7 @@ def open_evaluation(
         if problem is None:
             yield Evaluation(evaluator, settings, opened, test, kept, search.tests)
             return
-        trainings = Trainings(problem, folder, datasets, device_of(settings.device))
+        trainings = Trainings(problem, folder, datasets, device_here(settings))
         folders = TrialFolders(folder, search.parameters, settings)
         yield Evaluation(
             evaluator, settings, opened, test, kept, search.tests, trainings, [folders]

@@ -26,7 +26,7 @@ from optiproxy_nas.execution.jobs import (
 )
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem, RunningTrial
-from optiproxy_nas.problems.latency import with_latency
+from optiproxy_nas.problems.latency import latency_metrics, with_latency
 from optiproxy_nas.spaces import get_space
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
@@ -120,7 +120,11 @@ class ProblemEvaluator(Evaluator):
 
 
 def evaluator_for(
-    problem: Problem, data: Mapping[str, Any], folder: Path, settings: EvaluationSettings
+    problem: Problem,
+    data: Mapping[str, Any],
+    folder: Path,
+    settings: EvaluationSettings,
+    objective: Objective | None = None,
 ) -> Evaluator:
     """Return the evaluator that settings choose for a problem; ``with`` ends its processes.
 
@@ -129,31 +133,37 @@ def evaluator_for(
         data: of :func:`~optiproxy_nas.evaluation.problem_data.data_of`.
         folder: in which each trial gets one of its own.
         settings: where and how trials are trained.
+        objective: of the search, which may compare measured latencies; None: nothing does.
 
     Raises:
-        ParameterError: there is no such device, or a worker process could not import the problem.
+        ParameterError: there is no such device, a worker process could not import the problem, or
+            its latencies would be measured on several kinds of machines.
     """
     if settings.executor == "serial":
         return ProblemEvaluator(problem, data, folder, settings)
-    return _job_evaluator(problem, data, folder, settings)
+    compared = set() if objective is None else set(objective.metrics)
+    training = ProblemTraining(
+        problem, data, needs_one_kind=not compared.isdisjoint(latency_metrics(problem))
+    )
+    return _job_evaluator(problem, training, folder, settings)
 
 
 def _job_evaluator(
     problem: Problem,
-    data: Mapping[str, Any],
+    training: ProblemTraining,
     folder: Path,
     settings: EvaluationSettings,
-    method: str = "evaluate",
+    jobs: str = "jobs",
 ) -> JobEvaluator:
     return JobEvaluator(
-        ProblemTraining(problem, data, method),
+        training,
         f"problem = {type(problem).__name__}",
         settings,
         folder,
         partial(read_metrics, problem),
         get_space(problem.space).architecture,
         devices_of(settings),
-        jobs="jobs" if method == "evaluate" else f"{method}_jobs",  # of two executors at a time
+        jobs=jobs,
     )
 
 
@@ -224,7 +234,10 @@ def _tested(
         trial = ProblemEvaluator(problem, data, folder, settings).trial(request)
         with seeded_globals(request.seed), in_one_process():
             return problem.test(trial)
-    with _job_evaluator(problem, data, folder, settings, "test") as evaluator:
+    training = ProblemTraining(problem, data, "test")
+    alone = settings.model_copy(update={"workers": 1})
+    # The folder of its jobs is another than that of the search's executor, which is open.
+    with _job_evaluator(problem, training, folder, alone, "test_jobs") as evaluator:
         ended = evaluator.train(request)
     if ended.error:
         raise EvaluationError(ended.error)

@@ -36,10 +36,19 @@ class ProblemTraining:
         problem: of a search.
         data: its datasets by name.
         method: of the problem that is called, ``evaluate`` or ``test``.
+        needs_one_kind: whether all trials are to be made on one kind of machine, since their
+            latencies are compared.
     """
 
-    def __init__(self, problem: Problem, data: Mapping[str, Any], method: str = "evaluate") -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        data: Mapping[str, Any],
+        method: str = "evaluate",
+        needs_one_kind: bool = False,
+    ) -> None:
         self._problem, self._data, self._method = problem, data, method
+        self.needs_one_kind = needs_one_kind
 
     def __call__(self, job: Job, parent: Parent) -> Any:
         """Return what the problem's method gives, with the latency of the network it trained."""

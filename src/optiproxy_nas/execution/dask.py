@@ -27,7 +27,7 @@ from optiproxy_nas.execution.dask_worker import Answer, Run, run_job
 from optiproxy_nas.execution.job_files import RunFolders
 from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
 from optiproxy_nas.execution.payload import write_payload
-from optiproxy_nas.execution.remote import SameCode
+from optiproxy_nas.execution.remote import RemoteTraining, opened
 from optiproxy_nas.execution.worker_process import GRACE, TICK
 
 LOOK = 1.0  # seconds between two looks at the files of jobs
@@ -73,7 +73,7 @@ class DaskExecutor(Executor):
 
     def _open(self, settings: EvaluationSettings, training: Training, name: str) -> None:
         folder = self._folders.open()
-        write_payload(folder, SameCode(training), name)
+        write_payload(folder, RemoteTraining(training), name)
         libraries = ("OMP", "OPENBLAS", "MKL")
         self._run = Run(
             str(folder),
@@ -81,7 +81,7 @@ class DaskExecutor(Executor):
             tuple((f"{library}_NUM_THREADS", str(settings.threads)) for library in libraries),
             settings.device,
             settings.machine or "",
-            settings.scheduler is None,
+            settings.is_local,
         )
         self._cluster = self._stack.enter_context(Cluster(settings, self._news.set))
         needs_one_kind = getattr(training, "needs_one_kind", False)
@@ -211,7 +211,7 @@ class DaskExecutor(Executor):
             elif is_time:
                 result = self._looked_at(task)
             if result is not None:
-                ended.append(result)
+                ended.append(opened(result))
                 self._forget(task)
                 self._lost_starts = 0
         return ended

@@ -11,12 +11,12 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 def devices_of(settings: EvaluationSettings) -> list[str]:
     """Return the devices of worker processes: all GPUs, where they are to be found.
 
-    Those of a SLURM job are of its node, of which this machine says nothing.
+    Those of other machines are theirs, of which this machine says nothing.
 
     Raises:
         ParameterError: there is no such device.
     """
-    if settings.executor == "slurm":
+    if not settings.is_local:
         return [settings.device]
     device = device_of(settings.device)
     if settings.device == "auto" and device == "cuda" and settings.workers > 1:
@@ -24,21 +24,40 @@ def devices_of(settings: EvaluationSettings) -> list[str]:
     return [device]
 
 
+def device_here(settings: EvaluationSettings) -> str:
+    """Return the device that this process uses: the trials', or cpu where only theirs has it.
+
+    Raises:
+        ParameterError: there is no such device.
+    """
+    try:
+        return device_of(settings.device)
+    except ParameterError:
+        if settings.is_local or _kind(settings.device) is None:
+            raise
+    return "cpu"
+
+
 def device_of(name: str) -> str:
-    """Return the device that trials are told to use.
+    """Return the device that trials are told to use on this machine.
 
     Raises:
         ParameterError: there is no such device.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(name).type
-    except RuntimeError:
-        kind = ""
-    if not kind or (kind == "cuda" and not torch.cuda.is_available()):
+    kind = _kind(name)
+    if kind is None or (kind == "cuda" and not torch.cuda.is_available()):
         why = "torch finds no CUDA here" if kind else "torch has no such device"
         raise ParameterError(
             f"evaluation.device = {name!r}: {why}. Use cpu, cuda, or auto.", device=name
         )
     return name
+
+
+def _kind(name: str) -> str | None:
+    """Return ``cuda`` of ``cuda:0``; None of what torch does not know."""
+    try:
+        return torch.device(name).type
+    except RuntimeError:
+        return None

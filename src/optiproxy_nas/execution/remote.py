@@ -21,7 +21,15 @@ from typing import Any
 from optiproxy_nas.core.code_digest import NOT_FOUND, imported_code
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.execution import worker
-from optiproxy_nas.execution.jobs import Ended, Job, Parent, Training
+from optiproxy_nas.execution.jobs import (
+    Ended,
+    Job,
+    Parent,
+    Training,
+    Unsendable,
+    reason_of,
+    sendable,
+)
 from optiproxy_nas.execution.payload import write_payload
 from optiproxy_nas.execution.worker_process import TICK, WorkerProcess
 
@@ -101,8 +109,11 @@ def difference(code: Mapping[str, str]) -> str:
     )
 
 
-class SameCode:
-    """A training that can be unpickled only where the code is that of the search.
+class RemoteTraining:
+    """A training that is unpickled only where the code is that of the search.
+
+    Its answer is bytes, which the search opens (:func:`opened`): what hands it on need not be able
+    to import its class.
 
     Args:
         training: what runs a job.
@@ -111,18 +122,28 @@ class SameCode:
     def __init__(self, training: Training) -> None:
         self._training = training
 
-    def __call__(self, job: Job, parent: Parent) -> Any:
-        """Return what the training gives."""
-        return self._training(job, parent)
+    def __call__(self, job: Job, parent: Parent) -> bytes:
+        """Return what the training gives, pickled."""
+        return pickle.dumps(sendable(self._training(job, parent)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _of_same_code, (training_code(self._training), self._training)
 
 
+def opened(ended: Ended) -> Ended:
+    """Return the end of a job of a :class:`RemoteTraining` with its answer."""
+    if isinstance(ended.answer, bytes):
+        try:
+            ended.answer = pickle.loads(ended.answer)
+        except Exception as failure:  # it is of a class that cannot be imported here
+            ended.answer = Unsendable(f"what cannot be read ({reason_of(failure)})")
+    return ended
+
+
 def _of_same_code(code: Mapping[str, str], training: Training) -> Training:
     if other := difference(code):
         raise EvaluationError(other)
-    return training
+    return RemoteTraining(training)
 
 
 def _ended(process: WorkerProcess, job: Job) -> Ended:

@@ -24,7 +24,7 @@ from optiproxy_nas.evaluation.journal_table import (
     read_journal,
 )
 from optiproxy_nas.evaluation.problem_data import data_of
-from optiproxy_nas.execution.devices import device_of
+from optiproxy_nas.execution.devices import device_here
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.building import check_build
@@ -120,7 +120,7 @@ def check_problem(
         )
     check_build(problem)
     if evaluation is not None:
-        device = device_of(EvaluationSettings.model_validate(evaluation).device)
+        device = device_here(EvaluationSettings.model_validate(evaluation))
         check_latency(problem, parameters.objective, device)
 
 

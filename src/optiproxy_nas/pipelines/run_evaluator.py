@@ -25,7 +25,7 @@ from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
 from optiproxy_nas.evaluation.trial_folders import TrialFolders
 from optiproxy_nas.evaluation.trials import Trial
-from optiproxy_nas.execution.devices import device_of
+from optiproxy_nas.execution.devices import device_here
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.pipelines.live_status import LiveStatus
@@ -73,7 +73,8 @@ class RunEvaluator(Evaluator):
         header = header_of(parameters, target.name, label=target.label)
         self._journal = Journal.open(files.journal, header)
         try:
-            trained = evaluator_for(problem, data, files.folder, settings)
+            objective = parameters.objective
+            trained = evaluator_for(problem, data, files.folder, settings, objective)
         except BaseException:
             self._journal.close()
             raise
@@ -150,7 +151,7 @@ class RunEvaluator(Evaluator):
     @property
     def trainings(self) -> Trainings:
         """What trained the trials, and where their folders are."""
-        device = device_of(self._settings.device)
+        device = device_here(self._settings)
         return Trainings(self.problem, self._files.folder, self._data, device)
 
     def searched(self, architecture: str) -> Training:
