@@ -31,6 +31,7 @@ SHOWN = 20  # failures that are listed
 )
 @click.option("--workers", "-w", default=2, show_default=True, help="Points at the same time.")
 @click.option("--scheduler", help="Address of a Dask scheduler; a local cluster without it.")
+@click.option("--slurm", multiple=True, metavar="NAME=VALUE", help="A point's job asks for this.")
 @click.option("--name", help="Of the sweep.  [default: pipeline and digest of the grid]")
 @click.option("--no-tracking", is_flag=True, help="Without MLflow.")
 @click.pass_obj
@@ -42,6 +43,7 @@ def sweep(
     executor: str,
     workers: int,
     scheduler: str | None,
+    slurm: tuple[str, ...],
     name: str | None,
     no_tracking: bool,
 ) -> None:
@@ -59,6 +61,7 @@ def sweep(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with clear_errors("What has finished is kept; the same command goes on with the rest."):
+        from optiproxy_nas.core.fields import read_value
         from optiproxy_nas.pipelines.run_parameters import switch
         from optiproxy_nas.sweeps import run_sweep
         from optiproxy_nas.sweeps.grid import (
@@ -75,7 +78,10 @@ def sweep(
             given["pipeline"] = pipeline
         blocks = [given] if file is None else with_given(read_blocks(file), given)
         project = Path(metadata.project_path) if metadata else Path.cwd()
-        outcome = run_sweep(project, blocks, name, executor, workers, scheduler, tracking)
+        resources = {name: read_value(text) for name, text in parse_arguments(slurm).items()}
+        outcome = run_sweep(
+            project, blocks, name, executor, workers, scheduler, tracking, slurm=resources
+        )
     click.echo(_text(outcome, workers if executor != "serial" else 1))
     if outcome.failed:
         raise SystemExit(1)

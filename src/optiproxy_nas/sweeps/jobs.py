@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -23,13 +24,19 @@ GRACE = 10.0  # seconds in which a run that is told to end may be closed
 FAILED = "failed"  # folder of a sweep: what its failed points have written
 
 
-def executor_settings(executor: str, workers: int, scheduler: str | None) -> EvaluationSettings:
+def executor_settings(
+    executor: str,
+    workers: int,
+    scheduler: str | None = None,
+    slurm: Mapping[str, Any] | None = None,
+) -> EvaluationSettings:
     """Return the settings of a sweep's executor, checked.
 
     Raises:
-        ParameterError: no such executor, no worker, or a scheduler of an executor that has none.
+        ParameterError: no such executor, no worker, or a setting of another executor.
     """
     values = {"executor": executor, "workers": workers, "scheduler": scheduler}
+    values |= {"slurm": slurm} if slurm else {}
     settings = validate(EvaluationSettings, values)
     check_executor_settings(settings)
     return settings

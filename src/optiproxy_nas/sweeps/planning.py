@@ -79,8 +79,10 @@ def _resolve(project: Path, grid: Sequence[Mapping[str, Any]]) -> list[Point]:
         for name in block.values:
             if name.partition(".")[0] in (*RUN_KEYS, "pipelines"):
                 raise ParameterError(
-                    f"{name!r} is no parameter of a search and cannot be in a grid; the sweep "
-                    "itself names and tracks its runs.",
+                    f"{name!r} is no parameter of a search and cannot be in a grid: the sweep "
+                    "itself names and tracks its runs, and its --executor and --workers say where "
+                    "and how many run at the same time. How each trains its trials is "
+                    f"evaluation in the section {pipeline}.",
                     name=name,
                 )
         for flat in _presets_where_they_belong(block):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 import threading
 import time
@@ -83,6 +84,7 @@ def run_sweep(
     progress: bool = True,
     *,
     replace: bool = False,
+    slurm: Mapping[str, Any] | None = None,
 ) -> SweepOutcome:
     """Run the points of a grid that have not finished, and write the tables of all of them.
 
@@ -98,6 +100,7 @@ def run_sweep(
         tracking: whether MLflow is told: one run for the sweep, and one a point under it.
         progress: whether to show a bar on standard error.
         replace: whether tables of another grid under this name may be replaced.
+        slurm: what a point's job asks for, as ``evaluation.slurm`` of a search.
 
     Raises:
         ParameterError: the grid, the name (also one with tables of another grid) or the executor;
@@ -108,7 +111,7 @@ def run_sweep(
         TrackingError: the MLflow store cannot be used; nothing has been run.
     """
     project = sweep_points.enter_project(project_path)
-    settings = executor_settings(executor, workers, scheduler)
+    settings = executor_settings(executor, workers, scheduler, slurm)
     if name is not None:
         check_name("The sweep's name", name)
     points = plan(project, blocks)
@@ -156,7 +159,9 @@ class _Sweep:
         with ExitStack() as stack:
             executor = None
             if missing:
-                opened = open_executor(settings, function, "the sweep", folder=self.folder)
+                jobs = self.folder / ".jobs"  # what the executor writes for itself
+                stack.callback(shutil.rmtree, jobs, ignore_errors=True)
+                opened = open_executor(settings, function, "the sweep", folder=jobs)
                 executor = stack.enter_context(opened)
             outcome = self._tracked(executor, missing)
         if note := note_of_sharing(missing, function.workers):
