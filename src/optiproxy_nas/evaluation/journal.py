@@ -140,7 +140,7 @@ class Journal:
         Raises:
             JournalError: it cannot be written.
         """
-        self._append({**begun_record(request, handle), "time": _now()}, lasting=bool(handle))
+        self._append({**begun_record(request, handle), "time": _now()}, lasting=False)
 
     def find_test(self, request: Request) -> dict[str, float] | None:
         """Return what the test of an answer gave, None where it was not tested."""

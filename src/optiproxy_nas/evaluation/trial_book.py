@@ -17,6 +17,7 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.batch import evaluated_rows, failed_rows
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.stacked_rows import Place, StackedRows
 from optiproxy_nas.evaluation.trials import Event, Trial, TrialState, trial_seed
 from optiproxy_nas.execution.jobs import folder_name
 from optiproxy_nas.methods import Answers, Unavailable
@@ -39,6 +40,7 @@ class Entry:
     code: Tensor  # [L]
     cost: int
     request: Request  # of its first attempt
+    proposed: Place  # of its row among those that were proposed
     state: TrialState = "waiting"
     attempts: int = 0
     outcome: Outcome = _NOTHING
@@ -74,8 +76,9 @@ class TrialBook:
         self._failed: list[Entry] = []
         self._proposed = pd.DataFrame()  # the first trials, as they were proposed
         self._collected = 0  # how many of ``over`` are in the archive, or have failed
-        self._rows: list[pd.DataFrame] = []  # evaluated, in the order of the archive
-        self._places: list[tuple[int, int]] = []  # of each row of the archive: table, row of it
+        self._proposed = StackedRows()
+        self._evaluated = StackedRows()
+        self._places: list[Place] = []  # of each row of the archive, among those evaluated
         self._keys: list[Floats] = []  # of each of the tables [k, m]
         self._fresh: list[Entry] = []  # complete, and not taken as answers yet
         self._proposals: list[tuple[Entry, bool]] = []  # with whether it was charged for this one
@@ -96,13 +99,16 @@ class TrialBook:
     ) -> list[Entry]:
         """Make the trials of some rows of a batch."""
         added, texts = [], batch["architecture"].tolist()
+        places = self._proposed.add(batch) if rows else []
         epochs = batch["epochs"].tolist() if self._objective.fidelities else [None] * len(batch)
         for row in rows:
             number = len(self.entries)
             seed = trial_seed(self._seed, number)
             request = self._earlier.prepared(Request(number, 1, texts[row], epochs[row], seed))
             entry = Entry(
-                number, identities[row], batch, row, texts[row], codes[row], costs[row], request
+                *(number, identities[row], batch, row, texts[row], codes[row], costs[row]),
+                request,
+                places[row],
             )
             self.entries.append(entry)
             self.open[number] = entry
@@ -133,9 +139,9 @@ class TrialBook:
     def archive(self) -> pd.DataFrame:
         """Return D: the complete trials, in the order told."""
         self._collect()
-        if not self._rows:
+        if not self._places:
             return empty_archive(self._space, self._objective)
-        return extend(None, pd.concat(self._rows, ignore_index=True), self._objective)
+        return extend(None, self._evaluated.rows(self._places), self._objective)
 
     def failed(self) -> pd.DataFrame:
         """Return the failed trials in the order told (``evaluation.batch.failed_rows``)."""
@@ -211,10 +217,9 @@ class TrialBook:
         rows = evaluated_rows(self._objective, table, metrics, stopped)
         keys = self._objective.order.keys(rows)
         self._collected = count  # from here on in no time, so that Ctrl-C comes before or after
-        for place, entry in enumerate(complete):
+        for entry, place in zip(complete, self._evaluated.add(rows), strict=True):
             entry.row = len(self._places)
-            self._places.append((len(self._rows), place))
-        self._rows.append(rows)
+            self._places.append(place)
         self._keys.append(keys)
         self._fresh += complete
 
@@ -231,15 +236,7 @@ class TrialBook:
             return self._no_answers()
         entries, self._fresh = self._fresh, []
         numbers = [entry.row for entry in entries]
-        table, place = self._places[numbers[0]]
-        if place == 0 and [self._places[row] for row in numbers] == [
-            (table, place) for place in range(len(self._rows[table]))
-        ]:
-            rows = self._rows[table]
-        else:
-            places = [self._places[row] for row in numbers]
-            found = [self._rows[table].iloc[place : place + 1] for table, place in places]
-            rows = pd.concat(found, ignore_index=True)
+        rows = self._evaluated.rows([self._places[row] for row in numbers])
         keys = np.concatenate(self._keys, axis=1)
         codes = torch.stack([entry.code for entry in entries])
         return Answers(codes, fitness_of(keys)[numbers], keys[:, numbers], rows)
@@ -270,5 +267,4 @@ class TrialBook:
 
     def _rows_of(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """Return the trials as they were proposed; at least one."""
-        rows = [entry.batch.iloc[entry.place : entry.place + 1] for entry in entries]
-        return pd.concat(rows, ignore_index=True)
+        return self._proposed.rows([entry.proposed for entry in entries])
