@@ -17,35 +17,57 @@ class ScriptedWorkers:
     Args:
         evaluate: as of a search.
         workers: how many there are.
-        script: decides which trials end, and when.
+        script: decides which trials end, and when; None: all that run, in order.
+
+    Attributes:
+        on_poll: called before each poll.
+        kept: handles of jobs that outlive a driver.
+        submitted: all requests, in order.
+        cancelled: how many were cancelled.
     """
 
     def __init__(
-        self, evaluate: Callable[..., Any], workers: int = 1, script: random.Random | None = None
+        self,
+        evaluate: Callable[..., Any],
+        workers: int = 1,
+        script: random.Random | None = None,
+        on_poll: Callable[[], Any] | None = None,
+        kept: Sequence[str] = (),
     ) -> None:
-        self.workers = workers
+        self.workers, self.on_poll, self.kept = workers, on_poll, kept
         self.running: list[Request] = []
         self.submitted: list[Request] = []
-        self._evaluate, self._script = evaluate, script or random.Random(0)
+        self.rejoined: list[Request] = []
+        self.cancelled = 0
+        self._evaluate, self._script = evaluate, script
 
     def submit(self, request: Request) -> str:
         self.submitted.append(request)
         self.running.append(request)
         assert len(self.running) <= self.workers
-        return f"job {request.number}.{request.attempt}"
+        return f"job {request.number}"
 
     def rejoin(self, request: Request, handle: str) -> bool:
-        return False
+        if handle not in self.kept:
+            return False
+        self.rejoined.append(request)
+        self.running.append(request)
+        return True
 
     def poll(
         self, objective: Objective, seconds: float | None = None
     ) -> list[tuple[Request, Outcome]]:
-        self._script.shuffle(self.running)
-        count = self._script.randint(1, len(self.running)) if self.running else 0
-        ended = [self.running.pop() for _ in range(count)]
+        if self.on_poll is not None:
+            self.on_poll()
+        ended, self.running = self.running, []
+        if self._script is not None and ended:
+            self._script.shuffle(ended)
+            count = self._script.randint(1, len(ended))
+            ended, self.running = ended[:count], ended[count:]
         return [(request, self._outcome(objective, request)) for request in ended]
 
     def cancel(self, requests: Sequence[Request] | None = None) -> None:
+        self.cancelled += len(self.running)
         self.running = []
 
     def _outcome(self, objective: Objective, request: Request) -> Outcome:

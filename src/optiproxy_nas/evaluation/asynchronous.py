@@ -7,6 +7,7 @@ journal's lines is the order in which the search was asked and told, and decides
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -27,6 +28,7 @@ from optiproxy_nas.evaluation.loop import Callback
 from optiproxy_nas.evaluation.status import Accounts, Status
 from optiproxy_nas.evaluation.trials import Trial
 
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 TICK = 0.5  # seconds between two looks at signals, and at a disk that was full
 BRIEF = 0.02  # seconds between two looks at the method, while it is asked
 PATIENCE = 10.0  # seconds in which the journal can be written again once nothing runs any more
@@ -142,12 +144,21 @@ class _Driver:
         search, journal = self._search, self._journal
         if journal is None:
             search.ask(0)  # repeats what it was given to go on from
+            self._say_used()
             return
         repeat_history(search, journal.history, lambda trial: self._over(trial, is_new=False))
         journal.begin_order(search.times_asked)
+        self._say_used()
         for request, handle in journal.history.begun:
             if not search.stopped and (trial := search.begin_as(request)) is not None:
                 self._begin_trial(trial, handle)
+
+    def _say_used(self) -> None:
+        """Say how many workers are used, where the budget pays for fewer trials."""
+        search, workers = self._search, self._evaluator.workers
+        left = (search.budget - search.spent) // search.objective.price.cheapest + search.waiting
+        if workers > left > 0:
+            _log.warning("%d of %d workers are used: the budget pays for no more.", left, workers)
 
     def _may_begin(self, interrupts: Interrupts) -> bool:
         if self._asking.is_under_way or self._search.stopped or self._failure is not None:
