@@ -74,7 +74,6 @@ class TrialBook:
         self._can_stop = stopping is not None and stopping.rule is not None
         self._earlier = EarlierTrials(objective, stopping)
         self._failed: list[Entry] = []
-        self._proposed = pd.DataFrame()  # the first trials, as they were proposed
         self._collected = 0  # how many of ``over`` are in the archive, or have failed
         self._proposed = StackedRows()
         self._evaluated = StackedRows()
@@ -253,17 +252,7 @@ class TrialBook:
             codes = torch.empty(0, self._space.code_length, dtype=torch.int64)
             return Unavailable(codes, pd.DataFrame(), 0, wanted)
         codes = torch.stack([entry.code for entry in entries])
-        return Unavailable(codes, self._proposed_rows(entries), len(self.open), wanted)
-
-    def _proposed_rows(self, entries: Sequence[Entry]) -> pd.DataFrame:
-        """Return the same as :meth:`_rows_of`, of a table that grows with the trials.
-
-        A thousand pending trials take a millisecond. It has the columns of all trials.
-        """
-        if new := self.entries[len(self._proposed) :]:
-            tables = [self._proposed] if len(self._proposed) else []
-            self._proposed = pd.concat([*tables, self._rows_of(new)], ignore_index=True)
-        return self._proposed.iloc[[entry.number for entry in entries]].reset_index(drop=True)
+        return Unavailable(codes, self._rows_of(entries), len(self.open), wanted)
 
     def _rows_of(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """Return the trials as they were proposed; at least one."""
