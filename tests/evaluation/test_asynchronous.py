@@ -76,11 +76,9 @@ def test_with_one_worker_it_is_the_serial_search(method, objective):
     assert_equal(serial, one)
 
 
-@pytest.mark.parametrize("preset", ["paper", "large", "hardware", "low_fidelity", "rungs"])
+@pytest.mark.parametrize("preset", ["paper", "large", "hardware", "low_fidelity"])
 def test_so_it_is_with_each_preset(preset):
     objectives = {"hardware": "constrained", "low_fidelity": "multi_fidelity"}
-    if preset == "rungs":
-        pytest.skip("its budget is of a problem")
     asked = arguments("optiproxy", objectives.get(preset, "accuracy"), preset=preset)
     serial, one = Search(**asked), Search(**asked)
     drive(serial, worth)

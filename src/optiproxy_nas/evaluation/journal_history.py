@@ -33,8 +33,8 @@ class History:
 
     @property
     def is_ordered(self) -> bool:
-        """Whether it says when the method was asked."""
-        return any(isinstance(event, Asked) for event in self.events)
+        """Whether it says in which order the search was asked and told, of a part at least."""
+        return bool(self.events) or (self.is_marked and bool(self.serial))
 
 
 def history_of(lines: Sequence[Mapping[str, Any]], target: str) -> History:
