@@ -36,6 +36,26 @@ def obey(job: Job, parent: Parent) -> Any:
     return {"value": wish.number, "device": job.device}
 
 
+def measures(job: Job, parent: Parent) -> Any:
+    """Job 1 measures how much job 0 writes meanwhile; that writes until it has measured."""
+    beats, over = (Path(job.folder).parent / name for name in ("beats", "over"))
+    if job.number == 0:
+        while not over.exists():
+            with beats.open("a") as file:
+                file.write(".")
+            time.sleep(0.002)
+        return 0.0
+    while not beats.exists():
+        time.sleep(0.002)
+    parent.begin_measurement(0.0)
+    parent.pause_others()
+    before = beats.stat().st_size
+    time.sleep(0.3)
+    written = beats.stat().st_size - before
+    over.touch()
+    return float(written)
+
+
 def job(folder: Path, number: int, seconds: float = 0.0, timeout: float | None = None) -> Job:
     place = folder / f"{number:04d}"
     return Job(number, 1, Wish(number, seconds), None, number, str(place), timeout)

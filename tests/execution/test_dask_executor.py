@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dask_trainings import JOBS, Wish, job, obey, opened, runs
+from dask_trainings import JOBS, Wish, job, measures, obey, opened, runs
 from distributed import Client, LocalCluster
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
@@ -189,6 +189,16 @@ def test_a_job_ends_at_its_timeout(executor: DaskExecutor, tmp_path: Path) -> No
     assert "timed out" in all_ended(executor)[0].error
 
 
+def test_a_worker_that_measures_has_the_machine_to_itself(cluster: str, tmp_path: Path) -> None:
+    with opened(cluster, tmp_path, training=measures) as executor:
+        for number in range(2):
+            executor.submit(job(tmp_path, number, timeout=20.0))
+        found = all_ended(executor)
+    assert [end.error for end in found.values()] == ["", ""]
+    assert found[1].answer <= 1  # what was on its way to the file
+    assert found[0].seconds < found[1].seconds + 0.2  # it was not charged for the pause
+
+
 def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: Path) -> None:
     code = "import sys; from dask_trainings import drive; drive(*sys.argv[1:])"
     command = [sys.executable, "-c", code, cluster, str(tmp_path)]
@@ -214,11 +224,16 @@ def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(tmp_path: Pat
     """The cluster is that of this machine, which the executor starts."""
     with opened(None, tmp_path) as executor:
         executor._cluster._client._timeout = 1.0  # until it is given up
+        (process,) = local_clusters()
+        executor.submit(job(tmp_path, 2, 0.5))
+        os.kill(process, signal.SIGSTOP)  # as the network may pause
+        assert executor.poll(0.1) == []
+        os.kill(process, signal.SIGCONT)
+        assert executor.poll()[0].answer["value"] == 2
         executor.submit(job(tmp_path, 0))
         executor.submit(job(tmp_path, 1, 60.0))
         files = executor._tasks[0, 0, 1].files
         until(lambda: files.ended(job(tmp_path, 0)) and executor.running() == [(1, 0, 1)])
-        (process,) = local_clusters()
         os.kill(process, signal.SIGKILL)
         (ended,) = executor.poll()
         with pytest.raises(EvaluationError, match="has gone"):

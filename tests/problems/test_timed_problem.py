@@ -18,6 +18,8 @@ from optiproxy_nas import (
     search,
 )
 from optiproxy_nas.core.errors import ConversionError
+from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.evaluation import problem_evaluator
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.problems.latency import check_latency
 from optiproxy_nas.problems.resolution import resolve_problem
@@ -65,6 +67,20 @@ def test_a_bound_below_anything_measurable_is_refused(runtime: str) -> None:
     for bound in ("latency_ms > 1e-6", ENOUGH):
         objective = resolve_objective({"name": "constrained", "constraints": [bound]})
         check_latency(problem, objective, "cpu")
+
+
+def test_latencies_that_are_compared_are_to_be_measured_on_one_kind_of_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs: list[bool] = []
+    monkeypatch.setattr(
+        problem_evaluator, "JobEvaluator", lambda it, *_, **__: needs.append(it.needs_one_kind)
+    )
+    settings = EvaluationSettings(executor="processes")
+    for bound in ("accuracy > 0.5", ENOUGH):
+        objective = resolve_objective({"name": "constrained", "constraints": [bound]})
+        problem_evaluator.evaluator_for(Timed(), {}, tmp_path, settings, objective)
+    assert needs == [False, True]
 
 
 def test_a_bound_far_below_what_a_network_takes_is_warned_of(

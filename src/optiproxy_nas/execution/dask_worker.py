@@ -29,9 +29,10 @@ from optiproxy_nas.execution.job_files import JobFiles
 from optiproxy_nas.execution.jobs import Ended, Job
 from optiproxy_nas.execution.pauses import Pauses
 from optiproxy_nas.execution.worker import TRAINING
-from optiproxy_nas.execution.worker_process import TICK, WorkerProcess
+from optiproxy_nas.execution.worker_process import WorkerProcess
 from optiproxy_nas.measuring.machine import kind_of_machine
 
+LOOK = 0.2  # seconds between two looks at a job that says nothing
 SIGN = 1.0  # seconds between two signs of life of a job
 IDLE = 60.0  # seconds after which a worker process without a job is ended
 _one_at_a_time = threading.Lock()
@@ -152,7 +153,7 @@ def _followed(process: WorkerProcess, job: Job, files: JobFiles) -> Ended | None
     with Pauses(process) as pauses:
         while True:
             pauses.look()
-            wait([process.channel], max(0.0, min(TICK, process.limit - time.monotonic())))
+            wait([process.channel], max(0.0, min(LOOK, process.limit - time.monotonic())))
             ended = process.look()
             if process.begun is not None and not has_begun:
                 has_begun = True
