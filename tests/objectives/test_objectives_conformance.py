@@ -248,6 +248,11 @@ class Remembers(ProxyTask):
         return lambda predictions: sign * predictions[:, 0].mean(0)
 
 
+class HidesItsHead(ProxyTask):
+    def heads_of(self, table):
+        return np.zeros((1, len(table)), dtype=bool)
+
+
 class RelativeScore(ProxyTask):
     def score(self, archive, selection):
         return lambda predictions: predictions[:, 0].mean(0) - predictions.mean()
@@ -327,6 +332,7 @@ def path_of(broken):
         (SmallCapacity, "capacity"),
         (FlatTargets, r"targets: shape \(8,\), not \[H, n\]"),
         (InfiniteTargets, "targets: infinite"),
+        (HidesItsHead, "heads_of: a row has a target"),
         (TargetsByIndex, "targets: depend on more than the archive"),
         (GlobalRandom, "global random generator"),
         (Remembers, "two searches with the same seed differ"),

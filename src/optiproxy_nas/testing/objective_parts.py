@@ -125,6 +125,11 @@ def check_targets(archive: pd.DataFrame, built: Objective) -> None:
         assert targets.dtype == torch.float32, f"targets: {targets.dtype}, not float32"
         assert not torch.isinf(targets).any(), "targets: infinite"
         assert not torch.isnan(targets).all(), "targets: nothing observed"
+        heads = built.task.heads_of(archive)
+        assert heads.shape == expected, f"heads_of: shape {heads.shape}, not [H, n] = {expected}"
+        assert torch.isnan(targets[~torch.from_numpy(heads)]).all(), (
+            "heads_of: a row has a target of a head that its answer should not have"
+        )
         moved = archive.set_index(np.arange(len(archive)) + 100).assign(note="whatever")
         again = built.task.targets(moved, name)
         assert plain(again) == plain(targets), "targets: depend on more than the archive"
