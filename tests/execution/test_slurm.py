@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from slurm_trainings import Trains
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.execution import slurm, slurm_queue
+from optiproxy_nas.execution import slurm, slurm_job, slurm_queue
 from optiproxy_nas.execution.jobs import Ended, Job, Training
 from optiproxy_nas.execution.slurm import SlurmExecutor
 from optiproxy_nas.execution.slurm_folder import Answer, JobFolders
-from optiproxy_nas.execution.slurm_settings import slurm_settings
+from optiproxy_nas.execution.slurm_queue import Queue
+from optiproxy_nas.execution.slurm_settings import SlurmSettings, slurm_settings
 from optiproxy_nas.testing import check_executor
 
 RESOURCES = {"partition": "gpu", "time": "1:00:00", "mem_gb": 4, "poll_seconds": 0.05}
@@ -356,14 +357,45 @@ def test_a_signal_lets_a_training_tidy_up_and_it_is_submitted_again(
     assert (tmp_path / "trials" / "0000" / "runs").read_text() == "run\nrun\n"
 
 
-def test_jobs_of_a_cluster_conform(cluster: FakeSlurm, tmp_path: Path) -> None:
-    settings = {"executor": "slurm", "slurm": RESOURCES}
+class ForkingQueue(Queue):
+    """A cluster whose nodes are forked from this process, so that jobs begin at once."""
+
+    def __init__(self, settings: SlurmSettings, minutes: int, warning: int) -> None:
+        self._alive: set[str] = set()
+
+    def check(self, folder: Path) -> None:
+        pass
+
+    def offer(self, root: Path, name: str, title: str, queued: int) -> str:
+        pid = os.fork()
+        if not pid:
+            try:
+                os.environ |= {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": str(os.getpid())}
+                slurm_job.train(str(root), name)
+            finally:
+                os._exit(0)
+        self._alive.add(str(pid))
+        return str(pid)
+
+    def states(self, ids: Collection[str]) -> dict[str, str]:
+        ended = {pid for pid in self._alive if os.waitpid(int(pid), os.WNOHANG)[0]}
+        self._alive -= ended
+        return {pid: "RUNNING" if pid in self._alive else "COMPLETED" for pid in ids}
+
+    def cancel(self, ids: Collection[str]) -> None:
+        for pid in self._alive.intersection(ids):
+            os.kill(int(pid), signal.SIGTERM)
+
+
+def test_jobs_of_a_cluster_conform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "Queue", ForkingQueue)
+    monkeypatch.setattr(slurm, "DELAY", 0.0)
 
     def make(training: Training, workers: int, folder: Path) -> SlurmExecutor:
-        evaluation = EvaluationSettings(workers=workers, **settings)
-        return SlurmExecutor(evaluation, training, "", folder=folder / "jobs")
+        settings = EvaluationSettings(executor="slurm", workers=workers, slurm=RESOURCES)
+        return SlurmExecutor(settings, training, "", folder=folder / "jobs")
 
-    check_executor(make, tmp_path, many=5)
+    check_executor(make, tmp_path, many=10)
 
 
 def test_a_node_of_another_kind_of_machine_is_refused(
