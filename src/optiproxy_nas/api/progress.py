@@ -43,13 +43,7 @@ class SearchBar:
     def show(self, status: Status) -> None:
         """Show how an asynchronous search stands."""
         self._has_status = True
-        shown = [f"{status.busy} of {status.workers} workers busy", f"{status.waiting} waiting"]
-        shown += [f"{status.failed} failed"] if status.failed else []
-        if not math.isnan(status.best):
-            shown.append(f"best {value_text(self._target, status.best)}")
-        if not math.isnan(status.eta_seconds):
-            shown.append(f"ETA {self._bar.format_interval(status.eta_seconds)}")
-        self._bar.set_postfix_str(", ".join(shown))
+        self._bar.set_postfix_str(status.text(self._target))
 
     def confirmed(self, request: Request, outcome: Outcome) -> None:
         """Show a training that confirms."""

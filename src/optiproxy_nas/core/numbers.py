@@ -9,7 +9,7 @@ module: pages, figures, terminal, progress, evidence.
 - ``value_text``, ``difference_text``: a value of a metric, and a difference of two; pass the
   values that it is compared with, and those that differ look different.
 - ``decimals``, ``fixed``: the same in two steps, for columns of a table.
-- ``quantity``, ``significant``: a measurement that is compared with nothing.
+- ``quantity``, ``significant``, ``duration``: a measurement that is compared with nothing.
 """
 
 from __future__ import annotations
@@ -194,6 +194,19 @@ def significant(value: float, digits: int = 3) -> str:
     """
     shown = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in shown and abs(value) < 1e7 else shown
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in the two largest units that fit: ``340 ms``, ``2 min 3 s``, ``1 d 4 h``."""
+    if seconds < 1:
+        return f"{significant(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{significant(seconds)} s"
+    whole = round(seconds)
+    for size, large, small, part in ((86400, "d", "h", 3600), (3600, "h", "min", 60)):
+        if whole >= size:
+            return f"{whole // size} {large} {whole % size // part} {small}"
+    return f"{whole // 60} min {whole % 60} s"
 
 
 def quantity(metric: str, value: float | str) -> str:

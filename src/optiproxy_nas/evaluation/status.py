@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from optiproxy_nas.core.numbers import duration, value_text
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.trials import Trial
 
@@ -41,6 +42,22 @@ class Status(NamedTuple):
     eta_seconds: float
     proposing_seconds: float
     idle_share: float
+
+    def text(self, target: str) -> str:
+        """Return ``3/4 busy, 12 complete, 1 failed, best 83.20 %, ETA 2 min 3 s``.
+
+        Args:
+            target: the metric that is searched for.
+        """
+        parts = [
+            f"{self.busy}/{self.workers} busy",
+            f"{self.waiting} waiting" if self.waiting else "",
+            f"{self.complete} complete",
+            f"{self.failed} failed" if self.failed else "",
+            "" if math.isnan(self.best) else f"best {value_text(target, self.best)}",
+            "" if math.isnan(self.eta_seconds) else f"ETA {duration(round(self.eta_seconds))}",
+        ]
+        return ", ".join(filter(None, parts))
 
 
 class Accounts:

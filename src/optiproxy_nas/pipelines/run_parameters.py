@@ -16,7 +16,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
-from optiproxy_nas.execution.registry import check_executor_settings
+from optiproxy_nas.execution.registry import check_executor_settings, with_short_forms
 from optiproxy_nas.methods import method_of, resolve_method
 from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives import name_of
@@ -96,20 +96,15 @@ def spread_workers(given: Mapping[str, Any], of_files: bool = False) -> dict[str
     short = {name: values.pop(name) for name in SHORT_FORMS if values.get(name) is not None}
     if not short:
         return values
-    if "workers" in short:
-        short["asynchronous"] = True
     evaluation = values.get("evaluation") or {}
     if not isinstance(evaluation, Mapping):
         return values  # what is wrong with it is said later
-    for name in short.keys() & evaluation.keys():
-        if short[name] != evaluation[name] and not of_files:
-            raise ParameterError(
-                f"{name} = {short[name]!r} and evaluation.{name} = {evaluation[name]!r} are given. "
-                "Leave one of them out: workers=8 is an asynchronous search on eight workers, "
-                "evaluation.workers=8 trains a batch of each step at the same time.",
-                name=name,
-            )
-    return {**values, "evaluation": {**evaluation, **short}}
+    if of_files:
+        evaluation = {name: value for name, value in evaluation.items() if name not in short}
+    spread = with_short_forms(evaluation, short)
+    if "executor" not in {*evaluation, *short} and "scheduler" not in short:
+        spread.pop("executor", None)  # that of the section, or processes
+    return {**values, "evaluation": spread}
 
 
 def given_again(resolved: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.evaluation.stop_rules import WarnOfWideEpsilon
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.problems import VALUE
-from optiproxy_nas.report.terminal import status_text, terminal_summary
+from optiproxy_nas.report.terminal import terminal_summary
 
 _STATUS_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
@@ -66,7 +66,7 @@ class RunProgress:
         self._bar.bar_format = _STATUS_FORMAT
         if not math.isnan(status.best):
             self._best = f"best {value_text(self._target, status.best)}, "
-        self._show(status_text(status, self._target))
+        self._show(status.text(self._target))
         self._bar.update(status.spent - self._bar.n)
         if sys.stderr.isatty():  # a file gets a line where something was spent
             self._bar.refresh()

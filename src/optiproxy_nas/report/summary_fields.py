@@ -34,18 +34,7 @@ def text(value: Any) -> str:
 
 def duration(value: Any) -> str:
     """Return seconds in the two largest units that fit."""
-    if not known(value):
-        return MISSING
-    seconds = float(value)
-    if seconds < 1:
-        return f"{numbers.significant(seconds * 1000)} ms"
-    if seconds < 60:
-        return f"{numbers.significant(seconds)} s"
-    whole = round(seconds)
-    for size, large, small, part in ((86400, "d", "h", 3600), (3600, "h", "min", 60)):
-        if whole >= size:
-            return f"{whole // size} {large} {whole % size // part} {small}"
-    return f"{whole // 60} min {whole % 60} s"
+    return numbers.duration(float(value)) if known(value) else MISSING
 
 
 def measured(metric: str) -> Format:

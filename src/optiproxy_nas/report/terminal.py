@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from optiproxy_nas.core.numbers import value_text
-from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.report.run_data import Summary, known, target_of
 from optiproxy_nas.report.summary import (
     amount,
@@ -126,25 +123,6 @@ def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
     ):
         if known(summary.get(key)):
             yield label, form(summary[key])
-
-
-def status_text(status: Status, target: str) -> str:
-    """Return ``3/4 busy, 12 complete, 1 failed, best 83.20 %, ETA 2 min 3 s`` of a search.
-
-    Args:
-        status: of the search.
-        target: the metric that is searched for.
-    """
-    waiting, failed, left = status.waiting, status.failed, status.eta_seconds
-    parts = [
-        f"{status.busy}/{status.workers} busy",
-        f"{waiting} waiting" if waiting else "",
-        f"{status.complete} complete",
-        f"{failed} failed" if failed else "",
-        "" if math.isnan(status.best) else f"best {value_text(target, status.best)}",
-        "" if left is None or math.isnan(left) else f"ETA {duration(left)}",
-    ]
-    return ", ".join(filter(None, parts))
 
 
 def audit_command(run_id: Any) -> str:

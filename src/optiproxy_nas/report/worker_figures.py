@@ -17,7 +17,8 @@ from optiproxy_nas.report.style import ReportFigure
 
 _PAUSE = 60.0  # seconds without any training from which on a run counts as having been stopped
 _SLACK = 0.01  # seconds by which two trainings of one worker may seem to overlap
-_LABELS_UP_TO = 60  # trainings whose numbers are written on their bars
+_NARROWEST = 0.02  # share of the time that a bar takes whose number is written on it
+_WENT_ON = "run went on"  # in the legend
 _UNITS = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"))
 _COLOURS = {
     "complete": style.BLUE,
@@ -88,9 +89,9 @@ def workers(run: RunData) -> Figure:
     style.tidy(below, "Busy at the same time", f"{unit} since the first training began", "workers")
     for at in times["resumed"].dropna() / size:
         for axes in (above, below):
-            axes.axvline(at, color=style.INK, linestyle=":", linewidth=1.2, label="run went on")
+            axes.axvline(at, color=style.INK, linestyle=":", linewidth=1.2, label=_WENT_ON)
     below.set_xlim(0, times["end"].max() / size * 1.01)
-    style.legend_below(figure, ncols=5)
+    style.legend_below(figure, last=(_WENT_ON,), ncols=5)
     return figure
 
 
@@ -107,8 +108,9 @@ def _draw_bars(axes: Axes, times: pd.DataFrame, count: int, size: float) -> None
             "label": kind,
         }
         axes.barh(rows["worker"] + 1, width, left=rows["begin"] / size, height=0.82, **look)
-    if len(times) <= _LABELS_UP_TO:
-        for row in times.to_dict("records"):
+    narrowest = _NARROWEST * times["end"].max()
+    for row in times.to_dict("records"):
+        if row["end"] - row["begin"] >= narrowest:
             middle = (row["begin"] + row["end"]) / 2 / size
             written: dict[str, Any] = {
                 "ha": "center",
