@@ -14,6 +14,7 @@ from pathlib import Path
 COMMANDS = {
     "sbatch": """
 echo sbatch >> calls
+[ -z "$SLURM_JOB_ID" ] || { echo 'sbatch: error: it is as the job that it is in' >&2; exit 1; }
 [ -e refuses ] && { cat refuses >&2; exit 1; }
 full=$(cat limit 2> /dev/null || echo 1000)
 [ "$(cat jobs/*/state 2> /dev/null | grep -c 'PENDING\\|RUNNING')" -lt "$full" ] || {

@@ -48,8 +48,8 @@ class Trains:
 
 
 def train_network(network: dict[str, Any]) -> float:
-    """Note the training in the folder that SLURM_SEARCH names; wait until it has a file "go"."""
-    folder = Path(os.environ["SLURM_SEARCH"])
+    """Note the training in the folder that SEARCH_FOLDER names; wait until it has a file "go"."""
+    folder = Path(os.environ["SEARCH_FOLDER"])
     with (folder / "trained").open("a") as file:
         file.write(f"{network['depth']} {network['width']}\n")
     while not (folder / "go").exists():

@@ -311,8 +311,9 @@ def test_jobs_that_end_before_they_begin_end_the_search(
 
 
 def test_a_cancelled_job_is_not_heard_of_any_more(
-    cluster: FakeSlurm, opens: Open, tmp_path: Path
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")  # of the search
     executor = opens()
     first, second = (job(tmp_path, "answers", number) for number in range(2))
     names = pending(cluster, executor, first, second)
@@ -389,6 +390,7 @@ class ForkingQueue(Queue):
 
 def test_jobs_of_a_cluster_conform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "Queue", ForkingQueue)
+    monkeypatch.setattr(slurm, "LONGEST", 0.1)
     monkeypatch.setattr(slurm, "DELAY", 0.0)
 
     def make(training: Training, workers: int, folder: Path) -> SlurmExecutor:
@@ -529,7 +531,7 @@ def test_a_command_of_slurm_that_hangs_is_not_waited_for(
 def test_a_killed_search_goes_on_with_what_its_jobs_have_done_meanwhile(
     cluster: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLURM_SEARCH", str(tmp_path))
+    monkeypatch.setenv("SEARCH_FOLDER", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
     killed = subprocess.Popen([sys.executable, slurm_search.__file__, str(tmp_path)])
     limit = time.monotonic() + 120

@@ -35,6 +35,8 @@ def train(root: str, name: str) -> None:
         root: folder of all jobs.
         name: of the job.
     """
+    if not (Path(root) / name).is_dir():  # nobody waits for it any more
+        return
     folders = JobFolders(Path(root))
     if folders.is_cancelled(name) or folders.has_ended(name):
         return

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import subprocess
 import time
 from collections.abc import Collection
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ REASONS = {  # why a trial failed, by the state of its job
 }
 OVER = {"COMPLETED", "FAILED", GONE, *LOST, *REASONS}  # states in which a job has ended
 REFUSALS = 3600.0  # seconds in which no job was taken, and none of ours is in the queue
-_ANSWER = 60.0  # seconds that a command of SLURM may take
+_ANSWER = 20.0  # seconds that a command of SLURM may take
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 
@@ -98,7 +97,8 @@ class Queue:
             return ""
         executor = self._executor(root / name, title)
         try:
-            job = executor.submit(slurm_job.train, str(root), name)
+            with self._outside_of_jobs():
+                job = executor.submit(slurm_job.train, str(root), name)
         except (OSError, RuntimeError) as error:  # those of submitit are RuntimeErrors
             self._next = now + self._interval
             first, self._refused = self._refused is None, self._refused or now
@@ -126,8 +126,7 @@ class Queue:
         """
         if self._cluster == "local":
             return {number: self._local_state(number) for number in ids}
-        queue = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all"]
-        queued = _table([*queue, "--format=%i|%T"])
+        queued = _table(["squeue", "--noheader", "--me", "--states=all", "--format=%i|%T"])
         if queued is None:
             return {}
         states = {number: queued[number] for number in ids if number in queued}
@@ -149,6 +148,12 @@ class Queue:
                 "what runs with scancel.",
                 ", ".join(sorted(ids)),
             )
+
+    def _outside_of_jobs(self) -> AbstractContextManager[None]:
+        """Return where a search that is itself a job submits others, which are not to be as it."""
+        in_job = "SLURM_JOB_ID" in os.environ
+        clean: AbstractContextManager[None] = self._submitit.helpers.clean_env()
+        return clean if in_job else nullcontext()
 
     def _executor(self, folder: Path, title: str) -> Any:
         executor = self._submitit.AutoExecutor(folder=folder, cluster=self._cluster)
