@@ -119,7 +119,7 @@ def _regret(options: Values, results: Sequence[TaskResults]) -> str:
         serial = it.of(first, 1)
         for workers in it.workers(first):
             ours = it.of(first, workers)
-            line = [it.task["label"], str(workers)]
+            line = [f"{it.task['label']} ({_unit(it)})", str(workers)]
             for queries in options["read_at"]:
                 a, b = ours.after(queries), serial.after(queries)
                 line.append(table.number(float(a.mean())))
