@@ -91,6 +91,9 @@ def test_with_one_worker_it_is_the_serial_search_with_all_its_refits(worked):
     page = artifact(worked, "r", "report.page").read_text(encoding="utf-8")
     assert "a worker that is free begins the next one at once" in page
     assert manifest(worked, "r")["result"]["workers"] == 1
+    assert "workers" not in history.read().settings
+    several = {**history.manifest, "evaluation": {"asynchronous": True, "workers": 8}}
+    assert StoredRun(worked, several).read().settings["workers"] == "8"  # compared apart
 
 
 def test_an_audit_replays_the_order_of_the_journal(worked):

@@ -46,6 +46,7 @@ class FinishedRun:
         tags: commit, digests of the code and versions of libraries.
         modules: digest of each module that the search imports, where it was recorded.
         reference: the id in the store, where a store other than the run's folder was read.
+        workers: of an asynchronous search; with several, its seed alone does not decide it.
 
     Raises:
         ArtifactError: the archive lacks a column, is empty, or holds values that are not finite;
@@ -60,6 +61,7 @@ class FinishedRun:
     tags: Mapping[str, str] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     reference: str = ""
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if problem := self._problem():
@@ -108,8 +110,9 @@ class FinishedRun:
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """The parameters, flat and as text: ``{"proxy.hidden": "64"}``."""
-        return {name: str(value) for name, value in flatten(self.parameters).items()}
+        """The parameters, and several workers, flat and as text: ``{"proxy.hidden": "64"}``."""
+        workers = {"workers": self.workers} if self.workers > 1 else {}
+        return {name: str(value) for name, value in flatten({**self.parameters, **workers}).items()}
 
     @property
     def space(self) -> str:

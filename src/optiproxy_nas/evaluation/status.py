@@ -55,7 +55,7 @@ class Status(NamedTuple):
             f"{self.complete} complete",
             f"{self.failed} failed" if self.failed else "",
             "" if math.isnan(self.best) else f"best {value_text(target, self.best)}",
-            "" if math.isnan(self.eta_seconds) else f"ETA {duration(round(self.eta_seconds))}",
+            "" if not self.eta_seconds > 0 else f"ETA {duration(round(self.eta_seconds))}",
         ]
         return ", ".join(filter(None, parts))
 

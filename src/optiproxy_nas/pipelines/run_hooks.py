@@ -34,7 +34,7 @@ from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.datasets import AtomicDataset, ModelDataset, PartitionedArtifacts
 from optiproxy_nas.runs.datasets.model_folder import MODEL
-from optiproxy_nas.runs.manifest import last_archive, provenance
+from optiproxy_nas.runs.manifest import is_asynchronous, last_archive, provenance
 from optiproxy_nas.runs.mlflow_store import PARENT_TAG
 from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
@@ -212,6 +212,8 @@ class RunHooks:
             "target": active.target,
             "target.unit": unit(active.label),
         }
+        if is_asynchronous(manifest):
+            tags["workers"] = str(manifest["evaluation"]["workers"])
         if sweep:
             tags |= {PARENT_TAG: sweep["parent"], "sweep": sweep["name"]}
         decisive = manifest["parameters"]

@@ -24,6 +24,7 @@ from optiproxy_nas.runs.manifest import (
     Manifest,
     artifacts_by_step,
     data_digest,
+    is_asynchronous,
     last_archive,
     load_manifest,
     provenance,
@@ -70,6 +71,7 @@ def finished_run(
         tags={**(tags or {}), **provenance(manifest)},
         modules=(manifest.get("code") or {}).get("modules", {}),
         reference=reference,
+        workers=manifest["evaluation"]["workers"] if is_asynchronous(manifest) else 1,
     )
 
 
