@@ -39,6 +39,7 @@ class Running(NamedTuple):
     """A trial that was handed out."""
 
     trial: Trial
+    request: Request
     begun: float  # by the clock
 
 
@@ -104,7 +105,7 @@ class _Driver:
         self._asking = Asking(search, in_thread, clock)
         self._accounts = Accounts(search, clock)
         self._running: dict[int, Running] = {}  # by number
-        self._received: deque[tuple[Request, Outcome]] = deque()  # not told yet
+        self._received: deque[tuple[Trial, Outcome]] = deque()  # not told yet
         self._is_dry = False  # the method has nothing to propose before another answer
         self._failure: OptiProxyError | None = None  # of the method; raised when nothing runs
         self._has_changed, self._shown = True, -math.inf
@@ -112,7 +113,7 @@ class _Driver:
     @property
     def busy(self) -> int:
         """How many trials run."""
-        return len(self._running) - len(self._received)
+        return len(self._running)
 
     def run(self, interrupts: Interrupts) -> None:
         """Search until there is nothing more to ask for."""
@@ -150,7 +151,7 @@ class _Driver:
         journal.begin_order(search.times_asked)
         self._say_used()
         for request, handle in journal.history.begun:
-            if not search.stopped and (trial := search.begin_as(request)) is not None:
+            if (handle or not search.stopped) and (trial := search.begin_as(request)) is not None:
                 self._begin_trial(trial, handle)
 
     def _say_used(self) -> None:
@@ -175,10 +176,12 @@ class _Driver:
         """Have a trial trained, or rejoin its training by a handle."""
         request = self._search.request(trial)
         self._count_time()
-        self._running[trial.number] = Running(trial, self._clock())
-        self._has_changed = True
         if not handle or not self._evaluator.rejoin(request, handle):
+            if self._search.stopped:
+                return  # it runs nowhere, and is not begun again
             self._writer.begun(request, self._evaluator.submit(request))
+        self._running[trial.number] = Running(trial, request, self._clock())
+        self._has_changed = True
 
     def _ask(self) -> None:
         """Ask the method where workers are free and nothing waits, or will be so before long."""
@@ -219,9 +222,7 @@ class _Driver:
             ended = self._evaluator.poll(self._search.objective, seconds)
             self._count_time()
             for request, outcome in ended:
-                self._received.append((request, outcome))
-                self._accounts.attempt_ended(self._clock() - self._running[request.number].begun)
-                self._writer.ended(request, outcome)
+                self._receive(request, outcome)
         elif asks:
             self._asking.wait(TICK)
         elif self._writer.error is not None:
@@ -231,13 +232,22 @@ class _Driver:
         if asks and self._asking.wait(0):
             self._take_proposals()
 
+    def _receive(self, request: Request, outcome: Outcome) -> None:
+        """Write what a trial gave, once; it is told when nobody asks the method."""
+        running = self._running.get(request.number)
+        if running is None or running.request.key != request.key:
+            return  # it has ended before, or was given up
+        del self._running[request.number]
+        self._received.append((running.trial, outcome))
+        self._accounts.attempt_ended(self._clock() - running.begun)
+        self._writer.ended(request, outcome)
+
     def _settle(self) -> None:
         """Tell the search what was received."""
         while self._received:
-            request, outcome = self._received.popleft()
-            running = self._running.pop(request.number)
+            trial, outcome = self._received.popleft()
             self._is_dry, self._has_changed = False, True
-            self._over(self._search.take(running.trial, outcome))
+            self._over(self._search.take(trial, outcome))
 
     def _over(self, trial: Trial, is_new: bool = True) -> None:
         if trial.state == "waiting":  # it is tried again
@@ -268,8 +278,7 @@ class _Driver:
             self._asking.wait()
             self._asking.is_under_way = False
         while self._received:
-            request, outcome = self._received.popleft()
-            self._search.take(self._running.pop(request.number).trial, outcome)
+            self._search.take(*self._received.popleft())
 
     def _show(self) -> None:
         """Give the status where it has changed, or a second has passed."""
