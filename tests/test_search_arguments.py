@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from optiproxy_nas import OptiProxyError, ParameterError, Search, search
+from optiproxy_nas import OptiProxyError, ParameterError, Search, batched, search
 
 WRONG: list[dict[str, Any]] = [
     {"method": "random_search", "preset": "paper"},
@@ -37,6 +37,16 @@ WRONG: list[dict[str, Any]] = [
     {"source": "collections:OrderedDict"},
     {"timeout": 3, "budgett": 5},
     {"timeout": "3"},
+    {"workers": 2},
+    {"workers": 0, "evaluate": len},
+    {"workers": "2", "evaluate": len},
+    {"workers": 2, "evaluate": batched(len)},
+    {"workers": 2, "evaluate": len, "evaluation": {"workers": 3}},
+    {"workers": 2, "evaluate": len, "evaluation": {"asynchronous": False}},
+    {"workers": 2, "evaluate": len, "executor": "serial"},
+    {"workers": 2, "evaluate": len, "executor": "process"},
+    {"executor": "dask", "evaluate": len, "evaluation": {"executor": "processes"}},
+    {"scheduler": "tcp://localhost:1", "evaluate": len, "executor": "processes"},
     {"target": True},
     {"patience": 0},
 ]

@@ -27,6 +27,7 @@ from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.evaluation.stop_rules import StopAtTarget
 from optiproxy_nas.evaluation.trials import Asked
 from tests.evaluation.scripted_workers import ScriptedWorkers
+from tests.evaluation.trained_problem import RUN, Trained
 
 HEADER = {"target": "value"}
 SLOW = ("optiproxy", "gaussian_process")
@@ -275,3 +276,24 @@ def test_where_the_method_fails_what_runs_is_finished_first(monkeypatch):
         drive_asynchronously(opened, workers)
     assert len(opened.archive()) == len(workers.submitted)
     assert not workers.cancelled
+
+
+def test_a_problem_on_one_worker_is_the_search_of_it_confirmed_and_exported(tmp_path):
+    asked: dict[str, Any] = {**RUN, "confirm": {"best": 2, "seeds": 1}, "budget": 10}
+    plain = search(problem=Trained(), **asked)
+    journal = tmp_path / "j.jsonl"
+    found = search(
+        problem=Trained(),
+        workers=1,
+        executor="serial",
+        journal=journal,
+        export=tmp_path / "out",
+        progress=True,
+        **asked,
+    )
+    again = search(problem=Trained(), journal=journal, **asked)  # by events, too
+    for one in (found, again):
+        pd.testing.assert_frame_equal(one.archive, plain.archive)
+        pd.testing.assert_frame_equal(one.confirmation, plain.confirmation)
+        assert one.best_value == plain.best_value
+    assert list((tmp_path / "out").iterdir())

@@ -15,6 +15,7 @@ from optiproxy_nas.problems import Problem
 
 # Settings that say something only where trials are trained in processes of their own.
 _OF_PROCESSES = ("workers", "threads")
+_OF_ASYNCHRONOUS = ("workers", "asynchronous", "executor")
 
 
 def evaluation_settings(
@@ -43,8 +44,10 @@ def evaluation_settings(
     settings = validate(EvaluationSettings, values)
     check_executor_settings(settings)
     takes_batches = isinstance(evaluate, Batched | Evaluator)
-    is_serial = values == {"workers": 1, "asynchronous": True}
-    if values and not is_serial and not problem and (evaluate is None or takes_batches):
+    is_serial = settings.executor == "serial" and settings.workers == 1
+    if is_serial and settings.asynchronous:  # it is the search without them
+        values = {name: values[name] for name in values if name not in _OF_ASYNCHRONOUS}
+    if values and not problem and (evaluate is None or takes_batches):
         what = "a function of a whole batch" if takes_batches else "a benchmark"
         if settings.asynchronous:
             raise ParameterError(
@@ -71,7 +74,7 @@ def evaluation_settings(
             name="device",
         )
     of_processes = _OF_PROCESSES if problem else (*_OF_PROCESSES, "timeout")
-    named = [name for name in of_processes if name in values and not is_serial]
+    named = [name for name in of_processes if name in values]
     if settings.executor == "serial" and named:
         raise ParameterError(
             f"evaluation.{named[0]} = {values[named[0]]!r} would change nothing without "
