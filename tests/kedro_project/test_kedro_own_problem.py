@@ -290,6 +290,9 @@ def test_a_journal_without_its_last_lines_is_refused_before_anything_is_trained(
         own_resume(finished, run_id="reference")
     assert len(caught.value.data["names"]) == 2
     assert trainings(finished, "reference") == TINY["budget"]
+    journal.unlink()
+    with pytest.raises(JournalError, match="go on: kedro run --resume reference"):
+        own_resume(finished, run_id="reference")  # told what to do in Kedro, not in Python
     journal.write_text("".join(lines))
     card = artifact(finished, "reference", "report.model/README.md")
     written = card.stat().st_mtime_ns

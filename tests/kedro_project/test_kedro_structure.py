@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from typing import get_type_hints
 
 import pandas as pd
 import pytest
@@ -49,6 +50,12 @@ def test_node_names():
     expected += [f"step_{step:02d}.{name}" for step in (1, 2, 3) for name in STEP_NODES]
     expected += [f"report.{name}" for name in ("summarise", "collect_diagnostics", "report")]
     assert sorted(names) == sorted(expected)
+
+
+def test_kedro_can_read_the_types_of_every_node():
+    """Else it warns of each of them, before every run."""
+    for node in search.create_pipeline(3, may_stop=True).nodes:
+        get_type_hints(node.func)
 
 
 def test_a_step_reads_only_itself_and_the_one_before():

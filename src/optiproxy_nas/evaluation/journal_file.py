@@ -90,7 +90,8 @@ def read_records(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise JournalError(
-            f"There is no journal {str(path)!r}. A search writes it: search(..., journal=path).",
+            f"There is no journal {str(path)!r}.",
+            advice="A search writes it: search(..., journal=path).",
             path=str(path),
         ) from error
     except OSError as error:

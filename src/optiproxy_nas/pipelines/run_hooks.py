@@ -175,8 +175,6 @@ class RunHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Mark the manifest and the MLflow run as failed; what was stored stays."""
-        if self._active is not None:
-            self._active.advise(error)
         self._fail(error)
 
     @hook_impl
@@ -262,6 +260,8 @@ class RunHooks:
 
     def _fail(self, error: BaseException, mlflow_status: str = "FAILED") -> None:
         active, self._active = self._active, None
+        if active is not None:
+            active.advise(error)
         if active is not None and active.progress is None and active.record.was_finished:
             active.record.restore()  # nothing has run, so it is what it was, and can be audited
             if active.tracker is not None:

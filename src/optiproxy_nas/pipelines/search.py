@@ -232,6 +232,7 @@ def _unless_ended(
     before = [f"{previous}{output}" for output in names]
     passing = update_wrapper(partial(_run_or_pass_on, function, len(names)), function)
     del passing.__wrapped__  # its signature is another
+    passing.__annotations__ = {}  # so are its types, of which Kedro warns
     return node_in(
         step_name(step), name, passing, [f"{previous}{BOUND}", *before, *inputs], outputs
     )

@@ -92,7 +92,11 @@ def load_manifest(path: Path) -> Manifest:
     try:
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ResumeError(f"{path} is not a readable manifest: {error}.", path=str(path)) from error
+        raise ResumeError(
+            f"{path} is not a readable manifest: {error}. Restore the file, or start a run with "
+            "another run_id.",
+            path=str(path),
+        ) from error
     lacking = {"run_id", "status", "parameters", "artifacts", "pipeline", "data"}
     if isinstance(manifest, dict):
         lacking -= manifest.keys()
