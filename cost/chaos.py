@@ -18,6 +18,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--executor", choices=("processes", "dask", "slurm"))
     parser.add_argument("--folder", type=Path, help="of the runs; failed ones stay there")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing of a run is left behind
     root = arguments.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     totals: Counter[str] = Counter()
     for plan in plans(arguments.first, arguments.runs, arguments.executor):
