@@ -22,6 +22,7 @@ from optiproxy_nas.evaluation.concurrent import ConcurrentEvaluator, concurrent
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.interrupts import Interrupts
 from optiproxy_nas.evaluation.journal import Journal
+from optiproxy_nas.evaluation.journal_history import History
 from optiproxy_nas.evaluation.journal_replay import repeat_history
 from optiproxy_nas.evaluation.journal_writer import JournalWriter
 from optiproxy_nas.evaluation.loop import Callback
@@ -81,6 +82,7 @@ def drive_asynchronously(
     workers = evaluator if isinstance(evaluator, ConcurrentEvaluator) else concurrent(evaluator)
     driver = _Driver(search, workers, tuple(callbacks), journal, on_status, in_thread, clock)
     try:
+        driver.repeat()  # nothing runs, so Ctrl-C ends it at once
         with Interrupts(grace, lambda: driver.busy, at_once=not in_thread) as interrupts:
             driver.run(interrupts)
     except OptiProxyError as error:
@@ -115,10 +117,17 @@ class _Driver:
         """How many trials run."""
         return len(self._running)
 
+    def repeat(self) -> None:
+        """Repeat what the search was given to go on from, and what its journal has."""
+        history = History() if self._journal is None else self._journal.history
+        repeat_history(self._search, history, lambda trial: self._over(trial, is_new=False))
+        if self._journal is not None:
+            self._journal.begin_order(self._search.times_asked)
+
     def run(self, interrupts: Interrupts) -> None:
         """Search until there is nothing more to ask for."""
         try:
-            self._resume()
+            self._rejoin()
             while True:
                 if not self._asking.is_under_way:
                     self._settle()
@@ -140,19 +149,16 @@ class _Driver:
         if interrupts.is_ending:
             raise KeyboardInterrupt
 
-    def _resume(self) -> None:
-        """Repeat what the journal has, and begin or rejoin what had begun."""
-        search, journal = self._search, self._journal
-        if journal is None:
-            search.ask(0)  # repeats what it was given to go on from
-            self._say_used()
-            return
-        repeat_history(search, journal.history, lambda trial: self._over(trial, is_new=False))
-        journal.begin_order(search.times_asked)
+    def _rejoin(self) -> None:
+        """Rejoin what an earlier process has begun and still runs; the rest waits to be begun."""
+        waiting = {request.key: request for request in self._search.upcoming()}
+        for begun, handle in [] if self._journal is None else self._journal.history.begun:
+            request = waiting.get(begun.key)
+            if request is None or request.architecture != begun.architecture or not handle:
+                continue
+            if self._evaluator.rejoin(request, handle):
+                self._note_running(request)
         self._say_used()
-        for request, handle in journal.history.begun:
-            if (handle or not search.stopped) and (trial := search.begin_as(request)) is not None:
-                self._begin_trial(trial, handle)
 
     def _say_used(self) -> None:
         """Say how many workers are used, where the budget pays for fewer trials."""
@@ -170,17 +176,14 @@ class _Driver:
         """Hand out trials that wait, one for each worker that is free."""
         free = self._evaluator.workers - self.busy
         for request in self._search.upcoming(max(0, free)):
-            self._begin_trial(self._search.begin(request.number))
+            handle = self._evaluator.submit(request)
+            self._note_running(request)
+            self._writer.begun(request, handle)
 
-    def _begin_trial(self, trial: Trial, handle: str = "") -> None:
-        """Have a trial trained, or rejoin its training by a handle."""
-        request = self._search.request(trial)
+    def _note_running(self, request: Request) -> None:
         self._count_time()
-        if not handle or not self._evaluator.rejoin(request, handle):
-            if self._search.stopped:
-                return  # it runs nowhere, and is not begun again
-            self._writer.begun(request, self._evaluator.submit(request))
-        self._running[trial.number] = Running(trial, request, self._clock())
+        trial = self._search.begin(request.number)
+        self._running[request.number] = Running(trial, request, self._clock())
         self._has_changed = True
 
     def _ask(self) -> None:
@@ -225,7 +228,7 @@ class _Driver:
                 self._receive(request, outcome)
         elif asks:
             self._asking.wait(TICK)
-        elif self._writer.error is not None:
+        else:  # the disk is full, or a cluster has no workers now
             time.sleep(TICK)
         if self._writer.has_unwritten:
             self._writer.write()
@@ -245,9 +248,8 @@ class _Driver:
     def _settle(self) -> None:
         """Tell the search what was received."""
         while self._received:
-            trial, outcome = self._received.popleft()
             self._is_dry, self._has_changed = False, True
-            self._over(self._search.take(trial, outcome))
+            self._over(self._search.take(*self._received.popleft()))
 
     def _over(self, trial: Trial, is_new: bool = True) -> None:
         if trial.state == "waiting":  # it is tried again
@@ -268,8 +270,9 @@ class _Driver:
             if writer.failing_seconds >= PATIENCE or interrupts.is_ending:
                 raise writer.error
             return False
-        is_ending = bool(search.stopped) or self._failure is not None or interrupts.is_ending
-        return is_ending or not (search.waiting or search.can_ask) or self._is_dry
+        if search.stopped or self._failure is not None or interrupts.is_ending:
+            return True
+        return self._is_dry or not (search.waiting or search.can_ask)
 
     def _abandon(self) -> None:
         """End what runs; what was received is told all the same."""
@@ -289,10 +292,10 @@ class _Driver:
             if not self._asking.is_under_way:
                 self._accounts.read_search()
             self._has_changed, self._shown = False, self._clock()
-            workers, seconds = self._evaluator.workers, self._asking.seconds
-            self._on_status(self._accounts.status(workers, self.busy, seconds))
+            facts = self._evaluator.workers, self.busy, self._asking.seconds
+            self._on_status(self._accounts.status(*facts))
 
     def _count_time(self) -> None:
-        asks = self._asking.is_under_way
-        has_budget = asks or self._search.can_ask or bool(self._search.waiting)
+        asks, search = self._asking.is_under_way, self._search
+        has_budget = asks or search.can_ask or bool(search.waiting)
         self._accounts.pass_time(self._evaluator.workers, self.busy, has_budget)
