@@ -151,12 +151,10 @@ class _Driver:
 
     def _rejoin(self) -> None:
         """Rejoin what an earlier process has begun and still runs; the rest waits to be begun."""
-        waiting = {request.key: request for request in self._search.upcoming()}
+        waiting = {(it.key, it.architecture): it for it in self._search.upcoming()}
         for begun, handle in [] if self._journal is None else self._journal.history.begun:
-            request = waiting.get(begun.key)
-            if request is None or request.architecture != begun.architecture or not handle:
-                continue
-            if self._evaluator.rejoin(request, handle):
+            request = waiting.get((begun.key, begun.architecture))
+            if request is not None and handle and self._evaluator.rejoin(request, handle):
                 self._note_running(request)
         self._say_used()
 
