@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from distributed import Client, LocalCluster
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.execution import dask, dask_cluster, dask_task, dask_worker, worker
+from optiproxy_nas.execution import dask, dask_cluster, dask_task, dask_worker, remote, worker
 from optiproxy_nas.execution.dask import DaskExecutor
 from optiproxy_nas.execution.dask_cluster import Cluster
 from optiproxy_nas.execution.dask_worker import Inspection, Run
@@ -32,7 +33,11 @@ from optiproxy_nas.testing import check_executor
 def cluster() -> Iterator[str]:
     """Two workers; one that a test kills is started anew."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        silence_logs=logging.CRITICAL,
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -269,6 +274,17 @@ def test_another_version_of_the_package_is_refused(
         opened(cluster, tmp_path)
 
 
+def test_other_code_of_the_user_is_refused(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "training_code", lambda _: {"dask_trainings": "0" * 16})
+    with opened(cluster, tmp_path) as executor:
+        executor.submit(job(tmp_path, 0))
+        with pytest.raises(EvaluationError, match="dask_trainings"):
+            executor.poll()
+    assert runs(tmp_path, 0) == 0
+
+
 def test_dask_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ParameterError, match=r"optiproxy-nas\[dask\]"):
@@ -323,3 +339,35 @@ def test_workers_that_join_are_used_and_those_that_hold_a_rejoined_job_are_not()
     assert cluster.places({"a": 2, "c": 2}) == []
     cluster.look = 100  # nothing was heard of any for long
     assert cluster.places({}) == []
+
+
+def test_a_cluster_without_workers_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = Cluster(EvaluationSettings(executor="dask"), lambda: None)
+    for look in range(100):
+        cluster.look = look
+        cluster.say_if_empty(3)
+    assert len(caplog.records) == 1
+
+
+def test_gpus_of_a_worker_are_taken_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path)._replace(device="auto")
+    found = []
+    for gpus in (0, 1, 4):
+        monkeypatch.setattr(dask_worker, "_gpus", lambda gpus=gpus: gpus)
+        found.append([dask_worker._Places(run, offset=1)._device(place) for place in range(2)])
+    assert found == [["cpu", "cpu"], ["cuda", "cuda"], ["cuda:1", "cuda:2"]]
+
+
+@pytest.mark.parametrize(("device", "room"), [("auto", [1, 0]), ("cpu", [2, 4])])
+def test_workers_that_declare_gpus_get_a_trial_for_each(device: str, room: list[int]) -> None:
+    cluster = Cluster(EvaluationSettings(executor="dask", device=device), lambda: None)
+    facts = {"nthreads": 2, "resources": {"GPU": 1.0}, "status": "running", "last_seen": 1.0}
+    workers = {"a": facts, "b": {**facts, "nthreads": 4, "resources": {}}}
+    workers["c"] = {**facts, "status": "closing_gracefully"}
+    cluster._client = SimpleNamespace(
+        status="running", scheduler_info=lambda n_workers: {"workers": workers}
+    )
+    cluster._refresh()
+    assert [cluster.workers[name].room for name in "abc"] == [*room, 0]

@@ -153,12 +153,13 @@ class DaskExecutor(Executor):
 
     def close(self) -> None:
         """See :class:`Executor`. It waits a few seconds for what runs to end."""
-        begun = [task.files for task in self._out() if task.files.claimed() is not None]
+        begun = [task for task in self._out() if task.files.claimed() is not None]
         self.cancel()
-        can_end = self._cluster.is_connected
-        limit = time.monotonic() + (GRACE + 2 * LOOK if can_end else 0.0)
-        while time.monotonic() < limit and any(files.is_ending for files in begun):
-            time.sleep(TICK / 10)
+        if begun and self._cluster.is_connected:
+            graces = [GRACE if task.job.grace is None else task.job.grace for task in begun]
+            limit = time.monotonic() + max(graces) + 2 * LOOK
+            while time.monotonic() < limit and any(task.files.is_ending for task in begun):
+                time.sleep(TICK / 10)
         self._stack.close()
 
     def _add(self, job: Job, handle: str) -> Task:
@@ -203,6 +204,7 @@ class DaskExecutor(Executor):
         is_time = time.monotonic() >= self._next_look
         if is_time:
             self._next_look = time.monotonic() + LOOK
+            self._cluster.say_if_empty(len(self._tasks))
         ended = []
         for task in self._out():
             result = None

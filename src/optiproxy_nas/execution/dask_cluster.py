@@ -53,7 +53,7 @@ class Cluster:
         self._refused: dict[str, str] = {}
         self._uses_gpus = False
         self.workers: dict[str, Worker] = {}
-        self.look = 0
+        self.look = self._last_full = 0
 
     def __enter__(self) -> Self:
         """Connect.
@@ -176,6 +176,14 @@ class Cluster:
         """Return why no worker can run jobs; "" where one can, or there are none."""
         whys = [self._refused.get(address, "") for address in self.workers]
         return whys[0] if whys and all(whys) else ""
+
+    def say_if_empty(self, waiting: int) -> None:
+        """Say once that trials wait for a worker, where there has been none for a while."""
+        if self.workers:
+            self._last_full = self.look
+        elif self.look - self._last_full == SILENT:
+            self._last_full -= 1
+            _log.warning("The Dask cluster has no worker: %d trials wait for one.", waiting)
 
     def _fit(self) -> list[str]:
         """Return the workers that may run jobs and give signs of life."""
