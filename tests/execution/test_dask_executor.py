@@ -23,6 +23,7 @@ from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution import dask, dask_cluster, dask_task, dask_worker, remote, worker
 from optiproxy_nas.execution.dask import DaskExecutor
+from optiproxy_nas.execution.dask_client import within
 from optiproxy_nas.execution.dask_cluster import Cluster
 from optiproxy_nas.execution.dask_worker import Inspection, Run
 from optiproxy_nas.execution.jobs import Ended, Key
@@ -46,8 +47,8 @@ def cluster() -> Iterator[str]:
 def pids(cluster: str) -> Iterator[dict[str, int]]:
     """The process of each worker by its address."""
     with Client(cluster, set_as_default=False) as client:
-        client.wait_for_workers(2)
-        yield client.run(os.getpid)
+        client.wait_for_workers(2, timeout=60)
+        yield within(60.0, lambda: client.run(os.getpid))
 
 
 @pytest.fixture
