@@ -165,16 +165,16 @@ def test_two_workers_killed_with_their_driver_lose_nothing(own):
         own, "run", "--pipeline=own_search", f"--params={params},{TINY_ARGUMENT}", **paths
     )
     journal = own / "data" / "07_model_output" / "r" / "journal.jsonl"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # of a machine that is busy otherwise
     while begun.poll() is None and time.monotonic() < deadline:
-        if journal.exists() and len(read_journal(journal)) > 7:
+        if journal.exists() and len(read_journal(journal)) > 3:
             break
         time.sleep(0.05)
     begun.send_signal(signal.SIGKILL)
     _, shown = begun.communicate()
     assert "/2 busy" in shown
     before = read_journal(journal)
-    assert 7 < len(before) < TINY["budget"], shown
+    assert 3 < len(before) < TINY["budget"], shown
     result = command(own, "run", "--resume", "r", "--params=workers=1,executor=serial")
     assert result.exit_code == 0, result.output
     after = read_journal(journal)
