@@ -10,7 +10,7 @@ from pathlib import Path
 from optiproxy_nas import Search
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.asynchronous import drive_asynchronously
-from optiproxy_nas.evaluation.job_evaluator import isolated_function
+from optiproxy_nas.evaluation.job_evaluator import evaluator_by_jobs
 from optiproxy_nas.evaluation.trials import Trial
 
 SECONDS = 2.0  # of a training that is not over at once
@@ -65,7 +65,7 @@ def _run(
 
     settings = EvaluationSettings(executor="processes", workers=workers)
     with tempfile.TemporaryDirectory() as folder:
-        evaluator = isolated_function(train, search.space, settings, Path(folder))
+        evaluator = evaluator_by_jobs(train, search.space, settings, Path(folder))
         begun = time.perf_counter()
         with evaluator:
             drive_asynchronously(search, evaluator, [note])

@@ -21,7 +21,7 @@ from optiproxy_nas.evaluation.evaluator import (
     as_evaluator,
 )
 from optiproxy_nas.evaluation.identity import identity_of
-from optiproxy_nas.evaluation.job_evaluator import isolated_function
+from optiproxy_nas.evaluation.job_evaluator import evaluator_by_jobs
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
@@ -203,7 +203,7 @@ def function_evaluator(
         ParameterError: it is to be trained in worker processes, and cannot be.
     """
     if settings.executor != "serial":
-        return isolated_function(evaluate, search.space, settings, folder)
+        return evaluator_by_jobs(evaluate, search.space, settings, folder)
     return as_evaluator(evaluate, search.space)
 
 

@@ -178,7 +178,7 @@ class JobEvaluator(Evaluator):
         )
 
 
-def isolated_function(
+def evaluator_by_jobs(
     evaluate: Evaluate, space: SearchSpace, settings: EvaluationSettings, folder: Path
 ) -> Evaluator:
     """Return the evaluator that calls a user's function by an executor.

@@ -71,7 +71,7 @@ class Executor(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Cancel all jobs, and leave nothing running."""
+        """Cancel all jobs, and leave nothing running; called again, it does nothing."""
 
     def __enter__(self) -> Self:
         return self

@@ -45,7 +45,7 @@ def executor_settings(
 def run_points(
     executor: Executor, points: Sequence[Point], tracked: Tracked, folder: Path
 ) -> Generator[tuple[Point, Outcome], None, None]:
-    """Run points, and yield each with its outcome as it ends.
+    """Run points, and yield each with its outcome as it ends; then the executor is closed.
 
     Args:
         executor: of a :class:`~optiproxy_nas.sweeps.point.RunPoint`.
@@ -71,7 +71,7 @@ def run_points(
         tqdm.write(message, file=sys.stderr)  # beside the progress bar
         raise
     finally:
-        executor.cancel()
+        executor.close()  # which waits for runs to be closed
         for point in points:
             if point.run_id not in failed:
                 shutil.rmtree(folder / FAILED / point.run_id, ignore_errors=True)

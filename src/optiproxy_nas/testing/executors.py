@@ -151,6 +151,7 @@ class _Check:
             running, waiting = self._begin(executor), self._job("beats")
             executor.submit(waiting)
             executor.submit(self._job("beats"))
+            executor.close()  # and again at the end of the block
         self._assert_over(None, running)
 
     def _open(self, workers: int = 2) -> Executor:

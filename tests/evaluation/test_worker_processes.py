@@ -23,7 +23,7 @@ from optiproxy_nas import Search, batched
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.evaluator import Request, as_evaluator
-from optiproxy_nas.evaluation.job_evaluator import JobEvaluator, isolated_function
+from optiproxy_nas.evaluation.job_evaluator import JobEvaluator, evaluator_by_jobs
 from optiproxy_nas.evaluation.journal import Journal, Journaled
 from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.problem_data import data_of
@@ -414,11 +414,11 @@ def test_what_ended_with_the_last_outcome_of_a_search_is_in_its_journal(tmp_path
         assert evaluator.take_rest() == []
 
 
-def test_a_function_that_cannot_be_isolated_is_refused(tmp_path: Path) -> None:
+def test_a_function_that_no_worker_could_call_is_refused(tmp_path: Path) -> None:
     settings = EvaluationSettings(executor="processes")
     for evaluate in (lambda text: 1.0, batched(len)):
         with pytest.raises(ParameterError, match="executor"):
-            isolated_function(evaluate, get_space("nb201"), settings, tmp_path)
+            evaluator_by_jobs(evaluate, get_space("nb201"), settings, tmp_path)
 
 
 def test_a_forked_process_that_comes_back_does_not_search(
