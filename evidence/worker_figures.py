@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from evidence.worker_measures import Measured
 from optiproxy_nas.core.arrays import Floats
@@ -46,6 +47,8 @@ def by_time_and_queries(panels: Sequence[Panel]) -> Figure:
             for order, (name, line) in enumerate(zip(panel.lines, lines, strict=True)):
                 draw_steps(axes, line, name, line_style(order), order)
             axes.set_xscale(scale)
+            if scale == "log":
+                _label_logarithms(axes.xaxis)
             _scale_regret(axes, lines)
             title = panel.title if scale == "log" else ""
             tidy(axes, title, label, f"mean {regret_label(panel.metric)}")
@@ -80,8 +83,16 @@ def _scale_regret(axes: Axes, lines: Sequence[Line]) -> None:
     early = max(float(line.y[min(len(line.y) - 1, len(line.y) // EARLY)]) for line in lines)
     least = min(float(line.y[line.y > 0].min(initial=early)) for line in lines)
     axes.set_yscale("log")
+    _label_logarithms(axes.yaxis)
     axes.set_ylim(max(0.7 * least, LEAST * early), 1.3 * early)
     axes.grid(color=FAINT, alpha=0.2, linewidth=0.6)
+
+
+def _label_logarithms(axis: Axis) -> None:
+    """Label 1, 2, 5, 10, ... of a logarithmic axis, as numbers."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 class SpeedPanel(NamedTuple):

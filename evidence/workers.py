@@ -73,23 +73,24 @@ def _goals(options: Values, results: Sequence[TaskResults]) -> str:
             if workers not in it.workers(first, label) or 1 not in it.workers(first, label):
                 continue
             ours, serial = it.of(first, workers, label), it.of(first, 1, label)
+            aimed = _aimed if len(it.seeds) >= aims["seeds"] else lambda text, _: text
             cells = []
             for queries in options["read_at"]:
                 share, bounds = excess(ours.after(queries), serial.after(queries))
                 text = f"{_percent(share)} ({_percent(bounds.low)} to {_percent(bounds.high)})"
-                cells.append(_aimed(text, share <= aims["excess"]))
+                cells.append(aimed(text, share <= aims["excess"]))
             busy = float(ours.busy.mean())
-            cells.append(_aimed(f"{busy:.0%}", busy >= aims["busy"]))
+            cells.append(aimed(f"{busy:.0%}", busy >= aims["busy"]))
             speeds = [
                 speed_up(serial.median_seconds_to(r), ours.median_seconds_to(r))
                 for r in it.levels.values()
             ]
-            cells += [_aimed(_times(s), s >= aims["speed_up"]) for s in speeds]
+            cells += [aimed(_times(s), s >= aims["speed_up"]) for s in speeds]
             against = [
                 w for w in it.workers(second, label) if not _is_ahead(it, first, second, w, label)
             ]
             behind = f"not with {', '.join(map(str, against))} workers" if against else "with all"
-            cells.append(_aimed(behind, not against))
+            cells.append(aimed(behind, not against))
             lines.append([it.task["label"], label, str(len(it.seeds)), *cells])
     head = ["task", "trainings", "seeds"]
     head += [f"regret at {q} queries above serial" for q in options["read_at"]]

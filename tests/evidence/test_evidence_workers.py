@@ -35,7 +35,7 @@ OPTIONS: dict[str, Any] = {
     "levels": [2, 4],
     "workers": [1, 2],
     "decisive": 2,
-    "aims": {"excess": 0.1, "busy": 0.9, "speed_up": 1.5},
+    "aims": {"excess": 0.1, "busy": 0.9, "speed_up": 1.5, "seeds": 2},
     "seeds": 2,
     "tasks": [TASK],
     "methods": [OURS, BATCH],
