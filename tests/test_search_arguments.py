@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from optiproxy_nas import OptiProxyError, ParameterError, Search, batched, search
+from optiproxy_nas import OptiProxyError, ParameterError, Search, search
 
+
+class _Batched(Batched):
+    def __repr__(self) -> str:
+        return "batched"  # of the ids of tests, which are the same in each process
+
+
+BATCHED = _Batched(len)
 WRONG: list[dict[str, Any]] = [
     {"method": "random_search", "preset": "paper"},
     {"dataset": ""},
@@ -40,7 +47,7 @@ WRONG: list[dict[str, Any]] = [
     {"workers": 2},
     {"workers": 0, "evaluate": len},
     {"workers": "2", "evaluate": len},
-    {"workers": 2, "evaluate": batched(len)},
+    {"workers": 2, "evaluate": BATCHED},
     {"workers": 2, "evaluate": len, "evaluation": {"workers": 3}},
     {"workers": 2, "evaluate": len, "evaluation": {"asynchronous": False}},
     {"workers": 2, "evaluate": len, "executor": "serial"},
