@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from optiproxy_nas import OptiProxyError, ParameterError, Search, search
+from optiproxy_nas.evaluation.evaluator import Batched
 
 
 class _Batched(Batched):
