@@ -24,6 +24,7 @@ from evidence.simulated import load_task
 from evidence.worker_figures import Panel, SpeedPanel, by_time_and_queries, speed_ups
 from evidence.worker_measures import TaskResults, excess, speed_up
 from evidence.worker_record import RECORD, run_missing
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import difference_unit
 from optiproxy_nas.report.statistics import median_queries, paired_difference
 from optiproxy_nas.report.style import png
@@ -77,7 +78,9 @@ def _goals(options: Values, results: Sequence[TaskResults]) -> str:
             cells = []
             for queries in options["read_at"]:
                 share, bounds = excess(ours.after(queries), serial.after(queries))
-                text = f"{_percent(share)} ({_percent(bounds.low)} to {_percent(bounds.high)})"
+                text = _percent(share)
+                if len(it.seeds) > 1:
+                    text += f" ({_percent(bounds.low)} to {_percent(bounds.high)})"
                 cells.append(aimed(text, share <= aims["excess"]))
             busy = float(ours.busy.mean())
             cells.append(aimed(f"{busy:.0%}", busy >= aims["busy"]))
@@ -124,9 +127,7 @@ def _regret(options: Values, results: Sequence[TaskResults]) -> str:
             for queries in options["read_at"]:
                 a, b = ours.after(queries), serial.after(queries)
                 line.append(table.number(float(a.mean())))
-                line.append(
-                    "reference" if workers == 1 else table.difference(paired_difference(a, b))
-                )
+                line.append("reference" if workers == 1 else _difference(a, b))
             lines.append(line)
     head = ["task (unit)", "workers"]
     for queries in options["read_at"]:
@@ -212,7 +213,7 @@ def _methods(options: Values, results: Sequence[TaskResults]) -> str:
             for share in (0.5, 1.0):
                 a, b = (m.at_seconds(np.array([share * end]))[:, 0] for m in (theirs, ours))
                 line.append(f"{table.number(float(a.mean()))} {_unit(it)}".strip())
-                line.append("reference" if theirs is ours else table.difference(_paired(a, b)))
+                line.append("reference" if theirs is ours else _difference(a, b))
             hours = theirs.median_seconds_to(it.levels[options["levels"][-1]]) / 3600
             lines.append([*line, f"{hours:.1f}" if math.isfinite(hours) else table.NONE])
     head = ["task", "search"]
@@ -221,10 +222,12 @@ def _methods(options: Values, results: Sequence[TaskResults]) -> str:
     return table.markdown([*head, f"hours to the regret of {options['levels'][-1]}"], lines)
 
 
-def _paired(a: Any, b: Any) -> Any:
+def _difference(a: Floats, b: Floats) -> str:
     """Return the paired difference of those seeds that both have an answer."""
     both = np.isfinite(a) & np.isfinite(b)
-    return paired_difference(a[both], b[both])
+    if both.sum() < 2:  # no interval
+        return table.signed(float((a - b)[both].mean())) if both.any() else table.NONE
+    return table.difference(paired_difference(a[both], b[both]))
 
 
 def _by_workers(options: Values, it: TaskResults) -> Panel:
