@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import signal
 import threading
 from typing import Any
@@ -10,7 +11,15 @@ from typing import Any
 import pytest
 from evaluations import arguments, worth
 
-from optiproxy_nas import JournalError, Search, SearchInterrupted, read_journal, search
+from optiproxy_nas import (
+    EvaluationError,
+    FailedTrialsError,
+    JournalError,
+    Search,
+    SearchInterrupted,
+    read_journal,
+    search,
+)
 from optiproxy_nas.evaluation import asynchronous
 from optiproxy_nas.evaluation.asynchronous import drive_asynchronously
 from optiproxy_nas.evaluation.journal import Journal
@@ -212,3 +221,53 @@ def test_pending_trials_of_many_batches_are_one_table():
     assert (len(made.rows), made.pending) == (300, 300)
     assert len(opened._book._proposed._tables) == 1
     assert len(opened._book._proposed._tables[0]) == 1
+
+
+def test_a_part_of_a_line_that_stayed_is_removed_before_the_next_one(tmp_path):
+    path = tmp_path / "j.jsonl"
+    with Journal.open(path, HEADER) as journal:
+        disk = FullDisk(journal)
+
+        def half(line: Any) -> int:
+            disk._file.write(line[:10])
+            raise OSError(errno.EIO, "a network disk that is away")
+
+        def stays(length: int) -> None:
+            raise OSError(errno.EIO, "still away")
+
+        disk.write, disk.truncate = half, stays  # type: ignore[attr-defined, method-assign]
+        with pytest.raises(JournalError):
+            journal.record_ask(0, 1)
+        del disk.write, disk.truncate  # type: ignore[attr-defined]
+        journal.record_ask(0, 1)
+    assert [line["ask"] for line in read_records(path)[1]] == [0]
+
+
+def test_too_many_failures_cancel_nothing_that_runs():
+    opened = Search(**{**QUICK, "failures": {"in_a_row": 1}})
+    workers = ScriptedWorkers(lambda it: [][0] if it == first(opened) else worth(it), 4)
+    workers._script = random.Random(0)
+    with pytest.raises(FailedTrialsError) as caught:
+        drive_asynchronously(opened, workers)
+    assert not workers.cancelled
+    assert len(caught.value.data["archive"]) == len(workers.submitted) - 1
+
+
+def first(opened: Search) -> str:
+    return opened.trials[0].text
+
+
+def test_where_nothing_more_can_be_begun_what_runs_is_finished_first():
+    opened, workers = Search(**QUICK), ScriptedWorkers(worth, 3)
+    submit = workers.submit
+
+    def refuse(request: Any) -> str:
+        if len(workers.submitted) == 2:
+            raise EvaluationError("the disk of the jobs is full")
+        return submit(request)
+
+    workers.submit = refuse  # type: ignore[method-assign]
+    with pytest.raises(EvaluationError) as caught:
+        drive_asynchronously(opened, workers)
+    assert len(caught.value.data["archive"]) == 2
+    assert not workers.cancelled

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from optiproxy_nas.core.errors import OptiProxyError
+from optiproxy_nas.core.errors import FailedTrialsError, OptiProxyError
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.asking import Asking
@@ -33,7 +33,6 @@ _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standa
 TICK = 0.5  # seconds between two looks at signals, and at a disk that was full
 BRIEF = 0.02  # seconds between two looks at the method, while it is asked
 PATIENCE = 10.0  # seconds in which the journal can be written again once nothing runs any more
-AHEAD = 0.05  # share of a training that the method may take before it is asked ahead of need
 
 
 class Running(NamedTuple):
@@ -109,7 +108,7 @@ class _Driver:
         self._running: dict[int, Running] = {}  # by number
         self._received: deque[tuple[Trial, Outcome]] = deque()  # not told yet
         self._is_dry = False  # the method has nothing to propose before another answer
-        self._failure: OptiProxyError | None = None  # of the method; raised when nothing runs
+        self._failure: OptiProxyError | None = None  # raised when nothing runs any more
         self._has_changed, self._shown = True, -math.inf
 
     @property
@@ -156,14 +155,7 @@ class _Driver:
             request = waiting.get((begun.key, begun.architecture))
             if request is not None and handle and self._evaluator.rejoin(request, handle):
                 self._note_running(request)
-        self._say_used()
-
-    def _say_used(self) -> None:
-        """Say how many workers are used, where the budget pays for fewer trials."""
-        search, workers = self._search, self._evaluator.workers
-        left = (search.budget - search.spent) // search.objective.price.cheapest + search.waiting
-        if workers > left > 0:
-            _log.warning("%d of %d workers are used: the budget pays for no more.", left, workers)
+        self._accounts.say_used(self._evaluator.workers)
 
     def _may_begin(self, interrupts: Interrupts) -> bool:
         if self._asking.is_under_way or self._search.stopped or self._failure is not None:
@@ -174,9 +166,15 @@ class _Driver:
         """Hand out trials that wait, one for each worker that is free."""
         free = self._evaluator.workers - self.busy
         for request in self._search.upcoming(max(0, free)):
-            handle = self._evaluator.submit(request)
+            try:
+                handle = self._evaluator.submit(request)
+            except OptiProxyError as error:
+                self._fail(error)
+                return
             self._note_running(request)
             self._writer.begun(request, handle)
+            if self._writer.has_unwritten:
+                return
 
     def _note_running(self, request: Request) -> None:
         self._count_time()
@@ -189,7 +187,7 @@ class _Driver:
         search, workers = self._search, self._evaluator.workers
         while search.can_ask and not search.waiting and not self._is_dry:
             free = workers - self.busy
-            ahead = self._needed_ahead(workers)
+            ahead = self._accounts.needed_ahead(workers, self._asking.last_seconds)
             if free <= 0 and not ahead:
                 return
             wanted = 0 if workers == 1 else max(free, 0) + ahead
@@ -201,19 +199,18 @@ class _Driver:
             self._take_proposals()
             self._begin()
 
-    def _needed_ahead(self, workers: int) -> int:
-        """Return how many trials will end while the method is asked; 0 where it takes no time."""
-        trial, proposing = self._accounts.trial_seconds, self._asking.last_seconds
-        if workers == 1 or not proposing > AHEAD * trial:
-            return 0
-        return min(workers, math.ceil(workers * proposing / trial)) if trial > 0 else workers
-
     def _take_proposals(self) -> None:
         self._has_changed = True
         try:
             self._is_dry = not self._asking.take()
         except OptiProxyError as error:
-            self._failure = error
+            self._fail(error)
+
+    def _fail(self, error: OptiProxyError) -> None:
+        """Begin nothing more; the first error is raised when nothing runs any more."""
+        if self._failure is None and self._running:
+            _log.warning("%s %d trials are finishing.", error.message, len(self._running))
+        self._failure = self._failure or error
 
     def _listen(self) -> None:
         """Wait until a trial has ended or the method has answered, but not for long."""
@@ -247,7 +244,10 @@ class _Driver:
         """Tell the search what was received."""
         while self._received:
             self._is_dry, self._has_changed = False, True
-            self._over(self._search.take(*self._received.popleft()))
+            try:
+                self._over(self._search.take(*self._received.popleft()))
+            except FailedTrialsError as error:
+                self._fail(error)
 
     def _over(self, trial: Trial, is_new: bool = True) -> None:
         if trial.state == "waiting":  # it is tried again

@@ -64,6 +64,7 @@ class Journal:
         self._file: BinaryIO | None = None
         self._lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
         self._digest = ""  # of the last line
+        self._torn: int | None = None  # where a part of a line begins that could not be removed
 
     @classmethod
     def open(cls, path: str | Path, header: Mapping[str, Any]) -> Self:
@@ -226,18 +227,24 @@ class Journal:
         if self._file is None:
             raise JournalError(f"The journal {str(self.path)!r} is closed.", path=str(self.path))
         line, digest = line_of(record, self._digest)
-        length = os.fstat(self._file.fileno()).st_size
+        length = None
         try:
+            if self._torn is not None:
+                self._file.truncate(self._torn)
+                self._torn = None
+            length = os.fstat(self._file.fileno()).st_size
             view = memoryview(line)
             while view:  # a disk that is nearly full takes a part
                 view = view[self._file.write(view) :]
             if lasting:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            try:
-                self._file.truncate(length)
-            except OSError:
-                _log.debug("The journal %s ends with a part of a line", self.path)
+            if length is not None:
+                try:
+                    self._file.truncate(length)
+                except OSError:  # it is tried again before the next line
+                    self._torn = length
+                    _log.debug("The journal %s ends with a part of a line", self.path)
             raise unusable(self.path, error) from error
         self._digest = digest
 

@@ -45,6 +45,8 @@ class JournalWriter:
 
     def ask(self, number: int, wanted: int) -> bool:
         """Write that the method is asked now; return whether that is written."""
+        if self._unwritten:
+            return False
         return self._write_at_once(lambda journal: journal.record_ask(number, wanted))
 
     def begun(self, request: Request, handle: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +10,9 @@ from typing import NamedTuple
 from optiproxy_nas.core.numbers import duration, value_text
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.trials import Trial
+
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
+AHEAD = 0.05  # share of a training that the method may take before it is asked ahead of need
 
 
 class Status(NamedTuple):
@@ -77,10 +81,24 @@ class Accounts:
         self._timed = 0
         self._best, self._spent, self._waiting, self._trials = math.nan, 0, 0, 0
 
-    @property
-    def trial_seconds(self) -> float:
-        """How long a trial takes, on average; NaN while none has ended."""
-        return self._trial_seconds / self._timed if self._timed else math.nan
+    def say_used(self, workers: int) -> None:
+        """Say how many workers are used, where the budget pays for fewer trials."""
+        search = self._search
+        left = (search.budget - search.spent) // search.objective.price.cheapest + search.waiting
+        if workers > left > 0:
+            _log.warning("%d of %d workers are used: the budget pays for no more.", left, workers)
+
+    def needed_ahead(self, workers: int, proposing: float) -> int:
+        """Return how many trials will end while the method is asked; 0 where it takes no time.
+
+        Args:
+            workers: that there are.
+            proposing: seconds that the method takes.
+        """
+        trial = self._trial_seconds / self._timed if self._timed else math.nan
+        if workers == 1 or not proposing > AHEAD * trial:
+            return 0
+        return min(workers, math.ceil(workers * proposing / trial)) if trial > 0 else workers
 
     def trial_over(self, trial: Trial, is_new: bool) -> None:
         """Count a trial; one that the journal had is not new."""
