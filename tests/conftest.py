@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:  # the process that only distributes tests to workers imports 
     from optiproxy_nas.spaces.nb201 import NASBench201
     from tiny_space import TinySpace
 
+# A shell that starts this in the background has Ctrl-C ignored, also by the processes of tests.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.set_threshold(50_000, 10, 10)  # walks over all that is imported took a seventh of the time
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("suite")
