@@ -200,8 +200,9 @@ class SlurmExecutor(Executor):
             if (answer := self._folders.answer(entry.name)) is None:
                 continue  # it can be read at a later look
             entry.is_interrupted = answer.is_interrupted
-            if answer.unable:
+            if answer.unable:  # it is no failed trial, also where SLURM says that it is over
                 self._hopeless = EvaluationError(answer.unable)
+                self._given.append(self._entries.pop(entry.job.key))
             elif answer.ended is not None:
                 ended.append(self._finish(entry, answer.ended))
         return ended
