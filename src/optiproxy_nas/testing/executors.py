@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from optiproxy_nas.execution.base import Executor
@@ -133,13 +133,13 @@ class _Check:
             executor.submit(waiting)
             executor.submit(kept)
             executor.cancel([first.key, waiting.key])
-            self._assert_over(executor, first)
-            ended = _all_ended(executor, [kept], left=[second.key])
+            ended = self._until_over(executor, first)  # kept may begin, and end, meanwhile
+            ended = _all_ended(executor, [kept], left=[second.key], ended=ended)
             assert ended[0].answer == kept.number, f"beside cancelled jobs: {ended}"
             executor.cancel()
             assert executor.poll() == [], "cancelled jobs are given back"
             assert executor.running() == [], f"cancelled jobs run: {executor.running()}"
-            self._assert_over(executor, second)
+            assert self._until_over(executor, second) == [], "a cancelled job is given back"
             again = first._replace(attempt=2, architecture=("gives_number", ""))
             executor.submit(again)
             _all_ended(executor, [again])
@@ -152,7 +152,7 @@ class _Check:
             executor.submit(waiting)
             executor.submit(self._job("beats"))
             executor.close()  # and again at the end of the block
-        self._assert_over(None, running)
+        self._until_over(None, running)
 
     def _open(self, workers: int = 2) -> Executor:
         return self._make(Scripted(), workers, self._folder)
@@ -172,22 +172,31 @@ class _Check:
             assert time.monotonic() < limit, f"a job has not begun in {PATIENCE:.0f} seconds"
         return job
 
-    def _assert_over(self, executor: Executor | None, job: Job) -> None:
-        """Assert that a job that has begun runs no more, or soon does not."""
+    def _until_over(self, executor: Executor | None, job: Job) -> list[Ended]:
+        """Wait until a job that has begun runs no more; return what is given back meanwhile."""
         beats, limit = Path(job.folder, "beats"), time.monotonic() + PATIENCE
+        ended: list[Ended] = []
         while True:
             size = beats.stat().st_size
             if executor is not None:
-                assert executor.poll(0.0) == [], "a cancelled job is given back"
+                ended += executor.poll(0.0)
             time.sleep(0.2)
             if beats.stat().st_size == size:
-                return
+                return ended
             assert time.monotonic() < limit, "a job goes on that was ended"
 
 
-def _all_ended(executor: Executor, jobs: list[Job], left: list[Key] | None = None) -> list[Ended]:
-    """Return the ends of all jobs; assert that each is given once, and then no more."""
-    ended: list[Ended] = []
+def _all_ended(
+    executor: Executor,
+    jobs: list[Job],
+    left: list[Key] | None = None,
+    ended: Sequence[Ended] = (),
+) -> list[Ended]:
+    """Return the ends of all jobs; assert that each is given once, and then no more.
+
+    ``left``: what else runs; ``ended``: what was given before.
+    """
+    ended = [*ended]
     expected, limit = {job.key for job in jobs}, time.monotonic() + PATIENCE
     while len(ended) < len(jobs):
         ended += executor.poll(1.0)
