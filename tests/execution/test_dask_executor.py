@@ -226,6 +226,20 @@ def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: P
     assert not (tmp_path / JOBS).exists()
 
 
+def test_what_is_left_runs_on_and_is_rejoined(cluster: str, tmp_path: Path) -> None:
+    first = opened(cluster, tmp_path)
+    handles = [first.submit(job(tmp_path, number, 0.5)) for number in range(3)]
+    owner(first, (0, 0, 1))
+    left = first.leave()
+    assert (0, 0, 1) in left
+    with opened(cluster, tmp_path) as executor:
+        for number, handle in enumerate(handles):
+            if not executor.rejoin(job(tmp_path, number, 0.5), handle):
+                executor.submit(job(tmp_path, number, 0.5))
+        assert sorted(all_ended(executor)) == [0, 1, 2]
+    assert [runs(tmp_path, number) for number in range(3)] == [1, 1, 1]
+
+
 def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(tmp_path: Path) -> None:
     """The cluster is that of this machine, which the executor starts."""
     with opened(None, tmp_path) as executor:

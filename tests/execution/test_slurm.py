@@ -473,6 +473,20 @@ def test_jobs_are_rejoined_after_a_kill_of_the_driver(
     assert runs == ["run\n"] * 3
 
 
+def test_what_is_left_runs_on_and_is_rejoined(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    first, jobs = opens(), [job(tmp_path, "answers", n) for n in range(3)]
+    names = pending(cluster, first, *jobs[:2])
+    handle = first.submit(jobs[2])  # and not handed to SLURM
+    assert first.leave() == [jobs[0].key, jobs[1].key]
+    node(tmp_path).end(names[0], Answer(Ended(jobs[0], 0.5)))
+    second = opens()
+    assert [second.rejoin(*it) for it in zip(jobs, [*names, handle], strict=True)] == [1, 1, 0]
+    assert second.poll(5)[0].answer == 0.5
+    assert {cluster.state(number) for number in cluster.ids()} == {"PENDING"}
+
+
 def test_a_job_that_is_not_rejoined_is_ended_before_it_is_submitted_again(
     cluster: FakeSlurm, opens: Open, tmp_path: Path
 ) -> None:

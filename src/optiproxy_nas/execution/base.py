@@ -73,6 +73,11 @@ class Executor(ABC):
     def close(self) -> None:
         """Cancel all jobs, and leave nothing running; called again, it does nothing."""
 
+    def leave(self) -> list[Key]:
+        """Close, but have run on what a later process can rejoin; return which jobs these are."""
+        self.close()
+        return []
+
     def __enter__(self) -> Self:
         return self
 

@@ -61,6 +61,7 @@ class DaskExecutor(Executor):
         self._next_look = 0.0
         self._lost_starts = 0
         self._limit, self._stack = settings.workers, ExitStack()
+        self._outlives = settings.scheduler is not None and folder is not None
         if folder is None:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory("-optiproxy")))
         self._folders = RunFolders(folder.absolute())
@@ -161,6 +162,14 @@ class DaskExecutor(Executor):
             while time.monotonic() < limit and any(task.files.is_ending for task in begun):
                 time.sleep(TICK / 10)
         self._stack.close()
+
+    def leave(self) -> list[Key]:
+        """See :class:`Executor`. A cluster of this machine ends with its executor."""
+        if not self._outlives:
+            return super().leave()
+        begun = [task.job.key for task in self._out() if task.files.claimed() is not None]
+        self._cluster.__exit__()
+        return begun
 
     def _add(self, job: Job, handle: str) -> Task:
         task = Task(job, handle, self._folders.files(handle))

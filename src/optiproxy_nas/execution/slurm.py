@@ -101,8 +101,7 @@ class SlurmExecutor(Executor):
         self._given: list[_Entry] = []  # by the last poll: by the next one the caller has kept them
         self._hopeless: EvaluationError | None = None
         self._next_look, self._pause = 0.0, SHORTEST  # at the shared disk
-        self._asked = float("-inf")  # when SLURM was last asked
-        self._lost_starts = 0
+        self._asked, self._lost_starts = float("-inf"), 0  # when SLURM was last asked
 
     def submit(self, job: Job) -> str:
         """See :class:`Executor`. It is handed to SLURM by :meth:`poll`.
@@ -131,7 +130,8 @@ class SlurmExecutor(Executor):
         folders = self._folders
         if handle not in self._earlier or folders.is_cancelled(handle):
             return False
-        is_same = _same_training(folders.order(handle).job, job)
+        before = folders.order(handle).job  # for how long, where and until which line may differ
+        is_same = all(getattr(before, name) == getattr(job, name) for name in _TRAINED)
         ids = folders.ids(handle)
         if not is_same or not (ids or folders.has_ended(handle)):
             return False
@@ -176,6 +176,11 @@ class SlurmExecutor(Executor):
         self._retire(list(self._earlier))
         self._forget()
         self._folders.close()
+
+    def leave(self) -> list[Key]:
+        """See :class:`Executor`."""
+        self._forget()
+        return [key for key, entry in self._entries.items() if entry.id]
 
     def _look(self) -> list[Ended]:
         """Return the jobs that have ended; look for them less often while there are none."""
@@ -293,8 +298,3 @@ class SlurmExecutor(Executor):
         for entry in self._given:
             self._folders.forget(entry.name, entry.keep_log)
         self._given = []
-
-
-def _same_training(one: Job, other: Job) -> bool:
-    """Return whether two jobs train alike; for how long, where and until which line may differ."""
-    return all(getattr(one, name) == getattr(other, name) for name in _TRAINED)
