@@ -42,12 +42,12 @@ def connected(scheduler: str | None, workers: int, seconds: float) -> Iterator[A
         target: Any = scheduler
         if target is None:
             target = stack.enter_context(_local_cluster(workers))
+        client = distributed.Client.__new__(distributed.Client)  # at hand also where it fails
         try:
-            client = within(
-                seconds,
-                lambda: distributed.Client(target, timeout=seconds, set_as_default=False),
-            )
-        except (OSError, ValueError) as error:  # TimeoutError is an OSError
+            within(seconds, lambda: client.__init__(target, timeout=seconds, set_as_default=False))
+        except Exception as error:  # of a server that is no scheduler: any
+            with suppress(Exception):
+                client.close(timeout=END)
             raise ParameterError(
                 f"The Dask scheduler {target!r} cannot be reached: {reason_of(error)}. Start one "
                 "with 'dask scheduler' and give its address (tcp://HOST:8786) as "

@@ -24,7 +24,7 @@ from optiproxy_nas.core.errors import first_line
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.runs import metrics as run_metrics
 from optiproxy_nas.runs.logged_model import log_model
-from optiproxy_nas.runs.mlflow_store import open_client, store_errors
+from optiproxy_nas.runs.mlflow_store import SQLITE, open_client, store_errors
 
 BATCH = 1000  # metrics that one call of the MLflow API takes
 PARAMETERS = 100  # parameters that one call takes
@@ -78,7 +78,7 @@ class MlflowTracker:
         advice: str = "or run without it by --params=tracking=off. No query was made.",
     ) -> None:
         chosen = os.environ.get("MLFLOW_TRACKING_URI")
-        self.uri = chosen or f"sqlite:///{project_path}/mlflow.db"
+        self.uri = chosen or f"{SQLITE}{project_path}/mlflow.db"
         self._artifacts = None if chosen else project_path / "mlruns"
         self._lock_path = None if chosen else project_path / ".mlflow.lock"
         self._locks: dict[int, filelock.BaseFileLock] = {}  # by process

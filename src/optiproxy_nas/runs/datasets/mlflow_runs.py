@@ -19,13 +19,12 @@ from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.runs.datasets.files import ReadOnlyDataset
 from optiproxy_nas.runs.finished import SWEEP, MlflowReader, id_of, is_sweep
 from optiproxy_nas.runs.manifest import reporting_folder
-from optiproxy_nas.runs.mlflow_store import PARENT_TAG, store_errors
+from optiproxy_nas.runs.mlflow_store import PARENT_TAG, sqlite_file, store_errors
 from optiproxy_nas.runs.tracking import MlflowTracker
 
 PAGE = 1000  # runs that one call of the MLflow API gives
 SHOWN = 5
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-_SQLITE = "sqlite:///"
 
 
 class MlflowRuns(ReadOnlyDataset[FoundRuns]):
@@ -62,7 +61,8 @@ class MlflowRuns(ReadOnlyDataset[FoundRuns]):
             ArtifactError: a run that was asked for by its id has no archive in the store.
         """
         uri = self._tracker.uri
-        if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+        file = sqlite_file(uri)
+        if file is not None and not file.exists():
             raise errors.TrackingError(
                 f"There is no MLflow store {uri}: no run was tracked here yet. Make some runs "
                 "without tracking=off, or name another store by MLFLOW_TRACKING_URI.",
