@@ -71,7 +71,7 @@ def test_run_ends_well_and_says_what_it_found(cloned, runs, name):
         f"Run                  {name}",
         f"Artifacts            data/08_reporting/{name}",
         f"Audit                kedro audit {name}",
-        "MLflow UI            mlflow ui --backend-store-uri sqlite:///",
+        "MLflow UI            mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///",
     ):
         assert line in done.out
 

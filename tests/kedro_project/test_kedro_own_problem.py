@@ -365,13 +365,19 @@ def test_a_test_that_failed_is_said_in_the_result_and_not_repeated(own, monkeypa
     assert kept == {"metrics": {}, "error": "ValueError: no test data"}
 
 
-def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store, monkeypatch):
+def test_the_run_is_tracked_with_all_that_was_measured_but_its_secrets(
+    own, empty_store, monkeypatch
+):
     shutil.copy(empty_store, own / "mlflow.db")
+    monkeypatch.setenv("LAB_TOKEN", plant := "hunter2-Zq7")
     evaluate = Widths.evaluate
 
     def writes(self, trial):  # as a worker process does
-        (trial.folder / "output.txt").write_text("training")
-        return evaluate(self, trial)
+        (trial.folder / "output.txt").write_text(f"training with {plant}")
+        try:
+            return evaluate(self, trial)
+        except ValueError as error:
+            raise ValueError(f"{plant} is refused by http://bob:{plant}@host") from error
 
     monkeypatch.setattr(Widths, "evaluate", writes)
     own_run(own, run_id="t", tracking=True, problem="tiny_problem:Built")
@@ -384,6 +390,9 @@ def test_the_run_is_tracked_with_all_that_was_measured(own, empty_store, monkeyp
     assert [value for _, value in failed] == trials["error"].notna().astype(float).tolist()
     cost = history(client, tracked.info.run_id, "trial/cost")
     assert [value for _, value in cost] == trials["cost"].dropna().tolist()
+    assert failed
+    for path in own.rglob("*"):
+        assert not path.is_file() or plant.encode() not in path.read_bytes(), path
     names = {file.path for file in client.list_artifacts(tracked.info.run_id)}
     assert {"journal.jsonl", "report", "archive.parquet", "manifest.json"} <= names
     outputs = client.list_artifacts(tracked.info.run_id, "trials/0001")

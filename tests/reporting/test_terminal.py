@@ -14,7 +14,7 @@ def test_it_tells_the_result_and_where_to_look(run):
     summary = run["summary"] | {
         "wall_seconds": 75.3,
         "artifacts": "data/runs/x",
-        "mlflow_command": "mlflow ui --backend-store-uri sqlite:///mlflow.db",
+        "mlflow_command": "mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db",
     }
     shown = terminal_summary(summary)
     assert shown.isascii()

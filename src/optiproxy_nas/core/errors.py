@@ -11,6 +11,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from optiproxy_nas.core.secrets import masked
+
 
 class OptiProxyError(Exception):
     """Base of all errors of the project.
@@ -22,14 +24,16 @@ class OptiProxyError(Exception):
     """
 
     def __init__(self, message: str, *, advice: str = "", **data: Any) -> None:
-        self._reason = message
-        self.data = data
+        self._reason = masked(message)
+        self.data: dict[str, Any] = {
+            name: masked(it) if type(it) is str else it for name, it in data.items()
+        }
         self.advise(advice)
 
     def advise(self, advice: str) -> None:
         """Take other advice, where the user is not one who calls Python."""
         self._advice = advice
-        self.message = f"{self._reason} {advice}" if advice else self._reason
+        self.message = f"{self._reason} {masked(advice)}" if advice else self._reason
         self.args = (self.message,)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -169,8 +173,8 @@ def message_of(error: BaseException) -> str:
         return raised_on_purpose.message
     first = _chain(error)[-1]
     if isinstance(first, OSError) and str(first) not in str(error):
-        return f"{error}\n{first}"
-    return str(error)
+        return masked(f"{error}\n{first}")
+    return masked(str(error))
 
 
 def first_line(error: BaseException) -> str:
@@ -178,7 +182,7 @@ def first_line(error: BaseException) -> str:
 
     The errors of MLflow, SQLAlchemy and requests go on for pages.
     """
-    return (str(error) or type(error).__name__).splitlines()[0][:300].rstrip(".")
+    return masked((str(error) or type(error).__name__).splitlines()[0])[:300].rstrip(".")
 
 
 def one_line(error: BaseException) -> str:
@@ -191,7 +195,7 @@ def one_line(error: BaseException) -> str:
 
 def shortened(text: str, most: int) -> str:
     """Return a text as one line of so many characters at most: whole sentences, or whole words."""
-    line = " ".join(text.split())
+    line = " ".join(masked(text).split())
     if len(line) <= most:
         return line
     sentences, end, _ = line[: most + 1].rpartition(". ")

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.core.secrets import secrets_in
 
 _ALIKE = 0.8  # of names that differ by a letter or two
 _SYNONYMS = {  # what other libraries call a parameter
@@ -82,6 +84,21 @@ def refusal(
     problems = _problems(model, error, also, nested_names)
     message = "\n".join(map(str, problems))
     return ParameterError(message, errors=len(problems), problems=problems)
+
+
+def refuse_secrets(values: Mapping[str, Any]) -> None:
+    """Refuse parameters with a secret among them: they are written down wherever a run is.
+
+    Raises:
+        ParameterError: the name of the parameter, without its value.
+    """
+    if found := secrets_in(flatten(values)):
+        raise ParameterError(
+            f"Parameter {found[0]!r} holds a password, key or token. Parameters are written into "
+            "manifests, journals, pages and MLflow: leave it out, and have the code read it from "
+            "an environment variable.",
+            name=found[0],
+        )
 
 
 def whole_number(name: str, value: Any, least: int = 0) -> int:

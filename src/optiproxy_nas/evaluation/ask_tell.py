@@ -20,6 +20,7 @@ from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import FailureSettings, StoppingSettings
 from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.core.secrets import masked
 from optiproxy_nas.core.stop_line import Curve
 from optiproxy_nas.core.validation import curve_points, finite_number, whole_number
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
@@ -142,7 +143,7 @@ class AskTell(SearchSteps):
                 f"{str(failed)[:200]}. Give one of them."
             )
         if failed:
-            outcome = Outcome({}, str(failed))
+            outcome = Outcome({}, masked(str(failed)))
         else:
             outcome = read_answer(self.objective, answer, entry.architecture, self.target_name)
         points, request = curve_points(curve), self._book.request(entry)

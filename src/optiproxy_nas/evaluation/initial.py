@@ -15,6 +15,7 @@ import pandas as pd
 from optiproxy_nas.algorithm.archive import make_batch
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, ParameterError
+from optiproxy_nas.core.secrets import masked
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.comparable import check_comparable
@@ -288,7 +289,7 @@ def _outcome(
     is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
     took = float(seconds) if is_number and 0 <= float(seconds) < math.inf else None
     if isinstance(error, str) and error:
-        return Outcome({}, error, took)
+        return Outcome({}, masked(error), took)
     metrics = {name: row[column] for name, column in columns.items()}
     outcome = read_answer(objective, metrics, str(row["architecture"]), target)
     return outcome._replace(seconds=took, stopped=row.get(STOPPED) is True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.core.secrets import mask_file, masked
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
 from optiproxy_nas.evaluation.evaluator import Batched, Evaluate, Evaluator, Request
 from optiproxy_nas.evaluation.trainings import FunctionTraining
@@ -164,12 +165,14 @@ class JobEvaluator(Evaluator):
 
     def _outcome(self, objective: Objective, request: Request, result: Ended) -> Outcome:
         if result.error:
-            outcome = Outcome({}, result.error)
+            outcome = Outcome({}, masked(result.error))
         else:
             outcome = self._read(objective, result.answer, request.architecture)
         output = Path(result.job.folder) / OUTPUT
         if not output.exists() and not result.error:
             _log.warning("Trial %d took its folder %s away.", request.number, result.job.folder)
+        if output.exists():
+            mask_file(output)
         return outcome._replace(
             seconds=result.seconds,
             curve=tuple(result.curve),

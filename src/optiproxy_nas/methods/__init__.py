@@ -9,6 +9,7 @@ from optiproxy_nas.algorithm.budget import check_budget, check_confirm
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.core.validation import refuse_secrets
 from optiproxy_nas.methods.base import (
     Answers,
     Method,
@@ -97,6 +98,7 @@ def resolve_method(
         UnknownNameError: an unregistered method, preset, space, objective, proxy or target.
         BudgetError: the budget cannot pay for an answer, or is above the size of the space.
     """
+    refuse_secrets(values)
     method = method or method_of(values)
     if (direction := values.get("direction")) is not None:
         objective = with_direction(values.get("objective"), direction)

@@ -19,6 +19,7 @@ from kedro.pipeline import Node
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.errors import JournalError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.core.secrets import mask_file
 from optiproxy_nas.evaluation.identity import Digests, digests_of
 from optiproxy_nas.evaluation.journal_table import (
     read_journal,
@@ -180,8 +181,10 @@ def _trained(table: pd.DataFrame) -> Iterator[tuple[str, int, int]]:
 
 
 def output_files(files: TrialFiles) -> list[tuple[Path, str]]:
-    """Return (file, folder) of what the trials wrote, and of the test of the answer."""
+    """Return (file, folder) of what the trials wrote, masked, and of the test of the answer."""
     found = [(path, f"trials/{path.parent.name}") for path in files.folder.glob("*/output.txt")]
+    for path, _ in found:
+        mask_file(path)
     return sorted(found) + ([(files.test, "")] if files.test.exists() else [])
 
 

@@ -19,6 +19,7 @@ from kedro.pipeline import Node, Pipeline
 from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.numbers import unit
+from optiproxy_nas.core.secrets import MaskedRecord
 from optiproxy_nas.export.folder import read_facts
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.active_run import ActiveRun
@@ -58,6 +59,7 @@ class RunHooks:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Remember the parameters, which making the context has checked."""
+        logging.setLogRecordFactory(MaskedRecord)
         self._active, self._began = None, time.perf_counter()
         self._project = context.project_path
         self._run = run_of(context) or {}

@@ -14,7 +14,7 @@ from optiproxy_nas.algorithm.budget import refuse_confirm
 from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel
-from optiproxy_nas.core.validation import validate
+from optiproxy_nas.core.validation import refuse_secrets, validate
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
 from optiproxy_nas.execution.registry import check_executor_settings, with_short_forms
 from optiproxy_nas.methods import method_of, resolve_method
@@ -241,6 +241,7 @@ def _evaluation(given: Any) -> dict[str, Any]:
     """
     default = {"executor": "processes"}
     values = {**default, **given} if isinstance(given, Mapping) else given or default
+    refuse_secrets({"evaluation": values})
     settings = validate(ProblemRunSettings, {"evaluation": values}).evaluation
     check_executor_settings(settings)
     return settings.model_dump()

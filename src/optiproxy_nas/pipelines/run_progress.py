@@ -21,6 +21,7 @@ from optiproxy_nas.evaluation.stop_rules import WarnOfWideEpsilon
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.report.terminal import terminal_summary
+from optiproxy_nas.runs.mlflow_store import ui_command
 
 _STATUS_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
@@ -112,8 +113,7 @@ class RunProgress:
         if summary is None or self._quiet:
             return
         if (store := facts.pop("mlflow_store", None)) is not None:
-            store = store.replace(f"{Path.cwd()}/", "")
-            facts["mlflow_command"] = f"mlflow ui --backend-store-uri {store}"
+            facts["mlflow_command"] = ui_command(store.replace(f"{Path.cwd()}/", ""))
         facts["artifacts"] = os.path.relpath(folder)
         if (page := folder / "report.html").exists():
             facts["page"] = os.path.relpath(page)

@@ -22,6 +22,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from optiproxy_nas.core.secrets import masked_by_form
+
 _ESCAPED = str.maketrans({**{c: f"\\{c}" for c in r"\`*_<>[]#"}, "&": "&amp;"})
 
 
@@ -44,10 +46,16 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=without_secrets,
     )
     made.filters |= {f.__name__: f for f in (data_uri, breakable, plain, code, fence)}
     made.globals["markdown_table"] = markdown_table
     return made
+
+
+def without_secrets(value: Any) -> Any:
+    """Return what a template shows, without what looks like a secret."""
+    return masked_by_form(value) if type(value) is str else value
 
 
 def data_uri(png: bytes) -> str:

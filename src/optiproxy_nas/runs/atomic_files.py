@@ -17,6 +17,7 @@ from typing import Any
 import filelock
 
 from optiproxy_nas.core.errors import ArtifactError, DataError, RunLockedError
+from optiproxy_nas.core.secrets import masked_values
 
 PARTIAL = ".partial-"
 
@@ -54,8 +55,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, whole or not at all."""
-    write_atomically(path, (json.dumps(value, indent=1) + "\n").encode())
+    """Write a value as JSON without its secrets, whole or not at all."""
+    write_atomically(path, (json.dumps(masked_values(value), indent=1) + "\n").encode())
 
 
 def lock_folder(folder: Path, user: str, **data: Any) -> filelock.AcquireReturnProxy[Any]:

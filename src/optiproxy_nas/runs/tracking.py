@@ -21,6 +21,7 @@ import pandas as pd
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.errors import first_line
+from optiproxy_nas.core.secrets import masked, masked_values
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.runs import metrics as run_metrics
 from optiproxy_nas.runs.logged_model import log_model
@@ -49,7 +50,7 @@ def _forgiving(method: Callable[..., None]) -> Callable[..., None]:
                 "The MLflow store %s failed and is told no more: %s. The search goes on, and its "
                 "files and manifest are whole; 'kedro run --resume' sends what is missing once "
                 "the store is back.",
-                self.uri,
+                masked(self.uri),
                 first_line(error),
             )
 
@@ -147,9 +148,9 @@ class MlflowTracker:
             experiment_id = self.client.create_experiment(self._experiment, location)
         else:
             experiment_id = experiment.experiment_id
-        run = self.client.create_run(experiment_id, run_name=name, tags=dict(tags))
+        run = self.client.create_run(experiment_id, run_name=name, tags=masked_values(tags))
         run_id: str = run.info.run_id
-        params = [Param(key, str(value)) for key, value in parameters.items()]
+        params = [Param(key, masked(str(value))) for key, value in parameters.items()]
         for first in range(0, len(params), PARAMETERS):
             self.client.log_batch(run_id, params=params[first : first + PARAMETERS])
         return run_id
@@ -283,7 +284,7 @@ class MlflowTracker:
             logger.warning(
                 "The model %s was not logged to the MLflow store %s: %s.",
                 folder,
-                self.uri,
+                masked(self.uri),
                 first_line(error),
             )
 
@@ -291,7 +292,7 @@ class MlflowTracker:
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags that are known late."""
         for key, value in tags.items():
-            self.client.set_tag(self.run_id, key, value)
+            self.client.set_tag(self.run_id, key, masked(value))
 
     @_forgiving
     def end(self, status: str) -> None:

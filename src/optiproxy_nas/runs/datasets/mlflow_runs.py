@@ -19,7 +19,7 @@ from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.runs.datasets.files import ReadOnlyDataset
 from optiproxy_nas.runs.finished import SWEEP, MlflowReader, id_of, is_sweep
 from optiproxy_nas.runs.manifest import reporting_folder
-from optiproxy_nas.runs.mlflow_store import PARENT_TAG, sqlite_file, store_errors
+from optiproxy_nas.runs.mlflow_store import PARENT_TAG, sqlite_file, store_errors, ui_command
 from optiproxy_nas.runs.tracking import MlflowTracker
 
 PAGE = 1000  # runs that one call of the MLflow API gives
@@ -104,8 +104,8 @@ class MlflowRuns(ReadOnlyDataset[FoundRuns]):
         if not runs:
             more = f"; {unfinished} that have not finished" if unfinished else ""
             raise errors.ParameterError(
-                f"No finished run matches: {describe(self._selection)}{more}. 'mlflow ui "
-                f"--backend-store-uri {self._tracker.uri}' shows what there is.",
+                f"No finished run matches: {describe(self._selection)}{more}. "
+                f"'{ui_command(self._tracker.uri)}' shows what there is.",
                 selection=self._selection,
                 unfinished=unfinished,
             )
