@@ -9,6 +9,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from optiproxy_nas.measuring.speed import Speed
 from optiproxy_nas.measuring.timing import (
     BATCHES,
     COLD,
@@ -21,16 +22,24 @@ from optiproxy_nas.measuring.timing import (
 )
 
 LATENCY = 3e-3  # seconds of a run on a machine that does nothing else
+PROBE = 3e-5  # seconds of the computation that its speed is told by
+SLOW = 1.6  # times as long as usual: what runs in a slow stretch takes
 
 
 class Machine:
     """A machine with a clock of its own: its speed wanders, and other processes take the core."""
 
-    def __init__(self, seed: int, wander: float = 0.05, taken: float = 0.02) -> None:
+    def __init__(
+        self,
+        seed: int,
+        wander: float = 0.05,
+        taken: float = 0.02,
+        slow: Callable[[float], bool] = lambda now: False,
+    ) -> None:
         self.now = 0.0
         self._random = np.random.default_rng(seed)
         self._process = 0.015 * self._random.standard_normal()  # of each process another one
-        self._wander, self._taken = wander, taken
+        self._wander, self._taken, self._slow = wander, taken, slow
         self._speed = wander * self._random.standard_normal()
         self._cold = 0.0  # share of a run by which it is slower
 
@@ -43,12 +52,20 @@ class Machine:
 
     def time(self, run: Callable[[], object]) -> tuple[float, float]:
         factor = math.exp(self._process + self._speed + 0.02 * abs(self._random.standard_normal()))
-        seconds, self._cold = LATENCY * factor * (1 + self._cold), 0.0
+        seconds, self._cold = LATENCY * factor * self._slowness() * (1 + self._cold), 0.0
         took = seconds
         if self._random.random() < self._taken:
             took, self._cold = seconds + 3e-3, 0.8
         self._pass(took)
         return took, seconds
+
+    def probe(self, run: Callable[[], object]) -> tuple[float, float]:
+        seconds = PROBE * self._slowness() * (1 + 0.01 * abs(self._random.standard_normal()))
+        self._pass(seconds)
+        return seconds, seconds
+
+    def _slowness(self) -> float:
+        return SLOW if self._slow(self.now) else 1.0
 
     def _pass(self, seconds: float) -> None:
         """Let time pass; the speed is forgotten in a tenth of a second."""
@@ -58,10 +75,18 @@ class Machine:
         self._speed = keep * self._speed + noise * self._random.standard_normal()
 
 
-def timed(machine: Machine, precision: float = 0.1) -> Series:
-    series = Series(lambda: None, machine.time, 0.9)
+def timed(machine: Machine, precision: float = 0.1, usual: float | None = None) -> Series:
+    series = Series(lambda: None, machine.time, 0.9, Speed(machine.probe, usual))
     time_until_precise([series], precision, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
     return series
+
+
+def steady() -> Speed:
+    return Speed(lambda run: (PROBE, PROBE))
+
+
+def every_other(seconds: float) -> Callable[[float], bool]:
+    return lambda now: int(now / seconds) % 2 == 1
 
 
 def estimates(series: Series) -> tuple[Estimate, Estimate]:
@@ -81,7 +106,7 @@ def test_two_timings_agree_within_the_interval_in_95_of_100() -> None:
     # Where the runs are taken for independent, the interval is too narrow.
     naive = []
     for series in timings:
-        runs = np.sort(series.counted)
+        runs = np.sort(series.used)
         ranks = len(runs) / 2 + math.sqrt(2) * 1.96 * math.sqrt(len(runs)) / 2 * np.array([-1, 1])
         low, high = runs[ranks.astype(int)]
         naive.append(Estimate(float(np.median(runs)), (high - low) / 2))
@@ -91,7 +116,7 @@ def test_two_timings_agree_within_the_interval_in_95_of_100() -> None:
 def test_runs_after_a_pause_or_after_another_process_do_not_count() -> None:
     series = timed(Machine(0, wander=0.0, taken=0.2))
     assert series.taken > 10
-    assert max(series.counted) < 1.2 * LATENCY < max(series.every)
+    assert max(series.used) < 1.2 * LATENCY < max(series.every)
 
 
 def test_a_noisier_machine_is_measured_for_longer_and_at_most_for_the_limit() -> None:
@@ -111,7 +136,9 @@ def test_where_the_core_is_always_taken_the_fastest_runs_are_the_best_guess() ->
     assert median.low <= min(series.every)
     assert median.high >= np.median(series.every) > 1.5 * LATENCY  # most runs were cold
     assert median.precision >= COLD
-    still = Series(lambda: None, lambda _: (1.0, 0.01), 0.9)  # a clock that tells no runs apart
+    still = Series(
+        lambda: None, lambda _: (1.0, 0.01), 0.9, steady()
+    )  # a clock that tells no runs apart
     for _ in range(20):
         still.burst(1.0, lambda: 0.0)
     assert still.is_disturbed
@@ -129,7 +156,10 @@ def test_a_quantile_between_runs_with_an_interrupt_and_those_without_has_both_in
     def estimate(interrupted: float) -> Estimate:
         draws = np.random.default_rng(0)
         series = Series(
-            lambda: None, lambda _: (t := 1e-3 * (1 + 0.2 * (draws.random() < interrupted)), t), 0.9
+            lambda: None,
+            lambda _: (t := 1e-3 * (1 + 0.2 * (draws.random() < interrupted)), t),
+            0.9,
+            steady(),
         )
         for _ in range(100):
             series.burst(math.inf, lambda: 0.0)
@@ -140,12 +170,11 @@ def test_a_quantile_between_runs_with_an_interrupt_and_those_without_has_both_in
     assert many.precision < 0.1
     assert edge.low < few.value
     assert edge.high > many.value
-    assert edge.sampled < 0.1 * edge.value  # more runs would not help
 
 
 def test_several_functions_are_run_in_turn() -> None:
     machine, order = Machine(3), []
-    both = [Series(lambda: None, machine.time, 0.9) for _ in range(2)]
+    both = [Series(lambda: None, machine.time, 0.9, steady()) for _ in range(2)]
     for name, series in zip("ab", both, strict=True):
         burst = series.burst
         series.burst = lambda *given, burst=burst, name=name: (order.append(name), burst(*given))  # type: ignore[method-assign]
@@ -165,21 +194,52 @@ def test_a_slow_function_is_run_for_longer_and_its_interval_is_wide_where_runs_a
         took, own = machine.time(run)
         return took + (slower - 1) * LATENCY, own + (slower - 1) * LATENCY
 
-    series = Series(lambda: None, time, 0.9)
+    series = Series(lambda: None, time, 0.9, Speed(machine.probe))
     time_until_precise([series], 0.1, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
     assert 0.85 * seconds < machine.now < 1.1 * seconds
     assert len(series.every) >= LEAST
-    assert (len(series.counted) >= 10 * BATCHES) == (slower == 100)
+    assert (series.counted >= 10 * BATCHES) == (slower == 100)
     assert not series.is_disturbed
     for one in estimates(series):
         assert one.low <= slower * LATENCY * 1.05
-        assert one.half >= (0 if slower == 100 else np.ptp(series.counted))
+        assert one.half >= (0 if slower == 100 else np.ptp(series.used))
 
 
 def test_an_interrupt_in_a_long_run_does_not_count_as_taken() -> None:
-    series = Series(lambda: None, lambda _: (1.001, 1.0), 0.9)
+    series = Series(lambda: None, lambda _: (1.001, 1.0), 0.9, steady())
     series.burst(1.0, lambda: 0.0)
     assert series.taken == 0
+
+
+def test_runs_in_slow_stretches_do_not_count_however_long_these_are() -> None:
+    quiet = [estimates(timed(Machine(seed, wander=0.02))) for seed in range(8)]
+    found = []
+    for seed in range(8):  # half of the time is slow, in stretches of 20 ms to 1 s
+        machine = Machine(seed, 0.02, slow=every_other(0.02 * 50 ** (seed / 7)))
+        found.append(estimates(series := timed(machine)))
+        assert series.speed() == 1.0
+    for kind in range(2):
+        mixed = [pair[kind] for pair in (*quiet, *found)]
+        assert share_inside(mixed) >= 0.93
+        assert np.median([one.precision for one in mixed]) < 0.12
+
+
+def test_a_timing_in_a_slow_stretch_says_so_and_reaches_down_to_the_usual_speed() -> None:
+    usual, _ = estimates(timed(Machine(0, wander=0.02)))
+    slow = Machine(1, wander=0.02, slow=lambda now: True)
+    series = timed(slow, usual=PROBE)
+    assert series.speed() == pytest.approx(1 / SLOW, rel=0.05)
+    assert slow.now == pytest.approx(5.0, abs=0.2)  # waits no longer than for a noisy machine
+    for one in estimates(series):
+        assert one.value == pytest.approx(SLOW * usual.value, rel=0.1)
+        assert one.low <= usual.value
+    first = timed(Machine(1, wander=0.02, slow=lambda now: True))  # of a machine
+    assert first.speed() == 1.0
+    ending = Machine(2, wander=0.02, slow=lambda now: now < 3)
+    late = timed(ending, usual=PROBE)
+    assert late.speed() == 1.0
+    assert 3 < ending.now < 5
+    assert estimates(late)[0].value == pytest.approx(usual.value, rel=0.08)
 
 
 @pytest.mark.parametrize("timer", [processor_timer, wall_timer])

@@ -21,7 +21,7 @@ from optiproxy_nas.core.errors import ConversionError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation import problem_evaluator
 from optiproxy_nas.objectives import resolve_objective
-from optiproxy_nas.problems.latency import check_latency
+from optiproxy_nas.problems.latency import check_latency, machine_text
 from optiproxy_nas.problems.resolution import resolve_problem
 
 RUN: dict[str, Any] = {"method": "random_search", "budget": 4, "seed": 0}
@@ -155,3 +155,10 @@ def test_a_machine_that_is_too_busy_is_warned_of_once_or_fails_trials(
     result = search(problem=Timed(precision=0.4, seconds=0.5, noisy="fail"), **{**RUN, "budget": 2})
     assert len(result.archive) == 0
     assert all("too busy" in trial.error for trial in result.trials)
+
+
+def test_a_latency_on_a_machine_slower_than_usual_is_shown_as_one() -> None:
+    machine = {"processor": "A", "cores": 2, "device": "cpu"}
+    facts = {"machine": machine, "threads": 1, "runtime": "torch", "load": 0.4}
+    assert machine_text(facts) == machine_text({**facts, "speed": 1.0})  # as files of before
+    assert "60 %" in machine_text({**facts, "speed": 0.6})

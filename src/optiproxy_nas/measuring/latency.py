@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import NamedTuple, overload
 
@@ -17,11 +17,10 @@ from optiproxy_nas.measuring.latency_settings import LatencySettings
 from optiproxy_nas.measuring.machine import Machine, load, machine, only_measurement
 from optiproxy_nas.measuring.onnx import feeds_of, onnx_model, onnx_session
 from optiproxy_nas.measuring.sizes import Example
+from optiproxy_nas.measuring.speed import Run, Speed, Timer, speed_beside_file
 from optiproxy_nas.measuring.timing import (
     LONGEST,
-    Run,
     Series,
-    Timer,
     processor_timer,
     time_until_precise,
     wall_timer,
@@ -47,6 +46,7 @@ class Latency(NamedTuple):
     runtime: str
     machine: Machine
     load: float  # processes that wanted a core in the minute before, in the mean
+    speed: float  # of the machine in the runs that are used, as a share of its usual one
 
     @property
     def precision(self) -> float:
@@ -115,10 +115,11 @@ def measure_latency(
     settings = settings or LatencySettings()
     models = model if isinstance(model, Mapping) else {"": model}
     found: dict[str, Latency] = {}
-    with only_measurement(), _threads(settings.threads):
+    where = machine(device, settings.runtime)
+    with only_measurement(), _threads(settings.threads), _speed(settings, where) as speed:
         timer = _timer(settings, device)
         series = {
-            name: Series(runner(one, example, settings, device), timer, settings.quantile)
+            name: Series(runner(one, example, settings, device), timer, settings.quantile, speed)
             for name, one in models.items()
         }
         before, begun = load(), time.monotonic()
@@ -131,7 +132,6 @@ def measure_latency(
                 settings.seconds,
             )
         seconds = (time.monotonic() - begun) / max(1, len(models))
-        where = machine(device, settings.runtime)
         for name, one in series.items():
             found[name] = _latency(one, settings, seconds, where, before)
     return found if isinstance(model, Mapping) else found[""]
@@ -209,16 +209,20 @@ def _latency(
         settings.runtime,
         where,
         before,
+        series.speed(),
     )
     if settings.noisy == "fail" and latency.precision > settings.precision:
         why = f"the machine is too busy (load {before:.1f})"
         if series.is_short:
             why = f"so few runs ({len(series.used)}) tell no more"
+        elif latency.speed < 1:
+            why = f"the machine runs at {latency.speed:.0%} of its usual speed"
         raise MeasurementError(
             f"The latency is known to {latency.precision:.1%} after {seconds:.3g} s, not to the "
             f"{settings.precision:.1%} of latency.precision: "
             f"{why}. Give more latency.seconds, or latency.noisy='warn'.",
             precision=latency.precision,
+            speed=latency.speed,
         )
     return latency
 
@@ -245,6 +249,14 @@ def _timer(settings: LatencySettings, device: str) -> Timer:
         return partial(cuda_timer, device=device)
     is_fine = time.get_clock_info("thread_time").resolution <= 1e-6  # not so on Windows
     return processor_timer if settings.threads == 1 and is_fine else wall_timer
+
+
+def _speed(settings: LatencySettings, where: Machine) -> AbstractContextManager[Speed]:
+    """Return the speed of the machine's processor; one that never changes for a GPU."""
+    if not where.device.startswith("cpu"):
+        return nullcontext(Speed(lambda run: (1.0, 1.0)))
+    key = f"{where.processor}, torch {where.torch}, {settings.threads} threads"
+    return speed_beside_file(_timer(settings, "cpu"), key)
 
 
 def cuda_timer(run: Run, device: str) -> tuple[float, float]:

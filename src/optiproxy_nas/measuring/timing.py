@@ -1,13 +1,12 @@
 """Timing a function again and again, until its median and a quantile are as precise as asked for.
 
 Three things make timings of one function differ: other processes take the core away; after that,
-and after a pause, caches are cold; and the machine itself is faster now and slower then. So a run
-counts only where the core was not taken away since the function has run for a millisecond, and the
-clock is the processor time of the thread where one thread does the work. Runs come in bursts with
-pauses between them, spread over time. What is left is correlated, so the interval is that of batch
-means (batches of consecutive runs), widened by what cannot be seen from inside: what differs from
-one process to the next (``DRIFT``, ``INTERRUPTED``), and runs that were disturbed though the core
-was not taken.
+and after a pause, caches are cold; and the machine itself is slower at times (``speed.py``). So a
+run counts only where the core was not taken away since the function has run for a millisecond, and
+where the machine was as fast as usual right before and after; the clock is the processor time of
+the thread where one thread does the work. Runs come in bursts with pauses between them, spread over
+time. What is left is correlated, so the interval is that of batch means (batches of consecutive
+runs), widened by what cannot be seen from inside (``DRIFT``, ``INTERRUPTED``, ``UNSEEN``).
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ import numpy as np
 from scipy import special
 
 from optiproxy_nas.core.arrays import Floats
-
-Run = Callable[[], Any]
-Timer = Callable[[Run], tuple[float, float]]  # seconds that a run took, and that are its own
+from optiproxy_nas.measuring.speed import LEVEL, USUAL, Run, Speed, Timer
 
 PAUSE = 0.02  # seconds between two bursts: as if the function were called now and then
 WARM = 0.001  # seconds of undisturbed runs, one at least, before a run counts
+STRETCH = 0.002  # seconds of runs between two probes of the speed
+PROBED = 0.0002  # seconds of runs after a probe before one counts, where they are short
 BURST, LEAST = 0.02, 5  # seconds of runs, and runs, after which a burst ends
 # By how much longer than its own time a run took, where the core was taken away: seconds, and
 # share of long runs, of which no moment is without an interrupt.
@@ -35,9 +34,10 @@ FASTEST = 0.05  # share of all runs that is taken where too few count
 COLD = 0.3  # share by which cold caches make a run slower, at least; see docs/latency.md
 LONGEST = 10.0  # times as long as asked for, where runs are too few for the quantile
 BATCHES = 4  # of consecutive runs, each longer than most of what makes runs alike
-# Relative sd between timings of one function in different processes, and by how much the share of
-# runs that an interrupt lengthens differs: measured, see "What was tried" in docs/latency.md.
-DRIFT, INTERRUPTED = 0.025, 0.02
+# Between timings of one function in different processes: relative sd; by how much the share of runs
+# that an interrupt lengthens differs, and by what part of the share of runs that are seen to be
+# disturbed it does more. Measured, see "How well it agrees" in docs/latency.md.
+DRIFT, INTERRUPTED, UNSEEN = 0.025, 0.04, 0.3
 
 
 class Estimate(NamedTuple):
@@ -45,7 +45,6 @@ class Estimate(NamedTuple):
 
     value: float
     half: float  # of the interval
-    sampled: float = 0.0  # what of it more runs would narrow
 
     @property
     def low(self) -> float:
@@ -70,21 +69,23 @@ class Series:
         run: the function.
         timer: of its runs.
         quantile: that is estimated beside the median, in (0.5, 1).
+        speed: of the machine meanwhile.
 
     Attributes:
-        counted: seconds of the runs that count, in order.
         every: seconds of all runs, in order.
         taken: number of runs during which the core was taken away.
+        undisturbed: number of runs before and during which it was not.
     """
 
-    def __init__(self, run: Run, timer: Timer, quantile: float) -> None:
-        self._run, self._timer, self._quantile = run, timer, quantile
+    def __init__(self, run: Run, timer: Timer, quantile: float, speed: Speed) -> None:
+        self._run, self._timer, self._quantile, self._speed = run, timer, quantile, speed
         # The least number of runs of which the quantile lies within.
         self._block = math.ceil(1 / (1 - quantile) - 1e-9)
         self._needed = self._block * BATCHES
-        self.counted: list[float] = []
+        self._stretches: list[Floats] = []  # of undisturbed runs
+        self._paces: list[float] = []  # of the machine in each: seconds of the slower probe
         self.every: list[float] = []
-        self.taken = 0
+        self.taken, self.undisturbed = 0, 0
 
     def burst(self, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Run the function for a while: warm it up, then count.
@@ -93,19 +94,35 @@ class Series:
             limit: time of the clock at which it ends, after the first five runs of all.
             clock: in seconds.
         """
-        warm, total, runs = 0.0, 0.0, 0
-        while total < BURST or runs < LEAST:
-            took, seconds = self._timer(self._run)
-            self.every.append(seconds)
-            total, runs = total + seconds, runs + 1
-            if took - seconds > max(TAKEN, TAKEN_SHARE * seconds):
-                self.taken, warm = self.taken + 1, 0.0
-            elif warm < WARM:
-                warm += seconds
-            else:
-                self.counted.append(seconds)
-            if clock() >= limit and len(self.every) >= LEAST:
-                return
+        warm, total, runs, ended = 0.0, 0.0, 0, False
+        before = self._speed.probe()
+        while not ended:
+            stretch: list[float] = []
+            begun = total
+            while total - begun < STRETCH and not ended:
+                took, seconds = self._timer(self._run)
+                self.every.append(seconds)
+                total, runs = total + seconds, runs + 1
+                if took - seconds > max(TAKEN, TAKEN_SHARE * seconds):
+                    self.taken, warm = self.taken + 1, 0.0
+                elif warm < WARM:
+                    warm += seconds
+                else:
+                    stretch.append(seconds)
+                ended = (total >= BURST and runs >= LEAST) or (
+                    clock() >= limit and len(self.every) >= LEAST
+                )
+            after = self._speed.probe()
+            if stretch:
+                self._stretches.append(np.array(stretch))
+                self._paces.append(max(before, after))
+                self.undisturbed += len(stretch)
+            before, warm = after, warm if seconds >= WARM else min(warm, WARM - PROBED)
+
+    @property
+    def counted(self) -> int:
+        """The number of undisturbed runs while the machine was as fast as usual."""
+        return len(self._runs(self._speed.limit)) if self._paces else 0
 
     @property
     def is_sufficient(self) -> bool:
@@ -113,23 +130,37 @@ class Series:
 
         Of undisturbed runs four in five count, so that enough do long before the second condition.
         """
-        return len(self.counted) >= self._needed or len(self.every) >= 2 * self._needed
+        return len(self.every) >= 2 * self._needed or self.counted >= self._needed
 
     @property
     def is_disturbed(self) -> bool:
         """Whether too few runs count because the core was taken away, not because few were made."""
         few = min(self._needed, len(self.every) / 2)
-        return self.taken > 0 and len(self.counted) < few
+        return self.taken > 0 and self.undisturbed < few
 
     @property
     def is_short(self) -> bool:
         """Whether too few runs were made, though nothing took the core away."""
-        return not self.is_disturbed and len(self.counted) < self._needed
+        return not self.is_disturbed and self.undisturbed < self._needed
 
     @property
-    def used(self) -> list[float]:
-        """Seconds of the runs that are estimated from."""
-        return self.every if self.is_disturbed or not self.counted else self.counted
+    def used(self) -> Floats:
+        """Seconds of the runs that are estimated from, in order."""
+        if self.is_disturbed or not self.undisturbed:
+            return np.array(self.every)
+        return self._runs(self._slowest)
+
+    def speed(self, quantile: float = 0.5) -> float:
+        """Return the speed of the machine in the runs that are used, as a share of the usual one.
+
+        Args:
+            quantile: of the runs, the slowest last.
+        """
+        pace, limit = self._speed.level, self._speed.limit
+        if self.undisturbed and not self.is_disturbed:
+            paces = np.repeat(self._paces, [len(stretch) for stretch in self._stretches])
+            pace = float(np.quantile(paces[paces <= self._slowest], quantile))
+        return limit / USUAL / pace if pace > limit else 1.0
 
     def estimates(self, confidence: float) -> tuple[Estimate, Estimate]:
         """Return the median and the quantile, after one burst at least.
@@ -137,44 +168,60 @@ class Series:
         Args:
             confidence: of the intervals, in (0, 1).
         """
-        estimate = self._estimate_of_few
+        estimate = self._estimate
         if self.is_disturbed:
             estimate = self._estimate_of_fastest
-        elif len(self.counted) >= self._needed:
-            estimate = self._estimate
+        elif self.is_short:
+            estimate = self._estimate_of_few
         return estimate(0.5, confidence), estimate(self._quantile, confidence)
 
     def is_precise(self, precision: float, confidence: float) -> bool:
-        """Return whether more runs are not needed, of two blocks a batch or more.
-
-        Both intervals are narrow enough then, but for what no further run would narrow.
-        """
-        if len(self.counted) < 2 * self._needed:
+        """Return whether both intervals are narrow enough, with two blocks a batch or more."""
+        if self.counted < 2 * self._needed:
             return False
-        return all(one.sampled <= precision * one.value for one in self.estimates(confidence))
+        return all(one.precision <= precision for one in self.estimates(confidence))
+
+    def _runs(self, pace: float) -> Floats:
+        """Return the seconds of undisturbed runs while the machine had the pace or a faster one."""
+        pairs = zip(self._paces, self._stretches, strict=True)
+        found: Floats = np.concatenate([[], *(runs for reached, runs in pairs if reached <= pace)])
+        return found
+
+    @property
+    def _slowest(self) -> float:
+        """The pace up to which runs are used: the usual one, or where these are few a slower one.
+
+        Then it is that of the fastest tenth of them, or of as many as are needed.
+        """
+        if self.counted >= self._needed:
+            return self._speed.limit
+        order = np.argsort(self._paces)
+        runs = np.cumsum([len(self._stretches[place]) for place in order])
+        enough = int(np.searchsorted(runs, max(self._needed, LEVEL * self.undisturbed)))
+        return float(self._paces[order[min(enough, len(order) - 1)]])
 
     def _estimate(self, quantile: float, confidence: float) -> Estimate:
         """Return the median over blocks of the blocks' quantiles, and its interval."""
-        size = self._block
-        blocks = np.array(self.counted[: len(self.counted) // size * size]).reshape(-1, size)
+        size, used = self._block, self.used
+        blocks = used[: len(used) // size * size].reshape(-1, size)
         values = _quantiles(blocks, quantile)
         value = float(np.median(values))
         batches = [np.median(batch) for batch in np.array_split(values, BATCHES)]
         error = float(np.std(batches, ddof=1)) / math.sqrt(BATCHES)
         inside = math.sqrt(2) * float(special.stdtrit(BATCHES - 1, (1 + confidence) / 2)) * error
-        # As large a share of the runs that count may be disturbed unseen.
-        unseen = self.taken / (self.taken + len(self.counted))
-        lower = value - float(np.median(_quantiles(blocks, quantile * (1 - unseen))))
-        sampled = math.hypot(inside, lower, least_precision(confidence) * value)
+        sampled = math.hypot(inside, least_precision(confidence) * value)
         # A quantile between the runs with an interrupt and those without is the one or the other.
-        shares = [quantile - INTERRUPTED, quantile, min(1.0, quantile + INTERRUPTED)]
-        around = np.quantile(self.counted, shares)
-        return Estimate(value, math.hypot(sampled, float(np.diff(around).max())), sampled)
+        differs = INTERRUPTED + UNSEEN * self.taken / (self.taken + self.undisturbed)
+        shares = np.clip(quantile + differs * np.array([-1, 0, 1]), 0, 1)
+        either = float(np.diff(np.quantile(used, shares)).max())
+        return Estimate(value, math.hypot(sampled, either) + (1 - self.speed(quantile)) * value)
 
     def _estimate_of_few(self, quantile: float, confidence: float) -> Estimate:
         """Return the quantile of too few undisturbed runs; the interval is as wide as they are."""
-        value, spread = float(np.quantile(self.used, quantile)), float(np.ptp(self.used))
-        return Estimate(value, math.hypot(spread, least_precision(confidence) * value))
+        used = self.used
+        value, spread = float(np.quantile(used, quantile)), float(np.ptp(used))
+        least = least_precision(confidence) * value
+        return Estimate(value, math.hypot(spread, least) + (1 - self.speed(quantile)) * value)
 
     def _estimate_of_fastest(self, quantile: float, confidence: float) -> Estimate:
         """Return the quantile of the fastest runs, where the core was taken in nearly all of them.
@@ -184,7 +231,8 @@ class Series:
         """
         value, middle = (float(it) for it in np.quantile(self.every, [FASTEST * quantile, 0.5]))
         seen = max(middle - value, value - min(self.every))
-        return Estimate(value, math.hypot(seen, (COLD + least_precision(confidence)) * value))
+        half = math.hypot(seen, (COLD + least_precision(confidence)) * value)
+        return Estimate(value, half + (1 - self.speed()) * value)
 
 
 def _quantiles(blocks: Floats, quantile: float) -> Floats:

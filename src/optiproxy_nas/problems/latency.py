@@ -169,7 +169,7 @@ def latency_text(facts: Mapping[str, Any]) -> str:
 
 
 def machine_text(facts: Mapping[str, Any]) -> str:
-    """Return ``AMD EPYC, 2 cores; torch on cpu, 1 thread; load 0.4``.
+    """Return ``AMD EPYC, 2 cores; torch on cpu, 1 thread; load 0.4; 60 % of its usual speed``.
 
     Args:
         facts: of :func:`answer_latency`.
@@ -177,7 +177,9 @@ def machine_text(facts: Mapping[str, Any]) -> str:
     where, threads, load = facts["machine"], facts["threads"], facts["load"]
     text = f"{where['processor']}, {where['cores']} cores; {facts['runtime']} on {where['device']}"
     text += f", {threads} thread{'s' if threads > 1 else ''}"
-    return text if load is None else f"{text}; load {load:.1f}"
+    text += "" if load is None else f"; load {load:.1f}"
+    speed = facts.get("speed", 1.0)  # which files of before lack
+    return text if speed == 1 else f"{text}; {100 * speed:.0f} % of its usual speed"
 
 
 def warn_of_noise(problem: Problem, metrics: Mapping[str, Any]) -> None:
@@ -188,8 +190,9 @@ def warn_of_noise(problem: Problem, metrics: Mapping[str, Any]) -> None:
     if isinstance(reached, float) and reached > wanted:
         warnings.warn(
             f"Some latencies are less precise than the {wanted:.1%} asked for: the machine is too "
-            "busy, or latency.seconds too few. They stand; "
-            f"{problem.latency.metrics[2]} says how precise each is.",
+            "busy or slower than usual, or latency.seconds too few. They stand; "
+            f"{problem.latency.metrics[2]} says how precise each is, and {FILE} in the folder of "
+            "its trial at which speed the machine ran.",
             stacklevel=2,
         )
 

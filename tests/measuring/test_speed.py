@@ -1,0 +1,116 @@
+"""What the machine usually takes for the probe is kept, whatever is in the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from optiproxy_nas import LatencySettings, MeasurementError, measure_latency
+from optiproxy_nas.measuring import speed
+from optiproxy_nas.measuring.speed import KEPT, MACHINES, Speed, remember, usual_seconds
+from optiproxy_nas.measuring.timing import processor_timer
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(speed, "speed_file", lambda: tmp_path / "speed.json")
+    return tmp_path / "speed.json"
+
+
+def probed(seconds: list[float], usual: float | None = None) -> Speed:
+    times = iter([one for one in seconds for _ in range(speed.REPEATS)])
+    found = Speed(lambda run: (1.0, next(times)), usual)
+    for _ in seconds:
+        found.probe()
+    return found
+
+
+def test_the_usual_speed_is_that_of_the_fastest_quarter_of_the_last_measurements() -> None:
+    assert usual_seconds("one") is None
+    for level in (5e-5, 3e-5, 5e-5, 3.1e-5, 5e-5, 5e-5):  # most of them in a slow stretch
+        remember("one", level)
+        remember("other", 9e-5)
+    usual = usual_seconds("one")
+    assert usual is not None
+    assert 3e-5 < usual < 4e-5
+    for _ in range(KEPT):  # it has become slower for good
+        remember("one", 6e-5)
+    assert usual_seconds("one") == pytest.approx(6e-5)
+    assert usual_seconds("other") == pytest.approx(9e-5)
+
+
+def test_a_measurement_is_compared_with_the_usual_speed_unless_it_is_as_fast() -> None:
+    assert probed([3e-5] * 5).limit == pytest.approx(speed.USUAL * 3e-5)
+    assert probed([3e-5] * 5, usual=2.9e-5).limit == pytest.approx(speed.USUAL * 3e-5)
+    assert probed([3e-5] * 5, usual=2e-5).limit == pytest.approx(speed.USUAL * 2e-5)
+    assert probed([3e-5] * 5, usual=9e-5).limit == pytest.approx(speed.USUAL * 3e-5)
+    mostly_slow = [5e-5] * 17 + [3e-5] * 3
+    assert probed(mostly_slow).level == pytest.approx(3e-5, rel=0.01)
+
+
+def test_the_file_stays_small(file: Path) -> None:
+    for number in range(3 * MACHINES):
+        for _ in range(2 if number else KEPT + 5):
+            remember(f"machine {number}", 3e-5)
+    found = json.loads(file.read_text())
+    assert list(found) == [f"machine {number}" for number in range(2 * MACHINES, 3 * MACHINES)]
+    assert max(map(len, found.values())) <= KEPT
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"one": 3}',
+        '{"one": ["x"]}',
+        '{"one": [NaN]}',
+        '{"one": [-1.0, 3e-5]}',
+        '{"one": [1e999]}',
+        "[" * 50_000,
+        '{"one": [' + "1e-5," * 100_000 + "1e-5]}",
+        "\x00\xff",
+    ],
+)
+def test_a_file_of_something_else_is_measured_without_and_written_anew(
+    file: Path, text: str
+) -> None:
+    file.write_bytes(text.encode("latin-1"))
+    assert usual_seconds("one") is None
+    remember("one", 3e-5)
+    assert usual_seconds("one") == 3e-5
+
+
+def test_a_file_that_cannot_be_written_does_no_harm(file: Path) -> None:
+    file.mkdir()
+    remember("one", 3e-5)
+    assert usual_seconds("one") is None
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_the_probe_takes_as_long_again() -> None:
+    found = Speed(processor_timer)
+    for _ in range(20):
+        found.probe()
+    assert 1e-6 < found.level < 1e-3
+
+
+def test_a_latency_on_a_machine_slower_than_usual_says_so(file: Path) -> None:
+    model, example = nn.Linear(8, 8), torch.zeros(1, 8)
+    settings = LatencySettings(seconds=0.05, quantile=0.75)
+    assert measure_latency(model, example, settings).speed == 1.0
+    (key, (level,)) = json.loads(file.read_text()).popitem()
+    file.write_text(json.dumps({key: [level / 10] * 5}))
+    found = measure_latency(model, example, settings)
+    assert found.speed < 0.3
+    assert found.median_interval[0] < 0.3 * found.median_ms
+    with pytest.raises(MeasurementError, match="of its usual speed") as caught:
+        measure_latency(model, example, settings.model_copy(update={"noisy": "fail"}))
+    assert caught.value.data["speed"] < 0.3
+    assert len(json.loads(file.read_text())[key]) == 7  # or it would never become usual
