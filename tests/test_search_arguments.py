@@ -48,6 +48,10 @@ WRONG: list[dict[str, Any]] = [
     {"workers": 2},
     {"workers": 0, "evaluate": len},
     {"workers": "2", "evaluate": len},
+    {"workers": 2.0, "evaluate": len},
+    {"evaluation": {"executor": "processes", "threads": 2.0}, "evaluate": len},
+    {"budget": 20.0},
+    {"seed": 0.0},
     {"workers": 2, "evaluate": BATCHED},
     {"workers": 2, "evaluate": len, "evaluation": {"workers": 3}},
     {"workers": 2, "evaluate": len, "evaluation": {"asynchronous": False}},
@@ -64,6 +68,21 @@ WRONG: list[dict[str, Any]] = [
 def test_what_cannot_be_used_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ParameterError):
         search(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"workers": 2.0}, "Parameter 'workers'"),
+        ({"workers": 2, "executor": "serial"}, "workers = 2"),
+        ({"evaluation": {"workers": 2.0}}, "Parameter 'evaluation.workers'"),
+        ({"evaluation": {"timeout": "9"}}, "Parameter 'evaluation.timeout'"),
+    ],
+)
+def test_a_refusal_names_what_was_given(arguments: dict[str, Any], name: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        search(evaluate=len, **arguments)
+    assert caught.value.message.startswith(name)
 
 
 def test_a_space_that_is_not_registered_gets_a_preset_and_a_line(

@@ -8,9 +8,8 @@ from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.evaluator import Batched, Evaluate, Evaluator
-from optiproxy_nas.execution.registry import check_executor_settings, with_short_forms
+from optiproxy_nas.execution.registry import read_evaluation, with_short_forms
 from optiproxy_nas.problems import Problem
 
 # Settings that say something only where trials are trained in processes of their own.
@@ -41,8 +40,7 @@ def evaluation_settings(
             'evaluation={"executor": "processes", "timeout": 600}.'
         )
     values = with_short_forms(given or {}, short or {})
-    settings = validate(EvaluationSettings, values)
-    check_executor_settings(settings)
+    settings = read_evaluation(values)
     takes_batches = isinstance(evaluate, Batched | Evaluator)
     is_serial = settings.executor == "serial" and settings.workers == 1
     if is_serial and settings.asynchronous:  # it is the search without them

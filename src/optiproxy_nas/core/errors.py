@@ -148,13 +148,20 @@ class SearchInterrupted(KeyboardInterrupt):
         return type(self), (self.message, self.result)
 
 
-def unknown_name(kind: str, name: Any, allowed: Iterable[str]) -> UnknownNameError:
-    """Build the error for an unregistered name: the list, and the nearest member of it."""
+def unknown_name(kind: str, name: Any, allowed: Iterable[str], other: str = "") -> UnknownNameError:
+    """Build the error for an unregistered name: the list, and the nearest member of it.
+
+    Args:
+        kind: what is named.
+        name: as given.
+        allowed: the registered names.
+        other: in words, what is allowed beside them.
+    """
     names = sorted(allowed)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return UnknownNameError(
-        f"Unknown {kind} {name!r}.{hint} Allowed: {', '.join(names)}.",
+        f"Unknown {kind} {name!r}.{hint} Allowed: {', '.join(names)}{other}.",
         kind=kind,
         name=name,
         allowed=names,

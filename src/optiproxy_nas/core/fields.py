@@ -19,8 +19,9 @@ from pydantic.fields import FieldInfo
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 SWITCH = "true or false"
+INTEGER = "an integer"
 _SCALARS = {
-    frozenset({int}): "an integer",
+    frozenset({int}): INTEGER,
     frozenset({float}): "a number",
     frozenset({int, float}): "a number",
     frozenset({bool}): SWITCH,
@@ -59,7 +60,7 @@ def text_names(fields: Iterable[tuple[str, FieldInfo]]) -> frozenset[str]:
 
 
 def scalar_kind(field: FieldInfo) -> str:
-    """Return "an integer", "a number" or ``SWITCH`` of a field of such (or null) only, else ""."""
+    """Return ``INTEGER``, "a number" or ``SWITCH`` of a field of such (or null) only, else ""."""
     return _SCALARS.get(frozenset(_types(field)), "")
 
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from optiproxy_nas.core.fields import SWITCH, scalar_kind
+from optiproxy_nas.core.fields import INTEGER, SWITCH, scalar_kind
 
 Direction = Literal["maximize", "minimize"]
 
@@ -26,8 +26,8 @@ Direction = Literal["maximize", "minimize"]
 class StrictModel(BaseModel):
     """Base of typed parameters: frozen; unknown names, NaN and infinities are refused.
 
-    So is a text in the place of a number, and ``True`` in that of 1: most likely it was meant for
-    another parameter.
+    So is a text in the place of a number, ``True`` in that of 1, and 3.0 in that of 3: most likely
+    it was meant for another parameter.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -37,7 +37,7 @@ class StrictModel(BaseModel):
     def _numbers_are_no_texts(cls, value: Any, info: ValidationInfo) -> Any:
         needed = _scalar_kind(cls, info.field_name or "")
         is_bool = isinstance(value, bool)
-        is_number = isinstance(value, int | float) and not is_bool
+        is_number = isinstance(value, int if needed == INTEGER else int | float) and not is_bool
         fits = is_number if needed != SWITCH else is_bool
         if needed and not fits and isinstance(value, str | bool | int | float):
             raise PydanticCustomError("scalar_type", "{kind} is needed", {"kind": needed})
@@ -111,6 +111,25 @@ class RegretSettings(StrictModel):
     )
     confidence: float = Field(
         default=0.95, gt=0, lt=1, description="the search ends once regret <= ε is as likely"
+    )
+
+
+class WorkerSettings(StrictModel):
+    """Short forms of settings in ``evaluation``, which are given beside it."""
+
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="of an asynchronous search: each that is free begins the next trial at once; "
+        "null: steps, each of which waits for its batch (evaluation.workers)",
+    )
+    executor: str | None = Field(
+        default=None,
+        min_length=1,
+        description="short for evaluation.executor: processes, dask, slurm, ...",
+    )
+    scheduler: str | None = Field(
+        default=None, description="short for evaluation.scheduler: tcp://HOST:8786"
     )
 
 

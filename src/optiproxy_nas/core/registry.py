@@ -94,7 +94,7 @@ class Registry(Mapping[str, str]):
                 kind=self.kind,
             )
         if name not in self and ":" not in name:
-            raise unknown_name(self.kind, name, self)
+            raise unknown_name(self.kind, name, self, ", or yours as 'package.module:Name'")
         return name
 
     def load(self, name: str) -> Any:

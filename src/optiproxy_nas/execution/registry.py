@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel, WorkerSettings
 from optiproxy_nas.core.registry import Registry
+from optiproxy_nas.core.validation import validate
 from optiproxy_nas.execution.base import Executor
 from optiproxy_nas.execution.slurm_settings import slurm_settings
 
@@ -40,9 +41,9 @@ def with_short_forms(evaluation: Mapping[str, Any], short: Mapping[str, Any]) ->
         short: ``workers``, ``executor`` and ``scheduler``; None where one is not given.
 
     Raises:
-        ParameterError: one of them is given twice, with two values.
+        ParameterError: one of them is given twice, with two values, or is of a wrong type.
     """
-    given = {name: value for name, value in short.items() if value is not None}
+    given = validate(WorkerSettings, short).model_dump(exclude_none=True)
     if "workers" in given:
         given["asynchronous"] = True
     for name in given.keys() & evaluation.keys():
@@ -61,6 +62,23 @@ def with_short_forms(evaluation: Mapping[str, Any], short: Mapping[str, Any]) ->
     return values
 
 
+def read_evaluation(values: Any) -> EvaluationSettings:
+    """Return settings of an evaluation, checked.
+
+    Raises:
+        ParameterError: an unknown name, a wrong type or value, or a setting of another executor.
+    """
+    settings = validate(_Evaluated, {"evaluation": values}).evaluation
+    check_executor_settings(settings)
+    return settings
+
+
+class _Evaluated(StrictModel):
+    """Gives settings of an evaluation the names by which they are known to users."""
+
+    evaluation: EvaluationSettings
+
+
 def check_executor_settings(settings: EvaluationSettings) -> None:
     """Refuse an executor that there is not, and settings of another one.
 
@@ -72,10 +90,17 @@ def check_executor_settings(settings: EvaluationSettings) -> None:
     for name, executor in (("scheduler", "dask"), ("slurm", "slurm")):
         if getattr(settings, name) and settings.executor in _BUILT_IN - {executor}:
             raise ParameterError(
-                f"evaluation.{name} would change nothing: it is of evaluation.executor = "
+                f"{name} = {getattr(settings, name)!r} would change nothing: it is of the executor "
                 f"{executor!r}, and the executor is {settings.executor!r}.",
                 name=name,
             )
+    if settings.executor == "serial" and settings.asynchronous and settings.workers > 1:
+        raise ParameterError(
+            f"workers = {settings.workers} needs another executor than 'serial', which trains one "
+            "trial at a time in this process: 'processes' (that of several workers where none is "
+            "named), 'dask', 'slurm' or 'package.module:Class'.",
+            name="workers",
+        )
     if settings.executor == "slurm":
         slurm_settings(settings.slurm).minutes(settings.timeout)
 

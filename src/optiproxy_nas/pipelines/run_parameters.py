@@ -13,10 +13,10 @@ from pydantic import Field
 from optiproxy_nas.algorithm.budget import refuse_confirm
 from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel
-from optiproxy_nas.core.validation import refuse_secrets, validate
+from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel, WorkerSettings
+from optiproxy_nas.core.validation import refuse_secrets
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
-from optiproxy_nas.execution.registry import check_executor_settings, with_short_forms
+from optiproxy_nas.execution.registry import read_evaluation, with_short_forms
 from optiproxy_nas.methods import method_of, resolve_method
 from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives import name_of
@@ -35,31 +35,18 @@ class RunSettings(StrictModel):
     tracking: bool = Field(default=True, description="tell MLflow of it: on or off")
 
 
-class ProblemRunSettings(RunSettings):
+class ProblemRunSettings(WorkerSettings, RunSettings):
     """What a user sets of a run on a problem beside its search."""
 
     evaluation: EvaluationSettings = Field(
         default_factory=lambda: EvaluationSettings(executor="processes"),
         description="where and how trials are trained",
     )
-    workers: int | None = Field(
-        default=None,
-        ge=1,
-        description="of an asynchronous search: each that is free begins the next trial at once; "
-        "null: steps, each of which waits for its batch (evaluation.workers)",
-    )
-    executor: str | None = Field(
-        default=None, description="short for evaluation.executor: processes, dask, slurm, ..."
-    )
-    scheduler: str | None = Field(
-        default=None, description="short for evaluation.scheduler: tcp://HOST:8786"
-    )
     export: bool = Field(
         default=True, description="write the answer as a folder with its network: on or off"
     )
 
 
-SHORT_FORMS = ("workers", "executor", "scheduler")  # of settings in ``evaluation``
 _OF_PROBLEMS = tuple(ProblemRunSettings.model_fields.keys() - RunSettings.model_fields.keys())
 GIVEN = tuple(ProblemRunSettings.model_fields)  # by users
 # They do not decide the search, so they are not in its digest.
@@ -93,7 +80,11 @@ def spread_workers(given: Mapping[str, Any], of_files: bool = False) -> dict[str
         ParameterError: at run time one of them is given twice, with two values.
     """
     values = dict(given)
-    short = {name: values.pop(name) for name in SHORT_FORMS if values.get(name) is not None}
+    short = {
+        name: values.pop(name)
+        for name in WorkerSettings.model_fields
+        if values.get(name) is not None
+    }
     if not short:
         return values
     evaluation = values.get("evaluation") or {}
@@ -242,9 +233,7 @@ def _evaluation(given: Any) -> dict[str, Any]:
     default = {"executor": "processes"}
     values = {**default, **given} if isinstance(given, Mapping) else given or default
     refuse_secrets({"evaluation": values})
-    settings = validate(ProblemRunSettings, {"evaluation": values}).evaluation
-    check_executor_settings(settings)
-    return settings.model_dump()
+    return read_evaluation(values).model_dump()
 
 
 def name_from(text: str) -> str:
