@@ -17,6 +17,7 @@ from kedro.framework.project import pipelines
 from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors
+from optiproxy_nas.commands.crates import export, verify
 from optiproxy_nas.commands.evidence import evidence
 from optiproxy_nas.commands.parameters import parameters
 from optiproxy_nas.commands.run_options import (
@@ -28,16 +29,15 @@ from optiproxy_nas.commands.run_options import (
 from optiproxy_nas.commands.sweep import sweep
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.project_pipeline import are_of_user, refuse_sums
+from optiproxy_nas.pipelines.repetition import repeat
 from optiproxy_nas.pipelines.retraining import retrain_text, retrain_trials
 from optiproxy_nas.pipelines.run_parameters import (
     evaluation_again,
     given_again,
-    replayed_evaluation,
 )
 from optiproxy_nas.runs.audit import audit_run
-from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
+from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 
 # Set by the command line itself.
 INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "sweep", "replay"})
@@ -109,6 +109,8 @@ cli.add_command(run)
 cli.add_command(sweep)
 cli.add_command(parameters)
 cli.add_command(evidence)
+cli.add_command(export)
+cli.add_command(verify)
 
 
 @cli.command()
@@ -128,25 +130,8 @@ def audit(metadata: ProjectMetadata, run_id: str, retrain: int | None) -> None:
     The answers of a problem are taken from the run's journal.
     """
     project = Path(metadata.project_path)
-
-    def rerun(folder: Path, manifest: Manifest) -> None:
-        params = {
-            **given_again(manifest["parameters"]),
-            **replayed_evaluation(manifest),
-            "pipeline": manifest["pipeline"],
-            "run_id": run_id,
-            "tracking": False,
-            "quiet": True,
-            "replay": True,
-        }
-        if manifest["parameters"].get("problem") is not None:
-            params["export"] = False  # its weights come of trainings, which are not repeated
-        with SearchSession.create(folder, runtime_params=params) as session:
-            assert isinstance(session, SearchSession)
-            session.run(pipeline_names=[manifest["pipeline"]])
-
     with clear_errors():
-        result = audit_run(project, run_id, rerun)
+        result = audit_run(project, run_id, repeat)
         click.echo(result.text())
         if retrain is not None:
             click.echo(retrain_text(retrain_trials(project, run_id, retrain)))

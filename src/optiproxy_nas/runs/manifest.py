@@ -30,6 +30,7 @@ PACKAGE = ("code.version", "code.sha256")
 
 CONFIRMATIONS = "confirm.evaluations"  # the trainings that confirm the best
 CONFIRMED = "confirm.archive"  # D, of which they are no part, and they
+SEAL = "manifest_sha256"  # an entry: the digest of all others
 REFITS = "refits"  # namespace of what an asynchronous run leaves at every fit of its proxy
 Manifest = dict[str, Any]
 
@@ -182,6 +183,13 @@ def artifacts_by_step(artifacts: Iterable[str], kind: str) -> dict[int, str]:
 def is_asynchronous(manifest: Manifest) -> bool:
     """Return whether a run is an asynchronous search."""
     return bool((manifest.get("evaluation") or {}).get("asynchronous"))
+
+
+def sealed(manifest: Mapping[str, Any]) -> Manifest:
+    """Return a manifest with the digest of its other entries, by which an edit of any is found."""
+    others = {name: entry for name, entry in manifest.items() if name != SEAL}
+    as_read = json.loads(json.dumps(others))  # whose keys are texts, and sorted as such
+    return {**others, SEAL: digest(as_read)}
 
 
 def data_digest(data: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from optiproxy_nas.runs.manifest import (
     now,
     read_manifest,
     reporting_folder,
+    sealed,
 )
 
 
@@ -107,8 +108,8 @@ class RunRecord:
             self._lock.release()
 
     def _write(self, manifest: Manifest) -> None:
-        self.manifest = manifest
-        write_json(self.path, manifest)
+        self.manifest = sealed(manifest)
+        write_json(self.path, self.manifest)
 
     def _continue(self, new: Manifest, resume: bool) -> Manifest:
         run_id = new["run_id"]

@@ -1,0 +1,74 @@
+"""``kedro export`` and ``kedro verify``: a run as a folder that others can check."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from kedro.framework.startup import ProjectMetadata
+
+from optiproxy_nas.commands.command_line import clear_errors
+from optiproxy_nas.pipelines.repetition import steps_of
+from optiproxy_nas.proof.contents import NO_LICENCE, Statement
+from optiproxy_nas.proof.crate import write_crate
+from optiproxy_nas.proof.signature import Signer
+from optiproxy_nas.proof.verification import failed, verify_crate
+from optiproxy_nas.proof.verify import SUMS, digest_of, table_of
+from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run_id")
+@click.option("--to", "folder", type=_FILE, help="A new folder.  [default: RUN_ID.crate]")
+@click.option("--sign", "key", type=_FILE, help="PEM file of an elliptic curve key to sign with.")
+@click.option("--password", is_flag=True, help="Ask for the password of the key.")
+@click.option("--certificate", type=_FILE, help="PEM file of the certificate of the key.")
+@click.option("--chain", type=_FILE, multiple=True, help="PEM files up to the root certificate.")
+@click.option("--license", "licence", default=NO_LICENCE, help="Of the crate: a URL.")
+@click.option("--author", help="Your name, where it shall be in the crate.  [default: none]")
+@click.pass_obj
+def export(
+    metadata: ProjectMetadata,
+    run_id: str,
+    folder: Path | None,
+    key: Path | None,
+    password: bool,
+    certificate: Path | None,
+    chain: tuple[Path, ...],
+    licence: str,
+    author: str | None,
+) -> None:
+    """Write a finished run as a crate: what decided it, its steps and files, with all digests."""
+    project = Path(metadata.project_path)
+    signer = None
+    if key is not None:
+        secret = click.prompt("Password", hide_input=True) if password else None
+        signer = Signer(key, secret, certificate, chain)
+    with clear_errors():
+        manifest = read_manifest(reporting_folder(project), run_id)
+        target = folder or Path(f"{run_id}.crate")
+        statement = Statement(licence, author)
+        steps = steps_of(project, manifest) if manifest["status"] == "finished" else []
+        write_crate(project, manifest, steps, target.absolute(), statement, signer)
+    click.echo(f"Crate      {os.path.relpath(target)}{', signed' if signer else ', not signed'}")
+    click.echo(f"SHA-256    {digest_of(target / SUMS)} of its {SUMS}")
+    click.echo(f"Verify     kedro verify {os.path.relpath(target)}{' --key PUBLIC' if key else ''}")
+
+
+@click.command()
+@click.argument("crate", type=_FILE)
+@click.option("--key", type=_FILE, help="PEM file of the public key of whoever signed it.")
+@click.option("--chain", type=_FILE, multiple=True, help="In place of it: certificates you trust.")
+def verify(crate: Path, key: Path | None, chain: tuple[Path, ...]) -> None:
+    """Check a crate: signature, digests, completeness, parameters. Exit code 1: it does not hold.
+
+    It runs nothing of the crate, and needs no data. kedro audit CRATE repeats the search.
+    """
+    with clear_errors():
+        checks = verify_crate(crate, key, chain)
+    click.echo(table_of(checks))
+    if failed(checks):
+        raise SystemExit(1)

@@ -1,0 +1,1 @@
+"""A run as a research object: written, signed, verified and repeated from its files alone."""

@@ -1,0 +1,251 @@
+"""Write a finished run as a crate: a folder that says how it came about, and can be verified.
+
+It is laid out as a project is (``data/07_model_output/RUN_ID/...``), beside ``pipeline.json``, the
+metadata, ``SHA256SUMS`` and ``verify.py``. The same run gives the same bytes; a signature does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import jinja2
+
+from optiproxy_nas.core.errors import ArtifactError, DataError, ResumeError
+from optiproxy_nas.export.folder import check_free
+from optiproxy_nas.proof import verify
+from optiproxy_nas.proof.contents import CrateFile, Statement, Step
+from optiproxy_nas.proof.croissant import croissant_of
+from optiproxy_nas.proof.graph import metadata_of
+from optiproxy_nas.proof.signature import Signer
+from optiproxy_nas.runs.atomic_files import PARTIAL, digest_path
+from optiproxy_nas.runs.finished import StoredRun
+from optiproxy_nas.runs.manifest import Manifest, manifest_path, reporting_folder
+
+WORKFLOW, CHECKER = "pipeline.json", "verify.py"
+_OF_SUMS = "Its digest, as the project keeps it beside each file."
+
+
+def write_crate(
+    project: Path,
+    manifest: Manifest,
+    steps: Sequence[Step],
+    folder: Path,
+    statement: Statement | None = None,
+    signer: Signer | None = None,
+) -> Path:
+    """Write the crate of a run into a new folder, which is there whole or not at all.
+
+    Args:
+        project: that holds the run.
+        manifest: of the run.
+        steps: nodes of its pipeline, in their order.
+        folder: its path. Nothing is written over.
+        statement: licence and author; none by default.
+        signer: signs the crate's files.
+
+    Raises:
+        ResumeError: the run has not finished.
+        ArtifactError: an artifact is missing or damaged, or lies outside of the project.
+        ParameterError: there is something at the folder's path.
+        DataError: the folder cannot be written.
+    """
+    if manifest["status"] != "finished":
+        raise ResumeError(
+            f"Run {manifest['run_id']!r} is {manifest['status']}, not finished: there is nothing "
+            f"to export yet. Go on with it by 'kedro run --resume {manifest['run_id']}'.",
+            run_id=manifest["run_id"],
+        )
+    check_free(folder)
+    sources = _sources(project, manifest)
+    StoredRun(project, manifest).check()
+    cards = _cards(project, manifest)
+    outer = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
+    partial = outer / folder.name  # a signature names the folder that it is of
+    try:
+        partial.mkdir(parents=True)
+        described = _copy(project, partial, sources, _names(project, manifest))
+        described += _write_cards(project, partial, cards)
+        described += [
+            _write(partial, WORKFLOW, _pipeline(manifest, steps), "The nodes of the pipeline"),
+            _write(partial, CHECKER, Path(verify.__file__).read_bytes(), "Checks all digests"),
+        ]
+        of_manifest = _relative(
+            project, manifest_path(reporting_folder(project), manifest["run_id"])
+        )
+        crate = metadata_of(
+            manifest,
+            of_manifest,
+            WORKFLOW,
+            sorted(described),
+            steps,
+            [card for _, card in cards],
+            statement or Statement(),
+        )
+        crate.metadata.write(partial)
+        (partial / verify.PREVIEW).write_bytes(_preview(manifest, described))
+        sums = {path: verify.digest_of(partial / path) for path in verify.files_of(partial)[0]}
+        lines = "".join(f"{sums[path]}  {path}\n" for path in sorted(sums))
+        (partial / verify.SUMS).write_bytes(lines.encode())
+        if signer is not None:
+            signer.sign(partial)
+        _check(partial)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.is_dir():
+            folder.rmdir()  # it is empty
+        partial.rename(folder)
+    except OSError as error:
+        raise DataError(
+            f"The crate {str(folder)!r} cannot be written: {error.strerror or error}.",
+            path=str(folder),
+        ) from error
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
+    return folder
+
+
+def _check(crate: Path) -> None:
+    """Refuse a crate that its own checks do not pass.
+
+    Raises:
+        ArtifactError: a file was changed while it was copied, or does not fit to the manifest.
+    """
+    failed = [check for check in verify.checks_of(crate) if check.state == verify.FAILED]
+    if failed:
+        raise ArtifactError(
+            f"The run cannot be exported: {failed[0].name}: {failed[0].why}. It was edited or "
+            "damaged; 'kedro audit' lists what.",
+            checks=[check.name for check in failed],
+        )
+
+
+def _sources(project: Path, manifest: Manifest) -> dict[str, Path]:
+    """Return path in the crate -> file, of the artifacts, their digests and the manifest.
+
+    Raises:
+        ArtifactError: an artifact lies outside of the project.
+    """
+    found = {}
+    for name, facts in manifest["artifacts"].items():
+        pure = PurePosixPath(facts["path"])
+        path = project / pure
+        if pure.is_absolute() or ".." in pure.parts or path.is_symlink():
+            raise ArtifactError(
+                f"Artifact {name!r} of the manifest lies outside of the project: {pure}. The "
+                "manifest was edited; restore it.",
+                name=name,
+                path=str(pure),
+            )
+        for file in (path, digest_path(path)):
+            if file.exists():
+                found[_relative(project, file)] = file
+    of_manifest = _manifest_path(project, manifest)
+    return {**found, of_manifest: project / of_manifest}
+
+
+def _names(project: Path, manifest: Manifest) -> dict[str, str]:
+    """Return path in the crate -> name of the artifact."""
+    names = {facts["path"]: name for name, facts in manifest["artifacts"].items()}
+    return {**names, _manifest_path(project, manifest): "manifest"}
+
+
+def _manifest_path(project: Path, manifest: Manifest) -> str:
+    return _relative(project, manifest_path(reporting_folder(project), manifest["run_id"]))
+
+
+def _relative(project: Path, path: Path) -> str:
+    return path.relative_to(project).as_posix()
+
+
+def _copy(
+    project: Path, crate: Path, sources: Mapping[str, Path], names: Mapping[str, str]
+) -> list[CrateFile]:
+    described = []
+    for path, source in sorted(sources.items()):
+        (crate / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, crate / path)
+        name = names.get(path) or f"digest of {names[path.removesuffix('.sha256')]}"
+        described.append(_file(crate, path, name, "" if path in names else _OF_SUMS))
+    return described
+
+
+def _write(crate: Path, path: str, content: bytes, name: str) -> CrateFile:
+    (crate / path).parent.mkdir(parents=True, exist_ok=True)
+    (crate / path).write_bytes(content)
+    return _file(crate, path, name)
+
+
+def _file(crate: Path, path: str, name: str, description: str = "") -> CrateFile:
+    file = crate / path
+    return CrateFile(path, verify.digest_of(file), file.stat().st_size, name, description)
+
+
+def _cards(project: Path, manifest: Manifest) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the data card of the table that answered the run, if there is one.
+
+    Raises:
+        ArtifactError: it is of another table.
+    """
+    data, benchmark = manifest["data"], manifest["parameters"].get("benchmark")
+    path = project / "data" / "03_primary" / str(benchmark) / f"{data.get('source')}.json"
+    if "table_sha256" not in data or not path.exists():
+        return []
+    card = json.loads(path.read_bytes())
+    if card["table_sha256"] != data["table_sha256"]:
+        raise ArtifactError(
+            f"The data card {path.name} is of another table than the one that answered run "
+            f"{manifest['run_id']!r}. Ingest the source anew, or repeat the search.",
+            path=str(path),
+            found=card["table_sha256"],
+            recorded=data["table_sha256"],
+        )
+    return [(path, card)]
+
+
+def _write_cards(
+    project: Path, crate: Path, cards: Sequence[tuple[Path, dict[str, Any]]]
+) -> list[CrateFile]:
+    described = []
+    for path, card in cards:
+        place = _relative(project, path)
+        described.append(_write(crate, place, path.read_bytes(), "Data card of the table"))
+        table = path.with_suffix(".parquet")
+        if table.exists():
+            content = _json(croissant_of(card, table))
+            place = place.removesuffix(".json") + ".croissant.json"
+            described.append(_write(crate, place, content, "Croissant card of the table"))
+    return described
+
+
+def _pipeline(manifest: Manifest, steps: Sequence[Step]) -> bytes:
+    nodes = [
+        {
+            "name": step.name,
+            "function": step.tool,
+            "inputs": list(step.inputs),
+            "outputs": list(step.outputs),
+        }
+        for step in steps
+    ]
+    return _json({"pipeline": manifest["pipeline"], "nodes": nodes})
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _preview(manifest: Manifest, files: Sequence[CrateFile]) -> bytes:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("optiproxy_nas.proof"), autoescape=True, trim_blocks=True
+    )
+    page = environment.get_template("preview.html.j2").render(
+        manifest=manifest,
+        parameters=verify.flat(manifest["parameters"]),
+        facts=verify.facts_of(manifest),
+        files=sorted(files),
+    )
+    return page.encode()

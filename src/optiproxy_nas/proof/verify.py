@@ -1,0 +1,369 @@
+"""Check the files of a run's crate by the standard library alone: python3 verify.py [CRATE]
+
+It needs Python 3.9 or newer, no package, no data and no network, and runs nothing of the crate. It
+compares each file with SHA256SUMS and with ro-crate-metadata.json, and the run's manifest with what
+it lists. It cannot tell who wrote the crate: for that there is the signature (kedro verify --key).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+SUMS, SIGNATURE = "SHA256SUMS", "crate.sig"
+METADATA, PREVIEW = "ro-crate-metadata.json", "ro-crate-preview.html"
+UNLISTED = (SUMS, SIGNATURE)  # which cannot list themselves
+OK, FAILED, NOT_CHECKED = "OK", "FAILED", "not checked"
+SHOWN = 10  # findings that a check names
+LONGEST = 256 * 1024 * 1024  # bytes of a JSON file that is read
+JOURNAL_END = len(', "digest": "0123456789abcdef"}\n')  # of each line of a journal
+
+
+class Check(NamedTuple):
+    """One line of the table: what was checked, how it ended, and what was found."""
+
+    name: str
+    state: str
+    why: str
+
+
+class Refused(Exception):
+    """A file cannot be read as what it should be."""
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            sha256.update(block)
+    return sha256.hexdigest()
+
+
+def canonical_digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON value in canonical form, as manifests have it."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sealed_digest(manifest: dict[str, Any]) -> str:
+    """Return the digest of a manifest without its entry ``manifest_sha256``."""
+    return canonical_digest({k: v for k, v in manifest.items() if k != "manifest_sha256"})
+
+
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON file, in which no key may stand twice.
+
+    Raises:
+        Refused: it is missing, too long, or not such a file.
+    """
+    try:
+        if path.stat().st_size > LONGEST:
+            raise Refused(f"{path.name} has more than {LONGEST} bytes")
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+    except (OSError, ValueError, RecursionError) as error:
+        raise Refused(f"{path.name} is no readable JSON: {type(error).__name__}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def files_of(crate: Path) -> tuple[set[str], list[str]]:
+    """Return the files of a folder, relative with "/", and what is neither file nor folder."""
+    files, others = set(), []
+    for folder, folders, names in os.walk(crate, followlinks=False):
+        for name in [*folders, *names]:
+            path = Path(folder) / name
+            relative = path.relative_to(crate).as_posix()
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                others.append(relative)
+            elif path.is_file():
+                files.add(relative)
+    return files, sorted(others)
+
+
+def read_sums(crate: Path) -> dict[str, str]:
+    """Return path -> SHA-256 of the lines of ``SHA256SUMS``.
+
+    Raises:
+        Refused: it is missing, a line is none, or names a place outside of the crate.
+    """
+    try:
+        text = (crate / SUMS).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise Refused(f"{SUMS} cannot be read: {type(error).__name__}") from error
+    found: dict[str, str] = {}
+    for line in text.rstrip("\n").split("\n"):
+        digest, gap, path = line[:64], line[64:66], line[66:]
+        pure = PurePosixPath(path)
+        is_inside = path == pure.as_posix() and not pure.is_absolute() and ".." not in pure.parts
+        if gap != "  " or not path or not is_inside or path in found or path in UNLISTED:
+            raise Refused(f"{SUMS} has a line that is none: {line[:80]!r}")
+        found[path] = digest
+    return found
+
+
+def checks_of(crate: Path) -> list[Check]:
+    """Return all checks that need the standard library only, in the order of the table."""
+    return [
+        _check("digests", _digests, crate),
+        _check("completeness", _completeness, crate),
+        _check("metadata", _metadata, crate),
+        _check("manifest", _manifest, crate),
+        _check("parameters", _parameters, crate),
+        _check("journal", _journal, crate),
+    ]
+
+
+def _check(name: str, find: Callable[[Path], Iterator[str]], crate: Path) -> Check:
+    """Run a check: it yields what is wrong, and at its end, after "=", what holds."""
+    wrong, holds = [], ""
+    try:
+        for line in find(crate):
+            if line.startswith("="):
+                holds = line[1:]
+            elif line.startswith("?"):
+                return Check(name, NOT_CHECKED, line[1:])
+            else:
+                wrong.append(line)
+    except Refused as error:
+        wrong.append(str(error))
+    except (KeyError, TypeError, AttributeError, IndexError, OSError, ValueError) as error:
+        wrong.append(
+            f"it is not built as a crate of this project ({type(error).__name__}: {error})"
+        )
+    if wrong:
+        more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
+        return Check(name, FAILED, "; ".join(wrong[:SHOWN] + more))
+    return Check(name, OK, holds)
+
+
+def _digests(crate: Path) -> Iterator[str]:
+    sums = read_sums(crate)
+    for path, recorded in sums.items():
+        file = crate / path
+        if file.is_file() and not file.is_symlink():
+            found = digest_of(file)
+            if found != recorded:
+                yield f"{path} has SHA-256 {found[:12]}.., {SUMS} says {recorded[:12]}.."
+    yield f"={len(sums)} files have the SHA-256 of {SUMS}"
+
+
+def _completeness(crate: Path) -> Iterator[str]:
+    listed = set(read_sums(crate))
+    files, others = files_of(crate)
+    yield from (f"{path} is missing" for path in sorted(listed - files))
+    yield from (f"{path} is not listed" for path in sorted(files - listed - set(UNLISTED)))
+    yield from (f"{path} is a link or no file" for path in others)
+    yield f"={len(listed)} files listed, no other there"
+
+
+def _metadata(crate: Path) -> Iterator[str]:
+    entities = entities_of(crate)
+    sums, described = read_sums(crate), set()
+    for entity in entities.values():
+        kinds = entity["@type"] if isinstance(entity["@type"], list) else [entity["@type"]]
+        if "File" not in kinds or "://" in entity["@id"]:
+            continue
+        path = unquote(entity["@id"])
+        described.add(path)
+        if path not in sums:
+            yield f"{path} is described and not listed"
+        elif entity["sha256"] != sums[path]:
+            yield f"{path} is described with another SHA-256"
+        elif (crate / path).is_file() and int(entity["contentSize"]) != (
+            crate / path
+        ).stat().st_size:
+            yield f"{path} is described with another size"
+    yield from (
+        f"{path} is not described" for path in sorted(set(sums) - described - {METADATA, PREVIEW})
+    )
+    yield f"={len(described)} files described with the same SHA-256 and size"
+
+
+def _size(path: Path) -> str:
+    return str(path.stat().st_size) if path.is_file() else "no size"
+
+
+def _manifest(crate: Path) -> Iterator[str]:
+    manifest = manifest_of(crate)
+    sums = read_sums(crate)
+    if "manifest_sha256" in manifest and sealed_digest(manifest) != manifest["manifest_sha256"]:
+        yield "the manifest is not the one of its own digest"
+    if canonical_digest(manifest["parameters"]) != manifest["parameters_sha256"]:
+        yield "the parameters are not those of their digest"
+    for name, facts in manifest["artifacts"].items():
+        if sums.get(facts["path"]) != facts["sha256"]:
+            yield f"artifact {name} is missing or another one"
+    of_run = {facts["path"] for facts in manifest["artifacts"].values()}
+    of_run |= {f"{path}.sha256" for path in of_run} | {manifest_path_of(crate)}
+    cards = f"data/03_primary/{manifest['parameters'].get('benchmark')}/"
+    yield from (
+        f"{path} is no artifact of the manifest"
+        for path in sorted(sums)
+        if path.startswith("data/") and path not in of_run and not path.startswith(cards)
+    )
+    yield f"={len(manifest['artifacts'])} artifacts as run {manifest['run_id']!r} left them"
+
+
+def _parameters(crate: Path) -> Iterator[str]:
+    manifest = manifest_of(crate)
+    entities = entities_of(crate)
+    recorded = flat(manifest["parameters"])
+    stated = {
+        entity["name"]: entity["value"]
+        for entity in entities.values()
+        if str(entity["@id"]).startswith("#parameter-value/")
+    }
+    for name in sorted(recorded.keys() | stated.keys()):
+        if stated.get(name) != as_text(recorded.get(name)) or name not in recorded:
+            yield _both(name, recorded.get(name), stated.get(name))
+    run = entities["#run"]
+    for name, value in (("startTime", manifest["created"]), ("endTime", manifest["closed"])):
+        if run[name] != value:
+            yield _both(name, value, run[name])
+    facts = {
+        entity["propertyID"]: entity["value"]
+        for entity in entities.values()
+        if str(entity["@id"]).startswith("#fact/")
+    }
+    for name, value in facts_of(manifest).items():
+        if facts.get(name) != value:
+            yield _both(name, value, facts.get(name))
+    summary = manifest["artifacts"].get("report.summary")
+    if summary is not None and read_json(crate / summary["path"]) != manifest["result"]:
+        yield "the summary is not the result of the manifest"
+    yield f"={len(recorded)} parameters, times, code and result agree in all places"
+
+
+def _both(name: str, recorded: Any, stated: Any) -> str:
+    return f"{name} is {recorded!r} in the manifest, {stated!r} described"
+
+
+def _journal(crate: Path) -> Iterator[str]:
+    manifest = manifest_of(crate)
+    artifact = manifest["artifacts"].get("journal")
+    if artifact is None:
+        yield "?the run has no journal"
+        return
+    lines = (crate / artifact["path"]).read_bytes().splitlines(keepends=True)
+    digest = ""
+    for number, line in enumerate(lines, 1):
+        body, tail = line[:-JOURNAL_END], line[-JOURNAL_END:]
+        digest = hashlib.sha256(digest.encode() + body).hexdigest()[:16]
+        if tail != f', "digest": "{digest}"}}\n'.encode():
+            yield f"line {number} is not what was written, or one before it is missing"
+            return
+    header = flat(json.loads(lines[0], object_pairs_hook=_unique)["search"])
+    parameters = flat(manifest["parameters"])
+    for name in sorted(header.keys() & parameters.keys()):
+        if as_text(header[name]) != as_text(parameters[name]):
+            yield f"{name} is {header[name]!r} in the journal, {parameters[name]!r} in the manifest"
+    yield f"={len(lines)} lines in their chain, its parameters are those of the manifest"
+
+
+def facts_of(manifest: dict[str, Any]) -> dict[str, str]:
+    """Return what the crate states of a run beside its parameters, from the manifest."""
+    names = (
+        "run_id",
+        "pipeline",
+        "status",
+        "parameters_sha256",
+        "mlflow_run_id",
+        "manifest_sha256",
+    )
+    facts = {name: manifest.get(name) for name in names}
+    for group in ("git", "environment", "libraries", "data"):
+        facts.update(flat(manifest.get(group) or {}, f"{group}."))
+    code = manifest.get("code") or {}
+    facts.update(
+        {f"code.{name}": code.get(name) for name in ("version", "sha256", "search_sha256")}
+    )
+    facts["cpu"] = manifest.get("cpu")
+    return {name: as_text(value) for name, value in facts.items() if value is not None}
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings by dotted name; a list is a leaf."""
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            found.update(flat(inner, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = inner
+    return found
+
+
+def as_text(value: Any) -> str:
+    """Return a value as the crate states it."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def entities_of(crate: Path) -> dict[str, dict[str, Any]]:
+    """Return the entities of the metadata by their id.
+
+    Raises:
+        Refused: they cannot be read, or two have one id.
+    """
+    graph = read_json(crate / METADATA)["@graph"]
+    entities = {entity["@id"]: entity for entity in graph}
+    if len(entities) != len(graph):
+        raise Refused(f"{METADATA} describes an entity twice")
+    return entities
+
+
+def manifest_path_of(crate: Path) -> str:
+    """Return the path of the run's manifest in the crate."""
+    return unquote(entities_of(crate)["#run"]["subjectOf"]["@id"])
+
+
+def manifest_of(crate: Path) -> dict[str, Any]:
+    """Return the manifest of the run.
+
+    Raises:
+        Refused: it cannot be read, or is not in the crate.
+    """
+    path = manifest_path_of(crate)
+    if path not in read_sums(crate):
+        raise Refused(f"the manifest {path!r} is not listed")
+    manifest = read_json(crate / path)
+    if not isinstance(manifest, dict):
+        raise Refused(f"{path} is no manifest")
+    return manifest
+
+
+def table_of(checks: list[Check]) -> str:
+    """Return the checks as a table for a terminal, and the verdict."""
+    width = max(len(check.name) for check in checks)
+    lines = [f"{check.name:{width}}  {check.state:11}  {check.why}" for check in checks]
+    failed = [check.name for check in checks if check.state == FAILED]
+    verdict = f"VERIFICATION FAILED: {', '.join(failed)}" if failed else "VERIFIED"
+    return "\n".join([*lines, verdict])
+
+
+def main() -> int:
+    """Check the crate that this file lies in, or that is named; return the exit code."""
+    crate = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent).resolve()
+    checks = [
+        Check("signature", NOT_CHECKED, "it needs model-signing: kedro verify CRATE --key PUBLIC"),
+        *checks_of(crate),
+    ]
+    print(table_of(checks))
+    print(
+        f"Crate {digest_of(crate / SUMS)} (SHA-256 of {SUMS})" if (crate / SUMS).is_file() else ""
+    )
+    return int(any(check.state == FAILED for check in checks))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

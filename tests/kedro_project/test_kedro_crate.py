@@ -1,0 +1,325 @@
+"""``kedro export`` and ``kedro verify``: what a crate holds, and that no edit of it passes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import rocrate
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from kedro_runs import command, enter, sha256, sign, tree
+
+from optiproxy_nas.proof import verify as standalone
+from optiproxy_nas.proof.verification import verify_crate
+from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, SIGNATURE, SUMS
+
+METADATA = standalone.METADATA
+
+
+def write_key(folder: Path, name: str) -> Path:
+    """Write NAME.key and NAME.pub, as PEM; return the private one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    encoding, public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    private = key.private_bytes(
+        encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / f"{name}.key").write_bytes(private)
+    (folder / f"{name}.pub").write_bytes(key.public_key().public_bytes(encoding, public))
+    return folder / f"{name}.key"
+
+
+@pytest.fixture(scope="session")
+def signed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A signed crate of the run "reference", beside its keys and those of someone else."""
+    pytest.importorskip("model_signing")
+    folder = tmp_path_factory.mktemp("crates")
+    key = write_key(folder, "ours")
+    write_key(folder, "theirs")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(template, monkeypatch)
+        crate = folder / "reference.crate"
+        result = command(template, "export", "reference", "--to", str(crate), "--sign", str(key))
+    assert result.exit_code == 0, result.output
+    return crate
+
+
+@pytest.fixture
+def crate(signed: Path, tmp_path: Path) -> Path:
+    """A copy of the signed crate, to be tampered with."""
+    return shutil.copytree(signed, tmp_path / "reference.crate")
+
+
+def states(crate: Path, key: Path | None = None) -> dict[str, str]:
+    return {check.name: check.state for check in verify_crate(crate, key)}
+
+
+def test_all_that_can_be_checked_holds(signed: Path) -> None:
+    found = states(signed, signed.parent / "ours.pub")
+    unchecked = {"journal", "search"}  # a table answered; nothing is run
+    assert {name for name, state in found.items() if state != OK} == unchecked
+    result = command(Path(), "verify", str(signed), "--key", str(signed.parent / "ours.pub"))
+    assert result.exit_code == 0, result.output
+    assert result.output.endswith("VERIFIED\n")
+
+
+def test_its_own_script_needs_no_package(signed: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(signed / "verify.py")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "VERIFIED" in done.stdout
+
+
+def test_the_key_of_another_does_not_hold(signed: Path) -> None:
+    assert states(signed, signed.parent / "theirs.pub")["signature"] == FAILED
+
+
+def test_without_a_key_the_signature_is_not_checked(signed: Path) -> None:
+    assert states(signed)["signature"] == NOT_CHECKED
+
+
+def test_a_crate_that_lost_its_signature_does_not_hold(crate: Path, signed: Path) -> None:
+    (crate / SIGNATURE).unlink()
+    assert states(crate, signed.parent / "ours.pub")["signature"] == FAILED
+
+
+def resum(crate: Path) -> None:
+    """Write the digests anew, as someone does who edits a file and its digest."""
+    files = standalone.files_of(crate)[0] - {SUMS, SIGNATURE}
+    lines = [f"{sha256(crate / path)}  {path}\n" for path in sorted(files)]
+    (crate / SUMS).write_text("".join(lines))
+
+
+def redescribe(crate: Path) -> None:
+    """Write digests and sizes of the metadata anew."""
+    metadata = json.loads((crate / METADATA).read_text())
+    for entity in metadata["@graph"]:
+        if "sha256" in entity and (crate / entity["@id"]).is_file():
+            entity["sha256"] = sha256(crate / entity["@id"])
+            entity["contentSize"] = str((crate / entity["@id"]).stat().st_size)
+    (crate / METADATA).write_text(json.dumps(metadata))
+    resum(crate)
+
+
+def manifest_file(crate: Path) -> Path:
+    return crate / "data" / "08_reporting" / "reference" / "manifest.json"
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value, indent=1))
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def last_archive(crate: Path) -> Path:
+    return max((crate / "data" / "07_model_output").rglob("step_02/**/archive.parquet/*/*.parquet"))
+
+
+def forge_archive(crate: Path) -> None:
+    table = pd.read_parquet(last_archive(crate))
+    table["value"] += 1.0
+    table.to_parquet(last_archive(crate))
+    sign(last_archive(crate))
+
+
+def link(crate: Path) -> None:
+    path = crate / "pipeline.json"
+    path.rename(crate.parent / "elsewhere.json")
+    path.symlink_to(crate.parent / "elsewhere.json")
+
+
+TAMPERS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
+    "a file more": (lambda c: (c / "data" / "more.txt").write_text("x"), {"completeness"}),
+    "a hidden file more": (lambda c: (c / ".gitignore").write_text("x"), {"completeness"}),
+    "a file less": (lambda c: (c / "pipeline.json").unlink(), {"completeness"}),
+    "a file renamed": (
+        lambda c: (c / "pipeline.json").rename(c / "pipelines.json"),
+        {"completeness"},
+    ),
+    "a link": (link, {"completeness"}),
+    "a byte of the archive": (lambda c: flip(last_archive(c)), {"digests"}),
+    "a byte of the page": (lambda c: flip(c / "ro-crate-preview.html"), {"digests"}),
+    "a byte of verify.py": (lambda c: flip(c / "verify.py"), {"digests"}),
+    "a byte of the signature": (lambda c: flip(c / SIGNATURE), set()),
+    "a line of the sums": (
+        lambda c: (c / SUMS).write_text((c / SUMS).read_text().partition("\n")[2]),
+        {"completeness"},
+    ),
+    "sums of a file outside": (
+        lambda c: (c / SUMS).write_text((c / SUMS).read_text() + f"{'0' * 64}  ../x\n"),
+        {"digests"},
+    ),
+    "no sums": (lambda c: (c / SUMS).unlink(), {"digests", "completeness"}),
+    "metadata that is no JSON": (lambda c: (c / METADATA).write_text("{"), {"digests", "metadata"}),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERS)
+def test_an_edit_is_found_also_without_the_key(name: str, crate: Path, signed: Path) -> None:
+    tamper, expected = TAMPERS[name]
+    tamper(crate)
+    found = states(crate, signed.parent / "ours.pub")
+    assert found["signature"] == FAILED
+    assert expected <= {check for check, state in states(crate).items() if state == FAILED}
+
+
+def restated(name: str, value: str) -> Callable[[Path], None]:
+    """Return what states another value of a parameter in the metadata."""
+
+    def tamper(crate: Path) -> None:
+        def change(metadata: Any) -> None:
+            entity = next(it for it in metadata["@graph"] if it["@id"] == name)
+            entity["value"] = value
+
+        edit(crate / METADATA, change)
+
+    return tamper
+
+
+def entry(**facts: Any) -> Callable[[Path], None]:
+    """Return what edits entries of the manifest."""
+    return lambda crate: edit(manifest_file(crate), lambda manifest: manifest.update(facts))
+
+
+# What is edited with its digests; the check that finds it although no digest does.
+FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a parameter described": (restated("#parameter-value/seed", "7"), "parameters"),
+    "the commit described": (restated("#fact/git.commit", "0" * 40), "parameters"),
+    "the commit": (entry(git={"commit": "0" * 40, "clean": True}), "manifest"),
+    "the time": (entry(created="2020-01-01T00:00:00+00:00"), "manifest"),
+    "the environment": (entry(environment={"python": "3.9"}), "manifest"),
+    "the seconds": (entry(seconds={}), "manifest"),
+    "the MLflow run": (entry(mlflow_run_id="0" * 32), "manifest"),
+    "the parameters": (entry(parameters={"seed": 1, "budget": 16}), "manifest"),
+    "an artifact": (forge_archive, "manifest"),
+    "an artifact more": (
+        lambda c: (last_archive(c).with_name("other.parquet")).write_text("x"),
+        "manifest",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forgery_with_its_digests_is_found(name: str, crate: Path, signed: Path) -> None:
+    tamper, expected = FORGERIES[name]
+    tamper(crate)
+    redescribe(crate)
+    found = states(crate, signed.parent / "ours.pub")
+    assert found["digests"] == found["completeness"] == OK
+    assert found[expected] == FAILED
+    assert found["signature"] == FAILED
+
+
+def test_a_result_that_its_archive_does_not_have_is_found(crate: Path) -> None:
+    """Every digest is written anew, also the manifest's own."""
+
+    def change(manifest: Any) -> None:
+        manifest["result"]["validation_accuracy"] = 99.0
+        manifest["manifest_sha256"] = standalone.sealed_digest(manifest)
+
+    edit(manifest_file(crate), change)
+    redescribe(crate)
+    assert states(crate)["archive"] == FAILED
+
+
+def test_the_same_run_gives_the_same_bytes_without_a_signature(
+    finished: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        assert command(finished, "export", "reference", "--to", str(tmp_path / name)).exit_code == 0
+    one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
+    assert {path: digest for path, (digest, _) in one.items()} == {
+        path: digest for path, (digest, _) in two.items()
+    }
+    metadata = (tmp_path / "one" / METADATA).read_text()
+    assert str(tmp_path) not in metadata
+
+
+def test_a_folder_that_is_taken_is_refused_and_nothing_is_left(
+    finished: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "crates" / "taken"
+    target.mkdir(parents=True)
+    (target / "mine.txt").write_text("x")
+    result = command(finished, "export", "reference", "--to", str(target))
+    assert result.exit_code == 1
+    assert [path.name for path in target.parent.iterdir()] == ["taken"]
+    assert [path.name for path in target.iterdir()] == ["mine.txt"]
+
+
+def test_a_damaged_run_is_not_exported(finished: Path, tmp_path: Path) -> None:
+    folder = finished / "data" / "07_model_output" / "reference"
+    flip(max(folder.rglob("archive.parquet/*/*.parquet")))
+    result = command(finished, "export", "reference", "--to", str(tmp_path / "crate"))
+    assert result.exit_code == 1
+    assert not (tmp_path / "crate").exists()
+
+
+def test_what_is_no_crate_is_refused(tmp_path: Path) -> None:
+    result = command(Path(), "verify", str(tmp_path))
+    assert result.exit_code == 1
+    assert "is no crate" in result.output
+
+
+VALIDATOR = Path(__file__).parent / "validate_crate.py"
+PROFILES = ("process-run-crate", "workflow-run-crate", "provenance-run-crate")
+
+
+def validated(crate: Path, profile: str) -> dict[str, list[str]]:
+    """Run rocrate-validator by the Python that has it; return its REQUIRED issues by profile."""
+    python = os.environ.get("ROCRATE_VALIDATOR")
+    if not python:
+        pytest.skip("ROCRATE_VALIDATOR names no Python that has roc-validator")
+    context = Path(rocrate.__file__).parent / "data" / "ro-crate.jsonld"
+    done = subprocess.run(
+        [python, str(VALIDATOR), str(context), str(crate), profile], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_the_validator_finds_no_violation_of_what_is_required(signed: Path) -> None:
+    for profile in PROFILES:
+        assert validated(signed, profile) == {profile: []}
+
+
+@pytest.mark.slow
+def test_the_validator_finds_what_is_left_out(crate: Path) -> None:
+    def change(metadata: Any) -> None:
+        run = next(it for it in metadata["@graph"] if it["@id"] == "#organize")
+        del run["instrument"]
+
+    edit(crate / METADATA, change)
+    assert validated(crate, "provenance-run-crate")["provenance-run-crate"]
+
+
+def test_the_croissant_card_is_valid_and_reads_the_table(
+    signed: Path, template: Path, tmp_path: Path
+) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    tables = Path("data") / "03_primary" / "nb201"
+    for path in (
+        signed / tables / "embedded.croissant.json",
+        template / tables / "embedded.parquet",
+    ):
+        shutil.copy(path, tmp_path)
+    dataset = mlcroissant.Dataset(jsonld=tmp_path / "embedded.croissant.json")
+    assert not dataset.metadata.ctx.issues.errors
+    row = next(iter(dataset.records("rows")))
+    assert row["rows/epochs"] == 200
