@@ -16,6 +16,7 @@ from typing import Any
 
 from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.core.mappings import flatten
+from optiproxy_nas.core.secrets import masked_values
 from optiproxy_nas.runs.code_identity import git_state, software
 
 # What must be equal for a run to go on, in the order in which differences are shown.
@@ -187,7 +188,7 @@ def is_asynchronous(manifest: Manifest) -> bool:
 
 def sealed(manifest: Mapping[str, Any]) -> Manifest:
     """Return a manifest with the digest of its other entries, by which an edit of any is found."""
-    others = {name: entry for name, entry in manifest.items() if name != SEAL}
+    others = masked_values({name: entry for name, entry in manifest.items() if name != SEAL})
     as_read = json.loads(json.dumps(others))  # whose keys are texts, and sorted as such
     return {**others, SEAL: digest(as_read)}
 
