@@ -70,6 +70,12 @@ class ScriptedWorkers:
         self.cancelled += len(self.running)
         self.running = []
 
+    def leave(self) -> list[Request]:
+        left = [request for request in self.running if f"job {request.number}" in self.kept]
+        self.cancelled += len(self.running) - len(left)
+        self.running = []
+        return left
+
     def _outcome(self, objective: Objective, request: Request) -> Outcome:
         epochs = (request.epochs,) if objective.fidelities else ()
         try:

@@ -26,7 +26,7 @@ from optiproxy_nas import (
 )
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request, as_evaluator
-from optiproxy_nas.evaluation.journal import Journal, Journaled
+from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import read_records
 from optiproxy_nas.evaluation.journal_table import (
     journal_trials,
@@ -34,6 +34,7 @@ from optiproxy_nas.evaluation.journal_table import (
     metric_columns,
     row_request,
 )
+from optiproxy_nas.evaluation.journaled import Journaled
 from optiproxy_nas.objectives import resolve_objective
 from tests.evaluation.trained_problem import RUN, SPACE, Trained, ending_at
 

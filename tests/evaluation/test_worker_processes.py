@@ -24,7 +24,8 @@ from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.evaluator import Request, as_evaluator
 from optiproxy_nas.evaluation.job_evaluator import JobEvaluator, evaluator_by_jobs
-from optiproxy_nas.evaluation.journal import Journal, Journaled
+from optiproxy_nas.evaluation.journal import Journal
+from optiproxy_nas.evaluation.journaled import Journaled
 from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for

@@ -22,10 +22,11 @@ from optiproxy_nas.evaluation.evaluator import (
 )
 from optiproxy_nas.evaluation.identity import identity_of
 from optiproxy_nas.evaluation.job_evaluator import evaluator_by_jobs
-from optiproxy_nas.evaluation.journal import Journal, Journaled
+from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_replay import expect_journal
+from optiproxy_nas.evaluation.journaled import Journaled
 from optiproxy_nas.evaluation.loop import Callback, drive
 from optiproxy_nas.evaluation.problem_data import data_of
 from optiproxy_nas.evaluation.problem_evaluator import evaluator_for, test_answer
@@ -154,6 +155,7 @@ def open_evaluation(
         target = problem.target.name if problem is not None else VALUE
         needs_folder = problem is not None or settings.executor != "serial"
         opened, folder, temporary = None, Path(), None
+        search.has_journal = journal is not None
         if journal is not None:
             journal = journal_path(journal)
             folder = trials_folder(journal) if needs_folder else folder

@@ -149,6 +149,7 @@ class Search(AskTell):
             self.target_name = self.problem.target.name
         if initial is not None:
             apply_initial(self, self.record_parameters, initial, self.target)
+        self.has_journal = journal is not None
         self._journal = None if journal is None else self._opened(journal_path(journal))
         self.before_asking = self._note_asking
 
@@ -169,8 +170,7 @@ class Search(AskTell):
         header = header_of(self.record_parameters, self.target_name, free, self.target)
         journal = Journal.open(path, header)
         try:
-            repeat_history(self, journal.history)
-            journal.begin_order(self.times_asked)
+            repeat_history(self, journal)
         except BaseException:
             journal.close()
             raise

@@ -68,6 +68,7 @@ class AskTell(SearchSteps):
         self.tests: dict[tuple[str, int | None, int], Mapping[str, float]] = {}
         self.confirmations = pd.DataFrame()  # of ``confirmation.tabulate``, also of before
         self._failures = failures or FailureSettings()
+        self.retries = self._failures.retries
         self._book = TrialBook(space, objective, seed, stopping)
         self._proposer = Proposer(space, objective, method, budget, self._book)
         self._waiting: deque[Entry] = deque()
@@ -97,7 +98,7 @@ class AskTell(SearchSteps):
         asked: list[Entry] = []
         with self._keeping_trials(), isolated():
             self.check_failures()
-            self._proposer.check_unbroken()
+            self._proposer.check_unbroken(self.has_journal)
             self._repeat_past()
             while not self.stopped and (count is None or len(asked) < count):
                 if not self._waiting and ((asked and count is None) or not self._propose()):

@@ -62,6 +62,12 @@ class Asking:
             raise self._found
         return self._found
 
+    def abandon(self) -> None:
+        """Wait no longer; what the method answers later is dropped."""
+        if self.is_under_way and not self._search.abandon():
+            self._ended.wait()  # it has answered, or does so without the method
+        self._thread, self.is_under_way = None, False
+
     def _ask(self, wanted: int) -> None:
         begun = self._clock()
         try:

@@ -8,24 +8,22 @@ journal's lines is the order in which the search was asked and told, and decides
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any
 
-from optiproxy_nas.core.errors import FailedTrialsError, OptiProxyError
-from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.core.errors import EvaluationError, FailedTrialsError, OptiProxyError
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.asking import Asking
 from optiproxy_nas.evaluation.concurrent import ConcurrentEvaluator, concurrent
-from optiproxy_nas.evaluation.evaluator import Evaluator, Request
+from optiproxy_nas.evaluation.evaluator import Evaluator
 from optiproxy_nas.evaluation.interrupts import Interrupts
 from optiproxy_nas.evaluation.journal import Journal
-from optiproxy_nas.evaluation.journal_history import History
 from optiproxy_nas.evaluation.journal_replay import repeat_history
 from optiproxy_nas.evaluation.journal_writer import JournalWriter
 from optiproxy_nas.evaluation.loop import Callback
+from optiproxy_nas.evaluation.running_trials import RunningTrials
 from optiproxy_nas.evaluation.status import Accounts, Status
 from optiproxy_nas.evaluation.trials import Trial
 
@@ -33,14 +31,6 @@ _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standa
 TICK = 0.5  # seconds between two looks at signals, and at a disk that was full
 BRIEF = 0.02  # seconds between two looks at the method, while it is asked
 PATIENCE = 10.0  # seconds in which the journal can be written again once nothing runs any more
-
-
-class Running(NamedTuple):
-    """A trial that was handed out."""
-
-    trial: Trial
-    request: Request
-    begun: float  # by the clock
 
 
 def drive_asynchronously(
@@ -71,20 +61,23 @@ def drive_asynchronously(
         clock: returns seconds, of which the status and the decision to ask ahead are made.
 
     Raises:
-        EvaluationError: an answer cannot be used, or no training can begin.
+        EvaluationError: an answer cannot be used, no training can begin, or none can be heard of.
+            What can be rejoined with the journal runs on: ``data["running"]``, by number.
         FailedTrialsError: too many trials failed.
         JournalError: the journal cannot be written; what runs was finished and told first.
         KeyboardInterrupt: Ctrl-C or SIGTERM, once running trials are finished, or cancelled.
         OptiProxyError: as of :meth:`AskTell.ask`. All of them have ``data["archive"]`` and
             ``data["trials"]``.
     """
-    workers = evaluator if isinstance(evaluator, ConcurrentEvaluator) else concurrent(evaluator)
-    driver = _Driver(search, workers, tuple(callbacks), journal, on_status, in_thread, clock)
+    driver = _Driver(search, evaluator, tuple(callbacks), journal, on_status, in_thread, clock)
     try:
         driver.repeat()  # nothing runs, so Ctrl-C ends it at once
-        with Interrupts(grace, lambda: driver.busy, at_once=not in_thread) as interrupts:
-            driver.run(interrupts)
+        driver.run(grace)
     except OptiProxyError as error:
+        if journal is not None and type(error) is EvaluationError:
+            running = len(error.data.get("running", []))
+            joins = f", and joins the {running} trials that still run" if running else ""
+            error.advise(f"The same search goes on with its journal{joins}.")
         search.keep_trials(error)
         raise
 
@@ -93,114 +86,108 @@ class _Driver:
     def __init__(
         self,
         search: AskTell,
-        evaluator: ConcurrentEvaluator,
+        evaluator: Evaluator | ConcurrentEvaluator,
         callbacks: tuple[Callback, ...],
         journal: Journal | None,
         on_status: Callable[[Status], Any] | None,
         in_thread: bool,
         clock: Callable[[], float],
     ) -> None:
-        self._search, self._evaluator, self._callbacks = search, evaluator, callbacks
+        self._search, self._callbacks, self._in_thread = search, callbacks, in_thread
         self._journal, self._writer = journal, JournalWriter(journal, clock)
-        self._on_status, self._in_thread, self._clock = on_status, in_thread, clock
         self._asking = Asking(search, in_thread, clock)
-        self._accounts = Accounts(search, clock)
-        self._running: dict[int, Running] = {}  # by number
-        self._received: deque[tuple[Trial, Outcome]] = deque()  # not told yet
+        self._accounts = Accounts(search, self._asking, on_status, clock)
+        workers = concurrent(evaluator)
+        self._running = RunningTrials(search, workers, self._writer, self._accounts, clock)
         self._is_dry = False  # the method has nothing to propose before another answer
         self._failure: OptiProxyError | None = None  # raised when nothing runs any more
-        self._has_changed, self._shown = True, -math.inf
-
-    @property
-    def busy(self) -> int:
-        """How many trials run."""
-        return len(self._running)
 
     def repeat(self) -> None:
         """Repeat what the search was given to go on from, and what its journal has."""
-        history = History() if self._journal is None else self._journal.history
-        repeat_history(self._search, history, lambda trial: self._over(trial, is_new=False))
-        if self._journal is not None:
-            self._journal.begin_order(self._search.times_asked)
+        repeat_history(self._search, self._journal, self._over)
 
-    def run(self, interrupts: Interrupts) -> None:
+    def run(self, grace: float) -> None:
         """Search until there is nothing more to ask for."""
-        try:
-            self._rejoin()
-            while True:
-                if not self._asking.is_under_way:
-                    self._settle()
-                if self._may_begin(interrupts):
-                    self._begin()
-                    self._ask()
-                self._show()
-                is_quiet = not self._running and not self._asking.is_under_way
-                if is_quiet and self._has_ended(interrupts):
-                    break
-                if interrupts.is_over:
-                    raise KeyboardInterrupt
-                self._listen()
-        except BaseException:
-            self._abandon()
-            raise
+        running, in_this_thread = self._running, not self._in_thread
+        with Interrupts(grace, lambda: len(running), in_this_thread) as self._interrupts:
+            try:
+                if self._journal is not None:
+                    running.rejoin(self._journal.history.begun)
+                self._accounts.begin(running.workers)
+                while not self._has_ended():
+                    self._listen()
+            except Exception as error:
+                self._leave(error)
+                raise
+            except BaseException:
+                try:
+                    running.cancel()
+                finally:
+                    self._take_received()
+                raise
         if self._failure is not None:
             raise self._failure
-        if interrupts.is_ending:
+        if self._interrupts.is_ending:
             raise KeyboardInterrupt
 
-    def _rejoin(self) -> None:
-        """Rejoin what an earlier process has begun and still runs; the rest waits to be begun."""
-        waiting = {(it.key, it.architecture): it for it in self._search.upcoming()}
-        for begun, handle in [] if self._journal is None else self._journal.history.begun:
-            request = waiting.get((begun.key, begun.architecture))
-            if request is not None and handle and self._evaluator.rejoin(request, handle):
-                self._note_running(request)
-        self._accounts.say_used(self._evaluator.workers)
+    def _has_ended(self) -> bool:
+        """Do what can be done now; return whether nothing runs, and nothing more is to be begun.
 
-    def _may_begin(self, interrupts: Interrupts) -> bool:
-        if self._asking.is_under_way or self._search.stopped or self._failure is not None:
+        Raises:
+            JournalError: it cannot be written.
+            KeyboardInterrupt: what runs is to be cancelled.
+        """
+        search, writer, is_ending = self._search, self._writer, self._interrupts.is_ending
+        if self._interrupts.is_over:
+            raise KeyboardInterrupt
+        if is_ending and not self._running:
+            self._asking.abandon()
+        if not self._asking.is_under_way:
+            self._settle()
+            if not (is_ending or search.stopped or self._failure or writer.has_unwritten):
+                self._begin()
+                self._ask()
+        self._accounts.show(self._running.workers, len(self._running))
+        if self._running or self._asking.is_under_way:
             return False
-        return not interrupts.is_ending and not self._writer.has_unwritten
+        if writer.error is not None:
+            if is_ending or writer.failing_seconds(self._running.last_end) >= PATIENCE:
+                raise writer.error
+            return False
+        if is_ending or search.stopped or self._failure is not None or self._is_dry:
+            return True
+        return not (search.waiting or search.can_ask)
 
     def _begin(self) -> None:
         """Hand out trials that wait, one for each worker that is free."""
-        free = self._evaluator.workers - self.busy
-        for request in self._search.upcoming(max(0, free)):
+        for request in self._search.upcoming(self._running.free):
             try:
-                handle = self._evaluator.submit(request)
+                self._running.begin(request)
             except OptiProxyError as error:
                 self._fail(error)
                 return
-            self._note_running(request)
-            self._writer.begun(request, handle)
             if self._writer.has_unwritten:
                 return
 
-    def _note_running(self, request: Request) -> None:
-        self._count_time()
-        trial = self._search.begin(request.number)
-        self._running[request.number] = Running(trial, request, self._clock())
-        self._has_changed = True
-
     def _ask(self) -> None:
         """Ask the method where workers are free and nothing waits, or will be so before long."""
-        search, workers = self._search, self._evaluator.workers
-        while search.can_ask and not search.waiting and not self._is_dry:
-            free = workers - self.busy
-            ahead = self._accounts.needed_ahead(workers, self._asking.last_seconds)
-            if free <= 0 and not ahead:
+        search, workers = self._search, self._running.workers
+        while search.can_ask and not search.waiting and not self._is_dry and not self._failure:
+            free, ahead = self._running.free, self._accounts.needed_ahead(workers)
+            if not (free or ahead):
                 return
-            wanted = 0 if workers == 1 else max(free, 0) + ahead
+            wanted = 0 if workers == 1 else free + ahead
             if not self._writer.ask(search.times_asked, wanted):
                 return
-            self._asking.begin(wanted)
+            with self._interrupts.at_once():
+                self._asking.begin(wanted)
             if self._in_thread:
                 return
             self._take_proposals()
             self._begin()
 
     def _take_proposals(self) -> None:
-        self._has_changed = True
+        self._accounts.has_changed = True
         try:
             self._is_dry = not self._asking.take()
         except OptiProxyError as error:
@@ -216,11 +203,7 @@ class _Driver:
         """Wait until a trial has ended or the method has answered, but not for long."""
         asks = self._asking.is_under_way
         if self._running:
-            seconds = None if not self._in_thread else BRIEF if asks else TICK
-            ended = self._evaluator.poll(self._search.objective, seconds)
-            self._count_time()
-            for request, outcome in ended:
-                self._receive(request, outcome)
+            self._hear(None if not self._in_thread else BRIEF if asks else TICK)
         elif asks:
             self._asking.wait(TICK)
         else:  # the disk is full, or a cluster has no workers now
@@ -230,70 +213,52 @@ class _Driver:
         if asks and self._asking.wait(0):
             self._take_proposals()
 
-    def _receive(self, request: Request, outcome: Outcome) -> None:
-        """Write what a trial gave, once; it is told when nobody asks the method."""
-        running = self._running.get(request.number)
-        if running is None or running.request.key != request.key:
-            return  # it has ended before, or was given up
-        del self._running[request.number]
-        self._received.append((running.trial, outcome))
-        self._accounts.attempt_ended(self._clock() - running.begun)
-        self._writer.ended(request, outcome)
+    def _hear(self, seconds: float | None) -> bool:
+        """Receive what has ended; return whether anything has."""
+        try:
+            with self._interrupts.at_once():
+                ended = self._running.poll(seconds)
+        except EvaluationError as error:
+            if "request" not in error.data:  # else one answer cannot be used
+                raise
+            self._fail(error)
+            return True
+        self._running.receive(ended)
+        return bool(ended)
 
     def _settle(self) -> None:
         """Tell the search what was received."""
-        while self._received:
-            self._is_dry, self._has_changed = False, True
+        while self._running.received:
+            self._is_dry, self._accounts.has_changed = False, True
             try:
-                self._over(self._search.take(*self._received.popleft()))
+                self._over(self._search.take(*self._running.received.popleft()))
             except FailedTrialsError as error:
                 self._fail(error)
 
-    def _over(self, trial: Trial, is_new: bool = True) -> None:
+    def _over(self, trial: Trial) -> None:
         if trial.state == "waiting":  # it is tried again
             return
-        self._accounts.trial_over(trial, is_new)
         for callback in self._callbacks:
             callback(self._search, trial)
         self._search.check_failures()
 
-    def _has_ended(self, interrupts: Interrupts) -> bool:
-        """Return whether nothing is to be begun any more, now that nothing runs.
+    def _leave(self, error: Exception) -> None:
+        """Receive what has ended, and have run on what a later process can rejoin."""
+        with suppress(Exception):  # most likely of the error that is raised already
+            while self._in_thread and self._running and self._hear(0.0):
+                pass
+        left = []
+        if self._journal is None:
+            self._running.cancel()
+        else:
+            left = self._running.leave()
+        self._take_received()
+        if isinstance(error, EvaluationError):
+            error.data["running"] = left
 
-        Raises:
-            JournalError: it cannot be written.
-        """
-        search, writer = self._search, self._writer
-        if writer.error is not None:
-            if writer.failing_seconds >= PATIENCE or interrupts.is_ending:
-                raise writer.error
-            return False
-        if search.stopped or self._failure is not None or interrupts.is_ending:
-            return True
-        return self._is_dry or not (search.waiting or search.can_ask)
-
-    def _abandon(self) -> None:
-        """End what runs; what was received is told all the same."""
-        self._evaluator.cancel()
-        if self._asking.is_under_way:
-            self._asking.wait()
-            self._asking.is_under_way = False
-        while self._received:
-            self._search.take(*self._received.popleft())
-
-    def _show(self) -> None:
-        """Give the status where it has changed, or a second has passed."""
-        self._count_time()
-        if self._on_status is None:
-            return
-        if self._has_changed or self._clock() - self._shown >= 1.0:
-            if not self._asking.is_under_way:
-                self._accounts.read_search()
-            self._has_changed, self._shown = False, self._clock()
-            facts = self._evaluator.workers, self.busy, self._asking.seconds
-            self._on_status(self._accounts.status(*facts))
-
-    def _count_time(self) -> None:
-        asks, search = self._asking.is_under_way, self._search
-        has_budget = asks or search.can_ask or bool(search.waiting)
-        self._accounts.pass_time(self._evaluator.workers, self.busy, has_budget)
+    def _take_received(self) -> None:
+        """Wait no longer for the method; what was received is written and told all the same."""
+        self._asking.abandon()
+        self._writer.write()
+        while self._running.received:
+            self._search.take(*self._running.received.popleft())

@@ -59,8 +59,8 @@ def facts_of(decisive: Mapping[str, Any], target: str) -> dict[str, Any]:
     return facts
 
 
-def differences(source: Mapping[str, Any], search: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return in what facts differ, by name: (of the source, of the search).
+def differences(source: Mapping[str, Any], search: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return in what facts differ, by name: of the source and of the search, as text.
 
     What one of them alone says is no difference, but for the target where the source says it.
     """
@@ -70,18 +70,21 @@ def differences(source: Mapping[str, Any], search: Mapping[str, Any]) -> dict[st
 
 def all_differences(
     source: Mapping[str, Any], search: Mapping[str, Any]
-) -> dict[str, tuple[Any, Any]]:
-    """Return in what nested mappings differ, by name: (of the source, of the search)."""
+) -> dict[str, tuple[str, str]]:
+    """Return in what nested mappings differ, by name: of the source and of the search, as text."""
     before, now = flatten(source), flatten(search)
     names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
-    return {name: (before.get(name), now.get(name)) for name in names}
+    return {name: (_shown(before, name), _shown(now, name)) for name in names}
 
 
-def difference_text(found: Mapping[str, tuple[Any, Any]]) -> str:
+def _shown(facts: Mapping[str, Any], name: str) -> str:
+    return f"{facts[name]!r:.80}" if name in facts else "not set"
+
+
+def difference_text(found: Mapping[str, tuple[str, str]]) -> str:
     """Return differences in words."""
     shown = [
-        f"{name} = {before!r:.80}, now {now!r:.80}"
-        for name, (before, now) in list(found.items())[:_SHOWN]
+        f"{name} = {before}, now {now}" for name, (before, now) in list(found.items())[:_SHOWN]
     ]
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return "; ".join(shown) + more

@@ -45,12 +45,21 @@ class ConcurrentEvaluator(Protocol):
             None: where none is left, or the time is over.
 
         Raises:
-            EvaluationError: an answer is of a type that cannot be used; or no training can begin.
+            EvaluationError: an answer is of a type that cannot be used, whose request is
+                ``data["request"]``; or no training can begin, or can be heard of.
         """
         ...
 
     def cancel(self, requests: Sequence[Request] | None = None) -> None:
         """End these requests, or all (None); nothing is heard of them any more."""
+        ...
+
+    def leave(self) -> list[Request]:
+        """Have run on what a later process can rejoin, also once this is closed; end the rest.
+
+        Returns:
+            What runs on.
+        """
         ...
 
 
@@ -90,7 +99,12 @@ class OneAtATime:
         kept = [] if requests is None else [r for r in self._waiting if r not in requests]
         self._waiting = deque(kept)
 
+    def leave(self) -> list[Request]:
+        """See :class:`ConcurrentEvaluator`."""
+        self.cancel()
+        return []
 
-def concurrent(evaluator: Evaluator) -> ConcurrentEvaluator:
+
+def concurrent(evaluator: Evaluator | ConcurrentEvaluator) -> ConcurrentEvaluator:
     """Return an evaluator as a concurrent one; one that is none trains one at a time."""
     return evaluator if isinstance(evaluator, ConcurrentEvaluator) else OneAtATime(evaluator)

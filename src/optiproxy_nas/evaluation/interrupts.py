@@ -7,7 +7,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
@@ -24,16 +25,16 @@ class Interrupts:
     Args:
         grace: seconds that running trials have after SIGTERM.
         running: returns how many trials run.
-        at_once: whether what is to be ended raises KeyboardInterrupt there and then: trials are
-            trained in this thread.
+        in_this_thread: whether trials are trained in it, and its method is asked: SIGTERM ends that
+            at once.
 
     Attributes:
         is_ending: whether nothing is to be begun any more.
     """
 
-    def __init__(self, grace: float, running: Callable[[], int], at_once: bool = False) -> None:
-        self.is_ending = False
-        self._grace, self._running, self._at_once = grace, running, at_once
+    def __init__(self, grace: float, running: Callable[[], int], in_this_thread: bool) -> None:
+        self.is_ending = self._may_raise = False
+        self._grace, self._running, self._in_this_thread = grace, running, in_this_thread
         self._deadline = math.inf
         self._replaced: dict[int, Any] = {}
 
@@ -41,6 +42,16 @@ class Interrupts:
     def is_over(self) -> bool:
         """Whether what still runs is to be cancelled."""
         return time.monotonic() >= self._deadline
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let what is to be ended raise KeyboardInterrupt there and then, if in this thread."""
+        self._may_raise = self._in_this_thread
+        try:
+            self._end_at(self._deadline)
+            yield
+        finally:
+            self._may_raise = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -70,16 +81,14 @@ class Interrupts:
         _log.warning("%d trials are finishing; Ctrl-C again cancels them.", self._running())
 
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
+        grace = 0.0 if self._in_this_thread else self._grace
         if not self.is_ending:
-            _log.warning(
-                "Told to end: %d trials are finishing, for %g s at most.",
-                self._running(),
-                self._grace,
-            )
+            facts = self._running(), grace
+            _log.warning("Told to end: %d trials are finishing, for %g s at most.", *facts)
         self.is_ending = True
-        self._end_at(-math.inf if self._at_once else time.monotonic() + self._grace)
+        self._end_at(time.monotonic() + grace)
 
     def _end_at(self, deadline: float) -> None:
         self._deadline = min(self._deadline, deadline)
-        if self._at_once and self.is_over:
+        if self._may_raise and self.is_over:
             raise KeyboardInterrupt

@@ -59,20 +59,21 @@ class JobEvaluator(Evaluator):
         self._requests: dict[Key, Request] = {}  # that have not ended
         self._unusable: EvaluationError | None = None  # to be raised once the others are told
         self._rest: list[tuple[int, Outcome]] = []
+        self._is_left = False
 
     @property
     def workers(self) -> int:
-        """Number of trials that can be trained at the same time, now."""
+        """See :class:`~optiproxy_nas.evaluation.concurrent.ConcurrentEvaluator`, also below."""
         return self._executor.workers
 
     def submit(self, request: Request) -> str:
-        """Take a request, which begins when a worker is free; return a handle to rejoin it by."""
-        job = self._job(request)
-        self._requests[job.key] = request
-        return self._executor.submit(job)
+        """Take a request."""
+        handle = self._executor.submit(self._job(request))
+        self._requests[request.key] = request
+        return handle
 
     def rejoin(self, request: Request, handle: str) -> bool:
-        """Take over a request that an earlier process submitted; return whether that could be."""
+        """Take over a request that an earlier process submitted."""
         job = self._job(request)
         if not (handle and self._executor.rejoin(job, handle)):
             return False
@@ -82,24 +83,15 @@ class JobEvaluator(Evaluator):
     def poll(
         self, objective: Objective, seconds: float | None = None
     ) -> list[tuple[Request, Outcome]]:
-        """Return the requests that have ended, each once, with their outcomes.
-
-        Args:
-            objective: of the search.
-            seconds: to wait for the first one; None: until one has ended.
-
-        Returns:
-            None: where none is left, or the time is over.
-
-        Raises:
-            EvaluationError: an answer is of a type that cannot be used; or no training can begin.
-        """
+        """Return the requests that have ended."""
         found = []
         for result in self._executor.poll(seconds) if self._unusable is None else ():
-            request = self._requests.pop(result.job.key)
+            if (request := self._requests.pop(result.job.key, None)) is None:
+                continue  # its executor has given it twice
             try:
                 found.append((request, self._outcome(objective, request, result)))
             except EvaluationError as error:  # the others are told before it is raised
+                error.data["request"] = request
                 self._unusable = self._unusable or error
         if self._unusable is not None and not found:
             unusable, self._unusable = self._unusable, None
@@ -107,15 +99,16 @@ class JobEvaluator(Evaluator):
         return found
 
     def cancel(self, requests: Sequence[Request] | None = None) -> None:
-        """End these requests, or all (None); nothing is heard of them any more."""
-        if requests is None:
-            keys = list(self._requests)
-            self._executor.cancel()
-        else:
-            keys = [request.key for request in requests]
-            self._executor.cancel(keys)
-        for key in keys:
+        """End these requests, or all (None)."""
+        keys = None if requests is None else [request.key for request in requests]
+        self._executor.cancel(keys)
+        for key in list(self._requests) if keys is None else keys:
             self._requests.pop(key, None)
+
+    def leave(self) -> list[Request]:
+        """Have run on what a later process can rejoin, and end the rest."""
+        self._is_left = True
+        return [self._requests[key] for key in self._executor.leave() if key in self._requests]
 
     def ended(
         self, objective: Objective, requests: Sequence[Request]
@@ -146,22 +139,13 @@ class JobEvaluator(Evaluator):
         return result
 
     def close(self) -> None:
-        """End what runs, and the workers."""
-        self._executor.close()
+        """End what runs, and the workers, unless it was left."""
+        if not self._is_left:
+            self._executor.close()
 
     def _job(self, request: Request) -> Job:
-        return Job(
-            number=request.number,
-            attempt=request.attempt,
-            architecture=self._architecture(request.architecture),
-            epochs=request.epochs,
-            seed=request.seed,
-            folder=str(trial_folder(self._folder, request.number, request.folder)),
-            timeout=self._settings.timeout,
-            repeat=request.repeat,
-            full_epochs=request.full_epochs,
-            stop_line=request.stop_line,
-        )
+        architecture = self._architecture(request.architecture)
+        return job_of(request, architecture, self._folder, self._settings.timeout)
 
     def _outcome(self, objective: Objective, request: Request, result: Ended) -> Outcome:
         if result.error:
@@ -179,6 +163,29 @@ class JobEvaluator(Evaluator):
             output=str(output) if output.exists() else "",
             stopped=not outcome.error and request.has_stopped(result.curve),
         )
+
+
+def job_of(request: Request, architecture: Any, folder: Path, timeout: float | None) -> Job:
+    """Return the job of a request.
+
+    Args:
+        request: of one training.
+        architecture: as the training gets it.
+        folder: in which each trial has one of its own.
+        timeout: seconds a trial; None: no limit.
+    """
+    return Job(
+        number=request.number,
+        attempt=request.attempt,
+        architecture=architecture,
+        epochs=request.epochs,
+        seed=request.seed,
+        folder=str(trial_folder(folder, request.number, request.folder)),
+        timeout=timeout,
+        repeat=request.repeat,
+        full_epochs=request.full_epochs,
+        stop_line=request.stop_line,
+    )
 
 
 def evaluator_by_jobs(

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.journal_file import is_attempt, is_trial, outcome_of, request_of
 from optiproxy_nas.evaluation.trials import Asked
+from optiproxy_nas.execution.jobs import Key
 
 AttemptEnded = tuple[Request, Outcome]  # an attempt at a trial, and what it gave
+
+
+class Begun(NamedTuple):
+    """An attempt has begun, and can be rejoined by a handle ("": it cannot)."""
+
+    request: Request
+    handle: str
+
+
+class Retries(NamedTuple):
+    """From here on a failed trial is tried again so many times; None: nobody wrote how many."""
+
+    most: int | None
 
 
 @dataclass
@@ -22,19 +36,19 @@ class History:
         serial: results that do not say when the method was asked: they were told as a search tells
             them that asks once all trials before are over.
         events: what came then, in order.
-        begun: attempts that had begun and not ended, in order, with their handles.
-        is_marked: whether a line says that those behind it are in order, or there are no results.
+        begun: attempts that had begun and not ended, in order.
+        retries: how often a failed trial was tried again last; None: nobody wrote that.
     """
 
     serial: list[AttemptEnded] = field(default_factory=list)
-    events: list[Asked | AttemptEnded] = field(default_factory=list)
-    begun: list[tuple[Request, str]] = field(default_factory=list)
-    is_marked: bool = True
+    events: list[Asked | Retries | Begun | AttemptEnded] = field(default_factory=list)
+    begun: list[Begun] = field(default_factory=list)
+    retries: int | None = None
 
     @property
     def is_ordered(self) -> bool:
         """Whether it says in which order the search was asked and told, of a part at least."""
-        return bool(self.events) or (self.is_marked and bool(self.serial))
+        return bool(self.events)
 
 
 def history_of(lines: Sequence[Mapping[str, Any]], target: str) -> History:
@@ -47,29 +61,33 @@ def history_of(lines: Sequence[Mapping[str, Any]], target: str) -> History:
     marks = (place for place, line in enumerate(lines) if "ask" in line or _begins_order(line))
     first = next(marks, len(lines))
     before = [line for line in lines[:first] if is_trial(line)]
-    history = History(is_marked=first < len(lines) or not before)
+    history = History()
     if all("asked" in line for line in before):
         first = 0  # of ask and tell as it was: each result says how often the method was asked
     else:
         history.serial = [(request_of(line), outcome_of(line, target)) for line in before]
-    begun: dict[tuple[int, int, int], tuple[Request, str]] = {}
+    begun: dict[Key, Begun] = {}
     asked = 0
     for line in lines[first:]:
         if "ask" in line:
             history.events.append(Asked(line["wanted"]))
             asked += 1
+        elif _begins_order(line):
+            history.retries = line.get("retries", history.retries)
+            history.events.append(Retries(line.get("retries")))
         elif "begun" in line:
             request = request_of({**line, "number": line["begun"]})
-            begun[request.number, request.attempt, request.repeat] = request, line["handle"]
+            begun[request.key] = Begun(request, line["handle"])
+            history.events.append(begun[request.key])
         elif is_attempt(line):
             request = request_of(line)
-            begun.pop((request.number, request.attempt, request.repeat), None)
+            begun.pop(request.key, None)
             if not request.repeat:
                 missing = line.get("asked", 0) - asked
                 history.events += [Asked()] * missing
                 asked += max(missing, 0)
                 history.events.append((request, outcome_of(line, target)))
-    history.begun = [found for found in begun.values() if not found[0].repeat]
+    history.begun = list(begun.values())
     return history
 
 

@@ -38,10 +38,9 @@ class JournalWriter:
         """Whether lines wait to be written."""
         return bool(self._unwritten)
 
-    @property
-    def failing_seconds(self) -> float:
-        """For how long nothing could be written; 0 where it can."""
-        return 0.0 if self.error is None else self._clock() - self._since
+    def failing_seconds(self, since: float) -> float:
+        """Return for how long nothing could be written after a time; 0 where it can."""
+        return 0.0 if self.error is None else self._clock() - max(self._since, since)
 
     def ask(self, number: int, wanted: int) -> bool:
         """Write that the method is asked now; return whether that is written."""

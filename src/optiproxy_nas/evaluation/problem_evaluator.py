@@ -6,17 +6,16 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import DataError, EvaluationError, OptiProxyError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
-from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_metrics
+from optiproxy_nas.evaluation.answers import MetricsReader, Outcome, failure, number_of
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
-from optiproxy_nas.evaluation.job_evaluator import JobEvaluator
-from optiproxy_nas.evaluation.trainings import ProblemTraining
+from optiproxy_nas.evaluation.job_evaluator import JobEvaluator, job_of
+from optiproxy_nas.evaluation.trainings import OnReport, ProblemTraining, running_trial
 from optiproxy_nas.execution.devices import device_of, devices_of
 from optiproxy_nas.execution.jobs import (
     in_one_process,
@@ -24,6 +23,7 @@ from optiproxy_nas.execution.jobs import (
     reason_of,
     trial_folder,
 )
+from optiproxy_nas.execution.serial import Reports
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem, RunningTrial
 from optiproxy_nas.problems.latency import latency_metrics, with_latency
@@ -56,7 +56,7 @@ class ProblemEvaluator(Evaluator):
         settings = settings or EvaluationSettings()
         self._problem, self._data, self._folder = problem, data, folder.absolute()
         self._space, self._seconds = get_space(problem.space), settings.timeout
-        self._device = device_of(settings.device)
+        self._device, self._read = device_of(settings.device), MetricsReader(problem)
 
     def ended(
         self, objective: Objective, requests: Sequence[Request]
@@ -64,7 +64,7 @@ class ProblemEvaluator(Evaluator):
         """Train for each request."""
         for place, request in enumerate(requests):
             curve: list[tuple[int, float]] = []
-            trial = self.trial(request, curve)
+            trial = self.trial(request, Reports(curve).report)
             folder = trial.folder  # the trial is the user's, who may set all that it has
             begun = time.perf_counter()
             try:
@@ -77,46 +77,35 @@ class ProblemEvaluator(Evaluator):
                 _log.debug("Trial %d failed", request.number, exc_info=True)
                 outcome = failure(error)
             else:
-                outcome = read_metrics(self._problem, objective, answer, request.architecture)
+                outcome = self._read(objective, answer, request.architecture)
             seconds = time.perf_counter() - begun
             if not folder.is_dir():
                 _log.warning("Trial %d took its folder %s away.", request.number, folder)
             stopped = not outcome.error and request.has_stopped(curve)
             yield place, outcome._replace(seconds=seconds, curve=tuple(curve), stopped=stopped)
 
-    def trial(self, request: Request, curve: list[tuple[int, float]] | None = None) -> RunningTrial:
+    def trial(self, request: Request, on_report: OnReport | None = None) -> RunningTrial:
         """Return what the problem gets for a request; its folder is made.
 
         Args:
             request: of the training.
-            curve: to which what it reports is added; None: nobody reads it.
+            on_report: called with what it reports; None: nobody reads it.
 
         Raises:
             DataError: the folder cannot be made.
         """
-        folder = trial_folder(self._folder, request.number, request.folder)
+        architecture = self._space.architecture(request.architecture)
+        job = job_of(request, architecture, self._folder, self._seconds)
+        trial = running_trial(job._replace(device=self._device), self._data, on_report)
         try:
-            make_folder(folder)
+            make_folder(trial.folder)
         except OSError as error:
             raise DataError(
-                f"The folder {folder} of trial {request.number} cannot be made: {error.strerror}. "
-                "Nothing was trained for it.",
-                path=str(folder),
+                f"The folder {trial.folder} of trial {request.number} cannot be made: "
+                f"{error.strerror}. Nothing was trained for it.",
+                path=str(trial.folder),
             ) from error
-        return RunningTrial(
-            number=request.number,
-            architecture=self._space.architecture(request.architecture),
-            folder=folder,
-            attempt=request.attempt,
-            seed=request.seed,
-            epochs=request.epochs,
-            full_epochs=request.full_epochs,
-            device=self._device,
-            deadline=None if self._seconds is None else time.time() + self._seconds,
-            data=self._data,
-            on_report=None if curve is None else lambda *point: curve.append(point),
-            stop_line=request.stop_line,
-        )
+        return trial
 
 
 def evaluator_for(
@@ -160,7 +149,7 @@ def _job_evaluator(
         f"problem = {type(problem).__name__}",
         settings,
         folder,
-        partial(read_metrics, problem),
+        MetricsReader(problem),
         get_space(problem.space).architecture,
         devices_of(settings),
         jobs=jobs,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Hashable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,6 +25,10 @@ from optiproxy_nas.objectives.base import COLUMNS, Objective
 from optiproxy_nas.spaces.base import SearchSpace
 
 REPEATS = 1000  # proposals in a row without a new architecture, before the search is stopped
+
+
+class Abandoned(BaseException):
+    """Nobody waits any more for what the method proposes."""
 
 
 class Proposer:
@@ -53,6 +59,8 @@ class Proposer:
         self._least = objective.price.cheapest  # what the next trial costs at least
         self._round = self._repeats = 0
         self._broken = ""  # what ended the method's work in the middle
+        self._lock = threading.Lock()  # held while the book is changed
+        self._works = self._is_abandoned = False
 
     @property
     def can_pay(self) -> bool:
@@ -76,14 +84,40 @@ class Proposer:
         Raises:
             OptiProxyError: as of :meth:`AskTell.ask`.
         """
+        book = self._book
+        with self._lock:
+            self._check_awaited()
+            unavailable = book.unavailable(wanted)
+            answers = book.take_answers() if book.has_answers else None
+            self._broken = f"{type(self._method).__name__} did not finish its proposals"
+            self._works = True
+        try:
+            if answers is not None:
+                self._method.tell(answers)
+            proposals = _ask_method(self._space, self._objective, self._method, unavailable)
+        finally:
+            self._works = False
+            self._check_awaited()
+        with self._lock:
+            self._check_awaited()
+            self._broken = ""
+            return self._add(proposals, wanted)
+
+    def abandon(self) -> bool:
+        """Let a thread that asks the method change nothing more; return whether it works on."""
+        with self._lock:
+            self._is_abandoned = True
+            return self._works
+
+    def _check_awaited(self) -> None:
+        if self._is_abandoned:
+            raise Abandoned
+
+    def _add(self, proposals: Proposals, wanted: int) -> tuple[int, list[Entry]]:
+        """Make trials of what is new of a method's proposals; returns and raises as of propose."""
         space, objective, ledger = self._space, self._objective, self.ledger
         book, added = self._book, []
-        unavailable = book.unavailable(wanted)
-        self._broken = f"{type(self._method).__name__} did not finish its proposals"
-        if book.has_answers:
-            self._method.tell(book.take_answers())
-        codes, columns = _ask_method(space, objective, self._method, unavailable)
-        self._broken = ""
+        codes, columns = proposals
         book.events.append(Asked(wanted))
         whole = objective.price.full_columns(len(codes))
         batch = make_batch(space, codes, self._round, **{**whole, **columns})
@@ -118,7 +152,9 @@ class Proposer:
         """Return what the method kept of its work; where the search is done, of all of it."""
         if done and not self._broken and self._book.has_answers:
             self._method.tell(self._book.take_answers())
-        return self._method.records()
+        found = self._method.records()
+        # What is abandoned may still work, and add to them.
+        return replace(found, traces=dict(found.traces), steps=dict(found.steps))
 
     def check_what_is_left(self, codes: Tensor) -> None:
         """Refuse a budget that cannot be spent beside trials made before [n, L].
@@ -138,17 +174,20 @@ class Proposer:
                 budget=self.ledger.budget,
             )
 
-    def check_unbroken(self) -> None:
+    def check_unbroken(self, has_journal: bool = False) -> None:
         """Refuse to ask a method that was ended in the middle of its work.
+
+        Args:
+            has_journal: whether the search goes on with its journal.
 
         Raises:
             MethodError: it was; what it would propose now is no part of this search.
         """
         if self._broken:
+            again = "journal=the same path" if has_journal else "initial=search.result()"
             raise MethodError(
                 f"This search cannot be asked any more: {self._broken}, for Ctrl-C or an error. "
-                "Its trials are kept; with equal arguments, Search(..., initial=search.result()) "
-                "goes on."
+                f"Its trials are kept; with equal arguments, Search(..., {again}) goes on."
             )
 
 

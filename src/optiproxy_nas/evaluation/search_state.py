@@ -29,6 +29,9 @@ class SearchState:
     objective: Objective
     stopped: str
     kept_back: int = 0  # of the budget in all, what ``budget`` does not hold: it is to confirm
+    has_journal: bool = False  # by which it goes on
+    retries: int  # of a trial that failed
+    confirmations: pd.DataFrame
     _failures: FailureSettings
     _book: TrialBook
     _proposer: Proposer
@@ -100,9 +103,14 @@ class SearchState:
             return self.stopped
         if self._waiting or self._proposer.can_pay:
             return ""
+        budget, unit = self.budget + self.kept_back, self.objective.price.unit
+        if self.kept_back and self.confirmations.empty:
+            return (
+                f"{self.budget} of the budget of {budget} {unit} are spent; the others are kept "
+                "back to confirm the best"
+            )
         of_it = f", {self.kept_back} of them to confirm the best" if self.kept_back else ""
-        budget = self.budget + self.kept_back
-        return f"the budget of {budget} {self.objective.price.unit} is spent{of_it}"
+        return f"the budget of {budget} {unit} is spent{of_it}"
 
     @property
     def best(self) -> float:
@@ -154,6 +162,11 @@ class SearchState:
         with self._keeping_trials(), isolated():
             return self._proposer.records(bool(self.done))
 
+    @property
+    def failures(self) -> list[bool]:
+        """Of each trial that is over and was paid for, in the order told, whether it failed."""
+        return [entry.state == "failed" for entry in self._book.over[self._book.free :]]
+
     def check_failures(self) -> None:
         """End the search if too many trials failed.
 
@@ -162,8 +175,8 @@ class SearchState:
         """
         over = self._book.over
         if over and over[-1].state == "failed":
-            flags = [entry.state == "failed" for entry in over[self._book.free :]]
-            check_failures(self._failures, flags, over[-1].outcome.error)
+            error = over[-1].outcome.error
+            check_failures(self._failures, self.failures, error, self.has_journal)
 
     @contextmanager
     def _keeping_trials(self) -> Iterator[None]:

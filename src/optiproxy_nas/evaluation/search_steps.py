@@ -51,8 +51,15 @@ class SearchSteps(SearchState):
             OptiProxyError: as of :meth:`ask`.
         """
         with self._keeping_trials(), isolated():
-            self._proposer.check_unbroken()
+            self._proposer.check_unbroken(self.has_journal)
             return self._proposer.can_pay and bool(self._ask_method(wanted)[0])
+
+    def abandon(self) -> bool:
+        """Drop what the method, asked in another thread, proposes; return whether it works on.
+
+        Then the search is asked no more.
+        """
+        return self._proposer.abandon()
 
     def begin(self, number: int) -> Trial:
         """Hand out a trial that waits.
@@ -70,20 +77,31 @@ class SearchSteps(SearchState):
         self._begin(entry)
         return self._book.trial(entry)
 
-    def begin_as(self, request: Request) -> Trial | None:
-        """Hand out the trial that a request was made for; None where no such trial waits."""
-        entries = self._book.entries
-        entry = entries[request.number] if request.number < len(entries) else None
-        if entry is None or entry.state != "waiting":
+    def next_request(self, number: int) -> Request | None:
+        """Return what a trial is asked for when it begins next; None where there is no such one."""
+        if number >= len(self._book.entries):
             return None
-        made_for = entry.architecture, entry.request.epochs
-        if made_for != (request.architecture, request.epochs):
-            return None
-        return self.begin(entry.number)
+        entry = self._book.entries[number]
+        return entry.request._replace(attempt=entry.attempts + 1)
 
-    def take(self, trial: Trial, outcome: Outcome) -> Trial:
-        """Take an outcome of an evaluator, as :meth:`tell` an answer."""
-        return self._settle(self._open(trial), outcome)
+    def take(self, trial: Trial, outcome: Outcome, final: bool = False) -> Trial:
+        """Take an outcome of an evaluator, as :meth:`tell` an answer; one that is final stays."""
+        return self._settle(self._open(trial), outcome, final)
+
+    def allow_retries(self, retries: int, first: int = 0) -> bool:
+        """Try again what fails from here on, so many times; and what has failed before.
+
+        Args:
+            retries: of each trial.
+            first: number of the first trial that is tried again though it was over.
+
+        Returns:
+            Whether there are any of these.
+        """
+        self.retries = retries
+        again = self._book.reopen(retries, first)
+        self._waiting.extend(again)
+        return bool(again)
 
     def stop(self, reason: str) -> None:
         """Ask for no further trial; open ones may still be told."""
@@ -128,7 +146,7 @@ class SearchSteps(SearchState):
     def _settle(self, entry: Entry, outcome: Outcome, final: bool = False) -> Trial:
         """Let an open trial end, or wait to be tried again unless that is final."""
         entry.outcome = outcome
-        if outcome.error and not final and entry.attempts <= self._failures.retries:
+        if outcome.error and not final and entry.attempts <= self.retries:
             entry.state = "waiting"
             self._waiting.append(entry)
         else:

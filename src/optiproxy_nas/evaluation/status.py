@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from optiproxy_nas.core.numbers import duration, value_text
 from optiproxy_nas.evaluation.ask_tell import AskTell
-from optiproxy_nas.evaluation.trials import Trial
+from optiproxy_nas.evaluation.asking import Asking
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 AHEAD = 0.05  # share of a training that the method may take before it is asked ahead of need
@@ -65,68 +65,79 @@ class Status(NamedTuple):
 
 
 class Accounts:
-    """Counts the trials of a search and the time of its workers.
+    """Counts the trials of a search and the time of its workers, and shows how it stands.
 
     Args:
         search: what is counted of it is read while nobody asks it.
+        asking: of its method.
+        on_status: called with the status; None: it is not shown.
         clock: returns seconds.
+
+    Attributes:
+        has_changed: whether more than the time has, since it was shown.
     """
 
-    def __init__(self, search: AskTell, clock: Callable[[], float]) -> None:
-        self._search, self._clock = search, clock
+    def __init__(
+        self,
+        search: AskTell,
+        asking: Asking,
+        on_status: Callable[[Status], Any] | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._search, self._asking, self._clock = search, asking, clock
+        self._on_status, self.has_changed, self._shown = on_status, True, -math.inf
         self._begun = self._last = clock()
         self._idle = self._in_all = 0.0  # worker-seconds while budget was left
-        self._complete = self._failed = self._resumed = 0
+        self._complete = self._failed = self._resumed = 0  # trials that are over
         self._trial_seconds = 0.0
         self._timed = 0
         self._best, self._spent, self._waiting, self._trials = math.nan, 0, 0, 0
 
-    def say_used(self, workers: int) -> None:
-        """Say how many workers are used, where the budget pays for fewer trials."""
+    def begin(self, workers: int) -> None:
+        """Count from here on; say so where the budget pays for fewer trials than workers."""
         search = self._search
+        self._resumed = len(search.failures)
         left = (search.budget - search.spent) // search.objective.price.cheapest + search.waiting
         if workers > left > 0:
             _log.warning("%d of %d workers are used: the budget pays for no more.", left, workers)
 
-    def needed_ahead(self, workers: int, proposing: float) -> int:
-        """Return how many trials will end while the method is asked; 0 where it takes no time.
-
-        Args:
-            workers: that there are.
-            proposing: seconds that the method takes.
-        """
+    def needed_ahead(self, workers: int) -> int:
+        """Return how many trials will end while the method is asked; 0 where it takes no time."""
         trial = self._trial_seconds / self._timed if self._timed else math.nan
+        proposing = self._asking.last_seconds
         if workers == 1 or not proposing > AHEAD * trial:
             return 0
         return min(workers, math.ceil(workers * proposing / trial)) if trial > 0 else workers
-
-    def trial_over(self, trial: Trial, is_new: bool) -> None:
-        """Count a trial; one that the journal had is not new."""
-        self._complete += trial.state == "complete"
-        self._failed += trial.state == "failed"
-        self._resumed += not is_new
 
     def attempt_ended(self, seconds: float) -> None:
         """Count how long an attempt took, in seconds of the clock."""
         self._trial_seconds += seconds
         self._timed += 1
 
-    def pass_time(self, workers: int, busy: int, has_budget: bool) -> None:
+    def pass_time(self, workers: int, busy: int) -> None:
         """Count the time since the last call, in which so many workers were busy."""
-        now = self._clock()
-        if has_budget:
+        now, search = self._clock(), self._search
+        if self._asking.is_under_way or search.can_ask or search.waiting:
             self._in_all += workers * (now - self._last)
             self._idle += max(0, workers - busy) * (now - self._last)
         self._last = now
 
-    def read_search(self) -> None:
-        """Read how the search stands; while nobody asks it."""
-        search = self._search
-        self._best, self._spent, self._waiting = search.best, search.spent, search.waiting
-        self._trials = search.trial_count
+    def show(self, workers: int, busy: int) -> None:
+        """Show the status where it has changed, or a second has passed."""
+        self.pass_time(workers, busy)
+        if self._on_status is not None and (self.has_changed or self._last - self._shown >= 1.0):
+            self.has_changed, self._shown = False, self._last
+            if not self._asking.is_under_way:
+                self._read_search()
+            self._on_status(self._status(workers, busy))
 
-    def status(self, workers: int, busy: int, proposing_seconds: float) -> Status:
-        """Return how the search stands."""
+    def _read_search(self) -> None:
+        search, failures = self._search, self._search.failures
+        self._best, self._spent, self._waiting = search.best, search.spent, search.waiting
+        self._trials, self._failed = search.trial_count, sum(failures)
+        self._complete = len(failures) - self._failed
+
+    def _status(self, workers: int, busy: int) -> Status:
         seconds, budget = self._clock() - self._begun, self._search.budget
         over = self._complete + self._failed - self._resumed
         eta = math.nan
@@ -144,6 +155,6 @@ class Accounts:
             budget,
             seconds,
             eta,
-            proposing_seconds,
+            self._asking.seconds,
             self._idle / self._in_all if self._in_all else 0.0,
         )

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from optiproxy_nas.execution.jobs import Job, Parent
 
 if TYPE_CHECKING:
-    from optiproxy_nas.problems import Problem
+    from optiproxy_nas.problems import Problem, RunningTrial
+
+OnReport = Callable[[int, float], Any]  # called with each step and value that a training reports
 
 
 class FunctionTraining:
@@ -52,24 +54,8 @@ class ProblemTraining:
 
     def __call__(self, job: Job, parent: Parent) -> Any:
         """Return what the problem's method gives, with the latency of the network it trained."""
-        from optiproxy_nas.problems import RunningTrial  # only where there are problems
-
         architecture = copy.deepcopy(job.architecture)  # the trial is the user's
-        trial = RunningTrial(
-            number=job.number,
-            architecture=job.architecture,
-            folder=Path(job.folder),
-            attempt=job.attempt,
-            seed=job.seed,
-            epochs=job.epochs,
-            full_epochs=job.full_epochs,
-            device=job.device,
-            deadline=None if job.timeout is None else time.time() + job.timeout,
-            data=self._data,
-            on_report=parent.report,
-            stop_line=job.stop_line,
-        )
-        answer = getattr(self._problem, self._method)(trial)
+        answer = getattr(self._problem, self._method)(running_trial(job, self._data, parent.report))
         if self._problem.latency is None or self._method != "evaluate":
             return answer
         from optiproxy_nas.measuring.latency import longest_seconds  # and with it torch
@@ -84,3 +70,23 @@ class ProblemTraining:
             answer,
             pause_others=parent.pause_others,
         )
+
+
+def running_trial(job: Job, data: Mapping[str, Any], on_report: OnReport | None) -> RunningTrial:
+    """Return what a problem's training gets for a job that begins now."""
+    from optiproxy_nas.problems import RunningTrial  # only where there are problems
+
+    return RunningTrial(
+        number=job.number,
+        architecture=job.architecture,
+        folder=Path(job.folder),
+        attempt=job.attempt,
+        seed=job.seed,
+        epochs=job.epochs,
+        full_epochs=job.full_epochs,
+        device=job.device,
+        deadline=None if job.timeout is None else time.time() + job.timeout,
+        data=data,
+        on_report=on_report,
+        stop_line=job.stop_line,
+    )

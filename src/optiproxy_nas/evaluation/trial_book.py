@@ -135,6 +135,22 @@ class TrialBook:
         elif entry.number >= self.free:  # this search has the files of those that it trained
             self._earlier.add(entry.request, entry.outcome)
 
+    def reopen(self, retries: int, first: int) -> list[Entry]:
+        """Let trials that have failed wait again, and return them.
+
+        Args:
+            retries: after which a trial is tried no more.
+            first: number of the first trial that is.
+        """
+        again = [it for it in self._failed if it.number >= first and it.attempts <= retries]
+        for entry in again:
+            self._collected -= self.over.index(entry) < self._collected
+            self.over.remove(entry)
+            self._failed.remove(entry)
+            self.events.remove(entry.number)
+            entry.state, self.open[entry.number] = "waiting", entry
+        return again
+
     def archive(self) -> pd.DataFrame:
         """Return D: the complete trials, in the order told."""
         self._collect()

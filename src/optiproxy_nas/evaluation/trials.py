@@ -103,13 +103,16 @@ def trial_seed(seed: int, number: int) -> int:
     return derive_seed(seed, number, "trial") % 2**31
 
 
-def check_failures(settings: FailureSettings, failed: Sequence[bool], error: str) -> None:
+def check_failures(
+    settings: FailureSettings, failed: Sequence[bool], error: str, has_journal: bool = False
+) -> None:
     """End a search in which too many trials failed.
 
     Args:
         settings: how many are too many.
         failed: of each trial that is over, in the order told.
         error: of the last failed one, for the message.
+        has_journal: whether the search goes on with its journal.
 
     Raises:
         FailedTrialsError: so many in a row, or such a share of all (from 20 trials on).
@@ -125,10 +128,11 @@ def check_failures(settings: FailureSettings, failed: Sequence[bool], error: str
         why = f"{total} of {count} trials failed, more than failures.share = {settings.share:g}"
     else:
         return
+    retries = f"failures={{'retries': {settings.retries + 1}}}, which tries again what failed"
+    again = f"the same journal and {retries}" if has_journal else "initial=error.data['trials']"
     raise FailedTrialsError(
         f"{why}, so the search was ended. The last error: {error}.",
-        advice="Mend the evaluation, then go on with initial=; or allow more failures. With a "
-        "journal, failures={'retries': 1} tries again what failed.",
+        advice=f"Mend the evaluation, then go on with {again}; or allow more failures.",
         failed=total,
         trials=count,
         in_a_row=row,

@@ -27,6 +27,7 @@ from optiproxy_nas.core.errors import (
 from optiproxy_nas.export.answer import FORMAT, Answer, model_card, search_facts
 from optiproxy_nas.export.network import CHECK, GRAPH, WEIGHTS, NetworkFiles, network_files
 from optiproxy_nas.export.trainings import Trainings
+from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.building import has_build
 from optiproxy_nas.spaces import get_space
 
@@ -71,7 +72,10 @@ def export_answer(
             if not keep_going:
                 raise
             reason = message_of(error)
-            _log.warning("The answer is exported without its network: %s", reason)
+            has_test = type(problem).test is not Problem.test
+            # A test that failed has said why already, and of the same checkpoint.
+            told = f"its {CARD} says why." if has_test and not answer.test else reason
+            _log.warning("The answer is exported without its network: %s", told)
     return _files(answer, architecture, NetworkFiles({}, {WEIGHTS: reason}, {}))
 
 

@@ -102,13 +102,16 @@ class Trainings:
             searched: metrics of the answer in the search, or their means.
 
         Returns:
-            What :func:`~optiproxy_nas.problems.latency.answer_latency` does; empty, after a
-            warning, where the network cannot be had or measured.
+            What :func:`~optiproxy_nas.problems.latency.answer_latency` does; empty where it cannot
+            be measured, after a warning, or the network cannot be had, which its export tells.
         """
         if self.problem.latency is None:
             return {}
         try:
             model = self.network(request)
+        except Exception:  # a user's code can raise anything
+            return {}
+        try:
             return answer_latency(self.problem, model, self.device, searched)
         except Exception as error:  # a user's network can raise anything
             _log.warning("The answer's latency is not measured once more: %s", message_of(error))

@@ -12,7 +12,12 @@ from kedro.pipeline import Node
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.core.errors import FailedTrialsError, JournalError, project_error
+from optiproxy_nas.core.errors import (
+    EvaluationError,
+    FailedTrialsError,
+    JournalError,
+    project_error,
+)
 from optiproxy_nas.evaluation.journal_table import metric_columns
 from optiproxy_nas.pipelines.live_status import LiveStatus
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
@@ -108,6 +113,10 @@ class ActiveRun:
             ours.advise("Restore the file, or start a run with another run_id.")
         elif isinstance(ours, JournalError):
             ours.advise(f"When that is mended, go on: {go_on}")
+        elif isinstance(ours, EvaluationError) and "running" in ours.data:
+            running = len(ours.data["running"])
+            joins = f", which joins the {running} trials that still run" if running else ""
+            ours.advise(f"When that is mended, go on: {go_on}{joins}")
 
     def fail(self, reason: str, mlflow_status: str) -> None:
         """Close manifest and MLflow run as failed."""

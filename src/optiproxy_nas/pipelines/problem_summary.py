@@ -87,6 +87,8 @@ def summary_and_trials(
         summary["latency"] = latency
     if run.get("evaluation", {}).get("asynchronous"):
         summary |= busy_facts(trials)
+    if (asked := evaluator.problem.latency) is not None and asked.metrics[2] in trials:
+        summary["imprecise_trainings"] = int((trials[asked.metrics[2]] > asked.precision).sum())
     return {**summary, **_trial_facts(trials, training, files)}, trials
 
 

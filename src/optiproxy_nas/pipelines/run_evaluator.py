@@ -18,9 +18,10 @@ from optiproxy_nas.evaluation.asynchronous import drive_asynchronously
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.incumbent import Training
-from optiproxy_nas.evaluation.journal import Journal, Journaled
+from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_table import metric_column, read_journal, row_request
+from optiproxy_nas.evaluation.journaled import Journaled
 from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest, evaluator_for, test_answer
 from optiproxy_nas.evaluation.trial_folders import TrialFolders

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -182,19 +181,22 @@ def machine_text(facts: Mapping[str, Any]) -> str:
     return text if speed == 1 else f"{text}; {100 * speed:.0f} % of its usual speed"
 
 
-def warn_of_noise(problem: Problem, metrics: Mapping[str, Any]) -> None:
-    """Warn of a latency less precise than asked for; Python shows equal warnings once."""
+def warn_of_noise(problem: Problem, metrics: Mapping[str, Any]) -> bool:
+    """Warn of a latency that is less precise than asked for; return whether it is."""
     if problem.latency is None:
-        return
+        return False
     wanted, reached = problem.latency.precision, metrics.get(problem.latency.metrics[2])
-    if isinstance(reached, float) and reached > wanted:
-        warnings.warn(
-            f"Some latencies are less precise than the {wanted:.1%} asked for: the machine is too "
-            "busy or slower than usual, or latency.seconds too few. They stand; "
-            f"{problem.latency.metrics[2]} says how precise each is, and {FILE} in the folder of "
-            "its trial at which speed the machine ran.",
-            stacklevel=2,
+    is_imprecise = isinstance(reached, float) and reached > wanted
+    if is_imprecise:
+        _log.warning(
+            "A latency is less precise than the %.1f %% asked for: the machine is too busy or "
+            "slower than usual, or latency.seconds too few. It stands, as do others; %s says how "
+            "precise each is, and %s in the folder of its trial at which speed the machine ran.",
+            100 * wanted,
+            problem.latency.metrics[2],
+            FILE,
         )
+    return is_imprecise
 
 
 def _measured(

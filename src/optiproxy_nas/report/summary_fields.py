@@ -69,6 +69,7 @@ RESULT: dict[str, tuple[str, Format]] = {
     "trainings": ("Trainings", text),
     "failed_trainings": ("Of these failed", text),
     "stopped_trainings": ("Of these stopped early", text),
+    "imprecise_trainings": ("With a latency less precise than asked for", text),
     "trainings_seconds": ("They took, in all", duration),
     "workers": ("Workers", text),
     "busy_share": (

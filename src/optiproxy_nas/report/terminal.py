@@ -96,13 +96,14 @@ def _remark(key: str, summary: Summary) -> str:
     budget, first = summary.get("budget"), summary.get("queries_to_best")
     if key == "trainings" and known(summary.get("trainings_seconds")):
         failed = summary.get("failed_trainings") or "none"
-        stopped = summary.get("stopped_trainings")
-        return f" in {duration(summary['trainings_seconds'])}, all added up; {failed} failed" + (
-            f", {stopped} stopped early" if known(stopped) else ""
-        )
+        stopped, imprecise = summary.get("stopped_trainings"), summary.get("imprecise_trainings")
+        line = f" in {duration(summary['trainings_seconds'])}, all added up; {failed} failed"
+        line += f", {stopped} stopped early" if known(stopped) else ""
+        return line + (f", {imprecise} with an imprecise latency" if imprecise else "")
     kept_back = summary.get("kept_back")
     of = f" of {text(budget)}" if key == charged and known(budget) else ""
-    of += f", {text(kept_back)} of them to confirm" if of and known(kept_back) else ""
+    spent = "" if summary.get("candidates") or summary.get("confirmations") else "kept back "
+    of += f", {text(kept_back)} of them {spent}to confirm" if of and known(kept_back) else ""
     return of + (f" (best at query {text(first)})" if key == "queries" and known(first) else "")
 
 

@@ -144,7 +144,8 @@ def differences(
         before, after = flatten(entry_of(old, entry), entry), flatten(entry_of(new, entry), entry)
         for key in sorted(before.keys() | after.keys()):
             if before.get(key) != after.get(key) and key not in but:
-                lines.append(f"{key}: {before.get(key)!r} then, {after.get(key)!r} now")
+                then, now = (repr(it[key]) if key in it else "not set" for it in (before, after))
+                lines.append(f"{key}: {then} then, {now} now")
     return lines
 
 
