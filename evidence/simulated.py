@@ -196,7 +196,7 @@ class ClockEvaluator(Evaluator):
         self._requests: dict[Key, Request] = {}
 
     @property
-    def workers(self) -> int:
+    def workers(self) -> int:  # type: ignore[override]
         """Trainings at the same time."""
         return self._executor.workers
 

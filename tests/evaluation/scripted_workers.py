@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from optiproxy_nas.evaluation.answers import Outcome, failure, read_answer
-from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.objectives.base import Objective
 
 
-class ScriptedWorkers:
+class ScriptedWorkers(Evaluator):
     """As many trials run as are submitted; ``poll`` ends some of them, by a random script.
 
     Args:
@@ -40,6 +40,11 @@ class ScriptedWorkers:
         self.rejoined: list[Request] = []
         self.cancelled = 0
         self._evaluate, self._script = evaluate, script
+
+    def ended(
+        self, objective: Objective, requests: Sequence[Request]
+    ) -> Iterator[tuple[int, Outcome]]:
+        return ((place, self._outcome(objective, it)) for place, it in enumerate(requests))
 
     def submit(self, request: Request) -> str:
         self.submitted.append(request)

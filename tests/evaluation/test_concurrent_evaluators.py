@@ -9,8 +9,7 @@ import pytest
 
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.evaluation.concurrent import ConcurrentEvaluator, concurrent
-from optiproxy_nas.evaluation.evaluator import Request, as_evaluator
+from optiproxy_nas.evaluation.evaluator import Evaluator, Request, as_evaluator
 from optiproxy_nas.evaluation.job_evaluator import JobEvaluator
 from optiproxy_nas.execution.jobs import Job, Parent
 from optiproxy_nas.objectives import resolve_objective
@@ -31,20 +30,20 @@ def by_jobs(folder: Path) -> JobEvaluator:
 
 
 @pytest.fixture(params=["jobs", "function"])
-def evaluator(request: pytest.FixtureRequest, tmp_path: Path) -> ConcurrentEvaluator:
+def evaluator(request: pytest.FixtureRequest, tmp_path: Path) -> Evaluator:
     if request.param == "jobs":
         return by_jobs(tmp_path)
-    return concurrent(as_evaluator(answer))
+    return as_evaluator(answer)
 
 
-def poll_all(evaluator: ConcurrentEvaluator) -> list[tuple[int, float]]:
+def poll_all(evaluator: Evaluator) -> list[tuple[int, float]]:
     ended = []
     while found := evaluator.poll(OBJECTIVE, 1.0):
         ended += [(request.number, outcome.metrics["value"]) for request, outcome in found]
     return ended
 
 
-def test_each_request_ends_once(evaluator: ConcurrentEvaluator) -> None:
+def test_each_request_ends_once(evaluator: Evaluator) -> None:
     assert evaluator.workers == 1
     assert evaluator.poll(OBJECTIVE, 0.0) == []
     for request in (REQUESTS[2], REQUESTS[0]):
@@ -54,7 +53,7 @@ def test_each_request_ends_once(evaluator: ConcurrentEvaluator) -> None:
     assert poll_all(evaluator) == [(0, 97.0)]
 
 
-def test_what_is_cancelled_does_not_end(evaluator: ConcurrentEvaluator) -> None:
+def test_what_is_cancelled_does_not_end(evaluator: Evaluator) -> None:
     for request in (REQUESTS[0], REQUESTS[2], REQUESTS[3]):
         evaluator.submit(request)
     evaluator.cancel([REQUESTS[2]])
@@ -64,7 +63,7 @@ def test_what_is_cancelled_does_not_end(evaluator: ConcurrentEvaluator) -> None:
     assert poll_all(evaluator) == []
 
 
-def test_nothing_is_rejoined_that_ran_in_this_process(evaluator: ConcurrentEvaluator) -> None:
+def test_nothing_is_rejoined_that_ran_in_this_process(evaluator: Evaluator) -> None:
     assert not evaluator.rejoin(REQUESTS[0], "a handle")
     assert poll_all(evaluator) == []
 

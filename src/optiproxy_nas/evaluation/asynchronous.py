@@ -16,7 +16,6 @@ from typing import Any
 from optiproxy_nas.core.errors import EvaluationError, FailedTrialsError, OptiProxyError
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.asking import Asking
-from optiproxy_nas.evaluation.concurrent import ConcurrentEvaluator, concurrent
 from optiproxy_nas.evaluation.evaluator import Evaluator
 from optiproxy_nas.evaluation.interrupts import Interrupts
 from optiproxy_nas.evaluation.journal import Journal
@@ -35,7 +34,7 @@ PATIENCE = 10.0  # seconds in which the journal can be written again once nothin
 
 def drive_asynchronously(
     search: AskTell,
-    evaluator: Evaluator | ConcurrentEvaluator,
+    evaluator: Evaluator,
     callbacks: Iterable[Callback] = (),
     *,
     journal: Journal | None = None,
@@ -76,7 +75,7 @@ def drive_asynchronously(
     except OptiProxyError as error:
         if journal is not None and type(error) is EvaluationError:
             running = len(error.data.get("running", []))
-            joins = f", and joins the {running} trials that still run" if running else ""
+            joins = f", and joins those of the {running} trials that still run" if running else ""
             error.advise(f"The same search goes on with its journal{joins}.")
         search.keep_trials(error)
         raise
@@ -86,7 +85,7 @@ class _Driver:
     def __init__(
         self,
         search: AskTell,
-        evaluator: Evaluator | ConcurrentEvaluator,
+        evaluator: Evaluator,
         callbacks: tuple[Callback, ...],
         journal: Journal | None,
         on_status: Callable[[Status], Any] | None,
@@ -97,8 +96,7 @@ class _Driver:
         self._journal, self._writer = journal, JournalWriter(journal, clock)
         self._asking = Asking(search, in_thread, clock)
         self._accounts = Accounts(search, self._asking, on_status, clock)
-        workers = concurrent(evaluator)
-        self._running = RunningTrials(search, workers, self._writer, self._accounts, clock)
+        self._running = RunningTrials(search, evaluator, self._writer, self._accounts, clock)
         self._is_dry = False  # the method has nothing to propose before another answer
         self._failure: OptiProxyError | None = None  # raised when nothing runs any more
 
@@ -144,9 +142,8 @@ class _Driver:
             self._asking.abandon()
         if not self._asking.is_under_way:
             self._settle()
-            if not (is_ending or search.stopped or self._failure or writer.has_unwritten):
-                self._begin()
-                self._ask()
+            self._begin()
+            self._ask()
         self._accounts.show(self._running.workers, len(self._running))
         if self._running or self._asking.is_under_way:
             return False
@@ -158,21 +155,25 @@ class _Driver:
             return True
         return not (search.waiting or search.can_ask)
 
+    @property
+    def _may_begin(self) -> bool:
+        is_over = self._interrupts.is_ending or self._search.stopped or self._failure
+        return not (is_over or self._writer.has_unwritten)
+
     def _begin(self) -> None:
         """Hand out trials that wait, one for each worker that is free."""
         for request in self._search.upcoming(self._running.free):
+            if not self._may_begin:
+                return
             try:
                 self._running.begin(request)
             except OptiProxyError as error:
                 self._fail(error)
-                return
-            if self._writer.has_unwritten:
-                return
 
     def _ask(self) -> None:
         """Ask the method where workers are free and nothing waits, or will be so before long."""
         search, workers = self._search, self._running.workers
-        while search.can_ask and not search.waiting and not self._is_dry and not self._failure:
+        while self._may_begin and search.can_ask and not (search.waiting or self._is_dry):
             free, ahead = self._running.free, self._accounts.needed_ahead(workers)
             if not (free or ahead):
                 return
@@ -247,11 +248,12 @@ class _Driver:
         with suppress(Exception):  # most likely of the error that is raised already
             while self._in_thread and self._running and self._hear(0.0):
                 pass
-        left = []
-        if self._journal is None:
-            self._running.cancel()
-        else:
-            left = self._running.leave()
+        left: list[int] = []
+        with suppress(Exception):
+            if self._journal is None:
+                self._running.cancel()
+            else:
+                left = self._running.leave()
         self._take_received()
         if isinstance(error, EvaluationError):
             error.data["running"] = left

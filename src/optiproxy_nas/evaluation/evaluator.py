@@ -59,12 +59,18 @@ class Request(NamedTuple):
 class Evaluator(ABC):
     """Trains what is requested. ``with`` releases what it holds: worker processes, files.
 
+    A batch is handed to :meth:`ended`. :meth:`submit` and :meth:`poll` take requests one by one
+    while others are trained: by default one at a time, in this process, when it is polled.
+
     Attributes:
         at_once: whether the outcomes of a batch come together. Then all of them are taken, also
             where the search is stopped after one of them.
+        workers: number of trials that can be trained at the same time, now.
     """
 
     at_once: bool = False
+    workers: int = 1
+    _submitted: tuple[Request, ...] = ()
 
     @abstractmethod
     def ended(
@@ -114,6 +120,52 @@ class Evaluator(ABC):
 
     def take_rest(self) -> list[tuple[int, Outcome]]:
         """Return what :meth:`ended` had not given yet of what had ended, when it was closed."""
+        return []
+
+    def submit(self, request: Request) -> str:
+        """Take a request; it begins when a worker is free, in the order of submission.
+
+        Returns:
+            A handle by which a later process can rejoin the training; "": it cannot.
+        """
+        self._submitted = (*self._submitted, request)
+        return ""
+
+    def rejoin(self, request: Request, handle: str) -> bool:
+        """Take over a request that an earlier process submitted; return whether that could be."""
+        return False
+
+    def poll(
+        self, objective: Objective, seconds: float | None = None
+    ) -> list[tuple[Request, Outcome]]:
+        """Return the requests that have ended, each once, with their outcomes.
+
+        Args:
+            objective: of the search.
+            seconds: to wait for the first one; None: until one has ended.
+
+        Returns:
+            None: where none is left, or the time is over.
+
+        Raises:
+            EvaluationError: an answer is of a type that cannot be used, whose request is
+                ``data["request"]``; or no training can begin, or can be heard of.
+        """
+        now, self._submitted = self._submitted[:1], self._submitted[1:]
+        return [(now[0], outcome) for _, outcome in self.ended(objective, now)] if now else []
+
+    def cancel(self, requests: Sequence[Request] | None = None) -> None:
+        """End these requests, or all (None); nothing is heard of them any more."""
+        kept = [] if requests is None else [r for r in self._submitted if r not in requests]
+        self._submitted = tuple(kept)
+
+    def leave(self) -> list[Request]:
+        """Have run on what a later process can rejoin, also once this is closed; end the rest.
+
+        Returns:
+            What runs on.
+        """
+        self.cancel()
         return []
 
     def close(self) -> None:  # noqa: B027

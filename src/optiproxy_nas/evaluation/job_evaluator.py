@@ -25,9 +25,6 @@ Read = Callable[[Objective, Any, str], Outcome]
 class JobEvaluator(Evaluator):
     """Trains by an executor, each trial for a limited time, and keeps what the trainings write.
 
-    A batch of requests is trained by :meth:`ended`. :meth:`submit` and :meth:`poll` take requests
-    one by one, as :class:`~optiproxy_nas.evaluation.concurrent.ConcurrentEvaluator`.
-
     Args:
         training: what a worker calls, with its data; it is pickled once.
         name: of the training, for messages.
@@ -62,8 +59,8 @@ class JobEvaluator(Evaluator):
         self._is_left = False
 
     @property
-    def workers(self) -> int:
-        """See :class:`~optiproxy_nas.evaluation.concurrent.ConcurrentEvaluator`, also below."""
+    def workers(self) -> int:  # type: ignore[override]
+        """See :class:`Evaluator`, also below."""
         return self._executor.workers
 
     def submit(self, request: Request) -> str:

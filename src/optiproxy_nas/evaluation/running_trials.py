@@ -9,8 +9,7 @@ from typing import NamedTuple
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
-from optiproxy_nas.evaluation.concurrent import ConcurrentEvaluator
-from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.journal_history import Begun
 from optiproxy_nas.evaluation.journal_writer import JournalWriter
 from optiproxy_nas.evaluation.status import Accounts
@@ -43,7 +42,7 @@ class RunningTrials:
     def __init__(
         self,
         search: AskTell,
-        evaluator: ConcurrentEvaluator,
+        evaluator: Evaluator,
         writer: JournalWriter,
         accounts: Accounts,
         clock: Callable[[], float],
@@ -89,7 +88,7 @@ class RunningTrials:
         """Return what has ended, after so many seconds at most; it is to be received.
 
         Raises:
-            EvaluationError: as of :meth:`ConcurrentEvaluator.poll`.
+            EvaluationError: as of :meth:`Evaluator.poll`.
         """
         try:
             return self._evaluator.poll(self._search.objective, seconds)

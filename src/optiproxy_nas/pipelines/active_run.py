@@ -115,7 +115,7 @@ class ActiveRun:
             ours.advise(f"When that is mended, go on: {go_on}")
         elif isinstance(ours, EvaluationError) and "running" in ours.data:
             running = len(ours.data["running"])
-            joins = f", which joins the {running} trials that still run" if running else ""
+            joins = f", which joins those of the {running} trials that still run" if running else ""
             ours.advise(f"When that is mended, go on: {go_on}{joins}")
 
     def fail(self, reason: str, mlflow_status: str) -> None:
