@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from optiproxy_nas import LatencySettings, MeasurementError, ParameterError, measure_latency
-from optiproxy_nas.measuring import machine
+from optiproxy_nas.measuring import machine, speed
 from optiproxy_nas.measuring.latency import floor_ms
 from optiproxy_nas.measuring.machine import only_measurement
 
@@ -157,7 +157,7 @@ def test_who_waits_for_another_measurement_is_told_so(
 
 
 def test_an_interval_of_few_runs_is_not_said_to_be_of_a_busy_machine(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter(range(1, 100))
 
@@ -166,6 +166,7 @@ def test_an_interval_of_few_runs_is_not_said_to_be_of_a_busy_machine(
         return (took := next(seconds)), took
 
     monkeypatch.setattr("optiproxy_nas.measuring.latency.processor_timer", slow)
+    monkeypatch.setattr(speed, "measurements_file", lambda suffix: tmp_path / suffix)
     settings = LatencySettings(seconds=0.01, precision=0.2, noisy="fail")
     with pytest.raises(MeasurementError, match="so few runs"):
         measure_latency(layers(1), EXAMPLE, settings)

@@ -47,6 +47,7 @@ def test_latencies_are_metrics_of_each_trial_and_may_be_bounded(
     facts = json.loads((tmp_path / "run_trials" / "0000" / "latency.json").read_text())
     assert facts["median_ms"] == metrics[0]["latency_ms"]
     assert facts["machine"]["cores"] >= 1
+    assert 0 < facts["speed"] <= 1
 
 
 def test_what_evaluate_measures_itself_stands() -> None:

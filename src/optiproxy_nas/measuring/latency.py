@@ -252,11 +252,13 @@ def _timer(settings: LatencySettings, device: str) -> Timer:
 
 
 def _speed(settings: LatencySettings, where: Machine) -> AbstractContextManager[Speed]:
-    """Return the speed of the machine's processor; one that never changes for a GPU."""
-    if not where.device.startswith("cpu"):
+    """Return the speed of the processor; one that never changes for a GPU, or several threads.
+
+    These wait for each other where the cores are busy, so that a probe would take longer than runs.
+    """
+    if settings.threads > 1 or not where.device.startswith("cpu"):
         return nullcontext(Speed(lambda run: (1.0, 1.0)))
-    key = f"{where.processor}, torch {where.torch}, {settings.threads} threads"
-    return speed_beside_file(_timer(settings, "cpu"), key)
+    return speed_beside_file(_timer(settings, "cpu"), f"{where.processor}, torch {where.torch}")
 
 
 def cuda_timer(run: Run, device: str) -> tuple[float, float]:

@@ -69,14 +69,19 @@ def load() -> float:
         return float("nan")
 
 
+def measurements_file(suffix: str) -> Path:
+    """Return the path of a file of all measurements of this user on this machine."""
+    user = getattr(os, "getuid", lambda: "")()
+    return Path(tempfile.gettempdir()) / f"optiproxy-latency-{user}{suffix}"
+
+
 @contextmanager
 def only_measurement() -> Iterator[None]:
     """Wait until no other process of this machine and user measures, and keep them waiting.
 
     It may be entered again inside.
     """
-    user = getattr(os, "getuid", lambda: "")()
-    path = Path(tempfile.gettempdir()) / f"optiproxy-latency-{user}.lock"
+    path = measurements_file(".lock")
     lock = FileLock(path, is_singleton=True)
     try:
         lock.acquire(timeout=SAID_AFTER)

@@ -12,12 +12,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
+
+from optiproxy_nas.measuring.machine import measurements_file
 
 Run = Callable[[], Any]
 Timer = Callable[[Run], tuple[float, float]]  # seconds that a run took, and that are its own
@@ -106,7 +107,7 @@ def remember(key: str, level: float) -> None:
     levels = _read()
     last = [*levels.pop(key, []), level][-KEPT:]
     kept = dict([*levels.items(), (key, last)][-MACHINES:])
-    path = speed_file()
+    path = measurements_file(".json")
     with suppress(OSError):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         try:
@@ -117,26 +118,22 @@ def remember(key: str, level: float) -> None:
             os.unlink(name)
 
 
-def speed_file() -> Path:
-    """Return the path of the file, which each user of a machine has one of."""
-    user = getattr(os, "getuid", lambda: "")()
-    return Path(tempfile.gettempdir()) / f"optiproxy-latency-{user}.json"
-
-
 def _read() -> dict[str, list[float]]:
     """Return the levels of the last measurements by key, as far as the file has such."""
+    path = measurements_file(".json")
     try:
-        with speed_file().open("rb") as file:
+        if not path.is_file():  # a pipe would be waited for
+            return {}
+        with path.open("rb") as file:
             found = json.loads(file.read(_LARGEST))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}
     return {
-        key: levels[-KEPT:]
+        key: [one for one in levels if isinstance(one, float) and 0 < one < 1][-KEPT:]
         for key, levels in found.items()
         if isinstance(levels, list)
-        and all(isinstance(one, float) and 0 < one < 1 for one in levels)
     }
 
 
