@@ -88,7 +88,7 @@ def local_clusters() -> list[int]:
     """Return the processes that run a cluster of this machine."""
     path = f"/proc/{os.getpid()}/task/*/children"
     ids = [int(pid) for file in glob.glob(path) for pid in Path(file).read_text().split()]
-    return [pid for pid in ids if b"dask_local" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in ids if b"run_cluster" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_jobs_end_once_with_their_answers_and_nothing_stays(cluster: str, tmp_path: Path) -> None:

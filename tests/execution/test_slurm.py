@@ -20,7 +20,7 @@ from slurm_trainings import Trains
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.execution import slurm, slurm_job, slurm_queue
+from optiproxy_nas.execution import remote, slurm, slurm_job, slurm_queue
 from optiproxy_nas.execution.jobs import Ended, Job, Training
 from optiproxy_nas.execution.slurm import SlurmExecutor
 from optiproxy_nas.execution.slurm_folder import Answer, JobFolders
@@ -413,10 +413,11 @@ def test_a_node_of_another_kind_of_machine_is_refused(
         executor.poll()
 
 
-def test_a_node_with_other_code_is_refused(cluster: FakeSlurm, opens: Open, tmp_path: Path) -> None:
+def test_a_node_with_other_code_is_refused(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "training_code", lambda _: {"slurm_trainings": "0" * 16})
     executor = opens()
-    (code,) = (tmp_path / "slurm").glob("payload-*/code.json")
-    code.write_text(code.read_text().replace('"slurm_trainings": "', '"slurm_trainings": "0'))
     executor.submit(job(tmp_path, "answers"))
     with pytest.raises(EvaluationError, match="not that of the search: slurm_trainings"):
         executor.poll()
@@ -499,6 +500,72 @@ def test_a_job_that_is_not_rejoined_is_ended_before_it_is_submitted_again(
     assert node(tmp_path).is_cancelled(old)
 
 
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(it): it.read_bytes() for it in sorted(folder.rglob("*")) if it.is_file()}
+
+
+def test_a_search_that_ends_before_it_rejoins_changes_nothing(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    killed = opens()
+    (name,) = pending(cluster, killed, job(tmp_path, "answers"))
+    before = tree(tmp_path / "slurm")
+    assert len(before) > 3
+    opens().close()  # as by Ctrl-C while the journal is repeated
+    opens(machine="of no earlier job").close()
+    assert tree(tmp_path / "slurm") == before
+    assert [cluster.state(number) for number in cluster.ids()] == ["PENDING"]
+    assert opens().rejoin(job(tmp_path, "answers"), name)
+
+
+def test_a_disk_that_fails_is_tried_again(
+    cluster: FakeSlurm,
+    opens: Open,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    executor = opens()
+    failures = iter([OSError(116, "Stale file handle")] * 3)
+    for method in ("begun_and_ended", "tell"):
+        whole = getattr(JobFolders, method)
+
+        def fails(self: JobFolders, *arguments: Any, whole: Any = whole) -> Any:
+            if (failure := next(failures, None)) is not None:
+                raise failure
+            return whole(self, *arguments)
+
+        monkeypatch.setattr(JobFolders, method, fails)
+    (name,) = pending(cluster, executor, job(tmp_path, "answers"))
+    executor.poll(0.3)
+    assert len(cluster.ids()) == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    node(tmp_path).end(name, Answer(Ended(job(tmp_path, "answers"), 0.5)))
+    assert [ended.answer for ended in executor.poll(5)] == [0.5]
+
+
+def test_a_disk_that_goes_on_to_fail_ends_the_search_and_no_job(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: JobFolders) -> Any:
+        raise OSError(116, "Stale file handle")
+
+    executor = opens()
+    (name,) = pending(cluster, executor, job(tmp_path, "answers"))
+    with monkeypatch.context() as patch:
+        patch.setattr(JobFolders, "begun_and_ended", fails)
+        patch.setattr(slurm, "DISK", 0.0)
+        with pytest.raises(EvaluationError, match="Stale file handle"):
+            executor.poll(5)
+    executor.cancel()
+    executor.close()
+    assert [cluster.state(number) for number in cluster.ids()] == ["PENDING"]
+    later = opens()
+    assert later.rejoin(job(tmp_path, "answers"), name)
+    node(tmp_path).end(name, Answer(Ended(job(tmp_path, "answers"), 0.5)))
+    assert [ended.answer for ended in later.poll(5)] == [0.5]
+
+
 def test_what_is_left_of_jobs_is_the_logs_of_those_that_failed(
     cluster: FakeSlurm, opens: Open, tmp_path: Path
 ) -> None:
@@ -511,17 +578,28 @@ def test_what_is_left_of_jobs_is_the_logs_of_those_that_failed(
     assert [path.name for path in (tmp_path / "slurm").iterdir()] == [names[1]]
 
 
-def test_an_answer_of_an_unknown_class_is_what_cannot_be_read(
-    cluster: FakeSlurm, opens: Open, tmp_path: Path
+class Evil:
+    """Runs code where it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("evil",)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps(Evil()), b"[[[", b"[" * 10**5, b'{"ended": 7}'])
+def test_what_is_no_answer_is_a_failure_and_nothing_of_it_is_run(
+    cluster: FakeSlurm,
+    opens: Open,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     executor = opens()
     (name,) = pending(cluster, executor, job(tmp_path, "answers"))
-    broken = pickle.dumps(Answer(Ended(job(tmp_path, "answers"), 0.5))).replace(
-        b"Answer", b"Answes"
-    )
-    (tmp_path / "slurm" / "marks" / f"{name}.ended").write_bytes(broken)
+    (tmp_path / "slurm" / "marks" / f"{name}.ended").write_bytes(content)
     (ended,) = executor.poll(5)
-    assert "cannot be read" in repr(ended.answer)
+    assert "cannot be read" in ended.error
+    assert not (tmp_path / "evil").exists()
 
 
 def test_jobs_of_this_machine_stand_in_for_a_cluster(opens: Open, tmp_path: Path) -> None:

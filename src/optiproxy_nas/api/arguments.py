@@ -39,7 +39,10 @@ def evaluation_settings(
             f"evaluation = {given!r:.200}: it must be a mapping of settings, such as "
             'evaluation={"executor": "processes", "timeout": 600}.'
         )
-    values = with_short_forms(given or {}, short or {})
+    short = short or {}
+    values: dict[str, Any] = with_short_forms({"evaluation": given or {}, **short})["evaluation"]
+    if short.get("workers") not in (None, 1):
+        values = {"executor": "processes", **values}
     settings = read_evaluation(values)
     takes_batches = isinstance(evaluate, Batched | Evaluator)
     is_serial = settings.executor == "serial" and settings.workers == 1

@@ -7,34 +7,32 @@ its worker is lost, also where it had ended, and forgets it when the scheduler o
 
 from __future__ import annotations
 
-import pickle
+import json
 import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.core.code_digest import package_identity
-from optiproxy_nas.core.errors import EvaluationError
-from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.execution.base import Executor
+from optiproxy_nas.execution.base import WorkerExecutor
 from optiproxy_nas.execution.dask_cluster import TIMEOUT, Cluster
 from optiproxy_nas.execution.dask_task import Task
 from optiproxy_nas.execution.dask_worker import Answer, Run, run_job
+from optiproxy_nas.execution.encoding import job_fields, parsed, read_end
 from optiproxy_nas.execution.job_files import RunFolders
 from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
 from optiproxy_nas.execution.payload import write_payload
-from optiproxy_nas.execution.remote import RemoteTraining, opened
-from optiproxy_nas.execution.worker_process import GRACE, TICK
+from optiproxy_nas.execution.remote import RemoteTraining
+from optiproxy_nas.execution.worker_process import GRACE, TICK, environment_of
 
 LOOK = 1.0  # seconds between two looks at the files of jobs
 STARTS = 3  # jobs in a row that Dask may lose before they begin
 
 
-class DaskExecutor(Executor):
+class DaskExecutor(WorkerExecutor):
     """Tasks of ``dask.distributed``, each of which has a worker process run a job.
 
     ``settings.scheduler`` is the address of a cluster whose workers see the folder; None starts one
@@ -46,40 +44,24 @@ class DaskExecutor(Executor):
             can run the training, or machines are unlike where one kind is needed.
     """
 
-    def __init__(
-        self,
-        settings: EvaluationSettings,
-        training: Training,
-        name: str,
-        devices: Sequence[str] = ("cpu",),
-        folder: Path | None = None,
-    ) -> None:
+    def _open(self, training: Training, name: str, folder: Path | None) -> None:
+        settings = self._settings
         self._tasks: dict[Key, Task] = {}
         self._waiting: deque[Key] = deque()
-        self._unsendable: list[Ended] = []
         self._news = threading.Event()
         self._next_look = 0.0
         self._lost_starts = 0
-        self._limit, self._stack = settings.workers, ExitStack()
         self._outlives = settings.scheduler is not None and folder is not None
         if folder is None:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory("-optiproxy")))
         self._folders = RunFolders(folder.absolute())
-        self._stack.callback(self._folders.close)
-        try:
-            self._open(settings, training, name)
-        except BaseException:
-            self._stack.close()
-            raise
-
-    def _open(self, settings: EvaluationSettings, training: Training, name: str) -> None:
-        folder = self._folders.open()
-        write_payload(folder, RemoteTraining(training), name)
-        libraries = ("OMP", "OPENBLAS", "MKL")
+        self._stack.callback(lambda: self._folders.close(self._is_left))
+        place = self._folders.open()
+        write_payload(place, RemoteTraining(training), name)
         self._run = Run(
-            str(folder),
+            str(place),
             package_identity(),
-            tuple((f"{library}_NUM_THREADS", str(settings.threads)) for library in libraries),
+            tuple(environment_of(settings.threads).items()),
             settings.device,
             settings.machine or "",
             settings.is_local,
@@ -87,25 +69,17 @@ class DaskExecutor(Executor):
         self._cluster = self._stack.enter_context(Cluster(settings, self._news.set))
         needs_one_kind = getattr(training, "needs_one_kind", False)
         self._run = self._cluster.inspected(self._run, needs_one_kind)
-        self.workers = self._cluster.room(self._limit)
+        self.workers = self._cluster.room(settings.workers)
 
-    def submit(self, job: Job) -> str:
-        """See :class:`Executor`."""
-        try:
-            pickle.dumps(job)
-        except Exception as error:
-            self._unsendable.append(
-                Ended(job, error=f"it cannot be sent to a worker: {reason_of(error)}")
-            )
-            return ""
+    def _take(self, job: Job) -> str:
         self._folders.give_up_earlier(job)
         task = self._add(job, self._folders.new_handle(job))
         self._waiting.append(job.key)
         self._hand_out()
         return task.handle
 
-    def rejoin(self, job: Job, handle: str) -> bool:
-        """See :class:`Executor`. A job that has not begun is given up, and to be submitted."""
+    def _rejoin(self, job: Job, handle: str) -> bool:
+        """Rejoin a job; one that has not begun is given up, and to be submitted."""
         if (files := self._folders.earlier(job, handle)) is None:
             return False
         claim = files.claimed()
@@ -116,37 +90,15 @@ class DaskExecutor(Executor):
         self._add(job, handle).is_out = True
         return True
 
-    def poll(self, seconds: float | None = None) -> list[Ended]:
-        """See :class:`Executor`.
+    def _wait(self, seconds: float) -> None:
+        self._news.wait(seconds)
 
-        Raises:
-            EvaluationError: the scheduler has gone, or no worker can begin a job.
-        """
-        limit = float("inf") if seconds is None else time.monotonic() + seconds
-        if self._unsendable:
-            ended, self._unsendable = self._unsendable, []
-            return ended
-        while self._tasks:
-            self._news.clear()
-            self._hand_out()
-            if ended := self._ended():
-                return ended
-            self._refuse_to_wait_for_ever()
-            if (left := limit - time.monotonic()) <= 0:
-                break
-            self._news.wait(min(TICK, left))
-        return []
-
-    def cancel(self, keys: Collection[Key] | None = None) -> None:
-        """See :class:`Executor`. What runs ends within a few seconds."""
-        self._unsendable = [
-            ended for ended in self._unsendable if keys is not None and ended.job.key not in keys
-        ]
-        for key in list(self._tasks) if keys is None else keys:
-            if (task := self._tasks.get(key)) is not None:
-                if task.is_out:
-                    task.files.give_up()
-                self._forget(task)
+    def _cancel(self, keys: Sequence[Key]) -> None:
+        """End jobs; what runs ends within a few seconds."""
+        for task in [self._tasks[key] for key in keys if key in self._tasks]:
+            if task.is_out:
+                task.files.give_up()
+            self._forget(task)
 
     def running(self) -> list[Key]:
         """See :class:`Executor`."""
@@ -156,20 +108,17 @@ class DaskExecutor(Executor):
         """See :class:`Executor`. It waits a few seconds for what runs to end."""
         begun = [task for task in self._out() if task.files.claimed() is not None]
         self.cancel()
-        if begun and self._cluster.is_connected:
+        if begun and self._cluster.is_connected and not self._is_left:
             graces = [GRACE if task.job.grace is None else task.job.grace for task in begun]
             limit = time.monotonic() + max(graces) + 2 * LOOK
             while time.monotonic() < limit and any(task.files.is_ending for task in begun):
                 time.sleep(TICK / 10)
         self._stack.close()
 
-    def leave(self) -> list[Key]:
-        """See :class:`Executor`. A cluster of this machine ends with its executor."""
-        if not self._outlives:
-            return super().leave()
-        begun = [task.job.key for task in self._out() if task.files.claimed() is not None]
-        self._cluster.__exit__()
-        return begun
+    def _rejoinable(self) -> list[Key]:
+        """Return the jobs that have begun; none where the cluster ends with its executor."""
+        out = self._out() if self._outlives else []
+        return [task.job.key for task in out if task.files.claimed() is not None]
 
     def _add(self, job: Job, handle: str) -> Task:
         task = Task(job, handle, self._folders.files(handle))
@@ -182,8 +131,9 @@ class DaskExecutor(Executor):
 
     def _hand_out(self) -> None:
         """Give Dask as many tasks as there is room for, so that each of them begins at once."""
-        self.workers = self._cluster.room(self._limit)
-        while self._waiting and self._cluster.is_connected and len(self._out()) < self.workers:
+        self.workers = self._cluster.room(self._settings.workers)
+        may_begin = self._cluster.is_connected and self._hopeless is None
+        while self._waiting and may_begin and len(self._out()) < self.workers:
             # Of what is followed by its files alone, Dask does not know that it takes up room.
             taken = Counter(task.owner for task in self._out() if task.future is None)
             if (places := self._cluster.places(taken)) == []:
@@ -191,9 +141,9 @@ class DaskExecutor(Executor):
             task = self._tasks[self._waiting.popleft()]
             task.is_out, task.rounds = True, task.rounds + 1
             token = task.handle.partition("/")[2]
-            job = task.job._replace(architecture=pickle.dumps(task.job.architecture))
+            order, key = json.dumps(job_fields(task.job)), f"trial-{token}-{task.rounds}"
             task.future = self._cluster.submit(
-                run_job, self._run, token, job, key=f"trial-{token}-{task.rounds}", places=places
+                run_job, self._run, token, order, key=key, places=places
             )
 
     def _again(self, task: Task) -> None:
@@ -208,24 +158,30 @@ class DaskExecutor(Executor):
             self._waiting.remove(task.job.key)
         task.release()
 
-    def _ended(self) -> list[Ended]:
-        """Return the jobs that have ended, and forget them."""
+    def _look(self) -> None:
+        """See :class:`WorkerExecutor`.
+
+        Raises:
+            EvaluationError: the scheduler has gone.
+        """
+        self._news.clear()
+        self._hand_out()
         is_time = time.monotonic() >= self._next_look
         if is_time:
             self._next_look = time.monotonic() + LOOK
             self._cluster.say_if_empty(len(self._tasks))
-        ended = []
         for task in self._out():
-            result = None
+            ended = None
             if task.future is not None and task.future.status != "pending":
-                result = self._taken(task)
+                ended = self._taken(task)
             elif is_time:
-                result = self._looked_at(task)
-            if result is not None:
-                ended.append(opened(result))
+                ended = self._looked_at(task)
+            if ended is not None:
+                self._end(ended)
                 self._forget(task)
                 self._lost_starts = 0
-        return ended
+        if self._tasks and not self._ends:
+            self._refuse_to_wait_for_ever()
 
     def _taken(self, task: Task) -> Ended | None:
         """Return the end of a job whose Dask task is over; None where the job is not."""
@@ -234,13 +190,13 @@ class DaskExecutor(Executor):
             return ended
         answer, why = self._answer(future)
         if answer is not None and answer.ended is not None:  # and its disk is full
-            return Ended(task.job, *answer.ended)
+            return read_end(task.job, parsed(answer.ended))
         if answer is not None and answer.refusal:
             self._cluster.refuse(answer.worker, answer.refusal)
-        elif why:
+        elif why and not task.files.has_begun:
             self._lost_starts += 1
             if self._lost_starts >= STARTS:
-                raise EvaluationError(f"The trainings cannot begin: {why}.")
+                self._give_up(f"The trainings cannot begin: {why}.")
         if task.files.claimed() is None:
             self._again(task)
         return None
@@ -274,12 +230,12 @@ class DaskExecutor(Executor):
         return ended or Ended(task.job, error=why, seconds=time.monotonic() - task.begun)
 
     def _refuse_to_wait_for_ever(self) -> None:
-        """Raise an error where no job can end or begin any more."""
+        """Give up where no job can end or begin any more."""
         if self._cluster.has_gone:
-            raise EvaluationError(
+            raise self._lose_sight(
                 f"The Dask scheduler {self._cluster.address} has gone, and with it "
                 f"{len(self._tasks)} trials that had not ended; all others are kept. Start a "
-                "scheduler, and go on with the search."
+                "scheduler, and go on with the search"
             )
         if (refusal := self._cluster.refusal()) and not self.running():
-            raise EvaluationError(f"No Dask worker can run trials: {refusal}.")
+            self._give_up(f"No Dask worker can run trials: {refusal}.")

@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import Any
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
-from optiproxy_nas.execution import dask_local
 from optiproxy_nas.execution.jobs import reason_of
 
 START = 300.0  # seconds in which a cluster of this machine has started
@@ -91,14 +90,14 @@ def _distributed() -> Any:
 def _local_cluster(workers: int) -> Iterator[str]:
     """Start a cluster on this machine, give the address of its scheduler, and end it.
 
-    It is a process of its own (:mod:`optiproxy_nas.execution.dask_local`): Ctrl-C does not reach
-    it, fitting a proxy here does not keep its scheduler from answering, and its workers, which
-    ``multiprocessing`` spawns, import no script of the user.
+    It is a process of its own (:func:`run_cluster`): Ctrl-C does not reach it, fitting a proxy here
+    does not keep its scheduler from answering, and its workers, which ``multiprocessing`` spawns,
+    import no script of the user.
     """
     path = [os.path.abspath(entry) for entry in sys.path]
-    code = f"import sys; sys.path[:] = {path!r}; from {dask_local.__name__} import main; "
+    code = f"import sys; sys.path[:] = {path!r}; from {__name__} import run_cluster; "
     process = subprocess.Popen(
-        [sys.executable, "-c", f"{code}main({workers})"],
+        [sys.executable, "-c", f"{code}run_cluster({workers})"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -123,6 +122,20 @@ def _local_cluster(workers: int) -> Iterator[str]:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
+
+
+def run_cluster(workers: int) -> None:
+    """Run a cluster, print the address of its scheduler, and end it when the input ends."""
+    with _distributed().LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        memory_limit=0,  # jobs run in processes of their own
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else its port may be taken
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
 
 
 @contextmanager

@@ -9,8 +9,8 @@ children, has its own output and generators, and the memory that Dask limits is 
 from __future__ import annotations
 
 import glob
+import json
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -22,11 +22,12 @@ from functools import lru_cache
 from itertools import count
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from optiproxy_nas.core.code_digest import package_identity
-from optiproxy_nas.execution.job_files import JobFiles
-from optiproxy_nas.execution.jobs import Ended, Job
+from optiproxy_nas.execution.encoding import end_fields, read_job
+from optiproxy_nas.execution.job_files import JobFiles, patiently
+from optiproxy_nas.execution.jobs import Ended, Job, reason_of
 from optiproxy_nas.execution.pauses import Pauses
 from optiproxy_nas.execution.worker import TRAINING
 from optiproxy_nas.execution.worker_process import WorkerProcess
@@ -70,29 +71,16 @@ class Answer(NamedTuple):
 
     Attributes:
         worker: address of the Dask worker.
-        ended: answer, error, seconds and curve of the job; None where it was not run there, since
-            another worker has claimed it or it was given up.
+        ended: what became of the job, in JSON; None where it was not run there, since another
+            worker has claimed it or it was given up.
         refusal: why this worker can run no job of the run; the job has not begun.
         lost: why the job could not begin.
     """
 
     worker: str
-    ended: tuple[Any, ...] | None = None
+    ended: bytes | None = None
     refusal: str = ""
     lost: str = ""
-
-
-class _Unpickled:
-    """A value as bytes, until it is sent on to the process that runs the job.
-
-    A Dask worker, and the scheduler, need not be able to import its class.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return pickle.loads, (self._content,)
 
 
 def inspect(run: Run) -> Inspection:
@@ -100,24 +88,24 @@ def inspect(run: Run) -> Inspection:
     return Inspection(_refusal(run), kind_of_machine())
 
 
-def run_job(run: Run, token: str, job: Job) -> Answer:
+def run_job(run: Run, token: str, order: str) -> Answer:
     """Run a job, unless another worker has; return what became of it.
 
     Args:
         run: that it is of.
         token: of its files.
-        job: whose architecture is pickled.
+        order: the job, as :func:`optiproxy_nas.execution.encoding.job_fields` in JSON.
     """
     from distributed import get_worker  # an extra, which the driver may lack
 
     worker = get_worker()
     if refusal := _refusal(run):
         return Answer(worker.address, refusal=refusal)
-    job = job._replace(architecture=_Unpickled(job.architecture))
+    job = read_job(json.loads(order))
     files = JobFiles(Path(run.folder), token)
     if (before := files.ended(job)) is not None:  # its worker died before it could answer
         return _answer(worker.address, before)
-    if not files.claim(worker.address):
+    if not patiently(lambda: files.claim(worker.address)):
         return Answer(worker.address)
     offset = int(worker.name) if run.is_local and str(worker.name).isdigit() else 0
     try:
@@ -126,8 +114,11 @@ def run_job(run: Run, token: str, job: Job) -> Answer:
         with places.process() as process:
             ended = _followed(process, job, files)
             began, is_unable = process.begun is not None, process.is_unable
-    except BaseException:
-        files.unclaim()
+    except BaseException as error:
+        if files.has_begun:  # so that it is no further worker's
+            files.end(Ended(job, error=f"its Dask worker failed with {reason_of(error)}"))
+        else:
+            files.unclaim()
         raise
     if ended is None:
         files.obey()
@@ -143,7 +134,7 @@ def run_job(run: Run, token: str, job: Job) -> Answer:
 
 
 def _answer(address: str, ended: Ended) -> Answer:
-    return Answer(address, (ended.answer, ended.error, ended.seconds, ended.curve))
+    return Answer(address, json.dumps(end_fields(ended)).encode())
 
 
 def _followed(process: WorkerProcess, job: Job, files: JobFiles) -> Ended | None:
@@ -164,17 +155,9 @@ def _followed(process: WorkerProcess, job: Job, files: JobFiles) -> Ended | None
                 continue
             next_sign = time.monotonic() + SIGN
             if files.is_given_up():
-                _end(process)
+                process.end()
                 return None
             files.give_sign()
-
-
-def _end(process: WorkerProcess) -> None:
-    """Have a job tidy up, and end its process."""
-    process.stop()
-    with suppress(subprocess.TimeoutExpired):
-        process.process.wait(process.grace)
-    process.kill()
 
 
 @lru_cache(maxsize=16)

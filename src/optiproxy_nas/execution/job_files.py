@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import shutil
+import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from optiproxy_nas.execution.encoding import end_fields, parsed, read_end
 from optiproxy_nas.execution.jobs import Ended, Job
 
+DISK = 600.0  # seconds in which a shared disk that fails is tried again
+Result = TypeVar("Result")
 _GIVEN_UP, _OVER = "given up", "over"  # in place of a claim's owner
 
 
@@ -55,7 +60,7 @@ class JobFiles:
     def obey(self) -> None:
         """Show that the job, which was given up, has ended."""
         with suppress(OSError):
-            _replace(self._claim, _OVER.encode())
+            write_whole(self._claim, _OVER.encode())
 
     def begin(self) -> None:
         """Show that the job has begun: its worker process has imported what it needs."""
@@ -65,12 +70,12 @@ class JobFiles:
     @property
     def has_begun(self) -> bool:
         """Whether the job has begun."""
-        return self._begun.exists()
+        return os.path.exists(self._begun)  # False, too, where the disk does not say
 
     @property
     def runs(self) -> bool:
         """Whether the job has begun and not ended."""
-        return self.has_begun and not self._ended.exists()
+        return self.has_begun and not os.path.exists(self._ended)
 
     def give_sign(self) -> None:
         """Show that the job goes on."""
@@ -89,7 +94,7 @@ class JobFiles:
     def give_up(self) -> None:
         """Have the job end, where it runs, and not begin where it does not."""
         with suppress(OSError):
-            _replace(self._claim, _GIVEN_UP.encode())
+            write_whole(self._claim, _GIVEN_UP.encode())
 
     @property
     def is_ending(self) -> bool:
@@ -111,20 +116,22 @@ class JobFiles:
         Raises:
             OSError: it cannot be written.
         """
-        content = ended.answer, ended.error, ended.seconds, ended.curve
-        _replace(self._ended, pickle.dumps(content))
+        write_whole(self._ended, json.dumps(end_fields(ended)).encode())
 
     def ended(self, job: Job) -> Ended | None:
         """Return what became of the job, where that is there."""
         try:
-            content = pickle.loads(self._ended.read_bytes())
+            content = self._ended.read_bytes()
         except OSError:
             return None
-        return Ended(job, *content)
+        return read_end(job, parsed(content))
 
 
 class RunFolders:
     """The folders of all executors that ran the jobs of one search, one after the other.
+
+    Those of earlier executors stay as they are until a job is submitted or rejoined: a process that
+    ends before has decided nothing about what runs there.
 
     Args:
         folder: of these; it need not exist.
@@ -133,6 +140,7 @@ class RunFolders:
     def __init__(self, folder: Path) -> None:
         self._folder, self._name = folder, uuid.uuid4().hex[:12]
         self._earlier = [path for path in sorted(folder.glob("*")) if path.is_dir()]
+        self._has_decided = False
 
     def open(self) -> Path:
         """Make the folder of this executor."""
@@ -155,17 +163,20 @@ class RunFolders:
         is_handle = run.isalnum() and token.replace("-", "").isalnum()
         if not (is_handle and token.startswith(_prefix(job)) and (self._folder / run).is_dir()):
             return None
+        self._has_decided = True
         return self.files(handle)
 
     def give_up_earlier(self, job: Job) -> None:
         """Have the same job end where an executor that was killed has left it running."""
+        self._has_decided = True
         for folder in self._earlier:
             for claim in folder.glob(f"{_prefix(job)}*.claim"):
                 JobFiles(folder, claim.stem).give_up()
 
-    def close(self) -> None:
-        """Remove all folders."""
-        for folder in (self._folder / self._name, *self._earlier):
+    def close(self, is_left: bool = False) -> None:
+        """Remove the folders that are not needed any more: all, or none if what runs was left."""
+        earlier = self._earlier if self._has_decided else []
+        for folder in [] if is_left else (self._folder / self._name, *earlier):
             shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # something else is in it
             self._folder.rmdir()
@@ -175,11 +186,27 @@ def _prefix(job: Job) -> str:
     return f"{job.number}-{job.repeat}-{job.attempt}-"
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file that is there as a whole or not at all."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there as a whole or not at all, also after a power cut."""
+    fresh = path.with_name(f".{os.getpid()}-{path.name}")
     with fresh.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+
+
+def patiently(use: Callable[[], Result]) -> Result:
+    """Return what a function gives that uses the disk; where the disk fails it is called again.
+
+    Raises:
+        OSError: it has failed for :data:`DISK` seconds.
+    """
+    limit = time.monotonic() + DISK
+    while True:
+        try:
+            return use()
+        except OSError:
+            if time.monotonic() >= limit:
+                raise
+            time.sleep(1.0)

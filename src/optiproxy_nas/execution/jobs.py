@@ -7,9 +7,8 @@ imports itself.
 from __future__ import annotations
 
 import os
-import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 OUTPUT = "output.txt"  # in the folder of a trial: what it wrote to standard output and error
 Key = tuple[int, int, int]  # number, repeat and attempt of a job
 _LONGEST = 500  # characters of a reason
-_LARGEST = 2**20  # bytes of an answer: it is a few numbers
 
 
 class Job(NamedTuple):
@@ -99,37 +97,6 @@ class Ended:
     error: str = ""
     seconds: float = 0.0
     curve: list[tuple[int, float]] = field(default_factory=list)
-
-
-class Unsendable:
-    """In the place of an answer that is too large or that cannot be pickled: what it was."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return self._text
-
-
-def sendable(answer: Any) -> Any:
-    """Return an answer that the parent can read: no tensor of a device, nothing large."""
-    try:
-        if isinstance(answer, Mapping):
-            answer = {name: _on_cpu(value) for name, value in answer.items()}
-        answer = _on_cpu(answer)
-        size = len(pickle.dumps(answer))
-    except Exception as error:
-        return Unsendable(f"{repr(answer)[:200]}, which cannot be sent ({reason_of(error)})")
-    if size > _LARGEST:
-        return Unsendable(f"a {type(answer).__name__} of {size / 2**20:.1f} MiB")
-    return answer
-
-
-def _on_cpu(value: Any) -> Any:
-    if not hasattr(value, "detach"):
-        return value
-    value = value.detach().cpu()
-    return value.item() if value.ndim == 0 else value
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 The worker is a fresh interpreter that imports what it needs by name. What only this process has,
 such as a lambda or a function of a notebook, is refused before anything is trained.
+
+The files are pickles, which no JSON could replace: a user's function and its data. The search
+writes them and workers read them, never the other way; who may write there runs code on workers.
 """
 
 from __future__ import annotations

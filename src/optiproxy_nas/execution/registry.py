@@ -30,36 +30,42 @@ EXECUTORS = Registry(
 )
 
 
-def with_short_forms(evaluation: Mapping[str, Any], short: Mapping[str, Any]) -> dict[str, Any]:
-    """Return evaluation settings with those that were given beside them.
+def with_short_forms(given: Mapping[str, Any], of_files: bool = False) -> dict[str, Any]:
+    """Return settings whose short forms are in their ``evaluation``.
 
-    ``workers`` beside them is the number of an asynchronous search; where there are several and
-    nothing names an executor, they are processes. A ``scheduler`` is one of Dask.
+    ``workers`` beside ``evaluation`` is the number of an asynchronous search, ``executor`` and
+    ``scheduler`` are those of ``evaluation``. A scheduler is one of Dask.
 
     Args:
-        evaluation: settings, by name.
-        short: ``workers``, ``executor`` and ``scheduler``; None where one is not given.
+        given: settings by name; None where one is not given.
+        of_files: whether they are a section of parameter files, whose short forms win, since files
+            are merged.
 
     Raises:
         ParameterError: one of them is given twice, with two values, or is of a wrong type.
     """
-    given = validate(WorkerSettings, short).model_dump(exclude_none=True)
-    if "workers" in given:
-        given["asynchronous"] = True
-    for name in given.keys() & evaluation.keys():
-        if given[name] != evaluation[name]:
+    values = dict(given)
+    short = {name: values.pop(name) for name in WorkerSettings.model_fields if name in values}
+    short = validate(WorkerSettings, short).model_dump(exclude_none=True)
+    evaluation = values.get("evaluation") or {}
+    if not short or not isinstance(evaluation, Mapping):
+        return values  # what is wrong with it is said later
+    if of_files:
+        evaluation = {name: value for name, value in evaluation.items() if name not in short}
+    if "workers" in short:
+        short["asynchronous"] = True
+    for name in short.keys() & evaluation.keys():
+        if short[name] != evaluation[name]:
             raise ParameterError(
-                f"{name} = {given[name]!r} and evaluation.{name} = {evaluation[name]!r} are given. "
+                f"{name} = {short[name]!r} and evaluation.{name} = {evaluation[name]!r} are given. "
                 "Leave one of them out: workers=8 is an asynchronous search on eight workers, "
                 "evaluation.workers=8 trains a batch of each step at the same time.",
                 name=name,
             )
-    values = {**evaluation, **given}
-    if "executor" not in values and "scheduler" in given:
-        values["executor"] = "dask"
-    elif "executor" not in values and given.get("workers") not in (None, 1):
-        values["executor"] = "processes"
-    return values
+    evaluation = {**evaluation, **short}
+    if "scheduler" in short:
+        evaluation.setdefault("executor", "dask")
+    return {**values, "evaluation": evaluation}
 
 
 def read_evaluation(values: Any) -> EvaluationSettings:

@@ -7,13 +7,9 @@ user's module, would answer for another training, so that such a worker is refus
 from __future__ import annotations
 
 import functools
-import json
-import pickle
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -21,31 +17,11 @@ from typing import Any
 from optiproxy_nas.core.code_digest import NOT_FOUND, imported_code
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.execution import worker
-from optiproxy_nas.execution.jobs import (
-    Ended,
-    Job,
-    Parent,
-    Training,
-    Unsendable,
-    reason_of,
-    sendable,
-)
-from optiproxy_nas.execution.payload import write_payload
-from optiproxy_nas.execution.worker_process import TICK, WorkerProcess
+from optiproxy_nas.execution.jobs import Ended, Job, Parent, Training
+from optiproxy_nas.execution.worker_process import TICK, WorkerProcess, environment_of
 
-CODE = "code.json"  # in the folder of a payload: digests by module
 _STARTS = 3  # child processes that may be lost before the training begins
 _LISTED = 3  # modules that a message names
-
-
-def write_remote_payload(folder: Path, training: Training, name: str) -> None:
-    """Write what :func:`run_job` reads: the payload of a worker process, and the code's digests.
-
-    Raises:
-        ParameterError: see :func:`optiproxy_nas.execution.payload.write_payload`.
-    """
-    write_payload(folder, training, name)
-    (folder / CODE).write_text(json.dumps(training_code(training)))
 
 
 def run_job(payload: Path, job: Job, threads: int = 1) -> Ended:
@@ -55,24 +31,20 @@ def run_job(payload: Path, job: Job, threads: int = 1) -> Ended:
     and has ``job.grace`` seconds to tidy up.
 
     Args:
-        payload: folder of :func:`write_remote_payload`.
-        job: with the device that it trains on, and its timeout.
+        payload: folder of a :class:`RemoteTraining`, as of
+            :func:`optiproxy_nas.execution.payload.write_payload`.
+        job: encoded, with the device that it trains on, and its timeout.
         threads: of OpenMP and BLAS.
 
     Raises:
         EvaluationError: no job can be run here: other code, or what cannot be imported.
     """
-    preparation: dict[str, Any] = pickle.loads((payload / worker.PREPARATION).read_bytes())
-    sys.path[:] = preparation["sys_path"]  # where the search finds its modules
-    if other := difference(json.loads((payload / CODE).read_text())):
-        raise EvaluationError(other)
-    environment = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL")}
     for _ in range(_STARTS):
-        process = WorkerProcess(str(payload), environment, job.device)
+        process = WorkerProcess(str(payload), environment_of(threads), job.device)
         try:
             ended = _ended(process, job)
         finally:
-            _end(process)
+            process.end()
         if process.begun is not None:
             return ended
         if process.is_unable:
@@ -110,10 +82,7 @@ def difference(code: Mapping[str, str]) -> str:
 
 
 class RemoteTraining:
-    """A training that is unpickled only where the code is that of the search.
-
-    Its answer is bytes, which the search opens (:func:`opened`): what hands it on need not be able
-    to import its class.
+    """A training that a worker elsewhere takes only where its code is that of the search.
 
     Args:
         training: what runs a job.
@@ -122,28 +91,31 @@ class RemoteTraining:
     def __init__(self, training: Training) -> None:
         self._training = training
 
-    def __call__(self, job: Job, parent: Parent) -> bytes:
-        """Return what the training gives, pickled."""
-        return pickle.dumps(sendable(self._training(job, parent)))
+    def __call__(self, job: Job, parent: Parent) -> Any:
+        """Return what the training gives."""
+        return self._training(job, parent)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _of_same_code, (training_code(self._training), self._training)
+        return _second, (_Code(training_code(self._training)), self._training)
 
 
-def opened(ended: Ended) -> Ended:
-    """Return the end of a job of a :class:`RemoteTraining` with its answer."""
-    if isinstance(ended.answer, bytes):
-        try:
-            ended.answer = pickle.loads(ended.answer)
-        except Exception as failure:  # it is of a class that cannot be imported here
-            ended.answer = Unsendable(f"what cannot be read ({reason_of(failure)})")
-    return ended
+@dataclass
+class _Code:
+    """Digests of code, which are compared where they are unpickled: before the training is."""
+
+    digests: Mapping[str, str]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _refuse_other_code, (self.digests,)
 
 
-def _of_same_code(code: Mapping[str, str], training: Training) -> Training:
-    if other := difference(code):
+def _refuse_other_code(digests: Mapping[str, str]) -> None:
+    if other := difference(digests):
         raise EvaluationError(other)
-    return RemoteTraining(training)
+
+
+def _second(_: None, training: Training) -> Training:
+    return training
 
 
 def _ended(process: WorkerProcess, job: Job) -> Ended:
@@ -154,13 +126,6 @@ def _ended(process: WorkerProcess, job: Job) -> Ended:
         if process.asks_for_pause:  # to measure: no other job runs beside it
             process.permit()
     return ended
-
-
-def _end(process: WorkerProcess) -> None:
-    process.stop()
-    with suppress(subprocess.TimeoutExpired):
-        process.process.wait(process.grace)
-    process.kill()
 
 
 def _modules_of(training: Training) -> Iterator[str]:

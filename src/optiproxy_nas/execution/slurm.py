@@ -12,13 +12,14 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from optiproxy_nas.core.errors import EvaluationError
-from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.execution.base import Executor
+from optiproxy_nas.execution.base import WorkerExecutor
+from optiproxy_nas.execution.job_files import DISK
 from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
 from optiproxy_nas.execution.slurm_folder import UNREAD, JobFolders, Order
 from optiproxy_nas.execution.slurm_queue import GONE, LOST, OVER, REASONS, Queue
@@ -37,8 +38,9 @@ class _Entry:
     """A job of the queue, or one that waits to be submitted.
 
     Attributes:
-        job: as it was submitted.
+        job: encoded, with the device that it trains on.
         name: of its folder.
+        is_told: whether that has what the job is told.
         id: of its submission; "" while it waits.
         has_begun: as far as is known.
         state: that ended it, as SLURM says; "" while it has not ended.
@@ -50,6 +52,7 @@ class _Entry:
 
     job: Job
     name: str
+    is_told: bool = False
     id: str = ""
     has_begun: bool = False
     state: str = ""
@@ -59,142 +62,134 @@ class _Entry:
     keep_log: bool = False
 
 
-class SlurmExecutor(Executor):
+class SlurmExecutor(WorkerExecutor):
     """Jobs of a SLURM cluster, ``settings.workers`` in the queue at the same time.
 
-    Args:
-        settings: with ``slurm``, see :class:`optiproxy_nas.execution.slurm_settings.SlurmSettings`.
-        training: that runs a job; it is pickled once.
-        name: of the training, for messages.
-        devices: of no meaning here: a job trains on ``settings.device`` of its node, where that is
-            "auto" on ``cuda`` if it asks for GPUs.
-        folder: of the jobs, on a disk that all machines share.
+    What they ask for is ``settings.slurm``. They train on ``settings.device`` of their nodes; that
+    is ``cuda`` for "auto" if they ask for GPUs. The folder is on a disk that all machines share.
 
     Raises:
         ParameterError: a setting is wrong, there is no SLURM, no submitit or no folder, or the
             training cannot be pickled.
     """
 
-    def __init__(
-        self,
-        settings: EvaluationSettings,
-        training: Training,
-        name: str,
-        devices: Sequence[str] = ("cpu",),
-        folder: Path | None = None,
-    ) -> None:
+    def _open(self, training: Training, name: str, folder: Path | None) -> None:
+        settings = self._settings
         asked = slurm_settings(settings.slurm)
-        self.workers, root = settings.workers, asked.shared(folder)
+        root = asked.shared(folder)
         self._interval, self._resubmissions = asked.poll_seconds, asked.resubmissions
         asked.check_machine(settings.machine, getattr(training, "needs_one_kind", False))
         minutes, warning = asked.minutes(settings.timeout), int(settings.grace) + 30
         self._queue = Queue(asked, minutes, warning)
         self._folders = JobFolders(root)
         self._queue.check(root)
+        self._device = asked.device(settings.device)
+        self._earlier = self._folders.names()  # of earlier processes, and not rejoined
+        self._has_decided = False  # whether a job was submitted or rejoined
+        self._stack.callback(self._clear)
         payload = self._folders.write_payload(training, name)
-        self._device, self._grace = asked.device(settings.device), settings.grace
         facts = payload, asked.threads(settings), minutes, warning, settings.machine or ""
         self._order = Order(UNREAD, *facts)
-        self._earlier = self._folders.names()  # of earlier processes, and not rejoined
         self._entries: dict[Key, _Entry] = {}  # in the order of submission
-        self._unsendable: list[Ended] = []  # jobs that cannot be pickled
         self._given: list[_Entry] = []  # by the last poll: by the next one the caller has kept them
-        self._hopeless: EvaluationError | None = None
         self._next_look, self._pause = 0.0, SHORTEST  # at the shared disk
+        self._failing: float | None = None  # since when the disk fails
         self._asked, self._lost_starts = float("-inf"), 0  # when SLURM was last asked
 
-    def submit(self, job: Job) -> str:
-        """See :class:`Executor`. It is handed to SLURM by :meth:`poll`.
-
-        Raises:
-            EvaluationError: its folder cannot be written.
-        """
-        label = "{:04d}-{}-{}-".format(*job.key)
-        self._retire([name for name in self._earlier if name.startswith(label)])
-        name = f"{label}{secrets.token_hex(4)}"
-        grace = self._grace if job.grace is None else job.grace
-        job_there = job._replace(device=self._device, grace=grace)
-        try:
-            self._folders.tell(name, self._order._replace(job=job_there))
-        except OSError as error:
-            raise EvaluationError(f"A job cannot be written: {error}.") from error
-        except Exception as error:
-            reason = f"the job cannot be sent to a node: {reason_of(error)}"
-            self._unsendable.append(Ended(job, error=reason))
-            return ""
-        self._entries[job.key] = _Entry(job, name)
+    def _take(self, job: Job) -> str:
+        """Take a job, which :meth:`poll` hands to SLURM."""
+        name = "{:04d}-{}-{}-".format(*job.key) + secrets.token_hex(4)
+        grace = self._settings.grace if job.grace is None else job.grace
+        self._entries[job.key] = _Entry(job._replace(device=self._device, grace=grace), name)
+        self._has_decided, self._next_look = True, 0.0
         return name
 
-    def rejoin(self, job: Job, handle: str) -> bool:
-        """See :class:`Executor`."""
+    def _rejoin(self, job: Job, handle: str) -> bool:
         folders = self._folders
         if handle not in self._earlier or folders.is_cancelled(handle):
             return False
-        before = folders.order(handle).job  # for how long, where and until which line may differ
+        try:
+            before = folders.order(handle).job
+        except OSError:
+            raise
+        except Exception:  # something else has written it
+            return False
+        # For how long, where and until which line it trains may differ.
         is_same = all(getattr(before, name) == getattr(job, name) for name in _TRAINED)
         ids = folders.ids(handle)
         if not is_same or not (ids or folders.has_ended(handle)):
             return False
         self._earlier.remove(handle)
-        self._entries[job.key] = _Entry(job, handle, ids[-1] if ids else "", lost=len(ids[1:]))
+        self._has_decided = True
+        self._entries[job.key] = _Entry(
+            job, handle, True, ids[-1] if ids else "", lost=len(ids[1:])
+        )
         return True
 
-    def poll(self, seconds: float | None = None) -> list[Ended]:
-        """See :class:`Executor`.
+    def _wait(self, seconds: float) -> None:
+        time.sleep(max(0.0, min(seconds, self._next_look - time.monotonic())))
 
-        Raises:
-            EvaluationError: SLURM takes no job, or what it starts cannot train.
-        """
-        self._forget()
-        limit = float("inf") if seconds is None else time.monotonic() + seconds
-        while True:
-            ended, more = self._look(), self._submit_next()
-            if ended:
-                return ended
-            if self._hopeless is not None:
-                raise self._hopeless
-            now = time.monotonic()
-            if not self._entries or now >= limit:
-                return []
-            if not more:
-                time.sleep(max(0.0, min(self._next_look, limit) - now))
-
-    def cancel(self, keys: Collection[Key] | None = None) -> None:
-        """See :class:`Executor`. What runs gets SIGTERM, and is not waited for."""
-        keys = list(self._entries) if keys is None else keys
+    def _cancel(self, keys: Sequence[Key]) -> None:
+        """End jobs; what runs gets SIGTERM, and is not waited for."""
         entries = [self._entries.pop(key) for key in keys if key in self._entries]
         self._given += entries
-        self._end({entry.name: entry.id for entry in entries})
+        self._stop({entry.name: entry.id for entry in entries})
 
     def running(self) -> list[Key]:
         """See :class:`Executor`."""
         return [key for key, entry in self._entries.items() if entry.has_begun]
 
-    def close(self) -> None:
-        """See :class:`Executor`. The logs of jobs that failed stay."""
-        self.cancel()
-        self._retire(list(self._earlier))
-        self._forget()
-        self._folders.close()
+    def _clear(self) -> None:
+        """Remove what is needed no more. The logs of jobs that failed stay."""
+        if self._is_left:
+            return
+        with suppress(OSError):
+            if self._has_decided:
+                self._retire(list(self._earlier))
+                self._forget()
+            self._folders.close(self._has_decided)
 
-    def leave(self) -> list[Key]:
-        """See :class:`Executor`."""
-        self._forget()
+    def _rejoinable(self) -> list[Key]:
         return [key for key, entry in self._entries.items() if entry.id]
 
-    def _look(self) -> list[Ended]:
-        """Return the jobs that have ended; look for them less often while there are none."""
-        now = time.monotonic()
-        if now < self._next_look and not self._unsendable:
-            return []
-        ended = self._answered() + self._dead()
-        self._pause = SHORTEST if ended else min(2 * self._pause, LONGEST)
-        self._next_look = now + self._pause
-        return ended
+    def _look(self) -> None:
+        """See :class:`WorkerExecutor`; it looks less often while nothing ends.
 
-    def _answered(self) -> list[Ended]:
-        """Return the jobs that have left an answer."""
-        ended, self._unsendable = self._unsendable, []
+        Raises:
+            EvaluationError: the disk has failed for long.
+        """
+        if (now := time.monotonic()) < self._next_look:
+            return
+        may_go_on = False
+        try:
+            self._forget()
+            again = {_label(entry.name) for entry in self._entries.values()}
+            self._retire([name for name in self._earlier if _label(name) in again])
+            self._look_at_answers()
+            self._look_at_dead()
+            may_go_on = self._submit_next()
+            self._failing = None
+        except OSError as error:
+            self._endure(error)
+        self._pause = SHORTEST if self._ends else min(2 * self._pause, LONGEST)
+        self._next_look = now if may_go_on else time.monotonic() + self._pause
+
+    def _endure(self, error: OSError) -> None:
+        """Have what the disk did not do tried again at the next look, but not without end."""
+        now = time.monotonic()
+        if self._failing is None:
+            self._failing = now
+            _log.warning(
+                "The disk of the SLURM jobs fails (%s). It is tried again for %d minutes, and the "
+                "jobs go on.",
+                reason_of(error),
+                DISK / 60,
+            )
+        elif now - self._failing >= DISK and not self._ends:
+            raise self._lose_sight(f"The disk of the jobs fails: {reason_of(error)}") from error
+
+    def _look_at_answers(self) -> None:
+        """Note the jobs that have left an answer."""
         begun, answered = self._folders.begun_and_ended() if self._entries else (set(), set())
         for entry in list(self._entries.values()):
             if not entry.has_begun and entry.name in begun:
@@ -206,14 +201,13 @@ class SlurmExecutor(Executor):
                 continue  # it can be read at a later look
             entry.is_interrupted = answer.is_interrupted
             if answer.unable:  # it is no failed trial, also where SLURM says that it is over
-                self._hopeless = EvaluationError(answer.unable)
                 self._given.append(self._entries.pop(entry.job.key))
+                self._give_up(answer.unable)
             elif answer.ended is not None:
-                ended.append(self._finish(entry, answer.ended))
-        return ended
+                self._finish(entry, answer.ended)
 
-    def _dead(self) -> list[Ended]:
-        """Return the jobs that SLURM has ended without an answer; ask it from time to time."""
+    def _look_at_dead(self) -> None:
+        """Note the jobs that SLURM has ended without an answer; ask it from time to time."""
         submitted = {entry.id: entry for entry in self._entries.values() if entry.id}
         now = time.monotonic()
         if submitted and now - self._asked >= self._interval:
@@ -222,43 +216,40 @@ class SlurmExecutor(Executor):
                 entry = submitted[number]
                 entry.since = entry.since if entry.state else now
                 entry.state = state if state in OVER else ""
-        ended = []
         for entry in submitted.values():
             delay = PATIENCE if entry.state == GONE else DELAY
             if entry.state and (entry.is_interrupted or now - entry.since >= delay):
-                ended += self._fate(entry)
-        return ended
+                self._bury(entry)
 
-    def _fate(self, entry: _Entry) -> list[Ended]:
-        """Return what became of a job that SLURM has ended; nothing where it is submitted again."""
+    def _bury(self, entry: _Entry) -> None:
+        """Note what became of a job that SLURM has ended, or have it submitted again."""
         job, reason = f"the SLURM job {entry.id}", REASONS.get(entry.state, "")
         if entry.state in LOST or (entry.is_interrupted and not reason):
-            entry.lost += 1
-            if entry.lost <= self._resubmissions:
-                facts = entry.job.number, job, entry.state, entry.lost, self._resubmissions
-                _log.warning("Trial %d: %s was lost (%s). Submitted again (%d of %d).", *facts)
+            if entry.lost < self._resubmissions:
+                facts = entry.job.number, job, entry.state, entry.lost + 1, self._resubmissions
                 self._submit_again(entry)
-                return []
-            reason = f"{job} was lost ({entry.state}), as {entry.lost - 1} before it"
+                entry.lost += 1
+                _log.warning("Trial %d: %s was lost (%s). Submitted again (%d of %d).", *facts)
+                return
+            reason = f"{job} was lost ({entry.state}), as {entry.lost} before it"
         elif reason:
             reason = reason.format(job=job, minutes=self._order.minutes)
         else:
             log = self._folders.root / entry.name
             reason = f"{job} ended ({entry.state}) without an answer; its log is in {log}"
             if not entry.has_begun:
+                self._submit_again(entry)
                 self._lost_starts += 1
                 if self._lost_starts >= STARTS:
-                    self._hopeless = EvaluationError(f"The trainings cannot begin: {reason}.")
-                else:
-                    self._submit_again(entry)
-                return []
+                    self._give_up(f"The trainings cannot begin: {reason}.")
+                return
         seconds = self._folders.seconds(entry.name)
-        return [self._finish(entry, Ended(entry.job, error=reason, seconds=seconds))]
+        self._finish(entry, Ended(entry.job, error=reason, seconds=seconds))
 
-    def _finish(self, entry: _Entry, ended: Ended) -> Ended:
+    def _finish(self, entry: _Entry, ended: Ended) -> None:
         self._given.append(self._entries.pop(entry.job.key))
         ended.job, entry.keep_log = entry.job, bool(ended.error)
-        return ended
+        self._end(ended)
 
     def _submit_again(self, entry: _Entry) -> None:
         self._folders.unmark(entry.name)
@@ -268,27 +259,31 @@ class SlurmExecutor(Executor):
         """Hand the next waiting job to SLURM; return whether another one may follow at once."""
         waiting = [entry for entry in self._entries.values() if not entry.id]
         queued = len(self._entries) - len(waiting)
-        if not waiting or queued >= self.workers:
+        if not waiting or queued >= self.workers or self._hopeless:
             return False
         entry, title = waiting[0], f"trial-{waiting[0].job.number}"
+        if not entry.is_told:
+            self._folders.tell(entry.name, self._order._replace(job=entry.job))
+            entry.is_told = True
         try:
             entry.id = self._queue.offer(self._folders.root, entry.name, title, queued)
         except EvaluationError as error:
-            self._hopeless = error
+            self._give_up(error.message)
         if entry.id:
             self._folders.add_id(entry.name, entry.id)
         return bool(entry.id) and len(waiting) > 1 and queued + 1 < self.workers
 
-    def _end(self, ids: Mapping[str, str]) -> None:
+    def _stop(self, ids: Mapping[str, str]) -> None:
         """End jobs: their ids by their names; "" of those that are not in the queue."""
         for name in ids:
-            self._folders.cancel(name)
+            with suppress(OSError):
+                self._folders.cancel(name)
         self._queue.cancel([number for number in ids.values() if number])
 
     def _retire(self, names: Iterable[str]) -> None:
         """End jobs of earlier processes that are not rejoined."""
         folders = self._folders
-        self._end({n: (folders.ids(n) or [""])[-1] for n in names if not folders.has_ended(n)})
+        self._stop({n: (folders.ids(n) or [""])[-1] for n in names if not folders.has_ended(n)})
         for name in names:
             self._earlier.remove(name)
             folders.forget(name)
@@ -298,3 +293,8 @@ class SlurmExecutor(Executor):
         for entry in self._given:
             self._folders.forget(entry.name, entry.keep_log)
         self._given = []
+
+
+def _label(name: str) -> str:
+    """Return what the names of all submissions of a job begin with."""
+    return name.rpartition("-")[0]

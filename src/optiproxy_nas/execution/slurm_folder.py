@@ -7,14 +7,15 @@
     marks/             0007-0-1-9c41.begun, .ended (with the answer), .cancelled
 
 What another machine may read while it is written is written under another name and renamed, so that
-it is whole or absent. Only what this package wrote here for itself is unpickled.
+it is whole or absent. All of it is JSON but the training, which the nodes unpickle: who may write
+here runs code on the nodes, but none in the search.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import pickle
 import secrets
 import shutil
 import time
@@ -22,10 +23,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from optiproxy_nas.execution.jobs import Ended, Job, Training, Unsendable, reason_of
-from optiproxy_nas.execution.remote import write_remote_payload
+from optiproxy_nas.execution.encoding import end_fields, job_fields, parsed, read_end, read_job
+from optiproxy_nas.execution.job_files import patiently, write_whole
+from optiproxy_nas.execution.jobs import Ended, Job, Training
+from optiproxy_nas.execution.payload import write_payload
+from optiproxy_nas.execution.remote import RemoteTraining
 
-_ORDER, _IDS, _MARKS, _PAYLOAD = "order.pickle", "ids", "marks", "payload-"
+_ORDER, _IDS, _MARKS, _PAYLOAD = "order.json", "ids", "marks", "payload-"
 _BEGUN, _ENDED, _CANCELLED = ".begun", ".ended", ".cancelled"
 UNREAD = Job(0, 1, None, None, 0, "")  # in the place of a job that is to be seen elsewhere
 
@@ -34,7 +38,7 @@ class Order(NamedTuple):
     """What a job is told.
 
     Attributes:
-        job: with the device that it trains on.
+        job: encoded, with the device that it trains on.
         payload: folder of the training.
         threads: of OpenMP and BLAS.
         minutes: the job's time limit.
@@ -78,6 +82,7 @@ class JobFolders:
         self.root = root
         self._marks = root / _MARKS
         self._marks.mkdir(parents=True, exist_ok=True)
+        self._new_payload: list[Path] = []
 
     def names(self) -> set[str]:
         """Return the names of the jobs that were told something and not forgotten."""
@@ -92,26 +97,33 @@ class JobFolders:
         partial = self.root / f"{_PAYLOAD}{secrets.token_hex(4)}"
         partial.mkdir()
         try:
-            write_remote_payload(partial, training, name)
+            write_payload(partial, RemoteTraining(training), name)
             total = hashlib.sha256()
             for path in sorted(partial.iterdir()):
                 total.update(path.read_bytes())
             folder = self.root / f"{_PAYLOAD}{total.hexdigest()[:16]}"
             if not folder.exists():
                 partial.rename(folder)
+                self._new_payload = [folder]
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return str(folder)
 
     def tell(self, name: str, order: Order) -> None:
         """Make the folder of a job, with what it is told."""
-        (self.root / name).mkdir()
-        _write_whole(self.root / name / _ORDER, pickle.dumps(order))
+        (self.root / name).mkdir(exist_ok=True)
+        fields = {**order._asdict(), "job": job_fields(order.job)}
+        write_whole(self.root / name / _ORDER, json.dumps(fields).encode())
 
     def order(self, name: str) -> Order:
-        """Return what a job was told."""
-        order: Order = pickle.loads((self.root / name / _ORDER).read_bytes())
-        return order
+        """Return what a job was told.
+
+        Raises:
+            OSError: it cannot be read.
+            Exception: something else has written it.
+        """
+        fields = json.loads((self.root / name / _ORDER).read_bytes())
+        return Order(**{**fields, "job": read_job(fields["job"])})
 
     def add_id(self, name: str, number: str) -> None:
         """Note the id of a submission."""
@@ -145,12 +157,16 @@ class JobFolders:
         return True
 
     def end(self, name: str, answer: Answer) -> None:
-        """Write the answer of a job, to stay also after a power cut."""
-        _write_whole(self._mark(name, _ENDED), pickle.dumps(answer))
+        """Write the answer of a job; the disk may fail for a while."""
+        fields = answer._asdict()
+        if answer.ended is not None:
+            fields["ended"] = end_fields(answer.ended)
+        content = json.dumps(fields).encode()
+        patiently(lambda: write_whole(self._mark(name, _ENDED), content))
 
     def cancel(self, name: str) -> None:
         """Have a job do nothing, should it begin."""
-        _write_whole(self._mark(name, _CANCELLED), b"")
+        write_whole(self._mark(name, _CANCELLED), b"")
 
     def is_cancelled(self, name: str) -> bool:
         """Return whether a job is to do nothing."""
@@ -173,12 +189,13 @@ class JobFolders:
             content = self._mark(name, _ENDED).read_bytes()
         except OSError:
             return None
-        try:
-            answer: Answer = pickle.loads(content)
-        except Exception as failure:  # the answer is of a class that cannot be imported here
-            unreadable = Unsendable(f"what cannot be read ({reason_of(failure)})")
-            return Answer(Ended(UNREAD, unreadable))
-        return answer
+        fields = parsed(content)
+        fields = fields if isinstance(fields, dict) else {}
+        if fields.get("unable"):
+            return Answer(unable=str(fields["unable"]))
+        if fields.get("is_interrupted"):
+            return Answer(is_interrupted=True)
+        return Answer(read_end(UNREAD, fields.get("ended")))
 
     def seconds(self, name: str) -> float:
         """Return for how long a job has run; 0 where it has not begun."""
@@ -200,21 +217,14 @@ class JobFolders:
         else:
             shutil.rmtree(self.root / name, ignore_errors=True)
 
-    def close(self) -> None:
-        """Remove all but the logs that were kept."""
-        for folder in (self._marks, *self.root.glob(f"{_PAYLOAD}*")):
+    def close(self, has_begun: bool = True) -> None:
+        """Remove all but the logs that were kept; of a search that began no job, what it wrote."""
+        payloads = self.root.glob(f"{_PAYLOAD}*")
+        for folder in (self._marks, *payloads) if has_begun else self._new_payload:
             shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # there are logs
-            self.root.rmdir()
+        for folder in (self._marks, self.root):
+            with suppress(OSError):  # there are logs, or jobs of an earlier search
+                folder.rmdir()
 
     def _mark(self, name: str, kind: str) -> Path:
         return self._marks / f"{name}{kind}"
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

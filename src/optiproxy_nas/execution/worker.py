@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
+from optiproxy_nas.execution.encoding import plain
 from optiproxy_nas.execution.jobs import (
     OUTPUT,
     Job,
@@ -32,7 +33,6 @@ from optiproxy_nas.execution.jobs import (
     in_one_process,
     make_folder,
     reason_of,
-    sendable,
 )
 
 PREPARATION, TRAINING = "preparation.pickle", "training.pickle"  # files of a payload
@@ -131,13 +131,13 @@ class _Worker:
         return not (spoilt or self._told_to_end)  # a training may swallow what ends it
 
     def _train(self, job: Job) -> tuple[Any, str]:
-        """Return the answer of a training, and why it failed."""
-
-        self._running = job
+        """Return the answer of a training of an encoded job, and why it failed."""
         try:
+            job = job._replace(architecture=job.architecture.decoded())
+            self._running = job
             with in_one_process():
                 answer = self._training(job, _Parent(self, job))
-            return sendable(answer), ""
+            return plain(answer), ""
         except Terminated:
             raise
         except BaseException as error:  # sys.exit(), too

@@ -18,7 +18,7 @@ from multiprocessing import Pipe
 from typing import Any
 
 from optiproxy_nas.execution import worker
-from optiproxy_nas.execution.jobs import Ended, Job, Unsendable, reason_of
+from optiproxy_nas.execution.jobs import Ended, Job, reason_of
 
 TICK = 0.5  # seconds between two looks at workers that say nothing
 GRACE = 3.0  # seconds in which a training that is told to end may tidy up
@@ -26,6 +26,11 @@ START = 300.0  # seconds in which a worker has imported what it needs; or the ti
 MEASURING = 600.0  # seconds in which a worker has measured, beside those that it asks for
 WAITING = 3600.0  # seconds in which other processes have measured before it
 MESSAGES = 1000  # read at one look, so that no worker keeps its parent from the others
+
+
+def environment_of(threads: int) -> dict[str, str]:
+    """Return the variables that give a worker process so many threads of OpenMP and BLAS."""
+    return {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL")}
 
 
 class WorkerProcess:
@@ -95,7 +100,7 @@ class WorkerProcess:
         return self._over
 
     def give(self, job: Job) -> None:
-        """Have it train a job."""
+        """Have it train an encoded job."""
         self.job, self.begun, self._ending = job, None, ""
         self.asks_for_pause, self._paused = False, 0.0
         self._curve: list[tuple[int, float]] = []
@@ -134,9 +139,9 @@ class WorkerProcess:
         assert self.job is not None
         try:
             kind, *content = pickle.loads(message)
-        except Exception as failure:  # the answer is of a class that cannot be imported here
-            answer = Unsendable(f"what cannot be read ({reason_of(failure)})")
-            kind, content = "ended", [answer, "", None, True]
+        except Exception as failure:  # the training has written into the pipe
+            error = f"a message cannot be read: {reason_of(failure)}"
+            kind, content = "ended", [None, error, None, True]
         if kind == "begun":
             self.begun = time.monotonic()
             limit = self.job.timeout or float("inf")
@@ -231,6 +236,13 @@ class WorkerProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGTERM)
         self._signal_detached(signal.SIGTERM)
+
+    def end(self) -> None:
+        """Have its job tidy up, and end the process and its children."""
+        self.stop()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(self.grace)
+        self.kill()
 
     def kill(self) -> None:
         """End the process and its children at once."""

@@ -31,6 +31,7 @@ from omegaconf import OmegaConf
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
+from optiproxy_nas.execution.registry import with_short_forms
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.methods.optiproxy import OptiProxy
 from optiproxy_nas.objectives import name_of
@@ -44,7 +45,6 @@ from optiproxy_nas.pipelines.run_parameters import (
     named_problem,
     resolve_run,
     split_run,
-    spread_workers,
 )
 
 PACKAGE = Path(__file__).parents[1]
@@ -176,8 +176,8 @@ def resolve_parameters(raw: dict[str, Any], also: Iterable[str] = GIVEN) -> dict
     flat = {k: v for k, v in raw.items() if k not in sections and k != "pipelines"}
     if flat.get("pipeline") not in kinds:
         raise unknown_name("pipeline", flat.get("pipeline"), kinds)
-    section = spread_workers(sections[flat["pipeline"]], of_files=True)
-    flat = spread_workers(flat)
+    section = with_short_forms(sections[flat["pipeline"]], of_files=True)
+    flat = with_short_forms(flat)
     of_run = {key: section.pop(key) for key in ProblemRunSettings.model_fields if key in section}
     run = split_run(flat := merge(of_run, flat))
     run["kind"] = kinds[run["pipeline"]]

@@ -16,7 +16,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel, WorkerSettings
 from optiproxy_nas.core.validation import refuse_secrets
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
-from optiproxy_nas.execution.registry import read_evaluation, with_short_forms
+from optiproxy_nas.execution.registry import read_evaluation
 from optiproxy_nas.methods import method_of, resolve_method
 from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives import name_of
@@ -64,38 +64,6 @@ def split_run(flat: dict[str, Any]) -> dict[str, Any]:
     for key in ("tracking", "resume", "quiet", "replay"):
         run[key] = switch(key, run[key])
     return run
-
-
-def spread_workers(given: Mapping[str, Any], of_files: bool = False) -> dict[str, Any]:
-    """Return parameters whose short forms are in their ``evaluation``.
-
-    ``workers`` is ``evaluation.workers`` of an asynchronous search, ``executor`` and ``scheduler``
-    are those of ``evaluation``.
-
-    Args:
-        given: a section of the parameter files, or what is given at run time.
-        of_files: whether it is a section; its short forms win, since files are merged.
-
-    Raises:
-        ParameterError: at run time one of them is given twice, with two values.
-    """
-    values = dict(given)
-    short = {
-        name: values.pop(name)
-        for name in WorkerSettings.model_fields
-        if values.get(name) is not None
-    }
-    if not short:
-        return values
-    evaluation = values.get("evaluation") or {}
-    if not isinstance(evaluation, Mapping):
-        return values  # what is wrong with it is said later
-    if of_files:
-        evaluation = {name: value for name, value in evaluation.items() if name not in short}
-    spread = with_short_forms(evaluation, short)
-    if "executor" not in {*evaluation, *short} and "scheduler" not in short:
-        spread.pop("executor", None)  # that of the section, or processes
-    return {**values, "evaluation": spread}
 
 
 def given_again(resolved: Mapping[str, Any]) -> dict[str, Any]:

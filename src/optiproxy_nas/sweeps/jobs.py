@@ -61,7 +61,7 @@ def run_points(
             executor.submit(Job(number, 1, (point, tracked), None, 0, place, grace=GRACE))
         while results := executor.poll():
             for ended in results:
-                outcome = Outcome(ended.error) if ended.error else ended.answer
+                outcome = Outcome(ended.error) if ended.error else Outcome(*ended.answer)
                 point = points[ended.job.number]
                 if outcome.error:
                     failed.add(point.run_id)
