@@ -117,12 +117,12 @@ class FakeSlurm:
         """Have SLURM know nothing of a job."""
         (self.folder / "jobs" / number / "state").unlink()
 
-    def begun(self, number: str, within: float = 20.0) -> None:
+    def begun(self, number: str, within: float = 120.0) -> None:
         """Wait until a job's process runs."""
         wait_for(self.folder / "jobs" / number / "pid", within)
 
 
-def wait_for(path: Path, within: float = 20.0) -> None:
+def wait_for(path: Path, within: float = 120.0) -> None:
     limit = time.monotonic() + within
     while not (path.exists() and path.stat().st_size):
         assert time.monotonic() < limit, f"{path} is missing"

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,16 +32,24 @@ from optiproxy_nas.testing import check_executor
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """Two workers; one that a test kills is started anew."""
-    with LocalCluster(
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Two workers; one that a test kills is started anew.
+
+    The locks by which jobs of a machine are paused are theirs alone, whatever else runs on it.
+    """
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
+        yield stack.enter_context(started()).scheduler_address
+
+
+def started() -> LocalCluster:
+    return LocalCluster(
         n_workers=2,
         threads_per_worker=1,
         dashboard_address=None,
         scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
         silence_logs=logging.CRITICAL,
-    ) as cluster:
-        yield cluster.scheduler_address
+    )
 
 
 @pytest.fixture
@@ -57,7 +66,7 @@ def executor(cluster: str, tmp_path: Path) -> Iterator[DaskExecutor]:
         yield executor
 
 
-def all_ended(executor: DaskExecutor, seconds: float = 30.0) -> dict[int, Ended]:
+def all_ended(executor: DaskExecutor, seconds: float = 120.0) -> dict[int, Ended]:
     """Poll until no job is left, and return their ends by number; each is given once."""
     found: list[Ended] = []
     limit = time.monotonic() + seconds
@@ -67,7 +76,7 @@ def all_ended(executor: DaskExecutor, seconds: float = 30.0) -> dict[int, Ended]
     return {end.job.number: end for end in found}
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     limit = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < limit
@@ -136,9 +145,9 @@ def test_a_killed_worker_costs_the_job_that_it_ran(
     executor: DaskExecutor, pids: dict[str, int], tmp_path: Path
 ) -> None:
     executor.submit(job(tmp_path, 0))
-    assert executor.poll()  # its result is not held, so that nothing is computed again
-    for number in (1, 2):
-        executor.submit(job(tmp_path, number, 1.0))
+    assert executor.poll(120.0)  # its result is not held, so that nothing is computed again
+    executor.submit(job(tmp_path, 1, 60.0))
+    executor.submit(job(tmp_path, 2, 0.5))
     os.kill(pids[owner(executor, (1, 0, 1))], signal.SIGKILL)
     executor.submit(job(tmp_path, 3))  # goes to whoever is left
     found = all_ended(executor)
@@ -161,8 +170,8 @@ def test_a_job_that_had_not_begun_when_its_worker_died_is_run_elsewhere(
 def test_a_worker_that_hangs_costs_its_job_and_what_it_answers_later_is_dropped(
     executor: DaskExecutor, pids: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_task, "SILENT", 2)
-    monkeypatch.setattr(dask_cluster, "SILENT", 2)
+    monkeypatch.setattr(dask_task, "SILENT", 4)
+    monkeypatch.setattr(dask_cluster, "SILENT", 4)
     executor.submit(job(tmp_path, 0, 0.2))
     pid = pids[owner(executor, (0, 0, 1))]
     os.kill(pid, signal.SIGSTOP)
@@ -198,11 +207,11 @@ def test_a_job_ends_at_its_timeout(executor: DaskExecutor, tmp_path: Path) -> No
 def test_a_worker_that_measures_has_the_machine_to_itself(cluster: str, tmp_path: Path) -> None:
     with opened(cluster, tmp_path, training=measures) as executor:
         for number in range(2):
-            executor.submit(job(tmp_path, number, timeout=20.0))
+            executor.submit(job(tmp_path, number, timeout=120.0))
         found = all_ended(executor)
     assert [end.error for end in found.values()] == ["", ""]
     assert found[1].answer <= 1  # what was on its way to the file
-    assert found[0].seconds < found[1].seconds + 0.2  # it was not charged for the pause
+    assert found[0].seconds < found[0].answer - 0.2  # it was not charged for the pause
 
 
 def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: Path) -> None:
@@ -220,6 +229,7 @@ def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: P
         assert not executor.rejoin(job(tmp_path, 1), "../elsewhere")
         assert executor.running() == [(1, 0, 1)]
         executor.submit(job(tmp_path, 2))
+        (tmp_path / "go").touch()
         found = all_ended(executor)
     assert {number: end.answer["value"] for number, end in found.items()} == {0: 0, 1: 1, 2: 2}
     assert [runs(tmp_path, number) for number in range(3)] == [1, 1, 1]
@@ -249,15 +259,15 @@ def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(tmp_path: Pat
         os.kill(process, signal.SIGSTOP)  # as the network may pause
         assert executor.poll(0.1) == []
         os.kill(process, signal.SIGCONT)
-        assert executor.poll()[0].answer["value"] == 2
+        assert executor.poll(120.0)[0].answer["value"] == 2
         executor.submit(job(tmp_path, 0))
         executor.submit(job(tmp_path, 1, 60.0))
         files = executor._tasks[0, 0, 1].files
         until(lambda: files.ended(job(tmp_path, 0)) and executor.running() == [(1, 0, 1)])
         os.kill(process, signal.SIGKILL)
-        (ended,) = executor.poll()
+        (ended,) = executor.poll(120.0)
         with pytest.raises(EvaluationError, match="has gone"):
-            executor.poll()
+            executor.poll(120.0)
     assert ended.answer["value"] == 0
 
 
@@ -286,7 +296,7 @@ def test_a_scheduler_that_is_not_there_is_said_at_once_and_its_client_is_closed(
             with pytest.raises(ParameterError) as error:
                 DaskExecutor(settings, obey, "obey", folder=tmp_path)
             assert error.value.data["scheduler"] == address
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 60
             assert {client.status for client in closed} == {"closed"}
             closed.clear()
 
@@ -306,7 +316,7 @@ def test_other_code_of_the_user_is_refused(
     with opened(cluster, tmp_path) as executor:
         executor.submit(job(tmp_path, 0))
         with pytest.raises(EvaluationError, match="dask_trainings"):
-            executor.poll()
+            executor.poll(120.0)
     assert runs(tmp_path, 0) == 0
 
 

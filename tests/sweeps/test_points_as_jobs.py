@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,10 @@ def test_a_killed_worker_costs_its_point_only(
 def test_no_worker_outlives_the_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished = run(tmp_path, "processes", 2, "slow", "b", "c")
     next(finished)
-    while not list(tmp_path.glob("slow-*")):
-        pass
+    limit = time.monotonic() + 60
+    while not (tmp_path / "waits").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
     assert "Stopping" not in capsys.readouterr().err
     finished.close()
     assert "Stopping; runs in progress are closed" in capsys.readouterr().err
