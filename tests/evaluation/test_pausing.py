@@ -113,7 +113,7 @@ def test_what_is_paused_ends_with_the_search_and_with_its_parent(tmp_path: Path)
         assert parent.stdout is not None
         workers = [int(pid) for pid in parent.stdout.readline().split()]
         _await(lambda folder=folder: (folder / "measuring").exists())
-        assert _state(workers[0]) == "T"
+        _await(lambda workers=workers: _state(workers[0]) == "T")
         parent.send_signal(number)
         parent.wait(20)
         _await(lambda workers=workers: not any(_state(pid) for pid in workers))

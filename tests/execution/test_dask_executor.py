@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from dask import config
 from dask_trainings import JOBS, Wish, job, measures, obey, opened, runs
 from distributed import Client, LocalCluster
 
@@ -35,9 +36,11 @@ from optiproxy_nas.testing import check_executor
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Two workers; one that a test kills is started anew.
 
-    The locks by which jobs of a machine are paused are theirs alone, whatever else runs on it.
+    The locks by which jobs of a machine are paused are theirs alone, whatever else runs on it; a
+    worker that starts on a loaded machine is not given up.
     """
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+    timeouts = config.set({"distributed.comm.timeouts.connect": "300s"})
+    with pytest.MonkeyPatch.context() as patch, timeouts, ExitStack() as stack:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
         yield stack.enter_context(started()).scheduler_address
 
@@ -56,7 +59,7 @@ def started() -> LocalCluster:
 def pids(cluster: str) -> Iterator[dict[str, int]]:
     """The process of each worker by its address."""
     with Client(cluster, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=120)
         yield within(60.0, lambda: client.run(os.getpid))
 
 

@@ -91,6 +91,7 @@ class Queue:
         Raises:
             EvaluationError: the first job was not taken, or none for long while none of this search
                 is in the queue.
+            OSError: the folder cannot be written to.
         """
         now = time.monotonic()
         if now < self._next:
@@ -99,7 +100,8 @@ class Queue:
         try:
             with self._outside_of_jobs():
                 job = executor.submit(slurm_job.train, str(root), name)
-        except (OSError, RuntimeError) as error:  # those of submitit are RuntimeErrors
+        # Errors of submitit are RuntimeErrors; another OSError is one of the disk.
+        except (FileNotFoundError, PermissionError, RuntimeError) as error:
             self._next = now + self._interval
             first, self._refused = self._refused is None, self._refused or now
             reason, may_be_full = reason_of(error), self._has_taken or queued > 0
