@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from made_runs import found, make_run
 
@@ -10,13 +12,15 @@ from optiproxy_nas.report.compare import comparison_html
 from optiproxy_nas.report.style import png
 
 
-@pytest.fixture(autouse=True)
-def coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def coarse_pictures() -> Iterator[None]:
     """Draw the pictures of pages at 25 dots an inch, which is quick."""
-    monkeypatch.setattr(comparison_html, "png", lambda figure: png(figure, 25))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(comparison_html, "png", lambda figure: png(figure, 25))
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def two_methods() -> FoundRuns:
     """Eight seeds of two methods on two datasets; the first method is better by 1 on each seed."""
     runs = []

@@ -17,9 +17,10 @@ from optiproxy_nas.report.compare import (
     comparison_page,
     run_lengths,
 )
+from optiproxy_nas.report.compare.comparison_html import plotly_source
 from optiproxy_nas.report.curves import BEST, REACHED, value_range
 from optiproxy_nas.report.interactive_curves import figure
-from optiproxy_nas.report.style import line_style, png
+from optiproxy_nas.report.style import line_style
 
 LIBRARY = "/* plotly.js stands here */"
 
@@ -44,15 +45,23 @@ class Tags(HTMLParser):
             self.text.append(data)
 
 
-@pytest.fixture
-def light(monkeypatch):
-    """A page without the megabytes of plotly.js."""
-    monkeypatch.setattr(comparison_html, "plotly_source", lambda: LIBRARY)
+@pytest.fixture(scope="module", autouse=True)
+def light():
+    """Pages without the megabytes of plotly.js."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(comparison_html, "plotly_source", lambda: LIBRARY)
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(two_methods, nb201, light):
     return comparison_page(compare(two_methods, name="made-up"), nb201)
+
+
+@pytest.fixture
+def unpictured(monkeypatch):
+    """What pictures show is of other tests: they take most of a page's time."""
+    monkeypatch.setattr(comparison_html, "png", lambda figure: b"a picture")
 
 
 def read(page):
@@ -90,11 +99,11 @@ def test_page_tells_all(page, two_methods):
         assert run.run_id in text
 
 
-def test_page_is_the_same_again(page, two_methods, nb201):
+def test_page_is_the_same_again_with_its_pictures(page, two_methods, nb201):
     assert comparison_page(compare(two_methods, name="made-up"), nb201) == page
 
 
-def test_what_users_wrote_is_escaped(nb201, light):
+def test_what_users_wrote_is_escaped(nb201, unpictured):
     evil = "<script>alert(1)</script>"
     runs = [make_run(0, method=evil), make_run(0)]
     page = comparison_page(compare(found(*runs), name="x"), nb201)
@@ -103,20 +112,19 @@ def test_what_users_wrote_is_escaped(nb201, light):
     assert "&lt;script&gt;" in page
 
 
-def test_one_run_makes_a_page(nb201, light):
+def test_one_run_makes_a_page(nb201):
     text = "".join(read(comparison_page(compare(found(make_run(0))), nb201)).text)
     assert "no setting but the seed differs" in text
     assert "Paired" not in text
-
-
-def test_targets_that_no_run_found_make_no_empty_figure(two_methods, nb201, light):
-    text = "".join(read(comparison_page(compare(two_methods), nb201)).text)
-    assert text.count("No run found the optimum of the table") == 2
-    text = "".join(read(comparison_page(compare(found(make_run(0))), nb201)).text)
     assert "No run found" not in text
 
 
-def test_few_seeds_are_marked(nb201, light):
+def test_targets_that_no_run_found_make_no_empty_figure(page):
+    text = "".join(read(page).text)
+    assert text.count("No run found the optimum of the table") == 2
+
+
+def test_few_seeds_are_marked(nb201, unpictured):
     runs = [make_run(0), make_run(0, method="tpe")]
     page = comparison_page(compare(found(*runs)), nb201)
     assert "too few seeds" in page
@@ -124,7 +132,7 @@ def test_few_seeds_are_marked(nb201, light):
 
 
 def test_page_holds_plotly_whole():
-    source = comparison_html.plotly_source()
+    source = plotly_source()
     assert "Plotly" in source
     assert "</script" not in source.lower()
     assert len(source) > 1_000_000
@@ -148,12 +156,6 @@ def test_interactive_curves_are_the_means(two_methods):
         assert line["y"] == pytest.approx(group.curves(4).mean(axis=0), abs=1e-4)
 
 
-def test_pictures_are_the_same_again(two_methods):
-    panels = compare(two_methods).curves
-    for draw in (best_so_far, run_lengths):
-        assert png(draw(panels)) == png(draw(panels))
-
-
 def test_picture_shows_curves_and_target(two_methods):
     comparison = compare(two_methods)
     axes = best_so_far(comparison.curves).axes
@@ -175,7 +177,7 @@ def test_run_length_ends_at_the_share_of_successes():
 @pytest.mark.parametrize(
     ("names", "summary"), [(("a",), "1 setting of some"), (("a", "b"), "2 settings of some")]
 )
-def test_what_is_folded_is_counted(nb201, light, names, summary):
+def test_what_is_folded_is_counted(nb201, unpictured, names, summary):
     """Settings that one group alone has."""
     runs = [make_run(0, method="tpe", **dict.fromkeys(names, 1)), make_run(0, method="random")]
     page = comparison_page(compare(found(*runs)), nb201)

@@ -37,7 +37,7 @@ def run(problem: Any, bound: str = ENOUGH, **arguments: Any) -> SearchResult:
 def test_latencies_are_metrics_of_each_trial_and_may_be_bounded(
     tmp_path: Path, executor: str
 ) -> None:
-    evaluation = {"executor": executor, "workers": 2} if executor == "processes" else {}
+    evaluation = {"executor": executor, "workers": 1} if executor == "processes" else {}
     result = run(Timed(), journal=tmp_path / "run.jsonl", evaluation=evaluation)
     metrics = [trial.metrics for trial in result.trials]
     assert len(metrics) == 4
