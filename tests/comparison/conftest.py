@@ -7,16 +7,15 @@ from collections.abc import Iterator
 import pytest
 from made_runs import found, make_run
 
+from coarse import coarse_pictures
 from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.report.compare import comparison_html
-from optiproxy_nas.report.style import png
 
 
 @pytest.fixture(autouse=True, scope="module")
-def coarse_pictures() -> Iterator[None]:
-    """Draw the pictures of pages at 25 dots an inch, which is quick."""
+def coarse_pages() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(comparison_html, "png", lambda figure: png(figure, 25))
+        coarse_pictures(monkeypatch, comparison_html)
         yield
 
 

@@ -4,6 +4,7 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
+from coarse import coarse_pictures
 from optiproxy_nas.pipelines import diagnose as nodes
 from optiproxy_nas.report.diagnose.collapse import Alarm, collapse_figure
 from optiproxy_nas.report.diagnose.diagnosis_html import FIGURES, DiagnosisSettings
@@ -22,8 +23,15 @@ def measured(run, cells):
     return judged, steps, alarms, nodes.find_landscape(run, cells, SETTINGS)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def coarse():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        coarse_pictures(monkeypatch, nodes)
+        yield
+
+
 @pytest.fixture(scope="module")
-def pictures(run, measured):
+def pictures(run, measured, coarse):
     return nodes.draw(run, *measured, SETTINGS)
 
 

@@ -10,6 +10,8 @@ import pytest
 from kedro_runs import REPOSITORY, command, tree
 from mlflow import MlflowClient
 
+from coarse import coarse_pictures
+from evidence import comparison, constrained_tables, fidelity_tables, workers
 from evidence.regenerate import choose
 from optiproxy_nas import sweeps
 from optiproxy_nas.sweeps import run_sweep
@@ -29,7 +31,8 @@ def documented(project):
     return project
 
 
-def test_every_section_in_miniature(documented, ingested):
+def test_every_section_in_miniature(documented, ingested, monkeypatch):
+    coarse_pictures(monkeypatch, comparison, constrained_tables, fidelity_tables, workers)
     data = "OPTIPROXY_DATA_DIR" in os.environ  # brief trainings, and the other search spaces
     if data:
         ingested.put(documented, "v1_0", "v1_0+schedule12", "nb301_yahpo")
