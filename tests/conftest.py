@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # the process that only distributes tests to workers imports 
     from optiproxy_nas.spaces.nb201 import NASBench201
     from tiny_space import TinySpace
 
+# Modules of tests that manifests name as module:Name, which lie in no project.
+MODULES = "tiny_problem,tiny_space,moody_method,toy_benchmark,model_source,minemethod,mineproblem"
+os.environ.setdefault("OPTIPROXY_TRUSTED", MODULES)
+
 # A shell that starts this in the background has Ctrl-C ignored, also by the processes of tests.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -76,7 +76,7 @@ def _run(resume: str | None, **options: Any) -> Any:
                 raise ParameterError("Ingest is no run; there is nothing to resume.")
             project = click.get_current_context().find_object(ProjectMetadata)
             folder = Path(project.project_path if project else Path.cwd())
-            manifest = read_manifest(reporting_folder(folder), resume)
+            manifest = read_manifest(reporting_folder(folder), resume, params)
             if (other := params.get("run_id", resume)) != resume:
                 raise ParameterError(
                     f"--resume names run {resume!r}, and run_id in --params {other!r}. Leave "

@@ -67,6 +67,10 @@ class UnsafePickleError(DataError):
     """A pickle asks for something that plain data never needs, so it was not loaded."""
 
 
+class UntrustedNameError(DataError):
+    """A file names code that would be imported, and nobody has allowed it."""
+
+
 class MetricUnavailableError(DataError):
     """The source does not hold the metric that was asked for; nothing is substituted."""
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from operator import attrgetter
+from types import ModuleType
 from typing import Any
 
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_name
@@ -120,7 +120,11 @@ class Registry(Mapping[str, str]):
         try:
             # A module may make tensors when it is imported; asked for again, it is only looked up.
             with nullcontext() if module_name in sys.modules else isolated():
-                member = attrgetter(attribute)(importlib.import_module(module_name))
+                member = importlib.import_module(module_name)
+                for part in attribute.split("."):
+                    member = getattr(member, part)
+                    if isinstance(member, ModuleType):
+                        raise TypeError(f"{part} is a module")
         except OptiProxyError:  # a package that it needs is not installed, say
             raise
         except (Exception, SystemExit) as error:  # a third party's module can raise anything

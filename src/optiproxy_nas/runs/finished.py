@@ -19,6 +19,7 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import ArtifactError, ResumeError
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.runs.atomic_files import file_digest
+from optiproxy_nas.runs.foreign_names import refuse_foreign_names
 from optiproxy_nas.runs.manifest import (
     REFITS,
     Manifest,
@@ -171,9 +172,11 @@ class SweepTables(NamedTuple):
             ArtifactError: it is damaged.
         """
         point = self.points[run_id]
+        parameters = json.loads(point["parameters"])
+        refuse_foreign_names(parameters, f"Run {run_id!r}", {})
         return FinishedRun(
             run_id=run_id,
-            parameters=json.loads(point["parameters"]),
+            parameters=parameters,
             summary={name: point[name] for name in _OF_SUMMARY if name in point},
             archive=self.archives[run_id],
             reference=reference,

@@ -12,12 +12,14 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.secrets import masked_values
 from optiproxy_nas.runs.code_identity import git_state, software
+from optiproxy_nas.runs.foreign_names import refuse_foreign_names
 
 # What must be equal for a run to go on, in the order in which differences are shown.
 DECISIVE = ("parameters", "code.modules", "libraries", "cpu", "data")
@@ -69,11 +71,14 @@ def new_manifest(
     }
 
 
-def read_manifest(reporting: Path, run_id: str) -> Manifest:
-    """Return the manifest of a run.
+def read_manifest(
+    reporting: Path, run_id: str, given: Mapping[str, Any] = MappingProxyType({})
+) -> Manifest:
+    """Return the manifest of a run; as of :func:`load_manifest`.
 
     Raises:
         ResumeError: there is no such run, or its manifest is not readable.
+        UntrustedNameError: as of :func:`load_manifest`.
     """
     path = manifest_path(reporting, run_id)
     if not path.exists():
@@ -82,14 +87,19 @@ def read_manifest(reporting: Path, run_id: str) -> Manifest:
         raise ResumeError(
             f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.", run_id=run_id
         )
-    return load_manifest(path)
+    return load_manifest(path, given)
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: Path, given: Mapping[str, Any] = MappingProxyType({})) -> Manifest:
     """Return the manifest that a file holds.
+
+    Args:
+        path: of the file.
+        given: parameters of the user's: what they name may be imported.
 
     Raises:
         ResumeError: it is not readable, or not the manifest of a run.
+        UntrustedNameError: its parameters name code that nobody has allowed.
     """
     try:
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -109,6 +119,8 @@ def load_manifest(path: Path) -> Manifest:
             "start a new run.",
             path=str(path),
         )
+    executor = (manifest.get("evaluation") or {}).get("executor")
+    refuse_foreign_names({**manifest["parameters"], "executor": executor}, path, given)
     return manifest
 
 

@@ -113,7 +113,7 @@ class RunRecord:
 
     def _continue(self, new: Manifest, resume: bool) -> Manifest:
         run_id = new["run_id"]
-        old = read_manifest(self.folder.parent, run_id)
+        old = read_manifest(self.folder.parent, run_id, new["parameters"])
         if not resume:
             raise ResumeError(
                 f"Run {run_id!r} exists already ({old['status']}). Go on with it by "

@@ -84,7 +84,7 @@ def finished_manifest(project: Path, point: Point) -> Manifest | None:
     if not manifest_path(reporting_folder(project), point.run_id).exists():
         return None  # read_manifest would look through all runs to say which there are
     try:
-        manifest = read_manifest(reporting_folder(project), point.run_id)
+        manifest = read_manifest(reporting_folder(project), point.run_id, point.parameters)
         if manifest["status"] != "finished" or identity(manifest) != point.digest:
             return None
         run = StoredRun(project, manifest)
