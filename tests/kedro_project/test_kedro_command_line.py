@@ -43,7 +43,13 @@ def runs(cloned):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         started = {
-            "one": kedro(cloned, "run", f"--params=run_id=one,{TINY_ARGUMENT}"),
+            "one": kedro(
+                cloned,
+                "run",
+                f"--params=run_id=one,{TINY_ARGUMENT}",
+                LC_ALL="C",  # a locale in which text is ASCII
+                PYTHONUTF8="0",
+            ),
             "two": kedro(
                 cloned,
                 "run",

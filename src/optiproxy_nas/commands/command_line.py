@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 
 import click
 from kedro.io import DatasetError
@@ -21,6 +23,8 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
     Args:
         go_on: what to say after Ctrl-C; by default the notes on the interruption.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # a console of ASCII or cp1252 shows what it can
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except (OptiProxyError, DatasetError, OSError) as error:
@@ -30,7 +34,7 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
-        reason = " ".join(str(error).split())
+        reason = " ".join(message_of(error).split())
         raise click.ClickException(
             f"{type(error).__name__}: {reason} ({TRACEBACK}=1 shows where.)"
         ) from error

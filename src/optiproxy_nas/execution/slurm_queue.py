@@ -201,7 +201,12 @@ def _output(command: list[str]) -> str | None:
     """Return what a command prints; None where it fails or does not end."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_ANSWER, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_ANSWER,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

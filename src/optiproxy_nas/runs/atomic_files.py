@@ -94,7 +94,11 @@ def verify(path: Path) -> str:
     """
     found = file_digest(path)
     sidecar = digest_path(path)
-    recorded = sidecar.read_text().partition(" ")[0] if sidecar.exists() else "(no digest file)"
+    recorded = (
+        sidecar.read_text(encoding="utf-8").partition(" ")[0]
+        if sidecar.exists()
+        else "(no digest file)"
+    )
     if found != recorded:
         raise ArtifactError(
             f"{path} is not the file that was written: SHA-256 {found}, recorded {recorded} in "

@@ -185,10 +185,10 @@ def git_state() -> dict[str, Any]:
     command = ["git", "-C", str(PACKAGE), "status"]
     command += ["--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "clean": None}
-    lines = done.stdout.splitlines()
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
     oid = "# branch.oid "
     commit = next(line.removeprefix(oid) for line in lines if line.startswith(oid))
     return {"commit": commit, "clean": all(line.startswith("#") for line in lines)}

@@ -7,6 +7,7 @@ from optiproxy_nas.runs.datasets.files import (
     GeneratedDataset,
     JournalDataset,
     TensorsDataset,
+    TextDataset,
 )
 from optiproxy_nas.runs.datasets.model_folder import ModelDataset
 from optiproxy_nas.runs.datasets.partitions import PartitionedArtifacts
@@ -20,4 +21,5 @@ __all__ = [
     "ModelDataset",
     "PartitionedArtifacts",
     "TensorsDataset",
+    "TextDataset",
 ]

@@ -187,6 +187,18 @@ class BytesDataset(_FileDataset[bytes]):
         self._path.write_bytes(data)
 
 
+class TextDataset(_FileDataset[str]):
+    """One text file: UTF-8 with lines that end in a line feed, whatever the locale and the system."""
+
+    def load(self) -> str:
+        """Read the file."""
+        return self._path.read_text(encoding="utf-8")
+
+    def save(self, data: str) -> None:
+        """Write the file."""
+        self._path.write_bytes(data.encode())
+
+
 class TensorsDataset(_FileDataset[Tensors]):
     """``{name: tensor}`` in one file; equal tensors give equal bytes."""
 
