@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -22,6 +23,10 @@ from optiproxy_nas.report.curves import BEST, REACHED, value_range
 from optiproxy_nas.report.interactive_curves import figure
 from optiproxy_nas.report.style import line_style
 
+TAGS = {
+    *("html", "meta", "style", "script", "table", "th", "td", "tr", "div", "img", "svg", "path"),
+    *("figure", "code", "p", "h1", "h2"),
+}
 LIBRARY = "/* plotly.js stands here */"
 
 
@@ -104,12 +109,20 @@ def test_page_is_the_same_again_with_its_pictures(page, two_methods, nb201):
 
 
 def test_what_users_wrote_is_escaped(nb201, unpictured):
-    evil = "<script>alert(1)</script>"
-    runs = [make_run(0, method=evil), make_run(0)]
-    page = comparison_page(compare(found(*runs), name="x"), nb201)
-    read(page)
-    assert evil not in page
-    assert "&lt;script&gt;" in page
+    evil = "<plaintext></script><script>alert(1)</script>\"'`|&lt;"
+    tags = {"git.commit": evil, "code.sha256": evil}
+    of_user = {"method": evil, "dataset": evil, "preset": evil, "source": evil}
+    runs = [make_run(0, tags=tags, caution=evil, target=evil, **of_user), make_run(0)]
+    runs = [replace(run, reference=evil, run_id=f"{evil}{i}") for i, run in enumerate(runs)]
+    comparison = compare(found(*runs, incomplete=(evil,)), name=evil)
+    page = comparison_page(comparison, nb201)
+    parser = read(page)  # all tags are ours, and closed
+    assert {tag for tag, *_ in parser.attributes} <= TAGS
+    assert page.count("alert(1)") > 10
+    assert not re.search(r"<(plaintext|script>alert)", page)
+    drawn = json.dumps([figure([panel], [BEST, REACHED]) for panel in comparison.curves])
+    assert "alert(1)" in drawn
+    assert not re.search(r"<(?!/?b>|br>)", drawn)  # plotly.js reads tags in texts
 
 
 def test_one_run_makes_a_page(nb201):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from importlib import resources
 
 import pytest
 
 from optiproxy_nas.report import RunData, html_page, markdown_page
 from optiproxy_nas.report.archive_figures import BEST_CELL, BEST_SO_FAR
+from optiproxy_nas.report.html import environment
 from optiproxy_nas.report.style import ReportFigure
 from optiproxy_nas.report.summary import result_rows, settings_rows
 
@@ -68,6 +70,35 @@ def test_html_tells_the_whole_run(run, page):
     assert '{"a": [1, 2]}' in text
     assert "Top 10 cells" in text
     assert text.count(summary["best_architecture"]) >= 2
+
+
+def test_a_hostile_name_is_text_in_every_page(run):
+    evil = "<plaintext></script><script>alert(1)</script>\"'`|&lt;"
+    keys = ("run_id", "dataset", "method", "preset", "caution", "run_command", "something_new")
+    summary = run["summary"] | dict.fromkeys(keys, evil)
+    archive = run["archive"].assign(architecture=evil)
+    data = RunData(**run | {"summary": summary, "archive": archive})
+    figure = ReportFigure("i", evil, evil, BEST_SO_FAR.draw)
+    page = html_page(data, {figure: PICTURE})
+    parser = Tags()
+    parser.feed(page)
+    assert parser.open == []
+    assert page.count("alert(1)") > 10
+    assert not re.search("<(plaintext|script)", page)
+    text = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", markdown_page(data, [figure]), flags=re.DOTALL)
+    assert "alert(1)" in text
+    assert not re.search(r"(?<!\\)<(plaintext|script)", text)
+
+
+def test_every_template_of_html_escapes_but_for_what_plotly_makes():
+    folder = resources.files("optiproxy_nas.report").joinpath("templates")
+    unescaped = []
+    for path in folder.iterdir():
+        if path.name.endswith(".html.j2"):
+            assert environment().autoescape(path.name)
+            text = path.read_text(encoding="utf-8")
+            unescaped += re.findall(r"\w+\s*\|\s*safe|autoescape", text)
+    assert sorted(unescaped) == ["landscape|safe", "plotly|safe"]
 
 
 def test_html_escapes_what_it_is_given(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -22,10 +23,10 @@ def page(title: str, panels: Sequence[CurvePanel]) -> str:
     from plotly.io import to_html
 
     drawn = figure(panels, [curves.BEST, curves.REGRET, curves.REACHED])
-    drawn["layout"]["title"] = {"text": title}
+    drawn["layout"]["title"] = {"text": as_text(title)}
     drawn["layout"]["margin"]["t"] = 84
-    html: str = to_html(drawn, include_plotlyjs=True, full_html=True, div_id="curves")
-    return html
+    whole: str = to_html(drawn, include_plotlyjs=True, full_html=True, div_id="curves")
+    return whole
 
 
 def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
@@ -59,6 +60,7 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
             place = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
             for curve in reversed(panel.curves):  # the first on top
                 name, style = legend[curve.label]
+                name = as_text(name)
                 entry = {
                     "name": name,
                     "showlegend": name not in listed,  # one entry, not one a panel
@@ -69,17 +71,24 @@ def figure(panels: Sequence[CurvePanel], views: Sequence[View]) -> PlotlyFigure:
                 shared = {**place, "mode": "lines", "legendgroup": name}
                 data += _traces(view.line(curve, panel), panel.digits, style, shared, entry)
             across, up = _axes(panel, view)
-            across["title"]["text"] = panel.unit if row == len(views) - 1 else ""
+            across["title"]["text"] = as_text(panel.unit) if row == len(views) - 1 else ""
             across |= {"matches": f"x{_number(column)}"} if row else {}
-            up["title"]["text"] = curves.axis_label(view, panels, column, len(panels))
+            label = curves.axis_label(view, panels, column, len(panels))
+            up["title"]["text"] = as_text(label)
             layout |= {f"xaxis{number}": across, f"yaxis{number}": up}
             if row == 0:
-                layout["annotations"].append(_text(f"<b>{panel.title}</b>", number, 1, " domain"))
+                heading = f"<b>{as_text(panel.title)}</b>"
+                layout["annotations"].append(_text(heading, number, 1, " domain"))
             if view.target and not math.isnan(panel.target):
                 text = f"{panel.target_name} {fixed(panel.target, panel.digits - 1)}"
-                layout["annotations"].append(_text(text, number, panel.target))
+                layout["annotations"].append(_text(as_text(text), number, panel.target))
                 layout["shapes"].append(_level(number, panel.target))
     return {"data": data, "layout": layout}
+
+
+def as_text(text: str) -> str:
+    """Return a text that plotly shows as it is: plotly.js reads ``<b>`` and links in texts."""
+    return html.escape(text, quote=False)
 
 
 def _number(cell: int) -> str:

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from optiproxy_nas.core.numbers import decimals, unit
 from optiproxy_nas.report.diagnose.landscape import Landscape
 from optiproxy_nas.report.diagnose.landscape_figures import RED, axis_labels, value_range
+from optiproxy_nas.report.interactive_curves import as_text
 from optiproxy_nas.report.style import ORANGE
 
 SHADES = [(x, to_hex(matplotlib.colormaps["viridis"](0.9 * x))) for x in np.linspace(0, 1, 10)]
@@ -27,11 +28,14 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
     import plotly.graph_objects as go  # here, or every command would wait for it
 
     low, high = value_range(landscape)
-    names = np.array(architectures, dtype=object)
+    names = np.array(list(map(as_text, architectures)), dtype=object)
     shown = landscape.values >= low
     points = landscape.trajectory
     best = landscape.optimum
-    digits, metric_unit = decimals(landscape.metric, points["value"]), unit(landscape.metric)
+    digits, metric_unit = (
+        decimals(landscape.metric, points["value"]),
+        as_text(unit(landscape.metric)),
+    )
     value = f"%{{z:.{digits}f}} {metric_unit}".rstrip()
     way_value = f"%{{customdata[1]:.{digits}f}} {metric_unit}".rstrip()
     name = "optimum" if landscape.total else "best"
@@ -50,7 +54,10 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
                     "colorscale": SHADES,
                     "cmin": low,
                     "cmax": high,
-                    "colorbar": {"title": {"text": landscape.label, "side": "right"}, "len": 0.7},
+                    "colorbar": {
+                        "title": {"text": as_text(landscape.label), "side": "right"},
+                        "len": 0.7,
+                    },
                 },
             ),
             go.Scatter3d(
@@ -70,7 +77,7 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
             go.Scatter3d(
                 **_places(landscape.places[[best]], landscape.values[[best]]),
                 mode="markers",
-                name=landscape.best,
+                name=as_text(landscape.best),
                 text=[names[best]],
                 hovertemplate=f"{name}: {value}<br>%{{text}}<extra></extra>",
                 marker={"size": 7, "color": ORANGE, "symbol": "diamond"},
@@ -87,7 +94,7 @@ def landscape_html(landscape: Landscape, architectures: Sequence[str], every: in
             "xaxis": {"title": {"text": first}},
             "yaxis": {"title": {"text": second}},
             "zaxis": {
-                "title": {"text": landscape.label},
+                "title": {"text": as_text(landscape.label)},
                 "range": [low, high + 0.02 * (high - low)],
             },
             "aspectmode": "manual",

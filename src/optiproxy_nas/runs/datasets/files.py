@@ -188,7 +188,7 @@ class BytesDataset(_FileDataset[bytes]):
 
 
 class TextDataset(_FileDataset[str]):
-    """One text file: UTF-8 with lines that end in a line feed, whatever the locale and the system."""
+    """One text file in UTF-8 with line feeds, whatever the locale and the system."""
 
     def load(self) -> str:
         """Read the file."""
