@@ -102,7 +102,8 @@ def _text(outcome: SweepOutcome, workers: int) -> str:
     )
     if outcome.done:
         search = outcome.search_seconds / outcome.done
-        each = outcome.wall_seconds * workers / (outcome.done + len(failed))
+        run = outcome.done + len(failed)
+        each = outcome.wall_seconds * min(workers, run) / run
         lines.append(
             f"{outcome.wall_seconds:.1f} s in all; a point searched for {search:.2f} s and took "
             f"{max(each - search, 0):.2f} s more, the start of the workers included."
