@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 # Of processes that tests start, too: two workers of pytest leave no core for more threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Else each of them would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import filelock
 import pytest
