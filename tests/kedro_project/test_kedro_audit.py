@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from kedro_runs import TINY, Killed, artifact, command, die_at, run, sign, tree
 
+from optiproxy_nas.benchmarks.table_digests import SHIPPED
 from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.runs import audit as audits
-from optiproxy_nas.runs import code_identity
+from optiproxy_nas.runs import audit_checks, code_identity
 from optiproxy_nas.runs import manifest as manifests
 from optiproxy_nas.runs.finished import StoredRun
 
@@ -18,7 +19,7 @@ def edit_manifest(project, change):
     path = project / "data" / "08_reporting" / "reference" / "manifest.json"
     facts = json.loads(path.read_text())
     change(facts)
-    path.write_text(json.dumps(facts))
+    path.write_text(json.dumps(manifests.sealed(facts)))
 
 
 def test_passes_and_leaves_nothing_behind(finished):
@@ -89,16 +90,20 @@ def test_names_the_first_archive_row_that_differs(finished, change, first_row):
     assert " then, " in lines[0]
 
 
-def test_other_data_is_named(finished):
-    table_path = finished / "data" / "03_primary" / "nb201" / "embedded.parquet"
-    table = pd.read_parquet(table_path)
-    table["validation_accuracy"] = 100 - table["validation_accuracy"]
-    table.to_parquet(table_path)
-    sign(table_path)
-    card_path = table_path.with_suffix(".json")
+def forge_table(project, change):
+    """Edit the table, its card, and the digest files of both."""
+    path = project / "data" / "03_primary" / "nb201" / "embedded.parquet"
+    table = change(pd.read_parquet(path))
+    table.to_parquet(path)
+    sign(path)
+    card_path = path.with_suffix(".json")
     card = json.loads(card_path.read_text()) | {"table_sha256": table_digest(table)}
     card_path.write_text(json.dumps(card))
     sign(card_path)
+
+
+def test_other_data_is_named(finished):
+    forge_table(finished, lambda t: t.assign(validation_accuracy=100 - t["validation_accuracy"]))
     result = command(finished, "audit", "reference")
     assert result.exit_code == 1
     assert "different: data.table_sha256" in result.output
@@ -110,6 +115,79 @@ def test_other_code_is_a_note(finished, monkeypatch):
     result = command(finished, "audit", "reference")
     assert result.exit_code == 0, result.output
     assert "note: code.sha256" in result.output
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"git": {"commit": "0" * 40, "clean": True}},
+        {"created": "2020-01-01T00:00:00+00:00"},
+        {"environment": {"python": "3.9", "platform": "none"}},
+        {"seconds": {}},
+        {"mlflow_run_id": "0" * 32},
+        {"error": None},
+    ],
+    ids=lambda facts: next(iter(facts)),
+)
+def test_any_edited_entry_of_the_manifest_is_found(finished, facts):
+    path = finished / "data" / "08_reporting" / "reference" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    assert list(audit_checks.edits(json.loads(path.read_text())))
+
+
+def test_files_that_no_manifest_lists_and_missing_digest_files_are_named(finished):
+    newer = artifact(finished, "reference", "step_02.archive")
+    other = newer.parent.with_name("2999-01-01T00.00.00.000Z") / newer.name
+    other.parent.mkdir()
+    shutil.copy(newer, other)
+    sign(other)
+    older = newer.parent.with_name("2000-01-01T00.00.00.000Z") / newer.name
+    older.parent.mkdir()
+    shutil.copy(newer, older)
+    page = artifact(finished, "reference", "report.page")
+    (page.parent / "more.html").write_text("x")
+    page.with_name(page.name + ".sha256").unlink()
+    facts = manifests.read_manifest(finished / "data" / "08_reporting", "reference")
+    wrong, notes = audit_checks.strays(finished, facts)
+    assert len(wrong) == 3  # the newer version, its digest file, and the page
+    assert {line.partition(":")[0].rpartition("/")[2] for line in wrong} == {
+        "more.html",
+        "archive.parquet",
+        "archive.parquet.sha256",
+    }
+    assert len(notes) == 1
+    (missing,) = audit_checks.without_digest_file(finished, facts)
+    assert missing.startswith("report.page")
+
+
+def test_a_forged_table_is_found_though_its_card_and_digests_agree(quick):
+    """The search is honest, on a table in which a mediocre cell has 99 %."""
+
+    def forge(table):
+        table.loc[7, "validation_accuracy"] = 99.0
+        return table
+
+    forge_table(quick, forge)
+    run(quick, run_id="forged")
+    facts = manifests.read_manifest(quick / "data" / "08_reporting", "forged")
+    (wrong,), notes = audit_checks.wrong_table(quick, facts)
+    assert "is not made of the files" in wrong
+    assert not notes
+
+
+def test_the_shipped_digest_is_that_of_the_table_that_ingest_makes(ingested):
+    assert table_digest(ingested.table("embedded")) == SHIPPED["embedded"]
+
+
+def test_other_libraries_do_not_pass_although_all_is_the_same(finished, monkeypatch):
+    real = code_identity._version
+    monkeypatch.setattr(
+        code_identity, "_version", lambda name: "0.0" if name == "scipy" else real(name)
+    )
+    result = command(finished, "audit", "reference")
+    assert result.exit_code == 1
+    assert "changed: libraries.scipy" in result.output
+    assert "0 damaged on disk, 0 different when run again" in result.output
 
 
 def test_an_unfinished_run_is_refused(quick, monkeypatch):

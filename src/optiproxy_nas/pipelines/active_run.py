@@ -23,7 +23,7 @@ from optiproxy_nas.pipelines.live_status import LiveStatus
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem
-from optiproxy_nas.runs.manifest import data_digest
+from optiproxy_nas.runs.manifest import SEAL, data_digest
 from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
 
@@ -125,4 +125,4 @@ class ActiveRun:
         finally:
             if self.tracker is not None and self.tracker.run_id is not None:
                 self.tracker.tag({"error": reason[:500]})
-                self.tracker.end(mlflow_status)
+                self.tracker.end(mlflow_status, self.record.manifest[SEAL])

@@ -35,7 +35,7 @@ from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.datasets import AtomicDataset, ModelDataset, PartitionedArtifacts
 from optiproxy_nas.runs.datasets.model_folder import MODEL
-from optiproxy_nas.runs.manifest import is_asynchronous, last_archive, provenance
+from optiproxy_nas.runs.manifest import SEAL, is_asynchronous, last_archive, provenance
 from optiproxy_nas.runs.mlflow_store import PARENT_TAG
 from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
@@ -166,7 +166,7 @@ class RunHooks:
                 if model is not None:
                     tracker.log_model(model)
         if tracker is not None:
-            tracker.end("FINISHED")
+            tracker.end("FINISHED", record.manifest[SEAL])
             if tracker.lost and self._run["sweep"]:
                 self._lost_sweep = self._run["sweep"]["parent"]
             facts["mlflow_store"] = tracker.uri
@@ -267,7 +267,7 @@ class RunHooks:
         if active is not None and active.progress is None and active.record.was_finished:
             active.record.restore()  # nothing has run, so it is what it was, and can be audited
             if active.tracker is not None:
-                active.tracker.end("FINISHED")
+                active.tracker.end("FINISHED", active.record.manifest.get(SEAL, ""))
         elif active is not None:
             active.close()
             active.fail(f"{type(error).__name__}: {error}", mlflow_status)

@@ -11,6 +11,13 @@ from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import ResumeError, message_of, project_error
 from optiproxy_nas.runs import manifest as manifests
+from optiproxy_nas.runs.audit_checks import (
+    edits,
+    strays,
+    without_digest_file,
+    wrong_anchor,
+    wrong_table,
+)
 from optiproxy_nas.runs.datasets.model_folder import MODEL
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
@@ -23,19 +30,21 @@ class Audit(NamedTuple):
     """The findings: empty lists are good news."""
 
     damaged: list[str]  # stored artifacts whose bytes are not those of the manifest
-    changed: list[str]  # code, libraries or data that differ from the run's
+    notes: list[str]  # of the whole package, of what could not be checked
+    changed: list[str]  # code, libraries or processor that decide, and differ from the run's
     different: list[str]  # what the repeated search gave differently, first difference first
     rows: int  # archive rows compared
     artifacts: int  # artifacts compared byte for byte
 
     @property
     def passed(self) -> bool:
-        """Everything stored is intact and the search repeats exactly."""
-        return not self.damaged and not self.different
+        """Everything stored is intact, and the run's own code repeats the search exactly."""
+        return not (self.damaged or self.changed or self.different)
 
     def text(self) -> str:
         """Return the verdict for a terminal."""
-        lines = [f"note: {line}" for line in self.changed]
+        lines = [f"note: {line}" for line in self.notes]
+        lines += [f"changed: {line}" for line in self.changed]
         lines += [f"damaged: {line}" for line in self.damaged]
         lines += [f"different: {line}" for line in self.different]
         verdict = "AUDIT PASSED" if self.passed else "AUDIT FAILED"
@@ -43,6 +52,11 @@ class Audit(NamedTuple):
             f"{verdict}: {self.rows} archive rows and {self.artifacts} artifacts compared, "
             f"{len(self.damaged)} damaged on disk, {len(self.different)} different when run again."
         )
+        if self.changed and not self.damaged and not self.different:
+            lines.append(
+                "Other code gave the same, which says nothing of the code that the run names: "
+                "audit it in a checkout of its commit, with its libraries."
+            )
         return "\n".join(lines)
 
 
@@ -67,18 +81,26 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
     now = manifests.new_manifest(run_id, old["pipeline"], old["parameters"], False)
     stored = StoredRun(project_path, old)
     damaged = [_line(error.data) for error in stored.damage()]
+    damaged += [*edits(old), *without_digest_file(project_path, old)]
+    notes: list[str] = []
+    for check in (strays, wrong_anchor, wrong_table):
+        wrong, noted = check(project_path, old)
+        damaged, notes = damaged + wrong, notes + noted
     if old["run_id"] != run_id:
         damaged.append(f"manifest: it says that it is of run {old['run_id']!r}")
     if manifests.digest(old["parameters"]) != old["parameters_sha256"]:
         damaged.append("manifest: its parameters are not those of their digest")
-    changed = manifests.differences(old, {**now, "data": old["data"]}, manifests.PACKAGE)
+    here = {**now, "data": old["data"]}
+    changed = manifests.differences(old, here)
+    more = manifests.differences(old, here, manifests.PACKAGE)
+    notes += [line for line in more if line not in changed]
     with project_copy(project_path, run_id, old) as copy:
         try:
             rerun(copy, old)
         except Exception as error:
             if old["parameters"].get("problem") is None or project_error(error) is None:
                 raise
-            return Audit(damaged, changed, [f"run again: {message_of(error)}"], 0, 0)
+            return Audit(damaged, notes, changed, [f"run again: {message_of(error)}"], 0, 0)
         new = read_manifest(reporting_folder(copy), run_id)
         different = manifests.differences({**new, "data": old["data"]}, new)
         if new["result"] != old["result"]:
@@ -95,7 +117,7 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
             for name in sorted(new["artifacts"].keys() - old["artifacts"].keys())
         ]
     rows, count = new["result"]["queries"], len(old["artifacts"])
-    return Audit(damaged, changed, different, rows, count)
+    return Audit(damaged, notes, changed, different, rows, count)
 
 
 @contextmanager

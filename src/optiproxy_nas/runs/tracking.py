@@ -27,6 +27,7 @@ from optiproxy_nas.runs import metrics as run_metrics
 from optiproxy_nas.runs.logged_model import log_model
 from optiproxy_nas.runs.mlflow_store import SQLITE, open_client, store_errors
 
+ANCHOR = "manifest.sha256"  # a tag: the digest that the run's manifest states of itself
 BATCH = 1000  # metrics that one call of the MLflow API takes
 PARAMETERS = 100  # parameters that one call takes
 _METRIC = re.compile(r"[^\w. :/-]")  # what MLflow takes in the name of no metric
@@ -295,7 +296,9 @@ class MlflowTracker:
             self.client.set_tag(self.run_id, key, masked(value))
 
     @_forgiving
-    def end(self, status: str) -> None:
-        """Close the run: FINISHED, FAILED or KILLED."""
+    def end(self, status: str, manifest_sha256: str = "") -> None:
+        """Close the run: FINISHED, FAILED or KILLED; keep the digest of its closed manifest."""
+        if manifest_sha256:
+            self._tags[ANCHOR] = manifest_sha256
         self.flush()
         self.client.set_terminated(self.run_id, status=status)
