@@ -213,6 +213,28 @@ def test_told_to_end_it_does_not_wait_for_a_method_that_fits(tmp_path, signals, 
     assert trials[0] == trials[1]
 
 
+def test_a_method_that_is_not_waited_for_is_ended(tmp_path):
+    """Else the process could not end, or would crash, while it computes."""
+    opened, workers = Search(**arguments("local_search")), ScriptedWorkers(worth, 3)
+    asked, ask = threading.Event(), opened.method.ask
+
+    def compute(unavailable: Any) -> Any:
+        if not unavailable.pending:
+            return ask(unavailable)
+        asked.set()
+        while True:
+            time.sleep(0.001)
+
+    opened.method.ask = compute  # type: ignore[method-assign]
+    workers.on_poll = lambda: asked.wait(30) and signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        drive_asynchronously(opened, workers)
+    for thread in threading.enumerate():
+        if thread.name == "ask":
+            thread.join(10)
+            assert not thread.is_alive()
+
+
 def test_the_result_of_an_interrupted_search_goes_on(tmp_path):
     """As the message says: with the same journal, and without one with ``initial``."""
     for journal in (tmp_path / "j.jsonl", None):

@@ -228,6 +228,20 @@ class Broken(Built):
         return 1.0
 
 
+class BrokenTested(Broken):
+    def test(self, trial: RunningTrial) -> Any:
+        return len(list(self.trained(trial).parameters()))
+
+
+@pytest.mark.parametrize("problem", [Broken, BrokenTested])
+def test_a_checkpoint_that_does_not_load_is_told_once(
+    problem: type[Broken], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    search(problem=problem(), export=tmp_path / "model", **RUN)
+    assert "without its network" in caplog.text
+    assert caplog.text.count("checkpoint.pt") == 1
+
+
 def test_a_checkpoint_that_does_not_load_costs_the_network_not_the_result(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

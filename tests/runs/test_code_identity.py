@@ -229,3 +229,10 @@ def test_it_takes_no_time_again():
     for _ in range(5):
         software(given)
     assert (time.process_time() - start) / 5 < 0.1
+
+
+def test_what_only_one_of_two_runs_has_is_said_to_be_not_set_in_the_other():
+    old, new = ({"parameters": {"problem": it}} for it in ({"epochs": 2}, {"depth": 9}))
+    depth, epochs = differences(old, new)
+    assert depth == "parameters.problem.depth: not set then, 9 now"
+    assert epochs == "parameters.problem.epochs: 2 then, not set now"

@@ -15,7 +15,6 @@ from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.execution.jobs import reason_of
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE, Problem
-from optiproxy_nas.problems.latency import warn_of_noise
 
 
 class Outcome(NamedTuple):
@@ -100,20 +99,6 @@ def read_metrics(problem: Problem, objective: Objective, answer: Any, architectu
             answer=answer,
         )
     return read_answer(objective, metrics, architecture, target)
-
-
-class MetricsReader:
-    """Reads the answers of a problem's trainings, and warns of the first imprecise latency."""
-
-    def __init__(self, problem: Problem) -> None:
-        self._problem, self._has_warned = problem, False
-
-    def __call__(self, objective: Objective, answer: Any, architecture: str) -> Outcome:
-        """Return the outcome of an answer; see :func:`read_metrics`."""
-        outcome = read_metrics(self._problem, objective, answer, architecture)
-        if not self._has_warned:
-            self._has_warned = warn_of_noise(self._problem, outcome.metrics)
-        return outcome
 
 
 def _check_architecture(given: Any, architecture: str, name: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable
 
 from optiproxy_nas.evaluation.ask_tell import AskTell
+from optiproxy_nas.evaluation.proposals import Abandoned
 
 
 class Asking:
@@ -42,7 +44,7 @@ class Asking:
         if not self._in_thread:
             self._ask(wanted)
             return
-        self._thread = threading.Thread(target=self._ask, args=(wanted,), name="ask", daemon=True)
+        self._thread = threading.Thread(target=self._ask, args=(wanted,), name="ask")
         self._thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -63,9 +65,13 @@ class Asking:
         return self._found
 
     def abandon(self) -> None:
-        """Wait no longer; what the method answers later is dropped."""
-        if self.is_under_way and not self._search.abandon():
-            self._ended.wait()  # it has answered, or does so without the method
+        """Wait no longer; the method is ended where it comes back to Python, and not answered."""
+        if self.is_under_way and self._thread is not None:
+            if self._search.abandon():
+                number, error = ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(Abandoned)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(number, error)
+            else:
+                self._ended.wait()  # it has answered, or does so without the method
         self._thread, self.is_under_way = None, False
 
     def _ask(self, wanted: int) -> None:

@@ -78,7 +78,8 @@ class Interrupts:
             self._end_at(-math.inf)
             return
         self.is_ending = True
-        _log.warning("%d trials are finishing; Ctrl-C again cancels them.", self._running())
+        if running := self._running():
+            _log.warning("%d trials are finishing; Ctrl-C again cancels them.", running)
 
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
         grace = 0.0 if self._in_this_thread else self._grace

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from optiproxy_nas.core.errors import DataError, EvaluationError, OptiProxyError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import seeded_globals
-from optiproxy_nas.evaluation.answers import MetricsReader, Outcome, failure, number_of
+from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_metrics
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.job_evaluator import JobEvaluator, job_of
 from optiproxy_nas.evaluation.trainings import OnReport, ProblemTraining, running_trial
@@ -26,10 +26,24 @@ from optiproxy_nas.execution.jobs import (
 from optiproxy_nas.execution.serial import Reports
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import Problem, RunningTrial
-from optiproxy_nas.problems.latency import latency_metrics, with_latency
+from optiproxy_nas.problems.latency import latency_metrics, warn_of_noise, with_latency
 from optiproxy_nas.spaces import get_space
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
+
+
+class MetricsReader:
+    """Reads the answers of a problem's trainings, and warns of the first imprecise latency."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem, self._has_warned = problem, False
+
+    def __call__(self, objective: Objective, answer: Any, architecture: str) -> Outcome:
+        """Return the outcome of an answer; see :func:`read_metrics`."""
+        outcome = read_metrics(self._problem, objective, answer, architecture)
+        if not self._has_warned:
+            self._has_warned = warn_of_noise(self._problem, outcome.metrics)
+        return outcome
 
 
 class ProblemEvaluator(Evaluator):
