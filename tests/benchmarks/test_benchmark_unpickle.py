@@ -7,7 +7,8 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, restricted_load
+from optiproxy_nas.benchmarks.file_formats import restricted_load
+from optiproxy_nas.benchmarks.plain_pickle import NUMPY_SCALARS
 from optiproxy_nas.core.errors import DataError, UnsafePickleError
 
 

@@ -3,9 +3,7 @@
 Each takes the content and the path that messages name, and raises ``DataError`` for content of
 another kind. The default of a source is :func:`restricted_load`.
 
-A pickle is a program. The values that we read are dicts, lists, strings and floats, for which
-no global is ever looked up; the exceptions are numpy's scalars, and those are rebuilt by the
-stand-ins below instead of numpy's own constructors, which were not written for hostile input.
+None of them takes more memory than :class:`~optiproxy_nas.benchmarks.plain_pickle.Limits` has.
 """
 
 from __future__ import annotations
@@ -14,8 +12,7 @@ import bz2
 import gzip
 import io
 import json
-import pickle
-import re
+import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,56 +21,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optiproxy_nas.benchmarks.plain_pickle import LIMITS, Limits, load_plain
 from optiproxy_nas.core.errors import DataError, UnsafePickleError
-
-_PLAIN = re.compile(r"[fiu][1248]|b1")
-
-
-class _PlainDtype:
-    """Stands in for ``numpy.dtype``: a plain number's kind, width and byte order."""
-
-    def __init__(self, code: str, *_flags: bool) -> None:
-        if not _PLAIN.fullmatch(code):
-            raise UnsafePickleError(f"asks for numpy.dtype({code!r}), which is no plain number")
-        self.code = code
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1]
-        if order not in ("<", ">", "|", "="):
-            raise UnsafePickleError(f"asks for numpy.dtype of byte order {order!r}")
-        self.code = order + self.code
-
-
-def _scalar(dtype: _PlainDtype, content: bytes) -> Any:
-    """Stands in for numpy's ``scalar``: a Python number."""
-    return np.frombuffer(content, dtype.code)[0].item()
-
-
-# What a pickle of numpy scalars names (numpy 1 and 2), and what it gets instead.
-NUMPY_SCALARS: Mapping[str, Any] = {
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy._core.multiarray.scalar": _scalar,
-    "numpy.dtype": _PlainDtype,
-}
-
-
-class _RestrictedUnpickler(pickle.Unpickler):
-    def __init__(self, content: bytes, allowed: Mapping[str, Any]) -> None:
-        super().__init__(io.BytesIO(content))
-        self._allowed = allowed
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in of an allowed global; refuse every other global."""
-        if f"{module}.{name}" not in self._allowed:
-            raise UnsafePickleError(
-                f"asks for {module}.{name}, which plain benchmark values never need",
-                requested=f"{module}.{name}",
-            )
-        return self._allowed[f"{module}.{name}"]
 
 
 def restricted_load(
-    content: bytes, path: str = "the pickle", allowed_globals: Mapping[str, Any] | None = None
+    content: bytes,
+    path: str = "the pickle",
+    allowed_globals: Mapping[str, Any] | None = None,
+    limits: Limits = LIMITS,
 ) -> Any:
     """Load plain data from a pickle.
 
@@ -81,13 +37,14 @@ def restricted_load(
         content: of the file.
         path: what to call the file in messages.
         allowed_globals: "module.name" -> the object that the pickle gets for it; none by default.
+        limits: of what it may hold.
 
     Raises:
-        UnsafePickleError: it names any other global; nothing was run.
+        UnsafePickleError: it names any other global, or exceeds a limit; nothing was run.
         DataError: it is truncated or no pickle.
     """
     try:
-        return _RestrictedUnpickler(content, allowed_globals or {}).load()
+        return load_plain(content, allowed_globals or {}, limits)
     except UnsafePickleError as error:
         raise UnsafePickleError(
             f"{path} {error.message}; it was not loaded. Use the file of the documented source.",
@@ -117,21 +74,21 @@ def csv_table(content: bytes, path: str) -> pd.DataFrame:
     return table
 
 
-def gzip_csv_table(content: bytes, path: str) -> pd.DataFrame:
+def gzip_csv_table(content: bytes, path: str, limits: Limits = LIMITS) -> pd.DataFrame:
     """Parse a CSV file compressed by gzip, as :func:`csv_table` does.
 
     Raises:
         DataError: it is not compressed so, or as :func:`csv_table`.
     """
     try:
-        plain = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
+        plain = _bounded(gzip.GzipFile(fileobj=io.BytesIO(content)), limits)
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise _unreadable(path, "compressed by gzip", error) from error
     return csv_table(plain, path)
 
 
 def npz_arrays(
-    content: bytes, path: str, names: Sequence[str] | None = None
+    content: bytes, path: str, names: Sequence[str] | None = None, limits: Limits = LIMITS
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of a NumPy archive; none that holds pickled objects.
 
@@ -139,11 +96,15 @@ def npz_arrays(
         content: of the file.
         path: what to call the file in messages.
         names: which arrays to unpack; default all.
+        limits: of what it may hold.
 
     Raises:
         DataError: it is no such archive, or lacks one of the names.
     """
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as parts:
+            if sum(part.file_size for part in parts.infolist()) > limits.size:
+                raise ValueError(f"it holds more than {limits.size} bytes")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             missing = [name for name in names or () if name not in archive]
             wanted = archive.files if names is None else names
@@ -159,17 +120,35 @@ def npz_arrays(
     return arrays
 
 
-def bz2_pickle(content: bytes, path: str, allowed_globals: Mapping[str, Any] | None = None) -> Any:
+def bz2_pickle(
+    content: bytes,
+    path: str,
+    allowed_globals: Mapping[str, Any] | None = None,
+    limits: Limits = LIMITS,
+) -> Any:
     """Load a pickle compressed by bzip2 (``.pickle.pbz2``), by the restricted unpickler.
 
     Raises:
         UnsafePickleError, DataError: as :func:`restricted_load`.
     """
     try:
-        plain = bz2.decompress(content)
+        plain = _bounded(bz2.BZ2File(io.BytesIO(content)), limits)
     except (OSError, ValueError, EOFError) as error:
         raise _unreadable(path, "compressed by bzip2", error) from error
-    return restricted_load(plain, path, allowed_globals)
+    return restricted_load(plain, path, allowed_globals, limits)
+
+
+def _bounded(file: gzip.GzipFile | bz2.BZ2File, limits: Limits) -> bytes:
+    """Return what a compressed file holds.
+
+    Raises:
+        ValueError: it is larger than the limit.
+    """
+    with file:
+        plain = file.read(limits.size + 1)
+    if len(plain) > limits.size:
+        raise ValueError(f"it holds more than {limits.size} bytes")
+    return plain
 
 
 def json_object(content: bytes, path: str) -> Any:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from optiproxy_nas.benchmarks.plain_pickle import LIMITS, Limits
 from optiproxy_nas.core.arrays import Integers
 from optiproxy_nas.core.errors import DataError
 
@@ -31,11 +32,12 @@ class Record(NamedTuple):
     data: bytes
 
 
-def records(content: bytes, path: str) -> Iterator[Record]:
+def records(content: bytes, path: str, limits: Limits = LIMITS) -> Iterator[Record]:
     """Yield the checked records of a file in order, holding a batch of them beside the content.
 
     Raises:
-        DataError: the file ends within a record, or a checksum is wrong: which record, which byte.
+        DataError: the file ends within a record, a checksum is wrong, or a record is longer than
+            the limit: which record, which byte.
     """
     buffer = np.frombuffer(content, dtype=np.uint8)
     start = number = 0
@@ -46,6 +48,15 @@ def records(content: bytes, path: str) -> Iterator[Record]:
         if truncated:
             offset = int(offsets[-1])
             offsets, lengths = offsets[:-1], lengths[:-1]
+        if (long := np.flatnonzero(lengths > limits.record)).size:
+            offset = int(offsets[long[0]])
+            raise DataError(
+                f"{path}: the record which starts at byte {offset} has {lengths[long[0]]} bytes, "
+                f"more than {limits.record}. It is another file.",
+                file=path,
+                record=number + int(long[0]),
+                byte=offset,
+            )
         _check(buffer, path, number, offsets, offsets + _HEADER, lengths, "data")
         for first, length in zip((offsets + _HEADER).tolist(), lengths.tolist(), strict=True):
             yield Record(number, first - _HEADER, content[first : first + length])

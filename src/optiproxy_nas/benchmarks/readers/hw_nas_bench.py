@@ -24,8 +24,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, csv_table, restricted_load
+from optiproxy_nas.benchmarks.file_formats import csv_table, restricted_load
 from optiproxy_nas.benchmarks.nb201 import NB201
+from optiproxy_nas.benchmarks.plain_pickle import NUMPY_SCALARS
 from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
 from optiproxy_nas.benchmarks.tidy_table import UNTRAINED, tidy
 from optiproxy_nas.core.arrays import Floats

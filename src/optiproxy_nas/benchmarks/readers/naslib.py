@@ -32,7 +32,7 @@ import pandas as pd
 import torch
 
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, restricted_load
+from optiproxy_nas.benchmarks.file_formats import restricted_load
 from optiproxy_nas.benchmarks.nb201 import (
     KEYS,
     NB201,
@@ -44,6 +44,7 @@ from optiproxy_nas.benchmarks.nb201 import (
     percentages,
     spoilt,
 )
+from optiproxy_nas.benchmarks.plain_pickle import NUMPY_SCALARS
 from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
 from optiproxy_nas.benchmarks.tidy_table import common_metrics, tidy
 from optiproxy_nas.core.arrays import Floats

@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.file_formats import NUMPY_SCALARS, bz2_pickle
+from optiproxy_nas.benchmarks.file_formats import bz2_pickle
 from optiproxy_nas.benchmarks.nb201 import (
     KEYS,
     NB201,
@@ -37,6 +37,7 @@ from optiproxy_nas.benchmarks.nb201 import (
     percentages,
     spoilt,
 )
+from optiproxy_nas.benchmarks.plain_pickle import NUMPY_SCALARS
 from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source
 from optiproxy_nas.benchmarks.tidy_table import common_metrics
 from optiproxy_nas.core.arrays import Floats
