@@ -12,7 +12,9 @@ from kedro.framework.session import KedroSession
 from kedro.io import DatasetError
 from kedro_runs import TINY, command, copy_project, enter, partial_files, run, without_pictures
 
+from coarse import coarse_pictures
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError, ParameterError, TrackingError
+from optiproxy_nas.pipelines import compare as nodes
 from optiproxy_nas.pipelines.compare import items, resolve
 from optiproxy_nas.report.compare import compare, comparison_html
 from optiproxy_nas.runs.datasets.mlflow_runs import MlflowRuns
@@ -61,6 +63,7 @@ def there(store, monkeypatch):
     """The project of ``store``, which a test must not write runs into."""
     enter(store, monkeypatch)
     monkeypatch.setattr(comparison_html, "plotly_source", lambda: "")
+    coarse_pictures(monkeypatch, comparison_html, nodes)
     shutil.rmtree(store / "data" / "08_reporting" / "compare", ignore_errors=True)
     return store
 

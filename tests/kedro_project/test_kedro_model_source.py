@@ -25,7 +25,9 @@ from kedro_runs import (
 )
 from model_source import CAUTION, FILE, KNOWN, TARGET
 
+from coarse import coarse_pictures
 from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.report.compare import compare, comparison_page
 from optiproxy_nas.runs.datasets.mlflow_runs import MlflowRuns
 from optiproxy_nas.spaces import get_space
@@ -48,6 +50,7 @@ def made(tmp_path_factory, empty_store):
         enter(project, monkeypatch)
         monkeypatch.setenv("OPTIPROXY_DATA_DIR", str(folder / "own"))
         without_pictures(monkeypatch, "best_so_far")
+        coarse_pictures(monkeypatch, diagnose)
         run(project, run_id="r", source=SOURCE, tracking=True)
         told = command(project, "run", "--pipeline=nb201_diagnose", "--params=run=r,probe=60")
         assert told.exit_code == 0, told.output
