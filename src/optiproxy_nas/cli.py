@@ -36,6 +36,8 @@ from optiproxy_nas.pipelines.run_parameters import (
     evaluation_again,
     given_again,
 )
+from optiproxy_nas.proof.crate_audit import audit_crate
+from optiproxy_nas.proof.verify import METADATA
 from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 
@@ -114,7 +116,8 @@ cli.add_command(verify)
 
 
 @cli.command()
-@click.argument("run_id")
+@click.argument("run_id", metavar="RUN_ID|CRATE")
+@click.option("--key", type=click.Path(path_type=Path), help="Of a crate: who must have signed it.")
 @click.option(
     "--retrain",
     metavar="[N]",
@@ -124,14 +127,20 @@ cli.add_command(verify)
     help="Of a run on a problem: train N of its trials again, or all, and tell the differences.",
 )
 @click.pass_obj
-def audit(metadata: ProjectMetadata, run_id: str, retrain: int | None) -> None:
+def audit(metadata: ProjectMetadata, run_id: str, key: Path | None, retrain: int | None) -> None:
     """Check a finished run's files and repeat its search; say whether all is the same.
 
-    The answers of a problem are taken from the run's journal.
+    The answers of a problem are taken from the run's journal. A CRATE, the folder that kedro export
+    wrote, is verified and repeated from its own files, in a checkout of the run's commit.
     """
     project = Path(metadata.project_path)
     with clear_errors():
-        result = audit_run(project, run_id, repeat)
+        if (is_crate := (Path(run_id) / METADATA).is_file()) and retrain is not None:
+            raise ParameterError("--retrain is for runs of this project, not for crates.")
+        if is_crate:
+            result = audit_crate(Path(run_id).absolute(), project, repeat, key)
+        else:
+            result = audit_run(project, run_id, repeat)
         click.echo(result.text())
         if retrain is not None:
             click.echo(retrain_text(retrain_trials(project, run_id, retrain)))

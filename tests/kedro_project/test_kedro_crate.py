@@ -16,11 +16,12 @@ import pytest
 import rocrate
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from kedro_runs import command, enter, sha256, sign, tree
+from kedro_runs import command, enter, sha256, sign, tree, without_pictures
 
 from optiproxy_nas.proof import verify as standalone
 from optiproxy_nas.proof.verification import verify_crate
 from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, SIGNATURE, SUMS
+from optiproxy_nas.runs import code_identity
 
 METADATA = standalone.METADATA
 
@@ -274,6 +275,62 @@ def test_what_is_no_crate_is_refused(tmp_path: Path) -> None:
     result = command(Path(), "verify", str(tmp_path))
     assert result.exit_code == 1
     assert "is no crate" in result.output
+
+
+def test_the_search_is_repeated_from_the_crate_alone(
+    signed: Path, bare_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a project without the run and without the table."""
+    without_pictures(monkeypatch)
+    result = command(bare_project, "audit", str(signed), "--key", str(signed.parent / "ours.pub"))
+    assert result.exit_code == 0, result.output
+    assert "AUDIT PASSED: 16 archive rows and 35 artifacts compared" in result.output
+    assert not list((bare_project / "data").rglob("reference"))
+
+
+def test_a_forged_crate_is_not_repeated(crate: Path, bare_project: Path) -> None:
+    flip(last_archive(crate))
+    result = command(bare_project, "audit", str(crate))
+    assert result.exit_code == 1
+    assert "does not hold, so its search is not repeated" in result.output
+
+
+def test_a_forgery_that_verify_cannot_find_does_not_repeat(
+    crate: Path, bare_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Archives, digests, manifest and metadata agree; nobody signed it."""
+    without_pictures(monkeypatch)
+    table = pd.read_parquet(last_archive(crate))
+    table.loc[3, "value"] -= 5.0
+    table.to_parquet(last_archive(crate))
+    sign(last_archive(crate))
+    digest = sha256(last_archive(crate))
+
+    def change(manifest: Any) -> None:
+        manifest["artifacts"]["step_02.archive"]["sha256"] = digest
+        manifest["manifest_sha256"] = standalone.sealed_digest(manifest)
+
+    edit(manifest_file(crate), change)
+    seal = json.loads(manifest_file(crate).read_text())["manifest_sha256"]
+    restated("#fact/manifest_sha256", seal)(crate)
+    redescribe(crate)
+    assert FAILED not in states(crate).values()
+    result = command(bare_project, "audit", str(crate))
+    assert result.exit_code == 1
+    assert "different: archive row 3" in result.output
+
+
+def test_a_crate_of_other_code_is_refused_with_what_to_do(
+    signed: Path, bare_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = code_identity._version
+    monkeypatch.setattr(
+        code_identity, "_version", lambda name: "0.0" if name == "scipy" else real(name)
+    )
+    result = command(bare_project, "audit", str(signed))
+    assert result.exit_code == 1
+    assert "libraries.scipy" in result.output
+    assert "git worktree add ../audit" in result.output
 
 
 VALIDATOR = Path(__file__).parent / "validate_crate.py"

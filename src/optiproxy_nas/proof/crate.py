@@ -143,6 +143,10 @@ def _sources(project: Path, manifest: Manifest) -> dict[str, Path]:
         for file in (path, digest_path(path)):
             if file.exists():
                 found[_relative(project, file)] = file
+    if journal := manifest["artifacts"].get("journal"):
+        for name in verify.BESIDE_JOURNAL:
+            if (file := (project / journal["path"]).with_name(name)).exists():
+                found[_relative(project, file)] = file
     of_manifest = _manifest_path(project, manifest)
     return {**found, of_manifest: project / of_manifest}
 
@@ -168,8 +172,11 @@ def _copy(
     for path, source in sorted(sources.items()):
         (crate / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, crate / path)
-        name = names.get(path) or f"digest of {names[path.removesuffix('.sha256')]}"
-        described.append(_file(crate, path, name, "" if path in names else _OF_SUMS))
+        of_artifact = names.get(path.removesuffix(".sha256"))
+        if path in names or of_artifact is None:
+            described.append(_file(crate, path, names.get(path, f"{source.stem} of the answer")))
+        else:
+            described.append(_file(crate, path, f"digest of {of_artifact}", _OF_SUMS))
     return described
 
 

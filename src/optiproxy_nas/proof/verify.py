@@ -21,6 +21,7 @@ METADATA, PREVIEW = "ro-crate-metadata.json", "ro-crate-preview.html"
 UNLISTED = (SUMS, SIGNATURE)  # which cannot list themselves
 OK, FAILED, NOT_CHECKED = "OK", "FAILED", "not checked"
 SHOWN = 10  # findings that a check names
+BESIDE_JOURNAL = ("test.json", "latency.json")  # of the answer; no manifest lists them
 LONGEST = 256 * 1024 * 1024  # bytes of a JSON file that is read
 JOURNAL_END = len(', "digest": "0123456789abcdef"}\n')  # of each line of a journal
 
@@ -207,6 +208,9 @@ def _manifest(crate: Path) -> Iterator[str]:
             yield f"artifact {name} is missing or another one"
     of_run = {facts["path"] for facts in manifest["artifacts"].values()}
     of_run |= {f"{path}.sha256" for path in of_run} | {manifest_path_of(crate)}
+    if journal := manifest["artifacts"].get("journal"):
+        folder = PurePosixPath(journal["path"]).parent
+        of_run |= {str(folder / name) for name in BESIDE_JOURNAL}
     cards = f"data/03_primary/{manifest['parameters'].get('benchmark')}/"
     yield from (
         f"{path} is no artifact of the manifest"
