@@ -610,6 +610,15 @@ def test_what_is_no_answer_is_a_failure_and_nothing_of_it_is_run(
     assert not (tmp_path / "evil").exists()
 
 
+def test_what_is_no_id_of_a_job_is_no_argument_of_a_command(tmp_path: Path) -> None:
+    folders = JobFolders(tmp_path)
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "ids").write_text("101\n--user=me\n102_1\n")
+    (tmp_path / "marks" / "other.begun").write_text("--user=me")
+    assert folders.ids("job") == ["101", "102_1"]
+    assert folders.ids("other") == []
+
+
 def test_jobs_of_this_machine_stand_in_for_a_cluster(opens: Open, tmp_path: Path) -> None:
     executor = opens(resources={"cluster": "local", "time": 5})
     executor.submit(job(tmp_path, "answers", 1))

@@ -133,16 +133,18 @@ class JobFolders:
     def ids(self, name: str) -> list[str]:
         """Return the ids of a job's submissions; of the one that has begun if none was noted."""
         try:
-            return (self.root / name / _IDS).read_text().split()
+            found = (self.root / name / _IDS).read_text().split()
         except OSError:
-            return self.begun_by(name).split()
+            found = [self.begun_by(name)]
+        return [number for number in found if _is_id(number)]
 
     def begun_by(self, name: str) -> str:
         """Return the id of the submission of a job that has begun; "" where none has."""
         try:
-            return self._mark(name, _BEGUN).read_text()
+            number = self._mark(name, _BEGUN).read_text()
         except OSError:
             return ""
+        return number if _is_id(number) else ""
 
     def begin(self, name: str, number: str) -> bool:
         """Mark a job as begun; return whether no other submission of it has begun.
@@ -228,3 +230,8 @@ class JobFolders:
 
     def _mark(self, name: str, kind: str) -> Path:
         return self._marks / f"{name}{kind}"
+
+
+def _is_id(number: str) -> bool:
+    """Return whether a text is the id of a job, and no option of the commands that take it."""
+    return number.replace("_", "").isdigit()
