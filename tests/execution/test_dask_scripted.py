@@ -81,6 +81,7 @@ class ScriptedCluster:
 def scripted_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask, "Cluster", ScriptedCluster)
     monkeypatch.setattr(dask, "LOOK", 0.0)
+    monkeypatch.setattr(dask, "GRACE", 0.0)
 
 
 def opened(folder: Path) -> DaskExecutor:
