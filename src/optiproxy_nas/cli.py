@@ -6,7 +6,6 @@ pipelines run as Kedro alone runs them.
 
 from __future__ import annotations
 
-import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from optiproxy_nas.commands.run_options import (
 from optiproxy_nas.commands.sweep import sweep
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
+from optiproxy_nas.evaluation.interrupts import end_as_interrupted
 from optiproxy_nas.pipelines.project_pipeline import are_of_user, refuse_sums
 from optiproxy_nas.pipelines.repetition import repeat
 from optiproxy_nas.pipelines.retraining import retrain_text, retrain_trials
@@ -62,8 +62,7 @@ def _run(resume: str | None, **options: Any) -> Any:
         options["params"] = read_as_kedro(options["params"])
         return callback(pipeline=None, pipelines=names, **options)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    # A scheduler's kill ends a run as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_interrupted()  # a scheduler's kill, a closed terminal
     with clear_errors():
         params = read_parameters(options.pop("params"))
         allowed = {"sweep"} if names == ["compare"] else set()  # a comparison names its sweep

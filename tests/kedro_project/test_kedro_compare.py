@@ -223,7 +223,7 @@ def test_damaged_archive_is_named(there, monkeypatch):
         return str(copy)
 
     monkeypatch.setattr(MlflowClient, "download_artifacts", damage)
-    with pytest.raises(ArtifactError, match=r"archive\.parquet of MLflow run .* not readable"):
+    with pytest.raises(ArtifactError, match=r"archive\.parquet of MLflow run .* has SHA-256"):
         load(there, runs=["search-1"])
 
 

@@ -35,7 +35,9 @@ from kedro_runs import (
 
 from optiproxy_nas.core.errors import OptiProxyError, ProxyError, RunLockedError
 from optiproxy_nas.pipelines import search
+from optiproxy_nas.pipelines.active_run import ActiveRun
 from optiproxy_nas.runs.datasets import TensorsDataset
+from optiproxy_nas.runs.tracking import MlflowTracker
 
 SEARCH = ("run", "--pipeline=nb201_search")
 
@@ -129,18 +131,44 @@ def interrupt_at(monkeypatch, name):
     monkeypatch.setattr(Task, "execute", execute)
 
 
-def test_interrupted_by_the_user(tracked, reference, monkeypatch):
+def test_interrupted_by_the_user_who_cannot_wait(tracked, reference, monkeypatch):
+    """Further interrupts do not end what closes the run."""
     with monkeypatch.context() as patch:
         interrupt_at(patch, "step_02.select")
+        for close in ("tag", "end"):
+            interrupt_before(patch, MlflowTracker, close)
+        interrupt_before(patch, ActiveRun, "close")
         result = command(tracked, *SEARCH, f"--params=run_id=r,{TINY_ARGUMENT}")
     assert result.exit_code == 130
     assert "Interrupted. Go on with: kedro run --resume r" in result.output
     assert "Traceback" not in result.output
     assert manifest(tracked, "r")["status"] == "failed"
     assert mlflow_run(tracked, "r")[1].info.status == "KILLED"
+    with monkeypatch.context() as patch:  # the search is over, and MLflow has not all of it
+        patch.setattr(MlflowTracker, "log_artifacts", interrupted)
+        result = command(tracked, "run", "--resume", "r")
+    assert "Interrupted. Go on with: kedro run --resume r" in result.output
+    assert manifest(tracked, "r")["status"] == "finished"
+    assert manifest(tracked, "r")["mlflow_owed"]
     assert command(tracked, "run", "--resume", "r").exit_code == 0
     assert search_digests(tracked, "r") == reference
     assert mlflow_run(tracked, "r")[1].info.status == "FINISHED"
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def interrupt_before(patch, kind, name):
+    """Have the process told to end, in several ways, whenever a method is called."""
+    real = getattr(kind, name)
+
+    def method(*arguments):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+            signal.raise_signal(number)
+        return real(*arguments)
+
+    patch.setattr(kind, name, method)
 
 
 def test_a_second_process_on_the_same_run_is_refused(quick, reference):

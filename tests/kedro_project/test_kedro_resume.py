@@ -1,10 +1,13 @@
 """Resume: only what would end as it began, and only what is missing."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from kedro_runs import (
+    STEPS,
     TINY_ARGUMENT,
     Killed,
     archive,
@@ -19,14 +22,17 @@ from kedro_runs import (
     run,
     run_files,
     search_digests,
+    sha256,
     sign,
     tree,
 )
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.benchmarks.tidy_table import table_digest
-from optiproxy_nas.core.errors import DataError, ResumeError
+from optiproxy_nas.core.errors import ArtifactError, DataError, ResumeError
 from optiproxy_nas.runs import code_identity
+from optiproxy_nas.runs.manifest import ANCHOR, SEAL, sealed
+from optiproxy_nas.runs.unsent_metrics import UnsentMetrics
 
 
 @pytest.fixture
@@ -177,7 +183,8 @@ def test_resume_runs_only_what_is_missing(unfinished, reference, monkeypatch):
     assert search_digests(unfinished, "r") == reference
     after = run_data(unfinished)
     # The encoding is written again, to the same bytes: its node also makes the space in memory.
-    kept = [n for n in before if not n.endswith(("manifest.json", ".lock")) and "encod" not in n]
+    written = ("manifest.json", ".lock", ".seconds.jsonl")
+    kept = [n for n in before if not n.endswith(written) and "encod" not in n]
     assert len(kept) > 20
     assert {n: after[n] for n in kept} == {n: before[n] for n in kept}
 
@@ -201,26 +208,63 @@ def test_a_stored_step_edited_before_the_resume_is_refused(unfinished):
     table = archive(unfinished, "r", step=1)
     table.loc[0, "value"] = 99.0
     table.to_parquet(file)
+    before = manifest(unfinished, "r")
     result = command(unfinished, "run", "--resume", "r", "--params=tracking=off")
     assert result.exit_code == 1
     assert "is not the file that was written" in result.output
     assert "archive.parquet" in result.output
-    assert manifest(unfinished, "r")["status"] == "failed"
+    assert manifest(unfinished, "r") == before
 
 
-def test_a_finished_run_with_a_damaged_file_stays_finished_and_can_be_audited(finished):
-    folder = finished / "data" / "07_model_output" / "reference" / "step_01" / "archive.parquet"
-    (file,) = folder.rglob("archive.parquet")
-    content = file.read_bytes()
-    file.write_bytes(content + b"x")
-    try:
-        recorded = manifest(finished, "reference")
+def forge(file, **columns):
+    """Put a newer version of a table beside it, with a digest that is right."""
+    newer = file.parents[1] / "2999-01-01T00.00.00.000Z" / file.name
+    newer.parent.mkdir()
+    pd.read_parquet(file).assign(**columns).to_parquet(newer)
+    sign(newer)
+
+
+def test_a_finished_run_that_is_damaged_stays_finished_and_can_be_audited(finished, monkeypatch):
+    folder = finished / "data" / "07_model_output" / "reference"
+    (file,) = (folder / "step_01" / "archive.parquet").rglob("archive.parquet")
+    recorded, content = manifest(finished, "reference"), file.read_bytes()
+
+    def refused(what):
         result = command(finished, "run", "--resume", "reference", "--params=tracking=off")
-        assert result.exit_code == 1
+        assert result.exit_code == 1, what
         assert "archive.parquet" in result.output
-        assert manifest(finished, "reference") == recorded
-    finally:
-        file.write_bytes(content)
+        assert manifest(finished, "reference") == recorded, what
+
+    file.write_bytes(content + b"x")
+    refused("a file of other bytes")
+    file.write_bytes(content)
+    table = pd.read_parquet(file)
+    table.assign(value=99.0).to_parquet(file)
+    sign(file)
+    refused("a file whose digest was written anew")
+    file.write_bytes(content)
+    sign(file)
+    forge(file, value=99.0)
+    refused("a newer version")
+    shutil.rmtree(file.parents[1] / "2999-01-01T00.00.00.000Z")
+    # What is to be made again fails.
+    (candidates,) = (folder / "step_02" / "candidates.safetensors").rglob("candidates.safetensors")
+    candidates.unlink()
+    with monkeypatch.context() as patch:
+        die_at(patch, "step_02.sample")
+        with pytest.raises(Killed):
+            resume(finished, run_id="reference")
+    assert manifest(finished, "reference") == recorded
+
+
+def test_a_forged_version_is_not_adopted_by_an_unfinished_run(unfinished):
+    folder = unfinished / "data" / "07_model_output" / "r" / "step_01" / "archive.parquet"
+    (file,) = folder.rglob("archive.parquet")
+    forge(file, value=99.0)
+    before = manifest(unfinished, "r")
+    with pytest.raises(ArtifactError):
+        resume(unfinished, run_id="r")
+    assert manifest(unfinished, "r") == before
 
 
 def test_resume_of_a_finished_run_runs_nothing_and_changes_nothing(finished, monkeypatch):
@@ -241,14 +285,53 @@ def test_resume_of_a_finished_run_runs_nothing_and_changes_nothing(finished, mon
     assert manifest(finished, "reference") == recorded
 
 
-def test_resume_of_a_finished_run_adds_nothing_to_mlflow(tracked):
-    run(tracked, run_id="r", tracking=True)
+def test_mlflow_gets_all_of_a_run_that_was_killed_and_whose_store_failed(tracked, monkeypatch):
+    run(tracked, run_id="whole", tracking=True)
+    whole, recorded = stored_in_mlflow(tracked, "whole"), manifest(tracked, "whole")
+    resume(tracked, run_id="whole", tracking=True)  # adds nothing
+    assert stored_in_mlflow(tracked, "whole") == whole
+    assert manifest(tracked, "whole") == recorded
+    with monkeypatch.context() as patch:
+        die_at(patch, "step_01.sample")
+        with pytest.raises(Killed):
+            run(tracked, run_id="r", tracking=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(UnsentMetrics, "send", refuse_to_send)
+        resume(tracked, run_id="r", tracking=True)
+    found = manifest(tracked, "r")
+    assert (found["status"], found["mlflow_owed"]) == ("finished", True)
+    resume(tracked, run_id="r", tracking=False)
+    assert manifest(tracked, "r") == found
     resume(tracked, run_id="r", tracking=True)
+    assert manifest(tracked, "r") == sealed({**found, "mlflow_owed": False})
+    assert stored_in_mlflow(tracked, "r") == whole
     client, found = mlflow_run(tracked, "r")
-    assert found.info.status == "FINISHED"
-    for metric in ("validation_accuracy", "regret", "final/regret", "seconds/run"):
-        steps_ = [step for step, _ in history(client, found.info.run_id, metric)]
+    Path(client.download_artifacts(found.info.run_id, "archive.parquet")).unlink()
+    resume(tracked, run_id="r", tracking=True)
+    assert stored_in_mlflow(tracked, "r") == whole
+    for metric, steps_ in whole[1].items():
         assert len(steps_) == len(set(steps_)), metric
+
+
+def refuse_to_send(*_):
+    raise OSError("the store is away")
+
+
+def stored_in_mlflow(project, run_id):
+    """Status of a run, steps of each metric, and the artifacts; a tag has the manifest's digest."""
+    client, found = mlflow_run(project, run_id)
+    mlflow_id = found.info.run_id
+    record = client.download_artifacts(mlflow_id, "manifest.json")
+    written = project / "data" / "08_reporting" / run_id / "manifest.json"
+    assert sha256(Path(record)) == sha256(written)
+    assert found.data.tags[ANCHOR] == manifest(project, run_id)[SEAL]
+    steps_of = {
+        metric: [step for step, _ in history(client, mlflow_id, metric)]
+        for metric in found.data.metrics
+    }
+    folders = ("", *(f"step_{step:02d}" for step in range(STEPS + 1)))
+    files = [file.path for folder in folders for file in client.list_artifacts(mlflow_id, folder)]
+    return found.info.status, steps_of, files, found.data.params
 
 
 def test_a_finished_run_whose_artifact_was_deleted_is_completed(finished, reference):

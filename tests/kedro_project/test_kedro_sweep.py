@@ -263,7 +263,7 @@ def test_a_dead_store(project, monkeypatch):
 
 
 def test_a_parent_run_that_is_gone(tmp_path, monkeypatch, caplog):
-    def start(self, name, parameters, tags, resume):
+    def start(self, name, parameters, tags, resume, anew=False):
         if resume:
             raise TrackingError("by --params=tracking=off") from ValueError("No such run.")
         return "new"
@@ -300,18 +300,23 @@ def test_one_mlflow_run_a_point_under_one_of_the_sweep(tracked, no_rerun):
     assert len(mlflow_runs(tracked)[1]) == 5  # opened again
 
 
-def test_a_store_that_fails_midway(tracked, monkeypatch):
+def test_a_store_that_fails_midway_gets_the_runs_from_the_next_sweep(tracked, monkeypatch):
     real = MlflowTracker.start
 
-    def start(self, name, parameters, tags, resume):
+    def start(self, name, parameters, tags, resume, anew=False):
         if PARENT_TAG in tags:
-            self.uri = f"sqlite:///{tracked}/pyproject.toml/mlflow.db"
-        return real(self, name, parameters, tags, resume)
+            self._store.uri = f"sqlite:///{tracked}/pyproject.toml/mlflow.db"
+        return real(self, name, parameters, tags, resume, anew)
 
-    monkeypatch.setattr(MlflowTracker, "start", start)
-    outcome = sweep(tracked, tracking=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowTracker, "start", start)
+        outcome = sweep(tracked, tracking=True)
     assert (outcome.done, outcome.failed) == (4, [])
     assert "MLflow store failed" in outcome.notes[0]
+    assert len(mlflow_runs(tracked)[1]) == 1
+    assert sweep(tracked, tracking=True).failed == []
+    assert [run.info.status for run in mlflow_runs(tracked)[1]] == ["FINISHED"] * 5
+    assert sweep(tracked, tracking=True).skipped == 4
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from optiproxy_nas.core.errors import ArtifactError
-from optiproxy_nas.runs.finished import MlflowReader, StoredRun
+from optiproxy_nas.runs.finished import StoredRun
+from optiproxy_nas.runs.manifest import ANCHOR, SEAL, sealed
+from optiproxy_nas.runs.mlflow_reader import RECORD_TAG, MlflowReader
 
 ARCHIVE = pd.DataFrame(
     {"order": [1, 0], "architecture": ["b", "a"], "value": [2.0, 3.0], "best": [3.0, 3.0]}
@@ -21,12 +23,16 @@ ARCHIVE = pd.DataFrame(
 PARAMETERS = {"space": "nb201", "dataset": "cifar10", "source": "embedded", "seed": 4, "budget": 2}
 
 
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def manifest_of(project, **files):
     """A manifest of files that are there."""
     artifacts = {}
     for name, path in files.items():
-        sha256 = hashlib.sha256((project / path).read_bytes()).hexdigest()
-        artifacts[name.replace("__", ".")] = {"path": path, "sha256": sha256}
+        facts = {"path": path, "sha256": sha256(project / path)}
+        artifacts[name.replace("__", ".")] = facts
     return {
         "run_id": "mine",
         "pipeline": "nb201_methods",
@@ -99,6 +105,12 @@ class Client:
         folder = self._folder / run_id
         return [SimpleNamespace(path=path.name) for path in folder.glob("*")]
 
+    def get_run(self, run_id):
+        """The parent of a sweep, with a tag that vouches for its record, if it has one."""
+        record = self._folder / run_id / "sweep.json"
+        tags = {RECORD_TAG: sha256(record)} if record.exists() else {}
+        return mlflow_run(run_id, **tags)
+
     def download_artifacts(self, run_id, path, target):
         return shutil.copy(self._folder / run_id / path, target)
 
@@ -118,7 +130,7 @@ def reader(tmp_path, stored):
     for run_id in ("whole", "partial", "sweep"):
         (store / run_id).mkdir(parents=True)
     for run_id in ("whole", "partial"):
-        ARCHIVE.to_parquet(store / run_id / "archive.parquet")
+        shutil.copy(stored.path("result.archive"), store / run_id)
     (store / "whole" / "manifest.json").write_text(json.dumps(stored.manifest))
     rows = pd.DataFrame({"query": [1, 2], "architecture": "a", "value": [1.0, 2.0]})
     rows = rows.assign(best=rows["value"], spent=[1, 2], run_id="point")
@@ -156,3 +168,38 @@ def test_what_is_no_manifest_is_told(reader, tmp_path):
     with pytest.raises(ArtifactError) as caught:
         reader.read(mlflow_run("whole"))
     assert caught.value.data["run_id"] == "whole"
+
+
+def test_an_archive_that_its_manifest_does_not_describe_is_refused(reader, tmp_path):
+    ARCHIVE.assign(best=99.0).to_parquet(tmp_path / "store" / "whole" / "archive.parquet")
+    with pytest.raises(ArtifactError) as caught:
+        reader.read(mlflow_run("whole"))
+    assert caught.value.data["path"] == "archive.parquet"
+
+
+def test_a_manifest_is_checked_where_the_store_has_its_digest(reader, tmp_path):
+    path = tmp_path / "store" / "whole" / "manifest.json"
+    recorded = sealed(json.loads(path.read_text()))[SEAL]
+    assert reader.read(mlflow_run("whole", **{ANCHOR: recorded})) is not None
+    assert reader.unchecked == []
+    reader.read(mlflow_run("whole"))
+    assert reader.unchecked == ["whole"]
+    path.write_text(path.read_text().replace('"seed": 4', '"seed": 5'))
+    with pytest.raises(ArtifactError):
+        reader.read(mlflow_run("whole", **{ANCHOR: recorded}))
+
+
+def test_tables_of_a_sweep_are_checked_where_the_store_has_the_digest_of_its_record(
+    reader, tmp_path
+):
+    assert reader.sweep("sweep") is not None
+    assert reader.unchecked == ["sweep"]
+    folder = tmp_path / "store" / "sweep"
+    tables = {name: sha256(folder / name) for name in ("results.parquet", "runs.parquet")}
+    (folder / "sweep.json").write_text(json.dumps({"tables": tables}))
+    again = MlflowReader(reader._client, tmp_path / "temporary")
+    assert again.sweep("sweep") is not None
+    assert again.unchecked == []
+    (folder / "results.parquet").write_bytes(b"edited")
+    with pytest.raises(ArtifactError):
+        MlflowReader(reader._client, tmp_path / "temporary").sweep("sweep")

@@ -8,9 +8,9 @@ import pytest
 
 from optiproxy_nas.core.errors import ParameterError, UntrustedNameError
 from optiproxy_nas.core.registry import Registry
-from optiproxy_nas.runs.finished import SweepTables
 from optiproxy_nas.runs.foreign_names import TRUSTED, refuse_foreign_names
 from optiproxy_nas.runs.manifest import read_manifest
+from optiproxy_nas.runs.mlflow_reader import SweepTables
 
 PARAMETERS = {"space": "nb201", "method": "optiproxy", "source": "embedded", "seed": 0}
 PLACES = [

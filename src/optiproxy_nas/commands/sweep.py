@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors
+from optiproxy_nas.evaluation.interrupts import end_as_interrupted
 
 if TYPE_CHECKING:
     from optiproxy_nas.sweeps import SweepOutcome
@@ -59,7 +59,7 @@ def sweep(
     \b
     kedro sweep dataset=cifar10,cifar100 seed=0:10 method=bananas,tpe
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_interrupted()
     with clear_errors("What has finished is kept; the same command goes on with the rest."):
         from optiproxy_nas.core.fields import read_value
         from optiproxy_nas.pipelines.run_parameters import switch

@@ -191,8 +191,11 @@ def message_of(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, without a full stop; its type if it has none.
 
-    The errors of MLflow, SQLAlchemy and requests go on for pages.
+    The errors of MLflow, SQLAlchemy and requests go on for pages. SQLAlchemy's may begin with a
+    hint for programmers; what the database said is in their ``orig``.
     """
+    of_database = [link.orig for link in _chain(error) if hasattr(link, "orig")]
+    error = next((it for it in of_database if isinstance(it, BaseException)), error)
     return masked((str(error) or type(error).__name__).splitlines()[0])[:300].rstrip(".")
 
 

@@ -235,6 +235,7 @@ class FoundRuns(NamedTuple):
     selection: str  # what was asked for, in words
     unfinished: int = 0  # how many more matched that have not finished
     incomplete: tuple[str, ...] = ()  # ids of those without an archive or a summary
+    unchecked: tuple[str, ...] = ()  # ids of what was read and has no digest in the store
 
 
 class SearchHistory(NamedTuple):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from kedro.io import CatalogProtocol
@@ -23,7 +24,7 @@ from optiproxy_nas.pipelines.live_status import LiveStatus
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem
-from optiproxy_nas.runs.manifest import SEAL, data_digest
+from optiproxy_nas.runs.manifest import SEAL, data_digest, last_archive
 from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
 
@@ -44,13 +45,18 @@ class ActiveRun:
         self.progress: RunProgress | None = None
         self.live: LiveStatus | None = None  # of a problem
         self.node_started: dict[str, float] = {}
-        self.seconds: defaultdict[str, float] = defaultdict(float)  # by kind of node
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long this session has run."""
+        return time.perf_counter() - self._began
 
     def node_ended(self, node: Node, outputs: dict[str, Any]) -> None:
         """Add a node's seconds, show the archive that it made, and track both."""
         seconds = time.perf_counter() - self.node_started.pop(node.name, time.perf_counter())
         kind = node.name.rpartition(".")[2]
-        self.seconds[kind] += seconds
+        self.record.add_seconds(node.name, seconds)
         of_search = [name for name in outputs if not name.startswith(("confirm.", "refits."))]
         by_kind = {name.rpartition(".")[2]: outputs[name] for name in of_search}
         if self.progress is not None:
@@ -69,7 +75,7 @@ class ActiveRun:
             self.live.send(by_kind.get("archive"))
         if self.tracker is not None:
             objective = self.parameters.objective
-            self.tracker.log_node(kind, node.namespace or "", outputs, seconds, objective)
+            self.tracker.log_node(node.name, outputs, seconds, objective)
 
     def _live_status(self) -> LiveStatus:
         return LiveStatus(self.progress, self.tracker, self.parameters.objective, self.target)
@@ -81,14 +87,54 @@ class ActiveRun:
             ResumeError: the run began on other data.
         """
         self.record.record_data(data)
-        if self.tracker is not None:
-            self.tracker.tag({"data.sha256": data_digest(data)})
+        self.tag_data()
 
-    def track_trials(self, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Track what each trial of a problem gave."""
-        if self.parameters.problem is not None and self.tracker is not None:
-            trials = catalog.load("report.trials")
-            self.tracker.log_trials(trials, metric_columns(trials))
+    def tag_data(self) -> None:
+        """Tag the MLflow run with the digest of the data, where they are there already."""
+        if self.tracker is not None and self.record.manifest["data"]:
+            self.tracker.tag({"data.sha256": data_digest(self.record.manifest["data"])})
+
+    def track(
+        self,
+        catalog: CatalogProtocol[Any, Any],
+        files: Iterable[tuple[Path, str]],
+        model: Path | None,
+    ) -> None:
+        """Send MLflow what it lacks of the closed run, and note whether it has all of it now.
+
+        Args:
+            catalog: of the run.
+            files: (artifact, its folder in MLflow).
+            model: the folder of the exported answer; None: there is none.
+        """
+        assert self.tracker is not None
+        tracker, manifest = self.tracker, self.record.manifest
+        self.tag_data()
+        if manifest["result"] is not None:
+            archive = catalog.load(last_archive(manifest["artifacts"]))
+            if self.parameters.problem is not None:
+                trials = catalog.load("report.trials")
+                tracker.log_trials(trials, metric_columns(trials))
+            tracker.log_result(
+                manifest["result"],
+                archive,
+                catalog.load("report.diagnostics"),
+                manifest["node_seconds"],
+                manifest["wall_seconds"],
+                self.parameters.objective,
+            )
+        tracker.log_artifacts(files)
+        if model is not None:
+            tracker.log_model(model)
+        tracker.flush()
+        if not tracker.lost:
+            # First in the manifest, which MLflow gets too. A kill from now on leaves the run open
+            # there, and that is a debt as well.
+            self.record.settle(owed=False)
+            tracker.log_artifacts([(self.record.path, "")])
+            tracker.end("FINISHED", self.record.manifest[SEAL])
+        if tracker.lost and not self.record.owed:
+            self.record.settle(owed=True)
 
     def close(self) -> None:
         """Close the bar, and what trained the trials, if there is any."""
@@ -118,11 +164,29 @@ class ActiveRun:
             joins = f", which joins those of the {running} trials that still run" if running else ""
             ours.advise(f"When that is mended, go on: {go_on}{joins}")
 
-    def fail(self, reason: str, mlflow_status: str) -> None:
-        """Close manifest and MLflow run as failed."""
+    def fail(self, error: BaseException, mlflow_status: str) -> None:
+        """Close what is open; manifest and MLflow run say that the run failed.
+
+        A run that had finished, and one that could not go on, stay as they were.
+        """
+        reason = f"{type(error).__name__}: {error}"
+        mlflow = self.tracker.run_id if self.tracker is not None else None
         try:
-            self.record.end("failed", error=reason)
+            if mlflow is not None:
+                self.record.update(mlflow_run_id=mlflow)  # also where its start failed midway
+            with suppress(OSError):  # the terminal may be what was closed
+                self.close()
         finally:
-            if self.tracker is not None and self.tracker.run_id is not None:
-                self.tracker.tag({"error": reason[:500]})
-                self.tracker.end(mlflow_status, self.record.manifest[SEAL])
+            try:
+                self.record.fail(reason, self.seconds)
+            finally:
+                if self.tracker is not None and mlflow is not None:
+                    self._end_tracking(self.tracker, reason, mlflow_status)
+                self.record.release()
+
+    def _end_tracking(self, tracker: MlflowTracker, reason: str, status: str) -> None:
+        if self.record.was_finished and not (self.record.owed or tracker.was_open):
+            tracker.end("FINISHED", self.record.before.get(SEAL, ""))
+            return
+        tracker.tag({"error": reason[:500]})
+        tracker.end(status, self.record.manifest.get(SEAL, ""))

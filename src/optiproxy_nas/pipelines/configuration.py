@@ -31,6 +31,7 @@ from omegaconf import OmegaConf
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
+from optiproxy_nas.evaluation.interrupts import interrupts_held
 from optiproxy_nas.execution.registry import with_short_forms
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.methods.optiproxy import OptiProxy
@@ -266,7 +267,8 @@ class SearchSession(KedroSession):
         try:
             outputs: dict[str, Any] = super().run(*args, **kwargs)
         except KeyboardInterrupt as error:
-            self._hook_manager.hook.on_run_interrupted(error=error)
+            with interrupts_held():
+                self._hook_manager.hook.on_run_interrupted(error=error)
             raise
         return outputs
 

@@ -13,7 +13,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.core.errors import first_line
+from optiproxy_nas.core.errors import TrackingError, first_line
 from optiproxy_nas.pipelines.configuration import run_of
 from optiproxy_nas.report.diagnose.diagnosis_html import headline
 from optiproxy_nas.runs.datasets import AtomicDataset
@@ -78,14 +78,13 @@ class ResultHooks:
             return False
         tracker = MlflowTracker(self._project, manifest["pipeline"])
         try:
-            for path in files:
-                tracker.client.log_artifact(run_id, path, "diagnose")
-        except Exception as error:  # MLflow, SQLAlchemy, requests: each has its own
+            tracker.log_later(run_id, map(Path, files), "diagnose")
+        except TrackingError as error:
             logger.warning(
                 "The diagnosis was written, but not to the MLflow store %s: %s. Run it again once "
                 "the store is back, or with --params=tracking=off.",
                 tracker.uri,
-                first_line(error),
+                first_line(error.__cause__ or error),
             )
             return False
         return True

@@ -20,6 +20,7 @@ from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.numbers import unit
 from optiproxy_nas.core.secrets import MaskedRecord
+from optiproxy_nas.evaluation.interrupts import interrupts_held
 from optiproxy_nas.export.folder import read_facts
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.active_run import ActiveRun
@@ -53,14 +54,13 @@ class RunHooks:
         self._run: dict[str, Any] = {}  # the parameters of the run itself; {}: of the user's
         self._search: dict[str, Any] | None = None  # what decides the run; None: it is none
         self._active: ActiveRun | None = None
-        self._began = time.perf_counter()
-        self._lost_sweep: str | None = None  # whose MLflow store failed, by the parent run's id
+        self._lost_sweep: int | None = None  # whose MLflow store failed: when it was opened
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Remember the parameters, which making the context has checked."""
         logging.setLogRecordFactory(MaskedRecord)
-        self._active, self._began = None, time.perf_counter()
+        self._active = None
         self._project = context.project_path
         self._run = run_of(context) or {}
         self._search = context.config_loader["parameters"].get("search") if self._run else None
@@ -104,16 +104,18 @@ class RunHooks:
         )
         self._active = active = ActiveRun(record, parameters)
         try:
-            if self._run["tracking"]:
-                active.tracker = self._start_tracking(active, str(run_params.get("runner")))
             if self._run["resume"]:
                 # Nothing is built on a damaged file.
                 artifacts, _ = self._artifacts(pipeline, catalog)
+                record.check(artifacts)
                 if parameters.problem is not None:
                     stored = map(catalog.load, trial_tables(artifacts))
                     check_journal(catalog.load("journal"), stored)
             if parameters.problem is None:
                 active.record_data(data_of(self._run["source"], catalog))
+            record.begin()
+            if self._run["tracking"]:
+                self._start_tracking(active, str(run_params.get("runner")))
         except Exception as error:
             self._fail(error)
             raise
@@ -134,12 +136,20 @@ class RunHooks:
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Close the manifest and the MLflow run; show the summary."""
-        active = self._active
-        if active is None:
+        if self._active is None:
             return
+        try:
+            self._finish(self._active, pipeline, catalog)
+        except Exception as error:  # Kedro tells no hook of it
+            self._fail(error)
+            raise
+        self._active = None
+
+    def _finish(self, active: ActiveRun, pipeline: Pipeline, catalog: DataCatalog) -> None:
         active.close()
         record, tracker = active.record, active.tracker
         artifacts, logged = self._artifacts(pipeline, catalog)
+        record.check(artifacts)
         summary = catalog.load("report.summary") if "report.summary" in artifacts else None
         facts: dict[str, Any] = {}
         model = _model(pipeline, catalog)
@@ -147,32 +157,31 @@ class RunHooks:
             missing = read_facts(model)["missing"]
             without = f" (without {', '.join(missing)}: see README.md)" if missing else ""
             facts["model"] = os.path.relpath(model) + without
+        owes = True
         if record.unchanged(artifacts):
-            print("The run had finished; nothing was run again.", flush=True)
-            record.restore()
-        else:
-            seconds = time.perf_counter() - self._began
-            facts["resumed_seconds" if self._run["resume"] else "wall_seconds"] = seconds
-            status = "finished" if summary else "partial"
-            record.end(status, artifacts=artifacts, result=summary, seconds=dict(active.seconds))
+            if not self._run["quiet"]:
+                print("The run had finished; nothing was run again.", flush=True)
+            record.keep()
             if tracker is not None:
-                if summary is not None:
-                    archive = catalog.load(last_archive(artifacts))
-                    diagnostics = catalog.load("report.diagnostics")
-                    objective = active.parameters.objective
-                    active.track_trials(catalog)
-                    tracker.log_result(summary, archive, diagnostics, seconds, objective)
-                tracker.log_artifacts([*logged, (record.path, "")])
-                if model is not None:
-                    tracker.log_model(model)
-        if tracker is not None:
-            tracker.end("FINISHED", record.manifest[SEAL])
+                sent = [*logged, (record.path, "")]
+                owes = record.owed or tracker.was_open or tracker.lacks(sent)
+        else:
+            facts["resumed_seconds" if self._run["resume"] else "wall_seconds"] = active.seconds
+            status = "finished" if summary else "partial"
+            record.close(status, active.seconds, artifacts=artifacts, result=summary)
+        if tracker is not None and owes:
+            active.track(catalog, logged, model)
+            if record.was_finished and not tracker.lost and not self._run["quiet"]:
+                print("MLflow was sent what it lacked.", flush=True)
             if tracker.lost and self._run["sweep"]:
-                self._lost_sweep = self._run["sweep"]["parent"]
+                self._lost_sweep = self._run["sweep"]["opened"]
+        elif tracker is not None:
+            tracker.end("FINISHED", record.manifest.get(SEAL, ""))
+        if tracker is not None:
             facts["mlflow_store"] = tracker.uri
+        record.release()
         if active.progress is not None:
             active.progress.say_end(summary, record.folder, **facts)
-        self._active = None
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -191,21 +200,23 @@ class RunHooks:
     def tracking_lost(self) -> bool:
         """Return whether the run is of a sweep whose MLflow store failed."""
         sweep = self._run.get("sweep")
-        return sweep is not None and sweep["parent"] == self._lost_sweep
+        return sweep is not None and sweep["opened"] == self._lost_sweep
 
-    def _start_tracking(self, active: ActiveRun, runner: str) -> MlflowTracker | None:
-        """Return the tracker of a run that has begun; None: its sweep goes on without."""
+    def _start_tracking(self, active: ActiveRun, runner: str) -> None:
+        """Open the MLflow run of a run that has begun; a sweep goes on without where it cannot."""
         if self.tracking_lost():
-            return None  # asking again at each of its points would cost a timeout each
+            return  # asking again at each of its points would cost a timeout each
         manifest, sweep = active.record.manifest, self._run["sweep"] or {}
-        tracker = MlflowTracker(
+        name, begun = manifest["run_id"], manifest["mlflow_run_id"]
+        active.tracker = tracker = MlflowTracker(
             self._project,
             sweep.get("experiment") or manifest["pipeline"],
             sweep.get("lean", False),
             active.target,
+            remedy="kedro sweep" if sweep else f"kedro run --resume {name}",
         )
         tags = {
-            "run_id": manifest["run_id"],
+            "run_id": name,
             **provenance(manifest),
             "parameters.sha256": manifest["parameters_sha256"],
             "kedro.runner": runner,
@@ -218,18 +229,17 @@ class RunHooks:
             tags |= {PARENT_TAG: sweep["parent"], "sweep": sweep["name"]}
         decisive = manifest["parameters"]
         parameters = flatten({**decisive, "space": space_label(decisive["space"])})
-        name, begun = manifest["run_id"], manifest["mlflow_run_id"]
         try:
-            mlflow_run_id = tracker.start(name, parameters, tags, begun)
+            mlflow_id = tracker.start(name, parameters, tags, begun, active.record.is_retried)
         except TrackingError as error:
             if not sweep:
                 raise
-            self._lost_sweep = sweep["parent"]
+            self._lost_sweep, active.tracker = sweep["opened"], None
             reason = first_line(error.__cause__ or error)
             logger.warning("%s is not tracked, and the sweep goes on: %s", name, reason)
-            return None
-        active.record.update(mlflow_run_id=mlflow_run_id)
-        return tracker
+            return
+        active.record.update(mlflow_run_id=mlflow_id)
+        active.tag_data()
 
     def _artifacts(
         self, pipeline: Pipeline, catalog: DataCatalog
@@ -264,13 +274,8 @@ class RunHooks:
         active, self._active = self._active, None
         if active is not None:
             active.advise(error)
-        if active is not None and active.progress is None and active.record.was_finished:
-            active.record.restore()  # nothing has run, so it is what it was, and can be audited
-            if active.tracker is not None:
-                active.tracker.end("FINISHED", active.record.manifest.get(SEAL, ""))
-        elif active is not None:
-            active.close()
-            active.fail(f"{type(error).__name__}: {error}", mlflow_status)
+            with interrupts_held():
+                active.fail(error, mlflow_status)
 
 
 def _model(pipeline: Pipeline, catalog: DataCatalog) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,46 @@ def digest_path(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, flushed: bool = False) -> Iterator[Path]:
     """Yield a temporary path, whose file takes the place of ``path`` at the end.
 
     A reader sees the old content or the new, never a part. An error leaves the old.
+
+    Args:
+        path: the file.
+        flushed: whether it is on the disk at the end, so that no power failure takes it away.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
         yield partial
+        if flushed:
+            _flush(partial)
         os.replace(partial, path)
+        if flushed:
+            _flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def flush_files(paths: Iterable[Path]) -> None:
+    """Have files on the disk, with their digest files and their names; some may be missing."""
+    files = [file for path in paths for file in (path, digest_path(path)) if file.exists()]
+    # Of a version, its folder too is new, and so is that of all versions.
+    folders = {folder for file in files for folder in (file.parents[0], file.parents[1])}
+    for path in [*files, *sorted(folders)]:
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    """Wait until what a file holds, or which names a folder has, is on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folder, and keeps its names by itself
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -55,8 +83,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON without its secrets, whole or not at all."""
-    write_atomically(path, (json.dumps(masked_values(value), indent=1) + "\n").encode())
+    """Write a record as JSON without its secrets, whole or not at all; it is on the disk then."""
+    with replacing(path, flushed=True) as partial:
+        partial.write_bytes((json.dumps(masked_values(value), indent=1) + "\n").encode())
 
 
 def lock_folder(folder: Path, user: str, **data: Any) -> filelock.AcquireReturnProxy[Any]:

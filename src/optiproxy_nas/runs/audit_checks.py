@@ -10,8 +10,8 @@ from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.table_digests import published_digest
 from optiproxy_nas.core.errors import OptiProxyError, first_line, message_of
 from optiproxy_nas.runs.atomic_files import digest_path
-from optiproxy_nas.runs.manifest import SEAL, Manifest, sealed
-from optiproxy_nas.runs.tracking import ANCHOR, MlflowTracker
+from optiproxy_nas.runs.manifest import ANCHOR, SEAL, Manifest, sealed
+from optiproxy_nas.runs.tracking import MlflowTracker
 
 # Of a run's folders: what its trainings and a diagnosis write, which no manifest lists.
 _OF_OTHERS = ("trials", "diagnose")

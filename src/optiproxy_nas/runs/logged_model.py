@@ -63,9 +63,10 @@ def log_model(client: Any, run_id: str, folder: Path) -> None:
         client.finalize_logged_model(model.model_id, "FAILED")
         raise
     client.finalize_logged_model(model.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     for name, value in _metrics(facts):
         client.log_metric(run_id, f"model/{name}", value, step=0, model_id=model.model_id)
+    # Last: it says that the run has its model, whole.
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
 
 
 def _parameters(folder: Path, facts: Mapping[str, Any]) -> dict[str, str]:

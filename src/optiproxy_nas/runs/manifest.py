@@ -33,6 +33,7 @@ PACKAGE = ("code.version", "code.sha256")
 
 CONFIRMATIONS = "confirm.evaluations"  # the trainings that confirm the best
 CONFIRMED = "confirm.archive"  # D, of which they are no part, and they
+ANCHOR = "manifest.sha256"  # a tag of MLflow: the digest that the run's manifest states of itself
 SEAL = "manifest_sha256"  # an entry: the digest of all others
 REFITS = "refits"  # namespace of what an asynchronous run leaves at every fit of its proxy
 Manifest = dict[str, Any]
@@ -67,7 +68,10 @@ def new_manifest(
         "data": {},
         "artifacts": {},
         "result": None,
+        "node_seconds": {},  # of every node, when it ran first
+        "wall_seconds": 0.0,  # of all sessions that came to an end
         "mlflow_run_id": None,
+        "mlflow_owed": tracking,  # whether MLflow lacks a part of the run
     }
 
 

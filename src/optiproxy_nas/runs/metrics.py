@@ -72,6 +72,13 @@ def step_metrics(values: Mapping[Any, Any]) -> Metrics:
     return {f"step/{name}": value for name, value in _numbers(values).items() if name != "step"}
 
 
+def node_seconds(node: str, seconds: float) -> tuple[int, Metrics]:
+    """Return (step, ``seconds/<kind>``) of a node; 0 outside the steps."""
+    namespace, _, kind = node.rpartition(".")
+    step = int(namespace.removeprefix("step_")) if namespace.startswith("step_") else 0
+    return step, {f"seconds/{kind}": seconds}
+
+
 def final_metrics(summary: Mapping[str, Any]) -> Metrics:
     """Return every number of the summary as ``final/<name>``, margins as ``final/margin_<metric>``.
 

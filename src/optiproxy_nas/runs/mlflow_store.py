@@ -33,6 +33,7 @@ def open_client(uri: str) -> Any:
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # it sets INFO when imported
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # its errors are raised, too
     path = sqlite_file(uri)
     if path is not None and not path.exists():
         _make_store(path)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from optiproxy_nas.core.errors import ResumeError
-from optiproxy_nas.runs.atomic_files import PARTIAL, lock_folder, write_json
+from optiproxy_nas.core.errors import ArtifactError, ResumeError
+from optiproxy_nas.runs.atomic_files import PARTIAL, flush_files, lock_folder, write_json
 from optiproxy_nas.runs.manifest import (
     LIMITS,
     REFITS,
@@ -25,9 +28,17 @@ from optiproxy_nas.runs.manifest import (
     sealed,
 )
 
+Artifacts = Mapping[str, Mapping[str, str]]  # name -> path and sha256
+SECONDS = ".seconds.jsonl"  # of the nodes of a run that has not been closed
+# Of the manifest of a run that goes on.
+_KEPT = ("created", "mlflow_run_id", "mlflow_owed", "node_seconds", "wall_seconds")
+
 
 class RunRecord:
     """A locked run folder with an open manifest.
+
+    The manifest of a run that goes on is not touched before :meth:`begin`, and that of a run that
+    had finished not before :meth:`close`.
 
     Args:
         project: the project's folder.
@@ -54,24 +65,48 @@ class RunRecord:
         resume: bool = False,
         evaluation: Mapping[str, Any] | None = None,
     ) -> None:
-        self._before: Manifest | None = None  # the manifest of the run that goes on
+        self.before: Manifest = {}  # the manifest of the run that goes on
+        self._is_begun = False
+        self.is_retried = False  # what failed is trained again, and what followed made anew
+        self._project = project
         self.folder = reporting_folder(project) / run_id
         self.path = manifest_path(self.folder.parent, run_id)
+        self._seconds_path = self.folder / SECONDS
         self._lock = lock_folder(self.folder, f"run {run_id!r}", run_id=run_id).lock
         try:
             manifest = new_manifest(run_id, pipeline, parameters, tracking)
             if evaluation is not None:
                 manifest["evaluation"] = dict(evaluation)
             if self.path.exists():
-                manifest = self._continue(manifest, resume)
-            self._write(manifest)
+                self.manifest = self._continue(manifest, resume)
+            else:
+                self.manifest = manifest
+                self.begin()
         except BaseException:
             self._lock.release()
             raise
 
+    @property
+    def was_finished(self) -> bool:
+        """Whether the run had finished before it was resumed."""
+        return self.before.get("status") == "finished"
+
+    @property
+    def owed(self) -> bool:
+        """Whether MLflow lacks a part of the run, as far as the manifest says."""
+        return bool(self.manifest["mlflow_owed"])
+
+    def begin(self) -> None:
+        """Write the manifest of a run that goes on, as open; of one that had finished, keep it."""
+        if not self.was_finished:
+            self._is_begun = True
+            self._write(self.manifest)
+
     def update(self, **facts: Any) -> None:
         """Add facts to the open manifest."""
-        self._write({**self.manifest, **facts})
+        self.manifest |= facts
+        if self._is_begun:
+            self._write(self.manifest)
 
     def record_data(self, data: Mapping[str, Any]) -> None:
         """Write which data the run reads.
@@ -83,29 +118,88 @@ class RunRecord:
             _refuse_if_different(self.manifest, {**self.manifest, "data": dict(data)})
         self.update(data=dict(data))
 
-    def unchanged(self, artifacts: Mapping[str, Any]) -> bool:
+    def check(self, artifacts: Artifacts) -> None:
+        """Compare artifacts with those that the manifest lists.
+
+        A report may be made again by other code than before; all else has to be the same.
+
+        Raises:
+            ArtifactError: one has another SHA-256, or a finished run does not list it.
+        """
+        listed = self.manifest["artifacts"]
+        for name, facts in artifacts.items():
+            recorded = listed.get(name, {}).get("sha256")
+            if recorded == facts["sha256"] or (recorded is None and not self.was_finished):
+                continue
+            found = facts["sha256"]
+            state = "lists no such file" if recorded is None else f"says {recorded[:12]}.."
+            raise ArtifactError(
+                f"Artifact {name!r} has SHA-256 {found[:12]}.., the manifest {state}: "
+                f"{facts['path']}. It was put there or edited after the run. Take it away, or "
+                "restore what was there; the run is as it was.",
+                name=name,
+                path=facts["path"],
+                found=found,
+                recorded=recorded,
+            )
+
+    def unchanged(self, artifacts: Artifacts) -> bool:
         """Return whether a finished run was resumed and nothing was missing."""
-        return self.was_finished and (self._before or {})["artifacts"] == artifacts
+        return self.was_finished and self.before["artifacts"] == artifacts
 
-    @property
-    def was_finished(self) -> bool:
-        """Whether the run had finished before it was resumed."""
-        return (self._before or {}).get("status") == "finished"
+    def add_seconds(self, node: str, seconds: float) -> None:
+        """Note how long a node ran; also of a run that is killed later, from any process."""
+        with self._seconds_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([node, seconds]) + "\n")
 
-    def restore(self) -> None:
-        """Put the manifest back as it was before the run was resumed; give up the lock."""
-        assert self._before is not None
-        try:
-            self._write(self._before)
-        finally:
-            self._lock.release()
+    def seconds(self) -> dict[str, float]:
+        """Return how long each node ran when it ran first, in this session or in one before it."""
+        seconds = dict(self.manifest["node_seconds"])
+        lines = self._seconds_path.read_text("utf-8") if self._seconds_path.exists() else ""
+        for line in lines.splitlines():
+            with suppress(ValueError):  # cut by a kill
+                node, value = json.loads(line)
+                seconds.setdefault(node, value)
+        return seconds
 
-    def end(self, status: str, **facts: Any) -> None:
-        """Close the manifest with its status and more facts; give up the lock."""
-        try:
-            self._write({**self.manifest, **facts, "status": status, "closed": now()})
-        finally:
-            self._lock.release()
+    def keep(self) -> None:
+        """Leave the manifest of a finished run as it is."""
+        facts = {name: self.manifest[name] for name in ("tracking", "mlflow_run_id")}
+        self.manifest = {**self.before, **(facts if self.manifest["tracking"] else {})}
+
+    def close(self, status: str, seconds: float = 0.0, **facts: Any) -> None:
+        """Write the status that a run ends with, and more facts; artifacts are on the disk first.
+
+        Args:
+            status: "finished", "partial" or "failed".
+            seconds: how long this session took.
+            **facts: for the manifest.
+        """
+        artifacts: Artifacts = facts.get("artifacts", {})
+        flush_files(self._project / facts["path"] for facts in artifacts.values())
+        by_node = self.seconds()
+        by_kind: defaultdict[str, float] = defaultdict(float)
+        for node, value in by_node.items():
+            by_kind[node.rpartition(".")[2]] += value
+        facts |= {"status": status, "closed": now(), "seconds": dict(by_kind)}
+        facts["wall_seconds"] = self.manifest["wall_seconds"] + seconds
+        is_tracked = self.manifest["tracking"] or self.manifest["mlflow_run_id"] is not None
+        facts["mlflow_owed"] = is_tracked  # until it is settled
+        self._write({**self.manifest, **facts, "node_seconds": by_node})
+        self._seconds_path.unlink(missing_ok=True)
+
+    def settle(self, owed: bool) -> None:
+        """Write whether MLflow lacks a part of the closed run."""
+        self._write({**self.manifest, "mlflow_owed": owed})
+
+    def fail(self, reason: str, seconds: float) -> None:
+        """Close the manifest of a run that was begun as failed; any other stays as it is."""
+        if self._is_begun and self.manifest["status"] == "running":
+            self.close("failed", seconds, error=reason)
+
+    def release(self) -> None:
+        """Give up the lock."""
+        self._lock.release()
 
     def _write(self, manifest: Manifest) -> None:
         self.manifest = sealed(manifest)
@@ -128,14 +222,14 @@ class RunRecord:
                 "out, and set evaluation.workers"
             )
             raise ResumeError(f"Run {run_id!r} was begun as {how}.", run_id=run_id)
-        self._before = old
+        self.before = old
         new["data"] = old["data"]  # compared by record_data, once the table is there
         # The trials of a problem are in its journal, so what failed can be trained again.
         retried = old["parameters"].get("problem") is not None and not self.was_finished
         _refuse_if_different(old, new, (*LIMITS, RETRIES) if retried else LIMITS)
-        again = retried and entry_of(old, RETRIES) != entry_of(new, RETRIES)
+        self.is_retried = retried and entry_of(old, RETRIES) != entry_of(new, RETRIES)
         for layer in self.folder.parents[1].glob(f"0*_*/{run_id}"):
-            for name in ("step_*", "asynchronous", REFITS, "confirm") if again else ():
+            for name in ("step_*", "asynchronous", REFITS, "confirm") if self.is_retried else ():
                 for folder in layer.glob(name):
                     shutil.rmtree(folder)  # what followed from the failures
             for leftover in list(layer.rglob(f"{PARTIAL}*")):
@@ -143,7 +237,11 @@ class RunRecord:
                     shutil.rmtree(leftover)
                 else:
                     leftover.unlink(missing_ok=True)
-        return {**new, "created": old["created"], "mlflow_run_id": old["mlflow_run_id"]}
+        # ``.get``: the manifests of before have not all of them.
+        kept = {name: old.get(name, new[name]) for name in _KEPT}
+        owes = kept["mlflow_owed"] or (new["tracking"] and old["mlflow_run_id"] is None)
+        artifacts = {} if self.is_retried else old["artifacts"]
+        return {**new, **kept, "mlflow_owed": owes, "artifacts": artifacts}
 
 
 def _refuse_if_different(old: Manifest, new: Manifest, but: Sequence[str] = LIMITS) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.core import errors
-from optiproxy_nas.runs.finished import POINTS, RESULTS
+from optiproxy_nas.runs.mlflow_reader import POINTS, RECORD, RESULTS
 from optiproxy_nas.runs.tracking import MlflowTracker
 from optiproxy_nas.sweeps.tables import SCHEMA
 
-RECORD = "sweep.json"
 TABLES = (RESULTS, POINTS)
 _KEYS = {"schema", "grid_sha256", "mlflow_run_id", "tables"}
 _WAYS_OUT = "Move the folder away, or give the sweep another --name; its runs are kept and used."
@@ -102,7 +101,7 @@ def open_parent(
         TrackingError: the store cannot be used; no point has been run.
     """
     advice = "or sweep without it by --no-tracking. No point was run."
-    tracker = MlflowTracker(project, experiment, advice=advice)
+    tracker = MlflowTracker(project, experiment, advice=advice, remedy="kedro sweep")
     parameters = {
         (f"block_{index}.{key}" if len(grid) > 1 else key): _text(value)
         for index, block in enumerate(grid)
@@ -111,7 +110,7 @@ def open_parent(
     tags = {"sweep": name, "blocks": str(len(grid))}
     if before is not None:
         try:
-            return tracker, tracker.start(name, {}, {}, before)
+            return tracker, tracker.start(name, {}, {}, before, anew=True)
         except errors.TrackingError as error:
             logger.warning(
                 "Note: the sweep goes on under a new MLflow run; that of before cannot be opened "

@@ -20,8 +20,15 @@ from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution.base import Executor
 from optiproxy_nas.execution.registry import open_executor
 from optiproxy_nas.pipelines.run_parameters import check_name
-from optiproxy_nas.runs.atomic_files import lock_folder, write_atomically, write_json
+from optiproxy_nas.runs.atomic_files import (
+    file_digest,
+    flush_files,
+    lock_folder,
+    write_atomically,
+    write_json,
+)
 from optiproxy_nas.runs.manifest import digest, reporting_folder
+from optiproxy_nas.runs.mlflow_reader import RECORD, RECORD_TAG
 from optiproxy_nas.sweeps import point as sweep_points
 from optiproxy_nas.sweeps import record, tables
 from optiproxy_nas.sweeps.grid import parse_block
@@ -155,7 +162,7 @@ class _Sweep:
     progress: bool
 
     def run(self, settings: EvaluationSettings, function: RunPoint) -> SweepOutcome:
-        missing = [p for p in self.points if tables.finished_manifest(self.project, p) is None]
+        missing = [point for point in self.points if not self._is_done(point)]
         with ExitStack() as stack:
             executor = None
             if missing:
@@ -168,6 +175,11 @@ class _Sweep:
             outcome.notes.append(note)
         return outcome
 
+    def _is_done(self, point: Point) -> bool:
+        """Return whether a point has finished, and MLflow has all of it, if it is to be told."""
+        manifest = tables.finished_manifest(self.project, point)
+        return manifest is not None and not (self.tracking and manifest.get("mlflow_owed"))
+
     def _tracked(self, executor: Executor | None, missing: Sequence[Point]) -> SweepOutcome:
         """Run what is missing, and tell MLflow of the sweep."""
         tracker = nested_under = None
@@ -176,7 +188,10 @@ class _Sweep:
             grid, before = self.facts["grid"], self.facts["mlflow_run_id"]
             tracker, parent = record.open_parent(self.project, experiment, self.name, grid, before)
             self.facts["mlflow_run_id"] = parent
-            nested_under = {"name": self.name, "parent": parent, "experiment": experiment}
+            nested_under = {
+                **{"name": self.name, "parent": parent, "experiment": experiment},
+                "opened": time.time_ns(),  # a store that failed is asked again by the next sweep
+            }
         try:
             self._write_facts()
             outcome = self._run_points(executor, missing, nested_under)
@@ -191,8 +206,9 @@ class _Sweep:
         if tracker is not None:
             counts = {"points": len(outcome.runs), "points/failed": len(outcome.failed)}
             tracker.add({**counts, "seconds/sweep": outcome.wall_seconds}, 0)
-            names = (*self.facts["tables"], record.RECORD)
+            names = (*self.facts["tables"], RECORD)
             tracker.log_artifacts((self.folder / name, "") for name in names)
+            tracker.tag({RECORD_TAG: file_digest(self.folder / RECORD)})
             tracker.end("FAILED" if outcome.failed else "FINISHED")
         return outcome
 
@@ -265,12 +281,13 @@ class _Sweep:
             data = tables.parquet(table)
             write_atomically(self.folder / name, data)
             digests[name] = hashlib.sha256(data).hexdigest()
+        flush_files(self.folder / name for name in digests)
         self.facts["tables"] = digests
         self.facts["status"] = "finished" if (runs["status"] == "finished").all() else "failed"
         self._write_facts()
 
     def _write_facts(self) -> None:
-        write_json(self.folder / record.RECORD, self.facts)
+        write_json(self.folder / RECORD, self.facts)
 
 
 def _canonical(block: Mapping[str, Any]) -> dict[str, Any]:

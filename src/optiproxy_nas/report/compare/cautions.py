@@ -43,6 +43,12 @@ def _left_out(found: FoundRuns, panels: Sequence[Panel]) -> Iterator[str]:
             f"{_count(len(found.incomplete), 'run')} left out, without an archive or a summary in "
             f"the store: {_first(found.incomplete)}."
         )
+    if found.unchecked:
+        yield (
+            f"Not checked against a digest, since the store has none of their manifests (or, of "
+            f"sweeps, records): {_count(len(found.unchecked), 'MLflow run')}, "
+            f"{_first(found.unchecked)}."
+        )
     repeats = sum(group.repeats for panel in panels for group in panel.groups)
     if repeats:
         yield (

@@ -102,10 +102,20 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         """Return path and SHA-256 of the file, checked, under "".
 
         Raises:
-            ArtifactError: its digest is not the recorded one.
+            ArtifactError: its digest is not the recorded one, or that of another version.
         """
         path = self.stored()
-        return {} if path is None else {"": (path, atomic_files.verify(path))}
+        if path is None:
+            return {}
+        found = atomic_files.verify(path)
+        for other in self._get_versions() if self._version is not None else ():
+            # What is made again is the same.
+            if Path(other) != path and atomic_files.verify(Path(other)) != found:
+                raise ArtifactError(
+                    f"{path} and {other} are versions of one artifact, and differ. Take away the "
+                    "one that its run has not made.",
+                )
+        return {"": (path, found)}
 
     def _exists(self) -> bool:
         if self._version is None:

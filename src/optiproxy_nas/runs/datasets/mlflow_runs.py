@@ -17,8 +17,8 @@ from typing import Any
 from optiproxy_nas.core import errors
 from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.runs.datasets.files import ReadOnlyDataset
-from optiproxy_nas.runs.finished import SWEEP, MlflowReader, id_of, is_sweep
 from optiproxy_nas.runs.manifest import reporting_folder
+from optiproxy_nas.runs.mlflow_reader import SWEEP, MlflowReader, id_of, is_sweep
 from optiproxy_nas.runs.mlflow_store import PARENT_TAG, sqlite_file, store_errors, ui_command
 from optiproxy_nas.runs.tracking import MlflowTracker
 
@@ -109,7 +109,10 @@ class MlflowRuns(ReadOnlyDataset[FoundRuns]):
                 selection=self._selection,
                 unfinished=unfinished,
             )
-        return FoundRuns(tuple(runs), describe(self._selection), unfinished, tuple(incomplete))
+        unchecked = tuple(dict.fromkeys(reader.unchecked))
+        return FoundRuns(
+            tuple(runs), describe(self._selection), unfinished, tuple(incomplete), unchecked
+        )
 
     def _by_id(self) -> list[Any]:
         found: dict[str, Any] = {}

@@ -1,0 +1,215 @@
+"""A run in an MLflow store: opened, written to, closed, through ``MlflowClient`` and explicit ids.
+
+``mlflow`` is imported when the first run starts, since the import takes longer than a search.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from optiproxy_nas.core.errors import first_line
+from optiproxy_nas.core.secrets import masked, masked_values
+from optiproxy_nas.runs.manifest import ANCHOR
+from optiproxy_nas.runs.metrics import Metrics
+from optiproxy_nas.runs.mlflow_store import store_errors
+from optiproxy_nas.runs.project_store import ProjectStore
+from optiproxy_nas.runs.unsent_metrics import UnsentMetrics
+
+PARAMETERS = 100  # parameters that one call takes
+
+logger = logging.getLogger(__name__)
+
+
+def forgiving(method: Callable[..., None]) -> Callable[..., None]:
+    """Return a method whose first failure is logged and ends the tracking, not the search."""
+
+    @functools.wraps(method)
+    def wrapper(self: MlflowRun, *args: Any, **kwargs: Any) -> None:
+        if self.lost:
+            return
+        try:
+            with self._store.lock:
+                method(self, *args, **kwargs)
+        except Exception as error:
+            self.lost = True
+            logger.warning(
+                "The MLflow store %s failed and is told no more: %s. The search goes on, and its "
+                "files and manifest are whole; once the store is back, '%s' sends what is missing.",
+                masked(self.uri),
+                first_line(error),
+                self._remedy,
+            )
+
+    return wrapper
+
+
+class MlflowRun:
+    """One run of a store; what a failing store lacks is for a later session to send.
+
+    Args:
+        project_path: where the default store lies (``mlflow.db`` and ``mlruns/``), unless
+            ``MLFLOW_TRACKING_URI`` names another.
+        experiment: the experiment's name (the pipeline).
+        lean: one of the many runs of a sweep, which has no artifacts.
+        advice: for the error where the store cannot be used: how to go on without it.
+        remedy: the command that sends what is missing where the store fails later.
+
+    Attributes:
+        lost: whether the store failed in the middle of the run.
+        was_open: whether nobody had closed it in the store, of a run that goes on.
+        run_id: MLflow's id, once the run is open.
+    """
+
+    def __init__(
+        self,
+        project_path: Path,
+        experiment: str,
+        lean: bool = False,
+        advice: str = "or run without it by --params=tracking=off. No query was made.",
+        remedy: str = "kedro run --resume RUN_ID",
+    ) -> None:
+        self._store = ProjectStore(project_path)
+        self._experiment = experiment
+        self._lean = lean
+        self._advice = advice
+        self._remedy = remedy
+        self._client: Any = None
+        self._process = 0
+        self._unsent = UnsentMetrics()
+        self.lost = False
+        self.was_open = False
+        self.run_id: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """That of the store."""
+        return self._store.uri
+
+    @property
+    def client(self) -> Any:
+        """This process's client: a database connection must not cross a fork."""
+        if self._process != os.getpid():
+            self._client = self._store.open()
+            self._process = os.getpid()
+        return self._client
+
+    def start(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str],
+        resume: str | None,
+        anew: bool = False,
+    ) -> str:
+        """Open a run, or open again the one with id ``resume``, and return its id.
+
+        Args:
+            name: of a new run.
+            parameters: of the run.
+            tags: of a new run.
+            resume: MLflow's id of a run that goes on.
+            anew: whether metrics are sent that take the place of those of an earlier session.
+
+        Raises:
+            TrackingError: the store cannot be reached or is damaged, lacks the run, or would write
+                outside the project.
+        """
+        with store_errors(self.uri, "used", self._advice), self._store.lock:
+            stored: Mapping[str, str] = {}
+            if resume is None:
+                self.run_id = self._create(name, tags)
+            else:
+                run = self.client.get_run(resume)
+                self._store.check_place(run.info.artifact_uri)
+                self.run_id, stored = resume, run.data.params
+                self.was_open = run.info.status != "FINISHED"
+                self._unsent.others_sent = not anew
+                self.client.update_run(resume, status="RUNNING")
+                for tag in {"error", ANCHOR} & run.data.tags.keys():  # of the session before
+                    self.client.delete_tag(resume, tag)
+            # Also those that an earlier session failed to send.
+            self._log_parameters({k: v for k, v in parameters.items() if k not in stored})
+        return self.run_id
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        experiment = self.client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            folder = self._store.artifacts
+            location = folder.as_uri() if folder else None
+            experiment_id = self.client.create_experiment(self._experiment, location)
+        else:
+            self._store.check_place(experiment.artifact_location)
+            experiment_id = experiment.experiment_id
+        run = self.client.create_run(experiment_id, run_name=name, tags=masked_values(tags))
+        run_id: str = run.info.run_id
+        return run_id
+
+    def _log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(key, masked(str(value))) for key, value in parameters.items()]
+        for first in range(0, len(params), PARAMETERS):
+            self.client.log_batch(self.run_id, params=params[first : first + PARAMETERS])
+
+    def add(self, values: Mapping[str, float | None], step: int) -> None:
+        """Remember metrics of one step or query."""
+        self._add([(step, values)])
+
+    def _add(self, metrics: Iterable[tuple[int, Metrics]]) -> None:
+        assert self.run_id is not None
+        self._unsent.add(self.client, self.run_id, metrics)
+
+    @forgiving
+    def flush(self) -> None:
+        """Send the remembered metrics and tags."""
+        assert self.run_id is not None
+        self._unsent.send(self.client, self.run_id)
+
+    @forgiving
+    def log_artifacts(self, files: Iterable[tuple[Path, str]]) -> None:
+        """Copy files to the run's artifact store: (file, folder there)."""
+        for path, folder in () if self._lean else files:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def lacks(self, files: Iterable[tuple[Path, str]]) -> bool:
+        """Return whether the store has no file of the name of one of (file, folder there)."""
+        if self._lean:
+            return False
+        given = list(files)
+        with store_errors(self.uri, "read", self._advice), self._store.lock:
+            listed = [
+                file.path
+                for folder in {folder for _, folder in given}
+                for file in self.client.list_artifacts(self.run_id, folder)
+            ]
+        return any(f"{folder}/{path.name}".lstrip("/") not in listed for path, folder in given)
+
+    def log_later(self, run_id: str, files: Iterable[Path], folder: str) -> None:
+        """Copy files to a folder of the artifact store of a run that is over.
+
+        Raises:
+            TrackingError: the store failed, or would write outside the project.
+        """
+        with store_errors(self.uri, "used", self._advice), self._store.lock:
+            self._store.check_place(self.client.get_run(run_id).info.artifact_uri)
+            for path in files:
+                self.client.log_artifact(run_id, str(path), folder)
+
+    @forgiving
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags that are known late."""
+        for key, value in tags.items():
+            self.client.set_tag(self.run_id, key, masked(value))
+
+    @forgiving
+    def end(self, status: str, manifest_sha256: str = "") -> None:
+        """Close the run: FINISHED, FAILED or KILLED; keep the digest of its closed manifest."""
+        if manifest_sha256:
+            self._unsent.add_tags({ANCHOR: manifest_sha256})
+        self.flush()
+        self.client.set_terminated(self.run_id, status=status)
