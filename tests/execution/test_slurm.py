@@ -610,6 +610,13 @@ def test_what_is_no_answer_is_a_failure_and_nothing_of_it_is_run(
     assert not (tmp_path / "evil").exists()
 
 
+def test_a_job_for_which_nobody_waits_any_more_ends_at_once(tmp_path: Path) -> None:
+    folders = JobFolders(tmp_path / "jobs")
+    folders.close()
+    with pytest.raises(FileNotFoundError):
+        folders.end("0000-0-1-ab", Answer(is_interrupted=True))
+
+
 def test_what_is_no_id_of_a_job_is_no_argument_of_a_command(tmp_path: Path) -> None:
     folders = JobFolders(tmp_path)
     (tmp_path / "job").mkdir()

@@ -200,12 +200,15 @@ def patiently(use: Callable[[], Result]) -> Result:
     """Return what a function gives that uses the disk; where the disk fails it is called again.
 
     Raises:
+        FileNotFoundError: the folder was taken away: nobody waits for what is written there.
         OSError: it has failed for :data:`DISK` seconds.
     """
     limit = time.monotonic() + DISK
     while True:
         try:
             return use()
+        except FileNotFoundError:
+            raise
         except OSError:
             if time.monotonic() >= limit:
                 raise
