@@ -49,8 +49,8 @@ def connected(scheduler: str | None, workers: int, seconds: float) -> Iterator[A
                 client.close(timeout=END)
             raise ParameterError(
                 f"The Dask scheduler {target!r} cannot be reached: {reason_of(error)}. Start one "
-                "with 'dask scheduler' and give its address (tcp://HOST:8786) as "
-                "evaluation.scheduler, or leave that out for a cluster on this machine.",
+                "with 'dask scheduler' and give its address, scheduler = tcp://HOST:8786, or leave "
+                "that out for a cluster on this machine.",
                 scheduler=str(target),
             ) from error
         stack.enter_context(client)
