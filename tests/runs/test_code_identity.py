@@ -168,7 +168,7 @@ def test_a_plugin_whose_source_cannot_be_read_is_refused(plugin, monkeypatch, ho
         module = "__main__" if how == "notebook" else "by_hand"
         made = ModuleType(module)
         made.Mine = sys.modules["minemethod"].Mine
-        made.Outer = made
+        made.Outer = type("Outer", (), {"Mine": made.Mine})
         monkeypatch.setitem(sys.modules, module, made)
         name = "Outer.Mine" if how == "nested" else "Mine"
         path = f"{module}:{name}"

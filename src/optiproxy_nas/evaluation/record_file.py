@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
@@ -48,7 +49,9 @@ _UNREADABLE = (
     KeyError,
     TypeError,
     AttributeError,
-    RecursionError,
+    EOFError,
+    RuntimeError,  # of zip files that are encrypted, or of another version; recursion
+    zlib.error,
     zipfile.BadZipFile,
     SafetensorError,
 )

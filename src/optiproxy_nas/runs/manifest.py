@@ -107,15 +107,18 @@ def load_manifest(path: Path, given: Mapping[str, Any] = MappingProxyType({})) -
     """
     try:
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ResumeError(
             f"{path} is not a readable manifest: {error}. Restore the file, or start a run with "
             "another run_id.",
             path=str(path),
         ) from error
-    lacking = {"run_id", "status", "parameters", "artifacts", "pipeline", "data"}
-    if isinstance(manifest, dict):
-        lacking -= manifest.keys()
+    kinds: dict[str, type] = dict.fromkeys(("run_id", "status", "pipeline"), str)
+    kinds |= dict.fromkeys(("parameters", "artifacts", "data"), dict)
+    of_file = manifest if isinstance(manifest, dict) else {}
+    lacking = {name for name, kind in kinds.items() if not isinstance(of_file.get(name), kind)}
+    if not isinstance(of_file.get("evaluation"), dict | None):
+        lacking.add("evaluation")
     if lacking or (manifest["status"] == "finished" and not manifest["artifacts"]):
         what = ", ".join(sorted(lacking)) or "artifacts"
         raise ResumeError(

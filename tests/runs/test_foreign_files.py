@@ -1,0 +1,43 @@
+"""Files of strangers: refused by an error of ours, whatever is in them."""
+
+import json
+
+import pytest
+
+from cost.fuzz import LARGEST, SLOWEST, fuzz, samples
+from optiproxy_nas.core.errors import ResumeError
+from optiproxy_nas.runs.manifest import load_manifest
+
+SOUND = {"run_id": "a", "status": "failed", "artifacts": {}, "pipeline": "x", "data": {}}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"parameters": []},
+        {"parameters": {}, "evaluation": [1]},
+        {"parameters": {}, "status": None},
+        {"parameters": {}, "artifacts": "all"},
+    ],
+)
+def test_a_manifest_of_other_types_is_no_manifest(facts, tmp_path):
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({**SOUND, **facts}))
+    with pytest.raises(ResumeError):
+        load_manifest(path)
+
+
+def test_a_manifest_nested_without_end_is_no_manifest(tmp_path):
+    path = tmp_path / "manifest.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ResumeError):
+        load_manifest(path)
+
+
+@pytest.mark.slow
+def test_changed_files_raise_our_errors_only_and_take_no_memory():
+    for reader in samples():
+        found = fuzz(reader, seconds=60)
+        assert found["other_errors"] == [], reader
+        assert found["slowest_s"] < SLOWEST, reader
+        assert found["grown_mb"] < LARGEST, reader
