@@ -37,6 +37,8 @@ from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.own_problem import catalog_names
 from optiproxy_nas.presets import preset_for
+from optiproxy_nas.proof.verification import verify_crate
+from optiproxy_nas.proof.verify import FAILED, OK
 from optiproxy_nas.report.summary import test_rows as rows_of_test
 from optiproxy_nas.report.terminal import terminal_summary
 from optiproxy_nas.runs.manifest import sealed
@@ -513,3 +515,20 @@ def test_a_diagnosis_judges_by_the_runs_own_trials(finished, monkeypatch):
     page = (folder / "diagnosis.html").read_text(encoding="utf-8")
     assert "The trials of the run" in page
     assert not [word for word in ("enchmark", "source custom") if word in page]
+
+
+def test_a_crate_has_the_journal_and_repeats_the_search_with_its_answers(finished, tmp_path):
+    crate = tmp_path / "crate"
+    result = command(finished, "export", "reference", "--to", str(crate))
+    assert result.exit_code == 0, result.output
+    found = {check.name: check.state for check in verify_crate(crate)}
+    assert found["journal"] == found["archive"] == OK
+    assert FAILED not in found.values()
+    for folder in (finished / "data").glob("0*_*/reference"):
+        shutil.rmtree(folder)
+    result = command(finished, "audit", str(crate))
+    assert result.exit_code == 0, result.output
+    journal = next(crate.rglob("journal.jsonl"))
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:3], *lines[4:]]))
+    assert {check.name: check.state for check in verify_crate(crate)}["journal"] == FAILED

@@ -24,7 +24,7 @@ from optiproxy_nas.pipelines.live_status import LiveStatus
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem
-from optiproxy_nas.runs.manifest import SEAL, data_digest, last_archive
+from optiproxy_nas.runs.manifest import SEAL, last_archive
 from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
 
@@ -81,18 +81,18 @@ class ActiveRun:
         return LiveStatus(self.progress, self.tracker, self.parameters.objective, self.target)
 
     def record_data(self, data: Mapping[str, Any]) -> None:
-        """Write which data the run reads, and tag the MLflow run with their digest.
+        """Write which data the run reads, and log them as inputs of the MLflow run.
 
         Raises:
             ResumeError: the run began on other data.
         """
         self.record.record_data(data)
-        self.tag_data()
+        self.log_data()
 
-    def tag_data(self) -> None:
-        """Tag the MLflow run with the digest of the data, where they are there already."""
+    def log_data(self) -> None:
+        """Log the data as inputs of the MLflow run, where they are known already."""
         if self.tracker is not None and self.record.manifest["data"]:
-            self.tracker.tag({"data.sha256": data_digest(self.record.manifest["data"])})
+            self.tracker.log_data(self.record.manifest["data"])
 
     def track(
         self,
@@ -109,7 +109,7 @@ class ActiveRun:
         """
         assert self.tracker is not None
         tracker, manifest = self.tracker, self.record.manifest
-        self.tag_data()
+        self.log_data()
         if manifest["result"] is not None:
             archive = catalog.load(last_archive(manifest["artifacts"]))
             if self.parameters.problem is not None:

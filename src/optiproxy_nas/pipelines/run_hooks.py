@@ -239,7 +239,7 @@ class RunHooks:
             logger.warning("%s is not tracked, and the sweep goes on: %s", name, reason)
             return
         active.record.update(mlflow_run_id=mlflow_id)
-        active.tag_data()
+        active.log_data()
 
     def _artifacts(
         self, pipeline: Pipeline, catalog: DataCatalog

@@ -351,7 +351,11 @@ def table_of(checks: list[Check]) -> str:
     width = max(len(check.name) for check in checks)
     lines = [f"{check.name:{width}}  {check.state:11}  {check.why}" for check in checks]
     failed = [check.name for check in checks if check.state == FAILED]
-    verdict = f"VERIFICATION FAILED: {', '.join(failed)}" if failed else "VERIFIED"
+    if failed:
+        verdict = f"VERIFICATION FAILED: {', '.join(failed)}"
+    else:
+        unchecked = [check.name for check in checks if check.state == NOT_CHECKED]
+        verdict = f"VERIFIED, but for {', '.join(unchecked)}" if unchecked else "VERIFIED"
     return "\n".join([*lines, verdict])
 
 

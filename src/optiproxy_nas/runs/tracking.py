@@ -17,7 +17,9 @@ from optiproxy_nas.core.errors import first_line
 from optiproxy_nas.core.secrets import masked
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.runs import metrics as run_metrics
+from optiproxy_nas.runs.logged_data import dataset_inputs
 from optiproxy_nas.runs.logged_model import log_model
+from optiproxy_nas.runs.manifest import data_digest
 from optiproxy_nas.runs.mlflow_run import MlflowRun, forgiving
 
 # MLflow's codes of a store that has no models.
@@ -51,6 +53,13 @@ class MlflowTracker(MlflowRun):
         super().__init__(project_path, experiment, lean, **options)
         self._target = target
         self._main_process = os.getpid()
+
+    @forgiving
+    def log_data(self, data: Mapping[str, Any]) -> None:
+        """Log the data that a manifest records, as inputs and by the tag ``data.sha256``."""
+        self.client.set_tag(self.run_id, "data.sha256", data_digest(data))
+        if not self._lean and (inputs := dataset_inputs(data)):
+            self.client.log_inputs(self.run_id, inputs)
 
     @forgiving
     def log_node(
