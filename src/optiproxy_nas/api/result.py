@@ -47,6 +47,32 @@ class SearchResult(SearchRecord):
 
         return export_result(self, self.trainings, path_of("folder", folder))
 
+    def export_crate(
+        self,
+        folder: str | Path,
+        journal: str | Path | None = None,
+        key: str | Path | None = None,
+        author: str | None = None,
+    ) -> Path:
+        """Write the search into a new folder that others can verify: a Provenance Run Crate.
+
+        Args:
+            folder: its path. Nothing is written over.
+            journal: the search's, which then is in the crate.
+            key: PEM file of an elliptic curve key to sign it with; needs the extra ``proof``.
+            author: name of who made it; None: nobody's is in it.
+
+        Raises:
+            ParameterError: there is something at the path, ``journal`` is none, or the key cannot
+                be used.
+            DataError: there is no complete trial, or the folder cannot be written.
+        """
+        from optiproxy_nas.api.crate import export_search  # its libraries are slow to import
+
+        target = path_of("folder", folder).absolute()
+        of_journal, of_key = (None if it is None else Path(it) for it in (journal, key))
+        return export_search(self, target, of_journal, of_key, author)
+
     @property
     def plot(self) -> ResultPlots:
         """Its figures: ``best_so_far()``, ``predictions()``, ``logits()``."""

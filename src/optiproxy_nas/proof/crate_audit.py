@@ -38,6 +38,12 @@ def audit_crate(crate: Path, checkout: Path, rerun: Rerun, key: Path | None = No
             checks=[check.name for check in failures],
         )
     manifest = verify.manifest_of(crate)
+    if manifest["pipeline"] == verify.PYTHON:
+        raise ResumeError(
+            "The crate is of a search that was called from Python, so that no pipeline repeats it: "
+            "call search() with its parameters and a copy of its journal, which answers.",
+            run_id=manifest["run_id"],
+        )
     _check_code(manifest)
     with tempfile.TemporaryDirectory(prefix="optiproxy-crate-") as name:
         project = Path(name).resolve()

@@ -22,6 +22,7 @@ UNLISTED = (SUMS, SIGNATURE)  # which cannot list themselves
 OK, FAILED, NOT_CHECKED = "OK", "FAILED", "not checked"
 SHOWN = 10  # findings that a check names
 BESIDE_JOURNAL = ("test.json", "latency.json")  # of the answer; no manifest lists them
+PYTHON = "python"  # stands for the pipeline of a search that was called from Python
 LONGEST = 256 * 1024 * 1024  # bytes of a JSON file that is read
 JOURNAL_END = len(', "digest": "0123456789abcdef"}\n')  # of each line of a journal
 
