@@ -208,3 +208,18 @@ def test_workers_in_short_win_over_those_of_the_section(own):
     assert settings["executor"] == "processes"
     batches = resolve_parameters({**raw, "workers": None})["run"]["evaluation"]
     assert not batches["asynchronous"]
+
+
+def test_a_deleted_artifact_is_made_again_from_the_journal_where_the_project_lies_now(
+    worked, monkeypatch
+):
+    before, count = manifest(worked, "r"), trainings(worked, "r")
+    artifact(worked, "r", "asynchronous.trials").unlink()
+    project = enter(worked.rename(worked.with_name("moved")), monkeypatch)
+    after = resume(project, **RUN)["artifacts"]
+    of_search = {name: facts["sha256"] for name, facts in before["artifacts"].items()}
+    assert {name: facts["sha256"] for name, facts in after.items()} == of_search
+    assert trainings(project, "r") == count
+    named = [path for path in project.rglob("*") if path.is_file()]
+    named = [path for path in named if str(worked).encode() in path.read_bytes()]
+    assert named == []
