@@ -82,6 +82,14 @@ def test_tensors_are_in_the_order_of_the_steps(stored):
     assert stored.proposals() is None
 
 
+def test_an_edited_manifest_is_told(tmp_path, stored):
+    assert not stored.check_manifest()  # of a version that wrote no digest
+    manifest = sealed(stored.manifest)
+    assert StoredRun(tmp_path, manifest).check_manifest()
+    with pytest.raises(ArtifactError):
+        StoredRun(tmp_path, {**manifest, "created": "yesterday"}).check_manifest()
+
+
 def test_a_changed_and_a_missing_artifact_are_told(stored, tmp_path):
     stored.check()
     (tmp_path / "2.safetensors").write_bytes(b"edited")

@@ -11,6 +11,7 @@ from optiproxy_nas.benchmarks.table_digests import published_digest
 from optiproxy_nas.core.errors import OptiProxyError, first_line, message_of
 from optiproxy_nas.runs.atomic_files import digest_path
 from optiproxy_nas.runs.manifest import ANCHOR, SEAL, Manifest, sealed
+from optiproxy_nas.runs.run_record import SECONDS
 from optiproxy_nas.runs.tracking import MlflowTracker
 
 # Of a run's folders: what its trainings and a diagnosis write, which no manifest lists.
@@ -84,7 +85,7 @@ def strays(project: Path, manifest: Manifest) -> tuple[list[str], list[str]]:
 def _is_expected(file: Path, path: str, folder: Path, listed: set[str]) -> bool:
     if path in listed or file.relative_to(folder).parts[0] in _OF_OTHERS:
         return True
-    if file.parent == folder and file.name in (".lock", "manifest.json", *_BESIDE_JOURNAL):
+    if file.parent == folder and file.name in (".lock", SECONDS, "manifest.json", *_BESIDE_JOURNAL):
         return True
     # A digest file without its file is what a kill between the two leaves.
     described = path.removesuffix(".sha256")

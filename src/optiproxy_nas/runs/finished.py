@@ -17,12 +17,14 @@ from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.manifest import (
     REFITS,
+    SEAL,
     Manifest,
     artifacts_by_step,
     data_digest,
     is_asynchronous,
     last_archive,
     provenance,
+    sealed,
 )
 from optiproxy_nas.runs.metrics import margins
 
@@ -76,6 +78,23 @@ class StoredRun:
     def path(self, name: str) -> Path:
         """Return the file of an artifact; it need not exist."""
         return self._project / self._artifacts[name]["path"]
+
+    def check_manifest(self) -> bool:
+        """Compare the manifest with its digest of itself; return False where it has none.
+
+        Raises:
+            ArtifactError: an entry was edited.
+        """
+        recorded = self.manifest.get(SEAL)
+        if recorded is not None and (found := sealed(self.manifest)[SEAL]) != recorded:
+            raise ArtifactError(
+                f"The manifest of run {self.manifest['run_id']!r} was edited: SHA-256 "
+                f"{found[:12]}.., it says {recorded[:12]}... Restore it, or repeat the search.",
+                name="manifest",
+                found=found,
+                recorded=recorded,
+            )
+        return recorded is not None
 
     def check(self, names: Iterable[str] | None = None) -> None:
         """Compare files with the manifest, all of them unless ``names`` are given.

@@ -93,12 +93,12 @@ class MlflowReader:
         tags, reference = run.data.tags, run.info.run_id
         if self._names(reference) >= {ARCHIVE, MANIFEST}:
             manifest = self._fetch(reference, MANIFEST, load_manifest)
-            recorded = tags.get(ANCHOR)
+            recorded = tags.get(ANCHOR, manifest.get(SEAL))
             if recorded is not None and sealed(manifest)[SEAL] != recorded:
                 raise _edited(reference, MANIFEST, sealed(manifest)[SEAL], recorded)
             if manifest.get("result") is None:
                 return None
-            if recorded is None:
+            if ANCHOR not in tags:
                 self.unchecked.append(id_of(run))
             listed = _digest_of_archive(manifest, reference)
             archive = self._fetch(reference, ARCHIVE, pd.read_parquet, listed)

@@ -106,7 +106,7 @@ class RunRecord:
         """Add facts to the open manifest."""
         self.manifest |= facts
         if self._is_begun:
-            self._write(self.manifest)
+            self._write(self.manifest, flushed=False)
 
     def record_data(self, data: Mapping[str, Any]) -> None:
         """Write which data the run reads.
@@ -164,6 +164,7 @@ class RunRecord:
 
     def keep(self) -> None:
         """Leave the manifest of a finished run as it is."""
+        self._seconds_path.unlink(missing_ok=True)  # of a session that was killed at its end
         facts = {name: self.manifest[name] for name in ("tracking", "mlflow_run_id")}
         self.manifest = {**self.before, **(facts if self.manifest["tracking"] else {})}
 
@@ -201,9 +202,9 @@ class RunRecord:
         """Give up the lock."""
         self._lock.release()
 
-    def _write(self, manifest: Manifest) -> None:
+    def _write(self, manifest: Manifest, flushed: bool = True) -> None:
         self.manifest = sealed(manifest)
-        write_json(self.path, self.manifest)
+        write_json(self.path, self.manifest, flushed)
 
     def _continue(self, new: Manifest, resume: bool) -> Manifest:
         run_id = new["run_id"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ from optiproxy_nas.runs.manifest import (
 )
 
 SHOWN = 5  # runs that an error names
+logger = logging.getLogger(__name__)
 _ALWAYS = ("dataset", "source", "preset", "seed", "budget")  # of a search, for a message
 
 
@@ -95,6 +97,12 @@ class RunArtifacts(ReadOnlyDataset[SearchHistory]):
         manifest = read_manifest(self._reporting, self._run_id)
         check_diagnosable(manifest)
         run = StoredRun(self._data.parent, manifest)
+        if not run.check_manifest():
+            logger.warning(
+                "Run %r is of a version whose manifests have no digest: its files are compared "
+                "with the manifest, which itself could not be checked.",
+                self._run_id,
+            )
         run.check()
         parameters, archive = self._parameters(manifest), run.archive()
         return SearchHistory(
