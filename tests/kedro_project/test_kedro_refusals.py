@@ -47,6 +47,22 @@ def test_what_the_table_cannot_answer_leaves_nothing_of_a_run(tracked, pipeline,
     assert "There is no run 'r'" in again.output
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--namespaces=step_01"], "which other nodes of the search make"),
+        (["--from-nodes=step_01.update_archive"], "--resume RUN_ID"),
+        (["--from-nodes=nowhere"], "does not contain nodes named ['nowhere']"),
+        (["--params=method=tpe"], "--pipeline=nb201_methods"),
+    ],
+)
+def test_a_part_that_cannot_run_is_told_how_it_could(quick, options, message):
+    result = command(quick, "run", f"--params=run_id=r,tracking=off,{TINY_ARGUMENT}", *options)
+    assert result.exit_code == 1
+    assert message in result.output.replace("\n", " ").partition("Error: ")[2]
+    assert not (quick / "data" / "08_reporting" / "r").exists()
+
+
 def test_points_that_the_table_cannot_answer_are_refused_together_before_any_runs(quick):
     before = tree(quick)
     block = {

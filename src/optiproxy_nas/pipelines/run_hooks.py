@@ -92,6 +92,7 @@ class RunHooks:
             evaluation = None if self._run["replay"] else self._run["evaluation"]
             runner = str(run_params.get("runner"))
             check_problem(parameters, runner, list(catalog), evaluation)
+        _check_inputs(pipeline, catalog)
         say_misfit(parameters, self._run["quiet"])
         record = RunRecord(
             self._project,
@@ -282,6 +283,28 @@ def _model(pipeline: Pipeline, catalog: DataCatalog) -> Path | None:
     """Return the folder of the exported answer, if there is one."""
     dataset = catalog.get(MODEL) if MODEL in pipeline.all_outputs() else None
     return dataset.stored() if isinstance(dataset, ModelDataset) else None
+
+
+def _check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Refuse some nodes of a search that need what other nodes of it would make.
+
+    Raises:
+        ParameterError: what is missing, and how a part of a search is run.
+    """
+    missing = [
+        name
+        for name in sorted(pipeline.inputs())
+        if name not in catalog
+        or (type(dataset := catalog.get(name)) is AtomicDataset and dataset.stored() is None)
+    ]
+    if missing:
+        raise ParameterError(
+            f"The nodes asked for need {', '.join(missing)}, which other nodes of the search make. "
+            "A search begins at its first node: leave out --from-nodes, --from-inputs, --nodes, "
+            "--namespaces and --tags. It ends early by --to-nodes and --to-outputs, and goes on "
+            "from what is stored by kedro run --resume RUN_ID.",
+            names=missing,
+        )
 
 
 def _check_outputs(pipeline: Pipeline, catalog: DataCatalog) -> None:

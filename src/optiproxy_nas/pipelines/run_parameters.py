@@ -17,7 +17,7 @@ from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel, Worke
 from optiproxy_nas.core.validation import refuse_secrets
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
 from optiproxy_nas.execution.registry import read_evaluation
-from optiproxy_nas.methods import method_of, resolve_method
+from optiproxy_nas.methods import DEFAULT, method_of, resolve_method
 from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import preset_for
@@ -115,6 +115,13 @@ def resolve_run(
         OptiProxyError: a parameter is wrong, the source cannot answer the search, or the id
             cannot name a folder.
     """
+    if method is not None and (other := values.get("method", DEFAULT)) != DEFAULT:
+        raise ParameterError(
+            f"method = {other!r:.100}, but this pipeline runs {DEFAULT!r} alone. Other methods are "
+            "run by --pipeline=nb201_methods (own_methods, of a problem); in Python and notebooks, "
+            "runtime_params={'pipeline': 'nb201_methods', ...}.",
+            method=other,
+        )
     parameters = resolve_method(_with_preset(with_problem(values)), also, method)
     if parameters.problem is None:
         refuse_confirm(parameters)

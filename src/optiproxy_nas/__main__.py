@@ -1,0 +1,32 @@
+"""``python -m optiproxy_nas``: ``kedro run`` where the package is installed, without a project.
+
+``kedro package`` makes a wheel and an archive of the configuration, which ``--conf-source`` takes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kedro.framework.project import configure_project
+
+CONF, SOURCE = "conf", "--conf-source"
+
+
+def main() -> None:
+    """Run a pipeline in the working directory, with the configuration that is there or given."""
+    configure_project("optiproxy_nas")
+    from optiproxy_nas.cli import run  # it needs a configured project
+
+    given = any(argument.startswith(SOURCE) for argument in sys.argv[1:])
+    if not (given or Path(CONF).is_dir() or "--help" in sys.argv):
+        raise SystemExit(
+            f"Error: there is no folder {CONF} in {Path.cwd()}. Work in a project's folder, or "
+            f"give its configuration: {SOURCE}=conf-optiproxy_nas.tar.gz, which 'kedro package' "
+            "writes beside the wheel; or the conf of a checkout."
+        )
+    run.main(prog_name=f"{Path(sys.executable).name} -m optiproxy_nas")
+
+
+if __name__ == "__main__":
+    main()
