@@ -21,7 +21,8 @@ from optiproxy_nas.benchmarks.source_registry import check_complete, get_source
 from optiproxy_nas.benchmarks.tidy_table import columns, table_digest
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
-from optiproxy_nas.runs.atomic_files import verify
+from optiproxy_nas.proof.croissant import croissant_of
+from optiproxy_nas.runs.atomic_files import verify, write_json
 from optiproxy_nas.runs.datasets import AtomicDataset
 
 _NO_MODEL = hashlib.sha256(b"").hexdigest()
@@ -44,6 +45,16 @@ def ingest_missing(project: Path, source: str, catalog: CatalogProtocol[Any, Any
             if missing():
                 print(f"Ingesting benchmark source {source!r}", file=sys.stderr, flush=True)
                 SequentialRunner().run(pipelines["ingest"], catalog)
+                write_croissant(catalog)
+
+
+def write_croissant(catalog: CatalogProtocol[Any, Any]) -> None:
+    """Write the Croissant card of an ingested table beside its data card, if it is stored."""
+    table = catalog.get("benchmark_table")
+    path = table.stored() if isinstance(table, AtomicDataset) else None
+    if path is not None:
+        card = croissant_of(catalog.load("benchmark_card"), path)
+        write_json(path.with_suffix(".croissant.json"), card)
 
 
 def check_answers(parameters: RunParameters, catalog: CatalogProtocol[Any, Any]) -> None:

@@ -14,6 +14,7 @@ from kedro.pipeline import Pipeline
 
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.errors import TrackingError, first_line
+from optiproxy_nas.pipelines.benchmark_data import write_croissant
 from optiproxy_nas.pipelines.configuration import run_of
 from optiproxy_nas.report.diagnose.diagnosis_html import headline
 from optiproxy_nas.runs.datasets import AtomicDataset
@@ -47,6 +48,7 @@ class ResultHooks:
         outputs = pipeline.all_outputs()
         lines: list[str] = []
         if "benchmark_card" in outputs:
+            write_croissant(catalog)
             lines = _ingested(catalog)
         elif "comparison.page" in outputs:
             lines = [f"Look at {path}" for path in _relative_paths(catalog, "comparison.page")]
