@@ -108,10 +108,10 @@ class RunHooks:
             if self._run["resume"]:
                 # Nothing is built on a damaged file.
                 artifacts, _ = self._artifacts(pipeline, catalog)
-                record.check(artifacts)
                 if parameters.problem is not None:
                     stored = map(catalog.load, trial_tables(artifacts))
                     check_journal(catalog.load("journal"), stored)
+                record.check(artifacts)
             if parameters.problem is None:
                 active.record_data(data_of(self._run["source"], catalog))
             record.begin()
@@ -150,7 +150,7 @@ class RunHooks:
         active.close()
         record, tracker = active.record, active.tracker
         artifacts, logged = self._artifacts(pipeline, catalog)
-        record.check(artifacts)
+        record.check(artifacts, but="report.")  # which other code may have made again
         summary = catalog.load("report.summary") if "report.summary" in artifacts else None
         facts: dict[str, Any] = {}
         model = _model(pipeline, catalog)
