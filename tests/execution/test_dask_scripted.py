@@ -146,6 +146,40 @@ def test_a_search_that_has_decided_leaves_nothing_behind(tmp_path: Path, is_rejo
     assert not (tmp_path / "jobs").exists()
 
 
+def test_a_rejoined_job_that_has_not_begun_is_run_in_the_folder_of_its_new_run(
+    tmp_path: Path,
+) -> None:
+    killed = opened(tmp_path)
+    killed.submit(job(0))
+    files = files_of(killed, 0)
+    assert files.claim(ADDRESS)
+    with opened(tmp_path) as executor:
+        assert executor.rejoin(job(0), killed._tasks[0, 0, 1].handle)
+        files.unclaim()  # its worker process was lost
+        while not cluster_of(executor).futures:
+            assert executor.poll(0.0) == []
+        assert files_of(executor, 0)._claim.parent == Path(executor._run.folder)
+
+
+def test_a_disk_that_does_not_say_who_has_a_job_has_it_run_by_nobody_else(
+    tmp_path: Path,
+) -> None:
+    killed = opened(tmp_path)
+    files = begin(killed, 0)
+    with opened(tmp_path) as executor:
+        assert executor.rejoin(job(0), killed._tasks[0, 0, 1].handle)
+        files._claim.rename(tmp_path / "claim")
+        files._claim.mkdir()  # an OSError, though not that there is none
+        assert executor.poll(0.0) == []
+        assert executor.poll(0.0) == []
+        assert executor.leave() == [(0, 0, 1)]
+        assert cluster_of(executor).futures == []
+    files._claim.rmdir()
+    (tmp_path / "claim").rename(files._claim)
+    with opened(tmp_path) as later:
+        assert later.rejoin(job(0), killed._tasks[0, 0, 1].handle)
+
+
 def test_starts_are_lost_by_jobs_that_had_not_begun(tmp_path: Path) -> None:
     with opened(tmp_path) as executor:
         cluster = cluster_of(executor)

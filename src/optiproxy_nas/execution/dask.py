@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ class DaskExecutor(WorkerExecutor):
 
     def close(self) -> None:
         """See :class:`Executor`. It waits a few seconds for what runs to end."""
-        begun = [task for task in self._out() if task.files.claimed() is not None]
+        begun = [task for task in self._out() if task.files.may_be_claimed]
         self.cancel()
         if begun and self._cluster.is_connected and not self._is_left:
             graces = [GRACE if task.job.grace is None else task.job.grace for task in begun]
@@ -118,7 +119,7 @@ class DaskExecutor(WorkerExecutor):
     def _rejoinable(self) -> list[Key]:
         """Return the jobs that have begun; none where the cluster ends with its executor."""
         out = self._out() if self._outlives else []
-        return [task.job.key for task in out if task.files.claimed() is not None]
+        return [task.job.key for task in out if task.files.may_be_claimed]
 
     def _add(self, job: Job, handle: str) -> Task:
         task = Task(job, handle, self._folders.files(handle))
@@ -146,9 +147,12 @@ class DaskExecutor(WorkerExecutor):
                 run_job, self._run, token, order, key=key, places=places
             )
 
-    def _again(self, task: Task) -> None:
+    def _again(self, task: Task, is_given_up: bool = False) -> None:
         """Have a task that has not begun handed out once more."""
         task.take_back()
+        if is_given_up or self._folders.is_earlier(task.handle):
+            task.handle = self._folders.new_handle(task.job)
+            task.files = self._folders.files(task.handle)
         self._waiting.appendleft(task.job.key)
 
     def _forget(self, task: Task) -> None:
@@ -172,10 +176,11 @@ class DaskExecutor(WorkerExecutor):
             self._cluster.say_if_empty(len(self._tasks))
         for task in self._out():
             ended = None
-            if task.future is not None and task.future.status != "pending":
-                ended = self._taken(task)
-            elif is_time:
-                ended = self._looked_at(task)
+            with suppress(OSError):  # the disk may be back at the next look
+                if task.future is not None and task.future.status != "pending":
+                    ended = self._taken(task)
+                elif is_time:
+                    ended = self._looked_at(task)
             if ended is not None:
                 self._end(ended)
                 self._forget(task)
@@ -223,9 +228,7 @@ class DaskExecutor(WorkerExecutor):
             return None
         task.files.give_up()
         if (ended := task.files.ended(task.job)) is None and not task.files.has_begun:
-            task.handle = self._folders.new_handle(task.job)
-            task.files = self._folders.files(task.handle)
-            self._again(task)
+            self._again(task, is_given_up=True)
             return None
         return ended or Ended(task.job, error=why, seconds=time.monotonic() - task.begun)
 

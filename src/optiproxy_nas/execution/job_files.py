@@ -99,15 +99,28 @@ class JobFiles:
     @property
     def is_ending(self) -> bool:
         """Whether the job, which was given up, has not ended yet, as far as is seen."""
-        claim = self.claimed()
-        return claim is not None and claim.owner == _GIVEN_UP
+        with suppress(OSError):
+            claim = self.claimed()
+            return claim is not None and claim.owner == _GIVEN_UP
+        return False
+
+    @property
+    def may_be_claimed(self) -> bool:
+        """Whether somebody has taken the job, or the disk does not say."""
+        with suppress(OSError):
+            return self.claimed() is not None
+        return True
 
     def claimed(self) -> Claim | None:
-        """Return who has taken the job; None where nobody has, or the disk does not say."""
+        """Return who has taken the job; None where nobody has.
+
+        Raises:
+            OSError: the disk does not say.
+        """
         try:
             with self._claim.open(encoding="utf-8") as file:
                 return Claim(file.read(), os.fstat(file.fileno()).st_mtime_ns)
-        except OSError:
+        except FileNotFoundError:
             return None
 
     def end(self, ended: Ended) -> None:
@@ -151,6 +164,10 @@ class RunFolders:
     def new_handle(self, job: Job) -> str:
         """Return a handle by which a later executor finds the files of a job."""
         return f"{self._name}/{_prefix(job)}{uuid.uuid4().hex}"
+
+    def is_earlier(self, handle: str) -> bool:
+        """Return whether a handle is of an earlier executor: no worker is handed its files now."""
+        return handle.partition("/")[0] != self._name
 
     def files(self, handle: str) -> JobFiles:
         """Return the files of a job."""

@@ -132,11 +132,10 @@ class JobFolders:
 
     def ids(self, name: str) -> list[str]:
         """Return the ids of a job's submissions; of the one that has begun if none was noted."""
-        try:
-            found = (self.root / name / _IDS).read_text().split()
-        except OSError:
-            found = [self.begun_by(name)]
-        return [number for number in found if _is_id(number)]
+        noted: list[str] = []
+        with suppress(OSError):
+            noted = (self.root / name / _IDS).read_text().split()
+        return [number for number in noted or [self.begun_by(name)] if _is_id(number)]
 
     def begun_by(self, name: str) -> str:
         """Return the id of the submission of a job that has begun; "" where none has."""
@@ -159,12 +158,17 @@ class JobFolders:
         return True
 
     def end(self, name: str, answer: Answer) -> None:
-        """Write the answer of a job; the disk may fail for a while."""
+        """Write the answer of a job, unless the search has ended; the disk may fail for a while."""
         fields = answer._asdict()
         if answer.ended is not None:
             fields["ended"] = end_fields(answer.ended)
         content = json.dumps(fields).encode()
-        patiently(lambda: write_whole(self._mark(name, _ENDED), content))
+
+        def write() -> None:
+            if self._marks.exists() or not self.root.parent.exists():  # or the disk has gone
+                write_whole(self._mark(name, _ENDED), content)
+
+        patiently(write)
 
     def cancel(self, name: str) -> None:
         """Have a job do nothing, should it begin."""

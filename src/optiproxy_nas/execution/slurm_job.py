@@ -40,8 +40,12 @@ def train(root: str, name: str) -> None:
     folders = JobFolders(Path(root))
     if folders.is_cancelled(name) or folders.has_ended(name):
         return
-    if folders.begin(name, submitit.JobEnvironment().job_id):
-        folders.end(name, _answer(folders, name))
+    number = submitit.JobEnvironment().job_id
+    if folders.begin(name, number):
+        answer = _answer(folders, name)
+        # Of a node that was lost and comes back, another submission may train in its place by now.
+        if not (answer.is_interrupted and folders.begun_by(name) != number):
+            folders.end(name, answer)
 
 
 def _answer(folders: JobFolders, name: str) -> Answer:
