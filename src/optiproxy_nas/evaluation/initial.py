@@ -140,7 +140,7 @@ def read_trials(path: Path, trusted: Collection[str] = ()) -> SearchRecord | pd.
             ) from None
     try:
         table: pd.DataFrame = READERS[suffix](path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged table can raise almost anything
         raise DataError(f"{str(path)!r} cannot be read as {path.suffix}: {error}") from error
     return table
 

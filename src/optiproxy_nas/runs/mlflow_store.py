@@ -45,12 +45,15 @@ def _make_store(path: Path) -> None:
 
     MLflow takes hundreds of statements, and cannot go on where it was killed after some of them.
     """
-    from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Of MLflow's own experiment, which it writes into SQL as it is: a quote would end it.
+    artifacts = (path.parent / "mlruns").absolute().as_uri()
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
-        MlflowClient(tracking_uri=f"{SQLITE}{partial}").search_experiments()
+        store: Any = SqlAlchemyStore
+        store(f"{SQLITE}{partial}", artifacts)
         for old in ("-journal", "-wal"):  # of a store that was moved away: SQLite would apply it
             path.with_name(path.name + old).unlink(missing_ok=True)
         os.link(partial, path)
