@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from kedro_runs import command, enter, sha256, sign, tree, without_pictures
 
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.proof import verify as standalone
+from optiproxy_nas.proof.signature import Signer
 from optiproxy_nas.proof.verification import verify_crate
 from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, SIGNATURE, SUMS
 from optiproxy_nas.runs import code_identity
@@ -82,6 +84,19 @@ def test_its_own_script_needs_no_package(signed: Path) -> None:
 
 def test_the_key_of_another_does_not_hold(signed: Path) -> None:
     assert states(signed, signed.parent / "theirs.pub")["signature"] == FAILED
+
+
+def test_an_encrypted_key_signs_with_its_password_only(crate: Path, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    encoding, public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    encrypted = serialization.BestAvailableEncryption(b"word")
+    path, of_public = tmp_path / "it.key", tmp_path / "it.pub"
+    path.write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, encrypted))
+    of_public.write_bytes(key.public_key().public_bytes(encoding, public))
+    with pytest.raises(ParameterError, match="cannot be signed"):
+        Signer(path).sign(crate)
+    Signer(path, "word").sign(crate)
+    assert states(crate, of_public)["signature"] == OK
 
 
 def test_without_a_key_the_signature_is_not_checked(signed: Path) -> None:

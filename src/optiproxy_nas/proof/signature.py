@@ -37,7 +37,9 @@ class Signer(NamedTuple):
         try:
             config = signing.Config().set_hashing_config(_hashing())
             if self.certificate is None:
-                config.use_elliptic_key_signer(private_key=self.key, password=self.password)
+                # It hands the password on to cryptography, which wants bytes.
+                password = self.password.encode() if self.password else None
+                config.use_elliptic_key_signer(private_key=self.key, password=password)
             else:
                 config.use_certificate_signer(
                     private_key=self.key,
@@ -47,7 +49,7 @@ class Signer(NamedTuple):
             config.sign(crate, target)
         except Exception as error:  # cryptography, model-signing: each has its own
             raise ParameterError(
-                f"The crate cannot be signed with {str(self.key)!r}: {first_line(error)} "
+                f"The crate cannot be signed with {str(self.key)!r}: {first_line(error)}. "
                 "It must be the PEM file of an elliptic curve key: "
                 "openssl ecparam -name prime256v1 -genkey -noout -out crate.key",
                 path=str(self.key),
@@ -82,10 +84,13 @@ def check_signature(crate: Path, key: Path | None, chain: tuple[Path, ...] = ())
             config.use_certificate_verifier(certificate_chain=chain)
         config.verify(crate, signature)
     except Exception as error:  # of what a stranger wrote: of any kind
-        reason = first_line(error) or type(error).__name__
+        reason = first_line(error) if isinstance(error, ValueError) else "another kind of signature"
         return Check("signature", FAILED, f"it does not hold: {reason[:160]}")
-    whose = key.name if key is not None else ", ".join(path.name for path in chain)
-    return Check("signature", OK, f"signed by the holder of {whose}, all files as signed")
+    if key is not None:
+        whose = f"the holder of {key.name}"
+    else:
+        whose = f"a certificate that {', '.join(path.name for path in chain)} vouches for"
+    return Check("signature", OK, f"signed by {whose}, all files as signed")
 
 
 def _hashing() -> Any:
