@@ -120,7 +120,7 @@ class ActiveRun:
                 archive,
                 catalog.load("report.diagnostics"),
                 manifest["node_seconds"],
-                manifest["wall_seconds"],
+                manifest["wall_seconds"] or None,
                 self.parameters.objective,
             )
         tracker.log_artifacts(files)

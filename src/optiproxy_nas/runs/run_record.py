@@ -171,7 +171,8 @@ class RunRecord:
         """Leave the manifest of a finished run as it is."""
         self._seconds_path.unlink(missing_ok=True)  # of a session that was killed at its end
         facts = {name: self.manifest[name] for name in ("tracking", "mlflow_run_id")}
-        self.manifest = {**self.before, **(facts if self.manifest["tracking"] else {})}
+        lacking = {name: self.manifest[name] for name in _KEPT}  # in manifests of before
+        self.manifest = {**lacking, **self.before, **(facts if self.manifest["tracking"] else {})}
 
     def close(self, status: str, seconds: float = 0.0, **facts: Any) -> None:
         """Write the status that a run ends with, and more facts; artifacts are on the disk first.

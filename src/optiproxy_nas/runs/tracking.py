@@ -101,7 +101,7 @@ class MlflowTracker(MlflowRun):
         archive: pd.DataFrame,
         diagnostics: pd.DataFrame,
         seconds: Mapping[str, float],
-        wall_seconds: float,
+        wall_seconds: float | None,
         objective: Objective,
     ) -> None:
         """Log all metrics of a finished search that the store lacks.
@@ -111,7 +111,7 @@ class MlflowTracker(MlflowRun):
             archive: D, whole.
             diagnostics: one row a step.
             seconds: by node.
-            wall_seconds: of the run.
+            wall_seconds: of the run; None: a version of before has not noted them.
             objective: of the search.
         """
         if self._lean:
