@@ -30,6 +30,7 @@ from optiproxy_nas.core.errors import (
     TrialError,
     UnknownNameError,
     UnsafePickleError,
+    UntrustedNameError,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ __all__ = [
     "TrialError",
     "UnknownNameError",
     "UnsafePickleError",
+    "UntrustedNameError",
     "__version__",
     "batched",
     "build_network",
