@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from optiproxy_nas.core.errors import ArtifactError, ResumeError
+from optiproxy_nas.core.errors import ArtifactError, UntrustedNameError
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.finished import finished_run
@@ -181,7 +181,9 @@ class MlflowReader:
             raise _edited(run_id, path, found, recorded)
         try:
             return read(local)
-        except (ValueError, OSError, ResumeError) as error:  # pyarrow's errors are of both kinds
+        except UntrustedNameError:
+            raise
+        except Exception as error:  # a damaged table can raise almost anything
             raise ArtifactError(
                 f"{path} of MLflow run {run_id} is not readable: {error}. Leave the run out, or "
                 "run it again.",
