@@ -135,6 +135,13 @@ def test_any_edited_entry_of_the_manifest_is_found(finished, facts):
     assert list(audit_checks.edits(json.loads(path.read_text())))
 
 
+def test_a_manifest_without_its_digest_is_found(finished):
+    facts = manifests.read_manifest(finished / "data" / "08_reporting", "reference")
+    assert not list(audit_checks.edits(facts))
+    del facts[manifests.SEAL]
+    assert list(audit_checks.edits(facts))
+
+
 def test_files_that_no_manifest_lists_and_missing_digest_files_are_named(finished):
     newer = artifact(finished, "reference", "step_02.archive")
     other = newer.parent.with_name("2999-01-01T00.00.00.000Z") / newer.name

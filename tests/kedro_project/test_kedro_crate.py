@@ -219,6 +219,10 @@ FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "the commit": (entry(git={"commit": "0" * 40, "clean": True}), "manifest"),
     "the time": (entry(created="2020-01-01T00:00:00+00:00"), "manifest"),
     "the environment": (entry(environment={"python": "3.9"}), "manifest"),
+    "the digest of itself": (
+        lambda c: edit(manifest_file(c), lambda manifest: manifest.pop("manifest_sha256")),
+        "manifest",
+    ),
     "the seconds": (entry(seconds={}), "manifest"),
     "the MLflow run": (entry(mlflow_run_id="0" * 32), "manifest"),
     "the parameters": (entry(parameters={"seed": 1, "budget": 16}), "manifest"),

@@ -200,7 +200,7 @@ def _size(path: Path) -> str:
 def _manifest(crate: Path) -> Iterator[str]:
     manifest = manifest_of(crate)
     sums = read_sums(crate)
-    if "manifest_sha256" in manifest and sealed_digest(manifest) != manifest["manifest_sha256"]:
+    if manifest.get("manifest_sha256") != sealed_digest(manifest):
         yield "the manifest is not the one of its own digest"
     if canonical_digest(manifest["parameters"]) != manifest["parameters_sha256"]:
         yield "the parameters are not those of their digest"

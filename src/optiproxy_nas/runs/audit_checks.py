@@ -22,7 +22,9 @@ _NO_SIDECAR = ("journal", "report.model/")  # artifacts whose digest stands in t
 
 def edits(manifest: Manifest) -> Iterator[str]:
     """Yield what shows that the manifest is not the one that the run wrote."""
-    if SEAL in manifest and sealed(manifest)[SEAL] != manifest[SEAL]:
+    if SEAL not in manifest:
+        yield "manifest: it has no digest of itself: it is of an earlier version, or was edited"
+    elif sealed(manifest)[SEAL] != manifest[SEAL]:
         yield "manifest: an entry was edited, its digest is not the one of its entries"
 
 
