@@ -252,6 +252,32 @@ def test_the_status_says_how_it_stands():
     assert all(0 <= status.idle_share <= 1 for status in seen)
 
 
+def test_the_status_counts_no_time_in_which_the_journal_was_repeated(tmp_path):
+    path, seen, now = tmp_path / "j.jsonl", [], [0.0]
+    workers = ScriptedWorkers(worth, 3)
+    workers.on_poll = _raise_when(lambda: len(workers.submitted) > 5)
+    with Journal.open(path, HEADER) as journal, pytest.raises(OSError, match="killed"):
+        drive_asynchronously(Search(**QUICK), workers, journal=journal, in_thread=False)
+
+    def takes_long(*_: object) -> None:
+        now[0] += 100.0 * (not seen)
+
+    later = ScriptedWorkers(worth, 3, kept=["job 5"])
+    with Journal.open(path, HEADER) as journal:
+        drive_asynchronously(
+            Search(**QUICK),
+            later,
+            [takes_long],
+            journal=journal,
+            on_status=seen.append,
+            in_thread=False,
+            clock=lambda: now[0],
+        )
+    assert now[0] >= 100
+    assert later.rejoined
+    assert (seen[-1].seconds, seen[-1].idle_share) == (0.0, 0.0)
+
+
 def test_what_runs_when_the_search_is_stopped_is_finished_and_told():
     opened, workers = Search(**QUICK), ScriptedWorkers(worth, 4, random.Random(1))
     over: list[int] = []

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from optiproxy_nas.execution import base, worker_process
 from optiproxy_nas.execution.jobs import Ended, Job, reason_of
 from optiproxy_nas.execution.payload import guarded_names, write_payload
 from optiproxy_nas.execution.processes import ProcessExecutor
+from optiproxy_nas.execution.worker_process import WorkerProcess
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.spaces import get_space
 
@@ -462,3 +464,29 @@ def await_(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.02)
+
+
+def test_a_process_that_cannot_begin_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("no room for a process")
+
+    monkeypatch.setattr(subprocess, "Popen", fails)
+    before = os.listdir("/dev/fd")
+    with pytest.raises(OSError, match="no room"):
+        WorkerProcess("", {}, "cpu")
+    assert len(os.listdir("/dev/fd")) == len(before)
+
+
+def test_a_paused_process_is_read_when_it_goes_on(tmp_path: Path) -> None:
+    """It may have been stopped in the middle of a message, which would never end."""
+    worker = WorkerProcess(str(tmp_path), {}, "cpu")  # without a payload it cannot train
+    try:
+        worker.give(Job(0, 1, None, None, 0, ""))
+        worker.pause()
+        worker.channel.close()
+        worker.channel, other = Pipe()
+        os.write(other.fileno(), (1000).to_bytes(4, "big") + b"half")
+        assert worker.look() is None
+    finally:
+        worker.kill()
+        other.close()

@@ -101,7 +101,14 @@ def test_the_end_of_a_job_is_exact() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\x80\x05.", b"7", b"{}", b'{"answer": 1, "error": "", "seconds": 1, "curve": [1]}'],
+    [
+        b"",
+        b"\x80\x05.",
+        b"7",
+        b"{}",
+        b'{"answer": 1, "error": "", "seconds": 1, "curve": [1]}',
+        b'{"answer": 1, "error": "", "seconds": NaN, "curve": []}',  # no journal could hold it
+    ],
 )
 def test_what_is_no_end_is_a_failure(content: bytes) -> None:
     ended = read_end(JOB, parsed(content))

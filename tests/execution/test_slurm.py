@@ -677,6 +677,17 @@ def test_jobs_of_this_machine_stand_in_for_a_cluster(opens: Open, tmp_path: Path
     assert all_ended(executor)[1].answer == {"value": 1, "device": "cpu", "threads": "1"}
 
 
+def test_a_process_that_has_the_number_of_an_old_job_is_none_and_is_not_ended() -> None:
+    queue = Queue(slurm_settings({"cluster": "local"}), 5, 30)
+    with subprocess.Popen(["sleep", "30"]) as other:
+        number = str(other.pid)
+        assert queue.states([number]) == {number: "COMPLETED"}
+        queue.cancel([number])
+        time.sleep(0.05)
+        assert other.poll() is None
+        other.kill()
+
+
 def test_a_command_of_slurm_that_hangs_is_not_waited_for(
     cluster: FakeSlurm, opens: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,9 +109,9 @@ class _Driver:
         running, in_this_thread = self._running, not self._in_thread
         with Interrupts(grace, lambda: len(running), in_this_thread) as self._interrupts:
             try:
+                self._accounts.begin(running.workers)
                 if self._journal is not None:
                     running.rejoin(self._journal.history.begun)
-                self._accounts.begin(running.workers)
                 while not self._has_ended():
                     self._listen()
             except Exception as error:

@@ -96,7 +96,8 @@ class Accounts:
     def begin(self, workers: int) -> None:
         """Count from here on; say so where the budget pays for fewer trials than workers."""
         search = self._search
-        self._resumed = len(search.failures)
+        self._resumed, self._begun = len(search.failures), self._clock()
+        self._last = self._begun
         left = (search.budget - search.spent) // search.objective.price.cheapest + search.waiting
         if workers > left > 0:
             _log.warning("%d of %d workers are used: the budget pays for no more.", left, workers)

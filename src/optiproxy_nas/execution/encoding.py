@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import pickle
 import sys
 from collections.abc import Mapping
@@ -72,7 +73,9 @@ def read_end(job: Job, fields: Any) -> Ended:
     """
     try:
         curve = [(int(step), float(value)) for step, value in fields["curve"]]
-        return Ended(job, fields["answer"], str(fields["error"]), float(fields["seconds"]), curve)
+        if not math.isfinite(seconds := float(fields["seconds"])):
+            raise ValueError(f"seconds = {seconds}")
+        return Ended(job, fields["answer"], str(fields["error"]), seconds, curve)
     except Exception as failure:
         return Ended(job, error=f"what it has left cannot be read: {reason_of(failure)}")
 

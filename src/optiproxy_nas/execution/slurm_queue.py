@@ -141,7 +141,7 @@ class Queue:
     def cancel(self, ids: Collection[str]) -> None:
         """End jobs, or take them out of the queue; what has ended is ignored."""
         if self._cluster == "local":
-            for number in ids:
+            for number in filter(_is_local_job, ids):
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(int(number), 15)
         elif ids and _output(["scancel", *sorted(ids)]) is None:
@@ -163,11 +163,9 @@ class Queue:
         return executor
 
     def _local_state(self, number: str) -> str:
-        if number in self._local:
-            is_over = self._local[number].done()
-        else:  # of an earlier process
-            is_over = not Path(f"/proc/{number}").exists()
-        return "COMPLETED" if is_over else "RUNNING"
+        job = self._local.get(number)  # None: it is of an earlier process
+        runs = _is_local_job(number) if job is None else not job.done()
+        return "RUNNING" if runs else "COMPLETED"
 
 
 def _parameters(settings: SlurmSettings, minutes: int, warning: int) -> dict[str, Any]:
@@ -186,6 +184,16 @@ def _parameters(settings: SlurmSettings, minutes: int, warning: int) -> dict[str
         "slurm_additional_parameters": options,
     }
     return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _is_local_job(number: str) -> bool:
+    """Return whether a process is a job of submitit's, and none that has the number of an old one.
+
+    Linux only; elsewhere there are none.
+    """
+    with suppress(OSError):
+        return b"submitit" in Path(f"/proc/{number}/cmdline").read_bytes()
+    return False
 
 
 def _table(command: list[str]) -> dict[str, str] | None:

@@ -56,21 +56,27 @@ class WorkerProcess:
         lifeline, self._lifeline = os.pipe()
         ends = (channel_end.fileno(), lifeline)
         path = [os.path.abspath(entry) for entry in sys.path]
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                f"import sys; sys.path[:] = {path!r}; from {worker.__name__} import main; "
-                f"main({ends[0]}, {ends[1]}, {payload!r})",
-            ],
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # only what it says between trainings; standard output is the caller's
-            pass_fds=ends,
-            start_new_session=True,
-        )
-        channel_end.close()
-        os.close(lifeline)
+        try:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    f"import sys; sys.path[:] = {path!r}; from {worker.__name__} import main; "
+                    f"main({ends[0]}, {ends[1]}, {payload!r})",
+                ],
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # only what it says between trainings; standard output is the caller's
+                pass_fds=ends,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._lifeline)
+            self.channel.close()
+            raise
+        finally:
+            channel_end.close()
+            os.close(lifeline)
         self.job: Job | None = None
         self.begun: float | None = None
         self.asks_for_pause = False
@@ -111,8 +117,13 @@ class WorkerProcess:
             self.channel.send(job._replace(device=self._device))
 
     def look(self) -> Ended | None:
-        """Take what it has said, and end it where its time is up; return what became of its job."""
+        """Take what it has said, and end it where its time is up; return what became of its job.
+
+        One that is paused is looked at when it goes on.
+        """
         gone = self.process.poll() is not None
+        if self._paused_since is not None and not gone:
+            return None  # it may have been stopped in the middle of a message
         try:
             for _ in range(MESSAGES):
                 if not self.channel.poll():
