@@ -10,9 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 from kedro.framework.project import pipelines
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.runs.datasets import AtomicDataset, ModelDataset, PartitionedArtifacts
+
+STORED = (AtomicDataset, ModelDataset, PartitionedArtifacts)  # what a run keeps
 
 Names = str | list[str] | dict[str, str]
 
@@ -133,3 +137,41 @@ def registered() -> dict[str, ProjectPipeline]:
         for name, found in pipelines.items()
         if isinstance(found, ProjectPipeline) and name != "__default__"
     }
+
+
+def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Refuse some nodes of a search that need what other nodes of it would make.
+
+    Raises:
+        ParameterError: what is missing, and how a part of a search is run.
+    """
+    missing = [
+        name
+        for name in sorted(pipeline.inputs())
+        if name not in catalog
+        or (type(dataset := catalog.get(name)) is AtomicDataset and dataset.stored() is None)
+    ]
+    if missing:
+        raise ParameterError(
+            f"The nodes asked for need {', '.join(missing)}, which other nodes of the search make. "
+            "A search begins at its first node: leave out --from-nodes, --from-inputs, --nodes, "
+            "--namespaces and --tags. It ends early by --to-nodes and --to-outputs, and goes on "
+            "from what is stored by kedro run --resume RUN_ID.",
+            names=missing,
+        )
+
+
+def check_outputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Refuse a catalog whose user has an entry of the name of a dataset that the run makes.
+
+    Raises:
+        ParameterError: the run would write over it.
+    """
+    for name in sorted(pipeline.all_outputs()):
+        dataset = catalog.get(name)
+        if dataset is not None and not isinstance(dataset, (*STORED, MemoryDataset)):
+            raise ParameterError(
+                f"The catalog has an entry {name!r}, which is a dataset that this pipeline makes: "
+                "it would be written over. Give the entry another name.",
+                name=name,
+            )

@@ -13,7 +13,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
@@ -32,6 +32,7 @@ from optiproxy_nas.pipelines.own_problem import (
     output_files,
     trial_tables,
 )
+from optiproxy_nas.pipelines.project_pipeline import STORED, check_inputs, check_outputs
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.datasets import AtomicDataset, ModelDataset, PartitionedArtifacts
@@ -42,7 +43,6 @@ from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
 from optiproxy_nas.spaces import space_label
 
-STORED = (AtomicDataset, ModelDataset, PartitionedArtifacts)  # what a run keeps
 logger = logging.getLogger(__name__)
 
 
@@ -81,7 +81,7 @@ class RunHooks:
                 "(the command line does it by itself).",
                 pipeline=names[0],
             )
-        _check_outputs(pipeline, catalog)
+        check_outputs(pipeline, catalog)
         if self._search is None:
             return  # it looks at runs, and is none
         parameters = parameters_of(self._search)
@@ -92,7 +92,7 @@ class RunHooks:
             evaluation = None if self._run["replay"] else self._run["evaluation"]
             runner = str(run_params.get("runner"))
             check_problem(parameters, runner, list(catalog), evaluation)
-        _check_inputs(pipeline, catalog)
+        check_inputs(pipeline, catalog)
         say_misfit(parameters, self._run["quiet"])
         record = RunRecord(
             self._project,
@@ -283,41 +283,3 @@ def _model(pipeline: Pipeline, catalog: DataCatalog) -> Path | None:
     """Return the folder of the exported answer, if there is one."""
     dataset = catalog.get(MODEL) if MODEL in pipeline.all_outputs() else None
     return dataset.stored() if isinstance(dataset, ModelDataset) else None
-
-
-def _check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
-    """Refuse some nodes of a search that need what other nodes of it would make.
-
-    Raises:
-        ParameterError: what is missing, and how a part of a search is run.
-    """
-    missing = [
-        name
-        for name in sorted(pipeline.inputs())
-        if name not in catalog
-        or (type(dataset := catalog.get(name)) is AtomicDataset and dataset.stored() is None)
-    ]
-    if missing:
-        raise ParameterError(
-            f"The nodes asked for need {', '.join(missing)}, which other nodes of the search make. "
-            "A search begins at its first node: leave out --from-nodes, --from-inputs, --nodes, "
-            "--namespaces and --tags. It ends early by --to-nodes and --to-outputs, and goes on "
-            "from what is stored by kedro run --resume RUN_ID.",
-            names=missing,
-        )
-
-
-def _check_outputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
-    """Refuse a catalog whose user has an entry of the name of a dataset that the run makes.
-
-    Raises:
-        ParameterError: the run would write over it.
-    """
-    for name in sorted(pipeline.all_outputs()):
-        dataset = catalog.get(name)
-        if dataset is not None and not isinstance(dataset, (*STORED, MemoryDataset)):
-            raise ParameterError(
-                f"The catalog has an entry {name!r}, which is a dataset that this pipeline makes: "
-                "it would be written over. Give the entry another name.",
-                name=name,
-            )
