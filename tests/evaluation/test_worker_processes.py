@@ -37,6 +37,7 @@ from optiproxy_nas.execution.jobs import Ended, Job, reason_of
 from optiproxy_nas.execution.payload import guarded_names, write_payload
 from optiproxy_nas.execution.processes import ProcessExecutor
 from optiproxy_nas.execution.worker_process import WorkerProcess
+from optiproxy_nas.measuring.machine import kind_of_machine
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.spaces import get_space
 
@@ -334,6 +335,15 @@ def run(folder: Path, settings: EvaluationSettings) -> Search:
     with evaluator_for(problem, data_of(problem), folder, settings) as evaluator:
         drive(opened, evaluator)
     return opened
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_another_kind_of_machine_than_asked_for_is_refused(tmp_path: Path, executor: str) -> None:
+    named = EvaluationSettings(executor=executor, machine=kind_of_machine()[:8].lower())
+    evaluator_for(Draws(), {"offset": 1}, tmp_path, named).close()
+    other = named.model_copy(update={"machine": "PDP-11"})
+    with pytest.raises(ParameterError, match="PDP-11"):
+        evaluator_for(Draws(), {"offset": 1}, tmp_path, other)
 
 
 @pytest.mark.parametrize("executor", ["serial", "processes"])

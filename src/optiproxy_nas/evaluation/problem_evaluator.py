@@ -16,7 +16,7 @@ from optiproxy_nas.evaluation.answers import Outcome, failure, number_of, read_m
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
 from optiproxy_nas.evaluation.job_evaluator import JobEvaluator, job_of
 from optiproxy_nas.evaluation.trainings import OnReport, ProblemTraining, running_trial
-from optiproxy_nas.execution.devices import device_of, devices_of
+from optiproxy_nas.execution.devices import check_machine, device_of, devices_of
 from optiproxy_nas.execution.jobs import (
     in_one_process,
     make_folder,
@@ -142,6 +142,7 @@ def evaluator_for(
         ParameterError: there is no such device, a worker process could not import the problem, or
             its latencies would be measured on several kinds of machines.
     """
+    check_machine(settings)
     if settings.executor == "serial":
         return ProblemEvaluator(problem, data, folder, settings)
     compared = set() if objective is None else set(objective.metrics)

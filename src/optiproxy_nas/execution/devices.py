@@ -1,4 +1,4 @@
-"""Torch devices that jobs are told to use."""
+"""Torch devices that jobs are told to use, and the kind of machine that they need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
+from optiproxy_nas.measuring.machine import kind_of_machine
 
 
 def devices_of(settings: EvaluationSettings) -> list[str]:
@@ -36,6 +37,22 @@ def device_here(settings: EvaluationSettings) -> str:
         if settings.is_local or _kind(settings.device) is None:
             raise
     return "cpu"
+
+
+def check_machine(settings: EvaluationSettings) -> None:
+    """Refuse to train on this machine what is to be trained on another kind of machine.
+
+    Raises:
+        ParameterError: trials are trained here, and ``evaluation.machine`` names another kind.
+    """
+    if settings.executor not in ("serial", "processes") or settings.machine is None:
+        return  # Dask's workers and SLURM's nodes say of what kind they are
+    if settings.machine.lower() not in (kind := kind_of_machine()).lower():
+        raise ParameterError(
+            f"evaluation.machine = {settings.machine!r}, and this machine is of another kind "
+            f"({kind}). Train on one of that kind, or leave evaluation.machine out.",
+            machine=settings.machine,
+        )
 
 
 def device_of(name: str) -> str:
