@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import signal
 import threading
+import time
 from typing import Any
 
 import pytest
+import torch
 from evaluations import arguments, worth
 
 from optiproxy_nas import (
@@ -93,6 +96,25 @@ def test_an_interrupted_search_has_its_result_and_goes_on(tmp_path):
     assert len(caught.value.result.archive) == 3
     found = search(evaluate=evaluate, workers=1, journal=path, **QUICK)
     assert len(found.archive) == len(calls) == 8
+
+
+def test_a_method_that_is_not_waited_for_leaves_torch_as_it_was(impatient):
+    """Another search of this process may begin at once."""
+
+    def busy(unavailable: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            time.sleep(0.02)
+
+    opened, before = Search(**QUICK), torch.get_default_dtype()
+    opened.method.ask = busy  # type: ignore[method-assign]
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            drive_asynchronously(opened, ScriptedWorkers(worth, 2))
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(before)
 
 
 class SlowMethod:

@@ -20,7 +20,7 @@ from slurm_trainings import Trains
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.execution import job_files, remote, slurm, slurm_job, slurm_queue
+from optiproxy_nas.execution import remote, slurm, slurm_job, slurm_queue
 from optiproxy_nas.execution.jobs import Ended, Job, Training
 from optiproxy_nas.execution.slurm import SlurmExecutor
 from optiproxy_nas.execution.slurm_folder import Answer, JobFolders
@@ -656,19 +656,6 @@ def test_a_lost_submission_that_was_replaced_does_not_say_that_it_was_interrupte
     given = Answer(Ended(job(tmp_path, ""), 0.5))
     slurm_job.train(str(tmp_path), "job")
     assert folders.has_ended("job")  # a training that is whole is paid for
-
-
-def test_a_job_that_ends_after_its_search_does_not_wait_for_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job_files, "DISK", 0.0)
-    folders = JobFolders(tmp_path / "trials" / "slurm")
-    folders.close()
-    folders.end("job", Answer(is_interrupted=True))
-    assert not folders.root.exists()
-    folders.root.parent.rmdir()  # the disk has gone
-    with pytest.raises(OSError, match="job"):
-        folders.end("job", Answer(is_interrupted=True))
 
 
 def test_jobs_of_this_machine_stand_in_for_a_cluster(opens: Open, tmp_path: Path) -> None:

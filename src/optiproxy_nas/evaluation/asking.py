@@ -10,6 +10,8 @@ from collections.abc import Callable
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.proposals import Abandoned
 
+UNWINDING = 0.2  # seconds in which a method that is not waited for has ended, mostly
+
 
 class Asking:
     """Asks the method of a search, once at a time.
@@ -65,11 +67,15 @@ class Asking:
         return self._found
 
     def abandon(self) -> None:
-        """Wait no longer; the method is ended where it comes back to Python, and not answered."""
+        """Wait no longer; the method is ended where it comes back to Python, and not answered.
+
+        It mostly does so at once, and what it has set of torch for the process is undone then.
+        """
         if self.is_under_way and self._thread is not None:
             if self._search.abandon():
                 number, error = ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(Abandoned)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(number, error)
+                self._ended.wait(UNWINDING)
             else:
                 self._ended.wait()  # it has answered, or does so without the method
         self._thread, self.is_under_way = None, False

@@ -158,17 +158,16 @@ class JobFolders:
         return True
 
     def end(self, name: str, answer: Answer) -> None:
-        """Write the answer of a job, unless the search has ended; the disk may fail for a while."""
+        """Write the answer of a job; the disk may fail for a while.
+
+        Raises:
+            FileNotFoundError: the search has ended, and nobody waits for it.
+        """
         fields = answer._asdict()
         if answer.ended is not None:
             fields["ended"] = end_fields(answer.ended)
         content = json.dumps(fields).encode()
-
-        def write() -> None:
-            if self._marks.exists() or not self.root.parent.exists():  # or the disk has gone
-                write_whole(self._mark(name, _ENDED), content)
-
-        patiently(write)
+        patiently(lambda: write_whole(self._mark(name, _ENDED), content))
 
     def cancel(self, name: str) -> None:
         """Have a job do nothing, should it begin."""
