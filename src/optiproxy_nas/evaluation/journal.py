@@ -203,8 +203,8 @@ class Journal:
         check_header(parsed.header["search"], header, self.path)
         if parsed.torn:
             _log.warning(
-                "The last line of the journal %s was not written to its end, so that trial is "
-                "trained again.",
+                "The last line of the journal %s was not written to its end. It is dropped, and "
+                "what it was of is done again.",
                 self.path,
             )
         if parsed.length != len(content):

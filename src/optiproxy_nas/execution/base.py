@@ -244,4 +244,4 @@ class WorkerExecutor(Executor):
     def _lose_sight(self, why: str) -> EvaluationError:
         """Leave all jobs as they are; return the error to raise."""
         self._is_left = True
-        return EvaluationError(f"{why}. What runs was left to run: the same search rejoins it.")
+        return EvaluationError(f"{why}. What runs was left to run.")

@@ -238,7 +238,7 @@ class DaskExecutor(WorkerExecutor):
             raise self._lose_sight(
                 f"The Dask scheduler {self._cluster.address} has gone, and with it "
                 f"{len(self._tasks)} trials that had not ended; all others are kept. Start a "
-                "scheduler, and go on with the search"
+                "scheduler again"
             )
         if (refusal := self._cluster.refusal()) and not self.running():
             self._give_up(f"No Dask worker can run trials: {refusal}.")
