@@ -26,7 +26,6 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas import Space, search
-from optiproxy_nas.benchmarks.boosted import unpack
 from optiproxy_nas.benchmarks.file_formats import (
     bz2_pickle,
     csv_table,
@@ -38,6 +37,7 @@ from optiproxy_nas.benchmarks.file_formats import (
 from optiproxy_nas.benchmarks.plain_pickle import NUMPY_SCALARS
 from optiproxy_nas.benchmarks.readers.nb101_tfrecord import parse as parse_records
 from optiproxy_nas.benchmarks.readers.nb301_yahpo import Network, pack
+from optiproxy_nas.benchmarks.surrogate_file import unpack
 from optiproxy_nas.benchmarks.tfrecord import masked_crc32c
 from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.evaluation.initial import read_trials

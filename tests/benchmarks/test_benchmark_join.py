@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from changed_source import changed
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks import Source, TabularBenchmark, get_source
+from optiproxy_nas.benchmarks.joining import join_rows, join_sources
 from optiproxy_nas.benchmarks.nb201 import NB201
 from optiproxy_nas.benchmarks.source_registry import check_source
-from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, join_sources
-from optiproxy_nas.benchmarks.tidy_table import UNTRAINED, assemble, check_table, join_rows, tidy
+from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile
+from optiproxy_nas.benchmarks.tidy_table import UNTRAINED, assemble, check_table, tidy
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError
 
 ACCURACY, LATENCY = "validation_accuracy", "board_latency_ms"

@@ -21,14 +21,15 @@ from scipy.stats import spearmanr
 from optiproxy_nas.benchmarks import boosted
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.benchmark_cache import kept_model
-from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
+from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted
 from optiproxy_nas.benchmarks.file_formats import csv_table
 from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.nbnlp import feature_table, parameters_millions
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.benchmarks.readers import nbnlp_recipes as nbnlp
 from optiproxy_nas.benchmarks.source_registry import get_source
-from optiproxy_nas.benchmarks.tidy_table import assemble, check_table
+from optiproxy_nas.benchmarks.surrogate_file import stored_facts
+from optiproxy_nas.benchmarks.tidy_table import assemble, check_table, codes_of
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, MetricUnavailableError
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
 from optiproxy_nas.spaces.nbnlp.grammar import unpack
@@ -210,7 +211,7 @@ def test_its_facts_are_those_of_recipes_left_out(made: tuple[pd.DataFrame, bytes
     for level, share in (("68 %", 0.68), ("90 %", 0.9), ("95 %", 0.95)):
         assert checked["coverage"][level]["covered"] == pytest.approx(share, abs=0.05)
     json.dumps(facts)
-    names, features = feature_table(unpack(nbnlp._codes(table)))
+    names, features = feature_table(unpack(codes_of(table)))
     surrogate = Boosted(model)
     inside = surrogate.predict(surrogate.select(names, features))
     # Fitted to these recipes, so it agrees better than it does with recipes left out.

@@ -15,8 +15,9 @@ from scipy.stats import rankdata
 from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.objectives import OBJECTIVES
-from optiproxy_nas.objectives.base import Objective, Pricing, ProxyTask
+from optiproxy_nas.objectives.base import Objective, ProxyTask
 from optiproxy_nas.objectives.constrained import Constrained, FeasibleFirst
+from optiproxy_nas.objectives.pricing import Pricing
 from optiproxy_nas.objectives.trial_order import TrialOrder
 from optiproxy_nas.testing import check_objective
 

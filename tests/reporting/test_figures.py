@@ -21,7 +21,7 @@ from optiproxy_nas.report.archive_figures import (
     step_diagnostics,
 )
 from optiproxy_nas.report.logit_figures import edge_probabilities, entropy_trace, logits_heatmap
-from optiproxy_nas.report.style import top_range
+from optiproxy_nas.report.ranges import top_range
 from optiproxy_nas.spaces.nb101 import NASBench101
 from optiproxy_nas.spaces.nb301 import NASBench301
 

@@ -9,7 +9,7 @@ import pandas as pd
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.errors import BudgetError, ParameterError
-from optiproxy_nas.objectives.base import Pricing
+from optiproxy_nas.objectives.pricing import Pricing
 from optiproxy_nas.spaces.base import SearchSpace
 
 

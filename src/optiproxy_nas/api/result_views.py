@@ -15,7 +15,7 @@ from optiproxy_nas.report import RunData, draw_cell, figures_of, png
 from optiproxy_nas.report.archive_figures import PREDICTED
 from optiproxy_nas.report.html import render
 from optiproxy_nas.report.logit_figures import LOGITS, with_edges
-from optiproxy_nas.report.run_data import candidate_facts
+from optiproxy_nas.report.run_summary import candidate_facts
 from optiproxy_nas.report.summary import bound_sentence
 from optiproxy_nas.report.trial_table import candidate_rows
 from optiproxy_nas.spaces import SPACES

@@ -1,4 +1,4 @@
-"""A surrogate of boosted trees (LightGBM): fitting, validation, storage and prediction.
+"""A surrogate of boosted trees (LightGBM): fitting, validation and prediction.
 
 Ten members, each fitted without one tenth of the data, so that the errors on the tenths left out
 are the ten-fold cross-validation of what is used; the prediction is the members' mean. A member
@@ -17,15 +17,14 @@ Single-threaded and seeded: the same data give the same bytes with the same rele
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
+from torch import Tensor
 
 from optiproxy_nas.benchmarks.boosted_validation import (
     Neighbours,
@@ -36,6 +35,7 @@ from optiproxy_nas.benchmarks.boosted_validation import (
     coverage_by_third,
     error_by_third,
 )
+from optiproxy_nas.benchmarks.surrogate_file import damaged, pack, unpack
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
 
@@ -227,6 +227,30 @@ class Boosted:
         )
 
 
+@dataclass(frozen=True)
+class TreePredictor:
+    """Answers for a source whose model has boosted trees; picklable.
+
+    Attributes:
+        trees: the fitted surrogate.
+        features: codes [n, L] -> names [f] and features [n, f] that the trees were fitted on.
+        exact: metrics that need no trees: name -> (codes [n, L] -> [n]).
+        base: metrics to which the trees' answer is added, likewise.
+    """
+
+    trees: Boosted
+    features: Callable[[Tensor], tuple[Sequence[str], Values]]
+    exact: Mapping[str, Callable[[Tensor], Floats]]
+    base: Mapping[str, Callable[[Tensor], Floats]] = field(default_factory=dict)
+
+    def __call__(self, codes: Tensor, metric: str, epochs: int) -> Floats:
+        """Return a metric of each of codes [n, L]: [n]; there is one number of epochs only."""
+        if metric in self.exact:
+            return self.exact[metric](codes)
+        answer = self.trees.answer(metric, *self.features(codes))
+        return self.base[metric](codes) + answer if metric in self.base else answer
+
+
 def _train(
     settings: dict[str, Any], features: Values, target: Values, trees: int, seed: int
 ) -> Any:
@@ -250,62 +274,3 @@ def _values(scores: Values, ordered: Values) -> Floats:
 def _text(model: Any) -> str:
     text: str = model.model_to_string()
     return text
-
-
-def pack(head: dict[str, Any], arrays: dict[str, Any], texts: dict[str, str]) -> bytes:
-    """Return a zip file (JSON, arrays, texts; no pickle, no dates) of its content only."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-
-        def add(name: str, data: bytes) -> None:
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, data)
-
-        add("surrogate.json", json.dumps(head, sort_keys=True).encode())
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.save(buffer, array, allow_pickle=False)
-            add(f"{name}.npy", buffer.getvalue())
-        for name, text in texts.items():
-            add(f"{name}.txt", text.encode())
-    return content.getvalue()
-
-
-def unpack(model: bytes) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    """Return head, arrays and texts, as they were packed.
-
-    Raises:
-        DataError: the model is damaged.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(model)) as archive:
-            head = json.loads(archive.read("surrogate.json"))
-            arrays, texts = {}, {}
-            for name in archive.namelist():
-                stem = name.rpartition(".")[0]
-                if name.endswith(".npy"):
-                    arrays[stem] = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-                elif name.endswith(".txt"):
-                    texts[stem] = archive.read(name).decode()
-    except Exception as error:  # a damaged zip file can raise almost anything
-        raise damaged(error) from error
-    return head, arrays, texts
-
-
-def stored_facts(model: bytes) -> dict[str, Any]:
-    """Return what ``fit_boosted`` measured of its surrogate, without loading the trees.
-
-    Raises:
-        DataError: the model is damaged.
-    """
-    facts: dict[str, Any] = unpack(model)[0]["facts"]
-    return facts
-
-
-def damaged(error: Exception) -> DataError:
-    """Return the error for a model that cannot be read."""
-    return DataError(
-        f"The surrogate's model is damaged ({type(error).__name__}: {error}). Remove it and "
-        "ingest its source again: kedro run --pipeline=ingest --params=source=<source>."
-    )

@@ -14,10 +14,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.benchmarks.joining import join_rows
 from optiproxy_nas.benchmarks.raw_files import Fetched, Folder, fetch
 from optiproxy_nas.benchmarks.source_benchmark import SurrogateBenchmark, TabularBenchmark
 from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.benchmarks.tidy_table import assemble, check_table, join_rows, wrong
+from optiproxy_nas.benchmarks.tidy_table import assemble, check_table, wrong
 from optiproxy_nas.core.errors import DataError
 
 # Source -> file name -> {"object": parsed, "sha256": digest, "bytes": size}.

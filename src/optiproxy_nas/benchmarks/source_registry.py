@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from optiproxy_nas.benchmarks.sources import BenchmarkFamily, Source, join_sources
+from optiproxy_nas.benchmarks.joining import join_sources
+from optiproxy_nas.benchmarks.sources import BenchmarkFamily, Source
 from optiproxy_nas.core.errors import (
     DataError,
     InvalidArchitectureError,

@@ -25,7 +25,6 @@ from torch import Tensor
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.file_formats import restricted_load
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import Direction
 
 # (codes [n, L], metric, epochs) -> values [n]
@@ -222,89 +221,3 @@ class Source:
         parts = tuple(part.of_dataset(dataset) for part in self.joined)
         files = [file for file in self.publication.files if file.dataset == dataset]
         return replace(self.with_files(files), joined=parts)
-
-
-def join_sources(parts: Sequence[Source]) -> Source:
-    """Return one source made of several, which are read one by one and joined (``join_rows``).
-
-    The first is the main one. A source of accuracies adds rows (other epochs of training); one that
-    measures architectures without training them adds columns to the rows of full training.
-
-    Raises:
-        ParameterError: one source twice, one that is a model, none of accuracies in front,
-            different search spaces, no dataset in common, or a metric that two of them hold.
-    """
-    main, *others = parts
-    name = "+".join(part.name for part in parts)
-    for part in parts:
-        if part.model is not None and others:
-            raise _refused(
-                name,
-                f"the values of {part.name} come from a model, not from a table. Give it alone: "
-                f"source={part.name}",
-            )
-    if len({part.name for part in parts}) < len(parts):
-        once = "+".join(dict.fromkeys(part.name for part in parts))
-        raise _refused(name, f"it names one source twice. Name each once: source={once}")
-    if not main.contents.epochs:
-        turned = "+".join([main.join_to or main.family.source, main.name])
-        raise _refused(
-            name, f"{main.name} holds no accuracies; begin with a source that does, as in {turned}"
-        )
-    joined, one = main, main.family
-    for other in others:
-        two = other.family
-        if (two.space, two.full_epochs) != (one.space, one.full_epochs):
-            raise _refused(
-                name,
-                f"{main.name} is of search space {one.space}, fully trained at "
-                f"{one.full_epochs} epochs; {other.name} of {two.space}, {two.full_epochs}. "
-                f"Leave one of them out",
-            )
-        joined = _pair(name, joined, other)
-    if not joined.datasets:
-        each = "; ".join(f"{part.name}: {', '.join(part.datasets)}" for part in parts)
-        raise _refused(
-            name, f"they have no dataset in common ({each}). Join sources of one dataset"
-        )
-    return joined
-
-
-def _pair(name: str, left: Source, right: Source) -> Source:
-    one, two = left.contents, right.contents
-    epochs = set(one.epochs) & set(two.epochs)
-    both = [metric for metric in two.metrics if metric in one.metrics]
-    if both and (epochs or not two.epochs):
-        after = f" after {', '.join(map(str, sorted(epochs)))} epochs" if epochs else ""
-        raise _refused(
-            name,
-            f"{left.name} and {right.name} both hold {', '.join(both)}{after}, and which one is "
-            "meant cannot be known. Leave one of them out",
-        )
-    last = max(one, two, key=lambda contents: contents.epochs[-1:])
-    first, second = left.publication, right.publication
-    return replace(
-        left,
-        name=f"{left.name}+{right.name}",
-        publication=Publication(
-            version=f"{first.version} + {second.version}",
-            licence="; ".join(dict.fromkeys([first.licence, second.licence])),
-            homepage=f"{first.homepage} + {second.homepage}",
-            obtain=f"{first.obtain} {second.obtain}",
-            files=first.files + second.files,
-            folder=first.folder,
-        ),
-        contents=replace(
-            one,
-            metrics={**one.metrics, **{m: two.metrics[m] for m in two.metrics if m not in both}},
-            epochs=tuple(sorted({*one.epochs, *two.epochs})),
-            optimum=last.optimum,
-            partial=one.partial or two.partial,
-            incomplete=one.incomplete or two.incomplete,
-        ),
-        joined=left.parts + right.parts,
-    )
-
-
-def _refused(name: str, why: str) -> ParameterError:
-    return ParameterError(f"Sources cannot be joined as {name!r}: {why}.", source=name)

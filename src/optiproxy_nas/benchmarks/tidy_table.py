@@ -103,6 +103,11 @@ def code_names(table: pd.DataFrame) -> list[str]:
     return sorted(names, key=lambda name: int(name.removeprefix("code_")))
 
 
+def codes_of(table: pd.DataFrame) -> torch.Tensor:
+    """Return the codes of a tidy table: int64 [n, L]."""
+    return torch.from_numpy(table[code_names(table)].to_numpy().astype(np.int64))
+
+
 def metric_names(table: pd.DataFrame) -> list[str]:
     """Return the columns of a tidy table that hold measurements."""
     others = {*KEY, *code_names(table)}
@@ -218,60 +223,3 @@ def _counted(counts: Mapping[tuple[str, int], int]) -> str:
         f"{count} cells of {dataset}" + ("" if epochs == UNTRAINED else f" at {epochs} epochs")
         for (dataset, epochs), count in sorted(counts.items())
     )
-
-
-def join_rows(tables: Iterable[pd.DataFrame], source: Source) -> pd.DataFrame:
-    """Return one table out of the checked tables of ``source.parts``, in their order.
-
-    Datasets that only some of them have are left out, as are architectures that the main one
-    lacks; nothing is filled in.
-
-    Raises:
-        DataError: no dataset in common, or architectures that a joined source lacks.
-    """
-    tables = list(tables)
-    common = set.intersection(*(set(table["dataset"]) for table in tables))
-    if not common:
-        each = "; ".join(
-            f"{part.name}: {', '.join(sorted(set(table['dataset'])))}"
-            for part, table in zip(source.parts, tables, strict=True)
-        )
-        raise wrong(source, f"the files that are here have no dataset in common ({each})")
-    main, *others = (table[table["dataset"].isin(common)] for table in tables)
-    cells = main[["architecture", "dataset"]].drop_duplicates()
-    joins = list(zip(source.parts[1:], others, strict=True))
-    rows = [main]
-    for part, table in joins:
-        _check_holds(cells, table, part, source)
-        if part.contents.epochs:
-            rows.append(table.merge(cells, on=["architecture", "dataset"]))
-    joined = assemble(rows)
-    full = joined["epochs"] == source.contents.epochs[-1]
-    for part, table in joins:
-        if not part.contents.epochs:
-            names = list(part.contents.metrics)
-            values = table.set_index(["architecture", "dataset"])[names]
-            found = values.reindex(pd.MultiIndex.from_frame(joined[["architecture", "dataset"]]))
-            joined[names] = found.to_numpy()
-            joined.loc[~full, names] = float("nan")
-    return joined[list(columns(source))]
-
-
-def _check_holds(cells: pd.DataFrame, table: pd.DataFrame, part: Source, source: Source) -> None:
-    """Refuse a joined source whose table lacks cells of the main one."""
-    found = pd.MultiIndex.from_frame(table[["architecture", "dataset"]])
-    wanted = pd.MultiIndex.from_frame(cells)
-    lacking = wanted[~wanted.isin(found)]
-    if len(lacking):
-        architecture, dataset = lacking[0]
-        raise DataError(
-            f"Source {source.name!r} cannot be joined: {part.name} lacks {len(lacking)} of the "
-            f"{len(wanted)} cells (on their datasets) of {source.parts[0].name}, the first of them "
-            f"{architecture} on {dataset}. Nothing stands in for them: get the rest of its "
-            f"files, or leave {part.name} out.",
-            source=source.name,
-            part=part.name,
-            architecture=architecture,
-            dataset=dataset,
-            lacking=len(lacking),
-        )

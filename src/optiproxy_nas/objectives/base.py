@@ -7,7 +7,7 @@ stopped. It knows no benchmark; what asks one is :mod:`optiproxy_nas.evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -20,9 +20,9 @@ from torch import Tensor
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
 from optiproxy_nas.core.parameters import Direction, SelectionSettings, StrictModel
 from optiproxy_nas.objectives.constraints import Constraint
+from optiproxy_nas.objectives.pricing import Pricing
 from optiproxy_nas.objectives.trial_order import TrialOrder
 from optiproxy_nas.proxies.targets import acquisition_score, make_targets, value_columns
-from optiproxy_nas.spaces.base import SearchSpace
 
 # Columns of every archive, beside its objective's and the integer code, code_0 .. code_{L-1}.
 COLUMNS = {
@@ -54,75 +54,6 @@ class Fidelity(NamedTuple):
     setting: str  # name of the objective's setting that gives it
     epochs: int
     continues: bool  # training to it goes on from the fidelity before, which is charged once
-
-
-class Pricing:
-    """What trials are charged, counted in ``unit``; here one query each."""
-
-    unit: ClassVar[str] = "queries"
-
-    @property
-    def cheapest(self) -> int:
-        """Return the cost of the cheapest trial, of which the initial sample is made."""
-        return 1
-
-    @property
-    def full_cost(self) -> int:
-        """Return the cost of a trial as the baselines make it."""
-        return 1
-
-    @property
-    def terms(self) -> str:
-        """Return the settings that costs follow from, for messages about the budget."""
-        return ""
-
-    def costs(self, table: pd.DataFrame) -> Integers:
-        """Return what each trial of a batch, or of an archive, is charged: [n]."""
-        return np.ones(len(table), dtype=np.int64)
-
-    def identities(self, space: SearchSpace, table: pd.DataFrame, codes: Tensor) -> list[Hashable]:
-        """Return what is charged once: one per row of ``table``, whose codes [n, L] are given."""
-        return space.identify(codes)
-
-    def initial_columns(self, count: int) -> dict[str, Any]:
-        """Return the columns that make ``count`` architectures of a batch the cheapest trials."""
-        return {}
-
-    def full_columns(self, count: int) -> dict[str, Any]:
-        """Return the columns that make ``count`` architectures of a batch full trials."""
-        return {}
-
-    def fidelity_columns(self, epochs: Integers) -> dict[str, Any]:
-        """Return the columns of trials of these fidelities [n], each from nothing."""
-        return {}
-
-    def promotion_columns(self, rows: pd.DataFrame) -> dict[str, Any]:
-        """Return the columns of trials that raise rows of D to the next fidelity."""
-        return self.full_columns(len(rows))
-
-    def initial_cost(self, count: int) -> int:
-        """Return what ``count`` initial architectures cost."""
-        return count * self.cheapest
-
-    def least_budget(self, initial_samples: int) -> int:
-        """Return the least budget of a search that can end with an answer."""
-        return self.initial_cost(initial_samples)
-
-    def initial_sample(self, count: int) -> int:
-        """Return how many architectures a search starts from where a preset has ``count``."""
-        return count
-
-    def step_cost(self, batch: int) -> int:
-        """Return what a step may spend; B is ``batch``."""
-        return batch
-
-    def fewest(self, allowance: int) -> int:
-        """Return how many candidates a step needs at least, to spend its ``allowance``."""
-        return allowance
-
-    def capacity(self, size: int) -> int:
-        """Return the cost of all trials of a space of ``size`` architectures."""
-        return size
 
 
 @dataclass(frozen=True)

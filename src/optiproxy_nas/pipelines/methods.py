@@ -27,7 +27,7 @@ from optiproxy_nas.pipelines.project_pipeline import (
 )
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.search import RUN, SEARCH, open_checked
-from optiproxy_nas.report.run_data import summary_of
+from optiproxy_nas.report.run_summary import summary_of
 from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.runs.manifest import CONFIRMATIONS
 from optiproxy_nas.spaces import get_space

@@ -25,7 +25,7 @@ from optiproxy_nas.evaluation.problem_evaluator import AnswerTest
 from optiproxy_nas.execution.jobs import trial_folder
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator, answer_of
 from optiproxy_nas.problems import VALUE
-from optiproxy_nas.report.run_data import problem_summary
+from optiproxy_nas.report.run_summary import problem_summary
 from optiproxy_nas.report.worker_figures import busy_facts
 from optiproxy_nas.runs.datasets.files import TrialFiles
 

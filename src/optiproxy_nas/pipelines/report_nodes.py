@@ -62,8 +62,8 @@ def report(
         for step, (trace, logits) in enumerate(drawn, 1)
         if step <= len(diagnostics)
     }
-    run = _run_data(summary, archive, space, diagnostics, search, traces, trials)
-    return _drawn(run, figures_of(search.objective))
+    figures = figures_of(search.objective)
+    return _drawn(figures, summary, archive, space, diagnostics, search, traces, trials)
 
 
 def report_asynchronous(
@@ -84,11 +84,12 @@ def report_asynchronous(
         int(name.removeprefix("step_")): with_edges(space, read(), logits[name]())
         for name, read in traces.items()
     }
-    run = _run_data(summary, archive, space, diagnostics, search, steps, trials)
-    return _drawn(run, asynchronous_figures(search.objective))
+    figures = asynchronous_figures(search.objective)
+    return _drawn(figures, summary, archive, space, diagnostics, search, steps, trials)
 
 
-def _run_data(
+def _drawn(
+    figures: RunFigures,
     summary: dict[str, Any],
     archive: pd.DataFrame,
     space: SearchSpace,
@@ -96,15 +97,11 @@ def _run_data(
     search: SearchParameters,
     traces: Traces,
     trials: pd.DataFrame | None,
-) -> RunData:
-    """Return a run as its figures and pages see it."""
+) -> dict[str, Any]:
+    """Return the pictures by name, and the pages."""
     eligible = search.objective.order.eligible(archive)
     direction = search.objective.direction
-    return RunData(summary, archive, space, diagnostics, traces, eligible, direction, trials)
-
-
-def _drawn(run: RunData, figures: RunFigures) -> dict[str, Any]:
-    """Return the pictures by name, and the pages."""
+    run = RunData(summary, archive, space, diagnostics, traces, eligible, direction, trials)
     pictures = draw_figures(run, figures)
     return {
         **{figure.id: picture for figure, picture in pictures.items()},

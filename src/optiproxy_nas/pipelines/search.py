@@ -35,11 +35,11 @@ from optiproxy_nas.pipelines.project_pipeline import (
     node_in,
 )
 from optiproxy_nas.pipelines.report_nodes import collect_diagnostics, report, report_problem
-from optiproxy_nas.report.run_data import summary_of
 from optiproxy_nas.report.run_report import (
     COMMON,
     figures_of,
 )
+from optiproxy_nas.report.run_summary import summary_of
 from optiproxy_nas.runs.manifest import CONFIRMATIONS
 from optiproxy_nas.spaces import SearchSpace, get_space
 

@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.arrays import Mask, as_array
 from optiproxy_nas.core.numbers import decimals, fixed, metric_label
-from optiproxy_nas.report import style
+from optiproxy_nas.report import ranges, style
 from optiproxy_nas.report.cell import draw_cell
 from optiproxy_nas.report.run_data import RunData
 from optiproxy_nas.report.style import ReportFigure
@@ -39,9 +39,9 @@ def best_so_far(run: RunData, infeasible: Mask | None = None, bounds: Sequence[s
     step = as_array(rows["step"])
     # What cannot be the answer must not decide how low the range goes; it may be better.
     inside = ~outside if not outside.all() else outside
-    low, high = style.top_range(value[inside], step[inside], optimum, run.sign)
-    end, beyond, pointer = style.worse_end((low, high), run.sign)
-    least, most = style.top_range(value, step, optimum, run.sign)
+    low, high = ranges.top_range(value[inside], step[inside], optimum, run.sign)
+    end, beyond, pointer = ranges.worse_end((low, high), run.sign)
+    least, most = ranges.top_range(value, step, optimum, run.sign)
     low, high = with_confirmed((low, most) if run.sign > 0 else (least, high), run)
 
     figure = style.new_figure(8.0, 4.8)
@@ -153,7 +153,7 @@ def predicted_against_true(
     predicted, true = predicted[keep], true[keep]
     query = as_array(archive["order"])[keep] + 1
     spread = np.nan_to_num(as_array(archive["predicted_sd"])[keep])
-    low, high = style.shared_range(np.concatenate([predicted, true]))
+    low, high = ranges.shared_range(np.concatenate([predicted, true]))
     x, y = np.clip(true, low, high), np.clip(predicted, low, high)
 
     figure = style.new_figure(6.4, 5.4)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from optiproxy_nas.core.arrays import Floats, Integers, Mask, as_array
 from optiproxy_nas.core.numbers import decimals, fixed
-from optiproxy_nas.report import style
+from optiproxy_nas.report import ranges, style
 from optiproxy_nas.report.archive_figures import BEST_SO_FAR, star_confirmed, with_confirmed
 from optiproxy_nas.report.run_data import RunData
 from optiproxy_nas.report.style import ReportFigure
@@ -103,8 +103,8 @@ def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
     winner = run.incumbent
     assert winner is not None  # a cell was trained fully
     digits = decimals(run.target, (value[winner], optimum))
-    low, high = style.top_range(value[full], step[full], optimum, run.sign)
-    end, beyond, pointer = style.worse_end((low, high), run.sign)
+    low, high = ranges.top_range(value[full], step[full], optimum, run.sign)
+    end, beyond, pointer = ranges.worse_end((low, high), run.sign)
     below = run.sign * value < run.sign * end
     for mask, marker, colour, size, text in (
         (kinds.whole & ~below, "o", style.BLUE, 20, "trained fully at once"),
@@ -129,8 +129,8 @@ def _draw_full(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
 
 def _draw_brief(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
     value, step = as_array(run.archive["value"]), as_array(run.archive["step"])
-    low, high = style.top_range(value[kinds.low], step[kinds.low], None, run.sign)
-    end, beyond, pointer = style.worse_end((low, high), run.sign)
+    low, high = ranges.top_range(value[kinds.low], step[kinds.low], None, run.sign)
+    end, beyond, pointer = ranges.worse_end((low, high), run.sign)
     chosen = np.zeros(len(value), dtype=bool)
     chosen[kinds.before[kinds.before >= 0]] = True
     below = kinds.low & (run.sign * value < run.sign * end)
@@ -193,7 +193,7 @@ def _draw_promotions(axes: Axes, run: RunData, kinds: Kinds, rows: Mask, norm: A
     """Draw rows of one rung against what their architectures had at the one below."""
     value = as_array(run.archive["value"])
     brief, full = value[kinds.before[rows]], value[rows]
-    (left, right), (bottom, top) = style.shared_range(brief), style.shared_range(full)
+    (left, right), (bottom, top) = ranges.shared_range(brief), ranges.shared_range(full)
     order = as_array(run.archive["order"])[rows] + 1
     look = {"c": order, "cmap": style.sequence_colours(), "norm": norm, "s": 30, "alpha": 0.85}
     x, y = np.clip(brief, left, right), np.clip(full, bottom, top)

@@ -15,7 +15,7 @@ from optiproxy_nas.core.arrays import Floats, Mask, as_array
 from optiproxy_nas.core.numbers import metric_label, metric_name, significant, unit
 from optiproxy_nas.objectives.constraints import metrics_of
 from optiproxy_nas.objectives.pareto import pareto_front
-from optiproxy_nas.report import style
+from optiproxy_nas.report import ranges, style
 from optiproxy_nas.report.run_data import RunData, known
 
 COLUMNS = 3  # panels side by side
@@ -97,11 +97,11 @@ def _front(axes: Axes, run: RunData, metric: str) -> None:
     front = pareto_front(np.stack([value, real], 1), (run.sign > 0, more))
     start, end = _scale(axes, real, limits)
     sign = run.sign
-    low, high = style.top_range(value, as_array(archive["step"]), None, sign)
+    low, high = ranges.top_range(value, as_array(archive["step"]), None, sign)
     if front.any():  # it counts, however bad its values begin, but for cells that learnt nothing
         worst = sign * float(np.quantile(sign * value[front], 0.25))
         low, high = (min(low, worst), high) if sign > 0 else (low, max(high, worst))
-    end, beyond, pointer = style.worse_end((low, high), sign)
+    end, beyond, pointer = ranges.worse_end((low, high), sign)
     axes.set_ylim(low, high)
     for limit in limits:
         axes.axvline(limit, color=style.GREEN, linewidth=1.2, zorder=1, label="bound")
@@ -154,7 +154,7 @@ def _scale(
     log = bool(values.min() > 0 and values.max() / values.min() > DECADE)
     if log:
         values = np.log10(values)
-    low, high = style.shared_range(values)
+    low, high = ranges.shared_range(values)
     # A bound may be far from all that was found, and that has to be seen.
     pad, ends = 0.03 * (high - low), values[len(values) - len(limits) :]
     low, high = min(low, float(ends.min()) - pad), max(high, float(ends.max()) + pad)

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, pack, stored_facts, unpack
+from optiproxy_nas.benchmarks.boosted import Boosted, TreePredictor, fit_boosted
 from optiproxy_nas.benchmarks.file_formats import gzip_csv_table
 from optiproxy_nas.benchmarks.sources import (
     BenchmarkFamily,
@@ -34,7 +34,8 @@ from optiproxy_nas.benchmarks.sources import (
     Source,
     SourceModel,
 )
-from optiproxy_nas.benchmarks.tidy_table import METRICS, code_names, tidy
+from optiproxy_nas.benchmarks.surrogate_file import pack, stored_facts, unpack
+from optiproxy_nas.benchmarks.tidy_table import METRICS, codes_of, tidy
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.spaces.published import GPT_LAYERS, hwgpt
@@ -160,7 +161,7 @@ def build(_: Mapping[str, Any], table: pd.DataFrame) -> bytes:
     Raises:
         DataError: LightGBM is not installed.
     """
-    codes = torch.from_numpy(table[code_names(table)].to_numpy().astype(np.int64))
+    codes = codes_of(table)
     values = {name: table[name].to_numpy() for name in (TARGET, *LATENCIES)}
     fits = {name: _fit_linear(codes, column) for name, column in values.items()}
     explained = _linear(codes, fits[TARGET])
@@ -186,7 +187,7 @@ def _held_out_error(codes: Tensor, values: Floats, folds: int = 10) -> dict[str,
 
 def facts(_: pd.DataFrame, model: bytes) -> dict[str, Any]:
     """Return what the surrogate predicts, and its errors on sub-networks left out."""
-    return {"predicts": dict(_PREDICTED), **unpack(model)[0]["facts"]}
+    return {"predicts": dict(_PREDICTED), **stored_facts(model)}
 
 
 def load(model: bytes) -> Predict:
@@ -195,20 +196,13 @@ def load(model: bytes) -> Predict:
     Raises:
         DataError: it is damaged, or LightGBM is not installed.
     """
-    fits = unpack(model)[1]
-    return partial(predict, Boosted(fits.pop("trees").tobytes()), fits)
-
-
-def predict(
-    trees: Boosted, fits: Mapping[str, Floats], codes: Tensor, metric: str, _: int
-) -> Floats:
-    """Return one of ``_PREDICTED`` for each of codes [n, L]: [n]."""
-    if metric == "parameters_millions":
-        return parameters_millions(codes)
-    if metric in LATENCIES:
-        return _linear(codes, fits[metric])
-    answer = trees.answer(metric, *_tree_features(codes))
-    return _linear(codes, fits[TARGET]) + answer if metric == TARGET else answer
+    arrays = unpack(model)[1]
+    trees = Boosted(arrays.pop("trees").tobytes())
+    linear = {name: partial(_linear, coefficients=fit) for name, fit in arrays.items()}
+    base = {TARGET: linear.pop(TARGET)}
+    return TreePredictor(
+        trees, _tree_features, {"parameters_millions": parameters_millions, **linear}, base
+    )
 
 
 SOURCE = Source(

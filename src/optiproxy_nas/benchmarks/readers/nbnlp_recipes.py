@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from optiproxy_nas.benchmarks.boosted import Boosted, fit_boosted, stored_facts
+from optiproxy_nas.benchmarks.boosted import Boosted, TreePredictor, fit_boosted
+from optiproxy_nas.benchmarks.boosted_validation import Values
 from optiproxy_nas.benchmarks.file_formats import csv_table
 from optiproxy_nas.benchmarks.nbnlp import NBNLP, feature_table, parameters_millions
 from optiproxy_nas.benchmarks.sources import (
@@ -29,7 +29,8 @@ from optiproxy_nas.benchmarks.sources import (
     Source,
     SourceModel,
 )
-from optiproxy_nas.benchmarks.tidy_table import code_names, tidy
+from optiproxy_nas.benchmarks.surrogate_file import stored_facts
+from optiproxy_nas.benchmarks.tidy_table import codes_of, tidy
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
@@ -120,12 +121,11 @@ def build(_: Mapping[str, Any], table: pd.DataFrame) -> bytes:
     Raises:
         DataError: LightGBM is not installed.
     """
-    names, features = feature_table(unpack(_codes(table)))
-    return fit_boosted(names, features, table[TARGET].to_numpy())
+    return fit_boosted(*_features(codes_of(table)), table[TARGET].to_numpy())
 
 
 def facts(_: pd.DataFrame, model: bytes) -> dict[str, Any]:
-    """Return what the surrogate predicts, from what, and its errors on recipes left out."""
+    """Return what the surrogate predicts, and its errors on recipes left out."""
     return {"predicts": dict(_PREDICTED), **stored_facts(model)}
 
 
@@ -135,19 +135,15 @@ def load(model: bytes) -> Predict:
     Raises:
         DataError: it is damaged, or LightGBM is not installed.
     """
-    return partial(predict, Boosted(model))
+    return TreePredictor(Boosted(model), _features, {"parameters_millions": _parameters})
 
 
-def predict(trees: Boosted, codes: Tensor, metric: str, _: int) -> Floats:
-    """Return one of ``_PREDICTED`` for each of codes [n, L]: [n]."""
-    cells = unpack(codes)
-    if metric == "parameters_millions":
-        return parameters_millions(cells)
-    return trees.answer(metric, *feature_table(cells))
+def _features(codes: Tensor) -> tuple[list[str], Values]:
+    return feature_table(unpack(codes))
 
 
-def _codes(table: pd.DataFrame) -> Tensor:
-    return torch.from_numpy(table[code_names(table)].to_numpy().astype(np.int64))
+def _parameters(codes: Tensor) -> Floats:
+    return parameters_millions(unpack(codes))
 
 
 _SHA256 = "48e35823be51ba07aa5c576bfbcece2d95159c48753e81759294c7da6a8b9a6d"

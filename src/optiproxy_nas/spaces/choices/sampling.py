@@ -13,15 +13,13 @@ from optiproxy_nas.core.errors import ParameterError, SamplingError
 from optiproxy_nas.spaces.base import Candidates
 from optiproxy_nas.spaces.choices.constraint import Predicate, Verdicts
 from optiproxy_nas.spaces.choices.counting import Counts
+from optiproxy_nas.spaces.rejection import draw_valid
 
 _LISTED = 10_000  # architectures: so many are all asked about, in about 0.1 s
 _PROBES = 16
 # Uniform draws end when there are more than this many, and this many for each valid one wanted.
 _LEAST_DRAWS, _DRAWS_EACH = 20_000, 2_000
 _BLOCK = 10_000
-# Rounds of drawing from the logits as they are. In each later round the logits' share is halved.
-_FREE_ROUNDS, _ROUNDS = 6, 12
-_SPARE = 2  # draws for each architecture of a group
 
 
 class Sampler:
@@ -130,22 +128,12 @@ class Sampler:
         if self._verdicts is None:
             codes = self._drawn(share, count, generator, exploration)
             return Candidates(codes.reshape(-1, choices), group)
-        codes = torch.zeros(groups, count, choices, dtype=torch.int64)
-        found = torch.zeros(groups, dtype=torch.int64)
-        rejected = 0
-        for attempt in range(_ROUNDS):
-            open_groups = (found < count).nonzero()[:, 0]
-            if not len(open_groups):
-                break
-            explored = 1 - (1 - exploration) * 0.5 ** max(0, attempt - _FREE_ROUNDS + 1)
-            drawn = self._drawn(share[open_groups], _SPARE * count, generator, explored)
-            valid = self.valid(drawn.flatten(0, 1)).reshape(drawn.shape[:2])
-            place = found[open_groups].unsqueeze(1) + valid.cumsum(1) - valid.long()
-            needed = place < count  # its group was not complete before this draw
-            rows, draws = (valid & needed).nonzero(as_tuple=True)
-            codes[open_groups[rows], place[rows, draws]] = drawn[rows, draws]
-            found[open_groups] += (valid & needed).sum(1)
-            rejected += int((~valid & needed).sum())
+
+        def draw(open_groups: Tensor, draws: int, explored: float) -> Tensor:
+            return self._drawn(share[open_groups], draws, generator, explored)
+
+        shape = groups, count, choices
+        codes, found, rejected = draw_valid(draw, self.valid, shape, exploration)
         empty = (found == 0).nonzero()[:, 0]
         if len(empty) and count:
             codes[empty, 0] = self.random(len(empty), generator)

@@ -20,12 +20,9 @@ from optiproxy_nas.spaces.graph_space import GraphSpace
 from optiproxy_nas.spaces.nb101 import isomorphism, notation
 from optiproxy_nas.spaces.nb101.isomorphism import CODE_LENGTH, INNER, OPERATIONS, PAIRS, VERTICES
 from optiproxy_nas.spaces.nb101.neighbours import one_change_neighbours
+from optiproxy_nas.spaces.rejection import draw_valid
 
-# Rounds of drawing from the logits as they are. In each later round the logits' share is halved in
-# favour of uniform choices. Cells that are still missing after the last round are drawn at random.
-_FREE_ROUNDS = 6
-_ROUNDS = 12
-_SPARE = 2  # draws for each missing cell: 73 % of uniform ones are valid
+_SPARE = 2  # random draws for each missing cell: 73 % are valid
 _RANDOM_ROUNDS = 200
 
 
@@ -80,25 +77,16 @@ class NASBench101(GraphSpace):
         more with each of six further rounds. Cells that are still missing are drawn at random.
         """
         groups = logits.alpha.shape[0]
-        codes = torch.zeros(groups, count, CODE_LENGTH, dtype=torch.int64)
-        found = torch.zeros(groups, dtype=torch.int64)
-        rejected = 0
-        for attempt in range(_ROUNDS):
-            open_groups = (found < count).nonzero()[:, 0]
-            if not len(open_groups):
-                break
-            share = 1 - (1 - exploration) * 0.5 ** max(0, attempt - _FREE_ROUNDS + 1)
+
+        def draw(open_groups: Tensor, draws: int, share: float) -> Tensor:
             alpha, beta = (field.detach()[open_groups] for field in logits)
-            operations = relaxation.sample_operations(alpha, _SPARE * count, generator, share)
-            edges = relaxation.sample_edges(beta, _SPARE * count, generator, share)
-            drawn = torch.cat([operations, edges], dim=-1)  # [open, draws, 26]
-            valid = isomorphism.is_valid(drawn.flatten(0, 1)).reshape(drawn.shape[:2])
-            place = found[open_groups].unsqueeze(1) + valid.cumsum(1) - valid.long()
-            needed = place < count  # its group was not complete before this draw
-            rows, draws = (valid & needed).nonzero(as_tuple=True)
-            codes[open_groups[rows], place[rows, draws]] = drawn[rows, draws]
-            found[open_groups] += (valid & needed).sum(1)
-            rejected += int((~valid & needed).sum())
+            operations = relaxation.sample_operations(alpha, draws, generator, share)
+            return torch.cat(
+                [operations, relaxation.sample_edges(beta, draws, generator, share)], dim=-1
+            )
+
+        shape = groups, count, CODE_LENGTH
+        codes, found, rejected = draw_valid(draw, isomorphism.is_valid, shape, exploration)
         empty = torch.arange(count) >= found.unsqueeze(1)
         if bool(empty.any()):
             codes[empty] = self.random(int(empty.sum()), generator)
