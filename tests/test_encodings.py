@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.spaces.base import Encoding, Graph
 from optiproxy_nas.spaces.encodings import (
-    path_encoding,
+    path_indicators,
     path_lengths,
     searched_vertices,
     vertex_tokens,
 )
 
 pytestmark = pytest.mark.usefixtures("global_state")
+
+
+def path_encoding(space, encoding, longest=None):
+    return path_indicators(space.graph(encoding), path_lengths(space, longest))
 
 
 def soft(space, count, generator):

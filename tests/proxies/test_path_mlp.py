@@ -10,7 +10,7 @@ from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.mlp import PathMLP, TruncatedPathMLP
-from optiproxy_nas.spaces.encodings import path_encoding
+from optiproxy_nas.spaces.encodings import path_indicators, path_lengths
 from optiproxy_nas.testing import check_proxy
 
 pytestmark = pytest.mark.usefixtures("global_state")
@@ -33,7 +33,8 @@ def test_it_sees_the_path_encoding_and_nothing_else(nb201, generator, name, long
     proxy = build_proxy(nb201, settings(name=name), generator)
     encoding = nb201.encode(nb201.random(6, generator))
     assert proxy.hidden[0].weight.shape[1] == inputs
-    assert torch.equal(proxy.features(encoding), path_encoding(nb201, encoding, longest))
+    paths = path_indicators(nb201.graph(encoding), path_lengths(nb201, longest))
+    assert torch.equal(proxy.features(encoding), paths)
 
 
 def test_the_truncated_one_is_blind_to_the_middle_edge(nb201, generator):

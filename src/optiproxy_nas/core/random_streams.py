@@ -61,6 +61,22 @@ def isolated() -> Iterator[None]:
 
 
 @contextmanager
+def kept_globals() -> Iterator[None]:
+    """Give the global generators of Python, numpy and torch back as they were."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    uses_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    on_cuda = torch.cuda.get_rng_state_all() if uses_cuda else []
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+        if on_cuda:
+            torch.cuda.set_rng_state_all(on_cuda)
+
+
+@contextmanager
 def seeded_globals(seed: int) -> Iterator[None]:
     """Seed the global generators of Python, numpy and torch, and give them back as they were.
 
@@ -69,20 +85,11 @@ def seeded_globals(seed: int) -> Iterator[None]:
     Args:
         seed: in [0, 2**32).
     """
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    uses_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    on_cuda = torch.cuda.get_rng_state_all() if uses_cuda else []
-    try:
+    with kept_globals():
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         torch.manual_seed(seed)
         yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])
-        if on_cuda:
-            torch.cuda.set_rng_state_all(on_cuda)
 
 
 def _change(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) -> None:

@@ -7,14 +7,12 @@ and made noisy. The package ``mnist1d`` (Apache-2.0) generates them.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+
+from optiproxy_nas.core.random_streams import kept_globals
 
 POINTS, CLASSES = 40, 10
 SPLITS = ("train", "validation", "test")
@@ -39,7 +37,7 @@ def make_signals(seed: int = 42, count: int = 5000) -> pd.DataFrame:
 
     settings = get_dataset_args()
     settings.seed, settings.num_samples = seed, count
-    with _global_generators_kept():  # the package draws from those of numpy and Python
+    with kept_globals():  # the package draws from those of numpy and Python
         made = make_dataset(settings)
     signals = np.concatenate([made["x"], made["x_test"]]).astype(np.float32)
     table = pd.DataFrame(signals, columns=[f"x_{point:02d}" for point in range(POINTS)])
@@ -53,13 +51,3 @@ def signals_of(table: pd.DataFrame, split: str) -> tuple[Tensor, Tensor]:
     rows = table[table["split"] == split]
     signals = torch.tensor(rows.drop(columns=["split", "digit"]).to_numpy(np.float32))
     return signals.unsqueeze(1), torch.tensor(rows["digit"].to_numpy(np.int64))
-
-
-@contextmanager
-def _global_generators_kept() -> Iterator[None]:
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002

@@ -43,29 +43,6 @@ def searched_vertices(space: SearchSpace) -> list[int]:
     return vertices
 
 
-def path_encoding(space: SearchSpace, encoding: Encoding, longest: int | None = None) -> Tensor:
-    """Return the path encoding [n, P]: which sequences of operations lead from input to output.
-
-    As in BANANAS (White et al. 2021).
-
-    Column order: by length, then lexicographic in the operations' order, the first operation
-    being the most significant. Lengths that no path of the space has are left out, so NAS-Bench-201
-    has 5 + 25 + 125 columns, and an edge from input to output is a path of length 0.
-
-    Args:
-        space: the search space.
-        encoding: n hard or soft encodings.
-        longest: the most operations of a path (truncated path encoding); None: no limit.
-
-    Returns:
-        [n, P] in [0, 1]. P grows as M^longest, the work as n · V² · M^(longest - 1).
-
-    Raises:
-        ParameterError: as :func:`path_lengths`.
-    """
-    return path_indicators(space.graph(encoding), path_lengths(space, longest))
-
-
 def path_lengths(space: SearchSpace, longest: int | None = None) -> tuple[int, ...]:
     """Return the lengths, in operations, of the paths of the space up to ``longest``, ascending.
 
@@ -122,7 +99,11 @@ def _check_lengths(space: SearchSpace, lengths: Sequence[int], longest: int | No
 
 
 def path_indicators(graph: Graph, lengths: Collection[int]) -> Tensor:
-    """Return the indicator of each label sequence of the given lengths, [n, P] in [0, 1].
+    """Return the path encoding [n, P] in [0, 1]: which label sequences lead from input to output.
+
+    Columns are by length, then lexicographic in the operations' order, the first operation being
+    the most significant: 5 + 25 + 125 of NAS-Bench-201. An edge from input to output is a path of
+    length 0. P grows as M^longest, the work as n · V² · M^(longest - 1).
 
     The state [n, V, M^k] says which sequences of k operations lead from an input to a vertex. It is
     propagated along the edges, and where several arrive, any of them suffices: 1 - Π(1 - p). At the

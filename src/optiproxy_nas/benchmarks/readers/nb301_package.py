@@ -15,16 +15,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from optiproxy_nas.benchmarks import nb301 as official
@@ -34,6 +31,7 @@ from optiproxy_nas.benchmarks.nb301 import NB301
 from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source, SourceModel
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.core.random_streams import kept_globals
 
 METRICS = {
     VALIDATION_ACCURACY: "percent of the validation images, as the ensemble predicts (mean of its "
@@ -88,7 +86,7 @@ class Ensemble:
         for name, (size, digest) in found["files"].items():
             _check_file(directory / name, size, digest)
         package = _package()
-        with _global_randomness_kept():  # the package seeds the global generators
+        with kept_globals():  # the package seeds the global generators
             try:
                 self._ensemble = package.load_ensemble(str(directory))
             except Exception as error:  # pickles of another version can raise anything
@@ -197,17 +195,6 @@ def _package() -> Any:
             "its models has not been tried. source=nb301_yahpo needs none of it.",
             package="nasbench301",
         ) from error
-
-
-@contextmanager
-def _global_randomness_kept() -> Iterator[None]:
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])
 
 
 def _source(name: str, version: str) -> Source:
