@@ -48,7 +48,9 @@ def test_importing_the_package_imports_no_torch() -> None:
 def test_no_objective_is_imported_before_it_is_asked_for() -> None:
     package = "optiproxy_nas.objectives."
     found = {name for name in imported()["objectives"] if name.startswith(package)}
-    assert found <= {f"{package}{name}" for name in ("base", "constraints", "trial_order")}
+    assert found <= {
+        f"{package}{name}" for name in ("base", "constraints", "pricing", "trial_order")
+    }
 
 
 def test_every_module_that_a_search_has_loaded_counts() -> None:

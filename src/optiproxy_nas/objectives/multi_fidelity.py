@@ -29,8 +29,8 @@ from scipy.stats import spearmanr
 from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.objectives.base import Fidelity, Objective, Training
-from optiproxy_nas.objectives.pricing import RungPricing
 from optiproxy_nas.objectives.promotion import FidelityTask, FullyTrainedFirst, pairs_of
+from optiproxy_nas.objectives.rung_pricing import RungPricing
 from optiproxy_nas.objectives.rungs import Rungs, check_rungs, default_rungs, read_rungs
 
 _LOW, _FULL = 12, 200  # of NAS-Bench-201
