@@ -29,16 +29,24 @@ def test_the_latest_version_of_each_partition_is_read_and_listed(tmp_path: Path)
     table = pd.DataFrame({"order": [0, 1, 2]})
     assert not dataset(tmp_path).exists()
     dataset(tmp_path).save({"step_01": lambda: table.head(1), "step_02": table.head(2)})
-    dataset(tmp_path, "2026-01-02T00.00.00.000Z").save({"step_02": table})
+    dataset(tmp_path, "2026-01-02T00.00.00.000Z").save({"step_02": table.head(2)})
     found = dataset(tmp_path)
     assert found.exists()
     assert {name: len(read()) for name, read in found.load().items()} == {
         "step_01": 1,
-        "step_02": 3,
+        "step_02": 2,
     }
     files = found.files()
     assert sorted(files) == ["/step_01", "/step_02"]
     assert files["/step_02"][0].parent.name == "2026-01-02T00.00.00.000Z"
+
+
+def test_another_version_of_a_partition_is_refused_where_it_differs(tmp_path: Path) -> None:
+    table = pd.DataFrame({"order": [0, 1, 2]})
+    dataset(tmp_path).save({"step_01": table.head(1), "step_02": table.head(2)})
+    dataset(tmp_path, "2026-01-02T00.00.00.000Z").save({"step_02": table})
+    with pytest.raises(ArtifactError):
+        dataset(tmp_path).files()
 
 
 def test_an_edited_partition_is_refused(tmp_path: Path) -> None:
