@@ -161,6 +161,29 @@ def test_a_rejoined_job_that_has_not_begun_is_run_in_the_folder_of_its_new_run(
         assert files_of(executor, 0)._claim.parent == Path(executor._run.folder)
 
 
+def test_what_a_killed_search_or_sweep_has_left_ends_before_a_job_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask, "GRACE", 60.0)
+    killed = opened(tmp_path)
+    rejoined, left, over = (begin(killed, number) for number in (1, 3, 5))
+    over.end(Ended(job(5), 0.5))
+    killed.submit(job(4))
+    lost = files_of(killed, 4)
+    lost.claim("tcp://worker:of old")
+    with opened(tmp_path) as executor:
+        assert executor.rejoin(job(1), killed._tasks[1, 0, 1].handle)
+        executor.submit(job(0))  # the point that was number 3
+        assert executor.poll(0.0) == []
+        assert cluster_of(executor).futures == []
+        assert [it.is_given_up() for it in (rejoined, left, lost)] == [False, True, True]
+        left.obey()
+        executor.submit(job(7))
+        assert executor.poll(0.0) == []
+        assert len(cluster_of(executor).futures) == 2
+        monkeypatch.setattr(dask, "GRACE", 0.0)
+
+
 def test_a_disk_that_does_not_say_who_has_a_job_has_it_run_by_nobody_else(
     tmp_path: Path,
 ) -> None:
@@ -223,8 +246,7 @@ def test_what_runs_when_the_scheduler_goes_is_left_to_be_rejoined(
             executor.poll()
         executor.cancel()
     assert not files.is_given_up()
-    monkeypatch.undo()
-    monkeypatch.setattr(dask, "Cluster", ScriptedCluster)
+    monkeypatch.setattr(ScriptedCluster, "has_gone", False)
     with opened(tmp_path) as later:
         assert later.rejoin(job(0), handle)
 

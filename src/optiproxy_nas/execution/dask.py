@@ -23,7 +23,7 @@ from optiproxy_nas.execution.dask_cluster import TIMEOUT, Cluster
 from optiproxy_nas.execution.dask_task import Task
 from optiproxy_nas.execution.dask_worker import Answer, Run, run_job
 from optiproxy_nas.execution.encoding import job_fields, parsed, read_end
-from optiproxy_nas.execution.job_files import RunFolders
+from optiproxy_nas.execution.job_files import JobFiles, RunFolders
 from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
 from optiproxy_nas.execution.payload import write_payload
 from optiproxy_nas.execution.remote import RemoteTraining
@@ -52,6 +52,8 @@ class DaskExecutor(WorkerExecutor):
         self._news = threading.Event()
         self._next_look = 0.0
         self._lost_starts = 0
+        self._ending: list[JobFiles] = []  # of earlier executors
+        self._first_start = 0.0  # when a job begins though they have not ended
         self._outlives = settings.scheduler is not None and folder is not None
         if folder is None:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory("-optiproxy")))
@@ -73,7 +75,7 @@ class DaskExecutor(WorkerExecutor):
         self.workers = self._cluster.room(settings.workers)
 
     def _take(self, job: Job) -> str:
-        self._folders.give_up_earlier(job)
+        self._end_earlier(GRACE if job.grace is None else job.grace)
         task = self._add(job, self._folders.new_handle(job))
         self._waiting.append(job.key)
         self._hand_out()
@@ -89,6 +91,7 @@ class DaskExecutor(WorkerExecutor):
             files.give_up()
             return False
         self._add(job, handle).is_out = True
+        self._folders.keep(handle)
         return True
 
     def _wait(self, seconds: float) -> None:
@@ -130,9 +133,23 @@ class DaskExecutor(WorkerExecutor):
         """Return the tasks that were handed out."""
         return [task for task in self._tasks.values() if task.is_out]
 
+    def _end_earlier(self, grace: float) -> None:
+        """Have what earlier executors have left, and is not rejoined, end before a job begins.
+
+        It may be the same training, or write to the same folder.
+        """
+        for files in self._folders.give_up_earlier():
+            with suppress(OSError):
+                claim = files.claimed()
+                if claim and claim.owner in self._cluster.workers and not files.has_ended:
+                    self._ending.append(files)
+                    self._first_start = time.monotonic() + grace + 2 * LOOK
+
     def _hand_out(self) -> None:
         """Give Dask as many tasks as there is room for, so that each of them begins at once."""
         self.workers = self._cluster.room(self._settings.workers)
+        if time.monotonic() < self._first_start and any(it.is_ending for it in self._ending):
+            return
         may_begin = self._cluster.is_connected and self._hopeless is None
         while self._waiting and may_begin and len(self._out()) < self.workers:
             # Of what is followed by its files alone, Dask does not know that it takes up room.

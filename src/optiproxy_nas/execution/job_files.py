@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -73,9 +73,14 @@ class JobFiles:
         return os.path.exists(self._begun)  # False, too, where the disk does not say
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the job has ended."""
+        return os.path.exists(self._ended)
+
+    @property
     def runs(self) -> bool:
         """Whether the job has begun and not ended."""
-        return self.has_begun and not os.path.exists(self._ended)
+        return self.has_begun and not self.has_ended
 
     def give_sign(self) -> None:
         """Show that the job goes on."""
@@ -153,7 +158,8 @@ class RunFolders:
     def __init__(self, folder: Path) -> None:
         self._folder, self._name = folder, uuid.uuid4().hex[:12]
         self._earlier = [path for path in sorted(folder.glob("*")) if path.is_dir()]
-        self._has_decided = False
+        self._rejoined: set[str] = set()  # handles
+        self._has_decided = self._has_given_up = False
 
     def open(self) -> Path:
         """Make the folder of this executor."""
@@ -183,12 +189,24 @@ class RunFolders:
         self._has_decided = True
         return self.files(handle)
 
-    def give_up_earlier(self, job: Job) -> None:
-        """Have the same job end where an executor that was killed has left it running."""
+    def keep(self, handle: str) -> None:
+        """Note that a job of an earlier executor was rejoined."""
+        self._rejoined.add(handle)
+
+    def give_up_earlier(self) -> Iterator[JobFiles]:
+        """Have the jobs end that earlier executors have left running, but for those rejoined.
+
+        Yields:
+            Each before it is given up; the first time alone.
+        """
         self._has_decided = True
-        for folder in self._earlier:
-            for claim in folder.glob(f"{_prefix(job)}*.claim"):
-                JobFiles(folder, claim.stem).give_up()
+        for folder in [] if self._has_given_up else self._earlier:
+            for claim in folder.glob("*.claim"):
+                if f"{folder.name}/{claim.stem}" not in self._rejoined:
+                    files = JobFiles(folder, claim.stem)
+                    yield files
+                    files.give_up()
+        self._has_given_up = True
 
     def close(self, is_left: bool = False) -> None:
         """Remove the folders that are not needed any more: all, or none if what runs was left."""
