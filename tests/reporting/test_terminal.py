@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optiproxy_nas.report import terminal_summary
-from optiproxy_nas.report.run_data import known
+from optiproxy_nas.report.run_data import present
 from optiproxy_nas.report.summary import headline, result_rows, settings_rows
 from optiproxy_nas.report.summary_fields import duration, text
 
@@ -116,7 +116,7 @@ def test_numpy_scalars_read_like_numbers():
     numpy = pytest.importorskip("numpy")
     assert text(numpy.float32(0.5)) == "0.5"
     assert text(numpy.int64(7)) == "7"
-    assert not known(numpy.float32("nan"))
+    assert not present(numpy.float32("nan"))
 
 
 def test_headline_when_nothing_is_better():

@@ -181,7 +181,7 @@ class Boosted:
         return type(self), (self._model,)
 
     def answer(self, metric: str, names: Sequence[str], features: Values) -> Floats:
-        """Return what is asked of architectures, for a source's metrics: [n].
+        """Return a source's metric of architectures: [n].
 
         Args:
             metric: ``surrogate_sd``, perhaps with a unit: the deviation; ``distance_to_data``: the

@@ -261,7 +261,7 @@ def _difference(space: SpaceLike, of_source: SpaceLike) -> str | None:
 
 
 def check_complete(table: pd.DataFrame, dataset: str, source: Source) -> None:
-    """Refuse a search over a table that lacks architectures which the search may ask for.
+    """Refuse a search over a table that lacks architectures which the search may query.
 
     Raises:
         DataError: how many there are, of how many, and how to get the others.

@@ -70,9 +70,9 @@ class RawFile:
     Attributes:
         name: the file's name within the source's folder, or a pattern (see the module).
         dataset: the tidy name of the dataset it is about.
-        key: the file's own name of that dataset, "" where it has none.
+        key: the file's name of that dataset, "" where it has none.
         sha256: the pinned digest, or None: then the data card records what was found.
-        size: bytes, where the digest is pinned (tells a truncated file from another one).
+        size: bytes, where the digest is pinned (distinguishes a truncated file from another one).
         url: where it can be downloaded, or None; the digest must be pinned.
         package_path: "package/dir/file" where an installed package brings it.
         obtain: sentences: what to do where it is damaged, if not what the publication says.
@@ -122,13 +122,13 @@ class Contents:
         epochs: of training, after which it holds the target, ascending; () if none is trained.
         target: the metric that a search maximises, or minimises as ``direction`` says.
         direction: of the target.
-        optimum: dataset -> known best value of the target, asserted at ingest.
+        optimum: dataset -> published best value of the target, asserted at ingest.
         partial: some of the files, and some of the architectures, are enough.
         incomplete: sentences, where it holds too few architectures for any search even with all
             files: what it holds, and which source to take.
         continues: full training goes on from its earlier epochs: after 12 of 200, it costs 188
-            more. False: each number of epochs is a schedule of its own, and it costs 200.
-        caution: one sentence that is told wherever its values are shown; "" where they are
+            more. False: each number of epochs is another schedule, and it costs 200.
+        caution: one sentence that is shown wherever its values are; "" where they are
             validation figures of real trainings.
         obtain_curves: where to get accuracies after fewer epochs.
     """
@@ -153,7 +153,7 @@ class SourceModel:
         build: ({file name: parsed object}, checked table) -> the model as bytes.
         load: those bytes -> the function that predicts; picklable.
         metrics: what it predicts -> description with unit.
-        facts: (table, model) -> what the data card tells of it, ready for JSON.
+        facts: (table, model) -> what the data card says about it, ready for JSON.
         libraries: distributions whose version can change what it predicts. A run records them, and
             is another run with another version.
     """

@@ -99,7 +99,7 @@ def _change(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) ->
 
 
 def _flushes_subnormals() -> bool:
-    """Return whether this thread rounds tiny numbers to 0, which torch can set but not tell."""
+    """Return whether this thread rounds tiny numbers to 0: torch can set that, but not read it."""
     return _SUBNORMAL * 1.0 == 0.0
 
 

@@ -1,8 +1,8 @@
-"""What a search is after, in three parts: the order of trials, their price, the proxy's task.
+"""The goal of a search: the order of trials, their price, and the proxy's task.
 
 An objective stands between the evaluation and the algorithm. It holds settings and no state: all
 its methods are pure functions of the archive D, so a search that goes on is the search that never
-stopped. It knows no benchmark; what asks one is :mod:`optiproxy_nas.evaluation.benchmark_problem`.
+stopped. It imports no benchmark: :mod:`optiproxy_nas.evaluation.benchmark_problem` queries them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Fidelity(NamedTuple):
 
 @dataclass(frozen=True)
 class ProxyTask:
-    """What the proxy learns, and what is maximised on it; here the value, by its acquisition.
+    """What the proxy learns, and what is maximised on it: the value, by its acquisition.
 
     Targets and scores are higher where the value is better, also where it is minimised.
     """
@@ -88,7 +88,7 @@ class ProxyTask:
         return lambda predictions: acquisition_score(predictions[:, 0], selection)
 
     def predicted(self, predictions: Tensor, archive: pd.DataFrame, name: str) -> dict[str, Floats]:
-        """Return ``predicted`` and ``predicted_sd`` (percent), and the objective's own columns.
+        """Return ``predicted`` and ``predicted_sd`` (percent), and the objective's columns.
 
         Args:
             predictions: [E, H, n] in target units.
@@ -150,7 +150,7 @@ class Objective(StrictModel):
         """Return the settings that follow the benchmark's source where they are not given.
 
         Args:
-            training: of the source; None where it is not known.
+            training: of the source; None: there is no source.
             given: the settings that are given.
         """
         return {} if training is None else {"direction": training.direction}
@@ -169,7 +169,7 @@ class Objective(StrictModel):
 
     @property
     def label(self) -> str:
-        """Return what tells it from the plain objective, in a word or two; "" for that one."""
+        """Return a word or two that distinguish it from the plain objective, which has ""."""
         return "" if self.direction == "maximize" else "lowest value"
 
     @cached_property
@@ -214,7 +214,7 @@ class Objective(StrictModel):
         """Return the rows of D that may still be raised to the next fidelity: [n].
 
         A row that is False stays so, whatever is added to D: no promotion needs what its training
-        left. That open and failed trials of its architecture are in the way is not seen here.
+        left. Open and failed trials of its architecture are not considered.
         """
         return np.zeros(len(archive), dtype=bool)
 

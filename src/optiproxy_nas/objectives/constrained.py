@@ -222,7 +222,7 @@ class ConstrainedTask(ProxyTask):
         return float(self.order.goodness(archive)[self.order.incumbent(archive)])
 
     def _noise(self, archive: pd.DataFrame) -> Tensor:
-        """Return the proxy's own errors so far, [C], in the units of the excess."""
+        """Return the proxy's errors so far, [C], in the units of the excess."""
         return torch.tensor(
             [
                 prediction_error(archive, c.metric, _scale(c, archive), self.objective.noise)

@@ -110,7 +110,7 @@ class MultiFidelity(Objective):
 
     @model_serializer(mode="wrap")
     def _two_rungs_as_ever(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what says nothing new, so that two rungs are stored as they always were."""
+        """Leave out what follows from the rest: two rungs are stored as they always were."""
         stored: dict[str, Any] = dump(self)
         if len(self.rungs) == 2:
             stored.pop("rungs", None)
@@ -138,7 +138,7 @@ class MultiFidelity(Objective):
         first looks and steps cost multiples of a full training.
 
         Raises:
-            ParameterError: nobody tells how long a full training of a problem is.
+            ParameterError: neither the problem nor the settings give its full training.
         """
         found = {} if training is None else training._asdict()
         of_source = found.pop("full_epochs", None)

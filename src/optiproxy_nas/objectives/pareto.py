@@ -59,7 +59,7 @@ def pareto_front(points: ArrayLike, maximise: bool | Sequence[bool] = False) -> 
     cell that cannot run) never is.
 
     Args:
-        points: [n, d], costs unless said otherwise.
+        points: [n, d], costs by default.
         maximise: the coordinates of which more is better, one for all or [d].
 
     Returns:

@@ -52,9 +52,9 @@ class FidelityTask(ProxyTask):
     def targets(self, archive: pd.DataFrame, name: str) -> Tensor:
         """Return targets [R, n]: the value of a row of the lowest rung; corrections above.
 
-        Each rung is on a scale of its own, and few architectures have two of them, so not values
+        Each rung has another scale, and few architectures have two of them, so not values
         but ranks are compared: the targets that the raised architectures have at the rung below,
-        dealt out anew in the order of their values at this one, are their targets here. The
+        dealt out anew in the order of their values at this one, are their targets. The
         correction is the difference. NaN elsewhere. What was ended early counts by the value that
         it had reached, as in a search without rungs: it was below the median of its rung then.
         """
@@ -126,7 +126,7 @@ class FidelityTask(ProxyTask):
         return value_columns(predictions[:, 0], low, name, sign=self.order.sign)
 
     def promotable(self, archive: pd.DataFrame) -> Mask:
-        """Return the rows that a promotion may still choose, whatever else is told: [n]."""
+        """Return the rows that a promotion may still choose, whatever is observed later: [n]."""
         kept = self.rungs.kept(archive, self.order.goodness(archive))
         return kept & ~self.rungs.raised(archive)
 

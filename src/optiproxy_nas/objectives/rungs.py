@@ -95,7 +95,7 @@ class Rungs:
         is never among them: it was not trained to its rung, so that no training could go on there.
 
         Args:
-            archive: D with n rows, in the order told.
+            archive: D with n rows, in the order of their results.
             goodness: of its values, higher is better: [n].
         """
         rung, kept, whole = (

@@ -24,7 +24,7 @@ def ended_early(archive: pd.DataFrame) -> Mask:
 
 @dataclass(frozen=True)
 class TrialOrder:
-    """Which trials may be the answer, and which of two is better; here the value decides.
+    """Which trials may be the answer, and which of two is better, by the value.
 
     Attributes:
         direction: whether the higher or the lower value is better.

@@ -110,7 +110,7 @@ def retrain(archive: pd.DataFrame, evaluate: RunEvaluator, search: dict[str, Any
 
 
 def join(archive: pd.DataFrame, trainings: pd.DataFrame, search: dict[str, Any]) -> pd.DataFrame:
-    """Return D and the trainings that confirm, told apart by the column ``repeat``."""
+    """Return D and the trainings that confirm, which the column ``repeat`` distinguishes."""
     return joined(parameters_of(search).objective, archive, trainings)
 
 
@@ -122,7 +122,7 @@ def summarise(
     search: dict[str, Any],
     run: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what the run found. Only here, after the search, is the table asked for more."""
+    """Return what the run found. Only now, after the search, is the table queried for more."""
     parameters = parameters_of(search)
     summary = summary_of(archive, benchmark, parameters, run["run_id"], failed)
     return {**summary, "trials": len(trials)}

@@ -87,8 +87,9 @@ def summary_and_trials(
         summary["latency"] = latency
     if run.get("evaluation", {}).get("asynchronous"):
         summary |= busy_facts(trials)
-    if (asked := evaluator.problem.latency) is not None and asked.metrics[2] in trials:
-        summary["imprecise_trainings"] = int((trials[asked.metrics[2]] > asked.precision).sum())
+    limits = evaluator.problem.latency
+    if limits is not None and limits.metrics[2] in trials:
+        summary["imprecise_trainings"] = int((trials[limits.metrics[2]] > limits.precision).sum())
     return {**summary, **_trial_facts(trials, training, files)}, trials
 
 

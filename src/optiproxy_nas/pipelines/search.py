@@ -112,7 +112,7 @@ def open_checked(
     """Return the benchmark of any run, and its answers to queries.
 
     Raises:
-        ObjectiveError: the benchmark cannot answer what the objective asks for.
+        ObjectiveError: the benchmark lacks a metric of the objective.
     """
     benchmark = open_benchmark(table, model, run.dataset, get_source(run.source))
     objective = run.objective
@@ -143,14 +143,14 @@ def summarise(
     search: SearchParameters,
     run: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what the run found. Only now, after the search, is the table asked for more."""
+    """Return what the run found. Only now, after the search, is the table queried for more."""
     return summary_of(archive, benchmark, search, run["run_id"], failed)
 
 
 def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
     """Return the nodes that load what answers, encode the space, and draw the initial sample."""
     first = step_name(0)
-    asked = ["space", ".batch", "evaluate", SEARCH]
+    inputs = ["space", ".batch", "evaluate", SEARCH]
     benchmark = ["benchmark_table", "benchmark_model", SEARCH]
     if datasets is None:
         load = node_in("", "load_benchmark", load_benchmark, benchmark, ["benchmark", "evaluate"])
@@ -160,7 +160,7 @@ def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
         load,
         node_in("", "encode", encode, [SEARCH], ["space", "encoding"]),
         node_in(first, "sample", steps.initial_batch, ["space", SEARCH], ".batch"),
-        node_in(first, "evaluate", evaluate_batch, asked, [EVALUATED, FAILED]),
+        node_in(first, "evaluate", evaluate_batch, inputs, [EVALUATED, FAILED]),
         node_in(first, "update_archive", steps.update_archive, [EVALUATED, SEARCH], ".archive"),
     ]
 
@@ -275,5 +275,5 @@ def _report(last_step: int, figures: Sequence[str], of_problem: bool, confirms: 
 
 
 def _at(step: int, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``function`` with its ``step`` bound, under its own name and annotations."""
+    """Return ``function`` with its ``step`` bound, and the same name and annotations."""
     return update_wrapper(partial(function, step=step), function)

@@ -141,7 +141,7 @@ def _draw_brief(axes: Axes, run: RunData, kinds: Kinds, spent: Floats) -> None:
         text = "trained briefly" if single else f"after {epochs} {unit_of(run)}"
         plain = {"color": _LOWER[place % len(_LOWER)]}
         ringed = {**rings, "edgecolors": style.GREEN if single else plain["color"]}
-        # One entry in the legend: their edges tell them apart as those of the dots do.
+        # One entry in the legend: their edges distinguish them as those of the dots do.
         layers: tuple[tuple[Mask, int, str, dict[str, Any], str], ...] = (
             (rung & ~chosen & ~below, 12, "o", plain, text),
             (rung & chosen & ~below, 26, "o", ringed, f"{text}, later promoted"),

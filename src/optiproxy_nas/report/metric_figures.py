@@ -16,7 +16,7 @@ from optiproxy_nas.core.numbers import metric_label, metric_name, significant, u
 from optiproxy_nas.objectives.constraints import metrics_of
 from optiproxy_nas.objectives.pareto import pareto_front
 from optiproxy_nas.report import ranges, style
-from optiproxy_nas.report.run_data import RunData, known
+from optiproxy_nas.report.run_data import RunData, present
 
 COLUMNS = 3  # panels side by side
 DECADE = 10.0  # a logarithmic axis from this ratio on
@@ -79,7 +79,7 @@ def pareto_fronts(run: RunData) -> Figure:
         _front(axes, run, metric)
         style.tidy(axes, "", metric_label(metric), run.value_label)
     volume = run.summary.get("hypervolume")
-    if known(volume):
+    if present(volume):
         percent = unit(run.target) == "%"
         zero = "0 % accuracy" if percent else f"0 {unit(run.target)} {metric_name(run.target)}"
         title += f"\nhypervolume {significant(float(volume), 4)} (within all bounds, above "
@@ -181,7 +181,7 @@ def _log_ticks(axis: Axis, low: float, high: float) -> None:
 
 
 def _scatter(axes: Axes, x: Floats, y: Floats, feasible: Mask, runs: Mask) -> None:
-    """Draw feasible and infeasible cells, told apart by colour and by mark."""
+    """Draw feasible and infeasible cells in different colours and marks."""
     for mask, marker, colour, text in (
         (feasible, "o", style.BLUE, "feasible"),
         (~feasible & runs, "x", style.ORANGE, "infeasible"),

@@ -17,7 +17,7 @@ def top_range(
     Args:
         value: [n].
         step: of each value [n]; 0 is the initial sample.
-        optimum: the best there is, where it is known.
+        optimum: the best there is; None: there is no such value.
         sign: -1 where lower values are better.
     """
     if sign < 0:

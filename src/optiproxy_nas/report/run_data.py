@@ -35,7 +35,7 @@ class RunData:
         summary: the run's facts, of :func:`summary_of`.
         archive: one row a query, in order: order, step, architecture, value (of the target, in
             its unit), predicted, predicted_sd, best (NaN while there is none), and the
-            objective's own columns.
+            objective's columns.
         space: the search space.
         diagnostics: one row a step.
         traces: step -> what the gradient search recorded, tensors or arrays: entropy [epochs, K]
@@ -95,7 +95,7 @@ class RunData:
 
     @property
     def caution(self) -> str:
-        """What the benchmark says of its values, such as that a surrogate gives them."""
+        """The benchmark's caution about its values, such as that a surrogate gives them."""
         return str(self.summary.get("caution") or "")
 
     @property
@@ -122,16 +122,16 @@ class RunData:
         It need not be :attr:`incumbent`, which has the best single value.
         """
         mean = self.summary.get("confirmed_value")
-        return (int(self.summary["queries_to_best"]) - 1, float(mean)) if known(mean) else None
+        return (int(self.summary["queries_to_best"]) - 1, float(mean)) if present(mean) else None
 
     @property
     def optimum(self) -> float | None:
-        """The best value of the whole table, where it is known."""
+        """The best value of the whole table; None: there is none."""
         optimum = self.summary.get("optimum")
-        return float(optimum) if known(optimum) else None
+        return float(optimum) if present(optimum) else None
 
 
-def known(value: Any) -> TypeGuard[Any]:
+def present(value: Any) -> TypeGuard[Any]:
     """Return whether there is something to show: neither None nor NaN."""
     # NaN is the one number that differs from itself, also as a numpy scalar.
     return value is not None and not (isinstance(value, Real) and value != value)

@@ -19,7 +19,7 @@ from optiproxy_nas.report import constraint_figures, epoch_figures
 from optiproxy_nas.report.archive_figures import BEST_CELL, BEST_SO_FAR, DIAGNOSTICS, PREDICTED
 from optiproxy_nas.report.html import breakable, code, plain, render
 from optiproxy_nas.report.logit_figures import ENTROPY, LOGITS
-from optiproxy_nas.report.run_data import RunData, Summary, known
+from optiproxy_nas.report.run_data import RunData, Summary, present
 from optiproxy_nas.report.style import ReportFigure, png
 from optiproxy_nas.report.summary import (
     headline,
@@ -134,7 +134,7 @@ def _facts(run: RunData) -> dict[str, Any]:
     if len(cells) < len(run.archive):
         heading += f" of the {len(cells)} that can be the answer"
     return {
-        "title": f"Run {summary['run_id']}" if known(summary.get("run_id")) else "Run report",
+        "title": f"Run {summary['run_id']}" if present(summary.get("run_id")) else "Run report",
         "headline": headline(summary),
         "architecture": str(summary.get("best_architecture") or ""),
         "drawing": str(summary.get("best_drawing") or ""),
@@ -159,7 +159,7 @@ def _honest(run: RunData) -> str:
     """Return what the values are, and what they are not."""
     if "problem" not in run.summary:
         return HONEST
-    confirmed = HONEST_WHERE_CONFIRMED if known(run.summary.get("confirmed_value")) else ""
+    confirmed = HONEST_WHERE_CONFIRMED if present(run.summary.get("confirmed_value")) else ""
     extreme = "highest" if run.sign > 0 else "lowest"
     return HONEST_OF_PROBLEM.format(extreme=extreme, confirmed=confirmed)
 
@@ -202,14 +202,14 @@ def _top_cells(run: RunData) -> tuple[list[str], list[list[str]]]:
 def _commands(summary: Summary) -> list[tuple[str, str]]:
     """Return (sentence, command or "") of how to check this run and how to repeat it."""
     commands: list[tuple[str, str]] = []
-    if known(summary.get("run_id")):
+    if present(summary.get("run_id")):
         sentence = "To check the stored run against what it recorded of itself:"
         commands.append((sentence, audit_command(summary["run_id"])))
-    if known(summary.get("run_command")):
+    if present(summary.get("run_command")):
         commands.append(("To repeat it:", str(summary["run_command"])))
     else:
         sentence = "To repeat it, run the search again with the settings and seed above."
         commands.append((sentence, ""))
-    if known(summary.get("mlflow_command")):
+    if present(summary.get("mlflow_command")):
         commands.append(("To compare it with other runs:", str(summary["mlflow_command"])))
     return commands

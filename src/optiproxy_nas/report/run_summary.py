@@ -28,8 +28,8 @@ def summary_of(
 ) -> dict[str, Any]:
     """Return the summary of a run by any method; ``failed`` has its failed trials.
 
-    It asks the benchmark for more than the search saw (optimum, test accuracy, measurements), and
-    so may be called only after the search.
+    It queries the benchmark for more than the search saw (optimum, test accuracy, measurements).
+    Call it only after the search.
     """
     objective = parameters.objective
     best = objective.order.incumbent(archive)
@@ -132,7 +132,7 @@ def candidate_facts(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _facts_of_any(
     archive: pd.DataFrame, parameters: RunParameters, run_id: str, failed: pd.DataFrame, best: int
 ) -> dict[str, Any]:
-    """Return what is known of a run whatever answered it, whose answer is in a row of D."""
+    """Return the facts of any run, whose answer is the row ``best`` of D."""
     architecture = str(archive["architecture"].iloc[best])
     return {
         **regret_facts(archive, failed, parameters),

@@ -1,8 +1,8 @@
 """What all figures share: a figure's name, title and caption; size, colours, marks, legends.
 
-Drawings are plain ``matplotlib.figure.Figure`` objects. Nothing here touches pyplot or the global
-rcParams, because Kedro may run nodes in threads and a notebook has its own style. Equal figures
-give equal bytes (``png``).
+Drawings are plain ``matplotlib.figure.Figure`` objects. No function touches pyplot or the
+global rcParams: Kedro may run nodes in threads, and a notebook may have another style.
+Equal figures give equal bytes (``png``).
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def remark(axes: Axes, text: str, outside: int = 0) -> None:
 
 
 def empty_figure(title: str, text: str) -> Figure:
-    """Return a small figure that says why there is nothing to draw."""
+    """Return a small figure that states why there is nothing to draw."""
     figure = new_figure(7.5, 2.2)
     axes = figure.subplots()
     tidy(axes, title)

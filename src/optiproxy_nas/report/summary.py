@@ -9,7 +9,7 @@ from typing import Any
 
 from optiproxy_nas.core import numbers
 from optiproxy_nas.problems.latency import latency_text
-from optiproxy_nas.report.run_data import Summary, known, target_of
+from optiproxy_nas.report.run_data import Summary, present, target_of
 from optiproxy_nas.report.summary_fields import (
     ELSEWHERE,
     MISSING,
@@ -23,14 +23,14 @@ from optiproxy_nas.report.summary_fields import (
 
 def amount(summary: Summary, key: str) -> str:
     """Return a value of what the run maximised: ``91.61 %``, ``-4.61 nats``."""
-    if not known(summary.get(key)):
+    if not present(summary.get(key)):
         return MISSING
     return numbers.value_text(target_of(summary), float(summary[key]), digits=_digits(summary))
 
 
 def result_text(summary: Summary, key: str) -> str:
     """Return one result; optimum and regret are in the unit of what was maximised."""
-    if not known(summary[key]):
+    if not present(summary[key]):
         return MISSING
     if key == "regret":
         digits = _digits(summary)
@@ -52,10 +52,10 @@ def value_rows(summary: Summary) -> list[tuple[str, str]]:
 
 def _confirmation(summary: Summary) -> str:
     """Return what the confirmed value is the mean of, "" where it is not confirmed."""
-    if not known(mean := summary.get("confirmed_value")):
+    if not present(mean := summary.get("confirmed_value")):
         return ""
     spread = summary.get("confirmed_sd")
-    sd = float(spread) if known(spread) else math.nan
+    sd = float(spread) if present(spread) else math.nan
     single, count = float(summary["single_value"]), int(summary["confirmations"])
     asked = max((len(it["values"]) for it in summary.get("candidates") or ()), default=0)
     return numbers.confirmed_text(target_of(summary), float(mean), sd, single, count, asked)
@@ -63,7 +63,7 @@ def _confirmation(summary: Summary) -> str:
 
 def _table_mean(summary: Summary) -> str:
     """Return what the value of a benchmark is the mean of, "" where its table does not say so."""
-    if "problem" in summary or not known(seeds := summary.get("training_seeds")):
+    if "problem" in summary or not present(seeds := summary.get("training_seeds")):
         return ""
     return f"the table's mean over {seeds:g} training seed{'' if seeds == 1 else 's'}"
 
@@ -76,7 +76,7 @@ def _digits(summary: Summary) -> int:
     """Return the decimals at which the best value and the optimum look different."""
     target = target_of(summary)
     shown = (summary.get(target), summary.get("optimum"))
-    return numbers.decimals(target, [float(value) for value in shown if known(value)])
+    return numbers.decimals(target, [float(value) for value in shown if present(value)])
 
 
 def result_rows(summary: Summary) -> list[tuple[str, str]]:
@@ -89,7 +89,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
     for key, (label, _) in RESULT.items():
         if key == "constraints":
             rows += [(label, bound_sentence(bound)) for bound in summary.get(key) or ()]
-        elif key == "optimum" and key in summary and not known(summary[key]):
+        elif key == "optimum" and key in summary and not present(summary[key]):
             rows.append(("Optimum", NO_OPTIMUM))  # there may be no table
         elif key in summary and key not in (target, *_impossible(summary)):
             rows.append((label_of(key, summary), result_text(summary, key)))
@@ -103,7 +103,7 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
 
 def label_of(key: str, summary: Summary) -> str:
     """Return the label of a result; what was spent is in the unit of the run."""
-    if key == "spent_epochs" and known(summary.get("unit")):
+    if key == "spent_epochs" and present(summary.get("unit")):
         return f"{numbers.capitalised(str(summary['unit']))} spent"
     return RESULT[key][0]
 
@@ -136,9 +136,9 @@ def noun(summary: Summary) -> str:
 def _impossible(summary: Summary) -> set[str]:
     """Return the results that this run cannot have, and so does not miss."""
     keys = set()
-    if not known(summary.get("optimum")) and not known(summary.get("regret")):
+    if not present(summary.get("optimum")) and not present(summary.get("regret")):
         keys.add("regret")
-    if numbers.unit(target_of(summary)) != "%" and not known(summary.get("test_accuracy")):
+    if numbers.unit(target_of(summary)) != "%" and not present(summary.get("test_accuracy")):
         keys.add("test_accuracy")
     return keys
 
@@ -157,8 +157,8 @@ def _measurements(summary: Summary) -> list[str]:
 
 def settings_rows(summary: Summary) -> list[tuple[str, str]]:
     """Return (label, text) of how it was found, then every key that nothing else shows."""
-    labels = {"budget": "Epoch budget"} if known(summary.get("spent_epochs")) else {}
-    if known(summary.get("unit")):
+    labels = {"budget": "Epoch budget"} if present(summary.get("spent_epochs")) else {}
+    if present(summary.get("unit")):
         labels = {"budget": f"Budget in {summary['unit']}"}
     ours = {"dataset", "source"} if "problem" in summary else set()  # it has neither
     rows = [
@@ -196,7 +196,7 @@ def bound_sentence(bound: Mapping[str, Any]) -> str:
 
 def nothing_feasible(summary: Summary) -> bool:
     """Return whether the run had bounds, and its cell is only the one that breaks them least."""
-    return known(summary.get("feasible")) and not summary["feasible"]
+    return present(summary.get("feasible")) and not summary["feasible"]
 
 
 def headline(summary: Summary) -> str:
@@ -204,15 +204,15 @@ def headline(summary: Summary) -> str:
     target = target_of(summary)
     result = f"{amount(summary, target)} {numbers.metric_name(target)}"
     result += _in_brackets(_confirmation(summary) or _table_mean(summary))
-    if known(summary.get("test_accuracy")) and target != "test_accuracy":
+    if present(summary.get("test_accuracy")) and target != "test_accuracy":
         result += f" ({result_text(summary, 'test_accuracy')} test accuracy)"
-    if known(summary.get("queries_to_best")):
+    if present(summary.get("queries_to_best")):
         result += f", found at query {text(summary['queries_to_best'])}"
-        if known(summary.get("queries")):
+        if present(summary.get("queries")):
             result += f" of {text(summary['queries'])}"
-        if known(summary.get("answer_trial")):
+        if present(summary.get("answer_trial")):
             result += f" (trial {text(summary['answer_trial'])})"
-    elif known(summary.get("queries")):
+    elif present(summary.get("queries")):
         result += f" after {text(summary['queries'])} queries"
     if nothing_feasible(summary):
         thing = noun(summary)
@@ -221,7 +221,7 @@ def headline(summary: Summary) -> str:
         thing = noun(summary)
         start = f"No {thing} was trained fully; the best of the others is one of {result}."
     else:
-        kind = "Best feasible" if known(summary.get("feasible")) else "Best"
+        kind = "Best feasible" if present(summary.get("feasible")) else "Best"
         start = f"{kind} {noun(summary)}: {result}."
     bounds = [f"{bound_sentence(bound)}." for bound in summary.get("constraints") or ()]
     caution = str(summary.get("caution") or "")
@@ -232,11 +232,11 @@ def headline(summary: Summary) -> str:
 
 def _judgement(summary: Summary) -> str:
     """Return how good it is as a sentence, where the best of all is known."""
-    if not known(summary.get("optimum")):
+    if not present(summary.get("optimum")):
         return ""
     optimum = amount(summary, "optimum")
-    kind = "feasible cell" if known(summary.get("feasible")) else "cell"
-    if known(summary.get("regret")):
+    kind = "feasible cell" if present(summary.get("feasible")) else "cell"
+    if present(summary.get("regret")):
         if float(summary["regret"]) <= 0:
             return f"No {kind} of the table is better ({optimum})."
         regret = result_text(summary, "regret")
@@ -247,15 +247,15 @@ def _judgement(summary: Summary) -> str:
 
 def _epochs(summary: Summary) -> str:
     """Return what a search on several fidelities spent, as a sentence; empty for others."""
-    if not known(summary.get("spent_epochs")):
+    if not present(summary.get("spent_epochs")):
         return ""
     unit = str(summary.get("unit") or "epochs")
     kinds = (
         ("full_queries", f"{noun(summary)}s trained fully"),
         ("low_queries", "queries at low fidelity"),
     )
-    counts = [f"{text(summary[key])} {kind}" for key, kind in kinds if known(summary.get(key))]
-    if known(by_rung := summary.get("queries_by_rung")):
+    counts = [f"{text(summary[key])} {kind}" for key, kind in kinds if present(summary.get(key))]
+    if present(by_rung := summary.get("queries_by_rung")):
         *lower, _ = by_rung.items()
         counts = [counts[0], *(f"{count} trials of {rung}" for rung, count in reversed(lower))]
     what = "training epochs" if unit == "epochs" else unit

@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from optiproxy_nas.core import numbers
-from optiproxy_nas.report.run_data import known
+from optiproxy_nas.report.run_data import present
 
 Format = Callable[[Any], str]
 
@@ -21,7 +21,7 @@ NO_OPTIMUM = "no optimum is known"
 
 def text(value: Any) -> str:
     """Return any value as short text: floats with four digits, containers as JSON."""
-    if not known(value):
+    if not present(value):
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -34,12 +34,12 @@ def text(value: Any) -> str:
 
 def duration(value: Any) -> str:
     """Return seconds in the two largest units that fit."""
-    return numbers.duration(float(value)) if known(value) else MISSING
+    return numbers.duration(float(value)) if present(value) else MISSING
 
 
 def measured(metric: str) -> Format:
     """Return the format of a measurement in the unit of a metric."""
-    return lambda value: numbers.quantity(metric, value) if known(value) else MISSING
+    return lambda value: numbers.quantity(metric, value) if present(value) else MISSING
 
 
 # key -> (label, format), after the target. The order is that of the report.
@@ -47,14 +47,14 @@ RESULT: dict[str, tuple[str, Format]] = {
     "test_accuracy": (
         "Test accuracy",
         lambda value: (
-            numbers.value_text("test_accuracy", float(value)) if known(value) else MISSING
+            numbers.value_text("test_accuracy", float(value)) if present(value) else MISSING
         ),
     ),
     "queries": ("Queries", text),
     "stopped": ("Stopped early", text),
     "regret_left": (
         "Probability of more regret than epsilon",
-        lambda value: f"{value:.1%}" if known(value) else MISSING,
+        lambda value: f"{value:.1%}" if present(value) else MISSING,
     ),
     "failed_trials": ("Failed trials, charged too", text),
     "kept_back": ("Of the budget, kept back to confirm", text),
@@ -75,7 +75,7 @@ RESULT: dict[str, tuple[str, Format]] = {
     "busy_share": (
         "Workers busy",
         lambda value: (
-            f"{value:.0%} of the time until the last training began" if known(value) else MISSING
+            f"{value:.0%} of the time until the last training began" if present(value) else MISSING
         ),
     ),
     "answer_trial": ("Number of the best trial", text),
@@ -85,7 +85,7 @@ RESULT: dict[str, tuple[str, Format]] = {
     "feasible": ("Keeps all bounds", text),
     "constraints": ("Constraint", text),
     "hypervolume": ("Hypervolume of the Pareto front", text),
-    "latency_ms": ("Latency", lambda value: duration(value / 1000 if known(value) else value)),
+    "latency_ms": ("Latency", lambda value: duration(value / 1000 if present(value) else value)),
     "parameters_millions": ("Parameters", measured("parameters_millions")),
     "training_seconds": ("Training time", duration),
     "surrogate_sd_nats": ("The surrogate's standard deviation", measured("surrogate_sd_nats")),

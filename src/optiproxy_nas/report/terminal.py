@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from optiproxy_nas.report.run_data import Summary, known, target_of
+from optiproxy_nas.report.run_data import Summary, present, target_of
 from optiproxy_nas.report.summary import (
     amount,
     bound_sentence,
@@ -49,7 +49,7 @@ def terminal_summary(summary: Summary) -> str:
     """
     keys = ("space", "dataset", "preset" if summary.get("preset") else "method")
     about = [*dict.fromkeys(text(summary[key]) for key in keys if summary.get(key))]
-    if known(summary.get("seed")):
+    if present(summary.get("seed")):
         about.append(f"seed {summary['seed']}")
     lines = [f"OptiProxy-NAS  {', '.join(about)}".rstrip(), "-" * 60]
     if summary.get("best_architecture"):
@@ -72,7 +72,7 @@ def terminal_summary(summary: Summary) -> str:
 
 def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
     target = target_of(summary)
-    if known(summary.get(target)):
+    if present(summary.get(target)):
         yield from value_rows(summary)
     yield from test_rows(summary)
     for key in TERMINAL:
@@ -82,29 +82,29 @@ def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
             yield from latency_rows(summary)
         elif key == "failed_trials" and not summary.get(key):
             continue
-        elif known(summary.get(key)) and key != target:
+        elif present(summary.get(key)) and key != target:
             yield label, result_text(summary, key) + _remark(key, summary)
 
 
 def _remark(key: str, summary: Summary) -> str:
     """Return what stands after a result: the budget, the query of the best, the optimum."""
-    if key == "regret" and known(summary.get("optimum")):
-        kind = "feasible optimum" if known(summary.get("feasible")) else "optimum"
+    if key == "regret" and present(summary.get("optimum")):
+        kind = "feasible optimum" if present(summary.get("feasible")) else "optimum"
         return f" to the table's {kind}, {amount(summary, 'optimum')}"
     # A search on several fidelities has its budget in epochs.
-    charged = "spent_epochs" if known(summary.get("spent_epochs")) else "queries"
+    charged = "spent_epochs" if present(summary.get("spent_epochs")) else "queries"
     budget, first = summary.get("budget"), summary.get("queries_to_best")
-    if key == "trainings" and known(summary.get("trainings_seconds")):
+    if key == "trainings" and present(summary.get("trainings_seconds")):
         failed = summary.get("failed_trainings") or "none"
         stopped, imprecise = summary.get("stopped_trainings"), summary.get("imprecise_trainings")
         line = f" in {duration(summary['trainings_seconds'])}, all added up; {failed} failed"
-        line += f", {stopped} stopped early" if known(stopped) else ""
+        line += f", {stopped} stopped early" if present(stopped) else ""
         return line + (f", {imprecise} with an imprecise latency" if imprecise else "")
     kept_back = summary.get("kept_back")
-    of = f" of {text(budget)}" if key == charged and known(budget) else ""
+    of = f" of {text(budget)}" if key == charged and present(budget) else ""
     spent = "" if summary.get("candidates") or summary.get("confirmations") else "kept back "
-    of += f", {text(kept_back)} of them {spent}to confirm" if of and known(kept_back) else ""
-    return of + (f" (best at query {text(first)})" if key == "queries" and known(first) else "")
+    of += f", {text(kept_back)} of them {spent}to confirm" if of and present(kept_back) else ""
+    return of + (f" (best at query {text(first)})" if key == "queries" and present(first) else "")
 
 
 def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
@@ -122,7 +122,7 @@ def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
         ("Audit", "run_id", audit_command),
         ("MLflow UI", "mlflow_command", str),
     ):
-        if known(summary.get(key)):
+        if present(summary.get(key)):
             yield label, form(summary[key])
 
 

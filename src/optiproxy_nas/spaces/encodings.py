@@ -105,8 +105,8 @@ def path_indicators(graph: Graph, lengths: Collection[int]) -> Tensor:
     the most significant: 5 + 25 + 125 of NAS-Bench-201. An edge from input to output is a path of
     length 0. P grows as M^longest, the work as n · V² · M^(longest - 1).
 
-    The state [n, V, M^k] says which sequences of k operations lead from an input to a vertex. It is
-    propagated along the edges, and where several arrive, any of them suffices: 1 - Π(1 - p). At the
+    The state [n, V, M^k] marks the sequences of k operations that lead from an input to a vertex.
+    It goes along the edges, and where several arrive, any of them suffices: 1 - Π(1 - p). At the
     corners that is "or"; unlike a clipped count it has a gradient in between. Where paths with the
     same sequence share no vertex, as in NAS-Bench-201, it is the probability that the sequence
     occurs when vertices draw their operation, and edges their presence, independently.

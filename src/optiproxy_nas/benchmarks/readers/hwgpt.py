@@ -5,7 +5,7 @@ embed_dim, n_layer, n_head_0 .. 11 and mlp_ratio_0 .. 11 (-1: the layer does not
 perplexity and next-token accuracy on OpenWebText, parameters, and the median of ten measured
 latencies in ms on three GPUs and a server CPU.
 
-A search asks for any of 2 · 10^12, so ``hwgpt_surrogate`` has models fitted to the table. For each
+A search may query any of 2 · 10^12, so ``hwgpt_surrogate`` has models fitted to the table. For each
 embedding size, a linear model of biases, heads and widths, layer by layer; for perplexity, boosted
 trees (``boosted``) predict what the linear model leaves. Latencies have none: what is left there is
 the noise of the measurement. Parameters follow from the architecture, exactly.

@@ -1,13 +1,13 @@
 """Read sources ``nb301_package`` (v1.0) and ``nb301_package_v0_9``: models of ``nasbench301``.
 
-The package (version 0.3, 2021) is asked by its ensemble contract, ``load_ensemble(directory)`` and
+The package (version 0.3, 2021) is called by its ensemble contract, ``load_ensemble(directory)`` and
 ``ensemble.predict(config=genotype, representation="genotype", with_noise=False)``; without the last
 argument it adds noise. Its models are folders, one for each member of an ensemble, with pickles in
 them that the package itself loads: unlike all other files of this project they can run code.
 
-The files are listed by a pattern, so that every one is found, hashed and told in the data card;
+The files are listed by a pattern, so that every one is found, hashed and listed in the data card;
 the "model" that ingest writes is their directory and digests, not a copy of them. Whether they are
-still the same is asked when the benchmark is opened.
+still the same is checked when the benchmark is opened.
 """
 
 from __future__ import annotations

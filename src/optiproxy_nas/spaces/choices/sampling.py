@@ -15,7 +15,7 @@ from optiproxy_nas.spaces.choices.constraint import Predicate, Verdicts
 from optiproxy_nas.spaces.choices.counting import Counts
 from optiproxy_nas.spaces.rejection import draw_valid
 
-_LISTED = 10_000  # architectures: so many are all asked about, in about 0.1 s
+_LISTED = 10_000  # architectures: up to so many are all checked, in about 0.1 s
 _PROBES = 16
 # Uniform draws end when there are more than this many, and this many for each valid one wanted.
 _LEAST_DRAWS, _DRAWS_EACH = 20_000, 2_000
@@ -32,7 +32,7 @@ class Sampler:
 
     Attributes:
         most: how many architectures there are without the constraint.
-        size: how many are valid; None where a constraint would have to be asked about too many.
+        size: how many are valid; None where a constraint would have to check too many.
 
     Raises:
         ParameterError: fewer than two architectures are valid, or the predicate cannot be used.

@@ -146,7 +146,7 @@ class NASBench101(GraphSpace):
         return one_change_neighbours(codes)
 
     def hashes(self, codes: Tensor) -> list[str]:
-        """Return the benchmark's own graph hash of each cell, 32 hexadecimal digits."""
+        """Return the benchmark's graph hash of each cell, 32 hexadecimal digits."""
         return [isomorphism.graph_hash(*cell) for cell in isomorphism.matrices(codes)]
 
     def to_string(self, codes: Tensor) -> list[str]:
