@@ -635,6 +635,24 @@ def test_a_job_whose_id_a_full_disk_did_not_take_is_found_once_it_has_begun(tmp_
     assert folders.ids("job") == ["101"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file of Linux")
+def test_a_job_whose_beginning_a_full_disk_did_not_take_has_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders, opened = JobFolders(tmp_path), Path.open
+
+    def on_full_disk(path: Path, mode: str) -> Any:
+        opened(path, mode).close()
+        return open("/dev/full", "w")
+
+    monkeypatch.setattr(Path, "open", on_full_disk)
+    with pytest.raises(OSError, match="space"):
+        folders.begin("job", "101")
+    monkeypatch.undo()
+    assert folders.begun_and_ended()[0] == set()
+    assert folders.begin("job", "101")
+
+
 def test_a_lost_submission_that_was_replaced_does_not_say_that_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

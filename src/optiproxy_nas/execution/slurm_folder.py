@@ -149,12 +149,21 @@ class JobFolders:
         """Mark a job as begun; return whether no other submission of it has begun.
 
         A submission of which sbatch said that it has failed may be in the queue all the same.
+
+        Raises:
+            OSError: it cannot be written, and so has not begun.
         """
+        mark = self._mark(name, _BEGUN)
         try:
-            with self._mark(name, _BEGUN).open("x") as file:
-                file.write(number)
+            file = mark.open("x")
         except FileExistsError:
-            return self._mark(name, _BEGUN).read_text() == number  # queued again by SLURM itself
+            return mark.read_text() == number  # queued again by SLURM itself
+        try:
+            with file:
+                file.write(number)
+        except OSError:
+            mark.unlink(missing_ok=True)
+            raise
         return True
 
     def end(self, name: str, answer: Answer) -> None:

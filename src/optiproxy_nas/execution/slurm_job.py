@@ -16,6 +16,7 @@ from typing import NoReturn
 import submitit
 
 from optiproxy_nas.core.errors import EvaluationError
+from optiproxy_nas.execution.job_files import patiently
 from optiproxy_nas.execution.jobs import Ended, reason_of
 from optiproxy_nas.execution.remote import run_job
 from optiproxy_nas.execution.slurm_folder import UNREAD, Answer, JobFolders
@@ -41,7 +42,7 @@ def train(root: str, name: str) -> None:
     if folders.is_cancelled(name) or folders.has_ended(name):
         return
     number = submitit.JobEnvironment().job_id
-    if folders.begin(name, number):
+    if patiently(lambda: folders.begin(name, number)):
         answer = _answer(folders, name)
         # Of a node that was lost and comes back, another submission may train in its place by now.
         if not (answer.is_interrupted and folders.begun_by(name) != number):
