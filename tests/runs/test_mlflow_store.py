@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
+from mlflow.store.tracking import sqlalchemy_store
 
 from optiproxy_nas.core.errors import TrackingError
 from optiproxy_nas.runs.mlflow_store import SQLITE, open_client, sqlite_file, store_errors
@@ -19,54 +22,61 @@ class Killed(BaseException):
     """Ends a process in the middle."""
 
 
-class Client:
-    """A client of MLflow, whose first call makes the store."""
+class Store:
+    """MLflow's store, which making it writes."""
 
     content = b"a store"
 
-    def __init__(self, tracking_uri: str) -> None:
-        self.path = sqlite_file(tracking_uri)
-
-    def search_experiments(self) -> None:
-        assert self.path is not None
-        self.path.write_bytes(self.content)
+    def __init__(self, uri: str, artifacts: str) -> None:
+        path = sqlite_file(uri)
+        assert path is not None
+        path.write_bytes(self.content)
 
 
-class KilledClient(Client):
-    """One whose process is killed before the store is whole."""
+class KilledStore(Store):
+    """One whose process is killed before it is whole."""
 
-    def search_experiments(self) -> None:
-        super().search_experiments()
+    def __init__(self, uri: str, artifacts: str) -> None:
+        super().__init__(uri, artifacts)
         raise Killed
 
 
-def made_meanwhile(path: Path) -> type[Client]:
-    class Slow(Client):
-        def search_experiments(self) -> None:
-            super().search_experiments()
+def made_meanwhile(path: Path) -> type[Store]:
+    class Slow(Store):
+        def __init__(self, uri: str, artifacts: str) -> None:
+            super().__init__(uri, artifacts)
             path.write_bytes(b"of another process")
 
     return Slow
 
 
-def test_a_killed_creation_leaves_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def make_store_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Store]], None]:
+    """Have MLflow make its stores by another class."""
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda tracking_uri: None)
+    return partial(monkeypatch.setattr, sqlalchemy_store, "SqlAlchemyStore")
+
+
+def test_a_killed_creation_leaves_no_store(
+    tmp_path: Path, make_store_by: Callable[[type[Store]], None]
+) -> None:
     path = tmp_path / "mlflow.db"
-    monkeypatch.setattr(mlflow, "MlflowClient", KilledClient)
+    make_store_by(KilledStore)
     with pytest.raises(Killed):
         open_client(f"{SQLITE}{path}")
     assert not path.exists()
     (tmp_path / "mlflow.db-journal").write_bytes(b"of a store that was moved away")
-    monkeypatch.setattr(mlflow, "MlflowClient", Client)
+    make_store_by(Store)
     open_client(f"{SQLITE}{path}")
-    assert path.read_bytes() == Client.content
+    assert path.read_bytes() == Store.content
     assert os.listdir(tmp_path) == ["mlflow.db"]
 
 
 def test_the_store_of_a_faster_process_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_store_by: Callable[[type[Store]], None]
 ) -> None:
     path = tmp_path / "mlflow.db"
-    monkeypatch.setattr(mlflow, "MlflowClient", made_meanwhile(path))
+    make_store_by(made_meanwhile(path))
     open_client(f"{SQLITE}{path}")
     assert path.read_bytes() == b"of another process"
 
