@@ -146,7 +146,7 @@ def test_where_the_core_is_always_taken_the_fastest_runs_are_the_best_guess() ->
 
 
 def test_runs_that_may_be_disturbed_unseen_widen_the_interval_of_the_quantile() -> None:
-    calm, busy = (estimates(timed(Machine(5, taken=taken), precision=0.07)) for taken in (0, 0.3))
+    calm, busy = (estimates(timed(Machine(5, 0.01, taken), precision=0.07)) for taken in (0, 0.3))
     assert busy[1].precision > calm[1].precision
 
 

@@ -27,7 +27,7 @@ class LatencySettings(StrictModel):
         default=0.9, ge=0.55, le=0.99, description="of the runs, measured beside their median"
     )
     precision: float = Field(
-        default=0.1, gt=0, le=1, description="half of the interval, as a share of the value"
+        default=0.2, gt=0, le=1, description="half of the interval, as a share of the value"
     )
     confidence: float = Field(
         default=0.95, ge=0.5, lt=1, description="with which another timing falls in the interval"

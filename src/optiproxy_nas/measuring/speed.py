@@ -1,8 +1,9 @@
 """How fast the machine is while a latency is measured, compared with how fast it usually is.
 
-A processor is slower now and then, for milliseconds to minutes: a neighbour works on the same core,
-or it is hot. A small computation that always is the same, the probe, is slowed with the networks,
-see docs/latency.md. What it usually takes on this machine is kept in a file.
+A processor is slower now and then, for milliseconds to minutes: a neighbour works on the same core
+or has the caches, or it is hot. Two small computations that always are the same, the probes, are
+slowed with the networks, see docs/latency.md: one within the nearest cache, one beyond it. What
+they usually take on this machine is kept in a file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,13 +19,17 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.measuring.machine import measurements_file
 
 Run = Callable[[], Any]
 Timer = Callable[[Run], tuple[float, float]]  # seconds that a run took, and that are its own
 
-USUAL = 1.08  # times the usual seconds: up to that the machine is as fast as usual
-REPEATS = 4  # of the probe, of which the fastest counts: the first ones have cold caches
+USUAL = 1.08  # times the usual pace: up to that the machine is as fast as usual
+# By the square root of what an addition of 1.5 MB becomes slower, networks of 0.1 to 1 ms do, at
+# most. Measured, see docs/latency.md.
+MEMORY = 0.5
+REPEATS = 4  # of a probe, of which the fastest counts: the first ones have cold caches
 LEVEL = 0.1  # the quantile of the probes of a measurement that says how fast it could be
 # Of so many measurements the fastest quarter is usual: slow ones are a minority, and a machine that
 # has become slower for good is a usual one after three quarters of them.
@@ -33,40 +38,69 @@ MACHINES = 20  # in the file
 _LARGEST = 100_000  # bytes of a file that is read
 
 
-class Speed:
-    """The speed of the machine during one measurement.
+class Probe:
+    """A small computation that is timed again and again.
 
     Args:
-        timer: of the probe.
-        usual: seconds that the probe usually takes on this machine; None: not known.
+        timer: of the computation.
+        run: the computation.
+        usual: what it usually takes on this machine; None: not known.
+        power: of its seconds by which networks become slower.
 
     Attributes:
-        probes: seconds of the probes, in order.
+        paces: seconds to the power, in order.
     """
 
-    def __init__(self, timer: Timer, usual: float | None = None) -> None:
-        self._timer, self._usual, self._probe = timer, usual, _probe()
-        self.probes: list[float] = []
+    def __init__(
+        self, timer: Timer, run: Run, usual: float | None = None, power: float = 1.0
+    ) -> None:
+        self._timer, self._run, self._usual, self._power = timer, run, usual, power
+        self.paces: list[float] = []
 
-    def probe(self) -> float:
-        """Run the probe a few times, and return the seconds of the fastest one."""
-        self.probes.append(min(self._timer(self._probe)[1] for _ in range(REPEATS)))
-        return self.probes[-1]
+    def pace(self) -> float:
+        """Run it a few times, and return the seconds of the fastest one, to the power."""
+        seconds = min(self._timer(self._run)[1] for _ in range(REPEATS))
+        self.paces.append(seconds**self._power)
+        return self.paces[-1]
 
     @property
     def level(self) -> float:
-        """Seconds of the probe where the machine was at its fastest in this measurement."""
-        return float(np.quantile(self.probes, LEVEL))
+        """The pace where the machine was at its fastest in this measurement."""
+        return float(np.quantile(self.paces, LEVEL))
 
     @property
     def limit(self) -> float:
-        """Seconds of the probe up to which the machine is as fast as usual.
+        """The pace up to which the machine is as fast as usual.
 
         Processes differ a little, so that the level of this one is its usual one where it can be.
         """
         level = self.level
         usual = level if self._usual is None else self._usual
         return USUAL * (level if level <= USUAL * usual else usual)
+
+
+class Speed:
+    """The speed of the machine during one measurement: of its cores, and of its memory.
+
+    Args:
+        timer: of the probes.
+        usual: paces of the two probes that are usual on this machine; None: not known.
+    """
+
+    def __init__(self, timer: Timer, *usual: float | None) -> None:
+        cores, memory = [*usual, None, None][:2]
+        self.cores = Probe(timer, _computation(), cores)
+        self.memory = Probe(timer, _addition(), memory, MEMORY)
+
+    def slowness(self, cores: Sequence[float], memory: Sequence[float]) -> Floats:
+        """Return paces [n] of both as shares of their limits: the greater of the two [n].
+
+        Up to 1 the machine is as fast as usual.
+        """
+        found: Floats = np.maximum(
+            np.divide(cores, self.cores.limit), np.divide(memory, self.memory.limit)
+        )
+        return found
 
 
 @contextmanager
@@ -77,21 +111,23 @@ def speed_beside_file(timer: Timer, key: str) -> Iterator[Speed]:
 
     Args:
         timer: of the probe.
-        key: names what the probe depends on.
+        key: names the probe and what it depends on.
     """
-    speed = Speed(timer, usual_seconds(key))
+    keys = key, f"{key}, memory"
+    speed = Speed(timer, *map(usual_pace, keys))
     try:
         yield speed
     finally:
-        if speed.probes:
-            remember(key, speed.level)
+        if speed.cores.paces:
+            for name, probe in zip(keys, (speed.cores, speed.memory), strict=True):
+                remember(name, probe.level)
 
 
-def usual_seconds(key: str) -> float | None:
-    """Return the seconds that the probe usually takes on this machine; None where not known.
+def usual_pace(key: str) -> float | None:
+    """Return the pace that a probe usually has on this machine; None where not known.
 
     Args:
-        key: names what the probe depends on.
+        key: names the probe and what it depends on.
     """
     levels = _read().get(key)
     return float(np.quantile(levels, FAST)) if levels else None
@@ -101,8 +137,8 @@ def remember(key: str, level: float) -> None:
     """Add the level of a measurement to the file, or do nothing where it cannot be written.
 
     Args:
-        key: names what the probe depends on.
-        level: of the probe in the measurement, in seconds.
+        key: names the probe and what it depends on.
+        level: of the probe in the measurement.
     """
     levels = _read()
     last = [*levels.pop(key, []), level][-KEPT:]
@@ -137,7 +173,7 @@ def _read() -> dict[str, list[float]]:
     }
 
 
-def _probe() -> Run:
+def _computation() -> Run:
     """Return a computation of 0.03 ms like those of networks, in 0.1 MB of memory."""
     draws = torch.Generator().manual_seed(0)
     signal, weight = (torch.randn(16, 16, size, generator=draws) for size in (32, 3))
@@ -152,3 +188,9 @@ def _probe() -> Run:
             small = small + bias
 
     return run
+
+
+def _addition() -> Run:
+    """Return an addition of 0.02 ms in 1.5 MB of memory, more than the caches of one core."""
+    first, second, total = torch.zeros(3, 131_072)
+    return lambda: torch.add(first, second, out=total)

@@ -37,7 +37,7 @@ BATCHES = 4  # of consecutive runs, each longer than most of what makes runs ali
 # Between timings of one function in different processes: relative sd; by how much the share of runs
 # that an interrupt lengthens differs, and by what part of the share of runs that are seen to be
 # disturbed it does more. Measured, see "How well it agrees" in docs/latency.md.
-DRIFT, INTERRUPTED, UNSEEN = 0.025, 0.04, 0.3
+DRIFT, INTERRUPTED, UNSEEN = 0.025, 0.06, 0.3
 
 
 class Estimate(NamedTuple):
@@ -83,7 +83,8 @@ class Series:
         self._block = math.ceil(1 / (1 - quantile) - 1e-9)
         self._needed = self._block * BATCHES
         self._stretches: list[Floats] = []  # of undisturbed runs
-        self._paces: list[float] = []  # of the machine in each: seconds of the slower probe
+        # Of the machine in each: the slower one of its cores, the faster one of its memory.
+        self._paces: list[tuple[float, float]] = []
         self.every: list[float] = []
         self.taken, self.undisturbed = 0, 0
 
@@ -95,7 +96,9 @@ class Series:
             clock: in seconds.
         """
         warm, total, runs, ended = 0.0, 0.0, 0, False
-        before = self._speed.probe()
+        first = len(self._stretches)
+        memory = self._speed.memory.pace()  # before the caches are warm
+        before = self._speed.cores.pace()
         while not ended:
             stretch: list[float] = []
             begun = total
@@ -112,17 +115,19 @@ class Series:
                 ended = (total >= BURST and runs >= LEAST) or (
                     clock() >= limit and len(self.every) >= LEAST
                 )
-            after = self._speed.probe()
+            after = self._speed.cores.pace()
             if stretch:
                 self._stretches.append(np.array(stretch))
-                self._paces.append(max(before, after))
+                self._paces.append((max(before, after), memory))
                 self.undisturbed += len(stretch)
             before, warm = after, warm if seconds >= WARM else min(warm, WARM - PROBED)
+        memory = min(memory, self._speed.memory.pace())
+        self._paces[first:] = [(cores, memory) for cores, _ in self._paces[first:]]
 
     @property
     def counted(self) -> int:
         """The number of undisturbed runs while the machine was as fast as usual."""
-        return len(self._runs(self._speed.limit)) if self._paces else 0
+        return len(self._runs(1.0))
 
     @property
     def is_sufficient(self) -> bool:
@@ -156,11 +161,13 @@ class Series:
         Args:
             quantile: of the runs, the slowest last.
         """
-        pace, limit = self._speed.level, self._speed.limit
+        speed = self._speed
+        slowness = float(speed.slowness([speed.cores.level], [speed.memory.level])[0])
         if self.undisturbed and not self.is_disturbed:
-            paces = np.repeat(self._paces, [len(stretch) for stretch in self._stretches])
-            pace = float(np.quantile(paces[paces <= self._slowest], quantile))
-        return limit / USUAL / pace if pace > limit else 1.0
+            lengths = [len(stretch) for stretch in self._stretches]
+            of_runs = np.repeat(self._slowness, lengths)
+            slowness = float(np.quantile(of_runs[of_runs <= self._slowest], quantile))
+        return 1 / (USUAL * slowness) if slowness > 1 else 1.0
 
     def estimates(self, confidence: float) -> tuple[Estimate, Estimate]:
         """Return the median and the quantile, after one burst at least.
@@ -181,24 +188,33 @@ class Series:
             return False
         return all(one.precision <= precision for one in self.estimates(confidence))
 
-    def _runs(self, pace: float) -> Floats:
-        """Return the seconds of undisturbed runs while the machine had the pace or a faster one."""
-        pairs = zip(self._paces, self._stretches, strict=True)
-        found: Floats = np.concatenate([[], *(runs for reached, runs in pairs if reached <= pace)])
+    @property
+    def _slowness(self) -> Floats:
+        """By how much the machine was slower in each stretch [n]; up to 1 it was as usual."""
+        if not self._paces:
+            return np.zeros(0)
+        cores, memory = zip(*self._paces, strict=True)
+        return self._speed.slowness(cores, memory)
+
+    def _runs(self, slowness: float) -> Floats:
+        """Return the seconds of undisturbed runs while the machine was as slow or faster."""
+        pairs = zip(self._slowness, self._stretches, strict=True)
+        found: Floats = np.concatenate([[], *(runs for slow, runs in pairs if slow <= slowness)])
         return found
 
     @property
     def _slowest(self) -> float:
-        """The pace up to which runs are used: the usual one, or where these are few a slower one.
+        """The slowness up to which runs are used: 1, or where these are few a greater one.
 
         Then it is that of the fastest tenth of them, or of as many as are needed.
         """
         if self.counted >= self._needed:
-            return self._speed.limit
-        order = np.argsort(self._paces)
+            return 1.0
+        slowness = self._slowness
+        order = np.argsort(slowness)
         runs = np.cumsum([len(self._stretches[place]) for place in order])
         enough = int(np.searchsorted(runs, max(self._needed, LEVEL * self.undisturbed)))
-        return float(self._paces[order[min(enough, len(order) - 1)]])
+        return float(slowness[order[min(enough, len(order) - 1)]])
 
     def _estimate(self, quantile: float, confidence: float) -> Estimate:
         """Return the median over blocks of the blocks' quantiles, and its interval."""
@@ -213,7 +229,7 @@ class Series:
         # A quantile between the runs with an interrupt and those without is the one or the other.
         differs = INTERRUPTED + UNSEEN * self.taken / (self.taken + self.undisturbed)
         shares = np.clip(quantile + differs * np.array([-1, 0, 1]), 0, 1)
-        either = float(np.diff(np.quantile(used, shares)).max())
+        either = max(np.diff([np.median(_quantiles(blocks, share)) for share in shares]))
         return Estimate(value, math.hypot(sampled, either) + (1 - self.speed(quantile)) * value)
 
     def _estimate_of_few(self, quantile: float, confidence: float) -> Estimate:
