@@ -83,12 +83,12 @@ class Slowing(nn.Module):
 
 
 def test_an_interval_that_is_too_wide_fails_where_the_settings_say_so() -> None:
-    settings = LatencySettings(**{**QUICK, "precision": 0.07, "seconds": 0.5}, noisy="fail")
+    settings = LatencySettings(**{**QUICK, "precision": 0.125, "seconds": 0.5}, noisy="fail")
     with pytest.raises(MeasurementError, match=r"latency\.precision") as caught:
         measure_latency(Slowing(), EXAMPLE, settings)
-    assert caught.value.data["precision"] > 0.07
+    assert caught.value.data["precision"] > 0.125
     found = measure_latency(Slowing(), EXAMPLE, settings.model_copy(update={"noisy": "warn"}))
-    assert found.precision > 0.07
+    assert found.precision > 0.125
 
 
 def test_a_precision_that_nothing_reaches_is_refused() -> None:

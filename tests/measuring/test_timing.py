@@ -75,7 +75,7 @@ class Machine:
         self._speed = keep * self._speed + noise * self._random.standard_normal()
 
 
-def timed(machine: Machine, precision: float = 0.1, usual: float | None = None) -> Series:
+def timed(machine: Machine, precision: float = 0.15, usual: float | None = None) -> Series:
     series = Series(lambda: None, machine.time, 0.9, Speed(machine.probe, usual))
     time_until_precise([series], precision, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
     return series
@@ -102,7 +102,7 @@ def test_two_timings_agree_within_the_interval_in_95_of_100() -> None:
     timings = [timed(Machine(seed)) for seed in range(25)]
     for kind in zip(*map(estimates, timings), strict=True):
         assert share_inside(list(kind)) >= 0.93  # of 600 pairs
-        assert all(one.precision <= 0.1 for one in kind)
+        assert all(one.precision <= 0.15 for one in kind)
     # Where the runs are taken for independent, the interval is too narrow.
     naive = []
     for series in timings:
@@ -124,7 +124,7 @@ def test_a_noisier_machine_is_measured_for_longer_and_at_most_for_the_limit() ->
     timed(quiet)
     series = timed(noisy)
     assert quiet.now < 1.5 < 4.5 < noisy.now < 5.1
-    assert estimates(series)[0].precision > 0.1  # the interval is what it is
+    assert estimates(series)[0].precision > 0.15  # the interval is what it is
 
 
 def test_where_the_core_is_always_taken_the_fastest_runs_are_the_best_guess() -> None:
@@ -146,7 +146,7 @@ def test_where_the_core_is_always_taken_the_fastest_runs_are_the_best_guess() ->
 
 
 def test_runs_that_may_be_disturbed_unseen_widen_the_interval_of_the_quantile() -> None:
-    calm, busy = (estimates(timed(Machine(5, 0.01, taken), precision=0.07)) for taken in (0, 0.3))
+    calm, busy = (estimates(timed(Machine(5, 0.01, taken), precision=0.13)) for taken in (0, 0.3))
     assert busy[1].precision > calm[1].precision
 
 
@@ -166,8 +166,8 @@ def test_a_quantile_between_runs_with_an_interrupt_and_those_without_has_both_in
         return estimates(series)[1]
 
     few, edge, many = (estimate(share) for share in (0.05, 0.09, 0.2))
-    assert few.precision < 0.1
-    assert many.precision < 0.1
+    assert few.precision < 0.15
+    assert many.precision < 0.15
     assert edge.low < few.value
     assert edge.high > many.value
 
@@ -178,7 +178,7 @@ def test_several_functions_are_run_in_turn() -> None:
     for name, series in zip("ab", both, strict=True):
         burst = series.burst
         series.burst = lambda *given, burst=burst, name=name: (order.append(name), burst(*given))  # type: ignore[method-assign]
-    time_until_precise(both, 0.1, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
+    time_until_precise(both, 0.15, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
     assert order[:4] == ["a", "b", "a", "b"]
     assert machine.now >= 2.0
 
@@ -195,7 +195,7 @@ def test_a_slow_function_is_run_for_longer_and_its_interval_is_wide_where_runs_a
         return took + (slower - 1) * LATENCY, own + (slower - 1) * LATENCY
 
     series = Series(lambda: None, time, 0.9, Speed(machine.probe))
-    time_until_precise([series], 0.1, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
+    time_until_precise([series], 0.15, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
     assert 0.85 * seconds < machine.now < 1.1 * seconds
     assert len(series.every) >= LEAST
     assert (series.counted >= 10 * BATCHES) == (slower == 100)
@@ -221,7 +221,7 @@ def test_runs_in_slow_stretches_do_not_count_however_long_these_are() -> None:
     for kind in range(2):
         mixed = [pair[kind] for pair in (*quiet, *found)]
         assert share_inside(mixed) >= 0.93
-        assert np.median([one.precision for one in mixed]) < 0.12
+        assert np.median([one.precision for one in mixed]) < 0.17
 
 
 def test_a_timing_in_a_slow_stretch_says_so_and_reaches_down_to_the_usual_speed() -> None:

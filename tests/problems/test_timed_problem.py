@@ -148,7 +148,7 @@ def test_a_network_that_onnx_cannot_express_is_a_failed_trial_with_its_reason(
 def test_a_machine_that_is_too_busy_is_warned_of_once_or_fails_trials(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("optiproxy_nas.measuring.timing.least_precision", lambda confidence: 0.5)
+    monkeypatch.setattr("optiproxy_nas.measuring.timing.least_precision", lambda *_: 0.5)
     search(problem=Timed(precision=0.4, seconds=0.5), **{**RUN, "budget": 2})
     assert caplog.text.count("less precise") == 1
     result = search(problem=Timed(precision=0.4, seconds=0.5, noisy="fail"), **{**RUN, "budget": 2})

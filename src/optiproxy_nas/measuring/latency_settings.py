@@ -27,7 +27,7 @@ class LatencySettings(StrictModel):
         default=0.9, ge=0.55, le=0.99, description="of the runs, measured beside their median"
     )
     precision: float = Field(
-        default=0.2, gt=0, le=1, description="half of the interval, as a share of the value"
+        default=0.25, gt=0, le=1, description="half of the interval, as a share of the value"
     )
     confidence: float = Field(
         default=0.95, ge=0.5, lt=1, description="with which another timing falls in the interval"
@@ -69,7 +69,7 @@ class LatencySettings(StrictModel):
 
     @model_validator(mode="after")
     def _precision_can_be_reached(self) -> LatencySettings:
-        if self.precision < (least := least_precision(self.confidence)):
+        if self.precision < (least := least_precision(self.confidence, self.quantile)):
             raise ValueError(
                 f"precision = {self.precision:g} is less than the {least:.3f} by which timings in "
                 f"two processes differ at the confidence {self.confidence:g}"

@@ -34,10 +34,11 @@ FASTEST = 0.05  # share of all runs that is taken where too few count
 COLD = 0.3  # share by which cold caches make a run slower, at least; see docs/latency.md
 LONGEST = 10.0  # times as long as asked for, where runs are too few for the quantile
 BATCHES = 4  # of consecutive runs, each longer than most of what makes runs alike
-# Between timings of one function in different processes: relative sd; by how much the share of runs
+# Between timings of one function in different processes: relative sd of the median, and of the
+# quantile; by how much the share of runs
 # that an interrupt lengthens differs, and by what part of the share of runs that are seen to be
 # disturbed it does more. Measured, see "How well it agrees" in docs/latency.md.
-DRIFT, INTERRUPTED, UNSEEN = 0.025, 0.06, 0.3
+DRIFT, DRIFT_ABOVE, INTERRUPTED, UNSEEN = 0.03, 0.045, 0.06, 0.3
 
 
 class Estimate(NamedTuple):
@@ -225,7 +226,7 @@ class Series:
         batches = [np.median(batch) for batch in np.array_split(values, BATCHES)]
         error = float(np.std(batches, ddof=1)) / math.sqrt(BATCHES)
         inside = math.sqrt(2) * float(special.stdtrit(BATCHES - 1, (1 + confidence) / 2)) * error
-        sampled = math.hypot(inside, least_precision(confidence) * value)
+        sampled = math.hypot(inside, least_precision(confidence, quantile) * value)
         # A quantile between the runs with an interrupt and those without is the one or the other.
         differs = INTERRUPTED + UNSEEN * self.taken / (self.taken + self.undisturbed)
         shares = np.clip(quantile + differs * np.array([-1, 0, 1]), 0, 1)
@@ -236,7 +237,7 @@ class Series:
         """Return the quantile of too few undisturbed runs; the interval is as wide as they are."""
         used = self.used
         value, spread = float(np.quantile(used, quantile)), float(np.ptp(used))
-        least = least_precision(confidence) * value
+        least = least_precision(confidence, quantile) * value
         return Estimate(value, math.hypot(spread, least) + (1 - self.speed(quantile)) * value)
 
     def _estimate_of_fastest(self, quantile: float, confidence: float) -> Estimate:
@@ -247,7 +248,7 @@ class Series:
         """
         value, middle = (float(it) for it in np.quantile(self.every, [FASTEST * quantile, 0.5]))
         seen = max(middle - value, value - min(self.every))
-        half = math.hypot(seen, (COLD + least_precision(confidence)) * value)
+        half = math.hypot(seen, (COLD + least_precision(confidence, quantile)) * value)
         return Estimate(value, half + (1 - self.speed()) * value)
 
 
@@ -257,9 +258,10 @@ def _quantiles(blocks: Floats, quantile: float) -> Floats:
     return found
 
 
-def least_precision(confidence: float) -> float:
+def least_precision(confidence: float, quantile: float) -> float:
     """Return the precision below which no interval gets, however many runs there are."""
-    return math.sqrt(2) * float(special.ndtri((1 + confidence) / 2)) * DRIFT
+    drift = DRIFT_ABOVE if quantile > 0.5 else DRIFT
+    return math.sqrt(2) * float(special.ndtri((1 + confidence) / 2)) * drift
 
 
 def time_until_precise(
