@@ -1,13 +1,13 @@
-"""Methods on the shipped problem, really trained: ``python -m evidence.own_problem``.
+"""Methods on the shipped problems, really trained: ``python -m evidence.own_problem PROBLEM``.
 
 Each search has a journal in data/08_reporting/own_problem: nothing is trained twice.
-The table goes between the markers of docs/own-problem.md.
+The table goes between the markers of the problem's page.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -17,10 +17,11 @@ import torch
 from evidence import table
 from evidence.pages import update_page
 from optiproxy_nas import search
+from optiproxy_nas.problems.base import Problem
+from optiproxy_nas.problems.digits_cells import DigitsCells
 from optiproxy_nas.problems.mnist1d import Mnist1d
 from optiproxy_nas.report.statistics import paired_difference
 
-PAGE = Path("docs") / "own-problem.md"
 JOURNALS = Path("data") / "08_reporting" / "own_problem"
 METHODS = ("optiproxy", "random_search", "tpe")
 BUDGET = 40  # trainings of the search; what confirms comes on top, the same for all
@@ -41,6 +42,20 @@ class Unmeasured(Mnist1d):
         self.latency = None
 
 
+class Example(NamedTuple):
+    """A shipped problem, and the page whose table between the markers of a name it has."""
+
+    problem: Callable[[], Problem]
+    page: Path
+    name: str
+
+
+EXAMPLES = {
+    "mnist1d": Example(Unmeasured, Path("docs") / "own-problem.md", "own_problem"),
+    "digits_cells": Example(DigitsCells, Path("docs") / "digits.md", "digits"),
+}
+
+
 class Answer(NamedTuple):
     """What a search found, in percent: by ``single`` it became a candidate, by ``confirmed`` it was
     chosen, and the test had no part in either."""
@@ -51,16 +66,17 @@ class Answer(NamedTuple):
     parameters: float
 
 
-def run(method: str, seed: int, data: dict[str, Any], workers: int) -> Answer:
+def run(name: str, method: str, seed: int, data: dict[str, Any], workers: int) -> Answer:
     """Search, and confirm the best by seeds that had no part in finding them."""
+    start = "" if name == "mnist1d" else f"{name}-"
     result = search(
-        problem=Unmeasured(),
+        problem=EXAMPLES[name].problem(),
         method=method,
         seed=seed,
         budget=BUDGET + CONFIRM["best"] * CONFIRM["seeds"],
         confirm=CONFIRM,
         data=data,
-        journal=JOURNALS / f"{method}-{seed}-confirmed.jsonl",
+        journal=JOURNALS / f"{start}{method}-{seed}-confirmed.jsonl",
         evaluation={"executor": "processes", "workers": workers},
     )
     answer = result.confirmation.iloc[0]
@@ -89,7 +105,7 @@ def rows_of(answers: dict[str, list[Answer]]) -> list[list[str]]:
     return rows
 
 
-def text_of(answers: dict[str, list[Answer]], seeds: int) -> str:
+def text_of(name: str, answers: dict[str, list[Answer]], seeds: int) -> str:
     """Return the table, and what its columns are."""
     head = [
         "method",
@@ -105,8 +121,8 @@ def text_of(answers: dict[str, list[Answer]], seeds: int) -> str:
         f"training that made the answer a candidate, which flatters. Confirmed: the mean of "
         f"{CONFIRM['seeds']} trainings by fresh seeds, by which the answer was chosen of "
         f"{CONFIRM['best']}; differences in pairs by seed. Test: of the answer's best "
-        "training, on the test signals. Written by `python -m evidence.own_problem --seeds "
-        f"{seeds} --methods {','.join(answers)}`."
+        "training, on the test data. Written by `python -m evidence.own_problem "
+        f"{name} --seeds {seeds} --methods {','.join(answers)}`."
     )
     return table.with_notes(table.markdown(head, rows_of(answers)), [note])
 
@@ -114,19 +130,23 @@ def text_of(answers: dict[str, list[Answer]], seeds: int) -> str:
 def main() -> None:
     """Run what is missing, and write the table."""
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("problem", choices=EXAMPLES)
     options.add_argument("--seeds", type=int, default=10)
     options.add_argument("--methods", default=",".join(METHODS))
     options.add_argument("--workers", type=int, default=2)
     chosen = options.parse_args()
     torch.set_num_threads(1)  # as in the worker processes
     JOURNALS.mkdir(parents=True, exist_ok=True)
-    data = dict(Mnist1d().load())
+    example = EXAMPLES[chosen.problem]
+    data = dict(example.problem().load())
     answers: dict[str, list[Answer]] = {}
     for seed in range(chosen.seeds):  # so that what there is has all methods
         for method in chosen.methods.split(","):
-            answers.setdefault(method, []).append(run(method, seed, data, chosen.workers))
-            print(method, seed, answers[method][-1], flush=True)
-    update_page(PAGE, PAGE, {"own_problem": text_of(answers, chosen.seeds)})
+            answer = run(chosen.problem, method, seed, data, chosen.workers)
+            answers.setdefault(method, []).append(answer)
+            print(method, seed, answer, flush=True)
+    text = text_of(chosen.problem, answers, chosen.seeds)
+    update_page(example.page, example.page, {example.name: text})
 
 
 if __name__ == "__main__":

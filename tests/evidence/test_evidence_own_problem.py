@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evidence.own_problem import PAGE, Answer, rows_of
+import pytest
+
+from evidence.own_problem import EXAMPLES, Answer, Example, rows_of
 from evidence.pages import replace_between
 
 
@@ -17,6 +19,7 @@ def test_a_row_has_the_means_over_the_seeds_and_the_difference_to_the_first() ->
     ]
 
 
-def test_the_page_has_a_place_for_it() -> None:
-    page = (Path(__file__).parents[2] / PAGE).read_text(encoding="utf-8")
-    assert "new table" in replace_between(page, "own_problem", "new table")
+@pytest.mark.parametrize("example", EXAMPLES.values())
+def test_the_page_has_a_place_for_it(example: Example) -> None:
+    page = (Path(__file__).parents[2] / example.page).read_text(encoding="utf-8")
+    assert "new table" in replace_between(page, example.name, "new table")
