@@ -18,6 +18,8 @@ from optiproxy_nas.core.fields import (
     scalar_kind,
     text_names,
 )
+from optiproxy_nas.core.parameters import StrictModel
+from optiproxy_nas.core.validation import validate
 from optiproxy_nas.sweeps.grid import parse_block
 
 LIKE_NUMBERS = ["007", "1e3", "on", "12e4567", "1_0", "0:3", "true"]
@@ -47,9 +49,27 @@ def test_kinds_of_fields() -> None:
     assert text_names(fields.items()) == {"name", "label", "names", "mode", "inner.path"}
     scalars = {name: kind for name, field in fields.items() if (kind := scalar_kind(field))}
     assert scalars == {"count": "an integer", "switch": SWITCH, "inner.lr": "a number"}
+    assert scalar_kind(fields["counts"], in_lists=True) == "an integer"
     assert [name for name, field in fields.items() if is_optional(field)] == ["label", "count"]
     assert described(fields["mode"]) == "what is done (a, b)"
     assert described(fields["inner.lr"]) == "(>\N{NO-BREAK SPACE}0, ≤\N{NO-BREAK SPACE}1)"
+
+
+class Lists(StrictModel):
+    sizes: tuple[int, ...] | None = None
+    counts: list[int] | None = None
+    rates: list[float] | None = None
+    switches: list[bool] | None = None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sizes": [3.0]}, {"counts": [1, True]}, {"rates": ["1"]}, {"switches": [1]}]
+)
+def test_in_lists_too_a_number_of_another_type_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match="is needed"):
+        validate(Lists, wrong)
+    right = {"sizes": None, "counts": [1, 2], "rates": [1, 0.5], "switches": [True]}
+    assert validate(Lists, right).counts == [1, 2]
 
 
 @pytest.mark.parametrize("text", LIKE_NUMBERS)

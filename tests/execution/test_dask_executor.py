@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -101,6 +103,21 @@ def local_clusters() -> list[int]:
     path = f"/proc/{os.getpid()}/task/*/children"
     ids = [int(pid) for file in glob.glob(path) for pid in Path(file).read_text().split()]
     return [pid for pid in ids if b"run_cluster" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def refuse_strangers(address: str) -> None:
+    """Assert that nobody speaks to a scheduler without a certificate of its search."""
+    scheme, _, place = address.partition("://")
+    host, _, port = place.partition(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    assert scheme == "tls"
+    with (
+        socket.create_connection((host, int(port)), timeout=60) as connection,
+        pytest.raises(ssl.SSLError, match=r"(?i)certificate"),
+        context.wrap_socket(connection) as stranger,
+    ):
+        stranger.recv(1)
 
 
 def test_jobs_end_once_with_their_answers_and_nothing_stays(cluster: str, tmp_path: Path) -> None:
@@ -257,6 +274,7 @@ def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(tmp_path: Pat
     """The cluster is that of this machine, which the executor starts."""
     with opened(None, tmp_path) as executor:
         executor._cluster._client._timeout = 1.0  # until it is given up
+        refuse_strangers(executor._cluster.address)
         (process,) = local_clusters()
         executor.submit(job(tmp_path, 2, 0.5))
         os.kill(process, signal.SIGSTOP)  # as the network may pause
@@ -385,6 +403,37 @@ def test_a_cluster_without_workers_is_said_once(caplog: pytest.LogCaptureFixture
         cluster.look = look
         cluster.say_if_empty(3)
     assert len(caplog.records) == 1
+
+
+def test_one_thread_ends_all_worker_processes_that_had_no_job_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+
+    class Process:
+        is_busy = False
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def is_over(self) -> bool:
+            return False
+
+        def kill(self) -> None:
+            ended.append(id(self))
+
+    monkeypatch.setattr(dask_worker, "WorkerProcess", Process)
+    monkeypatch.setattr(dask_worker, "IDLE", 0.1)
+    places, before = dask_worker._Places(run_of(tmp_path), offset=0), threading.active_count()
+    for _ in range(20):
+        with places.process() as first, places.process() as second:
+            assert first is not second
+    assert threading.active_count() == before + 1
+    until(lambda: len(ended) == 2 and threading.active_count() == before)
+    with places.process():
+        time.sleep(0.15)
+        assert len(ended) == 2  # it has a job
+    until(lambda: len(ended) == 3)
 
 
 def test_gpus_of_a_worker_are_taken_in_turn(

@@ -146,6 +146,22 @@ def test_a_search_that_has_decided_leaves_nothing_behind(tmp_path: Path, is_rejo
     assert not (tmp_path / "jobs").exists()
 
 
+def test_an_answer_is_kept_until_a_journal_has_it(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    for number in range(2):
+        files = begin(first, number)
+        files.end(Ended(job(number), 0.5))
+    handles = [first._tasks[number, 0, 1].handle for number in range(2)]
+    while len(first._unreleased) < 2:
+        first.poll()
+    first.release([(0, 0, 1)])
+    assert first.leave() == [(1, 0, 1)]
+    with opened(tmp_path) as second:
+        assert second.rejoin(job(1), handles[1])
+        assert second.poll()[0].answer == 0.5
+    assert not (tmp_path / "jobs").exists()
+
+
 def test_a_rejoined_job_that_has_not_begun_is_run_in_the_folder_of_its_new_run(
     tmp_path: Path,
 ) -> None:

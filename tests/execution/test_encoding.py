@@ -14,15 +14,16 @@ import pytest
 import torch
 
 from optiproxy_nas.core.stop_line import StopLine
+from optiproxy_nas.execution import encoding
 from optiproxy_nas.execution.encoding import (
     encoded,
     end_fields,
     job_fields,
-    parsed,
     plain,
     read_end,
     read_job,
 )
+from optiproxy_nas.execution.job_files import JobFiles
 from optiproxy_nas.execution.jobs import Ended, Job
 
 JOB = Job(3, 2, "text", 5, 7, "/trials/0003", 1.5, "cpu", 1, 9, None, 4.0)
@@ -94,8 +95,8 @@ def test_what_an_answer_cannot_hold_is_named(answer: Any, words: str) -> None:
 
 def test_the_end_of_a_job_is_exact() -> None:
     ended = Ended(JOB, {"value": 0.1 + 0.2, "bound": -math.inf}, "", 1 / 3, [(1, 1e-300), (2, 0.7)])
-    assert read_end(JOB, parsed(json.dumps(end_fields(ended)).encode())) == ended
-    undefined = read_end(JOB, parsed(json.dumps(end_fields(Ended(JOB, math.nan))).encode()))
+    assert read_end(JOB, json.dumps(end_fields(ended)).encode()) == ended
+    undefined = read_end(JOB, json.dumps(end_fields(Ended(JOB, math.nan))).encode())
     assert math.isnan(undefined.answer)
 
 
@@ -111,6 +112,38 @@ def test_the_end_of_a_job_is_exact() -> None:
     ],
 )
 def test_what_is_no_end_is_a_failure(content: bytes) -> None:
-    ended = read_end(JOB, parsed(content))
+    ended = read_end(JOB, content)
     assert "cannot be read" in ended.error
     assert ended.answer is None
+
+
+def test_a_file_that_is_too_large_is_a_failure_and_is_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "LARGEST_END", 100)
+    files = JobFiles(tmp_path, "7-0-1-ab")
+    files.end(Ended(JOB, 0.5))
+    assert files.ended(JOB) == Ended(JOB, 0.5)
+    files.end(Ended(JOB, 0.5, curve=[(1, 0.5)] * 100))
+    assert len(files.end_content() or b"") == 101
+    ended = files.ended(JOB)
+    assert ended is not None
+    assert "MiB" in ended.error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file of Linux")
+def test_a_job_whose_claim_a_full_disk_did_not_take_is_claimed_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, opened = JobFiles(tmp_path, "7-0-1-ab"), Path.open
+
+    def on_full_disk(path: Path, mode: str, **settings: str) -> Any:
+        opened(path, mode).close()
+        return open("/dev/full", "w")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", on_full_disk)
+        with pytest.raises(OSError, match="space"):
+            files.claim("tcp://worker:1")
+    assert files.claimed() is None
+    assert files.claim("tcp://worker:1")

@@ -105,11 +105,11 @@ def node(tmp_path: Path) -> JobFolders:
     ("resources", "words"),
     [
         ({"partiton": "gpu"}, ("'partition'",)),
-        ({"partition": "gpu", "timeout": 5}, ("slurm.timeout",)),
+        ({"partition": "gpu", "timeout": 5}, ("evaluation.slurm.timeout",)),
         ({"time": "soon"}, ("1:30:00",)),
         ({"time": 0}, ("at least 1 minute",)),
         ({"gpus_per_node": "two"}, ("an integer is needed",)),
-        ({}, ("slurm.time", "evaluation.timeout")),
+        ({}, ("evaluation.slurm.time", "evaluation.timeout")),
     ],
 )
 def test_wrong_resources_are_refused_before_anything_is_submitted(
@@ -329,7 +329,7 @@ def test_a_cancelled_job_is_not_heard_of_any_more(
     names = pending(cluster, executor, first, second)
     executor.cancel([first.key, (9, 0, 1)])
     assert [cluster.state(number) for number in cluster.ids()] == ["CANCELLED by 1000", "PENDING"]
-    assert node(tmp_path).is_cancelled(names[0])
+    assert node(tmp_path).files(names[0]).is_ending
     for name, it in zip(names, (first, second), strict=True):
         node(tmp_path).end(name, Answer(Ended(it, 0.5)))
     assert [ended.job.number for ended in executor.poll(60)] == [1]
@@ -507,7 +507,7 @@ def test_a_job_that_is_not_rejoined_is_ended_before_it_is_submitted_again(
     (new,) = pending(cluster, second, job(tmp_path, "answers"))
     assert old != new
     assert [cluster.state(number) for number in cluster.ids()] == ["CANCELLED by 1000", "PENDING"]
-    assert node(tmp_path).is_cancelled(old)
+    assert node(tmp_path).files(old).is_ending
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -621,7 +621,7 @@ def test_what_is_no_id_of_a_job_is_no_argument_of_a_command(tmp_path: Path) -> N
     folders = JobFolders(tmp_path)
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "ids").write_text("101\n--user=me\n102_1\n")
-    (tmp_path / "marks" / "other.begun").write_text("--user=me")
+    (tmp_path / "marks" / "other.claim").write_text("--user=me")
     assert folders.ids("job") == ["101", "102_1"]
     assert folders.ids("other") == []
 
@@ -635,24 +635,6 @@ def test_a_job_whose_id_a_full_disk_did_not_take_is_found_once_it_has_begun(tmp_
     assert folders.ids("job") == ["101"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file of Linux")
-def test_a_job_whose_beginning_a_full_disk_did_not_take_has_not_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folders, opened = JobFolders(tmp_path), Path.open
-
-    def on_full_disk(path: Path, mode: str) -> Any:
-        opened(path, mode).close()
-        return open("/dev/full", "w")
-
-    monkeypatch.setattr(Path, "open", on_full_disk)
-    with pytest.raises(OSError, match="space"):
-        folders.begin("job", "101")
-    monkeypatch.undo()
-    assert folders.begun_and_ended()[0] == set()
-    assert folders.begin("job", "101")
-
-
 def test_a_lost_submission_that_was_replaced_does_not_say_that_it_was_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -662,18 +644,18 @@ def test_a_lost_submission_that_was_replaced_does_not_say_that_it_was_interrupte
     monkeypatch.setenv("SLURM_JOB_ID", "101")
 
     def answer(*_: Any) -> Answer:
-        folders.unmark("job")
+        folders.files("job").remove()
         folders.begin("job", "102")
         return given
 
     monkeypatch.setattr(slurm_job, "_answer", answer)
     given = Answer(is_interrupted=True)
     slurm_job.train(str(tmp_path), "job")
-    assert not folders.has_ended("job")
-    folders.unmark("job")
+    assert not folders.files("job").has_ended
+    folders.files("job").remove()
     given = Answer(Ended(job(tmp_path, ""), 0.5))
     slurm_job.train(str(tmp_path), "job")
-    assert folders.has_ended("job")  # a training that is whole is paid for
+    assert folders.files("job").has_ended  # a training that is whole is paid for
 
 
 def test_jobs_of_this_machine_stand_in_for_a_cluster(opens: Open, tmp_path: Path) -> None:
@@ -731,3 +713,22 @@ def test_a_killed_search_goes_on_with_what_its_jobs_have_done_meanwhile(
 
 def lines_of(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def test_an_answer_is_kept_until_a_journal_has_it(
+    cluster: FakeSlurm, opens: Open, tmp_path: Path
+) -> None:
+    first, jobs = opens(), [job(tmp_path, "answers", n) for n in range(2)]
+    names = pending(cluster, first, *jobs)
+    for name, it in zip(names, jobs, strict=True):
+        node(tmp_path).end(name, Answer(Ended(it, 0.5)))
+    assert sorted(all_ended(first)) == [0, 1]
+    first.release([jobs[0].key])
+    assert first.poll(0.0) == []
+    assert first.leave() == [jobs[1].key]
+    second = opens()
+    assert [second.rejoin(*it) for it in zip(jobs, names, strict=True)] == [False, True]
+    assert [ended.job.number for ended in second.poll(60)] == [1]
+    second.release([jobs[1].key])
+    second.close()
+    assert not (tmp_path / "slurm").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import tempfile
 import threading
 import time
@@ -146,7 +145,7 @@ def test_who_waits_for_another_measurement_is_told_so(
 ) -> None:
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(machine, "SAID_AFTER", 0.01)
-    with open(tmp_path / f"optiproxy-latency-{os.getuid()}.lock", "w") as other:
+    with machine.user_file("latency.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         released = threading.Timer(0.1, fcntl.flock, (other, fcntl.LOCK_UN))
         released.start()
@@ -166,7 +165,7 @@ def test_an_interval_of_few_runs_is_not_said_to_be_of_a_busy_machine(
         return (took := next(seconds)), took
 
     monkeypatch.setattr("optiproxy_nas.measuring.latency.processor_timer", slow)
-    monkeypatch.setattr(speed, "measurements_file", lambda suffix: tmp_path / suffix)
+    monkeypatch.setattr(speed, "user_file", lambda name: tmp_path / name)
     settings = LatencySettings(seconds=0.01, precision=0.2, noisy="fail")
     with pytest.raises(MeasurementError, match="so few runs"):
         measure_latency(layers(1), EXAMPLE, settings)

@@ -20,8 +20,8 @@ from optiproxy_nas.measuring.timing import processor_timer
 
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(speed, "measurements_file", lambda suffix: tmp_path / f"of{suffix}")
-    return tmp_path / "of.json"
+    monkeypatch.setattr(speed, "user_file", lambda name: tmp_path / name)
+    return tmp_path / "latency.json"
 
 
 def probed(seconds: list[float], usual: float | None = None, power: float = 1.0) -> Probe:

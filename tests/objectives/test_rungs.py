@@ -51,16 +51,25 @@ def scores(count):
 # Which rungs there are.
 
 
-@pytest.mark.parametrize("given", [[1.0, 3.0, 9.0], (np.int64(1), np.float64(3), 9), "1;3;9"])
+@pytest.mark.parametrize("given", [[1, 3, 9], (np.int64(1), np.int32(3), 9), "1;3;9"])
 def test_whole_numbers_of_any_type_are_rungs(given):
     found = resolve_objective({"name": "multi_fidelity", "rungs": given}, PROBLEM)
     assert found.rungs == (1, 3, 9)
     assert all(type(rung) is int for rung in found.rungs)
-    pair = resolve_objective({"name": "multi_fidelity", "low_epochs": 1.0, "full_epochs": 9.0})
+    pair = resolve_objective({"name": "multi_fidelity", "low_epochs": 1, "full_epochs": 9})
     assert pair.rungs == (1, 9)
 
 
-@pytest.mark.parametrize("given", [[1.5, 3, 9], [True, 3], [1, "x"], [1, float("inf")], [1, None]])
+@pytest.mark.parametrize("pair", [(1.0, 9), (1, 9.0), (1.0, 9.0)])
+def test_so_is_an_epoch_that_is_no_whole_number(pair):
+    given = dict(zip(("low_epochs", "full_epochs"), pair, strict=True))
+    with pytest.raises(ParameterError, match="an integer is needed"):
+        resolve_objective({"name": "multi_fidelity", **given})
+
+
+@pytest.mark.parametrize(
+    "given", [[1.0, 3.0], [1.5, 3, 9], [True, 3], [1, "x"], [1, float("inf")], [1, None]]
+)
 def test_what_is_no_rung_is_refused_by_its_name(given):
     with pytest.raises(ParameterError, match="rungs"):
         resolve_objective({"name": "multi_fidelity", "rungs": given}, PROBLEM)

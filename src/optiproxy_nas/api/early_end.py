@@ -25,9 +25,15 @@ def result_after(opened: Search, answering: Evaluation) -> SearchResult:
 
 @contextmanager
 def carrying_result(opened: Search, answering: Evaluation) -> Iterator[None]:
-    """Give whatever ends a search early its result so far."""
+    """Give whatever ends a search early its result so far; end its worker processes.
+
+    So has a Ctrl-C that comes while they end.
+    """
     try:
-        yield
+        try:
+            yield
+        finally:
+            answering.close()
     except KeyboardInterrupt as error:
         with _another_interrupt_waits():
             result = result_after(opened, answering)

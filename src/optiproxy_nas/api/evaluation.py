@@ -47,12 +47,14 @@ class Evaluation:
         journal: of the search, if it keeps one.
         trainings: what trains, and where; None: no problem does.
         callbacks: to be called after each trial.
+        close: ends what trains, unless it is the caller's; the journal stays open.
     """
 
     def __init__(
         self,
         evaluator: Evaluator,
         settings: EvaluationSettings,
+        close: Callable[[], Any],
         journal: Journal | None = None,
         test: Callable[[Request], dict[str, float]] | None = None,
         folder: Path | None = None,
@@ -61,6 +63,7 @@ class Evaluation:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.journal, self._test, self._folder = journal, test, folder
+        self.close = close
         self._trained, self._settings = evaluator, settings
         self.trainings, self.callbacks = trainings, callbacks
         self._tests = tests or {}
@@ -183,16 +186,18 @@ def open_evaluation(
         else:
             assert evaluate is not None
             evaluator = function_evaluator(evaluate, search, folder, settings)
+        trains = stack.enter_context(ExitStack())
         if evaluator is not evaluate:  # else it is the caller's
-            stack.enter_context(evaluator)
+            trains.enter_context(evaluator)
+        close = trains.close
         kept = Path(temporary) if temporary else None
         if problem is None:
-            yield Evaluation(evaluator, settings, opened, test, kept, search.tests)
+            yield Evaluation(evaluator, settings, close, opened, test, kept, search.tests)
             return
         trainings = Trainings(problem, folder, datasets, device_here(settings))
         folders = TrialFolders(folder, search.parameters, settings)
         yield Evaluation(
-            evaluator, settings, opened, test, kept, search.tests, trainings, [folders]
+            evaluator, settings, close, opened, test, kept, search.tests, trainings, [folders]
         )
 
 

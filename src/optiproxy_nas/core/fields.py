@@ -13,7 +13,7 @@ from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -59,9 +59,16 @@ def text_names(fields: Iterable[tuple[str, FieldInfo]]) -> frozenset[str]:
     return frozenset(name for name, field in fields if _types(field, in_lists=True) == {str})
 
 
-def scalar_kind(field: FieldInfo) -> str:
-    """Return ``INTEGER``, "a number" or ``SWITCH`` of a field of such (or null) only, else ""."""
-    return _SCALARS.get(frozenset(_types(field)), "")
+def scalar_kind(field: FieldInfo, in_lists: bool = False) -> str:
+    """Return ``INTEGER``, "a number" or ``SWITCH`` of a field of such (or null) only, else "".
+
+    Args:
+        field: of a model.
+        in_lists: whether it may hold lists of such; a field that reads its lists by itself is "".
+    """
+    if in_lists and any(isinstance(rule, BeforeValidator) for rule in field.metadata):
+        return ""
+    return _SCALARS.get(frozenset(_types(field, in_lists)), "")
 
 
 def is_optional(field: FieldInfo) -> bool:

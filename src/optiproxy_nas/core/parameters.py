@@ -26,8 +26,8 @@ Direction = Literal["maximize", "minimize"]
 class StrictModel(BaseModel):
     """Base of typed parameters: frozen; unknown names, NaN and infinities are refused.
 
-    So is a text in the place of a number, ``True`` in that of 1, and 3.0 in that of 3: most likely
-    it was meant for another parameter.
+    So is a text in the place of a number, ``True`` in that of 1, and 3.0 in that of 3, also in a
+    list: most likely it was meant for another parameter.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -35,18 +35,20 @@ class StrictModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_are_no_texts(cls, value: Any, info: ValidationInfo) -> Any:
-        needed = _scalar_kind(cls, info.field_name or "")
-        is_bool = isinstance(value, bool)
-        is_number = isinstance(value, int if needed == INTEGER else int | float) and not is_bool
-        fits = is_number if needed != SWITCH else is_bool
-        if needed and not fits and isinstance(value, str | bool | int | float):
-            raise PydanticCustomError("scalar_type", "{kind} is needed", {"kind": needed})
+        is_list = isinstance(value, list | tuple)
+        needed = _scalar_kind(cls, info.field_name or "", is_list)
+        for item in (value if is_list else [value]) if needed else ():
+            is_bool = isinstance(item, bool)
+            is_number = isinstance(item, int if needed == INTEGER else int | float) and not is_bool
+            fits = is_number if needed != SWITCH else is_bool
+            if not fits and isinstance(item, str | bool | int | float):
+                raise PydanticCustomError("scalar_type", "{kind} is needed", {"kind": needed})
         return value
 
 
 @lru_cache(maxsize=1024)  # asked of every value that is validated
-def _scalar_kind(model: type[StrictModel], name: str) -> str:
-    return scalar_kind(model.model_fields[name])
+def _scalar_kind(model: type[StrictModel], name: str, in_lists: bool) -> str:
+    return scalar_kind(model.model_fields[name], in_lists)
 
 
 class FailureSettings(StrictModel):

@@ -122,6 +122,8 @@ class _Driver:
                     running.cancel()
                 finally:
                     self._take_received()
+                    if self._writer.has_unwritten:
+                        running.leave()
                 raise
         if self._failure is not None:
             raise self._failure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Self
 
@@ -158,6 +158,21 @@ class Evaluator(ABC):
         """End these requests, or all (None); nothing is heard of them any more."""
         kept = [] if requests is None else [r for r in self._submitted if r not in requests]
         self._submitted = tuple(kept)
+
+    def release(self, request: Request) -> None:  # noqa: B027
+        """Take note that a journal has what this training gave; it need not be kept elsewhere."""
+
+    def keep_handles(  # noqa: B027
+        self,
+        earlier: Mapping[Key, tuple[Request, str]],
+        on_begun: Callable[[Request, str], Any],
+    ) -> None:
+        """Have :meth:`ended` rejoin what an earlier process has begun, and say what it begins.
+
+        Args:
+            earlier: requests by key, with the handles by which they can be rejoined.
+            on_begun: called with each request that a later process can rejoin, and its handle.
+        """
 
     def leave(self) -> list[Request]:
         """Have run on what a later process can rejoin, also once this is closed; end the rest.

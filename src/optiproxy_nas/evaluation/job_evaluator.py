@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ class JobEvaluator(Evaluator):
         self._requests: dict[Key, Request] = {}  # that have not ended
         self._unusable: EvaluationError | None = None  # to be raised once the others are told
         self._rest: list[tuple[int, Outcome]] = []
+        self._earlier: dict[Key, tuple[Request, str]] = {}
+        self._on_begun: Callable[[Request, str], Any] | None = None
         self._is_left = False
 
     @property
@@ -102,6 +104,18 @@ class JobEvaluator(Evaluator):
         for key in list(self._requests) if keys is None else keys:
             self._requests.pop(key, None)
 
+    def release(self, request: Request) -> None:
+        """Have the executor keep an end no longer."""
+        self._executor.release([request.key])
+
+    def keep_handles(
+        self,
+        earlier: Mapping[Key, tuple[Request, str]],
+        on_begun: Callable[[Request, str], Any],
+    ) -> None:
+        """Have :meth:`ended` rejoin what an earlier process has begun, and say what it begins."""
+        self._earlier, self._on_begun = dict(earlier), on_begun
+
     def leave(self) -> list[Request]:
         """Have run on what a later process can rejoin, and end the rest."""
         self._is_left = True
@@ -114,8 +128,10 @@ class JobEvaluator(Evaluator):
         self._rest = []
         places = {request.key: place for place, request in enumerate(requests)}
         try:
-            for request in requests:
-                self.submit(request)
+            for request in [it for it in requests if not self._rejoins(it)]:
+                handle = self.submit(request)
+                if handle and self._on_begun is not None:
+                    self._on_begun(request, handle)
             while self._requests or self._unusable is not None:
                 ended = self.poll(objective)
                 self._rest = [(places[request.key], outcome) for request, outcome in ended]
@@ -139,6 +155,12 @@ class JobEvaluator(Evaluator):
         """End what runs, and the workers, unless it was left."""
         if not self._is_left:
             self._executor.close()
+
+    def _rejoins(self, request: Request) -> bool:
+        """Rejoin a request where an earlier process has begun the same; return whether it has."""
+        before, handle = self._earlier.pop(request.key, (request, ""))
+        is_same = (before.architecture, before.epochs) == (request.architecture, request.epochs)
+        return is_same and self.rejoin(request, handle)
 
     def _job(self, request: Request) -> Job:
         architecture = self._architecture(request.architecture)

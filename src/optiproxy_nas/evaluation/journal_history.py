@@ -62,13 +62,14 @@ def history_of(lines: Sequence[Mapping[str, Any]], target: str) -> History:
     first = next(marks, len(lines))
     before = [line for line in lines[:first] if is_trial(line)]
     history = History()
-    if all("asked" in line for line in before):
+    if before and all("asked" in line for line in before):
         first = 0  # of ask and tell as it was: each result says how often the method was asked
     else:
         history.serial = [(request_of(line), outcome_of(line, target)) for line in before]
     begun: dict[Key, Begun] = {}
     asked = 0
-    for line in lines[first:]:
+    for place, line in enumerate(lines):
+        is_ordered = place >= first
         if "ask" in line:
             history.events.append(Asked(line["wanted"]))
             asked += 1
@@ -78,11 +79,12 @@ def history_of(lines: Sequence[Mapping[str, Any]], target: str) -> History:
         elif "begun" in line:
             request = request_of({**line, "number": line["begun"]})
             begun[request.key] = Begun(request, line["handle"])
-            history.events.append(begun[request.key])
+            if is_ordered and not request.repeat:
+                history.events.append(begun[request.key])
         elif is_attempt(line):
             request = request_of(line)
             begun.pop(request.key, None)
-            if not request.repeat:
+            if is_ordered and not request.repeat:
                 missing = line.get("asked", 0) - asked
                 history.events += [Asked()] * missing
                 asked += max(missing, 0)

@@ -53,9 +53,14 @@ class JournalWriter:
         self._unwritten.append(lambda journal: journal.record_begun(request, handle))
         self.write()
 
-    def ended(self, request: Request, outcome: Outcome) -> None:
-        """Write what an attempt gave."""
-        self._unwritten.append(lambda journal: journal.record(request, outcome))
+    def ended(self, request: Request, outcome: Outcome, on_written: Callable[[], Any]) -> None:
+        """Write what an attempt gave, and call a function once that is on the disk."""
+
+        def write(journal: Journal) -> None:
+            journal.record(request, outcome)
+            on_written()
+
+        self._unwritten.append(write)
         self.write()
 
     def write(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from optiproxy_nas.core.errors import JournalError
 from optiproxy_nas.evaluation.answers import Outcome
@@ -26,6 +27,7 @@ class Journaled(Evaluator):
     def __init__(self, evaluator: Evaluator, journal: Journal, replay_only: bool = False) -> None:
         self._evaluator, self._journal, self._replay_only = evaluator, journal, replay_only
         self.at_once = evaluator.at_once
+        evaluator.keep_handles({it[0].key: it for it in journal.history.begun}, self._begin)
 
     def ended(
         self, objective: Objective, requests: Sequence[Request]
@@ -55,7 +57,7 @@ class Journaled(Evaluator):
         for index, outcome in self._evaluator.ended(objective, asked) if asked else ():
             lost = None
             try:
-                self._journal.record(asked[index], outcome)
+                self._record(asked[index], outcome)
             except JournalError as error:
                 lost = error
             try:
@@ -73,10 +75,28 @@ class Journaled(Evaluator):
         """Add what has ended and is not taken any more; return the error if that cannot be."""
         try:
             for place, outcome in self._evaluator.take_rest():
-                self._journal.record(requests[place], outcome)
+                self._record(requests[place], outcome)
         except JournalError as error:
             return error
         return None
+
+    def _begin(self, request: Request, handle: str) -> None:
+        with self._leaving():
+            self._journal.record_begun(request, handle)
+
+    def _record(self, request: Request, outcome: Outcome) -> None:
+        with self._leaving():
+            self._journal.record(request, outcome)
+        self._evaluator.release(request)
+
+    @contextmanager
+    def _leaving(self) -> Iterator[None]:
+        """Where the journal cannot be written, leave to a later process what it can rejoin."""
+        try:
+            yield
+        except JournalError:
+            self._evaluator.leave()
+            raise
 
     def close(self) -> None:
         """Release what its evaluator holds; the journal stays open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from optiproxy_nas.core.errors import EvaluationError
@@ -108,7 +109,7 @@ class RunningTrials:
             self.received.append((running.trial, outcome))
             self.last_end = self._clock()
             self._accounts.attempt_ended(self.last_end - running.begun)
-            self._writer.ended(request, outcome)
+            self._writer.ended(request, outcome, partial(self._evaluator.release, request))
 
     def cancel(self) -> None:
         """End what runs."""

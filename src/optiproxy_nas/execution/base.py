@@ -83,8 +83,14 @@ class Executor(ABC):
     def close(self) -> None:
         """Cancel all jobs, and leave nothing running; called again, it does nothing."""
 
+    def release(self, keys: Collection[Key]) -> None:  # noqa: B027
+        """Keep no longer the ends of these jobs, which :meth:`poll` gave: a journal has them."""
+
     def leave(self) -> list[Key]:
-        """Close, but have run on what a later process can rejoin; return which jobs these are."""
+        """Close, but for what a later process can rejoin; return which jobs these are.
+
+        They run on, or have ended, and were not released.
+        """
         self.close()
         return []
 
@@ -123,6 +129,7 @@ class WorkerExecutor(Executor):
         self.workers, self._settings, self._devices = settings.workers, settings, devices
         self._jobs: dict[Key, Job] = {}  # that have not ended, as they were submitted
         self._ends: list[Ended] = []  # to be polled
+        self._unreleased: set[Key] = set()  # that have ended
         self._hopeless: EvaluationError | None = None  # why no job can begin any more
         self._is_left = False
         self._stack = ExitStack()  # what is undone at the end
@@ -190,8 +197,14 @@ class WorkerExecutor(Executor):
 
     def close(self) -> None:
         """See :class:`Executor`."""
-        self.cancel()
-        self._stack.close()
+        try:
+            self.cancel()
+        finally:  # also where Ctrl-C ends the waiting
+            self._stack.close()
+
+    def release(self, keys: Collection[Key]) -> None:
+        """See :class:`Executor`."""
+        self._unreleased.difference_update(keys)
 
     def leave(self) -> list[Key]:
         """See :class:`Executor`."""
@@ -213,7 +226,7 @@ class WorkerExecutor(Executor):
         return False
 
     def _rejoinable(self) -> list[Key]:
-        """Return the jobs that run on without this process, for a later one to rejoin."""
+        """Return the jobs that a later process can rejoin, where it is left to it."""
         return []
 
     @abstractmethod
@@ -233,6 +246,7 @@ class WorkerExecutor(Executor):
         if (job := self._jobs.pop(ended.job.key, None)) is not None:
             ended.job = job
             self._ends.append(ended)
+            self._unreleased.add(job.key)
 
     def _give_up(self, why: str) -> None:
         """Begin nothing more; :meth:`poll` raises why when nothing runs any more."""

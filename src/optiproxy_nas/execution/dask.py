@@ -22,7 +22,7 @@ from optiproxy_nas.execution.base import WorkerExecutor
 from optiproxy_nas.execution.dask_cluster import TIMEOUT, Cluster
 from optiproxy_nas.execution.dask_task import Task
 from optiproxy_nas.execution.dask_worker import Answer, Run, run_job
-from optiproxy_nas.execution.encoding import job_fields, parsed, read_end
+from optiproxy_nas.execution.encoding import job_fields, read_end
 from optiproxy_nas.execution.job_files import JobFiles, RunFolders
 from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
 from optiproxy_nas.execution.payload import write_payload
@@ -54,7 +54,7 @@ class DaskExecutor(WorkerExecutor):
         self._lost_starts = 0
         self._ending: list[JobFiles] = []  # of earlier executors
         self._first_start = 0.0  # when a job begins though they have not ended
-        self._outlives = settings.scheduler is not None and folder is not None
+        self._is_kept = folder is not None
         if folder is None:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory("-optiproxy")))
         self._folders = RunFolders(folder.absolute())
@@ -111,18 +111,22 @@ class DaskExecutor(WorkerExecutor):
     def close(self) -> None:
         """See :class:`Executor`. It waits a few seconds for what runs to end."""
         begun = [task for task in self._out() if task.files.may_be_claimed]
-        self.cancel()
-        if begun and self._cluster.is_connected and not self._is_left:
-            graces = [GRACE if task.job.grace is None else task.job.grace for task in begun]
-            limit = time.monotonic() + max(graces) + 2 * LOOK
-            while time.monotonic() < limit and any(task.files.is_ending for task in begun):
-                time.sleep(TICK / 10)
-        self._stack.close()
+        try:
+            self.cancel()
+            if begun and self._cluster.is_connected and not self._is_left:
+                graces = [GRACE if task.job.grace is None else task.job.grace for task in begun]
+                limit = time.monotonic() + max(graces) + 2 * LOOK
+                while time.monotonic() < limit and any(task.files.is_ending for task in begun):
+                    time.sleep(TICK / 10)
+        finally:  # also where Ctrl-C ends the waiting
+            self._stack.close()
 
     def _rejoinable(self) -> list[Key]:
-        """Return the jobs that have begun; none where the cluster ends with its executor."""
-        out = self._out() if self._outlives else []
-        return [task.job.key for task in out if task.files.may_be_claimed]
+        """Return those that have begun, unless the cluster ends with this, or have ended."""
+        if not self._is_kept:
+            return []
+        out = [] if self._settings.scheduler is None else self._out()
+        return [*self._unreleased, *(it.job.key for it in out if it.files.may_be_claimed)]
 
     def _add(self, job: Job, handle: str) -> Task:
         task = Task(job, handle, self._folders.files(handle))
@@ -212,7 +216,7 @@ class DaskExecutor(WorkerExecutor):
             return ended
         answer, why = self._answer(future)
         if answer is not None and answer.ended is not None:  # and its disk is full
-            return read_end(task.job, parsed(answer.ended))
+            return read_end(task.job, answer.ended)
         if answer is not None and answer.refusal:
             self._cluster.refuse(answer.worker, answer.refusal)
         elif why and not task.files.has_begun:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -39,11 +40,14 @@ def connected(scheduler: str | None, workers: int, seconds: float) -> Iterator[A
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         target: Any = scheduler
+        security = None  # that of Dask's own configuration
         if target is None:
-            target = stack.enter_context(_local_cluster(workers))
+            security = distributed.Security.temporary()
+            target = stack.enter_context(_local_cluster(workers, security))
         client = distributed.Client.__new__(distributed.Client)  # at hand also where it fails
         try:
-            within(seconds, lambda: client.__init__(target, timeout=seconds, set_as_default=False))
+            given = {"timeout": seconds, "set_as_default": False, "security": security}
+            within(seconds, lambda: client.__init__(target, **given))
         except Exception as error:  # of a server that is no scheduler: any
             with suppress(Exception):
                 client.close(timeout=END)
@@ -87,8 +91,10 @@ def _distributed() -> Any:
 
 
 @contextmanager
-def _local_cluster(workers: int) -> Iterator[str]:
+def _local_cluster(workers: int, security: Any) -> Iterator[str]:
     """Start a cluster on this machine, give the address of its scheduler, and end it.
+
+    Who has not ``security``, a certificate of this search, cannot connect to it.
 
     It is a process of its own (:func:`run_cluster`): Ctrl-C does not reach it, fitting a proxy here
     does not keep its scheduler from answering, and its workers, which ``multiprocessing`` spawns,
@@ -100,13 +106,15 @@ def _local_cluster(workers: int) -> Iterator[str]:
         [sys.executable, "-c", f"{code}run_cluster({workers})"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
         env={**os.environ, "DASK_LOGGING__DISTRIBUTED": "critical"},
         start_new_session=True,
     )
     assert process.stdin is not None and process.stdout is not None  # noqa: PT018
     try:
-        address = within(START, process.stdout.readline).strip()
+        with suppress(BrokenPipeError):  # standard error says why
+            process.stdin.write(pickle.dumps(security))
+            process.stdin.flush()
+        address = within(START, process.stdout.readline).decode().strip()
         if not address:
             raise EvaluationError(
                 "No Dask cluster can be started on this machine; standard error says why. Use the "
@@ -125,7 +133,11 @@ def _local_cluster(workers: int) -> Iterator[str]:
 
 
 def run_cluster(workers: int) -> None:
-    """Run a cluster, print the address of its scheduler, and end it when the input ends."""
+    """Run a cluster, print the address of its scheduler, and end it when the input ends.
+
+    The input begins with the ``Security`` by which others connect to it.
+    """
+    security = pickle.load(sys.stdin.buffer)
     with _distributed().LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
@@ -133,9 +145,10 @@ def run_cluster(workers: int) -> None:
         dashboard_address=None,
         scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else its port may be taken
         silence_logs=logging.CRITICAL,
+        security=security,
     ) as cluster:
         print(cluster.scheduler_address, flush=True)
-        sys.stdin.read()
+        sys.stdin.buffer.read()
 
 
 @contextmanager

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -187,8 +186,9 @@ class _Places:
         self._run, self._offset = run, offset
         self._lock = threading.Lock()
         self._taken: set[int] = set()
-        self._uses: Counter[int] = Counter()
+        self._idle: dict[int, float] = {}  # places that had a job, and when that ended
         self._processes: dict[int, WorkerProcess] = {}
+        self._is_watched = False
 
     @contextmanager
     def process(self) -> Iterator[WorkerProcess]:
@@ -196,6 +196,7 @@ class _Places:
         with self._lock:
             place = next(number for number in count() if number not in self._taken)
             self._taken.add(place)
+            self._idle.pop(place, None)
             process = self._processes.get(place)
         try:
             if process is None or process.is_over():
@@ -209,16 +210,24 @@ class _Places:
                 process.kill()
             with self._lock:
                 self._taken.discard(place)
-                self._uses[place] += 1
-                timer = threading.Timer(IDLE, self._end_idle, (place, self._uses[place]))
-            timer.daemon = True
-            timer.start()
+                self._idle[place] = time.monotonic()
+                if not self._is_watched:
+                    self._is_watched = True
+                    threading.Thread(target=self._watch, daemon=True).start()
 
-    def _end_idle(self, place: int, uses: int) -> None:
-        """End the process of a place that has had no job since."""
-        with self._lock:
-            if place not in self._taken and self._uses[place] == uses and place in self._processes:
-                self._processes.pop(place).kill()
+    def _watch(self) -> None:
+        """End the processes that have had no job for a while, until none is left."""
+        while True:
+            time.sleep(IDLE / 4)
+            with self._lock:
+                over = time.monotonic() - IDLE
+                for place in [place for place, since in self._idle.items() if since <= over]:
+                    del self._idle[place]
+                    if process := self._processes.pop(place, None):
+                        process.kill()
+                if not self._processes:
+                    self._is_watched = False
+                    return
 
     def _device(self, place: int) -> str:
         if self._run.device != "auto":

@@ -14,12 +14,14 @@ import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.core.stop_line import StopLine
 from optiproxy_nas.execution.jobs import Ended, Job, reason_of
 
 _LARGEST = 2**20  # bytes of an answer: it is a few numbers
+LARGEST_END = 2**26  # bytes of what a worker leaves of a job: its answer and its curve
 _PLAIN = (type(None), bool, int, float, str)
 
 
@@ -64,14 +66,27 @@ def end_fields(ended: Ended) -> dict[str, Any]:
     return {it: getattr(ended, it) for it in ("answer", "error", "seconds", "curve")}
 
 
-def read_end(job: Job, fields: Any) -> Ended:
+def read_limited(path: Path) -> bytes:
+    """Return a file that a worker has written, and one byte too many of one that is too large.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(LARGEST_END + 1)
+
+
+def read_end(job: Job, content: bytes) -> Ended:
     """Return what became of a job; where that cannot be read, the job has failed.
 
     Args:
         job: that it is of.
-        fields: as of :func:`end_fields`.
+        content: of :func:`end_fields`, in JSON.
     """
     try:
+        if len(content) > LARGEST_END:
+            raise ValueError(f"it is of more than {LARGEST_END / 2**20:g} MiB")
+        fields = json.loads(content)
         curve = [(int(step), float(value)) for step, value in fields["curve"]]
         if not math.isfinite(seconds := float(fields["seconds"])):
             raise ValueError(f"seconds = {seconds}")
@@ -80,12 +95,13 @@ def read_end(job: Job, fields: Any) -> Ended:
         return Ended(job, error=f"what it has left cannot be read: {reason_of(failure)}")
 
 
-def parsed(content: bytes) -> Any:
-    """Return the values of a JSON text; None where it is none."""
+def parsed(content: bytes) -> dict[str, Any]:
+    """Return the values of a JSON object that a worker has written; none where it is none."""
     try:
-        return json.loads(content)
+        values = json.loads(content)
     except (ValueError, RecursionError):
-        return None
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def plain(answer: Any, place: str = "the answer") -> Any:

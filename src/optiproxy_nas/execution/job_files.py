@@ -10,14 +10,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from optiproxy_nas.execution.encoding import end_fields, parsed, read_end
+from optiproxy_nas.execution.encoding import end_fields, read_end, read_limited
 from optiproxy_nas.execution.jobs import Ended, Job
 
 DISK = 600.0  # seconds in which a shared disk that fails is tried again
+CLAIM, ENDED = ".claim", ".ended"  # ends of the names of files
 Result = TypeVar("Result")
 _GIVEN_UP, _OVER = "given up", "over"  # in place of a claim's owner
+_LONGEST = 1000  # characters of a claim
 
 
 class Claim(NamedTuple):
@@ -40,17 +42,26 @@ class JobFiles:
     """
 
     def __init__(self, folder: Path, token: str) -> None:
-        self._claim = folder / f"{token}.claim"
+        self._claim = folder / f"{token}{CLAIM}"
         self._begun = folder / f"{token}.begun"
-        self._ended = folder / f"{token}.ended"
+        self._ended = folder / f"{token}{ENDED}"
 
     def claim(self, owner: str) -> bool:
-        """Take the job, unless another has or it was given up; return whether it was taken."""
+        """Take the job, unless another has or it was given up; return whether it was taken.
+
+        Raises:
+            OSError: it cannot be written, and was not taken.
+        """
         try:
-            with self._claim.open("x", encoding="utf-8") as file:
-                file.write(owner)
+            file = self._claim.open("x", encoding="utf-8")
         except FileExistsError:
             return False
+        try:
+            with file:
+                file.write(owner)
+        except OSError:  # the disk is full
+            self.unclaim()
+            raise
         return True
 
     def unclaim(self) -> None:
@@ -90,11 +101,10 @@ class JobFiles:
     def is_given_up(self) -> bool:
         """Return whether nobody waits for the job any more, or its files were taken away."""
         try:
-            return self._claim.read_text(encoding="utf-8") in {_GIVEN_UP, _OVER}
-        except FileNotFoundError:
-            return True
+            claim = self.claimed()
         except OSError:  # the disk may be back at the next look
             return False
+        return claim is None or claim.owner in {_GIVEN_UP, _OVER}
 
     def give_up(self) -> None:
         """Have the job end, where it runs, and not begin where it does not."""
@@ -123,26 +133,35 @@ class JobFiles:
             OSError: the disk does not say.
         """
         try:
-            with self._claim.open(encoding="utf-8") as file:
-                return Claim(file.read(), os.fstat(file.fileno()).st_mtime_ns)
+            with self._claim.open(encoding="utf-8", errors="replace") as file:
+                return Claim(file.read(_LONGEST), os.fstat(file.fileno()).st_mtime_ns)
         except FileNotFoundError:
             return None
 
-    def end(self, ended: Ended) -> None:
-        """Keep what became of the job.
+    def end(self, ended: Ended, **facts: Any) -> None:
+        """Keep what became of the job, with further facts of JSON.
 
         Raises:
             OSError: it cannot be written.
         """
-        write_whole(self._ended, json.dumps(end_fields(ended)).encode())
+        write_whole(self._ended, json.dumps({**end_fields(ended), **facts}).encode())
 
     def ended(self, job: Job) -> Ended | None:
         """Return what became of the job, where that is there."""
+        content = self.end_content()
+        return None if content is None else read_end(job, content)
+
+    def end_content(self) -> bytes | None:
+        """Return what was written of the end of the job, where that is there."""
         try:
-            content = self._ended.read_bytes()
+            return read_limited(self._ended)
         except OSError:
             return None
-        return read_end(job, parsed(content))
+
+    def remove(self) -> None:
+        """Remove the files."""
+        for path in (self._claim, self._begun, self._ended):
+            path.unlink(missing_ok=True)
 
 
 class RunFolders:
@@ -201,7 +220,7 @@ class RunFolders:
         """
         self._has_decided = True
         for folder in [] if self._has_given_up else self._earlier:
-            for claim in folder.glob("*.claim"):
+            for claim in folder.glob(f"*{CLAIM}"):
                 if f"{folder.name}/{claim.stem}" not in self._rejoined:
                     files = JobFiles(folder, claim.stem)
                     yield files

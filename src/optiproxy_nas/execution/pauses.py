@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
-from pathlib import Path
 from typing import Self
 
 from optiproxy_nas.execution.worker_process import WorkerProcess
+from optiproxy_nas.measuring.machine import user_file
 
 
 class Pauses:
@@ -55,8 +54,7 @@ class Pauses:
 
 
 def _opened(name: str) -> int:
-    path = Path(tempfile.gettempdir()) / f"optiproxy-{name}-{os.getuid()}.lock"
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(user_file(f"{name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _locked(descriptor: int, kind: int) -> bool:

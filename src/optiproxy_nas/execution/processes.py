@@ -116,8 +116,11 @@ class ProcessExecutor(WorkerExecutor):
         for worker in workers:
             worker.stop()
         limit = time.monotonic() + max((worker.grace for worker in workers), default=0.0)
-        for worker in workers:
-            with suppress(subprocess.TimeoutExpired):
-                worker.process.wait(max(0.0, limit - time.monotonic()))
-            worker.kill()
+        try:
+            for worker in workers:
+                with suppress(subprocess.TimeoutExpired):
+                    worker.process.wait(max(0.0, limit - time.monotonic()))
+        finally:  # also where Ctrl-C ends the waiting
+            for worker in workers:
+                worker.kill()
         self._let_measure()

@@ -11,6 +11,7 @@ from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel, Worke
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.execution.base import Executor
+from optiproxy_nas.execution.slurm_settings import NAME as SLURM
 from optiproxy_nas.execution.slurm_settings import slurm_settings
 
 if TYPE_CHECKING:
@@ -85,19 +86,26 @@ class _Evaluated(StrictModel):
     evaluation: EvaluationSettings
 
 
-def check_executor_settings(settings: EvaluationSettings) -> None:
+def check_executor_settings(settings: EvaluationSettings, slurm: str = SLURM) -> None:
     """Refuse an executor that there is not, and settings of another one.
+
+    Args:
+        settings: of the trainings.
+        slurm: name of ``settings.slurm``, for messages.
 
     Raises:
         UnknownNameError: no such executor.
         ParameterError: a setting that would change nothing, or an impossible one of ``slurm``.
     """
     EXECUTORS.check(settings.executor)
-    for name, executor in (("scheduler", "dask"), ("slurm", "slurm")):
-        if getattr(settings, name) and settings.executor in _BUILT_IN - {executor}:
+    for name, given, executor in (
+        ("scheduler", settings.scheduler, "dask"),
+        (slurm, settings.slurm, "slurm"),
+    ):
+        if given and settings.executor in _BUILT_IN - {executor}:
             raise ParameterError(
-                f"{name} = {getattr(settings, name)!r} would change nothing: it is of the executor "
-                f"{executor!r}, and the executor is {settings.executor!r}.",
+                f"{name} = {given!r} would change nothing: it is of the executor {executor!r}, and "
+                f"the executor is {settings.executor!r}.",
                 name=name,
             )
     if settings.executor == "serial" and settings.asynchronous and settings.workers > 1:
@@ -108,7 +116,7 @@ def check_executor_settings(settings: EvaluationSettings) -> None:
             name="workers",
         )
     if settings.executor == "slurm":
-        slurm_settings(settings.slurm).minutes(settings.timeout)
+        slurm_settings(settings.slurm, slurm).minutes(settings.timeout, slurm)
 
 
 def open_executor(

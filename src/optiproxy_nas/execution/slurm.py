@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,8 @@ class SlurmExecutor(WorkerExecutor):
         facts = payload, asked.threads(settings), minutes, warning, settings.machine or ""
         self._order = Order(UNREAD, *facts)
         self._entries: dict[Key, _Entry] = {}  # in the order of submission
-        self._given: list[_Entry] = []  # by the last poll: by the next one the caller has kept them
+        self._over: dict[Key, _Entry] = {}  # that have ended, and were not released
+        self._forgotten: list[_Entry] = []  # whose files are to be removed
         self._next_look, self._pause = 0.0, SHORTEST  # at the shared disk
         self._failing: float | None = None  # since when the disk fails
         self._asked, self._lost_starts = float("-inf"), 0  # when SLURM was last asked
@@ -106,7 +107,7 @@ class SlurmExecutor(WorkerExecutor):
 
     def _rejoin(self, job: Job, handle: str) -> bool:
         folders = self._folders
-        if handle not in self._earlier or folders.is_cancelled(handle):
+        if handle not in self._earlier or (files := folders.files(handle)).is_ending:
             return False
         try:
             before = folders.order(handle).job
@@ -117,7 +118,7 @@ class SlurmExecutor(WorkerExecutor):
         # For how long, where and until which line it trains may differ.
         is_same = all(getattr(before, name) == getattr(job, name) for name in _TRAINED)
         ids = folders.ids(handle)
-        if not is_same or not (ids or folders.has_ended(handle)):
+        if not is_same or not (ids or files.has_ended):
             return False
         self._earlier.remove(handle)
         self._has_decided = True
@@ -132,8 +133,13 @@ class SlurmExecutor(WorkerExecutor):
     def _cancel(self, keys: Sequence[Key]) -> None:
         """End jobs; what runs gets SIGTERM, and is not waited for."""
         entries = [self._entries.pop(key) for key in keys if key in self._entries]
-        self._given += entries
+        self._forgotten += entries
         self._stop({entry.name: entry.id for entry in entries})
+
+    def release(self, keys: Collection[Key]) -> None:
+        """See :class:`Executor`; the next look removes their files."""
+        super().release(keys)
+        self._forgotten += [self._over.pop(key) for key in keys if key in self._over]
 
     def running(self) -> list[Key]:
         """See :class:`Executor`."""
@@ -141,16 +147,16 @@ class SlurmExecutor(WorkerExecutor):
 
     def _clear(self) -> None:
         """Remove what is needed no more. The logs of jobs that failed stay."""
-        if self._is_left:
-            return
         with suppress(OSError):
-            if self._has_decided:
+            if self._has_decided and not self._is_left:
                 self._retire(list(self._earlier))
-                self._forget()
-            self._folders.close(self._has_decided)
+                self.release(list(self._over))
+            self._forget()
+            if not self._is_left:
+                self._folders.close(self._has_decided)
 
     def _rejoinable(self) -> list[Key]:
-        return [key for key, entry in self._entries.items() if entry.id]
+        return [*self._over, *(key for key, entry in self._entries.items() if entry.id)]
 
     def _look(self) -> None:
         """See :class:`WorkerExecutor`; it looks less often while nothing ends.
@@ -201,7 +207,7 @@ class SlurmExecutor(WorkerExecutor):
                 continue  # it can be read at a later look
             entry.is_interrupted = answer.is_interrupted
             if answer.unable:  # it is no failed trial, also where SLURM says that it is over
-                self._given.append(self._entries.pop(entry.job.key))
+                self._forgotten.append(self._entries.pop(entry.job.key))
                 self._give_up(answer.unable)
             elif answer.ended is not None:
                 self._finish(entry, answer.ended)
@@ -247,12 +253,12 @@ class SlurmExecutor(WorkerExecutor):
         self._finish(entry, Ended(entry.job, error=reason, seconds=seconds))
 
     def _finish(self, entry: _Entry, ended: Ended) -> None:
-        self._given.append(self._entries.pop(entry.job.key))
+        self._over[entry.job.key] = self._entries.pop(entry.job.key)
         ended.job, entry.keep_log = entry.job, bool(ended.error)
         self._end(ended)
 
     def _submit_again(self, entry: _Entry) -> None:
-        self._folders.unmark(entry.name)
+        self._folders.files(entry.name).remove()
         entry.id, entry.state, entry.has_begun, entry.is_interrupted = "", "", False, False
 
     def _submit_next(self) -> bool:
@@ -276,23 +282,23 @@ class SlurmExecutor(WorkerExecutor):
     def _stop(self, ids: Mapping[str, str]) -> None:
         """End jobs: their ids by their names; "" of those that are not in the queue."""
         for name in ids:
-            with suppress(OSError):
-                self._folders.cancel(name)
+            self._folders.files(name).give_up()
         self._queue.cancel([number for number in ids.values() if number])
 
     def _retire(self, names: Iterable[str]) -> None:
         """End jobs of earlier processes that are not rejoined."""
         folders = self._folders
-        self._stop({n: (folders.ids(n) or [""])[-1] for n in names if not folders.has_ended(n)})
+        running = [name for name in names if not folders.files(name).has_ended]
+        self._stop({name: (folders.ids(name) or [""])[-1] for name in running})
         for name in names:
             self._earlier.remove(name)
             folders.forget(name)
 
     def _forget(self) -> None:
-        """Remove what was kept of the jobs that the last :meth:`poll` gave."""
-        for entry in self._given:
+        """Remove the files of jobs that were cancelled or released."""
+        for entry in self._forgotten:
             self._folders.forget(entry.name, entry.keep_log)
-        self._given = []
+        self._forgotten = []
 
 
 def _label(name: str) -> str:

@@ -4,7 +4,7 @@
 
     payload-3f2a.../   the training with its data, as of :mod:`optiproxy_nas.execution.remote`
     0007-0-1-9c41/     of one job: what it is told, the ids of its submissions, submitit's files
-    marks/             0007-0-1-9c41.begun, .ended (with the answer), .cancelled
+    marks/             the claim of its submission that has begun, and its answer
 
 What another machine may read while it is written is written under another name and renamed, so that
 it is whole or absent. All of it is JSON but the training, which the nodes unpickle: who may write
@@ -23,14 +23,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from optiproxy_nas.execution.encoding import end_fields, job_fields, parsed, read_end, read_job
-from optiproxy_nas.execution.job_files import patiently, write_whole
+from optiproxy_nas.execution.encoding import (
+    job_fields,
+    parsed,
+    read_end,
+    read_job,
+    read_limited,
+)
+from optiproxy_nas.execution.job_files import CLAIM, ENDED, JobFiles, patiently, write_whole
 from optiproxy_nas.execution.jobs import Ended, Job, Training
 from optiproxy_nas.execution.payload import write_payload
 from optiproxy_nas.execution.remote import RemoteTraining
 
 _ORDER, _IDS, _MARKS, _PAYLOAD = "order.json", "ids", "marks", "payload-"
-_BEGUN, _ENDED, _CANCELLED = ".begun", ".ended", ".cancelled"
 UNREAD = Job(0, 1, None, None, 0, "")  # in the place of a job that is to be seen elsewhere
 
 
@@ -122,7 +127,7 @@ class JobFolders:
             OSError: it cannot be read.
             Exception: something else has written it.
         """
-        fields = json.loads((self.root / name / _ORDER).read_bytes())
+        fields = json.loads(read_limited(self.root / name / _ORDER))
         return Order(**{**fields, "job": read_job(fields["job"])})
 
     def add_id(self, name: str, number: str) -> None:
@@ -134,16 +139,15 @@ class JobFolders:
         """Return the ids of a job's submissions; of the one that has begun if none was noted."""
         noted: list[str] = []
         with suppress(OSError):
-            noted = (self.root / name / _IDS).read_text().split()
+            noted = read_limited(self.root / name / _IDS).decode(errors="replace").split()
         return [number for number in noted or [self.begun_by(name)] if _is_id(number)]
 
     def begun_by(self, name: str) -> str:
         """Return the id of the submission of a job that has begun; "" where none has."""
-        try:
-            number = self._mark(name, _BEGUN).read_text()
-        except OSError:
-            return ""
-        return number if _is_id(number) else ""
+        with suppress(OSError):
+            claim = self.files(name).claimed()
+            return claim.owner if claim is not None and _is_id(claim.owner) else ""
+        return ""
 
     def begin(self, name: str, number: str) -> bool:
         """Mark a job as begun; return whether no other submission of it has begun.
@@ -153,18 +157,10 @@ class JobFolders:
         Raises:
             OSError: it cannot be written, and so has not begun.
         """
-        mark = self._mark(name, _BEGUN)
-        try:
-            file = mark.open("x")
-        except FileExistsError:
-            return mark.read_text() == number  # queued again by SLURM itself
-        try:
-            with file:
-                file.write(number)
-        except OSError:
-            mark.unlink(missing_ok=True)
-            raise
-        return True
+        if (files := self.files(name)).claim(number):
+            return True
+        claim = files.claimed()
+        return claim is not None and claim.owner == number  # queued again by SLURM itself
 
     def end(self, name: str, answer: Answer) -> None:
         """Write the answer of a job; the disk may fail for a while.
@@ -172,60 +168,43 @@ class JobFolders:
         Raises:
             FileNotFoundError: the search has ended, and nobody waits for it.
         """
-        fields = answer._asdict()
-        if answer.ended is not None:
-            fields["ended"] = end_fields(answer.ended)
-        content = json.dumps(fields).encode()
-        patiently(lambda: write_whole(self._mark(name, _ENDED), content))
+        ended = answer.ended or Ended(UNREAD)
+        facts = {"unable": answer.unable, "is_interrupted": answer.is_interrupted}
+        patiently(lambda: self.files(name).end(ended, **facts))
 
-    def cancel(self, name: str) -> None:
-        """Have a job do nothing, should it begin."""
-        write_whole(self._mark(name, _CANCELLED), b"")
-
-    def is_cancelled(self, name: str) -> bool:
-        """Return whether a job is to do nothing."""
-        return self._mark(name, _CANCELLED).exists()
-
-    def has_ended(self, name: str) -> bool:
-        """Return whether a job has left an answer."""
-        return self._mark(name, _ENDED).exists()
+    def files(self, name: str) -> JobFiles:
+        """Return the files of a job; its owner is the id of a submission."""
+        return JobFiles(self._marks, name)
 
     def begun_and_ended(self) -> tuple[set[str], set[str]]:
         """Return the names of the jobs that have begun, and of those that have left an answer."""
         os.utime(self._marks)  # so that this machine lists it anew, whatever it has cached
         paths = [Path(name) for name in os.listdir(self._marks)]
-        begun, ended = ({it.stem for it in paths if it.suffix == kind} for kind in (_BEGUN, _ENDED))
+        begun, ended = ({it.stem for it in paths if it.suffix == kind} for kind in (CLAIM, ENDED))
         return begun, ended
 
     def answer(self, name: str) -> Answer | None:
         """Return what a job has left; None: it cannot be read now."""
-        try:
-            content = self._mark(name, _ENDED).read_bytes()
-        except OSError:
+        if (content := self.files(name).end_content()) is None:
             return None
-        fields = parsed(content)
-        fields = fields if isinstance(fields, dict) else {}
-        if fields.get("unable"):
-            return Answer(unable=str(fields["unable"]))
-        if fields.get("is_interrupted"):
+        facts = parsed(content)
+        if facts.get("unable"):
+            return Answer(unable=str(facts["unable"]))
+        if facts.get("is_interrupted"):
             return Answer(is_interrupted=True)
-        return Answer(read_end(UNREAD, fields.get("ended")))
+        return Answer(read_end(UNREAD, content))
 
     def seconds(self, name: str) -> float:
         """Return for how long a job has run; 0 where it has not begun."""
-        try:
-            return max(0.0, time.time() - self._mark(name, _BEGUN).stat().st_mtime)
-        except OSError:
-            return 0.0
-
-    def unmark(self, name: str) -> None:
-        """Forget that a job has begun, and what it has left."""
-        for kind in (_BEGUN, _ENDED):
-            self._mark(name, kind).unlink(missing_ok=True)
+        with suppress(OSError):
+            claim = self.files(name).claimed()
+            return 0.0 if claim is None else max(0.0, time.time() - claim.stamp / 1e9)
+        return 0.0
 
     def forget(self, name: str, keep_log: bool = False) -> None:
         """Remove a job's files, but for submitit's where they are to be kept."""
-        self.unmark(name)
+        if not (files := self.files(name)).is_ending:  # of one that was given up, until the end
+            files.remove()
         if keep_log:
             (self.root / name / _ORDER).unlink(missing_ok=True)
         else:
@@ -239,9 +218,6 @@ class JobFolders:
         for folder in (self._marks, self.root):
             with suppress(OSError):  # there are logs, or jobs of an earlier search
                 folder.rmdir()
-
-    def _mark(self, name: str, kind: str) -> Path:
-        return self._marks / f"{name}{kind}"
 
 
 def _is_id(number: str) -> bool:

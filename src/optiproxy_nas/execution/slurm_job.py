@@ -39,7 +39,7 @@ def train(root: str, name: str) -> None:
     if not (Path(root) / name).is_dir():  # nobody waits for it any more
         return
     folders = JobFolders(Path(root))
-    if folders.is_cancelled(name) or folders.has_ended(name):
+    if folders.files(name).has_ended:
         return
     number = submitit.JobEnvironment().job_id
     if patiently(lambda: folders.begin(name, number)):
@@ -59,7 +59,7 @@ def _answer(folders: JobFolders, name: str) -> Answer:
         )
     if order.machine.lower() not in (kind := kind_of_machine()).lower():
         asked = f"evaluation.machine = {order.machine!r}"
-        return Answer(unable=f"A node is of another kind ({kind}) than {asked}: slurm.constraint.")
+        return Answer(unable=f"A node is of another kind ({kind}) than {asked}.")
     try:
         with _interruptible():
             return Answer(run_job(Path(order.payload), order.job, order.threads))
@@ -69,7 +69,7 @@ def _answer(folders: JobFolders, name: str) -> Answer:
         seconds = time.monotonic() - begun
     if seconds < 60 * order.minutes - order.warning - 60:
         return Answer(is_interrupted=True)
-    reason = f"timed out after {order.minutes} min (slurm.time)"
+    reason = f"timed out after {order.minutes} min (time of its job)"
     return Answer(Ended(order.job, None, reason, seconds))
 
 

@@ -20,9 +20,9 @@ from optiproxy_nas.execution.slurm_settings import SlurmSettings
 GONE = "GONE"  # in the place of a state: the queue has no such job, and nobody says why
 LOST = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL", "REVOKED"}
 REASONS = {  # why a trial failed, by the state of its job
-    "OUT_OF_MEMORY": "out of memory: SLURM ended it (slurm.mem_gb)",
-    "TIMEOUT": "timed out after {minutes} min (slurm.time)",
-    "DEADLINE": "timed out after {minutes} min (slurm.time)",
+    "OUT_OF_MEMORY": "out of memory: SLURM ended it (mem_gb of its job)",
+    "TIMEOUT": "timed out after {minutes} min (time of its job)",
+    "DEADLINE": "timed out after {minutes} min (time of its job)",
     "CANCELLED": "{job} was cancelled (scancel)",
 }
 OVER = {"COMPLETED", "FAILED", GONE, *LOST, *REASONS}  # states in which a job has ended
@@ -72,7 +72,7 @@ class Queue:
             where = "no sbatch and srun on this machine" if self._cluster == "slurm" else ""
             raise ParameterError(
                 f"executor = slurm cannot be used ({where or error}). Start the search on a login "
-                "node of the cluster, or try it out with slurm.cluster = local.",
+                "node of the cluster, or try it out with the setting cluster = local.",
                 reason=str(error),
             ) from error
 

@@ -14,6 +14,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel
 from optiproxy_nas.core.validation import validate
 
+NAME = "evaluation.slurm"  # of the settings
 _LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")  # days-hours:minutes:seconds
 _STARTING = (
     10  # minutes beside evaluation.timeout in which a job has started and written its answer
@@ -84,8 +85,8 @@ class SlurmSettings(StrictModel):
         if needs_one_kind and not (machine or self.constraint or self.nodelist):
             raise ParameterError(
                 "A bound on a measured latency holds for one kind of machine: name it by "
-                "slurm.constraint, or by evaluation.machine, a part of its processor's or GPU's "
-                "name; then nodes of another kind are refused.",
+                "evaluation.slurm.constraint, or by evaluation.machine, a part of its processor's "
+                "or GPU's name; then nodes of another kind are refused.",
             )
 
     def shared(self, folder: Path | None) -> Path:
@@ -106,11 +107,12 @@ class SlurmSettings(StrictModel):
             )
         return folder.absolute()
 
-    def minutes(self, timeout: float | None) -> int:
+    def minutes(self, timeout: float | None, name: str = NAME) -> int:
         """Return the time limit of a job.
 
         Args:
             timeout: of a trial, in seconds; None: it has none.
+            name: as of :func:`slurm_settings`.
 
         Raises:
             ParameterError: neither limit is given, or the job's is the shorter one.
@@ -118,16 +120,16 @@ class SlurmSettings(StrictModel):
         needed = None if timeout is None else int(-(-timeout // 60)) + _STARTING
         if self.time is None and needed is None:
             raise ParameterError(
-                "executor = slurm needs slurm.time, the limit of a job (minutes, or 8:00:00), or "
-                "evaluation.timeout, the seconds of a trial. Without them submitit asks for five "
-                "minutes."
+                f"executor = slurm needs {name}.time, the limit of a job (minutes, or 8:00:00)"
+                + (", or evaluation.timeout, the seconds of a trial" if name == NAME else "")
+                + ". Without it submitit asks for five minutes."
             )
         minutes = needed if self.time is None else int(self.time)
         assert minutes is not None
         if timeout is not None and 60 * minutes <= timeout:
             raise ParameterError(
-                f"slurm.time ({minutes} min) is not above evaluation.timeout ({timeout:g} s), so "
-                "that SLURM would end a trial first. Leave slurm.time out, or give more.",
+                f"{name}.time ({minutes} min) is not above evaluation.timeout ({timeout:g} s), so "
+                f"that SLURM would end a trial first. Leave {name}.time out, or give more.",
                 minutes=minutes,
                 timeout=timeout,
             )
@@ -138,13 +140,24 @@ class _Section(StrictModel):
     slurm: SlurmSettings
 
 
-def slurm_settings(values: Mapping[str, Any]) -> SlurmSettings:
-    """Return the settings of ``evaluation.slurm``.
+class _Evaluation(StrictModel):
+    evaluation: _Section
+
+
+def slurm_settings(values: Mapping[str, Any], name: str = NAME) -> SlurmSettings:
+    """Return the settings of the jobs.
+
+    Args:
+        values: as given.
+        name: of them, for messages: of a search, or ``slurm``, of a sweep.
 
     Raises:
         ParameterError: an unknown name, with the nearest one, or a value that cannot be.
     """
-    return validate(_Section, {"slurm": dict(values)}).slurm
+    section = {"slurm": dict(values)}
+    if name == NAME:
+        return validate(_Evaluation, {"evaluation": section}).evaluation.slurm
+    return validate(_Section, section).slurm
 
 
 def _minutes(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
+
+from optiproxy_nas.core.errors import DataError
 
 SAID_AFTER = 30.0  # seconds of waiting for another measurement
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
@@ -69,10 +72,35 @@ def load() -> float:
         return float("nan")
 
 
-def measurements_file(suffix: str) -> Path:
-    """Return the path of a file of all measurements of this user on this machine."""
+def user_file(name: str) -> Path:
+    """Return the path of a file of this user on this machine, which no other user can put there.
+
+    Its folder, in that for temporary files, is the user's alone; it is made.
+
+    Raises:
+        DataError: the folder is another user's, or cannot be made.
+    """
     user = getattr(os, "getuid", lambda: "")()
-    return Path(tempfile.gettempdir()) / f"optiproxy-latency-{user}{suffix}"
+    folder = Path(tempfile.gettempdir()) / f"optiproxy-{user}"
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+        if user != "" and not (stat.S_ISDIR(found.st_mode) and found.st_uid == user):
+            raise DataError(
+                f"{folder}, the folder of this user's locks on this machine, is another user's, or "
+                "no folder. Have it removed, or set TMPDIR to a folder of yours.",
+                path=str(folder),
+            )
+        if user != "" and found.st_mode & 0o077:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise DataError(
+            f"{folder}, the folder of this user's locks on this machine, cannot be made: "
+            f"{error.strerror}.",
+            path=str(folder),
+        ) from error
+    return folder / name
 
 
 @contextmanager
@@ -81,7 +109,7 @@ def only_measurement() -> Iterator[None]:
 
     It may be entered again inside.
     """
-    path = measurements_file(".lock")
+    path = user_file("latency.lock")
     lock = FileLock(path, is_singleton=True)
     try:
         lock.acquire(timeout=SAID_AFTER)

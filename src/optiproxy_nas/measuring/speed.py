@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.measuring.machine import measurements_file
+from optiproxy_nas.measuring.machine import user_file
 
 Run = Callable[[], Any]
 Timer = Callable[[Run], tuple[float, float]]  # seconds that a run took, and that are its own
@@ -143,7 +143,7 @@ def remember(key: str, level: float) -> None:
     levels = _read()
     last = [*levels.pop(key, []), level][-KEPT:]
     kept = dict([*levels.items(), (key, last)][-MACHINES:])
-    path = measurements_file(".json")
+    path = user_file("latency.json")
     with suppress(OSError):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         try:
@@ -156,7 +156,7 @@ def remember(key: str, level: float) -> None:
 
 def _read() -> dict[str, list[float]]:
     """Return the levels of the last measurements by key, as far as the file has such."""
-    path = measurements_file(".json")
+    path = user_file("latency.json")
     try:
         if not path.is_file():  # a pipe would be waited for
             return {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from math import ceil
-from numbers import Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ _FACTOR = 3  # from one default rung to the next
 def read_rungs(value: Any) -> Any:
     """Return rungs as a tuple of whole numbers; what is none is returned as it is.
 
-    A text lists them, ``3;9;27`` or ``[3, 9, 27]``; 3.0 is 3.
+    A text lists them, ``3;9;27`` or ``[3, 9, 27]``.
     """
     if isinstance(value, str):
         parts = re.split(r"[;,]", value.strip().removeprefix("[").removesuffix("]"))
@@ -36,8 +36,7 @@ def read_rungs(value: Any) -> Any:
 
 
 def _is_whole(value: Any) -> bool:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    return is_number and float(value).is_integer()
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def default_rungs(full: int) -> tuple[int, ...]:

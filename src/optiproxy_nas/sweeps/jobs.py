@@ -38,7 +38,7 @@ def executor_settings(
     values = {"executor": executor, "workers": workers, "scheduler": scheduler}
     values |= {"slurm": slurm} if slurm else {}
     settings = validate(EvaluationSettings, values)
-    check_executor_settings(settings)
+    check_executor_settings(settings, "slurm")
     return settings
 
 
@@ -66,6 +66,7 @@ def run_points(
                 if outcome.error:
                     failed.add(point.run_id)
                 yield point, outcome
+                executor.release([ended.job.key])
     except (KeyboardInterrupt, GeneratorExit):  # here, or where the outcomes are taken
         message = f"\nStopping; runs in progress are closed (at most {GRACE:.0f} s) ..."
         tqdm.write(message, file=sys.stderr)  # beside the progress bar
