@@ -15,7 +15,9 @@ MEASURE = [sys.executable, "-m", "cost.measure"]
 
 def measure(*arguments: str) -> dict[str, float]:
     """One measurement in its own process."""
-    done = subprocess.run([*MEASURE, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*MEASURE, *arguments], capture_output=True, encoding="utf-8", check=False
+    )
     if done.returncode:
         sys.exit(f"measurement {' '.join(arguments)} failed:\n{done.stderr}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -18,7 +18,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,15 @@ from optiproxy_nas.benchmarks.readers.nb301_yahpo import Network, pack
 from optiproxy_nas.benchmarks.surrogate_file import unpack
 from optiproxy_nas.benchmarks.tfrecord import masked_crc32c
 from optiproxy_nas.core.errors import OptiProxyError
+from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.initial import read_trials
+from optiproxy_nas.evaluation.journal_file import FORMAT, line_of
+from optiproxy_nas.evaluation.journal_lines import record_of
+from optiproxy_nas.evaluation.journal_table import read_journal
 from optiproxy_nas.evaluation.record_file import read_record
 from optiproxy_nas.runs.manifest import load_manifest
-from optiproxy_nas.sweeps.grid import read_blocks
+from optiproxy_nas.sweeps.grid import parse_block, read_blocks
 
 SLOWEST, LARGEST = 10.0, 1000.0  # seconds of one file; MB that a process may grow
 OPCODES = (
@@ -81,6 +86,33 @@ def record_of_a_search() -> bytes:
         return Path(result.save(Path(folder) / "x.zip")).read_bytes()
 
 
+def journal() -> bytes:
+    """Return a journal of two trials, one of which failed, and the test of the answer."""
+    made = [
+        {"format": FORMAT, "search": {"target": "x", "space": "nb201"}},
+        {"ask": 0, "wanted": 2},
+        {"begun": 0, "attempt": 1, "architecture": "a", "epochs": None, "handle": "7"},
+        record_of(Request(0, 1, "a"), Outcome({"x": 1.0}, "", 2.0, ((1, 0.5),), "out"), "x"),
+        record_of(Request(1, 1, "b", seed=3), Outcome({}, "it failed", 2.0, (), ""), "x"),
+        {"tested": 0, "architecture": "a", "epochs": None, "metrics": {"x": "nan"}},
+    ]
+    return chained(made)
+
+
+def chained(lines: Iterable[Any]) -> bytes:
+    """Return lines as a journal whose digests agree."""
+    content, digest = b"", ""
+    for line in lines:
+        written, digest = line_of(line, digest)
+        content += written
+    return content
+
+
+def read_grid(path: Path) -> list[Any]:
+    """Read the blocks of a grid, as a sweep does."""
+    return [parse_block(block) for block in read_blocks(path)]
+
+
 def from_file(read: Callable[[Path], Any], name: str) -> Callable[[bytes], Any]:
     """Return a reader of bytes, of one that reads a file of that name."""
     path = Path(tempfile.mkdtemp(prefix="optiproxy-fuzz-")) / name
@@ -102,7 +134,6 @@ def samples() -> dict[str, tuple[Callable[[bytes], Any], bytes]]:
     manifest = json.dumps({**facts, "parameters": {"space": "nb201", "fit": {"lr": 1}}}).encode()
     table = pd.DataFrame({"architecture": ["a", "b"] * 20, "value": [1.0, 2.0] * 20})
     grid = b"- dataset: [cifar10, cifar100]\n  seed: 0..3\n- &a {budget: 20, method: tpe}\n- *a\n"
-    journal = b'{"format": 2, "space": "nb201", "target": "x"}\n{"number": 0, "error": ""}\n'
     return {
         "pickle": (lambda it: restricted_load(it, "x", NUMPY_SCALARS), plain),
         "pickle0": (lambda it: restricted_load(it, "x", NUMPY_SCALARS), pickle.dumps(VALUES, 0)),
@@ -112,14 +143,19 @@ def samples() -> dict[str, tuple[Callable[[bytes], Any], bytes]]:
         "npz": (lambda it: npz_arrays(it, "x"), arrays.getvalue()),
         "tfrecord": (lambda it: parse_records(it, "x"), record(message) * 3),
         "json": (lambda it: json_object(it, "x"), manifest),
-        "onnx": (Network, pack(b"\x08\x07\x12\x04test:\x00", {"a": {"b": 1}})),
+        "onnx": (
+            Network,
+            pack(b"\x08\x07\x12\x04test:\x00", {"a": {"b": 1}}),
+        ),
         "surrogate": (unpack, arrays.getvalue()),
         "parquet": (from_file(read_trials, "x.parquet"), parquet(table)),
         "csv of trials": (from_file(read_trials, "x.csv"), table.to_csv().encode()),
-        "journal": (from_file(read_trials, "x.jsonl"), journal),
+        "journal": (from_file(read_trials, "x.jsonl"), journal()),
+        "journal as a table": (from_file(read_journal, "x.jsonl"), journal()),
         "record": (from_file(read_record, "x.zip"), record_of_a_search()),
         "manifest": (from_file(load_manifest, "x.json"), manifest),
-        "yaml": (from_file(read_blocks, "x.yml"), grid),
+        "yaml": (from_file(read_grid, "x.yml"), grid),
+        "json of trials": (from_file(read_trials, "x.json"), table.to_json().encode()),
     }
 
 
@@ -170,8 +206,11 @@ def restructured(content: bytes, draw: random.Random) -> bytes:
             return {key: turned(it) for key, it in value.items() if draw.random() > 0.03}
         return [turned(it) for it in value] if isinstance(value, list) else value
 
-    lines = [json.dumps(turned(json.loads(line))) for line in content.splitlines()]
-    return "\n".join(lines).encode()
+    values = [turned(json.loads(line)) for line in content.splitlines()]
+    if b'"digest"' in content:
+        rows = [{k: v for k, v in it.items() if k != "digest"} for it in values]
+        return chained([{"format": FORMAT, **rows[0]}, *rows[1:]] if rows else rows)
+    return "\n".join(map(json.dumps, values)).encode()
 
 
 def fuzz(name: str, seconds: float, seed: int = 0) -> dict[str, Any]:
@@ -183,7 +222,7 @@ def fuzz(name: str, seconds: float, seed: int = 0) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        is_json = name in ("json", "manifest", "journal") and draw.random() < 0.7
+        is_json = name.startswith(("json", "manifest", "journal")) and draw.random() < 0.7
         content = restructured(sound, draw) if is_json else changed(draw.choice(kept), draw)
         begun, tried = time.process_time(), tried + 1
         try:

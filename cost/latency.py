@@ -96,7 +96,7 @@ def collect(path: Path, rounds: int, runtime: str) -> None:
         for condition, count in CONDITIONS.items():
             with beside(count):
                 command = [sys.executable, "-m", "cost.latency", "timing", runtime]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
             with path.open("a") as file:
                 for line in done.stdout.splitlines():
                     row = {"condition": condition, **json.loads(line)}

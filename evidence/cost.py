@@ -43,7 +43,7 @@ def measure_search(project: Path, preset: str, budget: int) -> dict[str, float]:
     """
     command = [sys.executable, "-m", "cost.measure", "search", preset, str(budget)]
     # cost/ is no part of the package: it lies beside conf/ in the checkout.
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=project, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise EvaluationError(f"{' '.join(command[1:])} failed: {done.stderr.strip()[-500:]}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

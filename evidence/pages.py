@@ -44,6 +44,21 @@ def replace_between(page: str, marker: str, text: str) -> str:
     Raises:
         DataError: the page lacks a marker, has it twice, or has them the wrong way round.
     """
+    before, _, after = _split(page, marker)
+    return f"{before}\n{text.strip()}\n{after}"
+
+
+def text_between(page: str, marker: str) -> str:
+    """Return what stands between the lines ``<!-- marker -->`` and ``<!-- end marker -->``.
+
+    Raises:
+        DataError: as of :func:`replace_between`.
+    """
+    return _split(page, marker)[1]
+
+
+def _split(page: str, marker: str) -> tuple[str, str, str]:
+    """Return what stands before, between and behind the markers; they go with the outer parts."""
     start, end = f"<!-- {marker} -->", f"<!-- end {marker} -->"
     if page.count(start) != 1 or page.count(end) != 1 or page.index(start) > page.index(end):
         raise DataError(
@@ -51,8 +66,8 @@ def replace_between(page: str, marker: str, text: str) -> str:
             marker=marker,
         )
     before, rest = page.split(start)
-    after = rest.split(end)[1]
-    return f"{before}{start}\n{text.strip()}\n{end}{after}"
+    between, after = rest.split(end)
+    return before + start, between, end + after
 
 
 def update_page(source: Path, target: Path, texts: Mapping[str, str], notice: str = "") -> None:

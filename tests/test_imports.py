@@ -36,7 +36,7 @@ def imported() -> dict[str, set[str]]:
         lines += [stage, f"found[{name!r}] = sorted(sys.modules)"]
     lines.append("print(json.dumps(found | {'counted': sorted(counted)}))")
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, encoding="utf-8", check=True
     )
     return {name: set(modules) for name, modules in json.loads(done.stdout).items()}
 

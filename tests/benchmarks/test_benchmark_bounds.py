@@ -15,8 +15,8 @@ from optiproxy_nas.benchmarks.file_formats import (
     npz_arrays,
     restricted_load,
 )
-from optiproxy_nas.benchmarks.plain_pickle import LIMITS, Limits
 from optiproxy_nas.benchmarks.tfrecord import masked_crc32c, records
+from optiproxy_nas.core.bounded_files import LIMITS, Limits
 from optiproxy_nas.core.errors import DataError, UnsafePickleError
 
 SMALL = Limits(size=1000, objects=500, nodes=2000, depth=10, key=20, record=100)

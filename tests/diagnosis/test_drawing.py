@@ -81,12 +81,22 @@ def test_a_picture_stands_where_the_browser_cannot_turn_the_landscape(page, pict
     assert "querySelector('#landscape .no-webgl')" in page
 
 
-def test_names_in_the_page_are_escaped(run, cells, measured, pictures):
-    numbers = nodes.summarise(run._replace(run_id="<b>&"), *measured, cells, SETTINGS)
+def test_a_hostile_name_is_text_in_the_page(run, cells, measured, pictures):
+    evil = "<plaintext></script><script>alert(1)</script>\"'`|&lt;"
+    numbers = nodes.summarise(run, *measured, cells, SETTINGS)
     _, steps, _, landscape = measured
-    escaped_page = nodes.write_page(cells, numbers, steps, landscape, SETTINGS, *pictures.values())
-    assert "<b>&" not in escaped_page.partition("<h2>")[0]
-    assert "&lt;b&gt;&amp;" in escaped_page
+    keys = ("run_id", "dataset", "source", "preset", "objective", "caution")
+    evil_numbers = numbers | dict.fromkeys(keys, evil) | {"alarms": [{"text": evil}]}
+    evil_cells = cells._replace(table=cells.table.assign(architecture=evil))
+    evil_steps = steps.assign(alarm=evil)
+    evil_landscape = landscape._replace(caution=evil)
+    settings = SETTINGS.model_copy(update={"run": evil})
+    images = pictures.values()
+    page = nodes.write_page(evil_cells, evil_numbers, evil_steps, evil_landscape, settings, *images)
+    assert page.count("alert(1)") > 10
+    assert not re.search("<(plaintext|script>alert)", page)
+    # What the script shows on hover may be formatted by tags.
+    assert "\\u003cplaintext" not in page
 
 
 def test_alarms_are_told_with_what_was_known_by_then(run, cells, measured):

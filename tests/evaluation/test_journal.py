@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import math
@@ -27,7 +28,7 @@ from optiproxy_nas import (
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request, as_evaluator
 from optiproxy_nas.evaluation.journal import Journal
-from optiproxy_nas.evaluation.journal_file import read_records
+from optiproxy_nas.evaluation.journal_file import FORMAT, line_of, read_records
 from optiproxy_nas.evaluation.journal_table import (
     journal_trials,
     metric_column,
@@ -411,3 +412,47 @@ def test_a_function_has_a_journal_too(tmp_path):
     pd.testing.assert_frame_equal(first.archive, second.archive)
     assert np.isfinite(read_journal(tmp_path / "j.jsonl")["value"]).all()
     assert not (tmp_path / "j_trials").exists()
+
+
+SOUND = {
+    **{"number": 0, "attempt": 1, "architecture": "a", "epochs": None, "seed": 0},
+    **{"metrics": {"error": 1.0}, "error": "", "seconds": 1.0, "curve": [[1, 0.5]], "output": ""},
+}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {**SOUND, "architecture": ["a"]},
+        {**SOUND, "metrics": {"error": [1]}},
+        {**SOUND, "metrics": {"error": "much"}},
+        {**SOUND, "metrics": {"error": 10**400}},
+        {**SOUND, "curve": [[1]]},
+        {**SOUND, "asked": 10**12},
+        {name: value for name, value in SOUND.items() if name != "attempt"},
+        {"ask": 0},
+        {"begun": 0, "attempt": 1},
+        {"other": 1},
+    ],
+)
+def test_a_line_that_somebody_made_is_refused_though_its_digest_agrees(
+    tmp_path: Path, line: dict[str, Any]
+) -> None:
+    path = tmp_path / "search.jsonl"
+    first, digest = line_of({"format": FORMAT, "begun": "now", "search": HEADER}, "")
+    path.write_bytes(first + line_of(SOUND, digest)[0])
+    assert len(journal_trials(path)) == 1
+    path.write_bytes(first + line_of(line, digest)[0])
+    for read in (read_journal, journal_trials, lambda it: Journal.open(it, HEADER)):
+        with pytest.raises(JournalError, match="Line 2"):
+            read(path)
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "9" * 5_000, '{"search": {}}'])
+def test_a_header_that_somebody_made_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "search.jsonl"
+    body = f'{{"format": "{FORMAT}", "search": {value}'.encode()
+    digest = hashlib.sha256(body).hexdigest()[:16]
+    path.write_bytes(body + f', "digest": "{digest}"}}\n'.encode())
+    with pytest.raises(JournalError, match="Line 1"):
+        read_journal(path)

@@ -108,7 +108,7 @@ def test_what_is_paused_ends_with_the_search_and_with_its_parent(tmp_path: Path)
         folder.mkdir()
         arguments = [sys.executable, "-c", text, str(folder), str(Path(__file__).parent)]
         parent = subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8"
         )
         assert parent.stdout is not None
         workers = [int(pid) for pid in parent.stdout.readline().split()]

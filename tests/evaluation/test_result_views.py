@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from evaluations import OBJECTIVES, QUICK, failing, share, worth
 from matplotlib.figure import Figure
 
-from optiproxy_nas import DataError, Search, SearchResult, Trial, search
+from optiproxy_nas import DataError, Search, SearchResult, Space, Trial, search
 
 SHORT: dict[str, Any] = {"budget": 12, "seed": 3, **QUICK}
 
@@ -90,15 +91,20 @@ def test_the_page_of_a_notebook_is_small_and_whole():
     assert not re.search(r"(src|href)=\"(?!data:)", page)
 
 
-def test_a_page_escapes_what_others_wrote():
-    def fail(architecture):
-        raise MemoryError("<script>alert(2)</script>")
+def test_a_hostile_name_is_text_in_a_notebook(monkeypatch):
+    evil = "<plaintext></script><script>alert(1)</script>\"'`|&lt;"
 
-    label = "<script>alert(1)</script>"
-    page = search(label, evaluate=fail, method="random_search", budget=3)._repr_html_()
-    assert "<script>" not in page
-    assert "&lt;script&gt;alert(1)" in page
-    assert "&lt;script&gt;alert(2)" in page
+    def fail(architecture):
+        if architecture["a"] == "x":
+            raise MemoryError(evil)
+        return 1.0
+
+    space = Space({"a": ["x", evil], evil: [1, 2]})
+    made = search(evil, space=space, evaluate=fail, method="random_search", budget=4)
+    assert made.failed
+    page = replace(made, caution=evil, target=evil)._repr_html_()
+    assert page.count("alert(1)") >= 5
+    assert not re.search("<(plaintext|script)", page)
 
 
 def test_an_unregistered_space_is_drawn_as_text():

@@ -282,7 +282,10 @@ def test_a_function_of_a_script_needs_a_guard(tmp_path: Path, script: str, outco
     path = tmp_path / "script.py"
     path.write_text(f"{text}\n{script}\n")
     done = subprocess.run(
-        [sys.executable, str(path), str(tmp_path)], capture_output=True, text=True, timeout=60
+        [sys.executable, str(path), str(tmp_path)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
     )
     assert outcome in done.stdout + done.stderr
 
@@ -306,7 +309,7 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
         executor.poll()
     """)
     arguments = [sys.executable, "-c", text, str(tmp_path), str(Path(__file__).parent)]
-    parent = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(arguments, stdout=subprocess.PIPE, encoding="utf-8")
     assert parent.stdout is not None
     workers = [int(pid) for pid in parent.stdout.readline().split()]
     output = tmp_path / "1" / "output.txt"

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def test_nothing_is_lost_or_counted_twice_whatever_is_killed(executor: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cost.chaos", "3", "--executor", executor]
     done = subprocess.run(
-        [*command, "--folder", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+        [*command, "--folder", str(tmp_path)], cwd=ROOT, capture_output=True, encoding="utf-8"
     )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["broken"] for row in rows[:-1]] == [""] * 3, done.stderr

@@ -238,7 +238,9 @@ def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: P
     code = "import sys; from dask_trainings import drive; drive(*sys.argv[1:])"
     command = [sys.executable, "-c", code, cluster, str(tmp_path)]
     here = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    killed = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **here})
+    killed = subprocess.run(
+        command, capture_output=True, encoding="utf-8", env={**os.environ, **here}
+    )
     handles = killed.stdout.split()
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     with opened(cluster, tmp_path) as executor:

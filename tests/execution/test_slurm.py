@@ -463,7 +463,7 @@ def test_jobs_are_rejoined_after_a_kill_of_the_driver(
         [sys.executable, "-c", DRIVER, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
     )
     wait_for(tmp_path / "driven")

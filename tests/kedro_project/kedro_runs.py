@@ -112,7 +112,7 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Pope
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
 
 

@@ -76,7 +76,9 @@ def test_all_that_can_be_checked_holds(signed: Path) -> None:
 
 def test_its_own_script_needs_no_package(signed: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(signed / "verify.py")], capture_output=True, text=True
+        [sys.executable, "-I", "-S", str(signed / "verify.py")],
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "VERIFIED" in done.stdout
@@ -363,7 +365,9 @@ def validated(crate: Path, profile: str) -> dict[str, list[str]]:
         pytest.skip("ROCRATE_VALIDATOR names no Python that has roc-validator")
     context = Path(rocrate.__file__).parent / "data" / "ro-crate.jsonld"
     done = subprocess.run(
-        [python, str(VALIDATOR), str(context), str(crate), profile], capture_output=True, text=True
+        [python, str(VALIDATOR), str(context), str(crate), profile],
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

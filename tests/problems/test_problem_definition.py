@@ -249,7 +249,9 @@ def test_importing_a_problem_loads_no_torch():
     code = (
         "import sys, optiproxy_nas.problems; print({'torch', 'numpy', 'pandas'} & {*sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     assert done.stdout.strip() == "set()"
 
 

@@ -3,7 +3,7 @@
 Each takes the content and the path that messages name, and raises ``DataError`` for content of
 another kind. The default of a source is :func:`restricted_load`.
 
-None of them takes more memory than :class:`~optiproxy_nas.benchmarks.plain_pickle.Limits` has.
+None of them takes more memory than :class:`~optiproxy_nas.core.bounded_files.Limits` has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optiproxy_nas.benchmarks.plain_pickle import LIMITS, Limits, load_plain
+from optiproxy_nas.benchmarks.plain_pickle import load_plain
+from optiproxy_nas.core.bounded_files import LIMITS, Limits
 from optiproxy_nas.core.errors import DataError, UnsafePickleError
 
 

@@ -14,37 +14,15 @@ import pickle
 import pickletools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from optiproxy_nas.core.bounded_files import LIMITS, Limits
 from optiproxy_nas.core.errors import UnsafePickleError
 
 _PLAIN = re.compile(r"[fiu][1248]|b1")
 _CONTAINERS = (dict, list, tuple, set, frozenset)
-
-
-class Limits(NamedTuple):
-    """What a file of benchmark values may hold.
-
-    Attributes:
-        size: bytes of a file once it is decompressed; ten times the largest published one.
-        objects: containers and references of a pickle.
-        nodes: values of a pickle, each counted as often as it is referred to.
-        depth: of nested containers.
-        key: values within one key of a dict, or the arguments of one call.
-        record: bytes of one record of a TFRecord file.
-    """
-
-    size: int = 2**30
-    objects: int = 10_000_000
-    nodes: int = 100_000_000
-    depth: int = 100
-    key: int = 1_000
-    record: int = 2**16
-
-
-LIMITS = Limits()
 
 
 class _PlainDtype:

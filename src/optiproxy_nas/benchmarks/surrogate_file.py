@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from optiproxy_nas.core.bounded_files import LIMITS
 from optiproxy_nas.core.errors import DataError
 
 
@@ -40,6 +41,8 @@ def unpack(model: bytes) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]
     """
     try:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            if sum(part.file_size for part in archive.infolist()) > LIMITS.size:
+                raise ValueError(f"it holds more than {LIMITS.size} bytes")
             head = json.loads(archive.read("surrogate.json"))
             arrays, texts = {}, {}
             for name in archive.namelist():

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optiproxy_nas.benchmarks.plain_pickle import LIMITS, Limits
 from optiproxy_nas.core.arrays import Integers
+from optiproxy_nas.core.bounded_files import LIMITS, Limits
 from optiproxy_nas.core.errors import DataError
 
 _HEADER, _FOOTER = 12, 4

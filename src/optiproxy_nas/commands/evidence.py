@@ -20,6 +20,11 @@ from optiproxy_nas.core.errors import ParameterError
     type=click.IntRange(min=1),
     help="At most the first N seeds of each row, to data/08_reporting/evidence_preview/.",
 )
+@click.option(
+    "--badge",
+    is_flag=True,
+    help="The claims that half an hour can check, beside what is measured (docs/artifact.md).",
+)
 @click.option("--executor", default="processes", show_default=True, help="How searches are run.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--no-tracking", is_flag=True, help="Do not tell MLflow of the searches.")
@@ -30,6 +35,7 @@ def evidence(
     sections: tuple[str, ...],
     smoke: bool,
     seeds: int | None,
+    badge: bool,
     executor: str,
     workers: int,
     no_tracking: bool,
@@ -41,6 +47,8 @@ def evidence(
     already are not run again, so an interrupted call goes on where it stopped.
     """
     project = Path(metadata.project_path)
+    if badge and (smoke or seeds or only_list):
+        raise click.UsageError("--badge stands alone: not with --smoke, --seeds or --list.")
     with clear_errors("Go on with the same command: what has finished is kept."):
         if not (project / "evidence").is_dir():
             raise ParameterError(
@@ -49,6 +57,7 @@ def evidence(
                 path=str(project),
             )
         sys.path.insert(0, str(project))
+        from evidence.badge import measure_badge
         from evidence.collect import count_searches
         from evidence.regenerate import PREVIEW, SMOKE, choose, regenerate
 
@@ -58,6 +67,11 @@ def evidence(
             for section in chosen:
                 click.echo(f"{section.name:12}{counts[section.name]:6d} searches  {section.title}")
             return
+        if badge:
+            lines = measure_badge(
+                project, chosen, click.echo, executor=executor, workers=workers, tracking=False
+            )
+            sys.exit(any(line.holds is False for line in lines))
         regenerate(
             project,
             chosen,

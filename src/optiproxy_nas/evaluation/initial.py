@@ -14,6 +14,7 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.archive import make_batch
 from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.core.bounded_files import read_parquet
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, ParameterError
 from optiproxy_nas.core.secrets import masked
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
@@ -36,7 +37,7 @@ Initial = SearchRecord | pd.DataFrame | Sequence[Trial] | str | Path
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": pd.read_csv,
-    ".parquet": pd.read_parquet,
+    ".parquet": read_parquet,
     ".json": pd.read_json,
 }
 _OPEN = ("waiting", "running")  # states of trials that gave nothing yet

@@ -21,24 +21,26 @@ from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.journal_file import (
     FORMAT,
-    begun_record,
     check_is_file,
-    is_attempt,
     is_unbegun,
     line_of,
     make_folder,
-    outcome_of,
     parse,
+    sync_folder,
+    unusable,
+)
+from optiproxy_nas.evaluation.journal_header import check_header
+from optiproxy_nas.evaluation.journal_history import History, history_of
+from optiproxy_nas.evaluation.journal_lines import (
+    begun_record,
+    is_attempt,
+    outcome_of,
     read_number,
     record_of,
     repeat_of,
     request_of,
-    sync_folder,
-    unusable,
     written,
 )
-from optiproxy_nas.evaluation.journal_header import check_header
-from optiproxy_nas.evaluation.journal_history import History, history_of
 from optiproxy_nas.problems import VALUE
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error

@@ -13,32 +13,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import JournalError, ParameterError
-from optiproxy_nas.evaluation.answers import Outcome
-from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.problems import VALUE
+from optiproxy_nas.evaluation.journal_lines import check_line
 
 FORMAT = "optiproxy-nas journal 1"
 DIGITS = 16  # of a line's digest
 _START = json.dumps({"format": FORMAT})[:-1].encode()  # of every journal
 _END = ', "digest": "{}"}}'
 _END_LENGTH = len(_END.format("0" * DIGITS))
-
-
-def is_attempt(line: Mapping[str, Any]) -> bool:
-    """Return whether a line of a journal says what an attempt gave, also one that confirms."""
-    return "error" in line
-
-
-def is_trial(line: Mapping[str, Any]) -> bool:
-    """Return whether a line of a journal says what an attempt at a trial of the search gave."""
-    return is_attempt(line) and not line.get("repeat", 0)
 
 
 def is_journal(path: Path) -> bool:
@@ -141,9 +128,29 @@ def parse(content: bytes, path: Path) -> Parsed:
                 path=str(path),
                 line=number,
             )
-        lines.append(json.loads(line))
+        lines.append(_value(line, number, path))
         digest, length = expected, min(length + len(line) + 1, len(content))
     return Parsed(lines[0], lines[1:], digest, length, False)
+
+
+def _value(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    """Return what a line holds, whose digest has been checked.
+
+    Raises:
+        JournalError: a search writes no such line.
+    """
+    try:
+        value: dict[str, Any] = json.loads(line)
+        check_line(line, value, number)
+    except (ValueError, RecursionError) as error:
+        raise JournalError(
+            f"Line {number} of the journal {str(path)!r} is none that a search writes ({error}), "
+            "though its digest agrees: somebody made it.",
+            advice="Use the journal of a search.",
+            path=str(path),
+            line=number,
+        ) from error
+    return value
 
 
 def is_unbegun(content: bytes) -> bool:
@@ -154,87 +161,11 @@ def is_unbegun(content: bytes) -> bool:
     return tail != _END.format(_digest_of("", body)).encode()
 
 
-def outcome_of(record: Mapping[str, Any], target: str) -> Outcome:
-    """Return what an attempt gave, of its line."""
-    metrics = {name: read_number(number) for name, number in record["metrics"].items()}
-    if target in metrics:
-        metrics[VALUE] = metrics[target]
-    curve = tuple((step, read_number(value)) for step, value in record["curve"])
-    facts = record["error"], record["seconds"], curve, record["output"]
-    return Outcome(metrics, *facts, record.get("stopped", False))
-
-
-def request_of(record: Mapping[str, Any]) -> Request:
-    """Return what an attempt was asked for, of its line."""
-    return Request(**{name: record[name] for name in Request._fields if name in record})
-
-
-def repeat_of(request: Request) -> dict[str, Any]:
-    """Return repeat and folder of a request, which the lines of most journals do not have."""
-    named = {"repeat": request.repeat, "folder": request.folder}
-    return {name: value for name, value in named.items() if value}
-
-
 def line_of(record: Mapping[str, Any], before: str) -> tuple[bytes, str]:
     """Return the line of a record, and its digest, given that of the line before."""
     body = json.dumps(record, allow_nan=False)[:-1]
     digest = _digest_of(before, body.encode())
     return (body + _END.format(digest) + "\n").encode(), digest
-
-
-def record_of(request: Request, outcome: Outcome, target: str) -> dict[str, Any]:
-    """Return what a line holds of an attempt.
-
-    Args:
-        request: of the attempt.
-        outcome: what it gave.
-        target: name of the metric that is searched for.
-    """
-    metrics = {
-        target if name == VALUE else name: written(number)
-        for name, number in outcome.metrics.items()
-    }
-    return {
-        "number": request.number,
-        "attempt": request.attempt,
-        "architecture": request.architecture,
-        "epochs": request.epochs,
-        "seed": request.seed,
-        **repeat_of(request),
-        "metrics": metrics,
-        "error": outcome.error,
-        "seconds": outcome.seconds,
-        "curve": [[step, written(value)] for step, value in outcome.curve],
-        "output": outcome.output,
-        **({"stopped": True} if outcome.stopped else {}),  # no line of most journals has it
-    }
-
-
-def begun_record(request: Request, handle: str) -> dict[str, Any]:
-    """Return what a line holds of an attempt that has begun.
-
-    Args:
-        request: of the attempt.
-        handle: by which a later search can rejoin it; "": it cannot.
-    """
-    return {
-        "begun": request.number,
-        "attempt": request.attempt,
-        "repeat": request.repeat,
-        "architecture": request.architecture,
-        "epochs": request.epochs,
-        "handle": handle,
-    }
-
-
-def written(number: float) -> float | str:
-    """Return a number for JSON, which has no NaN and no infinity: as text."""
-    return number if math.isfinite(number) else str(number)
-
-
-def read_number(number: float | str) -> float:
-    """Return the number that :func:`written` wrote."""
-    return float(number)
 
 
 def _digest_of(before: str, body: bytes) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.journal_file import is_attempt, is_trial, outcome_of, request_of
+from optiproxy_nas.evaluation.journal_lines import is_attempt, is_trial, outcome_of, request_of
 from optiproxy_nas.evaluation.trials import Asked
 from optiproxy_nas.execution.jobs import Key
 

@@ -11,12 +11,12 @@ import pandas as pd
 
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.journal_file import (
+from optiproxy_nas.evaluation.journal_file import read_records
+from optiproxy_nas.evaluation.journal_lines import (
     is_attempt,
     is_trial,
     outcome_of,
     read_number,
-    read_records,
     request_of,
 )
 

@@ -10,7 +10,6 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NotRequired
 
@@ -23,6 +22,7 @@ from typing_extensions import TypedDict  # pydantic's need before Python 3.12
 
 from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.core.bounded_files import read_parquet
 from optiproxy_nas.core.errors import DataError, OptiProxyError
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.evaluation.trials import Asked, Event, Trial
@@ -132,7 +132,7 @@ def read_record(path: Path, trusted: bool | Collection[str] = False) -> dict[str
             facts = json.loads(archive.read("record.json"))
             there = f"{_CONFIRMATIONS}.parquet" in archive.namelist()
             tables: dict[str, Any] = {
-                name: pd.read_parquet(BytesIO(archive.read(f"{name}.parquet")))
+                name: read_parquet(archive.read(f"{name}.parquet"))
                 for name in (*_TABLES, *[_CONFIRMATIONS] * there)
             }
             tensors = load_tensors(archive.read("tensors.safetensors"))

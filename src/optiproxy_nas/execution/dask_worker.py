@@ -250,5 +250,5 @@ def _gpus() -> int:
     if chosen in ("", "-1") or not (glob.glob("/dev/nvidia[0-9]*") or os.path.exists("/dev/kfd")):
         return 0
     command = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
-    found = subprocess.run(command, capture_output=True, text=True)
+    found = subprocess.run(command, capture_output=True, encoding="utf-8")
     return int(found.stdout) if found.returncode == 0 else 0

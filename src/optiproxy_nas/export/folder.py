@@ -12,7 +12,8 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,15 @@ def _agree(facts: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
     return all(name in facts and facts[name] == it for name, it in as_read.items())
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes], replace: bool = False) -> Path:
-    """Write files into a new folder, which is there whole or not at all.
+@contextmanager
+def whole_folder(folder: Path, what: str = "folder", replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder of the same name, which is moved to its place at the end.
+
+    So it is there whole or not at all.
 
     Args:
         folder: its path.
-        files: content by name.
+        what: it is called in messages.
         replace: write over an older one, which is taken away last.
 
     Raises:
@@ -153,26 +157,34 @@ def write_folder(folder: Path, files: Mapping[str, bytes], replace: bool = False
     """
     if not replace:
         check_free(folder)
-    partial, old = (
-        folder.with_name(f"{_PARTIAL}{os.getpid()}-{it}{folder.name}") for it in ("", "old-")
-    )
+    outer = folder.with_name(f"{_PARTIAL}{os.getpid()}-{folder.name}")
+    partial, old = outer / folder.name, outer / ".old"
     try:
         partial.mkdir(parents=True)
-        for name, content in files.items():
-            (partial / name).write_bytes(content)
-        if replace and folder.is_dir():
+        yield partial
+        if folder.is_dir():
             folder.rename(old)
         partial.rename(folder)
     except OSError as error:
         raise DataError(
-            f"The folder {str(folder)!r} cannot be written: {error.strerror or error}.",
+            f"The {what} {str(folder)!r} cannot be written: {error.strerror or error}.",
             path=str(folder),
         ) from error
     finally:
         if old.exists() and not folder.exists():
             old.rename(folder)
-        for path in (partial, old):
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], replace: bool = False) -> Path:
+    """Write files, content by name, into a folder, as :func:`whole_folder` has it.
+
+    Raises:
+        ParameterError, DataError: as of it.
+    """
+    with whole_folder(folder, replace=replace) as partial:
+        for name, content in files.items():
+            (partial / name).write_bytes(content)
     return folder
 
 

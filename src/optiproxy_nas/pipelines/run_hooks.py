@@ -38,6 +38,7 @@ from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.datasets import AtomicDataset, ModelDataset, PartitionedArtifacts
 from optiproxy_nas.runs.datasets.model_folder import MODEL
 from optiproxy_nas.runs.manifest import SEAL, is_asynchronous, last_archive, provenance
+from optiproxy_nas.runs.mlflow_run import CREATED
 from optiproxy_nas.runs.mlflow_store import PARENT_TAG
 from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
@@ -218,6 +219,7 @@ class RunHooks:
         )
         tags = {
             "run_id": name,
+            CREATED: manifest["created"],
             **provenance(manifest),
             "parameters.sha256": manifest["parameters_sha256"],
             "kedro.runner": runner,
@@ -231,7 +233,9 @@ class RunHooks:
         decisive = manifest["parameters"]
         parameters = flatten({**decisive, "space": space_label(decisive["space"])})
         try:
-            mlflow_id = tracker.start(name, parameters, tags, begun, active.record.is_retried)
+            created = manifest["created"] if self._run["resume"] else ""
+            is_retried = active.record.is_retried
+            mlflow_id = tracker.start(name, parameters, tags, begun, is_retried, created)
         except TrackingError as error:
             if not sweep:
                 raise

@@ -7,7 +7,6 @@ metadata, ``SHA256SUMS`` and ``verify.py``. The same run gives the same bytes; a
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,14 +14,14 @@ from typing import Any
 
 import jinja2
 
-from optiproxy_nas.core.errors import ArtifactError, DataError, ResumeError
-from optiproxy_nas.export.folder import check_free
+from optiproxy_nas.core.errors import ArtifactError, ResumeError
+from optiproxy_nas.export.folder import check_free, whole_folder
 from optiproxy_nas.proof import verify
 from optiproxy_nas.proof.contents import CrateFile, Statement, Step
 from optiproxy_nas.proof.croissant import croissant_of
 from optiproxy_nas.proof.graph import metadata_of
 from optiproxy_nas.proof.signature import Signer
-from optiproxy_nas.runs.atomic_files import PARTIAL, digest_path
+from optiproxy_nas.runs.atomic_files import digest_path
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, manifest_path, reporting_folder
 
@@ -64,22 +63,16 @@ def write_crate(
     sources = _sources(project, manifest)
     StoredRun(project, manifest).check()
     cards = _cards(project, manifest)
-    outer = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
-    partial = outer / folder.name  # a signature names the folder that it is of
-    try:
-        partial.mkdir(parents=True)
+    with whole_folder(folder, "crate") as partial:  # of its name, since a signature has it
         described = _copy(project, partial, sources, _names(project, manifest))
         described += _write_cards(project, partial, cards)
         described += [
             _write(partial, WORKFLOW, _pipeline(manifest, steps), "The nodes of the pipeline"),
             _write(partial, CHECKER, Path(verify.__file__).read_bytes(), "Checks all digests"),
         ]
-        of_manifest = _relative(
-            project, manifest_path(reporting_folder(project), manifest["run_id"])
-        )
         crate = metadata_of(
             manifest,
-            of_manifest,
+            _manifest_path(project, manifest),
             WORKFLOW,
             sorted(described),
             steps,
@@ -94,17 +87,6 @@ def write_crate(
         if signer is not None:
             signer.sign(partial)
         _check(partial)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.is_dir():
-            folder.rmdir()  # it is empty
-        partial.rename(folder)
-    except OSError as error:
-        raise DataError(
-            f"The crate {str(folder)!r} cannot be written: {error.strerror or error}.",
-            path=str(folder),
-        ) from error
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)
     return folder
 
 

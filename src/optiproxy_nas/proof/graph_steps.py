@@ -10,6 +10,7 @@ from rocrate.model import ContextEntity, Entity
 from rocrate.rocrate import ROCrate
 
 from optiproxy_nas.proof.contents import Step
+from optiproxy_nas.proof.verify import SECONDS, as_text
 from optiproxy_nas.runs.manifest import Manifest
 
 ENGINE = "https://kedro.org"
@@ -46,6 +47,7 @@ def add_steps(
         )
         for tool in dict.fromkeys(step.tool for step in steps)
     }
+    seconds = manifest.get("node_seconds") or {}
     how, controls, actions = [], [], []
     for position, step in enumerate(steps, 1):
         place = quote(step.name)
@@ -69,6 +71,7 @@ def add_steps(
                 "CreateAction",
                 name=step.name,
                 description=f"{step.tool} of {', '.join(step.inputs) or 'nothing'}",
+                additionalProperty=_seconds(crate, step.name, seconds.get(step.name)),
                 instrument=tools[step.tool],
                 object=read,
                 result=_entities(step.outputs, artifacts),
@@ -101,6 +104,21 @@ def add_steps(
         **when,
     )
     return actions
+
+
+def _seconds(crate: ROCrate, name: str, seconds: float | None) -> Entity | None:
+    """Add how long a step ran when it ran first."""
+    if seconds is None:
+        return None
+    return add_entity(
+        crate,
+        f"#seconds/{quote(name)}",
+        "PropertyValue",
+        name="seconds",
+        propertyID=f"{SECONDS}{name}",
+        value=as_text(seconds),
+        unitText="s",
+    )
 
 
 def _entities(names: Iterable[str], artifacts: Mapping[str, Entity]) -> list[Entity]:

@@ -57,14 +57,14 @@ def _checker(crate: Path) -> Check:
 def _archive(crate: Path) -> Check:
     """Compare the archive with the result that the manifest states."""
     try:
-        import pandas as pd
+        from optiproxy_nas.core.bounded_files import read_parquet
     except ImportError:
         return Check("archive", NOT_CHECKED, "pandas is not installed")
     try:
         manifest = verify.manifest_of(crate)
         artifacts = manifest["artifacts"]
         names = [name for name in artifacts if name.endswith(".archive")]
-        table = pd.read_parquet(crate / artifacts[_last(names)]["path"])
+        table = read_parquet(crate / artifacts[_last(names)]["path"])
         wrong = list(_differences(table, manifest["result"]))
     except Exception as error:  # of what a stranger wrote: of any kind
         return Check("archive", FAILED, f"it cannot be read: {type(error).__name__}")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 SUMS, SIGNATURE = "SHA256SUMS", "crate.sig"
 METADATA, PREVIEW = "ro-crate-metadata.json", "ro-crate-preview.html"
@@ -24,6 +24,7 @@ SHOWN = 10  # findings that a check names
 BESIDE_JOURNAL = ("test.json", "latency.json")  # of the answer; no manifest lists them
 PYTHON = "python"  # stands for the pipeline of a search that was called from Python
 LONGEST = 256 * 1024 * 1024  # bytes of a JSON file that is read
+SECONDS = "node_seconds."  # of the manifest, and of what the metadata says of a step
 JOURNAL_END = len(', "digest": "0123456789abcdef"}\n')  # of each line of a journal
 
 
@@ -245,6 +246,19 @@ def _parameters(crate: Path) -> Iterator[str]:
     for name, value in facts_of(manifest).items():
         if facts.get(name) != value:
             yield _both(name, value, facts.get(name))
+    seconds = {
+        f"{SECONDS}{name}": as_text(it)
+        for name, it in (manifest.get("node_seconds") or {}).items()
+        if f"#action/{quote(name)}" in entities  # not what only some runs of a pipeline do
+    }
+    stated = {
+        entity["propertyID"]: entity["value"]
+        for entity in entities.values()
+        if str(entity["@id"]).startswith("#seconds/")
+    }
+    for name in sorted(seconds.keys() | stated.keys()):
+        if seconds.get(name) != stated.get(name):
+            yield _both(name, seconds.get(name), stated.get(name))
     summary = manifest["artifacts"].get("report.summary")
     if summary is not None and read_json(crate / summary["path"]) != manifest["result"]:
         yield "the summary is not the result of the manifest"

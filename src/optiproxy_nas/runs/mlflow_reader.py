@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from optiproxy_nas.core.bounded_files import read_parquet
 from optiproxy_nas.core.errors import ArtifactError, UntrustedNameError
 from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.runs.atomic_files import file_digest
@@ -101,7 +102,7 @@ class MlflowReader:
             if ANCHOR not in tags:
                 self.unchecked.append(id_of(run))
             listed = _digest_of_archive(manifest, reference)
-            archive = self._fetch(reference, ARCHIVE, pd.read_parquet, listed)
+            archive = self._fetch(reference, ARCHIVE, read_parquet, listed)
             return finished_run(manifest, archive, tags, reference)
         parent = parent or tags.get(PARENT_TAG)
         sweep = self.sweep(parent) if parent else None
@@ -129,14 +130,14 @@ class MlflowReader:
                 digests = self._table_digests(parent) if RECORD in names else {}
                 if not digests:
                     self.unchecked.append(parent)
-                rows = self._fetch(parent, RESULTS, pd.read_parquet, digests.get(RESULTS))
+                rows = self._fetch(parent, RESULTS, read_parquet, digests.get(RESULTS))
                 rows = rows.assign(order=rows["query"] - 1)
                 rows = rows[["run_id", *(name for name in _OF_ARCHIVE if name in rows)]]
                 archives = {
                     str(run_id): archive.drop(columns="run_id")
                     for run_id, archive in rows.groupby("run_id")
                 }
-                table = self._fetch(parent, POINTS, pd.read_parquet, digests.get(POINTS))
+                table = self._fetch(parent, POINTS, read_parquet, digests.get(POINTS))
                 points = table.to_dict("records")
                 tables = SweepTables(archives, {point["run_id"]: point for point in points})
             self._sweeps[parent] = tables

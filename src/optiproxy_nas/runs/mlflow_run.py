@@ -20,6 +20,7 @@ from optiproxy_nas.runs.mlflow_store import store_errors
 from optiproxy_nas.runs.project_store import ProjectStore
 from optiproxy_nas.runs.unsent_metrics import UnsentMetrics
 
+CREATED = "manifest.created"  # a tag: when the manifest of the run was begun
 PARAMETERS = 100  # parameters that one call takes
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class MlflowRun:
         tags: Mapping[str, str],
         resume: str | None,
         anew: bool = False,
+        created: str = "",
     ) -> str:
         """Open a run, or open again the one with id ``resume``, and return its id.
 
@@ -112,7 +114,9 @@ class MlflowRun:
             name: of a new run.
             parameters: of the run.
             tags: of a new run.
-            resume: MLflow's id of a run that goes on.
+            resume: MLflow's id of a run that goes on, as far as it is recorded.
+            created: the tag ``CREATED`` of a run that goes on: where ``resume`` is None, a run with
+                it is opened again. An earlier session was killed before it recorded the id.
             anew: whether metrics are sent that take the place of those of an earlier session.
 
         Raises:
@@ -121,6 +125,8 @@ class MlflowRun:
         """
         with store_errors(self.uri, "used", self._advice), self._store.lock:
             stored: Mapping[str, str] = {}
+            if resume is None and created:
+                resume = self._unrecorded(name, created)
             if resume is None:
                 self.run_id = self._create(name, tags)
             else:
@@ -135,6 +141,17 @@ class MlflowRun:
             # Also those that an earlier session failed to send.
             self._log_parameters({k: v for k, v in parameters.items() if k not in stored})
         return self.run_id
+
+    def _unrecorded(self, name: str, created: str) -> str | None:
+        """Return the id of the run that a session opened for this one and did not record."""
+        experiment = self.client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            return None
+        begun = f"tags.`{CREATED}` = '{created}'"
+        for run in self.client.search_runs([experiment.experiment_id], begun):
+            if run.info.run_name == name:
+                return str(run.info.run_id)
+        return None
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         experiment = self.client.get_experiment_by_name(self._experiment)

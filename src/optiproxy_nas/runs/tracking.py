@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -17,11 +18,11 @@ from optiproxy_nas.core.errors import first_line
 from optiproxy_nas.core.secrets import masked
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.runs import metrics as run_metrics
-from optiproxy_nas.runs.logged_data import dataset_inputs
 from optiproxy_nas.runs.logged_model import log_model
 from optiproxy_nas.runs.manifest import data_digest
 from optiproxy_nas.runs.mlflow_run import MlflowRun, forgiving
 
+_DIGITS = 36  # of a dataset's digest, that MLflow takes
 # MLflow's codes of a store that has no models.
 _NO_MODELS = ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "INVALID_PARAMETER_VALUE")
 
@@ -58,7 +59,7 @@ class MlflowTracker(MlflowRun):
     def log_data(self, data: Mapping[str, Any]) -> None:
         """Log the data that a manifest records, as inputs and by the tag ``data.sha256``."""
         self.client.set_tag(self.run_id, "data.sha256", data_digest(data))
-        if not self._lean and (inputs := dataset_inputs(data)):
+        if not self._lean and (inputs := _dataset_inputs(data)):
             self.client.log_inputs(self.run_id, inputs)
 
     @forgiving
@@ -161,3 +162,24 @@ class MlflowTracker(MlflowRun):
                 masked(self.uri),
                 first_line(error),
             )
+
+
+def _dataset_inputs(data: Mapping[str, Any]) -> list[Any]:
+    """Return MLflow's inputs of the data that a manifest records: a table, or each dataset.
+
+    Their digests are the first 36 digits of ours, which MLflow keeps no more of; the whole digest
+    is in their source.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    if "table_sha256" in data:
+        found = {str(data["source"]): {"sha256": data["table_sha256"]}}
+    else:
+        found = {name: {"digest": it} for name, it in (data.get("datasets") or {}).items() if it}
+    return [
+        DatasetInput(
+            Dataset(name, next(iter(facts.values()))[:_DIGITS], "optiproxy_nas", json.dumps(facts)),
+            [InputTag("mlflow.data.context", "search")],
+        )
+        for name, facts in found.items()
+    ]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from optiproxy_nas.core.bounded_files import LIMITS, BoundedLoader
 from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.core.fields import read_value
 from optiproxy_nas.pipelines.parameter_fields import names_of_texts
@@ -204,7 +205,7 @@ def _range(name: str, text: str) -> range:
     return values
 
 
-class _Loader(yaml.BaseLoader):
+class _Loader(BoundedLoader):
     """Reads all scalars as text, since YAML reads 10:20 as the number 620; no key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -231,9 +232,11 @@ def read_blocks(path: Path) -> list[dict[str, Any]]:
         ParameterError: it holds something else, or a name twice in one mapping.
     """
     try:
+        if path.stat().st_size > LIMITS.text:
+            raise yaml.YAMLError(f"it has more than {LIMITS.text} bytes")
         with path.open(encoding="utf-8") as file:
             content = yaml.load(file, Loader=_Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"The grid {path} cannot be read: {error}.", path=str(path)) from error
     blocks = [content] if isinstance(content, Mapping) else content
     if not isinstance(blocks, list) or not all(isinstance(block, Mapping) for block in blocks):

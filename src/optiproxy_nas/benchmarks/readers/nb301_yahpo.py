@@ -14,6 +14,7 @@ cell does not have are "#na#". Architectures are asked about one by one, whateve
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from optiproxy_nas.benchmarks import nb301 as official
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
-from optiproxy_nas.benchmarks.file_formats import json_object
+from optiproxy_nas.benchmarks.file_formats import json_object, npz_arrays
 from optiproxy_nas.benchmarks.nb301 import NB301
 from optiproxy_nas.benchmarks.sources import Contents, Publication, RawFile, Source, SourceModel
 from optiproxy_nas.core.arrays import Floats
@@ -40,6 +41,8 @@ METRICS: Mapping[str, str] = {
 }
 EPOCHS = tuple(range(1, NB301.full_epochs + 1))
 
+# SHA-256 of new_model.onnx.
+PUBLISHED = "3c6a6fb3a70998bf6c55883bdc5cc71cff190e1859468d72cc6960b88f06d280"
 _PREFIX = "NetworkSelectorDatasetInfo_COLON_darts_COLON_"
 _ABSENT = "#na#"
 _EDGES = 14  # of a cell, possible ones
@@ -73,14 +76,14 @@ def build(files: Mapping[str, Any], _: pd.DataFrame) -> bytes:
     check_encoding(files[_ENCODING.name], _ENCODING.name)
     check_space(files[_SPACE.name], _SPACE.name)
     packed = pack(files[_NETWORK.name], files[_ENCODING.name])
-    Network(packed)
+    Network(packed, sha256=None)  # its file was compared with the published one
     return packed
 
 
 def facts(table: pd.DataFrame, model: bytes) -> dict[str, Any]:
     """Return what the network predicts, and how that agrees with the official values."""
     codes = official.codes_of(table)
-    predicted = Network(model)(codes, VALIDATION_ACCURACY, EPOCHS[-1])
+    predicted = Network(model, sha256=None)(codes, VALIDATION_ACCURACY, EPOCHS[-1])
     return {
         "predicts": dict(METRICS),
         "epochs": [EPOCHS[0], EPOCHS[-1]],
@@ -132,21 +135,28 @@ def pack(network: bytes, encoding: Mapping[str, Mapping[str, int]]) -> bytes:
 class Network:
     """Predictions of the packed network; it builds its session again after unpickling.
 
+    An ONNX network is a program, and a few of its bytes can ask for any memory and time. So only
+    the published one is run.
+
     Args:
         packed: what ``pack`` gave.
+        sha256: of the network; None: any.
 
     Raises:
         DataError: onnxruntime is not installed, or the network is damaged or another one.
     """
 
-    def __init__(self, packed: bytes) -> None:
-        self._packed = packed
+    def __init__(self, packed: bytes, sha256: str | None = PUBLISHED) -> None:
+        self._packed, self._sha256 = packed, sha256
         try:
-            with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
-                network = archive["network"].tobytes()
-                encoding = json.loads(archive["encoding"].tobytes())
-        except Exception as error:  # a damaged zip file can raise almost anything
+            arrays = npz_arrays(packed, "it", ("network", "encoding"))
+            network = arrays["network"].tobytes()
+            encoding = json.loads(arrays["encoding"].tobytes())
+        except (DataError, ValueError, RecursionError) as error:
             raise _wrong("The stored surrogate", f"it is damaged ({error})") from error
+        has = hashlib.sha256(network).hexdigest()
+        if sha256 not in (None, has):
+            raise _wrong("The ONNX network", f"its SHA-256 is {has}")
         self._session = _session(network)
         edges = [[encoding[column][name] for name in OPERATIONS] for column in EDGE_COLUMNS]
         self._edge_numbers = np.array(edges, dtype=np.int32)  # of operations [28, 7]
@@ -197,8 +207,8 @@ class Network:
             raise _wrong("The ONNX network", f"it cannot be run ({error})") from error
         return values
 
-    def __reduce__(self) -> tuple[type[Network], tuple[bytes]]:
-        return type(self), (self._packed,)
+    def __reduce__(self) -> tuple[type[Network], tuple[bytes, str | None]]:
+        return type(self), (self._packed, self._sha256)
 
 
 def _categories(column: str) -> tuple[str, ...]:
@@ -252,7 +262,7 @@ _NETWORK = _file(
     "nb301_new_model.onnx",
     "new_model.onnx",
     2_578_406,
-    "3c6a6fb3a70998bf6c55883bdc5cc71cff190e1859468d72cc6960b88f06d280",
+    PUBLISHED,
 )
 _ENCODING = _file(
     "yahpo_encoding.json",
