@@ -1,6 +1,7 @@
 # make search   install, and run the main job (PARAMS=dataset=cifar100,seed=3 for other settings)
 # make test     install with the test extras, and run the whole suite
-# make lint     ruff, mypy, and import-linter: the layers of the package (pyproject.toml)
+# make lint     ruff, mypy, import-linter (the layers of the package, pyproject.toml), and pip-audit,
+#               which is skipped, with the reason, where its service does not answer
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
 # make results  regenerate the tables and figures of docs/results.md (about nine hours on two cores)
 
@@ -16,11 +17,12 @@ search: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: .venv/installed-dev
+lint: .venv/installed-dev | .venv/audit/bin/pip-audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m cost.vulnerabilities
 
 bench: .venv/installed
 	$(BIN)/python -m cost
@@ -44,6 +46,10 @@ results: .venv/installed-baselines
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,viz]"
 	@touch $@ .venv/installed .venv/installed-baselines
+
+.venv/audit/bin/pip-audit: | .venv/bin/python
+	-$(BIN)/python -m venv .venv/audit
+	-.venv/audit/bin/pip install --quiet --disable-pip-version-check --retries 1 pip-audit
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,12 +1,15 @@
 """The bill of materials: complete, with a licence for each part."""
 
+import json
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cost.dependencies import bill, installed, table
+from cost.vulnerabilities import audit
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +37,33 @@ def test_every_reference_is_to_a_part(made):
 
 def test_the_table_has_a_row_for_each():
     assert len(table().splitlines()) == len(installed()) + 1  # two of the head, less the package
+
+
+VULNERABLE = {"name": "jinja2", "version": "2.0", "vulns": [{"id": "X-1", "fix_versions": ["3.1"]}]}
+SOUND = {"name": "click", "version": "8.0", "vulns": []}
+
+
+@pytest.mark.parametrize(
+    ("packages", "is_clean", "told"),
+    [
+        ([SOUND], True, "1 packages, 0 vulnerabilities"),
+        ([SOUND, VULNERABLE], False, "jinja2 2.0: X-1, mended in 3.1"),
+        (None, True, "skipped: no answer"),
+    ],
+)
+def test_a_published_vulnerability_fails_and_a_service_that_fails_does_not(
+    tmp_path: Path, packages: list[object] | None, is_clean: bool, told: str
+) -> None:
+    answer = "" if packages is None else json.dumps({"dependencies": packages, "fixes": []})
+    program = tmp_path / "pip-audit"
+    program.write_text(f"#!/bin/sh\necho '{answer}'\necho 'no answer' >&2\nexit 1\n")
+    program.chmod(0o755)
+    found = audit(program)
+    assert found[0] is is_clean
+    assert told in found[1]
+
+
+def test_without_pip_audit_nothing_is_audited(tmp_path: Path) -> None:
+    is_clean, told = audit(tmp_path / "none")
+    assert is_clean
+    assert "skipped" in told

@@ -217,6 +217,7 @@ def entry(**facts: Any) -> Callable[[Path], None]:
 # What is edited with its digests; the check that finds it although no digest does.
 FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a parameter described": (restated("#parameter-value/seed", "7"), "parameters"),
+    "how long a step took, described": (restated("#seconds/encode", "7"), "parameters"),
     "the commit described": (restated("#fact/git.commit", "0" * 40), "parameters"),
     "the commit": (entry(git={"commit": "0" * 40, "clean": True}), "manifest"),
     "the time": (entry(created="2020-01-01T00:00:00+00:00"), "manifest"),

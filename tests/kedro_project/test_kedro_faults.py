@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import nan_proxy
@@ -169,6 +170,27 @@ def interrupt_before(patch, kind, name):
         return real(*arguments)
 
     patch.setattr(kind, name, method)
+
+
+def test_killed_before_the_id_of_its_mlflow_run_is_recorded(tracked, reference, monkeypatch):
+    """It goes on with the run that the store has, and leaves none open."""
+    real = MlflowTracker.start
+
+    def start(self, *arguments):
+        real(self, *arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowTracker, "start", start)
+        with pytest.raises(Killed) as killed:
+            run(tracked, run_id="r", tracking=True)
+        traceback.clear_frames(killed.tb)  # which hold the lock of the run
+    assert manifest(tracked, "r")["mlflow_run_id"] is None
+    resume(tracked, run_id="r", tracking=True)
+    assert search_digests(tracked, "r") == reference
+    _, found = mlflow_run(tracked, "r")
+    assert found.info.status == "FINISHED"
+    assert found.info.run_id == manifest(tracked, "r")["mlflow_run_id"]
 
 
 def test_a_second_process_on_the_same_run_is_refused(quick, reference):
