@@ -48,6 +48,7 @@ SOUND = {"name": "click", "version": "8.0", "vulns": []}
     [
         ([SOUND], True, "1 packages, 0 vulnerabilities"),
         ([SOUND, VULNERABLE], False, "jinja2 2.0: X-1, mended in 3.1"),
+        ([{"name": "click", "skip_reason": "not found"}], True, "skipped: its service"),
         (None, True, "skipped: no answer"),
     ],
 )
