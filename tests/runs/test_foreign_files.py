@@ -18,9 +18,17 @@ SOUND = {"run_id": "a", "status": "failed", "artifacts": {}, "pipeline": "x", "d
         {"parameters": {}, "evaluation": [1]},
         {"parameters": {}, "status": None},
         {"parameters": {}, "artifacts": "all"},
+        {"parameters": {}, "artifacts": {"journal": "journal.jsonl"}},
+        *(
+            {"parameters": {}, "artifacts": {"journal": {"path": path, "sha256": ""}}}
+            for path in ("/dev/zero", "data/../../x", "C:\\x", "data\\..\\..\\x", "", None)
+        ),
+        *({"parameters": {}, "run_id": name} for name in ("../a", "/a", "a/b", "a\\b", "..", "")),
+        {"parameters": {"source": "embedded"}, "data": {"source": "os:abort"}},
+        {"parameters": {}, "status": "finished"},
     ],
 )
-def test_a_manifest_of_other_types_is_no_manifest(facts, tmp_path):
+def test_a_manifest_that_no_run_writes_is_refused(facts, tmp_path):
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({**SOUND, **facts}))
     with pytest.raises(ResumeError):

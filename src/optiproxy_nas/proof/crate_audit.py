@@ -11,7 +11,7 @@ from optiproxy_nas.proof import verify
 from optiproxy_nas.proof.verification import verify_crate
 from optiproxy_nas.runs import manifest as manifests
 from optiproxy_nas.runs.audit import Audit, Rerun, audit_run
-from optiproxy_nas.runs.manifest import Manifest
+from optiproxy_nas.runs.manifest import Manifest, load_manifest
 
 
 def audit_crate(crate: Path, checkout: Path, rerun: Rerun, key: Path | None = None) -> Audit:
@@ -29,6 +29,7 @@ def audit_crate(crate: Path, checkout: Path, rerun: Rerun, key: Path | None = No
         ArtifactError: the crate does not hold.
         ResumeError: the code here is not the run's.
         DataError: it is no crate.
+        UntrustedNameError: it names code that nobody has allowed to be imported.
     """
     failures = [check for check in verify_crate(crate, key) if check.state == verify.FAILED]
     if failures:
@@ -37,7 +38,7 @@ def audit_crate(crate: Path, checkout: Path, rerun: Rerun, key: Path | None = No
             f"The crate {str(crate)!r} does not hold, so its search is not repeated: {found}",
             checks=[check.name for check in failures],
         )
-    manifest = verify.manifest_of(crate)
+    manifest = load_manifest(crate / verify.manifest_path_of(crate))
     if manifest["pipeline"] == verify.PYTHON:
         raise ResumeError(
             "The crate is of a search that was called from Python, so that no pipeline repeats it: "

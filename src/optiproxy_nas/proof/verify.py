@@ -11,19 +11,21 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 SUMS, SIGNATURE = "SHA256SUMS", "crate.sig"
 METADATA, PREVIEW = "ro-crate-metadata.json", "ro-crate-preview.html"
+WORKFLOW, CHECKER = "pipeline.json", "verify.py"
 UNLISTED = (SUMS, SIGNATURE)  # which cannot list themselves
 OK, FAILED, NOT_CHECKED = "OK", "FAILED", "not checked"
 SHOWN = 10  # findings that a check names
 BESIDE_JOURNAL = ("test.json", "latency.json")  # of the answer; no manifest lists them
+MANIFEST = "data/08_reporting/{}/manifest.json"  # of a run id
 PYTHON = "python"  # stands for the pipeline of a search that was called from Python
-LONGEST = 256 * 1024 * 1024  # bytes of a JSON file that is read
+LONGEST = 256 * 1024 * 1024  # bytes of a file that is read as a whole
 SECONDS = "node_seconds."  # of the manifest, and of what the metadata says of a step
 JOURNAL_END = len(', "digest": "0123456789abcdef"}\n')  # of each line of a journal
 
@@ -60,17 +62,31 @@ def sealed_digest(manifest: dict[str, Any]) -> str:
     return canonical_digest({k: v for k, v in manifest.items() if k != "manifest_sha256"})
 
 
+def content_of(path: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        Refused: it is missing, a link or no file (a pipe has no end), or too long.
+    """
+    if not is_file(path) or path.stat().st_size > LONGEST:
+        raise Refused(f"{path.name} is missing, is no file, or has more than {LONGEST} bytes")
+    return path.read_bytes()
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file, which is no link."""
+    return path.is_file() and not path.is_symlink()
+
+
 def read_json(path: Path) -> Any:
     """Return the value of a JSON file, in which no key may stand twice.
 
     Raises:
-        Refused: it is missing, too long, or not such a file.
+        Refused: it cannot be read, or is not such a file.
     """
     try:
-        if path.stat().st_size > LONGEST:
-            raise Refused(f"{path.name} has more than {LONGEST} bytes")
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
-    except (OSError, ValueError, RecursionError) as error:
+        return json.loads(content_of(path).decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
         raise Refused(f"{path.name} is no readable JSON: {type(error).__name__}") from error
 
 
@@ -84,14 +100,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def files_of(crate: Path) -> tuple[set[str], list[str]]:
     """Return the files of a folder, relative with "/", and what is neither file nor folder."""
     files, others = set(), []
-    for folder, folders, names in os.walk(crate, followlinks=False):
+
+    def unreadable(error: OSError) -> None:
+        others.append(Path(error.filename).relative_to(crate).as_posix())
+
+    for folder, folders, names in os.walk(crate, onerror=unreadable, followlinks=False):
         for name in [*folders, *names]:
             path = Path(folder) / name
             relative = path.relative_to(crate).as_posix()
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                others.append(relative)
-            elif path.is_file():
+            if is_file(path):
                 files.add(relative)
+            elif path.is_symlink() or not path.is_dir():
+                others.append(relative)
     return files, sorted(others)
 
 
@@ -99,21 +119,27 @@ def read_sums(crate: Path) -> dict[str, str]:
     """Return path -> SHA-256 of the lines of ``SHA256SUMS``.
 
     Raises:
-        Refused: it is missing, a line is none, or names a place outside of the crate.
+        Refused: it cannot be read, names a place outside of the crate, or is not as it is written:
+            by one byte, or in another order.
     """
-    try:
-        text = (crate / SUMS).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise Refused(f"{SUMS} cannot be read: {type(error).__name__}") from error
-    found: dict[str, str] = {}
-    for line in text.rstrip("\n").split("\n"):
-        digest, gap, path = line[:64], line[64:66], line[66:]
-        pure = PurePosixPath(path)
-        is_inside = path == pure.as_posix() and not pure.is_absolute() and ".." not in pure.parts
-        if gap != "  " or not path or not is_inside or path in found or path in UNLISTED:
-            raise Refused(f"{SUMS} has a line that is none: {line[:80]!r}")
-        found[path] = digest
+    content = content_of(crate / SUMS)
+    lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    found = {line[66:]: line[:64] for line in lines}
+    if written_sums(found) != content or not all(map(_can_be_listed, found)):
+        raise Refused(f"{SUMS} is not as it was written")
     return found
+
+
+def written_sums(sums: Mapping[str, str]) -> bytes:
+    """Return the content of ``SHA256SUMS``, in the order of the paths."""
+    lines = "".join(f"{sums[path]}  {path}\n" for path in sorted(sums))
+    return lines.encode("utf-8", "surrogateescape")
+
+
+def _can_be_listed(path: str) -> bool:
+    pure = PurePosixPath(path)
+    is_inside = path == pure.as_posix() and not pure.is_absolute() and ".." not in pure.parts
+    return is_inside and path not in (*UNLISTED, ".")
 
 
 def checks_of(crate: Path) -> list[Check]:
@@ -141,7 +167,7 @@ def _check(name: str, find: Callable[[Path], Iterator[str]], crate: Path) -> Che
                 wrong.append(line)
     except Refused as error:
         wrong.append(str(error))
-    except (KeyError, TypeError, AttributeError, IndexError, OSError, ValueError) as error:
+    except Exception as error:  # of what a stranger wrote: of any kind
         wrong.append(
             f"it is not built as a crate of this project ({type(error).__name__}: {error})"
         )
@@ -154,11 +180,9 @@ def _check(name: str, find: Callable[[Path], Iterator[str]], crate: Path) -> Che
 def _digests(crate: Path) -> Iterator[str]:
     sums = read_sums(crate)
     for path, recorded in sums.items():
-        file = crate / path
-        if file.is_file() and not file.is_symlink():
-            found = digest_of(file)
-            if found != recorded:
-                yield f"{path} has SHA-256 {found[:12]}.., {SUMS} says {recorded[:12]}.."
+        found = digest_of(crate / path) if is_file(crate / path) else "none"
+        if found != recorded:
+            yield f"{path} has SHA-256 {found[:12]}.., {SUMS} says {recorded[:12]}.."
     yield f"={len(sums)} files have the SHA-256 of {SUMS}"
 
 
@@ -194,10 +218,6 @@ def _metadata(crate: Path) -> Iterator[str]:
     yield f"={len(described)} files described with the same SHA-256 and size"
 
 
-def _size(path: Path) -> str:
-    return str(path.stat().st_size) if path.is_file() else "no size"
-
-
 def _manifest(crate: Path) -> Iterator[str]:
     manifest = manifest_of(crate)
     sums = read_sums(crate)
@@ -206,19 +226,17 @@ def _manifest(crate: Path) -> Iterator[str]:
     if canonical_digest(manifest["parameters"]) != manifest["parameters_sha256"]:
         yield "the parameters are not those of their digest"
     for name, facts in manifest["artifacts"].items():
-        if sums.get(facts["path"]) != facts["sha256"]:
-            yield f"artifact {name} is missing or another one"
+        if sums[facts["path"]] != facts["sha256"]:
+            yield f"artifact {name} is another one"
     of_run = {facts["path"] for facts in manifest["artifacts"].values()}
     of_run |= {f"{path}.sha256" for path in of_run} | {manifest_path_of(crate)}
     if journal := manifest["artifacts"].get("journal"):
         folder = PurePosixPath(journal["path"]).parent
         of_run |= {str(folder / name) for name in BESIDE_JOURNAL}
-    cards = f"data/03_primary/{manifest['parameters'].get('benchmark')}/"
-    yield from (
-        f"{path} is no artifact of the manifest"
-        for path in sorted(sums)
-        if path.startswith("data/") and path not in of_run and not path.startswith(cards)
-    )
+    card = f"data/03_primary/{manifest['parameters'].get('benchmark')}/"
+    card += str(manifest["data"].get("source"))
+    of_run |= {f"{card}.json", f"{card}.croissant.json", METADATA, PREVIEW, WORKFLOW, CHECKER}
+    yield from (f"{path} is no artifact of the manifest" for path in sorted(sums.keys() - of_run))
     yield f"={len(manifest['artifacts'])} artifacts as run {manifest['run_id']!r} left them"
 
 
@@ -275,7 +293,7 @@ def _journal(crate: Path) -> Iterator[str]:
     if artifact is None:
         yield "?the run has no journal"
         return
-    lines = (crate / artifact["path"]).read_bytes().splitlines(keepends=True)
+    lines = content_of(crate / artifact["path"]).splitlines(keepends=True)
     digest = ""
     for number, line in enumerate(lines, 1):
         body, tail = line[:-JOURNAL_END], line[-JOURNAL_END:]
@@ -347,24 +365,25 @@ def manifest_path_of(crate: Path) -> str:
 
 
 def manifest_of(crate: Path) -> dict[str, Any]:
-    """Return the manifest of the run.
+    """Return the manifest of the run, all of whose artifacts are in the crate.
 
     Raises:
-        Refused: it cannot be read, or is not in the crate.
+        Refused: it cannot be read, or names files that are not listed.
     """
-    path = manifest_path_of(crate)
-    if path not in read_sums(crate):
-        raise Refused(f"the manifest {path!r} is not listed")
-    manifest = read_json(crate / path)
-    if not isinstance(manifest, dict):
-        raise Refused(f"{path} is no manifest")
+    path, sums = manifest_path_of(crate), read_sums(crate)
+    manifest = read_json(crate / path) if path in sums else None
+    if not isinstance(manifest, dict) or path != MANIFEST.format(manifest.get("run_id")):
+        raise Refused(f"{path!r} is no manifest of the crate")
+    for name, facts in manifest["artifacts"].items():
+        if facts["path"] not in sums:
+            raise Refused(f"artifact {name} is missing: {facts['path']!r} is not listed")
     return manifest
 
 
 def table_of(checks: list[Check]) -> str:
     """Return the checks as a table for a terminal, and the verdict."""
     width = max(len(check.name) for check in checks)
-    lines = [f"{check.name:{width}}  {check.state:11}  {check.why}" for check in checks]
+    lines = [f"{check.name:{width}}  {check.state:11}  {shown(check.why)}" for check in checks]
     failed = [check.name for check in checks if check.state == FAILED]
     if failed:
         verdict = f"VERIFICATION FAILED: {', '.join(failed)}"
@@ -374,6 +393,11 @@ def table_of(checks: list[Check]) -> str:
     return "\n".join([*lines, verdict])
 
 
+def shown(text: str) -> str:
+    """Return a text whose control characters are written out: no name of a file writes a line."""
+    return "".join(it if it.isprintable() else ascii(it)[1:-1] for it in text)
+
+
 def main() -> int:
     """Check the crate that this file lies in, or that is named; return the exit code."""
     crate = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent).resolve()
@@ -381,10 +405,11 @@ def main() -> int:
         Check("signature", NOT_CHECKED, "it needs model-signing: kedro verify CRATE --key PUBLIC"),
         *checks_of(crate),
     ]
-    print(table_of(checks))
-    print(
-        f"Crate {digest_of(crate / SUMS)} (SHA-256 of {SUMS})" if (crate / SUMS).is_file() else ""
-    )
+    lines = [table_of(checks)]
+    if is_file(crate / SUMS):
+        lines.append(f"Crate {digest_of(crate / SUMS)} (SHA-256 of {SUMS})")
+    encoding = sys.stdout.encoding or "ascii"
+    print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding))
     return int(any(check.state == FAILED for check in checks))
 
 

@@ -11,7 +11,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from types import MappingProxyType
 from typing import Any
 
@@ -119,16 +119,34 @@ def load_manifest(path: Path, given: Mapping[str, Any] = MappingProxyType({})) -
     lacking = {name for name, kind in kinds.items() if not isinstance(of_file.get(name), kind)}
     if not isinstance(of_file.get("evaluation"), dict | None):
         lacking.add("evaluation")
-    if lacking or (manifest["status"] == "finished" and not manifest["artifacts"]):
-        what = ", ".join(sorted(lacking)) or "artifacts"
+    if wrong := lacking or _misplaced(manifest):
         raise ResumeError(
-            f"{path} is not a manifest of a run: it lacks {what}. It was edited; restore it, or "
-            "start a new run.",
+            f"{path} is not a manifest of a run: {', '.join(sorted(wrong))} is missing, or not as "
+            "a run writes it. It was edited; restore it, or start a new run.",
             path=str(path),
         )
     executor = (manifest.get("evaluation") or {}).get("executor")
     refuse_foreign_names({**manifest["parameters"], "executor": executor}, path, given)
     return manifest
+
+
+def _misplaced(manifest: Manifest) -> set[str]:
+    """Return which entries name what is no run, no file of a project, or another source."""
+    files = manifest["artifacts"].values()
+    run_id, source = manifest["run_id"], manifest["parameters"].get("source")
+    is_file = [isinstance(it, dict) and _is_inside(it.get("path")) for it in files]
+    is_wrong = {
+        "run_id": not _is_inside(run_id) or PureWindowsPath(run_id).name != run_id,
+        "artifacts": not (all(is_file) and (files or manifest["status"] != "finished")),
+        "data": manifest["data"].get("source", source) != source,
+    }
+    return {name for name, it in is_wrong.items() if it}
+
+
+def _is_inside(path: Any) -> bool:
+    """Return whether a path stays in the folder that it begins in, on any operating system."""
+    pure = PureWindowsPath(path if isinstance(path, str) else "")
+    return bool(pure.parts) and not pure.anchor and ".." not in pure.parts
 
 
 def provenance(manifest: Manifest) -> dict[str, str]:

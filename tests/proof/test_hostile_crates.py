@@ -1,0 +1,193 @@
+"""Crates of strangers: no trick with files, links, names or digests lets a changed one hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optiproxy_nas import UntrustedNameError, search
+from optiproxy_nas.proof import crate_audit, verify
+from optiproxy_nas.proof.crate_audit import audit_crate
+from optiproxy_nas.proof.verification import verify_crate
+from optiproxy_nas.proof.verify import FAILED, METADATA, SIGNATURE, SUMS
+
+Edit = Callable[[Path], object]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crate that holds."""
+    folder = tmp_path_factory.mktemp("crates")
+    journal = folder / "search.jsonl"
+    result = search(
+        evaluate=lambda text: float(text.count("conv")),
+        budget=6,
+        method="random_search",
+        journal=journal,
+    )
+    return result.export_crate(folder / "sound", journal=journal)
+
+
+@pytest.fixture
+def crate(sound: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(sound, tmp_path / "sound")
+
+
+def failed(crate: Path) -> set[str]:
+    return {check.name for check in verify_crate(crate) if check.state == FAILED}
+
+
+def resum(crate: Path) -> None:
+    """Write the digests of all files anew, in the metadata too."""
+    path = crate / METADATA
+    metadata = json.loads(path.read_bytes())
+    for entity in metadata["@graph"]:
+        if "sha256" in entity and (crate / entity["@id"]).is_file():
+            entity["sha256"] = verify.digest_of(crate / entity["@id"])
+            entity["contentSize"] = str((crate / entity["@id"]).stat().st_size)
+    path.write_text(json.dumps(metadata))
+    files = verify.files_of(crate)[0] - {SUMS, SIGNATURE}
+    sums = {path: verify.digest_of(crate / path) for path in files}
+    (crate / SUMS).write_bytes(verify.written_sums(sums))
+
+
+def edit_manifest(crate: Path, change: Callable[[Any], object]) -> None:
+    """Edit the manifest, and write all digests anew, its own too."""
+    path = crate / verify.manifest_path_of(crate)
+    manifest = json.loads(path.read_bytes())
+    change(manifest)
+    manifest["parameters_sha256"] = verify.canonical_digest(manifest["parameters"])
+    manifest["manifest_sha256"] = verify.sealed_digest(manifest)
+    path.write_text(json.dumps(manifest))
+    metadata = json.loads((crate / METADATA).read_bytes())
+    parameters, facts = verify.flat(manifest["parameters"]), verify.facts_of(manifest)
+    for entity in metadata["@graph"]:
+        name = entity.get("name")
+        if entity["@id"].startswith("#parameter-value/") and name in parameters:
+            entity["value"] = verify.as_text(parameters[name])
+        elif entity["@id"].startswith("#fact/"):
+            entity["value"] = facts[name]
+    (crate / METADATA).write_text(json.dumps(metadata))
+    resum(crate)
+
+
+def of_sums(change: Callable[[bytes], bytes]) -> Edit:
+    return lambda crate: (crate / SUMS).write_bytes(change((crate / SUMS).read_bytes()))
+
+
+def pipe(crate: Path, name: str) -> None:
+    (crate / name).unlink()
+    os.mkfifo(crate / name)
+
+
+def artifact_at(path: str) -> Edit:
+    def move(manifest: Any) -> None:
+        manifest["artifacts"]["journal"]["path"] = path
+
+    return lambda crate: edit_manifest(crate, move)
+
+
+def more(name: str) -> Edit:
+    """Return what adds a file to a crate that nothing in it has made, with its digests."""
+
+    def add(crate: Path) -> None:
+        (crate / name).parent.mkdir(parents=True, exist_ok=True)
+        (crate / name).write_text("x")
+        metadata = json.loads((crate / METADATA).read_bytes())
+        metadata["@graph"].append({"@id": name, "@type": "File", "sha256": "", "contentSize": ""})
+        (crate / METADATA).write_text(json.dumps(metadata))
+        resum(crate)
+
+    return add
+
+
+TRICKS: dict[str, Edit] = {
+    "another line end in the sums": of_sums(lambda text: text.replace(b"\n", b"\r", 1)),
+    "Windows' line ends in the sums": of_sums(lambda text: text.replace(b"\n", b"\r\n")),
+    "an empty line more": of_sums(lambda text: text + b"\n"),
+    "no end of the last line": of_sums(lambda text: text[:-1]),
+    "lines in another order": of_sums(
+        lambda text: b"".join(sorted(text.splitlines(keepends=True), reverse=True))
+    ),
+    "digests in capitals": of_sums(lambda text: text[:64].upper() + text[64:]),
+    "a pipe for the sums": lambda crate: pipe(crate, SUMS),
+    "a pipe for the page": lambda crate: pipe(crate, "ro-crate-preview.html"),
+    "a link to the folder above": lambda crate: (crate / "data" / "up").symlink_to(crate.parent),
+    "an artifact that never ends": artifact_at("/dev/zero"),
+    "an artifact outside": artifact_at("../secret"),
+    "code beside the data": more("src/evil.py"),
+    "a crate in the crate": more("inner/ro-crate-metadata.json"),
+    "a table beside the cards": more("data/03_primary/None/other.parquet"),
+    "the run of another folder": lambda crate: edit_manifest(
+        crate, lambda manifest: manifest.update(run_id="../../other")
+    ),
+}
+
+
+def test_the_crate_holds(sound: Path) -> None:
+    assert failed(sound) == set()
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_a_trick_is_found(name: str, crate: Path) -> None:
+    TRICKS[name](crate)
+    assert failed(crate)
+
+
+def test_an_unreadable_folder_hides_nothing(crate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (crate / "hidden").mkdir()
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "hidden":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert failed(crate) == {"completeness"}
+
+
+def test_names_of_files_write_nothing_to_the_terminal(crate: Path) -> None:
+    (crate / "x\n\x1b[2J\u202eVERIFIED\n").write_text("x")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(crate / "verify.py")],
+        capture_output=True,
+        env={"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 1, done.stderr
+    assert b"\x1b" not in done.stdout
+    assert b"VERIFIED" not in done.stdout.splitlines()
+    assert b"\\x1b[2J\\u202eVERIFIED" in done.stdout
+
+
+def test_values_nested_without_end_are_a_failure_and_no_traceback(crate: Path) -> None:
+    path = crate / verify.manifest_path_of(crate)
+    deep = '"created": ' + '{"a":' * 20_000 + "1" + "}" * 20_000 + ","
+    path.write_text(path.read_text().replace('"created":', f'{deep} "was":', 1))
+    resum(crate)
+    assert "manifest" in failed(crate)
+
+
+def test_an_audit_imports_no_name_of_a_crate(
+    crate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that holds, since whoever sends it has made all of it."""
+    monkeypatch.delenv("OPTIPROXY_TRUSTED")
+    monkeypatch.setattr(crate_audit, "verify_crate", lambda *_: [])
+
+    def edit(manifest: Any) -> None:
+        manifest["pipeline"] = "nb201_search"
+        manifest["parameters"]["method"] = "antigravity:fly"
+
+    edit_manifest(crate, edit)
+    with pytest.raises(UntrustedNameError):
+        audit_crate(crate, tmp_path, lambda *_: None)
+    assert "antigravity" not in sys.modules
