@@ -14,7 +14,7 @@ from optiproxy_nas.runs.atomic_files import write_json
 from optiproxy_nas.runs.mlflow_store import store_errors, ui_command
 
 PLANT = "hunter2-Zq7"
-PLANTED = {  # ten kinds; each holds the plant
+PLANTED = {  # each holds the plant
     "a tracking store": f"http://bob:{PLANT}@store.example:5000/api",
     "a git remote": f"https://{PLANT}@github.com/x/y.git",
     "a database": f"postgresql+psycopg://bob:{PLANT}/a@db/mlflow",
@@ -24,9 +24,17 @@ PLANTED = {  # ten kinds; each holds the plant
     "a header": f"{{'Authorization': 'Basic {PLANT}'}}",
     "a bearer": f"curl -H 'authorization: Bearer {PLANT}'",
     "JSON": json.dumps({"api_key": PLANT}),
+    "YAML": f"api_key: {PLANT}",
+    "a command line": f"curl --token {PLANT} https://x",
+    "a connection": f"AccountName=a;AccountKey={PLANT};Server=h;PWD={PLANT}",
+    "a signed file": f"https://x.blob/f?sv=1&sig={PLANT}",
+    "a secret key": f"SECRET_KEY='{PLANT}'",
     "a key": f"-----BEGIN RSA PRIVATE KEY-----\n{PLANT}\n-----END RSA PRIVATE KEY-----",
 }
-TOKENS = ("ghp_" + "a1B2" * 9, "glpat-" + "a1B2" * 5, "hf_" + "a1B2" * 8, "AKIA" + "A1B2" * 4)
+TOKENS = (
+    *("ghp_" + "a1B2" * 9, "glpat-" + "a1B2" * 5, "hf_" + "a1B2" * 8, "AKIA" + "A1B2" * 4),
+    *("dapi" + "a1b2" * 8, "AIza" + "a1B2" * 9, "npm_" + "a1B2" * 9, "ASIA" + "A1B2" * 4),
+)
 ORDINARY = (
     "|avg_pool_3x3~0|+|nor_conv_3x3~0|skip_connect~1|",
     "see https://medium.com/@user and http://host:80/a@b, or write to a@b.c",
@@ -69,7 +77,13 @@ def test_ordinary_texts_stay(text, tmp_path):
     refuse_secrets({"setting": {"of": [text, 1], "it": text}})
 
 
-@pytest.mark.parametrize("name", ["WANDB_API_KEY", "MLFLOW_TRACKING_PASSWORD", "HF_TOKEN"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("WANDB_API_KEY", "MLFLOW_TRACKING_PASSWORD", "HF_TOKEN", "PGPASSWORD", "MYSQL_PWD"),
+        *("DB_PASS", "SECRET_KEY", "KAGGLE_KEY", "AZURE_STORAGE_KEY", "npm_config__authToken"),
+    ],
+)
 def test_values_of_secret_variables_are_hidden(name, monkeypatch):
     monkeypatch.setenv(name, PLANT)
     assert masked(f"no {PLANT} is allowed") == f"no {HIDDEN} is allowed"
@@ -84,7 +98,10 @@ def test_other_variables_are_no_secrets(monkeypatch):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "falsehood")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")
     monkeypatch.setenv("SHORT_TOKEN", "on")
-    assert masked("falsehood on /var/run/token") == "falsehood on /var/run/token"
+    monkeypatch.setenv("PWD", "/home/bob")
+    monkeypatch.setenv("SORT_KEY", "accuracy")
+    text = "falsehood on /var/run/token of accuracy in /home/bob"
+    assert masked(text) == text
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ def test_an_edited_manifest_is_told(tmp_path, stored):
         StoredRun(tmp_path, {**manifest, "created": "yesterday"}).check_manifest()
 
 
+def test_a_word_that_is_a_secret_elsewhere_is_no_edit(tmp_path, stored, monkeypatch):
+    manifest = sealed(stored.manifest)
+    monkeypatch.setenv("SOME_TOKEN", "nb201_methods")
+    assert StoredRun(tmp_path, manifest).check_manifest()
+
+
 def test_a_changed_and_a_missing_artifact_are_told(stored, tmp_path):
     stored.check()
     (tmp_path / "2.safetensors").write_bytes(b"edited")

@@ -19,21 +19,27 @@ from urllib.parse import unquote
 
 HIDDEN = "***"
 _SHORTEST = 6  # letters of a variable's value that is looked for in texts
-_WORDS = r"password|passwd|passphrase|secret|token|credentials?|(?:api|access|private)[_-]?key"
+_KEYS = "access|account|api|encryption|kaggle|private|secret|signing|storage"
+_NOUNS = rf"pass(?:word|wd|phrase)|(?:{_KEYS})[_-]?key"  # a colon after one is enough
+_WORDS = rf"{_NOUNS}|secret|token|credentials?"
 # A name that is a secret's: WANDB_API_KEY, db.password; neither TOKENIZERS nor TOKEN_FILE.
-_NAME = re.compile(rf"(?<![a-z])(?:{_WORDS}|pw|pat)(?:_id)?$", re.IGNORECASE)
+_NAME = re.compile(
+    rf"(?:{_WORDS}|(?<![a-z])(?:pw|pat)|[._-](?:pass|pwd|auth))(?:_id)?$", re.IGNORECASE
+)
 _ADDRESS = re.compile(
     r"""://(?:[^\s/?#"'<>]+|[^\s:/?#@"'<>]*:(?!\d+/)[^\s@"'<>]+)@"""  # a password may have slashes
 )
 _ASSIGNED = re.compile(
-    rf"""((?:{_WORDS}|signature)["']?(?:=|:[ ]?(?=["'])|%3D)["']?|password:[ ])[^\s"'&;,<>)}}\]]+"""
+    rf"""((?:{_WORDS}|signature|\b(?:pwd|sig))["']?(?:=|:[ ]?(?=["'])|%3D)["']?"""
+    rf"""|(?:{_NOUNS})[ ]?:[ ]|--(?:{_WORDS})[ ])[^\s"'&;,<>)}}\]]+"""
     r"""|(authorization["']?[ ]?[:=][ ]?["']?(?:(?:basic|bearer|token)[ ])?)[^\s"',;<>)}\]]+"""
     r"""|(\bbearer[ ])[\w.~+/=-]{8,}""",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(
     r"\b(?:gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|hf_\w{16,}|sk-[\w-]{16,}"
-    r"|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+)"
+    r"|xox[abprs]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+"
+    r"|AIza[\w-]{30,}|ya29\.[\w-]{10,}|dapi[0-9a-f]{32}|(?:npm|dckr_pat)_\w{16,}|pypi-[\w-]{16,})"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )

@@ -10,7 +10,7 @@ from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.table_digests import published_digest
 from optiproxy_nas.core.errors import OptiProxyError, first_line, message_of
 from optiproxy_nas.runs.atomic_files import digest_path
-from optiproxy_nas.runs.manifest import ANCHOR, SEAL, Manifest, sealed
+from optiproxy_nas.runs.manifest import ANCHOR, SEAL, Manifest, seal_of
 from optiproxy_nas.runs.run_record import SECONDS
 from optiproxy_nas.runs.tracking import MlflowTracker
 
@@ -24,7 +24,7 @@ def edits(manifest: Manifest) -> Iterator[str]:
     """Yield what shows that the manifest is not the one that the run wrote."""
     if SEAL not in manifest:
         yield "manifest: it has no digest of itself: it is of an earlier version, or was edited"
-    elif sealed(manifest)[SEAL] != manifest[SEAL]:
+    elif seal_of(manifest) != manifest[SEAL]:
         yield "manifest: an entry was edited, its digest is not the one of its entries"
 
 

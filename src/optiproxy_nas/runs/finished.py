@@ -24,7 +24,7 @@ from optiproxy_nas.runs.manifest import (
     is_asynchronous,
     last_archive,
     provenance,
-    sealed,
+    seal_of,
 )
 from optiproxy_nas.runs.metrics import margins
 
@@ -86,7 +86,7 @@ class StoredRun:
             ArtifactError: an entry was edited.
         """
         recorded = self.manifest.get(SEAL)
-        if recorded is not None and (found := sealed(self.manifest)[SEAL]) != recorded:
+        if recorded is not None and (found := seal_of(self.manifest)) != recorded:
             raise ArtifactError(
                 f"The manifest of run {self.manifest['run_id']!r} was edited: SHA-256 "
                 f"{found[:12]}.., it says {recorded[:12]}... Restore it, or repeat the search.",

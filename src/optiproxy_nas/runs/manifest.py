@@ -227,8 +227,13 @@ def is_asynchronous(manifest: Manifest) -> bool:
 def sealed(manifest: Mapping[str, Any]) -> Manifest:
     """Return a manifest with the digest of its other entries, by which an edit of any is found."""
     others = masked_values({name: entry for name, entry in manifest.items() if name != SEAL})
-    as_read = json.loads(json.dumps(others))  # whose keys are texts, and sorted as such
-    return {**others, SEAL: digest(as_read)}
+    return {**others, SEAL: seal_of(others)}
+
+
+def seal_of(manifest: Mapping[str, Any]) -> str:
+    """Return the digest of a manifest's other entries; what is hidden in them stays as it is."""
+    others = {name: entry for name, entry in manifest.items() if name != SEAL}
+    return digest(json.loads(json.dumps(others)))  # whose keys are texts, and sorted as such
 
 
 def data_digest(data: Mapping[str, Any]) -> str:

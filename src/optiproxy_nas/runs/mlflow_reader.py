@@ -21,7 +21,7 @@ from optiproxy_nas.evaluation.finished_run import FinishedRun
 from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.finished import finished_run
 from optiproxy_nas.runs.foreign_names import refuse_foreign_names
-from optiproxy_nas.runs.manifest import ANCHOR, SEAL, Manifest, last_archive, load_manifest, sealed
+from optiproxy_nas.runs.manifest import ANCHOR, SEAL, Manifest, last_archive, load_manifest, seal_of
 from optiproxy_nas.runs.metrics import MARGIN
 from optiproxy_nas.runs.mlflow_store import PARENT_TAG
 
@@ -95,8 +95,8 @@ class MlflowReader:
         if self._names(reference) >= {ARCHIVE, MANIFEST}:
             manifest = self._fetch(reference, MANIFEST, load_manifest)
             recorded = tags.get(ANCHOR, manifest.get(SEAL))
-            if recorded is not None and sealed(manifest)[SEAL] != recorded:
-                raise _edited(reference, MANIFEST, sealed(manifest)[SEAL], recorded)
+            if recorded not in (None, found := seal_of(manifest)):
+                raise _edited(reference, MANIFEST, found, recorded)
             if manifest.get("result") is None:
                 return None
             if ANCHOR not in tags:
