@@ -191,6 +191,14 @@ def test_too_many_failures_and_a_wrong_answer_lose_nothing(own, monkeypatch):
     with pytest.raises(FailedTrialsError, match=r"--params=failures\.retries=1") as caught:
         own_resume(own, run_id="f", failures={"in_a_row": 1})
     assert "initial=" not in caught.value.message
+    journal, steps = journal_of(own, "f"), set((own / "data").glob("*/f/step_*"))
+    content = journal.read_bytes()
+    journal.write_bytes(b"".join(content.splitlines(keepends=True)[:2]))
+    with pytest.raises(JournalError):
+        own_resume(own, run_id="f", failures={"in_a_row": 3, "retries": 1})
+    assert steps
+    assert set((own / "data").glob("*/f/step_*")) == steps
+    journal.write_bytes(content)
     with monkeypatch.context() as patch:
         patch.setattr(Widths, "evaluate", lambda problem, trial: {"score": 1.0, "cost": 1.0})
         done = own_resume(own, run_id="f", failures={"in_a_row": 3, "retries": 1})

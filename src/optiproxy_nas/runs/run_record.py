@@ -97,7 +97,13 @@ class RunRecord:
         return bool(self.manifest["mlflow_owed"])
 
     def begin(self) -> None:
-        """Write the manifest of a run that goes on, as open; of one that had finished, keep it."""
+        """Write the manifest of a run that goes on, as open; of one that had finished, keep it.
+
+        Where failures are trained again, what followed from them is taken away, not before.
+        """
+        for name in ("step_*", "asynchronous", REFITS, "confirm") if self.is_retried else ():
+            for folder in self.folder.parents[1].glob(f"0*_*/{self.folder.name}/{name}"):
+                shutil.rmtree(folder)
         if not self.was_finished:
             self._is_begun = True
             self._write(self.manifest)
@@ -236,9 +242,6 @@ class RunRecord:
         _refuse_if_different(old, new, (*LIMITS, RETRIES) if retried else LIMITS)
         self.is_retried = retried and entry_of(old, RETRIES) != entry_of(new, RETRIES)
         for layer in self.folder.parents[1].glob(f"0*_*/{run_id}"):
-            for name in ("step_*", "asynchronous", REFITS, "confirm") if self.is_retried else ():
-                for folder in layer.glob(name):
-                    shutil.rmtree(folder)  # what followed from the failures
             for leftover in list(layer.rglob(f"{PARTIAL}*")):
                 if leftover.is_dir():
                     shutil.rmtree(leftover)
