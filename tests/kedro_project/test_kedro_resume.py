@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from kedro.framework.session import session as kedro_session
 from kedro_runs import (
     STEPS,
     TINY_ARGUMENT,
@@ -30,7 +31,7 @@ from kedro_runs import (
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.core.errors import ArtifactError, DataError, ResumeError
-from optiproxy_nas.runs import code_identity
+from optiproxy_nas.runs import code_identity, run_record
 from optiproxy_nas.runs.manifest import ANCHOR, SEAL, sealed
 from optiproxy_nas.runs.unsent_metrics import UnsentMetrics
 
@@ -200,6 +201,19 @@ def test_partial_files_are_ignored_and_cleaned(unfinished, reference):
     resume(unfinished, run_id="r")
     assert partial_files(unfinished) == []
     assert search_digests(unfinished, "r") == reference
+
+
+def test_goes_on_with_the_clock_set_back(unfinished, reference, monkeypatch):
+    """Kedro reads the version with the latest time in its name; half of a step is made again."""
+    shutil.rmtree(unfinished / "data" / "06_models" / "r" / "step_01" / "logits.safetensors")
+    earlier = "2001-01-01T00.00.00.000Z"
+    monkeypatch.setattr(kedro_session, "generate_timestamp", lambda: earlier)
+    monkeypatch.setattr(run_record, "now", lambda: "2001-01-01T00:00:00+00:00")
+    resume(unfinished, run_id="r")
+    assert list((unfinished / "data").rglob(f"r/*/*/{earlier}"))
+    assert search_digests(unfinished, "r") == reference
+    result = command(unfinished, "audit", "r")
+    assert result.exit_code == 0, result.output
 
 
 def test_a_stored_step_edited_before_the_resume_is_refused(unfinished):

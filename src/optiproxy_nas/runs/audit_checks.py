@@ -77,7 +77,8 @@ def strays(project: Path, manifest: Manifest) -> tuple[list[str], list[str]]:
             if _is_expected(file, path, folder, listed):
                 continue
             current = versions.get(str(Path(path).parents[1]))
-            if current is not None and path < current and file.parent.parent.name == file.name:
+            name = file.name.removesuffix(".sha256")
+            if current is not None and path < current and file.parent.parent.name == name:
                 notes.append(f"{path}: an older version, which nothing reads")
             else:
                 wrong.append(f"{path}: no manifest lists it")
