@@ -37,6 +37,7 @@ from optiproxy_nas.benchmarks.file_formats import (
 from optiproxy_nas.benchmarks.plain_pickle import NUMPY_SCALARS
 from optiproxy_nas.benchmarks.readers.nb101_tfrecord import parse as parse_records
 from optiproxy_nas.benchmarks.readers.nb301_yahpo import Network, pack
+from optiproxy_nas.benchmarks.surrogate_file import pack as pack_surrogate
 from optiproxy_nas.benchmarks.surrogate_file import unpack
 from optiproxy_nas.benchmarks.tfrecord import masked_crc32c
 from optiproxy_nas.core.errors import OptiProxyError
@@ -128,6 +129,7 @@ def samples() -> dict[str, tuple[Callable[[bytes], Any], bytes]]:
     """Return reader and a sound file of each kind, by name."""
     arrays, plain = io.BytesIO(), pickle.dumps(VALUES)
     np.savez_compressed(arrays, a=np.arange(50), b=np.ones((3, 4)))
+    fitted = pack_surrogate({"facts": {"a": 1}}, {"b": np.arange(50)}, {"trees": "x" * 99})
     rows = b"a,b\n1,2\n3,x\n" * 20
     message = json.dumps(["0" * 64, 108, "0100" * 12, "input,conv", "QUJD"]).encode()
     facts = {"run_id": "a", "status": "failed", "artifacts": {}, "pipeline": "x", "data": {}}
@@ -147,7 +149,7 @@ def samples() -> dict[str, tuple[Callable[[bytes], Any], bytes]]:
             Network,
             pack(b"\x08\x07\x12\x04test:\x00", {"a": {"b": 1}}),
         ),
-        "surrogate": (unpack, arrays.getvalue()),
+        "surrogate": (unpack, fitted),
         "parquet": (from_file(read_trials, "x.parquet"), parquet(table)),
         "csv of trials": (from_file(read_trials, "x.csv"), table.to_csv().encode()),
         "journal": (from_file(read_trials, "x.jsonl"), journal()),
@@ -208,8 +210,12 @@ def restructured(content: bytes, draw: random.Random) -> bytes:
 
     values = [turned(json.loads(line)) for line in content.splitlines()]
     if b'"digest"' in content:
-        rows = [{k: v for k, v in it.items() if k != "digest"} for it in values]
-        return chained([{"format": FORMAT, **rows[0]}, *rows[1:]] if rows else rows)
+        finite = json.loads(json.dumps(values), parse_constant=str)
+        for row in finite:
+            if isinstance(row, dict):
+                row.pop("digest", None)
+        head = {"format": FORMAT}
+        return chained([head | finite[0] if isinstance(finite[0], dict) else head, *finite[1:]])
     return "\n".join(map(json.dumps, values)).encode()
 
 

@@ -9,6 +9,7 @@ import struct
 import numpy as np
 import pytest
 
+from optiproxy_nas.benchmarks import surrogate_file
 from optiproxy_nas.benchmarks.file_formats import (
     bz2_pickle,
     gzip_csv_table,
@@ -90,6 +91,14 @@ def test_what_unpacks_to_more_than_the_limit_is_refused():
         with pytest.raises(DataError, match="more than 1000 bytes"):
             read(content, "the file", limits=SMALL)
     assert npz_arrays(packed.getvalue(), "the file")["a"].shape == (1_000_000,)
+
+
+def test_a_stored_surrogate_that_unpacks_to_more_than_the_limit_is_refused(monkeypatch):
+    model = surrogate_file.pack({}, {"a": np.zeros(1_000_000)}, {})
+    assert surrogate_file.unpack(model)[1]["a"].shape == (1_000_000,)
+    monkeypatch.setattr(surrogate_file, "LIMITS", SMALL)
+    with pytest.raises(DataError, match="more than 1000 bytes"):
+        surrogate_file.unpack(model)
 
 
 def test_a_record_longer_than_the_limit_is_refused_before_it_is_added_up():
