@@ -12,6 +12,7 @@ from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.runs import audit as audits
 from optiproxy_nas.runs import audit_checks, code_identity
 from optiproxy_nas.runs import manifest as manifests
+from optiproxy_nas.runs.atomic_files import write_json
 from optiproxy_nas.runs.finished import StoredRun
 
 
@@ -19,7 +20,7 @@ def edit_manifest(project, change):
     path = project / "data" / "08_reporting" / "reference" / "manifest.json"
     facts = json.loads(path.read_text())
     change(facts)
-    path.write_text(json.dumps(manifests.sealed(facts)))
+    write_json(path, manifests.sealed(facts))
 
 
 def test_passes_and_leaves_nothing_behind(finished):
@@ -163,7 +164,7 @@ def test_files_that_no_manifest_lists_and_missing_digest_files_are_named(finishe
         "archive.parquet.sha256",
     }
     assert len(notes) == 1
-    (missing,) = audit_checks.without_digest_file(finished, facts)
+    (missing,) = audit_checks.wrong_digest_files(finished, facts)
     assert missing.startswith("report.page")
 
 

@@ -41,6 +41,7 @@ from optiproxy_nas.proof.verification import verify_crate
 from optiproxy_nas.proof.verify import FAILED, OK
 from optiproxy_nas.report.summary import test_rows as rows_of_test
 from optiproxy_nas.report.terminal import terminal_summary
+from optiproxy_nas.runs.atomic_files import write_json
 from optiproxy_nas.runs.manifest import sealed
 from optiproxy_nas.sweeps.planning import raw_parameters
 
@@ -286,7 +287,7 @@ def test_an_audit_finds_what_was_forged(finished, forgery):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         facts["artifacts"]["step_02.archive"]["sha256"] = digest
     facts["artifacts"]["journal"]["sha256"] = hashlib.sha256(journal.read_bytes()).hexdigest()
-    path.write_text(json.dumps(sealed(facts)))
+    write_json(path, sealed(facts))
     result = command(finished, "audit", "reference")
     assert result.exit_code == 1
     assert "different: " in result.output

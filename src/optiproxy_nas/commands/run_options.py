@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import copy
+from pathlib import Path
 from typing import Any
 
 import click
@@ -114,4 +116,23 @@ def run_options() -> list[click.Parameter]:
         metavar="RUN_ID",
         help="Go on with an unfinished run, to the same result as an uninterrupted one.",
     )
-    return [*(params if p.name == "params" else p for p in kedro_run.params), resume]
+    ours = {"params": params, "config": _config()}
+    return [*(ours.get(str(p.name), p) for p in kedro_run.params), resume]
+
+
+def _config() -> click.Parameter:
+    """Return Kedro's ``--config``, which would wait for a pipe without end."""
+    option = copy(next(p for p in kedro_run.params if p.name == "config"))
+    option.type = _RegularFile(exists=True, dir_okay=False, resolve_path=True)
+    return option
+
+
+class _RegularFile(click.Path):
+    """A file that has an end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path of the file."""
+        path = super().convert(value, param, ctx)
+        if not Path(str(path)).is_file():
+            self.fail(f"{str(path)!r} is no regular file.", param, ctx)
+        return path

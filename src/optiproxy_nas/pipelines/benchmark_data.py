@@ -22,7 +22,7 @@ from optiproxy_nas.benchmarks.tidy_table import columns, table_digest
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.proof.croissant import croissant_of
-from optiproxy_nas.runs.atomic_files import verify, write_json
+from optiproxy_nas.runs.atomic_files import file_digest, verify, write_json
 from optiproxy_nas.runs.datasets import AtomicDataset
 
 _NO_MODEL = hashlib.sha256(b"").hexdigest()
@@ -53,7 +53,7 @@ def write_croissant(catalog: CatalogProtocol[Any, Any]) -> None:
     table = catalog.get("benchmark_table")
     path = table.stored() if isinstance(table, AtomicDataset) else None
     if path is not None:
-        card = croissant_of(catalog.load("benchmark_card"), path)
+        card = croissant_of(catalog.load("benchmark_card"), path.name, file_digest(path))
         write_json(path.with_suffix(".croissant.json"), card)
 
 

@@ -228,13 +228,13 @@ def check_name(what: str, value: Any) -> str:
     """
     if not isinstance(value, str):
         raise ParameterError(
-            f"{what} = {value!r} is no text; in a YAML file a name that reads as something else "
+            f"{what} = {value!r:.200} is no text; in a YAML file a name that reads as something else "
             "stands in quotes.",
             name=value,
         )
     if not _NAME.fullmatch(value):
         raise ParameterError(
-            f"{what} = {value!r} names files or folders: letters, digits, '.', '_' and '-', at "
+            f"{what} = {value!r:.200} names files or folders: letters, digits, '.', '_' and '-', at "
             "most 100, beginning with a letter or digit.",
             name=value,
         )

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import jinja2
 
 from optiproxy_nas.core.errors import ArtifactError, ResumeError
 from optiproxy_nas.export.folder import check_free, whole_folder
 from optiproxy_nas.proof import verify
-from optiproxy_nas.proof.contents import CrateFile, Statement, Step
+from optiproxy_nas.proof.contents import Statement, Step
 from optiproxy_nas.proof.croissant import croissant_of
-from optiproxy_nas.proof.graph import metadata_of
+from optiproxy_nas.proof.description import (
+    CHECKER,
+    CROISSANT,
+    WORKFLOW,
+    description_of,
+    pipeline_of,
+)
 from optiproxy_nas.proof.signature import Signer
-from optiproxy_nas.runs.atomic_files import digest_path
+from optiproxy_nas.runs.atomic_files import digest_path, file_digest
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, manifest_path, reporting_folder
-
-WORKFLOW, CHECKER = "pipeline.json", "verify.py"
-_OF_SUMS = "Its digest, as the project keeps it beside each file."
 
 
 def write_crate(
@@ -63,24 +64,18 @@ def write_crate(
     sources = _sources(project, manifest)
     StoredRun(project, manifest).check()
     cards = _cards(project, manifest)
+    of_manifest = _manifest_path(project, manifest)
     with whole_folder(folder, "crate") as partial:  # of its name, since a signature has it
-        described = _copy(project, partial, sources, _names(project, manifest))
-        described += _write_cards(project, partial, cards)
-        described += [
-            _write(partial, WORKFLOW, _pipeline(manifest, steps), "The nodes of the pipeline"),
-            _write(partial, CHECKER, Path(verify.__file__).read_bytes(), "Checks all digests"),
-        ]
-        crate = metadata_of(
-            manifest,
-            _manifest_path(project, manifest),
-            WORKFLOW,
-            sorted(described),
-            steps,
-            [card for _, card in cards],
-            statement or Statement(),
-        )
-        crate.metadata.write(partial)
-        (partial / verify.PREVIEW).write_bytes(_preview(manifest, described))
+        for path, source in sources.items():
+            (partial / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, partial / path)
+        _write_cards(project, partial, cards)
+        (partial / WORKFLOW).write_bytes(_json(pipeline_of(manifest["pipeline"], list(steps))))
+        (partial / CHECKER).write_bytes(Path(verify.__file__).read_bytes())
+        description = description_of(partial, of_manifest, statement or Statement())
+        text = json.dumps(description.metadata, indent=4, sort_keys=True, ensure_ascii=False)
+        (partial / verify.METADATA).write_bytes(text.encode())
+        (partial / verify.PREVIEW).write_bytes(description.page)
         sums = {path: verify.digest_of(partial / path) for path in verify.files_of(partial)[0]}
         lines = "".join(f"{sums[path]}  {path}\n" for path in sorted(sums))
         (partial / verify.SUMS).write_bytes(lines.encode())
@@ -133,44 +128,12 @@ def _sources(project: Path, manifest: Manifest) -> dict[str, Path]:
     return {**found, of_manifest: project / of_manifest}
 
 
-def _names(project: Path, manifest: Manifest) -> dict[str, str]:
-    """Return path in the crate -> name of the artifact."""
-    names = {facts["path"]: name for name, facts in manifest["artifacts"].items()}
-    return {**names, _manifest_path(project, manifest): "manifest"}
-
-
 def _manifest_path(project: Path, manifest: Manifest) -> str:
     return _relative(project, manifest_path(reporting_folder(project), manifest["run_id"]))
 
 
 def _relative(project: Path, path: Path) -> str:
     return path.relative_to(project).as_posix()
-
-
-def _copy(
-    project: Path, crate: Path, sources: Mapping[str, Path], names: Mapping[str, str]
-) -> list[CrateFile]:
-    described = []
-    for path, source in sorted(sources.items()):
-        (crate / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, crate / path)
-        of_artifact = names.get(path.removesuffix(".sha256"))
-        if path in names or of_artifact is None:
-            described.append(_file(crate, path, names.get(path, f"{source.stem} of the answer")))
-        else:
-            described.append(_file(crate, path, f"digest of {of_artifact}", _OF_SUMS))
-    return described
-
-
-def _write(crate: Path, path: str, content: bytes, name: str) -> CrateFile:
-    (crate / path).parent.mkdir(parents=True, exist_ok=True)
-    (crate / path).write_bytes(content)
-    return _file(crate, path, name)
-
-
-def _file(crate: Path, path: str, name: str, description: str = "") -> CrateFile:
-    file = crate / path
-    return CrateFile(path, verify.digest_of(file), file.stat().st_size, name, description)
 
 
 def _cards(project: Path, manifest: Manifest) -> list[tuple[Path, dict[str, Any]]]:
@@ -197,44 +160,16 @@ def _cards(project: Path, manifest: Manifest) -> list[tuple[Path, dict[str, Any]
 
 def _write_cards(
     project: Path, crate: Path, cards: Sequence[tuple[Path, dict[str, Any]]]
-) -> list[CrateFile]:
-    described = []
+) -> None:
     for path, card in cards:
-        place = _relative(project, path)
-        described.append(_write(crate, place, path.read_bytes(), "Data card of the table"))
+        place = crate / path.relative_to(project)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
         table = path.with_suffix(".parquet")
         if table.exists():
-            content = _json(croissant_of(card, table))
-            place = place.removesuffix(".json") + ".croissant.json"
-            described.append(_write(crate, place, content, "Croissant card of the table"))
-    return described
-
-
-def _pipeline(manifest: Manifest, steps: Sequence[Step]) -> bytes:
-    nodes = [
-        {
-            "name": step.name,
-            "function": step.tool,
-            "inputs": list(step.inputs),
-            "outputs": list(step.outputs),
-        }
-        for step in steps
-    ]
-    return _json({"pipeline": manifest["pipeline"], "nodes": nodes})
+            content = _json(croissant_of(card, table.name, file_digest(table)))
+            place.with_suffix(CROISSANT).write_bytes(content)
 
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _preview(manifest: Manifest, files: Sequence[CrateFile]) -> bytes:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("optiproxy_nas.proof"), autoescape=True, trim_blocks=True
-    )
-    page = environment.get_template("preview.html.j2").render(
-        manifest=manifest,
-        parameters=verify.flat(manifest["parameters"]),
-        facts=verify.facts_of(manifest),
-        files=sorted(files),
-    )
-    return page.encode()

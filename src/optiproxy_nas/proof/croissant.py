@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-from optiproxy_nas.runs.atomic_files import file_digest
 
 CONFORMS = "http://mlcommons.org/croissant/1.0"
 _TERMS = (
@@ -32,12 +29,13 @@ _CONTEXT = {
 _TYPES = {"str": "sc:Text", "int": "sc:Integer"}  # all other columns: sc:Float
 
 
-def croissant_of(card: Mapping[str, Any], table: Path) -> dict[str, Any]:
+def croissant_of(card: Mapping[str, Any], table: str, sha256: str) -> dict[str, Any]:
     """Return the Croissant card of a table, ready for JSON.
 
     Args:
         card: the data card that ingest wrote.
-        table: the Parquet file that it describes; the card names it by its file name.
+        table: name of the Parquet file that it describes.
+        sha256: of that file.
     """
     parts = card["parts"]
     raw = [file for part in parts for file in part["files"]]
@@ -66,11 +64,11 @@ def croissant_of(card: Mapping[str, Any], table: Path) -> dict[str, Any]:
             {
                 "@type": "cr:FileObject",
                 "@id": "table-file",
-                "name": table.name,
+                "name": table,
                 "description": "The table, written by ingest.",
-                "contentUrl": table.name,
+                "contentUrl": table,
                 "encodingFormat": "application/x-parquet",
-                "sha256": file_digest(table),
+                "sha256": sha256,
             }
         ],
         "recordSet": [

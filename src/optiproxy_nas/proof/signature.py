@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import DataError, ParameterError, first_line
-from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, SIGNATURE, Check
+from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, SIGNATURE, Check, files_of
 
 _INSTALL = "pip install 'optiproxy-nas[proof]'"
 
@@ -70,6 +70,8 @@ def check_signature(crate: Path, key: Path | None, chain: tuple[Path, ...] = ())
         return Check("signature", NOT_CHECKED, reason)
     if not signature.is_file() or signature.is_symlink():
         return Check("signature", FAILED, f"there is no {SIGNATURE}")
+    if others := files_of(crate)[1]:  # a pipe would be read without end
+        return Check("signature", FAILED, f"{others[0]} is a link or no file")
     try:
         verifying = _library("verifying")
     except ParameterError as error:

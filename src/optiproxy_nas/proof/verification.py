@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from optiproxy_nas.core.code_digest import package_digest
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.proof import verify
 from optiproxy_nas.proof.signature import check_signature
-from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, Check
+from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, Check, Refused
 
 
 def verify_crate(crate: Path, key: Path | None = None, chain: tuple[Path, ...] = ()) -> list[Check]:
@@ -31,12 +34,14 @@ def verify_crate(crate: Path, key: Path | None = None, chain: tuple[Path, ...] =
             path=str(crate),
         )
     checks = [check_signature(crate, key, chain), *verify.checks_of(crate), _checker(crate)]
-    digests = next(check for check in checks if check.name == "digests")
-    archive = Check("archive", NOT_CHECKED, "a file is not the one that was written")
-    if digests.state == OK:  # what is not as listed is not parsed
-        archive = _archive(crate)
-    again = Check("search", NOT_CHECKED, "kedro audit CRATE repeats it")
-    return [*checks, archive, again]
+    states = {check.name: check.state for check in checks}
+    are_as_listed = states["digests"] == states["completeness"] == OK
+    for name, find in (("description", _misdescribed), ("archive", _differences)):
+        if are_as_listed:
+            checks.append(_check(name, find, crate))
+        else:  # what is not as listed is not parsed
+            checks.append(Check(name, NOT_CHECKED, "a file is not the one that was written"))
+    return [*checks, Check("search", NOT_CHECKED, "kedro audit CRATE repeats it")]
 
 
 def failed(checks: list[Check]) -> bool:
@@ -51,26 +56,84 @@ def _checker(crate: Path) -> Check:
         return Check("verify.py", FAILED, "it is missing")
     if theirs.read_bytes() == ours.read_bytes():
         return Check("verify.py", OK, "it is the one of this version")
+    if _is_of_this_version(crate):
+        return Check("verify.py", FAILED, "it is not the one of the version that wrote it")
     return Check("verify.py", NOT_CHECKED, "it is of another version, or edited; do not run it")
 
 
-def _archive(crate: Path) -> Check:
-    """Compare the archive with the result that the manifest states."""
+def _is_of_this_version(crate: Path) -> bool:
+    """Return whether the run of a crate says that it is of the code that runs here."""
     try:
-        from optiproxy_nas.core.bounded_files import read_parquet
-    except ImportError:
-        return Check("archive", NOT_CHECKED, "pandas is not installed")
+        return bool(verify.manifest_of(crate)["code"]["sha256"] == package_digest())
+    except (Refused, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _check(name: str, find: Callable[[Path], Iterator[str]], crate: Path) -> Check:
+    """Run a check that needs packages: it yields as those of :mod:`optiproxy_nas.proof.verify`."""
     try:
-        manifest = verify.manifest_of(crate)
-        artifacts = manifest["artifacts"]
-        names = [name for name in artifacts if name.endswith(".archive")]
-        table = read_parquet(crate / artifacts[_last(names)]["path"])
-        wrong = list(_differences(table, manifest["result"]))
+        found = list(find(crate))
+    except ImportError as error:
+        return Check(name, NOT_CHECKED, f"{error.name} is not installed")
     except Exception as error:  # of what a stranger wrote: of any kind
-        return Check("archive", FAILED, f"it cannot be read: {type(error).__name__}")
-    if wrong:
-        return Check("archive", FAILED, "; ".join(wrong))
-    return Check("archive", OK, f"{len(table)} queries; the best is the one that the result states")
+        return Check(name, FAILED, f"it cannot be read: {type(error).__name__}")
+    if wrong := [line for line in found if line[0] not in "=?"]:
+        return Check(name, FAILED, "; ".join(wrong[: verify.SHOWN]))
+    return Check(name, NOT_CHECKED if found[0][0] == "?" else OK, found[0][1:])
+
+
+def _misdescribed(crate: Path) -> Iterator[str]:
+    """Compare metadata and page with those that are made of manifest, pipeline and data cards."""
+    from optiproxy_nas.proof.description import cards_of, description_of, statement_of
+
+    manifest = verify.manifest_of(crate)
+    made = description_of(crate, verify.manifest_path_of(crate), statement_of(crate))
+    metadata = verify.read_json(crate / verify.METADATA)
+    wrong = [] if metadata == made.metadata else [_first_difference(metadata, made.metadata)]
+    if (crate / verify.PREVIEW).read_bytes() != made.page:
+        wrong.append(f"{verify.PREVIEW} is another page than the one of the manifest")
+    if wrong and not _is_of_this_version(crate):
+        yield "?another version of optiproxy-nas wrote it, whose words may be others"
+        return
+    yield from wrong
+    for path in cards_of(crate):
+        yield from _wrong_in_card(path, manifest)
+    yield "=metadata and page are those of manifest, pipeline and data cards"
+
+
+def _first_difference(metadata: Any, made: dict[str, Any]) -> str:
+    found = {str(entity.get("@id")): entity for entity in metadata["@graph"]}
+    for entity in made["@graph"]:
+        stated = found.pop(entity["@id"], {})
+        for name in sorted(entity.keys() | stated.keys()):
+            if entity.get(name) != stated.get(name):
+                return f"{name} of {entity['@id']} is another one than of the manifest"
+    return f"{', '.join(sorted(found)[:1]) or 'its order'} is of no file of the run"
+
+
+def _wrong_in_card(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Compare a data card with the manifest, with its Croissant card, and with what we publish."""
+    from optiproxy_nas.benchmarks.source_registry import get_source
+    from optiproxy_nas.proof.croissant import croissant_of
+    from optiproxy_nas.proof.description import CROISSANT
+
+    card = verify.read_json(path)
+    if card["table_sha256"] != manifest["data"]["table_sha256"]:
+        yield f"{path.name} is the card of another table"
+    if (croissant := path.with_suffix(CROISSANT)).is_file():
+        stated = verify.read_json(croissant)
+        (table,) = stated["distribution"]
+        if stated != croissant_of(card, table["name"], table["sha256"]):
+            yield f"{croissant.name} is not made of the data card"
+    for part in card["parts"]:
+        publication = get_source(part["source"]).publication
+        pinned = {file.name: file.sha256 for file in publication.files}
+        of_part = (part["version"], part["licence"], part["homepage"])
+        if of_part != (publication.version, publication.licence, publication.homepage) or any(
+            pinned.get(file["name"], file["sha256"]) not in (file["sha256"], None)
+            for file in part["files"]
+        ):
+            yield f"{path.name} states of {part['source']} what its publication does not"
 
 
 def _last(names: list[str]) -> str:
@@ -83,7 +146,14 @@ def _last(names: list[str]) -> str:
     return max((name for name in names if name != "confirm.archive"), key=step)
 
 
-def _differences(table: Any, result: dict[str, Any]) -> Iterator[str]:
+def _differences(crate: Path) -> Iterator[str]:
+    """Compare the archive with the result that the manifest states, and with the journal."""
+    from optiproxy_nas.core.bounded_files import read_parquet
+
+    manifest = verify.manifest_of(crate)
+    artifacts, result = manifest["artifacts"], manifest["result"]
+    names = [name for name in artifacts if name.endswith(".archive")]
+    table = read_parquet(crate / artifacts[_last(names)]["path"])
     if len(table) != result["queries"]:
         yield f"{len(table)} queries, the result says {result['queries']}"
     best, target = result["best_architecture"], result["target"]
@@ -96,3 +166,20 @@ def _differences(table: Any, result: dict[str, Any]) -> Iterator[str]:
         found = [float(value) for value in rows["value"]]
         if not any(math.isclose(value, stated, rel_tol=1e-12) for value in found):
             yield f"the best has value {found[-1]} there, {stated} in the result"
+    if "journal" in artifacts:
+        yield from _unlike_journal(table, crate / artifacts["journal"]["path"])
+    yield f"={len(table)} queries; the best is the one that the result states"
+
+
+def _unlike_journal(table: Any, journal: Path) -> Iterator[str]:
+    """Compare the values of an archive with the answers of which its journal tells."""
+    lines = [json.loads(line) for line in verify.content_of(journal).splitlines()]
+    target = lines[0]["search"]["target"]
+    answers: dict[str, list[float]] = defaultdict(list)
+    for line in lines[1:]:
+        if target in line.get("metrics", {}) and not line.get("repeat", 0):
+            answers[line["architecture"]].append(float(line["metrics"][target]))
+    for architecture, value in zip(table["architecture"], table["value"], strict=True):
+        given = answers.get(architecture, [])
+        if given and not any(math.isclose(value, it, rel_tol=1e-12) for it in given):
+            yield f"{architecture} has value {value} there, {given[-1]} in the journal"

@@ -13,9 +13,10 @@ from optiproxy_nas.core.errors import ResumeError, message_of, project_error
 from optiproxy_nas.runs import manifest as manifests
 from optiproxy_nas.runs.audit_checks import (
     edits,
+    not_as_written,
     strays,
-    without_digest_file,
     wrong_anchor,
+    wrong_digest_files,
     wrong_table,
 )
 from optiproxy_nas.runs.datasets.model_folder import MODEL
@@ -78,18 +79,9 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
             f"on with it by 'kedro run --resume {run_id}'.",
             run_id=run_id,
         )
-    now = manifests.new_manifest(run_id, old["pipeline"], old["parameters"], False)
     stored = StoredRun(project_path, old)
-    damaged = [_line(error.data) for error in stored.damage()]
-    damaged += [*edits(old), *without_digest_file(project_path, old)]
-    notes: list[str] = []
-    for check in (strays, wrong_anchor, wrong_table):
-        wrong, noted = check(project_path, old)
-        damaged, notes = damaged + wrong, notes + noted
-    if old["run_id"] != run_id:
-        damaged.append(f"manifest: it says that it is of run {old['run_id']!r}")
-    if manifests.digest(old["parameters"]) != old["parameters_sha256"]:
-        damaged.append("manifest: its parameters are not those of their digest")
+    damaged, notes = damage_of(project_path, run_id, old)
+    now = manifests.new_manifest(run_id, old["pipeline"], old["parameters"], False)
     here = {**now, "data": old["data"]}
     changed = manifests.differences(old, here)
     more = manifests.differences(old, here, manifests.PACKAGE)
@@ -118,6 +110,24 @@ def audit_run(project_path: Path, run_id: str, rerun: Rerun) -> Audit:
         ]
     rows, count = new["result"]["queries"], len(old["artifacts"])
     return Audit(damaged, notes, changed, different, rows, count)
+
+
+def damage_of(project: Path, run_id: str, manifest: Manifest) -> tuple[list[str], list[str]]:
+    """Return what is wrong with a finished run as it lies there, and notes; nothing is repeated.
+
+    Args:
+        project: that holds the run.
+        run_id: the run.
+        manifest: of the run, as it was read.
+    """
+    damaged = [_line(error.data) for error in StoredRun(project, manifest).damage()]
+    damaged += [*edits(manifest), *not_as_written(project, run_id, manifest)]
+    damaged += wrong_digest_files(project, manifest)
+    notes: list[str] = []
+    for check in (strays, wrong_anchor, wrong_table):
+        wrong, noted = check(project, manifest)
+        damaged, notes = damaged + wrong, notes + noted
+    return damaged, notes
 
 
 @contextmanager

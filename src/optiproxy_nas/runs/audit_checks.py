@@ -9,8 +9,16 @@ from pathlib import Path
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.table_digests import published_digest
 from optiproxy_nas.core.errors import OptiProxyError, first_line, message_of
-from optiproxy_nas.runs.atomic_files import digest_path
-from optiproxy_nas.runs.manifest import ANCHOR, SEAL, Manifest, seal_of
+from optiproxy_nas.runs.atomic_files import digest_path, json_bytes
+from optiproxy_nas.runs.manifest import (
+    ANCHOR,
+    SEAL,
+    Manifest,
+    digest,
+    manifest_path,
+    reporting_folder,
+    seal_of,
+)
 from optiproxy_nas.runs.run_record import SECONDS
 from optiproxy_nas.runs.tracking import MlflowTracker
 
@@ -26,6 +34,16 @@ def edits(manifest: Manifest) -> Iterator[str]:
         yield "manifest: it has no digest of itself: it is of an earlier version, or was edited"
     elif seal_of(manifest) != manifest[SEAL]:
         yield "manifest: an entry was edited, its digest is not the one of its entries"
+
+
+def not_as_written(project: Path, run_id: str, manifest: Manifest) -> Iterator[str]:
+    """Yield what shows that the file of a manifest was edited, also where its entries agree."""
+    if manifest["run_id"] != run_id:
+        yield f"manifest: it says that it is of run {manifest['run_id']!r}"
+    if digest(manifest["parameters"]) != manifest["parameters_sha256"]:
+        yield "manifest: its parameters are not those of their digest"
+    if manifest_path(reporting_folder(project), run_id).read_bytes() != json_bytes(manifest):
+        yield "manifest: its file is laid out in another way than the run wrote it"
 
 
 def wrong_anchor(project: Path, manifest: Manifest) -> tuple[list[str], list[str]]:
@@ -74,6 +92,9 @@ def strays(project: Path, manifest: Manifest) -> tuple[list[str], list[str]]:
     for folder in sorted((project / "data").glob(f"0*_*/{manifest['run_id']}")):
         for file in sorted(path for path in folder.rglob("*") if not path.is_dir()):
             path = file.relative_to(project).as_posix()
+            if file.is_symlink():
+                wrong.append(f"{path}: it is a link")
+                continue
             if _is_expected(file, path, folder, listed):
                 continue
             current = versions.get(str(Path(path).parents[1]))
@@ -95,12 +116,17 @@ def _is_expected(file: Path, path: str, folder: Path, listed: set[str]) -> bool:
     return described != path and (described in listed or not file.with_suffix("").exists())
 
 
-def without_digest_file(project: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield the artifacts whose digest file is missing."""
+def wrong_digest_files(project: Path, manifest: Manifest) -> Iterator[str]:
+    """Yield the artifacts whose digest file is missing, or is not the one that was written."""
     for name, facts in manifest["artifacts"].items():
         path = project / facts["path"]
-        if path.exists() and not digest_path(path).exists() and not name.startswith(_NO_SIDECAR):
-            yield f"{name}: its digest file is missing ({digest_path(path)})"
+        beside = digest_path(path)
+        if not path.exists() or name.startswith(_NO_SIDECAR):
+            continue
+        if not beside.exists():
+            yield f"{name}: its digest file is missing ({beside})"
+        elif beside.read_bytes() != f"{facts['sha256']}  {path.name}\n".encode():
+            yield f"{name}: its digest file was edited ({beside})"
 
 
 def wrong_table(project: Path, manifest: Manifest) -> tuple[list[str], list[str]]:

@@ -51,6 +51,11 @@ def get_space(space: SpaceLike) -> SearchSpace:
 @isolated()  # a space holds tensors
 def _named_space(name: Any) -> SearchSpace:
     kind = SPACES.load(name)
+    if not isinstance(kind, type):  # it is not called: os:abort would end the process
+        raise ParameterError(
+            f"The search space {name!r} is {kind!r:.100}; it must be a class of search spaces.",
+            name=name,
+        )
     try:
         space = kind()
     except OptiProxyError:
