@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import kedro.io.core
 
 from cost.trust.misuse import odd_files, of_commands, of_python
+from cost.trust.processes import forked
 from cost.trust.projects import command, copy_of, digest, manifest
-from cost.trust.system_calls import forked
 from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.evaluation import journal
 from optiproxy_nas.runs import manifest as manifests

@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from cost.trust.processes import forked, start, wait
 from cost.trust.projects import copy_of
 from cost.trust.subjects import Subject, subjects
-from cost.trust.system_calls import Fault, Traced, forked, start, traced, wait
+from cost.trust.system_calls import Fault, Traced, traced
 from cost.trust.trainings import NOTES
 
 EFFECTS = ("killed before", "killed after", "killed halfway", "EIO", "ENOSPC", "disk full")
 ONLY_KILLED = ("unlink", "truncate")  # calls that no full disk refuses: killed, or EIO
 STARTS = 6  # after a fault, so often is it called until it ends
-MOST_AT_A_TIME = 4
 AGAIN = 1 / 4  # of the cases are killed once more when they go on
 
 
@@ -66,7 +66,7 @@ class Kills:
         """Return what became of many cases, of which as many run at a time as there are cores."""
         for name in [only] if only else self._subjects:
             self._reference(name)
-        jobs = min(os.cpu_count() or 1, MOST_AT_A_TIME)
+        jobs = os.cpu_count() or 1
         records = [self._folder / f"cases-{job}.jsonl" for job in range(jobs)]
         processes = []
         for job, record in enumerate(records):
@@ -119,10 +119,10 @@ class Kills:
                 struck.append(f"{fault.effect} at {fault.kind} {fault.place} of {place}")
             if done.code > 0:
                 wrong += _unclear(log)
-        for start in range(STARTS):
+        for attempt in range(STARTS):
             log.write_text("")
             if forked(partial(subject.call, folder), log) == 0:
-                return struck, start + 1, wrong
+                return struck, attempt + 1, wrong
         last = " ".join(log.read_text(errors="replace").split())[-300:]
         return struck, STARTS, [*wrong, f"it does not come to an end: {last}"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cost.trust.edits import FORGERIES
+from cost.trust.crate_edits import FORGERIES
 from cost.trust.hostile import Hostile, Trial
 from cost.trust.kills import Kills
 from cost.trust.tampers import Tamper, Tampers

@@ -14,10 +14,12 @@ import platform
 import signal
 import struct
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from cost.trust.processes import killing_after, start
 
 IS_POSSIBLE = sys.platform == "linux" and platform.machine() == "x86_64"
 
@@ -61,8 +63,6 @@ _ALLOW, _TRACE = 0x7FFF0000, 0x7FF00000
 _LOAD, _IF_EQUAL, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _REGISTERS, _RESULT, _CALL = 27, 10, 15
 _ARGUMENTS = (14, 13, 12, 7, 9, 8)  # registers rdi, rsi, rdx, r10, r8, r9
-
-_UNCAUGHT = 70  # exit code of a function that raised
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
@@ -117,50 +117,15 @@ def traced(
         fault: None: calls are counted only.
         seconds: after which it is killed with its children.
     """
-    leader = start(body, log, is_traced=True)
+    leader = start(body, log, _be_traced)
     return _Tracer(leader, str(folder), fault).run(seconds)
 
 
-def forked(body: Callable[[], int], log: Path, seconds: float = 600) -> int:
-    """Call a function in a forked process, and return its exit code; negative: a signal."""
-    process = start(body, log)
-    with _killing_after(seconds, {process}):
-        return wait(process)
-
-
-def wait(process: int) -> int:
-    """Return the exit code of a process that was started; negative: a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-
-
-def start(body: Callable[[], int], log: Path, is_traced: bool = False) -> int:
-    """Return the process that calls a function and leaves with what that returns."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if process := os.fork():
-        return process
-    code = _UNCAUGHT
-    try:
-        os.setsid()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        if is_traced:
-            _libc.ptrace(_TRACEME, 0, None, None)
-            os.kill(os.getpid(), signal.SIGSTOP)
-            _install_filter()
-        code = body()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        with suppress(BaseException):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)  # not so much as a buffer of the parent is written
+def _be_traced() -> None:
+    """Let the parent trace this process, which stops until it does."""
+    _libc.ptrace(_TRACEME, 0, None, None)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    _install_filter()
 
 
 def _install_filter() -> None:
@@ -201,7 +166,7 @@ class _Tracer:
         _ptrace(_SETOPTIONS, self._leader, _OPTIONS)
         _ptrace(_CONT, self._leader, 0)
         code: int | None = None
-        with _killing_after(seconds, self._seen):
+        with killing_after(seconds, self._seen):
             while True:
                 try:
                     process, status = os.waitpid(-1, _WALL)
@@ -297,21 +262,3 @@ def _ptrace(request: int, process: int, data: int) -> None:
     if _libc.ptrace(request, process, None, data) == -1:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-
-
-@contextmanager
-def _killing_after(seconds: float, processes: set[int]) -> Iterator[None]:
-    """Kill processes, which may become others, that have not ended in time."""
-
-    def kill(*_: object) -> None:
-        for process in tuple(processes):
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-
-    before = signal.signal(signal.SIGALRM, kill)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

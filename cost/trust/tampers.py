@@ -10,16 +10,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
-from cost.trust.edits import (
-    CRATE_EDITS,
-    FORGERIES,
-    JOURNAL_EDITS,
-    RUN_EDITS,
-    Edit,
-    described_anew,
-    word,
-)
+from cost.trust.crate_edits import CRATE_EDITS, FORGERIES, JOURNAL_EDITS, word
+from cost.trust.edits import Edit, described_anew
 from cost.trust.projects import OWN, RUN, command, copy_of, files_of, key_pair
+from cost.trust.run_edits import RUN_EDITS
 from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.proof.signature import Signer
 from optiproxy_nas.proof.verification import verify_crate

@@ -228,14 +228,14 @@ def check_name(what: str, value: Any) -> str:
     """
     if not isinstance(value, str):
         raise ParameterError(
-            f"{what} = {value!r:.200} is no text; in a YAML file a name that reads as something else "
-            "stands in quotes.",
+            f"{what} = {value!r:.200} is no text; in a YAML file a name that reads as something "
+            "else stands in quotes.",
             name=value,
         )
     if not _NAME.fullmatch(value):
         raise ParameterError(
-            f"{what} = {value!r:.200} names files or folders: letters, digits, '.', '_' and '-', at "
-            "most 100, beginning with a letter or digit.",
+            f"{what} = {value!r:.200} names files or folders: letters, digits, '.', '_' and '-', "
+            "at most 100, beginning with a letter or digit.",
             name=value,
         )
     return value
