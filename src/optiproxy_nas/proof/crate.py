@@ -158,9 +158,7 @@ def _cards(project: Path, manifest: Manifest) -> list[tuple[Path, dict[str, Any]
     return [(path, card)]
 
 
-def _write_cards(
-    project: Path, crate: Path, cards: Sequence[tuple[Path, dict[str, Any]]]
-) -> None:
+def _write_cards(project: Path, crate: Path, cards: Sequence[tuple[Path, dict[str, Any]]]) -> None:
     for path, card in cards:
         place = crate / path.relative_to(project)
         place.parent.mkdir(parents=True, exist_ok=True)
