@@ -49,18 +49,19 @@ class Hostile:
 
     def in_python(self, every: int = 1) -> list[Trial]:
         """Call each function of one process, which must raise an error of ours and go on."""
-        answer = self._folder / "answers.json"
+        answers = self._folder / "answers.jsonl"
 
         def call() -> int:
-            found = [
-                (what, _refusal(call)) for what, call in [*of_python(self._odd).items()][::every]
-            ]
-            answer.write_text(json.dumps(found))
+            with answers.open("w", buffering=1) as file:
+                for what, call in [*of_python(self._odd).items()][::every]:
+                    file.write(json.dumps([what, _refusal(call)]) + "\n")
             return 0
 
-        if code := forked(call, self._log, 4 * SECONDS):
-            return [Trial("calls of Python", f"the process ended with {code}: {self._said()}")]
-        return [Trial(*pair) for pair in json.loads(answer.read_text())]
+        code = forked(call, self._log)
+        found = [Trial(*json.loads(line)) for line in answers.read_text().splitlines()]
+        if code:
+            found.append(Trial("the call after these", f"ended with {code}: {self._said()}"))
+        return found
 
     def by_command(self, what: str) -> Trial:
         """Call the command line, which must refuse, say why, and leave nothing."""

@@ -168,6 +168,45 @@ def test_files_that_no_manifest_lists_and_missing_digest_files_are_named(finishe
     assert missing.startswith("report.page")
 
 
+def test_a_killed_run_s_older_version_with_its_digest_file_is_no_stray(finished):
+    """A node that was killed between two of its outputs makes the first one again."""
+    newer = artifact(finished, "reference", "step_02.archive")
+    older = newer.parent.with_name("2000-01-01T00.00.00.000Z") / newer.name
+    older.parent.mkdir()
+    shutil.copy(newer, older)
+    sign(older)
+    facts = manifests.read_manifest(finished / "data" / "08_reporting", "reference")
+    wrong, notes = audit_checks.strays(finished, facts)
+    assert not wrong
+    assert len(notes) == 2
+
+
+def edited_digest_file(file):
+    path = file.with_name(f"{file.name}.sha256")
+    path.write_text(path.read_text().upper())
+
+
+def replaced_by_a_link(file):
+    elsewhere = file.rename(file.parents[4] / "elsewhere")
+    file.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("tamper", [edited_digest_file, replaced_by_a_link])
+def test_edits_beside_an_artifact_whose_bytes_are_right_are_found(finished, tamper):
+    facts = manifests.read_manifest(finished / "data" / "08_reporting", "reference")
+    assert audits.damage_of(finished, "reference", facts) == ([], [])
+    tamper(artifact(finished, "reference", "step_02.archive"))
+    assert audits.damage_of(finished, "reference", facts)[0]
+
+
+def test_a_manifest_of_the_same_entries_in_another_layout_is_found(finished):
+    path = finished / "data" / "08_reporting" / "reference" / "manifest.json"
+    path.write_text(path.read_text().replace("\n ", "\n\t"))
+    facts = manifests.read_manifest(finished / "data" / "08_reporting", "reference")
+    (line,) = audits.damage_of(finished, "reference", facts)[0]
+    assert "laid out" in line
+
+
 def test_a_forged_table_is_found_though_its_card_and_digests_agree(quick):
     """The search is honest, on a table in which a mediocre cell has 99 %."""
 

@@ -20,6 +20,7 @@ from kedro_runs import command, enter, sha256, sign, tree, without_pictures
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.proof import verify as standalone
+from optiproxy_nas.proof.description import description_of, statement_of
 from optiproxy_nas.proof.signature import Signer
 from optiproxy_nas.proof.verification import verify_crate
 from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, SIGNATURE, SUMS
@@ -196,13 +197,17 @@ def test_an_edit_is_found_also_without_the_key(name: str, crate: Path, signed: P
     assert expected <= {check for check, state in states(crate).items() if state == FAILED}
 
 
-def restated(name: str, value: str) -> Callable[[Path], None]:
-    """Return what states another value of a parameter in the metadata."""
+def card_file(crate: Path) -> Path:
+    return crate / "data" / "03_primary" / "nb201" / "embedded.json"
+
+
+def restated(name: str, value: str, what: str = "value") -> Callable[[Path], None]:
+    """Return what states another value in the first entity of the metadata of such a name."""
 
     def tamper(crate: Path) -> None:
         def change(metadata: Any) -> None:
-            entity = next(it for it in metadata["@graph"] if it["@id"] == name)
-            entity["value"] = value
+            entity = next(it for it in metadata["@graph"] if it["@id"].startswith(name))
+            entity[what] = value
 
         edit(crate / METADATA, change)
 
@@ -246,6 +251,43 @@ def test_a_forgery_with_its_digests_is_found(name: str, crate: Path, signed: Pat
     assert found["digests"] == found["completeness"] == OK
     assert found[expected] == FAILED
     assert found["signature"] == FAILED
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        restated("./", "another sentence", "description"),
+        restated("#action/", "a step did this", "description"),
+        lambda c: edit(c / "pipeline.json", lambda it: it["nodes"][0].update(function="m:f")),
+        lambda c: flip(c / standalone.PREVIEW),
+        lambda c: edit(card_file(c), lambda it: it["parts"][0].update(licence="none")),
+    ],
+    ids=["sentence", "step", "pipeline", "page", "card"],
+)
+def test_words_that_are_edited_with_their_digests_are_found(
+    tamper: Callable[[Path], object], crate: Path
+) -> None:
+    """What describes a crate is made of its manifest, pipeline and data card."""
+    tamper(crate)
+    redescribe(crate)
+    found = states(crate)
+    assert found.pop("description") == FAILED
+    assert FAILED not in found.values()
+
+
+def test_a_script_that_checks_nothing_is_found(crate: Path) -> None:
+    (crate / "verify.py").write_text("print('VERIFIED')")
+    redescribe(crate)
+    assert states(crate)["verify.py"] == FAILED
+
+
+def test_a_pipe_in_place_of_a_file_ends_nothing(crate: Path, signed: Path) -> None:
+    """It would be read without end."""
+    for name in ("pipeline.json", SUMS, SIGNATURE):
+        (crate / name).unlink()
+        os.mkfifo(crate / name)
+        found = states(crate, signed.parent / "ours.pub")
+        assert found["signature"] == found["completeness"] == FAILED
 
 
 def test_a_result_that_its_archive_does_not_have_is_found(crate: Path) -> None:
@@ -333,9 +375,10 @@ def test_a_forgery_that_verify_cannot_find_does_not_repeat(
         manifest["manifest_sha256"] = standalone.sealed_digest(manifest)
 
     edit(manifest_file(crate), change)
-    seal = json.loads(manifest_file(crate).read_text())["manifest_sha256"]
-    restated("#fact/manifest_sha256", seal)(crate)
-    redescribe(crate)
+    made = description_of(crate, standalone.manifest_path_of(crate), statement_of(crate))
+    (crate / METADATA).write_text(json.dumps(made.metadata))
+    (crate / standalone.PREVIEW).write_bytes(made.page)
+    resum(crate)
     assert FAILED not in states(crate).values()
     result = command(bare_project, "audit", str(crate))
     assert result.exit_code == 1

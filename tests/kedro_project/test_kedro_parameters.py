@@ -1,5 +1,7 @@
 """A wrong parameter: one message that helps, exit code 1, and nothing created."""
 
+import os
+
 import pytest
 from kedro_runs import command, tree
 
@@ -64,6 +66,7 @@ WRONG = [
     ("run_id=.hidden", "'run_id'"),
     ("run_id=a\\b", "'run_id'"),
     ("run_id=" + "r" * 101, "at most 100"),
+    ("space=os:abort", "it must be a class"),
     ("run_id=sweeps", "'run_id' = 'sweeps' is a folder of its own"),
     ("stop_regret=0.2", "'stop_regret' = 0.2: it has parts: stop_regret.epsilon, stop_regret.conf"),
     ("stop_regret.epsilo=1", "'stop_regret.epsilo'. Did you mean 'epsilon'?"),
@@ -125,6 +128,13 @@ def test_what_is_right_begins(project, monkeypatch):
     monkeypatch.setenv("OPTIPROXY_TRACEBACK", "1")
     result = command(project, "run", "--params=budget=20,proxy.hidden=8,tracking=off,run_id=a.b-c")
     assert isinstance(result.exception, AssertionError)
+
+
+def test_a_file_of_parameters_without_end_is_refused(project, tmp_path):
+    os.mkfifo(tmp_path / "pipe.yml")
+    result = command(project, "run", f"--config={tmp_path / 'pipe.yml'}")
+    assert result.exit_code == 2
+    assert "is no regular file" in result.output
 
 
 def test_two_pipelines_at_once_are_refused(project):

@@ -120,9 +120,10 @@ def damage_of(project: Path, run_id: str, manifest: Manifest) -> tuple[list[str]
         run_id: the run.
         manifest: of the run, as it was read.
     """
-    damaged = [_line(error.data) for error in StoredRun(project, manifest).damage()]
+    errors = list(StoredRun(project, manifest).damage())
+    damaged = [_line(error.data) for error in errors]
     damaged += [*edits(manifest), *not_as_written(project, run_id, manifest)]
-    damaged += wrong_digest_files(project, manifest)
+    damaged += wrong_digest_files(project, manifest, {error.data["name"] for error in errors})
     notes: list[str] = []
     for check in (strays, wrong_anchor, wrong_table):
         wrong, noted = check(project, manifest)
