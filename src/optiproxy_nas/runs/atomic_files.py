@@ -106,12 +106,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any, flushed: bool = True) -> None:
     """Write a record as JSON without its secrets, whole or not at all; on the disk if flushed."""
     with replacing(path, flushed) as partial:
-        partial.write_bytes(json_bytes(value))
+        partial.write_bytes(json_bytes(masked_values(value)))
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return a record as :func:`write_json` writes it."""
-    return (json.dumps(masked_values(value), indent=1) + "\n").encode()
+    """Return a record as :func:`write_json` lays it out."""
+    return (json.dumps(value, indent=1) + "\n").encode()
 
 
 def lock_folder(folder: Path, user: str, **data: Any) -> filelock.AcquireReturnProxy[Any]:
