@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import kedro.io.core
 
@@ -212,8 +212,8 @@ def _set_back() -> None:
 
     class LastYear(datetime.datetime):
         @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
-            return datetime.datetime.now(tz) - datetime.timedelta(days=365)
+        def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+            return super().now(tz) - datetime.timedelta(days=365)
 
     modules: tuple[ModuleType, ...] = (kedro.io.core, manifests, journal)
     for module in modules:

@@ -97,7 +97,7 @@ def of_python(odd: dict[str, Path]) -> dict[str, Callable[[], Any]]:
         "save to a long name": lambda: made.save(long),
         "export to a link to itself": lambda: made.export_crate(odd["loop"]),
         "export below a file": lambda: made.export_crate(odd["noise"] / "crate"),
-        "a space of a NaN name": lambda: Space({NAN: [1, 2]}),  # type: ignore[dict-item]
+        "a space of a NaN name": lambda: Space({NAN: [1, 2]}),
         "a space of a bomb of products": lambda: Search(
             space=Space({f"c{i}": list(range(100)) for i in range(5000)}), budget=10**60
         ),

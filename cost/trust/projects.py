@@ -66,7 +66,7 @@ def _draw_no_pictures() -> None:
     def titles(run: RunData, figures: RunFigures) -> dict[ReportFigure[RunData], bytes]:
         return {figure: figure.title.encode() for figure in figures}
 
-    report_nodes.draw_figures = titles
+    vars(report_nodes)["draw_figures"] = titles
 
 
 def command(project: Path, *arguments: str) -> int:
