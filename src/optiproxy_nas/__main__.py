@@ -15,9 +15,14 @@ CONF, SOURCE = "conf", "--conf-source"
 
 def main() -> None:
     """Run a pipeline in the working directory, with the configuration that is there or given."""
-    configure_project("optiproxy_nas")
-    from optiproxy_nas.cli import run  # it needs a configured project
-
+    try:
+        configure_project("optiproxy_nas")
+        from optiproxy_nas.cli import run  # it needs a configured project
+    except MemoryError:
+        raise SystemExit(
+            "Error: the libraries need more memory than this process may take; 1.5 GB of address "
+            "space (ulimit -v) suffice for them and a search."
+        ) from None
     given = any(argument.startswith(SOURCE) for argument in sys.argv[1:])
     if not (given or Path(CONF).is_dir() or "--help" in sys.argv):
         raise SystemExit(

@@ -335,6 +335,12 @@ def test_a_damaged_run_is_not_exported(finished: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "crate").exists()
 
 
+def test_a_certificate_without_its_key_is_refused() -> None:
+    result = command(Path(), "export", "r", "--certificate", "leaf.pem")
+    assert result.exit_code == 2
+    assert "--sign" in result.output
+
+
 def test_what_is_no_crate_is_refused(tmp_path: Path) -> None:
     result = command(Path(), "verify", str(tmp_path))
     assert result.exit_code == 1

@@ -44,6 +44,8 @@ def export(
     """Write a finished run as a crate: what decided it, its steps and files, with all digests."""
     project = Path(metadata.project_path)
     signer = None
+    if key is None and (password or certificate or chain):
+        raise click.UsageError("--password, --certificate and --chain go with --sign KEY.")
     if key is not None:
         secret = click.prompt("Password", hide_input=True) if password else None
         signer = Signer(key, secret, certificate, chain)
@@ -55,7 +57,8 @@ def export(
         write_crate(project, manifest, steps, target.absolute(), statement, signer)
     click.echo(f"Crate      {os.path.relpath(target)}{', signed' if signer else ', not signed'}")
     click.echo(f"SHA-256    {digest_of(target / SUMS)} of its {SUMS}")
-    click.echo(f"Verify     kedro verify {os.path.relpath(target)}{' --key PUBLIC' if key else ''}")
+    by = " --chain ROOT" if certificate else " --key PUBLIC" if key else ""
+    click.echo(f"Verify     kedro verify {os.path.relpath(target)}{by}")
 
 
 @click.command()

@@ -66,7 +66,11 @@ def check_signature(crate: Path, key: Path | None, chain: tuple[Path, ...] = ())
     """
     signature = crate / SIGNATURE
     if key is None and not chain:
-        reason = "no key was given: --key PUBLIC" if signature.exists() else "there is none"
+        reason = (
+            "no key was given: --key PUBLIC, or --chain ROOT"
+            if signature.exists()
+            else "there is none"
+        )
         return Check("signature", NOT_CHECKED, reason)
     if not signature.is_file() or signature.is_symlink():
         return Check("signature", FAILED, f"there is no {SIGNATURE}")
