@@ -17,6 +17,7 @@ from optiproxy_nas.execution.slurm_settings import slurm_settings
 if TYPE_CHECKING:
     from optiproxy_nas.execution.jobs import Training
 
+MOST = 1000  # worker processes of one machine
 _BUILT_IN = {"serial", "processes", "dask", "slurm"}
 EXECUTORS = Registry(
     "executor",
@@ -113,6 +114,12 @@ def check_executor_settings(settings: EvaluationSettings, slurm: str = SLURM) ->
             f"workers = {settings.workers} needs another executor than 'serial', which trains one "
             "trial at a time in this process: 'processes' (that of several workers where none is "
             "named), 'dask', 'slurm' or 'package.module:Class'.",
+            name="workers",
+        )
+    if settings.is_local and settings.workers > MOST:
+        raise ParameterError(
+            f"workers = {settings.workers}: on one machine there can be {MOST} at most. More are "
+            "for a cluster: executor = dask with a scheduler, or executor = slurm.",
             name="workers",
         )
     if settings.executor == "slurm":
