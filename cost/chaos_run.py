@@ -70,11 +70,14 @@ class Cluster:
     def pids(self) -> dict[str, int]:
         return {role: process.pid for role, process in self._processes.items()}
 
-    def keep_up(self) -> None:
+    def keep_up(self) -> bool:
+        """Start what has ended; return whether anything had."""
+        has_ended = False
         for role in ("scheduler", "worker-1", "worker-2"):
             process = self._processes.get(role)
             if process is None or process.poll() is not None:
-                self._processes[role] = self._start(role)
+                self._processes[role], has_ended = self._start(role), True
+        return has_ended
 
     def close(self) -> None:
         for process in self._processes.values():
@@ -144,8 +147,8 @@ class Run:
         """Wait for the driver; start it again where it fails. Return 0 at its end, None after."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
-            if self.cluster is not None:
-                self.cluster.keep_up()
+            if self.cluster is not None and self.cluster.keep_up():
+                self._note_restart()  # a worker may end long after its scheduler
             pid, status = os.waitpid(self._driver, os.WNOHANG)
             if pid and os.waitstatus_to_exitcode(status) == 0:
                 self._driver = 0
@@ -153,10 +156,14 @@ class Run:
             if pid:
                 assert self.starts < 20, f"it has failed {self.starts} times: see {self.folder}"
                 self._start()
-                if self.disturbances:
-                    self.disturbances[-1] = self.disturbances[-1]._replace(ended=time.time() + 3)
+                self._note_restart()
             time.sleep(0.02)
         return None
+
+    def _note_restart(self) -> None:
+        """Note that what was done last is not over yet."""
+        if self.disturbances:
+            self.disturbances[-1] = self.disturbances[-1]._replace(ended=time.time() + 3)
 
     def _disturb(self) -> None:
         kinds: dict[str, Callable[[], None]] = {

@@ -27,6 +27,7 @@ from optiproxy_nas.evaluation import asynchronous
 from optiproxy_nas.evaluation.asynchronous import drive_asynchronously
 from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import read_records
+from optiproxy_nas.execution.serial import SerialExecutor
 from tests.evaluation.scripted_workers import ScriptedWorkers
 
 HEADER = {"target": "value"}
@@ -96,6 +97,18 @@ def test_an_interrupted_search_has_its_result_and_goes_on(tmp_path):
     assert len(caught.value.result.archive) == 3
     found = search(evaluate=evaluate, workers=1, journal=path, **QUICK)
     assert len(found.archive) == len(calls) == 8
+
+
+def test_ctrl_c_while_worker_processes_end_has_the_result(monkeypatch):
+    def interrupted(executor: SerialExecutor) -> None:
+        monkeypatch.undo()  # once
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SerialExecutor, "close", interrupted)
+    executor = f"{SerialExecutor.__module__}:{SerialExecutor.__name__}"
+    with pytest.raises(SearchInterrupted) as caught:
+        search(evaluate=worth, evaluation={"executor": executor}, **QUICK)
+    assert len(caught.value.result.archive) == 8
 
 
 def test_a_method_that_is_not_waited_for_leaves_torch_as_it_was(impatient):

@@ -191,6 +191,7 @@ def test_two_workers_killed_with_their_driver_lose_nothing(own):
         ({"pipeline": "nb201_search", "workers": 8}, "workers"),
         ({"workers": 8, "evaluation": {"workers": 2}}, "workers"),
         ({"workers": 0}, "workers"),
+        ({"workers": 10**9}, "1000 at most"),
     ],
 )
 def test_workers_that_mean_nothing_are_refused(own, given, name):
