@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from types import FunctionType
 from typing import Any
 
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError
@@ -51,9 +52,10 @@ def get_space(space: SpaceLike) -> SearchSpace:
 @isolated()  # a space holds tensors
 def _named_space(name: Any) -> SearchSpace:
     kind = SPACES.load(name)
-    if not isinstance(kind, type):  # it is not called: os:abort would end the process
+    if not isinstance(kind, type | FunctionType) and name not in SPACES:  # os:abort would end all
         raise ParameterError(
-            f"The search space {name!r} is {kind!r:.100}; it must be a class of search spaces.",
+            f"The search space {name!r} is {kind!r:.100}; it must be a class of search spaces, or a "
+            "function that returns one.",
             name=name,
         )
     try:
