@@ -54,8 +54,8 @@ def _named_space(name: Any) -> SearchSpace:
     kind = SPACES.load(name)
     if not isinstance(kind, type | FunctionType) and name not in SPACES:  # os:abort would end all
         raise ParameterError(
-            f"The search space {name!r} is {kind!r:.100}; it must be a class of search spaces, or a "
-            "function that returns one.",
+            f"The search space {name!r} is {kind!r:.100}; it must be a class of search spaces, or "
+            "a function that returns one.",
             name=name,
         )
     try:
