@@ -31,6 +31,15 @@ def test_a_command_in_a_pickle_does_not_run(tmp_path, protocol):
     assert caught.value.data["requested"].endswith(".system")
 
 
+def test_a_pickle_sets_no_attribute_of_a_function_that_it_may_call():
+    function = NUMPY_SCALARS["numpy.core.multiarray.scalar"]
+    before = function.__doc__
+    content = b"cnumpy.core.multiarray\nscalar\n(N(S'__doc__'\nS'x'\ndtb."
+    with pytest.raises(UnsafePickleError):
+        restricted_load(content, allowed_globals=NUMPY_SCALARS)
+    assert function.__doc__ == before
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -96,6 +96,10 @@ class _PlainUnpickler(pickle._Unpickler):
         if self._objects > self._limits.objects or len(self.metastack) > self._limits.depth:
             raise UnsafePickleError("has more objects than any file of benchmark values")
 
+    def check_built(self) -> None:
+        if callable(self.stack[-2]):  # one of the allowed globals, which is ours
+            raise UnsafePickleError("sets attributes of a function or class")
+
     def check_keys(self, keys: Any) -> None:
         for key in keys:
             if isinstance(key, _CONTAINERS):
@@ -148,6 +152,7 @@ def _dispatch() -> dict[int, Callable[[Any], None]]:
         *("REDUCE", "NEWOBJ", "NEWOBJ_EX"),
     ):
         first(name, _PlainUnpickler.count)
+    first("BUILD", _PlainUnpickler.check_built)
     first("SETITEM", lambda it: it.check_keys(it.stack[-2:-1]))
     for name in ("SETITEMS", "DICT"):
         first(name, lambda it: it.check_keys(it.stack[::2]))
