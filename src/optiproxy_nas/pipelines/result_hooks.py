@@ -80,7 +80,7 @@ class ResultHooks:
             return False
         tracker = MlflowTracker(self._project, manifest["pipeline"])
         try:
-            tracker.log_later(run_id, map(Path, files), "diagnose")
+            tracker.log_later(run_id, diagnosed, map(Path, files), "diagnose")
         except TrackingError as error:
             logger.warning(
                 "The diagnosis was written, but not to the MLflow store %s: %s. Run it again once "

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from optiproxy_nas.core.errors import first_line
+from optiproxy_nas.core.errors import TrackingError, first_line
 from optiproxy_nas.core.secrets import masked, masked_values
 from optiproxy_nas.runs.manifest import ANCHOR
 from optiproxy_nas.runs.metrics import Metrics
@@ -130,8 +130,7 @@ class MlflowRun:
             if resume is None:
                 self.run_id = self._create(name, tags)
             else:
-                run = self.client.get_run(resume)
-                self._store.check_place(run.info.artifact_uri)
+                run = self._opened(resume, name)
                 self.run_id, stored = resume, run.data.params
                 self.was_open = run.info.status != "FINISHED"
                 self._unsent.others_sent = not anew
@@ -152,6 +151,22 @@ class MlflowRun:
             if run.info.run_name == name:
                 return str(run.info.run_id)
         return None
+
+    def _opened(self, mlflow_id: str, name: str) -> Any:
+        """Return the run of an id, which a manifest says.
+
+        Raises:
+            TrackingError: it is of another run of ours, or its artifacts are outside the project.
+        """
+        run = self.client.get_run(mlflow_id)
+        self._store.check_place(run.info.artifact_uri)
+        if (other := run.data.tags.get("run_id", name)) != name:
+            raise TrackingError(
+                f"The manifest of {name!r} names MLflow run {mlflow_id}, which is of {other!r}: it "
+                f"was edited. Restore it, {self._advice}",
+                uri=self.uri,
+            )
+        return run
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         experiment = self.client.get_experiment_by_name(self._experiment)
@@ -206,16 +221,16 @@ class MlflowRun:
             ]
         return any(f"{folder}/{path.name}".lstrip("/") not in listed for path, folder in given)
 
-    def log_later(self, run_id: str, files: Iterable[Path], folder: str) -> None:
-        """Copy files to a folder of the artifact store of a run that is over.
+    def log_later(self, mlflow_id: str, name: str, files: Iterable[Path], folder: str) -> None:
+        """Copy files to a folder of the artifact store of the run ``name``, which is over.
 
         Raises:
-            TrackingError: the store failed, or would write outside the project.
+            TrackingError: the store failed, or would write outside the project or to another run.
         """
         with store_errors(self.uri, "used", self._advice), self._store.lock:
-            self._store.check_place(self.client.get_run(run_id).info.artifact_uri)
+            self._opened(mlflow_id, name)
             for path in files:
-                self.client.log_artifact(run_id, str(path), folder)
+                self.client.log_artifact(mlflow_id, str(path), folder)
 
     @forgiving
     def tag(self, tags: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from optiproxy_nas.core.errors import ArtifactError, ResumeError
 from optiproxy_nas.runs.atomic_files import PARTIAL, flush_files, lock_folder, write_json
+from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import (
     LIMITS,
     REFITS,
@@ -52,6 +53,7 @@ class RunRecord:
     Raises:
         RunLockedError: another process works on the run.
         ResumeError: the run exists and ``resume`` is false, or it cannot go on.
+        ArtifactError: its manifest was edited.
         DataError: the data directory cannot be written to.
     """
 
@@ -227,6 +229,7 @@ class RunRecord:
                 f"'kedro run --resume {run_id}', or use another run_id.",
                 run_id=run_id,
             )
+        StoredRun(self._project, old).check_manifest()
         if is_asynchronous(old) != is_asynchronous(new):
             how = (
                 "an asynchronous search, and goes on as one: its number of workers may change"
