@@ -16,7 +16,7 @@ import pytest
 from optiproxy_nas import UntrustedNameError, search
 from optiproxy_nas.proof import crate_audit, verify
 from optiproxy_nas.proof.crate_audit import audit_crate
-from optiproxy_nas.proof.verification import verify_crate
+from optiproxy_nas.proof.verification import _wrong_in_card, verify_crate
 from optiproxy_nas.proof.verify import FAILED, METADATA, SIGNATURE, SUMS
 
 Edit = Callable[[Path], object]
@@ -118,6 +118,8 @@ TRICKS: dict[str, Edit] = {
         lambda text: b"".join(sorted(text.splitlines(keepends=True), reverse=True))
     ),
     "digests in capitals": of_sums(lambda text: text[:64].upper() + text[64:]),
+    "a name that begins as what holds": lambda crate: (crate / "=x").write_text("x"),
+    "a name that begins as what is not checked": lambda crate: (crate / "?x").write_text("x"),
     "a pipe for the sums": lambda crate: pipe(crate, SUMS),
     "a pipe for the page": lambda crate: pipe(crate, "ro-crate-preview.html"),
     "a link to the folder above": lambda crate: (crate / "data" / "up").symlink_to(crate.parent),
@@ -140,6 +142,15 @@ def test_the_crate_holds(sound: Path) -> None:
 def test_a_trick_is_found(name: str, crate: Path) -> None:
     TRICKS[name](crate)
     assert failed(crate)
+
+
+def test_no_source_of_a_card_is_imported(tmp_path: Path) -> None:
+    part = {"source": "antigravity:fly", "version": "1", "licence": "x", "homepage": "x"}
+    card = {"table_sha256": "0", "parts": [{**part, "files": []}]}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    wrong = _wrong_in_card(tmp_path / "card.json", {"data": {"table_sha256": "0"}})
+    assert list(wrong) == []
+    assert "antigravity" not in sys.modules
 
 
 def test_an_unreadable_folder_hides_nothing(crate: Path, monkeypatch: pytest.MonkeyPatch) -> None:

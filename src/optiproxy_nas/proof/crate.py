@@ -17,14 +17,9 @@ from optiproxy_nas.export.folder import check_free, whole_folder
 from optiproxy_nas.proof import verify
 from optiproxy_nas.proof.contents import Statement, Step
 from optiproxy_nas.proof.croissant import croissant_of
-from optiproxy_nas.proof.description import (
-    CHECKER,
-    CROISSANT,
-    WORKFLOW,
-    description_of,
-    pipeline_of,
-)
+from optiproxy_nas.proof.description import CROISSANT, description_of, pipeline_of
 from optiproxy_nas.proof.signature import Signer
+from optiproxy_nas.proof.verify import CHECKER, WORKFLOW
 from optiproxy_nas.runs.atomic_files import digest_path, file_digest
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, manifest_path, reporting_folder
@@ -77,8 +72,7 @@ def write_crate(
         (partial / verify.METADATA).write_bytes(text.encode())
         (partial / verify.PREVIEW).write_bytes(description.page)
         sums = {path: verify.digest_of(partial / path) for path in verify.files_of(partial)[0]}
-        lines = "".join(f"{sums[path]}  {path}\n" for path in sorted(sums))
-        (partial / verify.SUMS).write_bytes(lines.encode())
+        (partial / verify.SUMS).write_bytes(verify.written_sums(sums))
         if signer is not None:
             signer.sign(partial)
         _check(partial)

@@ -16,9 +16,9 @@ import jinja2
 from optiproxy_nas.proof import verify
 from optiproxy_nas.proof.contents import NO_LICENCE, CrateFile, Statement, Step
 from optiproxy_nas.proof.graph import metadata_of
+from optiproxy_nas.proof.verify import CHECKER, WORKFLOW
 from optiproxy_nas.runs.manifest import Manifest
 
-WORKFLOW, CHECKER = "pipeline.json", "verify.py"
 CROISSANT = ".croissant.json"
 _TABLES = "data/03_primary/"
 _NAMES = {WORKFLOW: "The nodes of the pipeline", CHECKER: "Checks all digests"}

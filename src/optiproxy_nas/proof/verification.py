@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ from optiproxy_nas.core.code_digest import package_digest
 from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.proof import verify
 from optiproxy_nas.proof.signature import check_signature
-from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, Check, Refused
+from optiproxy_nas.proof.verify import (
+    FAILED,
+    NOT_CHECKED,
+    OK,
+    Check,
+    Findings,
+    Refused,
+    Unchecked,
+    run_check,
+)
 
 
 def verify_crate(crate: Path, key: Path | None = None, chain: tuple[Path, ...] = ()) -> list[Check]:
@@ -38,7 +47,7 @@ def verify_crate(crate: Path, key: Path | None = None, chain: tuple[Path, ...] =
     are_as_listed = states["digests"] == states["completeness"] == OK
     for name, find in (("description", _misdescribed), ("archive", _differences)):
         if are_as_listed:
-            checks.append(_check(name, find, crate))
+            checks.append(run_check(name, find, crate))
         else:  # what is not as listed is not parsed
             checks.append(Check(name, NOT_CHECKED, "a file is not the one that was written"))
     return [*checks, Check("search", NOT_CHECKED, "kedro audit CRATE repeats it")]
@@ -69,20 +78,7 @@ def _is_of_this_version(crate: Path) -> bool:
         return False
 
 
-def _check(name: str, find: Callable[[Path], Iterator[str]], crate: Path) -> Check:
-    """Run a check that needs packages: it yields as those of :mod:`optiproxy_nas.proof.verify`."""
-    try:
-        found = list(find(crate))
-    except ImportError as error:
-        return Check(name, NOT_CHECKED, f"{error.name} is not installed")
-    except Exception as error:  # of what a stranger wrote: of any kind
-        return Check(name, FAILED, f"it cannot be read: {type(error).__name__}")
-    if wrong := [line for line in found if line[0] not in "=?"]:
-        return Check(name, FAILED, "; ".join(wrong[: verify.SHOWN]))
-    return Check(name, NOT_CHECKED if found[0][0] == "?" else OK, found[0][1:])
-
-
-def _misdescribed(crate: Path) -> Iterator[str]:
+def _misdescribed(crate: Path) -> Findings:
     """Compare metadata and page with those that are made of manifest, pipeline and data cards."""
     from optiproxy_nas.proof.description import cards_of, description_of, statement_of
 
@@ -93,12 +89,11 @@ def _misdescribed(crate: Path) -> Iterator[str]:
     if (crate / verify.PREVIEW).read_bytes() != made.page:
         wrong.append(f"{verify.PREVIEW} is another page than the one of the manifest")
     if wrong and not _is_of_this_version(crate):
-        yield "?another version of optiproxy-nas wrote it, whose words may be others"
-        return
+        raise Unchecked("another version of optiproxy-nas wrote it, whose words may be others")
     yield from wrong
     for path in cards_of(crate):
         yield from _wrong_in_card(path, manifest)
-    yield "=metadata and page are those of manifest, pipeline and data cards"
+    return "metadata and page are those of manifest, pipeline and data cards"
 
 
 def _first_difference(metadata: Any, made: dict[str, Any]) -> str:
@@ -113,7 +108,7 @@ def _first_difference(metadata: Any, made: dict[str, Any]) -> str:
 
 def _wrong_in_card(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
     """Compare a data card with the manifest, with its Croissant card, and with what we publish."""
-    from optiproxy_nas.benchmarks.source_registry import get_source
+    from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
     from optiproxy_nas.proof.croissant import croissant_of
     from optiproxy_nas.proof.description import CROISSANT
 
@@ -126,6 +121,8 @@ def _wrong_in_card(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
         if stated != croissant_of(card, table["name"], table["sha256"]):
             yield f"{croissant.name} is not made of the data card"
     for part in card["parts"]:
+        if part["source"] not in SOURCES:  # of a plug-in, which is not imported for that
+            continue
         publication = get_source(part["source"]).publication
         pinned = {file.name: file.sha256 for file in publication.files}
         of_part = (part["version"], part["licence"], part["homepage"])
@@ -146,7 +143,7 @@ def _last(names: list[str]) -> str:
     return max((name for name in names if name != "confirm.archive"), key=step)
 
 
-def _differences(crate: Path) -> Iterator[str]:
+def _differences(crate: Path) -> Findings:
     """Compare the archive with the result that the manifest states, and with the journal."""
     from optiproxy_nas.core.bounded_files import read_parquet
 
@@ -160,7 +157,7 @@ def _differences(crate: Path) -> Iterator[str]:
     rows = table[table["architecture"] == best]
     if rows.empty:
         yield f"it lacks the best architecture of the result, {best}"
-        return
+        return ""
     stated = result.get(target)
     if stated is not None and result.get("confirmations") is None:
         found = [float(value) for value in rows["value"]]
@@ -168,7 +165,7 @@ def _differences(crate: Path) -> Iterator[str]:
             yield f"the best has value {found[-1]} there, {stated} in the result"
     if "journal" in artifacts:
         yield from _unlike_journal(table, crate / artifacts["journal"]["path"])
-    yield f"={len(table)} queries; the best is the one that the result states"
+    return f"{len(table)} queries; the best is the one that the result states"
 
 
 def _unlike_journal(table: Any, journal: Path) -> Iterator[str]:

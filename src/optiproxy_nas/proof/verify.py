@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -40,6 +40,13 @@ class Check(NamedTuple):
 
 class Refused(Exception):
     """A file cannot be read as what it should be."""
+
+
+class Unchecked(Exception):
+    """A crate does not have what is checked."""
+
+
+Findings = Generator[str, None, str]  # what is wrong, line by line; in the end, what holds
 
 
 def digest_of(path: Path) -> str:
@@ -145,26 +152,28 @@ def _can_be_listed(path: str) -> bool:
 def checks_of(crate: Path) -> list[Check]:
     """Return all checks that need the standard library only, in the order of the table."""
     return [
-        _check("digests", _digests, crate),
-        _check("completeness", _completeness, crate),
-        _check("metadata", _metadata, crate),
-        _check("manifest", _manifest, crate),
-        _check("parameters", _parameters, crate),
-        _check("journal", _journal, crate),
+        run_check("digests", _digests, crate),
+        run_check("completeness", _completeness, crate),
+        run_check("metadata", _metadata, crate),
+        run_check("manifest", _manifest, crate),
+        run_check("parameters", _parameters, crate),
+        run_check("journal", _journal, crate),
     ]
 
 
-def _check(name: str, find: Callable[[Path], Iterator[str]], crate: Path) -> Check:
-    """Run a check: it yields what is wrong, and at its end, after "=", what holds."""
+def run_check(name: str, find: Callable[[Path], Findings], crate: Path) -> Check:
+    """Run a check: it yields what is wrong, and returns what holds where nothing is."""
     wrong, holds = [], ""
+    lines = find(crate)
     try:
-        for line in find(crate):
-            if line.startswith("="):
-                holds = line[1:]
-            elif line.startswith("?"):
-                return Check(name, NOT_CHECKED, line[1:])
-            else:
-                wrong.append(line)
+        while True:
+            wrong.append(next(lines))
+    except StopIteration as end:
+        holds = end.value
+    except Unchecked as error:
+        return Check(name, NOT_CHECKED, str(error))
+    except ImportError as error:
+        return Check(name, NOT_CHECKED, f"{error.name} is not installed")
     except Refused as error:
         wrong.append(str(error))
     except Exception as error:  # of what a stranger wrote: of any kind
@@ -177,25 +186,25 @@ def _check(name: str, find: Callable[[Path], Iterator[str]], crate: Path) -> Che
     return Check(name, OK, holds)
 
 
-def _digests(crate: Path) -> Iterator[str]:
+def _digests(crate: Path) -> Findings:
     sums = read_sums(crate)
     for path, recorded in sums.items():
         found = digest_of(crate / path) if is_file(crate / path) else "none"
         if found != recorded:
             yield f"{path} has SHA-256 {found[:12]}.., {SUMS} says {recorded[:12]}.."
-    yield f"={len(sums)} files have the SHA-256 of {SUMS}"
+    return f"{len(sums)} files have the SHA-256 of {SUMS}"
 
 
-def _completeness(crate: Path) -> Iterator[str]:
+def _completeness(crate: Path) -> Findings:
     listed = set(read_sums(crate))
     files, others = files_of(crate)
     yield from (f"{path} is missing" for path in sorted(listed - files))
     yield from (f"{path} is not listed" for path in sorted(files - listed - set(UNLISTED)))
     yield from (f"{path} is a link or no file" for path in others)
-    yield f"={len(listed)} files listed, no other there"
+    return f"{len(listed)} files listed, no other there"
 
 
-def _metadata(crate: Path) -> Iterator[str]:
+def _metadata(crate: Path) -> Findings:
     entities = entities_of(crate)
     sums, described = read_sums(crate), set()
     for entity in entities.values():
@@ -215,10 +224,10 @@ def _metadata(crate: Path) -> Iterator[str]:
     yield from (
         f"{path} is not described" for path in sorted(set(sums) - described - {METADATA, PREVIEW})
     )
-    yield f"={len(described)} files described with the same SHA-256 and size"
+    return f"{len(described)} files described with the same SHA-256 and size"
 
 
-def _manifest(crate: Path) -> Iterator[str]:
+def _manifest(crate: Path) -> Findings:
     manifest = manifest_of(crate)
     sums = read_sums(crate)
     if manifest.get("manifest_sha256") != sealed_digest(manifest):
@@ -237,10 +246,10 @@ def _manifest(crate: Path) -> Iterator[str]:
     card += str(manifest["data"].get("source"))
     of_run |= {f"{card}.json", f"{card}.croissant.json", METADATA, PREVIEW, WORKFLOW, CHECKER}
     yield from (f"{path} is no artifact of the manifest" for path in sorted(sums.keys() - of_run))
-    yield f"={len(manifest['artifacts'])} artifacts as run {manifest['run_id']!r} left them"
+    return f"{len(manifest['artifacts'])} artifacts as run {manifest['run_id']!r} left them"
 
 
-def _parameters(crate: Path) -> Iterator[str]:
+def _parameters(crate: Path) -> Findings:
     manifest = manifest_of(crate)
     entities = entities_of(crate)
     recorded = flat(manifest["parameters"])
@@ -280,19 +289,18 @@ def _parameters(crate: Path) -> Iterator[str]:
     summary = manifest["artifacts"].get("report.summary")
     if summary is not None and read_json(crate / summary["path"]) != manifest["result"]:
         yield "the summary is not the result of the manifest"
-    yield f"={len(recorded)} parameters, times, code and result agree in all places"
+    return f"{len(recorded)} parameters, times, code and result agree in all places"
 
 
 def _both(name: str, recorded: Any, stated: Any) -> str:
     return f"{name} is {recorded!r} in the manifest, {stated!r} described"
 
 
-def _journal(crate: Path) -> Iterator[str]:
+def _journal(crate: Path) -> Findings:
     manifest = manifest_of(crate)
     artifact = manifest["artifacts"].get("journal")
     if artifact is None:
-        yield "?the run has no journal"
-        return
+        raise Unchecked("the run has no journal")
     lines = content_of(crate / artifact["path"]).splitlines(keepends=True)
     digest = ""
     for number, line in enumerate(lines, 1):
@@ -300,13 +308,13 @@ def _journal(crate: Path) -> Iterator[str]:
         digest = hashlib.sha256(digest.encode() + body).hexdigest()[:16]
         if tail != f', "digest": "{digest}"}}\n'.encode():
             yield f"line {number} is not what was written, or one before it is missing"
-            return
+            return ""
     header = flat(json.loads(lines[0], object_pairs_hook=_unique)["search"])
     parameters = flat(manifest["parameters"])
     for name in sorted(header.keys() & parameters.keys()):
         if as_text(header[name]) != as_text(parameters[name]):
             yield f"{name} is {header[name]!r} in the journal, {parameters[name]!r} in the manifest"
-    yield f"={len(lines)} lines in their chain, its parameters are those of the manifest"
+    return f"{len(lines)} lines in their chain, its parameters are those of the manifest"
 
 
 def facts_of(manifest: dict[str, Any]) -> dict[str, str]:
