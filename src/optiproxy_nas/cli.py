@@ -15,7 +15,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import pipelines
 from kedro.framework.startup import ProjectMetadata
 
-from optiproxy_nas.commands.command_line import clear_errors
+from optiproxy_nas.commands.command_line import clear_errors, printable
 from optiproxy_nas.commands.crates import export, verify
 from optiproxy_nas.commands.evidence import evidence
 from optiproxy_nas.commands.parameters import parameters
@@ -140,7 +140,7 @@ def audit(metadata: ProjectMetadata, run_id: str, key: Path | None, retrain: int
             result = audit_crate(Path(run_id).absolute(), project, repeat, key)
         else:
             result = audit_run(project, run_id, repeat)
-        click.echo(result.text())
+        click.echo(printable(result.text()))
         if retrain is not None:
             click.echo(retrain_text(retrain_trials(project, run_id, retrain)))
     if not result.passed:

@@ -29,7 +29,7 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
     try:
         yield
     except (OptiProxyError, DatasetError, OSError) as error:
-        raise click.ClickException(message_of(error)) from error
+        raise click.ClickException(printable(message_of(error))) from error
     except click.ClickException:
         raise
     except Exception as error:
@@ -37,13 +37,21 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
             raise
         reason = " ".join(message_of(error).split())
         raise click.ClickException(
-            f"{type(error).__name__}: {reason} ({TRACEBACK}=1 shows where.)"
+            printable(f"{type(error).__name__}: {reason} ({TRACEBACK}=1 shows where.)")
         ) from error
     except KeyboardInterrupt as error:
         hold_interrupts()  # the process ends now, and takes its time for that
         with suppress(OSError):  # the terminal may be what was closed
             click.echo(f"\nInterrupted. {go_on or _notes(error)}".rstrip(), err=True)
         raise SystemExit(130) from None
+
+
+def printable(text: str) -> str:
+    """Return a text whose control characters, but for line ends, are written out.
+
+    Names of a stranger's runs and files are in it; none of them may move the cursor.
+    """
+    return "".join(it if it.isprintable() or it == "\n" else ascii(it)[1:-1] for it in text)
 
 
 def _notes(error: BaseException) -> str:
