@@ -235,6 +235,10 @@ FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "the MLflow run": (entry(mlflow_run_id="0" * 32), "manifest"),
     "the parameters": (entry(parameters={"seed": 1, "budget": 16}), "manifest"),
     "an artifact": (forge_archive, "manifest"),
+    "the digest file of an artifact": (
+        lambda c: last_archive(c).with_name(f"{last_archive(c).name}.sha256").write_text("0"),
+        "manifest",
+    ),
     "an artifact more": (
         lambda c: (last_archive(c).with_name("other.parquet")).write_text("x"),
         "manifest",

@@ -237,6 +237,10 @@ def _manifest(crate: Path) -> Findings:
     for name, facts in manifest["artifacts"].items():
         if sums[facts["path"]] != facts["sha256"]:
             yield f"artifact {name} is another one"
+        beside = f"{facts['sha256']}  {PurePosixPath(facts['path']).name}\n".encode()
+        digest = hashlib.sha256(beside).hexdigest()
+        if sums.get(f"{facts['path']}.sha256", digest) != digest:
+            yield f"the digest file of artifact {name} is another one"
     of_run = {facts["path"] for facts in manifest["artifacts"].values()}
     of_run |= {f"{path}.sha256" for path in of_run} | {manifest_path_of(crate)}
     if journal := manifest["artifacts"].get("journal"):
@@ -250,50 +254,36 @@ def _manifest(crate: Path) -> Findings:
 
 
 def _parameters(crate: Path) -> Findings:
-    manifest = manifest_of(crate)
-    entities = entities_of(crate)
-    recorded = flat(manifest["parameters"])
-    stated = {
-        entity["name"]: entity["value"]
-        for entity in entities.values()
-        if str(entity["@id"]).startswith("#parameter-value/")
-    }
-    for name in sorted(recorded.keys() | stated.keys()):
-        if stated.get(name) != as_text(recorded.get(name)) or name not in recorded:
-            yield _both(name, recorded.get(name), stated.get(name))
+    manifest, entities = manifest_of(crate), entities_of(crate)
+    parameters = {name: as_text(it) for name, it in flat(manifest["parameters"]).items()}
     run = entities["#run"]
-    for name, value in (("startTime", manifest["created"]), ("endTime", manifest["closed"])):
-        if run[name] != value:
-            yield _both(name, value, run[name])
-    facts = {
-        entity["propertyID"]: entity["value"]
-        for entity in entities.values()
-        if str(entity["@id"]).startswith("#fact/")
-    }
-    for name, value in facts_of(manifest).items():
-        if facts.get(name) != value:
-            yield _both(name, value, facts.get(name))
+    times = {"startTime": manifest["created"], "endTime": manifest["closed"]}
     seconds = {
         f"{SECONDS}{name}": as_text(it)
         for name, it in (manifest.get("node_seconds") or {}).items()
         if f"#action/{quote(name)}" in entities  # not what only some runs of a pipeline do
     }
-    stated = {
-        entity["propertyID"]: entity["value"]
-        for entity in entities.values()
-        if str(entity["@id"]).startswith("#seconds/")
-    }
-    for name in sorted(seconds.keys() | stated.keys()):
-        if seconds.get(name) != stated.get(name):
-            yield _both(name, seconds.get(name), stated.get(name))
+    for recorded, stated in (
+        (parameters, _stated(entities, "#parameter-value/", "name")),
+        (times, {name: run[name] for name in times}),
+        (facts_of(manifest), _stated(entities, "#fact/", "propertyID")),
+        (seconds, _stated(entities, "#seconds/", "propertyID")),
+    ):
+        for name in sorted(recorded.keys() | stated.keys()):
+            if recorded.get(name) != stated.get(name):
+                yield (
+                    f"{name} is {recorded.get(name)!r} in the manifest, {stated.get(name)!r} "
+                    "described"
+                )
     summary = manifest["artifacts"].get("report.summary")
     if summary is not None and read_json(crate / summary["path"]) != manifest["result"]:
         yield "the summary is not the result of the manifest"
-    return f"{len(recorded)} parameters, times, code and result agree in all places"
+    return f"{len(parameters)} parameters, times, code and result agree in all places"
 
 
-def _both(name: str, recorded: Any, stated: Any) -> str:
-    return f"{name} is {recorded!r} in the manifest, {stated!r} described"
+def _stated(entities: dict[str, dict[str, Any]], prefix: str, key: str) -> dict[str, Any]:
+    """Return name -> value of the entities whose id begins so."""
+    return {it[key]: it["value"] for name, it in entities.items() if name.startswith(prefix)}
 
 
 def _journal(crate: Path) -> Findings:
