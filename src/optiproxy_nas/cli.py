@@ -30,7 +30,7 @@ from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.evaluation.interrupts import end_as_interrupted
 from optiproxy_nas.pipelines.project_pipeline import are_of_user, refuse_sums
-from optiproxy_nas.pipelines.repetition import repeat
+from optiproxy_nas.pipelines.repetition import pipeline_of_run, repeat
 from optiproxy_nas.pipelines.retraining import retrain_text, retrain_trials
 from optiproxy_nas.pipelines.run_parameters import (
     evaluation_again,
@@ -88,10 +88,11 @@ def _run(resume: str | None, **options: Any) -> Any:
             params = merge(again, params)
             params |= {"run_id": resume, "resume": True}
             params.setdefault("tracking", manifest["tracking"])
-            names = names or [manifest["pipeline"]]
-            if names not in ([manifest["pipeline"]], ["__default__"]):
+            of_run = pipeline_of_run(manifest)
+            names = names or [of_run]
+            if names not in ([of_run], ["__default__"]):
                 raise ParameterError(
-                    f"Run {resume!r} is of pipeline {manifest['pipeline']!r}; it cannot go on as "
+                    f"Run {resume!r} is of pipeline {of_run!r}; it cannot go on as "
                     f"{', '.join(names)}. Leave --pipeline out.",
                     run_id=resume,
                 )

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from optiproxy_nas.core.errors import ArtifactError, TrackingError
+from optiproxy_nas.core.errors import ArtifactError, ResumeError, TrackingError
+from optiproxy_nas.pipelines import repetition
 from optiproxy_nas.runs.mlflow_run import MlflowRun
 from optiproxy_nas.runs.run_record import RunRecord
 
@@ -38,6 +39,20 @@ def test_an_edited_manifest_is_not_gone_on_with(tmp_path: Path) -> None:
     assert first.path.read_bytes() == edited
     first.path.write_text(json.dumps({**facts, "status": "failed", "manifest_sha256": None}))
     record(tmp_path, resume=True).release()  # of a version whose manifests had no digest
+
+
+@pytest.mark.parametrize("name", ["deploy", "ingest", "nb201_search"])
+def test_only_a_search_is_run_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's manifest has no other pipeline of the project run."""
+    kinds = {"nb201_search": "search", "ingest": "ingest"}
+    found = {name: SimpleNamespace(kind=kind) for name, kind in kinds.items()}
+    monkeypatch.setattr(repetition, "registered", lambda: found)
+    manifest = {"run_id": "mine", "pipeline": name}
+    if name == "nb201_search":
+        assert repetition.pipeline_of_run(manifest) == name
+    else:
+        with pytest.raises(ResumeError):
+            repetition.pipeline_of_run(manifest)
 
 
 class Client:

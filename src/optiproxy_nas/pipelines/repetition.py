@@ -8,7 +8,9 @@ from typing import Any
 from kedro.framework.project import pipelines
 from kedro.pipeline import Node
 
+from optiproxy_nas.core.errors import ResumeError
 from optiproxy_nas.pipelines.configuration import SearchSession
+from optiproxy_nas.pipelines.project_pipeline import registered
 from optiproxy_nas.pipelines.run_parameters import given_again, replayed_evaluation
 from optiproxy_nas.proof.contents import Step
 from optiproxy_nas.runs.manifest import Manifest
@@ -30,11 +32,29 @@ def steps_of(project: Path, manifest: Manifest) -> list[Step]:
         return [_step(node) for node in pipelines[manifest["pipeline"]].nodes]
 
 
+def pipeline_of_run(manifest: Manifest) -> str:
+    """Return the name of the pipeline that a manifest says, which is a search.
+
+    Raises:
+        ResumeError: it is none of this package: a stranger could have another of yours run.
+    """
+    name: str = manifest["pipeline"]
+    found = registered().get(name)
+    if found is None or found.kind not in ("search", "methods"):
+        raise ResumeError(
+            f"Run {manifest['run_id']!r} is of pipeline {name!r}, which is no search here. Its "
+            "manifest was edited, or another project made it: work in that one.",
+            run_id=manifest["run_id"],
+            pipeline=name,
+        )
+    return name
+
+
 def _parameters(manifest: Manifest) -> dict[str, Any]:
     parameters = {
         **given_again(manifest["parameters"]),
         **replayed_evaluation(manifest),
-        "pipeline": manifest["pipeline"],
+        "pipeline": pipeline_of_run(manifest),
         "run_id": manifest["run_id"],
         "tracking": False,
         "quiet": True,
