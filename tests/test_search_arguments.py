@@ -47,6 +47,7 @@ WRONG: list[dict[str, Any]] = [
     {"timeout": "3"},
     {"workers": 2},
     {"workers": 0, "evaluate": len},
+    {"workers": 10**9, "evaluate": len},
     {"workers": "2", "evaluate": len},
     {"workers": 2.0, "evaluate": len},
     {"evaluation": {"executor": "processes", "threads": 2.0}, "evaluate": len},

@@ -67,6 +67,7 @@ def of_python(odd: dict[str, Path]) -> dict[str, Callable[[], Any]]:
         "learning rate = NaN": given(method="optiproxy", fit={"lr": NAN}),
         "learning rate = infinity": given(method="optiproxy", fit={"lr": INFINITE}),
         "batch = 10^18": given(method="optiproxy", selection={"batch": 10**18}),
+        "hidden = 10^12": given(method="optiproxy", proxy={"hidden": 10**12}),
         "timeout = NaN": given(timeout=NAN),
         "target = NaN": given(target=NAN),
         "workers = -1": given(workers=-1),

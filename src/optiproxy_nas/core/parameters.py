@@ -116,12 +116,16 @@ class RegretSettings(StrictModel):
     )
 
 
+MOST_WORKERS = 10_000
+
+
 class WorkerSettings(StrictModel):
     """Short forms of settings in ``evaluation``, which are given beside it."""
 
     workers: int | None = Field(
         default=None,
         ge=1,
+        le=MOST_WORKERS,
         description="of an asynchronous search: each that is free begins the next trial at once; "
         "null: steps, each of which waits for its batch (evaluation.workers)",
     )
@@ -149,7 +153,9 @@ class EvaluationSettings(StrictModel):
         gt=0,
         description="seconds a trial, its deadline; a worker process is ended then; null: none",
     )
-    workers: int = Field(default=1, ge=1, description="trials that are trained at the same time")
+    workers: int = Field(
+        default=1, ge=1, le=MOST_WORKERS, description="trials that are trained at the same time"
+    )
     asynchronous: bool = Field(
         default=False,
         description="a free worker gets the next proposal at once, and waits for no batch",
