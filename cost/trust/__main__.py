@@ -2,22 +2,21 @@
 
 Without arguments all of it, in some 20 minutes; ``--quick`` a sample. ``--part`` runs one part,
 ``--case N`` one case of its drawn ones, whose folder stays where something is wrong.
-``--write docs/trust.md`` puts the table into the page. The exit code is 1 where something is lost,
+``--write docs/trust.md`` puts the tables into the page. The exit code is 1 where something is lost,
 wrong or accepted.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from cost.trust.parts import PARTS, Part, table
+from cost.trust.parts import PARTS, table
 from cost.trust.projects import templates
 from evidence.pages import update_page
-
-MARKER = "trust"
 
 
 def main(given: list[str] | None = None) -> int:
@@ -27,19 +26,21 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--part", choices=PARTS, action="append", help="only this one")
     parser.add_argument("--case", type=int, help="only the case of this number")
     parser.add_argument("--subject", default="", help="of what is killed: only this one")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     arguments = parser.parse_args(given)
     folder = Path(tempfile.mkdtemp(prefix="optiproxy-trust-")).resolve()
     made = templates(folder / "templates")
-    parts: list[Part] = []
+    is_wrong = False
     for name in arguments.part or PARTS:
-        part = PARTS[name](folder / name, made, arguments.quick, arguments.case, arguments.subject)
-        parts += part
-    text = table(parts)
-    print(text)
-    if arguments.write is not None:
-        update_page(arguments.write, arguments.write, {MARKER: text})
-    return int(any(part.wrong for part in parts))
+        rows = PARTS[name](folder / name, made, arguments.quick, arguments.case, arguments.subject)
+        text = table(rows)
+        print(text, flush=True)
+        is_wrong |= any(row.wrong for row in rows)
+        if arguments.write is not None:
+            update_page(arguments.write, arguments.write, {f"trust-{name}": text})
+    if not is_wrong:
+        shutil.rmtree(folder)
+    return int(is_wrong)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def of_python(odd: dict[str, Path]) -> dict[str, Callable[[], Any]]:
         "workers = 10^9": given(workers=10**9),
         "executor = a command": given(executor="processes; rm -rf /"),
         "an evaluation of texts": given(evaluate=lambda network: "best"),
-        "an evaluation of nothing": given(evaluate=lambda network: None),
+        "an evaluation of nothing": given(evaluate=lambda network: None, budget=50),
         "journal = a pipe": given(journal=odd["pipe"]),
         "journal = a link to itself": given(journal=odd["loop"]),
         "journal = a folder": given(journal=odd["folder"]),
@@ -95,13 +95,15 @@ def of_python(odd: dict[str, Path]) -> dict[str, Callable[[], Any]]:
         "verify a file": lambda: verify_crate(odd["noise"]),
         "verify a link to itself": lambda: verify_crate(odd["loop"]),
         "save to a folder": lambda: made.save(odd["folder"]),
+        "save to a name with a NUL": lambda: made.save("a\0b"),
+        "export to a name with a NUL": lambda: made.export_crate("a\0b"),
+        "load a name with a NUL": lambda: SearchResult.load("a\0b"),
+        "read a journal of a name with a NUL": lambda: read_journal("a\0b"),
+        "initial = a name with a NUL": given(initial="a\0b"),
         "save to a long name": lambda: made.save(long),
         "export to a link to itself": lambda: made.export_crate(odd["loop"]),
         "export below a file": lambda: made.export_crate(odd["noise"] / "crate"),
         "a space of a NaN name": lambda: Space({NAN: [1, 2]}),
-        "a space of a bomb of products": lambda: Search(
-            space=Space({f"c{i}": list(range(100)) for i in range(5000)}), budget=10**60
-        ),
         "tell what nobody asked for": lambda: Search(space=SPACE, budget=5).tell(99, 1.0),
     }
 

@@ -1,4 +1,4 @@
-"""The parts of :mod:`cost.trust`, and the table of what came of them."""
+"""The parts of :mod:`cost.trust`, and the tables of what came of them."""
 
 from __future__ import annotations
 

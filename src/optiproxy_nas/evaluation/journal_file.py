@@ -43,7 +43,7 @@ def journal_path(given: Any) -> Path:
     Raises:
         ParameterError: it is no path.
     """
-    if not isinstance(given, str | Path) or not str(given):
+    if not isinstance(given, str | Path) or not str(given) or "\0" in str(given):
         raise ParameterError(
             f"journal = {given!r:.200} ({type(given).__name__}): it must be the path of a file, "
             "such as journal='search.jsonl'."
@@ -75,7 +75,7 @@ def read_records(path: str | Path) -> tuple[dict[str, Any], list[dict[str, Any]]
     check_is_file(path)
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:  # ValueError: no name, with a NUL in it
         raise JournalError(
             f"There is no journal {str(path)!r}.",
             advice="A search writes it: search(..., journal=path).",

@@ -178,6 +178,9 @@ class SearchRecord:
         """Write the record to one file (a zip archive of JSON, parquet and safetensors).
 
         The file replaces another of its name, whole or not at all.
+
+        Raises:
+            DataError: it cannot be written there.
         """
         return write_record(Path(path), vars(self))
 

@@ -23,7 +23,7 @@ from typing_extensions import TypedDict  # pydantic's need before Python 3.12
 from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.bounded_files import read_parquet
-from optiproxy_nas.core.errors import DataError, OptiProxyError
+from optiproxy_nas.core.errors import DataError, OptiProxyError, first_line
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.evaluation.trials import Asked, Event, Trial
 from optiproxy_nas.methods import parameters_of
@@ -84,7 +84,11 @@ _SAVED = TypeAdapter(_Saved)
 
 
 def write_record(path: Path, fields: Mapping[str, Any]) -> Path:
-    """Write the fields of a record to one file; it replaces another of its name, whole or not."""
+    """Write the fields of a record to one file; it replaces another of its name, whole or not.
+
+    Raises:
+        DataError: it cannot be written there.
+    """
     facts = {
         "format": FORMAT,
         "parameters": fields["parameters"].model_dump(mode="json"),
@@ -99,9 +103,11 @@ def write_record(path: Path, fields: Mapping[str, Any]) -> Path:
         ],
         "test": dict(fields["test"]),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    partial: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+        partial = Path(name)
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
             archive.writestr("record.json", json.dumps(facts, indent=1))
             confirmed = not fields[_CONFIRMATIONS].empty
@@ -109,9 +115,14 @@ def write_record(path: Path, fields: Mapping[str, Any]) -> Path:
                 archive.writestr(f"{name}.parquet", fields[name].to_parquet())
             archive.writestr("tensors.safetensors", save_tensors(dict(_tensors(fields))))
         os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    except (OSError, ValueError) as error:  # ValueError: no path, as with a NUL in it
+        raise DataError(
+            f"The result cannot be saved as {str(path)!r:.200}: {first_line(error)}.",
+            path=str(path),
+        ) from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
     return path
 
 

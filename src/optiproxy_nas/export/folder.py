@@ -104,8 +104,10 @@ def check_free(folder: Path) -> None:
     """Refuse a folder that cannot be written, since there is something.
 
     Raises:
-        ParameterError: there is something in it, or a file of its name.
+        ParameterError: there is something in it, or a file of its name; or that is no name.
     """
+    if "\0" in str(folder):
+        raise ParameterError(f"{str(folder)!r:.200} is no name of a folder.", path=str(folder))
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists() or folder.is_symlink():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,8 @@ def _amount(number: int) -> str:
     """Return a number of any size, rounded from a million on."""
     if number < 1_000_000:
         return f"{number:,}"
-    exponent = len(str(number)) - 1
+    exponent = int(math.log10(number))
+    exponent -= 10**exponent > number  # rounded up; Python writes no number of 4300 digits
     return f"{number // 10 ** (exponent - 1) / 10:.1f}·10^{exponent}"
 
 
