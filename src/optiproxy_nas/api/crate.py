@@ -11,6 +11,7 @@ from typing import Any
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.evaluation.journal_file import is_journal
 from optiproxy_nas.evaluation.record import SearchRecord
+from optiproxy_nas.export.folder import check_free
 from optiproxy_nas.proof.contents import Statement, Step
 from optiproxy_nas.proof.crate import write_crate
 from optiproxy_nas.proof.signature import Signer
@@ -35,6 +36,7 @@ def export_search(
             "journal=path) wrote to.",
             path=str(journal),
         )
+    check_free(folder)
     run_id = folder.name
     with tempfile.TemporaryDirectory(prefix="optiproxy-crate-") as name:
         project = Path(name).resolve()

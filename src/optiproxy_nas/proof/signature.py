@@ -35,6 +35,9 @@ class Signer(NamedTuple):
         signing = _library("signing")
         target = crate / SIGNATURE
         try:
+            for path in (self.key, self.certificate, *self.chain):
+                if path is not None and not path.is_file():  # a pipe would be waited for
+                    raise ValueError(f"{path} is no file")
             config = signing.Config().set_hashing_config(_hashing())
             if self.certificate is None:
                 # It hands the password on to cryptography, which wants bytes.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -232,6 +233,8 @@ def read_blocks(path: Path) -> list[dict[str, Any]]:
         ParameterError: it holds something else, or a name twice in one mapping.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe has no end
+            raise yaml.YAMLError("it is no regular file")
         if path.stat().st_size > LIMITS.text:
             raise yaml.YAMLError(f"it has more than {LIMITS.text} bytes")
         with path.open(encoding="utf-8") as file:
