@@ -9,12 +9,13 @@ wrong or accepted.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from cost.trust.parts import PARTS, table
+from cost.trust.parts import PARTS, Options, table
 from cost.trust.projects import templates
 from evidence.pages import update_page
 
@@ -26,13 +27,15 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--part", choices=PARTS, action="append", help="only this one")
     parser.add_argument("--case", type=int, help="only the case of this number")
     parser.add_argument("--subject", default="", help="of what is killed: only this one")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="killed at a time")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     arguments = parser.parse_args(given)
     folder = Path(tempfile.mkdtemp(prefix="optiproxy-trust-")).resolve()
     made = templates(folder / "templates")
+    options = Options(arguments.quick, arguments.case, arguments.subject, arguments.jobs)
     is_wrong = False
     for name in arguments.part or PARTS:
-        rows = PARTS[name](folder / name, made, arguments.quick, arguments.case, arguments.subject)
+        rows = PARTS[name](folder / name, made, options)
         text = table(rows)
         print(text, flush=True)
         is_wrong |= any(row.wrong for row in rows)

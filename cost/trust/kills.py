@@ -62,11 +62,10 @@ class Kills:
         self._subjects = subjects()
         self._references: dict[str, Reference] = {}
 
-    def cases(self, numbers: Sequence[int], only: str = "") -> list[Kill]:
-        """Return what became of many cases, of which as many run at a time as there are cores."""
+    def cases(self, numbers: Sequence[int], jobs: int, only: str = "") -> list[Kill]:
+        """Return what became of many cases, of which some run at a time."""
         for name in [only] if only else self._subjects:
             self._reference(name)
-        jobs = os.cpu_count() or 1
         records = [self._folder / f"cases-{job}.jsonl" for job in range(jobs)]
         processes = []
         for job, record in enumerate(records):

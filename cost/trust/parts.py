@@ -37,20 +37,34 @@ class Part(NamedTuple):
     by: str
 
 
-Run = Callable[[Path, Mapping[str, Path], bool, int | None, str], list[Part]]
+class Options(NamedTuple):
+    """How much of a part is done.
+
+    Attributes:
+        quick: a sample.
+        case: only the drawn case of this number.
+        subject: of what is killed: only this one.
+        jobs: so many cases are killed at a time.
+    """
+
+    quick: bool
+    case: int | None
+    subject: str
+    jobs: int
 
 
-def kills(
-    folder: Path, templates: Mapping[str, Path], quick: bool, case: int | None, subject: str
-) -> list[Part]:
+Run = Callable[[Path, Mapping[str, Path], Options], list[Part]]
+
+
+def kills(folder: Path, templates: Mapping[str, Path], options: Options) -> list[Part]:
     """Kill writers, and let them go on."""
     begun, trials = _cpu(), Kills(folder, templates, keep=True)
-    if case is not None:
-        done = [trials.case(case, subject)]
-    elif quick:
+    if options.case is not None:
+        done = [trials.case(options.case, options.subject)]
+    elif options.quick:
         done = [trials.case(number, name) for number, name in enumerate(QUICK_KILLS)]
     else:
-        done = trials.cases(range(KILLS), subject)
+        done = trials.cases(range(KILLS), options.jobs, options.subject)
     wrong = [f"case {it.number} ({it.subject}; {it.faults}): {it.wrong}" for it in done if it.wrong]
     struck = [fault for it in done for fault in it.faults]
     effects = Counter("an error" if fault[0] in "Ed" else "killed" for fault in struck)
@@ -59,17 +73,15 @@ def kills(
     return [Part(what, len(struck), wrong, _cpu() - begun, by)]
 
 
-def tampers(
-    folder: Path, templates: Mapping[str, Path], quick: bool, case: int | None, subject: str
-) -> list[Part]:
+def tampers(folder: Path, templates: Mapping[str, Path], options: Options) -> list[Part]:
     """Tamper with crates and runs."""
     begun, trials = _cpu(), Tampers(folder, templates)
-    if case is not None:
-        return [_noticed("the byte of one case", [trials.byte(case)], begun)]
-    few = slice(None, QUICK if quick else None)
+    if options.case is not None:
+        return [_noticed("the byte of one case", [trials.byte(options.case)], begun)]
+    few = slice(None, QUICK if options.quick else None)
     parts = [_noticed("single bytes", map(trials.byte, range(BYTES)[few]), begun)]
     begun = _cpu()
-    names = trials.structures()[:: 8 if quick else 1]
+    names = trials.structures()[:: 8 if options.quick else 1]
     parts.append(_noticed("edits of structure", map(trials.structure, names), begun))
     for is_signed in (False, True):
         key = "signed" if is_signed else "not signed"
@@ -89,18 +101,16 @@ def tampers(
     return parts
 
 
-def hostile(
-    folder: Path, templates: Mapping[str, Path], quick: bool, case: int | None, subject: str
-) -> list[Part]:
+def hostile(folder: Path, templates: Mapping[str, Path], options: Options) -> list[Part]:
     """Give hostile inputs, and run in hostile surroundings."""
     begun, trials = _cpu(), Hostile(folder, templates)
-    every = 8 if quick else 1
+    every = 8 if options.quick else 1
     parts = [_refused("calls of Python", trials.in_python(every), begun)]
     begun = _cpu()
     inputs = map(trials.by_command, trials.inputs[::every])
     parts.append(_refused("inputs of the command line", inputs, begun))
     begun = _cpu()
-    met = [meet() for meet in [*trials.surroundings().values()][:: 6 if quick else 1]]
+    met = [meet() for meet in [*trials.surroundings().values()][:: 6 if options.quick else 1]]
     parts.append(_refused("runs in odd surroundings", met, begun))
     return parts
 

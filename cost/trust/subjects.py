@@ -31,6 +31,7 @@ SMALL: dict[str, Any] = {  # of OptiProxy-NAS
     "selection": {"batch": 3, "samples": 24},
 }
 BUDGET = 12
+MEASURED = ("workers", "busy_share")  # facts of a result that are about times
 SWEEP = ("sweep", "--no-tracking", "--executor=serial", "--name=s")
 
 
@@ -135,7 +136,8 @@ def _go_on_with_run(pipeline: str, params: str, project: Path) -> int:
 def _outcome_of_run(project: Path) -> dict[str, str]:
     facts = manifest(project, RUN)
     files = {name: digest(project / it["path"]) for name, it in facts["artifacts"].items()}
-    return files | {name: repr(value) for name, value in flatten(facts["result"]).items()}
+    result = {name: it for name, it in flatten(facts["result"]).items() if name not in MEASURED}
+    return files | {name: repr(value) for name, value in result.items()}
 
 
 def _wrong_of_run(project: Path) -> Iterator[str]:
@@ -147,7 +149,8 @@ def _wrong_of_run(project: Path) -> Iterator[str]:
     yield from damage_of(project, RUN, facts)[0]
     if facts["tracking"]:
         yield from _wrong_in_mlflow(project, facts)
-    yield from (f"{path} is left" for path in (project / "data").rglob(".partial-*"))
+    left = (path.relative_to(project) for path in (project / "data").rglob(".partial-*"))
+    yield from (f"{path} is left" for path in left if "diagnose" not in path.parts)
     if "journal" in facts["artifacts"]:
         yield from _counted_twice(project / facts["artifacts"]["journal"]["path"])
 

@@ -289,3 +289,13 @@ def test_the_first_archive_row_that_differs_is_named(tmp_path):
     found = audits._compare_archives(*runs)
     assert len(found) == 1
     assert found[0].startswith("archive row 1: ")
+
+
+def test_a_byte_of_the_table_is_found_before_the_search_is_repeated(finished):
+    path = finished / "data" / "03_primary" / "nb201" / "embedded.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    facts = manifests.read_manifest(finished / "data" / "08_reporting", "reference")
+    (wrong,), _ = audit_checks.wrong_table(finished, facts)
+    assert "embedded.parquet is not the file that was written" in wrong

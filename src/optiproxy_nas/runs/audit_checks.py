@@ -8,8 +8,8 @@ from pathlib import Path
 
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.table_digests import published_digest
-from optiproxy_nas.core.errors import OptiProxyError, first_line, message_of
-from optiproxy_nas.runs.atomic_files import digest_path, json_bytes
+from optiproxy_nas.core.errors import ArtifactError, OptiProxyError, first_line, message_of
+from optiproxy_nas.runs.atomic_files import digest_path, json_bytes, verify
 from optiproxy_nas.runs.manifest import (
     ANCHOR,
     SEAL,
@@ -137,6 +137,8 @@ def wrong_table(project: Path, manifest: Manifest) -> tuple[list[str], list[str]
     if "table_sha256" not in data:
         return [], []
     source = str(data["source"])
+    if wrong := list(_edited_tables(project, str(manifest["parameters"].get("benchmark")), source)):
+        return wrong, []
     try:
         if get_source(source).model is not None:
             return [], [f"data: the model that answers for source {source!r} was not made anew"]
@@ -150,3 +152,14 @@ def wrong_table(project: Path, manifest: Manifest) -> tuple[list[str], list[str]
             f"{recorded[:12]}.. then, {published[:12]}.. of the files"
         ], []
     return [], []
+
+
+def _edited_tables(project: Path, benchmark: str, source: str) -> Iterator[str]:
+    """Yield the files of an ingested source that are not the ones that were written."""
+    for kind in ("parquet", "json", "model"):
+        path = project / "data" / "03_primary" / benchmark / f"{source}.{kind}"
+        try:
+            if path.exists():
+                verify(path)
+        except ArtifactError as error:
+            yield f"data: {error.message}"

@@ -12,7 +12,8 @@ from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Ve
 from kedro.io.core import parse_dataset_definition
 from kedro.utils import load_obj
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as tensor_bytes
 
 from optiproxy_nas.benchmarks.loading import load_files
 from optiproxy_nas.benchmarks.source_registry import get_source
@@ -227,8 +228,9 @@ class TensorsDataset(_FileDataset[Tensors]):
         return tensors
 
     def save(self, data: Tensors) -> None:
-        """Write the tensors."""
-        save_file({name: tensor.contiguous() for name, tensor in data.items()}, self._path)
+        """Write the tensors; safetensors, writing by itself, leaves a file where it is killed."""
+        contiguous = {name: tensor.contiguous() for name, tensor in data.items()}
+        self._path.write_bytes(tensor_bytes(contiguous))
 
 
 @dataclass(frozen=True)
