@@ -20,7 +20,7 @@ OPTIONS = ("--no-deps", "--disable-pip", "--format", "json", "--progress-spinner
 
 
 def audit(program: Path = PROGRAM, pinned: Path = PINNED) -> tuple[bool, str]:
-    """Return whether nothing is published of the pinned packages, and what to tell.
+    """Return whether nothing is published of the pinned packages, and the report.
 
     Args:
         program: pip-audit.
@@ -50,6 +50,6 @@ def audit(program: Path = PROGRAM, pinned: Path = PINNED) -> tuple[bool, str]:
 
 
 if __name__ == "__main__":
-    is_clean, told = audit()
-    print(told)
+    is_clean, report = audit()
+    print(report)
     sys.exit(not is_clean)

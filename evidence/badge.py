@@ -108,7 +108,7 @@ def measure_badge(
     Args:
         project: the project's folder.
         sections: those of which the ones with ``options.badge`` count.
-        say: told of each section, and of the table at the end.
+        say: is called with a line a section, and with the table at the end.
         gather: runs the searches; :func:`evidence.collect.collect`.
         **options: of ``run_sweep``.
 
@@ -302,11 +302,11 @@ def table_of(lines: Sequence[Line], minutes: float) -> str:
     rows = [[*line[:4], words[line.holds]] for line in lines]
     head = ["claim", "claimed", "allowed", "measured", "holds?"]
     count = {it: sum(line.holds is it for line in lines) for it in (True, False, None)}
-    said = (
+    summary = (
         f"{count[True]} of {len(lines)} claims hold, {count[False]} do not, {count[None]} were not "
         f"run. {minutes:.0f} minutes."
     )
-    return f"{table.markdown(head, rows)}\n\n{said}"
+    return f"{table.markdown(head, rows)}\n\n{summary}"
 
 
 def main(project: Path = Path()) -> None:

@@ -44,7 +44,7 @@ SOUND = {"name": "click", "version": "8.0", "vulns": []}
 
 
 @pytest.mark.parametrize(
-    ("packages", "is_clean", "told"),
+    ("packages", "is_clean", "line"),
     [
         ([SOUND], True, "1 packages, 0 vulnerabilities"),
         ([SOUND, VULNERABLE], False, "jinja2 2.0: X-1, mended in 3.1"),
@@ -53,7 +53,7 @@ SOUND = {"name": "click", "version": "8.0", "vulns": []}
     ],
 )
 def test_a_published_vulnerability_fails_and_a_service_that_fails_does_not(
-    tmp_path: Path, packages: list[object] | None, is_clean: bool, told: str
+    tmp_path: Path, packages: list[object] | None, is_clean: bool, line: str
 ) -> None:
     answer = "" if packages is None else json.dumps({"dependencies": packages, "fixes": []})
     program = tmp_path / "pip-audit"
@@ -61,10 +61,10 @@ def test_a_published_vulnerability_fails_and_a_service_that_fails_does_not(
     program.chmod(0o755)
     found = audit(program)
     assert found[0] is is_clean
-    assert told in found[1]
+    assert line in found[1]
 
 
 def test_without_pip_audit_nothing_is_audited(tmp_path: Path) -> None:
-    is_clean, told = audit(tmp_path / "none")
+    is_clean, report = audit(tmp_path / "none")
     assert is_clean
-    assert "skipped" in told
+    assert "skipped" in report
