@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -55,10 +56,11 @@ def export(
         statement = Statement(licence, author)
         steps = steps_of(project, manifest) if manifest["status"] == "finished" else []
         write_crate(project, manifest, steps, target.absolute(), statement, signer)
-    click.echo(f"Crate      {os.path.relpath(target)}{', signed' if signer else ', not signed'}")
+    place = shlex.quote(os.path.relpath(target))
+    click.echo(f"Crate      {place}{', signed' if signer else ', not signed'}")
     click.echo(f"SHA-256    {digest_of(target / SUMS)} of its {SUMS}")
     by = " --chain ROOT" if certificate else " --key PUBLIC" if key else ""
-    click.echo(f"Verify     kedro verify {os.path.relpath(target)}{by}")
+    click.echo(f"Verify     kedro verify {place}{by}")
 
 
 @click.command()
