@@ -120,3 +120,9 @@ def test_a_file_without_secrets_is_left_alone(tmp_path):
     mask_file(path)
     assert path.read_bytes() == b"\xff plain\r\n"
     assert path.stat() == before
+
+
+@pytest.mark.parametrize("text", ["://a:{}/@", "://{}@", "eyJ{}.eyJhbGciOiJ.a"])
+def test_no_secret_is_so_long_that_looking_for_it_takes_time_by_the_square(text):
+    assert HIDDEN in masked(text.format("x" * 100))
+    assert HIDDEN not in masked(text.format("x" * 5000))

@@ -27,7 +27,8 @@ _NAME = re.compile(
     rf"(?:{_WORDS}|(?<![a-z])(?:pw|pat)|[._-](?:pass|pwd|auth))(?:_id)?$", re.IGNORECASE
 )
 _ADDRESS = re.compile(
-    r"""://(?:[^\s/?#"'<>]+|[^\s:/?#@"'<>]*:(?!\d+/)[^\s@"'<>]+)@"""  # a password may have slashes
+    # A password may have slashes. Lengths are bounded: no text takes time by its square.
+    r"""://(?:[^\s/?#"'<>]{1,1000}|[^\s:/?#@"'<>]{0,99}:(?!\d+/)[^\s@"'<>]{1,200})@"""
 )
 _ASSIGNED = re.compile(
     rf"""((?:{_WORDS}|signature|\b(?:pwd|sig))["']?(?:=|:[ ]?(?=["'])|%3D)["']?"""
@@ -38,7 +39,7 @@ _ASSIGNED = re.compile(
 )
 _TOKEN = re.compile(
     r"\b(?:gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|hf_\w{16,}|sk-[\w-]{16,}"
-    r"|xox[abprs]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+"
+    r"|xox[abprs]-[\w-]{10,}|A[KS]IA[0-9A-Z]{16}|eyJ[\w-]{8,200}\.eyJ[\w-]{8,4000}\.[\w-]+"
     r"|AIza[\w-]{30,}|ya29\.[\w-]{10,}|dapi[0-9a-f]{32}|(?:npm|dckr_pat)_\w{16,}|pypi-[\w-]{16,})"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     re.DOTALL,
@@ -98,7 +99,7 @@ def _listed(value: Any) -> Iterable[Any]:
 def _masked(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
-    if "://" in text:
+    if "://" in text and "@" in text:
         text = _ADDRESS.sub(f"://{HIDDEN}@", text)
     if any(sign in text for sign in "=: %"):
         text = _ASSIGNED.sub(lambda found: next(filter(None, found.groups())) + HIDDEN, text)
