@@ -16,6 +16,7 @@ from IPython.utils.capture import capture_output
 from optiproxy_nas.problems.mnist1d import Mnist1d
 from quick_kedro import quick_bootstrap as quick_bootstrap
 from quick_kedro import quick_sessions as quick_sessions
+from waiting import PATIENCE
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -52,5 +53,5 @@ def test_notebook_runs(path: Path, empty_store: Path) -> None:
     context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     process = context.Process(target=run_cells, args=(path, empty_store))
     process.start()
-    process.join(120)
+    process.join(2 * PATIENCE)
     assert process.exitcode == 0

@@ -32,7 +32,7 @@ def server(tmp_path):
     (folder / "table.pickle").write_bytes(CONTENT)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
-        threading.Thread(target=web.serve_forever, daemon=True).start()
+        threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{web.server_port}/table.pickle"
         web.shutdown()
 
@@ -205,7 +205,7 @@ class Breaking(http.server.BaseHTTPRequestHandler):
 def test_a_download_that_breaks_off_goes_on(tmp_path):
     Breaking.ranges.clear()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as web:
-        threading.Thread(target=web.serve_forever, daemon=True).start()
+        threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{web.server_port}/table.pickle"
         fetched = fetch(source(url), None, tmp_path / "raw")["table.pickle"]
         web.shutdown()

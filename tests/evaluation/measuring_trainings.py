@@ -13,9 +13,8 @@ from typing import Any
 from optiproxy_nas.execution.jobs import Job, Parent
 
 BUSY = """
-import sys, time
-end = time.monotonic() + float(sys.argv[2])
-while time.monotonic() < end:
+import os, sys, time
+while not os.path.exists(sys.argv[2]):
     open(sys.argv[1], "a").write(".")
     time.sleep(0.002)
 """
@@ -28,10 +27,10 @@ class Measures:
         return getattr(self, job.architecture)(job, parent, Path(job.folder).parent)
 
     def counts(self, job: Job, parent: Parent, folder: Path) -> Any:
-        """Write to a file again and again, and have a child do so, too."""
-        arguments = [sys.executable, "-c", BUSY, str(folder / "child"), "0.25"]
+        """Write to a file until the other one measures, and have a child do so, too."""
+        arguments = [sys.executable, "-c", BUSY, str(folder / "child"), str(folder / "measuring")]
         with subprocess.Popen(arguments):
-            for _ in range(50):
+            while not (folder / "measuring").exists():
                 with (folder / "busy").open("a") as file:
                     file.write(".")
                 time.sleep(0.005)
@@ -46,8 +45,7 @@ class Measures:
 
     def measures_for_ever(self, job: Job, parent: Parent, folder: Path) -> Any:
         self._pause(parent, folder)
-        (folder / "measuring").touch()
-        time.sleep(60)
+        time.sleep(600)
 
     def dies_while_it_measures(self, job: Job, parent: Parent, folder: Path) -> Any:
         self._pause(parent, folder)
@@ -59,6 +57,7 @@ class Measures:
             time.sleep(0.005)
         parent.begin_measurement(0.0)
         parent.pause_others()
+        (folder / "measuring").touch()  # the paused ones see it when they go on
 
 
 def _written(folder: Path) -> int:

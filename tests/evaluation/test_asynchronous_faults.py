@@ -29,6 +29,7 @@ from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import read_records
 from optiproxy_nas.execution.serial import SerialExecutor
 from tests.evaluation.scripted_workers import ScriptedWorkers
+from waiting import PATIENCE
 
 HEADER = {"target": "value"}
 QUICK: dict[str, Any] = arguments("random_search", budget=8)
@@ -142,7 +143,7 @@ class SlowMethod:
         self._count += 1
         if self._count == 2:
             self.asked.set()
-            assert self.may_answer.wait(60)
+            assert self.may_answer.wait(PATIENCE)
         return self._ask(unavailable)
 
 
@@ -163,7 +164,7 @@ def test_what_ends_while_the_method_is_asked_is_on_disk_at_once_and_told_after_i
 
     def poll(objective: Any, seconds: float | None = None) -> Any:
         if not method.may_answer.is_set():
-            assert method.asked.wait(60)
+            assert method.asked.wait(PATIENCE)
         ended = run(objective, seconds)
         return ended
 

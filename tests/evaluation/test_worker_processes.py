@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import Pipe
@@ -40,9 +39,10 @@ from optiproxy_nas.execution.worker_process import WorkerProcess
 from optiproxy_nas.measuring.machine import kind_of_machine
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.spaces import get_space
+from waiting import PATIENCE, wait_until
 
 SLOW = ("hangs", "reports_without_end", "ignores_signals", "holds_the_lock", "forks_and_hangs")
-LIMIT = 0.4  # seconds of them
+LIMIT = 1.0  # seconds of them
 
 
 class Seen(NamedTuple):
@@ -105,11 +105,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
         ("leaves", "exit code 0 (os._exit?)"),
         ("exits", "SystemExit: enough"),
         ("closes_descriptors", "worker process"),
-        ("hangs", "timed out after 0.4 s (evaluation.timeout)"),
-        ("ignores_signals", "timed out after 0.4 s"),
-        ("reports_without_end", "timed out after 0.4 s"),
-        ("holds_the_lock", "timed out after 0.4 s"),
-        ("forks_and_hangs", "timed out after 0.4 s"),
+        ("hangs", "timed out after 1 s (evaluation.timeout)"),
+        ("ignores_signals", "timed out after 1 s"),
+        ("reports_without_end", "timed out after 1 s"),
+        ("holds_the_lock", "timed out after 1 s"),
+        ("forks_and_hangs", "timed out after 1 s"),
         ("forks_and_faults", "SIGABRT"),
         ("reads_input", "EOFError"),
     ],
@@ -285,7 +285,7 @@ def test_a_function_of_a_script_needs_a_guard(tmp_path: Path, script: str, outco
         [sys.executable, str(path), str(tmp_path)],
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert outcome in done.stdout + done.stderr
 
@@ -313,11 +313,11 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     assert parent.stdout is not None
     workers = [int(pid) for pid in parent.stdout.readline().split()]
     output = tmp_path / "1" / "output.txt"
-    await_(lambda: output.exists() and output.read_text().count("pid ") == 2)
+    wait_until(lambda: output.exists() and output.read_text().count("pid ") == 2)
     children = [int(pid) for pid in output.read_text().split() if pid.isdigit()]
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    await_(lambda: not any(is_running(pid) for pid in workers + children))
+    wait_until(lambda: not any(is_running(pid) for pid in workers + children))
 
 
 def test_a_search_is_the_same_wherever_it_trains(tmp_path: Path) -> None:
@@ -470,13 +470,6 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def await_(condition: Any) -> None:
-    limit = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 def test_a_process_that_cannot_begin_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,10 +93,12 @@ class Misbehaves:
         time.sleep(100)
 
     def forks_and_faults(self, job: Job, report: Report) -> Any:
+        said, says = os.pipe()
         if os.fork() == 0:
             print(f"pid {os.getpid()}", flush=True)
+            os.write(says, b"pid")
             time.sleep(100)
-        time.sleep(0.05)
+        os.read(said, 3)
         os.abort()
 
     def forks_and_returns(self, job: Job, report: Report) -> Any:

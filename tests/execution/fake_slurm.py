@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from contextlib import suppress
 from pathlib import Path
+
+from waiting import wait_until
 
 COMMANDS = {
     "sbatch": """
@@ -117,13 +118,7 @@ class FakeSlurm:
         """Have SLURM know nothing of a job."""
         (self.folder / "jobs" / number / "state").unlink()
 
-    def begun(self, number: str, within: float = 120.0) -> None:
-        """Wait until a job's process runs."""
-        wait_for(self.folder / "jobs" / number / "pid", within)
 
-
-def wait_for(path: Path, within: float = 120.0) -> None:
-    limit = time.monotonic() + within
-    while not (path.exists() and path.stat().st_size):
-        assert time.monotonic() < limit, f"{path} is missing"
-        time.sleep(0.01)
+def wait_for(path: Path) -> None:
+    """Wait until a file has content."""
+    wait_until(lambda: path.exists() and path.stat().st_size)

@@ -37,12 +37,13 @@ class Trains:
         return 0.5
 
     def tidies(self, job: Job) -> Any:
-        """Wait, and leave a file where it is told to end; the next run answers."""
+        """Wait, having said so, and leave a file where it is told to end; the next run answers."""
         tidy = Path(job.folder) / "tidy"
         if tidy.exists():
             return 0.75
         try:
-            time.sleep(60)
+            (Path(job.folder) / "waits").write_text("waits")
+            time.sleep(600)
         finally:
             tidy.write_text("tidy")
 

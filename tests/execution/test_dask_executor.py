@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +32,7 @@ from optiproxy_nas.execution.dask_cluster import Cluster
 from optiproxy_nas.execution.dask_worker import Inspection, Run
 from optiproxy_nas.execution.jobs import Ended, Key
 from optiproxy_nas.testing import check_executor
+from waiting import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,8 @@ def started() -> LocalCluster:
 def pids(cluster: str) -> Iterator[dict[str, int]]:
     """The process of each worker by its address."""
     with Client(cluster, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=120)
-        yield within(60.0, lambda: client.run(os.getpid))
+        client.wait_for_workers(2, timeout=PATIENCE)
+        yield within(PATIENCE, lambda: client.run(os.getpid))
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def executor(cluster: str, tmp_path: Path) -> Iterator[DaskExecutor]:
         yield executor
 
 
-def all_ended(executor: DaskExecutor, seconds: float = 120.0) -> dict[int, Ended]:
+def all_ended(executor: DaskExecutor, seconds: float = PATIENCE) -> dict[int, Ended]:
     """Poll until no job is left, and return their ends by number; each is given once."""
     found: list[Ended] = []
     limit = time.monotonic() + seconds
@@ -81,18 +82,10 @@ def all_ended(executor: DaskExecutor, seconds: float = 120.0) -> dict[int, Ended
     return {end.job.number: end for end in found}
 
 
-def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
-    limit = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-    return found
-
-
 def owner(executor: DaskExecutor, key: Key, has_begun: bool = True) -> str:
     """Return the address of the worker that runs a job, once one does."""
     files = executor._tasks[key].files
-    until(lambda: files.has_begun or (files.claimed() and not has_begun))
+    wait_until(lambda: files.has_begun or (files.claimed() and not has_begun))
     claim = files.claimed()
     assert claim is not None
     return claim.owner
@@ -154,7 +147,7 @@ def test_a_job_that_is_handed_out_twice_runs_once(executor: DaskExecutor, tmp_pa
 def test_what_is_cancelled_ends_and_is_not_heard_of(executor: DaskExecutor, tmp_path: Path) -> None:
     for number in range(4):
         executor.submit(job(tmp_path, number, 60.0 if number < 2 else 0.0))
-    until(lambda: len(executor.running()) == 2)
+    wait_until(lambda: len(executor.running()) == 2)
     executor.cancel([(0, 0, 1)])
     executor.cancel([(1, 0, 1), (7, 0, 1)])
     assert set(all_ended(executor)) == {2, 3}
@@ -165,7 +158,7 @@ def test_a_killed_worker_costs_the_job_that_it_ran(
     executor: DaskExecutor, pids: dict[str, int], tmp_path: Path
 ) -> None:
     executor.submit(job(tmp_path, 0))
-    assert executor.poll(120.0)  # its result is not held, so that nothing is computed again
+    assert executor.poll(PATIENCE)  # its result is not held, so that nothing is computed again
     executor.submit(job(tmp_path, 1, 60.0))
     executor.submit(job(tmp_path, 2, 0.5))
     os.kill(pids[owner(executor, (1, 0, 1))], signal.SIGKILL)
@@ -175,7 +168,7 @@ def test_a_killed_worker_costs_the_job_that_it_ran(
     assert found[2].answer
     assert found[3].answer
     assert [runs(tmp_path, number) for number in range(4)] == [1, 1, 1, 1]
-    until(lambda: executor._cluster.room(9) == 2)  # Dask has started another one
+    wait_until(lambda: executor._cluster.room(9) == 2)  # Dask has started another one
 
 
 def test_a_job_that_had_not_begun_when_its_worker_died_is_run_elsewhere(
@@ -204,7 +197,7 @@ def test_a_worker_that_hangs_costs_its_job_and_what_it_answers_later_is_dropped(
         assert all_ended(executor)[2].answer
     finally:
         os.kill(pid, signal.SIGCONT)
-    until(lambda: executor._cluster.room(9) == 2)
+    wait_until(lambda: executor._cluster.room(9) == 2)
     assert executor.poll(0.2) == []
 
 
@@ -227,7 +220,7 @@ def test_a_job_ends_at_its_timeout(executor: DaskExecutor, tmp_path: Path) -> No
 def test_a_worker_that_measures_has_the_machine_to_itself(cluster: str, tmp_path: Path) -> None:
     with opened(cluster, tmp_path, training=measures) as executor:
         for number in range(2):
-            executor.submit(job(tmp_path, number, timeout=120.0))
+            executor.submit(job(tmp_path, number, timeout=PATIENCE))
         found = all_ended(executor)
     assert [end.error for end in found.values()] == ["", ""]
     assert found[1].answer <= 1  # what was on its way to the file
@@ -282,15 +275,15 @@ def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(tmp_path: Pat
         os.kill(process, signal.SIGSTOP)  # as the network may pause
         assert executor.poll(0.1) == []
         os.kill(process, signal.SIGCONT)
-        assert executor.poll(120.0)[0].answer["value"] == 2
+        assert executor.poll(PATIENCE)[0].answer["value"] == 2
         executor.submit(job(tmp_path, 0))
         executor.submit(job(tmp_path, 1, 60.0))
         files = executor._tasks[0, 0, 1].files
-        until(lambda: files.ended(job(tmp_path, 0)) and executor.running() == [(1, 0, 1)])
+        wait_until(lambda: files.ended(job(tmp_path, 0)) and executor.running() == [(1, 0, 1)])
         os.kill(process, signal.SIGKILL)
-        (ended,) = executor.poll(120.0)
+        (ended,) = executor.poll(PATIENCE)
         with pytest.raises(EvaluationError, match="has gone"):
-            executor.poll(120.0)
+            executor.poll(PATIENCE)
     assert ended.answer["value"] == 0
 
 
@@ -339,7 +332,7 @@ def test_other_code_of_the_user_is_refused(
     with opened(cluster, tmp_path) as executor:
         executor.submit(job(tmp_path, 0))
         with pytest.raises(EvaluationError, match="dask_trainings"):
-            executor.poll(120.0)
+            executor.poll(PATIENCE)
     assert runs(tmp_path, 0) == 0
 
 

@@ -22,13 +22,14 @@ from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.pipelines.search import load_benchmark
 from optiproxy_nas.spaces import get_space
+from waiting import PATIENCE
 
 NOISE = ("Traceback", "Deprecat", "deprecat", "UserWarning", "FutureWarning", "Alembic", "alembic")
 
 
 class Done:
     def __init__(self, process):
-        self.out, self.err = process.communicate(timeout=300)
+        self.out, self.err = process.communicate(timeout=2 * PATIENCE)
         self.code = process.returncode
 
 

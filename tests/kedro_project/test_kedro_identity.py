@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import time
 
 import pandas as pd
 import pytest
@@ -31,6 +30,7 @@ from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.pipelines.search import load_benchmark
 from optiproxy_nas.runs import atomic_files
 from optiproxy_nas.spaces import get_space
+from waiting import wait_until
 
 
 @pytest.mark.parametrize("runner", [ThreadRunner, ParallelRunner])
@@ -176,9 +176,7 @@ def test_a_process_killed_and_resumed(quick, reference):
     )
     process.start()
     folder = quick / "data" / "06_models" / "r"
-    deadline = time.monotonic() + 120
-    while not folder.exists() and time.monotonic() < deadline and process.is_alive():
-        time.sleep(0.002)
+    wait_until(lambda: folder.exists() or not process.is_alive(), tick=0.002)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -16,6 +16,7 @@ from tiny_problem import trainings, with_data
 
 from optiproxy_nas import read_journal
 from optiproxy_nas.pipelines.configuration import CONF
+from waiting import PATIENCE
 
 SETTINGS = """\
 from optiproxy_nas.settings import (
@@ -82,7 +83,7 @@ def test_a_run_that_is_killed_goes_on_and_is_audited(project):
     of which crashes. The pipeline goes by a name of the user's."""
     params = f"--params={TINY_ARGUMENT},evaluation.executor=serial,run_id=r,tracking=off"
     process = kedro(project, "run", "--pipeline=nas", params)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == -signal.SIGKILL, output + errors
     journal = project / "data" / "07_model_output" / "r" / "journal.jsonl"
     assert len(read_journal(journal)) == 9

@@ -45,7 +45,8 @@ class Widths(Problem):
         crashes_at: number of a trial whose training ends its process by a segmentation fault.
         drift: added at every further training of a trial.
         noise: standard deviation of a value, by the seed of its training.
-        seconds: that a training takes.
+        waits_from: number of the first trial that trains only when there is a file "go" beside the
+            folders of the trials; -1: none does.
     """
 
     space = Space(CHOICES)
@@ -61,10 +62,10 @@ class Widths(Problem):
         drift: float = 0.0,
         crashes_at: int = -1,
         noise: float = 0.0,
-        seconds: float = 0.0,
+        waits_from: int = -1,
     ) -> None:
         self.bonus, self.dies_at, self.how, self.drift = bonus, dies_at, how, drift
-        self.crashes_at, self.noise, self.seconds = crashes_at, noise, seconds
+        self.crashes_at, self.noise, self.waits_from = crashes_at, noise, waits_from
 
     def evaluate(self, trial: RunningTrial) -> dict[str, float]:
         log = trial.folder / "trained.txt"
@@ -75,7 +76,8 @@ class Widths(Problem):
             self._die()
         if trial.number == self.crashes_at:
             os.kill(os.getpid(), signal.SIGSEGV)
-        time.sleep(self.seconds)
+        while 0 <= self.waits_from <= trial.number and not (trial.folder.parent / "go").exists():
+            time.sleep(0.01)
         chosen = trial.architecture
         print("training", chosen)
         trial.report(1, 0.5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from optiproxy_nas.sweeps.jobs import (
     workers_of_searches,
 )
 from optiproxy_nas.sweeps.point import Point
+from waiting import wait_until
 
 
 def run(folder: Path, executor: str, workers: int, *names: str) -> Any:
@@ -70,10 +70,7 @@ def test_a_killed_worker_costs_its_point_only(
 def test_no_worker_outlives_the_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished = run(tmp_path, "processes", 2, "slow", "b", "c")
     next(finished)
-    limit = time.monotonic() + 60
-    while not (tmp_path / "waits").exists():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
+    wait_until((tmp_path / "waits").exists)
     assert "Stopping" not in capsys.readouterr().err
     finished.close()
     assert "Stopping; runs in progress are closed" in capsys.readouterr().err
