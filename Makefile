@@ -1,5 +1,6 @@
 # make search   install, and run the main job (PARAMS=dataset=cifar100,seed=3 for other settings)
-# make test     install with the test extras, and run the whole suite
+# make test     install with the test extras, and run the whole suite: by four processes, also on two
+#               cores, as many tests wait for processes that they start
 # make lint     ruff, mypy, import-linter (the layers of the package, pyproject.toml), and pip-audit,
 #               which is skipped, with the reason, where its service does not answer
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
@@ -15,7 +16,7 @@ search: .venv/installed
 	$(BIN)/kedro run --pipeline=nb201_search $(if $(PARAMS),--params=$(PARAMS))
 
 test: .venv/installed-dev
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev | .venv/audit/bin/pip-audit
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Of processes that tests start, too: two workers of pytest leave no core for more threads.
+# Of processes that tests start, too: the workers of pytest leave no core for more threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Else each of them would compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -36,6 +36,21 @@ if threading.current_thread() is threading.main_thread():
 gc.set_threshold(50_000, 10, 10)  # walks over all that is imported took a seventh of the time
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("suite")
+
+
+# Where single tests take seconds: one that begins last is waited for by all workers.
+LONGEST = ("execution", "kedro_project", "test_notebooks.py", "golden", "evaluation")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests; else the order stays."""
+    folder = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(folder).parts[0]
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 import nbformat
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
 
 from optiproxy_nas.problems.mnist1d import Mnist1d
 from quick_kedro import quick_bootstrap as quick_bootstrap
@@ -27,6 +25,8 @@ def test_there_are_notebooks() -> None:
 
 def run_cells(path: Path, empty_store: Path) -> None:
     """Run the cells of a notebook one after another; some must show something."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
     from mlflow.store.db import utils
 
     def copy_tables(engine: Any) -> None:

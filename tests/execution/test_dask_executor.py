@@ -183,8 +183,8 @@ def test_a_job_that_had_not_begun_when_its_worker_died_is_run_elsewhere(
 def test_a_worker_that_hangs_costs_its_job_and_what_it_answers_later_is_dropped(
     executor: DaskExecutor, pids: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_task, "SILENT", 4)
-    monkeypatch.setattr(dask_cluster, "SILENT", 4)
+    monkeypatch.setattr(dask_task, "SILENT", 8)
+    monkeypatch.setattr(dask_cluster, "SILENT", 8)
     executor.submit(job(tmp_path, 0, 0.2))
     pid = pids[owner(executor, (0, 0, 1))]
     os.kill(pid, signal.SIGSTOP)
@@ -418,17 +418,22 @@ def test_one_thread_ends_all_worker_processes_that_had_no_job_for_a_while(
             ended.append(id(self))
 
     monkeypatch.setattr(dask_worker, "WorkerProcess", Process)
-    monkeypatch.setattr(dask_worker, "IDLE", 0.1)
+    now = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda _: time.sleep(0.01))
+    monkeypatch.setattr(dask_worker, "time", clock)
     places, before = dask_worker._Places(run_of(tmp_path), offset=0), threading.active_count()
     for _ in range(20):
         with places.process() as first, places.process() as second:
             assert first is not second
     assert threading.active_count() == before + 1
-    until(lambda: len(ended) == 2 and threading.active_count() == before)
+    now[0] += dask_worker.IDLE
+    wait_until(lambda: len(ended) == 2 and threading.active_count() == before)
     with places.process():
-        time.sleep(0.15)
+        now[0] += 2 * dask_worker.IDLE
+        time.sleep(0.05)
         assert len(ended) == 2  # it has a job
-    until(lambda: len(ended) == 3)
+    now[0] += dask_worker.IDLE
+    wait_until(lambda: len(ended) == 3)
 
 
 def test_gpus_of_a_worker_are_taken_in_turn(

@@ -725,7 +725,7 @@ def test_an_answer_is_kept_until_a_journal_has_it(
     assert first.leave() == [jobs[1].key]
     second = opens()
     assert [second.rejoin(*it) for it in zip(jobs, names, strict=True)] == [False, True]
-    assert [ended.job.number for ended in second.poll(60)] == [1]
+    assert [ended.job.number for ended in second.poll(PATIENCE)] == [1]
     second.release([jobs[1].key])
     second.close()
     assert not (tmp_path / "slurm").exists()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +18,7 @@ import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from kedro.framework.cli.cli import KedroCLI
 from kedro.framework.startup import bootstrap_project
 from kedro.runner.task import Task
 
@@ -114,6 +117,27 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Pope
         stderr=subprocess.PIPE,
         encoding="utf-8",
     )
+
+
+def forked(folder: Path, *arguments: str) -> tuple[ForkProcess, Path]:
+    """``kedro ARGUMENTS`` in a process of its own, which a fork spares the imports.
+
+    Returns:
+        The process, and the file of what it shows.
+    """
+    shown = folder / "shown.txt"
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=_type, args=(folder, arguments, shown))
+    process.start()
+    return process, shown
+
+
+def _type(folder: Path, arguments: Iterable[str], shown: Path) -> None:
+    sys.stdout = sys.stderr = shown.open("w", buffering=1, encoding="utf-8")
+    for descriptor in (1, 2):
+        os.dup2(sys.stdout.fileno(), descriptor)
+    os.chdir(folder)
+    KedroCLI(folder).main(list(arguments))
 
 
 def manifest(project: Path, run_id: str) -> dict[str, Any]:

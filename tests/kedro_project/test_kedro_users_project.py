@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from kedro.framework.session import KedroSession, session
-from kedro_runs import TINY_ARGUMENT, command, enter, kedro, manifest
+from kedro_runs import TINY_ARGUMENT, command, enter, forked, manifest
 from tiny_problem import trainings, with_data
 
 from optiproxy_nas import read_journal
 from optiproxy_nas.pipelines.configuration import CONF
-from waiting import PATIENCE
 
 SETTINGS = """\
 from optiproxy_nas.settings import (
@@ -56,8 +54,9 @@ def made(tmp_path_factory):
     options = ["--name=voyage", "--tools=none", "--example=no", "--telemetry=no"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DO_NOT_TRACK", "1")  # kedro-telemetry tells of the making of projects, too
-        made = [sys.executable, "-m", "kedro", "new", *options]
-        subprocess.run(made, cwd=folder, check=True, capture_output=True)
+        process, shown = forked(folder, "new", *options)
+        process.join()
+    assert process.exitcode == 0, shown.read_text()
     project = with_data(folder / "voyage")
     package = project / "src" / "voyage"
     shutil.copy(Path(__file__).with_name("tiny_problem.py"), package / "widths.py")
@@ -82,9 +81,9 @@ def test_a_run_that_is_killed_goes_on_and_is_audited(project):
     """SIGKILL in a training in the main process; the others are trained in a worker process, one
     of which crashes. The pipeline goes by a name of the user's."""
     params = f"--params={TINY_ARGUMENT},evaluation.executor=serial,run_id=r,tracking=off"
-    process = kedro(project, "run", "--pipeline=nas", params)
-    output, errors = process.communicate(timeout=2 * PATIENCE)
-    assert process.returncode == -signal.SIGKILL, output + errors
+    process, shown = forked(project, "run", "--pipeline=nas", params)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, shown.read_text()
     journal = project / "data" / "07_model_output" / "r" / "journal.jsonl"
     assert len(read_journal(journal)) == 9
 

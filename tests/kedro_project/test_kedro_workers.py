@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import sys
 
 import pandas as pd
 import pytest
@@ -17,8 +14,8 @@ from kedro_runs import (
     command,
     copy_project,
     enter,
+    forked,
     history,
-    kedro,
     manifest,
     mlflow_run,
     resume,
@@ -158,19 +155,20 @@ def test_metrics_come_as_the_search_goes_on(own, empty_store):
 
 
 def test_two_workers_killed_with_their_driver_lose_nothing(own):
-    """A real session in a process of its own, and two worker processes."""
+    """A session in a process of its own, and two worker processes."""
     params = f"problem={NAME},problem.waits_from=5,confirm=null,tracking=off,run_id=r,workers=2"
-    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    begun = kedro(
-        own, "run", "--pipeline=own_search", f"--params={params},{TINY_ARGUMENT}", **paths
+    process, shown = forked(
+        own, "run", "--pipeline=own_search", f"--params={params},{TINY_ARGUMENT}"
     )
     journal = own / "data" / "07_model_output" / "r" / "journal.jsonl"
-    wait_until(lambda: begun.poll() or (journal.exists() and len(read_journal(journal)) == 5))
-    begun.send_signal(signal.SIGKILL)
-    _, shown = begun.communicate()
-    assert "/2 busy" in shown
+    wait_until(
+        lambda: not process.is_alive() or (journal.exists() and len(read_journal(journal)) == 5)
+    )
+    process.kill()
+    process.join()
+    assert "/2 busy" in shown.read_text()
     before = read_journal(journal)
-    assert len(before) == 5, shown
+    assert len(before) == 5
     (journal.parent / "trials" / "go").touch()
     result = command(own, "run", "--resume", "r", "--params=workers=1,executor=serial")
     assert result.exit_code == 0, result.output

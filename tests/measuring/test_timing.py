@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from itertools import permutations
 
@@ -247,6 +248,7 @@ def test_a_timing_in_a_slow_stretch_says_so_and_reaches_down_to_the_usual_speed(
 @pytest.mark.parametrize("timer", [processor_timer, wall_timer])
 def test_timers_time_what_they_run(timer: Callable[..., tuple[float, float]]) -> None:
     ran: list[int] = []
+    begun = time.perf_counter()
     took, seconds = timer(lambda: ran.append(sum(range(20_000))))
     assert len(ran) == 1
-    assert 0 < seconds <= took < 5
+    assert 0 < seconds <= took <= time.perf_counter() - begun
