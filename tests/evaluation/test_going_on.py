@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import signal
 import threading
@@ -215,17 +216,16 @@ def test_told_to_end_it_does_not_wait_for_a_method_that_fits(tmp_path, signals, 
 def test_a_method_that_is_not_waited_for_is_ended(tmp_path):
     """Else the process could not end, or would crash, while it computes."""
     opened, workers = Search(**arguments("local_search")), ScriptedWorkers(worth, 3)
-    asked, ask = threading.Event(), opened.method.ask
+    ask = opened.method.ask
 
     def compute(unavailable: Any) -> Any:
         if not unavailable.pending:
             return ask(unavailable)
-        asked.set()
+        os.kill(os.getpid(), signal.SIGINT)
         while True:
             time.sleep(0.001)
 
     opened.method.ask = compute  # type: ignore[method-assign]
-    workers.on_poll = lambda: asked.wait(PATIENCE) and signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         drive_asynchronously(opened, workers)
     for thread in threading.enumerate():

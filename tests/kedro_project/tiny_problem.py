@@ -46,7 +46,7 @@ class Widths(Problem):
         drift: added at every further training of a trial.
         noise: standard deviation of a value, by the seed of its training.
         waits_from: number of the first trial that trains only when there is a file "go" beside the
-            folders of the trials, and trial 0 when trial 1 has begun; -1: none waits.
+            folders of the trials, and trial 0 when trial 3 has begun; -1: none waits.
     """
 
     space = Space(CHOICES)
@@ -76,7 +76,7 @@ class Widths(Problem):
             self._die()
         if trial.number == self.crashes_at:
             os.kill(os.getpid(), signal.SIGSEGV)
-        awaited = "go" if 0 <= self.waits_from <= trial.number else "0001"
+        awaited = "go" if trial.number >= self.waits_from else "" if trial.number else "0003"
         while self.waits_from >= 0 and not (trial.folder.parent / awaited).exists():
             time.sleep(0.01)
         chosen = trial.architecture
