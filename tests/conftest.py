@@ -112,27 +112,29 @@ def space(request):
 
 
 @pytest.fixture(scope="session")
-def ingested(tmp_path_factory) -> Ingested:
-    from ingested import Ingested
-
-    return Ingested(_of_all_workers(tmp_path_factory) / "ingested")
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder of all workers, for what one of them makes and the others use."""
+    base = tmp_path_factory.getbasetemp()  # of a worker, within that of all
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory) -> Path:
+def ingested(shared_folder) -> Ingested:
+    from ingested import Ingested
+
+    return Ingested(shared_folder / "ingested")
+
+
+@pytest.fixture(scope="session")
+def empty_store(shared_folder) -> Path:
     """An MLflow store without runs, made once for all tests: its migrations take seconds."""
-    path = _of_all_workers(tmp_path_factory) / "mlflow.db"
+    path = shared_folder / "mlflow.db"
     with filelock.FileLock(f"{path}.lock"):
         if not path.exists():
             from mlflow import MlflowClient
 
             MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
-
-
-def _of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.getbasetemp()  # of a worker, within that of all
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import filelock
 import pytest
 from kedro_runs import copy_project, enter, run, search_digests, without_pictures
 
@@ -11,14 +12,18 @@ from quick_kedro import quick_sessions as quick_sessions
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory):
-    """A project with the benchmark's table and a finished run, "reference", without pictures."""
-    project = copy_project(tmp_path_factory.mktemp("template") / "project")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(project, monkeypatch)
-        without_pictures(monkeypatch)
-        run(project, run_id="reference")
-    return project
+def template(tmp_path_factory, shared_folder):
+    """A project with the benchmark's table and a finished run, "reference", without pictures.
+
+    It is a copy of one that is made once for all workers.
+    """
+    made = shared_folder / "template"
+    with filelock.FileLock(f"{made}.lock"), pytest.MonkeyPatch.context() as monkeypatch:
+        if not made.exists():
+            enter(copy_project(made), monkeypatch)
+            without_pictures(monkeypatch)
+            run(made, run_id="reference")
+    return shutil.copytree(made, tmp_path_factory.mktemp("template") / "project")
 
 
 @pytest.fixture(scope="session")
