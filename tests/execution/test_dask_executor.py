@@ -20,14 +20,13 @@ from typing import Any
 
 import pytest
 from dask import config
-from dask_trainings import JOBS, Wish, job, measures, obey, opened, runs
-from distributed import Client, LocalCluster
+from dask_trainings import JOBS, UNTIL_GO, Wish, job, measures, obey, opened, runs
+from distributed import Client, LocalCluster, Status
 
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution import dask, dask_cluster, dask_task, dask_worker, remote, worker
 from optiproxy_nas.execution.dask import DaskExecutor
-from optiproxy_nas.execution.dask_client import within
 from optiproxy_nas.execution.dask_cluster import Cluster
 from optiproxy_nas.execution.dask_worker import Inspection, Run
 from optiproxy_nas.execution.jobs import Ended, Key
@@ -36,7 +35,7 @@ from waiting import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """Two workers; one that a test kills is started anew.
 
     The locks by which jobs of a machine are paused are theirs alone, whatever else runs on it; a
@@ -45,7 +44,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     timeouts = config.set({"distributed.comm.timeouts.connect": "300s"})
     with pytest.MonkeyPatch.context() as patch, timeouts, ExitStack() as stack:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
-        yield stack.enter_context(started()).scheduler_address
+        yield stack.enter_context(started())
+
+
+@pytest.fixture(scope="module")
+def cluster(local: LocalCluster) -> str:
+    return local.scheduler_address
 
 
 def started() -> LocalCluster:
@@ -59,11 +63,19 @@ def started() -> LocalCluster:
 
 
 @pytest.fixture
-def pids(cluster: str) -> Iterator[dict[str, int]]:
-    """The process of each worker by its address."""
-    with Client(cluster, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=PATIENCE)
-        yield within(PATIENCE, lambda: client.run(os.getpid))
+def pids(local: LocalCluster) -> dict[str, int]:
+    """The process of each worker by its address, once both run.
+
+    Dask starts a worker anew that was killed, but not one that was killed while it started.
+    """
+
+    def running() -> dict[str, int]:
+        nannies = [nanny for nanny in local.workers.values() if nanny.process]
+        nannies = [nanny for nanny in nannies if nanny.process.status == Status.running]
+        found = {nanny.worker_address: nanny.pid for nanny in nannies}
+        return found if len(found) == 2 and found.keys() <= local.scheduler.workers.keys() else {}
+
+    return wait_until(running)
 
 
 @pytest.fixture
@@ -89,6 +101,12 @@ def owner(executor: DaskExecutor, key: Key, has_begun: bool = True) -> str:
     claim = files.claimed()
     assert claim is not None
     return claim.owner
+
+
+def let_go(folder: Path, number: int) -> None:
+    """Have a training end that waits for it."""
+    (folder / "go").touch()
+    wait_until((folder / f"{number:04d}" / "over").exists)
 
 
 def local_clusters() -> list[int]:
@@ -185,7 +203,7 @@ def test_a_worker_that_hangs_costs_its_job_and_what_it_answers_later_is_dropped(
 ) -> None:
     monkeypatch.setattr(dask_task, "SILENT", 8)
     monkeypatch.setattr(dask_cluster, "SILENT", 8)
-    executor.submit(job(tmp_path, 0, 0.2))
+    executor.submit(job(tmp_path, 0, UNTIL_GO))
     pid = pids[owner(executor, (0, 0, 1))]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -195,6 +213,7 @@ def test_a_worker_that_hangs_costs_its_job_and_what_it_answers_later_is_dropped(
         assert found[1].answer
         executor.submit(job(tmp_path, 2))  # not to that which hangs
         assert all_ended(executor)[2].answer
+        let_go(tmp_path, 0)
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_until(lambda: executor._cluster.room(9) == 2)
@@ -204,9 +223,10 @@ def test_a_worker_that_hangs_costs_its_job_and_what_it_answers_later_is_dropped(
 def test_a_worker_that_pauses_loses_nothing(
     executor: DaskExecutor, pids: dict[str, int], tmp_path: Path
 ) -> None:
-    executor.submit(job(tmp_path, 0, 0.3))
+    executor.submit(job(tmp_path, 0, UNTIL_GO))
     pid = pids[owner(executor, (0, 0, 1))]
     os.kill(pid, signal.SIGSTOP)
+    let_go(tmp_path, 0)
     assert executor.poll(1.0) == []
     os.kill(pid, signal.SIGCONT)
     assert all_ended(executor)[0].answer["value"] == 0
@@ -271,10 +291,11 @@ def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(tmp_path: Pat
         executor._cluster._client._timeout = 1.0  # until it is given up
         refuse_strangers(executor._cluster.address)
         (process,) = local_clusters()
-        executor.submit(job(tmp_path, 2, 0.5))
+        executor.submit(job(tmp_path, 2, UNTIL_GO))
         os.kill(process, signal.SIGSTOP)  # as the network may pause
         assert executor.poll(0.1) == []
         os.kill(process, signal.SIGCONT)
+        (tmp_path / "go").touch()
         assert executor.poll(PATIENCE)[0].answer["value"] == 2
         executor.submit(job(tmp_path, 0))
         executor.submit(job(tmp_path, 1, 60.0))
