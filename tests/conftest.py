@@ -57,7 +57,10 @@ def pytest_collection_finish() -> None:
     """In a process that runs tests: one thread, and no garbage collection of what is imported."""
     import torch
 
+    from without_compiler import leave_compiler_out
+
     torch.set_num_threads(1)
+    leave_compiler_out()
     gc.collect()
     gc.freeze()
 

@@ -13,7 +13,6 @@ import nbformat
 import pytest
 
 from optiproxy_nas.problems.mnist1d import Mnist1d
-from plain_optimizers import plain_optimizers
 from quick_kedro import quick_bootstrap as quick_bootstrap
 from quick_kedro import quick_sessions as quick_sessions
 from waiting import PATIENCE
@@ -38,7 +37,6 @@ def run_cells(path: Path, empty_store: Path) -> None:
     utils._initialize_tables = copy_tables  # dozens of migrations take most of a notebook's time
     bounds = ["parameters <= 4000", "latency_p90_ms <= 1e6"]  # however busy the machine is
     Mnist1d.objective = {"name": "constrained", "constraints": bounds}
-    plain_optimizers(pytest.MonkeyPatch())
     os.chdir(path.parent)
     shell = InteractiveShell.instance()
     shown = False
