@@ -21,7 +21,7 @@ from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.execution.base import WorkerExecutor
 from optiproxy_nas.execution.job_files import DISK
 from optiproxy_nas.execution.jobs import Ended, Job, Key, Training, reason_of
-from optiproxy_nas.execution.slurm_folder import UNREAD, JobFolders, Order
+from optiproxy_nas.execution.slurm_folder import UNREAD, JobFolders, Order, label
 from optiproxy_nas.execution.slurm_queue import GONE, LOST, OVER, REASONS, Queue
 from optiproxy_nas.execution.slurm_settings import slurm_settings
 
@@ -92,7 +92,6 @@ class SlurmExecutor(WorkerExecutor):
         self._order = Order(UNREAD, *facts)
         self._entries: dict[Key, _Entry] = {}  # in the order of submission
         self._over: dict[Key, _Entry] = {}  # that have ended, and were not released
-        self._forgotten: list[_Entry] = []  # whose files are to be removed
         self._next_look, self._pause = 0.0, SHORTEST  # at the shared disk
         self._failing: float | None = None  # since when the disk fails
         self._asked, self._lost_starts = float("-inf"), 0  # when SLURM was last asked
@@ -133,13 +132,13 @@ class SlurmExecutor(WorkerExecutor):
     def _cancel(self, keys: Sequence[Key]) -> None:
         """End jobs; what runs gets SIGTERM, and is not waited for."""
         entries = [self._entries.pop(key) for key in keys if key in self._entries]
-        self._forgotten += entries
         self._stop({entry.name: entry.id for entry in entries})
+        self._forget(entries)
 
     def release(self, keys: Collection[Key]) -> None:
-        """See :class:`Executor`; the next look removes their files."""
+        """See :class:`Executor`."""
         super().release(keys)
-        self._forgotten += [self._over.pop(key) for key in keys if key in self._over]
+        self._forget([self._over.pop(key) for key in keys if key in self._over])
 
     def running(self) -> list[Key]:
         """See :class:`Executor`."""
@@ -147,13 +146,13 @@ class SlurmExecutor(WorkerExecutor):
 
     def _clear(self) -> None:
         """Remove what is needed no more. The logs of jobs that failed stay."""
+        if self._is_left:
+            return
         with suppress(OSError):
-            if self._has_decided and not self._is_left:
+            if self._has_decided:
                 self._retire(list(self._earlier))
                 self.release(list(self._over))
-            self._forget()
-            if not self._is_left:
-                self._folders.close(self._has_decided)
+            self._folders.close(self._has_decided)
 
     def _rejoinable(self) -> list[Key]:
         return [*self._over, *(key for key, entry in self._entries.items() if entry.id)]
@@ -168,9 +167,8 @@ class SlurmExecutor(WorkerExecutor):
             return
         may_go_on = False
         try:
-            self._forget()
-            again = {_label(entry.name) for entry in self._entries.values()}
-            self._retire([name for name in self._earlier if _label(name) in again])
+            again = {label(entry.name) for entry in self._entries.values()}
+            self._retire([name for name in self._earlier if label(name) in again])
             self._look_at_answers()
             self._look_at_dead()
             may_go_on = self._submit_next()
@@ -207,7 +205,7 @@ class SlurmExecutor(WorkerExecutor):
                 continue  # it can be read at a later look
             entry.is_interrupted = answer.is_interrupted
             if answer.unable:  # it is no failed trial, also where SLURM says that it is over
-                self._forgotten.append(self._entries.pop(entry.job.key))
+                self._forget([self._entries.pop(entry.job.key)])
                 self._give_up(answer.unable)
             elif answer.ended is not None:
                 self._finish(entry, answer.ended)
@@ -294,13 +292,8 @@ class SlurmExecutor(WorkerExecutor):
             self._earlier.remove(name)
             folders.forget(name)
 
-    def _forget(self) -> None:
-        """Remove the files of jobs that were cancelled or released."""
-        for entry in self._forgotten:
-            self._folders.forget(entry.name, entry.keep_log)
-        self._forgotten = []
-
-
-def _label(name: str) -> str:
-    """Return what the names of all submissions of a job begin with."""
-    return name.rpartition("-")[0]
+    def _forget(self, entries: Iterable[_Entry]) -> None:
+        """Remove the files of jobs, as far as the disk lets."""
+        for entry in entries:
+            with suppress(OSError):
+                self._folders.forget(entry.name, entry.keep_log)

@@ -220,6 +220,11 @@ class JobFolders:
                 folder.rmdir()
 
 
+def label(name: str) -> str:
+    """Return what the names of all submissions of a job begin with."""
+    return name.rpartition("-")[0]
+
+
 def _is_id(number: str) -> bool:
     """Return whether a text is the id of a job, and no option of the commands that take it."""
     return number.replace("_", "").isdigit()
