@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from optiproxy_nas import UntrustedNameError, search
+from optiproxy_nas import ParameterError, UntrustedNameError, search
 from optiproxy_nas.proof import crate_audit, verify
 from optiproxy_nas.proof.crate_audit import audit_crate
 from optiproxy_nas.proof.verification import _wrong_in_card, verify_crate
@@ -112,6 +112,7 @@ def more(name: str) -> Edit:
 TRICKS: dict[str, Edit] = {
     "another line end in the sums": of_sums(lambda text: text.replace(b"\n", b"\r", 1)),
     "Windows' line ends in the sums": of_sums(lambda text: text.replace(b"\n", b"\r\n")),
+    "no line in the sums": of_sums(lambda text: b""),
     "an empty line more": of_sums(lambda text: text + b"\n"),
     "no end of the last line": of_sums(lambda text: text[:-1]),
     "lines in another order": of_sums(
@@ -142,6 +143,8 @@ def test_the_crate_holds(sound: Path) -> None:
 def test_a_trick_is_found(name: str, crate: Path) -> None:
     TRICKS[name](crate)
     assert failed(crate)
+    if "sums" in name:
+        assert "digests" in failed(crate)
 
 
 def test_no_source_of_a_card_is_imported(tmp_path: Path) -> None:
@@ -151,6 +154,16 @@ def test_no_source_of_a_card_is_imported(tmp_path: Path) -> None:
     wrong = _wrong_in_card(tmp_path / "card.json", {"data": {"table_sha256": "0"}})
     assert list(wrong) == []
     assert "antigravity" not in sys.modules
+
+
+def test_a_signature_that_cannot_be_checked_with_the_key_is_no_success(
+    crate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (crate / SIGNATURE).write_text("{}")
+    for name in ("model_signing", "model_signing.verifying"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ParameterError, match="model-signing"):
+        verify_crate(crate, key=crate / "verify.py")
 
 
 def test_an_unreadable_folder_hides_nothing(crate: Path, monkeypatch: pytest.MonkeyPatch) -> None:

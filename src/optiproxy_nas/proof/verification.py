@@ -34,7 +34,8 @@ def verify_crate(crate: Path, key: Path | None = None, chain: tuple[Path, ...] =
         chain: in place of the key: certificates that are trusted.
 
     Raises:
-        DataError: there is no such folder, or it is no crate.
+        DataError: there is no such folder, or it is no crate; there is no such key.
+        ParameterError: a key was given, and model-signing is not installed.
     """
     if not (crate / verify.METADATA).is_file():
         raise DataError(

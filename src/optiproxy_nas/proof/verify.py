@@ -132,7 +132,7 @@ def read_sums(crate: Path) -> dict[str, str]:
     content = content_of(crate / SUMS)
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     found = {line[66:]: line[:64] for line in lines}
-    if written_sums(found) != content or not all(map(_can_be_listed, found)):
+    if not found or written_sums(found) != content or not all(map(_can_be_listed, found)):
         raise Refused(f"{SUMS} is not as it was written")
     return found
 
