@@ -69,7 +69,9 @@ def subjects() -> dict[str, Subject]:
         "own_search with MLflow": _run("own_search", f"{PROBLEM},{TINY},{serial}", 1, "on"),
         "own_methods": _run("own_methods", f"{scored},{serial}", 3),
         "own_methods on 2 worker processes": _run("own_methods", f"{scored},{two}", 1),
-        "own_search, 2 workers at a time": _run("own_search", f"{PROBLEM},{TINY},workers=2", 1),
+        "own_search, 2 workers at a time": _run(
+            "own_search", f"{PROBLEM},{TINY},workers=2", 1
+        )._replace(outcome=_outcome_of_workers, wrong=_wrong_of_workers),
         "ingest": Subject(
             "empty",
             1,
@@ -138,6 +140,20 @@ def _outcome_of_run(project: Path) -> dict[str, str]:
     files = {name: digest(project / it["path"]) for name, it in facts["artifacts"].items()}
     result = {name: it for name, it in flatten(facts["result"]).items() if name not in MEASURED}
     return files | {name: repr(value) for name, value in result.items()}
+
+
+def _outcome_of_workers(project: Path) -> dict[str, str]:
+    """Return what does not follow from the order in which trainings end, as all proposals do."""
+    facts = manifest(project, RUN)
+    encoding, queries = facts["artifacts"]["encoding"]["sha256"], facts["result"]["queries"]
+    return {"encoding": encoding, "queries": str(queries)}
+
+
+def _wrong_of_workers(project: Path) -> Iterator[str]:
+    """Yield what is wrong with a run, and whether its journal gives another one."""
+    yield from _wrong_of_run(project)
+    if command(project, "audit", RUN):
+        yield "its journal gives another archive"
 
 
 def _wrong_of_run(project: Path) -> Iterator[str]:
