@@ -18,7 +18,7 @@ import kedro.io.core
 
 from cost.trust.misuse import odd_files, of_commands, of_python
 from cost.trust.processes import forked
-from cost.trust.projects import command, copy_of, digest, manifest
+from cost.trust.projects import RUN, TINY, command, copy_of, digest, manifest
 from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.evaluation import journal
 from optiproxy_nas.runs import manifest as manifests
@@ -26,6 +26,7 @@ from optiproxy_nas.runs import manifest as manifests
 SECONDS = 60  # that a refusal may take, and a small run
 LONGEST = 2000  # characters of a message
 NOBODY = 65534
+SEARCH = ("run", f"--params=run_id=h,tracking=off,{TINY}")
 METHODS = ("run", "--pipeline=nb201_methods", "--params=run_id=h,tracking=off,budget=12")
 
 
@@ -114,13 +115,16 @@ class Hostile:
     def _clock(self, is_resumed: bool = False) -> Trial:
         """Run, or go on with a run that has lost its archive, while the clock shows last year."""
         project = copy_of(self._templates["table"], self._folder / "places" / "clock")
-        arguments: tuple[str, ...] = METHODS
+        arguments: tuple[str, ...] = SEARCH
         if is_resumed:
-            code = self._command(project, METHODS)
-            shutil.rmtree(next((project / "data" / "07_model_output" / "h").glob("archive*")))
+            self._command(project, SEARCH)
+            shutil.rmtree(max((project / "data" / "07_model_output" / "h").glob("step_*/archive*")))
             arguments = ("run", "--resume", "h")
         code = self._command(project, arguments, _set_back)
-        wrong = self._ended_well(project) if code == 0 else self._said()[-300:]
+        wrong = self._said()[-300:]
+        if code == 0:
+            as_usual = _archive(self._templates["run"], RUN) == _archive(project, "h")
+            wrong = "" if as_usual else "it found something else"
         shutil.rmtree(project)
         return Trial("a resume, the clock set back" if is_resumed else "a clock set back", wrong)
 
@@ -129,11 +133,11 @@ class Hostile:
         if not hasattr(self, "_archive"):
             usual = copy_of(self._templates["table"], self._folder / "usual")
             assert self._command(usual, METHODS) == 0, self._said()
-            self._archive = _archive(usual)
+            self._archive = _archive(usual, "h")
         facts = manifest(project, "h")
         if facts.get("status") != "finished":
             return f"exit code 0, and the run is {facts.get('status')}"
-        return "" if _archive(project) == self._archive else "it found something else"
+        return "" if _archive(project, "h") == self._archive else "it found something else"
 
     def _command(
         self, project: Path, arguments: tuple[str, ...], prepare: Callable[[], None] | None = None
@@ -150,8 +154,10 @@ class Hostile:
         return self._log.read_text(errors="replace")
 
 
-def _archive(project: Path) -> str:
-    return digest(project / manifest(project, "h")["artifacts"]["result.archive"]["path"])
+def _archive(project: Path, run_id: str) -> str:
+    """Return the digest of the archive of a run."""
+    artifacts = manifest(project, run_id)["artifacts"]
+    return digest(project / artifacts[manifests.last_archive(artifacts)]["path"])
 
 
 def _refusal(call: Callable[[], Any]) -> str:

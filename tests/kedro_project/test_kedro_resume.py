@@ -372,3 +372,11 @@ def test_a_run_that_only_went_part_of_the_way_is_not_called_finished(quick, refe
     result = command(quick, "run", "--resume", "r", "--params=tracking=off")
     assert result.exit_code == 0, result.output
     assert search_digests(quick, "r") == reference
+
+
+def test_a_run_that_was_killed_at_its_first_write_leaves_nothing(quick):
+    folder = quick / "data" / "08_reporting" / "r"
+    folder.mkdir(parents=True)
+    (folder / ".partial-1-manifest.json").write_bytes(b"{")
+    run(quick, run_id="r")
+    assert partial_files(quick) == []

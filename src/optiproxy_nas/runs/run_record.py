@@ -81,7 +81,9 @@ class RunRecord:
                 manifest["evaluation"] = dict(evaluation)
             if self.path.exists():
                 self.manifest = self._continue(manifest, resume)
+                self._remove_partial_files()
             else:
+                self._remove_partial_files()  # killed at its first write, a run has no manifest
                 self.manifest = manifest
                 self.begin()
         except BaseException:
@@ -216,6 +218,15 @@ class RunRecord:
         """Give up the lock."""
         self._lock.release()
 
+    def _remove_partial_files(self) -> None:
+        """Remove what a session that was killed had not written to its end."""
+        for layer in self.folder.parents[1].glob(f"0*_*/{self.folder.name}"):
+            for leftover in list(layer.rglob(f"{PARTIAL}*")):
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink(missing_ok=True)
+
     def _write(self, manifest: Manifest, flushed: bool = True) -> None:
         self.manifest = sealed(manifest)
         write_json(self.path, self.manifest, flushed)
@@ -244,12 +255,6 @@ class RunRecord:
         retried = old["parameters"].get("problem") is not None and not self.was_finished
         _refuse_if_different(old, new, (*LIMITS, RETRIES) if retried else LIMITS)
         self.is_retried = retried and entry_of(old, RETRIES) != entry_of(new, RETRIES)
-        for layer in self.folder.parents[1].glob(f"0*_*/{run_id}"):
-            for leftover in list(layer.rglob(f"{PARTIAL}*")):
-                if leftover.is_dir():
-                    shutil.rmtree(leftover)
-                else:
-                    leftover.unlink(missing_ok=True)
         # ``.get``: the manifests of before have not all of them.
         kept = {name: old.get(name, new[name]) for name in _KEPT}
         owes = kept["mlflow_owed"] or (new["tracking"] and old["mlflow_run_id"] is None)
