@@ -31,6 +31,7 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     arguments = parser.parse_args(given)
     folder = Path(tempfile.mkdtemp(prefix="optiproxy-trust-")).resolve()
+    folder.chmod(0o755)  # another user is to see it
     made = templates(folder / "templates")
     options = Options(arguments.quick, arguments.case, arguments.subject, arguments.jobs)
     is_wrong = False
