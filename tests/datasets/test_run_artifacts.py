@@ -36,7 +36,7 @@ def make(
             "objective": objective or {"name": "accuracy"},
             **parameters,
         },
-        "artifacts": {name: {} for name in artifacts},
+        "artifacts": {name: {"path": f"{run_id}/{name}"} for name in artifacts},
         "data": {},
     }
     (reporting / run_id / "manifest.json").write_text(json.dumps(facts))

@@ -314,7 +314,7 @@ def test_a_journal_without_its_last_lines_is_refused_before_anything_is_trained(
 
 
 def test_trials_trained_again_are_told_by_their_differences(finished, monkeypatch):
-    monkeypatch.setattr(Widths.__init__, "__defaults__", (0.0, -1, "raise", 0.5, -1, 0.0, 0.0))
+    monkeypatch.setattr(Widths.__init__, "__defaults__", (0.0, -1, "raise", 0.5, -1, 0.0, -1))
     before = trainings(finished, "reference")
     result = command(finished, "audit", "reference", "--retrain", "3")
     assert result.exit_code == 0, result.output
