@@ -263,7 +263,7 @@ def test_a_dead_store(project, monkeypatch):
 
 
 def test_a_parent_run_that_is_gone(tmp_path, monkeypatch, caplog):
-    def start(self, name, parameters, tags, resume, anew=False):
+    def start(self, name, parameters, tags, *rest, **named):
         if resume:
             raise TrackingError("by --params=tracking=off") from ValueError("No such run.")
         return "new"
@@ -303,10 +303,10 @@ def test_one_mlflow_run_a_point_under_one_of_the_sweep(tracked, no_rerun):
 def test_a_store_that_fails_midway_gets_the_runs_from_the_next_sweep(tracked, monkeypatch):
     real = MlflowTracker.start
 
-    def start(self, name, parameters, tags, resume, anew=False):
+    def start(self, name, parameters, tags, *rest, **named):
         if PARENT_TAG in tags:
             self._store.uri = f"sqlite:///{tracked}/pyproject.toml/mlflow.db"
-        return real(self, name, parameters, tags, resume, anew)
+        return real(self, name, parameters, tags, *rest, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(MlflowTracker, "start", start)

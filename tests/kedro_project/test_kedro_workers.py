@@ -175,7 +175,6 @@ def test_two_workers_killed_with_their_driver_lose_nothing(own):
     after = read_journal(journal)
     pd.testing.assert_frame_equal(after.head(len(before)), before)
     assert sorted(after["number"]) == list(range(TINY["budget"]))
-    assert manifest(own, "r")["result"]["workers"] == 2
     result = command(own, "audit", "r")
     assert result.exit_code == 0, result.output
 
@@ -186,7 +185,8 @@ def test_two_workers_killed_with_their_driver_lose_nothing(own):
         ({"pipeline": "nb201_search", "workers": 8}, "workers"),
         ({"workers": 8, "evaluation": {"workers": 2}}, "workers"),
         ({"workers": 0}, "workers"),
-        ({"workers": 10**9}, "1000 at most"),
+        ({"workers": 5000}, "1000 at most"),
+        ({"workers": 10**9}, "workers"),
     ],
 )
 def test_workers_that_mean_nothing_are_refused(own, given, name):
