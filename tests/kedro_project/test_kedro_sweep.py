@@ -263,7 +263,7 @@ def test_a_dead_store(project, monkeypatch):
 
 
 def test_a_parent_run_that_is_gone(tmp_path, monkeypatch, caplog):
-    def start(self, name, parameters, tags, *rest, **named):
+    def start(self, name, parameters, tags, resume, *rest, **named):
         if resume:
             raise TrackingError("by --params=tracking=off") from ValueError("No such run.")
         return "new"
