@@ -30,6 +30,7 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="killed at a time")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     arguments = parser.parse_args(given)
+    page = arguments.write and arguments.write.absolute()  # what is tried changes the folder
     folder = Path(tempfile.mkdtemp(prefix="optiproxy-trust-")).resolve()
     folder.chmod(0o755)  # another user is to see it
     made = templates(folder / "templates")
@@ -40,8 +41,8 @@ def main(given: list[str] | None = None) -> int:
         text = table(rows)
         print(text, flush=True)
         is_wrong |= any(row.wrong for row in rows)
-        if arguments.write is not None:
-            update_page(arguments.write, arguments.write, {f"trust-{name}": text})
+        if page:
+            update_page(page, page, {f"trust-{name}": text})
     if not is_wrong:
         shutil.rmtree(folder)
     return int(is_wrong)
