@@ -28,6 +28,7 @@ from optiproxy_nas import read_journal, search
 from optiproxy_nas.core.errors import ParameterError, ResumeError
 from optiproxy_nas.pipelines import diagnose
 from optiproxy_nas.pipelines.configuration import resolve_parameters
+from optiproxy_nas.report.worker_figures import busy_facts
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.sweeps.planning import raw_parameters
 from waiting import wait_until
@@ -175,6 +176,8 @@ def test_two_workers_killed_with_their_driver_lose_nothing(own):
     after = read_journal(journal)
     pd.testing.assert_frame_equal(after.head(len(before)), before)
     assert sorted(after["number"]) == list(range(TINY["budget"]))
+    # Of both sessions; whether two trainings overlapped is a matter of milliseconds.
+    assert manifest(own, "r")["result"]["workers"] == busy_facts(after)["workers"]
     result = command(own, "audit", "r")
     assert result.exit_code == 0, result.output
 

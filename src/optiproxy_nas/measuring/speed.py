@@ -26,8 +26,8 @@ Run = Callable[[], Any]
 Timer = Callable[[Run], tuple[float, float]]  # seconds that a run took, and that are its own
 
 USUAL = 1.08  # times the usual pace: up to that the machine is as fast as usual
-# By the square root of what an addition of 1.5 MB becomes slower, networks of 0.1 to 1 ms do, at
-# most. Measured, see docs/latency.md.
+# By about the square root of what an addition of 1.5 MB becomes slower, a network of 1 ms does, and
+# smaller ones by less. Measured, see docs/latency.md.
 MEMORY = 0.5
 REPEATS = 4  # of a probe, of which the fastest counts: the first ones have cold caches
 LEVEL = 0.1  # the quantile of the probes of a measurement that says how fast it could be
