@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
 from optiproxy_nas.core.errors import UnknownNameError
+from optiproxy_nas.spaces.base import Logits
 from optiproxy_nas.spaces.relaxation import (
     binary_concrete,
     entropy,
@@ -18,6 +19,7 @@ from optiproxy_nas.spaces.relaxation import (
     gumbel_softmax,
     largest_entropy,
     logistic_noise,
+    noisy_logits,
     sample_edges,
     sample_operations,
     temperature_at,
@@ -71,6 +73,32 @@ def test_sample_operations_keeps_groups_apart(generator):
 def test_exploration_mixes_operations_with_the_uniform(exploration, generator):
     expected = torch.softmax(ALPHA[0], -1) * (1 - exploration) + exploration / 5
     assert_frequencies(sample_operations(ALPHA, DRAWS, generator, exploration)[0], expected)
+
+
+def test_noisy_weights_are_the_softmax_and_a_uniform_number_each(generator):
+    noisy = noisy_logits(Logits(ALPHA, BETA), 1000, 0.3, generator)
+    added = (noisy.alpha.exp() - torch.softmax(ALPHA, -1)) / 0.3  # [1000, 2, 5]
+    assert noisy.alpha.shape == (1000, 2, 5)
+    assert torch.equal(noisy.beta, BETA.expand(1000, -1))
+    assert kstest(added.flatten().double().numpy(), "uniform").pvalue > 1e-3
+
+
+def test_noisy_weights_are_close_to_a_uniform_share_that_grows_with_the_choices(generator):
+    """ε = w M / (2 + w M): the share is 0.43 of five options at w = 0.3, 0.23 of two."""
+    for choices, share in ((5, 0.75 / 1.75), (2, 0.3 / 1.3)):
+        alpha = ALPHA[..., :choices]
+        noisy = noisy_logits(Logits(alpha, BETA), 10_000, 0.3, generator)
+        drawn = sample_operations(noisy.alpha, 1, generator)[:, 0]
+        counts = torch.stack([torch.bincount(node, minlength=choices) for node in drawn.T])
+        expected = (1 - share) * torch.softmax(alpha[0], -1) + share / choices
+        torch.testing.assert_close(counts / 10_000, expected, atol=0.02, rtol=0)
+
+
+def test_noise_of_the_weights_leaves_out_what_is_not_allowed(generator):
+    noisy = noisy_logits(Logits(ALPHA, BETA), 500, 2.0, generator, ALLOWED)
+    assert torch.isfinite(noisy.alpha).all()
+    drawn = sample_operations(noisy.alpha, 1, generator, allowed=ALLOWED)[:, 0]
+    assert ALLOWED[torch.arange(2), drawn].all()
 
 
 @pytest.mark.parametrize("exploration", [0.0, 0.4, 1.0])

@@ -8,6 +8,8 @@ import torch
 from optiproxy_nas.algorithm.candidates import draw_candidates, sample_random
 from optiproxy_nas.algorithm.gradient import initial_logits
 from optiproxy_nas.core.errors import SamplingError
+from optiproxy_nas.core.parameters import SelectionSettings
+from optiproxy_nas.presets import load_preset
 from optiproxy_nas.spaces import Logits
 
 pytestmark = pytest.mark.usefixtures("global_state")
@@ -60,6 +62,23 @@ def sure(space, code, groups=4):
     """Logits that draw one architecture only, in every group."""
     hard = space.encode(code.expand(groups, -1))
     return Logits(60 * hard.operations, 60 * (2 * hard.edges - 1))
+
+
+@pytest.mark.parametrize("weight", [0.5, 50.0])
+def test_noise_of_the_weights_reaches_the_draws_of_every_group(nb201, generator, weight):
+    """Of logits that are sure of one cell, weights p + w·U still draw the others."""
+    code = torch.tensor([3, 3, 3, 3, 3, 3])
+    settings = SelectionSettings(
+        **{**load_preset("paper")["selection"], "samples": 400, "weight_noise": weight}
+    )
+    archive = torch.zeros(1, 6, dtype=torch.int64)
+    pool = draw_candidates(
+        nb201, sure(nb201, code), archive, torch.zeros(1), 5, settings, generator
+    )
+    others = (pool.codes != 3).double().mean()
+    assert others > 0.7 if weight > 1 else 0.3 < others < 0.7
+    assert set(pool.group.tolist()) == {0, 1, 2, 3}
+    assert len(pool.codes) + pool.duplicates == 400
 
 
 @pytest.mark.parametrize("skip_twins", [False, True])

@@ -15,6 +15,7 @@ from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.targets import acquisition_score
+from optiproxy_nas.spaces import Encoding, Logits
 from optiproxy_nas.spaces.relaxation import entropy, temperature_at
 
 pytestmark = pytest.mark.usefixtures("global_state")
@@ -121,6 +122,28 @@ def test_alpha_and_beta_are_updated_in_turn(tiny, make_parameters, monkeypatch, 
     assert moved == [
         ("α" * o_epochs + "β" * t_epochs)[e % (o_epochs + t_epochs)] for e in range(13)
     ]
+
+
+class Linear(nn.Module):
+    """The sum of an encoding's entries, weighted: its gradient has the same sign everywhere."""
+
+    def forward(self, encoding):
+        first = encoding.operations[..., 0].sum(1)
+        return (first + encoding.edges.sum(1)).expand(1, 1, -1)
+
+
+def test_learning_rates_decay_within_a_step(tiny, make_parameters, monkeypatch):
+    """Adam's first updates are the rate itself where the gradient keeps its sign and size."""
+    monkeypatch.setattr(tiny, "relax", lambda logits, *_: Encoding(logits.alpha, logits.beta))
+    schedule = {"epochs": 8, "o_epochs": 2, "t_epochs": 2, "weight_decay": 0.0}
+    rates = {"lr_alpha": 0.4, "lr_beta": 0.2, "lr_gamma": 0.5, "lr_step": 3}
+    logits = Logits(torch.zeros(1, tiny.num_nodes, 3), torch.zeros(1, tiny.num_edges))
+    parameters = make_parameters(gradient={**schedule, **rates, "groups": 1})
+    found, _ = climb(tiny, Linear(), parameters, logits)
+    # Epochs 0, 1, 4, 5 are α's and 2, 3, 6, 7 β's; the rates are halved at 3 and 6.
+    assert found.alpha[0, :, 0].tolist() == pytest.approx([0.4 * (1 + 1 + 0.5 + 0.5)] * 2)
+    beta = [0.2 * (1 + 0.5 + 0.25 + 0.25)] * tiny.num_edges
+    assert found.beta[0].tolist() == pytest.approx(beta)
 
 
 def test_with_a_fixed_adjacency_every_epoch_is_alphas(nb201, make_parameters, monkeypatch):

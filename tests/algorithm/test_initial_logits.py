@@ -44,3 +44,21 @@ def test_groups_depend_on_seed_and_step_alone(space, make_parameters):
     assert all(map(torch.equal, first, again))
     assert not torch.equal(first.alpha, initial_logits(space, chosen, 4, 2).alpha)
     assert not torch.equal(first.alpha, initial_logits(space, chosen, 3, 3).alpha)
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ({"lhs_beta_lower": 0.3, "lhs_beta_range": 0.2}, 0.3, 0.5),
+        ({"lhs_beta_lower": -1.0}, -1.0, 1.0),
+        ({"lhs_beta_range": 0.4}, -0.2, 0.2),
+    ],
+)
+def test_beta_may_have_a_range_of_its_own(tiny, make_parameters, values, low, high):
+    plain = settings(make_parameters, groups=20, lhs_lower=0.0, lhs_range=2.0)
+    chosen = settings(make_parameters, groups=20, lhs_lower=0.0, lhs_range=2.0, **values)
+    logits = initial_logits(tiny, chosen, seed=0, step=1)
+    width = high - low
+    assert low <= logits.beta.min() < low + 0.1 * width
+    assert high - 0.1 * width < logits.beta.max() <= high
+    assert torch.equal(logits.alpha, initial_logits(tiny, plain, seed=0, step=1).alpha)

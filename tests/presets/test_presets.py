@@ -100,7 +100,10 @@ def test_paper_is_table_6():
 def test_every_preset_resolves_and_names_each_parameter(name):
     parameters = resolved(preset=name)
     open_at_run_time = {*RUN, "problem", "method", "objective", "failures", "confirm"}
-    open_at_run_time |= {"stopping", "stop_regret", "selection.pending"}
+    open_at_run_time |= {"stopping", "stop_regret", "evolution"}
+    open_at_run_time |= {f"selection.{name}" for name in ("pending", "weight_noise")}
+    open_at_run_time |= {f"gradient.{name}" for name in ("lr_gamma", "lr_step")}
+    open_at_run_time |= {f"gradient.lhs_beta_{name}" for name in ("lower", "range")}
     given = load_preset(name)
 
     def walk(model: BaseModel, values, path=""):
@@ -115,6 +118,46 @@ def test_every_preset_resolves_and_names_each_parameter(name):
                 assert value == values[field]
 
     walk(parameters, given)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "initial", "budget", "candidates"),
+    [
+        ("published", 10, 10, 100, 40),
+        ("published_cifar100", 5, 10, 100, 20),
+        ("published_imagenet", 5, 10, 100, 20),
+        ("published_nb101", 10, 10, 150, 40),
+        ("published_nb301", 5, 5, 100, 200),
+        ("published_nlp", 5, 5, 150, 50),
+        ("published_hardware", 10, 20, 200, 30),
+    ],
+)
+def test_published_presets_spend_the_published_budgets(name, batch, initial, budget, candidates):
+    parameters = resolved(preset=name, budget=budget)
+    assert parameters.selection.batch == batch
+    assert parameters.initial_samples + batch * number_of_steps(parameters) == budget
+    assert parameters.selection.samples == candidates * batch
+    assert parameters.fit.first_epochs == parameters.fit.epochs
+    assert parameters.fit.targets == "standardised"  # by the archive, never by the table
+
+
+def test_a_preset_that_extends_another_has_its_values_but_for_its_own():
+    base, task = load_preset("published"), load_preset("published_cifar100")
+    assert "extends" not in task
+    assert task["proxy"] == {**base["proxy"], "hidden": 128}
+    assert task["selection"]["weight_noise"] == 0.3
+    base["proxy"]["hidden"] = 1
+    assert load_preset("published")["proxy"]["hidden"] == 144
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_settings_that_came_later_are_left_out_of_dumps_while_they_change_nothing(name):
+    dumped = resolved(preset=name).model_dump(mode="json")
+    assert not {"lr_gamma", "lr_step", "lhs_beta_lower", "lhs_beta_range"} & {*dumped["gradient"]}
+    assert "weight_noise" not in dumped["selection"]
+    assert resolve_method(dumped) == resolved(preset=name)
+    decayed = resolved(preset=name, gradient={"lr_gamma": 0.9}).model_dump(mode="json")
+    assert decayed["gradient"]["lr_gamma"] == 0.9
 
 
 def test_two_presets_are_there():
@@ -173,6 +216,10 @@ def test_an_unknown_key_like_nothing_is_refused_with_the_list():
         ({"gradient": {"noise": "gauss"}}, "'gradient.noise' = 'gauss'.*'logistic' or 'gumbel'"),
         ({"selection": {"acquisition": "best"}}, "'mean' or 'optimistic'"),
         ({"selection": {"exploration": 1.1}}, "'selection.exploration' = 1.1"),
+        ({"selection": {"weight_noise": -0.3}}, "'selection.weight_noise' = -0.3"),
+        ({"gradient": {"lr_gamma": 1.5}}, "'gradient.lr_gamma' = 1.5"),
+        ({"gradient": {"lr_step": 0}}, "'gradient.lr_step' = 0"),
+        ({"gradient": {"lhs_beta_range": 0.0}}, "'gradient.lhs_beta_range' = 0"),
         ({"gradient": {"base_temperature": 0.1}}, r"min_temperature \(0.2\) is above base"),
         ({"gradient": {"groups": 101}}, "K = 101 is greater than selection.samples Q = 100"),
         ({"selection": {"batch": 101}}, "B = 101 is greater than selection.samples Q = 100"),
@@ -321,4 +368,5 @@ def test_a_space_that_no_preset_was_tuned_for_is_told(preset):
 
 
 def test_every_preset_is_known_to_fit_something():
-    assert [name for name in preset_names() if not made_for(name)] == ["paper"]
+    as_published = [name for name in preset_names() if not made_for(name)]
+    assert all(name == "paper" or name.startswith("published") for name in as_published)

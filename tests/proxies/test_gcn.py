@@ -10,7 +10,7 @@ import torch
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
-from optiproxy_nas.proxies.gcn import GCN, normalise
+from optiproxy_nas.proxies.gcn import GCN, AveragedLayer, normalise
 from optiproxy_nas.spaces import Encoding, Graph, Logits
 
 
@@ -178,3 +178,46 @@ def test_members_are_the_networks_they_would_be_alone(space, name, generator):
 def test_the_activation_is_the_one_that_is_asked_for(nb201):
     encoding = soft(nb201, 6)
     assert not torch.equal(make(nb201, activation="relu")(encoding), make(nb201)(encoding))
+
+
+def naive_averaged(layer, member, vertices, adjacency):
+    """Eq. 1 and 2 of the appendix, with self-loops and row sums: vertices [V, in]."""
+    loops = adjacency + torch.eye(len(adjacency))
+    reverse = adjacency.T + torch.eye(len(adjacency))
+    sides = [
+        torch.relu((a / a.sum(1, keepdim=True)) @ vertices @ linear.weight[member])
+        for a, linear in zip((loops, reverse), layer.maps, strict=False)
+    ]
+    return sum(sides) / len(sides)
+
+
+@pytest.mark.parametrize(("name", "directions"), [("gcn_one_way", 1), ("gcn_averaged", 2)])
+def test_averaged_layers_are_equations_1_and_2_of_the_appendix(space, name, directions, generator):
+    gcn = build_proxy(space, settings(name=name, activation="relu"), generator).eval()
+    encoding = soft(space, 4)
+    graph = space.graph(encoding)
+    assert all(len(layer.maps) == directions for layer in gcn.layers)
+    for member in range(3):
+        for row in range(4):
+            vertices = graph.features[row]
+            for layer in gcn.layers:
+                vertices = naive_averaged(layer, member, vertices, graph.adjacency[row])
+            mask = graph.mask[row].unsqueeze(-1)
+            pooled = (vertices * mask).sum(0) / mask.sum()
+            hidden = torch.relu(pooled @ gcn.hidden.weight[member] + gcn.hidden.bias[member, 0])
+            expected = hidden @ gcn.head.weight[member] + gcn.head.bias[member, 0]
+            torch.testing.assert_close(gcn(encoding)[member, :, row], expected)
+
+
+def test_one_way_messages_come_from_successors_only(tiny, generator):
+    """An edge added into a vertex changes only its source's sum, in the second layer too."""
+    one_way = build_proxy(tiny, settings(name="gcn_one_way", layers=1), generator)
+    vertices = torch.eye(3).expand(3, 1, 3, 3)
+    edge = torch.zeros(1, 3, 3)
+    edge[0, 0, 2] = 1
+    layer = AveragedLayer(3, 3, 4, 1, torch.relu, generator)
+    with torch.no_grad():
+        without = layer(vertices, normalise(torch.zeros(1, 3, 3)))
+        with_edge = layer(vertices, *one_way.matrices(edge))
+    changed = (with_edge != without).any(-1)[:, 0]
+    assert changed.tolist() == [[True, False, False]] * 3

@@ -13,6 +13,7 @@ from optiproxy_nas.algorithm.archive import make_batch
 from optiproxy_nas.core.errors import SamplingError
 from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.spaces.base import Candidates, Logits, SearchSpace
+from optiproxy_nas.spaces.relaxation import noisy_logits
 
 BLOCK = 64  # random architectures drawn at a time
 BEAM = 20  # architectures that climb side by side, at least
@@ -69,6 +70,7 @@ def draw_candidates(
     settings: SelectionSettings,
     generator: torch.Generator,
     unavailable_codes: Tensor | None = None,
+    population: Tensor | None = None,
 ) -> Pool:
     """Draw Q/K architectures a group, add local moves, drop those that the archive holds.
 
@@ -82,9 +84,10 @@ def draw_candidates(
         archive_codes: [n, L].
         ranks: [n], higher is better; selects the architectures for local moves.
         batch: B, the least number of candidates.
-        settings: Q, ε, local moves, twins.
+        settings: Q, ε, noise of the weights, local moves, twins.
         generator: draws the architectures.
         unavailable_codes: [u, L] of pending and failed trials, left out too. Their twins are not.
+        population: codes [p, L] that take the place of the first draw (evolution).
 
     Raises:
         SamplingError: fewer than ``batch`` new architectures after ``max_draws`` draws.
@@ -101,7 +104,10 @@ def draw_candidates(
     duplicates = twins = rejected = 0
     exploration = settings.exploration
     for draw in range(1, settings.max_draws + 1):
-        drawn = space.sample(logits, per_group, generator, exploration)
+        if draw == 1 and population is not None:
+            drawn = Candidates(population, torch.full((len(population),), -1))
+        else:
+            drawn = _sample(space, logits, per_group, generator, exploration, settings.weight_noise)
         rejected += drawn.rejected
         if draw == 1:
             drawn = Candidates(
@@ -134,6 +140,22 @@ def draw_candidates(
         wanted=batch,
         draws=settings.max_draws,
     )
+
+
+def _sample(
+    space: SearchSpace,
+    logits: Logits,
+    count: int,
+    generator: torch.Generator,
+    exploration: float,
+    weight_noise: float,
+) -> Candidates:
+    """Draw ``count`` architectures a group; with noise, each from weights of its own."""
+    if not weight_noise:
+        return space.sample(logits, count, generator, exploration)
+    noisy = noisy_logits(logits, count, weight_noise, generator, space.allowed)
+    drawn = space.sample(noisy, 1, generator, exploration)
+    return drawn._replace(group=drawn.group.div(count, rounding_mode="floor"))
 
 
 def _local_moves(space: SearchSpace, codes: Tensor, ranks: Tensor, count: int) -> Candidates:

@@ -38,8 +38,8 @@ def initial_logits(space: SearchSpace, settings: GradientSettings, seed: int, st
     Returns:
         α [K, N, M], uniform in [lhs_lower, lhs_lower + lhs_range] and stratified over the groups,
         0 where an operation is not allowed;
-        β [K, E], stratified in ±lhs_range / 2: log-odds around 0, so that each edge starts at a
-        probability of about one half.
+        β [K, E], stratified in ±lhs_range / 2 where no ``lhs_beta_*`` says otherwise: log-odds
+        around 0, so that each edge starts at a probability of about one half.
     """
     allowed = space.allowed.flatten()
     choices = int(allowed.sum())
@@ -49,7 +49,10 @@ def initial_logits(space: SearchSpace, settings: GradientSettings, seed: int, st
     unit = torch.from_numpy(sampler.random(settings.groups)).float()  # [K, choices + E]
     alpha = torch.zeros(settings.groups, len(allowed))
     alpha[:, allowed] = settings.lhs_lower + settings.lhs_range * unit[:, :choices]
-    beta = settings.lhs_range * (unit[:, choices:] - 0.5)
+    width = settings.lhs_beta_range or settings.lhs_range
+    lower = settings.lhs_beta_lower
+    unit = unit[:, choices:]
+    beta = width * (unit - 0.5) if lower is None else lower + width * unit
     return Logits(alpha.reshape(settings.groups, space.num_nodes, -1), beta)
 
 
@@ -62,6 +65,9 @@ def optimise_logits(
     generator: torch.Generator,
 ) -> tuple[Logits, Trace]:
     """Maximise ψ = f̂(ŝ(α, β), θ*) by AdamW on α and β in turn, τ decaying.
+
+    So do η1 and η2 where ``lr_gamma`` < 1: in epoch e, 0-based, they are multiplied by
+    lr_gamma^⌊e / lr_step⌋, whosever turn the epochs before were.
 
     The K groups are one batch: their losses add up, and no group's sample enters another's term,
     so each follows its own gradient (Eq. 8). α is updated for ``o_epochs``, then β for
@@ -84,9 +90,10 @@ def optimise_logits(
     alpha = logits.alpha.clone().requires_grad_()
     beta = logits.beta.clone().requires_grad_()
     searched = Logits(alpha, beta)
+    rates = settings.lr_alpha, settings.lr_beta
     optimizers = [
-        AdamW([parameter], lr, settings.weight_decay, maximize=True)
-        for parameter, lr in ((alpha, settings.lr_alpha), (beta, settings.lr_beta))
+        AdamW([parameter], rate, settings.weight_decay, maximize=True)
+        for parameter, rate in zip(searched, rates, strict=True)
     ]
     temperatures, scores, snapshots = [], [], []
     for epoch in range(settings.epochs):
@@ -96,8 +103,8 @@ def optimise_logits(
         relaxed = space.relax(searched, temperature, generator, settings.noise)  # ŝ, line 6
         psi = score(proxy(relaxed))  # [K], line 7
         turn = _turn(epoch, settings, space.num_edges)
-        parameter = searched[turn]
-        optimizers[turn].step(torch.autograd.grad(psi.sum(), parameter))  # lines 9 and 10
+        optimizers[turn].lr = rates[turn] * settings.lr_gamma ** (epoch // settings.lr_step)
+        optimizers[turn].step(torch.autograd.grad(psi.sum(), searched[turn]))  # lines 9 and 10
         temperatures.append(temperature)
         scores.append(psi.detach())
         snapshots.append(alpha.detach().clone())

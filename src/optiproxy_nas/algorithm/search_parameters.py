@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
+from optiproxy_nas.algorithm.evolution import EvolutionSettings
 from optiproxy_nas.core.parameters import (
     ConfirmSettings,
     FailureSettings,
@@ -138,6 +139,12 @@ class SearchParameters(RunParameters):
     fit: FitSettings
     gradient: GradientSettings
     selection: SelectionSettings
+    evolution: EvolutionSettings | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="of architectures on the frozen proxy, in the place of gradient search; null: "
+        "not",
+    )
     stop_regret: RegretSettings | None = Field(
         default=None,
         exclude_if=lambda value: value is None,

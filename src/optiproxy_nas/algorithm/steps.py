@@ -17,6 +17,7 @@ from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
 from optiproxy_nas.algorithm.budget import allowance
 from optiproxy_nas.algorithm.candidates import BEAM, Pool, climb, draw_candidates, sample_random
+from optiproxy_nas.algorithm.evolution import evolve
 from optiproxy_nas.algorithm.pending import (
     believed_targets,
     follow_in_turn,
@@ -127,6 +128,10 @@ def search_logits(
 ) -> tuple[Tensors, Tensors]:
     """Run Algorithm 1 on the frozen proxy (line 7): return {"alpha", "beta"}, and the trace.
 
+    With ``parameters.evolution`` it is evolution that maximises the score. Its last population and
+    the shares of the edges in it are returned too, as "population" [p, L] and, in the trace,
+    "edges" [E].
+
     Args:
         space: the search space.
         weights: θ* of the step.
@@ -141,17 +146,27 @@ def search_logits(
     Raises:
         ProxyError: the score or its gradient is not finite.
     """
-    settings = parameters.gradient
+    objective, settings = parameters.objective, parameters.gradient
+    score = objective.task.score(archive, parameters.selection)
+    proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads)
+    if parameters.evolution is not None:
+        evolved = evolve(
+            space,
+            lambda codes: score(fitting.predict(proxy, space.encode(codes))),
+            codes_of(space, archive),
+            parameters.evolution,
+            torch_generator(parameters.seed, step, "evolution"),
+        )
+        found = {**evolved.logits._asdict(), "population": evolved.population}
+        return found, {**evolved.trace._asdict(), "edges": evolved.edges}
     if previous is not None and settings.warm_start:
         start = Logits(previous["alpha"], previous["beta"])
     else:
         start = gradient.initial_logits(space, settings, parameters.seed, step)
-    objective = parameters.objective
-    score = objective.task.score(archive, parameters.selection)
     members = followed_members(pending, parameters, step, picks or parameters.selection.batch)
     logits, trace = gradient.optimise_logits(
         space,
-        fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads),
+        proxy,
         start,
         settings,
         score if members is None else follow_in_turn(score, members),
@@ -204,6 +219,7 @@ def sample_candidates(
         parameters.selection,
         torch_generator(parameters.seed, step, "candidates"),
         taken,
+        logits.get("population"),
     )
     return {name: torch.as_tensor(value) for name, value in pool._asdict().items()}
 

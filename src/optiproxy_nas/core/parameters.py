@@ -230,6 +230,19 @@ class GradientSettings(StrictModel):
     epochs: int = Field(ge=1, description="updates a step (search_epochs)")
     lr_alpha: float = Field(gt=0, description="η1, AdamW")
     lr_beta: float = Field(gt=0, description="η2, AdamW")
+    lr_gamma: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        exclude_if=lambda value: value == 1,
+        description="decay rate of η1 and η2 in a step, which begins with them anew; 1: none",
+    )
+    lr_step: int = Field(
+        default=10,
+        ge=1,
+        exclude_if=lambda value: value == 10,
+        description="epochs between two of these decays",
+    )
     weight_decay: float = Field(ge=0, description="of AdamW")
     o_epochs: int = Field(ge=1, description="updates of α before it is β's turn")
     t_epochs: int = Field(ge=1, description="updates of β before it is α's turn")
@@ -238,6 +251,17 @@ class GradientSettings(StrictModel):
     noise: Literal["logistic", "gumbel"] = Field(description="of Eq. 10")
     lhs_lower: float = Field(description="lower bound of the Latin hypercube of α")
     lhs_range: float = Field(gt=0, description="its width")
+    lhs_beta_lower: float | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="lower bound of that of β; null: it lies around 0",
+    )
+    lhs_beta_range: float | None = Field(
+        default=None,
+        gt=0,
+        exclude_if=lambda value: value is None,
+        description="its width; null: lhs_range",
+    )
     warm_start: bool = Field(description="start from the (α, β) of the step before")
 
     @model_validator(mode="after")
@@ -256,6 +280,12 @@ class SelectionSettings(StrictModel):
     batch: int = Field(ge=1, description="B, queries a step (num_sample)")
     samples: int = Field(ge=1, description="Q, candidates a step: Q/K from each group")
     exploration: float = Field(ge=0, le=1, description="ε, share of uniform choices in a draw")
+    weight_noise: float = Field(
+        default=0.0,
+        ge=0,
+        exclude_if=lambda value: value == 0,
+        description="w of Cat ∝ softmax(α) + w·U, U ~ Uniform(0, 1) anew for each option of a draw",
+    )
     local_moves: int = Field(ge=0, description="best architectures whose neighbours join Q")
     ascent_rounds: int = Field(
         default=0, ge=0, description="changes by which the best of Q climb the score"

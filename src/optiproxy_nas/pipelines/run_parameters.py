@@ -72,6 +72,8 @@ def given_again(resolved: Mapping[str, Any]) -> dict[str, Any]:
     They leave out what is off; a section of the parameter files may have it on.
     """
     off = {"confirm": None, "stop_regret": None, "stopping": {"rule": None}}
+    if "gradient" in resolved:
+        off["evolution"] = None
     return {**off, **resolved}
 
 

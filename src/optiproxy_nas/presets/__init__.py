@@ -1,7 +1,8 @@
 """Presets are parameter files (``<name>.yml`` here); a search is a preset plus overrides.
 
 A file holds the parameters and, under ``made_for``, the objectives that they were tuned for, each
-with the spaces. The paper's preset has none: it is as published, whatever is searched for.
+with the spaces. The presets of the paper and of its code have none: they are as published,
+whatever is searched for. A file that ``extends`` another preset holds what differs from it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import yaml
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.benchmarks.source_registry import families
 from optiproxy_nas.core.errors import unknown_name
+from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.spaces import SpaceLike, get_space, space_parameter
 from optiproxy_nas.spaces.choices import Space
@@ -47,7 +49,7 @@ def load_preset(name: str) -> dict[str, Any]:
 def made_for(name: str) -> dict[str, tuple[str, ...]]:
     """Return the objectives that a preset was tuned for, each with the spaces.
 
-    Nothing for the paper's, and for what is no preset.
+    Nothing for those of the paper and its published code, and for what is no preset.
     """
     found = _read(name).get("made_for", {}) if name in preset_names() else {}
     return {objective: tuple(spaces) for objective, spaces in found.items()}
@@ -57,7 +59,8 @@ def made_for(name: str) -> dict[str, tuple[str, ...]]:
 def _read(name: str) -> dict[str, Any]:
     text = resources.files(__name__).joinpath(f"{name}.yml").read_text(encoding="utf-8")
     preset: dict[str, Any] = yaml.safe_load(text)
-    return preset
+    base = preset.pop("extends", None)
+    return preset if base is None else merge(_read(base), preset)
 
 
 def preset_for(space: SpaceLike, objective: str) -> str | None:

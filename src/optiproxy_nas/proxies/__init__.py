@@ -15,6 +15,8 @@ PROXIES = Registry(
         "autoregressive_mlp": "optiproxy_nas.proxies.mlp:AutoregressiveMLP",
         "gat": "optiproxy_nas.proxies.gat:GAT",
         "gcn": "optiproxy_nas.proxies.gcn:GCN",
+        "gcn_averaged": "optiproxy_nas.proxies.gcn:AveragedGCN",
+        "gcn_one_way": "optiproxy_nas.proxies.gcn:OneWayGCN",
         "graph_mlp": "optiproxy_nas.proxies.mlp:GraphMLP",
         "lstm": "optiproxy_nas.proxies.lstm:LSTM",
         "mlp": "optiproxy_nas.proxies.mlp:MLP",

@@ -52,7 +52,7 @@ def edge_probabilities(space: SearchSpace, alpha: Tensor, beta: Tensor) -> Float
 
 def with_edges(space: SearchSpace, trace: Tensors, logits: Tensors) -> dict[str, Any]:
     """Return the trace of a step with ``edges``, where the space searches them."""
-    if not space.num_edges:
+    if not space.num_edges or "edges" in trace:
         return dict(trace)
     return {**trace, "edges": edge_probabilities(space, logits["alpha"], logits["beta"])}
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.core.errors import unknown_name
+from optiproxy_nas.spaces.base import Logits
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -104,6 +105,37 @@ def sample_operations(
         probability = probability + allowed * (exploration / allowed.double().sum(-1, True))
     noise = gumbel_noise((groups, count, nodes, choices), generator).to(alpha)
     return (probability.log().unsqueeze(1) + noise).argmax(dim=-1)
+
+
+def noisy_logits(
+    logits: Logits,
+    count: int,
+    weight: float,
+    generator: torch.Generator,
+    allowed: Tensor | None = None,
+) -> Logits:
+    """Return logits of ``count`` draws a group, each with noise of its own in α's weights.
+
+    An operation of a draw is ~ Cat ∝ softmax(α) + w·U with U ~ Uniform(0, 1), i.i.d. over the draws
+    and the operations of a position, as the paper's published code draws with w = 0.3. Over many
+    draws this is close to mixing in a uniform share ε = w M / (2 + w M), which grows with the
+    number of allowed operations M (0.43 of five at w = 0.3); ``exploration`` is that share itself,
+    whatever M is, and mixes the edges too. β is repeated as it is.
+
+    Args:
+        logits: α [K, N, M] and β [K, E].
+        count: draws per group.
+        weight: w >= 0.
+        generator: draws U.
+        allowed: bool [N, M], the operations to draw from; None: all of them.
+
+    Returns:
+        α [K count, N, M], group by group, 0 where an operation is not allowed; β [K count, E].
+    """
+    alpha, beta = (field.repeat_interleave(count, dim=0) for field in logits)
+    noise = _uniform(tuple(alpha.shape), generator).to(alpha)
+    noisy = (operation_probabilities(alpha, allowed) + weight * noise).log()
+    return Logits(noisy if allowed is None else noisy.masked_fill(~allowed, 0.0), beta)
 
 
 def sample_edges(
