@@ -65,7 +65,7 @@ def evolve(
     means, shares = [], []
     for _ in range(settings.generations):
         drawn = torch.randint(len(scores), (size, settings.tournament), generator=generator)
-        winners = drawn.amin(1).unique()  # the population is sorted: the least row is the best
+        winners = torch.unique(drawn.amin(1))  # the population is sorted: the least row is the best
         neighbours = space.neighbours(population[winners])
         order = torch.randperm(len(neighbours), generator=generator)[:size]
         children = _distinct(space, neighbours[order], set(space.identify(population)))
