@@ -20,7 +20,7 @@ from optiproxy_nas import (
     read_journal,
     search,
 )
-from optiproxy_nas.core.parameters import ConfirmSettings
+from optiproxy_nas.core.run_settings import ConfirmSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.confirmation import (
     confirm_seed,

@@ -14,7 +14,7 @@ from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import BudgetError, ParameterError, UnknownNameError
 from optiproxy_nas.core.mappings import merge
-from optiproxy_nas.methods import resolve_method
+from optiproxy_nas.methods import overrides_of, resolve_method
 from optiproxy_nas.presets import (
     load_preset,
     made_for,
@@ -151,13 +151,35 @@ def test_a_preset_that_extends_another_has_its_values_but_for_its_own():
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
-def test_settings_that_came_later_are_left_out_of_dumps_while_they_change_nothing(name):
-    dumped = resolved(preset=name).model_dump(mode="json")
+def test_settings_that_came_later_are_left_out_of_dumps_that_do_not_give_them(name):
+    parameters = resolved(preset=name)
+    dumped = parameters.model_dump(mode="json")
     assert not {"lr_gamma", "lr_step", "lhs_beta_lower", "lhs_beta_range"} & {*dumped["gradient"]}
     assert "weight_noise" not in dumped["selection"]
-    assert resolve_method(dumped) == resolved(preset=name)
-    decayed = resolved(preset=name, gradient={"lr_gamma": 0.9}).model_dump(mode="json")
-    assert decayed["gradient"]["lr_gamma"] == 0.9
+    assert "evolution" not in dumped
+    assert resolve_method(dumped) == parameters
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"gradient": {"lr_gamma": 1.0, "lhs_beta_lower": None}},
+        {"selection": {"weight_noise": 0.0}, "evolution": {"generations": 3}},
+    ],
+)
+def test_a_dump_read_over_its_preset_gives_the_same_parameters(given):
+    """Also where it turns off what the preset turns on."""
+    parameters = resolved(preset="published_nb101", **given)
+    assert resolve_method(parameters.model_dump(mode="json")) == parameters
+
+
+def test_overrides_name_settings_that_the_preset_does_not():
+    given = {"gradient": {"lr_gamma": 0.9}, "evolution": {"population": 7}}
+    found = overrides_of(resolved(**given))
+    assert "gradient.lr_gamma = 0.9 (1.0)" in found
+    assert "evolution.population = 7 (none)" in found
+    assert overrides_of(resolved(preset="published")) == []
 
 
 def test_two_presets_are_there():

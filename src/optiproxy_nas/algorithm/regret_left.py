@@ -23,8 +23,8 @@ from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.algorithm.gaussian_posterior import Process
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.core.parameters import RegretSettings
 from optiproxy_nas.core.random_streams import isolated, numpy_generator, torch_generator
+from optiproxy_nas.core.run_settings import RegretSettings
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.objectives.trial_order import fitness_of
 from optiproxy_nas.proxies.mlp import graph_features

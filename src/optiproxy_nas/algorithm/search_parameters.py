@@ -11,16 +11,18 @@ from pydantic import BeforeValidator, Field, field_serializer, field_validator, 
 
 from optiproxy_nas.algorithm.evolution import EvolutionSettings
 from optiproxy_nas.core.parameters import (
-    ConfirmSettings,
-    FailureSettings,
     FitSettings,
     GradientSettings,
     ProxySettings,
-    RegretSettings,
     SelectionSettings,
-    StoppingSettings,
     StrictModel,
     source_name,
+)
+from optiproxy_nas.core.run_settings import (
+    ConfirmSettings,
+    FailureSettings,
+    RegretSettings,
+    StoppingSettings,
 )
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Objective

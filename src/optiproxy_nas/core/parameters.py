@@ -6,14 +6,16 @@ The names are the paper's (Tables 5 and 6 of the appendix) where it has one.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -46,74 +48,24 @@ class StrictModel(BaseModel):
         return value
 
 
+class ExtendedModel(StrictModel):
+    """Parameters to which ``later`` ones were added: these are dumped only where they are given.
+
+    So the dumps of older runs and presets, and their digests, stay as they were, and a dump that is
+    read over a preset that gives them has the same values again.
+    """
+
+    later: ClassVar[frozenset[str]]
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        left_out = self.later - self.model_fields_set
+        return {name: value for name, value in dump(self).items() if name not in left_out}
+
+
 @lru_cache(maxsize=1024)  # asked of every value that is validated
 def _scalar_kind(model: type[StrictModel], name: str, in_lists: bool) -> str:
     return scalar_kind(model.model_fields[name], in_lists)
-
-
-class FailureSettings(StrictModel):
-    """What failed trials do to a search. Each is charged, and none is proposed again."""
-
-    in_a_row: int | None = Field(
-        default=10, ge=1, description="so many failures one after the other end it; null: never"
-    )
-    share: float | None = Field(
-        default=0.75, gt=0, le=1, description="a greater share of all ends it; null: never"
-    )
-    retries: int = Field(default=0, ge=0, description="of a failed trial, not charged again")
-
-
-class ConfirmSettings(StrictModel):
-    """Training the best of a search again: by the means of these trainings it ends.
-
-    They are charged: their cost is kept back of the budget, and the search has the rest.
-    """
-
-    best: int = Field(ge=1, description="so many of the best are trained again")
-    seeds: int = Field(ge=1, description="each of them so many times, with fresh seeds")
-
-    @property
-    def trainings(self) -> int:
-        """Return how many trainings that are."""
-        return self.best * self.seeds
-
-
-class StoppingSettings(StrictModel):
-    """Ending a running training early, by what it and the complete trials before it reported."""
-
-    rule: Literal["median"] | None = Field(
-        default=None,
-        description="median: that of the complete trials' best values up to the same step; null: "
-        "none is ended",
-    )
-    warmup_steps: int = Field(default=3, ge=0, description="a training is not ended up to this one")
-    least_trials: int = Field(
-        default=8, ge=1, description="complete trials, of as many epochs, before any is ended"
-    )
-    reported: Literal["target", "opposite"] = Field(
-        default="target",
-        description="what is reported is better as the target is, or (a loss beside an accuracy) "
-        "in the opposite direction",
-    )
-
-    @model_validator(mode="after")
-    def _settings_are_of_a_rule(self) -> StoppingSettings:
-        if self.rule is None and (others := self.model_fields_set - {"rule"}):
-            raise ValueError(
-                f"stopping.{min(others)} would change nothing without stopping.rule = median"
-            )
-        return self
-
-
-class RegretSettings(StrictModel):
-    """Ending a search before its budget, once little regret is likely to be left."""
-
-    epsilon: float = Field(
-        gt=0, allow_inf_nan=False, description="ε, in the unit of the value: less is no loss"
-    )
-    confidence: float = Field(
-        default=0.95, gt=0, lt=1, description="the search ends once regret <= ε is as likely"
-    )
 
 
 MOST_WORKERS = 10_000
@@ -223,8 +175,10 @@ class FitSettings(StrictModel):
     warm_start: bool = Field(description="start from the weights of the step before")
 
 
-class GradientSettings(StrictModel):
+class GradientSettings(ExtendedModel):
     """Gradient search over (α, β) (Algorithm 1, Table 6)."""
+
+    later = frozenset({"lr_gamma", "lr_step", "lhs_beta_lower", "lhs_beta_range"})
 
     groups: int = Field(ge=1, description="K, groups of (α, β) (parallel_batch)")
     epochs: int = Field(ge=1, description="updates a step (search_epochs)")
@@ -234,13 +188,11 @@ class GradientSettings(StrictModel):
         default=1.0,
         gt=0,
         le=1,
-        exclude_if=lambda value: value == 1,
         description="decay rate of η1 and η2 in a step, which begins with them anew; 1: none",
     )
     lr_step: int = Field(
         default=10,
         ge=1,
-        exclude_if=lambda value: value == 10,
         description="epochs between two of these decays",
     )
     weight_decay: float = Field(ge=0, description="of AdamW")
@@ -252,15 +204,10 @@ class GradientSettings(StrictModel):
     lhs_lower: float = Field(description="lower bound of the Latin hypercube of α")
     lhs_range: float = Field(gt=0, description="its width")
     lhs_beta_lower: float | None = Field(
-        default=None,
-        exclude_if=lambda value: value is None,
-        description="lower bound of that of β; null: it lies around 0",
+        default=None, description="lower bound of that of β; null: it lies around 0"
     )
     lhs_beta_range: float | None = Field(
-        default=None,
-        gt=0,
-        exclude_if=lambda value: value is None,
-        description="its width; null: lhs_range",
+        default=None, gt=0, description="its width; null: lhs_range"
     )
     warm_start: bool = Field(description="start from the (α, β) of the step before")
 
@@ -274,8 +221,10 @@ class GradientSettings(StrictModel):
         return self
 
 
-class SelectionSettings(StrictModel):
+class SelectionSettings(ExtendedModel):
     """Sampling Q candidates and selecting B of them (Algorithm 1 line 13, Algorithm 2 line 8)."""
+
+    later = frozenset({"weight_noise"})
 
     batch: int = Field(ge=1, description="B, queries a step (num_sample)")
     samples: int = Field(ge=1, description="Q, candidates a step: Q/K from each group")
@@ -283,7 +232,6 @@ class SelectionSettings(StrictModel):
     weight_noise: float = Field(
         default=0.0,
         ge=0,
-        exclude_if=lambda value: value == 0,
         description="w of Cat ∝ softmax(α) + w·U, U ~ Uniform(0, 1) anew for each option of a draw",
     )
     local_moves: int = Field(ge=0, description="best architectures whose neighbours join Q")

@@ -18,8 +18,8 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.core.parameters import FailureSettings, StoppingSettings
 from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.core.run_settings import FailureSettings, StoppingSettings
 from optiproxy_nas.core.secrets import masked
 from optiproxy_nas.core.stop_line import Curve
 from optiproxy_nas.core.validation import curve_points, finite_number, whole_number

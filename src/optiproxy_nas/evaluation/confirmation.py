@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.core.parameters import ConfirmSettings
 from optiproxy_nas.core.random_streams import derive_seed
+from optiproxy_nas.core.run_settings import ConfirmSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.batch import evaluated_rows
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request

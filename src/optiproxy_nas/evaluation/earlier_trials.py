@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.core.parameters import StoppingSettings
+from optiproxy_nas.core.run_settings import StoppingSettings
 from optiproxy_nas.core.stop_line import Curve, StopLine, running_best
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request

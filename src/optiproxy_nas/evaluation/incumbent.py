@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.core.parameters import ConfirmSettings
+from optiproxy_nas.core.run_settings import ConfirmSettings
 from optiproxy_nas.evaluation.batch import evaluated_rows
 from optiproxy_nas.evaluation.confirmation import candidates, means_of, trainings_of
 from optiproxy_nas.evaluation.evaluator import Request

@@ -10,7 +10,7 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
 from optiproxy_nas.core.errors import OptiProxyError
-from optiproxy_nas.core.parameters import ConfirmSettings
+from optiproxy_nas.core.run_settings import ConfirmSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.confirmation import (

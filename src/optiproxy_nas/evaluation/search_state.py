@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from optiproxy_nas.core.errors import MethodError, OptiProxyError, TrialError
-from optiproxy_nas.core.parameters import FailureSettings
 from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.core.run_settings import FailureSettings
 from optiproxy_nas.core.stop_line import Curve
 from optiproxy_nas.core.validation import curve_points
 from optiproxy_nas.evaluation.evaluator import Request

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import empty_archive, extend
 from optiproxy_nas.core.arrays import Floats
-from optiproxy_nas.core.parameters import StoppingSettings
+from optiproxy_nas.core.run_settings import StoppingSettings
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.batch import evaluated_rows, failed_rows
 from optiproxy_nas.evaluation.earlier_trials import EarlierTrials

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from optiproxy_nas.core.errors import FailedTrialsError
-from optiproxy_nas.core.parameters import FailureSettings
 from optiproxy_nas.core.random_streams import derive_seed
+from optiproxy_nas.core.run_settings import FailureSettings
 
 TrialState = Literal["waiting", "running", "complete", "failed"]
 

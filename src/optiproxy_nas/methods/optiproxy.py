@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import pandas as pd
 import torch
+from pydantic import BaseModel
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of, empty_archive
@@ -257,4 +258,14 @@ class OptiProxy(Method):
     @classmethod
     def overrides(cls, parameters: Any) -> list[str]:
         """Return what differs from the preset: ``["selection.batch = 5 (2)", ...]``."""
-        return changes(load_preset(parameters.preset), parameters.model_dump())
+        preset = load_preset(parameters.preset)
+        before, after = {}, {}
+        for name, value in preset.items():
+            given = getattr(parameters, name)
+            is_section = isinstance(given, BaseModel)
+            # All settings of a section, also those that dumps leave out.
+            before[name] = dict(type(given).model_validate(value)) if is_section else value
+            after[name] = dict(given) if is_section else given
+        evolution = parameters.evolution.model_dump() if parameters.evolution else {}
+        added = [f"evolution.{name} = {number} (none)" for name, number in evolution.items()]
+        return changes(before, after) + added

@@ -13,7 +13,7 @@ import torch
 
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, make_batch
 from optiproxy_nas.core.errors import OptiProxyError, SamplingError
-from optiproxy_nas.core.parameters import FailureSettings
+from optiproxy_nas.core.run_settings import FailureSettings
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.batch import evaluate_trials
 from optiproxy_nas.evaluation.evaluator import batched

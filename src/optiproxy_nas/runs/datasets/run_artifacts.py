@@ -226,10 +226,11 @@ def _runtime_parameters(parameters: Mapping[str, Any]) -> str:
         defaults = {name: field.get_default() for name, field in fields.items() if name != "name"}
         changed = {k: v for k, v in objective.items() if k not in defaults or v != defaults[k]}
         given |= flatten(changed, "objective")
-    resolved = flatten(parameters)
-    for key, value in flatten(load_preset(str(parameters.get("preset", "default")))).items():
-        if resolved.get(key, value) != value:
-            given[key] = resolved[key]
+    preset = load_preset(str(parameters.get("preset", "default")))
+    sections, values = {*preset, "evolution"}, flatten(preset)
+    for key, value in flatten(parameters).items():
+        if key.partition(".")[0] in sections and (key not in values or values[key] != value):
+            given[key] = value
     return ",".join(f"{key}={_as_text(value)}" for key, value in given.items())
 
 
