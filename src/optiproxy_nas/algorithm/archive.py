@@ -24,8 +24,10 @@ FEW_COLUMNS = 50  # pandas warns of a fragmented table where a hundred are added
 
 def codes_of(space: SearchSpace, table: pd.DataFrame) -> Tensor:
     """Return integer codes [n, L] of a table with columns code_0 .. code_{L-1}."""
-    columns = [f"code_{i}" for i in range(space.code_length)]
-    return torch.as_tensor(table[columns].to_numpy(dtype=np.int64, copy=True))
+    names = [f"code_{i}" for i in range(space.code_length)]
+    # One column after another: pandas takes many times as long to find a list of them.
+    columns = [table[name].to_numpy(dtype=np.int64) for name in names]
+    return torch.as_tensor(np.stack(columns, axis=1))
 
 
 def make_batch(space: SearchSpace, codes: Tensor, step: int, **columns: Any) -> pd.DataFrame:
@@ -90,8 +92,10 @@ def extend(
     grown["best"] = objective.order.best(grown)
     stopped = {STOPPED: "bool"} if STOPPED in grown else {}  # where trainings may be ended early
     types = {**COLUMNS, **objective.columns, **stopped, **dict.fromkeys(codes, "int64")}
-    grown = grown[list(types)]
-    other = {name: kind for name, kind in types.items() if grown.dtypes[name] != kind}
+    if list(grown.columns) != list(types):
+        grown = grown[list(types)]
+    kinds = zip(types.items(), grown.dtypes, strict=True)
+    other = {name: kind for (name, kind), present in kinds if present != kind}
     return grown.astype(other) if other else grown  # of all columns it takes milliseconds
 
 
@@ -129,8 +133,11 @@ def _contradictions(space: SearchSpace, archive: pd.DataFrame, objective: Object
     if any(not pd.api.types.is_numeric_dtype(archive[name]) for name in numeric):
         problems.append(f"something else than numbers in {', '.join(numeric)}")
         return problems
-    numbers = archive[["value", "order", "step"]].apply(pd.to_numeric, errors="coerce")
-    if not np.isfinite(numbers.to_numpy(dtype=np.float64)).all():
+    numbers = {
+        name: pd.to_numeric(archive[name], errors="coerce").to_numpy(dtype=np.float64)
+        for name in ("value", "order", "step")
+    }
+    if not all(np.isfinite(column).all() for column in numbers.values()):
         problems.append("values, orders or steps that are not finite numbers")
     elif not np.array_equal(objective.order.best(archive), archive["best"], equal_nan=True):
         problems.append("'best' is not the best of 'value' so far")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, spearmanr
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
-from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.core.arrays import Floats, Tensors
 
 RECENT = 20  # queries over which the proxy's recent rank correlation is measured
 
@@ -71,8 +72,13 @@ def _number(value: float) -> float | None:
 
 def _rank_correlation(table: pd.DataFrame) -> tuple[float | None, float | None]:
     """Return Kendall's τ-b and Spearman's ρ of prediction and value; None where undefined."""
-    predicted, value = table["predicted"], table["value"]
-    if len(table) < 2 or predicted.nunique() < 2 or value.nunique() < 2:
+    predicted, value = (table[name].to_numpy(dtype=np.float64) for name in ("predicted", "value"))
+    if _is_constant(predicted) or _is_constant(value):
         return None, None
     tau, rho = kendalltau(predicted, value).statistic, spearmanr(predicted, value).statistic
     return float(tau), float(rho)
+
+
+def _is_constant(numbers: Floats) -> bool:
+    """Return whether numbers [n] have fewer than two values beside NaN."""
+    return len(np.unique(numbers[~np.isnan(numbers)])) < 2

@@ -67,10 +67,12 @@ def pure(name: str, function: Callable[[pd.DataFrame], Any], table: pd.DataFrame
 def plain(value: Any) -> Any:
     """Return the exact contents of a value, comparable by ==; NaN equals NaN."""
     if isinstance(value, pd.DataFrame):
-        return [list(value), list(map(str, value.dtypes)), value.to_csv()]
-    if isinstance(value, torch.Tensor | np.ndarray | pd.Series):
+        columns = [value.iloc[:, place] for place in range(value.shape[1])]
+        return [list(value), list(map(str, value.dtypes)), plain([value.index, *columns])]
+    if isinstance(value, torch.Tensor | np.ndarray | pd.Series | pd.Index):
         array = np.asarray(value)
-        return [str(array.dtype), array.shape, array.tobytes()]
+        contents = plain(array.tolist()) if array.dtype.hasobject else array.tobytes()
+        return [str(array.dtype), array.shape, contents]
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
