@@ -5,12 +5,13 @@
 #               which is skipped, with the reason, where its service does not answer
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
 # make results  regenerate the tables and figures of docs/results.md (about nine hours on two cores)
+# make reproduction  the same of docs/reproduction.md: the paper's own algorithm (some 50 CPU hours)
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 PARAMS ?=
 
-.PHONY: search test lint bench results clean
+.PHONY: search test lint bench results reproduction clean
 
 search: .venv/installed
 	$(BIN)/kedro run --pipeline=nb201_search $(if $(PARAMS),--params=$(PARAMS))
@@ -30,6 +31,9 @@ bench: .venv/installed
 
 results: .venv/installed-baselines
 	$(BIN)/kedro evidence
+
+reproduction: .venv/installed-baselines
+	$(BIN)/kedro evidence reproduced reproduced_spaces reproduced_hardware reproduced_ablation reproduced_proxies
 
 .venv/bin/python:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))" || \

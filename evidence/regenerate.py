@@ -28,13 +28,14 @@ FIGURES = Path("docs") / "images" / "results"
 def choose(
     project: Path, names: Sequence[str] = (), seeds: int | None = None, smoke: bool = False
 ) -> list[Section]:
-    """The sections named, or all; cut to ``seeds`` seeds, or to miniatures.
+    """The sections named, or all but those ``on_request``; cut to ``seeds``, or to miniatures.
 
     Raises:
         UnknownNameError: no section of that name.
         DataError: a file is not a section.
     """
     sections = load_sections(project / SECTIONS, names)
+    sections = [section for section in sections if names or not section.on_request]
     if smoke:
         return [miniature(section) for section in sections]
     return sections if seeds is None else [with_seeds(section, seeds) for section in sections]

@@ -84,6 +84,7 @@ class Section(_Strict):
         rows: see ``Row``.
         quoted: see ``Quoted``.
         options: for the renderer.
+        on_request: its searches take so long that it is done only where it is named.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Section(_Strict):
     rows: tuple[Row, ...] = ()
     quoted: tuple[Quoted, ...] = ()
     options: dict[str, Any] = {}
+    on_request: bool = False
 
     @field_validator("rows")
     @classmethod

@@ -20,11 +20,13 @@ HEAD = ["mean", "difference (95 % interval)", "p", "at the optimum", "median que
 def render(section: Section, evidence: Evidence) -> Rendered:
     """A text a group, under the marker of ``options.markers``; the group's first row is reference.
 
-    ``options.quoted`` names the marker of the quoted figures. Read at the first budget.
+    ``options.quoted`` names the marker of the quoted figures. Read at the first budget, or at that
+    of the group in ``options.read_at``.
     """
-    markers = section.options["markers"]
+    markers, read_at = section.options["markers"], section.options.get("read_at", {})
     texts = {
-        markers[group]: _group(section, evidence, rows) for group, rows in section.groups().items()
+        markers[group]: _group(section, evidence, rows, read_at.get(group, section.budgets[0]))
+        for group, rows in section.groups().items()
     }
     if "quoted" in section.options:
         texts[section.options["quoted"]] = quoted_table(section.quoted, section.datasets())
@@ -35,9 +37,8 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     return Rendered(texts, notes)
 
 
-def _group(section: Section, evidence: Evidence, rows: list[Row]) -> str:
-    """One table a dataset: each row, and its paired difference to the first."""
-    budget = section.budgets[0]
+def _group(section: Section, evidence: Evidence, rows: list[Row], budget: int) -> str:
+    """One table a dataset: each row at a budget, and its paired difference to the first."""
     parts = []
     for dataset in section.datasets():
         reference = measure(evidence, section, rows[0], dataset, budget)

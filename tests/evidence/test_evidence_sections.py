@@ -15,7 +15,7 @@ from evidence.smoke import BUDGETS
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError
 
 REPOSITORY = Path(__file__).parents[2]
-ALL = choose(REPOSITORY)
+ALL = load_sections(REPOSITORY / SECTIONS)
 
 SECTION = """
 title: T
@@ -114,6 +114,15 @@ def test_sections_come_in_their_order(tmp_path):
     assert [section.name for section in load_sections(tmp_path, ["a", "a"])] == ["a"]
 
 
+def test_a_section_on_request_is_done_only_where_it_is_named(tmp_path):
+    folder = tmp_path / SECTIONS
+    folder.mkdir(parents=True)
+    write(folder, SECTION)
+    write(folder, SECTION + "on_request: true\n", "long.yml")
+    assert [section.name for section in choose(tmp_path)] == ["one"]
+    assert [section.name for section in choose(tmp_path, ["long"])] == ["long"]
+
+
 @pytest.mark.parametrize("section", ALL, ids=lambda section: section.name)
 def test_reported_seeds_are_those_that_nothing_was_tuned_on(section):
     assert {seed for row in section.rows for seed in row.seed_list()} <= set(range(100))
@@ -145,7 +154,8 @@ def test_kedro_does_not_take_the_sections_for_parameters():
 
 def test_a_miniature_has_the_first_rows_of_each_group_on_few_seeds(monkeypatch):
     monkeypatch.setenv("OPTIPROXY_DATA_DIR", "/data")
-    for whole, small in zip(ALL, choose(REPOSITORY, smoke=True), strict=True):
+    always = [section for section in ALL if not section.on_request]
+    for whole, small in zip(always, choose(REPOSITORY, smoke=True), strict=True):
         if "left_out" in whole.options.get("smoke", {}):
             assert small.rows == ()
             continue

@@ -14,7 +14,7 @@ from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.report import RunData, draw_cell, figures_of, png
 from optiproxy_nas.report.archive_figures import PREDICTED
 from optiproxy_nas.report.html import render
-from optiproxy_nas.report.logit_figures import LOGITS, with_edges
+from optiproxy_nas.report.logit_figures import LOGITS, with_logits
 from optiproxy_nas.report.run_summary import candidate_facts
 from optiproxy_nas.report.summary import bound_sentence
 from optiproxy_nas.report.trial_table import candidate_rows
@@ -56,7 +56,7 @@ class ResultPlots:
             self._refuse("logits")
         elif result.logits:
             last = max(run.traces)
-            trace = with_edges(run.space, dict(run.traces[last]), result.logits)
+            trace = with_logits(run.space, dict(run.traces[last]), result.logits)
             run = replace(run, traces={last: trace})
         return LOGITS.draw(run)
 

@@ -43,8 +43,9 @@ def evidence(
 ) -> None:
     """Regenerate docs/results.md: run the searches that are missing, write tables and figures.
 
-    SECTIONs are the files of conf/base/evidence/; all, if none is named. Searches that are there
-    already are not run again, so an interrupted call goes on where it stopped.
+    SECTIONs are the files of conf/base/evidence/; if none is named, all but reproduced*, which take
+    50 CPU hours. Searches that are there already are not run again, so an interrupted call goes on
+    where it stopped.
     """
     project = Path(metadata.project_path)
     if badge and (smoke or seeds or only_list):

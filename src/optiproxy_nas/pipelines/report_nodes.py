@@ -9,7 +9,7 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Tensors
-from optiproxy_nas.report.logit_figures import with_edges
+from optiproxy_nas.report.logit_figures import with_logits
 from optiproxy_nas.report.run_data import RunData, Traces
 from optiproxy_nas.report.run_report import (
     RunFigures,
@@ -58,7 +58,7 @@ def report(
     count = len(steps) // 2
     drawn = zip(steps[:count], steps[count:], strict=True)
     traces = {
-        step: with_edges(space, trace, logits)
+        step: with_logits(space, trace, logits)
         for step, (trace, logits) in enumerate(drawn, 1)
         if step <= len(diagnostics)
     }
@@ -81,7 +81,7 @@ def report_asynchronous(
     ``logits`` and ``traces`` read those of each refit, by the names of their steps.
     """
     steps = {
-        int(name.removeprefix("step_")): with_edges(space, read(), logits[name]())
+        int(name.removeprefix("step_")): with_logits(space, read(), logits[name]())
         for name, read in traces.items()
     }
     figures = asynchronous_figures(search.objective)

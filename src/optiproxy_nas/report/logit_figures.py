@@ -18,16 +18,15 @@ from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats, Tensors, as_array
 from optiproxy_nas.report import style
+from optiproxy_nas.report.encoding_figures import COLD, of_best_group
 from optiproxy_nas.report.run_data import RunData, Traces
 from optiproxy_nas.report.style import ReportFigure
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 from optiproxy_nas.spaces.relaxation import largest_entropy
 
 MAX_LINES = 40  # groups drawn one by one; more only make a solid block
-MAX_NAME = 18  # letters of an option
 MAX_LABELS = 20  # step numbers along the upper border
 DRAWS = 2000  # of edges, over all groups: a standard error of about 0.01
-COLD = 1e-3  # a temperature at which a relaxed draw is as good as discrete
 
 
 def edge_probabilities(space: SearchSpace, alpha: Tensor, beta: Tensor) -> Floats:
@@ -50,11 +49,17 @@ def edge_probabilities(space: SearchSpace, alpha: Tensor, beta: Tensor) -> Float
     return shares
 
 
-def with_edges(space: SearchSpace, trace: Tensors, logits: Tensors) -> dict[str, Any]:
-    """Return the trace of a step with ``edges``, where the space searches them."""
-    if not space.num_edges or "edges" in trace:
+def with_logits(space: SearchSpace, trace: Tensors, logits: Tensors) -> dict[str, Any]:
+    """Return the trace of a step with its best group and, where the space has any, ``edges``.
+
+    That of a step by evolution, which optimises no logits, has its edges and no group.
+    """
+    if "edges" in trace:
         return dict(trace)
-    return {**trace, "edges": edge_probabilities(space, logits["alpha"], logits["beta"])}
+    found = {**trace, **of_best_group(trace, logits)}
+    if space.num_edges:
+        found["edges"] = edge_probabilities(space, logits["alpha"], logits["beta"])
+    return found
 
 
 def entropy_trace(traces: Traces, allowed: Tensor) -> Figure:
@@ -154,7 +159,7 @@ def logits_heatmap(
             axes.axhline(boundary, color="white", linewidth=1.0)
         label = node_labels[node] if node < len(node_labels) else f"node {node}"
         axes.set_title(label, fontsize=10, color=style.INK)
-        axes.set_yticks(range(len(shown)), [_short(name) for name in names[node].values()])
+        axes.set_yticks(range(len(shown)), [style.shortened(name) for name in names[node].values()])
         axes.tick_params(labelsize=9)
         axes.xaxis.set_major_locator(style.whole_ticks(4))
         if node + columns >= nodes:  # the lowest panel of its column
@@ -165,10 +170,6 @@ def logits_heatmap(
     figure.supxlabel(f"search epoch{sequence}", fontsize=10)
     style.colour_bar(figure, panels, picture, "probability")
     return whole
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
 def _picture(

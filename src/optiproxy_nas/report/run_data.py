@@ -40,8 +40,9 @@ class RunData:
         diagnostics: one row a step.
         traces: step -> what the gradient search recorded, tensors or arrays: entropy [epochs, K]
             (nats, one column a group), temperature [epochs], score [epochs, K] and probability
-            [epochs, N, M] (softmax(α), averaged over the groups). Where edges are searched it may
-            also have edges [E], their probability after the step.
+            [epochs, N, M] (softmax(α), averaged over the groups). It may also have the number
+            of the best group, its alpha [N, M] and beta [E], and tau, the last temperature; and
+            where edges are searched edges [E], their probability after the step.
         eligible: the rows of the archive that can be the answer [n]; None: all.
         direction: of the value.
         trials: all trials of a user's problem, one row an attempt; None of a benchmark.

@@ -17,6 +17,7 @@ from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.objectives.constraints import metrics_of
 from optiproxy_nas.report import constraint_figures, epoch_figures
 from optiproxy_nas.report.archive_figures import BEST_CELL, BEST_SO_FAR, DIAGNOSTICS, PREDICTED
+from optiproxy_nas.report.encoding_figures import ENCODING
 from optiproxy_nas.report.html import breakable, code, plain, render
 from optiproxy_nas.report.logit_figures import ENTROPY, LOGITS
 from optiproxy_nas.report.run_data import RunData, Summary, present
@@ -34,7 +35,15 @@ from optiproxy_nas.report.worker_figures import WORKERS
 
 RunFigures = tuple[ReportFigure[RunData], ...]
 
-COMMON: RunFigures = (BEST_SO_FAR, BEST_CELL, PREDICTED, DIAGNOSTICS, ENTROPY, LOGITS)
+COMMON: RunFigures = (
+    BEST_SO_FAR,
+    BEST_CELL,
+    PREDICTED,
+    DIAGNOSTICS,
+    ENTROPY,
+    LOGITS,
+    ENCODING,
+)
 # Objectives of installed packages that bring figures of their own.
 OBJECTIVE_FIGURES = Registry("figures of the objective", {}, group="optiproxy_nas.figures")
 TOP = 10  # cells of the table of the best

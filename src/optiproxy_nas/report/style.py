@@ -31,6 +31,7 @@ ORANGE = "#d9731a"
 GREEN = "#2c7f5b"
 RED = "#b8332e"
 DPI = 130
+MAX_NAME = 18  # letters of an option or a vertex
 # Five dashes of eight colours: forty lines differ, and the first five also without colour.
 PALETTE = (BLUE, ORANGE, GREEN, "#8c4fa3", RED, "#1c9aa8", "#7a5c3e", "#5b6770")
 DASHES = ((), (5.0, 1.5), (6.0, 1.5, 1.2, 1.5), (2.5, 1.2), (1.2, 1.2))  # on, off, ... in widths
@@ -135,6 +136,11 @@ def empty_figure(title: str, text: str) -> Figure:
 def sequence_colours() -> Colormap:
     """Return colours from dark to light, without the lightest end, which vanishes on white."""
     return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.9, 256)))
+
+
+def shortened(name: str) -> str:
+    """Return a name of at most ``MAX_NAME`` letters."""
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
 def whole_ticks(count: int) -> MaxNLocator:

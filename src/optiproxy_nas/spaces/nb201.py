@@ -114,7 +114,7 @@ class NASBench201(GraphSpace):
         return Graph(features + self._ends.to(features), adjacency, mask)
 
     def identify(self, codes: Tensor) -> list[Hashable]:
-        """Return the table rows: each code has one (twins differ in it by training noise)."""
+        """Return the table rows: each code has one; the values of twins differ in it."""
         rows: list[Hashable] = (codes * self._powers).sum(-1).tolist()
         return rows
 
