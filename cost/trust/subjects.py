@@ -6,6 +6,7 @@ A subject works in a folder: called there, it begins, or goes on with what an ea
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +18,7 @@ from mlflow import MlflowClient
 from cost.trust.projects import PROBLEM, RUN, TINY, command, digest, files_of, manifest
 from cost.trust.trainings import SPACE, score
 from optiproxy_nas import OptiProxyError, read_journal, search
+from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.proof.verification import verify_crate
 from optiproxy_nas.proof.verify import FAILED
@@ -65,6 +67,9 @@ def subjects() -> dict[str, Subject]:
         "nb201_methods": _run("nb201_methods", methods, 4),
         "nb201_methods with MLflow": _run("nb201_methods", methods, 3, tracking="on"),
         "hw_search": _run("hw_search", f"{TINY},objective.constraints=latency_ms <= 15", 2),
+        # Each ingests its table first.
+        "fcnet_search": _run("fcnet_search", TINY, 1)._replace(template="empty"),
+        **_with_short_trainings(),
         "own_search": _run("own_search", f"{PROBLEM},{TINY},{serial}", 3),
         "own_search with MLflow": _run("own_search", f"{PROBLEM},{TINY},{serial}", 1, "on"),
         "own_methods": _run("own_methods", f"{scored},{serial}", 3),
@@ -89,6 +94,13 @@ def subjects() -> dict[str, Subject]:
             partial(_files, f"data/08_reporting/{RUN}/diagnose"),
             _wrong_of_run,
         ),
+        "compare": Subject(
+            "run",
+            2,
+            partial(_command, ("run", "--pipeline=compare", "--params=runs=r,name=c")),
+            partial(_files, "data/08_reporting/compare"),
+            _wrong_of_run,
+        ),
         "sweep": Subject(
             "table",
             2,
@@ -104,6 +116,14 @@ def subjects() -> dict[str, Subject]:
         "search by OptiProxy-NAS": _search("optiproxy", 3, **SMALL),
         "search on 2 workers": _search("random_search", 1, workers=2, failures={"retries": 1}),
     }
+
+
+def _with_short_trainings() -> dict[str, Subject]:
+    """Return ``lowfi_search``, where the accuracies after 12 epochs are: no package has them."""
+    if DATA_DIRECTORY_VARIABLE not in os.environ:
+        return {}
+    params = TINY.replace("budget=12", "budget=1500") + ",objective.low_first=12"
+    return {"lowfi_search": _run("lowfi_search", params, 1)._replace(template="empty")}
 
 
 def _run(pipeline: str, params: str, weight: int, tracking: str = "off") -> Subject:

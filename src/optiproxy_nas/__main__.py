@@ -1,6 +1,7 @@
 """``python -m optiproxy_nas``: ``kedro run`` where the package is installed, without a project.
 
 ``kedro package`` makes a wheel and an archive of the configuration, which ``--conf-source`` takes.
+``python -m optiproxy_nas verify CRATE`` is ``kedro verify``, which needs no configuration.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ def main() -> None:
     """Run a pipeline in the working directory, with the configuration that is there or given."""
     try:
         configure_project("optiproxy_nas")
-        from optiproxy_nas.cli import run  # it needs a configured project
+        from optiproxy_nas.cli import run, verify  # they need a configured project
     except MemoryError:
         raise SystemExit(
             "Error: the libraries need more memory than this process may take; 1.5 GB of address "
             "space (ulimit -v) suffice for them and a search."
         ) from None
+    program = f"{Path(sys.executable).name} -m optiproxy_nas"
+    if sys.argv[1:2] == [verify.name]:
+        verify.main(sys.argv[2:], prog_name=f"{program} {verify.name}")
     given = any(argument.startswith(SOURCE) for argument in sys.argv[1:])
     if not (given or Path(CONF).is_dir() or "--help" in sys.argv):
         raise SystemExit(
@@ -30,7 +34,7 @@ def main() -> None:
             f"give its configuration: {SOURCE}=conf-optiproxy_nas.tar.gz, which 'kedro package' "
             "writes beside the wheel; or the conf of a checkout."
         )
-    run.main(prog_name=f"{Path(sys.executable).name} -m optiproxy_nas")
+    run.main(prog_name=program)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from kedro.framework.project import pipelines
 from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors, printable
-from optiproxy_nas.commands.crates import export, verify
+from optiproxy_nas.commands.crates import crate_options, export, verify
 from optiproxy_nas.commands.evidence import evidence
 from optiproxy_nas.commands.parameters import parameters
 from optiproxy_nas.commands.run_options import (
@@ -117,7 +117,7 @@ cli.add_command(verify)
 
 @cli.command()
 @click.argument("run_id", metavar="RUN_ID|CRATE")
-@click.option("--key", type=click.Path(path_type=Path), help="Of a crate: who must have signed it.")
+@crate_options
 @click.option(
     "--retrain",
     metavar="[N]",
@@ -127,7 +127,7 @@ cli.add_command(verify)
     help="Of a run on a problem: train N of its trials again, or all, and tell the differences.",
 )
 @click.pass_obj
-def audit(metadata: ProjectMetadata, run_id: str, key: Path | None, retrain: int | None) -> None:
+def audit(metadata: ProjectMetadata, run_id: str, retrain: int | None, **given: Any) -> None:
     """Check a finished run's files and repeat its search; say whether all is the same.
 
     The answers of a problem are taken from the run's journal. A CRATE, the folder that kedro export
@@ -137,8 +137,12 @@ def audit(metadata: ProjectMetadata, run_id: str, key: Path | None, retrain: int
     with clear_errors():
         if (is_crate := (Path(run_id) / METADATA).is_file()) and retrain is not None:
             raise ParameterError("--retrain is for runs of this project, not for crates.")
+        if not is_crate and any(given.values()):
+            raise ParameterError(
+                f"--key, --chain and --digest are for crates, and {run_id!r} is no folder with one."
+            )
         if is_crate:
-            result = audit_crate(Path(run_id).absolute(), project, repeat, key)
+            result = audit_crate(Path(run_id).absolute(), project, repeat, **given)
         else:
             result = audit_run(project, run_id, repeat)
         click.echo(printable(result.text()))

@@ -16,4 +16,5 @@ CONFIG_LOADER_ARGS = {
     # A section in conf/local changes what it names, and leaves the rest of the section as it is.
     "merge_strategy": {"parameters": "soft"},
 }
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)  # also where no .telemetry lies
 HOOKS = (RunHooks(), ResultHooks())

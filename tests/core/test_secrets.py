@@ -19,6 +19,8 @@ PLANTED = {  # each holds the plant
     "a git remote": f"https://{PLANT}@github.com/x/y.git",
     "a database": f"postgresql+psycopg://bob:{PLANT}/a@db/mlflow",
     "a proxy": f"via proxy http://bob:{PLANT}@proxy:3128 (refused)",
+    "a proxy without a scheme": f"HTTP_PROXY=bob:{PLANT}@proxy:3128",
+    "an address without a scheme": f"no answer of (bob:{PLANT}@10.0.0.1)",
     "a signed address": f"https://bucket/x?X-Amz-Signature={PLANT}&part=1",
     "an argument": f"connect(password='{PLANT}', host='h')",
     "a header": f"{{'Authorization': 'Basic {PLANT}'}}",
@@ -41,6 +43,7 @@ ORDINARY = (
     "sqlite:////home/a/b@c/mlflow.db, tcp://10.0.0.1:8786, file:///a",
     "unexpected token: foo; the secret of the search; password",
     "module:Name, step_00.archive, evaluation.workers = 4",
+    "mailto:a@b.c, python:3.11@sha256:0123, git@host:a/b.git, at 12:30 @ home, a:b @ c",
 )
 
 
@@ -92,6 +95,8 @@ def test_values_of_secret_variables_are_hidden(name, monkeypatch):
 def test_the_password_of_an_address_among_the_variables_is_hidden_alone(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://bob:p%40ss-word@proxy:3128")
     assert masked("login p@ss-word failed") == f"login {HIDDEN} failed"
+    monkeypatch.setenv("HTTPS_PROXY", "bob:other-word@proxy:3128")
+    assert masked("login other-word failed") == f"login {HIDDEN} failed"
 
 
 def test_other_variables_are_no_secrets(monkeypatch):

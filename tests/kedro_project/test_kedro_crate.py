@@ -21,7 +21,7 @@ from kedro_runs import command, enter, sha256, sign, tree, without_pictures
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.proof import verify as standalone
 from optiproxy_nas.proof.description import description_of, statement_of
-from optiproxy_nas.proof.signature import Signer
+from optiproxy_nas.proof.signature import Signer, check_signature
 from optiproxy_nas.proof.verification import verify_crate
 from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, SIGNATURE, SUMS
 from optiproxy_nas.runs import code_identity
@@ -100,6 +100,15 @@ def test_an_encrypted_key_signs_with_its_password_only(crate: Path, tmp_path: Pa
         Signer(path).sign(crate)
     Signer(path, "word").sign(crate)
     assert states(crate, of_public)["signature"] == OK
+
+
+def test_the_signature_names_what_was_changed_after_it(crate: Path, signed: Path) -> None:
+    (crate / "more").touch()
+    (crate / SUMS).unlink()
+    (crate / METADATA).write_text("{}")
+    row = check_signature(crate, signed.parent / "ours.pub")
+    assert row.state == FAILED
+    assert {text.split()[0] for text in (row.why, *row.more)} == {"more", SUMS, METADATA}
 
 
 def test_without_a_key_the_signature_is_not_checked(signed: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from optiproxy_nas import ParameterError, UntrustedNameError, search
+from optiproxy_nas import ArtifactError, DataError, ParameterError, UntrustedNameError, search
 from optiproxy_nas.proof import crate_audit, verify
 from optiproxy_nas.proof.crate_audit import audit_crate
 from optiproxy_nas.proof.verification import _wrong_in_card, verify_crate
@@ -215,3 +215,42 @@ def test_an_audit_imports_no_name_of_a_crate(
     with pytest.raises(UntrustedNameError):
         audit_crate(crate, tmp_path, lambda *_: None)
     assert "antigravity" not in sys.modules
+
+
+def test_a_digest_that_was_given_is_of_this_crate_alone(crate: Path) -> None:
+    digest = verify.identity_of(crate)
+    assert verify_crate(crate, digest=digest.upper())[0].state == verify.OK
+    path = crate / verify.manifest_path_of(crate)
+    path.write_bytes(path.read_bytes() + b" ")
+    resum(crate)  # without a signature, that would be another crate
+    row = verify_crate(crate, digest=digest)[0]
+    assert (row.name, row.state) == ("digest", FAILED)
+    with pytest.raises(ArtifactError) as refused:
+        audit_crate(crate, Path(), lambda *_: None, digest=digest)
+    assert "digest" in refused.value.data["checks"]
+    with pytest.raises(ParameterError):
+        verify_crate(crate, digest=digest[:12])
+
+
+def test_a_key_that_is_none_is_no_fault_of_the_crate(crate: Path, tmp_path: Path) -> None:
+    pytest.importorskip("model_signing")
+    (tmp_path / "it.pub").write_text("no key")
+    with pytest.raises(DataError):
+        verify_crate(crate, tmp_path / "it.pub")
+    with pytest.raises(ParameterError):
+        verify_crate(crate, tmp_path / "it.pub", (tmp_path / "root.pem",))
+
+
+def test_line_ends_of_windows_are_called_so(crate: Path) -> None:
+    sums = crate / SUMS
+    sums.write_bytes(sums.read_bytes().replace(b"\n", b"\r\n"))
+    assert "Windows" in next(it.why for it in verify_crate(crate) if it.name == "digests")
+
+
+def test_of_many_findings_the_first_are_shown(crate: Path) -> None:
+    for number in range(20):
+        (crate / f"more-{number:02d}").touch()
+    row = next(it for it in verify_crate(crate) if it.name == "completeness")
+    assert row.state == FAILED
+    assert len(row.more) < 10
+    assert row.more[-1].endswith(f"{20 - len(row.more)} more")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from kedro.framework.startup import ProjectMetadata
@@ -15,7 +17,7 @@ from optiproxy_nas.proof.contents import NO_LICENCE, Statement
 from optiproxy_nas.proof.crate import write_crate
 from optiproxy_nas.proof.signature import Signer
 from optiproxy_nas.proof.verification import failed, verify_crate
-from optiproxy_nas.proof.verify import SUMS, digest_of, table_of
+from optiproxy_nas.proof.verify import SUMS, identity_of, table_of
 from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 
 _FILE = click.Path(path_type=Path)
@@ -58,22 +60,35 @@ def export(
         write_crate(project, manifest, steps, target.absolute(), statement, signer)
     place = shlex.quote(os.path.relpath(target))
     click.echo(f"Crate      {place}{', signed' if signer else ', not signed'}")
-    click.echo(f"SHA-256    {digest_of(target / SUMS)} of its {SUMS}")
-    by = " --chain ROOT" if certificate else " --key PUBLIC" if key else ""
-    click.echo(f"Verify     kedro verify {place}{by}")
+    digest = identity_of(target)
+    click.echo(f"SHA-256    {digest} of its {SUMS}")
+    by = "--chain ROOT" if certificate else "--key PUBLIC" if key else f"--digest {digest}"
+    click.echo(f"Verify     kedro verify {place} {by}")
+
+
+def crate_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options by which a user says which crate, and whose, it must be."""
+    help_texts = {
+        "key": "Of a crate: PEM file of the public key of whoever must have signed it.",
+        "chain": "In place of it: certificates you trust.",
+        "digest": "Of a crate: the SHA-256 that its author states; it stands for all files.",
+    }
+    command = click.option("--digest", metavar="SHA256", help=help_texts["digest"])(command)
+    command = click.option("--chain", type=_FILE, multiple=True, help=help_texts["chain"])(command)
+    return click.option("--key", type=_FILE, help=help_texts["key"])(command)
 
 
 @click.command()
 @click.argument("crate", type=_FILE)
-@click.option("--key", type=_FILE, help="PEM file of the public key of whoever signed it.")
-@click.option("--chain", type=_FILE, multiple=True, help="In place of it: certificates you trust.")
-def verify(crate: Path, key: Path | None, chain: tuple[Path, ...]) -> None:
+@crate_options
+def verify(crate: Path, **given: Any) -> None:
     """Check a crate: signature, digests, completeness, parameters. Exit code 1: it does not hold.
 
     It runs nothing of the crate, and needs no data. kedro audit CRATE repeats the search.
     """
     with clear_errors():
-        checks = verify_crate(crate, key, chain)
+        checks = verify_crate(crate, **given)
+    click.echo(f"Crate {identity_of(crate)} (SHA-256 of {SUMS})")
     click.echo(table_of(checks))
     if failed(checks):
         raise SystemExit(1)

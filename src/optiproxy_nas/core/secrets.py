@@ -2,8 +2,8 @@
 
 All errors of the project, manifests and other JSON files, reasons of failures, what trials print,
 pages, what MLflow is told and log lines of the commands go through it. Hidden are the user and the
-password in addresses; tokens of a usual form; what follows ``password=``; and the values of
-environment variables whose names say that they are secrets.
+password in addresses, with a scheme or without; tokens of a usual form; what follows
+``password=``; and the values of environment variables whose names say that they are secrets.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ _NAME = re.compile(
 _ADDRESS = re.compile(
     # A password may have slashes. Lengths are bounded: no text takes time by its square.
     r"""://(?:[^\s/?#"'<>]{1,1000}|[^\s:/?#@"'<>]{0,99}:(?!\d+/)[^\s@"'<>]{1,200})@"""
+)
+# An address without its scheme; neither mailto:a@b, nor an image name:tag@sha256:...
+_BARE_ADDRESS = re.compile(
+    r"""(?<![\w/.@:%+-])(?!mailto:)[\w.%+-]{1,64}:([^\s:/@"'<>,;]{1,200})@(?!sha\d)(?=[\w\[])"""
 )
 _ASSIGNED = re.compile(
     rf"""((?:{_WORDS}|signature|\b(?:pwd|sig))["']?(?:=|:[ ]?(?=["'])|%3D)["']?"""
@@ -101,6 +105,8 @@ def _masked(text: str, secrets: tuple[str, ...]) -> str:
         text = text.replace(secret, HIDDEN)
     if "://" in text and "@" in text:
         text = _ADDRESS.sub(f"://{HIDDEN}@", text)
+    if ":" in text and "@" in text:
+        text = _BARE_ADDRESS.sub(f"{HIDDEN}@", text)
     if any(sign in text for sign in "=: %"):
         text = _ASSIGNED.sub(lambda found: next(filter(None, found.groups())) + HIDDEN, text)
     return _TOKEN.sub(HIDDEN, text) if len(text) > _SHORTEST else text
@@ -125,4 +131,6 @@ def _of_environment() -> tuple[str, ...]:
         for address in re.findall(r"://[^\s/?#]+@", value) if "@" in value else ():
             user, _, password = address[3:-1].partition(":")
             found |= {password or user, unquote(password or user)}
+        for password in _BARE_ADDRESS.findall(value) if "@" in value else ():
+            found |= {password, unquote(password)}
     return tuple(sorted((it for it in found if len(it) >= _SHORTEST), key=len, reverse=True))

@@ -21,8 +21,8 @@ from optiproxy_nas.execution import worker
 from optiproxy_nas.execution.jobs import Training, reason_of
 
 ADVICE = (
-    "Define it at the top level of a module and import it, or train in this process: "
-    'evaluation={"executor": "serial"}.'
+    "Define it at the top level of a module and import it, or train in this process, one trial at "
+    'a time: evaluation={"executor": "serial"}, without workers.'
 )
 
 

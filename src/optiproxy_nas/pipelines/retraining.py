@@ -18,10 +18,14 @@ from optiproxy_nas.pipelines.problem_data import load_data
 from optiproxy_nas.problems.resolution import resolve_problem
 from optiproxy_nas.runs.audit import project_copy
 from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
+from optiproxy_nas.runs.user_stamp import PLACES, is_of_this_user
 
 
 def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
     """Train complete trials of a run again, with their seeds, in folders that are not kept.
+
+    They are trained where the run's were, or, where this user has not set that, in processes of
+    this machine.
 
     Args:
         project: that holds the run.
@@ -51,7 +55,11 @@ def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
     requests = [it if it.repeat else it._replace(folder="") for it in requests]
     with project_copy(project, run_id, manifest) as copy:
         data = load_data(copy, manifest["pipeline"], manifest["parameters"])
-        settings = EvaluationSettings.model_validate(manifest["evaluation"])
+        evaluation = manifest["evaluation"]
+        if not is_of_this_user(manifest):
+            evaluation = {key: it for key, it in evaluation.items() if key not in PLACES}
+            evaluation["executor"] = "processes"
+        settings = EvaluationSettings.model_validate(evaluation)
         with evaluator_for(problem, data, copy / "retrained", settings) as evaluator:
             found = list(evaluator.outcomes(parameters.objective, requests))
     new = [outcome.metrics.get("value") if outcome else None for outcome in found]

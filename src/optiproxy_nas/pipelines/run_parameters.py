@@ -12,7 +12,7 @@ from pydantic import Field
 
 from optiproxy_nas.algorithm.budget import refuse_confirm
 from optiproxy_nas.benchmarks.source_registry import check_source
-from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.errors import ParameterError, ResumeError
 from optiproxy_nas.core.parameters import EvaluationSettings, StrictModel, WorkerSettings
 from optiproxy_nas.core.validation import refuse_secrets
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
@@ -23,6 +23,7 @@ from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.problems.resolution import with_problem
 from optiproxy_nas.runs.manifest import Manifest, is_asynchronous
+from optiproxy_nas.runs.user_stamp import PLACES, is_of_this_user
 from optiproxy_nas.spaces import SPACES
 
 
@@ -83,12 +84,33 @@ def evaluation_again(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, 
     Args:
         manifest: of the run.
         given: by the user, whose short forms win.
+
+    Raises:
+        ResumeError: the manifest has trials trained where this user has not set it, and the user
+            does not say where.
     """
     if not is_asynchronous(manifest):
         return {}
-    names = ("asynchronous", "workers", "executor", "scheduler", "slurm")
-    kept = {name: manifest["evaluation"].get(name) for name in names if name not in given}
+    evaluation, names = manifest["evaluation"], ["asynchronous", "workers"]
+    if is_of_this_user(manifest):
+        names += PLACES
+    elif not {*given, *_evaluation_of(given)} & {*PLACES}:
+        places = {name: evaluation[name] for name in PLACES if evaluation.get(name)}
+        raise ResumeError(
+            f"Run {manifest['run_id']!r} was not begun by you on this machine, and its manifest "
+            f"says where its trials are trained: {places}. Going on would send your code there, or "
+            "run its lines of shell. Say where it shall be: --params=executor=processes for this "
+            "machine, or those settings, if you trust whoever sent it.",
+            run_id=manifest["run_id"],
+            places=places,
+        )
+    kept = {name: evaluation.get(name) for name in names if name not in given}
     return {"evaluation": {name: value for name, value in kept.items() if value}}
+
+
+def _evaluation_of(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    evaluation = given.get("evaluation")
+    return evaluation if isinstance(evaluation, Mapping) else {}
 
 
 def replayed_evaluation(manifest: Manifest) -> dict[str, Any]:

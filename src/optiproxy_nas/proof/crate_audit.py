@@ -14,7 +14,14 @@ from optiproxy_nas.runs.audit import Audit, Rerun, audit_run
 from optiproxy_nas.runs.manifest import Manifest, load_manifest
 
 
-def audit_crate(crate: Path, checkout: Path, rerun: Rerun, key: Path | None = None) -> Audit:
+def audit_crate(
+    crate: Path,
+    checkout: Path,
+    rerun: Rerun,
+    key: Path | None = None,
+    chain: tuple[Path, ...] = (),
+    digest: str | None = None,
+) -> Audit:
     """Verify a crate, repeat its search and compare everything.
 
     The table is ingested anew; nothing of the checkout's ``data`` is read but raw files.
@@ -23,26 +30,32 @@ def audit_crate(crate: Path, checkout: Path, rerun: Rerun, key: Path | None = No
         crate: its folder.
         checkout: a project of the code that made the run; its ``conf`` is used.
         rerun: as of :func:`~optiproxy_nas.runs.audit.audit_run`.
-        key: public key of whoever should have signed the crate.
+        key: of whoever should have signed the crate; as ``chain`` and ``digest``, see
+            :func:`~optiproxy_nas.proof.verification.verify_crate`.
+        chain: in its place.
+        digest: of the crate.
 
     Raises:
         ArtifactError: the crate does not hold.
+        ParameterError: as of ``verify_crate``.
         ResumeError: the code here is not the run's.
         DataError: it is no crate.
         UntrustedNameError: it names code that nobody has allowed to be imported.
     """
-    failures = [check for check in verify_crate(crate, key) if check.state == verify.FAILED]
-    if failures:
-        found = "; ".join(f"{check.name}: {check.why}" for check in failures)
+    checks = verify_crate(crate, key, chain, digest)
+    if failures := [check for check in checks if check.state == verify.FAILED]:
+        found = "\n  ".join(f"{check.name}: {check.why}" for check in failures)
         raise ArtifactError(
-            f"The crate {str(crate)!r} does not hold, so its search is not repeated: {found}",
+            f"The crate {str(crate)!r} does not hold, so its search is not repeated. kedro verify "
+            f"lists what is wrong.\n  {found}",
             checks=[check.name for check in failures],
         )
     manifest = load_manifest(crate / verify.manifest_path_of(crate))
     if manifest["pipeline"] == verify.PYTHON:
         raise ResumeError(
             "The crate is of a search that was called from Python, so that no pipeline repeats it: "
-            "call search() with its parameters and a copy of its journal, which answers.",
+            "call search() with its parameters, and with a copy of its journal, if there is one, "
+            "which answers.",
             run_id=manifest["run_id"],
         )
     _check_code(manifest)
@@ -58,7 +71,9 @@ def audit_crate(crate: Path, checkout: Path, rerun: Rerun, key: Path | None = No
             if path.startswith("data/") and not path.startswith(("data/01_", "data/03_")):
                 (project / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(crate / path, project / path)
-        return audit_run(project, manifest["run_id"], rerun)
+        audit = audit_run(project, manifest["run_id"], rerun)
+        signature = [f"signature: {it.why}" for it in checks if it.name == "signature"]
+        return audit._replace(notes=[*signature, *audit.notes])
 
 
 def _check_code(manifest: Manifest) -> None:

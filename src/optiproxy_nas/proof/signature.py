@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import DataError, ParameterError, first_line
-from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, SIGNATURE, Check, files_of
+from optiproxy_nas.proof.verify import (
+    FAILED,
+    NOT_CHECKED,
+    OK,
+    SIGNATURE,
+    Check,
+    Refused,
+    content_of,
+    digest_of,
+    failure,
+    files_of,
+)
 
 _INSTALL = "pip install 'optiproxy-nas[proof]'"
 
@@ -68,9 +81,12 @@ def check_signature(crate: Path, key: Path | None, chain: tuple[Path, ...] = ())
         chain: in place of the key: certificates that are trusted.
 
     Raises:
-        ParameterError: a key was given, and model-signing is not installed.
-        DataError: there is no such key.
+        ParameterError: a key and a chain were given, or one of them and model-signing is not
+            installed.
+        DataError: there is no such key, or it is none.
     """
+    if key is not None and chain:
+        raise ParameterError("Give --key, or --chain in its place, not both.", name="key")
     signature = crate / SIGNATURE
     if key is None and not chain:
         reason = (
@@ -79,21 +95,16 @@ def check_signature(crate: Path, key: Path | None, chain: tuple[Path, ...] = ())
             else "there is none"
         )
         return Check("signature", NOT_CHECKED, reason)
+    config = _verifier(key, chain)
     if not signature.is_file() or signature.is_symlink():
         return Check("signature", FAILED, f"there is no {SIGNATURE}")
     if others := files_of(crate)[1]:  # a pipe would be read without end
         return Check("signature", FAILED, f"{others[0]} is a link or no file")
-    verifying = _library("verifying")
-    if missing := [path for path in (key, *chain) if path is not None and not path.is_file()]:
-        raise DataError(f"There is no key {str(missing[0])!r}.", path=str(missing[0]))
     try:
-        config = verifying.Config().set_hashing_config(_hashing())
-        if key is not None:
-            config.use_elliptic_key_verifier(public_key=key)
-        else:
-            config.use_certificate_verifier(certificate_chain=chain)
         config.verify(crate, signature)
     except Exception as error:  # of what a stranger wrote: of any kind
+        if changed := _changed(crate):
+            return failure("signature", changed)
         reason = first_line(error) if isinstance(error, ValueError) else "another kind of signature"
         return Check("signature", FAILED, f"it does not hold: {reason[:160]}")
     if key is not None:
@@ -101,6 +112,49 @@ def check_signature(crate: Path, key: Path | None, chain: tuple[Path, ...] = ())
     else:
         whose = f"a certificate that {', '.join(path.name for path in chain)} vouches for"
     return Check("signature", OK, f"signed by {whose}, all files as signed")
+
+
+def _verifier(key: Path | None, chain: tuple[Path, ...]) -> Any:
+    """Return model-signing's check by a public key or by certificates.
+
+    Raises:
+        ParameterError: model-signing is not installed.
+        DataError: a file is missing, or holds no such thing.
+    """
+    config = _library("verifying").Config().set_hashing_config(_hashing())
+    files = [key] if key is not None else [*chain]
+    if missing := [path for path in files if not path.is_file()]:
+        raise DataError(f"There is no key {str(missing[0])!r}.", path=str(missing[0]))
+    try:
+        if key is not None:
+            return config.use_elliptic_key_verifier(public_key=key)
+        return config.use_certificate_verifier(certificate_chain=chain)
+    except Exception as error:  # cryptography's, of several kinds
+        kind = "certificates" if key is None else "the public key of an elliptic curve key"
+        raise DataError(
+            f"{', '.join(map(str, files))}: the PEM file of {kind} is needed. A public key is "
+            "written by: openssl ec -in crate.key -pubout -out crate.pub",
+            path=str(files[0]),
+        ) from error
+
+
+def _changed(crate: Path) -> list[str]:
+    """Return which files are not as the signature lists them; none where it cannot be read."""
+    try:
+        envelope = json.loads(content_of(crate / SIGNATURE))["dsseEnvelope"]
+        resources = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["resources"]
+        signed = {str(it["name"]): str(it["digest"]) for it in resources}
+    except (Refused, ValueError, TypeError, KeyError, RecursionError):
+        return []
+    files = files_of(crate)[0] - {SIGNATURE}
+    changed = [
+        path for path in sorted(files & signed.keys()) if digest_of(crate / path) != signed[path]
+    ]
+    return [
+        *(f"{path} is not as it was signed" for path in changed),
+        *(f"{path} was signed and is missing" for path in sorted(signed.keys() - files)),
+        *(f"{path} was not signed" for path in sorted(files - signed.keys())),
+    ]
 
 
 def _hashing() -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.core.code_digest import package_digest
-from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.proof import verify
 from optiproxy_nas.proof.signature import check_signature
 from optiproxy_nas.proof.verify import (
@@ -25,17 +25,25 @@ from optiproxy_nas.proof.verify import (
 )
 
 
-def verify_crate(crate: Path, key: Path | None = None, chain: tuple[Path, ...] = ()) -> list[Check]:
+def verify_crate(
+    crate: Path,
+    key: Path | None = None,
+    chain: tuple[Path, ...] = (),
+    digest: str | None = None,
+) -> list[Check]:
     """Return every check of a crate, in the order of the table.
 
     Args:
         crate: its folder.
         key: PEM file of the public key of whoever should have signed it.
         chain: in place of the key: certificates that are trusted.
+        digest: SHA-256 that its ``SHA256SUMS`` should have, as its author states it; 64
+            hexadecimal digits.
 
     Raises:
         DataError: there is no such folder, or it is no crate; there is no such key.
-        ParameterError: a key was given, and model-signing is not installed.
+        ParameterError: the digest is none; a key and a chain were given; model-signing is needed
+            and is not installed.
     """
     if not (crate / verify.METADATA).is_file():
         raise DataError(
@@ -43,7 +51,8 @@ def verify_crate(crate: Path, key: Path | None = None, chain: tuple[Path, ...] =
             "writes one.",
             path=str(crate),
         )
-    checks = [check_signature(crate, key, chain), *verify.checks_of(crate), _checker(crate)]
+    checks = [] if digest is None else [_digest(crate, digest)]
+    checks += [check_signature(crate, key, chain), *verify.checks_of(crate), _checker(crate)]
     states = {check.name: check.state for check in checks}
     are_as_listed = states["digests"] == states["completeness"] == OK
     for name, find in (("description", _misdescribed), ("archive", _differences)):
@@ -51,12 +60,45 @@ def verify_crate(crate: Path, key: Path | None = None, chain: tuple[Path, ...] =
             checks.append(run_check(name, find, crate))
         else:  # what is not as listed is not parsed
             checks.append(Check(name, NOT_CHECKED, "a file is not the one that was written"))
-    return [*checks, Check("search", NOT_CHECKED, "kedro audit CRATE repeats it")]
+    return [*checks, Check("search", NOT_CHECKED, _how_to_repeat(crate))]
 
 
 def failed(checks: list[Check]) -> bool:
     """Return whether a check failed."""
     return any(check.state == FAILED for check in checks)
+
+
+def _how_to_repeat(crate: Path) -> str:
+    """Return who repeats the search of a crate, which verifying does not."""
+    try:
+        is_of_python = verify.manifest_of(crate)["pipeline"] == verify.PYTHON
+    except (Refused, KeyError, TypeError, AttributeError):
+        is_of_python = False
+    return (
+        "it was called from Python: call it again"
+        if is_of_python
+        else "kedro audit CRATE repeats it"
+    )
+
+
+def _digest(crate: Path, digest: str) -> Check:
+    """Compare the digest that stands for all files with the one that the user was given.
+
+    Raises:
+        ParameterError: that is no SHA-256.
+    """
+    if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef"):
+        raise ParameterError(
+            f"{digest!r} is no SHA-256: 64 hexadecimal digits, as kedro export and verify.py "
+            "print them.",
+            digest=digest,
+        )
+    found = verify.identity_of(crate)
+    if found == digest.lower():
+        return Check("digest", OK, "it is the crate whose digest was given")
+    return Check(
+        "digest", FAILED, f"it is another crate than the one whose digest was given: {found}"
+    )
 
 
 def _checker(crate: Path) -> Check:
@@ -88,7 +130,7 @@ def _misdescribed(crate: Path) -> Findings:
     metadata = verify.read_json(crate / verify.METADATA)
     wrong = [] if metadata == made.metadata else [_first_difference(metadata, made.metadata)]
     if (crate / verify.PREVIEW).read_bytes() != made.page:
-        wrong.append(f"{verify.PREVIEW} is another page than the one of the manifest")
+        wrong.append(f"{verify.PREVIEW} is not the page that the manifest gives")
     if wrong and not _is_of_this_version(crate):
         raise Unchecked("another version of optiproxy-nas wrote it, whose words may be others")
     yield from wrong
@@ -103,7 +145,7 @@ def _first_difference(metadata: Any, made: dict[str, Any]) -> str:
         stated = found.pop(entity["@id"], {})
         for name in sorted(entity.keys() | stated.keys()):
             if entity.get(name) != stated.get(name):
-                return f"{name} of {entity['@id']} is another one than of the manifest"
+                return f"{name} of {entity['@id']} is not what the manifest gives"
     return f"{', '.join(sorted(found)[:1]) or 'its order'} is of no file of the run"
 
 

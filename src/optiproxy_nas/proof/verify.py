@@ -21,21 +21,34 @@ METADATA, PREVIEW = "ro-crate-metadata.json", "ro-crate-preview.html"
 WORKFLOW, CHECKER = "pipeline.json", "verify.py"
 UNLISTED = (SUMS, SIGNATURE)  # which cannot list themselves
 OK, FAILED, NOT_CHECKED = "OK", "FAILED", "not checked"
-SHOWN = 10  # findings that a check names
+SHOWN = 4  # findings that a check names
 BESIDE_JOURNAL = ("test.json", "latency.json")  # of the answer; no manifest lists them
 MANIFEST = "data/08_reporting/{}/manifest.json"  # of a run id
 PYTHON = "python"  # stands for the pipeline of a search that was called from Python
 LONGEST = 256 * 1024 * 1024  # bytes of a file that is read as a whole
+LEFT_OUT = {  # what kedro verify checks and this file does not
+    "signature": "it needs model-signing: kedro verify CRATE --key PUBLIC",
+    "description": "it needs the code of this version: kedro verify CRATE",
+    "archive": "it needs a reader of Parquet: kedro verify CRATE",
+}
 SECONDS = "node_seconds."  # of the manifest, and of what the metadata says of a step
 JOURNAL_END = len(', "digest": "0123456789abcdef"}\n')  # of each line of a journal
 
 
 class Check(NamedTuple):
-    """One line of the table: what was checked, how it ended, and what was found."""
+    """A row of the table.
+
+    Attributes:
+        name: what was checked.
+        state: how it ended.
+        why: what holds, or the first finding.
+        more: the next findings, and how many there are beyond.
+    """
 
     name: str
     state: str
     why: str
+    more: tuple[str, ...] = ()
 
 
 class Refused(Exception):
@@ -130,6 +143,11 @@ def read_sums(crate: Path) -> dict[str, str]:
             by one byte, or in another order.
     """
     content = content_of(crate / SUMS)
+    if b"\r\n" in content:
+        raise Refused(
+            f"{SUMS} has line ends of Windows: what copied the crate changed its texts, as Git "
+            "does where core.autocrlf is set; get it as it was written"
+        )
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     found = {line[66:]: line[:64] for line in lines}
     if not found or written_sums(found) != content or not all(map(_can_be_listed, found)):
@@ -181,16 +199,22 @@ def run_check(name: str, find: Callable[[Path], Findings], crate: Path) -> Check
             f"it is not built as a crate of this project ({type(error).__name__}: {error})"
         )
     if wrong:
-        more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
-        return Check(name, FAILED, "; ".join(wrong[:SHOWN] + more))
+        return failure(name, wrong)
     return Check(name, OK, holds)
+
+
+def failure(name: str, findings: list[str]) -> Check:
+    """Return the row of a check that found something: its first findings."""
+    more = [f"and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else []
+    return Check(name, FAILED, findings[0], (*findings[1:SHOWN], *more))
 
 
 def _digests(crate: Path) -> Findings:
     sums = read_sums(crate)
     for path, recorded in sums.items():
-        found = digest_of(crate / path) if is_file(crate / path) else "none"
-        if found != recorded:
+        if not is_file(crate / path):
+            yield f"{path} is missing, or is a link or no file"
+        elif (found := digest_of(crate / path)) != recorded:
             yield f"{path} has SHA-256 {found[:12]}.., {SUMS} says {recorded[:12]}.."
     return f"{len(sums)} files have the SHA-256 of {SUMS}"
 
@@ -231,16 +255,17 @@ def _manifest(crate: Path) -> Findings:
     manifest = manifest_of(crate)
     sums = read_sums(crate)
     if manifest.get("manifest_sha256") != sealed_digest(manifest):
-        yield "the manifest is not the one of its own digest"
+        yield "the manifest does not have the digest that it states of itself"
     if canonical_digest(manifest["parameters"]) != manifest["parameters_sha256"]:
-        yield "the parameters are not those of their digest"
+        yield "the parameters do not have the digest that the manifest states of them"
     for name, facts in manifest["artifacts"].items():
         if sums[facts["path"]] != facts["sha256"]:
-            yield f"artifact {name} is another one"
+            listed, recorded = sums[facts["path"]], facts["sha256"]
+            yield f"{name} has SHA-256 {listed[:12]}.., the manifest says {recorded[:12]}.."
         beside = f"{facts['sha256']}  {PurePosixPath(facts['path']).name}\n".encode()
         digest = hashlib.sha256(beside).hexdigest()
         if sums.get(f"{facts['path']}.sha256", digest) != digest:
-            yield f"the digest file of artifact {name} is another one"
+            yield f"the digest file of {name} states another one than the manifest"
     of_run = {facts["path"] for facts in manifest["artifacts"].values()}
     of_run |= {f"{path}.sha256" for path in of_run} | {manifest_path_of(crate)}
     if journal := manifest["artifacts"].get("journal"):
@@ -378,10 +403,18 @@ def manifest_of(crate: Path) -> dict[str, Any]:
     return manifest
 
 
+def identity_of(crate: Path) -> str:
+    """Return the digest that stands for all files but the signature: that of ``SHA256SUMS``."""
+    return digest_of(crate / SUMS) if is_file(crate / SUMS) else "none"
+
+
 def table_of(checks: list[Check]) -> str:
     """Return the checks as a table for a terminal, and the verdict."""
     width = max(len(check.name) for check in checks)
-    lines = [f"{check.name:{width}}  {check.state:11}  {shown(check.why)}" for check in checks]
+    lines = []
+    for check in checks:
+        lines.append(f"{check.name:{width}}  {check.state:11}  {shown(check.why)}")
+        lines += [" " * (width + 15) + shown(finding) for finding in check.more]
     failed = [check.name for check in checks if check.state == FAILED]
     if failed:
         verdict = f"VERIFICATION FAILED: {', '.join(failed)}"
@@ -399,15 +432,11 @@ def shown(text: str) -> str:
 def main() -> int:
     """Check the crate that this file lies in, or that is named; return the exit code."""
     crate = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent).resolve()
-    checks = [
-        Check("signature", NOT_CHECKED, "it needs model-signing: kedro verify CRATE --key PUBLIC"),
-        *checks_of(crate),
-    ]
-    lines = [table_of(checks)]
-    if is_file(crate / SUMS):
-        lines.append(f"Crate {digest_of(crate / SUMS)} (SHA-256 of {SUMS})")
+    unchecked = [Check(name, NOT_CHECKED, why) for name, why in LEFT_OUT.items()]
+    checks = [*unchecked[:1], *checks_of(crate), *unchecked[1:]]
+    text = f"Crate {identity_of(crate)} (SHA-256 of {SUMS})\n{table_of(checks)}"
     encoding = sys.stdout.encoding or "ascii"
-    print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding))
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
     return int(any(check.state == FAILED for check in checks))
 
 

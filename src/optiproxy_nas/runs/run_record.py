@@ -28,6 +28,7 @@ from optiproxy_nas.runs.manifest import (
     reporting_folder,
     sealed,
 )
+from optiproxy_nas.runs.user_stamp import STAMP, stamp_of
 
 Artifacts = Mapping[str, Mapping[str, str]]  # name -> path and sha256
 SECONDS = ".seconds.jsonl"  # of the nodes of a run that has not been closed
@@ -79,6 +80,7 @@ class RunRecord:
             manifest = new_manifest(run_id, pipeline, parameters, tracking)
             if evaluation is not None:
                 manifest["evaluation"] = dict(evaluation)
+                manifest[STAMP] = stamp_of(run_id, evaluation)
             if self.path.exists():
                 self.manifest = self._continue(manifest, resume)
                 self._remove_partial_files()
