@@ -18,7 +18,8 @@ def main() -> None:
     """Run a pipeline in the working directory, with the configuration that is there or given."""
     try:
         configure_project("optiproxy_nas")
-        from optiproxy_nas.cli import run, verify  # they need a configured project
+        from optiproxy_nas.cli import run  # it needs a configured project
+        from optiproxy_nas.commands.crates import verify
     except MemoryError:
         raise SystemExit(
             "Error: the libraries need more memory than this process may take; 1.5 GB of address "

@@ -127,7 +127,7 @@ cli.add_command(verify)
     help="Of a run on a problem: train N of its trials again, or all, and tell the differences.",
 )
 @click.pass_obj
-def audit(metadata: ProjectMetadata, run_id: str, retrain: int | None, **given: Any) -> None:
+def audit(metadata: ProjectMetadata, /, run_id: str, retrain: int | None, **given: Any) -> None:
     """Check a finished run's files and repeat its search; say whether all is the same.
 
     The answers of a problem are taken from the run's journal. A CRATE, the folder that kedro export
