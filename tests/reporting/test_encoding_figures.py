@@ -57,7 +57,8 @@ def test_vertices_that_are_not_in_the_cell_have_no_operation():
 
 
 def test_the_best_group_is_the_one_that_scores_highest(tiny):
-    logits = {"alpha": torch.randn(3, 2, 3), "beta": torch.randn(3, tiny.num_edges)}
+    many = [drawn(tiny, seed) for seed in range(3)]
+    logits = {"alpha": torch.stack([a for a, _ in many]), "beta": torch.stack([b for _, b in many])}
     trace = {
         "score": torch.tensor([[9.0, 0.0, 0.0], [0.0, 2.0, 1.0]]),
         "temperature": torch.tensor([0.7, 0.3]),
