@@ -61,7 +61,6 @@ def pytest_collection_finish() -> None:
 
     torch.set_num_threads(1)
     leave_compiler_out()
-    gc.collect()
     gc.freeze()
 
 

@@ -7,6 +7,7 @@ import io
 import pickle
 import sys
 from functools import lru_cache
+from importlib.util import find_spec
 from types import FrameType, SimpleNamespace
 from typing import get_type_hints
 
@@ -81,4 +82,6 @@ def quick_sessions():
         monkeypatch.setattr(type_extractor, "inspect", signature)
         monkeypatch.setattr(session, "_register_hooks_entry_points", lambda *_: None)
         monkeypatch.setattr(type_extractor, "get_type_hints", lru_cache(get_type_hints))
+        if find_spec("ibis") is None:  # else each dataset in memory looks for it, twice
+            monkeypatch.setitem(sys.modules, "ibis", None)
         yield
