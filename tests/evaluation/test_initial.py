@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import zipfile
@@ -381,7 +382,10 @@ def test_trials_that_cannot_be_used_are_refused_before_any_query(table, error):
 def test_files_that_are_none_are_refused(tmp_path):
     damaged = tmp_path / "damaged.zip"
     damaged.write_bytes(b"PK\x03\x04 no zip")
-    for path in (damaged, tmp_path / "missing.csv"):
+    pipes = tmp_path / "pipe", tmp_path / "pipe.csv"  # which would be waited for
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    for path in (damaged, tmp_path / "missing.csv", *pipes):
         with pytest.raises(DataError, match=path.name):
             search(evaluate=worth, initial=path, **arguments("random_search"))
 

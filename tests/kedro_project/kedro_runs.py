@@ -119,23 +119,25 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Pope
     )
 
 
-def forked(folder: Path, *arguments: str) -> tuple[ForkProcess, Path]:
+def forked(folder: Path, *arguments: str, errors: Path | None = None) -> tuple[ForkProcess, Path]:
     """``kedro ARGUMENTS`` in a process of its own, which a fork spares the imports.
 
     Returns:
-        The process, and the file of what it shows.
+        The process, and the file of what it shows; ``errors`` gets what it writes to stderr.
     """
     shown = folder / "shown.txt"
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=_type, args=(folder, arguments, shown))
+    process = context.Process(target=_type, args=(folder, arguments, shown, errors))
     process.start()
     return process, shown
 
 
-def _type(folder: Path, arguments: Iterable[str], shown: Path) -> None:
+def _type(folder: Path, arguments: Iterable[str], shown: Path, errors: Path | None) -> None:
     sys.stdout = sys.stderr = shown.open("w", buffering=1, encoding="utf-8")
-    for descriptor in (1, 2):
-        os.dup2(sys.stdout.fileno(), descriptor)
+    if errors is not None:
+        sys.stderr = errors.open("w", buffering=1, encoding="utf-8")
+    os.dup2(sys.stdout.fileno(), 1)
+    os.dup2(sys.stderr.fileno(), 2)
     os.chdir(folder)
     KedroCLI(folder).main(list(arguments))
 

@@ -1,5 +1,8 @@
 """What a user types: two first runs at once, in processes of their own; an audit, a mistake."""
 
+from pathlib import Path
+from typing import NamedTuple
+
 import pandas as pd
 import pytest
 from kedro_runs import (
@@ -11,26 +14,30 @@ from kedro_runs import (
     command,
     copy_project,
     enter,
+    forked,
     kedro,
     manifest,
     mlflow_run,
     partial_files,
     search_digests,
+    without_pictures,
 )
 
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.pipelines.search import load_benchmark
 from optiproxy_nas.spaces import get_space
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_until
 
 NOISE = ("Traceback", "Deprecat", "deprecat", "UserWarning", "FutureWarning", "Alembic", "alembic")
 
 
-class Done:
-    def __init__(self, process):
-        self.out, self.err = process.communicate(timeout=2 * PATIENCE)
-        self.code = process.returncode
+class Done(NamedTuple):
+    """How a command ended, and what it has shown."""
+
+    code: int | None
+    out: str
+    err: str
 
 
 @pytest.fixture(scope="module")
@@ -40,25 +47,29 @@ def cloned(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(cloned):
+def runs(cloned, tmp_path_factory):
+    """Run "one" is typed in a shell; "two" begins while it ingests, and is spared the imports."""
+    errors = tmp_path_factory.mktemp("errors") / "two.txt"
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        started = {
-            "one": kedro(
-                cloned,
-                "run",
-                f"--params=run_id=one,{TINY_ARGUMENT}",
-                LC_ALL="C",  # a locale in which text is ASCII
-                PYTHONUTF8="0",
-            ),
-            "two": kedro(
-                cloned,
-                "run",
-                "--pipeline=nb201_methods",
-                f"--params=run_id=two,seed=1,method=random_search,budget={BUDGET}",
-            ),
-        }
-        return {name: Done(process) for name, process in started.items()}
+        one = kedro(
+            cloned,
+            "run",
+            f"--params=run_id=one,{TINY_ARGUMENT}",
+            LC_ALL="C",  # a locale in which text is ASCII
+            PYTHONUTF8="0",
+        )
+        data = cloned / "data"
+        wait_until(lambda: one.poll() is not None or any(map(Path.is_file, data.rglob("*"))))
+        without_pictures(monkeypatch)
+        params = f"--params=run_id=two,seed=1,method=random_search,budget={BUDGET}"
+        two, shown = forked(cloned, "run", "--pipeline=nb201_methods", params, errors=errors)
+        out, err = one.communicate(timeout=2 * PATIENCE)
+        two.join(2 * PATIENCE)
+    return {
+        "one": Done(one.returncode, out, err),
+        "two": Done(two.exitcode, shown.read_text("utf-8"), errors.read_text("utf-8")),
+    }
 
 
 def last_archive(project, run_id):

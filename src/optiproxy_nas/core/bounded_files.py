@@ -40,6 +40,16 @@ class Limits(NamedTuple):
 LIMITS = Limits()
 
 
+def refuse_endless(path: Path) -> None:
+    """Refuse a pipe or a device, which a reader would wait for.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError("it is no regular file")
+
+
 def read_parquet(source: Path | bytes, limits: Limits = LIMITS) -> pd.DataFrame:
     """Return the table of a Parquet file, or of the files of a folder.
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.archive import make_batch
 from optiproxy_nas.algorithm.search_parameters import RunParameters
-from optiproxy_nas.core.bounded_files import read_parquet
+from optiproxy_nas.core.bounded_files import read_parquet, refuse_endless
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, ParameterError
 from optiproxy_nas.core.secrets import masked
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
@@ -140,6 +140,7 @@ def read_trials(path: Path, trusted: Collection[str] = ()) -> SearchRecord | pd.
                 **error.data,
             ) from None
     try:
+        refuse_endless(path)
         table: pd.DataFrame = READERS[suffix](path)
     except Exception as error:  # a damaged table can raise almost anything
         raise DataError(f"{str(path)!r} cannot be read as {path.suffix}: {error}") from error

@@ -22,7 +22,7 @@ from typing_extensions import TypedDict  # pydantic's need before Python 3.12
 
 from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.core.arrays import Tensors
-from optiproxy_nas.core.bounded_files import read_parquet
+from optiproxy_nas.core.bounded_files import read_parquet, refuse_endless
 from optiproxy_nas.core.errors import DataError, OptiProxyError, first_line
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.evaluation.trials import Asked, Event, Trial
@@ -138,6 +138,7 @@ def read_record(path: Path, trusted: bool | Collection[str] = False) -> dict[str
         DataError: it is no such file, or is damaged; or it names plug-ins, and is not trusted.
     """
     try:
+        refuse_endless(path)
         with zipfile.ZipFile(path) as archive:
             _refuse_compressed(archive)
             facts = json.loads(archive.read("record.json"))
