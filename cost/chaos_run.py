@@ -17,17 +17,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cost.chaos_training import FOLDER, train
+from cost.trust.trainings import SMALL, SPACE
 from optiproxy_nas import SearchInterrupted, search
 from optiproxy_nas.core.errors import OptiProxyError
 
-SPACE = {name: list(range(6)) for name in ("depth", "width", "kernel")}
-SMALL: dict[str, Any] = {  # of OptiProxy-NAS
-    "initial_samples": 6,
-    "proxy": {"hidden": 8, "layers": 2, "members": 2},
-    "fit": {"epochs": 5, "first_epochs": 5, "batch_size": 8},
-    "gradient": {"groups": 4, "epochs": 4},
-    "selection": {"batch": 2, "samples": 24},
-}
 METHODS: dict[str, dict[str, Any]] = {
     "random_search": {},
     "regularized_evolution": {},

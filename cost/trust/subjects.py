@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from mlflow import MlflowClient
 
 from cost.trust.projects import PROBLEM, RUN, TINY, command, digest, files_of, manifest
-from cost.trust.trainings import SPACE, score
+from cost.trust.trainings import SMALL, SPACE, score
 from optiproxy_nas import OptiProxyError, read_journal, search
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.core.mappings import flatten
@@ -25,13 +25,6 @@ from optiproxy_nas.proof.verify import FAILED
 from optiproxy_nas.runs.audit import damage_of
 
 OUTCOME = "outcome.json"  # beside the folder: what a search came to
-SMALL: dict[str, Any] = {  # of OptiProxy-NAS
-    "initial_samples": 6,
-    "proxy": {"hidden": 8, "layers": 2, "members": 2},
-    "fit": {"epochs": 4, "first_epochs": 4, "batch_size": 8},
-    "gradient": {"groups": 4, "epochs": 4},
-    "selection": {"batch": 3, "samples": 24},
-}
 BUDGET = 12
 MEASURED = ("workers", "busy_share")  # facts of a result that are about times
 SWEEP = ("sweep", "--no-tracking", "--executor=serial", "--name=s")

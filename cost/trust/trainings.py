@@ -10,6 +10,13 @@ from optiproxy_nas import Problem, RunningTrial, Space, Target
 
 NOTES = "OPTIPROXY_TRUST_NOTES"  # environment variable: a file with a line for each training
 SPACE = {name: list(range(6)) for name in ("depth", "width", "kernel")}
+SMALL: dict[str, Any] = {  # of OptiProxy-NAS
+    "initial_samples": 6,
+    "proxy": {"hidden": 8, "layers": 2, "members": 2},
+    "fit": {"epochs": 4, "first_epochs": 4, "batch_size": 8},
+    "gradient": {"groups": 4, "epochs": 4},
+    "selection": {"batch": 3, "samples": 24},
+}
 
 
 def score(network: dict[str, Any]) -> float:

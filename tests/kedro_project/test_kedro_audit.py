@@ -143,15 +143,17 @@ def test_a_manifest_without_its_digest_is_found(finished):
     assert list(audit_checks.edits(facts))
 
 
+def another_version(path, time):
+    """Copy a versioned file as the version of another time."""
+    other = path.parent.with_name(time) / path.name
+    other.parent.mkdir()
+    return shutil.copy(path, other)
+
+
 def test_files_that_no_manifest_lists_and_missing_digest_files_are_named(finished):
     newer = artifact(finished, "reference", "step_02.archive")
-    other = newer.parent.with_name("2999-01-01T00.00.00.000Z") / newer.name
-    other.parent.mkdir()
-    shutil.copy(newer, other)
-    sign(other)
-    older = newer.parent.with_name("2000-01-01T00.00.00.000Z") / newer.name
-    older.parent.mkdir()
-    shutil.copy(newer, older)
+    sign(another_version(newer, "2999-01-01T00.00.00.000Z"))
+    another_version(newer, "2000-01-01T00.00.00.000Z")
     page = artifact(finished, "reference", "report.page")
     (page.parent / "more.html").write_text("x")
     page.with_name(page.name + ".sha256").unlink()
@@ -171,10 +173,7 @@ def test_files_that_no_manifest_lists_and_missing_digest_files_are_named(finishe
 def test_a_killed_run_s_older_version_with_its_digest_file_is_no_stray(finished):
     """A node that was killed between two of its outputs makes the first one again."""
     newer = artifact(finished, "reference", "step_02.archive")
-    older = newer.parent.with_name("2000-01-01T00.00.00.000Z") / newer.name
-    older.parent.mkdir()
-    shutil.copy(newer, older)
-    sign(older)
+    sign(another_version(newer, "2000-01-01T00.00.00.000Z"))
     facts = manifests.read_manifest(finished / "data" / "08_reporting", "reference")
     wrong, notes = audit_checks.strays(finished, facts)
     assert not wrong

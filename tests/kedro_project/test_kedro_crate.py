@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from kedro_runs import command, enter, sha256, sign, tree, without_pictures
 
+from cost.trust.edits import change as edit
+from cost.trust.edits import described_anew, sums_anew
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.proof import verify as standalone
 from optiproxy_nas.proof.description import description_of, statement_of
@@ -120,32 +122,8 @@ def test_a_crate_that_lost_its_signature_does_not_hold(crate: Path, signed: Path
     assert states(crate, signed.parent / "ours.pub")["signature"] == FAILED
 
 
-def resum(crate: Path) -> None:
-    """Write the digests anew, as someone does who edits a file and its digest."""
-    files = standalone.files_of(crate)[0] - {SUMS, SIGNATURE}
-    lines = [f"{sha256(crate / path)}  {path}\n" for path in sorted(files)]
-    (crate / SUMS).write_text("".join(lines))
-
-
-def redescribe(crate: Path) -> None:
-    """Write digests and sizes of the metadata anew."""
-    metadata = json.loads((crate / METADATA).read_text())
-    for entity in metadata["@graph"]:
-        if "sha256" in entity and (crate / entity["@id"]).is_file():
-            entity["sha256"] = sha256(crate / entity["@id"])
-            entity["contentSize"] = str((crate / entity["@id"]).stat().st_size)
-    (crate / METADATA).write_text(json.dumps(metadata))
-    resum(crate)
-
-
 def manifest_file(crate: Path) -> Path:
     return crate / "data" / "08_reporting" / "reference" / "manifest.json"
-
-
-def edit(path: Path, change: Callable[[Any], object]) -> None:
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value, indent=1))
 
 
 def flip(path: Path) -> None:
@@ -259,7 +237,7 @@ FORGERIES: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_forgery_with_its_digests_is_found(name: str, crate: Path, signed: Path) -> None:
     tamper, expected = FORGERIES[name]
     tamper(crate)
-    redescribe(crate)
+    described_anew(crate)
     found = states(crate, signed.parent / "ours.pub")
     assert found["digests"] == found["completeness"] == OK
     assert found[expected] == FAILED
@@ -282,7 +260,7 @@ def test_words_that_are_edited_with_their_digests_are_found(
 ) -> None:
     """What describes a crate is made of its manifest, pipeline and data card."""
     tamper(crate)
-    redescribe(crate)
+    described_anew(crate)
     found = states(crate)
     assert found.pop("description") == FAILED
     assert FAILED not in found.values()
@@ -290,7 +268,7 @@ def test_words_that_are_edited_with_their_digests_are_found(
 
 def test_a_script_that_checks_nothing_is_found(crate: Path) -> None:
     (crate / "verify.py").write_text("print('VERIFIED')")
-    redescribe(crate)
+    described_anew(crate)
     assert states(crate)["verify.py"] == FAILED
 
 
@@ -311,7 +289,7 @@ def test_a_result_that_its_archive_does_not_have_is_found(crate: Path) -> None:
         manifest["manifest_sha256"] = standalone.sealed_digest(manifest)
 
     edit(manifest_file(crate), change)
-    redescribe(crate)
+    described_anew(crate)
     assert states(crate)["archive"] == FAILED
 
 
@@ -397,7 +375,7 @@ def test_a_forgery_that_verify_cannot_find_does_not_repeat(
     made = description_of(crate, standalone.manifest_path_of(crate), statement_of(crate))
     (crate / METADATA).write_text(json.dumps(made.metadata))
     (crate / standalone.PREVIEW).write_bytes(made.page)
-    resum(crate)
+    sums_anew(crate)
     assert FAILED not in states(crate).values()
     result = command(bare_project, "audit", str(crate))
     assert result.exit_code == 1

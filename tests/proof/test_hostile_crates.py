@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cost.trust.edits import described_anew
 from optiproxy_nas import ArtifactError, DataError, ParameterError, UntrustedNameError, search
 from optiproxy_nas.proof import crate_audit, verify
 from optiproxy_nas.proof.crate_audit import audit_crate
@@ -45,20 +46,6 @@ def failed(crate: Path) -> set[str]:
     return {check.name for check in verify_crate(crate) if check.state == FAILED}
 
 
-def resum(crate: Path) -> None:
-    """Write the digests of all files anew, in the metadata too."""
-    path = crate / METADATA
-    metadata = json.loads(path.read_bytes())
-    for entity in metadata["@graph"]:
-        if "sha256" in entity and (crate / entity["@id"]).is_file():
-            entity["sha256"] = verify.digest_of(crate / entity["@id"])
-            entity["contentSize"] = str((crate / entity["@id"]).stat().st_size)
-    path.write_text(json.dumps(metadata))
-    files = verify.files_of(crate)[0] - {SUMS, SIGNATURE}
-    sums = {path: verify.digest_of(crate / path) for path in files}
-    (crate / SUMS).write_bytes(verify.written_sums(sums))
-
-
 def edit_manifest(crate: Path, change: Callable[[Any], object]) -> None:
     """Edit the manifest, and write all digests anew, its own too."""
     path = crate / verify.manifest_path_of(crate)
@@ -76,7 +63,7 @@ def edit_manifest(crate: Path, change: Callable[[Any], object]) -> None:
         elif entity["@id"].startswith("#fact/"):
             entity["value"] = facts[name]
     (crate / METADATA).write_text(json.dumps(metadata))
-    resum(crate)
+    described_anew(crate)
 
 
 def of_sums(change: Callable[[bytes], bytes]) -> Edit:
@@ -104,7 +91,7 @@ def more(name: str) -> Edit:
         metadata = json.loads((crate / METADATA).read_bytes())
         metadata["@graph"].append({"@id": name, "@type": "File", "sha256": "", "contentSize": ""})
         (crate / METADATA).write_text(json.dumps(metadata))
-        resum(crate)
+        described_anew(crate)
 
     return add
 
@@ -196,7 +183,7 @@ def test_values_nested_without_end_are_a_failure_and_no_traceback(crate: Path) -
     path = crate / verify.manifest_path_of(crate)
     deep = '"created": ' + '{"a":' * 20_000 + "1" + "}" * 20_000 + ","
     path.write_text(path.read_text().replace('"created":', f'{deep} "was":', 1))
-    resum(crate)
+    described_anew(crate)
     assert "manifest" in failed(crate)
 
 
@@ -222,7 +209,7 @@ def test_a_digest_that_was_given_is_of_this_crate_alone(crate: Path) -> None:
     assert verify_crate(crate, digest=digest.upper())[0].state == verify.OK
     path = crate / verify.manifest_path_of(crate)
     path.write_bytes(path.read_bytes() + b" ")
-    resum(crate)  # without a signature, that would be another crate
+    described_anew(crate)  # without a signature, that would be another crate
     row = verify_crate(crate, digest=digest)[0]
     assert (row.name, row.state) == ("digest", FAILED)
     with pytest.raises(ArtifactError) as refused:
