@@ -247,6 +247,7 @@ def test_the_status_says_how_it_stands():
     assert (last.workers, last.busy, last.waiting) == (3, 0, 0)
     assert (last.complete, last.failed) == (len(opened.archive()), len(opened.failed()))
     assert (last.best, last.spent, last.budget) == (opened.best, 8, 8)
+    assert all(it.spent_on_ended == it.complete + it.failed <= it.spent for it in seen)
     assert max(status.busy for status in seen) == 3
     assert all(math.isnan(it.eta_seconds) or it.eta_seconds >= 0 for it in seen)
     assert all(0 <= status.idle_share <= 1 for status in seen)

@@ -38,7 +38,7 @@ class SearchBar:
         if not self._has_status and not math.isnan(best := search.best):  # something is eligible
             shown = f"best {value_text(self._target, best)}"
             self._bar.set_postfix_str(shown, refresh=False)
-        self._bar.update(search.spent - self._bar.n)
+        self._bar.update(search.spent_on_ended - self._bar.n)
 
     def show(self, status: Status) -> None:
         """Show how an asynchronous search stands."""

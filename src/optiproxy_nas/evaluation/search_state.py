@@ -87,6 +87,11 @@ class SearchState:
         return self._proposer.ledger.spent
 
     @property
+    def spent_on_ended(self) -> int:
+        """What of it was charged for trials that are complete or failed."""
+        return self.spent - sum(entry.cost for entry in self._book.open.values())
+
+    @property
     def budget(self) -> int:
         """What may be charged in all."""
         return self._proposer.ledger.budget

@@ -26,6 +26,7 @@ class Status(NamedTuple):
         failed: trials, likewise.
         best: the best eligible value; NaN while there is none.
         spent: in the objective's unit, open and failed trials included.
+        spent_on_ended: of it, without the open ones.
         budget: what may be spent.
         seconds: since the search was begun, or resumed.
         eta_seconds: until it ends, at the pace so far; NaN while nobody can tell.
@@ -41,6 +42,7 @@ class Status(NamedTuple):
     failed: int
     best: float
     spent: int
+    spent_on_ended: int
     budget: int
     seconds: float
     eta_seconds: float
@@ -92,6 +94,7 @@ class Accounts:
         self._trial_seconds = 0.0
         self._timed = 0
         self._best, self._spent, self._waiting, self._trials = math.nan, 0, 0, 0
+        self._spent_on_ended = 0
 
     def begin(self, workers: int) -> None:
         """Count from here on; say so where the budget pays for fewer trials than workers."""
@@ -135,6 +138,7 @@ class Accounts:
     def _read_search(self) -> None:
         search, failures = self._search, self._search.failures
         self._best, self._spent, self._waiting = search.best, search.spent, search.waiting
+        self._spent_on_ended = search.spent_on_ended
         self._trials, self._failed = search.trial_count, sum(failures)
         self._complete = len(failures) - self._failed
 
@@ -153,6 +157,7 @@ class Accounts:
             self._failed,
             self._best,
             self._spent,
+            self._spent_on_ended,
             budget,
             seconds,
             eta,

@@ -68,7 +68,7 @@ class RunProgress:
         if not math.isnan(status.best):
             self._best = f"best {value_text(self._target, status.best)}, "
         self._show(status.text(self._target))
-        self._bar.update(status.spent - self._bar.n)
+        self._bar.update(status.spent_on_ended - self._bar.n)
         if sys.stderr.isatty():  # a file gets a line where something was spent
             self._bar.refresh()
 
