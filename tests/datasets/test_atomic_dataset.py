@@ -191,12 +191,12 @@ def test_file_without_digest_is_refused(tmp_path):
         entry.load()
 
 
-@pytest.mark.parametrize("content", ["", "\n", "not a digest\n"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"not a digest\n", b"\xd8 of no text"])
 def test_file_with_a_broken_digest_is_refused(tmp_path, content):
     path = tmp_path / "b.bin"
     entry = dataset(path)
     entry.save(b"content")
-    digest_path(path).write_text(content)
+    digest_path(path).write_bytes(content)
     entry = dataset(path)
     with pytest.raises((ArtifactError, DatasetError), match="is not the file that was written"):
         entry.load()

@@ -150,7 +150,7 @@ def verify(path: Path) -> str:
     found = file_digest(path)
     sidecar = digest_path(path)
     recorded = (
-        sidecar.read_text(encoding="utf-8").partition(" ")[0]
+        sidecar.read_text(encoding="utf-8", errors="replace").partition(" ")[0]
         if sidecar.exists()
         else "(no digest file)"
     )
