@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kedro.framework.session import KedroSession, session
-from kedro_runs import TINY_ARGUMENT, command, enter, forked, manifest
+from kedro_runs import TINY_ARGUMENT, command, enter, forked, manifest, without_pictures
 from tiny_problem import trainings, with_data
 
 from optiproxy_nas import read_journal
@@ -72,6 +72,7 @@ def made(tmp_path_factory):
 def project(made, monkeypatch):
     """Work in it, and forget its modules afterwards."""
     monkeypatch.setenv("DO_NOT_TRACK", "1")
+    without_pictures(monkeypatch)
     yield enter(made, monkeypatch)
     for name in [name for name in sys.modules if name.partition(".")[0] == "voyage"]:
         del sys.modules[name]
