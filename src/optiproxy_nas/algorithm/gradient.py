@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import scipy
 import torch
-from scipy.stats import qmc
 from torch import Tensor, nn
 
 from optiproxy_nas.core.adam import AdamW
@@ -43,7 +43,7 @@ def initial_logits(space: SearchSpace, settings: GradientSettings, seed: int, st
     """
     allowed = space.allowed.flatten()
     choices = int(allowed.sum())
-    sampler = qmc.LatinHypercube(
+    sampler = scipy.stats.qmc.LatinHypercube(
         d=choices + space.num_edges, rng=numpy_generator(seed, step, "initial-logits")
     )
     unit = torch.from_numpy(sampler.random(settings.groups)).float()  # [K, choices + E]

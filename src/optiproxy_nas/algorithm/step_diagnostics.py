@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau, spearmanr
+import scipy
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Floats, Tensors
@@ -75,8 +75,8 @@ def _rank_correlation(table: pd.DataFrame) -> tuple[float | None, float | None]:
     predicted, value = (table[name].to_numpy(dtype=np.float64) for name in ("predicted", "value"))
     if _is_constant(predicted) or _is_constant(value):
         return None, None
-    tau, rho = kendalltau(predicted, value).statistic, spearmanr(predicted, value).statistic
-    return float(tau), float(rho)
+    tau = scipy.stats.kendalltau(predicted, value).statistic
+    return float(tau), float(scipy.stats.spearmanr(predicted, value).statistic)
 
 
 def _is_constant(numbers: Floats) -> bool:

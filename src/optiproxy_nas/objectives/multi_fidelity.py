@@ -18,13 +18,13 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
-from scipy.stats import spearmanr
 
 from optiproxy_nas.core.arrays import Mask
 from optiproxy_nas.core.errors import ParameterError
@@ -239,10 +239,11 @@ class MultiFidelity(Objective):
         values = archive["value"].to_numpy()
         low, full = values[pairs[:, 0]], values[pairs[:, 1]]
         defined = len(pairs) > 2 and np.ptp(low) > 0 and np.ptp(full) > 0
+        agreement = float(scipy.stats.spearmanr(low, full).statistic) if defined else None
         return {
             "promoted": int(self.order.eligible(evaluations).sum()),
             "spent_epochs": int(archive["cost"].sum()),
-            "fidelity_spearman": float(spearmanr(low, full).statistic) if defined else None,
+            "fidelity_spearman": agreement,
         }
 
     def summary(self, archive: pd.DataFrame) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
@@ -72,7 +72,8 @@ class FidelityTask(ProxyTask):
             pairs = pairs_of(archive, rung == place - 1, rung == place)
             below, above = pairs[~np.isnan(reached[pairs[:, 0]])].T
             if len(above):
-                ranks = rankdata(values[above], method="ordinal") - 1  # of equals, by row
+                # Of equals, by row.
+                ranks = scipy.stats.rankdata(values[above], method="ordinal") - 1
                 targets[place, above] = np.sort(reached[below])[ranks] - reached[below]
                 reached[above] = reached[below] + targets[place, above]
         return torch.from_numpy(targets), reached

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import norm, rankdata
 from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats, deviation
@@ -31,7 +31,7 @@ def rank(values: Floats, reference: float | None = None) -> Floats:
     Failed architectures (10 % accuracy) dominate a standard deviation and squeeze the good ones
     into a few hundredths of it; ranks spread the top out.
     """
-    scores: Floats = norm.ppf((rankdata(values) - 0.5) / len(values))
+    scores: Floats = scipy.stats.norm.ppf((scipy.stats.rankdata(values) - 0.5) / len(values))
     return scores
 
 

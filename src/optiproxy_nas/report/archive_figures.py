@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
-from scipy.stats import kendalltau
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.arrays import Mask, as_array
@@ -166,7 +166,7 @@ def predicted_against_true(
     label = metric_label(metric, caution)
     style.tidy(axes, title, f"queried {label}", f"predicted {label}")
     varied = len(true) > 1 and np.ptp(true) > 0 and np.ptp(predicted) > 0
-    tau = f"{float(kendalltau(predicted, true).statistic):.2f}" if varied else "not defined"
+    tau = f"{scipy.stats.kendalltau(predicted, true).statistic:.2f}" if varied else "not defined"
     outside = int(((x != true) | (y != predicted)).sum())
     style.remark(axes, f"Kendall τ {tau}, n = {len(true)}", outside)
     if len(true) > 1:

@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest, bootstrap, sem, wilcoxon
-from scipy.stats import t as student_t
 
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import TIE
@@ -65,7 +64,7 @@ def bootstrap_mean(values: ArrayLike, confidence: float = 0.95) -> Interval:
     sample = _sample(values)
     if np.ptp(sample) == 0:  # one seed, or all alike: resampling can show nothing
         return Interval(float(sample[0]), float(sample[0]))
-    interval = bootstrap(
+    interval = scipy.stats.bootstrap(
         (sample,),
         np.mean,
         n_resamples=RESAMPLES,
@@ -84,7 +83,7 @@ def share(hits: int, total: int) -> tuple[float, Interval]:
     Raises:
         ValueError: ``total`` below 1, or ``hits`` outside 0..total.
     """
-    interval = binomtest(hits, total).proportion_ci(method="wilson")
+    interval = scipy.stats.binomtest(hits, total).proportion_ci(method="wilson")
     return hits / total, Interval(float(interval.low), float(interval.high))
 
 
@@ -115,7 +114,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, sign: float = 1.0) -> PairedDi
         mean=float(difference.mean()),
         low=low,
         high=high,
-        p_value=1.0 if tied else float(wilcoxon(difference[difference != 0]).pvalue),
+        p_value=1.0 if tied else float(scipy.stats.wilcoxon(difference[difference != 0]).pvalue),
         wins=int((sign * difference > 0).sum()),
         ties=int((difference == 0).sum()),
         losses=int((sign * difference < 0).sum()),
@@ -185,7 +184,7 @@ def standard_error(curves: ArrayLike) -> Floats:
     values = np.atleast_2d(np.asarray(curves, dtype=np.float64))
     if len(values) < 2:
         return np.zeros(values.shape[1])
-    return np.asarray(sem(values), dtype=np.float64)
+    return np.asarray(scipy.stats.sem(values), dtype=np.float64)
 
 
 def welch_difference(
@@ -209,7 +208,7 @@ def welch_difference(
     if variance == 0:
         return difference, Interval(difference, difference)
     freedom = variance**2 / sum(each**2 / df for each, df in variances)
-    half = float(student_t.ppf(0.975, freedom)) * math.sqrt(variance)
+    half = float(scipy.stats.t.ppf(0.975, freedom)) * math.sqrt(variance)
     return difference, Interval(difference - half, difference + half)
 
 

@@ -14,13 +14,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import matplotlib
 import numpy as np
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
-from scipy.stats import spearmanr
 
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
 
@@ -236,7 +236,7 @@ def spearman_text(first: Floats, second: Floats) -> str:
     """Return ``Spearman ρ 0.93, n = 12``; the number alone where there is no correlation."""
     text = f"n = {len(first)}"
     if len(first) > 1 and np.ptp(first) > 0 and np.ptp(second) > 0:
-        text = f"Spearman ρ {float(spearmanr(first, second).statistic):.2f}, {text}"
+        text = f"Spearman ρ {float(scipy.stats.spearmanr(first, second).statistic):.2f}, {text}"
     return text
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
+import scipy
 from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
@@ -70,7 +70,7 @@ def rank_agreement(predicted: Floats, true: Floats) -> float:
     """Return Kendall's τ-b; NaN below ``MEASURABLE`` points, or where either is constant."""
     if len(true) < MEASURABLE or np.ptp(predicted) == 0 or np.ptp(true) == 0:
         return math.nan
-    return float(kendalltau(predicted, true).statistic)
+    return float(scipy.stats.kendalltau(predicted, true).statistic)
 
 
 def top_rows(values: Floats, share: float) -> Integers:
