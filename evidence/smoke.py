@@ -38,7 +38,7 @@ def miniature(section: Section) -> Section:
     """The section at a size that costs seconds; what differs else is in ``options.smoke``.
 
     ``smoke.left_out`` is why a section has none: another one does the same.
-    ``smoke.seeds`` is their number where one does: others render the same with two.
+    ``smoke.seeds`` is their number where one does: others, or tests, render the same with two.
     ``smoke.rows`` is the most of a group where rows are alike, and others run the same searches.
     ``smoke.common`` replaces values of ``common``; ``smoke.needs_data`` keeps the sources, and
     leaves the section out, with the reason in ``options.left_out``, where no folder of data files
