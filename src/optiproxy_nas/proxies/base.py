@@ -37,6 +37,18 @@ class Proxy(Protocol):
         ...
 
 
+@runtime_checkable
+class FitsItself(Protocol):
+    """A proxy that is fitted by a way of its own, not by AdamW."""
+
+    def fit(self, encoding: Encoding, targets: Tensor) -> Tensor:
+        """Fit it to n encodings with targets [H, n], NaN: not observed; return the loss curve.
+
+        It starts from the weights that it has, those of the step before where these are kept.
+        """
+        ...
+
+
 class FeatureProxy(nn.Module, ABC):
     """A proxy on features without weights, which a fit computes only once."""
 

@@ -15,7 +15,7 @@ from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.core.random_streams import numpy_generator, torch_generator
 from optiproxy_nas.proxies import build_proxy, check_contract
-from optiproxy_nas.proxies.base import FeatureProxy
+from optiproxy_nas.proxies.base import FeatureProxy, FitsItself
 from optiproxy_nas.proxies.losses import fitting_loss
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
@@ -70,6 +70,10 @@ def fit_proxy(
     start = previous if settings.warm_start else None
     if start is not None:
         proxy.load_state_dict(start)
+    if isinstance(proxy, FitsItself):
+        return _fit_of(
+            proxy, proxy.fit(space.encode(codes), targets), proxy_settings, settings, step
+        )
     predict_rows = _by_rows(proxy, space.encode(codes))
     weights = _bootstrap(count, proxy_settings.members, seed) if settings.bootstrap else None
     parameters = list(proxy.parameters())
@@ -93,7 +97,16 @@ def fit_proxy(
             optimizer.step(torch.autograd.grad(loss.sum(), parameters))
             batch_losses.append(loss.detach().mean())
         losses.append(torch.stack(batch_losses).mean())
-    curve = torch.stack(losses)
+    return _fit_of(proxy, torch.stack(losses), proxy_settings, settings, step)
+
+
+def _fit_of(
+    proxy: nn.Module,
+    curve: Tensor,
+    proxy_settings: ProxySettings,
+    settings: FitSettings,
+    step: int,
+) -> Fit:
     if not bool(torch.isfinite(curve).all()):
         first = int((~torch.isfinite(curve)).nonzero()[0])
         raise ProxyError(

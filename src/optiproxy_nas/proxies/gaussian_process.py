@@ -1,0 +1,232 @@
+"""A Gaussian process as the proxy: exact, and differentiable in the relaxed encoding (ours).
+
+It sees what :class:`~optiproxy_nas.proxies.mlp.GraphMLP` does. It learns from the archive how much
+each kind of feature counts, and how noisy the values are, of which an ensemble has no notion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor, nn
+
+from optiproxy_nas.core.arrays import Floats
+from optiproxy_nas.core.parameters import ProxySettings
+from optiproxy_nas.proxies.mlp import graph_features
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
+
+LENGTH, LENGTH_SD = 1.5, 0.7  # prior of length scales: median, and deviation of the logarithm
+NOISE, NOISE_SD = 0.02, 1.5  # of the noise's variance, in units of the kernel's
+SHAPE = 1.5  # of the inverse gamma prior of the kernel's variance; its rate is the same
+CONSTANT = 1.0  # prior variance of the mean, in units of the kernel's
+JITTER = 1e-6
+LIMITS = (-3.0, 4.0), (math.log(1e-4), 0.5)  # of the logarithms: lengths, noise
+ITERATIONS = 30  # of L-BFGS, at most
+LARGEST = 500  # rows that it is fitted on
+_STATE = ("inputs", "inverse", "fitted", "hyper", "scale")
+
+
+class GaussianProcessProxy(nn.Module):
+    """f̂ = m + z_e s of a Gaussian process with mean m and deviation s, z_e of mean 0 and sd 1.
+
+    So the mean and the deviation over the E "members" are those of the posterior. Covariance of
+    architectures x and x': σ² (k(r) + 1 + noise [x = x']), with the Matérn-5/2 kernel k and
+    r² = Σ_b ‖x_b - x'_b‖² / (d_b l_b)², over blocks b of the features: the encoding, the counts of
+    operations, and of pairs; d_b is the distance of random architectures. σ² ~ InvGamma(3/2, 3/2)
+    is integrated out; l_b and the noise maximise the posterior with weak log-normal priors (MAP).
+    Heads share nothing.
+
+    Of an archive above ``LARGEST`` rows it sees the best half and, of the others, the last ones.
+    ``hidden``, ``layers`` and ``activation`` mean nothing to it.
+    """
+
+    inputs: Tensor  # [n, D] float64
+    inverse: Tensor  # [H, n, n], of the Cholesky factor of the covariance
+    fitted: Tensor  # [H, n], inverse @ targets
+    hyper: Tensor  # [H, B + 1], logarithms of lengths and noise
+    scale: Tensor  # [H, 3], centre, spread, and deviation of the kernel
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        settings: ProxySettings,
+        generator: torch.Generator,
+        heads: int = 1,
+    ) -> None:
+        super().__init__()
+        self.space, self.heads = space, heads
+        self._norms, self._blocks = _blocks(space)
+        spots = torch.arange(max(2, settings.members), dtype=torch.float64)
+        self._spots = (spots - spots.mean()) / spots.std()  # [E]
+        prior = [math.log(LENGTH)] * len(self._blocks) + [math.log(NOISE)]
+        hyper = torch.tensor(prior, dtype=torch.float64).expand(heads, -1).clone()
+        typical = self._features(_typical(space)).mean(0, keepdim=True)
+        for name, value in zip(
+            _STATE, self._posterior(typical, torch.zeros(heads, 1).double(), hyper), strict=True
+        ):
+            self.register_buffer(name, value)
+
+    def forward(self, encoding: Encoding) -> Tensor:
+        """Return predictions [E, H, n]."""
+        features = self._features(encoding)
+        cross = self.inverse @ self._covariance(self.inputs, features, self.hyper)  # [H, n', n]
+        centre, spread, deviation = self.scale.unsqueeze(-1).unbind(1)  # [H, 1] each
+        mean = centre + spread * (cross * self.fitted.unsqueeze(-1)).sum(1)
+        variance = (1 + CONSTANT - cross.square().sum(1)).clamp_min(1e-9)
+        half = spread * deviation * variance.sqrt()  # [H, n]
+        return (mean + self._spots.view(-1, 1, 1) * half).float()
+
+    def fit(self, encoding: Encoding, targets: Tensor) -> Tensor:
+        """Fit it to targets [H, n], NaN where not observed, from the hyper-parameters it has.
+
+        Returns:
+            What was minimised: the negative log posterior a row, mean over the heads, at the start
+            and in the end: [2].
+        """
+        features, targets = self._features(encoding).detach(), targets.double()
+        rows = _rows(targets)
+        features, targets = features[rows], targets[:, rows]
+        hyper, losses = [], []
+        for start, values in zip(self.hyper, targets, strict=True):
+            seen = ~torch.isnan(values)
+            found, loss = self._maximise(features[seen], values[seen], start)
+            hyper.append(found)
+            losses.append(loss)
+        state = self._posterior(features, targets, torch.stack(hyper))
+        for name, value in zip(_STATE, state, strict=True):
+            setattr(self, name, value)
+        return torch.tensor(losses).mean(0)
+
+    def _maximise(
+        self, features: Tensor, values: Tensor, start: Tensor
+    ) -> tuple[Tensor, tuple[float, float]]:
+        """Return a head's hyper-parameters [B + 1], and what they minimise before and after."""
+        if len(values) < 2:
+            return start, (0.0, 0.0)
+        scaled, count = _standard(values)[0], len(values)
+        squares = torch.stack([_squares(x, x) for x in self._split(features)])
+        middle = torch.tensor([math.log(LENGTH)] * len(squares) + [math.log(NOISE)])
+        spread = torch.tensor([LENGTH_SD] * len(squares) + [NOISE_SD])
+
+        def objective(point: Floats) -> tuple[float, Floats]:
+            hyper = torch.from_numpy(point).requires_grad_()
+            kernel = _matern((squares / (2 * hyper[:-1]).exp().view(-1, 1, 1)).sum(0)) + CONSTANT
+            noise = hyper[-1].exp() + JITTER
+            factor = torch.linalg.cholesky(kernel + noise * torch.eye(count, dtype=torch.float64))
+            fitted = torch.linalg.solve_triangular(factor, scaled.unsqueeze(1), upper=False)
+            rate = SHAPE + fitted.square().sum() / 2
+            evidence = factor.diagonal().log().sum() + (SHAPE + count / 2) * rate.log()
+            loss = (evidence + (((hyper - middle) / spread) ** 2).sum() / 2) / count
+            (gradient,) = torch.autograd.grad(loss, hyper)
+            return float(loss.detach()), gradient.numpy()
+
+        lengths, noise = LIMITS
+        found: Any = minimize(
+            objective,
+            start.numpy(),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[lengths] * len(squares) + [noise],
+            options={"maxiter": ITERATIONS},
+        )
+        return torch.from_numpy(np.asarray(found.x)), (objective(start.numpy())[0], found.fun)
+
+    def _posterior(self, features: Tensor, targets: Tensor, hyper: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors of the posterior, in the order of ``_STATE``."""
+        unseen = torch.isnan(targets)
+        scaled, centre, spread = zip(*map(_standard, targets), strict=True)
+        values = torch.stack(scaled).where(~unseen, 0.0)
+        noise = hyper[:, -1:].exp() + JITTER  # [H, 1]
+        noise = torch.where(unseen, 1e9, noise)  # a row that tells nothing
+        kernel = self._covariance(features, features, hyper) + torch.diag_embed(noise)
+        factor = torch.linalg.cholesky(kernel)
+        inverse = torch.linalg.solve_triangular(
+            factor, torch.eye(len(features), dtype=torch.float64), upper=False
+        )
+        fitted = (inverse @ values.unsqueeze(-1)).squeeze(-1)
+        counts = (~unseen).sum(1)
+        rate = SHAPE + fitted.square().sum(1) / 2
+        deviation = (rate / (SHAPE + counts / 2 - 1).clamp_min(0.5)).sqrt()
+        scale = torch.stack([torch.stack(centre), torch.stack(spread), deviation], 1)
+        return features, inverse, fitted, hyper, scale
+
+    def _covariance(self, left: Tensor, right: Tensor, hyper: Tensor) -> Tensor:
+        """Return k + 1 of rows [n, D] and [m, D] for each head's hyper-parameters: [H, n, m]."""
+        pairs = zip(self._split(left), self._split(right), strict=True)
+        squares = torch.stack([_squares(one, other) for one, other in pairs])  # [B, n, m]
+        weights = (-2 * hyper[:, :-1]).exp()  # [H, B]
+        return _matern(torch.einsum("hb,bnm->hnm", weights, squares)) + CONSTANT
+
+    def _features(self, encoding: Encoding) -> Tensor:
+        """Return the features, a random pair at distance 1 in each block: [n, D] float64."""
+        return graph_features(self.space, encoding).double() * self._norms
+
+    def _split(self, features: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(features, self._blocks, dim=1)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any, **named: Any
+    ) -> None:
+        """Take the tensors whatever their shapes, which grow with the archive."""
+        for name in _STATE:
+            if isinstance(value := state_dict.get(prefix + name), Tensor):
+                setattr(self, name, value.clone())
+        super()._load_from_state_dict(state_dict, prefix, *arguments, **named)
+
+
+@lru_cache(maxsize=4)
+def _typical(space: SearchSpace) -> Encoding:
+    return space.encode(space.random(256, torch.Generator().manual_seed(0)))
+
+
+@lru_cache(maxsize=4)
+def _blocks(space: SearchSpace) -> tuple[Tensor, list[int]]:
+    """Return factors of the features [D], and the widths of their blocks."""
+    features = graph_features(space, _typical(space)).double()
+    width = space.features(_typical(space)).shape[1]
+    count = space.num_features if space.num_vertices else 0
+    widths = [width, count, count * count] if count else [width]
+    norms = [
+        (2 * block.var(0, correction=0).sum()).clamp_min(1e-12).rsqrt().expand(block.shape[1])
+        for block in torch.split(features, widths, dim=1)
+    ]
+    return torch.cat(norms), widths
+
+
+def _rows(targets: Tensor) -> Tensor:
+    """Return the rows that are fitted on: all, or ``LARGEST`` of them, in order."""
+    count = targets.shape[1]
+    if count <= LARGEST:
+        return torch.arange(count)
+    order = torch.nan_to_num(targets[0], nan=-math.inf).argsort(descending=True, stable=True)
+    best = order[: LARGEST // 2]
+    others = order[LARGEST // 2 :].sort().values[-(LARGEST - len(best)) :]
+    return torch.cat([best, others]).sort().values
+
+
+def _standard(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values [n] in deviations from their mean, the mean and the deviation, without NaN."""
+    seen = values[~torch.isnan(values)]
+    if len(seen) < 2 or bool((seen == seen[0]).all()):
+        centre = seen.mean() if len(seen) else torch.zeros((), dtype=torch.float64)
+        return values - centre, centre.double(), torch.ones((), dtype=torch.float64)
+    centre, spread = seen.mean(), seen.std(correction=0)
+    return (values - centre) / spread, centre, spread
+
+
+def _squares(left: Tensor, right: Tensor) -> Tensor:
+    """Return squared distances [n, m] of rows [n, d] and [m, d]."""
+    norms = left.square().sum(1).unsqueeze(1) + right.square().sum(1)
+    return (norms - 2 * left @ right.T).clamp_min(0)
+
+
+def _matern(squares: Tensor) -> Tensor:
+    """Return the Matérn-5/2 kernel of squared distances."""
+    root = (5 * squares + 1e-12).sqrt()
+    return (1 + root + root.square() / 3) * (-root).exp()
