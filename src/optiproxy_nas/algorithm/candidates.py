@@ -16,7 +16,8 @@ from optiproxy_nas.spaces.base import Candidates, Logits, SearchSpace
 from optiproxy_nas.spaces.relaxation import noisy_logits
 
 BLOCK = 64  # random architectures drawn at a time
-BEAM = 20  # architectures that climb side by side, at least
+BEAM = 20  # architectures that climb side by side
+NEIGHBOURS = 1000  # of a beam, about, that are scored in a round
 
 
 class Pool(NamedTuple):
@@ -99,6 +100,9 @@ def draw_candidates(
     groups = logits.alpha.shape[0]
     per_group = -(-settings.samples // groups)
     moves = _local_moves(space, archive_codes, ranks, settings.local_moves)
+    if settings.uniform:
+        random = space.random(settings.uniform, generator)
+        moves = Candidates(torch.cat([moves.codes, random]), torch.full((len(moves.codes) + len(random),), -1))
     codes: list[Tensor] = []
     group: list[Tensor] = []
     duplicates = twins = rejected = 0
@@ -172,7 +176,7 @@ def climb(
     archive_codes: Tensor,
     rounds: int,
     *,
-    width: int = BEAM,
+    width: int = 1,
     skip_twins: bool = False,
     unavailable_codes: Tensor | None = None,
 ) -> Pool:
@@ -209,6 +213,7 @@ def climb(
     if unavailable_codes is not None:
         seen.update(identities(unavailable_codes))
     beam, scores = pool.codes, score(pool.codes)
+    width = max(width, min(BEAM, NEIGHBOURS // max(1, len(space.neighbours(beam[:1])))))
     # [width]: in the pool; neighbours not scored yet.
     drawn = fresh = torch.ones(len(beam), dtype=torch.bool)
     for _ in range(rounds):

@@ -27,9 +27,9 @@ from optiproxy_nas.core.random_streams import isolated, numpy_generator, torch_g
 from optiproxy_nas.core.run_settings import RegretSettings
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.objectives.trial_order import fitness_of
-from optiproxy_nas.proxies.mlp import graph_features
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.spaces.encodings import graph_features
 
 ROWS = 300  # of the archive, its best, which the process is fitted on
 RANDOM, PARENTS, ROUNDS = 1000, 10, 2  # of the pool

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
-from optiproxy_nas.core.arrays import Floats, Tensors
+from optiproxy_nas.core.arrays import Tensors
 
 RECENT = 20  # queries over which the proxy's recent rank correlation is measured
 
@@ -72,13 +72,11 @@ def _number(value: float) -> float | None:
 
 def _rank_correlation(table: pd.DataFrame) -> tuple[float | None, float | None]:
     """Return Kendall's τ-b and Spearman's ρ of prediction and value; None where undefined."""
-    predicted, value = (table[name].to_numpy(dtype=np.float64) for name in ("predicted", "value"))
-    if _is_constant(predicted) or _is_constant(value):
+    pairs = table[["predicted", "value"]].to_numpy(dtype=np.float64)
+    pairs = pairs[~np.isnan(pairs).any(1)]
+    if len(pairs) < 2 or (pairs == pairs[0]).all(0).any():
         return None, None
+    predicted, value = pairs.T
     tau = scipy.stats.kendalltau(predicted, value).statistic
-    return float(tau), float(scipy.stats.spearmanr(predicted, value).statistic)
-
-
-def _is_constant(numbers: Floats) -> bool:
-    """Return whether numbers [n] have fewer than two values beside NaN."""
-    return len(np.unique(numbers[~np.isnan(numbers)])) < 2
+    rho = np.corrcoef(*map(scipy.stats.rankdata, (predicted, value)))[0, 1]
+    return float(tau), float(rho)

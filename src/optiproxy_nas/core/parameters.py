@@ -224,7 +224,7 @@ class GradientSettings(ExtendedModel):
 class SelectionSettings(ExtendedModel):
     """Sampling Q candidates and selecting B of them (Algorithm 1 line 13, Algorithm 2 line 8)."""
 
-    later = frozenset({"weight_noise"})
+    later = frozenset({"weight_noise", "uniform", "listed"})
 
     batch: int = Field(ge=1, description="B, queries a step (num_sample)")
     samples: int = Field(ge=1, description="Q, candidates a step: Q/K from each group")
@@ -237,6 +237,12 @@ class SelectionSettings(ExtendedModel):
     local_moves: int = Field(ge=0, description="best architectures whose neighbours join Q")
     ascent_rounds: int = Field(
         default=0, ge=0, description="changes by which the best of Q climb the score"
+    )
+    uniform: int = Field(default=0, ge=0, description="random architectures that join Q")
+    listed: int = Field(
+        default=0,
+        ge=0,
+        description="all architectures of a space that has no more are candidates; 0: of none",
     )
     use_proxy: bool = Field(description="false: a random B of the Q candidates (ablation)")
     acquisition: Literal["mean", "optimistic"] = Field(

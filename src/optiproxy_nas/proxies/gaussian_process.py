@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
-from torch import Tensor, nn
+from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import ProxySettings
-from optiproxy_nas.proxies.mlp import graph_features
+from optiproxy_nas.proxies.base import FeatureProxy
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
+from optiproxy_nas.spaces.encodings import graph_features
 
 LENGTH, LENGTH_SD = 1.5, 0.7  # prior of length scales: median, and deviation of the logarithm
 NOISE, NOISE_SD = 0.02, 1.5  # of the noise's variance, in units of the kernel's
@@ -32,7 +34,7 @@ LARGEST = 500  # rows that it is fitted on
 _STATE = ("inputs", "inverse", "fitted", "hyper", "scale")
 
 
-class GaussianProcessProxy(nn.Module):
+class GaussianProcessProxy(FeatureProxy):
     """f̂ = m + z_e s of a Gaussian process with mean m and deviation s, z_e of mean 0 and sd 1.
 
     So the mean and the deviation over the E "members" are those of the posterior. Covariance of
@@ -60,27 +62,31 @@ class GaussianProcessProxy(nn.Module):
         heads: int = 1,
     ) -> None:
         super().__init__()
-        self.space, self.heads = space, heads
+        self.space = space
         self._norms, self._blocks = _blocks(space)
+        self._owner = torch.arange(len(self._blocks)).repeat_interleave(torch.tensor(self._blocks))
         spots = torch.arange(max(2, settings.members), dtype=torch.float64)
-        self._spots = (spots - spots.mean()) / spots.std()  # [E]
-        prior = [math.log(LENGTH)] * len(self._blocks) + [math.log(NOISE)]
-        hyper = torch.tensor(prior, dtype=torch.float64).expand(heads, -1).clone()
-        typical = self._features(_typical(space)).mean(0, keepdim=True)
-        for name, value in zip(
-            _STATE, self._posterior(typical, torch.zeros(heads, 1).double(), hyper), strict=True
-        ):
-            self.register_buffer(name, value)
+        self._spots = ((spots - spots.mean()) / spots.std()).view(-1, 1, 1)  # [E, 1, 1]
+        prior = torch.tensor([math.log(LENGTH)] * len(self._blocks) + [math.log(NOISE)])
+        hyper = prior.double().expand(heads, -1).clone()
+        # One value of 0 at the origin, until it is fitted.
+        inputs = torch.zeros(1, len(self._norms), dtype=torch.float64)
+        inverse = torch.full((heads, 1, 1), (1 + CONSTANT + NOISE) ** -0.5, dtype=torch.float64)
+        scale = torch.tensor([[0.0, 1.0, 1.0]], dtype=torch.float64).repeat(heads, 1)
+        self._set(inputs, inverse, torch.zeros(heads, 1, dtype=torch.float64), hyper, scale)
 
-    def forward(self, encoding: Encoding) -> Tensor:
-        """Return predictions [E, H, n]."""
-        features = self._features(encoding)
+    def features(self, encoding: Encoding) -> Tensor:
+        """Return the features, a random pair at distance 1 in each block: [n, D] float64."""
+        return graph_features(self.space, encoding).double() * self._norms
+
+    def predict(self, features: Tensor) -> Tensor:
+        """Return predictions [E, H, n] from features [n, D]."""
         cross = self.inverse @ self._covariance(self.inputs, features, self.hyper)  # [H, n', n]
         centre, spread, deviation = self.scale.unsqueeze(-1).unbind(1)  # [H, 1] each
-        mean = centre + spread * (cross * self.fitted.unsqueeze(-1)).sum(1)
+        mean = centre + spread * (self.fitted.unsqueeze(1) @ cross).squeeze(1)
         variance = (1 + CONSTANT - cross.square().sum(1)).clamp_min(1e-9)
         half = spread * deviation * variance.sqrt()  # [H, n]
-        return (mean + self._spots.view(-1, 1, 1) * half).float()
+        return (mean + self._spots * half).float()
 
     def fit(self, encoding: Encoding, targets: Tensor) -> Tensor:
         """Fit it to targets [H, n], NaN where not observed, from the hyper-parameters it has.
@@ -89,7 +95,7 @@ class GaussianProcessProxy(nn.Module):
             What was minimised: the negative log posterior a row, mean over the heads, at the start
             and in the end: [2].
         """
-        features, targets = self._features(encoding).detach(), targets.double()
+        features, targets = self.features(encoding).detach(), targets.double()
         rows = _rows(targets)
         features, targets = features[rows], targets[:, rows]
         hyper, losses = [], []
@@ -98,9 +104,7 @@ class GaussianProcessProxy(nn.Module):
             found, loss = self._maximise(features[seen], values[seen], start)
             hyper.append(found)
             losses.append(loss)
-        state = self._posterior(features, targets, torch.stack(hyper))
-        for name, value in zip(_STATE, state, strict=True):
-            setattr(self, name, value)
+        self._set(*self._posterior(features, targets, torch.stack(hyper)))
         return torch.tensor(losses).mean(0)
 
     def _maximise(
@@ -109,33 +113,20 @@ class GaussianProcessProxy(nn.Module):
         """Return a head's hyper-parameters [B + 1], and what they minimise before and after."""
         if len(values) < 2:
             return start, (0.0, 0.0)
-        scaled, count = _standard(values)[0], len(values)
-        squares = torch.stack([_squares(x, x) for x in self._split(features)])
-        middle = torch.tensor([math.log(LENGTH)] * len(squares) + [math.log(NOISE)])
-        spread = torch.tensor([LENGTH_SD] * len(squares) + [NOISE_SD])
-
-        def objective(point: Floats) -> tuple[float, Floats]:
-            hyper = torch.from_numpy(point).requires_grad_()
-            kernel = _matern((squares / (2 * hyper[:-1]).exp().view(-1, 1, 1)).sum(0)) + CONSTANT
-            noise = hyper[-1].exp() + JITTER
-            factor = torch.linalg.cholesky(kernel + noise * torch.eye(count, dtype=torch.float64))
-            fitted = torch.linalg.solve_triangular(factor, scaled.unsqueeze(1), upper=False)
-            rate = SHAPE + fitted.square().sum() / 2
-            evidence = factor.diagonal().log().sum() + (SHAPE + count / 2) * rate.log()
-            loss = (evidence + (((hyper - middle) / spread) ** 2).sum() / 2) / count
-            (gradient,) = torch.autograd.grad(loss, hyper)
-            return float(loss.detach()), gradient.numpy()
-
+        posterior = _Posterior(
+            torch.stack([_squares(x, x) for x in torch.split(features, self._blocks, 1)]).numpy(),
+            _standard(values)[0].numpy(),
+        )
         lengths, noise = LIMITS
         found: Any = minimize(
-            objective,
+            posterior,
             start.numpy(),
             jac=True,
             method="L-BFGS-B",
-            bounds=[lengths] * len(squares) + [noise],
+            bounds=[lengths] * len(self._blocks) + [noise],
             options={"maxiter": ITERATIONS},
         )
-        return torch.from_numpy(np.asarray(found.x)), (objective(start.numpy())[0], found.fun)
+        return torch.from_numpy(np.asarray(found.x)), (posterior(start.numpy())[0], found.fun)
 
     def _posterior(self, features: Tensor, targets: Tensor, hyper: Tensor) -> tuple[Tensor, ...]:
         """Return the tensors of the posterior, in the order of ``_STATE``."""
@@ -158,17 +149,12 @@ class GaussianProcessProxy(nn.Module):
 
     def _covariance(self, left: Tensor, right: Tensor, hyper: Tensor) -> Tensor:
         """Return k + 1 of rows [n, D] and [m, D] for each head's hyper-parameters: [H, n, m]."""
-        pairs = zip(self._split(left), self._split(right), strict=True)
-        squares = torch.stack([_squares(one, other) for one, other in pairs])  # [B, n, m]
-        weights = (-2 * hyper[:, :-1]).exp()  # [H, B]
-        return _matern(torch.einsum("hb,bnm->hnm", weights, squares)) + CONSTANT
+        weights = (-hyper[:, self._owner]).exp().unsqueeze(1)  # [H, 1, D]
+        return _matern(_squares(left * weights, right * weights)) + CONSTANT
 
-    def _features(self, encoding: Encoding) -> Tensor:
-        """Return the features, a random pair at distance 1 in each block: [n, D] float64."""
-        return graph_features(self.space, encoding).double() * self._norms
-
-    def _split(self, features: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(features, self._blocks, dim=1)
+    def _set(self, *state: Tensor) -> None:
+        for name, value in zip(_STATE, state, strict=True):
+            self.register_buffer(name, value)
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any, **named: Any
@@ -178,6 +164,43 @@ class GaussianProcessProxy(nn.Module):
             if isinstance(value := state_dict.get(prefix + name), Tensor):
                 setattr(self, name, value.clone())
         super()._load_from_state_dict(state_dict, prefix, *arguments, **named)
+
+
+class _Posterior:
+    """The negative log posterior a row of hyper-parameters, and its gradient.
+
+    Args:
+        squares: squared distances in each block of features [B, n, n].
+        values: standardised targets [n].
+    """
+
+    def __init__(self, squares: Floats, values: Floats) -> None:
+        self._squares, self._values = squares, values
+        lengths = len(squares)
+        self._middle = np.array([math.log(LENGTH)] * lengths + [math.log(NOISE)])
+        self._spread = np.array([LENGTH_SD] * lengths + [NOISE_SD])
+
+    def __call__(self, hyper: Floats) -> tuple[float, Floats]:
+        """Return it and its gradient [B + 1] at ``hyper``, logarithms of lengths and noise."""
+        count = len(self._values)
+        weights, noise = np.exp(-2 * hyper[:-1]), math.exp(hyper[-1])
+        root = np.sqrt(5 * np.tensordot(weights, self._squares, 1))
+        decay = np.exp(-root)
+        kernel = (1 + root + root * root / 3) * decay + CONSTANT
+        kernel[np.diag_indices(count)] += noise + JITTER
+        factor = np.linalg.cholesky(kernel)
+        inverse = solve_triangular(factor, np.eye(count), lower=True, check_finite=False)
+        fitted = inverse @ self._values
+        rate, shape = SHAPE + fitted @ fitted / 2, SHAPE + count / 2
+        prior = (hyper - self._middle) / self._spread
+        loss = np.log(np.diag(factor)).sum() + shape * math.log(rate) + prior @ prior / 2
+        # d loss = ½ tr(K⁻¹ dK) - shape / rate · ½ aᵀ dK a with a = K⁻¹ y
+        solved = inverse.T @ fitted
+        outer = (inverse.T @ inverse - shape / rate * np.outer(solved, solved)) / 2
+        slope = outer * (5 / 3 * (1 + root) * decay)  # dk / dr² = -5/6 (1 + u) exp(-u), u = √5 r
+        lengths = weights * np.tensordot(self._squares, slope, 2)
+        gradient = np.append(lengths, noise * np.trace(outer)) + prior / self._spread
+        return float(loss) / count, gradient / count
 
 
 @lru_cache(maxsize=4)
@@ -221,9 +244,9 @@ def _standard(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _squares(left: Tensor, right: Tensor) -> Tensor:
-    """Return squared distances [n, m] of rows [n, d] and [m, d]."""
-    norms = left.square().sum(1).unsqueeze(1) + right.square().sum(1)
-    return (norms - 2 * left @ right.T).clamp_min(0)
+    """Return squared distances [..., n, m] of rows [..., n, d] and [..., m, d]."""
+    norms = left.square().sum(-1).unsqueeze(-1) + right.square().sum(-1).unsqueeze(-2)
+    return (norms - 2 * left @ right.transpose(-1, -2)).clamp_min(0)
 
 
 def _matern(squares: Tensor) -> Tensor:

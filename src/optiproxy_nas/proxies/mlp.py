@@ -19,27 +19,13 @@ from torch import Tensor, nn
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import ACTIVATIONS, EnsembleLinear, FeatureProxy
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
-from optiproxy_nas.spaces.encodings import path_indicators, path_lengths
+from optiproxy_nas.spaces.encodings import graph_features, path_indicators, path_lengths
 
 
 @lru_cache(maxsize=4)
 def _typical(space: SearchSpace) -> Encoding:
     """Return a fixed sample of 64 encodings, whose norm scales the first weights."""
     return space.encode(space.random(64, torch.Generator().manual_seed(0)))
-
-
-def graph_features(space: SearchSpace, encoding: Encoding) -> Tensor:
-    """Return [s_o, s_t, 1ᵀV, VᵀAV] of n encodings, as :class:`GraphMLP` sees them: [n, D].
-
-    Of a space without a graph, its features alone.
-    """
-    if not space.num_vertices:
-        return space.features(encoding)
-    graph = space.graph(encoding)
-    vertices = graph.features  # [n, V, F], 0 where masked
-    counts = vertices.sum(-2)
-    pairs = vertices.transpose(-1, -2) @ (graph.adjacency @ vertices)  # [n, F, F]
-    return torch.cat([space.features(encoding), counts, pairs.flatten(1)], dim=1)
 
 
 class MLP(FeatureProxy):

@@ -26,6 +26,20 @@ from optiproxy_nas.spaces.graph_space import require_graph
 MAX_PATHS = 10_000  # label sequences; a fitted layer of 64 on top has then 640,000 weights
 
 
+def graph_features(space: SearchSpace, encoding: Encoding) -> Tensor:
+    """Return [s_o, s_t, 1ᵀV, VᵀAV] of n encodings, [n, D].
+
+    Of a space without a graph, its features alone.
+    """
+    if not space.num_vertices:
+        return space.features(encoding)
+    graph = space.graph(encoding)
+    vertices = graph.features  # [n, V, F], 0 where masked
+    counts = vertices.sum(-2)
+    pairs = vertices.transpose(-1, -2) @ (graph.adjacency @ vertices)  # [n, F, F]
+    return torch.cat([space.features(encoding), counts, pairs.flatten(1)], dim=1)
+
+
 def vertex_tokens(graph: Graph) -> Tensor:
     """Return each vertex's label and incoming edges [n, V, F + V], zero for padding."""
     incoming = graph.adjacency.transpose(-1, -2)

@@ -1,0 +1,117 @@
+"""All architectures of a space that is small enough to list, scored without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from optiproxy_nas.algorithm.candidates import Pool
+from optiproxy_nas.core.parameters import ProxySettings, SelectionSettings
+from optiproxy_nas.proxies import build_proxy
+from optiproxy_nas.proxies.base import FeatureProxy
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
+
+BLOCK = 1024  # architectures scored at a time: their covariances stay in the processor's cache
+
+
+class Listing(NamedTuple):
+    """The architectures of a space, or the first that computes each function."""
+
+    codes: Tensor  # [N, L]
+    rows: dict[Hashable, int]  # identity of an architecture, or of its function -> its row
+
+
+def may_list(space: SearchSpace, most: int) -> bool:
+    """Return whether a space has at most ``most`` architectures, each choice of operations one."""
+    size = float(np.prod([float(row.sum()) for row in space.allowed]))
+    one_code = not space.num_edges and space.code_length == space.num_nodes
+    return one_code and size <= most and space.size == size
+
+
+@lru_cache(maxsize=4)
+def list_architectures(space: SearchSpace, functions: bool) -> Listing:
+    """List a space that may be; with ``functions``, one architecture of each computed function."""
+    options = [row.nonzero().flatten() for row in space.allowed]
+    codes = torch.cartesian_prod(*options).reshape(-1, space.num_nodes)
+    rows: dict[Hashable, int] = {}
+    kept = []
+    for row, key in enumerate(space.canonical(codes) if functions else space.identify(codes)):
+        if rows.setdefault(key, len(rows)) == len(kept):
+            kept.append(row)
+    return Listing(codes[kept], rows)
+
+
+@lru_cache(maxsize=4)
+def _features(space: SearchSpace, settings: ProxySettings, functions: bool) -> list[Tensor] | None:
+    """Return what a proxy sees of the listed architectures, in blocks; None: it has no features.
+
+    They hold no weights, so they are the same in every step.
+    """
+    proxy = build_proxy(space, settings, torch.Generator())
+    if not isinstance(proxy, FeatureProxy):
+        return None
+    encoding = space.encode(list_architectures(space, functions).codes)
+    with torch.no_grad():
+        return list(proxy.features(encoding).split(BLOCK))
+
+
+@torch.no_grad()
+def score_all(
+    space: SearchSpace,
+    proxy: nn.Module,
+    score: Callable[[Tensor], Tensor],
+    settings: ProxySettings,
+    functions: bool,
+) -> Tensor:
+    """Return the scores of the listed architectures [N].
+
+    Args:
+        space: one that may be listed.
+        proxy: the fitted proxy.
+        score: predictions [E, H, n] -> [n].
+        settings: of the proxy.
+        functions: as of :func:`list_architectures`.
+    """
+    features = _features(space, settings, functions)
+    if features is not None and isinstance(proxy, FeatureProxy):
+        return torch.cat([score(proxy.predict(block)) for block in features])
+    encoding = space.encode(list_architectures(space, functions).codes)
+    blocks = zip(encoding.operations.split(BLOCK), encoding.edges.split(BLOCK), strict=True)
+    return torch.cat([score(proxy(Encoding(*block))) for block in blocks])
+
+
+def append_best(
+    space: SearchSpace,
+    pool: Pool,
+    scores: Tensor,
+    taken: Tensor,
+    width: int,
+    settings: SelectionSettings,
+) -> Pool:
+    """Append to ``pool`` the best of the listed architectures that are neither in it nor taken.
+
+    Args:
+        space: one that may be listed.
+        pool: candidates.
+        scores: of the listed architectures [N].
+        taken: codes [t, L] that were proposed before.
+        width: how many are appended, if so many are left.
+        settings: with ``skip_twins``, none whose function is in the pool or taken.
+
+    Returns:
+        The pool, then the architectures, best first (ties: in the order of the list), of group -1.
+    """
+    codes, rows = list_architectures(space, settings.skip_twins)
+    identities = space.canonical if settings.skip_twins else space.identify
+    out = [rows[key] for key in identities(torch.cat([taken, pool.codes]))]
+    best = torch.argsort(scores, descending=True, stable=True)
+    best = best[~torch.isin(best, torch.tensor(out))][:width]
+    return pool._replace(
+        codes=torch.cat([pool.codes, codes[best]]),
+        group=torch.cat([pool.group, torch.full_like(best, -1)]),
+    )
