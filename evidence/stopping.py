@@ -114,7 +114,7 @@ def rule_digest() -> str:
         for name, value in vars(module).items()
         if name.isupper()
     ]
-    presets = [load_preset(name) for name in ("default", "large")]
+    presets = [load_preset(name) for name in ("ensemble", "large")]
     return digest_of([sorted(constants), presets])
 
 

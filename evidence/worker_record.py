@@ -27,7 +27,7 @@ class Cell(NamedTuple):
     """Searches that differ in their seed only, by what the section says of them.
 
     Attributes:
-        task: ``space`` and ``dataset``.
+        task: ``space`` and ``dataset``; ``preset`` of OptiProxy-NAS, if not that which fits.
         method: ``arguments`` of the search, ``synchronous`` and ``proposal_seconds``.
         cluster: of :class:`~evidence.simulated.Cluster`, without the workers.
         workers: their number.
@@ -95,6 +95,9 @@ def cells_of(options: Mapping[str, Any], task: Mapping[str, Any]) -> list[Cell]:
         for method in options["methods"]:
             if method["label"] not in only.get("methods", [method["label"]]):
                 continue
+            if "preset" in task and method["arguments"].get("method") == "optiproxy":
+                arguments = {**method["arguments"], "preset": task["preset"]}
+                method = {**method, "arguments": arguments}
             for workers in only.get("workers", options["workers"]):
                 if workers > 1 or not method.get("synchronous"):
                     cells.append(Cell(task, method, variant, workers))
