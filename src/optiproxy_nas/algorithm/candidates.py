@@ -24,7 +24,7 @@ class Pool(NamedTuple):
     """Distinct candidates that the archive does not hold."""
 
     codes: Tensor  # [q, L] int64
-    group: Tensor  # [q] int64, the (α, β) group; -1: from a neighbourhood
+    group: Tensor  # [q] int64, the (α, β) group; -1: of none
     duplicates: int  # draws rejected: in the archive, or drawn twice
     twins: int  # draws rejected: the computed function is in the archive, or drawn already
     draws: int  # rounds of sampling
@@ -73,8 +73,9 @@ def draw_candidates(
     unavailable_codes: Tensor | None = None,
     population: Tensor | None = None,
 ) -> Pool:
-    """Draw Q/K architectures a group, add local moves, drop those that the archive holds.
+    """Draw Q/K architectures a group, add others, drop those that the archive holds.
 
+    The others are the one-change neighbours of its ``local_moves`` best, and ``uniform`` random ones.
     Where fewer than ``batch`` new ones remain, the groups are drawn from again, at most
     ``max_draws`` times, each time with the exploration share ε half way nearer to 1. In the second
     half of these draws twins are accepted too.
@@ -99,10 +100,10 @@ def draw_candidates(
     functions = set(space.canonical(archive_codes)) if settings.skip_twins else set()
     groups = logits.alpha.shape[0]
     per_group = -(-settings.samples // groups)
-    moves = _local_moves(space, archive_codes, ranks, settings.local_moves)
+    best = torch.argsort(ranks, descending=True, stable=True)[: settings.local_moves]
+    added = space.neighbours(archive_codes[best]) if len(best) else archive_codes[:0]
     if settings.uniform:
-        random = space.random(settings.uniform, generator)
-        moves = Candidates(torch.cat([moves.codes, random]), torch.full((len(moves.codes) + len(random),), -1))
+        added = torch.cat([added, space.random(settings.uniform, generator)])
     codes: list[Tensor] = []
     group: list[Tensor] = []
     duplicates = twins = rejected = 0
@@ -114,8 +115,9 @@ def draw_candidates(
             drawn = _sample(space, logits, per_group, generator, exploration, settings.weight_noise)
         rejected += drawn.rejected
         if draw == 1:
+            groups_of_added = drawn.group.new_full((len(added),), -1)
             drawn = Candidates(
-                torch.cat([drawn.codes, moves.codes]), torch.cat([drawn.group, moves.group])
+                torch.cat([drawn.codes, added]), torch.cat([drawn.group, groups_of_added])
             )
         identities = space.identify(drawn.codes)
         drawn_functions = space.canonical(drawn.codes) if settings.skip_twins else identities
@@ -160,13 +162,6 @@ def _sample(
     noisy = noisy_logits(logits, count, weight_noise, generator, space.allowed)
     drawn = space.sample(noisy, 1, generator, exploration)
     return drawn._replace(group=drawn.group.div(count, rounding_mode="floor"))
-
-
-def _local_moves(space: SearchSpace, codes: Tensor, ranks: Tensor, count: int) -> Candidates:
-    """Return the one-change neighbours of the ``count`` best architectures of the archive."""
-    best = torch.argsort(ranks, descending=True, stable=True)[:count]
-    neighbours = space.neighbours(codes[best]) if count else codes[:0]
-    return Candidates(neighbours, torch.full((len(neighbours),), -1))
 
 
 def climb(

@@ -39,7 +39,7 @@ def list_architectures(space: SearchSpace, functions: bool) -> Listing:
     options = [row.nonzero().flatten() for row in space.allowed]
     codes = torch.cartesian_prod(*options).reshape(-1, space.num_nodes)
     rows: dict[Hashable, int] = {}
-    kept = []
+    kept: list[int] = []
     for row, key in enumerate(space.canonical(codes) if functions else space.identify(codes)):
         if rows.setdefault(key, len(rows)) == len(kept):
             kept.append(row)
@@ -57,7 +57,7 @@ def _features(space: SearchSpace, settings: ProxySettings, functions: bool) -> l
         return None
     encoding = space.encode(list_architectures(space, functions).codes)
     with torch.no_grad():
-        return list(proxy.features(encoding).split(BLOCK))
+        return list(torch.split(proxy.features(encoding), BLOCK))
 
 
 @torch.no_grad()
@@ -81,7 +81,7 @@ def score_all(
     if features is not None and isinstance(proxy, FeatureProxy):
         return torch.cat([score(proxy.predict(block)) for block in features])
     encoding = space.encode(list_architectures(space, functions).codes)
-    blocks = zip(encoding.operations.split(BLOCK), encoding.edges.split(BLOCK), strict=True)
+    blocks = zip(*(torch.split(field, BLOCK) for field in encoding), strict=True)
     return torch.cat([score(proxy(Encoding(*block))) for block in blocks])
 
 
