@@ -69,7 +69,7 @@ SMALL: dict[str, Any] = {
     "benchmark": "nb201",
     "source": "embedded",
     "dataset": "cifar10",
-    "preset": "default",
+    "preset": "ensemble",
     "seed": 0,
     "budget": 23,
     "initial_samples": 8,

@@ -142,7 +142,11 @@ PROXIES = ("gcn", "lstm", "gat", "transformer", "mlp", "path_mlp", "truncated_pa
 def preset_cases() -> Iterator[tuple[str, Case]]:
     for seed in SEEDS:
         each = partial(by_api, seed=seed)
-        yield f"default-{seed}", each(preset="default", budget=20, **TABLE)
+        yield f"default-{seed}", each(preset="default", budget=24, **TABLE)
+        for space in ("nb301", "nb101", "nbnlp"):
+            name = f"default-{space}-{seed}"
+            yield name, each(space=space, preset="default", evaluate=plain, budget=14)
+        yield f"ensemble-{seed}", each(preset="ensemble", budget=20, **TABLE)
         yield f"paper-{seed}", each(preset="paper", budget=24, **SHORT_FIT, **TABLE)
         yield f"hardware-{seed}", each(preset="hardware", objective=BOUND, budget=16, **TABLE)
         yield (
@@ -196,14 +200,18 @@ def other_cases() -> Iterator[tuple[str, Case]]:
             each(method="local_search", space=space, evaluate=plain, budget=60),
         )
     for name in PROXIES:
-        yield f"proxy-{name}", each(proxy={"name": name}, budget=14, **SHORT_FIT, **TABLE)
-    yield "evaluate-nb201", each(evaluate=plain, budget=16)
+        yield (
+            f"proxy-{name}",
+            each(proxy={"name": name}, preset="ensemble", budget=14, **SHORT_FIT, **TABLE),
+        )
+    yield "evaluate-nb201", each(evaluate=plain, preset="ensemble", budget=16)
     yield "evaluate-nb201-bound", each(evaluate=bounded, objective=BOUND, budget=14)
 
 
 def kedro_cases() -> Iterator[tuple[str, Case]]:
     each = partial(by_kedro, seed=SEEDS[0])
     yield "kedro-nb201_search", each("nb201_search", 2, budget=14)
+    yield "kedro-nb201_search-ensemble", each("nb201_search", 2, preset="ensemble", budget=14)
     yield "kedro-nb201_methods", each("nb201_methods", method="regularized_evolution", budget=70)
     yield (
         "kedro-hw_search",

@@ -101,7 +101,9 @@ def test_every_preset_resolves_and_names_each_parameter(name):
     parameters = resolved(preset=name)
     open_at_run_time = {*RUN, "problem", "method", "objective", "failures", "confirm"}
     open_at_run_time |= {"stopping", "stop_regret", "evolution"}
-    open_at_run_time |= {f"selection.{name}" for name in ("pending", "weight_noise")}
+    open_at_run_time |= {
+        f"selection.{name}" for name in ("pending", "weight_noise", "uniform", "listed")
+    }
     open_at_run_time |= {f"gradient.{name}" for name in ("lr_gamma", "lr_step")}
     open_at_run_time |= {f"gradient.lhs_beta_{name}" for name in ("lower", "range")}
     given = load_preset(name)
@@ -356,9 +358,9 @@ def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective,
     ("space", "objective", "preset"),
     [
         ("nb201", "accuracy", "default"),
-        ("nb101", "accuracy", "large"),
-        ("nb301", "accuracy", "large"),
-        ("nbnlp", "accuracy", "nlp"),
+        ("nb101", "accuracy", "default"),
+        ("nb301", "accuracy", "default"),
+        ("nbnlp", "accuracy", "default"),
         ("nb201", "constrained", "hardware"),
         ("hwgpt", "constrained", "large"),
         ("nb301", "constrained", "hardware"),  # tuned elsewhere, but for that
@@ -366,9 +368,9 @@ def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective,
         ("nb301", "multi_fidelity", "rungs"),
         ("tiny_space:TinySpace", "multi_fidelity", "low_fidelity"),  # tuned elsewhere, but for that
         ("tiny_space:TinySpace", "accuracy", "default"),
-        (f"{__name__}:Huge", "accuracy", "large"),
-        (f"{__name__}:Uncounted", "accuracy", "large"),
-        ("optiproxy_nas.spaces.nbnlp:NASBenchNLP", "accuracy", "nlp"),
+        (f"{__name__}:Huge", "accuracy", "default"),
+        (f"{__name__}:Uncounted", "accuracy", "default"),
+        ("optiproxy_nas.spaces.nbnlp:NASBenchNLP", "accuracy", "default"),
         ("nb201", "mine", None),
     ],
 )
@@ -377,18 +379,17 @@ def test_the_preset_that_was_tuned_for_an_objective_and_a_space(space, objective
 
 
 def test_a_preset_that_was_tuned_on_another_space_is_told():
-    told = {"space": "nb301", "benchmark": "nb301", "source": "nb301_yahpo"}
-    assert misfit(resolve_method({**RUN, **told, "preset": "large"})) == ""
-    note = misfit(resolve_method({**RUN, **told, "preset": "default"}))
-    assert note == "Preset 'default' was tuned on nb201; for space 'nb301' there is preset=large."
-
-
-@pytest.mark.parametrize("preset", ["default", "large"])
-def test_a_space_that_no_preset_was_tuned_for_is_told(preset):
-    run = {**RUN, "space": "tiny_space:TinySpace", "preset": preset, "budget": 50}
-    assert "preset=default fits its size" in misfit(resolve_method(run))
+    told = {"space": "nb301", "benchmark": "nb301", "source": "nb301_yahpo", "budget": 3000}
+    run = {**RUN, **told, "preset": "low_fidelity", "objective": {"name": "multi_fidelity"}}
+    note = misfit(resolve_method(run))
+    assert note.startswith("Preset 'low_fidelity' was tuned on nb201; for space 'nb301' there is ")
+    assert misfit(resolve_method({**run, "preset": "rungs"})) == ""
 
 
 def test_every_preset_is_known_to_fit_something():
-    as_published = [name for name in preset_names() if not made_for(name)]
-    assert all(name == "paper" or name.startswith("published") for name in as_published)
+    others = {name for name in preset_names() if not made_for(name)}
+    assert {name for name in others if not name.startswith("published")} == {
+        "paper",
+        "ensemble",
+        "nlp",
+    }

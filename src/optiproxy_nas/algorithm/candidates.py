@@ -16,7 +16,7 @@ from optiproxy_nas.spaces.base import Candidates, Logits, SearchSpace
 from optiproxy_nas.spaces.relaxation import noisy_logits
 
 BLOCK = 64  # random architectures drawn at a time
-BEAM = 20  # architectures that climb side by side
+BEAM = 20  # architectures that climb side by side, at most
 NEIGHBOURS = 1000  # of a beam, about, that are scored in a round
 
 
@@ -75,7 +75,7 @@ def draw_candidates(
 ) -> Pool:
     """Draw Q/K architectures a group, add others, drop those that the archive holds.
 
-    The others are the one-change neighbours of its ``local_moves`` best, and ``uniform`` random ones.
+    The others: the one-change neighbours of its ``local_moves`` best, and ``uniform`` random ones.
     Where fewer than ``batch`` new ones remain, the groups are drawn from again, at most
     ``max_draws`` times, each time with the exploration share ε half way nearer to 1. In the second
     half of these draws twins are accepted too.
@@ -164,6 +164,18 @@ def _sample(
     return drawn._replace(group=drawn.group.div(count, rounding_mode="floor"))
 
 
+def beam_width(space: SearchSpace, codes: Tensor, least: int) -> int:
+    """Return how many climb side by side, so that about ``NEIGHBOURS`` are scored in a round.
+
+    Args:
+        space: the search space.
+        codes: of candidates [q, L], the first of which says how many neighbours each has.
+        least: the number of architectures to be selected.
+    """
+    each = len(space.neighbours(codes[:1]))
+    return max(least, min(BEAM, NEIGHBOURS // max(1, each)))
+
+
 def climb(
     space: SearchSpace,
     pool: Pool,
@@ -171,7 +183,7 @@ def climb(
     archive_codes: Tensor,
     rounds: int,
     *,
-    width: int = 1,
+    width: int = BEAM,
     skip_twins: bool = False,
     unavailable_codes: Tensor | None = None,
 ) -> Pool:
@@ -208,7 +220,6 @@ def climb(
     if unavailable_codes is not None:
         seen.update(identities(unavailable_codes))
     beam, scores = pool.codes, score(pool.codes)
-    width = max(width, min(BEAM, NEIGHBOURS // max(1, len(space.neighbours(beam[:1])))))
     # [width]: in the pool; neighbours not scored yet.
     drawn = fresh = torch.ones(len(beam), dtype=torch.bool)
     for _ in range(rounds):

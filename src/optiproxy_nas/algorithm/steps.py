@@ -16,7 +16,13 @@ from torch import Tensor
 from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
 from optiproxy_nas.algorithm.budget import allowance
-from optiproxy_nas.algorithm.candidates import Pool, climb, draw_candidates, sample_random
+from optiproxy_nas.algorithm.candidates import (
+    Pool,
+    beam_width,
+    climb,
+    draw_candidates,
+    sample_random,
+)
 from optiproxy_nas.algorithm.evolution import evolve
 from optiproxy_nas.algorithm.listing import append_best, may_list, score_all
 from optiproxy_nas.algorithm.pending import (
@@ -260,26 +266,26 @@ def select_batch(
     may_spend = allowance(parameters, archive, step, unavailable, free, wanted)
     picks = max(1, may_spend // objective.price.cheapest)
     members = followed_members(pending, parameters, step, picks)
-    taken = codes_of(space, archive)
-    if unavailable is not None:
-        taken = torch.cat([taken, codes_of(space, unavailable)])
-    width = max(selection.batch, wanted)
-    listed = selection.use_proxy and may_list(space, selection.listed)
-    for followed in followed_scores(score, members):
-        if listed:
+    archive_codes, unavailable_codes = codes_of(space, archive), _codes_of(space, unavailable)
+    fewest = max(selection.batch, wanted)
+    for followed in followed_scores(score, members) if selection.use_proxy else ():
+        if may_list(space, selection.listed):
             scores = score_all(space, proxy, followed, parameters.proxy, selection.skip_twins)
-            pool = append_best(space, pool, scores, taken, width, selection)
-            continue
-        pool = climb(
-            space,
-            pool,
-            scored(followed),
-            codes_of(space, archive),
-            selection.ascent_rounds if selection.use_proxy else 0,
-            width=width,
-            skip_twins=selection.skip_twins,
-            unavailable_codes=_codes_of(space, unavailable),
-        )
+            taken = (
+                [archive_codes] if unavailable_codes is None else [archive_codes, unavailable_codes]
+            )
+            pool = append_best(space, pool, scores, torch.cat(taken), fewest, selection)
+        elif selection.ascent_rounds:
+            pool = climb(
+                space,
+                pool,
+                scored(followed),
+                archive_codes,
+                selection.ascent_rounds,
+                width=beam_width(space, pool.codes, fewest),
+                skip_twins=selection.skip_twins,
+                unavailable_codes=unavailable_codes,
+            )
     return select_queries(
         space,
         pool,

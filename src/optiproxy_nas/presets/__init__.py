@@ -22,8 +22,7 @@ from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.spaces import SpaceLike, get_space, space_parameter
 from optiproxy_nas.spaces.choices import Space
 
-SMALL, LARGE = "default", "large"  # presets for spaces that none was tuned on, by their size
-MOST_OF_SMALL = 50_000  # architectures
+DEFAULT = "default"  # of the plain objective, on any space
 DECLARED = "declared spaces"  # in ``made_for``
 
 
@@ -66,9 +65,9 @@ def _read(name: str) -> dict[str, Any]:
 def preset_for(space: SpaceLike, objective: str) -> str | None:
     """Return the preset that was tuned for an objective on a space, else one that may fit.
 
-    Where no preset was tuned on the space, the size of the space decides, or for other objectives
-    than the plain one what was tuned on other spaces; None where none was. A benchmark that is
-    brought by an installed package names its own.
+    Where no preset was tuned on the space, it is ``default``, or for other objectives than the
+    plain one what was tuned on other spaces; None where none was. A benchmark that is brought by an
+    installed package names its own.
 
     Args:
         space: its registered name, ``package.module:Class``, its declaration, or itself.
@@ -81,8 +80,7 @@ def preset_for(space: SpaceLike, objective: str) -> str | None:
     if (preset := _tuned_for(space, objective)) is not None:
         return preset
     if objective == DEFAULT_OBJECTIVE:
-        size = get_space(space).size
-        return SMALL if size is not None and size <= MOST_OF_SMALL else LARGE
+        return DEFAULT
     return next((name for name in preset_names() if objective in made_for(name)), None)
 
 
@@ -114,14 +112,6 @@ def misfit(parameters: RunParameters) -> str:
     tuned, best = made_for(preset), made_for(better or "")
     if not tuned or not best:
         return ""
-    is_plain = objective == DEFAULT_OBJECTIVE and objective in tuned
-    if is_plain and _tuned_for(space, objective) is None:
-        size = get_space(space).size
-        count = "uncounted" if size is None else f"{size:,}"
-        return (
-            f"No preset was tuned for space {name!r} ({count} architectures); preset={better} "
-            "fits its size."
-        )
     if better == preset:
         return ""
     if objective not in tuned:
