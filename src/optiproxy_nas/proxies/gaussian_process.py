@@ -63,11 +63,11 @@ class GaussianProcessProxy(FeatureProxy):
     ) -> None:
         super().__init__()
         self.space = space
-        self._norms, self._blocks = _blocks(space)
-        self._owner = torch.arange(len(self._blocks)).repeat_interleave(torch.tensor(self._blocks))
+        self._norms, self.blocks = _blocks(space)
+        self._owner = torch.arange(len(self.blocks)).repeat_interleave(torch.tensor(self.blocks))
         spots = torch.arange(max(2, settings.members), dtype=torch.float64)
         self._spots = ((spots - spots.mean()) / spots.std()).view(-1, 1, 1)  # [E, 1, 1]
-        prior = torch.tensor([math.log(LENGTH)] * len(self._blocks) + [math.log(NOISE)])
+        prior = torch.tensor([math.log(LENGTH)] * len(self.blocks) + [math.log(NOISE)])
         hyper = prior.double().expand(heads, -1).clone()
         # One value of 0 at the origin, until it is fitted.
         inputs = torch.zeros(1, len(self._norms), dtype=torch.float64)
@@ -113,8 +113,8 @@ class GaussianProcessProxy(FeatureProxy):
         """Return a head's hyper-parameters [B + 1], and what they minimise before and after."""
         if len(values) < 2:
             return start, (0.0, 0.0)
-        posterior = _Posterior(
-            torch.stack([_squares(x, x) for x in torch.split(features, self._blocks, 1)]).numpy(),
+        posterior = NegativeLogPosterior(
+            torch.stack([_squares(x, x) for x in torch.split(features, self.blocks, 1)]).numpy(),
             _standard(values)[0].numpy(),
         )
         lengths, noise = LIMITS
@@ -123,7 +123,7 @@ class GaussianProcessProxy(FeatureProxy):
             start.numpy(),
             jac=True,
             method="L-BFGS-B",
-            bounds=[lengths] * len(self._blocks) + [noise],
+            bounds=[lengths] * len(self.blocks) + [noise],
             options={"maxiter": ITERATIONS},
         )
         return torch.from_numpy(np.asarray(found.x)), (posterior(start.numpy())[0], found.fun)
@@ -166,8 +166,8 @@ class GaussianProcessProxy(FeatureProxy):
         super()._load_from_state_dict(state_dict, prefix, *arguments, **named)
 
 
-class _Posterior:
-    """The negative log posterior a row of hyper-parameters, and its gradient.
+class NegativeLogPosterior:
+    """Of hyper-parameters, a row of the archive: what a fit minimises.
 
     Args:
         squares: squared distances in each block of features [B, n, n].

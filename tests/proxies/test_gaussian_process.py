@@ -1,0 +1,125 @@
+"""The Gaussian process proxy: its posterior, its hyper-parameters, and long archives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import check_grad
+
+from optiproxy_nas.core.parameters import ProxySettings
+from optiproxy_nas.presets import load_preset
+from optiproxy_nas.proxies import gaussian_process as module
+from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy, NegativeLogPosterior
+from optiproxy_nas.spaces.base import Encoding
+
+SETTINGS = ProxySettings(**load_preset("default")["proxy"])
+
+
+def proxy_of(space, heads=1):
+    return GaussianProcessProxy(space, SETTINGS, torch.Generator(), heads)
+
+
+def some(space, count, seed=0):
+    return space.encode(space.random(count, torch.Generator().manual_seed(seed)))
+
+
+def counted(encoding, noise=0.0, seed=0):
+    """A value that the features explain: how often operation 3 occurs; and noise: [1, n]."""
+    drawn = torch.randn(len(encoding.operations), generator=torch.Generator().manual_seed(seed))
+    return (encoding.operations[..., 3].sum(1) + noise * drawn).unsqueeze(0)
+
+
+def posterior(proxy, encoding, targets, asked):
+    """Mean and deviation by the textbook, from the hyper-parameters that the proxy has."""
+    hyper = proxy.hyper[0].numpy()
+    lengths = np.repeat(np.exp(hyper[:-1]), proxy.blocks)
+    left, right = ((proxy.features(it).numpy() / lengths) for it in (encoding, asked))
+
+    def covariance(a, b):
+        distance = np.sqrt(5 * ((a[:, None] - b[None]) ** 2).sum(-1))
+        return (1 + distance + distance**2 / 3) * np.exp(-distance) + module.CONSTANT
+
+    y = targets[0].double().numpy()
+    centre, spread = y.mean(), y.std()
+    scaled = (y - centre) / spread
+    noisy = covariance(left, left) + (np.exp(hyper[-1]) + module.JITTER) * np.eye(len(left))
+    cross = covariance(left, right)
+    solved = np.linalg.solve(noisy, cross)
+    shape, rate = (
+        module.SHAPE + len(y) / 2,
+        module.SHAPE + scaled @ np.linalg.solve(noisy, scaled) / 2,
+    )
+    variance = (1 + module.CONSTANT - (cross * solved).sum(0)) * rate / (shape - 1)
+    return centre + spread * scaled @ solved, spread * np.sqrt(variance)
+
+
+def test_mean_and_deviation_are_those_of_the_textbook(nb201):
+    proxy, seen, asked = proxy_of(nb201), some(nb201, 30), some(nb201, 20, seed=1)
+    targets = counted(seen, noise=0.3)
+    proxy.fit(seen, targets)
+    predictions = proxy(asked)[:, 0]
+    mean, deviation = posterior(proxy, seen, targets, asked)
+    np.testing.assert_allclose(predictions.mean(0), mean, atol=1e-5)
+    np.testing.assert_allclose(predictions.std(0), deviation, atol=1e-5)
+
+
+def test_the_gradient_of_the_posterior_is_that_of_differences():
+    draws = np.random.default_rng(0)
+    parts = [draws.normal(size=(20, width)) for width in (4, 2, 3)]
+    squares = np.stack([((x[:, None] - x[None]) ** 2).mean(-1) for x in parts])
+    found = NegativeLogPosterior(squares, draws.normal(size=20))
+    for _ in range(3):
+        point = np.append(draws.normal(size=3) / 2, draws.normal() - 3)
+        assert check_grad(lambda x: found(x)[0], lambda x: found(x)[1], point) < 1e-5
+
+
+def test_it_learns_how_noisy_values_are(nb201):
+    seen = some(nb201, 80)
+    clear, noisy = proxy_of(nb201), proxy_of(nb201)
+    clear.fit(seen, counted(seen))
+    noisy.fit(seen, counted(seen, noise=1.0))
+    assert clear.hyper[0, -1] < noisy.hyper[0, -1] - 1
+
+
+def test_a_fit_goes_on_from_the_hyper_parameters_that_it_has(nb201):
+    seen = some(nb201, 40)
+    proxy = proxy_of(nb201)
+    first = proxy.fit(seen, counted(seen, noise=0.3))
+    again = proxy.fit(seen, counted(seen, noise=0.3))
+    assert first[1] < first[0]
+    torch.testing.assert_close(again[0], first[1], atol=1e-4, rtol=0)
+
+
+def test_heads_share_nothing_and_a_missing_value_says_nothing(nb201):
+    seen, asked = some(nb201, 30), some(nb201, 10, seed=1)
+    values = torch.cat([counted(seen, 0.3), counted(seen, 0.3, seed=1)])
+    values[1, 10:] = torch.nan
+    both, few = proxy_of(nb201, heads=2), proxy_of(nb201)
+    both.fit(seen, values)
+    few.fit(Encoding(seen.operations[:10], seen.edges[:10]), values[1:, :10])
+    torch.testing.assert_close(both(asked)[:, 1], few(asked)[:, 0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("values", [[1.0] * 6, [2.0, torch.nan, torch.nan, torch.nan, 2.0, 2.0]])
+def test_equal_values_are_predicted(nb201, values):
+    proxy, seen = proxy_of(nb201), some(nb201, 6)
+    proxy.fit(seen, torch.tensor([values]))
+    torch.testing.assert_close(proxy(seen).mean(0)[0], torch.full((6,), values[0]))
+
+
+def test_of_a_long_archive_it_sees_the_best_and_the_last(nb201, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST", 20)
+    proxy, seen = proxy_of(nb201), some(nb201, 60)
+    values = torch.arange(60.0).flip(0).unsqueeze(0)  # the first are the best
+    proxy.fit(seen, values)
+    expected = proxy.features(seen)[[*range(10), *range(50, 60)]]
+    torch.testing.assert_close(proxy.inputs, expected)
+
+
+def test_its_state_holds_the_archive_whatever_its_length(nb201):
+    fitted, seen = proxy_of(nb201), some(nb201, 25)
+    fitted.fit(seen, counted(seen, 0.3))
+    loaded = proxy_of(nb201)
+    loaded.load_state_dict(fitted.state_dict())
+    assert torch.equal(loaded(some(nb201, 9, seed=1)), fitted(some(nb201, 9, seed=1)))
