@@ -118,3 +118,15 @@ def test_the_deviation_of_huge_values_is_no_overflow():
     values = np.array([1.0, 2.0, 4.0])
     with np.errstate(all="raise"):
         assert standardise(1e300 * values) == pytest.approx(standardise(values))
+
+
+def test_a_diverged_value_does_not_set_the_scale_of_the_bounded_regret():
+    usual = np.linspace(90, 94, 20)
+    diverged = np.append(usual, -1e9)
+    top = {
+        name: np.ptp(TARGETS[name](diverged)[10:20])
+        for name in ("log_regret", "bounded_log_regret")
+    }
+    assert top["bounded_log_regret"] > 2 * top["log_regret"]
+    same = TARGETS["bounded_log_regret"](usual)
+    np.testing.assert_allclose(same, TARGETS["log_regret"](usual))  # nothing is far off

@@ -170,7 +170,9 @@ class FitSettings(StrictModel):
     ranking_coefficient: float = Field(ge=0, description="λ of Eq. 4 (ranking_coe)")
     ranking_margin: float = Field(ge=0, description="m of Eq. 5, in target units")
     ranking_reduction: Literal["sum", "mean"] = Field(description="over the pairs of a batch")
-    targets: str = Field(description="standardised, rank or log_regret; archive values only")
+    targets: str = Field(
+        description="standardised, rank, log_regret or bounded_log_regret; archive values only"
+    )
     bootstrap: bool = Field(description="members weigh the archive by Exponential(1) draws")
     warm_start: bool = Field(description="start from the weights of the step before")
 

@@ -46,21 +46,40 @@ def log_regret(values: Floats, reference: float | None = None) -> Floats:
         reference: where the answer is to come from a subset of the archive, the best value of that
             subset. The scale is then fine around it, and point-symmetric about it.
     """
+    return _log_distance(values, reference, np.inf)
+
+
+def bounded_log_regret(values: Floats, reference: float | None = None) -> Floats:
+    """Return :func:`log_regret`, whose distances above ten times the median's grow as their log.
+
+    So a training that diverged, to -1e9 say, is a bad one, and does not set the scale.
+    """
+    return _log_distance(values, reference, 10.0)
+
+
+def _log_distance(values: Floats, reference: float | None, bound: float) -> Floats:
     if reference is None:
         best, median = float(values.max()), float(np.median(values))
         scale = best - median if best > median else 1.0
-        return standardise(-np.log((best - values) / scale + 0.1))
+        return standardise(-np.log(_bounded((best - values) / scale, bound) + 0.1))
     regret = reference - values
     scale = float(np.median(np.abs(regret))) or 1.0
     at_reference = -np.log(0.1)
-    distance = np.log(np.abs(regret) / scale + 0.1) + at_reference  # >= 0
+    distance = np.log(_bounded(np.abs(regret) / scale, bound) + 0.1) + at_reference  # >= 0
     return standardise(at_reference - np.sign(regret) * distance)
+
+
+def _bounded(distance: Floats, bound: float) -> Floats:
+    """Return distances d [n] up to a bound b, of those above b (1 + log(d / b)): as smooth."""
+    above: Floats = bound * (1 + np.log(np.maximum(distance / bound, 1)))
+    return np.where(distance > bound, above, distance)
 
 
 TARGETS: dict[str, Callable[..., Floats]] = {
     "standardised": standardise,
     "rank": rank,
     "log_regret": log_regret,
+    "bounded_log_regret": bounded_log_regret,
 }
 
 
