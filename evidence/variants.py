@@ -21,7 +21,7 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     """A text a group, under the marker of ``options.markers``; the group's first row is reference.
 
     ``options.quoted`` names the marker of the quoted figures. Read at the first budget, or at that
-    of the group in ``options.read_at``.
+    of the group in ``options.read_at``; at ``options.regrets_at`` the mean regret.
     """
     markers, read_at = section.options["markers"], section.options.get("read_at", {})
     texts = {
@@ -62,15 +62,22 @@ def _group(section: Section, evidence: Evidence, rows: list[Row], budget: int) -
                     p_value,
                     measured.at_optimum,
                     measured.median_to_optimum,
+                    *_regrets(section, evidence, row, dataset),
                     str(len(measured.seeds)),
                 ]
             )
         if not lines:
             continue  # of another group
-        parts.append(
-            f"**{table.name_of(dataset)}**\n\n" + table.markdown(["setting", *HEAD, "seeds"], lines)
-        )
+        head = ["setting", *HEAD, *(f"regret at {it}" for it in section.options.get("regrets_at", ())), "seeds"]
+        parts.append(f"**{table.name_of(dataset)}**\n\n" + table.markdown(head, lines))
     return "\n\n".join(parts)
+
+
+def _regrets(section: Section, evidence: Evidence, row: Row, dataset: str) -> list[str]:
+    """Return the mean regrets of a row at ``options.regrets_at``."""
+    budgets = section.options.get("regrets_at", ())
+    found = [measure(evidence, section, row, dataset, each) for each in budgets]
+    return [table.NONE if it is None else table.number(it.regret) for it in found]
 
 
 # What may differ between the searches of one setting.
