@@ -29,7 +29,7 @@ def main() -> None:
     print("A whole search(...) call, CIFAR-10, one core, seed 1000, embedded source")
     head = f"{'preset':10}{'queries':>8}{'CPU s':>8}{'MB':>7}"
     print(f"{head}   share of fit / search / sample / select")
-    for preset, budget in (("default", 100), ("paper", 100)):
+    for preset, budget in (("default", 100), ("ensemble", 100), ("paper", 100)):
         row = measure("search", preset, str(budget))
         shares = " / ".join(f"{row[part]:.0%}" for part in ("fit", "search", "sample", "select"))
         print(f"{preset:10}{budget:8d}{row['cpu']:8.2f}{row['megabytes']:7.0f}   {shares}")
@@ -39,20 +39,20 @@ def main() -> None:
         row = measure("search", "default", str(budget))
         each = 1000 * row["cpu"] / budget
         print(f"{budget:8d}{row['cpu']:8.2f}{row['megabytes']:7.0f}{each:10.1f}")
-    print("\nNumbers that a relaxed architecture holds, of 4 bytes each; a step has K = 20 of them")
+    print("\nNumbers that a relaxed architecture holds, of 4 bytes each; a step has K = 10 of them")
     print(f"{'space':8}{'nodes N':>9}{'edges E':>9}{'encoding':>10}{'graph':>8}")
     for space in ("nb201", "nb101", "nb301", "nbnlp"):
         row = measure("relaxed", space)
         sizes = f"{row['encoding']:10.0f}{row['graph']:8.0f}"
         print(f"{space:8}{row['nodes']:9.0f}{row['edges']:9.0f}{sizes}")
     if os.environ.get("OPTIPROXY_DATA_DIR"):
-        print("\nOther spaces, their presets, without loading their benchmark")
+        print("\nOther spaces, default preset, without loading their benchmark")
         print(f"{'space':8}{'queries':>8}{'CPU s':>8}{'MB':>7}{'ms/query':>10}")
         for space, preset, budget in (
-            ("nb101", "large", 100),
-            ("nb301", "large", 100),
-            ("nb301", "large", 1000),
-            ("nbnlp", "nlp", 100),
+            ("nb101", "default", 100),
+            ("nb301", "default", 100),
+            ("nb301", "default", 1000),
+            ("nbnlp", "default", 100),
         ):
             row = measure("search", preset, str(budget), space)
             each = 1000 * row["cpu"] / budget
