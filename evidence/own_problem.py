@@ -48,11 +48,12 @@ class Example(NamedTuple):
     problem: Callable[[], Problem]
     page: Path
     name: str
+    preset: str  # of OptiProxy-NAS
 
 
 EXAMPLES = {
-    "mnist1d": Example(Unmeasured, Path("docs") / "own-problem.md", "own_problem"),
-    "digits_cells": Example(DigitsCells, Path("docs") / "digits.md", "digits"),
+    "mnist1d": Example(Unmeasured, Path("docs") / "own-problem.md", "own_problem", "large"),
+    "digits_cells": Example(DigitsCells, Path("docs") / "digits.md", "digits", "ensemble"),
 }
 
 
@@ -76,6 +77,7 @@ def run(name: str, method: str, seed: int, data: dict[str, Any], workers: int) -
         budget=BUDGET + CONFIRM["best"] * CONFIRM["seeds"],
         confirm=CONFIRM,
         data=data,
+        preset=EXAMPLES[name].preset if method == "optiproxy" else None,
         journal=JOURNALS / f"{start}{method}-{seed}-confirmed.jsonl",
         evaluation={"executor": "processes", "workers": workers},
     )
@@ -121,7 +123,8 @@ def text_of(name: str, answers: dict[str, list[Answer]], seeds: int) -> str:
         f"training that made the answer a candidate, which flatters. Confirmed: the mean of "
         f"{CONFIRM['seeds']} trainings by fresh seeds, by which the answer was chosen of "
         f"{CONFIRM['best']}; differences in pairs by seed. Test: of the answer's best "
-        "training, on the test data. Written by `python -m evidence.own_problem "
+        f"training, on the test data. Preset of optiproxy: `{EXAMPLES[name].preset}`. Written by "
+        "`python -m evidence.own_problem "
         f"{name} --seeds {seeds} --methods {','.join(answers)}`."
     )
     return table.with_notes(table.markdown(head, rows_of(answers)), [note])
