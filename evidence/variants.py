@@ -68,7 +68,12 @@ def _group(section: Section, evidence: Evidence, rows: list[Row], budget: int) -
             )
         if not lines:
             continue  # of another group
-        head = ["setting", *HEAD, *(f"regret at {it}" for it in section.options.get("regrets_at", ())), "seeds"]
+        head = [
+            "setting",
+            *HEAD,
+            *(f"regret at {it}" for it in section.options.get("regrets_at", ())),
+            "seeds",
+        ]
         parts.append(f"**{table.name_of(dataset)}**\n\n" + table.markdown(head, lines))
     return "\n\n".join(parts)
 

@@ -71,7 +71,7 @@ def test_an_edit_that_is_signed_in_the_manifest_too_is_found(finished):
 
 
 @pytest.mark.parametrize(
-    ("change", "first_row"), [({"seed": 1}, 0), ({"fit": {**TINY["fit"], "lr": 0.5}}, 6)]
+    ("change", "first_row"), [({"seed": 1}, 0), ({"fit": {**TINY["fit"], "targets": "rank"}}, 6)]
 )
 def test_names_the_first_archive_row_that_differs(finished, change, first_row):
     def edit(facts):

@@ -25,7 +25,7 @@ UNKNOWN = [
     ("dataset=cifar1O", "Did you mean 'cifar10'? Allowed: cifar10, cifar100, imagenet16-120."),
     ("source=embeded", "Did you mean 'embedded'? Sources of nb201: embedded, v1_0, "),
     ("source=nb301_yaho", "Did you mean 'nb301_yahpo'? Sources of nb201: embedded, v1_0, "),
-    ("preset=papr", "Unknown preset 'papr'. Did you mean 'paper'? Allowed: default, hardware, "),
+    ("preset=papr", "Unknown preset 'papr'. Did you mean 'paper'? Allowed: default, ensemble, "),
     ("proxy.name=gnc", "Unknown proxy 'gnc'. Did you mean 'gcn'?"),
     ("proxy.name=no.such.module:Proxy", "no.such.module"),
     ("space=nb21", "Did you mean 'nb201'?"),
@@ -170,7 +170,7 @@ def listed(project, *options):
 def test_all_parameters_of_a_pipeline_and_preset_are_listed(project):
     (project / "conf" / "local" / "parameters.yml").write_text("seed: 7\n")
     lines = listed(project, "--pipeline=nb101_search", "--preset=paper")
-    values, defaults = flatten(load_preset("paper")), flatten(load_preset("large"))
+    values, defaults = flatten(load_preset("paper")), flatten(load_preset("default"))
     for name, value in values.items():
         if not isinstance(value, bool) and value is not None:
             assert str(value) in lines[name].split()[1:]

