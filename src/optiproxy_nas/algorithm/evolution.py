@@ -6,27 +6,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.algorithm.gradient import Trace
-from optiproxy_nas.core.parameters import StrictModel
+from optiproxy_nas.core.parameters import EvolutionSettings
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 from optiproxy_nas.spaces.relaxation import entropy
 
 LEAST_SHARE = 1e-3  # of an operation in the logits, so that each can still be drawn
-
-
-class EvolutionSettings(StrictModel):
-    """Evolution of architectures by the score; no query is spent on it."""
-
-    population: int = Field(
-        default=100, ge=2, description="architectures that survive a generation"
-    )
-    generations: int = Field(default=20, ge=1, description="of as many children each")
-    tournament: int = Field(
-        default=5, ge=1, description="a parent is the best of so many drawn; 1: any of them"
-    )
 
 
 class Evolved(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
-from optiproxy_nas.algorithm.evolution import EvolutionSettings
 from optiproxy_nas.core.parameters import (
+    EvolutionSettings,
     FitSettings,
     GradientSettings,
     ProxySettings,

@@ -223,6 +223,18 @@ class GradientSettings(ExtendedModel):
         return self
 
 
+class EvolutionSettings(StrictModel):
+    """Evolution of architectures by the score; no query is spent on it."""
+
+    population: int = Field(
+        default=100, ge=2, description="architectures that survive a generation"
+    )
+    generations: int = Field(default=20, ge=1, description="of as many children each")
+    tournament: int = Field(
+        default=5, ge=1, description="a parent is the best of so many drawn; 1: any of them"
+    )
+
+
 class SelectionSettings(ExtendedModel):
     """Sampling Q candidates and selecting B of them (Algorithm 1 line 13, Algorithm 2 line 8)."""
 
