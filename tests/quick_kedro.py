@@ -22,8 +22,6 @@ from kedro.framework.session import session
 from kedro.validation import type_extractor
 from omegaconf import OmegaConf
 
-from optiproxy_nas.runs import atomic_files
-
 
 def frames():
     """The call stack by file name only; ``inspect.stack`` reads the source of every frame."""
@@ -69,8 +67,7 @@ def quick_sessions():
     """Hundreds of sessions parse the same configuration, and look for each class of a dataset under
     three names, of which two import nothing, and evaluate the annotations of every node: together
     a quarter of a lean run's time. Hooks of installed plug-ins, as Kedro-Viz's record of each
-    node, are left out, and no disk is waited for; runs that tests start in other processes have
-    both."""
+    node, are left out; runs that tests start in other processes have them."""
 
     def load_once(file):
         text = file.getvalue() if isinstance(file, io.StringIO) else None
@@ -85,8 +82,6 @@ def quick_sessions():
         monkeypatch.setattr(type_extractor, "inspect", signature)
         monkeypatch.setattr(session, "_register_hooks_entry_points", lambda *_: None)
         monkeypatch.setattr(type_extractor, "get_type_hints", lru_cache(get_type_hints))
-        monkeypatch.setattr(atomic_files, "_flush", lambda path: None)
-        monkeypatch.setattr(atomic_files, "_flush_file_system", lambda path: True)
         if find_spec("ibis") is None:  # else each dataset in memory looks for it, twice
             monkeypatch.setitem(sys.modules, "ibis", None)
         yield

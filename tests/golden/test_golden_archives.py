@@ -211,7 +211,6 @@ def other_cases() -> Iterator[tuple[str, Case]]:
 def kedro_cases() -> Iterator[tuple[str, Case]]:
     each = partial(by_kedro, seed=SEEDS[0])
     yield "kedro-nb201_search", each("nb201_search", 2, budget=14)
-    yield "kedro-nb201_search-ensemble", each("nb201_search", 2, preset="ensemble", budget=14)
     yield "kedro-nb201_methods", each("nb201_methods", method="regularized_evolution", budget=70)
     yield (
         "kedro-hw_search",
