@@ -11,6 +11,7 @@ import re
 from collections.abc import Hashable, Sequence
 from functools import cache, lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,18 +48,29 @@ def _operation_graph() -> Tensor:
 
 
 @cache
-def _function(code: tuple[int, ...]) -> str:
-    """Return the function of a cell: none and dead edges dropped, skips contracted, sums sorted."""
-    nodes: list[tuple[str, ...]] = [("x",)]  # each node: the sorted terms of its sum
+def _functions() -> list[int]:
+    """Return a number for the function of each cell, by row of the table, equal for twins.
+
+    A node of the cell is a sum of terms: 1 is the cell's input, and o + 3 (m - 1) the operation
+    o = 2..4 on node m. Nothing comes of ``none`` or of an empty sum, and a skip adds the terms of
+    its source. The number m of a node has its sorted terms as digits, so that a sum of one term has
+    the term's number.
+    """
+    codes = np.indices((5,) * 6).reshape(6, -1)
+    terms = [np.ones((1, codes.shape[1]), dtype=np.int64)]  # of each node: [terms, cells]
+    numbers = [terms[0][0]]
     for target in (1, 2, 3):
-        terms: list[str] = []
-        for operation, (source, edge_target) in zip(code, EDGES, strict=True):
-            if edge_target != target or operation == 0 or not nodes[source]:
-                continue
-            inner = nodes[source]
-            terms.extend(inner if operation == 1 else [f"{operation}({'+'.join(inner)})"])
-        nodes.append(tuple(sorted(terms)))
-    return "+".join(nodes[3])
+        arriving = []
+        for operations, (source, end) in zip(codes, EDGES, strict=True):
+            if end == target:
+                applied = operations + 3 * (numbers[source] - 1)
+                is_term = (operations > 1) & (numbers[source] > 0)
+                arriving += [terms[source] * (operations == 1), applied[np.newaxis] * is_term]
+        digits = np.sort(np.concatenate(arriving), axis=0)[::-1]  # the largest term first
+        digits = digits[digits.any(axis=1)]
+        terms.append(digits)
+        numbers.append((digits.max() + 1) ** np.arange(len(digits)) @ digits)
+    return [int(number) for number in numbers[-1]]
 
 
 class NASBench201(GraphSpace):
@@ -119,8 +131,12 @@ class NASBench201(GraphSpace):
         return rows
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
-        """Return the computed functions (sums flattened and sorted); 4,930 are distinct."""
-        return [_function(tuple(code)) for code in codes.tolist()]
+        """Return numbers of the computed functions, of which 4,930 are distinct.
+
+        None and dead edges are dropped, skips contracted, sums sorted.
+        """
+        functions = _functions()
+        return [functions[row] for row in (codes * self._powers).sum(-1).tolist()]
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """Exchange nodes 2 and 3 where no edge between them forbids it: [n, 6].
