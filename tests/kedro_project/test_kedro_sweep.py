@@ -146,7 +146,9 @@ def test_executors_agree(swept, executor):
     other = sweep(swept, name="other", executor=executor, workers=1)
     assert other.done == 4
     assert result_bytes(other) == result_bytes(serial)
-    assert_frame_equal(other.runs.drop(columns="seconds"), serial.runs.drop(columns="seconds"))
+    measured = ["seconds", "cpu_seconds"]
+    assert (other.runs[measured] > 0).all(axis=None)
+    assert_frame_equal(other.runs.drop(columns=measured), serial.runs.drop(columns=measured))
     assert {p: run_files(swept, p) for p in files} == files
 
 

@@ -44,7 +44,7 @@ class ActiveRun:
         self.tracker: MlflowTracker | None = None
         self.progress: RunProgress | None = None
         self.live: LiveStatus | None = None  # of a problem
-        self.node_started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, float]] = {}  # node -> wall and CPU clock
         self._began = time.perf_counter()
 
     @property
@@ -52,11 +52,17 @@ class ActiveRun:
         """How long this session has run."""
         return time.perf_counter() - self._began
 
+    def node_started(self, node: Node) -> None:
+        """Note when a node began."""
+        self._started[node.name] = _clocks()
+
     def node_ended(self, node: Node, outputs: dict[str, Any]) -> None:
         """Add a node's seconds, show the archive that it made, and track both."""
-        seconds = time.perf_counter() - self.node_started.pop(node.name, time.perf_counter())
+        now = _clocks()
+        wall, cpu = self._started.pop(node.name, now)
+        seconds, cpu_seconds = now[0] - wall, now[1] - cpu
         kind = node.name.rpartition(".")[2]
-        self.record.add_seconds(node.name, seconds)
+        self.record.add_seconds(node.name, seconds, cpu_seconds)
         of_search = [name for name in outputs if not name.startswith(("confirm.", "refits."))]
         by_kind = {name.rpartition(".")[2]: outputs[name] for name in of_search}
         if self.progress is not None:
@@ -190,3 +196,8 @@ class ActiveRun:
             return
         tracker.tag({"error": reason[:500]})
         tracker.end(status, self.record.manifest.get(SEAL, ""))
+
+
+def _clocks() -> tuple[float, float]:
+    """Return the wall clock and this process's CPU time, in seconds."""
+    return time.perf_counter(), time.process_time()

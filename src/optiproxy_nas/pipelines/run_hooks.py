@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +126,7 @@ class RunHooks:
     def before_node_run(self, node: Node) -> None:
         """Start the node's clock."""
         if self._active is not None:
-            self._active.node_started[node.name] = time.perf_counter()
+            self._active.node_started(node)
 
     @hook_impl
     def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:

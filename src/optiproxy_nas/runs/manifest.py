@@ -69,6 +69,7 @@ def new_manifest(
         "artifacts": {},
         "result": None,
         "node_seconds": {},  # of every node, when it ran first
+        "node_cpu_seconds": {},  # likewise; of the process, which may do other things beside it
         "wall_seconds": 0.0,  # of all sessions that came to an end
         "mlflow_run_id": None,
         "mlflow_owed": tracking,  # whether MLflow lacks a part of the run

@@ -33,7 +33,14 @@ from optiproxy_nas.runs.user_stamp import STAMP, stamp_of
 Artifacts = Mapping[str, Mapping[str, str]]  # name -> path and sha256
 SECONDS = ".seconds.jsonl"  # of the nodes of a run that has not been closed
 # Of the manifest of a run that goes on.
-_KEPT = ("created", "mlflow_run_id", "mlflow_owed", "node_seconds", "wall_seconds")
+_KEPT = (
+    "created",
+    "mlflow_run_id",
+    "mlflow_owed",
+    "node_seconds",
+    "node_cpu_seconds",
+    "wall_seconds",
+)
 
 
 class RunRecord:
@@ -164,20 +171,25 @@ class RunRecord:
         """Return whether a finished run was resumed and nothing was missing."""
         return self.was_finished and self.before["artifacts"] == artifacts
 
-    def add_seconds(self, node: str, seconds: float) -> None:
-        """Note how long a node ran; also of a run that is killed later, from any process."""
-        with self._seconds_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([node, seconds]) + "\n")
+    def add_seconds(self, node: str, seconds: float, cpu_seconds: float) -> None:
+        """Note how long a node ran; also of a run that is killed later, from any process.
 
-    def seconds(self) -> dict[str, float]:
-        """Return how long each node ran when it ran first, in this session or in one before it."""
+        ``cpu_seconds`` are of the whole process, so that of nodes in threads they overlap.
+        """
+        with self._seconds_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([node, seconds, cpu_seconds]) + "\n")
+
+    def seconds(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the wall and the CPU seconds of each node when it ran first, in any session."""
         seconds = dict(self.manifest["node_seconds"])
+        cpu_seconds = dict(self.manifest["node_cpu_seconds"])
         lines = self._seconds_path.read_text("utf-8") if self._seconds_path.exists() else ""
         for line in lines.splitlines():
             with suppress(ValueError):  # cut by a kill
-                node, value = json.loads(line)
-                seconds.setdefault(node, value)
-        return seconds
+                node, wall, cpu = json.loads(line)
+                seconds.setdefault(node, wall)
+                cpu_seconds.setdefault(node, cpu)
+        return seconds, cpu_seconds
 
     def keep(self) -> None:
         """Leave the manifest of a finished run as it is."""
@@ -196,7 +208,7 @@ class RunRecord:
         """
         artifacts: Artifacts = facts.get("artifacts", {})
         flush_files(self._project / facts["path"] for facts in artifacts.values())
-        by_node = self.seconds()
+        by_node, cpu_by_node = self.seconds()
         by_kind: defaultdict[str, float] = defaultdict(float)
         for node, value in by_node.items():
             by_kind[node.rpartition(".")[2]] += value
@@ -204,7 +216,9 @@ class RunRecord:
         facts["wall_seconds"] = self.manifest["wall_seconds"] + seconds
         is_tracked = self.manifest["tracking"] or self.manifest["mlflow_run_id"] is not None
         facts["mlflow_owed"] = is_tracked  # until it is settled
-        self._write({**self.manifest, **facts, "node_seconds": by_node})
+        self._write(
+            {**self.manifest, **facts, "node_seconds": by_node, "node_cpu_seconds": cpu_by_node}
+        )
         self._seconds_path.unlink(missing_ok=True)
 
     def settle(self, owed: bool) -> None:

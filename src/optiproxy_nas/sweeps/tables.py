@@ -21,7 +21,7 @@ from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, manifest_path, read_manifest, reporting_folder
 from optiproxy_nas.sweeps.point import Point, identity
 
-SCHEMA = 4  # changes when a column does
+SCHEMA = 5  # changes when a column does
 
 _POINT = {
     "run_id": "str",
@@ -65,6 +65,7 @@ RUNS: Mapping[str, str] = {
     "regret": "float64",  # distance of value to optimum; NaN where the answer is not eligible
     "queries_to_best": "float64",
     "seconds": "float64",  # of the search, without reading data and reporting
+    "cpu_seconds": "float64",  # likewise, of the process that ran it; NaN of runs without a note
     "parameters": "str",  # all that were resolved, as JSON
 }
 # Nodes that are no part of a search.
@@ -119,6 +120,7 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
         **_confirmed(summary),
         "failed_trials": summary.get("failed_trials", 0),
         "seconds": search_seconds(manifest),
+        "cpu_seconds": _cpu_seconds(manifest),
     }
     return Rows(_typed(results, RESULTS), run)
 
@@ -139,6 +141,12 @@ def search_seconds(manifest: Manifest) -> float:
     """Return the wall seconds of the search's nodes, in the session that finished the run."""
     seconds: dict[str, float] = manifest.get("seconds") or {}
     return sum(value for name, value in seconds.items() if name not in _AROUND)
+
+
+def _cpu_seconds(manifest: Manifest) -> float:
+    """Return the CPU seconds of the search's nodes; NaN where a run of before has no note of it."""
+    seconds: dict[str, float] = manifest.get("node_cpu_seconds") or {"": np.nan}
+    return sum(it for node, it in seconds.items() if node.rpartition(".")[2] not in _AROUND)
 
 
 def parquet(table: pd.DataFrame) -> bytes:
