@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from evidence.sections import Block, Row, Section
+from evidence.sections import Block, Row, Section, digest_of
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
@@ -81,7 +82,8 @@ class Evidence:
 
     Attributes:
         results: one row a query, of all rows of all sections; the results schema of ``sweeps``.
-        runs: one row a search.
+        runs: one row a search, of the runs schema of ``sweeps``, and ``settings``, a digest of its
+            parameters, dataset, seed and budget apart.
         members: (section, group, label) -> run ids of that row.
         project: the project's folder.
         told: read after the search, for the architecture that it would have returned.
@@ -128,6 +130,15 @@ def caution_of(runs: pd.DataFrame) -> str:
     return get_source(str(runs["source"].iloc[0])).contents.caution
 
 
+# What may differ between the searches of one setting.
+_OWN = frozenset({"dataset", "seed", "budget"})
+
+
+def settings_digest(parameters: str) -> str:
+    """Return what tells a run's parameters (JSON) from others, dataset, seed and budget apart."""
+    return digest_of({k: v for k, v in json.loads(parameters).items() if k not in _OWN})
+
+
 def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evidence:
     """Run the searches of the sections that are not there yet, each once.
 
@@ -161,7 +172,7 @@ def collect(project: Path, sections: Sequence[Section], **options: Any) -> Evide
         runs = pd.concat([runs, more_runs]).drop_duplicates("run_id")
     return Evidence(
         results.reset_index(drop=True),
-        runs.reset_index(drop=True),
+        runs.assign(settings=runs["parameters"].map(settings_digest)).reset_index(drop=True),
         {key: frozenset(found) for key, found in members.items()},
         project,
     )

@@ -12,10 +12,17 @@ from matplotlib.figure import Figure
 
 from evidence import table
 from evidence.collect import Evidence
-from evidence.measures import Measured, compare, head, measure
+from evidence.measures import (
+    Measured,
+    compare,
+    early,
+    early_caption,
+    head,
+    measure,
+    told_metrics,
+)
 from evidence.pages import Rendered
 from evidence.sections import Quoted, Section
-from optiproxy_nas.benchmarks.base import TEST_ACCURACY
 from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.report.curves import Curve, CurvePanel, best_so_far, run_lengths
 from optiproxy_nas.report.interactive_curves import page
@@ -47,11 +54,14 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     """
     cells: Cells = {}
     for row, dataset, budget in product(section.rows, section.datasets(), section.budgets):
-        measured = measure(evidence, section, row, dataset, budget, told=_told(section))
+        measured = measure(evidence, section, row, dataset, budget, told=told_metrics(section))
         if measured is not None:
             cells[row.label, dataset, budget] = measured
     name = section.name
-    texts = {name: _measured(section, cells), f"{name}-differences": _differences(section, cells)}
+    texts = {
+        name: _measured(section, evidence, cells),
+        f"{name}-differences": _differences(section, cells),
+    }
     notes: dict[str, list[str]] = {f"{name}-quoted": []}  # what we say of ours is not true of it
     if section.quoted:
         texts[f"{name}-quoted"] = quoted_table(section.quoted, section.datasets())
@@ -85,23 +95,22 @@ def quoted_table(quoted: tuple[Quoted, ...], datasets: list[str]) -> str:
     return table.markdown(["method", "queries", *map(table.name_of, datasets)], rows)
 
 
-def _measured(section: Section, cells: Cells) -> str:
+def _measured(section: Section, evidence: Evidence, cells: Cells) -> str:
     """One table a dataset, without columns that say nothing in any row."""
-    parts, metrics = [], _told(section)
+    parts, metrics = [], told_metrics(section)
     for dataset in section.datasets():
-        rows = [
-            [str(budget), row.label, *cells[row.label, dataset, budget].cells(metrics)]
-            for budget, row in product(section.budgets, section.rows)
-            if (row.label, dataset, budget) in cells
-        ]
-        captions = ["queries", "method", *head(metrics)]
+        rows, is_known = [], True
+        for budget, row in product(section.budgets, section.rows):
+            measured = cells.get((row.label, dataset, budget))
+            if measured is None:
+                continue
+            is_known = not math.isnan(measured.optimum)
+            is_first = budget == section.budgets[0]  # what came before is the same at all budgets
+            before = early(evidence, section, row, dataset) if is_first else table.NONE
+            rows.append([str(budget), row.label, before, *measured.cells(metrics)])
+        captions = ["queries", "method", early_caption(is_known), *head(metrics)]
         parts.append(f"**{table.name_of(dataset)}**\n\n" + table.telling(captions, rows))
     return "\n\n".join(parts)
-
-
-def _told(section: Section) -> list[str]:
-    """The metrics that are read of the answers beside what was maximised."""
-    return [str(metric) for metric in section.options.get("told", [TEST_ACCURACY])]
 
 
 def _differences(section: Section, cells: Cells) -> str:
@@ -217,6 +226,7 @@ def render_headline(section: Section, evidence: Evidence) -> Rendered:
                 str(budget),
                 measured.at_optimum,
                 measured.median_to_optimum,
+                early(evidence, section, ours, dataset),
                 table.number(measured.mean),
                 table.number(baseline.mean),
                 table.number(quoted[0], 2) if quoted else table.NONE,
@@ -227,6 +237,7 @@ def render_headline(section: Section, evidence: Evidence) -> Rendered:
         "queries",
         "at the optimum",
         "median queries to it",
+        early_caption(),
         "mean",
         "random search",
         "the paper's mean (quoted)",

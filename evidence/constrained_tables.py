@@ -8,7 +8,7 @@ from itertools import product
 from evidence import table
 from evidence.collect import CONSTRAINTS, Evidence
 from evidence.figures import BoundPanel, PaperPoint, by_bound
-from evidence.measures import Measured, compare, measure
+from evidence.measures import Measured, compare, early, early_caption, measure
 from evidence.pages import Rendered
 from evidence.sections import Quoted, Section
 from optiproxy_nas.objectives.constraints import parse_constraints
@@ -44,7 +44,7 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     return Rendered(
         {
             name: _against_paper(section, cells, bounds),
-            f"{name}-methods": _methods(section, cells, bounds),
+            f"{name}-methods": _methods(section, evidence, cells, bounds),
             f"{name}-differences": _differences(section, cells, bounds),
             f"{name}-quoted": _quoted(section, bounds),
         },
@@ -123,18 +123,21 @@ def _against_paper(section: Section, cells: Cells, bounds: dict[str, str]) -> st
     return "\n\n".join([table.markdown(head, lines), *notes])
 
 
-def _methods(section: Section, cells: Cells, bounds: dict[str, str]) -> str:
-    """Every row under every bound."""
+def _methods(section: Section, evidence: Evidence, cells: Cells, bounds: dict[str, str]) -> str:
+    """Every row under every bound; what came before the first budget stands with that."""
     lines = []
+    (dataset,) = section.datasets()
     for bound, budget, row in product(bounds, section.budgets, section.rows):
         measured = cells.get((row.label, bound, budget))
         if measured is None:
             continue
+        is_first = budget == section.budgets[0]
         lines.append(
             [
                 bounds[bound],
                 str(budget),
                 row.label,
+                early(evidence, section, row, dataset, bound) if is_first else table.NONE,
                 table.number(measured.mean),
                 table.number(measured.sd),
                 measured.interval,
@@ -148,6 +151,7 @@ def _methods(section: Section, cells: Cells, bounds: dict[str, str]) -> str:
         "bound",
         "queries",
         "method",
+        early_caption(),
         "mean",
         "sd",
         "95 % interval",

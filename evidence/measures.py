@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from evidence import table
 from evidence.collect import NOISE, Evidence, caution_of, metric_of
 from evidence.sections import Row, Section
-from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.report.statistics import (
@@ -26,6 +26,8 @@ from optiproxy_nas.report.statistics import (
     share,
 )
 
+EARLY = (10, 20, 30)  # queries after which the regret is told as well: later, most are at the best
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -37,7 +39,6 @@ class Measured:
         seeds: ascending.
         curves: best eligible value so far, [seeds, budget]; NaN while there is none.
         optimum: of the table; NaN where nobody knows it.
-        trials: proposals made by then, repeats included, [seeds].
         told: other metrics of the architecture chosen by then, name -> [seeds]; without what the
             source does not tell.
         metric: what was maximised.
@@ -49,7 +50,6 @@ class Measured:
     seeds: tuple[int, ...]
     curves: Floats
     optimum: float
-    trials: Floats
     told: Mapping[str, Floats] = field(default_factory=dict)
     metric: str = VALIDATION_ACCURACY
     caution: str = ""
@@ -119,7 +119,6 @@ class Measured:
             self.at_optimum,
             self.median_to_optimum,
             table.number(self.regret),
-            table.number(float(self.trials.mean()), 0),
             *(table.number(means.get(metric), 2) for metric in metrics),
             str(len(self.seeds)),
         ]
@@ -134,7 +133,6 @@ def head(metrics: Sequence[str] = ()) -> list[str]:
         "at the optimum",
         "median queries to it",
         "mean regret",
-        "trials",
         *map(metric_label, metrics),
         "seeds",
     ]
@@ -180,9 +178,38 @@ def measure(
         optimum=float(without_noise(runs["optimum"].iloc[0])),
         metric=metric,
         caution=caution_of(runs),
-        trials=_trials(rows, budget),
         told=_told(evidence, rows, source, dataset, others) if others else {},
     )
+
+
+def early_caption(is_known: bool = True) -> str:
+    """Return the caption of :func:`early`; ``is_known``: whether the optimum is known."""
+    return f"{'regret' if is_known else 'mean'} at {', '.join(map(str, EARLY))}"
+
+
+def early(
+    evidence: Evidence, section: Section, row: Row, dataset: str, objective: str | None = None
+) -> str:
+    """Return the mean regret after each of ``EARLY`` queries, the mean where no optimum is known.
+
+    In brackets how many searches had found nothing by then, where some had; they are in no mean.
+    """
+    texts = []
+    for queries in EARLY:
+        found = measure(evidence, section, row, dataset, queries, objective=objective)
+        if found is None:
+            texts.append(table.NONE)
+            continue
+        value = found.mean if math.isnan(found.optimum) else found.regret
+        texts.append(table.number(value) + (f" ({found.nothing} none)" if found.nothing else ""))
+    return table.NONE if set(texts) == {table.NONE} else " / ".join(texts)
+
+
+def told_metrics(section: Section) -> list[str]:
+    """Return the metrics that a comparison reads of the answers beside what was maximised."""
+    if section.render != "comparison":
+        return []
+    return [str(metric) for metric in section.options.get("told", [TEST_ACCURACY])]
 
 
 def without_noise(values: ArrayLike) -> Floats:
@@ -195,13 +222,6 @@ def _curves(rows: pd.DataFrame, budget: int) -> Floats:
     """As ``curves_of``, NaN while nothing eligible was found."""
     curves = curves_of(rows.fillna({"best": -np.inf}), budget)
     return without_noise(np.where(np.isneginf(curves), np.nan, curves))
-
-
-def _trials(rows: pd.DataFrame, budget: int) -> Floats:
-    """Proposals of each seed by ``budget`` queries; a settled search is taken not to repeat any."""
-    last = rows.sort_values(["seed", "query"]).groupby("seed")[["query", "trials"]].last()
-    trials: Floats = (last["trials"] + budget - last["query"]).to_numpy(dtype=np.float64)
-    return trials
 
 
 def _told(

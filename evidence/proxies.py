@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from evidence import table
 from evidence.collect import Evidence
 from evidence.comparison import quoted_table
-from evidence.measures import compare, measure
+from evidence.measures import compare, early, early_caption, measure
 from evidence.pages import Rendered
 from evidence.sections import Row, Section
 from optiproxy_nas.algorithm.candidates import sample_random
@@ -119,11 +119,16 @@ def _searches(section: Section, evidence: Evidence) -> str:
             assert reference is not None
             value, _ = compare(measured, reference)
             first = row is section.rows[0]
-            line += [table.number(measured.mean), "reference" if first else table.difference(value)]
+            line += [
+                early(evidence, section, row, dataset),
+                table.number(measured.mean),
+                "reference" if first else table.difference(value),
+            ]
         lines.append([*line, str(len(row.seed_list()))])
     head = ["proxy"]
     for dataset in datasets:
-        head += [f"{table.name_of(dataset)} mean", "difference (95 % interval)"]
+        name = table.name_of(dataset)
+        head += [f"{name} {early_caption()}", f"{name} mean", "difference (95 % interval)"]
     return table.markdown([*head, "seeds"], lines)
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from evidence import RENDERERS
 from evidence.collect import Evidence, collect
-from evidence.pages import Renderer, update_page
+from evidence.pages import Rendered, Renderer, update_page
 from evidence.sections import Section, load_sections, with_seeds
 from evidence.smoke import miniature
+from evidence.stored import from_text, stored_path, to_text, why_not
 from evidence.table import with_notes
+from optiproxy_nas.core.errors import DataError
 from optiproxy_nas.runs.atomic_files import write_atomically
 
 SECTIONS = Path("conf") / "base" / "evidence"
@@ -51,6 +53,8 @@ def regenerate(
 ) -> list[Path]:
     """Run what is missing, render every section and write it where it belongs.
 
+    Results by seed are written first, and the tables are computed from what was written.
+
     Args:
         project: the project's folder.
         sections: of :func:`choose`.
@@ -72,29 +76,98 @@ def regenerate(
     renderers: list[Renderer] = [RENDERERS.load(section.render) for section in sections]
     evidence = gather(project, sections, **options)
     target = project / REPORTING / preview if preview else project
-    interactive = target if preview else project / REPORTING / "evidence"
     written: list[Path] = []
     for section, renderer in zip(sections, renderers, strict=True):
-        rendered = renderer(section, evidence)
-        files = {target / FIGURES / name: data for name, data in rendered.figures.items()}
-        files |= {interactive / name: text.encode() for name, text in rendered.pages.items()}
-        for path, data in files.items():
-            write_atomically(path, data)
-        notes = evidence.cautions(section)
-        update_page(
-            project / section.page,
-            target / section.page,
-            {
-                marker: with_notes(text, rendered.notes.get(marker, notes))
-                for marker, text in rendered.texts.items()
-            },
-            NOTICES.get(preview or "", ""),
-        )
-        written += [*files, target / section.page]
+        shown = evidence
+        if section.rows:
+            text = to_text(section, evidence)
+            write_atomically(stored_path(target, section), text.encode())
+            written.append(stored_path(target, section))
+            if not why_not(target, section):
+                shown = from_text(section, text, project)
+        written += _write(project, target, section, renderer(section, shown), shown, preview)
         say(f"{section.name}: {(target / section.page).relative_to(project)}")
     for section in left_out:
         say(f"{section.name}: left out: {section.options['left_out']}.")
     return written
+
+
+def regenerate_from_stored(
+    project: Path,
+    sections: Sequence[Section],
+    say: Callable[[str], None] = lambda _: None,
+    must: bool = False,
+) -> list[Path]:
+    """Write the pages and figures of sections from their results by seed: nothing is searched.
+
+    Args:
+        project: the project's folder.
+        sections: of :func:`choose`.
+        say: told of each section.
+        must: whether it is an error if the tables of a section need more than these results;
+            otherwise the section is left out, with the reason.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: a file is not that of its section, or a page lacks a marker.
+    """
+    written: list[Path] = []
+    for section in sections:
+        if reason := why_not(project, section):
+            if must:
+                raise DataError(
+                    f"Stored results are not enough for section {section.name!r}: {reason}. "
+                    f"Run it: kedro evidence {section.name}.",
+                    section=section.name,
+                )
+            say(f"{section.name}: left out: {reason}.")
+            continue
+        evidence, rendered = render_stored(project, section)
+        written += _write(project, project, section, rendered, evidence)
+        say(f"{section.name}: {section.page}")
+    return written
+
+
+def render_stored(project: Path, section: Section) -> tuple[Evidence, Rendered]:
+    """Return the evidence in a section's file, and what is rendered of it.
+
+    Raises:
+        DataError: it is not the file of this section.
+    """
+    text = stored_path(project, section).read_text(encoding="utf-8")
+    evidence = from_text(section, text, project)
+    render: Renderer = RENDERERS.load(section.render)
+    return evidence, render(section, evidence)
+
+
+def texts_of(section: Section, rendered: Rendered, evidence: Evidence) -> dict[str, str]:
+    """Return marker -> what stands behind it in the section's page, notes included."""
+    notes = evidence.cautions(section)
+    return {
+        marker: with_notes(text, rendered.notes.get(marker, notes))
+        for marker, text in rendered.texts.items()
+    }
+
+
+def _write(
+    project: Path,
+    target: Path,
+    section: Section,
+    rendered: Rendered,
+    evidence: Evidence,
+    preview: str | None = None,
+) -> list[Path]:
+    """Write the figures and the page of a section below ``target``, and return what was written."""
+    interactive = target if preview else project / REPORTING / "evidence"
+    files = {target / FIGURES / name: data for name, data in rendered.figures.items()}
+    files |= {interactive / name: text.encode() for name, text in rendered.pages.items()}
+    for path, data in files.items():
+        write_atomically(path, data)
+    page, notice = target / section.page, NOTICES.get(preview or "", "")
+    update_page(project / section.page, page, texts_of(section, rendered, evidence), notice)
+    return [*files, page]
 
 
 def _to_do(sections: Sequence[Section]) -> tuple[list[Section], list[Section]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evidence.collect import Evidence
+from evidence.collect import Evidence, settings_digest
 from evidence.sections import Section
 
 OPTIMA = {"cifar10": 91.607, "cifar100": 73.493, "imagenet16-120": 46.767}
@@ -116,6 +116,7 @@ def _search(
             "best": best,
         }
     )
+    parameters = json.dumps({k: v for k, v in point.items() if k != "pipeline"})
     run = {
         **about,
         "digest": run_id,
@@ -130,6 +131,8 @@ def _search(
         "regret": optimum - best[-1],
         "queries_to_best": int(np.argmax(best)) + 1,
         "seconds": 1.0,
-        "parameters": json.dumps({k: v for k, v in point.items() if k != "pipeline"}),
+        "cpu_seconds": 1.25,
+        "parameters": parameters,
+        "settings": settings_digest(parameters),
     }
     return results, run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from types import SimpleNamespace
 
@@ -61,6 +62,7 @@ def sweep(monkeypatch):
                 "seed": [point["seed"] for point in points.values()],
                 "budget": [point["budget"] for point in points.values()],
                 "objective": [point.get("objective.constraints", "") for point in points.values()],
+                "parameters": [json.dumps(point) for point in points.values()],
                 "regret": [state.regret.get(point["seed"], 0.0) for point in points.values()],
             }
         )

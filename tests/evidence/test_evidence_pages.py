@@ -80,6 +80,7 @@ def test_a_regeneration_writes_page_figures_and_interactive_page(project):
     asked, said = [], []
     written = regenerate(project, choose(project), say=said.append, gather=gather(asked), workers=2)
     assert {path.relative_to(project).as_posix() for path in written} == {
+        "docs/evidence/made.csv",
         "docs/page.md",
         "docs/images/results/made_best_so_far.png",
         "docs/images/results/made_run_lengths.png",

@@ -52,6 +52,8 @@ def test_every_section_in_miniature(documented, ingested, monkeypatch):
     assert ("low_fidelity" in left_out) == ("nb301" in left_out) == (not data)
     empty = {marker for marker, text in texts.items() if "| --- |" not in text}
     assert all(marker.startswith(left_out) for marker in empty), empty
+    stored = {path.stem for path in (folder / "docs" / "evidence").iterdir()}
+    assert stored == {section.name for section in sections if section.rows}
     images = {path.name for path in folder.rglob("*.png")}
     assert images == {
         "table1_best_so_far.png",
@@ -107,6 +109,19 @@ def test_an_unknown_section_is_refused(documented):
     done = command(documented, "evidence", "tabel1")
     assert done.exit_code == 1
     assert "Did you mean 'table1'?" in done.output
+
+
+def test_pages_are_written_from_stored_results_alone(documented):
+    """Without data and without a search, as in the repository: the fixture has emptied the page."""
+    done = command(documented, "evidence", "--from-stored")
+    assert done.exit_code == 0, done.output
+    texts = dict(MARKED.findall((documented / "README.md").read_text()))
+    original = dict(MARKED.findall((REPOSITORY / "README.md").read_text()))
+    assert texts.get("headline") == original["headline"]
+    done = command(documented, "evidence", "--from-stored", "workers")
+    assert done.exit_code == 1
+    assert "searches by itself. Run it: kedro evidence workers" in done.output
+    assert command(documented, "evidence", "--from-stored", "--badge").exit_code == 2
 
 
 def test_outside_a_checkout_there_is_none(project):

@@ -25,6 +25,11 @@ from optiproxy_nas.core.errors import ParameterError
     is_flag=True,
     help="The claims that half an hour can check, beside what is measured (docs/artifact.md).",
 )
+@click.option(
+    "--from-stored",
+    is_flag=True,
+    help="Write tables and figures anew from docs/evidence/: nothing is searched, in seconds.",
+)
 @click.option("--executor", default="processes", show_default=True, help="How searches are run.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--no-tracking", is_flag=True, help="Do not tell MLflow of the searches.")
@@ -36,6 +41,7 @@ def evidence(
     smoke: bool,
     seeds: int | None,
     badge: bool,
+    from_stored: bool,
     executor: str,
     workers: int,
     no_tracking: bool,
@@ -45,11 +51,13 @@ def evidence(
 
     SECTIONs are the files of conf/base/evidence/; if none is named, all but reproduced*, which take
     50 CPU hours. Searches that are there already are not run again, so an interrupted call goes on
-    where it stopped.
+    where it stopped. The result of every search goes to docs/evidence/SECTION.csv, and the tables
+    are computed from there; --from-stored does that alone.
     """
     project = Path(metadata.project_path)
-    if badge and (smoke or seeds or only_list):
-        raise click.UsageError("--badge stands alone: not with --smoke, --seeds or --list.")
+    for option, is_chosen in (("--badge", badge), ("--from-stored", from_stored)):
+        if is_chosen and (smoke or seeds or only_list or (badge and from_stored)):
+            raise click.UsageError(f"{option} stands alone: not with --smoke, --seeds or --list.")
     with clear_errors("Go on with the same command: what has finished is kept."):
         if not (project / "evidence").is_dir():
             raise ParameterError(
@@ -60,13 +68,22 @@ def evidence(
         sys.path.insert(0, str(project))
         from evidence.badge import measure_badge
         from evidence.collect import count_searches
-        from evidence.regenerate import PREVIEW, SMOKE, choose, regenerate
+        from evidence.regenerate import (
+            PREVIEW,
+            SMOKE,
+            choose,
+            regenerate,
+            regenerate_from_stored,
+        )
 
         chosen = choose(project, sections, seeds, smoke)
         if only_list:
             counts = count_searches(project, chosen)
             for section in chosen:
                 click.echo(f"{section.name:12}{counts[section.name]:6d} searches  {section.title}")
+            return
+        if from_stored:
+            regenerate_from_stored(project, chosen, click.echo, must=bool(sections))
             return
         if badge:
             lines = measure_badge(

@@ -1,0 +1,174 @@
+"""Results by seed: the tables are computed from them, and so are those on the pages."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import OPTIMA, synthetic
+
+from evidence import comparison, constrained_tables, variants
+from evidence.measures import EARLY, early, measure
+from evidence.pages import text_between
+from evidence.regenerate import SECTIONS, choose, regenerate_from_stored, render_stored, texts_of
+from evidence.sections import Row, Section, load_sections
+from evidence.stored import STORED, from_text, stored_path, to_text, why_not
+from optiproxy_nas.core.errors import DataError
+
+REPOSITORY = Path(__file__).parents[2]
+BEST = OPTIMA["cifar10"]
+
+
+def curve(point):
+    """Ours is better; in seed 1 nothing is eligible at first, and seed 2 ends at the optimum."""
+    rng = np.random.default_rng([point["seed"], len(point["method"])])
+    values = BEST - rng.exponential(2.0, point["budget"]) * (1 if point["method"] == "ours" else 2)
+    values[20] = BEST if point["seed"] == 2 else values[20]
+    values[:5] = np.nan if point["seed"] == 1 and "bounded" in point["method"] else values[:5]
+    return values.tolist()
+
+
+def section_of(render="comparison", methods=("ours", "theirs"), **facts):
+    rows = tuple(
+        Row(label=f'the "{method}", again', seeds="0-3", blocks=({"method": method},))
+        for method in methods
+    )
+    base = {
+        "title": "T",
+        "order": 1,
+        "budgets": (25, 40),
+        "common": {"source": "v1_0", "dataset": ["cifar10", "cifar100"], "budget": 40},
+        "rows": rows,
+    }
+    return Section(name="made", render=render, **{**base, **facts})
+
+
+def told(source, dataset, metrics, architectures):
+    return {metrics[0]: [90 + float(a.split()[1]) / 7 for a in architectures]}
+
+
+def both(section, evidence):
+    """The evidence, and what is left of it in the section's file."""
+    return evidence, from_text(section, to_text(section, evidence), Path())
+
+
+@pytest.mark.parametrize("figures", [[], ["best_so_far", "run_lengths"]])
+def test_a_comparison_of_the_file_is_that_of_the_searches(figures):
+    section = section_of(options={"figures": figures})
+    searched, stored = both(section, synthetic([section], curve, told=told))
+    assert "test accuracy" in comparison.render(section, stored).texts["made"]
+    assert comparison.render(section, stored) == comparison.render(section, searched)
+
+
+def test_so_are_variants_and_what_was_counted_of_settings():
+    section = section_of("variants", options={"markers": {"": "made"}})
+    searched, stored = both(section, synthetic([section], curve))
+    assert variants.render(section, stored) == variants.render(section, searched)
+    transfer = section.model_copy(update={"render": "transfer"})
+    assert variants.render_transfer(transfer, stored) == variants.render_transfer(
+        transfer, searched
+    )
+
+
+def test_so_are_searches_under_bounds_of_which_some_find_nothing_at_first():
+    bounds = {"objective.constraints": ["a < 1", "a < 2"], "dataset": "cifar10"}
+    section = section_of(
+        "constrained",
+        ("bounded", "bounded too"),
+        common={"source": "v1_0", "budget": 40, **bounds},
+    )
+    searched, stored = both(section, synthetic([section], curve))
+    rendered = constrained_tables.render(section, stored)
+    assert rendered == constrained_tables.render(section, searched)
+
+
+def test_what_is_spent_is_kept_where_it_is_not_the_number_of_queries():
+    section = section_of(options={"full_epochs": 200})
+    costs = np.array([12, 200] * 20)
+    searched, stored = both(section, synthetic([section], curve, costs=lambda point: costs))
+    for row in section.rows:
+        (all_rows, _), (kept, _) = searched.of(section, row), stored.of(section, row)
+        spent = all_rows.set_index(["seed", "best", "query"])["spent"]
+        for line in kept.itertuples():
+            same = spent[:, :, line.query][line.seed]
+            assert line.spent in same.to_numpy()
+
+
+def test_a_line_says_what_a_reader_looks_for():
+    section = section_of()
+    text = to_text(section, synthetic([section], curve, told=told))
+    head, *lines = text.splitlines()
+    columns = head.split(",")
+    assert {f"best_{n}" for n in (*EARLY, 25, 40)} < set(columns)
+    assert len(lines) == 2 * 2 * 4
+    (of_seed_2, *_) = (line for line in lines if ",cifar10,,v1_0,2,40," in line)
+    assert of_seed_2.startswith(',"the ""ours"", again",ours,')
+    assert ",91.607,21,40,1.25," in of_seed_2  # optimum, queries to it, trials, CPU seconds
+    assert of_seed_2.split(" ")[-1].startswith("21:91.607:")  # no improvement after it
+
+
+def test_early_regrets_are_those_of_the_curve():
+    section = section_of()
+    evidence = synthetic([section], curve)
+    text = early(evidence, section, section.rows[0], "cifar10")
+    found = [measure(evidence, section, section.rows[0], "cifar10", n) for n in (10, 20, 30)]
+    assert text == " / ".join(f"{BEST - one.best.mean():.3f}" for one in found)
+    unknown = replace(evidence, runs=evidence.runs.assign(optimum=math.nan))
+    text = early(unknown, section, section.rows[0], "cifar10")
+    assert text == " / ".join(f"{one.best.mean():.3f}" for one in found)
+    short = section_of(common={"source": "v1_0", "dataset": "cifar10", "budget": 22})
+    assert early(synthetic([short], curve), short, short.rows[0], "cifar10").endswith(" / –")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (r",91\.607,21,40,", ",91.607,20,40,", "does not follow"),  # sooner than its curve
+        (r"91\.607:\S+$", "91.5", "does not follow"),
+        (r",best_10,", ",best_11,", "other columns"),
+        (r"(?s)\n[^\n]*,3,40,[^\n]*", "", "other seeds"),
+        (r" 21:91\.607", " twenty:91.607", "no search"),
+    ],
+)
+def test_a_file_that_was_edited_is_refused(old, new, why):
+    section = section_of()
+    text = to_text(section, synthetic([section], curve, told=told))
+    edited = re.sub(old, new, text, flags=re.MULTILINE)
+    assert edited != text
+    with pytest.raises(DataError, match=why) as caught:
+        from_text(section, edited, Path())
+    assert "kedro evidence made" in caught.value.message
+
+
+def test_sections_without_a_file_are_left_out_with_the_reason(tmp_path):
+    said = []
+    assert regenerate_from_stored(tmp_path, choose(REPOSITORY), said.append) == []
+    reasons = {line.partition(":")[0]: line for line in said}
+    assert "docs/evidence/table1.csv" in reasons["table1"]
+    assert "reads whole tables" in reasons["low_fidelity"]
+    assert "searches by itself" in reasons["tables"]
+
+
+KEPT = [
+    section for section in load_sections(REPOSITORY / SECTIONS) if not why_not(REPOSITORY, section)
+]
+
+
+@pytest.mark.parametrize("section", KEPT, ids=lambda section: section.name)
+def test_the_page_is_what_its_file_gives(section):
+    plain = section.model_copy(update={"options": {**section.options, "figures": []}})
+    evidence, rendered = render_stored(REPOSITORY, plain)
+    page = (REPOSITORY / section.page).read_text(encoding="utf-8")
+    for marker, text in texts_of(plain, rendered, evidence).items():
+        assert text_between(page, marker).strip() == text.strip(), marker
+
+
+def test_every_file_is_of_a_section_and_small():
+    files = sorted((REPOSITORY / STORED).glob("*"))
+    sections = load_sections(REPOSITORY / SECTIONS)
+    assert set(files) <= {stored_path(REPOSITORY, section) for section in sections}
+    assert all(path.stat().st_size < 1_000_000 for path in files)
