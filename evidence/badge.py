@@ -214,7 +214,10 @@ def lines_of(
 
 
 def _seeds(section: Section, row: Cells) -> int:
-    return int(row["seeds"] if "seeds" in row else section.options["seeds"])
+    """Return the number of seeds behind a row: as it says, else as the section does."""
+    if "seeds" in row:
+        return int(row["seeds"])
+    return int(section.options.get("seeds") or len(section.rows[0].seed_list()))
 
 
 def _row(rows: Sequence[Cells], where: Mapping[str, str], place: str) -> Cells:
