@@ -9,7 +9,7 @@ from optiproxy_nas.commands.run_options import IMPORTANT
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
-from optiproxy_nas.pipelines import run_hooks, run_parameters
+from optiproxy_nas.pipelines import run_hooks, run_names
 from optiproxy_nas.pipelines.parameter_fields import search_fields
 from optiproxy_nas.presets import load_preset
 
@@ -67,7 +67,7 @@ WRONG = [
     ("run_id=a\\b", "'run_id'"),
     ("run_id=" + "r" * 101, "at most 100"),
     ("space=os:abort", "it must be a class"),
-    ("run_id=sweeps", "'run_id' = 'sweeps' is a folder of its own"),
+    ("run_id=sweeps", "'run_id' = 'sweeps' is a folder of data that holds other things"),
     ("stop_regret=0.2", "'stop_regret' = 0.2: it has parts: stop_regret.epsilon, stop_regret.conf"),
     ("stop_regret.epsilo=1", "'stop_regret.epsilo'. Did you mean 'epsilon'?"),
 ]
@@ -224,6 +224,6 @@ def test_the_help_of_run_tells_the_parameters(project):
 @pytest.mark.parametrize("text", ["cifar10-tpe", "Möbius-large", "Öl", "a b/c", "Long" * 50, "ü"])
 def test_a_run_id_that_is_not_given_is_one_that_may_be_given(text):
     """Else the run could neither go on nor be audited."""
-    name = f"{run_parameters.name_from(text)}-s0-20261130-044317-7a26"
-    assert run_parameters.check_name("run_id", name) == name
+    name = f"{run_names.name_from(text)}-s0-20261130-044317-7a26"
+    assert run_names.check_name("run_id", name) == name
     assert text != "cifar10-tpe" or name.startswith("cifar10-tpe-s0")

@@ -9,9 +9,11 @@ from types import ModuleType
 import pytest
 from kedro_runs import TINY_ARGUMENT, command, run, tree
 
-from optiproxy_nas.core.errors import OptiProxyError
+from optiproxy_nas.benchmarks.source_registry import families
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import resolve_parameters
+from optiproxy_nas.pipelines.run_names import check_run_id
 from optiproxy_nas.sweeps.planning import plan, raw_parameters
 
 UNANSWERABLE = [
@@ -206,3 +208,22 @@ def test_ingest_says_that_a_model_answers_where_the_table_is_empty(project, tmp_
         "Source nb301_package: a model answers for cifar10 (its table has no rows), "
         f"{len(model)} bytes in {path}, SHA-256 of the model {hashlib.sha256(model).hexdigest()}"
     ]
+
+
+def test_a_run_takes_no_folder_of_other_things(quick):
+    """Neither one that the catalog names, nor a benchmark's, nor one that has files already."""
+    of_others = ("compare", "sweeps", "mnist1d.parquet", "hw_nas_bench", *families(), "NB101")
+    for name in of_others:
+        with pytest.raises(ParameterError, match="other things than runs"):
+            check_run_id(name)
+    assert check_run_id("nb101-1") == "nb101-1"
+    notes = quick / "data" / "06_models" / "mine" / "notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("of the user")
+    before = tree(quick)
+    for name, message in (("nb101", "other things than runs"), ("mine", "notes.txt already")):
+        result = command(quick, "run", f"--params=run_id={name},tracking=off,{TINY_ARGUMENT}")
+        assert result.exit_code == 1
+        assert message in result.output.replace("\n", " ").partition("Error: ")[2]
+    assert command(quick, "sweep", "--no-tracking", "run_id=nb101", "seed=0:2").exit_code
+    assert tree(quick) == before

@@ -19,7 +19,8 @@ from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
-from optiproxy_nas.pipelines.run_parameters import GIVEN, check_name
+from optiproxy_nas.pipelines.run_names import check_name
+from optiproxy_nas.pipelines.run_parameters import GIVEN
 from optiproxy_nas.report import compare as comparisons
 from optiproxy_nas.report.compare import Comparison
 from optiproxy_nas.report.style import png

@@ -39,6 +39,7 @@ from optiproxy_nas.objectives import name_of
 from optiproxy_nas.pipelines import asynchronous, compare, diagnose, ingest, methods, search
 from optiproxy_nas.pipelines.own_problem import catalog_names
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, check_hooks, registered
+from optiproxy_nas.pipelines.run_names import CONF
 from optiproxy_nas.pipelines.run_parameters import (
     GIVEN,
     ProblemRunSettings,
@@ -49,7 +50,6 @@ from optiproxy_nas.pipelines.run_parameters import (
 )
 
 PACKAGE = Path(__file__).parents[1]
-CONF = PACKAGE / "conf"  # in a checkout, its conf/base
 # Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.
 # A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
 # everything that decides the run.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from optiproxy_nas.execution.registry import read_evaluation
 from optiproxy_nas.methods import DEFAULT, method_of, resolve_method
 from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives import name_of
+from optiproxy_nas.pipelines.run_names import check_run_id, name_from
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.problems.resolution import with_problem
 from optiproxy_nas.runs.manifest import Manifest, is_asynchronous
@@ -52,9 +52,6 @@ _OF_PROBLEMS = tuple(ProblemRunSettings.model_fields.keys() - RunSettings.model_
 GIVEN = tuple(ProblemRunSettings.model_fields)  # by users
 # They do not decide the search, so they are not in its digest.
 RUN_KEYS = (*GIVEN, "pipeline", "resume", "quiet", "sweep", "replay")
-# What else there is in data/08_reporting.
-RESERVED = ("compare", "evidence", "evidence_preview", "evidence_smoke", "sweeps")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
@@ -173,12 +170,8 @@ def resolve_run(
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         tail = f"s{parameters.seed}-{now}-{secrets.token_hex(2)}"
         run["run_id"] = f"{name_from(f'{parameters.dataset}-{parameters.label}')}-{tail}"
-    elif run["run_id"] in RESERVED:
-        raise ParameterError(
-            f"Parameter 'run_id' = {run['run_id']!r} is a folder of its own; choose another."
-        )
     else:
-        run["run_id"] = check_name("Parameter 'run_id'", run["run_id"])
+        run["run_id"] = check_run_id(run["run_id"])
     return {"search": parameters.model_dump(), "source": parameters.source}
 
 
@@ -233,36 +226,6 @@ def _evaluation(given: Any) -> dict[str, Any]:
     values = {**default, **given} if isinstance(given, Mapping) else given or default
     refuse_secrets({"evaluation": values})
     return read_evaluation(values).model_dump()
-
-
-def name_from(text: str) -> str:
-    """Return how a name begins that :func:`check_name` takes, as near to a text as can be."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", text[:60]).lstrip("._-") or "run"
-
-
-def check_name(what: str, value: Any) -> str:
-    """Return ``value``, which is to name a file or folder.
-
-    Args:
-        what: what it is, for the message.
-        value: from the user.
-
-    Raises:
-        ParameterError: it cannot name one.
-    """
-    if not isinstance(value, str):
-        raise ParameterError(
-            f"{what} = {value!r:.200} is no text; in a YAML file a name that reads as something "
-            "else stands in quotes.",
-            name=value,
-        )
-    if not _NAME.fullmatch(value):
-        raise ParameterError(
-            f"{what} = {value!r:.200} names files or folders: letters, digits, '.', '_' and '-', "
-            "at most 100, beginning with a letter or digit.",
-            name=value,
-        )
-    return value
 
 
 def switch(name: str, value: Any) -> bool:

@@ -20,6 +20,7 @@ import filelock
 from optiproxy_nas.core.errors import ArtifactError, DataError, RunLockedError
 from optiproxy_nas.core.secrets import masked_values
 
+LOCK = ".lock"  # of a folder
 PARTIAL = ".partial-"
 MANY = 4  # files that are not flushed one by one
 
@@ -128,7 +129,7 @@ def lock_folder(folder: Path, user: str, **data: Any) -> filelock.AcquireReturnP
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return filelock.FileLock(folder / ".lock", timeout=0).acquire()
+        return filelock.FileLock(folder / LOCK, timeout=0).acquire()
     except filelock.Timeout:
         raise RunLockedError(
             f"Another process is working on {user}. Wait for it, or use another name.", **data

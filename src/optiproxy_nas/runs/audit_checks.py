@@ -9,7 +9,7 @@ from pathlib import Path
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.table_digests import published_digest
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError, first_line, message_of
-from optiproxy_nas.runs.atomic_files import digest_path, json_bytes, verify
+from optiproxy_nas.runs.atomic_files import LOCK, digest_path, json_bytes, verify
 from optiproxy_nas.runs.manifest import (
     ANCHOR,
     SEAL,
@@ -109,7 +109,7 @@ def strays(project: Path, manifest: Manifest) -> tuple[list[str], list[str]]:
 def _is_expected(file: Path, path: str, folder: Path, listed: set[str]) -> bool:
     if path in listed or file.relative_to(folder).parts[0] in _OF_OTHERS:
         return True
-    if file.parent == folder and file.name in (".lock", SECONDS, "manifest.json", *_BESIDE_JOURNAL):
+    if file.parent == folder and file.name in (LOCK, SECONDS, "manifest.json", *_BESIDE_JOURNAL):
         return True
     # A digest file without its file is what a kill between the two leaves.
     described = path.removesuffix(".sha256")

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from optiproxy_nas.core.errors import ArtifactError, ResumeError
-from optiproxy_nas.runs.atomic_files import PARTIAL, flush_files, lock_folder, write_json
+from optiproxy_nas.core.errors import ArtifactError, ParameterError, ResumeError
+from optiproxy_nas.runs.atomic_files import LOCK, PARTIAL, flush_files, lock_folder, write_json
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import (
     LIMITS,
@@ -62,6 +62,7 @@ class RunRecord:
         RunLockedError: another process works on the run.
         ResumeError: the run exists and ``resume`` is false, or it cannot go on.
         ArtifactError: its manifest was edited.
+        ParameterError: there are files of something else in folders of that name.
         DataError: the data directory cannot be written to.
     """
 
@@ -82,6 +83,8 @@ class RunRecord:
         self.folder = reporting_folder(project) / run_id
         self.path = manifest_path(self.folder.parent, run_id)
         self._seconds_path = self.folder / SECONDS
+        if not self.path.exists():
+            _refuse_files_of_others(project, run_id)
         self._lock = lock_folder(self.folder, f"run {run_id!r}", run_id=run_id).lock
         try:
             manifest = new_manifest(run_id, pipeline, parameters, tracking)
@@ -288,3 +291,23 @@ def _refuse_if_different(old: Manifest, new: Manifest, but: Sequence[str] = LIMI
             run_id=old["run_id"],
             differences=lines,
         )
+
+
+def _refuse_files_of_others(project: Path, run_id: str) -> None:
+    """Refuse to begin a run in folders that hold files, which would be taken for the run's.
+
+    Raises:
+        ParameterError: there are some; the first.
+    """
+    for folder in sorted((project / "data").glob(f"0*_*/{run_id}")):
+        for path in sorted(folder.rglob("*")):
+            place = path.relative_to(project)
+            is_left = path.name == LOCK or any(part.startswith(PARTIAL) for part in place.parts)
+            if not path.is_dir() and not is_left:  # a run that was killed at its first write
+                raise ParameterError(
+                    f"Parameter 'run_id' = {run_id!r}: there is {place} already, and no manifest "
+                    "of such a run. Choose another run_id, or take those files away.",
+                    name="run_id",
+                    value=run_id,
+                    path=str(place),
+                )

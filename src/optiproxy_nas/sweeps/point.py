@@ -26,7 +26,7 @@ from optiproxy_nas.execution.jobs import Job, Parent
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.project_pipeline import ignore_renamed_resolver
-from optiproxy_nas.pipelines.run_parameters import name_from
+from optiproxy_nas.pipelines.run_names import name_from
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.runs.atomic_files import lock_folder
 from optiproxy_nas.runs.code_identity import software

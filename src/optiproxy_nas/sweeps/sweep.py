@@ -19,7 +19,7 @@ from tqdm import tqdm
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution.base import Executor
 from optiproxy_nas.execution.registry import open_executor
-from optiproxy_nas.pipelines.run_parameters import check_name
+from optiproxy_nas.pipelines.run_names import check_name
 from optiproxy_nas.runs.atomic_files import (
     file_digest,
     flush_files,
