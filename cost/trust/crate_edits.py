@@ -26,8 +26,8 @@ from cost.trust.edits import (
     swap,
 )
 from cost.trust.projects import files_of
+from optiproxy_nas.proof.crate_reading import METADATA, PREVIEW, SUMS
 from optiproxy_nas.proof.description import description_of, statement_of
-from optiproxy_nas.proof.verify import METADATA, PREVIEW, SUMS
 
 
 def chained(lines: list[str]) -> str:

@@ -10,17 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from optiproxy_nas.proof import verify
-from optiproxy_nas.proof.verify import METADATA, SIGNATURE, SUMS
+from optiproxy_nas.proof import crate_reading
+from optiproxy_nas.proof.crate_reading import METADATA, SIGNATURE, SUMS
 
 Edit = Callable[[Path], object]
 
 
 def sums_anew(crate: Path) -> None:
     """Write the digests of all files anew."""
-    paths = verify.files_of(crate)[0] - {SUMS, SIGNATURE}
-    sums = {path: verify.digest_of(crate / path) for path in paths}
-    (crate / SUMS).write_bytes(verify.written_sums(sums))
+    paths = crate_reading.files_of(crate)[0] - {SUMS, SIGNATURE}
+    sums = {path: crate_reading.digest_of(crate / path) for path in paths}
+    (crate / SUMS).write_bytes(crate_reading.written_sums(sums))
 
 
 def described_anew(crate: Path) -> None:
@@ -28,7 +28,7 @@ def described_anew(crate: Path) -> None:
     metadata = json.loads((crate / METADATA).read_bytes())
     for entity in metadata["@graph"]:
         if "sha256" in entity and (crate / entity["@id"]).is_file():
-            entity["sha256"] = verify.digest_of(crate / entity["@id"])
+            entity["sha256"] = crate_reading.digest_of(crate / entity["@id"])
             entity["contentSize"] = str((crate / entity["@id"]).stat().st_size)
     text = json.dumps(metadata, indent=4, sort_keys=True, ensure_ascii=False)
     (crate / METADATA).write_text(text, encoding="utf-8")
@@ -52,12 +52,12 @@ def resealed(folder: Path, edit: Callable[[Any], object]) -> None:
 
     def edit_and_seal(manifest: dict[str, Any]) -> None:
         edit(manifest)
-        manifest["parameters_sha256"] = verify.canonical_digest(manifest["parameters"])
-        manifest["manifest_sha256"] = verify.sealed_digest(manifest)
+        manifest["parameters_sha256"] = crate_reading.canonical_digest(manifest["parameters"])
+        manifest["manifest_sha256"] = crate_reading.sealed_digest(manifest)
 
     change(manifest_of(folder), edit_and_seal)
     if (folder / METADATA).exists():
-        facts = verify.facts_of(json.loads(manifest_of(folder).read_bytes()))
+        facts = crate_reading.facts_of(json.loads(manifest_of(folder).read_bytes()))
 
         def restate(metadata: dict[str, Any]) -> None:
             for entity in metadata["@graph"]:
@@ -71,12 +71,12 @@ def relisted(folder: Path, path: Path) -> None:
     """Write the digest of an artifact anew: beside it, and in the manifest with its own digest."""
     beside = path.with_name(f"{path.name}.sha256")
     if beside.exists():
-        beside.write_text(f"{verify.digest_of(path)}  {path.name}\n")
+        beside.write_text(f"{crate_reading.digest_of(path)}  {path.name}\n")
 
     def relist(manifest: dict[str, Any]) -> None:
         for facts in manifest["artifacts"].values():
             if folder / facts["path"] == path:
-                facts["sha256"] = verify.digest_of(path)
+                facts["sha256"] = crate_reading.digest_of(path)
 
     resealed(folder, relist)
 
@@ -138,4 +138,4 @@ def beside(path: Path) -> Path:
 
 def listed_beside(path: Path) -> None:
     """Write the digest of a file anew, beside it alone."""
-    beside(path).write_text(f"{verify.digest_of(path)}  {path.name}\n")
+    beside(path).write_text(f"{crate_reading.digest_of(path)}  {path.name}\n")

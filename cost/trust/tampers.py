@@ -15,9 +15,10 @@ from cost.trust.edits import Edit, described_anew
 from cost.trust.projects import OWN, RUN, command, copy_of, files_of, key_pair
 from cost.trust.run_edits import RUN_EDITS
 from optiproxy_nas.core.errors import OptiProxyError
+from optiproxy_nas.proof.crate_reading import SIGNATURE
 from optiproxy_nas.proof.signature import Signer
 from optiproxy_nas.proof.verification import verify_crate
-from optiproxy_nas.proof.verify import FAILED, SIGNATURE
+from optiproxy_nas.proof.verify import FAILED
 from optiproxy_nas.runs.audit import damage_of
 from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 

@@ -37,7 +37,7 @@ from optiproxy_nas.pipelines.run_parameters import (
     given_again,
 )
 from optiproxy_nas.proof.crate_audit import audit_crate
-from optiproxy_nas.proof.verify import METADATA
+from optiproxy_nas.proof.crate_reading import METADATA
 from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 

@@ -10,12 +10,12 @@ from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 
 from changed_source import changed
+from optiproxy_nas.benchmarks import data_card
 from optiproxy_nas.benchmarks.nb201 import NB201
 from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.tidy_table import assemble, columns, table_digest, tidy
 from optiproxy_nas.pipelines import benchmark_data
-from optiproxy_nas.pipelines import ingest as nodes
 from optiproxy_nas.pipelines.ingest import create_pipeline
 from optiproxy_nas.runs.datasets import BenchmarkFiles, BytesDataset
 
@@ -67,7 +67,7 @@ def test_the_card_of_a_joined_table_counts_gaps_and_cells_that_cannot_run():
         get_source("embedded"),
         metrics={"validation_accuracy": "percent", "edgetpu_latency_ms": "milliseconds"},
     )
-    facts = nodes._describe_dataset(TabularBenchmark(rows, "cifar10", made_up), rows, made_up)
+    facts = data_card._describe_dataset(TabularBenchmark(rows, "cifar10", made_up), rows, made_up)
     assert facts["metrics"]["edgetpu_latency_ms"] == {
         "numbers": 2,
         "not_stated": 3,

@@ -21,14 +21,15 @@ from kedro_runs import command, enter, sha256, sign, tree, without_pictures
 from cost.trust.edits import change as edit
 from cost.trust.edits import described_anew, sums_anew
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.proof import verify as standalone
+from optiproxy_nas.proof import crate_reading
+from optiproxy_nas.proof.crate_reading import SIGNATURE, SUMS
 from optiproxy_nas.proof.description import description_of, statement_of
 from optiproxy_nas.proof.signature import Signer, check_signature
 from optiproxy_nas.proof.verification import verify_crate
-from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, SIGNATURE, SUMS
+from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK
 from optiproxy_nas.runs import code_identity
 
-METADATA = standalone.METADATA
+METADATA = crate_reading.METADATA
 
 
 def write_key(folder: Path, name: str) -> Path:
@@ -85,6 +86,7 @@ def test_its_own_script_needs_no_package(signed: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "VERIFIED" in done.stdout
+    assert not (signed / "__pycache__").exists()
 
 
 def test_the_key_of_another_does_not_hold(signed: Path) -> None:
@@ -250,7 +252,7 @@ def test_a_forgery_with_its_digests_is_found(name: str, crate: Path, signed: Pat
         restated("./", "another sentence", "description"),
         restated("#action/", "a step did this", "description"),
         lambda c: edit(c / "pipeline.json", lambda it: it["nodes"][0].update(function="m:f")),
-        lambda c: flip(c / standalone.PREVIEW),
+        lambda c: flip(c / crate_reading.PREVIEW),
         lambda c: edit(card_file(c), lambda it: it["parts"][0].update(licence="none")),
     ],
     ids=["sentence", "step", "pipeline", "page", "card"],
@@ -286,7 +288,7 @@ def test_a_result_that_its_archive_does_not_have_is_found(crate: Path) -> None:
 
     def change(manifest: Any) -> None:
         manifest["result"]["validation_accuracy"] = 99.0
-        manifest["manifest_sha256"] = standalone.sealed_digest(manifest)
+        manifest["manifest_sha256"] = crate_reading.sealed_digest(manifest)
 
     edit(manifest_file(crate), change)
     described_anew(crate)
@@ -369,12 +371,12 @@ def test_a_forgery_that_verify_cannot_find_does_not_repeat(
 
     def change(manifest: Any) -> None:
         manifest["artifacts"]["step_02.archive"]["sha256"] = digest
-        manifest["manifest_sha256"] = standalone.sealed_digest(manifest)
+        manifest["manifest_sha256"] = crate_reading.sealed_digest(manifest)
 
     edit(manifest_file(crate), change)
-    made = description_of(crate, standalone.manifest_path_of(crate), statement_of(crate))
+    made = description_of(crate, crate_reading.manifest_path_of(crate), statement_of(crate))
     (crate / METADATA).write_text(json.dumps(made.metadata))
-    (crate / standalone.PREVIEW).write_bytes(made.page)
+    (crate / crate_reading.PREVIEW).write_bytes(made.page)
     sums_anew(crate)
     assert FAILED not in states(crate).values()
     result = command(bare_project, "audit", str(crate))

@@ -15,10 +15,11 @@ import pytest
 
 from cost.trust.edits import described_anew
 from optiproxy_nas import ArtifactError, DataError, ParameterError, UntrustedNameError, search
-from optiproxy_nas.proof import crate_audit, verify
+from optiproxy_nas.proof import crate_audit, crate_reading, verify
 from optiproxy_nas.proof.crate_audit import audit_crate
+from optiproxy_nas.proof.crate_reading import METADATA, SIGNATURE, SUMS
 from optiproxy_nas.proof.verification import _wrong_in_card, verify_crate
-from optiproxy_nas.proof.verify import FAILED, METADATA, SIGNATURE, SUMS
+from optiproxy_nas.proof.verify import FAILED
 
 Edit = Callable[[Path], object]
 
@@ -48,18 +49,18 @@ def failed(crate: Path) -> set[str]:
 
 def edit_manifest(crate: Path, change: Callable[[Any], object]) -> None:
     """Edit the manifest, and write all digests anew, its own too."""
-    path = crate / verify.manifest_path_of(crate)
+    path = crate / crate_reading.manifest_path_of(crate)
     manifest = json.loads(path.read_bytes())
     change(manifest)
-    manifest["parameters_sha256"] = verify.canonical_digest(manifest["parameters"])
-    manifest["manifest_sha256"] = verify.sealed_digest(manifest)
+    manifest["parameters_sha256"] = crate_reading.canonical_digest(manifest["parameters"])
+    manifest["manifest_sha256"] = crate_reading.sealed_digest(manifest)
     path.write_text(json.dumps(manifest))
     metadata = json.loads((crate / METADATA).read_bytes())
-    parameters, facts = verify.flat(manifest["parameters"]), verify.facts_of(manifest)
+    parameters, facts = crate_reading.flat(manifest["parameters"]), crate_reading.facts_of(manifest)
     for entity in metadata["@graph"]:
         name = entity.get("name")
         if entity["@id"].startswith("#parameter-value/") and name in parameters:
-            entity["value"] = verify.as_text(parameters[name])
+            entity["value"] = crate_reading.as_text(parameters[name])
         elif entity["@id"].startswith("#fact/"):
             entity["value"] = facts[name]
     (crate / METADATA).write_text(json.dumps(metadata))
@@ -180,7 +181,7 @@ def test_names_of_files_write_nothing_to_the_terminal(crate: Path) -> None:
 
 
 def test_values_nested_without_end_are_a_failure_and_no_traceback(crate: Path) -> None:
-    path = crate / verify.manifest_path_of(crate)
+    path = crate / crate_reading.manifest_path_of(crate)
     deep = '"created": ' + '{"a":' * 20_000 + "1" + "}" * 20_000 + ","
     path.write_text(path.read_text().replace('"created":', f'{deep} "was":', 1))
     described_anew(crate)
@@ -205,9 +206,9 @@ def test_an_audit_imports_no_name_of_a_crate(
 
 
 def test_a_digest_that_was_given_is_of_this_crate_alone(crate: Path) -> None:
-    digest = verify.identity_of(crate)
+    digest = crate_reading.identity_of(crate)
     assert verify_crate(crate, digest=digest.upper())[0].state == verify.OK
-    path = crate / verify.manifest_path_of(crate)
+    path = crate / crate_reading.manifest_path_of(crate)
     path.write_bytes(path.read_bytes() + b" ")
     described_anew(crate)  # without a signature, that would be another crate
     row = verify_crate(crate, digest=digest)[0]

@@ -19,9 +19,11 @@ import pandas as pd
 import pooch
 
 from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.benchmarks.data_card import Facts, facts_of
 from optiproxy_nas.benchmarks.loading import build_model, load_files, open_benchmark, read_rows
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.benchmarks.source_registry import SOURCES, check_complete, get_source
+from optiproxy_nas.benchmarks.sources import Source
 from optiproxy_nas.benchmarks.tidy_table import check_table, table_digest
 from optiproxy_nas.core.code_digest import NOT_FOUND, combined, imported_code
 from optiproxy_nas.core.errors import unknown_name
@@ -55,14 +57,27 @@ def _loaded(name: str, dataset: str, directory: str | None) -> tuple[pd.DataFram
     source = get_source(name)
     if dataset not in source.datasets:
         raise unknown_name("dataset", dataset, source.datasets)
-    source = source.of_dataset(dataset)
+    return _read(name, source.of_dataset(dataset), directory)[:2]
+
+
+@isolated()
+def load_source(name: str) -> tuple[pd.DataFrame, bytes, Facts]:
+    """Return table and model of all datasets of a source without Kedro, and facts of its files.
+
+    Raises:
+        UnknownNameError, ParameterError, DataError: as of :func:`load_benchmark`.
+    """
+    return _read(name, get_source(name), os.environ.get(DATA_DIRECTORY_VARIABLE))
+
+
+def _read(name: str, source: Source, directory: str | None) -> tuple[pd.DataFrame, bytes, Facts]:
     files = load_files(source, directory, Path(pooch.os_cache("optiproxy_nas")))
     table = check_table(read_rows(files, source), source)
     if source.model is None:
-        return table, b""
+        return table, b"", facts_of(files)
     module = SOURCES.get(name, name).partition(":")[0]
     model = kept_model(source.name, table, lambda: build_model(files, table, source), [module])
-    return table, model
+    return table, model, facts_of(files)
 
 
 WORTH_SECONDS = 1.0  # what takes less to build is not kept

@@ -15,9 +15,10 @@ from optiproxy_nas.commands.command_line import clear_errors
 from optiproxy_nas.pipelines.repetition import steps_of
 from optiproxy_nas.proof.contents import NO_LICENCE, Statement
 from optiproxy_nas.proof.crate import write_crate
+from optiproxy_nas.proof.crate_reading import SUMS, identity_of
 from optiproxy_nas.proof.signature import Signer
 from optiproxy_nas.proof.verification import failed, verify_crate
-from optiproxy_nas.proof.verify import SUMS, identity_of, table_of
+from optiproxy_nas.proof.verify import table_of
 from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 
 _FILE = click.Path(path_type=Path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from kedro.io import CatalogProtocol, DataCatalog
 from kedro.runner import SequentialRunner
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.benchmarks.data_card import recorded_data
 from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.source_registry import check_complete, get_source
 from optiproxy_nas.benchmarks.tidy_table import columns, table_digest
@@ -99,12 +99,7 @@ def data_of(source: str, catalog: DataCatalog) -> dict[str, str]:
                 found=found,
                 recorded=recorded,
             )
-    return {"source": source, "table_sha256": card["table_sha256"], **recorded_model(card)}
-
-
-def recorded_model(card: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digest of the model that answers, if one does."""
-    return {"model_sha256": card["model_sha256"]} if "model_sha256" in card else {}
+    return recorded_data(card, source)
 
 
 def _digest(catalog: DataCatalog) -> str:

@@ -6,28 +6,22 @@ per source; afterwards its outputs are only read.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from kedro.pipeline import Node
 from pydantic import Field
 
-from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
+from optiproxy_nas.benchmarks.data_card import Facts, data_card, facts_of
 from optiproxy_nas.benchmarks.loading import RawObjects, build_model, read_rows
-from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import families, find_source, first_source, get_source
-from optiproxy_nas.benchmarks.sources import Source
-from optiproxy_nas.benchmarks.tidy_table import check_table, columns, table_digest
+from optiproxy_nas.benchmarks.tidy_table import check_table
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import StrictModel, source_name
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline
 from optiproxy_nas.pipelines.run_parameters import GIVEN
-
-Facts = dict[str, dict[str, dict[str, Any]]]
 
 
 class IngestSettings(StrictModel):
@@ -93,14 +87,7 @@ def resolve(
 
 def read(files: RawObjects, source: str) -> tuple[pd.DataFrame, Facts]:
     """Return one tidy table, and the facts of the files (digest and bytes) by source."""
-    facts = {
-        part: {
-            name: {fact: value for fact, value in file.items() if fact != "object"}
-            for name, file in contents.items()
-        }
-        for part, contents in files.items()
-    }
-    return read_rows(files, get_source(source)), facts
+    return read_rows(files, get_source(source)), facts_of(files)
 
 
 def check(rows: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -115,94 +102,4 @@ def build(files: RawObjects, table: pd.DataFrame, source: str) -> bytes:
 
 def describe(table: pd.DataFrame, model: bytes, file_facts: Facts, source: str) -> dict[str, Any]:
     """Return the data card: origin, content and digest of the table, ready for JSON."""
-    benchmark_source = get_source(source)
-    return {
-        "source": benchmark_source.name,
-        "benchmark": benchmark_source.family.name,
-        "space": benchmark_source.family.space,
-        "parts": [_describe_part(part, file_facts[part.name]) for part in benchmark_source.parts],
-        "rows": len(table),
-        "datasets": {
-            str(dataset): _describe_dataset(
-                TabularBenchmark(table, str(dataset), benchmark_source), rows, benchmark_source
-            )
-            for dataset, rows in table.groupby("dataset")
-        },
-        "schema": columns(benchmark_source),
-        "target": benchmark_source.contents.target,
-        "caution": benchmark_source.contents.caution,
-        "table_sha256": table_digest(table),
-        **(_describe_model(table, model, benchmark_source) if model else {}),
-    }
-
-
-def _describe_model(table: pd.DataFrame, model: bytes, source: Source) -> dict[str, Any]:
-    """Return the digest of the model that answers, and what its source has measured of it."""
-    facts = source.model.facts(table, model) if source.model else {}
-    return {"model_sha256": hashlib.sha256(model).hexdigest(), "model": dict(facts)}
-
-
-def _describe_part(part: Source, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Describe a single source: its release, licence and files, each with all its datasets."""
-    files = part.publication.files
-    return {
-        "source": part.name,
-        "version": part.publication.version,
-        "licence": part.publication.licence,
-        "homepage": part.publication.homepage,
-        "files": [
-            {
-                "name": file.name,
-                "datasets": [other.dataset for other in files if other.name == file.name],
-                "url": file.url,
-                "package_path": file.package_path,
-                "pinned": file.sha256 is not None,
-                **facts[file.name],
-            }
-            for file in {file.name: file for file in files}.values()
-            if file.name in facts
-        ],
-    }
-
-
-def _describe_dataset(
-    benchmark: TabularBenchmark, rows: pd.DataFrame, source: Source
-) -> dict[str, Any]:
-    """Count cells by epochs, gaps of each metric and training seeds; name the best cells."""
-    counts = rows["epochs"].value_counts().sort_index()
-    described: dict[str, Any] = {
-        "cells": int(rows["architecture"].nunique()),
-        "cells_by_epochs": {str(epochs): int(count) for epochs, count in counts.items()},
-        "metrics": {
-            metric: {
-                "numbers": int(np.isfinite(rows[metric]).sum()),
-                "not_stated": int(rows[metric].isna().sum()),
-                "cannot_run": int(np.isposinf(rows[metric]).sum()),
-            }
-            for metric in source.contents.metrics
-        },
-        "optimum": {
-            metric: _optimum(benchmark, metric)
-            for metric in dict.fromkeys((benchmark.target, VALIDATION_ACCURACY, TEST_ACCURACY))
-            if metric in benchmark.metrics
-        },
-    }
-    if "training_seeds" in benchmark.metrics:
-        full = rows[rows["epochs"] == benchmark.epochs[-1]]
-        seeds = full["training_seeds"].value_counts().sort_index()
-        described["training_seeds"] = {f"{count:g}": int(cells) for count, cells in seeds.items()}
-    return described
-
-
-def _optimum(benchmark: TabularBenchmark, metric: str) -> dict[str, Any]:
-    """Return the best fully trained cell by one accuracy, and what it scores by every accuracy."""
-    architecture, value = benchmark.optimum(metric)
-    return {
-        "architecture": architecture,
-        metric: value,
-        **{
-            accuracy: float(benchmark.query([architecture], accuracy)[0])
-            for accuracy in (VALIDATION_ACCURACY, TEST_ACCURACY)
-            if accuracy in benchmark.metrics
-        },
-    }
+    return data_card(table, model, file_facts, get_source(source))

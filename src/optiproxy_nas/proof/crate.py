@@ -14,12 +14,12 @@ from typing import Any
 
 from optiproxy_nas.core.errors import ArtifactError, ResumeError
 from optiproxy_nas.export.folder import check_free, whole_folder
-from optiproxy_nas.proof import verify
+from optiproxy_nas.proof import crate_reading, verify
 from optiproxy_nas.proof.contents import Statement, Step
+from optiproxy_nas.proof.crate_reading import WORKFLOW
 from optiproxy_nas.proof.croissant import croissant_of
 from optiproxy_nas.proof.description import CROISSANT, description_of, pipeline_of
 from optiproxy_nas.proof.signature import Signer
-from optiproxy_nas.proof.verify import CHECKER, WORKFLOW
 from optiproxy_nas.runs.atomic_files import digest_path, file_digest
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, manifest_path, reporting_folder
@@ -66,13 +66,17 @@ def write_crate(
             shutil.copyfile(source, partial / path)
         _write_cards(project, partial, cards)
         (partial / WORKFLOW).write_bytes(_json(pipeline_of(manifest["pipeline"], list(steps))))
-        (partial / CHECKER).write_bytes(Path(verify.__file__).read_bytes())
+        for name in crate_reading.CHECKERS:
+            shutil.copyfile(Path(__file__).with_name(name), partial / name)
         description = description_of(partial, of_manifest, statement or Statement())
         text = json.dumps(description.metadata, indent=4, sort_keys=True, ensure_ascii=False)
-        (partial / verify.METADATA).write_bytes(text.encode())
-        (partial / verify.PREVIEW).write_bytes(description.page)
-        sums = {path: verify.digest_of(partial / path) for path in verify.files_of(partial)[0]}
-        (partial / verify.SUMS).write_bytes(verify.written_sums(sums))
+        (partial / crate_reading.METADATA).write_bytes(text.encode())
+        (partial / crate_reading.PREVIEW).write_bytes(description.page)
+        sums = {
+            path: crate_reading.digest_of(partial / path)
+            for path in crate_reading.files_of(partial)[0]
+        }
+        (partial / crate_reading.SUMS).write_bytes(crate_reading.written_sums(sums))
         if signer is not None:
             signer.sign(partial)
         _check(partial)
@@ -115,7 +119,7 @@ def _sources(project: Path, manifest: Manifest) -> dict[str, Path]:
             if file.exists():
                 found[_relative(project, file)] = file
     if journal := manifest["artifacts"].get("journal"):
-        for name in verify.BESIDE_JOURNAL:
+        for name in crate_reading.BESIDE_JOURNAL:
             if (file := (project / journal["path"]).with_name(name)).exists():
                 found[_relative(project, file)] = file
     of_manifest = _manifest_path(project, manifest)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from optiproxy_nas.core.errors import ArtifactError, ResumeError
-from optiproxy_nas.proof import verify
+from optiproxy_nas.proof import crate_reading, verify
 from optiproxy_nas.proof.verification import verify_crate
 from optiproxy_nas.runs import manifest as manifests
 from optiproxy_nas.runs.audit import Audit, Rerun, audit_run
@@ -50,8 +50,8 @@ def audit_crate(
             f"lists what is wrong.\n  {found}",
             checks=[check.name for check in failures],
         )
-    manifest = load_manifest(crate / verify.manifest_path_of(crate))
-    if manifest["pipeline"] == verify.PYTHON:
+    manifest = load_manifest(crate / crate_reading.manifest_path_of(crate))
+    if manifest["pipeline"] == crate_reading.PYTHON:
         raise ResumeError(
             "The crate is of a search that was called from Python, so that no pipeline repeats it: "
             "call search() with its parameters, and with a copy of its journal, if there is one, "
@@ -67,7 +67,7 @@ def audit_crate(
         raw = checkout / "data" / "01_raw"
         if raw.is_dir():
             (project / "data" / "01_raw").symlink_to(raw.resolve())
-        for path in sorted(verify.read_sums(crate)):
+        for path in sorted(crate_reading.read_sums(crate)):
             if path.startswith("data/") and not path.startswith(("data/01_", "data/03_")):
                 (project / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(crate / path, project / path)

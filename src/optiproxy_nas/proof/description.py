@@ -13,15 +13,19 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from optiproxy_nas.proof import verify
+from optiproxy_nas.proof import crate_reading
 from optiproxy_nas.proof.contents import NO_LICENCE, CrateFile, Statement, Step
+from optiproxy_nas.proof.crate_reading import WORKFLOW
 from optiproxy_nas.proof.graph import metadata_of
-from optiproxy_nas.proof.verify import CHECKER, WORKFLOW
 from optiproxy_nas.runs.manifest import Manifest
 
 CROISSANT = ".croissant.json"
 _TABLES = "data/03_primary/"
-_NAMES = {WORKFLOW: "The nodes of the pipeline", CHECKER: "Checks all digests"}
+_NAMES = {
+    WORKFLOW: "The nodes of the pipeline",
+    "verify.py": "Checks all digests",
+    "crate_reading.py": "Reads the crate for verify.py",
+}
 _OF_SUMS = "Its digest, as the project keeps it beside each file."
 
 
@@ -40,13 +44,13 @@ def description_of(crate: Path, manifest_path: str, statement: Statement) -> Des
         manifest_path: of the run's manifest in it.
         statement: licence and author.
     """
-    manifest: Manifest = verify.read_json(crate / manifest_path)
-    others = {verify.METADATA, verify.PREVIEW, *verify.UNLISTED}
+    manifest: Manifest = crate_reading.read_json(crate / manifest_path)
+    others = {crate_reading.METADATA, crate_reading.PREVIEW, *crate_reading.UNLISTED}
     files = [
         _file(crate, path, manifest, manifest_path)
-        for path in sorted(verify.files_of(crate)[0] - others)
+        for path in sorted(crate_reading.files_of(crate)[0] - others)
     ]
-    cards = [verify.read_json(path) for path in cards_of(crate)]
+    cards = [crate_reading.read_json(path) for path in cards_of(crate)]
     metadata = metadata_of(
         manifest, manifest_path, WORKFLOW, files, _steps(crate), cards, statement
     ).metadata.generate()
@@ -55,7 +59,7 @@ def description_of(crate: Path, manifest_path: str, statement: Statement) -> Des
 
 def statement_of(crate: Path) -> Statement:
     """Return what the author of a crate states, of its metadata."""
-    entities = verify.entities_of(crate)
+    entities = crate_reading.entities_of(crate)
     author = entities.get("#author", {}).get("name")
     return Statement(entities["./"].get("license", NO_LICENCE), author)
 
@@ -83,7 +87,7 @@ def pipeline_of(pipeline: str, steps: list[Step]) -> dict[str, Any]:
 def _steps(crate: Path) -> list[Step]:
     return [
         Step(node["name"], node["function"], tuple(node["inputs"]), tuple(node["outputs"]))
-        for node in verify.read_json(crate / WORKFLOW)["nodes"]
+        for node in crate_reading.read_json(crate / WORKFLOW)["nodes"]
     ]
 
 
@@ -93,7 +97,7 @@ def _file(crate: Path, path: str, manifest: Manifest, manifest_path: str) -> Cra
     names = {facts["path"]: name for name, facts in artifacts.items()}
     names |= {manifest_path: "manifest", **_NAMES}
     described = path.removesuffix(".sha256")
-    digest, size = verify.digest_of(crate / path), (crate / path).stat().st_size
+    digest, size = crate_reading.digest_of(crate / path), (crate / path).stat().st_size
     if path in names:
         return CrateFile(path, digest, size, names[path])
     if path.startswith(_TABLES):
@@ -110,8 +114,8 @@ def _page(manifest: Manifest, files: list[CrateFile]) -> bytes:
     )
     page = environment.get_template("preview.html.j2").render(
         manifest=manifest,
-        parameters=verify.flat(manifest["parameters"]),
-        facts=verify.facts_of(manifest),
+        parameters=crate_reading.flat(manifest["parameters"]),
+        facts=crate_reading.facts_of(manifest),
         files=files,
     )
     return page.encode()

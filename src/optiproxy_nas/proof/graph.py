@@ -15,8 +15,8 @@ from rocrate.model import Entity, File
 from rocrate.rocrate import ROCrate
 
 from optiproxy_nas.proof.contents import CrateFile, Statement, Step
+from optiproxy_nas.proof.crate_reading import as_text, facts_of, flat
 from optiproxy_nas.proof.graph_steps import COMPLETED, ENGINE, add_entity, add_steps
-from optiproxy_nas.proof.verify import as_text, facts_of, flat
 from optiproxy_nas.runs.manifest import Manifest
 
 CONTEXT = "https://w3id.org/ro/terms/workflow-run/context"

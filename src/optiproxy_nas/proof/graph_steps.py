@@ -10,7 +10,7 @@ from rocrate.model import ContextEntity, Entity
 from rocrate.rocrate import ROCrate
 
 from optiproxy_nas.proof.contents import Step
-from optiproxy_nas.proof.verify import SECONDS, as_text
+from optiproxy_nas.proof.crate_reading import SECONDS, as_text
 from optiproxy_nas.runs.manifest import Manifest
 
 ENGINE = "https://kedro.org"

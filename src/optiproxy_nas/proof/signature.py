@@ -8,18 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import DataError, ParameterError, first_line
-from optiproxy_nas.proof.verify import (
-    FAILED,
-    NOT_CHECKED,
-    OK,
-    SIGNATURE,
-    Check,
-    Refused,
-    content_of,
-    digest_of,
-    failure,
-    files_of,
-)
+from optiproxy_nas.proof.crate_reading import SIGNATURE, Refused, content_of, digest_of, files_of
+from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, Check, failure
 
 _INSTALL = "pip install 'optiproxy-nas[proof]'"
 

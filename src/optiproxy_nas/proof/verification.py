@@ -11,7 +11,8 @@ from typing import Any
 
 from optiproxy_nas.core.code_digest import package_digest
 from optiproxy_nas.core.errors import DataError, ParameterError
-from optiproxy_nas.proof import verify
+from optiproxy_nas.proof import crate_reading, verify
+from optiproxy_nas.proof.crate_reading import Refused
 from optiproxy_nas.proof.signature import check_signature
 from optiproxy_nas.proof.verify import (
     FAILED,
@@ -19,7 +20,6 @@ from optiproxy_nas.proof.verify import (
     OK,
     Check,
     Findings,
-    Refused,
     Unchecked,
     run_check,
 )
@@ -45,10 +45,10 @@ def verify_crate(
         ParameterError: the digest is none; a key and a chain were given; model-signing is needed
             and is not installed.
     """
-    if not (crate / verify.METADATA).is_file():
+    if not (crate / crate_reading.METADATA).is_file():
         raise DataError(
-            f"{str(crate)!r} is no crate: it has no {verify.METADATA}. 'kedro export RUN_ID' "
-            "writes one.",
+            f"{str(crate)!r} is no crate: it has no {crate_reading.METADATA}. "
+            "'kedro export RUN_ID' writes one.",
             path=str(crate),
         )
     checks = [] if digest is None else [_digest(crate, digest)]
@@ -71,7 +71,7 @@ def failed(checks: list[Check]) -> bool:
 def _how_to_repeat(crate: Path) -> str:
     """Return who repeats the search of a crate, which verifying does not."""
     try:
-        is_of_python = verify.manifest_of(crate)["pipeline"] == verify.PYTHON
+        is_of_python = crate_reading.manifest_of(crate)["pipeline"] == crate_reading.PYTHON
     except (Refused, KeyError, TypeError, AttributeError):
         is_of_python = False
     return (
@@ -93,7 +93,7 @@ def _digest(crate: Path, digest: str) -> Check:
             "print them.",
             digest=digest,
         )
-    found = verify.identity_of(crate)
+    found = crate_reading.identity_of(crate)
     if found == digest.lower():
         return Check("digest", OK, "it is the crate whose digest was given")
     return Check(
@@ -102,11 +102,12 @@ def _digest(crate: Path, digest: str) -> Check:
 
 
 def _checker(crate: Path) -> Check:
-    """Compare ``verify.py`` of the crate with ours, which alone is run."""
-    ours, theirs = Path(verify.__file__), crate / "verify.py"
-    if not theirs.is_file() or theirs.is_symlink():
-        return Check("verify.py", FAILED, "it is missing")
-    if theirs.read_bytes() == ours.read_bytes():
+    """Compare ``verify.py`` and what it imports with ours, which alone are run."""
+    ours = [Path(__file__).with_name(name) for name in crate_reading.CHECKERS]
+    theirs = [crate / path.name for path in ours]
+    if missing := [path.name for path in theirs if not crate_reading.is_file(path)]:
+        return Check("verify.py", FAILED, f"{missing[0]} is missing")
+    if [path.read_bytes() for path in theirs] == [path.read_bytes() for path in ours]:
         return Check("verify.py", OK, "it is the one of this version")
     if _is_of_this_version(crate):
         return Check("verify.py", FAILED, "it is not the one of the version that wrote it")
@@ -116,21 +117,25 @@ def _checker(crate: Path) -> Check:
 def _is_of_this_version(crate: Path) -> bool:
     """Return whether the run of a crate says that it is of the code that runs here."""
     try:
-        return bool(verify.manifest_of(crate)["code"]["sha256"] == package_digest())
+        return _is_of_this_code(crate_reading.manifest_of(crate))
     except (Refused, KeyError, TypeError, AttributeError):
         return False
+
+
+def _is_of_this_code(manifest: dict[str, Any]) -> bool:
+    return bool(manifest["code"]["sha256"] == package_digest())
 
 
 def _misdescribed(crate: Path) -> Findings:
     """Compare metadata and page with those that are made of manifest, pipeline and data cards."""
     from optiproxy_nas.proof.description import cards_of, description_of, statement_of
 
-    manifest = verify.manifest_of(crate)
-    made = description_of(crate, verify.manifest_path_of(crate), statement_of(crate))
-    metadata = verify.read_json(crate / verify.METADATA)
+    manifest = crate_reading.manifest_of(crate)
+    made = description_of(crate, crate_reading.manifest_path_of(crate), statement_of(crate))
+    metadata = crate_reading.read_json(crate / crate_reading.METADATA)
     wrong = [] if metadata == made.metadata else [_first_difference(metadata, made.metadata)]
-    if (crate / verify.PREVIEW).read_bytes() != made.page:
-        wrong.append(f"{verify.PREVIEW} is not the page that the manifest gives")
+    if (crate / crate_reading.PREVIEW).read_bytes() != made.page:
+        wrong.append(f"{crate_reading.PREVIEW} is not the page that the manifest gives")
     if wrong and not _is_of_this_version(crate):
         raise Unchecked("another version of optiproxy-nas wrote it, whose words may be others")
     yield from wrong
@@ -152,14 +157,18 @@ def _first_difference(metadata: Any, made: dict[str, Any]) -> str:
 def _wrong_in_card(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
     """Compare a data card with the manifest, with its Croissant card, and with what we publish."""
     from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
+    from optiproxy_nas.benchmarks.table_digests import SHIPPED
     from optiproxy_nas.proof.croissant import croissant_of
     from optiproxy_nas.proof.description import CROISSANT
 
-    card = verify.read_json(path)
+    card = crate_reading.read_json(path)
     if card["table_sha256"] != manifest["data"]["table_sha256"]:
         yield f"{path.name} is the card of another table"
+    shipped = SHIPPED.get(str(manifest["data"].get("source")), card["table_sha256"])
+    if shipped != card["table_sha256"] and _is_of_this_code(manifest):
+        yield f"{path.name} is of another table than that of the published files"
     if (croissant := path.with_suffix(CROISSANT)).is_file():
-        stated = verify.read_json(croissant)
+        stated = crate_reading.read_json(croissant)
         (table,) = stated["distribution"]
         if stated != croissant_of(card, table["name"], table["sha256"]):
             yield f"{croissant.name} is not made of the data card"
@@ -190,7 +199,7 @@ def _differences(crate: Path) -> Findings:
     """Compare the archive with the result that the manifest states, and with the journal."""
     from optiproxy_nas.core.bounded_files import read_parquet
 
-    manifest = verify.manifest_of(crate)
+    manifest = crate_reading.manifest_of(crate)
     artifacts, result = manifest["artifacts"], manifest["result"]
     names = [name for name in artifacts if name.endswith(".archive")]
     table = read_parquet(crate / artifacts[_last(names)]["path"])
@@ -213,7 +222,7 @@ def _differences(crate: Path) -> Findings:
 
 def _unlike_journal(table: Any, journal: Path) -> Iterator[str]:
     """Compare the values of an archive with the answers of which its journal tells."""
-    lines = [json.loads(line) for line in verify.content_of(journal).splitlines()]
+    lines = [json.loads(line) for line in crate_reading.content_of(journal).splitlines()]
     target = lines[0]["search"]["target"]
     answers: dict[str, list[float]] = defaultdict(list)
     for line in lines[1:]:

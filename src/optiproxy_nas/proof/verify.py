@@ -11,27 +11,25 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-SUMS, SIGNATURE = "SHA256SUMS", "crate.sig"
-METADATA, PREVIEW = "ro-crate-metadata.json", "ro-crate-preview.html"
-WORKFLOW, CHECKER = "pipeline.json", "verify.py"
-UNLISTED = (SUMS, SIGNATURE)  # which cannot list themselves
+if __package__:
+    from optiproxy_nas.proof import crate_reading
+else:  # in a crate, or called by its path: beside this file, also for python3 -I
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    sys.dont_write_bytecode = True  # which would add files to the crate
+    import crate_reading  # type: ignore[import-not-found,no-redef]
+
 OK, FAILED, NOT_CHECKED = "OK", "FAILED", "not checked"
 SHOWN = 4  # findings that a check names
-BESIDE_JOURNAL = ("test.json", "latency.json")  # of the answer; no manifest lists them
-MANIFEST = "data/08_reporting/{}/manifest.json"  # of a run id
-PYTHON = "python"  # stands for the pipeline of a search that was called from Python
-LONGEST = 256 * 1024 * 1024  # bytes of a file that is read as a whole
 LEFT_OUT = {  # what kedro verify checks and this file does not
     "signature": "it needs model-signing: kedro verify CRATE --key PUBLIC",
     "description": "it needs the code of this version: kedro verify CRATE",
     "archive": "it needs a reader of Parquet: kedro verify CRATE",
 }
-SECONDS = "node_seconds."  # of the manifest, and of what the metadata says of a step
 JOURNAL_END = len(', "digest": "0123456789abcdef"}\n')  # of each line of a journal
 
 
@@ -51,120 +49,11 @@ class Check(NamedTuple):
     more: tuple[str, ...] = ()
 
 
-class Refused(Exception):
-    """A file cannot be read as what it should be."""
-
-
 class Unchecked(Exception):
     """A crate does not have what is checked."""
 
 
 Findings = Generator[str, None, str]  # what is wrong, line by line; in the end, what holds
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
-    sha256 = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            sha256.update(block)
-    return sha256.hexdigest()
-
-
-def canonical_digest(value: Any) -> str:
-    """Return the SHA-256 of a JSON value in canonical form, as manifests have it."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sealed_digest(manifest: dict[str, Any]) -> str:
-    """Return the digest of a manifest without its entry ``manifest_sha256``."""
-    return canonical_digest({k: v for k, v in manifest.items() if k != "manifest_sha256"})
-
-
-def content_of(path: Path) -> bytes:
-    """Return what a file holds.
-
-    Raises:
-        Refused: it is missing, a link or no file (a pipe has no end), or too long.
-    """
-    if not is_file(path) or path.stat().st_size > LONGEST:
-        raise Refused(f"{path.name} is missing, is no file, or has more than {LONGEST} bytes")
-    return path.read_bytes()
-
-
-def is_file(path: Path) -> bool:
-    """Return whether there is a file, which is no link."""
-    return path.is_file() and not path.is_symlink()
-
-
-def read_json(path: Path) -> Any:
-    """Return the value of a JSON file, in which no key may stand twice.
-
-    Raises:
-        Refused: it cannot be read, or is not such a file.
-    """
-    try:
-        return json.loads(content_of(path).decode("utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise Refused(f"{path.name} is no readable JSON: {type(error).__name__}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def files_of(crate: Path) -> tuple[set[str], list[str]]:
-    """Return the files of a folder, relative with "/", and what is neither file nor folder."""
-    files, others = set(), []
-
-    def unreadable(error: OSError) -> None:
-        others.append(Path(error.filename).relative_to(crate).as_posix())
-
-    for folder, folders, names in os.walk(crate, onerror=unreadable, followlinks=False):
-        for name in [*folders, *names]:
-            path = Path(folder) / name
-            relative = path.relative_to(crate).as_posix()
-            if is_file(path):
-                files.add(relative)
-            elif path.is_symlink() or not path.is_dir():
-                others.append(relative)
-    return files, sorted(others)
-
-
-def read_sums(crate: Path) -> dict[str, str]:
-    """Return path -> SHA-256 of the lines of ``SHA256SUMS``.
-
-    Raises:
-        Refused: it cannot be read, names a place outside of the crate, or is not as it is written:
-            by one byte, or in another order.
-    """
-    content = content_of(crate / SUMS)
-    if b"\r\n" in content:
-        raise Refused(
-            f"{SUMS} has line ends of Windows: what copied the crate changed its texts, as Git "
-            "does where core.autocrlf is set; get it as it was written"
-        )
-    lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
-    found = {line[66:]: line[:64] for line in lines}
-    if not found or written_sums(found) != content or not all(map(_can_be_listed, found)):
-        raise Refused(f"{SUMS} is not as it was written")
-    return found
-
-
-def written_sums(sums: Mapping[str, str]) -> bytes:
-    """Return the content of ``SHA256SUMS``, in the order of the paths."""
-    lines = "".join(f"{sums[path]}  {path}\n" for path in sorted(sums))
-    return lines.encode("utf-8", "surrogateescape")
-
-
-def _can_be_listed(path: str) -> bool:
-    pure = PurePosixPath(path)
-    is_inside = path == pure.as_posix() and not pure.is_absolute() and ".." not in pure.parts
-    return is_inside and path not in (*UNLISTED, ".")
 
 
 def checks_of(crate: Path) -> list[Check]:
@@ -192,7 +81,7 @@ def run_check(name: str, find: Callable[[Path], Findings], crate: Path) -> Check
         return Check(name, NOT_CHECKED, str(error))
     except ImportError as error:
         return Check(name, NOT_CHECKED, f"{error.name} is not installed")
-    except Refused as error:
+    except crate_reading.Refused as error:
         wrong.append(str(error))
     except Exception as error:  # of what a stranger wrote: of any kind
         wrong.append(
@@ -210,27 +99,29 @@ def failure(name: str, findings: list[str]) -> Check:
 
 
 def _digests(crate: Path) -> Findings:
-    sums = read_sums(crate)
+    sums = crate_reading.read_sums(crate)
     for path, recorded in sums.items():
-        if not is_file(crate / path):
+        if not crate_reading.is_file(crate / path):
             yield f"{path} is missing, or is a link or no file"
-        elif (found := digest_of(crate / path)) != recorded:
-            yield f"{path} has SHA-256 {found[:12]}.., {SUMS} says {recorded[:12]}.."
-    return f"{len(sums)} files have the SHA-256 of {SUMS}"
+        elif (found := crate_reading.digest_of(crate / path)) != recorded:
+            yield f"{path} has SHA-256 {found[:12]}.., {crate_reading.SUMS} says {recorded[:12]}.."
+    return f"{len(sums)} files have the SHA-256 of {crate_reading.SUMS}"
 
 
 def _completeness(crate: Path) -> Findings:
-    listed = set(read_sums(crate))
-    files, others = files_of(crate)
+    listed = set(crate_reading.read_sums(crate))
+    files, others = crate_reading.files_of(crate)
     yield from (f"{path} is missing" for path in sorted(listed - files))
-    yield from (f"{path} is not listed" for path in sorted(files - listed - set(UNLISTED)))
+    yield from (
+        f"{path} is not listed" for path in sorted(files - listed - set(crate_reading.UNLISTED))
+    )
     yield from (f"{path} is a link or no file" for path in others)
     return f"{len(listed)} files listed, no other there"
 
 
 def _metadata(crate: Path) -> Findings:
-    entities = entities_of(crate)
-    sums, described = read_sums(crate), set()
+    entities = crate_reading.entities_of(crate)
+    sums, described = crate_reading.read_sums(crate), set()
     for entity in entities.values():
         kinds = entity["@type"] if isinstance(entity["@type"], list) else [entity["@type"]]
         if "File" not in kinds or "://" in entity["@id"]:
@@ -246,17 +137,18 @@ def _metadata(crate: Path) -> Findings:
         ).stat().st_size:
             yield f"{path} is described with another size"
     yield from (
-        f"{path} is not described" for path in sorted(set(sums) - described - {METADATA, PREVIEW})
+        f"{path} is not described"
+        for path in sorted(set(sums) - described - {crate_reading.METADATA, crate_reading.PREVIEW})
     )
     return f"{len(described)} files described with the same SHA-256 and size"
 
 
 def _manifest(crate: Path) -> Findings:
-    manifest = manifest_of(crate)
-    sums = read_sums(crate)
-    if manifest.get("manifest_sha256") != sealed_digest(manifest):
+    manifest = crate_reading.manifest_of(crate)
+    sums = crate_reading.read_sums(crate)
+    if manifest.get("manifest_sha256") != crate_reading.sealed_digest(manifest):
         yield "the manifest does not have the digest that it states of itself"
-    if canonical_digest(manifest["parameters"]) != manifest["parameters_sha256"]:
+    if crate_reading.canonical_digest(manifest["parameters"]) != manifest["parameters_sha256"]:
         yield "the parameters do not have the digest that the manifest states of them"
     for name, facts in manifest["artifacts"].items():
         if sums[facts["path"]] != facts["sha256"]:
@@ -267,31 +159,41 @@ def _manifest(crate: Path) -> Findings:
         if sums.get(f"{facts['path']}.sha256", digest) != digest:
             yield f"the digest file of {name} states another one than the manifest"
     of_run = {facts["path"] for facts in manifest["artifacts"].values()}
-    of_run |= {f"{path}.sha256" for path in of_run} | {manifest_path_of(crate)}
+    of_run |= {f"{path}.sha256" for path in of_run} | {crate_reading.manifest_path_of(crate)}
     if journal := manifest["artifacts"].get("journal"):
         folder = PurePosixPath(journal["path"]).parent
-        of_run |= {str(folder / name) for name in BESIDE_JOURNAL}
+        of_run |= {str(folder / name) for name in crate_reading.BESIDE_JOURNAL}
     card = f"data/03_primary/{manifest['parameters'].get('benchmark')}/"
     card += str(manifest["data"].get("source"))
-    of_run |= {f"{card}.json", f"{card}.croissant.json", METADATA, PREVIEW, WORKFLOW, CHECKER}
+    of_run |= {
+        f"{card}.json",
+        f"{card}.croissant.json",
+        crate_reading.METADATA,
+        crate_reading.PREVIEW,
+        crate_reading.WORKFLOW,
+        *crate_reading.CHECKERS,
+    }
     yield from (f"{path} is no artifact of the manifest" for path in sorted(sums.keys() - of_run))
     return f"{len(manifest['artifacts'])} artifacts as run {manifest['run_id']!r} left them"
 
 
 def _parameters(crate: Path) -> Findings:
-    manifest, entities = manifest_of(crate), entities_of(crate)
-    parameters = {name: as_text(it) for name, it in flat(manifest["parameters"]).items()}
+    manifest, entities = crate_reading.manifest_of(crate), crate_reading.entities_of(crate)
+    parameters = {
+        name: crate_reading.as_text(it)
+        for name, it in crate_reading.flat(manifest["parameters"]).items()
+    }
     run = entities["#run"]
     times = {"startTime": manifest["created"], "endTime": manifest["closed"]}
     seconds = {
-        f"{SECONDS}{name}": as_text(it)
+        f"{crate_reading.SECONDS}{name}": crate_reading.as_text(it)
         for name, it in (manifest.get("node_seconds") or {}).items()
         if f"#action/{quote(name)}" in entities  # not what only some runs of a pipeline do
     }
     for recorded, stated in (
         (parameters, _stated(entities, "#parameter-value/", "name")),
         (times, {name: run[name] for name in times}),
-        (facts_of(manifest), _stated(entities, "#fact/", "propertyID")),
+        (crate_reading.facts_of(manifest), _stated(entities, "#fact/", "propertyID")),
         (seconds, _stated(entities, "#seconds/", "propertyID")),
     ):
         for name in sorted(recorded.keys() | stated.keys()):
@@ -301,7 +203,10 @@ def _parameters(crate: Path) -> Findings:
                     "described"
                 )
     summary = manifest["artifacts"].get("report.summary")
-    if summary is not None and read_json(crate / summary["path"]) != manifest["result"]:
+    if (
+        summary is not None
+        and crate_reading.read_json(crate / summary["path"]) != manifest["result"]
+    ):
         yield "the summary is not the result of the manifest"
     return f"{len(parameters)} parameters, times, code and result agree in all places"
 
@@ -312,11 +217,11 @@ def _stated(entities: dict[str, dict[str, Any]], prefix: str, key: str) -> dict[
 
 
 def _journal(crate: Path) -> Findings:
-    manifest = manifest_of(crate)
+    manifest = crate_reading.manifest_of(crate)
     artifact = manifest["artifacts"].get("journal")
     if artifact is None:
         raise Unchecked("the run has no journal")
-    lines = content_of(crate / artifact["path"]).splitlines(keepends=True)
+    lines = crate_reading.content_of(crate / artifact["path"]).splitlines(keepends=True)
     digest = ""
     for number, line in enumerate(lines, 1):
         body, tail = line[:-JOURNAL_END], line[-JOURNAL_END:]
@@ -324,88 +229,14 @@ def _journal(crate: Path) -> Findings:
         if tail != f', "digest": "{digest}"}}\n'.encode():
             yield f"line {number} is not what was written, or one before it is missing"
             return ""
-    header = flat(json.loads(lines[0], object_pairs_hook=_unique)["search"])
-    parameters = flat(manifest["parameters"])
+    header = crate_reading.flat(
+        json.loads(lines[0], object_pairs_hook=crate_reading.unique)["search"]
+    )
+    parameters = crate_reading.flat(manifest["parameters"])
     for name in sorted(header.keys() & parameters.keys()):
-        if as_text(header[name]) != as_text(parameters[name]):
+        if crate_reading.as_text(header[name]) != crate_reading.as_text(parameters[name]):
             yield f"{name} is {header[name]!r} in the journal, {parameters[name]!r} in the manifest"
     return f"{len(lines)} lines in their chain, its parameters are those of the manifest"
-
-
-def facts_of(manifest: dict[str, Any]) -> dict[str, str]:
-    """Return what the crate states of a run beside its parameters, from the manifest."""
-    names = (
-        "run_id",
-        "pipeline",
-        "status",
-        "parameters_sha256",
-        "mlflow_run_id",
-        "manifest_sha256",
-    )
-    facts = {name: manifest.get(name) for name in names}
-    for group in ("git", "environment", "libraries", "data"):
-        facts.update(flat(manifest.get(group) or {}, f"{group}."))
-    code = manifest.get("code") or {}
-    facts.update(
-        {f"code.{name}": code.get(name) for name in ("version", "sha256", "search_sha256")}
-    )
-    facts["cpu"] = manifest.get("cpu")
-    return {name: as_text(value) for name, value in facts.items() if value is not None}
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings by dotted name; a list is a leaf."""
-    found: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            found.update(flat(inner, f"{prefix}{key}."))
-        else:
-            found[f"{prefix}{key}"] = inner
-    return found
-
-
-def as_text(value: Any) -> str:
-    """Return a value as the crate states it."""
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def entities_of(crate: Path) -> dict[str, dict[str, Any]]:
-    """Return the entities of the metadata by their id.
-
-    Raises:
-        Refused: they cannot be read, or two have one id.
-    """
-    graph = read_json(crate / METADATA)["@graph"]
-    entities = {entity["@id"]: entity for entity in graph}
-    if len(entities) != len(graph):
-        raise Refused(f"{METADATA} describes an entity twice")
-    return entities
-
-
-def manifest_path_of(crate: Path) -> str:
-    """Return the path of the run's manifest in the crate."""
-    return unquote(entities_of(crate)["#run"]["subjectOf"]["@id"])
-
-
-def manifest_of(crate: Path) -> dict[str, Any]:
-    """Return the manifest of the run, all of whose artifacts are in the crate.
-
-    Raises:
-        Refused: it cannot be read, or names files that are not listed.
-    """
-    path, sums = manifest_path_of(crate), read_sums(crate)
-    manifest = read_json(crate / path) if path in sums else None
-    if not isinstance(manifest, dict) or path != MANIFEST.format(manifest.get("run_id")):
-        raise Refused(f"{path!r} is no manifest of the crate")
-    for name, facts in manifest["artifacts"].items():
-        if facts["path"] not in sums:
-            raise Refused(f"artifact {name} is missing: {facts['path']!r} is not listed")
-    return manifest
-
-
-def identity_of(crate: Path) -> str:
-    """Return the digest that stands for all files but the signature: that of ``SHA256SUMS``."""
-    return digest_of(crate / SUMS) if is_file(crate / SUMS) else "none"
 
 
 def table_of(checks: list[Check]) -> str:
@@ -434,7 +265,8 @@ def main() -> int:
     crate = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent).resolve()
     unchecked = [Check(name, NOT_CHECKED, why) for name, why in LEFT_OUT.items()]
     checks = [*unchecked[:1], *checks_of(crate), *unchecked[1:]]
-    text = f"Crate {identity_of(crate)} (SHA-256 of {SUMS})\n{table_of(checks)}"
+    head = f"Crate {crate_reading.identity_of(crate)} (SHA-256 of {crate_reading.SUMS})"
+    text = f"{head}\n{table_of(checks)}"
     encoding = sys.stdout.encoding or "ascii"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
     return int(any(check.state == FAILED for check in checks))

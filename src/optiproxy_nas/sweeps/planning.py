@@ -11,12 +11,13 @@ from typing import Any
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
+from optiproxy_nas.benchmarks.data_card import recorded_data
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import flatten, merge, nested
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.identity import digests_of
 from optiproxy_nas.methods import DEFAULT, method_of, overrides_of, parameters_of
-from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing, recorded_model
+from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.own_problem import check_problem
 from optiproxy_nas.pipelines.problem_data import load_data
@@ -193,7 +194,7 @@ def _data(project: Path, points: Sequence[Point]) -> dict[str, Any]:
     first = points[0]
     if (problem := first.parameters.get("problem")) is None:
         source = str(first.parameters["source"])
-        return {"source": source, **_table(project, source, points)}
+        return _table(project, source, points)
     for point in points:
         check_problem(parameters_of(point.parameters))
     with quiet_logs():
@@ -202,7 +203,7 @@ def _data(project: Path, points: Sequence[Point]) -> dict[str, Any]:
 
 
 def _table(project: Path, source: str, points: Sequence[Point]) -> dict[str, str]:
-    """Return the digests of a source's table and model; ingest them if they are not there.
+    """Return a source, the digests of its table and model; ingest them if they are not there.
 
     Raises:
         OptiProxyError: they cannot answer what some of the points ask for.
@@ -214,7 +215,7 @@ def _table(project: Path, source: str, points: Sequence[Point]) -> dict[str, str
         ingest_missing(project, source, catalog)
         _check_points(points, catalog)
         card = catalog.load("benchmark_card")
-        return {"table_sha256": card["table_sha256"], **recorded_model(card)}
+        return recorded_data(card, source)
 
 
 def _check_points(points: Sequence[Point], catalog: Any) -> None:
