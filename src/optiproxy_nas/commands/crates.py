@@ -50,6 +50,11 @@ def export(
     signer = None
     if key is None and (password or certificate or chain):
         raise click.UsageError("--password, --certificate and --chain go with --sign KEY.")
+    if password and certificate is not None:
+        raise click.UsageError(
+            "--password is of --sign without --certificate: beside a certificate, model-signing "
+            "reads a key that has none (openssl ec -in crate.key -out plain.key)."
+        )
     if key is not None:
         secret = click.prompt("Password", hide_input=True) if password else None
         signer = Signer(key, secret, certificate, chain)

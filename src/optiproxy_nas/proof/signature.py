@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from optiproxy_nas.core.errors import DataError, ParameterError, first_line
+from optiproxy_nas.proof.certificates import check_for_signing, has_certificate, holder_of
 from optiproxy_nas.proof.crate_reading import SIGNATURE, Refused, content_of, digest_of, files_of
 from optiproxy_nas.proof.verify import FAILED, NOT_CHECKED, OK, Check, failure
 
@@ -47,17 +48,27 @@ class Signer(NamedTuple):
                 password = self.password.encode() if self.password else None
                 config.use_elliptic_key_signer(private_key=self.key, password=password)
             else:
+                check_for_signing(self.certificate)
                 config.use_certificate_signer(
                     private_key=self.key,
                     signing_certificate=self.certificate,
-                    certificate_chain=self.chain,
+                    # It takes no empty chain; one that has the certificate again is no other.
+                    certificate_chain=self.chain or (self.certificate,),
                 )
             config.sign(crate, target)
+        except ParameterError:
+            raise
         except Exception as error:  # cryptography, model-signing: each has its own
+            if self.certificate is None:
+                used, advice = repr(str(self.key)), "It must be the PEM file of an elliptic curve "
+                advice += "key: openssl ecparam -name prime256v1 -genkey -noout -out crate.key"
+            else:
+                used = f"{str(self.key)!r} and {str(self.certificate)!r}"
+                advice = "The PEM files of an elliptic curve key without a password, of the "
+                advice += "certificate of that key, and of those up to the root are needed."
             raise ParameterError(
-                f"The crate cannot be signed with {str(self.key)!r}: {first_line(error)}. "
-                "It must be the PEM file of an elliptic curve key: "
-                "openssl ecparam -name prime256v1 -genkey -noout -out crate.key",
+                f"The crate cannot be signed with {used}: {first_line(error).rstrip('.')}. "
+                f"{advice}",
                 path=str(self.key),
             ) from error
 
@@ -91,16 +102,17 @@ def check_signature(crate: Path, key: Path | None, chain: tuple[Path, ...] = ())
     if others := files_of(crate)[1]:  # a pipe would be read without end
         return Check("signature", FAILED, f"{others[0]} is a link or no file")
     try:
+        whose = f"the holder of {key.name}" if key is not None else holder_of(crate, chain)
         config.verify(crate, signature)
+    except Refused as error:
+        return Check("signature", FAILED, f"it does not hold: {error}")
     except Exception as error:  # of what a stranger wrote: of any kind
         if changed := _changed(crate):
             return failure("signature", changed)
         reason = first_line(error) if isinstance(error, ValueError) else "another kind of signature"
+        if key is not None and has_certificate(crate):
+            reason = "a certificate signed it: give --chain ROOT in the place of --key"
         return Check("signature", FAILED, f"it does not hold: {reason[:160]}")
-    if key is not None:
-        whose = f"the holder of {key.name}"
-    else:
-        whose = f"a certificate that {', '.join(path.name for path in chain)} vouches for"
     return Check("signature", OK, f"signed by {whose}, all files as signed")
 
 
