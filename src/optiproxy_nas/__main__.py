@@ -6,17 +6,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-
-from kedro.framework.project import configure_project
 
 CONF, SOURCE = "conf", "--conf-source"
 
 
 def main() -> None:
     """Run a pipeline in the working directory, with the configuration that is there or given."""
+    os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
+    if not [*Path(CONF).glob("logging.*")]:  # Kedro's default tells of itself at each import
+        os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(Path(__file__).with_name("logging.yml")))
     try:
+        from kedro.framework.project import configure_project
+
         configure_project("optiproxy_nas")
         from optiproxy_nas.cli import run  # it needs a configured project
         from optiproxy_nas.commands.crates import verify

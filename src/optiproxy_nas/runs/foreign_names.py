@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kedro.framework import project as kedro_project
 from kedro.utils import find_kedro_project
 
 from optiproxy_nas.core.code_digest import PACKAGE
@@ -71,7 +71,9 @@ def _is_trusted(name: str) -> bool:
     prefixes = {module[:end] for end, sign in enumerate(f"{module}.") if sign == "."}
     if listed & {name, *prefixes}:
         return True
-    return package in (PACKAGE, kedro_project.PACKAGE_NAME) or _is_in_project(package)
+    # Of a Kedro project that is configured; importing Kedro for it would configure logging.
+    ours = getattr(sys.modules.get("kedro.framework.project"), "PACKAGE_NAME", None)
+    return package in (PACKAGE, ours) or _is_in_project(package)
 
 
 def _is_in_project(package: str) -> bool:
