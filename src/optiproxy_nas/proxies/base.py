@@ -41,8 +41,8 @@ class Proxy(Protocol):
 class FitsItself(Protocol):
     """A proxy that is fitted by a way of its own, not by AdamW."""
 
-    def fit(self, encoding: Encoding, targets: Tensor) -> Tensor:
-        """Fit it to n encodings with targets [H, n], NaN: not observed; return the loss curve.
+    def fit(self, codes: Tensor, targets: Tensor) -> Tensor:
+        """Fit it to codes [n, L] with targets [H, n], NaN: not observed; return the loss curve.
 
         It starts from the weights that it has, those of the step before where these are kept.
         """

@@ -71,9 +71,7 @@ def fit_proxy(
     if start is not None:
         proxy.load_state_dict(start)
     if isinstance(proxy, FitsItself):
-        return _fit_of(
-            proxy, proxy.fit(space.encode(codes), targets), proxy_settings, settings, step
-        )
+        return _fit_of(proxy, proxy.fit(codes, targets), proxy_settings, settings, step)
     predict_rows = _by_rows(proxy, space.encode(codes))
     weights = _bootstrap(count, proxy_settings.members, seed) if settings.bootstrap else None
     parameters = list(proxy.parameters())

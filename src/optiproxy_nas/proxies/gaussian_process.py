@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +31,16 @@ JITTER = 1e-6
 LIMITS = (-3.0, 4.0), (math.log(1e-4), 0.5)  # of the logarithms: lengths, noise
 ITERATIONS, FEWER, FEW_ROWS = 30, 5, 100  # of L-BFGS, at most; of more rows than these
 LARGEST = 300  # rows that it is fitted on: a step takes a fifth of a second then
-_STATE = ("inputs", "inverse", "fitted", "hyper", "scale")
+_STATE = ("codes", "targets", "hyper")
+
+
+class Posterior(NamedTuple):
+    """What the predictions of a process are computed of; H heads share nothing."""
+
+    inputs: Tensor  # [n, D] float64, features of the archive
+    inverse: Tensor  # [H, n, n], of the Cholesky factor of the covariance
+    fitted: Tensor  # [H, n], inverse @ targets
+    scale: Tensor  # [H, 3], centre, spread, and deviation of the kernel
 
 
 class GaussianProcessProxy(FeatureProxy):
@@ -45,14 +54,14 @@ class GaussianProcessProxy(FeatureProxy):
     Heads share nothing.
 
     Of an archive above ``LARGEST`` rows it sees the best half and, of the others, the last ones.
-    ``hidden``, ``layers`` and ``activation`` mean nothing to it.
+    ``hidden``, ``layers`` and ``activation`` mean nothing to it. Its state is what it was fitted
+    on and its hyper-parameters, so that memory grows with the archive, not with its square.
     """
 
-    inputs: Tensor  # [n, D] float64
-    inverse: Tensor  # [H, n, n], of the Cholesky factor of the covariance
-    fitted: Tensor  # [H, n], inverse @ targets
+    codes: Tensor  # [n, L], of the archive
+    targets: Tensor  # [H, n] float64, NaN where not observed
     hyper: Tensor  # [H, B + 1], logarithms of lengths and noise
-    scale: Tensor  # [H, 3], centre, spread, and deviation of the kernel
+    _computed: Posterior | None
 
     def __init__(
         self,
@@ -68,12 +77,12 @@ class GaussianProcessProxy(FeatureProxy):
         spots = torch.arange(max(2, settings.members), dtype=torch.float64)
         self._spots = ((spots - spots.mean()) / spots.std()).view(-1, 1, 1)  # [E, 1, 1]
         prior = torch.tensor([math.log(LENGTH)] * len(self.blocks) + [math.log(NOISE)])
-        hyper = prior.double().expand(heads, -1).clone()
-        # One value of 0 at the origin, until it is fitted.
-        inputs = torch.zeros(1, len(self._norms), dtype=torch.float64)
-        inverse = torch.full((heads, 1, 1), (1 + CONSTANT + NOISE) ** -0.5, dtype=torch.float64)
-        scale = torch.tensor([[0.0, 1.0, 1.0]], dtype=torch.float64).repeat(heads, 1)
-        self._set(inputs, inverse, torch.zeros(heads, 1, dtype=torch.float64), hyper, scale)
+        # One value of 0, until it is fitted.
+        self._set(
+            _typical_codes(space)[:1],
+            torch.zeros(heads, 1, dtype=torch.float64),
+            prior.double().expand(heads, -1).clone(),
+        )
 
     def features(self, encoding: Encoding) -> Tensor:
         """Return the features, a random pair at distance 1 in each block: [n, D] float64."""
@@ -81,31 +90,35 @@ class GaussianProcessProxy(FeatureProxy):
 
     def predict(self, features: Tensor) -> Tensor:
         """Return predictions [E, H, n] from features [n, D]."""
-        cross = self.inverse @ self._covariance(self.inputs, features, self.hyper)  # [H, n', n]
-        centre, spread, deviation = self.scale.unsqueeze(-1).unbind(1)  # [H, 1] each
-        mean = centre + spread * (self.fitted.unsqueeze(1) @ cross).squeeze(1)
+        inputs, inverse, fitted, scale = self._posterior()
+        cross = inverse @ self._covariance(inputs, features)  # [H, n', n]
+        centre, spread, deviation = scale.unsqueeze(-1).unbind(1)  # [H, 1] each
+        mean = centre + spread * (fitted.unsqueeze(1) @ cross).squeeze(1)
         variance = (1 + CONSTANT - cross.square().sum(1)).clamp_min(1e-9)
         half = spread * deviation * variance.sqrt()  # [H, n]
         return (mean + self._spots * half).float()
 
-    def fit(self, encoding: Encoding, targets: Tensor) -> Tensor:
+    def fit(self, codes: Tensor, targets: Tensor) -> Tensor:
         """Fit it to targets [H, n], NaN where not observed, from the hyper-parameters it has.
 
         Returns:
             What was minimised: the negative log posterior a row, mean over the heads, at the start
             and in the end: [2].
         """
-        features, targets = self.features(encoding).detach(), targets.double()
         rows = _rows(targets)
-        features, targets = features[rows], targets[:, rows]
+        codes, targets = codes[rows], targets[:, rows].double()
+        features = self._features_of(codes)
         hyper, losses = [], []
         for start, values in zip(self.hyper, targets, strict=True):
             seen = ~torch.isnan(values)
             found, loss = self._maximise(features[seen], values[seen], start)
             hyper.append(found)
             losses.append(loss)
-        self._set(*self._posterior(features, targets, torch.stack(hyper)))
+        self._set(codes, targets, torch.stack(hyper))
         return torch.tensor(losses).mean(0)
+
+    def _features_of(self, codes: Tensor) -> Tensor:
+        return self.features(self.space.encode(codes))
 
     def _maximise(
         self, features: Tensor, values: Tensor, start: Tensor
@@ -129,33 +142,36 @@ class GaussianProcessProxy(FeatureProxy):
         )
         return torch.from_numpy(np.asarray(found.x)), (posterior(start.numpy())[0], found.fun)
 
-    def _posterior(self, features: Tensor, targets: Tensor, hyper: Tensor) -> tuple[Tensor, ...]:
-        """Return the tensors of the posterior, in the order of ``_STATE``."""
-        unseen = torch.isnan(targets)
-        scaled, centre, spread = zip(*map(_standard, targets), strict=True)
+    def _posterior(self) -> Posterior:
+        """Return the posterior of the state, which is computed once."""
+        if self._computed is not None:
+            return self._computed
+        inputs, noise = self._features_of(self.codes), self.hyper[:, -1:].exp() + JITTER  # [H, 1]
+        unseen = torch.isnan(self.targets)
+        scaled, centre, spread = zip(*map(_standard, self.targets), strict=True)
         values = torch.stack(scaled).where(~unseen, 0.0)
-        noise = hyper[:, -1:].exp() + JITTER  # [H, 1]
         noise = torch.where(unseen, 1e9, noise)  # a row that tells nothing
-        kernel = self._covariance(features, features, hyper) + torch.diag_embed(noise)
-        factor = torch.linalg.cholesky(kernel)
+        kernel = self._covariance(inputs, inputs) + torch.diag_embed(noise)
         inverse = torch.linalg.solve_triangular(
-            factor, torch.eye(len(features), dtype=torch.float64), upper=False
+            torch.linalg.cholesky(kernel), torch.eye(len(inputs), dtype=torch.float64), upper=False
         )
         fitted = (inverse @ values.unsqueeze(-1)).squeeze(-1)
         counts = (~unseen).sum(1)
         rate = SHAPE + fitted.square().sum(1) / 2
         deviation = (rate / (SHAPE + counts / 2 - 1).clamp_min(0.5)).sqrt()
         scale = torch.stack([torch.stack(centre), torch.stack(spread), deviation], 1)
-        return features, inverse, fitted, hyper, scale
+        self._computed = Posterior(inputs, inverse, fitted, scale)
+        return self._computed
 
-    def _covariance(self, left: Tensor, right: Tensor, hyper: Tensor) -> Tensor:
-        """Return k + 1 of rows [n, D] and [m, D] for each head's hyper-parameters: [H, n, m]."""
-        weights = (-hyper[:, self._owner]).exp().unsqueeze(1)  # [H, 1, D]
+    def _covariance(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return k + 1 of rows [n, D] and [m, D] for each head: [H, n, m]."""
+        weights = (-self.hyper[:, self._owner]).exp().unsqueeze(1)  # [H, 1, D]
         return _matern(_squares(left * weights, right * weights)) + CONSTANT
 
     def _set(self, *state: Tensor) -> None:
         for name, value in zip(_STATE, state, strict=True):
             self.register_buffer(name, value)
+        self._computed = None
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any, **named: Any
@@ -164,6 +180,7 @@ class GaussianProcessProxy(FeatureProxy):
         for name in _STATE:
             if isinstance(value := state_dict.get(prefix + name), Tensor):
                 setattr(self, name, value.clone())
+        self._computed = None
         super()._load_from_state_dict(state_dict, prefix, *arguments, **named)
 
 
@@ -205,15 +222,16 @@ class NegativeLogPosterior:
 
 
 @lru_cache(maxsize=4)
-def _typical(space: SearchSpace) -> Encoding:
-    return space.encode(space.random(256, torch.Generator().manual_seed(0)))
+def _typical_codes(space: SearchSpace) -> Tensor:
+    return space.random(256, torch.Generator().manual_seed(0))
 
 
 @lru_cache(maxsize=4)
 def _blocks(space: SearchSpace) -> tuple[Tensor, list[int]]:
     """Return factors of the features [D], and the widths of their blocks."""
-    features = graph_features(space, _typical(space)).double()
-    width = space.features(_typical(space)).shape[1]
+    typical = space.encode(_typical_codes(space))
+    features = graph_features(space, typical).double()
+    width = space.features(typical).shape[1]
     count = space.num_features if space.num_vertices else 0
     widths = [width, count, count * count] if count else [width]
     norms = [

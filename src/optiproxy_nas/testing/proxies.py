@@ -36,12 +36,13 @@ def check_proxy(build: BuildProxy, space: SearchSpace, seed: int = 0) -> None:
     small = {"name": "checked", "hidden": 8, "layers": 2, "members": 3}
     settings = ProxySettings(**{**load_preset("paper")["proxy"], **small})
     with global_randomness_untouched():
-        hard = space.encode(space.random(COUNT, generator(seed)))
+        codes = space.random(COUNT, generator(seed))
+        hard = space.encode(codes)
 
         def made(seed: int, heads: int = _HEADS) -> nn.Module:
             proxy = build(space, settings, generator(seed), heads)
             if isinstance(proxy, FitsItself):
-                proxy.fit(hard, torch.randn(heads, COUNT, generator=generator(seed)))
+                proxy.fit(codes, torch.randn(heads, COUNT, generator=generator(seed)))
             return proxy.eval()
 
         proxy, again, other = made(seed), made(seed), made(seed + 1)
