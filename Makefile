@@ -1,8 +1,9 @@
 # make search   install, and run the main job (PARAMS=dataset=cifar100,seed=3 for other settings)
-# make test     install with the test extras, and run the whole suite: by four processes, also on two
+# make test     install with the test extras, and run the whole suite: by three processes, also on two
 #               cores, as many tests wait for processes that they start
 # make lint     ruff, mypy, import-linter (the layers of the package, pyproject.toml), and pip-audit,
 #               which is skipped, with the reason, where its service does not answer
+# make docs     the documentation site: docs/_build/html; the notebooks are run, warnings are errors
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
 # make results  regenerate the tables and figures of docs/results.md (about nine hours on two cores)
 # make reproduction  the same of docs/reproduction.md: the paper's own algorithm (some 50 CPU hours)
@@ -11,13 +12,13 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 PARAMS ?=
 
-.PHONY: search test lint bench results reproduction clean
+.PHONY: search test lint docs bench results reproduction clean
 
 search: .venv/installed
 	$(BIN)/kedro run --pipeline=nb201_search $(if $(PARAMS),--params=$(PARAMS))
 
 test: .venv/installed-dev
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev | .venv/audit/bin/pip-audit
 	$(BIN)/ruff check .
@@ -25,6 +26,9 @@ lint: .venv/installed-dev | .venv/audit/bin/pip-audit
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m cost.vulnerabilities
+
+docs: .venv/installed-dev
+	OPTIPROXY_RUN_NOTEBOOKS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 bench: .venv/installed
 	$(BIN)/python -m cost
