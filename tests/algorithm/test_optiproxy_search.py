@@ -296,7 +296,7 @@ def test_steps_may_run_twice_and_out_of_order(space, make_parameters):
     )
     runs, before = [], archive.copy(deep=True)
     for _ in range(2):
-        weights, _ = steps.fit_proxy(space, archive, parameters, None, step=3)
+        weights, _ = steps.fit_proxy(space, archive, parameters, step=3)
         logits, _ = steps.search_logits(space, weights, archive, parameters, None, step=3)
         pool = steps.sample_candidates(space, logits, archive, parameters, step=3)
         runs.append(steps.select_batch(space, pool, weights, archive, parameters, step=3))

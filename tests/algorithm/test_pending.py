@@ -218,7 +218,7 @@ def test_members_agree_more_about_what_they_believe(nb201, make_parameters):
     pending = initial_batch(nb201, parameters, 12).tail(4).reset_index(drop=True)
     spreads = []
     for rows in (None, pending):
-        weights, _ = steps.fit_proxy(nb201, archive, parameters, before, rows, step=2)
+        weights, _ = steps.fit_proxy(nb201, archive, parameters, None, before, rows, step=2)
         proxy = load_proxy(nb201, parameters.proxy, weights)
         codes = nb201.from_string(pending["architecture"].tolist())
         spreads.append(float(predict(proxy, nb201.encode(codes)).std(0).mean()))

@@ -47,7 +47,7 @@ def run(make_parameters, nb201, table) -> SearchHistory:
     weights, logits, traces = {}, {}, {}
     fitted = searched = None
     for step in range(1, number_of_steps(parameters) + 1):
-        fitted, _ = steps.fit_proxy(nb201, archive, parameters, fitted, step=step)
+        fitted, _ = steps.fit_proxy(nb201, archive, parameters, None, fitted, step=step)
         searched, trace = steps.search_logits(
             nb201, fitted, archive, parameters, searched, step=step
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -44,6 +44,22 @@ def list_architectures(space: SearchSpace, functions: bool) -> Listing:
         if rows.setdefault(key, len(rows)) == len(kept):
             kept.append(row)
     return Listing(codes[kept], rows)
+
+
+@lru_cache(maxsize=4)
+def _rows_of_functions(space: SearchSpace) -> dict[Hashable, list[int]]:
+    """Return function -> the rows that compute it, of all listed architectures."""
+    rows: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(space.canonical(list_architectures(space, False).codes)):
+        rows.setdefault(key, []).append(row)
+    return rows
+
+
+def list_twins(space: SearchSpace, functions: Collection[Hashable]) -> Tensor:
+    """Return all architectures of a listed space that compute one of ``functions``: [t, L]."""
+    rows = _rows_of_functions(space)
+    found = sorted(row for function in functions for row in rows[function])
+    return list_architectures(space, functions=False).codes[found]
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""Pending trials in the score: ``selection.pending``.
+"""Pending trials (``selection.pending``) and failed ones (``fit.failed``) in the score.
 
 A search on several workers proposes while trials are running. They are never proposed again, and
 are charged; what else they do to the next proposals, the setting says:
@@ -14,6 +14,9 @@ are charged; what else they do to the next proposals, the setting says:
 
 A believed trial has no value: it is no row of D, so that neither the incumbent nor the scale of
 the targets follows from it. Where nothing is pending all three are the serial search.
+
+A failed trial is never proposed again. It may be fitted on as if it had reached a low quantile of
+the archive's targets, so that the search leaves what fails for a reason.
 """
 
 from __future__ import annotations
@@ -61,6 +64,33 @@ def believed_targets(
     mean = fitting.predict(proxy, space.encode(codes)).mean(0)  # [H, p]
     given = torch.from_numpy(task.heads_of(pending))
     return codes, torch.where(given, mean, torch.nan)
+
+
+def failed_targets(
+    space: SearchSpace,
+    failed: pd.DataFrame | None,
+    parameters: SearchParameters,
+    targets: Tensor,
+) -> tuple[Tensor, Tensor] | None:
+    """Return the codes [f, L] of failed trials, and the targets [H, f] that are believed of them.
+
+    Of the value it is the quantile ``fit.failed`` of the archive's; other heads are NaN.
+
+    Args:
+        space: the search space.
+        failed: trials that failed.
+        parameters: of the search.
+        targets: of the archive [H, n], NaN where not observed.
+
+    Returns:
+        None where nothing is believed.
+    """
+    quantile = parameters.fit.failed
+    if quantile is None or failed is None or failed.empty:
+        return None
+    believed = torch.full((len(targets), len(failed)), torch.nan)
+    believed[0] = torch.nanquantile(targets[0], quantile)
+    return codes_of(space, failed), believed
 
 
 def followed_members(

@@ -14,6 +14,7 @@ from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.pending import followed_members, select_in_turn
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.algorithm.twins import with_twins
 from optiproxy_nas.core.arrays import Integers
 from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.spaces.base import SearchSpace
@@ -79,7 +80,7 @@ def select_queries(
         left -= int(price.costs(batches[0]).sum())
     count = max(0, min(left // price.cheapest, len(pool.codes)))
     if count:
-        predictions = predict(pool.codes)
+        pool, predictions = with_twins(space, pool, predict, archive, parameters, unavailable)
         score = task.score(archive, selection)
         if members is None:
             scores = score(predictions)

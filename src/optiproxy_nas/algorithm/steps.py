@@ -27,6 +27,7 @@ from optiproxy_nas.algorithm.evolution import evolve
 from optiproxy_nas.algorithm.listing import append_best, may_list, score_all
 from optiproxy_nas.algorithm.pending import (
     believed_targets,
+    failed_targets,
     follow_in_turn,
     followed_members,
     followed_scores,
@@ -76,6 +77,7 @@ def fit_proxy(
     space: SearchSpace,
     archive: pd.DataFrame,
     parameters: SearchParameters,
+    failed: pd.DataFrame | None = None,
     previous: Tensors | None = None,
     pending: pd.DataFrame | None = None,
     *,
@@ -87,6 +89,7 @@ def fit_proxy(
         space: the search space.
         archive: D.
         parameters: of the search.
+        failed: trials that failed, of which ``fit.failed`` may believe a value.
         previous: weights of the step before.
         pending: trials without an answer, of which ``selection.pending`` may believe the proxy's.
         step: search step, 1..S.
@@ -105,9 +108,12 @@ def fit_proxy(
     check_archive(space, archive, objective)
     codes = codes_of(space, archive)
     targets = objective.task.targets(archive, parameters.fit.targets)
-    believed = believed_targets(space, pending, parameters, previous)
-    if believed is not None:
-        codes, targets = torch.cat([codes, believed[0]]), torch.cat([targets, believed[1]], 1)
+    for believed in (
+        failed_targets(space, failed, parameters, targets),
+        believed_targets(space, pending, parameters, previous),
+    ):
+        if believed is not None:
+            codes, targets = torch.cat([codes, believed[0]]), torch.cat([targets, believed[1]], 1)
     fit = fitting.fit_proxy(
         space,
         codes,

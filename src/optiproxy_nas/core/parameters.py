@@ -153,8 +153,10 @@ class ProxySettings(StrictModel):
     activation: Literal["gelu", "relu", "silu", "tanh"] = Field(description="of hidden layers")
 
 
-class FitSettings(StrictModel):
+class FitSettings(ExtendedModel):
     """Fitting θ on the archive (Table 5; Eq. 4 and 5 of A.4)."""
+
+    later = frozenset({"failed"})
 
     epochs: int = Field(ge=1, description="passes over the archive a step (model_epochs)")
     first_epochs: int = Field(ge=1, description="the same where the weights are fresh")
@@ -175,6 +177,13 @@ class FitSettings(StrictModel):
     )
     bootstrap: bool = Field(description="members weigh the archive by Exponential(1) draws")
     warm_start: bool = Field(description="start from the weights of the step before")
+    failed: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="quantile of the archive's targets that is believed of failed architectures; "
+        "null: they are left out",
+    )
 
 
 class GradientSettings(ExtendedModel):
@@ -238,7 +247,7 @@ class EvolutionSettings(StrictModel):
 class SelectionSettings(ExtendedModel):
     """Sampling Q candidates and selecting B of them (Algorithm 1 line 13, Algorithm 2 line 8)."""
 
-    later = frozenset({"weight_noise", "uniform", "listed"})
+    later = frozenset({"weight_noise", "uniform", "listed", "twin_noise"})
 
     batch: int = Field(ge=1, description="B, queries a step (num_sample)")
     samples: int = Field(ge=1, description="Q, candidates a step: Q/K from each group")
@@ -264,6 +273,12 @@ class SelectionSettings(ExtendedModel):
     )
     optimism: float = Field(ge=0, description="κ of mean + κ · sd over the ensemble")
     skip_twins: bool = Field(description="skip architectures that compute a known function")
+    twin_noise: float = Field(
+        default=0.0,
+        ge=0,
+        description="deviation between targets of such architectures, as long as none are seen: "
+        "skipped ones are put off until nothing promises more; 0: never queried",
+    )
     pending: Literal["exclude", "thompson", "believer"] = Field(
         default="exclude",
         exclude_if=lambda value: value == "exclude",

@@ -73,6 +73,7 @@ class OptiProxy(Method):
         cheapest, wanted = parameters.objective.price.cheapest, unavailable.wanted
         rows = unavailable.rows if len(unavailable.codes) else None
         pending = unavailable.rows.head(unavailable.pending) if unavailable.pending else None
+        failed = None if rows is None else rows.iloc[unavailable.pending :]
         if not self._started:
             self._started = True
             if parameters.initial_samples:
@@ -89,7 +90,7 @@ class OptiProxy(Method):
             if may_spend < cheapest:
                 continue  # spent by random architectures, or by earlier steps
             self._weights, loss = steps.fit_proxy(
-                space, archive, parameters, self._weights, pending, step=step
+                space, archive, parameters, failed, self._weights, pending, step=step
             )
             self._logits, self._traces[step] = steps.search_logits(
                 space,

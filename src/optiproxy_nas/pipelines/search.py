@@ -180,7 +180,7 @@ def _step(step: int, may_stop: bool = False) -> list[Node]:
         node(
             "fit_proxy",
             _at(step, steps.fit_proxy),
-            ["space", archive, SEARCH, *warm_weights],
+            ["space", archive, SEARCH, failed, *warm_weights],
             [".proxy", ".fit"],
         ),
         node(

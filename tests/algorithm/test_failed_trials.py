@@ -1,0 +1,48 @@
+"""Failed trials as evidence: where others failed, the proxy expects little."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from optiproxy_nas import Space, search
+from optiproxy_nas.algorithm import steps
+from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.algorithm.pending import failed_targets
+
+WIDE = Space(
+    {"depth": [1, 2, 3, 4, 5, 6], "width": [16, 32, 64, 128, 256], "lr": [1, 2, 3, 4]}, name="wide"
+)
+
+
+def test_a_failed_trial_is_believed_a_quantile_of_the_archive(nb201, make_parameters):
+    parameters = make_parameters(preset="default", fit={"failed": 0.5})
+    failed = steps.initial_batch(nb201, parameters).head(3)
+    targets = torch.tensor([[1.0, 5.0, 2.0], [0.0, 1.0, torch.nan]])
+    codes, believed = failed_targets(nb201, failed, parameters, targets)
+    assert torch.equal(codes, codes_of(nb201, failed))
+    assert believed[0].tolist() == [2.0] * 3
+    assert believed[1].isnan().all()  # of another metric nothing is known
+    ignoring = make_parameters(preset="default", fit={"failed": None})
+    assert failed_targets(nb201, failed, ignoring, targets) is None
+    assert failed_targets(nb201, failed.head(0), parameters, targets) is None
+    assert failed_targets(nb201, None, parameters, targets) is None
+
+
+@pytest.mark.parametrize("seed", [1000, 1001])
+def test_what_fails_for_a_reason_is_soon_left_alone(seed):
+    def train(network):
+        if network["depth"] * network["width"] > 256:
+            raise MemoryError("out of memory")
+        return network["depth"] * network["width"] / 64 - (network["lr"] - 2) ** 2
+
+    failures = []
+    for believed in (None, 0.25):
+        result = search(
+            space=WIDE, evaluate=train, budget=40, seed=seed, fit={"failed": believed},
+            gradient={"epochs": 1, "groups": 2}, failures={"in_a_row": None, "share": None},
+        )  # fmt: skip
+        failures.append(sum(trial.state == "failed" for trial in result.trials))
+        if believed is not None:
+            assert result.best_value == 4.0
+    assert failures[1] < failures[0]
