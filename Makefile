@@ -4,6 +4,7 @@
 # make lint     ruff, mypy, import-linter (the layers of the package, pyproject.toml), and pip-audit,
 #               which is skipped, with the reason, where its service does not answer
 # make docs     the documentation site: docs/_build/html; the notebooks are run, warnings are errors
+# make dist     wheel and sdist into dist/, and a search with the installed wheel in a bare folder
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
 # make results  regenerate the tables and figures of docs/results.md (about nine hours on two cores)
 # make reproduction  the same of docs/reproduction.md: the paper's own algorithm (some 50 CPU hours)
@@ -12,7 +13,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 PARAMS ?=
 
-.PHONY: search test lint docs bench results reproduction clean
+.PHONY: search test lint docs dist bench results reproduction clean
 
 search: .venv/installed
 	$(BIN)/kedro run --pipeline=nb201_search $(if $(PARAMS),--params=$(PARAMS))
@@ -29,6 +30,13 @@ lint: .venv/installed-dev | .venv/audit/bin/pip-audit
 
 docs: .venv/installed-dev
 	OPTIPROXY_RUN_NOTEBOOKS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+dist: .venv/installed-dev
+	rm -rf dist build
+	$(BIN)/python -m build --quiet --outdir dist .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target build/wheel dist/*.whl
+	cd build && PYTHONPATH=wheel ../$(BIN)/python -c "import optiproxy_nas as it; \
+		assert 'wheel' in it.__file__, it.__file__; print(it.search(budget=20))"
 
 bench: .venv/installed
 	$(BIN)/python -m cost
