@@ -31,7 +31,7 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#7fb4f0", "color-brand-content": "#7fb4f0"},
 }
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 # ``make docs`` runs the notebooks and shows what they gave; without it they are shown as they are.
 nb_execution_mode = "cache" if "OPTIPROXY_RUN_NOTEBOOKS" in os.environ else "off"
