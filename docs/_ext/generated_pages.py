@@ -28,6 +28,7 @@ NOTEBOOKS = ("search", "own_problem", "digits_cells", "compare")
 def setup(app: Sphinx) -> dict[str, Any]:
     """Let each build begin with these pages."""
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-skip-member", is_plain_field)
     for part in ("options", "description"):
         app.connect(f"sphinx-click-process-{part}", without_emphasis)
     return {"parallel_read_safe": True}
@@ -43,6 +44,13 @@ def write_pages(app: Sphinx) -> None:
         text = source.read_text(encoding="utf-8").replace("](../docs/", "](../")
         _write(folder / f"{name}.ipynb", text)
     shutil.rmtree(folder / ".ipynb_checkpoints", ignore_errors=True)
+
+
+def is_plain_field(
+    app: Sphinx, what: str, name: str, member: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out a field of a named tuple, which the docstring of the class describes."""
+    return True if type(member).__name__ == "_tuplegetter" else None
 
 
 def without_emphasis(app: Sphinx, context: Any, lines: list[str]) -> None:
