@@ -6,12 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.report.diagnose.collapse import (
-    CollapseSettings,
-    collapse_alarms,
-    group_numbers,
-    stagnation,
-)
+from optiproxy_nas.algorithm.collapse import CollapseSettings, group_numbers, stagnation
+from optiproxy_nas.report.diagnose.collapse import collapse_alarms
 
 SURE = 1e3  # a logit that leaves no doubt
 

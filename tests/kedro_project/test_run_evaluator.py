@@ -94,7 +94,9 @@ def test_what_was_trained_briefly_alone_is_no_answer_and_is_not_tested(
         space = get_space(Continuing.space)
         rows, failed = evaluate_batch(space, brief, trains, parameters, None)
         archive, run = extend(None, rows, parameters.objective), {"run_id": "r", "export": True}
-        summary, _ = summary_and_trials(archive, failed, trains, parameters, run, files)
+        summary, _ = summary_and_trials(
+            archive, failed, trains, parameters, run, pd.DataFrame(), files
+        )
         answer = json.loads(export_model(summary, trains, {}, files)["model.json"])
     assert (summary["is_eligible"], answer["is_eligible"]) == (False, False)
     assert summary["test"] == {}

@@ -316,7 +316,6 @@ def test_diagnostics_are_the_violation_rates_and_the_weights(space):
     assert last["weight_latency_ms"] == pytest.approx(0.55)
     assert last["weight_size_mb"] == pytest.approx(0.45)  # nothing broke this bound
     assert last["weight_accuracy"] == pytest.approx(0.45)
-    assert last["violation_alarm"] == 0
 
 
 def test_a_metric_bounded_from_both_sides_has_a_weight_for_each(space):
@@ -327,14 +326,13 @@ def test_a_metric_bounded_from_both_sides_has_a_weight_for_each(space):
     assert last["weight_upper_latency_ms"] > last["weight_lower_latency_ms"] == 0.5
 
 
-@pytest.mark.parametrize(("broken", "alarm"), [(20, 1), (17, 1), (16, 0), (0, 0)])
-def test_the_alarm_looks_at_the_last_twenty_queries(tiny, broken, alarm):
+@pytest.mark.parametrize("broken", [20, 16, 0])
+def test_the_recent_violation_rate_is_of_the_last_twenty_queries(tiny, broken):
     latency = [9.0] * 8 + [9.0] * 10 + [9.0] * broken + [3.0] * (20 - broken)
     objective = constrained("latency_ms < 6")
     archive = archive_of(tiny, objective, (8, 10, 20), latency_ms=latency)
     told = objective.diagnose(archive[archive["step"] == 2], archive)
     assert told["recent_violation_rate"] == broken / 20
-    assert told["violation_alarm"] == alarm
 
 
 def test_the_summary_tells_how_far_the_answer_is_from_each_bound(tiny):

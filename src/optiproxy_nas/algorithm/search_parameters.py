@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
+from optiproxy_nas.algorithm.alarms import AlarmSettings
 from optiproxy_nas.core.parameters import (
     EvolutionSettings,
     FitSettings,
@@ -32,7 +33,7 @@ OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's functi
 
 
 # What may differ in a search that goes on from what it was.
-_MAY_CHANGE = {"budget", "failures", "confirm", "stop_regret"}
+_MAY_CHANGE = {"alarms", "budget", "failures", "confirm", "stop_regret"}
 
 
 class RunParameters(StrictModel):
@@ -147,11 +148,21 @@ class SearchParameters(RunParameters):
         description="of architectures on the frozen proxy, in the place of gradient search; null: "
         "not",
     )
+    alarms: AlarmSettings = Field(
+        default_factory=AlarmSettings,
+        exclude_if=lambda value: value == AlarmSettings(),
+        description="when the run warns of its proxy, its groups, or of bounds that are broken",
+    )
     stop_regret: RegretSettings | None = Field(
         default=None,
         exclude_if=lambda value: value is None,
         description="ending before the budget, once little regret is likely to be left; null: not",
     )
+
+    @property
+    def groups(self) -> int:
+        """Return K; 1 where evolution has one population in the place of the groups."""
+        return self.gradient.groups if self.evolution is None else 1
 
     @property
     def label(self) -> str:

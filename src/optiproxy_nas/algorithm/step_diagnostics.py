@@ -8,18 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optiproxy_nas.algorithm.alarms import RECENT, raised_alarms
+from optiproxy_nas.algorithm.collapse import group_numbers, stagnation
+from optiproxy_nas.algorithm.listing import may_list
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Floats, Mask, Tensors
-
-RECENT = 20  # queries over which the proxy's recent rank correlation is measured
+from optiproxy_nas.spaces.base import SearchSpace
 
 
 def diagnose(
+    space: SearchSpace,
     evaluations: pd.DataFrame,
     archive: pd.DataFrame,
     candidates: Tensors,
     trace: Tensors,
     fit: Tensors,
+    logits: Tensors,
     parameters: SearchParameters,
     bound: dict[str, Any] | None = None,
     *,
@@ -28,11 +32,13 @@ def diagnose(
     """Return numbers on one step: rank correlation on the new batch, entropy, rejected draws ...
 
     Args:
+        space: the search space.
         evaluations: the step's complete trials, with the predictions made before them.
         archive: D after the step.
         candidates: of :func:`steps.sample_candidates`.
         trace: of :func:`steps.search_logits`.
         fit: loss curve of :func:`steps.fit_proxy`.
+        logits: of :func:`steps.search_logits`.
         parameters: of the search.
         bound: of :func:`regret_left.bound_regret`, where the search may end by it.
         step: search step, 1..S.
@@ -42,7 +48,11 @@ def diagnose(
     # A small batch says little, so also over the last queries, each predicted before it was made.
     proposed = objective.order.judged(archive) & (archive["step"].to_numpy() > 0)
     recent_tau, recent_rho = _agreement(archive, proposed, RECENT)
-    return {
+    groups: dict[str, float | None] = {}  # of a list, candidates are all, whatever the groups are
+    if not may_list(space, parameters.selection.listed):
+        found = group_numbers(logits, space.allowed)
+        groups = {name: _number(found[name]) for name in ("spread", "distance", "agreement")}
+    numbers: dict[str, Any] = {
         "step": step,
         "queries": len(archive),
         "spent": int(objective.price.costs(archive).sum()),
@@ -59,9 +69,13 @@ def diagnose(
         "twins_rejected": int(candidates["twins"]),
         "invalid_rejected": int(candidates["rejected"]),
         "draws": int(candidates["draws"]),
+        "stagnation": stagnation(archive["best"].tolist()),
+        **groups,
         **objective.diagnose(evaluations, archive),
         **({} if bound is None else {"regret_left": bound["regret_left"]}),
     }
+    alarms = raised_alarms(numbers, int(proposed.sum()), parameters.groups, parameters.alarms)
+    return {**numbers, **alarms}
 
 
 def _number(value: float) -> float | None:

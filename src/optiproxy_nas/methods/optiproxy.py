@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel
 
 from optiproxy_nas.algorithm import steps
+from optiproxy_nas.algorithm.alarms import AlarmLog
 from optiproxy_nas.algorithm.archive import codes_of, empty_archive
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
 from optiproxy_nas.algorithm.regret_left import bound_regret, stop_reason
@@ -62,6 +63,7 @@ class OptiProxy(Method):
         self._traces: dict[int, Tensors] = {}
         self._refits: dict[int, StepRecord] = {}
         self._diagnostics: dict[int, dict[str, Any]] = {}
+        self._alarms = AlarmLog(parameters.groups, parameters.alarms)
 
     def ask(self, unavailable: Unavailable) -> Proposals:
         """Return the initial sample, then the batch of each step (Algorithm 2, lines 4-8).
@@ -163,16 +165,19 @@ class OptiProxy(Method):
             if step in self._steps:
                 evaluations = rows[rows["step"] == step]
                 candidates, loss = self._steps[step]
-                self._diagnostics[step] = diagnose(
+                self._diagnostics[step] = numbers = diagnose(
+                    self._space,
                     evaluations,
                     self._archive,
                     candidates,
                     self._traces[step],
                     loss,
+                    self._refits[step].logits,
                     self._parameters,
                     bound,
                     step=step,
                 )
+                self._alarms.look(numbers)
 
     def start_from(self, answers: Answers, unavailable: Unavailable) -> None:
         """Take trials made before; they stand in the place of random ones of the initial sample."""

@@ -43,7 +43,6 @@ from optiproxy_nas.objectives.trial_order import STOPPED, TrialOrder
 from optiproxy_nas.proxies.targets import make_targets, value_columns
 
 RECENT = 20  # queries over which the violation rate is watched
-ALARM = 0.8  # the rate above which it is an alarm
 _OWN_COLUMNS = ("violation", "feasibility")
 _TRIAL_COLUMNS = ("number", "epochs", "state", "seed", "seconds", "error", "charged", STOPPED)
 # Columns that a metric must not overwrite.
@@ -126,7 +125,7 @@ class Constrained(AggregationSettings, Objective):
         return {"violation": violation(self.bounds, evaluations)}
 
     def diagnose(self, evaluations: pd.DataFrame, archive: pd.DataFrame) -> dict[str, Any]:
-        """Return violation rates, their alarm, and the weights that chose the step's batch."""
+        """Return violation rates, and the weights that chose the step's batch."""
         broken = archive["violation"] > 0
         recent = float(broken[archive["step"] > 0].tail(RECENT).mean())
         before = archive.head(len(archive) - len(evaluations))
@@ -134,7 +133,6 @@ class Constrained(AggregationSettings, Objective):
         return {
             "violation_rate": float((evaluations["violation"] > 0).mean()),
             "recent_violation_rate": recent,
-            "violation_alarm": int(recent > ALARM and len(archive) > RECENT),
             "weight_accuracy": weights.accuracy,
             **{
                 f"weight_{_side(constraint, self.bounds)}": float(weight)

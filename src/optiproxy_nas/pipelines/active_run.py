@@ -67,6 +67,8 @@ class ActiveRun:
         by_kind = {name.rpartition(".")[2]: outputs[name] for name in of_search}
         if self.progress is not None:
             self.progress.update(by_kind.get("archive"), by_kind.get("failed"))
+            if kind == "diagnose":
+                self.progress.step_ended(by_kind["diagnostics"])
         for name, value in outputs.items():
             if kind == "update_archive" and self.evaluator is not None:
                 self.evaluator.empty_folders(value)

@@ -54,7 +54,8 @@ def create_pipeline(
     refits = [f"{REFITS}.{kind}" for kind in ("archive", "proxy", "logits", "trace")]
     # A run that was killed while they were stored has no archive, and stores all of them again.
     found = [*refits, ".trials", failed, "report.diagnostics", archive]
-    inputs = [archive, failed, "evaluate", SEARCH, RUN, "journal", *[CONFIRMATIONS] * confirms]
+    inputs = [archive, failed, "evaluate", SEARCH, RUN, "report.diagnostics", "journal"]
+    inputs += [CONFIRMATIONS] * confirms
     page = ["report.summary", archive, "space", "report.diagnostics", SEARCH, "report.trials"]
     pictures = {name: f"report.{name}" for name in (*figures, *PAGES)}
     in_report = partial(node_in, "report")

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.algorithm.collapse import group_numbers, stagnation
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import SearchHistory
@@ -96,9 +97,9 @@ def measure(
     gap = gap_table(run, judged, diagnose.window, diagnose.top)
     best = run.archive["best"].tolist()
     allowed = get_space(run.parameters.space).allowed
-    groups = pd.DataFrame([collapse.group_numbers(run.logits[step], allowed) for step in run.steps])
+    groups = pd.DataFrame([group_numbers(run.logits[step], allowed) for step in run.steps])
     numbers = gap.join(groups)
-    numbers["stagnation"] = [collapse.stagnation(best[:count]) for count in gap["queries"]]
+    numbers["stagnation"] = [stagnation(best[:count]) for count in gap["queries"]]
     alarms, reasons = collapse.collapse_alarms(
         numbers, run.parameters.gradient.groups, diagnose.collapse
     )

@@ -48,7 +48,8 @@ def create_pipeline(
     """
     results = ["result.archive", "result.trials", "result.failed"]
     if datasets is not None:
-        inputs = [*results, "evaluate", SEARCH, RUN, "journal", *[CONFIRMATIONS] * confirms]
+        inputs = [*results, "evaluate", SEARCH, RUN, "report.diagnostics", "journal"]
+        inputs += [CONFIRMATIONS] * confirms
         nodes = pipeline_of_nodes(
             "methods",
             (search, ["evaluate", SEARCH], [*results, "report.diagnostics"]),
@@ -67,7 +68,7 @@ def create_pipeline(
             ["benchmark", "evaluate"],
         ),
         (search, ["evaluate", SEARCH], [*results, "report.diagnostics"]),
-        (summarise, [*results, "benchmark", SEARCH, RUN], "report.summary"),
+        (summarise, [*results, "benchmark", SEARCH, RUN, "report.diagnostics"], "report.summary"),
     )
 
 
@@ -121,10 +122,11 @@ def summarise(
     benchmark: Benchmark,
     search: dict[str, Any],
     run: dict[str, Any],
+    diagnostics: pd.DataFrame,
 ) -> dict[str, Any]:
     """Return what the run found. Only now, after the search, is the table queried for more."""
     parameters = parameters_of(search)
-    summary = summary_of(archive, benchmark, parameters, run["run_id"], failed)
+    summary = summary_of(archive, benchmark, parameters, run["run_id"], failed, diagnostics)
     return {**summary, "trials": len(trials)}
 
 
@@ -135,12 +137,13 @@ def summarise_problem(
     evaluate: RunEvaluator,
     search: dict[str, Any],
     run: dict[str, Any],
+    diagnostics: pd.DataFrame,
     files: TrialFiles,
     trainings: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return what the run found, and all trials. Only now, once, is the answer tested and timed."""
     parameters = parameters_of(search)
     summary, attempts = summary_and_trials(
-        archive, failed, evaluate, parameters, run, files, trainings
+        archive, failed, evaluate, parameters, run, diagnostics, files, trainings
     )
     return {**summary, "trials": len(trials)}, attempts

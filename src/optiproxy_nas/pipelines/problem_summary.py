@@ -36,6 +36,7 @@ def summarise_problem(
     evaluate: RunEvaluator,
     search: SearchParameters,
     run: dict[str, Any],
+    diagnostics: pd.DataFrame,
     files: TrialFiles,
     trainings: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -49,10 +50,11 @@ def summarise_problem(
         evaluate: what trained them.
         search: parameters of the search.
         run: parameters of the run itself.
+        diagnostics: one row a step.
         files: of the trials.
         trainings: that confirm the best; None: there are none.
     """
-    return summary_and_trials(archive, failed, evaluate, search, run, files, trainings)
+    return summary_and_trials(archive, failed, evaluate, search, run, diagnostics, files, trainings)
 
 
 def summary_and_trials(
@@ -61,6 +63,7 @@ def summary_and_trials(
     evaluator: RunEvaluator,
     parameters: RunParameters,
     run: dict[str, Any],
+    diagnostics: pd.DataFrame,
     files: TrialFiles,
     trainings: pd.DataFrame | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -80,7 +83,15 @@ def summary_and_trials(
     metrics = {name: answer[name] for name in metric_columns(trials) if name not in archived}
     test = evaluator.test(training) if incumbent.is_eligible else AnswerTest({})
     summary = problem_summary(
-        archive, parameters, run["run_id"], failed, target.label, metrics, test, confirmation
+        archive,
+        parameters,
+        run["run_id"],
+        failed,
+        target.label,
+        metrics,
+        test,
+        confirmation,
+        diagnostics,
     )
     means = confirmation.means[0] if confirmation and confirmation.means else answer
     if latency := evaluator.latency(training, means, bool(run["export"])):

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from optiproxy_nas.algorithm.alarms import AlarmSettings
 from optiproxy_nas.algorithm.budget import refuse_confirm
 from optiproxy_nas.benchmarks.source_registry import check_source
 from optiproxy_nas.core.errors import ParameterError, ResumeError
@@ -69,9 +70,9 @@ def given_again(resolved: Mapping[str, Any]) -> dict[str, Any]:
 
     They leave out what is off; a section of the parameter files may have it on.
     """
-    off = {"confirm": None, "stop_regret": None, "stopping": {"rule": None}}
+    off: dict[str, Any] = {"confirm": None, "stop_regret": None, "stopping": {"rule": None}}
     if "gradient" in resolved:
-        off["evolution"] = None
+        off |= {"evolution": None, "alarms": AlarmSettings().model_dump()}
     return {**off, **resolved}
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.algorithm.alarms import AlarmLog
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.evaluator import Request
@@ -48,6 +49,9 @@ class RunProgress:
         )
         self._best, self._failed = "", pd.DataFrame()
         self._wide_epsilon = WarnOfWideEpsilon(parameters)
+        self._alarms: AlarmLog | None = None
+        if isinstance(parameters, SearchParameters):
+            self._alarms = AlarmLog(parameters.groups, parameters.alarms)
 
     def trial_ended(self, request: Request, outcome: Outcome) -> None:
         """Show a trial of a problem; :meth:`update` tells what its batch was charged in the end."""
@@ -61,6 +65,11 @@ class RunProgress:
             charged -= max((rung for rung in rungs if rung < charged), default=0)
         if request.attempt == 1:
             self._bar.update(min(charged, (self._bar.total or 0) - self._bar.n))
+
+    def step_ended(self, numbers: Mapping[str, Any]) -> None:
+        """Warn of what a step's numbers raise for the first time."""
+        if self._alarms is not None and not self._quiet:
+            self._alarms.look(numbers)
 
     def show_status(self, status: Status) -> None:
         """Show an asynchronous search: what is spent, and how busy its workers are."""

@@ -45,6 +45,7 @@ from optiproxy_nas.spaces import SearchSpace, get_space
 
 SEARCH, RUN, EVALUATED, FAILED = "params:search", "params:run", ".evaluations", ".failed"
 BOUND = ".regret_left"  # how likely regret is left, and whether the search ends for it
+MADE = (".candidates", ".trace", ".fit", ".logits")  # in a step, on the way to its batch
 PAGES = ("markdown", "page")
 FIGURES = tuple(figure.id for figure in COMMON)  # of the plain objective
 
@@ -142,9 +143,10 @@ def summarise(
     benchmark: Benchmark,
     search: SearchParameters,
     run: dict[str, Any],
+    diagnostics: pd.DataFrame,
 ) -> dict[str, Any]:
     """Return what the run found. Only now, after the search, is the table queried for more."""
-    return summary_of(archive, benchmark, search, run["run_id"], failed)
+    return summary_of(archive, benchmark, search, run["run_id"], failed, diagnostics)
 
 
 def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
@@ -211,7 +213,7 @@ def _step(step: int, may_stop: bool = False) -> list[Node]:
         node(
             "diagnose",
             _at(step, diagnose),
-            [EVALUATED, ".archive", ".candidates", ".trace", ".fit", SEARCH, *bound],
+            ["space", EVALUATED, ".archive", *MADE, SEARCH, *bound],
             ".diagnostics",
         ),
     ]
@@ -255,10 +257,11 @@ def _report(last_step: int, figures: Sequence[str], of_problem: bool, confirms: 
     drawn = [f"{name}.{part}" for part in ("trace", "logits") for name in names]
     node = partial(node_in, "report")
     if of_problem:
-        inputs = [archive, failed, "evaluate", SEARCH, RUN, "journal", *[CONFIRMATIONS] * confirms]
+        inputs = [archive, failed, "evaluate", SEARCH, RUN, ".diagnostics", "journal"]
+        inputs += [CONFIRMATIONS] * confirms
         summary = node("summarise", summarise_problem, inputs, [".summary", ".trials"])
     else:
-        inputs = [archive, failed, "benchmark", SEARCH, RUN]
+        inputs = [archive, failed, "benchmark", SEARCH, RUN, ".diagnostics"]
         summary = node("summarise", summarise, inputs, ".summary")
     page = [".summary", archive, "space", ".diagnostics", SEARCH]
     page += [".trials"] if of_problem else []

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.algorithm.alarms import alarm_facts
 from optiproxy_nas.algorithm.regret_left import regret_facts
-from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, Benchmark
 from optiproxy_nas.evaluation.benchmark_problem import optimum, regret_of
 from optiproxy_nas.evaluation.incumbent import Confirmation, Incumbent, facts_of, incumbent_of
@@ -25,8 +26,11 @@ def summary_of(
     parameters: RunParameters,
     run_id: str,
     failed: pd.DataFrame,
+    diagnostics: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Return the summary of a run by any method; ``failed`` has its failed trials.
+    """Return the summary of a run by any method.
+
+    ``failed`` has its failed trials, ``diagnostics`` a row a step, where the method tells any.
 
     It queries the benchmark for more than the search saw (optimum, test accuracy, measurements).
     Call it only after the search.
@@ -45,6 +49,7 @@ def summary_of(
         "caution": benchmark.caution,
         benchmark.target: value,
         **_test_accuracy(benchmark, architecture),
+        **_alarm_facts(diagnostics, parameters),
         "optimum": best_of_all,
         "regret": regret,
         **objective.summary(archive),
@@ -64,6 +69,7 @@ def problem_summary(
     metrics: Mapping[str, float],
     test: AnswerTest,
     confirmation: Confirmation | None = None,
+    diagnostics: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Return the summary of a run on a user's problem by any method.
 
@@ -76,6 +82,7 @@ def problem_summary(
         metrics: what else was measured of the answer, by name.
         test: what the test of the answer gave.
         confirmation: of its best; None: they are not confirmed.
+        diagnostics: one row a step; None: the method tells none.
     """
     objective = parameters.objective
     found = incumbent_of(objective, archive, confirmation)
@@ -89,10 +96,21 @@ def problem_summary(
         "is_eligible": found.is_eligible,
         **_confirmed(parameters, found, confirmation),
         **facts_of(objective, archive, confirmation),
+        **_alarm_facts(diagnostics, parameters),
         "metrics": {name: _fact(value) for name, value in metrics.items()},
         "test": {name: _fact(value) for name, value in test.metrics.items()},
         **({"test_error": test.error} if test.error else {}),
     }
+
+
+def _alarm_facts(diagnostics: pd.DataFrame | None, parameters: RunParameters) -> dict[str, Any]:
+    """Return how well the proxy ranked at the end, and the alarms that the search raised."""
+    is_known = diagnostics is not None and "recent_kendall_tau" in diagnostics
+    if diagnostics is None or not is_known or not isinstance(parameters, SearchParameters):
+        return {}
+    tau = _fact(float(diagnostics["recent_kendall_tau"].astype(float).iloc[-1]))
+    alarms = alarm_facts(diagnostics, parameters.groups, parameters.alarms)
+    return {"recent_kendall_tau": tau, **alarms}
 
 
 def _fact(value: float) -> float | str | None:

@@ -80,6 +80,8 @@ RESULT: dict[str, tuple[str, Format]] = {
     ),
     "answer_trial": ("Number of the best trial", text),
     "queries_to_best": ("Queries to the best", text),
+    "recent_kendall_tau": ("Kendall's τ of the last 20 predictions", text),
+    "alarms": ("Alarms", " ".join),
     "optimum": ("Optimum of the table", text),
     "regret": ("Regret", text),
     "feasible": ("Keeps all bounds", text),

@@ -65,6 +65,8 @@ def terminal_summary(summary: Summary) -> str:
     rows = [*_terminal_results(summary), *_terminal_pointers(summary)]
     width = max((len(label) for label, _ in rows), default=0)
     lines += [f"{label:<{width}}  {value}" for label, value in rows]
+    for alarm in summary.get("alarms") or ():  # of the proxy; plain ASCII, as all lines
+        lines += ["", *textwrap.wrap(f"Alarm: {alarm}".replace("τ", "tau"), 80)]
     if summary.get("caution"):
         lines += ["", *textwrap.wrap(f"Note: {summary['caution']}", 80)]
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from kedro.framework.startup import bootstrap_project
 from tqdm import tqdm
 
+from optiproxy_nas.algorithm import alarms
 from optiproxy_nas.core import errors
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.random_streams import isolated
@@ -41,6 +42,7 @@ _ONE_AT_A_TIME = threading.Lock()
 _LOUD = {
     "kedro": logging.WARNING,
     "kedro_viz": logging.ERROR,
+    alarms.LOGGER: logging.ERROR,  # they are in the tables
     "distributed": logging.CRITICAL,  # the outcome says what a worker's death means
 }
 

@@ -64,6 +64,8 @@ RUNS: Mapping[str, str] = {
     "optimum": "float64",  # best eligible value of the table; NaN where unknown
     "regret": "float64",  # distance of value to optimum; NaN where the answer is not eligible
     "queries_to_best": "float64",
+    "recent_kendall_tau": "float64",  # of the last 20 predictions; NaN of methods without a proxy
+    "alarms": "str",  # raised, each with its first query: "proxy gap at query 34"
     "seconds": "float64",  # of the search, without reading data and reporting
     "cpu_seconds": "float64",  # likewise, of the process that ran it; NaN of runs without a note
     "parameters": "str",  # all that were resolved, as JSON
@@ -119,6 +121,7 @@ def finished_rows(project: Path, point: Point, manifest: Manifest) -> Rows:
         "trials": int(trials.max(initial=0)) if proposals is None else len(proposals),
         **_confirmed(summary),
         "failed_trials": summary.get("failed_trials", 0),
+        **_alarms(summary),
         "seconds": search_seconds(manifest),
         "cpu_seconds": _cpu_seconds(manifest),
     }
@@ -176,6 +179,13 @@ def _confirmed(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {**numbers, "confirmations": summary.get("confirmations", 0)}
 
 
+def _alarms(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the proxy ranked at the end, and the alarms without their reasons."""
+    tau = summary.get("recent_kendall_tau")
+    texts = [text.partition(":")[0] for text in summary.get("alarms") or ()]
+    return {"recent_kendall_tau": np.nan if tau is None else tau, "alarms": ", ".join(texts)}
+
+
 def _facts(point: Point) -> dict[str, Any]:
     parameters = point.parameters
     return {
@@ -201,6 +211,7 @@ def _run(point: Point, facts: Mapping[str, Any], status: str, error: str) -> dic
         "failed_trials": 0,
         "confirmations": 0,
         "best_architecture": "",
+        "alarms": "",
         "parameters": json.dumps(point.parameters, sort_keys=True),
     }
 

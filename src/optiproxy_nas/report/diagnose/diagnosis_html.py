@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
+from optiproxy_nas.algorithm.collapse import CollapseSettings
 from optiproxy_nas.core.numbers import decimals, difference_text, fixed, value_text
 from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.report.archive_figures import predicted_against_true
-from optiproxy_nas.report.diagnose.collapse import Alarm, CollapseSettings, collapse_figure
+from optiproxy_nas.report.diagnose.collapse import Alarm, collapse_figure
 from optiproxy_nas.report.diagnose.landscape import Landscape, search_region
 from optiproxy_nas.report.diagnose.landscape_figures import in_three_dimensions, overview, zoom
 from optiproxy_nas.report.diagnose.proxy_figures import gap_figure, predictions_by_step
