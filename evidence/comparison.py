@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from evidence import table
 from evidence.collect import Evidence
 from evidence.measures import (
+    ALARM_HEAD,
     Measured,
+    alarms,
     compare,
     early,
     early_caption,
@@ -107,8 +109,9 @@ def _measured(section: Section, evidence: Evidence, cells: Cells) -> str:
             is_known = not math.isnan(measured.optimum)
             is_first = budget == section.budgets[0]  # what came before is the same at all budgets
             before = early(evidence, section, row, dataset) if is_first else table.NONE
-            rows.append([str(budget), row.label, before, *measured.cells(metrics)])
-        captions = ["queries", "method", early_caption(is_known), *head(metrics)]
+            warned = alarms(evidence, section, row, dataset) if is_first else [table.NONE] * 2
+            rows.append([str(budget), row.label, before, *measured.cells(metrics), *warned])
+        captions = ["queries", "method", early_caption(is_known), *head(metrics), *ALARM_HEAD]
         parts.append(f"**{table.name_of(dataset)}**\n\n" + table.telling(captions, rows))
     return "\n\n".join(parts)
 

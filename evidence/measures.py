@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from evidence import table
 from evidence.collect import NOISE, Evidence, caution_of, metric_of
 from evidence.sections import Row, Section
+from optiproxy_nas.algorithm.alarms import KINDS
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, VALIDATION_ACCURACY
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import metric_label
@@ -203,6 +204,23 @@ def early(
         value = found.mean if math.isnan(found.optimum) else found.regret
         texts.append(table.number(value) + (f" ({found.nothing} none)" if found.nothing else ""))
     return table.NONE if set(texts) == {table.NONE} else " / ".join(texts)
+
+
+ALARM_HEAD = ["τ of the last 20", f"seeds with {', '.join(KINDS.values())}"]
+
+
+def alarms(evidence: Evidence, section: Section, row: Row, dataset: str) -> list[str]:
+    """Return the columns of ``ALARM_HEAD``: how the proxy ranked at the end, and who was warned.
+
+    Dashes for a method without a proxy.
+    """
+    _, runs = evidence.of(section, row)
+    runs = runs[runs["dataset"] == dataset]
+    if runs["recent_kendall_tau"].isna().all():
+        return [table.NONE, table.NONE]
+    counts = [int(runs["alarms"].str.contains(kind, regex=False).sum()) for kind in KINDS.values()]
+    tau = float(runs["recent_kendall_tau"].mean())
+    return [table.number(tau, 2), " / ".join(map(str, counts))]
 
 
 def told_metrics(section: Section) -> list[str]:

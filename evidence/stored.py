@@ -7,6 +7,8 @@ One CSV a section, one line a search, in the order of the section's rows:
 - ``dataset``, ``objective``, ``source``, ``seed``, ``budget``.
 - ``optimum`` of the table, looked up after the search; ``queries_to_optimum``: empty where it was
   not queried. ``trials``: proposals, repeats included. ``cpu_seconds`` of the search alone.
+- ``recent_kendall_tau`` of the last 20 predictions, of a method with a proxy; ``alarms``: what it
+  warned of, each with its first query (docs/diagnose.md).
 - ``best_<n>``: best value after n queries that may be the answer; empty where there is none, or
   the search ended before.
 - ``curve``: each improvement as ``query:best``; as ``query/spent:best`` where what was spent is not
@@ -37,9 +39,9 @@ STORED = Path("docs") / "evidence"
 BEYOND = {"proxies": "its renderer fits proxies", "fidelity": "its renderer reads whole tables"}
 _LABELS = ("group", "row", "method", "preset", "setting", "settings")
 _TASK = ("dataset", "objective", "source", "seed", "budget")
-_FOUND = ("optimum", "queries_to_optimum", "trials", "cpu_seconds")
+_FOUND = ("optimum", "queries_to_optimum", "trials", "cpu_seconds", "recent_kendall_tau")
 _INTEGERS = ("seed", "budget", "trials")
-_OF_RUN = ("method", "preset", "setting", "settings", *_TASK, "optimum", "trials", "cpu_seconds")
+_OF_RUN = (*_LABELS[2:], *_TASK, "optimum", "trials", "cpu_seconds", "recent_kendall_tau", "alarms")
 
 
 class _Point(NamedTuple):
@@ -150,6 +152,7 @@ def _lines(section: Section, evidence: Evidence, row: Row) -> Iterator[dict[str,
             "optimum": _number(optimum),
             "queries_to_optimum": "" if to_it is None else str(to_it),
             "cpu_seconds": _number(run["cpu_seconds"], 2),
+            "recent_kendall_tau": _number(run["recent_kendall_tau"], 3),
         }
         for budget in _budgets(section):
             reached = [it.best for it in points if it.query <= budget <= run["budget"]]
@@ -222,7 +225,7 @@ def _number(value: float, decimals: int = 5) -> str:
 
 
 def _columns(section: Section) -> list[str]:
-    return [*_LABELS, *_TASK, *_FOUND, *map(_best, _budgets(section)), "curve"]
+    return [*_LABELS, *_TASK, *_FOUND, "alarms", *map(_best, _budgets(section)), "curve"]
 
 
 def _best(budget: int) -> str:

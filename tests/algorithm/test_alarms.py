@@ -35,11 +35,9 @@ SETTINGS = AlarmSettings()
     ("changed", "raised"),
     [
         ({}, set()),
-        ({"recent_kendall_tau": -0.1}, {"proxy_alarm"}),
-        (
-            {"recent_kendall_tau": -0.1, "stagnation": 19},
-            set(),
-        ),  # still better ones
+        ({"recent_kendall_tau": -0.4}, {"proxy_alarm"}),
+        ({"recent_kendall_tau": -0.1}, set()),  # no worse than chance
+        ({"recent_kendall_tau": -0.4, "stagnation": 19}, set()),  # it still finds better ones
         ({"recent_kendall_tau": None}, set()),
         ({"spread": 0.05}, {"collapse_alarm"}),
         ({"agreement": 1.0}, {"collapse_alarm"}),

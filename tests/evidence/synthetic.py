@@ -132,6 +132,8 @@ def _search(
         "queries_to_best": int(np.argmax(best)) + 1,
         "seconds": 1.0,
         "cpu_seconds": 1.25,
+        "recent_kendall_tau": point.get("tau", np.nan),
+        "alarms": "",
         "parameters": parameters,
         "settings": settings_digest(parameters),
     }

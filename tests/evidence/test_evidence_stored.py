@@ -12,7 +12,7 @@ import pytest
 from synthetic import OPTIMA, synthetic
 
 from evidence import comparison, constrained_tables, variants
-from evidence.measures import EARLY, early, measure
+from evidence.measures import EARLY, alarms, early, measure
 from evidence.pages import text_between
 from evidence.regenerate import SECTIONS, choose, regenerate_from_stored, render_stored, texts_of
 from evidence.sections import Row, Section, load_sections
@@ -107,7 +107,7 @@ def test_a_line_says_what_a_reader_looks_for():
     assert len(lines) == 2 * 2 * 4
     (of_seed_2, *_) = (line for line in lines if ",cifar10,,v1_0,2,40," in line)
     assert of_seed_2.startswith(',"the ""ours"", again",ours,')
-    assert ",91.607,21,40,1.25," in of_seed_2  # optimum, queries to it, trials, CPU seconds
+    assert ",91.607,21,40,1.25,,," in of_seed_2  # optimum, queries to it, trials ...
     assert of_seed_2.split(" ")[-1].startswith("21:91.607:")  # no improvement after it
 
 
@@ -172,3 +172,18 @@ def test_every_file_is_of_a_section_and_small():
     sections = load_sections(REPOSITORY / SECTIONS)
     assert set(files) <= {stored_path(REPOSITORY, section) for section in sections}
     assert all(path.stat().st_size < 1_000_000 for path in files)
+
+
+def test_who_was_warned_is_told_of_methods_with_a_proxy():
+    section = section_of()
+    evidence = synthetic([section], curve)
+    assert alarms(evidence, section, section.rows[0], "cifar10") == ["–", "–"]
+    warned = ["", "proxy gap at query 40", "mode collapse at query 32, proxy gap at query 34", ""]
+    runs = evidence.runs.sort_values(["method", "dataset", "seed"])
+    ours = runs["method"] == "ours"
+    runs.loc[ours, "recent_kendall_tau"] = [0.1, 0.2, 0.3, 0.4] * 2
+    runs.loc[ours, "alarms"] = warned * 2
+    evidence, stored = both(section, replace(evidence, runs=runs))
+    for each in (evidence, stored):
+        assert alarms(each, section, section.rows[0], "cifar10") == ["0.25", "2 / 1 / 0"]
+        assert alarms(each, section, section.rows[1], "cifar10") == ["–", "–"]
