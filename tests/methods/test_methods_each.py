@@ -104,6 +104,56 @@ def test_local_search_asks_in_random_order(nb201):
     assert orders[0] != orders[1]
 
 
+def test_an_iterated_local_search_restarts_two_changes_from_the_best(nb201):
+    settings = LocalSearch.Settings(initial_samples=1, restart_at="incumbent")
+    method = LocalSearch(nb201, settings, 300, 0)
+    (start,) = method.ask(NOTHING).codes
+    tell(method, start[None], np.array([1.0]))
+    for left in reversed(range(len(nb201.neighbours(start[None])))):  # none is better
+        codes = method.ask(NOTHING).codes
+        assert distance(codes[0], start) == 1
+        tell(method, codes, np.array([-float(left)]))
+    codes = method.ask(NOTHING).codes
+    assert len(codes) == 1
+    assert distance(codes[0], start) == 2
+    tell(method, codes, np.array([0.0]))  # worse, and where it goes on
+    (next_code,) = method.ask(NOTHING).codes
+    assert distance(next_code, codes[0]) == 1
+
+
+def test_a_gaussian_process_may_choose_among_all_architectures(nb201):
+    """The best batch of a list is never worse than that of a pool, by the same acquisition."""
+    pytest.importorskip("botorch")
+    first = torch.tensor([[i % 5, (i * 2) % 5, i % 3, 1, 2, i % 4] for i in range(12)])
+    values = -(first != GOAL).sum(-1).double().numpy()
+    chosen = []
+    for listed in (0, 20_000):
+        method = build_method("gaussian_process", nb201, {"listed": listed, "batch": 1}, 50, 0)
+        method.ask(NOTHING)
+        tell(method, first, values)
+        chosen.append(method.ask(NOTHING).codes)
+        assert not any((first == chosen[-1]).all(-1))
+    from botorch.acquisition.analytic import LogExpectedImprovement
+
+    model, best = method._model()
+    with torch.no_grad():
+        score = [float(LogExpectedImprovement(model, best)(it.double()[:, None])) for it in chosen]
+    assert score[1] >= score[0]
+
+
+@pytest.mark.parametrize(("minibatch", "is_as_whole"), [(12, True), (5, False)])
+def test_bananas_sees_minibatches(minibatch, is_as_whole, nb201):
+    codes = torch.tensor([[i % 5, (i * 2) % 5, i % 3, 1, 2, i % 4] for i in range(12)])
+    predictions = []
+    for size in (None, minibatch, minibatch):
+        method = build_method("bananas", nb201, {"epochs": 3, "minibatch": size}, 50, 0)
+        method.ask(NOTHING)
+        tell(method, codes, np.arange(12.0))
+        predictions.append(method._fit(method._encode(codes)))
+    assert torch.equal(predictions[1], predictions[2])
+    assert torch.equal(predictions[0], predictions[1]) == is_as_whole
+
+
 def test_bananas_asks_for_neighbours_of_the_best_that_it_predicts_good(nb201):
     def value(codes):  # how many of the six operations are 3x3 convolutions
         return 50 + 5 * (codes == 3).sum(-1).double().numpy()

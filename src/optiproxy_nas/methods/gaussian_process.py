@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from optiproxy_nas.algorithm.listing import list_architectures, may_list
 from optiproxy_nas.methods.base import MethodSettings, Proposals, missing_extra
 from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.proxies.targets import make_targets
@@ -43,10 +44,17 @@ class GaussianProcessSettings(MethodSettings):
     iterations: int = Field(default=30, ge=1, description="of L-BFGS, at most")
     parents: int = Field(default=10, ge=0, description="best ones whose neighbours are candidates")
     random: int = Field(default=200, ge=0, description="random candidates a round")
+    listed: int = Field(
+        default=0,
+        ge=0,
+        description="all architectures of a space that has no more are candidates; 0: of none",
+    )
 
 
 class GaussianProcess(MemoryMethod[GaussianProcessSettings]):
     """Expected improvement over the neighbours of the best architectures and random ones.
+
+    With ``listed``, over all architectures of a space that is small enough.
 
     The kernel exp(-h / (L·l)) falls with the Hamming distance h of two codes [L]. Hyper-parameters
     maximise the marginal likelihood; they are fitted again each time the queries have grown by a
@@ -77,9 +85,13 @@ class GaussianProcess(MemoryMethod[GaussianProcessSettings]):
         missing = settings.initial_samples - answered - pending
         if missing > 0 or answered < 2:
             return Proposals(self._memory.random(max(missing, 1)))
-        near = self._space.neighbours(self._memory.best(settings.parents))
-        far = self._memory.random(max(settings.random, settings.batch))
-        pool = self._memory.unseen(torch.cat([near, far]))
+        if may_list(self._space, settings.listed):
+            candidates = list_architectures(self._space, functions=False).codes
+        else:
+            near = self._space.neighbours(self._memory.best(settings.parents))
+            far = self._memory.random(max(settings.random, settings.batch))
+            candidates = torch.cat([near, far])
+        pool = self._memory.unseen(candidates)
         model, best = self._model()
         with torch.no_grad():
             score = LogExpectedImprovement(model, best_f=best)(pool.double().unsqueeze(1))

@@ -20,6 +20,11 @@ class LocalSearchSettings(MethodSettings):
 
     initial_samples: int = Field(default=10, ge=1, description="random; the best is the start")
     restart_samples: int = Field(default=10, ge=1, description="the same at each restart")
+    restart_at: Literal["random", "incumbent"] = Field(
+        default="random",
+        description="at the best of restart_samples random architectures, or two changes away from "
+        "the best that is known (iterated local search)",
+    )
     query_until: Literal["improvement", "all"] = Field(
         default="improvement", description="move to the first better neighbour, or the best of all"
     )
@@ -32,6 +37,8 @@ class LocalSearch(MemoryMethod[LocalSearchSettings]):
 
     Tuned on seeds from 1000 on (NAS-Bench-201, v1.0 tables): moving to the first better neighbour,
     and starting from the best of 10 random ones, at each restart as well.
+
+    With ``restart_at="incumbent"`` it is iterated local search (Lourenço, Martin & Stützle 2003).
     """
 
     Settings = LocalSearchSettings
@@ -56,6 +63,9 @@ class LocalSearch(MemoryMethod[LocalSearchSettings]):
                 return Proposals(left if self._settings.query_until == "all" else left[:1])
             if not pending:  # what is left has failed
                 self._restart()
+        is_iterated = self._settings.restart_at == "incumbent"
+        if self._current is None and is_iterated and len(start := self._perturbed()):
+            return Proposals(start)
         missing = self._samples - pending if self._current is None else 1
         return Proposals(self._memory.random(max(missing, 1)))
 
@@ -84,6 +94,15 @@ class LocalSearch(MemoryMethod[LocalSearchSettings]):
         self._next = new[torch.from_numpy(self._random.permutation(len(new)))]
         if not len(self._next):
             self._restart()
+
+    def _perturbed(self) -> Tensor:
+        """Return an unqueried architecture two changes away from the best: [1, L]; or none."""
+        if not len(self._memory):
+            return self._memory.codes
+        near = self._space.neighbours(self._memory.best(1))
+        there = near[self._random.permutation(len(near))[:1]]
+        far = self._memory.unseen(self._space.neighbours(there))
+        return far[self._random.permutation(len(far))[:1]]
 
     def _restart(self) -> None:
         self._current = None
