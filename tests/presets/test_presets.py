@@ -102,7 +102,8 @@ def test_every_preset_resolves_and_names_each_parameter(name):
     open_at_run_time = {*RUN, "problem", "method", "objective", "failures", "confirm"}
     open_at_run_time |= {"alarms", "stopping", "stop_regret", "evolution"}
     open_at_run_time |= {
-        f"selection.{name}" for name in ("pending", "weight_noise", "uniform", "listed")
+        f"selection.{name}"
+        for name in ("pending", "weight_noise", "uniform", "listed", "twin_noise")
     }
     open_at_run_time |= {f"gradient.{name}" for name in ("lr_gamma", "lr_step")}
     open_at_run_time |= {f"gradient.lhs_beta_{name}" for name in ("lower", "range")}
