@@ -111,17 +111,47 @@ def test_an_unknown_section_is_refused(documented):
     assert "Did you mean 'table1'?" in done.output
 
 
-def test_pages_are_written_from_stored_results_alone(documented):
-    """Without data and without a search, as in the repository: the fixture has emptied the page."""
-    done = command(documented, "evidence", "--from-stored")
+MADE = """
+title: T
+order: 1
+render: variants
+page: docs/made.md
+common: {method: tpe, source: v1_0, dataset: cifar10, budget: 20}
+budgets: [20]
+rows: [{label: one, seeds: 0-1}]
+options: {markers: {"": made}}
+"""
+STORED = """\
+group,row,method,preset,setting,settings,dataset,objective,source,seed,budget,optimum,\
+queries_to_optimum,trials,cpu_seconds,recent_kendall_tau,alarms,best_10,best_20,best_30,curve
+,one,tpe,,,0123456789ab,cifar10,,v1_0,0,20,91.607,15,20,0.2,,,90,91.607,,1:90 15:91.607
+,one,tpe,,,0123456789ab,cifar10,,v1_0,1,20,91.607,,20,0.2,,,89.5,90.5,,1:80 7:89.5 20:90.5
+"""
+
+
+def test_pages_are_written_from_stored_results_alone(bare_project):
+    """Without the table of a benchmark, and without a search."""
+    shutil.copytree(REPOSITORY / "evidence", bare_project / "evidence")
+    for path, text in (
+        ("conf/base/evidence/made.yml", MADE),
+        ("docs/evidence/made.csv", STORED),
+        ("docs/made.md", "<!-- made -->\nold\n<!-- end made -->\n"),
+    ):
+        (bare_project / path).parent.mkdir(parents=True, exist_ok=True)
+        (bare_project / path).write_text(text)
+    done = command(bare_project, "evidence", "--from-stored")
     assert done.exit_code == 0, done.output
-    texts = dict(MARKED.findall((documented / "README.md").read_text()))
-    original = dict(MARKED.findall((REPOSITORY / "README.md").read_text()))
-    assert texts.get("headline") == original["headline"]
-    done = command(documented, "evidence", "--from-stored", "workers")
+    page = (bare_project / "docs" / "made.md").read_text()
+    assert "| one | 91.053 | reference | – | 50% (9% to 91%) | > 20 | 1.857 / 0.553 / – |" in page
+    assert "workers: left out: its renderer searches by itself." in done.output
+    done = command(bare_project, "evidence", "--from-stored", "workers")
     assert done.exit_code == 1
     assert "searches by itself. Run it: kedro evidence workers" in done.output
-    assert command(documented, "evidence", "--from-stored", "--badge").exit_code == 2
+    assert command(bare_project, "evidence", "--from-stored", "--badge").exit_code == 2
+    (bare_project / "docs" / "evidence" / "made.csv").write_text(STORED.replace("89.5", "89", 1))
+    done = command(bare_project, "evidence", "--from-stored", "made")
+    assert done.exit_code == 1
+    assert "what does not follow from its curve" in done.output
 
 
 def test_outside_a_checkout_there_is_none(project):
