@@ -311,7 +311,7 @@ def test_diagnostics_are_the_violation_rates_and_the_weights(space):
     archive = archive_of(space, objective, latency_ms=latency)
     last = objective.diagnose(archive[archive["step"] == 2], archive)
     assert last["violation_rate"] == pytest.approx(3 / 5)
-    assert last["recent_violation_rate"] == pytest.approx(8 / 10)
+    assert last["recent_violation_rate"] == pytest.approx(8 / 18)  # fewer than 20: all
     # The weights are those that chose the batch: after the step before it.
     assert last["weight_latency_ms"] == pytest.approx(0.55)
     assert last["weight_size_mb"] == pytest.approx(0.45)  # nothing broke this bound
@@ -333,6 +333,15 @@ def test_the_recent_violation_rate_is_of_the_last_twenty_queries(tiny, broken):
     archive = archive_of(tiny, objective, (8, 10, 20), latency_ms=latency)
     told = objective.diagnose(archive[archive["step"] == 2], archive)
     assert told["recent_violation_rate"] == broken / 20
+
+
+def test_the_rate_counts_the_initial_sample_where_few_queries_were_proposed(tiny):
+    """Of the last twenty 17 broke the bound, of the ten proposed 7: no alarm is to be missed."""
+    latency = [9.0] * 20 + [9.0] * 7 + [3.0] * 3
+    objective = constrained("latency_ms < 6")
+    archive = archive_of(tiny, objective, (20, 10), latency_ms=latency)
+    last = objective.diagnose(archive[archive["step"] == 1], archive)
+    assert last["recent_violation_rate"] == pytest.approx(17 / 20)
 
 
 def test_the_summary_tells_how_far_the_answer_is_from_each_bound(tiny):

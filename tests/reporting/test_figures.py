@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from optiproxy_nas.benchmarks.source_registry import SOURCES, get_source
 from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.constrained import Constrained
 from optiproxy_nas.objectives.multi_fidelity import MultiFidelity
-from optiproxy_nas.report import RunData, figures_of, png
+from optiproxy_nas.report import RunData, figures_of, png, style
 from optiproxy_nas.report.archive_figures import (
     best_so_far,
     predicted_against_true,
@@ -112,7 +114,26 @@ def test_prediction_figure_without_predictions(run):
 
 def test_constant_predictions_have_no_tau(run):
     archive = run["archive"].assign(predicted=90.0)
-    assert "not defined" in words(predicted_against_true(archive))
+    assert "τ" not in words(predicted_against_true(archive))
+
+
+def test_few_points_have_no_rank_correlation(run):
+    archive = run["archive"].tail(5)
+    assert "Kendall τ" in words(predicted_against_true(archive))
+    assert "n = 4" in (text := words(predicted_against_true(archive.tail(4))))
+    assert "τ" not in text
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=30))
+def test_numbered_points_keep_their_distance_and_the_last_is_numbered(points):
+    x, y = np.array(points).T
+    numbered = style.spread_out(x, y, 1.0)
+    assert numbered[-1]
+    shown = np.stack([x, y], 1)[numbered]
+    distances = np.linalg.norm(shown[:, None] - shown, axis=-1)
+    assert (distances[~np.eye(len(shown), dtype=bool)] >= 1).all()
+    # A point without a number is near one that has it.
+    assert (np.linalg.norm(np.stack([x, y], 1)[:, None] - shown, axis=-1).min(1) < 1).all()
 
 
 def test_entropy_trace_runs_through_all_steps_and_draws_log_m(run):

@@ -117,7 +117,7 @@ def test_markdown_tables_have_equal_columns(run):
     for block in re.findall(r"(?:^\|.*\n)+", page.split("```")[-1] + "\n", flags=re.M):
         bars = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(bars) == 1, block
-    assert "![Best cell](best_cell.png)" in page
+    assert "![Best architecture](best_cell.png)" in page
     assert "| something\\_new |" in page
     assert run["summary"]["best_drawing"] in page
     assert BEST_CELL.caption in page

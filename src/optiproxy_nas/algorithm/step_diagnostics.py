@@ -15,6 +15,8 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Floats, Mask, Tensors
 from optiproxy_nas.spaces.base import SearchSpace
 
+MEASURABLE = 5  # fewer pairs than this say nothing of a rank correlation
+
 
 def diagnose(
     space: SearchSpace,
@@ -96,12 +98,12 @@ def _agreement(
 def rank_correlations(first: Floats, second: Floats) -> tuple[float | None, float | None]:
     """Return Kendall's τ-b and Spearman's ρ of n pairs, [n] both; None where undefined.
 
-    Pairs with NaN are left out. Numbers are those of ``scipy.stats``, to the last bit, in a tenth
-    of the time for the few pairs of a step.
+    Pairs with NaN are left out; fewer than ``MEASURABLE`` have no correlation. Numbers are those of
+    ``scipy.stats``, to the last bit, in a tenth of the time for the few pairs of a step.
     """
     pairs = np.stack([first, second])
     pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
-    if pairs.shape[1] < 2:
+    if pairs.shape[1] < MEASURABLE:
         return None, None
     order = np.sign(pairs[:, :, np.newaxis] - pairs[:, np.newaxis])  # [2, n, n]
     untied = (order * order).sum(axis=(1, 2)) / 2

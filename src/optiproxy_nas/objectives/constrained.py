@@ -127,7 +127,7 @@ class Constrained(AggregationSettings, Objective):
     def diagnose(self, evaluations: pd.DataFrame, archive: pd.DataFrame) -> dict[str, Any]:
         """Return violation rates, and the weights that chose the step's batch."""
         broken = archive["violation"] > 0
-        recent = float(broken[archive["step"] > 0].tail(RECENT).mean())
+        recent = float(broken.tail(RECENT).mean())
         before = archive.head(len(archive) - len(evaluations))
         weights = self.task.weights(before)
         return {

@@ -67,7 +67,7 @@ def create_pipeline(
                 node_in(NAMESPACE, "search", search, ["space", "evaluate", SEARCH], found),
                 *(confirm_nodes(archive, retrain, join) if confirms else []),
                 in_report("summarise", summarise_problem, inputs, [".summary", ".trials"]),
-                in_report("report", report_asynchronous, [*page, *refits[2:]], pictures),
+                in_report("report", report_asynchronous, [*page, *refits[1:]], pictures),
                 *([export_node()] if export else []),
             ],
             "search",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.report.choice_effects import choice_effects
 from optiproxy_nas.report.logit_figures import with_logits
 from optiproxy_nas.report.run_data import RunData, Traces
 from optiproxy_nas.report.run_report import (
@@ -52,18 +53,18 @@ def report(
 ) -> dict[str, Any]:
     """Return the PNG pictures by name, and the page as "markdown" (linking them) and "page" (HTML).
 
-    ``steps`` are the traces of steps 1..S, followed by their logits; those after the last step of
-    the diagnostics were not made.
+    ``steps`` are the traces of steps 1..S, followed by their logits and the weights of the last
+    proxy; those after the last step of the diagnostics were not made.
     """
-    count = len(steps) // 2
-    drawn = zip(steps[:count], steps[count:], strict=True)
+    count, weights = len(steps) // 2, steps[-1] if steps else None
+    drawn = zip(steps[:count], steps[count : 2 * count], strict=True)
     traces = {
         step: with_logits(space, trace, logits)
         for step, (trace, logits) in enumerate(drawn, 1)
         if step <= len(diagnostics)
     }
     figures = figures_of(search.objective)
-    return _drawn(figures, summary, archive, space, diagnostics, search, traces, trials)
+    return _drawn(figures, summary, archive, space, diagnostics, search, traces, trials, weights)
 
 
 def report_asynchronous(
@@ -73,19 +74,21 @@ def report_asynchronous(
     diagnostics: pd.DataFrame,
     search: SearchParameters,
     trials: pd.DataFrame,
+    proxies: Mapping[str, Callable[[], Tensors]],
     logits: Mapping[str, Callable[[], Tensors]],
     traces: Mapping[str, Callable[[], Tensors]],
 ) -> dict[str, Any]:
     """Return what :func:`report` does of an asynchronous run, and when its workers were busy.
 
-    ``logits`` and ``traces`` read those of each refit, by the names of their steps.
+    ``proxies``, ``logits`` and ``traces`` read those of each refit, by the names of their steps.
     """
+    weights = proxies[max(proxies)]() if proxies else None
     steps = {
         int(name.removeprefix("step_")): with_logits(space, read(), logits[name]())
         for name, read in traces.items()
     }
     figures = asynchronous_figures(search.objective)
-    return _drawn(figures, summary, archive, space, diagnostics, search, steps, trials)
+    return _drawn(figures, summary, archive, space, diagnostics, search, steps, trials, weights)
 
 
 def _drawn(
@@ -97,11 +100,15 @@ def _drawn(
     search: SearchParameters,
     traces: Traces,
     trials: pd.DataFrame | None,
+    weights: Tensors | None,
 ) -> dict[str, Any]:
     """Return the pictures by name, and the pages."""
     eligible = search.objective.order.eligible(archive)
     direction = search.objective.direction
-    run = RunData(summary, archive, space, diagnostics, traces, eligible, direction, trials)
+    effects = None if weights is None else choice_effects(space, search, weights)
+    run = RunData(
+        summary, archive, space, diagnostics, traces, eligible, direction, trials, effects
+    )
     pictures = draw_figures(run, figures)
     return {
         **{figure.id: picture for figure, picture in pictures.items()},

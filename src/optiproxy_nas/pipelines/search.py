@@ -255,6 +255,7 @@ def _report(last_step: int, figures: Sequence[str], of_problem: bool, confirms: 
     archive, failed = (f"{step_name(last_step)}{name}" for name in (".archive", FAILED))
     diagnostics = [f"{name}.diagnostics" for name in names]
     drawn = [f"{name}.{part}" for part in ("trace", "logits") for name in names]
+    drawn += [f"{name}.proxy" for name in names[-1:]]
     node = partial(node_in, "report")
     if of_problem:
         inputs = [archive, failed, "evaluate", SEARCH, RUN, ".diagnostics", "journal"]

@@ -49,6 +49,17 @@ class FitsItself(Protocol):
         ...
 
 
+@runtime_checkable
+class SamplesFunctions(Protocol):
+    """A proxy with a posterior over functions, of which joint draws can be made."""
+
+    def sample_functions(
+        self, encoding: Encoding, draws: int, generator: torch.Generator
+    ) -> Tensor:
+        """Return joint draws of the predictions of n architectures: [draws, H, n]."""
+        ...
+
+
 class FeatureProxy(nn.Module, ABC):
     """A proxy on features without weights, which a fit computes only once."""
 

@@ -98,6 +98,23 @@ class GaussianProcessProxy(FeatureProxy):
         half = spread * deviation * variance.sqrt()  # [H, n]
         return (mean + self._spots * half).float()
 
+    @torch.no_grad()
+    def sample_functions(
+        self, encoding: Encoding, draws: int, generator: torch.Generator
+    ) -> Tensor:
+        """Return joint draws of the posterior of n architectures, without noise: [draws, H, n]."""
+        features = self.features(encoding)
+        inputs, inverse, fitted, scale = self._posterior()
+        cross = inverse @ self._covariance(inputs, features)  # [H, n', n]
+        centre, spread, deviation = scale.unsqueeze(-1).unbind(1)  # [H, 1] each
+        mean = centre + spread * (fitted.unsqueeze(1) @ cross).squeeze(1)
+        covariance = self._covariance(features, features) - cross.transpose(-1, -2) @ cross
+        jitter = 1e-6 * torch.eye(len(features), dtype=torch.float64)
+        factor = torch.linalg.cholesky(covariance + jitter)  # [H, n, n]
+        normal = torch.randn(draws, *mean.shape, generator=generator, dtype=torch.float64)
+        half: Tensor = (factor @ normal.unsqueeze(-1)).squeeze(-1)
+        return mean + spread * deviation * half
+
     def fit(self, codes: Tensor, targets: Tensor) -> Tensor:
         """Fit it to targets [H, n], NaN where not observed, from the hyper-parameters it has.
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import scipy
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
@@ -15,7 +14,7 @@ from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.core.arrays import Mask, as_array
 from optiproxy_nas.core.numbers import decimals, fixed, metric_label
 from optiproxy_nas.report import ranges, style
-from optiproxy_nas.report.cell import draw_cell
+from optiproxy_nas.report.cell import cell_remarks, draw_cell
 from optiproxy_nas.report.run_data import RunData
 from optiproxy_nas.report.style import ReportFigure
 
@@ -68,7 +67,8 @@ def best_so_far(run: RunData, infeasible: Mask | None = None, bounds: Sequence[s
     found = None if winner is None else value[winner]
     digits = decimals(run.target, (found, optimum))
     if optimum is not None:
-        style.level(axes, optimum, f"optimum of the table: {fixed(optimum, digits)}", zorder=1)
+        kind = "feasible optimum" if bounds else "optimum"
+        style.level(axes, optimum, f"{kind} of the table: {fixed(optimum, digits)}", zorder=1)
     if run.confirmed is not None:
         at = float(run.archive["order"].iloc[run.confirmed[0]]) + 1
         star_confirmed(axes, run, at, f"query {at:.0f}")
@@ -165,10 +165,8 @@ def predicted_against_true(
     style.marks(axes, np.ones(len(x), dtype=bool), x, y, **look)
     label = metric_label(metric, caution)
     style.tidy(axes, title, f"queried {label}", f"predicted {label}")
-    varied = len(true) > 1 and np.ptp(true) > 0 and np.ptp(predicted) > 0
-    tau = f"{scipy.stats.kendalltau(predicted, true).statistic:.2f}" if varied else "not defined"
     outside = int(((x != true) | (y != predicted)).sum())
-    style.remark(axes, f"Kendall τ {tau}, n = {len(true)}", outside)
+    style.remark(axes, style.correlation_text(predicted, true, style.KENDALL), outside)
     if len(true) > 1:
         style.colour_bar(figure, axes, norm, "query", ticks=style.whole_ticks(8))
     return figure
@@ -225,35 +223,37 @@ BEST_SO_FAR: ReportFigure[RunData] = ReportFigure(
     "best_so_far",
     "Best so far",
     "Each mark is one query, as the legend says; the line is the best value up to there that can "
-    "be the answer, so an early rise (or fall, of what is minimised) means that little of the "
-    "budget was wasted, and triangles on the border are too bad for the range. Where the best "
-    "were trained again, the star is the answer at the mean of its confirmations, and a stroke "
-    "joins it to the single value that it had in the search.",
+    "be the answer: the earlier it gets good, the less of the budget was wasted.",
     best_so_far,
+    lambda run: (
+        "The best were trained again: the star is the answer at the mean of its confirmations, and "
+        "a stroke joins it to the single value that it had in the search."
+        if run.confirmed
+        else ""
+    ),
 )
 BEST_CELL: ReportFigure[RunData] = ReportFigure(
     "best_cell",
-    "Best cell",
-    "Filled boxes are operations, white ones inputs and outputs, and arrows lead from left to "
-    "right; grey parts carry no signal to the output. An edge that ends at a letter goes on there "
-    "in the next line. Numbers on arrows: the order of inputs, where it counts. Of two cells in "
-    "one picture, the encoding feeds the normal cell's output to both inputs of the reduction "
-    "cell; in the network these are the outputs of the cell before it and of the one before that.",
+    "Best architecture",
+    "The answer of the run: filled boxes are operations, white ones inputs and outputs, and arrows "
+    "lead from left to right.",
     best_cell,
+    lambda run: cell_remarks(run.space, str(run.summary.get("best_architecture") or "")),
 )
 PREDICTED: ReportFigure[RunData] = ReportFigure(
     "predicted_against_true",
     "Predicted against queried",
     "What the proxy expected before each query against the value that it then had: points along "
-    "the dashed line were predicted well, above it the proxy was too hopeful, and bars show its "
-    "spread (the initial sample has no prediction).",
+    "the dashed line were predicted well, above it the proxy was too hopeful, and bars are one "
+    "standard deviation of its members, or of its posterior, to each side. The initial sample has "
+    "no prediction.",
     lambda run: predicted_against_true(run.archive, run.target, run.caution),
 )
 DIAGNOSTICS: ReportFigure[RunData] = ReportFigure(
     "step_diagnostics",
     "Step diagnostics",
     "Above: how well the proxy ranked the last 20 queries, each before it was made (1 perfect, 0 "
-    "chance, among ever better ones). Below: candidates turned away because they, or others that "
-    "compute the same, had been queried.",
+    "chance, among ever better ones); five are the fewest that are ranked. Below: candidates "
+    "turned away because they, or others that compute the same, had been queried.",
     step_diagnostics,
 )

@@ -103,6 +103,29 @@ def draw_cell(
     return figure
 
 
+def cell_remarks(space: SearchSpace, architecture: str) -> str:
+    """Return what a reader has to be told of the drawing of this architecture, in sentences."""
+    if not architecture or not space.num_vertices:
+        return ""
+    graph = space.graph(space.encode(space.from_string([architecture])))
+    keep = as_array(graph.mask[0]) > 0.5
+    weights = as_array(graph.adjacency[0])[np.ix_(keep, keep)]
+    sections, _ = _sections_and_ends(space.vertex_labels, np.flatnonzero(keep).tolist())
+    remarks = []
+    if IDLE in space.operations:
+        remarks.append("Grey parts carry no signal to the output.")
+    if Folded(*layout(weights > 0)).letters:
+        remarks.append("An edge that ends at a letter goes on there in the next line.")
+    if _order(weights):
+        remarks.append("Numbers on arrows are the order of inputs.")
+    if len(sections) > 1:
+        remarks.append(
+            "The encoding feeds the normal cell's output to both inputs of the reduction cell; in "
+            "the network these are the outputs of the cell before it and of the one before that."
+        )
+    return " ".join(remarks)
+
+
 def _text_figure(text: str) -> Figure:
     """Return a text in letters of one width as a figure."""
     lines = text.splitlines()

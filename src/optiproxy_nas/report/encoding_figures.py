@@ -149,9 +149,9 @@ def _ticks(axes: Axes, rows: Sequence[str], columns: Sequence[str], with_rows: b
 ENCODING: ReportFigure[RunData] = ReportFigure(
     "encoding",
     TITLE,
-    "One group of (α, β) as matrices: how likely it makes each edge (above) and operation (below), "
-    "a relaxed sample as the proxy sees it while the group is optimised, and a discrete one that "
-    "could be queried. The nearer the middle is to 0 and 1, the less the proxy is led outside what "
-    "it was fitted on.",
+    "One group of (α, β) as matrices: how likely it makes each option, a relaxed sample as the "
+    "proxy sees it while the group is optimised, and a discrete one that could be queried. The "
+    "nearer the middle is to 0 and 1, the less the proxy is led outside what it was fitted on.",
     encoding_figure,
+    lambda run: "Edges of the graph are above, operations below." if run.space.num_vertices else "",
 )

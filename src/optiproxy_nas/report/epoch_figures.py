@@ -201,7 +201,7 @@ def _draw_promotions(axes: Axes, run: RunData, kinds: Kinds, rows: Mask, norm: A
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     outside = int(((x != brief) | (y != full)).sum())
-    style.remark(axes, style.spearman_text(brief, full), outside)
+    style.remark(axes, style.correlation_text(brief, full), outside)
 
 
 def epochs_by_step(run: RunData) -> Figure:

@@ -208,6 +208,10 @@ def step_blocks(traces: Traces, field: str) -> dict[int, Floats]:
 def _mark_steps(axes: Axes, blocks: Mapping[int, Floats], labels: bool = True) -> None:
     """Draw lines between steps, and each step's number (or every k-th) above its middle."""
     start, every = 0, math.ceil(len(blocks) / MAX_LABELS)
+    few = len(blocks) <= 8
+    look: dict[str, Any] = {"va": "bottom", "fontsize": 8, "color": style.FAINT}
+    if labels and not few:
+        axes.text(-0.01, 1.0, "step", transform=axes.transAxes, ha="right", **look)
     for index, (step, values) in enumerate(blocks.items()):
         if index:
             axes.axvline(start + 0.5, color=style.FAINT, linewidth=0.7, zorder=1)
@@ -215,12 +219,10 @@ def _mark_steps(axes: Axes, blocks: Mapping[int, Floats], labels: bool = True) -
             axes.text(
                 start + 0.5 + len(values) / 2,
                 1.0,
-                f"step {step}" if len(blocks) <= 8 else str(step),
+                f"step {step}" if few else str(step),
                 transform=axes.get_xaxis_transform(),
                 ha="center",
-                va="bottom",
-                fontsize=8,
-                color=style.FAINT,
+                **look,
             )
         start += len(values)
 
@@ -236,8 +238,12 @@ LOGITS: ReportFigure[RunData] = ReportFigure(
     "logits",
     "Mean softmax(α)",
     "The darker a row, the more the groups agree on that option, or operation of a node; a panel "
-    "that stays pale all over is a choice that they left open or disagree on. Where edges are "
-    "searched too, the panel at the bottom shows the probability of each of them after every "
-    "step, in the order of β.",
+    "that stays pale all over is a choice that they left open or disagree on.",
     lambda run: logits_heatmap(run.traces, run.space.option_labels, run.space.node_labels),
+    lambda run: (
+        "The panel at the bottom shows the probability of each searched edge after every step, in "
+        "the order of β."
+        if run.space.num_edges
+        else ""
+    ),
 )

@@ -58,7 +58,7 @@ def _predictions(axes: Axes, run: RunData, metric: str) -> None:
     _scatter(axes, np.clip(real, low, high), np.clip(predicted, low, high), feasible, runs)
 
     finite = runs & np.isfinite(predicted)
-    text = style.spearman_text(predicted[finite], real[finite])
+    text = style.correlation_text(predicted[finite], real[finite])
     divisible = finite & (real != 0)
     errors = np.abs(predicted - real)[divisible] / np.abs(real[divisible])
     if len(errors):

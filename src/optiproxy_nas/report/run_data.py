@@ -20,6 +20,7 @@ from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.objectives.constraints import Constraint, parse_constraint
+from optiproxy_nas.report.choice_effects import Effects
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -46,6 +47,7 @@ class RunData:
         eligible: the rows of the archive that can be the answer [n]; None: all.
         direction: of the value.
         trials: all trials of a user's problem, one row an attempt; None of a benchmark.
+        effects: of the choices on what the last proxy predicts; None: no proxy was fitted.
     """
 
     summary: Summary
@@ -56,6 +58,7 @@ class RunData:
     eligible: Mask | None = None
     direction: Direction = "maximize"
     trials: pd.DataFrame | None = None
+    effects: Effects | None = None
 
     @classmethod
     def of(cls, result: SearchRecord) -> RunData:

@@ -19,6 +19,7 @@ from optiproxy_nas.report import constraint_figures, epoch_figures
 from optiproxy_nas.report.archive_figures import BEST_CELL, BEST_SO_FAR, DIAGNOSTICS, PREDICTED
 from optiproxy_nas.report.encoding_figures import ENCODING
 from optiproxy_nas.report.html import breakable, code, plain, render
+from optiproxy_nas.report.importance_figures import IMPORTANCE
 from optiproxy_nas.report.logit_figures import ENTROPY, LOGITS
 from optiproxy_nas.report.run_data import RunData, Summary, present
 from optiproxy_nas.report.style import ReportFigure, png
@@ -38,6 +39,7 @@ RunFigures = tuple[ReportFigure[RunData], ...]
 COMMON: RunFigures = (
     BEST_SO_FAR,
     BEST_CELL,
+    IMPORTANCE,
     PREDICTED,
     DIAGNOSTICS,
     ENTROPY,
@@ -106,6 +108,7 @@ def html_page(run: RunData, pictures: Mapping[ReportFigure[RunData], bytes]) -> 
     return render(
         "run.html.j2",
         pictures={figure: pictures[figure] for figure in _shown(run, pictures)},
+        run=run,
         columns=classed,
         rows=cells,
         trials=trials,
@@ -123,6 +126,7 @@ def markdown_page(run: RunData, figures: Iterable[ReportFigure[RunData]]) -> str
     return render(
         "run.md.j2",
         figures=shown,
+        run=run,
         columns=columns,
         rows=cells,
         candidates=candidates,

@@ -22,6 +22,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
+from optiproxy_nas.algorithm.step_diagnostics import MEASURABLE
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
 
 INK = "#222222"
@@ -31,6 +32,7 @@ ORANGE = "#d9731a"
 GREEN = "#2c7f5b"
 RED = "#b8332e"
 DPI = 130
+SPEARMAN, KENDALL = "Spearman ρ", "Kendall τ"
 MAX_NAME = 18  # letters of an option or a vertex
 # Five dashes of eight colours: forty lines differ, and the first five also without colour.
 PALETTE = (BLUE, ORANGE, GREEN, "#8c4fa3", RED, "#1c9aa8", "#7a5c3e", "#5b6770")
@@ -50,12 +52,18 @@ class ReportFigure(Generic[Data]):
         title: its heading on the page.
         caption: how to read it, in a sentence or two.
         draw: the function that draws it from the data of the report.
+        remarks: further sentences of the caption, which depend on what is drawn.
     """
 
     id: str
     title: str
     caption: str
     draw: Callable[[Data], Figure]
+    remarks: Callable[[Data], str] = lambda data: ""
+
+    def caption_for(self, data: Data) -> str:
+        """Return the whole caption of the figure of ``data``."""
+        return f"{self.caption} {self.remarks(data)}".rstrip()
 
 
 class ShownFigure(Figure):
@@ -232,12 +240,26 @@ def legend_handles(drawn: Iterable[Axes]) -> dict[str, Any]:
     return {label: handle for of_axes in pairs for handle, label in of_axes}
 
 
-def spearman_text(first: Floats, second: Floats) -> str:
-    """Return ``Spearman ρ 0.93, n = 12``; the number alone where there is no correlation."""
+def correlation_text(first: Floats, second: Floats, name: str = SPEARMAN) -> str:
+    """Return ``Spearman ρ 0.93, n = 12``, or Kendall's τ; the number alone where there is none."""
     text = f"n = {len(first)}"
-    if len(first) > 1 and np.ptp(first) > 0 and np.ptp(second) > 0:
-        text = f"Spearman ρ {float(scipy.stats.spearmanr(first, second).statistic):.2f}, {text}"
+    if len(first) >= MEASURABLE and np.ptp(first) > 0 and np.ptp(second) > 0:
+        measure = scipy.stats.spearmanr if name == SPEARMAN else scipy.stats.kendalltau
+        text = f"{name} {float(measure(first, second).statistic):.2f}, {text}"
     return text
+
+
+def spread_out(x: Floats, y: Floats, least: float) -> Mask:
+    """Return which of n points keep ``least`` from each other: the last first, then backwards.
+
+    The first of all comes second, so that numbered points show where they begin and end.
+    """
+    order = [len(x) - 1, 0, *range(len(x) - 2, 0, -1)][: len(x)]
+    kept: list[int] = []
+    for row in order:
+        if all(np.hypot(x[row] - x[it], y[row] - y[it]) >= least for it in kept):
+            kept.append(row)
+    return np.isin(np.arange(len(x)), kept)
 
 
 def evenly(count: int, most: int) -> Integers:

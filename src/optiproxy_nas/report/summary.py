@@ -105,6 +105,9 @@ def label_of(key: str, summary: Summary) -> str:
     """Return the label of a result; what was spent is in the unit of the run."""
     if key == "spent_epochs" and present(summary.get("unit")):
         return f"{numbers.capitalised(str(summary['unit']))} spent"
+    if key in ("optimum", "regret") and present(summary.get("feasible")):
+        kinds = {"optimum": "Feasible optimum of the table", "regret": "Regret to it"}
+        return kinds[key]
     return RESULT[key][0]
 
 

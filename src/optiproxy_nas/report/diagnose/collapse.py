@@ -122,7 +122,9 @@ def collapse_figure(
     label = f"alarm where the spread is below {settings.spread:g}"
     groups.axhline(settings.spread, color=style.INK, linestyle=":", linewidth=1.0, label=label)
     groups.set_ylim(0, 1.03)
-    style.tidy(groups, "The groups at the end of each step", "search step", "0 to 1")
+    style.tidy(
+        groups, "The groups at the end of each step", "search step", "spread and shares (0 to 1)"
+    )
     groups.xaxis.set_major_locator(style.whole_ticks(9))
     groups.set_xlim(0.5, steps.max() + 0.5)
     shade = {"color": ALARM, "alpha": 0.13, "linewidth": 0, "zorder": 0}

@@ -130,8 +130,8 @@ FIGURES: tuple[ReportFigure[Diagnosis], ...] = (
         "landscape_region",
         "The region of the search",
         "The frame of the overview with colours of its own, from above and from the side. "
-        "Red numbers are the best of every few queries, in order; those outside the frame are "
-        "left out.",
+        "Red points are the best of every few queries, numbered in order; those too close to "
+        "others are small and without number, those outside the frame are left out.",
         lambda d: zoom(d.landscape, search_region(d.landscape), d.settings.every),
     ),
     ReportFigure(

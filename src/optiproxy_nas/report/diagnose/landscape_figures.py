@@ -11,12 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from mpl_toolkits.mplot3d.proj3d import proj_transform
 
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.report import style
 from optiproxy_nas.report.diagnose.landscape import COMPONENTS, Landscape, Region
 
 RED = "#c0271c"
+PANEL = 4.2  # inches of a panel of the region, about
+NUMBER = 0.19  # inches between the middles of numbered points
 
 
 def axis_labels(landscape: Landscape) -> tuple[str, str]:
@@ -81,8 +84,8 @@ def zoom(landscape: Landscape, region: Region, every: int) -> Figure:
     _cells(side, heights, values[shown], norm, 14)
     points = landscape.trajectory
     good = points[region.holds(points[["x", "y"]].to_numpy(np.float64))]
-    _path(above, good, "y")
-    _path(side, good[good["value"] >= region.value[0]], "value")
+    _path(above, good, "y", (region.x, region.y))
+    _path(side, good[good["value"] >= region.value[0]], "value", (region.x, region.value))
     _star(above, landscape, landscape.places[landscape.optimum], 520)
     best = landscape.optimum
     _star(side, landscape, (landscape.places[best, 0], landscape.values[best]), 520)
@@ -116,8 +119,7 @@ def in_three_dimensions(landscape: Landscape, every: int) -> Figure:
     points = landscape.trajectory[landscape.trajectory["value"] >= low]
     x, y, z = (points[name].to_numpy(np.float64) for name in ("x", "y", "value"))
     axes.plot(x, y, z, color=RED, linewidth=1.1, alpha=0.75, zorder=3)
-    dots: dict[str, Any] = {"s": 70, "edgecolors": "white", "linewidths": 0.7, "depthshade": False}
-    axes.scatter(x, y, z, color=RED, zorder=4, **dots)
+    dots: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.7, "depthshade": False}
     text: dict[str, Any] = {
         "fontsize": 6,
         "color": "white",
@@ -125,14 +127,22 @@ def in_three_dimensions(landscape: Landscape, every: int) -> Figure:
         "va": "center",
         "zorder": 5,
     }
-    for number, *place in zip(points["number"], x, y, z, strict=True):
-        axes.text(*place, str(number), **text)
     best = (*landscape.places[landscape.optimum], landscape.values[landscape.optimum])
     look: dict[str, Any] = {"s": 520, "zorder": 3.5, "depthshade": False}
     style.star(axes, *best, label=landscape.best, **look)
     axes.set_zlim(low, high)
     axes.view_init(elev=22, azim=-62)
     axes.set_box_aspect((1.25, 1.0, 0.85), zoom=0.98)
+    # As the eye sees them, in inches; a number that would hide another stays a small dot.
+    across, up, _ = proj_transform(x, y, z, axes.get_proj())
+    inches = 0.93 * figure.get_figwidth() / 0.2  # of a unit of the projection
+    numbered = style.spread_out(inches * across, inches * up, NUMBER)
+    for mask, size in ((~numbered, 12), (numbered, 70)):
+        axes.scatter(x[mask], y[mask], z[mask], color=RED, zorder=4, s=size, **dots)
+    for number, *place in zip(
+        points["number"][numbered], x[numbered], y[numbered], z[numbered], strict=True
+    ):
+        axes.text(*place, str(number), **text)
     names = [label.partition(" (")[0] for label in axis_labels(landscape)]
     axes.set_xlabel(names[0], fontsize=9, labelpad=6)
     axes.set_ylabel(names[1], fontsize=9, labelpad=6)
@@ -164,17 +174,21 @@ def _star(axes: Axes, landscape: Landscape, place: Sequence[float] | Floats, siz
     style.star(axes, *place, label=landscape.best, s=size, zorder=4.5)
 
 
-def _path(axes: Axes, points: pd.DataFrame, height: str) -> None:
-    """Draw numbered points joined by a line."""
+def _path(axes: Axes, points: pd.DataFrame, height: str, limits: Sequence[Sequence[float]]) -> None:
+    """Draw numbered points joined by a line; those whose number would hide another are small."""
     x, y = points["x"].to_numpy(np.float64), points[height].to_numpy(np.float64)
     axes.plot(x, y, color=RED, linewidth=0.9, alpha=0.6, zorder=4)
-    dots: dict[str, Any] = {"s": 110, "edgecolors": "white", "linewidths": 0.7, "clip_on": False}
-    axes.scatter(x, y, color=RED, zorder=5, **dots)
+    dots: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.7, "clip_on": False}
+    (left, right), (low, high) = limits
+    inches = PANEL * (x - left) / (right - left), PANEL * (y - low) / (high - low)
+    numbered = style.spread_out(*inches, NUMBER)
+    for mask, size in ((~numbered, 16), (numbered, 110)):
+        axes.scatter(x[mask], y[mask], color=RED, zorder=5, s=size, **dots)
     text: dict[str, Any] = {
         "fontsize": 7,
         "color": "white",
         "ha": "center",
         "va": "center_baseline",
     }
-    for number, left, up in zip(points["number"], x, y, strict=True):
+    for number, left, up in zip(points["number"][numbered], x[numbered], y[numbered], strict=True):
         axes.text(left, up, str(number), zorder=5, **text)

@@ -16,6 +16,7 @@ import scipy
 from torch import Tensor
 
 from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.algorithm.step_diagnostics import MEASURABLE
 from optiproxy_nas.core.arrays import Floats, Integers
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.finished_run import SearchHistory
@@ -24,7 +25,6 @@ from optiproxy_nas.report.diagnose.reference_cells import Cells, probe_rows
 from optiproxy_nas.spaces.base import SearchSpace
 
 METRIC_TAU = "probe_kendall_tau_"  # and the metric: a column of the steps
-MEASURABLE = 5  # fewer points than this say nothing of a rank correlation
 
 
 class Judged(NamedTuple):
