@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import qmc
 
-from optiproxy_nas.algorithm.gradient import initial_logits
+from optiproxy_nas.algorithm.gradient import initial_logits, latin_hypercube
 
 pytestmark = pytest.mark.usefixtures("global_state")
 
@@ -62,3 +64,10 @@ def test_beta_may_have_a_range_of_its_own(tiny, make_parameters, values, low, hi
     assert low <= logits.beta.min() < low + 0.1 * width
     assert high - 0.1 * width < logits.beta.max() <= high
     assert torch.equal(logits.alpha, initial_logits(tiny, plain, seed=0, step=1).alpha)
+
+
+@pytest.mark.parametrize(("count", "width"), [(1, 3), (10, 30), (7, 0)])
+def test_the_hypercube_is_that_of_scipy(count, width):
+    found = latin_hypercube(count, width, np.random.default_rng(3).spawn(1)[0])
+    expected = qmc.LatinHypercube(d=width, rng=np.random.default_rng(3)).random(count)
+    assert np.array_equal(found, expected)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import gaussian_process as module
+from optiproxy_nas.proxies import listed_distances
 from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy, NegativeLogPosterior
 
 SETTINGS = ProxySettings(**load_preset("default")["proxy"])
@@ -30,7 +33,7 @@ def counted(codes, noise=0.0, seed=0):
 
 
 def features_of(proxy, codes):
-    return proxy.features(proxy.space.encode(codes))
+    return proxy.features(proxy.space.encode(codes)) * proxy.norms
 
 
 def predict(proxy, codes):
@@ -132,3 +135,46 @@ def test_its_state_holds_the_archive_whatever_its_length(nb201):
     loaded.load_state_dict(fitted.state_dict())
     asked = some(nb201, 9, seed=1)
     assert torch.equal(predict(loaded, asked), predict(fitted, asked))
+
+
+def test_the_gradient_in_the_encoding_is_that_of_differences(nb201):
+    proxy, seen = proxy_of(nb201), some(nb201, 30)
+    proxy.fit(seen, counted(seen, noise=0.3))
+    posterior = proxy._posterior()
+    soft = torch.rand(4, 86, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda features: module.Moments.apply(features, posterior), soft.requires_grad_()
+    )
+
+
+def test_covariances_that_are_looked_up_are_those_that_are_computed(nb201):
+    proxy, listed = proxy_of(nb201, heads=2), some(nb201, 500, seed=1)
+    prepared = proxy.prepare(nb201.encode(listed))
+    for count in (3, 40, 20):
+        seen = some(nb201, count, seed=count)
+        values = torch.cat([counted(seen, 0.3), counted(seen, 0.3, seed=1)])
+        values[1, :2] = torch.nan
+        proxy.fit(seen, values)
+        torch.testing.assert_close(proxy.predict_prepared(prepared), predict(proxy, listed))
+
+
+def test_without_a_table_of_distances_all_covariances_are_computed(nb201, monkeypatch):
+    monkeypatch.setattr(listed_distances, "LARGEST", 10)
+    proxy, seen = proxy_of(nb201), some(nb201, 30)
+    proxy.fit(seen, counted(seen, 0.3))
+    prepared = proxy.prepare(nb201.encode(seen))
+    assert torch.equal(proxy.predict_prepared(prepared), predict(proxy, seen))
+
+
+@given(st.lists(st.tuples(*[st.integers(-9, 9)] * 5), min_size=1, max_size=30), st.randoms())
+def test_distances_to_a_list_are_exact_in_whatever_order_they_are_asked(rows, order):
+    features = np.array(rows, dtype=np.float32)
+    blocks = [features[:, :2], features[:, 2:]]
+    listed = listed_distances.ListedDistances(blocks)
+    for _ in range(3):
+        some = order.sample(range(len(rows)), order.randint(1, len(rows)))
+        squares, columns = listed.of([block[some] for block in blocks])
+        found_of = squares[np.stack(columns)].transpose(2, 0, 1)
+        for block, found in zip(blocks, found_of, strict=True):
+            expected = ((block[some][:, None] - block[None]) ** 2).sum(-1)
+            assert np.array_equal(found, expected)

@@ -11,7 +11,13 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
 from optiproxy_nas.core.errors import UnknownNameError
-from optiproxy_nas.proxies.targets import TARGETS, make_targets, standardise, to_values
+from optiproxy_nas.proxies.targets import (
+    TARGETS,
+    acquisition_score,
+    make_targets,
+    standardise,
+    to_values,
+)
 
 archives = arrays(
     np.float64, st.integers(2, 40), elements=st.floats(0, 100).map(lambda x: round(x, 2))
@@ -130,3 +136,12 @@ def test_a_diverged_value_does_not_set_the_scale_of_the_bounded_regret():
     assert top["bounded_log_regret"] > 2 * top["log_regret"]
     same = TARGETS["bounded_log_regret"](usual)
     np.testing.assert_allclose(same, TARGETS["log_regret"](usual))  # nothing is far off
+
+
+@pytest.mark.parametrize("members", [2, 5])
+def test_scores_are_the_same_to_the_last_bit_without_a_gradient(make_parameters, members):
+    chosen = make_parameters(selection={"acquisition": "optimistic", "optimism": 2.0}).selection
+    drawn = torch.randn(members, 1000, generator=torch.Generator().manual_seed(0)) + 50
+    score = acquisition_score(drawn, chosen)
+    assert torch.equal(score, drawn.mean(0) + 2 * drawn.std(0))
+    assert torch.equal(score, acquisition_score(drawn.requires_grad_(), chosen).detach())

@@ -123,10 +123,10 @@ def check_archive(space: SearchSpace, archive: pd.DataFrame, objective: Objectiv
 
 def _contradictions(space: SearchSpace, archive: pd.DataFrame, objective: Objective) -> list[str]:
     problems = []
-    if not _strings_match(space, archive):
+    if (codes := _matching_codes(space, archive)) is None:
         problems.append("codes and architecture strings disagree")
     else:
-        charged = objective.price.identities(space, archive, codes_of(space, archive))
+        charged = objective.price.identities(space, archive, codes)
         if len(set(charged)) < len(charged):
             problems.append("architectures queried twice")
     numeric = [name for name, kind in objective.columns.items() if kind != "str"]
@@ -148,10 +148,11 @@ def _contradictions(space: SearchSpace, archive: pd.DataFrame, objective: Object
     return problems
 
 
-def _strings_match(space: SearchSpace, archive: pd.DataFrame) -> bool:
-    """Return whether codes and strings name the same architectures."""
+def _matching_codes(space: SearchSpace, archive: pd.DataFrame) -> Tensor | None:
+    """Return the codes, if these and the strings name the same architectures."""
     try:
         codes = codes_of(space, archive)
-        return bool((codes >= 0).all()) and space.to_string(codes) == list(archive["architecture"])
+        named = space.to_string(codes) if bool((codes >= 0).all()) else None
     except (IndexError, TypeError, ValueError):
-        return False  # a code outside the space, or not a number
+        return None  # a code outside the space, or not a number
+    return codes if named == archive["architecture"].tolist() else None

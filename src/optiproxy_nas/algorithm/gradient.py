@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import scipy
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.adam import AdamW
+from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import GradientSettings
 from optiproxy_nas.core.random_streams import numpy_generator
@@ -43,10 +44,13 @@ def initial_logits(space: SearchSpace, settings: GradientSettings, seed: int, st
     """
     allowed = space.allowed.flatten()
     choices = int(allowed.sum())
-    sampler = scipy.stats.qmc.LatinHypercube(
-        d=choices + space.num_edges, rng=numpy_generator(seed, step, "initial-logits")
-    )
-    unit = torch.from_numpy(sampler.random(settings.groups)).float()  # [K, choices + E]
+    unit = torch.from_numpy(
+        latin_hypercube(
+            settings.groups,
+            choices + space.num_edges,
+            numpy_generator(seed, step, "initial-logits").spawn(1)[0],
+        )
+    ).float()  # [K, choices + E]
     alpha = torch.zeros(settings.groups, len(allowed))
     alpha[:, allowed] = settings.lhs_lower + settings.lhs_range * unit[:, :choices]
     width = settings.lhs_beta_range or settings.lhs_range
@@ -54,6 +58,18 @@ def initial_logits(space: SearchSpace, settings: GradientSettings, seed: int, st
     unit = unit[:, choices:]
     beta = width * (unit - 0.5) if lower is None else lower + width * unit
     return Logits(alpha.reshape(settings.groups, space.num_nodes, -1), beta)
+
+
+def latin_hypercube(count: int, width: int, draws: np.random.Generator) -> Floats:
+    """Return points [count, width] in [0, 1), in each column one in each of ``count`` strata.
+
+    They are those of ``scipy.stats.qmc.LatinHypercube``, whose import takes longer than a search.
+    """
+    inside = draws.uniform(size=(count, width))
+    strata = np.tile(np.arange(1, count + 1), (width, 1))
+    for column in strata:
+        draws.shuffle(column)
+    return (strata.T - inside) / count
 
 
 def optimise_logits(

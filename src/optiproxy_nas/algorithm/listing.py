@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.core.parameters import ProxySettings, SelectionSettings
 from optiproxy_nas.proxies import build_proxy
-from optiproxy_nas.proxies.base import FeatureProxy
+from optiproxy_nas.proxies.base import BLOCK, FeatureProxy
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
-
-BLOCK = 1024  # architectures scored at a time: their covariances stay in the processor's cache
 
 
 class Listing(NamedTuple):
@@ -63,17 +61,16 @@ def list_twins(space: SearchSpace, functions: Collection[Hashable]) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _features(space: SearchSpace, settings: ProxySettings, functions: bool) -> list[Tensor] | None:
-    """Return what a proxy sees of the listed architectures, in blocks; None: it has no features.
+@torch.no_grad()
+def _prepared(space: SearchSpace, settings: ProxySettings, functions: bool) -> Any:
+    """Return what a proxy needs of the listed architectures; None: it has no features.
 
-    They hold no weights, so they are the same in every step.
+    It holds no weights, so it is the same in every step.
     """
     proxy = build_proxy(space, settings, torch.Generator())
     if not isinstance(proxy, FeatureProxy):
         return None
-    encoding = space.encode(list_architectures(space, functions).codes)
-    with torch.no_grad():
-        return list(torch.split(proxy.features(encoding), BLOCK))
+    return proxy.prepare(space.encode(list_architectures(space, functions).codes))
 
 
 @torch.no_grad()
@@ -93,9 +90,9 @@ def score_all(
         settings: of the proxy.
         functions: as of :func:`list_architectures`.
     """
-    features = _features(space, settings, functions)
-    if features is not None and isinstance(proxy, FeatureProxy):
-        return torch.cat([score(proxy.predict(block)) for block in features])
+    prepared = _prepared(space, settings, functions)
+    if isinstance(proxy, FeatureProxy) and prepared is not None:
+        return score(proxy.predict_prepared(prepared))
     encoding = space.encode(list_architectures(space, functions).codes)
     blocks = zip(*(torch.split(field, BLOCK) for field in encoding), strict=True)
     return torch.cat([score(proxy(Encoding(*block))) for block in blocks])
@@ -124,9 +121,12 @@ def append_best(
     """
     codes, rows = list_architectures(space, settings.skip_twins)
     identities = space.canonical if settings.skip_twins else space.identify
-    out = [rows[key] for key in identities(torch.cat([taken, pool.codes]))]
-    best = torch.argsort(scores, descending=True, stable=True)
-    best = best[~torch.isin(best, torch.tensor(out))][:width]
+    is_free = torch.ones(len(scores), dtype=torch.bool)
+    is_free[[rows[key] for key in identities(torch.cat([taken, pool.codes]))]] = False
+    free = is_free.nonzero().flatten()
+    if len(free) > width:  # sort those alone that reach the last place
+        free = free[scores[free] >= scores[free].topk(width).values[-1]]
+    best = free[torch.argsort(scores[free], descending=True, stable=True)][:width]
     return pool._replace(
         codes=torch.cat([pool.codes, codes[best]]),
         group=torch.cat([pool.group, torch.full_like(best, -1)]),

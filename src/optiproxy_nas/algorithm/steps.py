@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
@@ -128,6 +128,12 @@ def fit_proxy(
 
 
 @isolated()
+def load_proxy(space: SearchSpace, weights: Tensors, parameters: SearchParameters) -> nn.Module:
+    """Return the proxy with weights θ*, for the functions below, which only read it."""
+    return fitting.load_proxy(space, parameters.proxy, weights, parameters.objective.task.heads)
+
+
+@isolated()
 def search_logits(
     space: SearchSpace,
     weights: Tensors,
@@ -138,6 +144,7 @@ def search_logits(
     *,
     step: int,
     picks: int = 0,
+    proxy: nn.Module | None = None,
 ) -> tuple[Tensors, Tensors]:
     """Run Algorithm 1 on the frozen proxy (line 7): return {"alpha", "beta"}, and the trace.
 
@@ -155,13 +162,15 @@ def search_logits(
             the members of the ensemble that the step's proposals will follow, in turn.
         step: search step, 1..S.
         picks: how many these are; 0: a batch.
+        proxy: as of :func:`load_proxy`, where the caller has it.
 
     Raises:
         ProxyError: the score or its gradient is not finite.
     """
     objective, settings = parameters.objective, parameters.gradient
     score = objective.task.score(archive, parameters.selection)
-    proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads)
+    if proxy is None:
+        proxy = load_proxy(space, weights, parameters)
     if parameters.evolution is not None:
         evolved = evolve(
             space,
@@ -251,14 +260,17 @@ def select_batch(
     free: int = 0,
     wanted: int = 0,
     given: int = 0,
+    proxy: nn.Module | None = None,
 ) -> pd.DataFrame:
     """Select the candidates that the proxy scores best (line 8), within the step's budget.
 
-    ``unavailable``, ``free`` and ``wanted`` as of :func:`sample_candidates`; ``pending``: those of
-    ``unavailable`` that are; ``given``: how many rows of D, the first, were made before the search.
+    ``unavailable``, ``free`` and ``wanted`` as of :func:`sample_candidates`, ``proxy`` as of
+    :func:`search_logits`; ``pending``: those of ``unavailable`` that are; ``given``: how many rows
+    of D, the first, were made before the search.
     """
     objective = parameters.objective
-    proxy = fitting.load_proxy(space, parameters.proxy, weights, objective.task.heads)
+    if proxy is None:
+        proxy = load_proxy(space, weights, parameters)
     score, selection = objective.task.score(archive, parameters.selection), parameters.selection
 
     def predict(codes: Tensor) -> Tensor:

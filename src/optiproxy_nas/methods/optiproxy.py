@@ -94,6 +94,7 @@ class OptiProxy(Method):
             self._weights, loss = steps.fit_proxy(
                 space, archive, parameters, failed, self._weights, pending, step=step
             )
+            proxy = steps.load_proxy(space, self._weights, parameters)
             self._logits, self._traces[step] = steps.search_logits(
                 space,
                 self._weights,
@@ -103,6 +104,7 @@ class OptiProxy(Method):
                 pending,
                 step=step,
                 picks=may_spend // cheapest,
+                proxy=proxy,
             )
             self._refits[step] = StepRecord(len(archive), self._weights, self._logits)
             candidates = steps.sample_candidates(
@@ -129,6 +131,7 @@ class OptiProxy(Method):
                     free=self._free,
                     wanted=wanted,
                     given=self._given,
+                    proxy=proxy,
                 )
             )
         return self._none()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 from optiproxy_nas.spaces.graph_space import require_graph
 
+BLOCK = 1024  # architectures predicted at a time: what is computed stays in the processor's cache
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": nn.functional.gelu,
     "relu": torch.relu,
@@ -74,6 +75,14 @@ class FeatureProxy(nn.Module, ABC):
     def forward(self, encoding: Encoding) -> Tensor:
         """Return predictions [E, H, n]."""
         return self.predict(self.features(encoding))
+
+    def prepare(self, encoding: Encoding) -> Any:
+        """Return what :meth:`predict_prepared` needs of n architectures; it holds no weights."""
+        return torch.split(self.features(encoding), BLOCK)
+
+    def predict_prepared(self, prepared: Any) -> Tensor:
+        """Return predictions [E, H, n] of architectures that are predicted in every step."""
+        return torch.cat([self.predict(block) for block in prepared], dim=-1)
 
 
 class EnsembleLinear(nn.Module):

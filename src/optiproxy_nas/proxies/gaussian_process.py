@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from torch import Tensor
@@ -20,27 +21,28 @@ from torch import Tensor
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import FeatureProxy
+from optiproxy_nas.proxies.gaussian_moments import (
+    CONSTANT,
+    Moments,
+    Posterior,
+    looked_up,
+    matern,
+    moments_of,
+    scaled_moments,
+    squared_distances,
+)
+from optiproxy_nas.proxies.listed_distances import ListedDistances
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 from optiproxy_nas.spaces.encodings import graph_features
 
 LENGTH, LENGTH_SD = 1.5, 0.7  # prior of length scales: median, and deviation of the logarithm
 NOISE, NOISE_SD = 0.02, 1.5  # of the noise's variance, in units of the kernel's
 SHAPE = 1.5  # of the inverse gamma prior of the kernel's variance; its rate is the same
-CONSTANT = 1.0  # prior variance of the mean, in units of the kernel's
 JITTER = 1e-6
 LIMITS = (-3.0, 4.0), (math.log(1e-4), 0.5)  # of the logarithms: lengths, noise
 ITERATIONS, FEWER, FEW_ROWS = 30, 5, 100  # of L-BFGS, at most; of more rows than these
 LARGEST = 300  # rows that it is fitted on: a step takes a fifth of a second then
 _STATE = ("codes", "targets", "hyper")
-
-
-class Posterior(NamedTuple):
-    """What the predictions of a process are computed of; H heads share nothing."""
-
-    inputs: Tensor  # [n, D] float64, features of the archive
-    inverse: Tensor  # [H, n, n], of the Cholesky factor of the covariance
-    fitted: Tensor  # [H, n], inverse @ targets
-    scale: Tensor  # [H, 3], centre, spread, and deviation of the kernel
 
 
 class GaussianProcessProxy(FeatureProxy):
@@ -72,8 +74,7 @@ class GaussianProcessProxy(FeatureProxy):
     ) -> None:
         super().__init__()
         self.space = space
-        self._norms, self.blocks = _blocks(space)
-        self._owner = torch.arange(len(self.blocks)).repeat_interleave(torch.tensor(self.blocks))
+        self.norms, self.blocks, self._owner = _blocks(space)
         spots = torch.arange(max(2, settings.members), dtype=torch.float64)
         self._spots = ((spots - spots.mean()) / spots.std()).view(-1, 1, 1)  # [E, 1, 1]
         prior = torch.tensor([math.log(LENGTH)] * len(self.blocks) + [math.log(NOISE)])
@@ -85,18 +86,46 @@ class GaussianProcessProxy(FeatureProxy):
         )
 
     def features(self, encoding: Encoding) -> Tensor:
-        """Return the features, a random pair at distance 1 in each block: [n, D] float64."""
-        return graph_features(self.space, encoding).double() * self._norms
+        """Return the features, which count things in discrete architectures: [n, D] float64."""
+        return graph_features(self.space, encoding).double()
 
     def predict(self, features: Tensor) -> Tensor:
         """Return predictions [E, H, n] from features [n, D]."""
-        inputs, inverse, fitted, scale = self._posterior()
-        cross = inverse @ self._covariance(inputs, features)  # [H, n', n]
-        centre, spread, deviation = scale.unsqueeze(-1).unbind(1)  # [H, 1] each
-        mean = centre + spread * (fitted.unsqueeze(1) @ cross).squeeze(1)
-        variance = (1 + CONSTANT - cross.square().sum(1)).clamp_min(1e-9)
-        half = spread * deviation * variance.sqrt()  # [H, n]
-        return (mean + self._spots * half).float()
+        moments = Moments.apply(features, self._posterior())  # type: ignore[no-untyped-call]
+        return self._predictions(*moments)
+
+    def prepare(self, encoding: Encoding) -> Any:
+        """Return the features of n architectures; where they count things, their distances too."""
+        counts = graph_features(self.space, encoding)
+        is_integer = bool((counts == counts.round()).all())
+        distances = ListedDistances(self._split(counts)) if is_integer else None
+        return distances, super().prepare(encoding)
+
+    def predict_prepared(self, prepared: Any) -> Tensor:
+        """Return predictions [E, H, n]: covariances are looked up where few distances occur."""
+        distances, blocks = prepared
+        posterior = self._posterior()
+        found = None if distances is None else distances.of(self._split(posterior.counts))
+        if found is None:
+            return super().predict_prepared(blocks)
+        squares, columns = found
+        norms = torch.stack([block[0] for block in torch.split(self.norms, self.blocks)])
+        scales = (norms * math.sqrt(5) * (-self.hyper[:, :-1]).exp()) ** 2  # [H, B]
+        kernels = matern(torch.from_numpy(squares).double() @ scales.T).T.contiguous()  # [H, C]
+        moments = [
+            moments_of(looked_up(kernel, columns), inverse.numpy(), fitted.numpy())
+            for kernel, inverse, fitted in zip(
+                kernels.numpy(), posterior.inverse, posterior.fitted, strict=True
+            )
+        ]
+        mean, explained = torch.from_numpy(np.stack(moments, axis=1))
+        return self._predictions(*scaled_moments(mean, explained, posterior))
+
+    def _predictions(self, mean: Tensor, deviation: Tensor) -> Tensor:
+        return (mean + self._spots * deviation).float()
+
+    def _split(self, counts: Tensor) -> list[NDArray[np.float32]]:
+        return [block.numpy() for block in torch.split(counts, self.blocks, 1)]
 
     @torch.no_grad()
     def sample_functions(
@@ -124,7 +153,7 @@ class GaussianProcessProxy(FeatureProxy):
         """
         rows = _rows(targets)
         codes, targets = codes[rows], targets[:, rows].double()
-        features = self._features_of(codes)
+        features = self.features(self.space.encode(codes))
         hyper, losses = [], []
         for start, values in zip(self.hyper, targets, strict=True):
             seen = ~torch.isnan(values)
@@ -134,17 +163,15 @@ class GaussianProcessProxy(FeatureProxy):
         self._set(codes, targets, torch.stack(hyper))
         return torch.tensor(losses).mean(0)
 
-    def _features_of(self, codes: Tensor) -> Tensor:
-        return self.features(self.space.encode(codes))
-
     def _maximise(
         self, features: Tensor, values: Tensor, start: Tensor
     ) -> tuple[Tensor, tuple[float, float]]:
         """Return a head's hyper-parameters [B + 1], and what they minimise before and after."""
         if len(values) < 2:
             return start, (0.0, 0.0)
+        blocks = torch.split(features * self.norms, self.blocks, 1)
         posterior = NegativeLogPosterior(
-            torch.stack([_squares(x, x) for x in torch.split(features, self.blocks, 1)]).numpy(),
+            torch.stack([squared_distances(block, block) for block in blocks]).numpy(),
             _standard(values)[0].numpy(),
         )
         lengths, noise = LIMITS
@@ -163,27 +190,24 @@ class GaussianProcessProxy(FeatureProxy):
         """Return the posterior of the state, which is computed once."""
         if self._computed is not None:
             return self._computed
-        inputs, noise = self._features_of(self.codes), self.hyper[:, -1:].exp() + JITTER  # [H, 1]
+        counts = graph_features(self.space, self.space.encode(self.codes))
+        weights = (math.sqrt(5) * (-self.hyper[:, self._owner]).exp() * self.norms).unsqueeze(1)
+        inputs, noise = counts.double() * weights, self.hyper[:, -1:].exp() + JITTER  # [H, 1]
         unseen = torch.isnan(self.targets)
         scaled, centre, spread = zip(*map(_standard, self.targets), strict=True)
         values = torch.stack(scaled).where(~unseen, 0.0)
         noise = torch.where(unseen, 1e9, noise)  # a row that tells nothing
-        kernel = self._covariance(inputs, inputs) + torch.diag_embed(noise)
+        kernel = matern(squared_distances(inputs, inputs)) + torch.diag_embed(noise)
         inverse = torch.linalg.solve_triangular(
-            torch.linalg.cholesky(kernel), torch.eye(len(inputs), dtype=torch.float64), upper=False
+            torch.linalg.cholesky(kernel), torch.eye(len(counts), dtype=torch.float64), upper=False
         )
         fitted = (inverse @ values.unsqueeze(-1)).squeeze(-1)
-        counts = (~unseen).sum(1)
+        counted = (~unseen).sum(1)
         rate = SHAPE + fitted.square().sum(1) / 2
-        deviation = (rate / (SHAPE + counts / 2 - 1).clamp_min(0.5)).sqrt()
-        scale = torch.stack([torch.stack(centre), torch.stack(spread), deviation], 1)
-        self._computed = Posterior(inputs, inverse, fitted, scale)
+        deviation = (rate / (SHAPE + counted / 2 - 1).clamp_min(0.5)).sqrt()
+        scale = torch.stack([torch.stack(centre), torch.stack(spread), deviation], 1).unsqueeze(-1)
+        self._computed = Posterior(counts, weights, inputs, inverse, fitted, scale)
         return self._computed
-
-    def _covariance(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return k + 1 of rows [n, D] and [m, D] for each head: [H, n, m]."""
-        weights = (-self.hyper[:, self._owner]).exp().unsqueeze(1)  # [H, 1, D]
-        return _matern(_squares(left * weights, right * weights)) + CONSTANT
 
     def _set(self, *state: Tensor) -> None:
         for name, value in zip(_STATE, state, strict=True):
@@ -244,8 +268,8 @@ def _typical_codes(space: SearchSpace) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _blocks(space: SearchSpace) -> tuple[Tensor, list[int]]:
-    """Return factors of the features [D], and the widths of their blocks."""
+def _blocks(space: SearchSpace) -> tuple[Tensor, list[int], Tensor]:
+    """Return factors of the features [D], the widths of their blocks, and whose each is [D]."""
     typical = space.encode(_typical_codes(space))
     features = graph_features(space, typical).double()
     width = space.features(typical).shape[1]
@@ -255,7 +279,8 @@ def _blocks(space: SearchSpace) -> tuple[Tensor, list[int]]:
         (2 * block.var(0, correction=0).sum()).clamp_min(1e-12).rsqrt().expand(block.shape[1])
         for block in torch.split(features, widths, dim=1)
     ]
-    return torch.cat(norms), widths
+    owner = torch.arange(len(widths)).repeat_interleave(torch.tensor(widths))
+    return torch.cat(norms), widths, owner
 
 
 def _rows(targets: Tensor) -> Tensor:
@@ -277,15 +302,3 @@ def _standard(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return values - centre, centre.double(), torch.ones((), dtype=torch.float64)
     centre, spread = seen.mean(), seen.std(correction=0)
     return (values - centre) / spread, centre, spread
-
-
-def _squares(left: Tensor, right: Tensor) -> Tensor:
-    """Return squared distances [..., n, m] of rows [..., n, d] and [..., m, d]."""
-    norms = left.square().sum(-1).unsqueeze(-1) + right.square().sum(-1).unsqueeze(-2)
-    return (norms - 2 * left @ right.transpose(-1, -2)).clamp_min(0)
-
-
-def _matern(squares: Tensor) -> Tensor:
-    """Return the Matérn-5/2 kernel of squared distances."""
-    root = (5 * squares + 1e-12).sqrt()
-    return (1 + root + root.square() / 3) * (-root).exp()
