@@ -132,13 +132,14 @@ class GaussianProcessProxy(FeatureProxy):
         self, encoding: Encoding, draws: int, generator: torch.Generator
     ) -> Tensor:
         """Return joint draws of the posterior of n architectures, without noise: [draws, H, n]."""
-        features = self.features(encoding)
-        inputs, inverse, fitted, scale = self._posterior()
-        cross = inverse @ self._covariance(inputs, features)  # [H, n', n]
-        centre, spread, deviation = scale.unsqueeze(-1).unbind(1)  # [H, 1] each
-        mean = centre + spread * (fitted.unsqueeze(1) @ cross).squeeze(1)
-        covariance = self._covariance(features, features) - cross.transpose(-1, -2) @ cross
-        jitter = 1e-6 * torch.eye(len(features), dtype=torch.float64)
+        posterior = self._posterior()
+        points = self.features(encoding) * posterior.weights  # [H, n, D]
+        cross = posterior.inverse @ matern(squared_distances(posterior.inputs, points))
+        mean = (posterior.fitted.unsqueeze(1) @ cross).squeeze(1)
+        mean, _ = scaled_moments(mean, torch.zeros_like(mean), posterior)
+        _, spread, deviation = posterior.scale.unbind(1)  # [H, 1] each
+        covariance = matern(squared_distances(points, points)) - cross.mT @ cross
+        jitter = 1e-6 * torch.eye(points.shape[1], dtype=torch.float64)
         factor = torch.linalg.cholesky(covariance + jitter)  # [H, n, n]
         normal = torch.randn(draws, *mean.shape, generator=generator, dtype=torch.float64)
         half: Tensor = (factor @ normal.unsqueeze(-1)).squeeze(-1)
