@@ -92,7 +92,10 @@ def matches(pattern, name):
 
 
 def test_every_catalog_entry_is_used():
-    found = [*register_pipelines().values(), search.create_pipeline(2, may_stop=True)]
+    found = [
+        *register_pipelines().values(),
+        search.create_pipeline(2, may_stop=True, has_prior=True),
+    ]
     names = {name for pipeline in found for name in pipeline.datasets()}
     for problem in PROBLEMS:
         names |= set(resolve_problem(problem).datasets)

@@ -100,7 +100,7 @@ def test_paper_is_table_6():
 def test_every_preset_resolves_and_names_each_parameter(name):
     parameters = resolved(preset=name)
     open_at_run_time = {*RUN, "problem", "method", "objective", "failures", "confirm"}
-    open_at_run_time |= {"alarms", "fit.failed", "stopping", "stop_regret", "evolution"}
+    open_at_run_time |= {"alarms", "fit.failed", "stopping", "stop_regret", "evolution", "prior"}
     open_at_run_time |= {
         f"selection.{name}"
         for name in ("pending", "weight_noise", "uniform", "listed", "twin_noise")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.core.parameters import ProxySettings, SelectionSettings
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.base import BLOCK, FeatureProxy
+from optiproxy_nas.proxies.prior_mean import PriorMeans, WithPrior
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 
@@ -90,12 +91,34 @@ def score_all(
         settings: of the proxy.
         functions: as of :func:`list_architectures`.
     """
+    return score(_predictions(space, proxy, settings, functions))
+
+
+def _predictions(
+    space: SearchSpace, proxy: nn.Module, settings: ProxySettings, functions: bool
+) -> Tensor:
+    """Return the predictions [E, H, N] of the listed architectures."""
+    if isinstance(proxy, WithPrior):
+        alone = _predictions(space, proxy.proxy, settings, functions)
+        return alone + proxy.mean(_prior_means(space, proxy.means, functions))
     prepared = _prepared(space, settings, functions)
     if isinstance(proxy, FeatureProxy) and prepared is not None:
-        return score(proxy.predict_prepared(prepared))
+        return proxy.predict_prepared(prepared)
+    return torch.cat([proxy(encoding) for encoding in _encodings(space, functions)], -1)
+
+
+def _encodings(space: SearchSpace, functions: bool) -> Iterator[Encoding]:
+    """Return the encodings of the listed architectures, in blocks."""
     encoding = space.encode(list_architectures(space, functions).codes)
     blocks = zip(*(torch.split(field, BLOCK) for field in encoding), strict=True)
-    return torch.cat([score(proxy(Encoding(*block))) for block in blocks])
+    return (Encoding(*block) for block in blocks)
+
+
+@lru_cache(maxsize=4)
+def _prior_means(space: SearchSpace, means: PriorMeans, functions: bool) -> Tensor:
+    """Return the means [J, H, N] of earlier runs, which stay the same in a search."""
+    with torch.no_grad():
+        return torch.cat([means.of(encoding) for encoding in _encodings(space, functions)], -1)
 
 
 def append_best(

@@ -36,6 +36,18 @@ OWN_EVALUATION = "custom"  # benchmark, source and dataset where a user's functi
 _MAY_CHANGE = {"alarms", "budget", "failures", "confirm", "stop_regret"}
 
 
+def _names(value: Any) -> Any:
+    """Return a list of names, which may be one text with semicolons."""
+    value = [value] if isinstance(value, str) else value or []
+    if not isinstance(value, list | tuple) or not all(isinstance(it, str) for it in value):
+        raise ValueError(
+            f"{value!r:.200} are no earlier runs: RUN_ID;RUN_ID, experiment:NAME, sweep:NAME, "
+            "filter:CONDITION, or files"
+        )
+    names = (part.strip() for text in value for part in text.split(";"))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
 class RunParameters(StrictModel):
     """The parameters of a search by any method."""
 
@@ -158,6 +170,17 @@ class SearchParameters(RunParameters):
         exclude_if=lambda value: value is None,
         description="ending before the budget, once little regret is likely to be left; null: not",
     )
+    prior: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        default=(),
+        exclude_if=lambda value: not value,
+        description="earlier runs that guide the search: RUN_ID;RUN_ID, experiment:NAME, "
+        "sweep:NAME, filter:CONDITION, files, and scores without a training: parameters, flops, "
+        "package.module:function",
+    )
+
+    @field_serializer("prior")
+    def _as_json(self, prior: tuple[str, ...]) -> list[str]:
+        return list(prior)
 
     @property
     def groups(self) -> int:

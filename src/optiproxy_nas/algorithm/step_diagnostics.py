@@ -11,6 +11,7 @@ import pandas as pd
 from optiproxy_nas.algorithm.alarms import RECENT, raised_alarms
 from optiproxy_nas.algorithm.collapse import group_numbers, stagnation
 from optiproxy_nas.algorithm.listing import may_list
+from optiproxy_nas.algorithm.prior import shares_of
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.arrays import Floats, Mask, Tensors
 from optiproxy_nas.spaces.base import SearchSpace
@@ -39,7 +40,7 @@ def diagnose(
         archive: D after the step.
         candidates: of :func:`steps.sample_candidates`.
         trace: of :func:`steps.search_logits`.
-        fit: loss curve of :func:`steps.fit_proxy`.
+        fit: loss curve of :func:`steps.fit_proxy`, and the trust in earlier runs.
         logits: of :func:`steps.search_logits`.
         parameters: of the search.
         bound: of :func:`regret_left.bound_regret`, where the search may end by it.
@@ -75,9 +76,19 @@ def diagnose(
         **groups,
         **objective.diagnose(evaluations, archive),
         **({} if bound is None else {"regret_left": bound["regret_left"]}),
+        **_trust(fit),
     }
     alarms = raised_alarms(numbers, int(proposed.sum()), parameters.groups, parameters.alarms)
     return {**numbers, **alarms}
+
+
+def _trust(fit: Tensors) -> dict[str, float]:
+    """Return how much earlier runs count together, and the trust in each; nothing without any."""
+    if "trust" not in fit:
+        return {}
+    trust = fit["trust"]
+    each = {f"prior_trust_{run}": float(value) for run, value in enumerate(trust, 1)}
+    return {"prior_trust": float(shares_of(trust.unsqueeze(1)).sum()), **each}
 
 
 def _number(value: float) -> float | None:

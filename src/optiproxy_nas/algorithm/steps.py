@@ -32,6 +32,7 @@ from optiproxy_nas.algorithm.pending import (
     followed_members,
     followed_scores,
 )
+from optiproxy_nas.algorithm.prior import FIRST, choose_by_prior, weigh_prior
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.arrays import Tensors
@@ -41,7 +42,7 @@ from optiproxy_nas.objectives.base import Score
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
-LEAST = 2  # complete trials that a proxy can be fitted on
+LEAST = 2  # complete trials that a proxy can be fitted on; with earlier runs one suffices
 
 
 @isolated()
@@ -50,6 +51,7 @@ def initial_batch(
     parameters: SearchParameters,
     count: int | None = None,
     excluded: Tensor | None = None,
+    prior: Tensors | None = None,
 ) -> pd.DataFrame:
     """Draw the random architectures that the search starts from (Algorithm 2, line 4).
 
@@ -58,9 +60,22 @@ def initial_batch(
         parameters: of the search.
         count: of architectures; default ``initial_samples``.
         excluded: codes [x, L] that are passed over.
+        prior: tensors of earlier runs, which choose the first, a share ``FIRST``.
     """
     generator = torch_generator(parameters.seed, 0, "initial-sample")
     count = parameters.initial_samples if count is None else count
+    chosen: Tensor | None = None
+    if prior is not None and count:
+        chosen = choose_by_prior(
+            space,
+            prior,
+            round(FIRST * count),
+            parameters.selection,
+            torch_generator(parameters.seed, 0, "prior-sample"),
+            excluded,
+        )
+        excluded = chosen if excluded is None else torch.cat([excluded, chosen])
+        count -= len(chosen)
     if excluded is None or not len(excluded):
         codes = sample_random(space, count, generator)
     else:
@@ -68,6 +83,8 @@ def initial_batch(
         out = set(space.identify(excluded))
         kept = [row for row, identity in enumerate(space.identify(drawn)) if identity not in out]
         codes = drawn[kept[:count]]
+    if chosen is not None:
+        codes = torch.cat([chosen, codes])
     columns = parameters.objective.price.initial_columns(len(codes))
     return make_batch(space, codes, step=0, **columns)
 
@@ -82,8 +99,12 @@ def fit_proxy(
     pending: pd.DataFrame | None = None,
     *,
     step: int,
+    prior: Tensors | None = None,
 ) -> tuple[Tensors, Tensors]:
     """Fit f̂_θ on D (line 6): return weights θ*, and the loss curve {"loss": [epochs]}.
+
+    With earlier runs it is fitted to what these leave of the targets; their weights and their
+    tensors are returned among θ*, their trust beside the loss as "trust" [J].
 
     Args:
         space: the search space.
@@ -93,6 +114,7 @@ def fit_proxy(
         previous: weights of the step before.
         pending: trials without an answer, of which ``selection.pending`` may believe the proxy's.
         step: search step, 1..S.
+        prior: tensors of earlier runs (``fit_prior``).
 
     Raises:
         ArtifactError: the archive is not valid.
@@ -100,7 +122,7 @@ def fit_proxy(
         ProxyError: the loss is not finite.
     """
     objective = parameters.objective
-    if len(archive) < LEAST:
+    if len(archive) < (LEAST if prior is None else 1):
         raise EvaluationError(
             f"{len(archive)} of the first {parameters.initial_samples} trials complete, the others "
             "failed: no proxy can be fitted. Mend the evaluation, or raise initial_samples."
@@ -108,12 +130,18 @@ def fit_proxy(
     check_archive(space, archive, objective)
     codes = codes_of(space, archive)
     targets = objective.task.targets(archive, parameters.fit.targets)
+    queried = len(codes)
     for believed in (
         failed_targets(space, failed, parameters, targets),
         believed_targets(space, pending, parameters, previous),
     ):
         if believed is not None:
             codes, targets = torch.cat([codes, believed[0]]), torch.cat([targets, believed[1]], 1)
+    guide: Tensors = {}
+    loss: Tensors = {}
+    if prior is not None:
+        guide, trust, targets = weigh_prior(space, prior, codes, targets, queried)
+        loss["trust"] = trust
     fit = fitting.fit_proxy(
         space,
         codes,
@@ -124,7 +152,7 @@ def fit_proxy(
         parameters.seed,
         step,
     )
-    return fit.weights, {"loss": fit.loss}
+    return {**fit.weights, **guide}, {"loss": fit.loss, **loss}
 
 
 @isolated()

@@ -60,6 +60,7 @@ def search(
     executor: str | None = None,
     scheduler: str | None = None,
     initial: Initial | None = None,
+    prior: Any = None,
     callbacks: Iterable[Callable[[Search, Trial], Any]] = (),
     timeout: float | None = None,
     target: float | None = None,
@@ -139,6 +140,11 @@ def search(
             of this same search with any budget goes on to what it would have been; others start
             it warm and are not charged. A result or a journal must be of the same space, direction
             and target; tables and lists of trials are taken on trust.
+        prior: earlier runs that guide the search, on the same space or a declared one that shares
+            choices with it: results, journals, tables, trials or files of them; or functions of a
+            list of architectures that score each without a training (``"parameters"`` and
+            ``"flops"`` are two). How much each counts follows from how well it ranks what is
+            queried (docs/memory.md).
         callbacks: called with ``(search, trial)`` after each trial that is complete or failed;
             ``search.stop(reason)`` ends the search.
         timeout: seconds after which no further trial is begun; what confirms still is.
@@ -194,6 +200,7 @@ def search(
         objective=objective,
         direction=direction,
         problem=problem,
+        prior=prior,
         **overrides,
     )
     if problem is None:
@@ -207,6 +214,7 @@ def search(
         opened._benchmark = benchmark
     elif evaluate is not None:
         check_function(evaluate, bool(opened.objective.fidelities))
+    opened.learn()
     if initial is not None:
         apply_initial(opened, opened.record_parameters, initial, opened.target)
     if export is not None:
@@ -228,6 +236,17 @@ def search(
 
 class _Searched(Search):
     """The search of :func:`search`, which takes more arguments, and confirms its best."""
+
+    _prior: Any = None
+
+    def _take_prior(self, prior: Any) -> None:
+        """Wait for :meth:`learn`: the benchmark says what is searched for."""
+        self._prior = prior
+
+    def learn(self) -> None:
+        """Let the earlier runs that were given guide the search."""
+        if self._prior is not None:
+            super()._take_prior(self._prior)
 
     def _check_confirm(self) -> None:
         """Take it."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
+from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION, SearchParameters
 from optiproxy_nas.api.result import SearchResult
 from optiproxy_nas.api.result_lines import search_line
 from optiproxy_nas.benchmarks.base import Benchmark
@@ -25,6 +25,13 @@ from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_replay import repeat_history
+from optiproxy_nas.evaluation.prior_runs import (
+    are_given,
+    fitted_prior,
+    prior_lines,
+    prior_table,
+    read_sources,
+)
 from optiproxy_nas.methods import METHODS, resolve_method
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import misfit, preset_for
@@ -64,6 +71,7 @@ class Search(AskTell):
         direction: ``maximize`` or ``minimize`` the value; default maximize.
         problem: whose space, target and objective it has (:func:`search`).
         initial: trials made before, to go on from or to start warm (:func:`search`).
+        prior: earlier runs that guide the search (:func:`search`).
         journal: path of a file to which each answer is added, for good, as it is told. Opened again
             with the same arguments, the search has these answers and hands out the other trials.
             :meth:`close`, or ``with``, lets another search open it.
@@ -89,6 +97,7 @@ class Search(AskTell):
         direction: Direction | None = None,
         problem: str | Mapping[str, Any] | Problem | None = None,
         initial: Initial | None = None,
+        prior: Any = None,
         journal: str | Path | None = None,
         **overrides: Any,
     ) -> None:
@@ -117,6 +126,7 @@ class Search(AskTell):
                 "preset": preset,
                 "seed": seed,
                 "budget": budget,
+                **({"prior": "earlier runs"} if are_given(prior) else {}),
                 **overrides,
             },
             also=self._argument_names(),
@@ -147,11 +157,29 @@ class Search(AskTell):
         self.kept_back = self.parameters.kept_back
         if self.problem is not None:
             self.target_name = self.problem.target.name
+        if are_given(prior):
+            self._take_prior(prior)
         if initial is not None:
             apply_initial(self, self.record_parameters, initial, self.target)
         self.has_journal = journal is not None
         self._journal = None if journal is None else self._opened(journal_path(journal))
         self.before_asking = self._note_asking
+
+    def _take_prior(self, prior: Any) -> None:
+        """Let earlier runs guide the search, and note in its parameters which they are.
+
+        Raises:
+            OptiProxyError: as of :func:`~optiproxy_nas.evaluation.prior_runs.read_sources`.
+        """
+        parameters = self.parameters
+        assert isinstance(parameters, SearchParameters)  # other methods refuse it
+        runs = read_sources(prior, self.space, parameters.seed)
+        table = prior_table(runs, self.space, self.objective, self.target)
+        targets = parameters.fit.targets
+        self.method.take_prior(fitted_prior(self.space, table, self.objective, targets))
+        named = {"prior": prior_lines(table)}
+        self.parameters = parameters.model_copy(update=named)
+        self.record_parameters = self.record_parameters.model_copy(update=named)
 
     def close(self) -> None:
         """Close the journal, if there is one; then nothing can be told any more."""

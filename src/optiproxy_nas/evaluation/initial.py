@@ -159,10 +159,13 @@ def _trials(initial: Any) -> list[Trial]:
     return trials
 
 
-def _table(trials: Sequence[Trial], objective: Objective) -> pd.DataFrame:
-    """Return trials as a table; complete ones have the metrics that they have."""
+def trials_as_table(trials: Sequence[Trial], metrics: Sequence[str] = ()) -> pd.DataFrame:
+    """Return trials as a table; complete ones have the metrics that they have.
+
+    Where none is complete, it has the columns of ``metrics`` all the same.
+    """
     complete = any(trial.state == "complete" for trial in trials)
-    absent = dict.fromkeys(["value"] if complete else ["value", *objective.metrics], np.nan)
+    absent = dict.fromkeys(["value"] if complete else ["value", *metrics], np.nan)
     fields = ["architecture", "epochs", "error", "seconds", "state", STOPPED]
     rows: list[dict[str, Any]] = [
         {
@@ -179,7 +182,7 @@ def _trial_rows(
     search: AskTell, trials: Sequence[Trial]
 ) -> tuple[pd.DataFrame, list[Outcome], list[int]]:
     """Return what :func:`_rows` does of the trials' table, with all metrics of each."""
-    rows, outcomes, places = rows_of(search, _table(trials, search.objective))
+    rows, outcomes, places = rows_of(search, trials_as_table(trials, search.objective.metrics))
     whole = [
         outcome._replace(
             metrics={} if outcome.error else {**outcome.metrics, **trials[place].metrics},

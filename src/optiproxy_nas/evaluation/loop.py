@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
+from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import OptiProxyError
 from optiproxy_nas.core.run_settings import ConfirmSettings
 from optiproxy_nas.evaluation.answers import Outcome
@@ -33,9 +34,13 @@ _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standa
 Callback = Callable[[AskTell, Trial], Any]
 
 
-def open_search(space: SearchSpace, parameters: RunParameters) -> AskTell:
-    """Return the search that parameters describe, ready to be asked."""
+def open_search(
+    space: SearchSpace, parameters: RunParameters, prior: Tensors | None = None
+) -> AskTell:
+    """Return the search that parameters describe, ready to be asked; ``prior``: earlier runs."""
     method: Method = METHODS.load(parameters.method).build(space, parameters)
+    if prior is not None:
+        method.take_prior(prior)
     search = AskTell(
         space,
         parameters.objective,

@@ -182,6 +182,21 @@ class Method(ABC):
         if len(answers.codes):
             self.tell(answers)
 
+    def take_prior(self, prior: Tensors) -> None:
+        """Take earlier runs that guide the search; before any ``ask``.
+
+        Args:
+            prior: tensors of ``proxies.prior_mean.fit_prior``.
+
+        Raises:
+            ParameterError: the method has no use for them.
+        """
+        raise ParameterError(
+            f"Method {type(self).__name__} cannot learn from earlier runs: prior is of method "
+            "'optiproxy'. initial=... lets it start from their trials, where these are of the same "
+            "task."
+        )
+
     def records(self) -> Records:
         """Return what the method did so far, for the result; by default nothing."""
         return Records()
@@ -223,6 +238,12 @@ class Method(ABC):
                 f"stop_regret is of method 'optiproxy', for whose searches it is calibrated, not "
                 f"of {values.get('method')!r}. Leave it out, or stop by target or patience.",
                 name="stop_regret",
+            )
+        if given.pop("prior", None):
+            raise ParameterError(
+                f"prior is of method 'optiproxy', not of {values.get('method')!r}. Leave it out; "
+                "initial=... lets a method start from trials of the same task.",
+                name="prior",
             )
         if (preset := values.get("preset")) is not None:
             raise ParameterError(

@@ -13,6 +13,7 @@ from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.alarms import AlarmLog
 from optiproxy_nas.algorithm.archive import codes_of, empty_archive
 from optiproxy_nas.algorithm.budget import allowance, number_of_steps
+from optiproxy_nas.algorithm.prior import SAMPLE
 from optiproxy_nas.algorithm.regret_left import bound_regret, stop_reason
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.step_diagnostics import diagnose
@@ -57,6 +58,7 @@ class OptiProxy(Method):
         self._given = 0  # how many rows these are
         self._bound: dict[str, Any] | None = None  # of the regret, after the last answers
         self._step = 0
+        self._prior: Tensors | None = None  # earlier runs
         self._weights: Tensors | None = None  # θ*, from which the next step may start
         self._logits: Tensors | None = None  # (α*, β*), likewise
         self._steps: dict[int, tuple[Tensors, Tensors]] = {}  # step -> candidates and loss curve
@@ -79,7 +81,7 @@ class OptiProxy(Method):
         if not self._started:
             self._started = True
             if parameters.initial_samples:
-                return self._random(parameters.initial_samples, unavailable)
+                return self._random(parameters.initial_samples, unavailable, self._prior)
         if len(archive) < steps.LEAST and unavailable.pending:
             return self._random(max(1, wanted), unavailable)
         if self.is_repeating:
@@ -92,7 +94,14 @@ class OptiProxy(Method):
             if may_spend < cheapest:
                 continue  # spent by random architectures, or by earlier steps
             self._weights, loss = steps.fit_proxy(
-                space, archive, parameters, failed, self._weights, pending, step=step
+                space,
+                archive,
+                parameters,
+                failed,
+                self._weights,
+                pending,
+                step=step,
+                prior=self._prior,
             )
             proxy = steps.load_proxy(space, self._weights, parameters)
             self._logits, self._traces[step] = steps.search_logits(
@@ -192,10 +201,17 @@ class OptiProxy(Method):
         missing = max(0, parameters.initial_samples - len(self._archive))
         self._parameters = parameters.model_copy(update={"initial_samples": missing})
 
-    def _random(self, count: int, unavailable: Unavailable) -> Proposals:
+    def take_prior(self, prior: Tensors) -> None:
+        """Take earlier runs, which choose a part of the initial sample and guide the proxy."""
+        self._prior = prior
+
+    def _random(
+        self, count: int, unavailable: Unavailable, prior: Tensors | None = None
+    ) -> Proposals:
         """Return further architectures of the stream of the initial sample."""
         taken = torch.cat([codes_of(self._space, self._archive), unavailable.codes])
-        return self._proposals(steps.initial_batch(self._space, self._parameters, count, taken))
+        batch = steps.initial_batch(self._space, self._parameters, count, taken, prior)
+        return self._proposals(batch)
 
     def records(self) -> Records:
         """Return diagnostics, traces, weights and logits by step."""
@@ -228,7 +244,7 @@ class OptiProxy(Method):
         """Return preset plus overrides, nested, as typed parameters.
 
         An initial sample that is not given is no larger than the space, or than what is needed
-        before the first promotion.
+        before the first promotion; and a part of that where earlier runs guide the search.
 
         Raises:
             ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
@@ -255,6 +271,8 @@ class OptiProxy(Method):
         if "initial_samples" not in values:
             size = space.size or parameters.initial_samples
             samples = min(parameters.initial_samples, max(size, 2))
+            if parameters.prior:
+                samples = max(2, round(SAMPLE * samples))
             samples = parameters.objective.price.initial_sample(samples)
             parameters = parameters.model_copy(update={"initial_samples": samples})
         return parameters

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Node
 
@@ -21,6 +22,7 @@ from optiproxy_nas.core.errors import (
 )
 from optiproxy_nas.evaluation.journal_table import metric_columns
 from optiproxy_nas.pipelines.live_status import LiveStatus
+from optiproxy_nas.pipelines.prior import with_prior
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem
@@ -35,11 +37,10 @@ class ActiveRun:
     def __init__(self, record: RunRecord, parameters: RunParameters) -> None:
         self.record = record
         self.parameters = parameters
-        if parameters.problem is None:
-            self.target = self.label = get_source(parameters.source).contents.target
-        else:
-            target = resolve_problem(parameters.problem).target
-            self.target, self.label = target.name, target.label
+        self.target = self.label = target_of(parameters)
+        if parameters.problem is not None:
+            self.target = resolve_problem(parameters.problem).target.name
+        self.prior: pd.DataFrame | None = None  # trials of the earlier runs that guide it
         self.evaluator: RunEvaluator | None = None  # of a problem
         self.tracker: MlflowTracker | None = None
         self.progress: RunProgress | None = None
@@ -78,7 +79,8 @@ class ActiveRun:
                 if self.progress is not None:
                     value.on_ended = self.progress.trial_ended
             elif name == "data_digests":
-                self.record_data({"problem": self.parameters.problem, "datasets": value})
+                data = {"problem": self.parameters.problem, "datasets": value}
+                self.record_data(with_prior(data, self.prior))
         if self.live is not None:
             self.live.send(by_kind.get("archive"))
         if self.tracker is not None:
@@ -198,6 +200,13 @@ class ActiveRun:
             return
         tracker.tag({"error": reason[:500]})
         tracker.end(status, self.record.manifest.get(SEAL, ""))
+
+
+def target_of(parameters: RunParameters) -> str:
+    """Return the metric that a run searches for; of a problem with its unit in brackets."""
+    if parameters.problem is None:
+        return get_source(parameters.source).contents.target
+    return resolve_problem(parameters.problem).target.label
 
 
 def _clocks() -> tuple[float, float]:

@@ -21,6 +21,7 @@ from optiproxy_nas.methods.base import StepRecord
 from optiproxy_nas.pipelines.confirm import confirm_nodes, join, retrain
 from optiproxy_nas.pipelines.model_export import export_node
 from optiproxy_nas.pipelines.own_problem import load_problem, problem_node
+from optiproxy_nas.pipelines.prior import FACTS, MEANS, fit_prior, guided_summary, prior_nodes
 from optiproxy_nas.pipelines.problem_summary import summarise_problem
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, dots_in_names, node_in
 from optiproxy_nas.pipelines.report_nodes import report_asynchronous
@@ -39,17 +40,22 @@ def create_pipeline(
     datasets: tuple[str, ...],
     export: bool = True,
     confirms: bool = False,
+    has_prior: bool = False,
 ) -> ProjectPipeline:
     """Return the pipeline: load, encode, search, confirm, report, export.
 
-    Inputs: ``params:search``, ``params:run``, ``journal`` and the datasets of the problem.
+    Inputs: ``params:search``, ``params:run``, ``journal``, the datasets of the problem, and
+    ``prior.trials``.
 
     Args:
         figures: names of the pictures of the report.
         datasets: of the problem, in the catalog.
         export: whether the answer is exported.
         confirms: whether the best are trained again.
+        has_prior: whether earlier runs guide the search.
     """
+    guided, described = [MEANS] * has_prior, [FACTS] * has_prior
+    summarise = guided_summary(summarise_problem) if has_prior else summarise_problem
     archive, failed = f"{NAMESPACE}.archive", f"{NAMESPACE}.failed"
     refits = [f"{REFITS}.{kind}" for kind in ("archive", "proxy", "logits", "trace")]
     # A run that was killed while they were stored has no archive, and stores all of them again.
@@ -64,9 +70,10 @@ def create_pipeline(
             [
                 problem_node(load_problem, datasets),
                 node_in("", "encode", encode, [SEARCH], ["space", "encoding"]),
-                node_in(NAMESPACE, "search", search, ["space", "evaluate", SEARCH], found),
+                *(prior_nodes(fit_prior, "report.diagnostics") if has_prior else []),
+                node_in(NAMESPACE, "search", search, ["space", "evaluate", SEARCH, *guided], found),
                 *(confirm_nodes(archive, retrain, join) if confirms else []),
-                in_report("summarise", summarise_problem, inputs, [".summary", ".trials"]),
+                in_report("summarise", summarise, [*described, *inputs], [".summary", ".trials"]),
                 in_report("report", report_asynchronous, [*page, *refits[1:]], pictures),
                 *([export_node()] if export else []),
             ],
@@ -78,12 +85,16 @@ def pipeline_of(
     parameters: SearchParameters, datasets: tuple[str, ...], export: bool = True
 ) -> ProjectPipeline:
     """Return the pipeline of a search, with the figures that its parameters say."""
-    figures = tuple(figure.id for figure in asynchronous_figures(parameters.objective))
-    return create_pipeline(figures, datasets, export, parameters.confirm is not None)
+    has_prior = bool(parameters.prior)
+    figures = tuple(figure.id for figure in asynchronous_figures(parameters.objective, has_prior))
+    return create_pipeline(figures, datasets, export, parameters.confirm is not None, has_prior)
 
 
 def search(
-    space: SearchSpace, evaluate: RunEvaluator, search: SearchParameters
+    space: SearchSpace,
+    evaluate: RunEvaluator,
+    search: SearchParameters,
+    prior: Tensors | None = None,
 ) -> tuple[Partitions | pd.DataFrame, ...]:
     """Search until the budget or a rule ends it, and return all that it made.
 
@@ -91,7 +102,7 @@ def search(
         D, weights, logits and trace by refit; proposals, failed trials, diagnostics by step, D.
     """
     with isolated():
-        opened = open_search(space, search)
+        opened = open_search(space, search, prior)
     evaluate.drive(opened)
     records, archive = opened.records(), opened.archive()
     return (

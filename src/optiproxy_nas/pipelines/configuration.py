@@ -209,6 +209,7 @@ class SearchContext(KedroContext):
         if run is None or run["kind"] not in ("search", "methods"):
             return
         typed, datasets = parameters_of(parameters["search"]), None
+        has_prior = isinstance(typed, SearchParameters) and bool(typed.prior)
         if typed.problem is not None:
             datasets = catalog_names(typed.problem, self.config_loader["catalog"])
         if run["kind"] == "search":
@@ -218,8 +219,9 @@ class SearchContext(KedroContext):
                 pipeline = asynchronous.pipeline_of(typed, datasets, export)
             else:
                 pipeline = search.pipeline_of(typed, datasets, export)
-        elif datasets is not None:
-            pipeline = methods.create_pipeline(datasets, run["export"], bool(typed.confirm))
+        elif datasets is not None or has_prior:
+            export, confirms = bool(run["export"]), bool(typed.confirm)
+            pipeline = methods.create_pipeline(datasets, export, confirms, has_prior)
         else:
             return
         pipeline = pipeline.with_section(pipelines[run["pipeline"]].section)

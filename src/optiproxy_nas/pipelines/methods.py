@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.base import Benchmark
+from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.confirmation import joined
 from optiproxy_nas.evaluation.evaluator import Evaluate
@@ -19,6 +22,8 @@ from optiproxy_nas.pipelines.own_problem import (
     open_problem,
     problem_node,
 )
+from optiproxy_nas.pipelines.prior import FACTS, MEANS, guided_summary, prior_nodes
+from optiproxy_nas.pipelines.prior import fit_prior as fit_runs
 from optiproxy_nas.pipelines.problem_summary import summary_and_trials
 from optiproxy_nas.pipelines.project_pipeline import (
     ProjectPipeline,
@@ -34,7 +39,10 @@ from optiproxy_nas.spaces import get_space
 
 
 def create_pipeline(
-    datasets: tuple[str, ...] | None = None, export: bool = True, confirms: bool = False
+    datasets: tuple[str, ...] | None = None,
+    export: bool = True,
+    confirms: bool = False,
+    has_prior: bool = False,
 ) -> ProjectPipeline:
     """Return the pipeline: load, search by the chosen method, confirm, summarise.
 
@@ -45,31 +53,54 @@ def create_pipeline(
         datasets: of the problem, in the catalog; None: a benchmark answers.
         export: whether the answer of a problem is exported.
         confirms: whether the best are trained again.
+        has_prior: whether earlier runs guide the search.
     """
+    guided, described = [MEANS] * has_prior, [FACTS] * has_prior
+    with_facts = guided_summary if has_prior else _as_it_is
+    with dots_in_names():
+        prior = prior_nodes(fit_prior, "report.diagnostics") if has_prior else []
     results = ["result.archive", "result.trials", "result.failed"]
     if datasets is not None:
         inputs = [*results, "evaluate", SEARCH, RUN, "report.diagnostics", "journal"]
         inputs += [CONFIRMATIONS] * confirms
         nodes = pipeline_of_nodes(
             "methods",
-            (search, ["evaluate", SEARCH], [*results, "report.diagnostics"]),
-            (summarise_problem, inputs, ["report.summary", "report.trials"]),
+            (search, ["evaluate", SEARCH, *guided], [*results, "report.diagnostics"]),
+            (
+                with_facts(summarise_problem),
+                [*described, *inputs],
+                ["report.summary", "report.trials"],
+            ),
         )
         with dots_in_names():
             confirm = confirm_nodes(results[0], retrain, join) if confirms else []
             last = [export_node()] if export else []
             load = problem_node(load_problem, datasets)
-            return ProjectPipeline([load, *nodes.nodes, *confirm, *last], "methods")
-    return pipeline_of_nodes(
+            return ProjectPipeline([load, *prior, *nodes.nodes, *confirm, *last], "methods")
+    inputs = [*described, *results, "benchmark", SEARCH, RUN, "report.diagnostics"]
+    nodes = pipeline_of_nodes(
         "methods",
         (
             load_benchmark,
             ["benchmark_table", "benchmark_model", SEARCH],
             ["benchmark", "evaluate"],
         ),
-        (search, ["evaluate", SEARCH], [*results, "report.diagnostics"]),
-        (summarise, [*results, "benchmark", SEARCH, RUN, "report.diagnostics"], "report.summary"),
+        (search, ["evaluate", SEARCH, *guided], [*results, "report.diagnostics"]),
+        (with_facts(summarise), inputs, "report.summary"),
     )
+    with dots_in_names():
+        return ProjectPipeline([*nodes.nodes, *prior], "methods")
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def fit_prior(trials: pd.DataFrame, search: dict[str, Any]) -> Tensors:
+    """Return the tensors of the earlier runs."""
+    parameters = parameters_of(search)
+    assert isinstance(parameters, SearchParameters)
+    return fit_runs(trials, parameters)
 
 
 def load_benchmark(
@@ -91,12 +122,12 @@ def load_problem(
 
 
 def search(
-    evaluate: Evaluate, search: dict[str, Any]
+    evaluate: Evaluate, search: dict[str, Any], prior: Tensors | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return archive, proposals (repeats included), failed trials, and diagnostics by step."""
     parameters = parameters_of(search)
     with isolated():
-        opened = open_search(get_space(parameters.space), parameters)
+        opened = open_search(get_space(parameters.space), parameters, prior)
     if isinstance(evaluate, RunEvaluator):
         evaluate.drive(opened)
     else:

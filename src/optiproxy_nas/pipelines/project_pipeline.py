@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -139,15 +139,20 @@ def registered() -> dict[str, ProjectPipeline]:
     }
 
 
-def check_inputs(pipeline: Pipeline, catalog: DataCatalog) -> None:
+def check_inputs(pipeline: Pipeline, catalog: DataCatalog, known: Collection[str] = ()) -> None:
     """Refuse some nodes of a search that need what other nodes of it would make.
+
+    Args:
+        pipeline: to be run.
+        catalog: of the run.
+        known: inputs that will be there.
 
     Raises:
         ParameterError: what is missing, and how a part of a search is run.
     """
     missing = [
         name
-        for name in sorted(pipeline.inputs())
+        for name in sorted(pipeline.inputs() - {*known})
         if name not in catalog
         or (type(dataset := catalog.get(name)) is AtomicDataset and dataset.stored() is None)
     ]

@@ -63,7 +63,7 @@ def report(
         for step, (trace, logits) in enumerate(drawn, 1)
         if step <= len(diagnostics)
     }
-    figures = figures_of(search.objective)
+    figures = figures_of(search.objective, bool(search.prior))
     return _drawn(figures, summary, archive, space, diagnostics, search, traces, trials, weights)
 
 
@@ -87,7 +87,7 @@ def report_asynchronous(
         int(name.removeprefix("step_")): with_logits(space, read(), logits[name]())
         for name, read in traces.items()
     }
-    figures = asynchronous_figures(search.objective)
+    figures = asynchronous_figures(search.objective, bool(search.prior))
     return _drawn(figures, summary, archive, space, diagnostics, search, steps, trials, weights)
 
 

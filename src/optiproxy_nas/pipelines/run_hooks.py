@@ -22,7 +22,7 @@ from optiproxy_nas.core.secrets import MaskedRecord
 from optiproxy_nas.evaluation.interrupts import interrupts_held
 from optiproxy_nas.export.folder import read_facts
 from optiproxy_nas.methods import parameters_of
-from optiproxy_nas.pipelines.active_run import ActiveRun
+from optiproxy_nas.pipelines.active_run import ActiveRun, target_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, data_of, ingest_missing
 from optiproxy_nas.pipelines.configuration import run_of
 from optiproxy_nas.pipelines.own_problem import (
@@ -31,6 +31,7 @@ from optiproxy_nas.pipelines.own_problem import (
     output_files,
     trial_tables,
 )
+from optiproxy_nas.pipelines.prior import TRIALS, read_prior, with_prior
 from optiproxy_nas.pipelines.project_pipeline import STORED, check_inputs, check_outputs
 from optiproxy_nas.pipelines.run_progress import RunProgress, say_misfit
 from optiproxy_nas.runs.atomic_files import file_digest
@@ -92,7 +93,8 @@ class RunHooks:
             evaluation = None if self._run["replay"] else self._run["evaluation"]
             runner = str(run_params.get("runner"))
             check_problem(parameters, runner, list(catalog), evaluation)
-        check_inputs(pipeline, catalog)
+        prior = read_prior(self._project, parameters, self._run, target_of(parameters), catalog)
+        check_inputs(pipeline, catalog, [] if prior is None else [TRIALS])
         say_misfit(parameters, self._run["quiet"])
         record = RunRecord(
             self._project,
@@ -104,7 +106,10 @@ class RunHooks:
             self._run["evaluation"],
         )
         self._active = active = ActiveRun(record, parameters)
+        active.prior = prior
         try:
+            if prior is not None and not catalog.exists(TRIALS):
+                catalog.save(TRIALS, prior)
             if self._run["resume"]:
                 # Nothing is built on a damaged file.
                 artifacts, _ = self._artifacts(pipeline, catalog)
@@ -113,7 +118,8 @@ class RunHooks:
                     check_journal(catalog.load("journal"), stored)
                 record.check(artifacts)
             if parameters.problem is None:
-                active.record_data(data_of(self._run["source"], catalog))
+                data = data_of(self._run["source"], catalog)
+                active.record_data(with_prior(data, prior))
             record.begin()
             if self._run["tracking"]:
                 self._start_tracking(active, str(run_params.get("runner")))
@@ -269,6 +275,11 @@ class RunHooks:
                 "sha256": file_digest(files.journal),
             }
             logged += [(files.journal, ""), *output_files(files)]
+        if TRIALS in pipeline.inputs() and isinstance(dataset := catalog.get(TRIALS), STORED):
+            for path, sha256 in dataset.files().values():
+                place = path.relative_to(self._project).as_posix()
+                artifacts[TRIALS] = {"path": place, "sha256": sha256}
+                logged.append((path, "prior"))
         if archives := [name for name in artifacts if name.endswith(".archive")]:
             path = self._project / artifacts[last_archive(archives)]["path"]
             logged.append((path, ""))  # the last one holds all the others

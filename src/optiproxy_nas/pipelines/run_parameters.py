@@ -72,7 +72,7 @@ def given_again(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """
     off: dict[str, Any] = {"confirm": None, "stop_regret": None, "stopping": {"rule": None}}
     if "gradient" in resolved:
-        off |= {"evolution": None, "alarms": AlarmSettings().model_dump()}
+        off |= {"evolution": None, "prior": None, "alarms": AlarmSettings().model_dump()}
     return {**off, **resolved}
 
 

@@ -28,6 +28,14 @@ from optiproxy_nas.evaluation.evaluator import Evaluate
 from optiproxy_nas.pipelines.confirm import confirm_nodes, join, retrain
 from optiproxy_nas.pipelines.model_export import export_node
 from optiproxy_nas.pipelines.own_problem import load_problem, problem_node
+from optiproxy_nas.pipelines.prior import (
+    FACTS,
+    MEANS,
+    fit_prior,
+    guided_by_prior,
+    guided_summary,
+    prior_nodes,
+)
 from optiproxy_nas.pipelines.problem_summary import summarise_problem
 from optiproxy_nas.pipelines.project_pipeline import (
     ProjectPipeline,
@@ -63,11 +71,12 @@ def create_pipeline(
     export: bool = True,
     may_stop: bool = False,
     confirms: bool = False,
+    has_prior: bool = False,
 ) -> ProjectPipeline:
     """Return the pipeline: load, encode, initial sample, search steps, confirm, report.
 
     Inputs: ``params:search``, ``params:run``; ``benchmark_table`` and ``benchmark_model`` (of the
-    ingest pipeline), or ``journal`` and the datasets of a problem.
+    ingest pipeline), or ``journal`` and the datasets of a problem; ``prior.trials``.
 
     Args:
         last_step: number of search steps; the initial sample is step 0.
@@ -76,15 +85,16 @@ def create_pipeline(
         export: whether the answer of a problem is exported.
         may_stop: whether the search may end before the last step, for the regret that is left.
         confirms: whether the best are trained again.
+        has_prior: whether earlier runs guide the search.
     """
-    archive = f"{step_name(last_step)}.archive"
+    archive, steps_made = f"{step_name(last_step)}.archive", range(1, last_step + 1)
     with dots_in_names():
         return ProjectPipeline(
             [
-                *_load_and_sample(datasets),
-                *(node for step in range(1, last_step + 1) for node in _step(step, may_stop)),
+                *_load_and_sample(datasets, has_prior),
+                *(node for step in steps_made for node in _step(step, may_stop, has_prior)),
                 *(confirm_nodes(archive, retrain, join) if confirms else []),
-                *_report(last_step, figures, datasets is not None, confirms),
+                *_report(last_step, figures, datasets is not None, confirms, has_prior),
                 *([export_node()] if export and datasets is not None else []),
             ],
             "search",
@@ -95,8 +105,9 @@ def pipeline_of(
     parameters: SearchParameters, datasets: tuple[str, ...] | None = None, export: bool = True
 ) -> ProjectPipeline:
     """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
-    figures = tuple(figure.id for figure in figures_of(parameters.objective))
-    flags = export, parameters.stop_regret is not None, parameters.confirm is not None
+    has_prior = bool(parameters.prior)
+    figures = tuple(figure.id for figure in figures_of(parameters.objective, has_prior))
+    flags = export, parameters.stop_regret is not None, parameters.confirm is not None, has_prior
     return create_pipeline(number_of_steps(parameters), figures, datasets, *flags)
 
 
@@ -149,9 +160,10 @@ def summarise(
     return summary_of(archive, benchmark, search, run["run_id"], failed, diagnostics)
 
 
-def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
+def _load_and_sample(datasets: tuple[str, ...] | None, has_prior: bool) -> list[Node]:
     """Return the nodes that load what answers, encode the space, and draw the initial sample."""
-    first = step_name(0)
+    first, guided = step_name(0), [MEANS] if has_prior else []
+    sample = guided_by_prior(steps.initial_batch) if has_prior else steps.initial_batch
     inputs = ["space", ".batch", "evaluate", SEARCH]
     benchmark = ["benchmark_table", "benchmark_model", SEARCH]
     if datasets is None:
@@ -161,13 +173,14 @@ def _load_and_sample(datasets: tuple[str, ...] | None) -> list[Node]:
     return [
         load,
         node_in("", "encode", encode, [SEARCH], ["space", "encoding"]),
-        node_in(first, "sample", steps.initial_batch, ["space", SEARCH], ".batch"),
+        *(prior_nodes(fit_prior, "report.diagnostics") if has_prior else []),
+        node_in(first, "sample", sample, [*guided, "space", SEARCH], ".batch"),
         node_in(first, "evaluate", evaluate_batch, inputs, [EVALUATED, FAILED]),
         node_in(first, "update_archive", steps.update_archive, [EVALUATED, SEARCH], ".archive"),
     ]
 
 
-def _step(step: int, may_stop: bool = False) -> list[Node]:
+def _step(step: int, may_stop: bool, has_prior: bool) -> list[Node]:
     """Return the six nodes of one step, that of its diagnostics, and that which may end it all."""
     previous = step_name(step - 1)
     archive, failed = f"{previous}.archive", f"{previous}{FAILED}"
@@ -175,14 +188,15 @@ def _step(step: int, may_stop: bool = False) -> list[Node]:
     warm_weights = [f"{previous}.proxy"] if step > 1 else []
     warm_logits = [f"{previous}.logits"] if step > 1 else []
     name, bound = step_name(step), [BOUND] if may_stop else []
+    fit = _at(step, steps.fit_proxy)
     node = partial(_unless_ended, step) if may_stop and step > 1 else partial(node_in, name)
     inputs = ["space", ".archive", SEARCH, *([f"{previous}{BOUND}"] if step > 1 else [])]
     return [
         *(node_in(name, "bound_regret", bound_regret, inputs, output) for output in bound),
         node(
             "fit_proxy",
-            _at(step, steps.fit_proxy),
-            ["space", archive, SEARCH, failed, *warm_weights],
+            guided_by_prior(fit) if has_prior else fit,
+            [*([MEANS] if has_prior else []), "space", archive, SEARCH, failed, *warm_weights],
             [".proxy", ".fit"],
         ),
         node(
@@ -249,21 +263,26 @@ def _run_or_pass_on(
     return function(*inputs[count:])
 
 
-def _report(last_step: int, figures: Sequence[str], of_problem: bool, confirms: bool) -> list[Node]:
+def _report(
+    last_step: int, figures: Sequence[str], of_problem: bool, confirms: bool, has_prior: bool
+) -> list[Node]:
     """Return the nodes that summarise the run, and draw and write its report."""
     names = [step_name(step) for step in range(1, last_step + 1)]
     archive, failed = (f"{step_name(last_step)}{name}" for name in (".archive", FAILED))
     diagnostics = [f"{name}.diagnostics" for name in names]
     drawn = [f"{name}.{part}" for part in ("trace", "logits") for name in names]
     drawn += [f"{name}.proxy" for name in names[-1:]]
-    node = partial(node_in, "report")
+    node, guided = partial(node_in, "report"), [FACTS] * has_prior
+    function: Callable[..., Any] = summarise_problem if of_problem else summarise
+    if has_prior:
+        function = guided_summary(function)
     if of_problem:
         inputs = [archive, failed, "evaluate", SEARCH, RUN, ".diagnostics", "journal"]
         inputs += [CONFIRMATIONS] * confirms
-        summary = node("summarise", summarise_problem, inputs, [".summary", ".trials"])
+        summary = node("summarise", function, [*guided, *inputs], [".summary", ".trials"])
     else:
         inputs = [archive, failed, "benchmark", SEARCH, RUN, ".diagnostics"]
-        summary = node("summarise", summarise, inputs, ".summary")
+        summary = node("summarise", function, [*guided, *inputs], ".summary")
     page = [".summary", archive, "space", ".diagnostics", SEARCH]
     page += [".trials"] if of_problem else []
     return [

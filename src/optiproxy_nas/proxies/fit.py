@@ -17,6 +17,7 @@ from optiproxy_nas.core.random_streams import numpy_generator, torch_generator
 from optiproxy_nas.proxies import build_proxy, check_contract
 from optiproxy_nas.proxies.base import FeatureProxy, FitsItself
 from optiproxy_nas.proxies.losses import fitting_loss
+from optiproxy_nas.proxies.prior_mean import with_prior, without_prior
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 
@@ -33,8 +34,8 @@ def load_proxy(
     """Return the proxy with weights θ*, without gradients (Algorithm 1, line 4)."""
     # The initial weights are overwritten, so their generator does not matter.
     proxy = build_proxy(space, settings, torch.Generator(), heads)
-    proxy.load_state_dict(weights)
-    return proxy.eval().requires_grad_(False)
+    proxy.load_state_dict(without_prior(weights))
+    return with_prior(space, proxy, weights).eval().requires_grad_(False)
 
 
 def fit_proxy(
@@ -69,7 +70,7 @@ def fit_proxy(
         check_contract(proxy, space, proxy_settings, heads)
     start = previous if settings.warm_start else None
     if start is not None:
-        proxy.load_state_dict(start)
+        proxy.load_state_dict(without_prior(start))
     if isinstance(proxy, FitsItself):
         return _fit_of(proxy, proxy.fit(codes, targets), proxy_settings, settings, step)
     predict_rows = _by_rows(proxy, space.encode(codes))

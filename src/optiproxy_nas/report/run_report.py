@@ -21,6 +21,7 @@ from optiproxy_nas.report.encoding_figures import ENCODING
 from optiproxy_nas.report.html import breakable, code, plain, render
 from optiproxy_nas.report.importance_figures import IMPORTANCE
 from optiproxy_nas.report.logit_figures import ENTROPY, LOGITS
+from optiproxy_nas.report.prior_figures import TRUST
 from optiproxy_nas.report.run_data import RunData, Summary, present
 from optiproxy_nas.report.style import ReportFigure, png
 from optiproxy_nas.report.summary import (
@@ -66,11 +67,12 @@ HONEST_WHERE_CONFIRMED = (
 )
 
 
-def figures_of(objective: Objective) -> RunFigures:
+def figures_of(objective: Objective, has_prior: bool = False) -> RunFigures:
     """Return the figures of a run with this objective, in reading order.
 
     Its own are those registered under its name, else those of what it has: bounds, or fidelities.
-    They come right after the first; one with the id of a common figure takes its place.
+    They come right after the first; one with the id of a common figure takes its place. Where
+    earlier runs guide the search, the trust in them is one.
     """
     objective_figures: RunFigures = ()
     columns = objective.columns.keys()
@@ -82,12 +84,12 @@ def figures_of(objective: Objective) -> RunFigures:
         objective_figures = epoch_figures.FIGURES
     replaced = {figure.id: figure for figure in objective_figures}
     first, *others = (replaced.pop(figure.id, figure) for figure in COMMON)
-    return (first, *replaced.values(), *others)
+    return (first, *replaced.values(), *([TRUST] if has_prior else []), *others)
 
 
-def asynchronous_figures(objective: Objective) -> RunFigures:
+def asynchronous_figures(objective: Objective, has_prior: bool = False) -> RunFigures:
     """Return the figures of an asynchronous run: when its workers were busy after the first."""
-    first, *others = figures_of(objective)
+    first, *others = figures_of(objective, has_prior)
     return (first, WORKERS, *others)
 
 

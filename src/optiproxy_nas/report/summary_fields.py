@@ -42,6 +42,17 @@ def measured(metric: str) -> Format:
     return lambda value: numbers.quantity(metric, value) if present(value) else MISSING
 
 
+def earlier_runs(runs: Any) -> str:
+    """Return the earlier runs that guided a search, each with its trials and the last trust."""
+    shown = []
+    for run in runs:
+        failed = f", {run['failed']} failed" if run["failed"] else ""
+        trust = f", trust {run['trust']:.2f}" if present(run["trust"]) else ""
+        kind = "scores" if run["kind"] == "score" else "trials"
+        shown.append(f"{run['name']} ({run['trials']} {kind}{failed}{trust})")
+    return ", ".join(shown)
+
+
 # key -> (label, format), after the target. The order is that of the report.
 RESULT: dict[str, tuple[str, Format]] = {
     "test_accuracy": (
@@ -51,6 +62,12 @@ RESULT: dict[str, tuple[str, Format]] = {
         ),
     ),
     "queries": ("Queries", text),
+    "earlier_runs": ("Learned from", earlier_runs),
+    "earlier_trials": ("Trials of these, not charged", text),
+    "prior_trust": (
+        "Weight of earlier runs at the end",
+        lambda value: f"{value:.2f} of 1" if present(value) else MISSING,
+    ),
     "stopped": ("Stopped early", text),
     "regret_left": (
         "Probability of more regret than epsilon",

@@ -21,7 +21,13 @@ from optiproxy_nas.runs.audit_checks import (
 )
 from optiproxy_nas.runs.datasets.model_folder import MODEL
 from optiproxy_nas.runs.finished import StoredRun
-from optiproxy_nas.runs.manifest import Manifest, read_manifest, reporting_folder
+from optiproxy_nas.runs.manifest import (
+    AUDITED_PRIOR,
+    PRIOR,
+    Manifest,
+    read_manifest,
+    reporting_folder,
+)
 
 # (folder of a project copy, manifest to repeat): runs the search again, in that folder.
 Rerun = Callable[[Path, Manifest], None]
@@ -162,6 +168,8 @@ def project_copy(project: Path, run_id: str, manifest: Manifest) -> Iterator[Pat
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.symlink_to(path)
             _copy_answers(project, copy, manifest)
+        if prior := manifest["artifacts"].get(PRIOR):
+            shutil.copy(project / prior["path"], copy / AUDITED_PRIOR)
         yield copy
 
 

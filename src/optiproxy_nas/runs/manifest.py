@@ -33,6 +33,8 @@ PACKAGE = ("code.version", "code.sha256")
 
 CONFIRMATIONS = "confirm.evaluations"  # the trainings that confirm the best
 CONFIRMED = "confirm.archive"  # D, of which they are no part, and they
+PRIOR = "prior.trials"  # the trials of the earlier runs that guide a search
+AUDITED_PRIOR = "prior.parquet"  # these, beside a copy of the project in which a run is repeated
 ANCHOR = "manifest.sha256"  # a tag of MLflow: the digest that the run's manifest states of itself
 SEAL = "manifest_sha256"  # an entry: the digest of all others
 REFITS = "refits"  # namespace of what an asynchronous run leaves at every fit of its proxy

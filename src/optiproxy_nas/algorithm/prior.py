@@ -1,0 +1,163 @@
+"""What earlier runs do to a search: they choose a part of its initial sample, and guide its proxy.
+
+How much each counts follows from how well it ranks what this search has queried.
+
+An earlier run has seen none of the queries of this search, so its ranking of them is out of sample.
+What is queried follows from the runs themselves, once they are trusted; therefore most of the
+initial sample stays random, on which a useless or a misleading run shows as such.
+"""
+
+from __future__ import annotations
+
+import scipy
+import torch
+from torch import Tensor
+
+from optiproxy_nas.algorithm.candidates import NEIGHBOURS, Pool, beam_width, climb
+from optiproxy_nas.algorithm.listing import list_architectures, may_list
+from optiproxy_nas.core.arrays import Floats, Tensors
+from optiproxy_nas.core.parameters import SelectionSettings
+from optiproxy_nas.proxies.prior_mean import WEIGHTS, PriorMeans, prior_means
+from optiproxy_nas.spaces.base import SearchSpace
+
+BELIEF = 0.8  # rank correlation that is believed of a run before any query,
+SCORE_BELIEF = 0.5  # of a score without a training,
+PSEUDO = 5.0  # and the number of queries that the belief counts for
+SAMPLE = 0.4  # size of the initial sample in that of a search without earlier runs,
+FIRST = 0.5  # and the share of it that they choose
+APART = 2  # choices in which two of these differ at least, where the space has such
+
+
+def trust_of(means: Tensor, targets: Tensor, beliefs: Tensor) -> Tensor:
+    """Return the trust t [J, H] in [0, 1] in J earlier runs after n queries.
+
+    t = max(0, (c b + n ρ) / (c + n)), with Spearman's ρ of m_j and the targets, the belief b and
+    its pseudo-counts c. A rank correlation is 0 where one of both is constant.
+
+    Args:
+        means: m_j of the queried architectures [J, H, n].
+        targets: of the queried architectures [H, n]; NaN: not observed.
+        beliefs: b [J].
+    """
+    trust = torch.empty(means.shape[:2], dtype=torch.float64)
+    for head, values in enumerate(targets):
+        seen = ~torch.isnan(values)
+        count = int(seen.sum())
+        for run in range(len(means)):
+            rho = _spearman(means[run, head, seen].double().numpy(), values[seen].double().numpy())
+            trust[run, head] = (PSEUDO * beliefs[run] + count * rho) / (PSEUDO + count)
+    return trust.clamp(0, 1)
+
+
+def shares_of(trust: Tensor) -> Tensor:
+    """Return weights w_j = t_j² / Σ_k t_k [J, H] of trust t.
+
+    One run counts as much as it is trusted; ten that agree count as much together.
+    """
+    return trust.square() / trust.sum(0).clamp_min(1e-9)
+
+
+def beliefs_of(means: PriorMeans) -> Tensor:
+    """Return the rank correlation [J] that is believed of each before any query."""
+    return torch.where(means.scores, SCORE_BELIEF, BELIEF)
+
+
+def weigh_prior(
+    space: SearchSpace,
+    prior: Tensors,
+    codes: Tensor,
+    targets: Tensor,
+    queried: int | None = None,
+) -> tuple[Tensors, Tensor, Tensor]:
+    """Return what earlier runs add to the weights θ*, trust [J], and what is left of the targets.
+
+    Args:
+        space: the search space.
+        prior: tensors of ``fit_prior``.
+        codes: the archive's architectures [n, L].
+        targets: of each head [H, n]; NaN: not observed.
+        queried: how many rows, the first, were queried; of the others the targets are believed,
+            and trust does not follow from them. None: all.
+    """
+    means = prior_means(space, prior)
+    with torch.no_grad():
+        found = means.of(space.encode(codes))  # [J, H, n]
+    trust = trust_of(found[..., :queried], targets[:, :queried], beliefs_of(means))
+    weights = shares_of(trust).float()
+    left = targets - torch.einsum("jh,jhn->hn", weights, found)
+    return {**means.state, WEIGHTS: weights}, trust[:, 0], left
+
+
+def choose_by_prior(
+    space: SearchSpace,
+    prior: Tensors,
+    count: int,
+    settings: SelectionSettings,
+    generator: torch.Generator,
+    excluded: Tensor | None = None,
+) -> Tensor:
+    """Return the architectures that earlier runs rank best, spread out, best first: [count, L].
+
+    They are the best of a space that may be listed; of others, those to which random architectures
+    and the best of each run climb. They differ in ``APART`` choices at least, where so many are
+    found, and no two compute the same function.
+
+    Args:
+        space: the search space.
+        prior: tensors of ``fit_prior``.
+        count: how many are wanted.
+        settings: rounds of the climb; with ``skip_twins``, twins are one.
+        generator: draws the random architectures.
+        excluded: codes [x, L] that are passed over.
+    """
+    means = prior_means(space, prior)
+    weights = shares_of(beliefs_of(means).unsqueeze(1)).float()  # [J, 1]
+
+    @torch.no_grad()
+    def score(codes: Tensor) -> Tensor:
+        return (weights * means.of(space.encode(codes))[:, 0]).sum(0)
+
+    if may_list(space, settings.listed):
+        codes = list_architectures(space, settings.skip_twins).codes
+    else:
+        drawn = torch.cat([means.best_codes(), space.random(NEIGHBOURS, generator)])
+        codes = _distinct(space, drawn)
+        codes = climb(
+            space,
+            Pool(codes, torch.full((len(codes),), -1), 0, 0, 0),
+            score,
+            codes[:0],
+            max(1, settings.ascent_rounds),
+            width=beam_width(space, codes, count),
+            skip_twins=settings.skip_twins,
+        ).codes
+    identities = space.canonical if settings.skip_twins else space.identify
+    best = torch.argsort(score(codes), descending=True, stable=True)[:NEIGHBOURS]
+    codes = codes[best]
+    first = {identity: row for row, identity in reversed(list(enumerate(identities(codes))))}
+    for identity in () if excluded is None else identities(excluded):
+        first.pop(identity, None)
+    return _spread(codes[sorted(first.values())], count)
+
+
+def _distinct(space: SearchSpace, codes: Tensor) -> Tensor:
+    first = {identity: row for row, identity in reversed(list(enumerate(space.identify(codes))))}
+    return codes[sorted(first.values())]
+
+
+def _spread(codes: Tensor, count: int) -> Tensor:
+    """Return ``count`` of codes [n, L], each the first that is ``APART`` from those before."""
+    chosen: list[int] = []
+    for apart in range(APART, 0, -1):
+        for row in range(len(codes)):
+            if len(chosen) < count and row not in chosen:
+                distances = (codes[chosen] != codes[row]).sum(1)
+                if bool((distances >= apart).all()):
+                    chosen.append(row)
+    return codes[chosen]
+
+
+def _spearman(left: Floats, right: Floats) -> float:
+    if len(left) < 2 or (left == left[0]).all() or (right == right[0]).all():
+        return 0.0
+    return float(scipy.stats.spearmanr(left, right).statistic)

@@ -1,0 +1,228 @@
+"""Earlier runs as the mean function of a proxy: f̂(x) = Σ_j w_j m_j(x) + g(x) (ours).
+
+m_j is the posterior mean of a Gaussian process on the archive of earlier run j, and never changes
+during a search. g is the proxy that the settings name, fitted on what the weighted means leave of
+the targets. So earlier runs guide every proxy, in the gradient search as in lists and climbs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.core.parameters import ProxySettings
+from optiproxy_nas.proxies.base import SamplesFunctions
+from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy, fitted_rows
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
+
+UNKNOWN = -1  # in a code: the earlier space has no such choice, or not this option
+LARGEST = 100  # rows of a run that its process is fitted on: ten runs cost what a search's own do
+WEIGHTS = "prior/weights"  # w [J, H], among the weights θ* of a step
+# Of all rows R: codes [R, L], runs [R], targets [H, R]; of runs: hyper-parameters [J, H, B + 1],
+# and which of them [J] are scores without a training.
+_STATE = ("prior/codes", "prior/runs", "prior/targets", "prior/hyper", "prior/scores")
+_GAUSSIAN = ProxySettings(name="gaussian_process", hidden=1, layers=1, members=2, activation="tanh")
+
+
+class EarlierTrials(NamedTuple):
+    """Complete trials of an earlier run, on the space of this search."""
+
+    codes: Tensor  # [n, L] int64; ``UNKNOWN`` where the run says nothing of a choice
+    targets: Tensor  # [H, n] of the run's values, in standard deviations; NaN: not observed
+
+
+class PriorMeans:
+    """The posterior means m_j of J earlier runs.
+
+    Two are equal if their tensors are, so that what is computed from them can be cached.
+
+    Args:
+        space: the search space.
+        state: tensors of :func:`fit_prior`.
+    """
+
+    def __init__(self, space: SearchSpace, state: Tensors) -> None:
+        self._space = space
+        self.state = {name: state[name] for name in _STATE}
+        codes, self._runs, targets, hyper, self.scores = self.state.values()
+        self._processes = []
+        for run, of_run in enumerate(hyper):
+            rows, process = self._runs == run, _RunProcess(space, len(targets))
+            values = codes[rows], targets[:, rows], of_run
+            process.load_state_dict(dict(zip(process.state_dict(), values, strict=True)))
+            self._processes.append(process)
+        self._key = digest_of(self.state)
+
+    @property
+    def count(self) -> int:
+        """J, the number of runs."""
+        return len(self._processes)
+
+    def of(self, encoding: Encoding, used: Sequence[bool] | None = None) -> Tensor:
+        """Return m_j of n encodings: [J, H, n], differentiable; 0 of runs that are not used."""
+        features = self._processes[0].features(encoding)
+        none = torch.zeros(self.state["prior/targets"].shape[0], len(features))
+        means = [
+            process.mean(features) if used is None or used[run] else none
+            for run, process in enumerate(self._processes)
+        ]
+        return torch.stack(means)
+
+    def best_codes(self, each: int = 10) -> Tensor:
+        """Return the architectures of the best trials of each run, as far as all is known of them.
+
+        [b, L]; by the means, on head 0.
+        """
+        codes, found = self.state["prior/codes"], []
+        with torch.no_grad():
+            means = self.of(encode_partly(self._space, codes))[:, 0]  # [J, R]
+        for run in range(self.count):
+            whole = ((self._runs == run) & (codes != UNKNOWN).all(1)).nonzero().flatten()
+            found.append(whole[torch.argsort(means[run, whole], descending=True)[:each]])
+        return codes[torch.cat(found)]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PriorMeans) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+class WithPrior(nn.Module):
+    """The proxy Σ_j w_j m_j + g.
+
+    Args:
+        proxy: g, fitted to the residuals.
+        means: m.
+        weights: w [J, H] >= 0.
+    """
+
+    def __init__(self, proxy: nn.Module, means: PriorMeans, weights: Tensor) -> None:
+        super().__init__()
+        self.proxy = proxy
+        self.means = means
+        self.weights = weights.float()
+        self._used = (weights != 0).any(1).tolist()
+
+    def forward(self, encoding: Encoding) -> Tensor:
+        """Return predictions [E, H, n]."""
+        predictions: Tensor = self.proxy(encoding)
+        return predictions + self.mean(self.means.of(encoding, self._used))
+
+    def mean(self, means: Tensor) -> Tensor:
+        """Return Σ_j w_j m_j [H, n] of m [J, H, n]."""
+        return torch.einsum("jh,jhn->hn", self.weights, means)
+
+
+class WithPriorAndDraws(WithPrior):
+    """The same of a proxy g that has a posterior over functions."""
+
+    def sample_functions(
+        self, encoding: Encoding, draws: int, generator: torch.Generator
+    ) -> Tensor:
+        """Return joint draws of the predictions of n architectures: [draws, H, n]."""
+        assert isinstance(self.proxy, SamplesFunctions)
+        drawn = self.proxy.sample_functions(encoding, draws, generator)
+        with torch.no_grad():
+            return drawn + self.mean(self.means.of(encoding, self._used))
+
+
+def fit_prior(
+    space: SearchSpace, runs: Sequence[EarlierTrials], scores: Sequence[bool] = ()
+) -> Tensors:
+    """Fit a Gaussian process to each earlier run: return the tensors of ``PriorMeans``.
+
+    Of a run with more trials than ``LARGEST``, it is fitted on the best half of that and the last
+    of the others.
+
+    Args:
+        space: the search space.
+        runs: the earlier runs.
+        scores: which of them are scores of random architectures, without a training; default none.
+    """
+    codes, owner, targets, hyper = [], [], [], []
+    for run, trials in enumerate(runs):
+        rows = fitted_rows(trials.targets, LARGEST)
+        process = _RunProcess(space, len(trials.targets))
+        process.fit(trials.codes[rows], trials.targets[:, rows])
+        codes.append(process.codes)
+        owner.append(torch.full((len(process.codes),), run))
+        targets.append(process.targets)
+        hyper.append(process.hyper)
+    are_scores = torch.tensor([*scores] or [False] * len(runs))
+    of_rows = torch.cat(codes), torch.cat(owner), torch.cat(targets, 1)
+    return dict(zip(_STATE, (*of_rows, torch.stack(hyper), are_scores), strict=True))
+
+
+class _RunProcess(GaussianProcessProxy):
+    """The Gaussian process of an earlier run, of which some choices may be unknown."""
+
+    def __init__(self, space: SearchSpace, heads: int) -> None:
+        super().__init__(space, _GAUSSIAN, torch.Generator(), heads)
+
+    def _features_of(self, codes: Tensor) -> Tensor:
+        return self.features(encode_partly(self.space, codes))
+
+
+def encode_partly(space: SearchSpace, codes: Tensor) -> Encoding:
+    """Return the encodings of codes [n, L], of an unknown choice all options alike."""
+    unknown = codes == UNKNOWN
+    if not bool(unknown.any()):
+        return space.encode(codes)
+    first = space.allowed.int().argmax(1)  # [N]; such codes have one number for each choice
+    encoding = space.encode(torch.where(unknown, first, codes))
+    alike = space.allowed / space.allowed.sum(1, keepdim=True)  # [N, M]
+    operations = torch.where(unknown.unsqueeze(-1), alike, encoding.operations)
+    return Encoding(operations, encoding.edges)
+
+
+def without_prior(weights: Tensors) -> Tensors:
+    """Return the weights θ* of the proxy itself."""
+    return {name: value for name, value in weights.items() if not name.startswith("prior/")}
+
+
+def with_prior(space: SearchSpace, proxy: nn.Module, weights: Tensors) -> nn.Module:
+    """Return a proxy, with the earlier runs where its weights θ* have any."""
+    if WEIGHTS not in weights:
+        return proxy
+    kind = WithPriorAndDraws if isinstance(proxy, SamplesFunctions) else WithPrior
+    return kind(proxy, prior_means(space, weights), weights[WEIGHTS])
+
+
+def prior_means(space: SearchSpace, state: Mapping[str, Tensor]) -> PriorMeans:
+    """Return the means of these tensors; one object for equal ones."""
+    return _cached_means(space, _ByDigest({name: state[name] for name in _STATE}))
+
+
+def digest_of(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of tensors by name, their shapes included."""
+    found = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].contiguous()
+        found.update(f"{name} {value.dtype} {list(value.shape)};".encode())
+        found.update(value.numpy().tobytes())
+    return found.hexdigest()
+
+
+class _ByDigest:
+    """Tensors that are equal if their bytes are."""
+
+    def __init__(self, state: Tensors) -> None:
+        self.state, self.digest = state, digest_of(state)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByDigest) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+@lru_cache(maxsize=4)
+def _cached_means(space: SearchSpace, state: _ByDigest) -> PriorMeans:
+    return PriorMeans(space, state.state)

@@ -1,0 +1,166 @@
+"""Earlier runs that guide a search: every source, what is shared, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+
+import pandas as pd
+import pytest
+
+from optiproxy_nas import Search, Space, search
+from optiproxy_nas.core.errors import DataError, JournalError, ParameterError
+from optiproxy_nas.evaluation import prior_runs as module
+from optiproxy_nas.evaluation.prior_runs import prior_facts, prior_table, read_sources
+from optiproxy_nas.objectives import resolve_objective
+from optiproxy_nas.proxies.prior_mean import UNKNOWN
+from optiproxy_nas.spaces import get_space
+
+SPACE = Space({"width": [1, 2, 3, 4], "depth": [1, 2, 3, 4], "skip": [True, False]})
+QUICK = {"initial_samples": 5, "budget": 11, "gradient": {"groups": 2, "epochs": 2}}
+
+
+def worth(network):
+    return network["width"] * network["depth"] - 3 * network["skip"]
+
+
+def earlier(space=SPACE, evaluate=worth, **arguments):
+    return search(space=space, evaluate=evaluate, **{**QUICK, **arguments})
+
+
+@pytest.fixture(scope="module")
+def result():
+    return earlier()
+
+
+def table_of(prior, space=SPACE, objective=None, target="value"):
+    return prior_table(
+        read_sources(prior, space, 0), space, resolve_objective(objective or {}), target
+    )
+
+
+def test_a_search_learns_from_a_result_and_says_so(result):
+    found = earlier(seed=1, prior=result)
+    assert found.parameters.prior[0].startswith("custom, optiproxy, seed 0 (11 trials, SHA-256 ")
+    trust = found.diagnostics["prior_trust"]
+    assert trust.between(0, 1).all()
+    assert found.archive["best"].iloc[1] == result.best_value  # the earlier answer, or as good
+    assert found.archive.equals(earlier(seed=1, prior=[result]).archive)
+
+
+def test_without_earlier_runs_nothing_changes(result):
+    assert earlier(prior=[]).archive.equals(result.archive)
+    assert "prior" not in result.parameters.model_dump()
+    assert "prior_trust" not in result.diagnostics
+
+
+def test_every_source_gives_the_same_trials(result, tmp_path):
+    result.save(tmp_path / "earlier.search")
+    result.archive.to_csv(tmp_path / "earlier.csv")
+    earlier(journal=tmp_path / "earlier.jsonl")
+    sources = [result, result.archive, result.trials, *map(str, tmp_path.glob("earlier.*"))]
+    first, *others = [table_of([source]).drop(columns="name") for source in sources]
+    assert len(others) == 5
+    for other in others:
+        pd.testing.assert_frame_equal(other, first)
+
+
+def test_asked_and_told_with_a_journal_that_refuses_another_prior(result, tmp_path):
+    arguments = {"space": SPACE, "journal": tmp_path / "told.jsonl", **QUICK}
+    with Search(prior=result, **arguments) as opened:
+        first = opened.ask(2)
+        opened.tell(first[0], 1.0)
+    with Search(prior=result, **arguments) as opened:
+        assert first[1].architecture in [trial.architecture for trial in opened.pending]
+        assert len(opened.archive()) == 1
+    with pytest.raises(JournalError, match="prior"):
+        Search(**arguments)
+
+
+def test_a_reversed_direction_is_turned(result):
+    lost = earlier(evaluate=lambda network: -worth(network), direction="minimize")
+    turned = table_of(lost)
+    pd.testing.assert_frame_equal(
+        turned.drop(columns="name"), table_of(result).drop(columns="name")
+    )
+
+
+def test_choices_are_shared_by_name_and_value(result):
+    other = Space({"depth": [2, 3, 5], "kernel": [3, 5], "width": [1, 2, 3, 4]})
+    table = table_of(result, other)
+    assert set(table["code_1"]) == {UNKNOWN}  # kernel is new
+    assert set(table["code_0"]) <= {UNKNOWN, 1, 2}
+    found = earlier(other, lambda it: it["width"] * it["depth"] * it["kernel"], prior=result)
+    assert len(found.archive) == QUICK["budget"]
+
+
+def test_failed_trials_are_counted_and_give_no_value(result):
+    def failing(network):
+        if network["width"] == 4:
+            raise RuntimeError("out of memory")
+        return worth(network)
+
+    facts = prior_facts(table_of(earlier(evaluate=failing)))
+    assert facts[0]["failed"] > 0
+    assert facts[0]["trials"] + facts[0]["failed"] == QUICK["budget"]
+
+
+def test_an_unfinished_search_gives_what_is_complete(caplog):
+    opened = Search(space=SPACE, **QUICK)
+    for trial in opened.ask(5)[:3]:
+        opened.tell(trial, worth(trial.architecture))
+    with caplog.at_level(logging.WARNING):
+        assert prior_facts(table_of(opened.result()))[0]["trials"] == 3
+    assert "has not finished; its 3 trials count" in caplog.text
+
+
+def test_a_run_twice_counts_once_and_of_many_the_last_are_used(result, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert len(prior_facts(table_of([result, result.archive]))) == 1
+        tables = [result.archive.assign(value=result.archive["value"] + i) for i in range(15)]
+        kept = prior_facts(table_of(tables))
+    assert [fact["name"] for fact in kept] == [f"table {i}" for i in range(5, 15)]
+    assert "counts once" in caplog.text
+    assert f"of 15 runs the last {module.MOST}" in caplog.text
+
+
+def test_scores_are_computed_once_without_a_training(result):
+    calls = []
+
+    def size(networks):
+        calls.append(len(networks))
+        return [network["width"] * network["depth"] for network in networks]
+
+    found = earlier(seed=1, prior=[size])
+    assert calls == [32]  # the whole space
+    assert "32 scores" in found.parameters.prior[0]
+    assert found.diagnostics["prior_trust_1"].iloc[-1] > 0.5
+
+
+def test_sizes_of_cells_are_scores():
+    table = table_of(["parameters", "flops"], get_space("nb201"))
+    assert prior_facts(table)[0]["trials"] == 100
+
+
+@pytest.mark.parametrize(
+    ("prior", "error", "text"),
+    [
+        ([3], ParameterError, "it takes results of searches"),
+        (["missing.csv"], DataError, "no file 'missing.csv'"),
+        ([pd.DataFrame({"architecture": [], "value": []})], ParameterError, "0 complete trials"),
+        ([pd.DataFrame({"architecture": [{"a": 1}] * 3, "value": 1.0})], ParameterError, "another"),
+        ([pd.DataFrame({"width": [1, 2]})], DataError, "no column 'value'"),
+        ([lambda networks: [1.0]], ParameterError, "one number each"),
+        ([lambda networks: 1 / 0], ParameterError, "failed on 32 architectures"),
+        (["parameters"], ParameterError, "no networks"),
+    ],
+)
+def test_what_is_no_earlier_run_is_refused_before_the_search(prior, error, text):
+    with pytest.raises(error, match=text):
+        earlier(prior=prior)
+
+
+def test_runs_of_another_space_and_other_methods_are_refused(result):
+    with pytest.raises(ParameterError, match="space 'choices', not of 'nb201'"):
+        search("cifar10", prior=result)
+    with pytest.raises(ParameterError, match="is of method 'optiproxy'"):
+        search(space=SPACE, evaluate=worth, budget=11, method="random_search", prior=result)

@@ -1,0 +1,129 @@
+"""Runs that earlier runs guide: by every name of prior=, resumed, audited, refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from kedro.io.core import DatasetError
+from kedro_runs import (
+    TINY,
+    Killed,
+    archive,
+    artifact,
+    command,
+    die_at,
+    manifest,
+    mlflow_run,
+    resume,
+    run,
+    without_pictures,
+)
+
+from optiproxy_nas import search
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError, ResumeError
+from optiproxy_nas.report.terminal import terminal_summary
+
+GUIDED = {**TINY, "dataset": "cifar100", "prior": "earlier"}
+
+
+@pytest.fixture
+def with_earlier(tracked, monkeypatch):
+    """A project with an MLflow store and a finished run "earlier" on CIFAR-10."""
+    without_pictures(monkeypatch, "prior_trust")
+    run(tracked, run_id="earlier", settings=TINY, tracking=True)
+    return tracked
+
+
+def test_a_run_learns_from_another_and_is_resumed_and_audited(with_earlier, monkeypatch):
+    project = with_earlier
+    before = search(**TINY)
+    expected = search("cifar100", prior=before, **TINY)
+    with monkeypatch.context() as patch:
+        die_at(patch, "step_01.select")
+        with pytest.raises(Killed):
+            run(project, run_id="r", settings=GUIDED, tracking=True)
+    shutil.rmtree(project / "data" / "08_reporting" / "earlier")  # its trials were copied
+    made = resume(project, run_id="r", settings=GUIDED, tracking=True)
+    pd.testing.assert_frame_equal(archive(project, "r"), expected.archive)
+    facts = made["data"]["prior"]["earlier"]
+    assert facts["trials"] == TINY["budget"]
+    assert facts["sha256"][:12] in expected.parameters.prior[0]
+    assert made["artifacts"]["prior.trials"]["sha256"]
+
+    summary = json.loads(artifact(project, "r", "report.summary").read_text(encoding="utf-8"))
+    assert summary["earlier_trials"] == TINY["budget"]
+    assert summary["prior_trust"] == expected.diagnostics["prior_trust"].iloc[-1]
+    assert "earlier (16 trials, trust" in terminal_summary(summary)
+    page = artifact(project, "r", "report.page").read_text(encoding="utf-8")
+    assert "Learned from" in page
+    assert "Trust in earlier runs" in page
+    _, stored = mlflow_run(project, "r")
+    assert stored.data.metrics["step/prior_trust"] == summary["prior_trust"]
+    assert command(project, "audit", "r").exit_code == 0
+
+    trials = project / made["artifacts"]["prior.trials"]["path"]
+    edited = pd.read_parquet(trials)
+    edited.assign(value=edited["value"] + 1).to_parquet(trials)
+    assert command(project, "audit", "r").exit_code != 0
+    with pytest.raises(DatasetError, match="edited or damaged"):
+        resume(project, run_id="r", settings=GUIDED, tracking=True)
+
+
+def test_names_of_files_stores_and_scores(with_earlier, tmp_path):
+    project = with_earlier
+    table = tmp_path / "trials.csv"
+    archive(project, "earlier").to_csv(table)
+    names = f"earlier;experiment:nb201_search;{table};flops"
+    made = run(project, run_id="r", settings={**GUIDED, "prior": names})
+    facts = made["data"]["prior"]
+    assert list(facts) == ["earlier", "flops"]  # the same trials count once
+    assert facts["flops"]["kind"] == "score"
+    with pytest.raises(ResumeError, match="prior"):
+        resume(project, run_id="r", settings={**GUIDED, "prior": "earlier"})
+
+
+def test_methods_and_unfinished_runs(with_earlier, monkeypatch):
+    project = with_earlier
+    with monkeypatch.context() as patch:
+        die_at(patch, "step_02.select")
+        with pytest.raises(Killed):
+            run(project, run_id="dead", settings=TINY)
+    settings = {**GUIDED, "prior": "dead"}
+    made = run(project, run_id="r", pipeline="nb201_methods", settings=settings)
+    assert made["data"]["prior"]["dead"]["trials"] == 11  # the first six, and one step
+    assert made["result"]["earlier_trials"] == 11
+    assert command(project, "audit", "r").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("prior", "text"),
+    [
+        ("r", "cannot learn from itself"),
+        ("nobody", "no such run or file"),
+        ("experiment:nothing", "no MLflow store"),
+        ("missing/file.csv", "no file"),
+    ],
+)
+def test_what_cannot_be_learnt_from_leaves_no_run(project, prior, text):
+    with pytest.raises(OptiProxyError, match=text):
+        run(project, run_id="r", settings={**GUIDED, "prior": prior})
+    assert not (project / "data" / "08_reporting" / "r" / "manifest.json").exists()
+
+
+def test_a_baseline_refuses_it(project):
+    with pytest.raises(ParameterError, match="is of method 'optiproxy'"):
+        run(
+            project,
+            run_id="r",
+            pipeline="nb201_methods",
+            settings={"method": "random_search", "budget": 16, "prior": "earlier"},
+        )
+
+
+def test_manifests_of_other_runs_say_nothing_of_it(with_earlier):
+    record = manifest(with_earlier, "earlier")
+    assert "prior" not in record["parameters"]
+    assert "prior" not in record["data"]
