@@ -147,10 +147,12 @@ class GaussianProcessProxy(FeatureProxy):
 
     def mean(self, features: Tensor) -> Tensor:
         """Return the posterior mean alone, [H, n], of features [n, D]: at less cost."""
-        inputs, inverse, fitted, scale = self._posterior()
-        solved = fitted.unsqueeze(1) @ inverse  # [H, 1, n']
-        mean = (solved @ self._covariance(inputs, features)).squeeze(1)
-        return (scale[:, :1] + scale[:, 1:2] * mean).float()
+        posterior = self._posterior()
+        squares = squared_distances(posterior.inputs, features * posterior.weights)
+        cross = matern(squares + 1e-12)  # whose gradient at 0 is 0
+        solved = posterior.fitted.unsqueeze(1) @ posterior.inverse  # [H, 1, n']
+        mean = (solved @ cross).squeeze(1)
+        return scaled_moments(mean, torch.zeros_like(mean), posterior)[0].float()
 
     def fit(self, codes: Tensor, targets: Tensor) -> Tensor:
         """Fit it to targets [H, n], NaN where not observed, from the hyper-parameters it has.
@@ -161,7 +163,7 @@ class GaussianProcessProxy(FeatureProxy):
         """
         rows = fitted_rows(targets, LARGEST)
         codes, targets = codes[rows], targets[:, rows].double()
-        features = self.features(self.space.encode(codes))
+        features = self.features(self._encode(codes))
         hyper, losses = [], []
         for start, values in zip(self.hyper, targets, strict=True):
             seen = ~torch.isnan(values)
@@ -194,11 +196,14 @@ class GaussianProcessProxy(FeatureProxy):
         )
         return torch.from_numpy(np.asarray(found.x)), (posterior(start.numpy())[0], found.fun)
 
+    def _encode(self, codes: Tensor) -> Encoding:
+        return self.space.encode(codes)
+
     def _posterior(self) -> Posterior:
         """Return the posterior of the state, which is computed once."""
         if self._computed is not None:
             return self._computed
-        counts = graph_features(self.space, self.space.encode(self.codes))
+        counts = graph_features(self.space, self._encode(self.codes))
         weights = (math.sqrt(5) * (-self.hyper[:, self._owner]).exp() * self.norms).unsqueeze(1)
         inputs, noise = counts.double() * weights, self.hyper[:, -1:].exp() + JITTER  # [H, 1]
         unseen = torch.isnan(self.targets)

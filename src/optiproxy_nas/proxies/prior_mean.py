@@ -166,8 +166,8 @@ class _RunProcess(GaussianProcessProxy):
     def __init__(self, space: SearchSpace, heads: int) -> None:
         super().__init__(space, _GAUSSIAN, torch.Generator(), heads)
 
-    def _features_of(self, codes: Tensor) -> Tensor:
-        return self.features(encode_partly(self.space, codes))
+    def _encode(self, codes: Tensor) -> Encoding:
+        return encode_partly(self.space, codes)
 
 
 def encode_partly(space: SearchSpace, codes: Tensor) -> Encoding:
