@@ -104,6 +104,7 @@ class RunHooks:
             self._run["tracking"],
             self._run["resume"],
             self._run["evaluation"],
+            bool(self._run["replay"]),
         )
         self._active = active = ActiveRun(record, parameters)
         active.prior = prior

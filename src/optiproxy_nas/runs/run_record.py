@@ -57,6 +57,7 @@ class RunRecord:
         tracking: whether MLflow is told of it.
         resume: go on with a run that exists, instead of refusing it.
         evaluation: where and how the trials of a problem are trained; None: of a benchmark.
+        replay: repeat a run in a copy of the project, by the journal that lies there.
 
     Raises:
         RunLockedError: another process works on the run.
@@ -75,6 +76,7 @@ class RunRecord:
         tracking: bool,
         resume: bool = False,
         evaluation: Mapping[str, Any] | None = None,
+        replay: bool = False,
     ) -> None:
         self.before: Manifest = {}  # the manifest of the run that goes on
         self._is_begun = False
@@ -83,7 +85,7 @@ class RunRecord:
         self.folder = reporting_folder(project) / run_id
         self.path = manifest_path(self.folder.parent, run_id)
         self._seconds_path = self.folder / SECONDS
-        if not self.path.exists():
+        if not self.path.exists() and not replay:
             _refuse_files_of_others(project, run_id)
         self._lock = lock_folder(self.folder, f"run {run_id!r}", run_id=run_id).lock
         try:
