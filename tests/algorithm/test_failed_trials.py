@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from optiproxy_nas import Space, search
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of
-from optiproxy_nas.algorithm.pending import failed_targets
+from optiproxy_nas.algorithm.pending import archive_targets, failed_targets
+from optiproxy_nas.proxies.targets import are_broken
 
 WIDE = Space(
     {"depth": [1, 2, 3, 4, 5, 6], "width": [16, 32, 64, 128, 256], "lr": [1, 2, 3, 4]}, name="wide"
@@ -46,3 +48,18 @@ def test_what_fails_for_a_reason_is_soon_left_alone(seed):
         if believed is not None:
             assert result.best_value == 4.0
     assert failures[1] < failures[0]
+
+
+def test_a_value_far_below_all_others_is_a_failed_one(nb201, make_parameters):
+    parameters = make_parameters(preset="default")
+    batch = steps.initial_batch(nb201, parameters)
+    values = [50.0 + row for row in range(len(batch) - 1)] + [-1e9]
+    archive = steps.update_archive(batch.assign(value=values), parameters)
+    targets = archive_targets(archive, parameters)[0]
+    assert float(targets[-1]) == pytest.approx(float(targets[:-1].quantile(0.25)))
+    ensemble = make_parameters(preset="ensemble")
+    assert int(archive_targets(archive, ensemble)[0].argmin()) == len(batch) - 1
+    # Neither 10 % accuracy beside 90, nor anything where most are alike.
+    assert not are_broken(np.array([10.0, 10.0, 90.0, 91.0, 91.5, 91.6])).any()
+    assert not are_broken(np.array([0.0, 5.0, 5.0, 5.0, 5.0, 5.0])).any()
+    assert not are_broken(np.full(4, 7.0)).any()

@@ -16,7 +16,8 @@ A believed trial has no value: it is no row of D, so that neither the incumbent 
 the targets follows from it. Where nothing is pending all three are the serial search.
 
 A failed trial is never proposed again. It may be fitted on as if it had reached a low quantile of
-the archive's targets, so that the search leaves what fails for a reason.
+the archive's targets, so that the search leaves what fails for a reason. So is a value far below
+all others, such as the -1e9 of a training that diverged: it says that, and not how bad it is.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.random_streams import torch_generator
 from optiproxy_nas.objectives.base import Score
 from optiproxy_nas.proxies import fit as fitting
+from optiproxy_nas.proxies.targets import are_broken
 from optiproxy_nas.spaces.base import SearchSpace
 
 
@@ -64,6 +66,18 @@ def believed_targets(
     mean = fitting.predict(proxy, space.encode(codes)).mean(0)  # [H, p]
     given = torch.from_numpy(task.heads_of(pending))
     return codes, torch.where(given, mean, torch.nan)
+
+
+def archive_targets(archive: pd.DataFrame, parameters: SearchParameters) -> Tensor:
+    """Return the targets [H, n] of the archive, those of broken values as of failed trials."""
+    objective, quantile = parameters.objective, parameters.fit.failed
+    targets = objective.task.targets(archive, parameters.fit.targets)
+    if quantile is None:
+        return targets
+    broken = torch.from_numpy(are_broken(objective.order.goodness(archive)))
+    if broken.any():
+        targets[0, broken] = torch.nanquantile(targets[0, ~broken], quantile)
+    return targets
 
 
 def failed_targets(

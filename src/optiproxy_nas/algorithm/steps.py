@@ -26,6 +26,7 @@ from optiproxy_nas.algorithm.candidates import (
 from optiproxy_nas.algorithm.evolution import evolve
 from optiproxy_nas.algorithm.listing import append_best, may_list, score_all
 from optiproxy_nas.algorithm.pending import (
+    archive_targets,
     believed_targets,
     failed_targets,
     follow_in_turn,
@@ -129,7 +130,7 @@ def fit_proxy(
         )
     check_archive(space, archive, objective)
     codes = codes_of(space, archive)
-    targets = objective.task.targets(archive, parameters.fit.targets)
+    targets = archive_targets(archive, parameters)
     queried = len(codes)
     for believed in (
         failed_targets(space, failed, parameters, targets),

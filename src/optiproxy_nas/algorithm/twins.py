@@ -1,17 +1,16 @@
 """Twins: architectures that compute the same function, of which one was queried (ours).
 
 Each is trained by itself, so their values differ by noise. With ``selection.twin_noise`` above 0
-the twins of the best architectures stay candidates: what is believed of one is the mean of the
-queried architectures of its function, and the spread that twins in the archive show. So no twin is
-queried while a new function promises more, and the best ones are once none does. With 0 they are
-skipped for good.
+the twins of the best architectures stay candidates: of one the proxy's mean is believed, and, in
+the place of the proxy's deviation, that which twins in the archive show, since its function is no
+longer unknown. So no twin is queried while a new function promises more, and the best ones are once
+none does. With 0 they are skipped for good.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -20,52 +19,43 @@ from torch import Tensor
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.algorithm.candidates import Pool
 from optiproxy_nas.algorithm.listing import list_twins, may_list
+from optiproxy_nas.algorithm.pending import archive_targets
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.spaces.base import SearchSpace
 
 
-class TwinEvidence(NamedTuple):
-    """What the archive shows of the functions that its architectures compute, in target units."""
+def twin_spread(functions: Sequence[Hashable], targets: Tensor, prior: float) -> float:
+    """Return the deviation of an architecture's target from the mean of its function.
 
-    means: dict[Hashable, float]  # function -> mean target of its architectures
-    spread: float  # deviation of an architecture's target from the mean of its function
+    The variance within the functions of the archive is pooled; ``prior``² counts as one degree of
+    freedom.
 
-    @classmethod
-    def of(cls, functions: Sequence[Hashable], targets: Tensor, prior: float) -> TwinEvidence:
-        """Return the evidence of an archive.
+    Args:
+        functions: that the rows of the archive compute [n].
+        targets: of the rows [n]; NaN: not observed.
+        prior: the deviation that is believed before two architectures of a function were queried.
+    """
+    groups: dict[Hashable, list[float]] = defaultdict(list)
+    for function, target in zip(functions, targets.tolist(), strict=True):
+        if target == target:
+            groups[function].append(target)
+    squares = sum((it - sum(group) / len(group)) ** 2 for group in groups.values() for it in group)
+    freedom = sum(len(group) - 1 for group in groups.values())
+    return float(((prior**2 + squares) / (1 + freedom)) ** 0.5)
 
-        The variance within functions is pooled, and ``prior``² counts as one degree of freedom.
 
-        Args:
-            functions: that its rows compute [n].
-            targets: of the rows [n]; NaN: not observed.
-            prior: the spread that is believed before two architectures of a function were queried.
-        """
-        groups: dict[Hashable, list[float]] = defaultdict(list)
-        for function, target in zip(functions, targets.tolist(), strict=True):
-            if target == target:
-                groups[function].append(target)
-        means = {function: sum(group) / len(group) for function, group in groups.items()}
-        squares = sum((it - means[key]) ** 2 for key, group in groups.items() for it in group)
-        freedom = sum(len(group) - 1 for group in groups.values())
-        return cls(means, ((prior**2 + squares) / (1 + freedom)) ** 0.5)
+def with_spread(predictions: Tensor, rows: Sequence[int], spread: float) -> Tensor:
+    """Return predictions [E, H, n] whose value head has the deviation ``spread`` at ``rows``.
 
-    def predictions(self, functions: Sequence[Hashable], predictions: Tensor) -> Tensor:
-        """Return predictions of a proxy, of twins the evidence in the place of the value's head.
-
-        Args:
-            functions: of the architectures [n].
-            predictions: [E, H, n]. The mean and the deviation over the members E are believed.
-        """
-        rows = [row for row, function in enumerate(functions) if function in self.means]
-        means = torch.tensor([self.means[functions[row]] for row in rows])
-        members = torch.arange(len(predictions), dtype=torch.float32)
-        if len(members) > 1:
-            members = (members - members.mean()) / members.std()
-        believed = predictions.clone()
-        believed[:, 0, rows] = means + self.spread * members.unsqueeze(-1)
-        return believed
+    The mean over the members E stays that of the proxy.
+    """
+    members = torch.arange(len(predictions), dtype=predictions.dtype)
+    if len(members) > 1:
+        members = (members - members.mean()) / members.std()
+    changed = predictions.clone()
+    changed[:, 0, rows] = predictions[:, 0, rows].mean(0) + spread * members.unsqueeze(-1)
+    return changed
 
 
 def with_twins(
@@ -112,15 +102,17 @@ def with_twins(
         keys = space.canonical(twins)
         for row in order.tolist():
             first.setdefault(keys[row], row)
-        rows = torch.tensor(list(first.values()))
-        predictions = torch.cat([predictions, found[..., rows]], -1)
+        chosen = torch.tensor(list(first.values()))
+        predictions = torch.cat([predictions, found[..., chosen]], -1)
         pool = pool._replace(
-            codes=torch.cat([pool.codes, twins[rows]]),
-            group=torch.cat([pool.group, torch.full_like(rows, -1)]),
+            codes=torch.cat([pool.codes, twins[chosen]]),
+            group=torch.cat([pool.group, torch.full_like(chosen, -1)]),
         )
-    targets = objective.task.targets(archive, parameters.fit.targets)[0]
-    evidence = TwinEvidence.of(functions, targets, selection.twin_noise)
-    return pool, evidence.predictions(space.canonical(pool.codes), predictions)
+    targets = archive_targets(archive, parameters)[0]
+    spread = twin_spread(functions, targets, selection.twin_noise)
+    known, computed = set(functions), space.canonical(pool.codes)
+    rows = [row for row, function in enumerate(computed) if function in known]
+    return pool, with_spread(predictions, rows, spread)
 
 
 def _twins(

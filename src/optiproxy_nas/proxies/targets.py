@@ -12,9 +12,11 @@ import scipy
 import torch
 from torch import Tensor
 
-from optiproxy_nas.core.arrays import Floats, deviation
+from optiproxy_nas.core.arrays import Floats, Mask, deviation
 from optiproxy_nas.core.errors import unknown_name
 from optiproxy_nas.core.parameters import SelectionSettings
+
+BROKEN = 1000.0  # distances from the best to the lower quartile, beyond which a value tells nothing
 
 
 def standardise(values: Floats, reference: float | None = None) -> Floats:
@@ -67,6 +69,13 @@ def _log_distance(values: Floats, reference: float | None, bound: float) -> Floa
     at_reference = -np.log(0.1)
     distance = np.log(_bounded(np.abs(regret) / scale, bound) + 0.1) + at_reference  # >= 0
     return standardise(at_reference - np.sign(regret) * distance)
+
+
+def are_broken(values: Floats) -> Mask:
+    """Return which values [n] lie a thousand times as far below the best as the lower quartile."""
+    best, quartile = values.max(), np.quantile(values, 0.25)
+    broken: Mask = best - values > BROKEN * (best - quartile)
+    return broken & bool(quartile < best)
 
 
 def _bounded(distance: Floats, bound: float) -> Floats:
