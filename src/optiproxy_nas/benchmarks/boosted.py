@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import norm
 from torch import Tensor
 
 from optiproxy_nas.benchmarks.boosted_validation import (
@@ -262,7 +262,7 @@ def _train(
 def _scores(values: Values, ordered: Values) -> Floats:
     """Return normal scores of values among sorted ones; equal values have equal scores."""
     place = (np.searchsorted(ordered, values) + np.searchsorted(ordered, values, side="right")) / 2
-    return np.asarray(norm.ppf(place / len(ordered)))
+    return np.asarray(scipy.stats.norm.ppf(place / len(ordered)))
 
 
 def _values(scores: Values, ordered: Values) -> Floats:

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, spearmanr
 
 from optiproxy_nas.core.arrays import Floats
 
@@ -25,8 +25,8 @@ def agreement(predicted: Values, values: Values) -> dict[str, float]:
     """Return Spearman's and Kendall's rank correlation, and sizes of errors in the values' unit."""
     errors = predicted - values
     return {
-        "spearman": _rounded(spearmanr(predicted, values).statistic),
-        "kendall": _rounded(kendalltau(predicted, values).statistic),
+        "spearman": _rounded(scipy.stats.spearmanr(predicted, values).statistic),
+        "kendall": _rounded(scipy.stats.kendalltau(predicted, values).statistic),
         "root_mean_squared_error": _rounded(np.sqrt(np.mean(errors**2))),
         "mean_absolute_error": _rounded(np.abs(errors).mean()),
         "median_absolute_error": _rounded(np.median(np.abs(errors))),
@@ -36,7 +36,7 @@ def agreement(predicted: Values, values: Values) -> dict[str, float]:
 def best_half_spearman(predicted: Values, values: Values) -> float:
     """Return Spearman among the upper half of the values, where a search ends."""
     best = values > np.median(values)
-    return _rounded(spearmanr(predicted[best], values[best]).statistic)
+    return _rounded(scipy.stats.spearmanr(predicted[best], values[best]).statistic)
 
 
 def coverage(ratio: Values, fold: NDArray[np.integer[Any]]) -> dict[str, dict[str, float]]:

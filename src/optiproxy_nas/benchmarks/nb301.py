@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau, spearmanr
+import scipy
 
 from optiproxy_nas.benchmarks.sources import BenchmarkFamily, RawFile
 from optiproxy_nas.benchmarks.tidy_table import tidy
@@ -82,8 +82,8 @@ def agreement(predicted: Any, table: pd.DataFrame) -> dict[str, Any]:
         "checked": True,
         "against": METRICS[OFFICIAL],
         "architectures": len(table),
-        "spearman": float(spearmanr(predicted, official).statistic),
-        "kendall": float(kendalltau(predicted, official).statistic),
+        "spearman": float(scipy.stats.spearmanr(predicted, official).statistic),
+        "kendall": float(scipy.stats.kendalltau(predicted, official).statistic),
         "mean_difference": float(difference.mean()),
         "sd_difference": float(difference.std()),
     }

@@ -9,11 +9,13 @@ reader counts, refuses long keys, and walks over what it has read.
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 import pickletools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -67,9 +69,22 @@ def load_plain(content: bytes, allowed: Mapping[str, Any], limits: Limits = LIMI
     """
     if len(content) > limits.size:
         raise UnsafePickleError(f"has {len(content)} bytes, more than {limits.size}")
-    value = _PlainUnpickler(content, allowed, limits).load()
+    with _uncollected():
+        value = _PlainUnpickler(content, allowed, limits).load()
     _check(value, limits.nodes, limits.objects, limits.depth)
     return value
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Do without the collector of cycles, which walks over all that is read, again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 # In Python, since that of C neither counts nor lets anyone look at a key before it is hashed.
