@@ -21,6 +21,10 @@ PLANTED = {  # each holds the plant
     "a proxy": f"via proxy http://bob:{PLANT}@proxy:3128 (refused)",
     "a proxy without a scheme": f"HTTP_PROXY=bob:{PLANT}@proxy:3128",
     "an address without a scheme": f"no answer of (bob:{PLANT}@10.0.0.1)",
+    "an address behind slashes": f"//bob:{PLANT}@store.example/x",
+    "an e-mail address that logs in": f"bob@x.de:{PLANT}@smtp.x.de",
+    "a driver": f"jdbc:oracle:thin:bob/{PLANT}@db:1521/x",
+    "a password with slashes": f"bob:a/{PLANT}:b@db",
     "a signed address": f"https://bucket/x?X-Amz-Signature={PLANT}&part=1",
     "an argument": f"connect(password='{PLANT}', host='h')",
     "a header": f"{{'Authorization': 'Basic {PLANT}'}}",
@@ -43,6 +47,7 @@ ORDINARY = (
     "sqlite:////home/a/b@c/mlflow.db, tcp://10.0.0.1:8786, file:///a",
     "unexpected token: foo; the secret of the search; password",
     "module:Name, step_00.archive, evaluation.workers = 4",
+    "C:/Users/x@y, host:8080/a@b, git@github.com:org/repo@v1, org/image:tag@v1, lab@host:data/x",
     "mailto:a@b.c, python:3.11@sha256:0123, git@host:a/b.git, at 12:30 @ home, a:b @ c",
 )
 

@@ -30,9 +30,11 @@ _ADDRESS = re.compile(
     # A password may have slashes. Lengths are bounded: no text takes time by its square.
     r"""://(?:[^\s/?#"'<>]{1,1000}|[^\s:/?#@"'<>]{0,99}:(?!\d+/)[^\s@"'<>]{1,200})@"""
 )
-# An address without its scheme; neither mailto:a@b, nor an image name:tag@sha256:...
+# An address without its scheme, perhaps behind "//" or a driver's name, whose user may be an e-mail
+# address; neither mailto:a@b, git@host:path, host:80/path, nor an image name:tag@sha256:...
 _BARE_ADDRESS = re.compile(
-    r"""(?<![\w/.@:%+-])(?!mailto:)[\w.%+-]{1,64}:([^\s:/@"'<>,;]{1,200})@(?!sha\d)(?=[\w\[])"""
+    r"""(?:(?<=//)|(?<![\w/.@:%+-]))(?!mailto:|git@)[\w.%+-]{1,64}(?:@[\w.-]{1,64})?"""
+    r""":(?![/\\]|\d+/)([^\s@"'<>,;]{1,200})@(?!sha\d)(?=[\w\[$])"""
 )
 _ASSIGNED = re.compile(
     rf"""((?:{_WORDS}|signature|\b(?:pwd|sig))["']?(?:=|:[ ]?(?=["'])|%3D)["']?"""
@@ -132,5 +134,5 @@ def _of_environment() -> tuple[str, ...]:
             user, _, password = address[3:-1].partition(":")
             found |= {password or user, unquote(password or user)}
         for password in _BARE_ADDRESS.findall(value) if "@" in value else ():
-            found |= {password, unquote(password)}
+            found |= {password, unquote(password), password.rpartition(":")[2]}
     return tuple(sorted((it for it in found if len(it) >= _SHORTEST), key=len, reverse=True))

@@ -91,7 +91,10 @@ def _of_signature(crate: Path) -> list[Certificate]:
     try:
         material = json.loads(content_of(crate / SIGNATURE))["verificationMaterial"]
         found = material["x509CertificateChain"]["certificates"]
-        return [x509.load_der_x509_certificate(base64.b64decode(it["rawBytes"])) for it in found]
+        read = [x509.load_der_x509_certificate(base64.b64decode(it["rawBytes"])) for it in found]
+        if not read:
+            raise ValueError("an empty chain")
+        return read
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Refused("it was made by a key without a certificate: give --key") from error
 

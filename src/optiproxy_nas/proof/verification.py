@@ -51,6 +51,7 @@ def verify_crate(
             "'kedro export RUN_ID' writes one.",
             path=str(crate),
         )
+    crate = crate.resolve()  # model-signing takes no link
     checks = [] if digest is None else [_digest(crate, digest)]
     checks += [check_signature(crate, key, chain), *verify.checks_of(crate), _checker(crate)]
     states = {check.name: check.state for check in checks}
