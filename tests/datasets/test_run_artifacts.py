@@ -30,13 +30,14 @@ def make(
         "run_id": run_id,
         "pipeline": "nb201_search",
         "status": status,
-        "created": created,
+        "created": f"{created}T00:00:00+00:00",
+        "result": {},
         "parameters": {
             "method": "optiproxy",
             "objective": objective or {"name": "accuracy"},
             **parameters,
         },
-        "artifacts": {name: {"path": f"{run_id}/{name}"} for name in artifacts},
+        "artifacts": {name: {"path": f"{run_id}/{name}", "sha256": "0" * 64} for name in artifacts},
         "data": {},
     }
     (reporting / run_id / "manifest.json").write_text(json.dumps(facts))

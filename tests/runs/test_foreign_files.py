@@ -6,7 +6,7 @@ import pytest
 
 from cost.fuzz import LARGEST, SLOWEST, fuzz, samples
 from optiproxy_nas.core.errors import ResumeError
-from optiproxy_nas.runs.manifest import load_manifest
+from optiproxy_nas.runs.manifest import load_manifest, read_manifest
 
 SOUND = {"run_id": "a", "status": "failed", "artifacts": {}, "pipeline": "x", "data": {}}
 
@@ -20,12 +20,20 @@ SOUND = {"run_id": "a", "status": "failed", "artifacts": {}, "pipeline": "x", "d
         {"parameters": {}, "artifacts": "all"},
         {"parameters": {}, "artifacts": {"journal": "journal.jsonl"}},
         *(
-            {"parameters": {}, "artifacts": {"journal": {"path": path, "sha256": ""}}}
-            for path in ("/dev/zero", "data/../../x", "C:\\x", "data\\..\\..\\x", "", None)
+            {"parameters": {}, "artifacts": {"journal": {"path": path, "sha256": "0" * 64}}}
+            for path in ("/dev/zero", "data/../../x", "C:\\x", "data\\..\\..\\x", "", None, "a\0")
         ),
+        {"parameters": {}, "artifacts": {"journal": {"path": "journal.jsonl"}}},
+        *({"parameters": {}, "created": time} for time in ([1], "yesterday", "2026-11-30")),
+        {"parameters": {}, "libraries": []},
+        {"parameters": {}, "code": {"modules": []}},
+        {"parameters": {}, "node_seconds": {"encode": float("nan")}},
+        {"parameters": {}, "wall_seconds": "long"},
+        {"parameters": {}, "tracking": "maybe"},
+        {"parameters": {}, "mlflow_run_id": "../x"},
         *({"parameters": {}, "run_id": name} for name in ("../a", "/a", "a/b", "a\\b", "..", "")),
         {"parameters": {"source": "embedded"}, "data": {"source": "os:abort"}},
-        {"parameters": {}, "status": "finished"},
+        {"parameters": {}, "status": "finished", "result": {}},
     ],
 )
 def test_a_manifest_that_no_run_writes_is_refused(facts, tmp_path):
@@ -33,6 +41,15 @@ def test_a_manifest_that_no_run_writes_is_refused(facts, tmp_path):
     path.write_text(json.dumps({**SOUND, **facts}))
     with pytest.raises(ResumeError):
         load_manifest(path)
+
+
+def test_a_manifest_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "b" / "manifest.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({**SOUND, "parameters": {}}))
+    assert load_manifest(path)["run_id"] == "a"
+    with pytest.raises(ResumeError, match="of another run, 'a'"):
+        read_manifest(tmp_path, "b")
 
 
 def test_a_manifest_nested_without_end_is_no_manifest(tmp_path):

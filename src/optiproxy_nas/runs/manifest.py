@@ -11,7 +11,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +20,7 @@ from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.secrets import masked_values
 from optiproxy_nas.runs.code_identity import git_state, software
 from optiproxy_nas.runs.foreign_names import refuse_foreign_names
+from optiproxy_nas.runs.manifest_layout import wrong_entries
 
 # What must be equal for a run to go on, in the order in which differences are shown.
 DECISIVE = ("parameters", "code.modules", "libraries", "cpu", "data")
@@ -84,7 +85,7 @@ def read_manifest(
     """Return the manifest of a run; as of :func:`load_manifest`.
 
     Raises:
-        ResumeError: there is no such run, or its manifest is not readable.
+        ResumeError: there is no such run, or its manifest is not readable, or of another run.
         UntrustedNameError: as of :func:`load_manifest`.
     """
     path = manifest_path(reporting, run_id)
@@ -94,7 +95,14 @@ def read_manifest(
         raise ResumeError(
             f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.", run_id=run_id
         )
-    return load_manifest(path, given)
+    manifest = load_manifest(path, given)
+    if manifest["run_id"] != run_id:
+        raise ResumeError(
+            f"{path} is the manifest of another run, {manifest['run_id']!r}: the folder was "
+            "renamed, or the file was put there. Give the folder its name, or restore the file.",
+            run_id=run_id,
+        )
+    return manifest
 
 
 def load_manifest(path: Path, given: Mapping[str, Any] = MappingProxyType({})) -> Manifest:
@@ -116,13 +124,7 @@ def load_manifest(path: Path, given: Mapping[str, Any] = MappingProxyType({})) -
             "another run_id.",
             path=str(path),
         ) from error
-    kinds: dict[str, type] = dict.fromkeys(("run_id", "status", "pipeline"), str)
-    kinds |= dict.fromkeys(("parameters", "artifacts", "data"), dict)
-    of_file = manifest if isinstance(manifest, dict) else {}
-    lacking = {name for name, kind in kinds.items() if not isinstance(of_file.get(name), kind)}
-    if not isinstance(of_file.get("evaluation"), dict | None):
-        lacking.add("evaluation")
-    if wrong := lacking or _misplaced(manifest):
+    if wrong := wrong_entries(manifest) or _contradictions(manifest):
         raise ResumeError(
             f"{path} is not a manifest of a run: {', '.join(sorted(wrong))} is missing, or not as "
             "a run writes it. It was edited; restore it, or start a new run.",
@@ -133,23 +135,15 @@ def load_manifest(path: Path, given: Mapping[str, Any] = MappingProxyType({})) -
     return manifest
 
 
-def _misplaced(manifest: Manifest) -> set[str]:
-    """Return which entries name what is no run, no file of a project, or another source."""
-    files = manifest["artifacts"].values()
-    run_id, source = manifest["run_id"], manifest["parameters"].get("source")
-    is_file = [isinstance(it, dict) and _is_inside(it.get("path")) for it in files]
+def _contradictions(manifest: Manifest) -> list[str]:
+    """Return entries that do not fit to others."""
+    source = manifest["parameters"].get("source")
     is_wrong = {
-        "run_id": not _is_inside(run_id) or PureWindowsPath(run_id).name != run_id,
-        "artifacts": not (all(is_file) and (files or manifest["status"] != "finished")),
+        "artifacts": manifest["status"] == "finished" and not manifest["artifacts"],
+        "result": manifest["status"] == "finished" and manifest.get("result") is None,
         "data": manifest["data"].get("source", source) != source,
     }
-    return {name for name, it in is_wrong.items() if it}
-
-
-def _is_inside(path: Any) -> bool:
-    """Return whether a path stays in the folder that it begins in, on any operating system."""
-    pure = PureWindowsPath(path if isinstance(path, str) else "")
-    return bool(pure.parts) and not pure.anchor and ".." not in pure.parts
+    return [name for name, it in is_wrong.items() if it]
 
 
 def provenance(manifest: Manifest) -> dict[str, str]:
