@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from optiproxy_nas import DataError, ParameterError, ResumeError, search
+from optiproxy_nas import (
+    ArtifactError,
+    DataError,
+    ParameterError,
+    ResumeError,
+    SearchResult,
+    search,
+)
 from optiproxy_nas.benchmarks.table_digests import SHIPPED
 from optiproxy_nas.proof import crate_reading
 from optiproxy_nas.proof.crate_audit import audit_crate
@@ -47,3 +54,41 @@ def test_a_search_with_a_journal_is_a_crate_that_holds(tmp_path: Path) -> None:
         result.export_crate(tmp_path / "other", journal=Path(__file__))
     with pytest.raises(ParameterError, match="There is something at"):
         result.export_crate(crate)
+
+
+def test_a_journal_of_another_search_is_refused(tmp_path: Path) -> None:
+    """Of another function, or without the last trials: the archive is not its answers."""
+
+    def searched(name: str, sign: int = 1, budget: int = 4) -> SearchResult:
+        return search(
+            evaluate=lambda text: sign * count(text),
+            budget=budget,
+            method="random_search",
+            journal=tmp_path / name,
+        )
+
+    result = searched("mine")
+    searched("other", sign=-1)
+    searched("short", budget=3)
+    for name in ("other", "short"):
+        with pytest.raises(ArtifactError, match="in the journal"):
+            result.export_crate(tmp_path / "crate", journal=tmp_path / name)
+    result.save(tmp_path / "mine.search")
+    more = search(
+        evaluate=count,
+        budget=6,
+        method="random_search",
+        initial=tmp_path / "mine.search",
+        journal=tmp_path / "more",
+    )
+    crate = more.export_crate(tmp_path / "crate", journal=tmp_path / "more")
+    assert FAILED not in {check.state for check in verify_crate(crate)}
+
+
+def test_what_is_stated_is_a_line_and_any_folder_can_be_named(tmp_path: Path) -> None:
+    result = search(evaluate=count, budget=2, method="random_search")
+    for author in ("", "A\nB", "A\u202eB", 5):
+        with pytest.raises(ParameterError, match=r"author = .*line of text"):
+            result.export_crate(tmp_path / "crate", author=author)  # type: ignore[arg-type]
+    crate = result.export_crate(tmp_path / "odd\n\x1b[2J", author="A. Author")
+    assert FAILED not in {check.state for check in verify_crate(crate)}

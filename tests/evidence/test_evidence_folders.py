@@ -6,7 +6,7 @@ import pytest
 
 from evidence import badge, own_problem, regenerate, stopping, tables, worker_record
 from optiproxy_nas.core.errors import ParameterError
-from optiproxy_nas.pipelines.run_names import check_run_id
+from optiproxy_nas.runs.run_names import check_run_id
 
 PATHS = (own_problem.JOURNALS, stopping.KEPT, tables.RECORD, worker_record.RECORD)
 

@@ -9,9 +9,10 @@ from optiproxy_nas.commands.run_options import IMPORTANT
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
-from optiproxy_nas.pipelines import run_hooks, run_names
+from optiproxy_nas.pipelines import run_hooks
 from optiproxy_nas.pipelines.parameter_fields import search_fields
 from optiproxy_nas.presets import load_preset
+from optiproxy_nas.runs import run_names
 
 UNKNOWN = [
     ("budgett=50", "Unknown parameter 'budgett'. Did you mean 'budget'?"),

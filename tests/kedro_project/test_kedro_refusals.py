@@ -13,7 +13,7 @@ from optiproxy_nas.benchmarks.source_registry import families
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.pipelines.configuration import resolve_parameters
-from optiproxy_nas.pipelines.run_names import check_run_id
+from optiproxy_nas.runs.run_names import check_run_id
 from optiproxy_nas.sweeps.planning import plan, raw_parameters
 
 UNANSWERABLE = [

@@ -27,6 +27,7 @@ from optiproxy_nas.proof.crate_reading import PYTHON
 from optiproxy_nas.proof.signature import Signer
 from optiproxy_nas.runs.atomic_files import file_digest, write_json
 from optiproxy_nas.runs.manifest import manifest_path, new_manifest, reporting_folder, sealed
+from optiproxy_nas.runs.run_names import name_from
 
 _STEP = ("search", "optiproxy_nas.api.entry:search")
 
@@ -46,7 +47,7 @@ def export_search(
             path=str(journal),
         )
     check_free(folder)
-    run_id = folder.name
+    run_id = name_from(folder.name)
     with tempfile.TemporaryDirectory(prefix="optiproxy-crate-") as name:
         project = Path(name).resolve()
         files = project / "data" / "07_model_output" / run_id

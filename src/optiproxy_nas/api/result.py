@@ -63,14 +63,16 @@ class SearchResult(SearchRecord):
             author: name of who made it; None: nobody's is in it.
 
         Raises:
-            ParameterError: there is something at the path, ``journal`` is none, or the key cannot
-                be used.
+            ParameterError: there is something at the path, ``journal`` is none, the key cannot be
+                used, or the author is no line of text.
+            ArtifactError: the journal is of another search.
             DataError: there is no complete trial, or the folder cannot be written.
         """
         from optiproxy_nas.api.crate import export_search  # its libraries are slow to import
 
         target = path_of("folder", folder).absolute()
-        of_journal, of_key = (None if it is None else Path(it) for it in (journal, key))
+        of_journal = None if journal is None else path_of("journal", journal)
+        of_key = None if key is None else path_of("key", key)
         return export_search(self, target, of_journal, of_key, author)
 
     @property

@@ -19,11 +19,11 @@ from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.core.validation import validate
 from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, pipeline_of_nodes
-from optiproxy_nas.pipelines.run_names import check_name
 from optiproxy_nas.pipelines.run_parameters import GIVEN
 from optiproxy_nas.report import compare as comparisons
 from optiproxy_nas.report.compare import Comparison
 from optiproxy_nas.report.style import png
+from optiproxy_nas.runs.run_names import check_name
 from optiproxy_nas.spaces import get_space
 
 SELECTORS = ("experiment", "runs", "sweep", "filter")

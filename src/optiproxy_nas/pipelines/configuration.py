@@ -39,7 +39,6 @@ from optiproxy_nas.objectives import name_of
 from optiproxy_nas.pipelines import asynchronous, compare, diagnose, ingest, methods, search
 from optiproxy_nas.pipelines.own_problem import catalog_names
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline, check_hooks, registered
-from optiproxy_nas.pipelines.run_names import CONF
 from optiproxy_nas.pipelines.run_parameters import (
     GIVEN,
     ProblemRunSettings,
@@ -48,6 +47,7 @@ from optiproxy_nas.pipelines.run_parameters import (
     resolve_run,
     split_run,
 )
+from optiproxy_nas.runs.run_names import CONF
 
 PACKAGE = Path(__file__).parents[1]
 # Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.

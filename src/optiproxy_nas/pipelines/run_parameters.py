@@ -20,10 +20,10 @@ from optiproxy_nas.execution.registry import read_evaluation
 from optiproxy_nas.methods import DEFAULT, method_of, resolve_method
 from optiproxy_nas.methods.base import Method
 from optiproxy_nas.objectives import name_of
-from optiproxy_nas.pipelines.run_names import check_run_id, name_from
 from optiproxy_nas.presets import preset_for
 from optiproxy_nas.problems.resolution import with_problem
 from optiproxy_nas.runs.manifest import Manifest, is_asynchronous
+from optiproxy_nas.runs.run_names import check_run_id, name_from
 from optiproxy_nas.runs.user_stamp import PLACES, is_of_this_user
 from optiproxy_nas.spaces import SPACES
 

@@ -20,6 +20,7 @@ from optiproxy_nas.proof.crate_reading import WORKFLOW
 from optiproxy_nas.proof.croissant import croissant_of
 from optiproxy_nas.proof.description import CROISSANT, description_of, pipeline_of
 from optiproxy_nas.proof.signature import Signer
+from optiproxy_nas.proof.verification import compare_archive
 from optiproxy_nas.runs.atomic_files import digest_path, file_digest
 from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import Manifest, manifest_path, reporting_folder
@@ -56,6 +57,8 @@ def write_crate(
             run_id=manifest["run_id"],
         )
     check_free(folder)
+    statement = statement or Statement()
+    statement.check()
     sources = _sources(project, manifest)
     StoredRun(project, manifest).check()
     cards = _cards(project, manifest)
@@ -68,7 +71,7 @@ def write_crate(
         (partial / WORKFLOW).write_bytes(_json(pipeline_of(manifest["pipeline"], list(steps))))
         for name in crate_reading.CHECKERS:
             shutil.copyfile(Path(__file__).with_name(name), partial / name)
-        description = description_of(partial, of_manifest, statement or Statement())
+        description = description_of(partial, of_manifest, statement)
         text = json.dumps(description.metadata, indent=4, sort_keys=True, ensure_ascii=False)
         (partial / crate_reading.METADATA).write_bytes(text.encode())
         (partial / crate_reading.PREVIEW).write_bytes(description.page)
@@ -89,7 +92,8 @@ def _check(crate: Path) -> None:
     Raises:
         ArtifactError: a file was changed while it was copied, or does not fit to the manifest.
     """
-    failed = [check for check in verify.checks_of(crate) if check.state == verify.FAILED]
+    checks = [*verify.checks_of(crate), verify.run_check("archive", compare_archive, crate)]
+    failed = [check for check in checks if check.state == verify.FAILED]
     if failed:
         raise ArtifactError(
             f"The run cannot be exported: {failed[0].name}: {failed[0].why}. It was edited or "

@@ -56,7 +56,7 @@ def verify_crate(
     checks += [check_signature(crate, key, chain), *verify.checks_of(crate), _checker(crate)]
     states = {check.name: check.state for check in checks}
     are_as_listed = states["digests"] == states["completeness"] == OK
-    for name, find in (("description", _misdescribed), ("archive", _differences)):
+    for name, find in (("description", _misdescribed), ("archive", compare_archive)):
         if are_as_listed:
             checks.append(run_check(name, find, crate))
         else:  # what is not as listed is not parsed
@@ -196,7 +196,7 @@ def _last(names: list[str]) -> str:
     return max((name for name in names if name != "confirm.archive"), key=step)
 
 
-def _differences(crate: Path) -> Findings:
+def compare_archive(crate: Path) -> Findings:
     """Compare the archive with the result that the manifest states, and with the journal."""
     from optiproxy_nas.core.bounded_files import read_parquet
 
@@ -217,19 +217,27 @@ def _differences(crate: Path) -> Findings:
         if not any(math.isclose(value, stated, rel_tol=1e-12) for value in found):
             yield f"the best has value {found[-1]} there, {stated} in the result"
     if "journal" in artifacts:
-        yield from _unlike_journal(table, crate / artifacts["journal"]["path"])
+        of_python = manifest["pipeline"] == crate_reading.PYTHON
+        yield from _unlike_journal(table, crate / artifacts["journal"]["path"], of_python)
     return f"{len(table)} queries; the best is the one that the result states"
 
 
-def _unlike_journal(table: Any, journal: Path) -> Iterator[str]:
-    """Compare the values of an archive with the answers of which its journal tells."""
+def _unlike_journal(table: Any, journal: Path, of_python: bool) -> Iterator[str]:
+    """Compare the values of an archive with the answers of which its journal tells.
+
+    A search from Python may begin with trials of earlier searches, which no other can.
+    """
     lines = [json.loads(line) for line in crate_reading.content_of(journal).splitlines()]
     target = lines[0]["search"]["target"]
     answers: dict[str, list[float]] = defaultdict(list)
     for line in lines[1:]:
         if target in line.get("metrics", {}) and not line.get("repeat", 0):
             answers[line["architecture"]].append(float(line["metrics"][target]))
+    are_earlier = of_python
     for architecture, value in zip(table["architecture"], table["value"], strict=True):
         given = answers.get(architecture, [])
-        if given and not any(math.isclose(value, it, rel_tol=1e-12) for it in given):
+        if not given and not are_earlier:
+            yield f"{architecture} was not answered in the journal"
+        elif given and not any(math.isclose(value, it, rel_tol=1e-12) for it in given):
             yield f"{architecture} has value {value} there, {given[-1]} in the journal"
+        are_earlier = are_earlier and not given

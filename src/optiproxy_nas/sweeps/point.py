@@ -27,11 +27,11 @@ from optiproxy_nas.execution.jobs import Job, Parent
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.configuration import SearchSession
 from optiproxy_nas.pipelines.project_pipeline import ignore_renamed_resolver
-from optiproxy_nas.pipelines.run_names import name_from
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.runs.atomic_files import lock_folder
 from optiproxy_nas.runs.code_identity import software
 from optiproxy_nas.runs.manifest import Manifest, digest, manifest_path, reporting_folder
+from optiproxy_nas.runs.run_names import name_from
 
 # What of a manifest's "code" is in the identity: the rest of the package only runs and shows it.
 _CODE = ("search_sha256", "plugins")

@@ -19,7 +19,6 @@ from tqdm import tqdm
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution.base import Executor
 from optiproxy_nas.execution.registry import open_executor
-from optiproxy_nas.pipelines.run_names import check_name
 from optiproxy_nas.runs.atomic_files import (
     file_digest,
     flush_files,
@@ -29,6 +28,7 @@ from optiproxy_nas.runs.atomic_files import (
 )
 from optiproxy_nas.runs.manifest import digest, reporting_folder
 from optiproxy_nas.runs.mlflow_reader import RECORD, RECORD_TAG
+from optiproxy_nas.runs.run_names import check_name
 from optiproxy_nas.sweeps import point as sweep_points
 from optiproxy_nas.sweeps import record, tables
 from optiproxy_nas.sweeps.grid import parse_block
