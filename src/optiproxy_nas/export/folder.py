@@ -108,9 +108,15 @@ def check_free(folder: Path) -> None:
     """
     if "\0" in str(folder):
         raise ParameterError(f"{str(folder)!r:.200} is no name of a folder.", path=str(folder))
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists() or folder.is_symlink():
+    try:
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+        is_taken = folder.exists() or folder.is_symlink()
+    except OSError as error:  # too long a name, no permission to look
+        raise ParameterError(
+            f"{str(folder)!r:.200} cannot be a new folder: {error.strerror}.", path=str(folder)
+        ) from error
+    if is_taken:
         raise ParameterError(
             f"There is something at {str(folder)!r} already, which an export does not write over. "
             "Remove it, or name another folder.",
