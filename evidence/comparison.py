@@ -26,8 +26,8 @@ from evidence.measures import (
 from evidence.pages import Rendered
 from evidence.sections import Quoted, Section
 from optiproxy_nas.core.errors import unknown_name
+from optiproxy_nas.report.curve_values import page
 from optiproxy_nas.report.curves import Curve, CurvePanel, best_so_far, run_lengths
-from optiproxy_nas.report.interactive_curves import page
 from optiproxy_nas.report.statistics import welch_difference
 from optiproxy_nas.report.style import png
 

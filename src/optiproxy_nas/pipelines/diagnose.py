@@ -26,7 +26,7 @@ from optiproxy_nas.report.diagnose.diagnosis_html import (
     DiagnosisSettings,
     diagnosis_page,
 )
-from optiproxy_nas.report.diagnose.interactive_landscape import landscape_html
+from optiproxy_nas.report.diagnose.interactive_landscape import landscape_data
 from optiproxy_nas.report.diagnose.landscape import Landscape, make_landscape
 from optiproxy_nas.report.diagnose.proxy_gap import Judged, gap_table, judge, reproduction_error
 from optiproxy_nas.report.diagnose.reference_cells import Cells, cells_of
@@ -42,7 +42,7 @@ def create_pipeline() -> ProjectPipeline:
     run, cells, settings = "diagnosed_run", "cells", "params:diagnose"
     measured = [run, "judged", "diagnosis.steps", "alarms", "landscape"]
     pictures = {figure.id: f"diagnosis.{figure.id}" for figure in FIGURES}
-    page = [cells, "diagnosis.numbers", "diagnosis.steps", "landscape", settings]
+    page = [cells, "diagnosis.numbers", "diagnosis.steps", "landscape"]
     return pipeline_of_nodes(
         "diagnose",
         (read_cells, run, cells),
@@ -179,12 +179,11 @@ def write_page(
     numbers: dict[str, Any],
     steps: pd.DataFrame,
     landscape: Landscape,
-    diagnose: DiagnosisSettings,
     *pictures: bytes,
 ) -> str:
     """Write the HTML page; ``pictures`` in the order of ``FIGURES``."""
     architectures = cells.table["architecture"].tolist()
-    interactive = landscape_html(landscape, architectures, diagnose.every)
+    interactive = landscape_data(landscape, architectures)
     by_id = {figure.id: png for figure, png in zip(FIGURES, pictures, strict=True)}
     return diagnosis_page(numbers, steps, by_id, interactive)
 

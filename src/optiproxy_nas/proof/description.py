@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
-
 from optiproxy_nas.proof import crate_reading
 from optiproxy_nas.proof.contents import NO_LICENCE, CrateFile, Statement, Step
 from optiproxy_nas.proof.crate_reading import WORKFLOW
@@ -109,10 +107,11 @@ def _file(crate: Path, path: str, manifest: Manifest, manifest_path: str) -> Cra
 
 
 def _page(manifest: Manifest, files: list[CrateFile]) -> bytes:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("optiproxy_nas.proof"), autoescape=True, trim_blocks=True
-    )
-    page = environment.get_template("preview.html.j2").render(
+    from optiproxy_nas.report.html import render  # matplotlib, beside it, is slow to import
+
+    page = render(
+        "crate.html.j2",
+        title=f"Run {manifest['run_id']}",
         manifest=manifest,
         parameters=crate_reading.flat(manifest["parameters"]),
         facts=crate_reading.facts_of(manifest),

@@ -1,7 +1,7 @@
 """Curves of several searches: best value so far, its regret, and the share of seeds at the target.
 
 A figure is a grid: a column a panel (one benchmark table), a row a view. The same views are drawn
-as pictures here and for the browser in :mod:`optiproxy_nas.report.interactive_curves`.
+as pictures here, and with their values on a page in :mod:`optiproxy_nas.report.curve_values`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,6 @@ class View:
     Attributes:
         label: of the axis; ``{target}`` stands for the panel's ``target_name``, ``{metric}`` and
             ``{regret}`` for its metric and differences of that, with their units.
-        hover: a value in the browser, as plotly formats it; ``{digits}`` stands for decimals.
         line: of a curve in its panel.
         limits: of the axis.
         log: whether the axis is logarithmic.
@@ -105,7 +104,6 @@ class View:
     """
 
     label: str
-    hover: str
     line: Callable[[Curve, CurvePanel], Line]
     limits: Callable[[CurvePanel], tuple[float, float]]
     log: bool = False
@@ -171,9 +169,9 @@ def regret_range(panel: CurvePanel) -> tuple[float, float]:
     return least, 1.5 * max(worst, 10 * least)
 
 
-BEST = View("best {metric}", "%{{y:.{digits}f}}", mean_line, value_range, target=True)
-REGRET = View("{regret}", "%{{y:.{digits}f}}", regret_line, regret_range, log=True)
-REACHED = View("seeds at the {target} (%)", "%{{y:.0f}} %", reached_line, lambda _: (-2.0, 102.0))
+BEST = View("best {metric}", mean_line, value_range, target=True)
+REGRET = View("{regret}", regret_line, regret_range, log=True)
+REACHED = View("seeds at the {target} (%)", reached_line, lambda _: (-2.0, 102.0))
 
 
 def best_so_far(panels: Sequence[CurvePanel], regret: bool = False) -> Figure:

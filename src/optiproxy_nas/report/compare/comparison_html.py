@@ -1,7 +1,7 @@
-"""A comparison as one HTML page that needs no network: plotly.js is in it, once.
+"""A comparison as one HTML page that needs no network.
 
-The same comparison gives the same page, byte for byte. Without scripts, and in print, pictures
-stand in the place of the interactive figures. ``templates/comparison.html.j2`` is the page; here
+The same comparison gives the same page, byte for byte. Its figures are pictures; where scripts
+run, their values are read out at any query. ``templates/comparison.html.j2`` is the page; here
 is what it shows.
 """
 
@@ -20,9 +20,9 @@ from optiproxy_nas.report.compare.comparison import Comparison, headline
 from optiproxy_nas.report.compare.group_settings import ABSENT
 from optiproxy_nas.report.compare.groups import Panel
 from optiproxy_nas.report.compare.tables import ALL_PAIRS_UP_TO, FEWEST_PAIRS, PanelTables
-from optiproxy_nas.report.curves import BEST, REACHED, View, draw
+from optiproxy_nas.report.curve_values import plot, swatch
+from optiproxy_nas.report.curves import BEST, REACHED
 from optiproxy_nas.report.html import render
-from optiproxy_nas.report.interactive_curves import figure
 from optiproxy_nas.report.style import line_style, png
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -62,21 +62,12 @@ def comparison_page(comparison: Comparison, space: SearchSpace) -> str:
         test_label=numbers.capitalised(numbers.metric_label(TEST_ACCURACY)),
         fewest_pairs=FEWEST_PAIRS,
         all_pairs_up_to=ALL_PAIRS_UP_TO,
-        plotly=plotly_source(),
         number=_number,
         interval=_interval,
         queries=_queries,
         p_value=_p_value,
         ranges=_ranges,
     )
-
-
-def plotly_source() -> str:
-    """Return the whole of plotly.js, as it comes with the plotly package."""
-    from plotly.offline import get_plotlyjs  # slow to import, and only a page needs it
-
-    source: str = get_plotlyjs()
-    return source
 
 
 def _section(number: int, panel: Panel, tables: PanelTables, space: SearchSpace) -> dict[str, Any]:
@@ -107,12 +98,14 @@ def _section(number: int, panel: Panel, tables: PanelTables, space: SearchSpace)
         "paired_digits": max(
             (numbers.decimals(panel.metric, [d, 0.0]) for d in differences), default=0
         ),
-        "lines": {group.label: _line(index) for index, group in enumerate(panel.groups)},
+        "lines": {
+            group.label: swatch(line_style(index)) for index, group in enumerate(panel.groups)
+        },
         # A method's own settings are many, and say nothing of the others.
         "shared_settings": _settings(tables.settings, shared=True),
         "partial_settings": _settings(tables.settings, shared=False),
-        "best_so_far": _figure(f"best-{number}", panel, BEST),
-        "run_length": _figure(f"length-{number}", panel, REACHED) if reached else None,
+        "best_so_far": plot(f"best-{number}", panel.curves, BEST),
+        "run_length": plot(f"length-{number}", panel.curves, REACHED) if reached else None,
         "results": tables.results.to_dict("records"),
         "paired": tables.paired.to_dict("records"),
         "margins": tables.margins.to_dict("records"),
@@ -122,21 +115,6 @@ def _section(number: int, panel: Panel, tables: PanelTables, space: SearchSpace)
             for architecture in tables.cells["architecture"][:DRAWN_CELLS]
         ],
         "tested": bool(tables.cells["test"].notna().any()),
-    }
-
-
-def _line(index: int) -> dict[str, Any]:
-    """Return how the line of the group at ``index`` looks; dashes in pixels."""
-    colour, dashes, width = line_style(index)
-    strokes = " ".join(f"{width * dash:g}" for dash in dashes) or "none"
-    return {"colour": colour, "width": width, "dashes": strokes}
-
-
-def _figure(identifier: str, panel: Panel, view: View) -> dict[str, Any]:
-    return {
-        "id": identifier,
-        "content": figure([panel.curves], [view]),
-        "picture": png(draw([panel.curves], [view])),
     }
 
 

@@ -145,7 +145,10 @@ FIGURES: tuple[ReportFigure[Diagnosis], ...] = (
 
 
 def diagnosis_page(
-    numbers: Mapping[str, Any], steps: pd.DataFrame, pictures: Mapping[str, bytes], landscape: str
+    numbers: Mapping[str, Any],
+    steps: pd.DataFrame,
+    pictures: Mapping[str, bytes],
+    landscape: Mapping[str, Any],
 ) -> str:
     """Return the page.
 
@@ -153,7 +156,7 @@ def diagnosis_page(
         numbers: what ``numbers.json`` holds.
         steps: one row a step.
         pictures: id of a figure -> PNG bytes.
-        landscape: the landscape that can be turned, an HTML fragment with its scripts.
+        landscape: the landscape that can be turned, of ``landscape_data``.
     """
     run_id = str(numbers["run_id"])
     columns, rows = _steps(steps, numbers["target"])
