@@ -11,7 +11,7 @@ import pytest
 from made_runs import found, make_run
 
 from optiproxy_nas.core.errors import ArtifactError
-from optiproxy_nas.report.compare import best_so_far, compare, comparison_html, comparison_page
+from optiproxy_nas.report.compare import best_so_far, compare, comparison_page
 from optiproxy_nas.report.compare.groups import make_panels
 
 BOUND = "latency_ms <= 12"
@@ -101,7 +101,6 @@ def test_seeds_without_an_answer_are_told_and_left_out_of_means():
 
 @pytest.mark.parametrize("optimum", [35.0, None])
 def test_a_page_of_runs_without_any_answer(nb201, monkeypatch, optimum):
-    monkeypatch.setattr(comparison_html, "plotly_source", lambda: "")
     runs = [bounded(seed, latency=(20.0, 20.0, 20.0)) for seed in (0, 1)]
     runs = [replace(run, summary={"optimum": optimum}) for run in runs]
     comparison = compare(found(*runs))

@@ -16,6 +16,7 @@ from coarse import coarse_pictures
 from optiproxy_nas.core.errors import ArtifactError, OptiProxyError, ParameterError, TrackingError
 from optiproxy_nas.pipelines import compare as nodes
 from optiproxy_nas.pipelines.compare import items, resolve
+from optiproxy_nas.report import curve_values
 from optiproxy_nas.report.compare import compare, comparison_html
 from optiproxy_nas.runs.datasets.mlflow_runs import MlflowRuns
 from optiproxy_nas.sweeps import run_sweep
@@ -62,8 +63,7 @@ def store(template, empty_store, tmp_path_factory):
 def there(store, monkeypatch):
     """The project of ``store``, which a test must not write runs into."""
     enter(store, monkeypatch)
-    monkeypatch.setattr(comparison_html, "plotly_source", lambda: "")
-    coarse_pictures(monkeypatch, comparison_html, nodes)
+    coarse_pictures(monkeypatch, comparison_html, curve_values, nodes)
     shutil.rmtree(store / "data" / "08_reporting" / "compare", ignore_errors=True)
     return store
 

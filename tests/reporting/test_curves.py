@@ -1,13 +1,15 @@
-"""Curves of several searches: the numbers that are drawn, in pictures and in the browser alike."""
+"""Curves of several searches: the numbers that are drawn, in pictures and on pages alike."""
 
 from __future__ import annotations
 
-import json
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from optiproxy_nas.report.curve_values import MOST, page, plot
 from optiproxy_nas.report.curves import (
     BEST,
     REACHED,
@@ -19,7 +21,6 @@ from optiproxy_nas.report.curves import (
     run_lengths,
     value_range,
 )
-from optiproxy_nas.report.interactive_curves import MOST, figure, page
 from optiproxy_nas.report.style import line_style
 
 OURS = Curve("ours", np.array([[10.0, 30.0, 40.0], [10.0, 20.0, 20.0]]))
@@ -55,9 +56,9 @@ def test_small_scores_have_axes_and_digits_of_their_own():
     assert REGRET.limits(panel)[0] == pytest.approx(1e-5)
     low, high = value_range(panel)
     assert 0.56 < low < high < 0.58
-    trace = figure([panel], [BEST])["data"][-1]
-    assert trace["hovertemplate"].startswith("%{y:.5f}")
-    assert trace["y"] == [0.57, 0.5745, 0.5753]
+    values = plot("p", panel, BEST).values
+    assert values["digits"] == 5
+    assert values["lines"][0]["y"] == [0.57, 0.5745, 0.5753]
 
 
 def test_seeds_at_the_target_are_percent_of_them():
@@ -90,8 +91,7 @@ def test_pictures_have_a_row_for_regret_and_one_legend():
 def test_shares_are_told_in_the_same_words_everywhere():
     labels = ["seeds at the optimum (%)", "seeds at the best known value (%)"]
     assert [axes.get_ylabel() for axes in run_lengths(PANELS).axes] == labels
-    layout = figure(PANELS, [REACHED])["layout"]
-    assert [layout[axis]["title"]["text"] for axis in ("yaxis", "yaxis2")] == labels
+    assert [plot("p", panel, REACHED).label for panel in PANELS] == labels
     twice = [axes.get_ylabel() for axes in run_lengths(PANELS[:1] * 2).axes]
     assert twice == [labels[0], ""]
 
@@ -112,67 +112,57 @@ def test_forty_lines_differ():
     assert len({line_style(index).dashes for index in range(5)}) == 5
 
 
-def test_the_browser_shows_what_the_pictures_show():
-    views = [BEST, REGRET, REACHED]
-    data = figure(PANELS, views)["data"]
-    drawn = draw(PANELS, views)
-    for number, axes in enumerate(drawn.axes):
-        place = f"x{number + 1 if number else ''}"
-        named = [t for t in data if t["xaxis"] == place and "name" in t]
-        lines = [line for line in axes.lines if "(" in str(line.get_label())]
-        named.sort(key=lambda trace: trace["legendrank"])
-        assert [t["name"] for t in named] == [line.get_label() for line in lines]
-        for trace, line in zip(named, lines, strict=True):
-            np.testing.assert_allclose(trace["x"], line.get_xdata())
-            np.testing.assert_allclose(trace["y"], line.get_ydata(), atol=1e-4)
-            assert trace["line"]["color"] == line.get_color()
-        edges = [t for t in data if t["xaxis"] == place and "name" not in t]
-        assert len(edges) == 2 * len(axes.collections)
-    shown = [t["name"] for t in data if t["showlegend"]]
-    assert sorted(shown) == ["ours (2)", "theirs (1)"]
+def test_the_values_of_a_page_are_what_its_pictures_show():
+    for panel in PANELS:
+        for view in (BEST, REGRET, REACHED):
+            made, axes = plot("p", panel, view), draw([panel], [view]).axes[0]
+            lines = [line for line in axes.lines if "(" in str(line.get_label())]
+            assert [name for name, _ in made.lines] == [line.get_label() for line in lines]
+            for (_, look), values, line in zip(
+                made.lines, made.values["lines"], lines, strict=True
+            ):
+                np.testing.assert_allclose(values["x"], line.get_xdata())
+                np.testing.assert_allclose(values["y"], line.get_ydata(), atol=1e-4)
+                assert look["colour"] == line.get_color()
 
 
-def test_interactive_figure_is_of_plotlys_schema():
-    from plotly.graph_objects import Figure
+def test_a_query_is_read_where_the_picture_has_it():
+    """The box is that of the axes in the picture as it was laid out."""
+    made = plot("p", PANELS[0], BEST)
+    with Image.open(io.BytesIO(made.picture)) as picture:
+        grey = np.asarray(picture.convert("L"))
+    left, _, _, bottom = made.values["box"]
+    column = grey[: int(bottom * len(grey)), round(left * grey.shape[1])]
+    assert (column < 128).mean() > 0.5  # the axis of values
 
-    made = json.loads(json.dumps(figure(PANELS, [BEST, REGRET, REACHED])))
-    layout = Figure(made).layout  # refuses unknown properties
-    assert layout.yaxis3.type == "log"
-    assert layout.xaxis4.matches == "x2"
 
-
-def test_interactive_page_is_whole_and_the_same_again():
+def test_a_page_is_whole_and_the_same_again():
     html = page("Made up", PANELS)
     assert html == page("Made up", PANELS)
     assert "Made up" in html
-    assert not re.search(r'<script[^>]+src="http', html)
+    assert not re.search(r"(src|href)=\"(?!data:|#)", html)
 
 
 def test_a_budget_in_epochs_does_not_make_a_page_of_megabytes():
     """What is kept is as it was, from the first to the last, at the same places of all lines."""
     rise = np.maximum.accumulate(np.random.default_rng(0).normal(90, 1, (5, 20_000)), axis=1)
-    panels = [CurvePanel("long", (Curve("a", rise), Curve("b", rise - 1)), 95.0)]
-    made = figure(panels, [BEST, REGRET, REACHED])
-    for view, start in ((BEST, ""), (REGRET, "2"), (REACHED, "3")):
-        named = {t["name"]: t for t in made["data"] if "name" in t and t["xaxis"] == f"x{start}"}
-        for trace, curve in zip((named["a (5)"], named["b (5)"]), panels[0].curves, strict=True):
-            line = view.line(curve, panels[0])
-            assert len(trace["x"]) == len(trace["y"]) == MOST
-            assert (trace["x"][0], trace["x"][-1]) == (line.x[0], line.x[-1])
-            assert np.diff(trace["x"]).max() <= np.ceil(len(line.x) / (MOST - 1))
-            at = np.searchsorted(line.x, trace["x"])
-            np.testing.assert_allclose(trace["y"], line.y[at], atol=1e-4)
-        assert named["a (5)"]["x"] == named["b (5)"]["x"]
-    short = figure([CurvePanel("short", (Curve("a", rise[:, :MOST]),), 95.0)], [BEST])
-    assert len(short["data"][-1]["x"]) == MOST
-    seven = tuple(Curve(f"{i}", rise - i) for i in range(7))
-    most = json.dumps(figure([CurvePanel("", seven, 95.0)] * 3, [BEST, REGRET, REACHED]))
-    assert len(most) < 2_500_000
+    panel = CurvePanel("long", (Curve("a", rise), Curve("b", rise - 1)), 95.0)
+    for view in (BEST, REGRET, REACHED):
+        first, second = plot("p", panel, view).values["lines"]
+        for made, curve in zip((first, second), panel.curves, strict=True):
+            line = view.line(curve, panel)
+            assert len(made["x"]) == len(made["y"]) == MOST
+            assert (made["x"][0], made["x"][-1]) == (line.x[0], line.x[-1])
+            assert np.diff(made["x"]).max() <= np.ceil(len(line.x) / (MOST - 1))
+            at = np.searchsorted(line.x, made["x"])
+            np.testing.assert_allclose(made["y"], line.y[at], atol=1e-4)
+        assert first["x"] == second["x"]
+    short = plot("p", CurvePanel("short", (Curve("a", rise[:, :MOST]),), 95.0), BEST)
+    assert len(short.values["lines"][0]["x"]) == MOST
 
 
 def test_nothing_to_draw_is_said():
     assert best_so_far([]).axes[0].texts[0].get_text() == "no searches"
-    assert figure([], [BEST])["data"] == []
 
 
 def test_curves_of_what_is_minimised_are_the_mirror_image():

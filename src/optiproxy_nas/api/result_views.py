@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from io import BytesIO
 
 from matplotlib.figure import Figure
-from PIL import Image
 
 from optiproxy_nas.api.result_lines import answer_line, search_line, trials_line
 from optiproxy_nas.core.errors import DataError
@@ -16,6 +14,7 @@ from optiproxy_nas.report.archive_figures import PREDICTED
 from optiproxy_nas.report.html import render
 from optiproxy_nas.report.logit_figures import LOGITS, with_logits
 from optiproxy_nas.report.run_summary import candidate_facts
+from optiproxy_nas.report.style import few_colours
 from optiproxy_nas.report.summary import bound_sentence
 from optiproxy_nas.report.trial_table import candidate_rows
 from optiproxy_nas.spaces import SPACES
@@ -101,7 +100,4 @@ def result_html(result: SearchRecord) -> str:
 
 def _picture(figure: Figure) -> bytes:
     """Return a figure as a PNG of few colours: a fifth of the bytes."""
-    with Image.open(BytesIO(png(figure, RESOLUTION))) as drawn, BytesIO() as small:
-        few = drawn.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-        few.save(small, "png", optimize=True)
-        return small.getvalue()
+    return few_colours(png(figure, RESOLUTION), COLOURS)

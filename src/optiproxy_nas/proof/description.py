@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from optiproxy_nas.core.numbers import metric_name, value_text
 from optiproxy_nas.proof import crate_reading
 from optiproxy_nas.proof.contents import NO_LICENCE, CrateFile, Statement, Step
 from optiproxy_nas.proof.crate_reading import WORKFLOW
@@ -113,8 +114,15 @@ def _page(manifest: Manifest, files: list[CrateFile]) -> bytes:
         "crate.html.j2",
         title=f"Run {manifest['run_id']}",
         manifest=manifest,
+        best=_best(manifest["result"]),
         parameters=crate_reading.flat(manifest["parameters"]),
         facts=crate_reading.facts_of(manifest),
         files=files,
     )
     return page.encode()
+
+
+def _best(result: Mapping[str, Any]) -> str:
+    """Return the value of the answer in words, "" where there is none."""
+    metric, value = str(result["target"]), result[result["target"]]
+    return "" if value is None else f"{metric_name(metric)} {value_text(metric, float(value))}"

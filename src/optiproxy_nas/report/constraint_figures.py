@@ -126,6 +126,15 @@ def weights(run: RunData) -> Figure:
 FIGURES: tuple[ReportFigure[RunData], ...] = (
     replace(archive_figures.BEST_SO_FAR, draw=best_feasible),
     ReportFigure(
+        "pareto_front",
+        "Pareto front of the archive",
+        "Everything queried: nothing has both a better value and a better metric than what is "
+        "on the line, so it is the price of a tighter bound. The hypervolume is what all that is "
+        "within the bounds dominates, over all metrics at once; it can be compared between runs "
+        "with the same bounds.",
+        pareto_fronts,
+    ),
+    ReportFigure(
         "violations",
         "Constraint violations",
         "Above: how many queries broke a bound; some have to, to find the border of what is "
@@ -148,14 +157,5 @@ FIGURES: tuple[ReportFigure[RunData], ...] = (
         "told: the green lines are the bound, and points between them, upper left and lower "
         "right, were taken for feasible or infeasible and were not.",
         metric_predictions,
-    ),
-    ReportFigure(
-        "pareto_front",
-        "Pareto front of the archive",
-        "Everything queried: nothing has both a better value and a better metric than what is "
-        "on the line, so it is the price of a tighter bound. The hypervolume is what all that is "
-        "within the bounds dominates, over all metrics at once; it can be compared between runs "
-        "with the same bounds.",
-        pareto_fronts,
     ),
 )

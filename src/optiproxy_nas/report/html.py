@@ -4,8 +4,8 @@
   ``.html.j2`` escape what they are given, those in ``.md.j2`` do not; a name that is missing is an
   error. Nothing here reads a clock: equal values give equal pages.
 - ``base.html.j2`` is the page that others extend (blocks ``head``, ``header``, ``body``,
-  ``scripts``), in the one design of ``base.css``, and ``macros.html.j2`` has its parts: ``figure``, ``picture``, ``table``, ``facts``
-  and ``listing``.
+  ``scripts``), in the one design of ``base.css``, and ``macros.html.j2`` has its parts: ``figure``,
+  ``picture``, ``curves``, ``table``, ``facts`` and ``listing``.
 - The filter ``data_uri`` turns PNG bytes into an address, so that a page is one file; ``breakable``
   turns an architecture into code. In Markdown, ``plain`` escapes text, ``code`` and ``fence``
   quote it.

@@ -32,7 +32,14 @@ from optiproxy_nas.report.summary import (
 )
 from optiproxy_nas.report.summary_fields import MISSING
 from optiproxy_nas.report.terminal import audit_command
-from optiproxy_nas.report.trial_table import candidate_rows, trial_rows
+from optiproxy_nas.report.trial_table import (
+    Table,
+    bound_rows,
+    candidate_rows,
+    failed_rows,
+    training_seconds,
+    trial_rows,
+)
 from optiproxy_nas.report.worker_figures import WORKERS
 
 RunFigures = tuple[ReportFigure[RunData], ...]
@@ -104,9 +111,13 @@ def html_page(run: RunData, pictures: Mapping[ReportFigure[RunData], bytes]) -> 
     last = len(columns) - 1
     classed = [(name, "num" if 0 < i < last else "") for i, name in enumerate(columns)]
     cells = [[*row[:-1], breakable(row[-1])] for row in rows]
-    trials = None
+    trials, seconds = None, []
+    failed: Table = ([("Architecture", ""), ("After queries", "num"), ("Error", "")], [])
+    failed[1].extend(_failures(run.summary))
     if run.trials is not None:
-        trials = trial_rows(run.trials, str(run.summary.get("run_id")))
+        run_id = str(run.summary.get("run_id"))
+        trials, seconds = trial_rows(run.trials, run_id), training_seconds(run.trials)
+        failed = failed_rows(run.trials, run_id)
     return render(
         "run.html.j2",
         pictures={figure: pictures[figure] for figure in _shown(run, pictures)},
@@ -114,6 +125,9 @@ def html_page(run: RunData, pictures: Mapping[ReportFigure[RunData], bytes]) -> 
         columns=classed,
         rows=cells,
         trials=trials,
+        seconds=seconds,
+        failed=failed,
+        bounds=bound_rows(run.summary.get("constraints") or ()),
         candidates=_candidates(run, breakable),
         **_facts(run),
     )
@@ -132,6 +146,7 @@ def markdown_page(run: RunData, figures: Iterable[ReportFigure[RunData]]) -> str
         columns=columns,
         rows=cells,
         candidates=candidates,
+        failures=_failures(run.summary),
         **_facts(run),
     )
 
@@ -157,7 +172,6 @@ def _facts(run: RunData) -> dict[str, Any]:
         "settings": settings_rows(summary),
         "honest": _honest(run),
         "top_heading": heading,
-        "failures": _failures(summary),
         "commands": _commands(summary),
     }
 

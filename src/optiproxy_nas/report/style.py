@@ -21,6 +21,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from optiproxy_nas.algorithm.step_diagnostics import MEASURABLE
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
@@ -279,3 +280,11 @@ def png(figure: Figure, dpi: int = DPI) -> bytes:
     canvas = FigureCanvasAgg(figure)
     canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()
+
+
+def few_colours(picture: bytes, colours: int = 256) -> bytes:
+    """Return PNG bytes with a palette of so many colours: a fifth to a half of the bytes."""
+    with Image.open(io.BytesIO(picture)) as drawn, io.BytesIO() as small:
+        few = drawn.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+        few.save(small, "png", optimize=True)
+        return small.getvalue()

@@ -31,7 +31,7 @@ def landscape_data(landscape: Landscape, architectures: Sequence[str]) -> dict[s
 
     def whole(values: Floats, least: float, most: float) -> list[int]:
         share = (np.asarray(values, np.float64) - least) / max(most - least, 1e-300)
-        return (FINEST * np.clip(share, 0, 1)).round().astype(int).tolist()
+        return [int(x) for x in (FINEST * np.clip(share, 0, 1)).round()]
 
     def places(xy: Floats, values: Floats) -> dict[str, list[int]]:
         x, y = (whole(xy[:, axis], left[axis], top[axis]) for axis in (0, 1))

@@ -12,7 +12,7 @@ document.querySelectorAll('.turn').forEach(function (place) {
       far * Math.cos(tilt) - c * Math.sin(tilt)];
   }
   function screen(p) {
-    var size = zoom * Math.min(canvas.width * 0.7, canvas.height);
+    var size = 0.8 * zoom * Math.min(canvas.width * 0.7, canvas.height);
     return [canvas.width / 2 + p[0] * size, canvas.height * 0.52 - p[1] * size];
   }
   function draw() {
