@@ -6,11 +6,15 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from evaluations import OBJECTIVES, QUICK, failing, share, worth
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from optiproxy_nas import DataError, Search, SearchResult, Space, Trial, search
+from optiproxy_nas.api.notebook_view import HEIGHT, WIDTH, curve_points
 
 SHORT: dict[str, Any] = {"budget": 12, "seed": 4, **QUICK}
 
@@ -168,3 +172,49 @@ def test_searches_and_trials_read_well():
     assert repr(told) == f"<Trial 1 complete, value 5, size 2.5, 3 s: {second.architecture}>"
     assert isinstance(told, Trial)
     assert "8 trials open, 1 failed; best value 5" in repr(opened)
+
+
+def test_an_open_search_shows_how_far_it_is():
+    opened = Search(budget=10, method="random_search")
+    empty = opened._repr_html_()
+    assert "0 of 10 queries: 0 complete, 0 failed, 0 open" in empty
+    assert "<polyline" not in empty
+    trials = opened.ask(4)
+    for trial, value in zip(trials, (1.0, 3.0), strict=False):
+        opened.tell(trial, value)
+    opened.tell(trials[2], failed="out of <b>memory")
+    page = opened._repr_html_()
+    assert "3 of 10 queries: 2 complete, 1 failed" in page
+    assert trials[1].architecture.split("|")[1] in page
+    assert "out of &lt;b&gt;memory" in page
+    assert page.count("<polyline") == 1
+
+
+def test_a_notebook_has_one_display_that_is_renewed(monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, html):
+            shown.append(html.data)
+
+    def display(html, display_id):
+        shown.append(html.data)
+        return Handle()
+
+    monkeypatch.setattr("optiproxy_nas.api.progress.in_notebook", lambda: True)
+    monkeypatch.setattr("optiproxy_nas.api.notebook_view.EVERY", 0.0)
+    monkeypatch.setattr("IPython.display.display", display)
+    search(evaluate=worth, method="random_search", budget=5, progress=True)
+    assert len(shown) == 7  # at the start, after each trial, at the end
+    assert ["<progress" in html for html in shown] == [True] * 7
+    assert "about" in shown[3]
+    assert "5 of 5 queries" in shown[-1]
+    assert "took" in shown[-1]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
+def test_the_line_of_a_display_lies_within_it(values):
+    points = curve_points(np.maximum.accumulate(np.array([np.nan, *values])))
+    pairs = [tuple(map(float, point.split(","))) for point in points.split()]
+    assert not pairs or len(pairs) == len(values)
+    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in pairs)

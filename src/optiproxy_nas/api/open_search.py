@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION, SearchParameters
+from optiproxy_nas.api.notebook_view import search_html
 from optiproxy_nas.api.result import SearchResult
 from optiproxy_nas.api.result_lines import search_line
 from optiproxy_nas.benchmarks.base import Benchmark
@@ -246,6 +247,10 @@ class Search(AskTell):
         best = "" if math.isnan(self.best) else f"; best value {self.best:.6g}"
         title = search_line(self.record_parameters)
         return f"Search of {title}\n  {self.spent} spent, {counts}{best}"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: how far it is, with the best values so far."""
+        return search_html(self, self.record_parameters, self.target)
 
 
 def argument_names(function: Callable[..., Any]) -> list[str]:

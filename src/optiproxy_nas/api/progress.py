@@ -1,4 +1,4 @@
-"""The progress of a search as a bar: what is spent, and the best value."""
+"""The progress of a search: a bar in a terminal, a display that is renewed in a notebook."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Self
 
 from tqdm import tqdm
 
+from optiproxy_nas.api.notebook_view import NotebookView, in_notebook
 from optiproxy_nas.api.open_search import Search
 from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.evaluation.answers import Outcome
@@ -17,7 +18,7 @@ from optiproxy_nas.evaluation.trials import Trial
 
 
 class SearchBar:
-    """A bar on standard error; ``with`` closes it.
+    """A bar on standard error, or a display in a notebook; ``with`` closes it.
 
     Args:
         search: whose progress it shows.
@@ -29,10 +30,16 @@ class SearchBar:
         self._full_cost = price.full_cost
         total = search.parameters.budget
         self._has_status = False
-        self._bar = tqdm(total=total, desc=price.unit, disable=not visible)
+        self._view: NotebookView | None = None
+        if visible and in_notebook():
+            self._view = NotebookView(search, search.record_parameters, search.target)
+        is_bar = visible and self._view is None
+        self._bar = tqdm(total=total, desc=price.unit, disable=not is_bar)
 
     def trial_ended(self, search: AskTell, trial: Trial) -> None:
         """Show a trial that is over."""
+        if self._view is not None:
+            self._view.renew()
         if self._bar.disable:
             return
         if not self._has_status and not math.isnan(best := search.best):  # something is eligible
@@ -53,4 +60,6 @@ class SearchBar:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._view is not None:
+            self._view.renew(is_last=True)
         self._bar.close()
