@@ -19,6 +19,6 @@ def coarse_pictures(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> No
         monkeypatch.setattr(module, "png", _coarse)
 
 
-def _coarse(figure: Figure) -> bytes:
+def _coarse(figure: Figure, colours: int = 0) -> bytes:
     figure.set_layout_engine("none")
-    return png(figure, DPI)
+    return png(figure, DPI, colours)

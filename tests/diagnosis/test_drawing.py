@@ -12,7 +12,7 @@ from optiproxy_nas.report.diagnose.collapse import Alarm, collapse_figure
 from optiproxy_nas.report.diagnose.diagnosis_html import FIGURES, DiagnosisSettings
 from optiproxy_nas.report.diagnose.landscape_figures import value_range
 from optiproxy_nas.report.diagnose.proxy_figures import gap_figure, predictions_by_step
-from optiproxy_nas.report.style import evenly, few_colours
+from optiproxy_nas.report.style import evenly
 from optiproxy_nas.spaces import get_space
 
 ALLOWED = get_space("nb201").allowed
@@ -73,7 +73,7 @@ def test_the_page_needs_nothing_else(page):
 
 
 def test_a_picture_stands_where_no_script_turns_the_landscape(page, pictures):
-    picture = base64.b64encode(few_colours(pictures["landscape_3d"])).decode()
+    picture = base64.b64encode(pictures["landscape_3d"]).decode()
     turned, _, still = page.partition('</div><div class="still"><img alt="The landscape in three')
     assert turned.count('<div class="live turn"><canvas tabindex="0"') == 1
     assert still.startswith(f' dimensions" src="data:image/png;base64,{picture}"></div>')

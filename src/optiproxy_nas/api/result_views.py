@@ -14,7 +14,6 @@ from optiproxy_nas.report.archive_figures import PREDICTED
 from optiproxy_nas.report.html import render
 from optiproxy_nas.report.logit_figures import LOGITS, with_logits
 from optiproxy_nas.report.run_summary import candidate_facts
-from optiproxy_nas.report.style import few_colours
 from optiproxy_nas.report.summary import bound_sentence
 from optiproxy_nas.report.trial_table import candidate_rows
 from optiproxy_nas.spaces import SPACES
@@ -100,4 +99,4 @@ def result_html(result: SearchRecord) -> str:
 
 def _picture(figure: Figure) -> bytes:
     """Return a figure as a PNG of few colours: a fifth of the bytes."""
-    return few_colours(png(figure, RESOLUTION), COLOURS)
+    return png(figure, RESOLUTION, COLOURS)

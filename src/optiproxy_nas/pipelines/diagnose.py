@@ -33,6 +33,8 @@ from optiproxy_nas.report.diagnose.reference_cells import Cells, cells_of
 from optiproxy_nas.report.style import png
 from optiproxy_nas.spaces import get_space
 
+COLOURS = 256  # of the pictures, whose thousands of dots would make a page of megabytes
+
 
 def create_pipeline() -> ProjectPipeline:
     """Return the pipeline: ask the stored proxies again, measure, draw, write.
@@ -171,7 +173,7 @@ def draw(
 ) -> dict[str, bytes]:
     """Draw PNG pictures by the ids of ``FIGURES``."""
     diagnosis = Diagnosis(run, judged, steps, alarms, landscape, diagnose)
-    return {figure.id: png(figure.draw(diagnosis)) for figure in FIGURES}
+    return {figure.id: png(figure.draw(diagnosis), colours=COLOURS) for figure in FIGURES}
 
 
 def write_page(

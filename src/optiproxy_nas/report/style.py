@@ -268,8 +268,11 @@ def evenly(count: int, most: int) -> Integers:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def png(figure: Figure, dpi: int = DPI) -> bytes:
-    """Return the PNG bytes of a figure at ``dpi`` dots an inch, without date and version."""
+def png(figure: Figure, dpi: int = DPI, colours: int = 0) -> bytes:
+    """Return the PNG bytes of a figure at ``dpi`` dots an inch, without date and version.
+
+    With a palette of so many ``colours`` it has a fifth to a half of the bytes.
+    """
     figure.set_dpi(dpi)
     # The first layout moves labels a little, and the second, which drawing includes, settles
     # them: without the first, the same figure saved twice would differ.
@@ -279,12 +282,9 @@ def png(figure: Figure, dpi: int = DPI) -> bytes:
     # ``savefig`` would go through every artist once more, to lay the figure out.
     canvas = FigureCanvasAgg(figure)
     canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    return buffer.getvalue()
-
-
-def few_colours(picture: bytes, colours: int = 256) -> bytes:
-    """Return PNG bytes with a palette of so many colours: a fifth to a half of the bytes."""
-    with Image.open(io.BytesIO(picture)) as drawn, io.BytesIO() as small:
+    if not colours:
+        return buffer.getvalue()
+    with Image.open(buffer) as drawn, io.BytesIO() as small:
         few = drawn.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
         few.save(small, "png", optimize=True)
         return small.getvalue()

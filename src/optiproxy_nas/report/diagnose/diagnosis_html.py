@@ -22,7 +22,7 @@ from optiproxy_nas.report.diagnose.landscape_figures import in_three_dimensions,
 from optiproxy_nas.report.diagnose.proxy_figures import gap_figure, predictions_by_step
 from optiproxy_nas.report.diagnose.proxy_gap import METRIC_TAU, Judged
 from optiproxy_nas.report.html import render
-from optiproxy_nas.report.style import ReportFigure, few_colours
+from optiproxy_nas.report.style import ReportFigure
 from optiproxy_nas.spaces import get_space
 
 # Column of the steps that the page shows -> heading and decimals; None: those of differences.
@@ -169,7 +169,7 @@ def diagnosis_page(
             {
                 "title": figure.title,
                 "caption": figure.caption.format(cells=numbers["cells"]),
-                "png": few_colours(pictures[figure.id]),
+                "png": pictures[figure.id],
                 "can_be_turned": figure.id == LANDSCAPE_3D,
             }
             for figure in FIGURES

@@ -5,7 +5,7 @@ document.querySelectorAll('figure.curves').forEach(function (figure) {
   var slider = figure.querySelector('input'), rows = figure.querySelectorAll('tbody tr');
   var number = figure.querySelector('output'), box = data.box, from = data.range[0], to = data.range[1];
   function show(at) {
-    at = Math.min(Math.max(Math.round(at), 1), Math.floor(to));
+    at = Math.min(Math.max(Math.round(at), 1), +slider.max);
     slider.value = number.textContent = at;
     cursor.hidden = false;
     cursor.style.left = 100 * (box[0] + (at - from) / (to - from) * (box[1] - box[0])) + '%';
@@ -24,5 +24,5 @@ document.querySelectorAll('figure.curves').forEach(function (figure) {
   });
   cursor.style.top = 100 * box[2] + '%';
   cursor.style.height = 100 * (box[3] - box[2]) + '%';
-  show(to);
+  show(+slider.max);
 });
