@@ -42,7 +42,7 @@ def folder(project, run_id="reference"):
 
 def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(finished, monkeypatch):
     """Pictures, and that they repeat, are tested where they are drawn."""
-    monkeypatch.setattr(nodes, "png", lambda figure: b"a picture")
+    monkeypatch.setattr(nodes, "png", lambda figure, colours: b"a picture")
     before = {path: sha256(finished / path) for path in run_files(finished, "reference")}
     told = diagnose(finished)
     assert told.exit_code == 0, told.output
@@ -73,7 +73,7 @@ def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(finished, monke
 
 
 def test_it_is_added_to_the_mlflow_run(tracked, monkeypatch, caplog):
-    monkeypatch.setattr(nodes, "png", lambda figure: b"a picture")
+    monkeypatch.setattr(nodes, "png", lambda figure, colours: b"a picture")
     run(tracked, run_id="seen", tracking=True)
     told = command(tracked, "run", "--pipeline=nb201_diagnose", "--params=run=seen,probe=60")
     assert told.exit_code == 0, told.output
@@ -168,7 +168,7 @@ def test_a_run_that_keeps_no_proxy_weights(quick, method, message):
 
 
 def test_a_run_under_bounds_is_judged_on_what_keeps_them(quick, monkeypatch):
-    monkeypatch.setattr(nodes, "png", lambda figure: b"a picture")
+    monkeypatch.setattr(nodes, "png", lambda figure, colours: b"a picture")
     objective = {"name": "constrained", "constraints": ["latency_ms <= 14"]}
     record = run(quick, pipeline="hw_search", run_id="r", objective=objective)
     told = diagnose(quick, "r")

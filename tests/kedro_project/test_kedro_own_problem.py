@@ -511,7 +511,7 @@ def test_problems_settings_and_evaluation_come_from_the_command_line(own):
 
 
 def test_a_diagnosis_judges_by_the_runs_own_trials(finished, monkeypatch):
-    monkeypatch.setattr(diagnose, "png", lambda figure: b"")
+    monkeypatch.setattr(diagnose, "png", lambda figure, colours: b"")
     result = command(
         finished, "run", "--pipeline=own_diagnose", "--params=run=reference,tracking=off"
     )
