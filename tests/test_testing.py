@@ -21,7 +21,13 @@ from optiproxy_nas.testing import check_proxy, check_search_space
 from optiproxy_nas.testing.sampling_checks import check_alike
 from tiny_space import TinySpace
 
-NEED_NO_GRAPH = ("autoregressive_mlp", "gaussian_process", "graph_mlp", "mlp")
+NEED_NO_GRAPH = (
+    "autoregressive_mlp",
+    "gaussian_process",
+    "gaussian_process_measuring",
+    "graph_mlp",
+    "mlp",
+)
 
 
 @pytest.mark.parametrize(

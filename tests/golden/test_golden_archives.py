@@ -205,7 +205,10 @@ def other_cases() -> Iterator[tuple[str, Case]]:
             each(proxy={"name": name}, preset="ensemble", budget=14, **SHORT_FIT, **TABLE),
         )
     yield "evaluate-nb201", each(evaluate=plain, preset="ensemble", budget=16)
-    yield "evaluate-nb201-bound", each(evaluate=bounded, objective=BOUND, budget=14)
+    yield (
+        "evaluate-nb201-bound",
+        each(evaluate=bounded, preset="hardware", objective=BOUND, budget=14),
+    )
 
 
 def kedro_cases() -> Iterator[tuple[str, Case]]:
@@ -214,7 +217,13 @@ def kedro_cases() -> Iterator[tuple[str, Case]]:
     yield "kedro-nb201_methods", each("nb201_methods", method="regularized_evolution", budget=70)
     yield (
         "kedro-hw_search",
-        each("hw_search", 2, budget=14, objective={"constraints": TWO_BOUNDS["constraints"]}),
+        each(
+            "hw_search",
+            2,
+            budget=14,
+            preset="hardware",
+            objective={"constraints": TWO_BOUNDS["constraints"]},
+        ),
     )
     yield (
         "kedro-lowfi_search",

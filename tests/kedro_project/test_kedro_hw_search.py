@@ -76,7 +76,7 @@ def test_a_run_from_the_command_line_leaves_answer_archive_page_and_pictures(pro
     assert result.exit_code == 0, result.output
     record = manifest(project, "r")
     assert record["parameters"]["objective"]["constraints"] == list(TWO)
-    assert record["parameters"]["preset"] == "hardware"
+    assert record["parameters"]["preset"] == "default"
     table = archive(project, "r")
     assert len(table) == BUDGET
     assert list(table)[9:15] == OWN
@@ -113,7 +113,7 @@ def test_a_run_from_the_command_line_leaves_answer_archive_page_and_pictures(pro
 
 def test_the_pipeline_is_the_plain_search(hw_finished):
     objective = {"name": "constrained", "constraints": list(TWO)}
-    plain = search(seed=0, preset="hardware", objective=objective, **TINY).archive
+    plain = search(seed=0, objective=objective, **TINY).archive
     pd.testing.assert_frame_equal(archive(hw_finished, "reference"), plain, check_exact=True)
 
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_kept_is_refused_before_any_query(quick, params, message)
 
 def test_a_run_without_a_feasible_cell_says_so(quick):
     record = run(
-        quick, pipeline="hw_search", run_id="r", budget=8,
+        quick, pipeline="hw_search", run_id="r", budget=8, preset="hardware",  # default finds one
         objective={"constraints": ["latency_ms <= 7.2"]},
     )  # fmt: skip
     result = record["result"]
@@ -205,7 +205,7 @@ def test_a_run_without_a_feasible_cell_says_so(quick):
 def test_what_is_not_feasible_is_logged_once(tracked):
     """There is no best value to go by; each query is in MLflow once all the same."""
     run(
-        tracked, pipeline="hw_search", run_id="r", budget=8, tracking=True,
+        tracked, pipeline="hw_search", run_id="r", budget=8, tracking=True, preset="hardware",
         objective={"constraints": ["latency_ms <= 7.2"]},
     )  # fmt: skip
     client, found = mlflow_run(tracked, "r", experiment="hw_search")

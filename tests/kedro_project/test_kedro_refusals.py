@@ -163,16 +163,21 @@ def test_a_run_that_is_refused_by_its_table_still_ingests_and_then_runs(quick):
 
 
 def test_a_preset_of_another_objective_is_told_once_in_the_terminal(quick):
-    arguments = f"run_id=r,tracking=off,{TINY_ARGUMENT},preset=default"
+    arguments = f"run_id=r,tracking=off,{TINY_ARGUMENT},preset=low_fidelity"
     result = command(quick, "run", "--pipeline=hw_search", f"--params={arguments}")
     assert result.exit_code == 0
-    assert result.output.count("Note: Preset 'default' was made for objective 'accuracy'") == 1
-    assert "there is preset=hardware." in result.output
-    grid = ["seed=0:2", "objective.name=constrained", "objective.constraints=latency_ms <= 15"]
+    assert result.output.count("Note: Preset 'low_fidelity' was made for objective") == 1
+    assert "there is preset=default." in result.output
+    grid = [
+        "preset=low_fidelity",
+        "seed=0:2",
+        "objective.name=constrained",
+        "objective.constraints=latency_ms <= 15",
+    ]
     grid += TINY_ARGUMENT.split(",")
     result = command(quick, "sweep", "--no-tracking", "--executor=serial", *grid)
     assert result.exit_code == 0, result.output
-    assert result.output.count("Preset 'default' was made for objective 'accuracy'") == 1
+    assert result.output.count("Preset 'low_fidelity' was made for objective") == 1
     result = command(quick, "run", f"--params=run_id=s,tracking=off,{TINY_ARGUMENT}")
     assert result.exit_code == 0
     assert "was made for" not in result.output

@@ -14,6 +14,10 @@ from optiproxy_nas.objectives.aggregation import (
     WINDOW,
     prediction_error,
 )
+from optiproxy_nas.objectives.constraints import parse_constraint
+from optiproxy_nas.objectives.metric_scale import MetricScale
+
+BOUND = parse_constraint("latency_ms <= 4")
 
 
 def archive(errors, metric=5.0, initial=3):
@@ -23,11 +27,15 @@ def archive(errors, metric=5.0, initial=3):
 
 
 def error(table, scale=1.0, assumed=0.15):
-    return prediction_error(table, "latency_ms", scale, assumed)
+    return prediction_error(MetricScale(scale, "linear").errors(BOUND, table), assumed)
 
 
 def test_before_any_prediction_it_is_the_assumed_one():
     assert error(archive([])) == pytest.approx(0.15)
+
+
+def test_a_proxy_that_knows_its_errors_needs_no_others():
+    assert error(archive([0.3, -0.4]), assumed=None) == 0.0
 
 
 def test_it_is_the_root_mean_square_with_the_prior_as_queries():

@@ -15,6 +15,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import BudgetError, ParameterError, UnknownNameError
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.methods import overrides_of, resolve_method
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.presets import (
     load_preset,
     made_for,
@@ -338,8 +339,8 @@ def test_parameters_are_frozen_and_equal_by_value():
         ("hardware", "constrained", None),
         ("low_fidelity", "multi_fidelity", None),
         ("paper", "constrained", None),
-        ("default", "constrained", "hardware"),
-        ("low_fidelity", "constrained", "hardware"),
+        ("default", "constrained", None),
+        ("low_fidelity", "constrained", "default"),
         ("hardware", "accuracy", "default"),
         ("default", "multi_fidelity", "low_fidelity"),
         ("large", "accuracy", "default"),
@@ -362,9 +363,9 @@ def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective,
         ("nb101", "accuracy", "default"),
         ("nb301", "accuracy", "default"),
         ("nbnlp", "accuracy", "default"),
-        ("nb201", "constrained", "hardware"),
+        ("nb201", "constrained", "default"),
         ("hwgpt", "constrained", "large"),
-        ("nb301", "constrained", "hardware"),  # tuned elsewhere, but for that
+        ("nb301", "constrained", "default"),  # tuned elsewhere, but for that
         ("nb201", "multi_fidelity", "low_fidelity"),
         ("nb301", "multi_fidelity", "rungs"),
         ("tiny_space:TinySpace", "multi_fidelity", "low_fidelity"),  # tuned elsewhere, but for that
@@ -377,6 +378,32 @@ def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective,
 )
 def test_the_preset_that_was_tuned_for_an_objective_and_a_space(space, objective, preset):
     assert preset_for(space, objective) == preset
+
+
+BOUNDED = {"name": "constrained", "constraints": ["latency_ms < 12"]}
+
+
+def test_a_preset_may_differ_under_bounds():
+    plain, bounded = resolved(preset="default"), resolved(preset="default", objective=BOUNDED)
+    assert plain.selection.skip_twins
+    assert not bounded.selection.skip_twins
+    assert bounded.objective.metric_scale == "log"
+    assert overrides_of(bounded) == []
+    kept = resolved(preset="hardware", objective=BOUNDED)
+    assert kept.objective.metric_scale == "linear"
+    assert "metric_scale" not in kept.model_dump(mode="json")["objective"]
+
+
+@pytest.mark.parametrize("scale", [None, "log", "linear"])
+def test_what_is_given_under_bounds_wins_and_is_read_back(scale):
+    objective = {**BOUNDED, "metric_scale": scale} if scale else BOUNDED
+    given = {"objective": objective, "selection": {"skip_twins": True}}
+    parameters = resolved(preset="default", **given)
+    assert parameters.selection.skip_twins
+    assert parameters.objective.metric_scale == (scale or "log")
+    assert resolve_method(parameters.model_dump(mode="json")) == parameters
+    built = resolve_objective(objective)
+    assert resolved(preset="default", **{**given, "objective": built}) == parameters
 
 
 def test_a_preset_that_was_tuned_on_another_space_is_told():

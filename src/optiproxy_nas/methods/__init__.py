@@ -20,7 +20,7 @@ from optiproxy_nas.methods.base import (
     training_of,
 )
 from optiproxy_nas.objectives import with_direction
-from optiproxy_nas.presets import load_preset
+from optiproxy_nas.presets import load_preset, objective_defaults
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import SearchSpace
 
@@ -131,6 +131,7 @@ def overrides_of(parameters: RunParameters) -> list[str]:
     settings = objective.model_dump(mode="json")
     training = training_of(parameters.source, parameters.problem is not None)
     defaults |= objective.defaults(training, settings)
+    defaults |= objective_defaults(parameters.preset_name, objective.name)
     defaults = {name: default for name, default in defaults.items() if name in settings}
     method: type[Method] = METHODS.load(parameters.method)
     found = method.overrides(parameters)

@@ -30,8 +30,8 @@ from optiproxy_nas.methods.base import (
     Unavailable,
     typed_parameters,
 )
-from optiproxy_nas.objectives import given_settings
-from optiproxy_nas.presets import load_preset
+from optiproxy_nas.objectives import given_settings, name_of, with_defaults
+from optiproxy_nas.presets import load_preset, objective_defaults
 from optiproxy_nas.proxies import PROXIES, build_proxy
 from optiproxy_nas.proxies.targets import TARGETS
 from optiproxy_nas.spaces import get_space
@@ -252,7 +252,10 @@ class OptiProxy(Method):
             ProxyError: a declared space is none that the proxy can be built for.
         """
         name = str(values.get("preset", "default"))
-        merged = merge(load_preset(name), {**values, "preset": name})
+        searched_for = name_of(values.get("objective"))
+        merged = merge(load_preset(name, searched_for), {**values, "preset": name})
+        defaults = objective_defaults(name, searched_for)
+        merged["objective"] = with_defaults(values.get("objective"), defaults)
         parameters = typed_parameters(SearchParameters, merged, also)
         PROXIES.load(parameters.proxy.name)
         if parameters.fit.targets not in TARGETS:
@@ -285,7 +288,7 @@ class OptiProxy(Method):
     @classmethod
     def overrides(cls, parameters: Any) -> list[str]:
         """Return what differs from the preset: ``["selection.batch = 5 (2)", ...]``."""
-        preset = load_preset(parameters.preset)
+        preset = load_preset(parameters.preset, parameters.objective.name)
         before, after = {}, {}
         for name, value in preset.items():
             given = getattr(parameters, name)

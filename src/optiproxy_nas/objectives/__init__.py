@@ -111,6 +111,17 @@ def resolve_objective(values: Any, training: Training | None = None) -> Objectiv
         raise ParameterError(" ".join(messages), objective=name, owners=owners) from None
 
 
+def with_defaults(objective: Any, defaults: Mapping[str, Any]) -> Any:
+    """Return an objective, as of :func:`resolve_objective`, with settings where it gives none."""
+    if not defaults:
+        return objective
+    if isinstance(objective, Objective):
+        given = objective.model_dump(exclude_unset=True)
+        return type(objective).model_validate({**defaults, **given})
+    given = dict(objective) if isinstance(objective, Mapping) else {"name": name_of(objective)}
+    return {**defaults, **given}
+
+
 def with_direction(objective: Any, direction: str) -> Any:
     """Return an objective, as of :func:`resolve_objective`, with a direction of the value.
 
@@ -137,5 +148,6 @@ __all__ = [
     "resolve_objective",
     "setting_names",
     "settings_of",
+    "with_defaults",
     "with_direction",
 ]

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.core.arrays import Floats, Integers, Mask
-from optiproxy_nas.core.parameters import SelectionSettings, StrictModel
+from optiproxy_nas.core.parameters import ExtendedModel, SelectionSettings
+from optiproxy_nas.objectives.metric_scale import ScaleName
 from optiproxy_nas.proxies.targets import acquisition_score
 
 MOST_GROWTH = 10.0  # times its start that a weight of mode default may reach
@@ -27,9 +27,16 @@ PRIOR = 10  # queries that the assumed error counts for
 MOST_ERROR = 1.0  # an error counts as this at most, in standard deviations of the metric
 
 
-class AggregationSettings(StrictModel):
+class AggregationSettings(ExtendedModel):
     """Settings of the modes."""
 
+    later = frozenset({"metric_scale"})
+
+    metric_scale: ScaleName = Field(
+        default="linear",
+        description="of metrics, as the proxy learns them: linear, or log of the distance to the "
+        "bound",
+    )
     tolerated_violation_rate: float = Field(
         default=0.4, ge=0, le=1, description="share of a batch that may break a bound"
     )
@@ -38,10 +45,11 @@ class AggregationSettings(StrictModel):
         default=0.5, gt=0, description="of log P(feasible), to begin with"
     )
     gain: float = Field(default=0.15, ge=0, description="how fast that weight follows the rate")
-    noise: float = Field(
+    noise: float | None = Field(
         default=0.15,
         gt=0,
-        description="error of a predicted metric, in sd of the archive's, before any is known",
+        description="error of a predicted metric, on its scale, before any is known; null: the "
+        "proxy's spread has it",
     )
     accuracy_before_feasible: float = Field(
         default=0.1, ge=0, description="weight of the value while nothing feasible is known"
@@ -94,21 +102,18 @@ def log_feasibility(excess: Tensor, noise: Tensor) -> Tensor:
     return kept
 
 
-def prediction_error(archive: pd.DataFrame, metric: str, scale: float, assumed: float) -> float:
-    """Return the root mean square error of predictions before their query, in units of ``scale``.
+def prediction_error(errors: Floats, assumed: float | None) -> float:
+    """Return the root mean square error of predictions before their query; 0 if none is assumed.
 
     How well a latency can be predicted differs between devices: on some it is nearly a sum over the
     operations. The search finds out by itself.
 
     Args:
-        archive: D with the columns ``metric`` and ``predicted_<metric>``, the latter NaN where
-            nothing was predicted.
-        metric: name of the column.
-        scale: what an error is measured in, as the standard deviation of the metric in D.
-        assumed: the error before anything is known, in the same units; it counts as ``PRIOR``
-            queries.
+        errors: of each query [n], NaN where nothing was predicted; the last ``WINDOW`` count.
+        assumed: the error before anything is known; it counts as ``PRIOR`` queries.
     """
-    errors = (archive[metric] - archive[f"predicted_{metric}"]).to_numpy(dtype=np.float64) / scale
+    if assumed is None:
+        return 0.0
     measured = np.minimum(np.abs(errors[np.isfinite(errors)][-WINDOW:]), MOST_ERROR)
     return float(np.sqrt((PRIOR * assumed**2 + (measured**2).sum()) / (PRIOR + len(measured))))
 

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from optiproxy_nas.core.arrays import Floats, Mask, deviation
+from optiproxy_nas.core.arrays import Floats, Mask
 from optiproxy_nas.core.errors import ParameterError, unknown_name
 from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.objectives.aggregation import (
@@ -38,6 +38,7 @@ from optiproxy_nas.objectives.constraints import (
     parse_constraints,
     violation,
 )
+from optiproxy_nas.objectives.metric_scale import MetricScale
 from optiproxy_nas.objectives.pareto import hypervolume, reference_of
 from optiproxy_nas.objectives.trial_order import STOPPED, TrialOrder
 from optiproxy_nas.proxies.targets import make_targets, value_columns
@@ -179,7 +180,7 @@ class FeasibleFirst(TrialOrder):
 class ConstrainedTask(ProxyTask):
     """A head for the value and one for the excess over each bound; their aggregation is maximised.
 
-    An excess is in standard deviations of the metric in the archive, so that 0 is the bound.
+    An excess is 0 at the bound, on the scale ``metric_scale``.
     """
 
     objective: Constrained
@@ -192,7 +193,8 @@ class ConstrainedTask(ProxyTask):
     def targets(self, archive: pd.DataFrame, name: str) -> Tensor:
         """Return targets [1 + C, n]: the value, finest around the incumbent; the excesses."""
         value = make_targets(self.order.goodness(archive), name, self._reference(archive))
-        return torch.stack([value, *(_excess(c, archive) for c in self.objective.bounds)])
+        excesses = (self._scale(c, archive).targets(c, archive) for c in self.objective.bounds)
+        return torch.stack([value, *excesses])
 
     def score(self, archive: pd.DataFrame, selection: SelectionSettings) -> Score:
         """Return the weighted aggregation of the mode."""
@@ -205,7 +207,8 @@ class ConstrainedTask(ProxyTask):
         goodness, reference = self.order.goodness(archive), self._reference(archive)
         columns = value_columns(predictions[:, 0], goodness, name, reference, self.order.sign)
         for head, constraint in enumerate(self.objective.bounds, start=1):
-            excess = predictions[:, head].double().mean(0).numpy() * _scale(constraint, archive)
+            mean = predictions[:, head].double().mean(0).numpy()
+            excess = self._scale(constraint, archive).excess(mean)
             columns[f"predicted_{constraint.metric}"] = constraint.bound + constraint.sign * excess
         kept = log_feasibility(predictions[:, 1:], self._noise(archive)).sum(0)
         return {**columns, "feasibility": kept.exp().double().numpy()}
@@ -216,6 +219,9 @@ class ConstrainedTask(ProxyTask):
         steps = archive["step"].to_numpy()
         return MODES[self.objective.mode].weights(steps, broken, self.objective)
 
+    def _scale(self, constraint: Constraint, archive: pd.DataFrame) -> MetricScale:
+        return MetricScale.of(constraint, archive, self.objective.metric_scale)
+
     def _reference(self, archive: pd.DataFrame) -> float:
         return float(self.order.goodness(archive)[self.order.incumbent(archive)])
 
@@ -223,25 +229,10 @@ class ConstrainedTask(ProxyTask):
         """Return the proxy's errors so far, [C], in the units of the excess."""
         return torch.tensor(
             [
-                prediction_error(archive, c.metric, _scale(c, archive), self.objective.noise)
+                prediction_error(self._scale(c, archive).errors(c, archive), self.objective.noise)
                 for c in self.objective.bounds
             ]
         )
-
-
-def _excess(constraint: Constraint, archive: pd.DataFrame) -> Tensor:
-    """Return excess / scale [n]; what cannot run counts as the worst that can, as one at least."""
-    excess = constraint.excess(archive[constraint.metric].to_numpy(dtype=np.float64))
-    target = excess / _scale(constraint, archive)
-    worst = target[np.isfinite(target)].max(initial=1.0)
-    return torch.as_tensor(np.minimum(target, worst)).float()
-
-
-def _scale(constraint: Constraint, archive: pd.DataFrame) -> float:
-    """Return the standard deviation of the metric in the archive; the bound where it is 0."""
-    values = archive[constraint.metric].to_numpy(dtype=np.float64)
-    runs = values[np.isfinite(values)]
-    return (float(deviation(runs)) if len(runs) else 0.0) or constraint.bound
 
 
 def _side(constraint: Constraint, constraints: Sequence[Constraint]) -> str:

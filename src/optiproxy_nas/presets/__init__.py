@@ -2,7 +2,8 @@
 
 A file holds the parameters and, under ``made_for``, the objectives that they were tuned for, each
 with the spaces. The presets of the paper and of its code have none: they are as published,
-whatever is searched for. A file that ``extends`` another preset holds what differs from it.
+whatever is searched for. ``by_objective`` holds what differs under an objective, settings of the
+objective itself among it. A file that ``extends`` another preset holds what differs from it.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def preset_names() -> list[str]:
     return sorted(stem for stem, _, suffix in files if suffix == "yml" and stem.isidentifier())
 
 
-def load_preset(name: str) -> dict[str, Any]:
-    """Return the parameters of a preset as a nested mapping.
+def load_preset(name: str, objective: str = DEFAULT_OBJECTIVE) -> dict[str, Any]:
+    """Return the parameters of a preset under an objective as a nested mapping.
 
     Raises:
         UnknownNameError: with the list and the nearest name.
@@ -42,7 +43,20 @@ def load_preset(name: str) -> dict[str, Any]:
         raise unknown_name("preset", name, preset_names())
     parameters = deepcopy(_read(name))
     parameters.pop("made_for", None)
-    return parameters
+    differing = parameters.pop("by_objective", {}).get(objective, {})
+    differing.pop("objective", None)
+    return merge(parameters, differing)
+
+
+def objective_defaults(name: str, objective: str) -> dict[str, Any]:
+    """Return the settings of an objective that a preset gives where the user does not.
+
+    Nothing for what is no preset.
+    """
+    if name not in preset_names():
+        return {}
+    differing = _read(name).get("by_objective", {}).get(objective, {})
+    return dict(differing.get("objective", {}))
 
 
 def made_for(name: str) -> dict[str, tuple[str, ...]]:
@@ -119,7 +133,8 @@ def misfit(parameters: RunParameters) -> str:
             f"Preset {preset!r} was made for objective {' and '.join(map(repr, tuned))}; for "
             f"{objective!r} there is preset={better}."
         )
-    if not _names_of(space) & {*best[objective]}:  # tuned on other spaces, too
+    names = _names_of(space)
+    if names & {*tuned[objective]} or not names & {*best[objective]}:  # or neither was tuned on it
         return ""
     return (
         f"Preset {preset!r} was tuned on {' and '.join(tuned[objective])}; for space {name!r} "

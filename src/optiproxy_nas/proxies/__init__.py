@@ -15,6 +15,9 @@ PROXIES = Registry(
         "autoregressive_mlp": "optiproxy_nas.proxies.mlp:AutoregressiveMLP",
         "gat": "optiproxy_nas.proxies.gat:GAT",
         "gaussian_process": "optiproxy_nas.proxies.gaussian_process:GaussianProcessProxy",
+        "gaussian_process_measuring": (
+            "optiproxy_nas.proxies.measuring_process:MeasuringGaussianProcess"
+        ),
         "gcn": "optiproxy_nas.proxies.gcn:GCN",
         "gcn_averaged": "optiproxy_nas.proxies.gcn:AveragedGCN",
         "gcn_one_way": "optiproxy_nas.proxies.gcn:OneWayGCN",

@@ -74,7 +74,7 @@ class GaussianProcessProxy(FeatureProxy):
     ) -> None:
         super().__init__()
         self.space = space
-        self.norms, self.blocks, self._owner = _blocks(space)
+        self.norms, self.blocks, self._owner = _blocks(type(self), space)
         spots = torch.arange(max(2, settings.members), dtype=torch.float64)
         self._spots = ((spots - spots.mean()) / spots.std()).view(-1, 1, 1)  # [E, 1, 1]
         prior = torch.tensor([math.log(LENGTH)] * len(self.blocks) + [math.log(NOISE)])
@@ -87,7 +87,18 @@ class GaussianProcessProxy(FeatureProxy):
 
     def features(self, encoding: Encoding) -> Tensor:
         """Return the features, which count things in discrete architectures: [n, D] float64."""
-        return graph_features(self.space, encoding).double()
+        return self._counts(encoding).double()
+
+    @classmethod
+    def feature_blocks(cls, space: SearchSpace, encoding: Encoding) -> list[Tensor]:
+        """Return the features of n architectures in blocks, each with a length of its own."""
+        features = graph_features(space, encoding)
+        width = space.features(encoding).shape[1]
+        count = space.num_features if space.num_vertices else 0
+        return list(torch.split(features, [width, count, count * count] if count else [width], 1))
+
+    def _counts(self, encoding: Encoding) -> Tensor:
+        return torch.cat(self.feature_blocks(self.space, encoding), 1)
 
     def predict(self, features: Tensor) -> Tensor:
         """Return predictions [E, H, n] from features [n, D]."""
@@ -96,7 +107,7 @@ class GaussianProcessProxy(FeatureProxy):
 
     def prepare(self, encoding: Encoding) -> Any:
         """Return the features of n architectures; where they count things, their distances too."""
-        counts = graph_features(self.space, encoding)
+        counts = self._counts(encoding)
         is_integer = bool((counts == counts.round()).all())
         distances = ListedDistances(self._split(counts)) if is_integer else None
         return distances, super().prepare(encoding)
@@ -203,7 +214,7 @@ class GaussianProcessProxy(FeatureProxy):
         """Return the posterior of the state, which is computed once."""
         if self._computed is not None:
             return self._computed
-        counts = graph_features(self.space, self._encode(self.codes))
+        counts = self._counts(self._encode(self.codes))
         weights = (math.sqrt(5) * (-self.hyper[:, self._owner]).exp() * self.norms).unsqueeze(1)
         inputs, noise = counts.double() * weights, self.hyper[:, -1:].exp() + JITTER  # [H, 1]
         unseen = torch.isnan(self.targets)
@@ -281,16 +292,16 @@ def _typical_codes(space: SearchSpace) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _blocks(space: SearchSpace) -> tuple[Tensor, list[int], Tensor]:
+def _blocks(
+    kind: type[GaussianProcessProxy], space: SearchSpace
+) -> tuple[Tensor, list[int], Tensor]:
     """Return factors of the features [D], the widths of their blocks, and whose each is [D]."""
-    typical = space.encode(_typical_codes(space))
-    features = graph_features(space, typical).double()
-    width = space.features(typical).shape[1]
-    count = space.num_features if space.num_vertices else 0
-    widths = [width, count, count * count] if count else [width]
+    blocks = kind.feature_blocks(space, space.encode(_typical_codes(space)))
+    widths = [block.shape[1] for block in blocks]
+    distances = [2 * block.double().var(0, correction=0).sum() for block in blocks]
     norms = [
-        (2 * block.var(0, correction=0).sum()).clamp_min(1e-12).rsqrt().expand(block.shape[1])
-        for block in torch.split(features, widths, dim=1)
+        distance.clamp_min(1e-12).rsqrt().expand(width)
+        for distance, width in zip(distances, widths, strict=True)
     ]
     owner = torch.arange(len(widths)).repeat_interleave(torch.tensor(widths))
     return torch.cat(norms), widths, owner

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optiproxy_nas.core.arrays import Integers
 
-LARGEST = 2**22  # combinations of distances that may be told apart
+LARGEST = 2**23  # combinations of distances that may be told apart: 32 MiB
 KEPT = 1000  # columns
 
 
@@ -60,10 +60,11 @@ class ListedDistances:
                 ]
                 needed = tuple(int(square.max()) + 1 for square in squares)
                 if any(a > b for a, b in zip(needed, self._shape, strict=True)):
-                    shape = tuple(max(2 * a, b) for a, b in zip(needed, self._shape, strict=True))
+                    shape = tuple(max(a, b) for a, b in zip(needed, self._shape, strict=True))
                     if math.prod(shape) > LARGEST:
                         return None
-                    self._forget(shape)
+                    ample = tuple(max(2 * a, b) for a, b in zip(needed, self._shape, strict=True))
+                    self._forget(ample if math.prod(ample) <= LARGEST else shape)
                     continue
                 places = np.ravel_multi_index([it.astype(np.int64) for it in squares], self._shape)
                 for row, column in zip(missing, places, strict=True):

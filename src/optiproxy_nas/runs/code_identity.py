@@ -34,8 +34,8 @@ from optiproxy_nas.core.parameters import source_name
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.evaluation import benchmark_problem, loop, problem_evaluator
 from optiproxy_nas.methods import METHODS
-from optiproxy_nas.objectives import OBJECTIVES
-from optiproxy_nas.presets import load_preset, preset_names
+from optiproxy_nas.objectives import OBJECTIVES, name_of
+from optiproxy_nas.presets import load_preset, objective_defaults, preset_names
 from optiproxy_nas.problems.resolution import PROBLEMS
 from optiproxy_nas.proxies import PROXIES
 from optiproxy_nas.spaces import DECLARED, SPACES
@@ -167,7 +167,9 @@ def _preset(parameters: Mapping[str, Any]) -> dict[str, str]:
     name = parameters.get("preset")
     if name not in preset_names():
         return {}
-    text = json.dumps(load_preset(name), sort_keys=True)
+    objective = name_of(parameters.get("objective"))
+    values = load_preset(name, objective), objective_defaults(name, objective)
+    text = json.dumps(values if values[1] else values[0], sort_keys=True)
     return {f"preset {name}": hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}
 
 

@@ -40,6 +40,39 @@ def graph_features(space: SearchSpace, encoding: Encoding) -> Tensor:
     return torch.cat([space.features(encoding), counts, pairs.flatten(1)], dim=1)
 
 
+def connected_counts(space: SearchSpace, encoding: Encoding) -> Tensor:
+    """Return how many operations of each kind lie on a path from input to output: [n, F].
+
+    Of a cell with many ``none`` (an operation that gives zeros) most others change nothing.
+    Relaxed, the presence of vertices counts as independent, as in :func:`path_indicators`. Without
+    ``none`` among the operations, or without a graph, there is nothing to count: [n, 0].
+    """
+    if not space.num_vertices or "none" not in space.operations:
+        return encoding.operations.new_zeros(len(encoding.operations), 0)
+    graph = space.graph(encoding)
+    labels = graph.features  # [n, V, F], 0 where masked
+    passes = labels.sum(-1) - labels[..., 1 + list(space.operations).index("none")]  # [n, V]
+    reached, leads = labels[..., 0], labels[..., -1]  # from the input, to the output
+    for _ in range(_longest_path(graph.adjacency)):
+        reached = _either(labels[..., 0], passes * _any(graph.adjacency * reached[..., None], 1))
+        leads = _either(labels[..., -1], passes * _any(graph.adjacency * leads[:, None], 2))
+    counts: Tensor = (labels * (reached * leads)[..., None]).sum(-2)
+    return counts
+
+
+def _longest_path(adjacency: Tensor) -> int:
+    """Return the edges of the longest path that any of the graphs [n, V, V] has."""
+    links = (adjacency > 0).any(0).float()
+    walks, length = links, 0
+    while bool(walks.any()):
+        walks, length = (walks @ links).clamp_max(1), length + 1
+    return length
+
+
+def _either(left: Tensor, right: Tensor) -> Tensor:
+    return left + right - left * right
+
+
 def vertex_tokens(graph: Graph) -> Tensor:
     """Return each vertex's label and incoming edges [n, V, F + V], zero for padding."""
     incoming = graph.adjacency.transpose(-1, -2)

@@ -226,7 +226,7 @@ def _runtime_parameters(parameters: Mapping[str, Any]) -> str:
         defaults = {name: field.get_default() for name, field in fields.items() if name != "name"}
         changed = {k: v for k, v in objective.items() if k not in defaults or v != defaults[k]}
         given |= flatten(changed, "objective")
-    preset = load_preset(str(parameters.get("preset", "default")))
+    preset = load_preset(str(parameters.get("preset", "default")), name_of(objective))
     sections, values = {*preset, "evolution"}, flatten(preset)
     for key, value in flatten(parameters).items():
         if key.partition(".")[0] in sections and (key not in values or values[key] != value):

@@ -1,0 +1,74 @@
+"""The Gaussian process of searches under bounds, and the counts of connected operations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from optiproxy_nas import Space
+from optiproxy_nas.core.parameters import ProxySettings
+from optiproxy_nas.presets import load_preset
+from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy
+from optiproxy_nas.proxies.measuring_process import MeasuringGaussianProcess
+from optiproxy_nas.spaces import get_space
+from optiproxy_nas.spaces.encodings import connected_counts
+from optiproxy_nas.spaces.nb201 import EDGES
+
+SETTINGS = ProxySettings(**load_preset("default")["proxy"])
+DECLARED = Space({"depth": [1, 2, 3], "width": [4, 8, 16]})
+
+
+def some(space, count, seed=0):
+    return space.random(count, torch.Generator().manual_seed(seed))
+
+
+def on_a_path(code):
+    """Return the positions on a path from node 0 to node 3 without a ``none``, by search."""
+    edges = [(position, *edge) for position, edge in enumerate(EDGES) if code[position] != 0]
+
+    def paths(node):
+        if node == 3:
+            return [[]]
+        return [[p, *rest] for p, a, b in edges if a == node for rest in paths(b)]
+
+    return {position for path in paths(0) for position in path}
+
+
+def test_operations_on_a_path_are_counted():
+    space = get_space("nb201")
+    codes = some(space, 300)
+    counts = connected_counts(space, space.encode(codes))
+    for code, row in zip(codes.tolist(), counts, strict=True):
+        used = on_a_path(code)
+        expected = [sum(code[p] == operation for p in used) for operation in range(5)]
+        assert row[1:6].tolist() == expected
+        assert row[[0, 6]].tolist() == [float(bool(used))] * 2  # input and output
+
+
+@pytest.mark.parametrize("space", [get_space("nb101"), DECLARED], ids=["nb101", "declared"])
+def test_without_an_operation_none_nothing_is_counted(space):
+    encoding = space.encode(some(space, 5))
+    assert connected_counts(space, encoding).shape == (5, 0)
+    proxies = (kind(space, SETTINGS, torch.Generator()) for kind in KINDS)
+    features = [proxy.features(encoding) for proxy in proxies]
+    assert torch.equal(*features)
+
+
+KINDS = (GaussianProcessProxy, MeasuringGaussianProcess)
+
+
+def test_the_spread_of_metrics_has_the_noise_of_a_measurement():
+    seen, asked = some(DECLARED, 9), some(DECLARED, 4, seed=1)
+    noise = torch.randn(2, len(seen), generator=torch.Generator().manual_seed(2))
+    targets = seen[:, 0].float() + noise
+    found = []
+    for kind in KINDS:
+        proxy = kind(DECLARED, SETTINGS, torch.Generator(), heads=2)
+        proxy.fit(seen, targets)
+        found.append(proxy(DECLARED.encode(asked)))
+    plain, measuring = found
+    assert torch.allclose(plain.mean(0), measuring.mean(0), atol=1e-5)
+    assert torch.allclose(plain[:, 0], measuring[:, 0])
+    scale, hyper = proxy._posterior().scale[1].flatten(), proxy.hyper[1, -1]
+    added = (scale[1] * scale[2]) ** 2 * hyper.exp()
+    assert torch.allclose(measuring[:, 1].var(0), plain[:, 1].var(0) + added.float(), rtol=1e-3)
