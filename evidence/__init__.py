@@ -22,6 +22,7 @@ RENDERERS = Registry(
         "cost": "evidence.cost:render",
         "declared": "evidence.declared:render",
         "tables": "evidence.tables:render",
+        "robustness": "evidence.robustness:render",
         "rungs": "evidence.rungs:render",
         "stopping": "evidence.stopping:render",
         "workers": "evidence.workers:render",
