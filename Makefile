@@ -1,8 +1,9 @@
 # make search   install, and run the main job (PARAMS=dataset=cifar100,seed=3 for other settings)
 # make test     install with the test extras, and run the whole suite: by three processes, also on two
 #               cores, as many tests wait for processes that they start
-# make lint     ruff, mypy, import-linter (the layers of the package, pyproject.toml), and pip-audit,
-#               which is skipped, with the reason, where its service does not answer
+# make lint     ruff, mypy, import-linter (the layers of the package, pyproject.toml), vulture (dead
+#               code), deptry (unused dependencies), and pip-audit, which is skipped, with the reason,
+#               where its service does not answer
 # make docs     the documentation site: docs/_build/html; the notebooks are run, warnings are errors
 # make dist     wheel and sdist into dist/, and a search with the installed wheel in a bare folder
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
@@ -11,6 +12,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
+AUDIT := .venv/audit/bin
 PARAMS ?=
 
 .PHONY: search test lint docs dist bench results reproduction clean
@@ -21,11 +23,14 @@ search: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-lint: .venv/installed-dev | .venv/audit/bin/pip-audit
+lint: .venv/installed-dev $(AUDIT)/deptry | $(AUDIT)/pip-audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(AUDIT)/vulture > .venv/vulture.txt; \
+		case $$? in 0|3) ! grep -v "^tests/" .venv/vulture.txt;; *) cat .venv/vulture.txt; exit 1;; esac
+	$(AUDIT)/deptry --no-ansi src evidence cost
 	$(BIN)/python -m cost.vulnerabilities
 
 docs: .venv/installed-dev
@@ -64,9 +69,15 @@ reproduction: .venv/installed-baselines
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,viz]"
 	@touch $@ .venv/installed .venv/installed-baselines
 
-.venv/audit/bin/pip-audit: | .venv/bin/python
-	-$(BIN)/python -m venv .venv/audit
-	-.venv/audit/bin/pip install --quiet --disable-pip-version-check --retries 1 pip-audit
+# In an environment of their own: they need none of ours.
+$(AUDIT)/python: | .venv/bin/python
+	$(BIN)/python -m venv .venv/audit
+
+$(AUDIT)/deptry: | $(AUDIT)/python
+	$(AUDIT)/pip install --quiet --disable-pip-version-check vulture==2.16 deptry==0.25.1
+
+$(AUDIT)/pip-audit: | $(AUDIT)/python
+	-$(AUDIT)/pip install --quiet --disable-pip-version-check --retries 1 pip-audit
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

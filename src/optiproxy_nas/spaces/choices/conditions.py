@@ -117,7 +117,6 @@ class Existence:
         generation: list[int] = []
         for needed in conditions:
             generation.append(max((generation[c.parent] + 1 for c in needed), default=0))
-        self._always = torch.tensor([not c for c in conditions])
         self._levels = [
             _level([i for i, g in enumerate(generation) if g == number], conditions, width)
             for number in range(1, max(generation) + 1)
