@@ -1,11 +1,13 @@
 """Files of strangers: refused by an error of ours, whatever is in them."""
 
 import json
+import os
 
 import pytest
 
 from cost.fuzz import LARGEST, SLOWEST, fuzz, samples
-from optiproxy_nas.core.errors import ResumeError
+from optiproxy_nas.core.errors import ArtifactError, ResumeError
+from optiproxy_nas.runs.atomic_files import file_digest
 from optiproxy_nas.runs.manifest import load_manifest, read_manifest
 
 SOUND = {"run_id": "a", "status": "failed", "artifacts": {}, "pipeline": "x", "data": {}}
@@ -50,6 +52,15 @@ def test_a_manifest_of_another_run_is_refused(tmp_path):
     assert load_manifest(path)["run_id"] == "a"
     with pytest.raises(ResumeError, match="of another run, 'a'"):
         read_manifest(tmp_path, "b")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    path = tmp_path / "manifest.json"
+    os.mkfifo(path)
+    with pytest.raises(ResumeError, match="no file"):
+        load_manifest(path)
+    with pytest.raises(ArtifactError, match="no file"):
+        file_digest(path)
 
 
 def test_a_manifest_nested_without_end_is_no_manifest(tmp_path):

@@ -142,19 +142,23 @@ def _cards(project: Path, manifest: Manifest) -> list[tuple[Path, dict[str, Any]
     """Return the data card of the table that answered the run, if there is one.
 
     Raises:
-        ArtifactError: it is of another table.
+        ArtifactError: it is of another table, or no card.
     """
     data, benchmark = manifest["data"], manifest["parameters"].get("benchmark")
     path = project / "data" / "03_primary" / str(benchmark) / f"{data.get('source')}.json"
     if "table_sha256" not in data or not path.exists():
         return []
-    card = json.loads(path.read_bytes())
-    if card["table_sha256"] != data["table_sha256"]:
+    try:
+        card = crate_reading.read_json(path)
+    except crate_reading.Refused as error:
+        raise ArtifactError(f"{error}: {path}. Ingest the source anew.", path=str(path)) from error
+    stated = card.get("table_sha256") if isinstance(card, dict) else None
+    if stated != data["table_sha256"]:
         raise ArtifactError(
             f"The data card {path.name} is of another table than the one that answered run "
             f"{manifest['run_id']!r}. Ingest the source anew, or repeat the search.",
             path=str(path),
-            found=card["table_sha256"],
+            found=stated,
             recorded=data["table_sha256"],
         )
     return [(path, card)]

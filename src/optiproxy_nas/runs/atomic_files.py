@@ -26,7 +26,17 @@ MANY = 4  # files that are not flushed one by one
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file, as 64 hexadecimal digits.
+
+    Raises:
+        ArtifactError: it is a pipe or a device, which might be read without end.
+    """
+    if path.exists() and not path.is_file():
+        raise ArtifactError(
+            f"{path} is no file. Something was put in its place: take it away, and restore the "
+            "file, or run again.",
+            path=str(path),
+        )
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -152,7 +162,7 @@ def verify(path: Path) -> str:
     sidecar = digest_path(path)
     recorded = (
         sidecar.read_text(encoding="utf-8", errors="replace").partition(" ")[0]
-        if sidecar.exists()
+        if sidecar.is_file()
         else "(no digest file)"
     )
     if found != recorded:

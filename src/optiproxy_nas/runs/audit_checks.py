@@ -123,7 +123,7 @@ def wrong_digest_files(
         beside = digest_path(path)
         if name in but or not path.exists() or name.startswith(_NO_SIDECAR):
             continue
-        if not beside.exists():
+        if not beside.is_file():
             yield f"{name}: its digest file is missing ({beside})"
         elif beside.read_bytes() != f"{facts['sha256']}  {path.name}\n".encode():
             yield f"{name}: its digest file was edited ({beside})"

@@ -109,7 +109,7 @@ class StoredRun:
         """Yield an error for each file that is missing or has another SHA-256 than recorded."""
         for name in self._artifacts if names is None else names:
             path, recorded = self.path(name), self._artifacts[name]["sha256"]
-            found = file_digest(path) if path.exists() else None
+            found = file_digest(path) if path.is_file() else None
             if found != recorded:
                 state = "is missing" if found is None else f"has SHA-256 {found[:12]}.."
                 yield ArtifactError(

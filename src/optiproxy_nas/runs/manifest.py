@@ -117,6 +117,8 @@ def load_manifest(path: Path, given: Mapping[str, Any] = MappingProxyType({})) -
         UntrustedNameError: its parameters name code that nobody has allowed.
     """
     try:
+        if not path.is_file():  # a pipe has no end
+            raise ValueError("it is no file")
         manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ResumeError(

@@ -188,7 +188,7 @@ class RunRecord:
         """Return the wall and the CPU seconds of each node when it ran first, in any session."""
         seconds = dict(self.manifest["node_seconds"])
         cpu_seconds = dict(self.manifest["node_cpu_seconds"])
-        lines = self._seconds_path.read_text("utf-8") if self._seconds_path.exists() else ""
+        lines = self._seconds_path.read_text("utf-8") if self._seconds_path.is_file() else ""
         for line in lines.splitlines():
             with suppress(ValueError):  # cut by a kill
                 node, wall, cpu = json.loads(line)
