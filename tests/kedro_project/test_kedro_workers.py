@@ -111,7 +111,7 @@ def test_an_audit_replays_the_order_of_the_journal(worked):
 
 
 def test_a_diagnosis_knows_what_each_proxy_was_fitted_on(worked, monkeypatch):
-    monkeypatch.setattr(diagnose, "png", lambda figure: b"")
+    monkeypatch.setattr(diagnose, "png", lambda figure, colours: b"")
     result = command(worked, "run", "--pipeline=own_diagnose", "--params=run=r,tracking=off")
     assert result.exit_code == 0, result.output
     table = pd.read_csv(worked / "data" / "08_reporting" / "r" / "diagnose" / "steps.csv")
