@@ -99,7 +99,7 @@ def test_values_are_the_ensembles_without_noise(package, folder):
         benchmark.query(SPACE.to_string(codes), "validation_accuracy", 50)
 
 
-def test_the_packages_seeding_of_global_generators_is_undone(package, folder):
+def test_opening_the_package_does_not_raise_for_global_generators_it_seeded(package, folder):
     with global_randomness_untouched():
         table, model = loaded(folder)
         open_benchmark(table, model, "cifar10", SOURCE)

@@ -179,7 +179,7 @@ def test_a_journal_advises_a_warm_start_only_from_comparable_values(change, tmp_
     assert ("initial=" in caught.value.message) == ("seed" in change)
 
 
-def test_journals_without_an_identity_are_read(tmp_path, monkeypatch):
+def test_reading_a_journal_without_an_identity_does_not_raise(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     with monkeypatch.context() as patch:
         patch.setattr("optiproxy_nas.api.evaluation.identity_of", lambda *_: {})
