@@ -153,7 +153,7 @@ def of_commands(odd: dict[str, Path]) -> dict[str, tuple[str, ...]]:
         "a key that is noise": ("export", "r", "--to", "c", "--sign", str(odd["noise"])),
         "an author of control characters": ("export", "r", "--to", "c", "--author", "a\x1b[2J"),
         "a licence of two lines": ("export", "r", "--to", "c", "--license", "a\nb"),
-        "a crate in the run": ("export", "r", "--to", "data/08_reporting/r"),
+        "a crate in the run": ("export", "r", "--to", "data/07_model_output/r/crate"),
         "an export of a pattern": ("export", "*", "--to", "c"),
         "an export of a path": ("export", "../..", "--to", "c"),
         "a crate that is a pipe": ("verify", str(odd["pipe"])),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from optiproxy_nas.core.errors import ArtifactError, ResumeError
+from optiproxy_nas.core.errors import ArtifactError, ParameterError, ResumeError
 from optiproxy_nas.export.folder import check_free, whole_folder
 from optiproxy_nas.proof import crate_reading, verify
 from optiproxy_nas.proof.contents import Statement, Step
@@ -57,6 +57,12 @@ def write_crate(
             run_id=manifest["run_id"],
         )
     check_free(folder)
+    if folder.resolve().is_relative_to((project / "data").resolve()):
+        raise ParameterError(
+            f"{str(folder)!r} lies in the project's data, where its files would be taken for those "
+            "of a run. Name a folder elsewhere.",
+            path=str(folder),
+        )
     statement = statement or Statement()
     statement.check()
     sources = _sources(project, manifest)
