@@ -18,6 +18,7 @@ from kedro.framework.startup import ProjectMetadata
 from optiproxy_nas.commands.command_line import clear_errors, printable
 from optiproxy_nas.commands.crates import crate_options, export, verify
 from optiproxy_nas.commands.evidence import evidence
+from optiproxy_nas.commands.mlflow_ui import mlflow_ui
 from optiproxy_nas.commands.parameters import parameters
 from optiproxy_nas.commands.run_options import (
     read_as_kedro,
@@ -42,7 +43,7 @@ from optiproxy_nas.runs.audit import audit_run
 from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 
 # Set by the command line itself.
-INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "sweep", "replay"})
+INTERNAL = frozenset({"pipeline", "pipelines", "resume", "quiet", "json", "sweep", "replay"})
 
 
 @click.group(name="optiproxy-nas")
@@ -50,7 +51,7 @@ def cli() -> None:
     """OptiProxy-NAS."""
 
 
-def _run(resume: str | None, **options: Any) -> Any:
+def _run(resume: str | None, quiet: bool, as_json: bool, **options: Any) -> Any:
     """Run ``kedro run`` with what a search needs around it: resume, and errors in one line."""
     callback = kedro_run.callback
     assert callback is not None
@@ -103,6 +104,8 @@ def _run(resume: str | None, **options: Any) -> Any:
             if names[0] not in pipelines:
                 raise unknown_name("pipeline", names[0], set(pipelines) - {"__default__"})
             params["pipeline"] = names[0]
+        if quiet or as_json:
+            params |= {"quiet": True, "json": as_json}
         return callback(params=params, pipeline=None, pipelines=names, **options)
 
 
@@ -113,6 +116,7 @@ cli.add_command(parameters)
 cli.add_command(evidence)
 cli.add_command(export)
 cli.add_command(verify)
+cli.add_command(mlflow_ui)
 
 
 @cli.command()

@@ -11,7 +11,7 @@ from optiproxy_nas.core.validation import refuse_secrets
 from optiproxy_nas.execution.jobs import reason_of
 from optiproxy_nas.report.html import environment
 from optiproxy_nas.runs.atomic_files import write_json
-from optiproxy_nas.runs.mlflow_store import store_errors, ui_command
+from optiproxy_nas.runs.mlflow_store import store_errors
 
 PLANT = "hunter2-Zq7"
 PLANTED = {  # each holds the plant
@@ -66,7 +66,7 @@ def test_a_secret_is_hidden_wherever_a_text_leaves(text, tmp_path):
     texts = (
         *(masked(text), message_of(error), str(error), str(error.data), message_of(foreign)),
         *(first_line(foreign), one_line(foreign), reason_of(foreign), str(stored.value)),
-        *(page, ui_command(text), record.getMessage()),
+        *(page, record.getMessage()),
         *((tmp_path / name).read_text() for name in ("facts.json", "output.txt")),
     )
     for shown in texts:

@@ -18,7 +18,7 @@ def test_mlflow_has_the_data_and_the_digest_of_the_manifest(tracked: Path) -> No
     found = client.get_run(facts["mlflow_run_id"])
     assert found.data.tags["manifest.sha256"] == facts["manifest_sha256"]
     (given,) = found.inputs.dataset_inputs
-    assert given.dataset.name == "embedded"
+    assert given.dataset.name == "cifar10 of embedded"
     assert json.loads(given.dataset.source) == {"sha256": facts["data"]["table_sha256"]}
     assert facts["data"]["table_sha256"].startswith(given.dataset.digest)
 

@@ -1,8 +1,10 @@
 """What a user types: two first runs at once, in processes of their own; an audit, a mistake."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
+import optuna
 import pandas as pd
 import pytest
 from kedro_runs import (
@@ -23,9 +25,14 @@ from kedro_runs import (
     without_pictures,
 )
 
+from optiproxy_nas.commands.mlflow_ui import experiment_of
+from optiproxy_nas.core.errors import ParameterError, UnknownNameError
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import resolve_method
+from optiproxy_nas.objectives.constraints import parse_constraint
 from optiproxy_nas.pipelines.search import load_benchmark
+from optiproxy_nas.runs.mlflow_view import VIEW
+from optiproxy_nas.runs.project_store import ProjectStore
 from optiproxy_nas.spaces import get_space
 from waiting import PATIENCE, wait_until
 
@@ -89,7 +96,7 @@ def test_run_ends_well_and_says_what_it_found(cloned, runs, name):
         f"Run                  {name}",
         f"Artifacts            data/08_reporting/{name}",
         f"Audit                kedro audit {name}",
-        "MLflow UI            mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///",
+        "MLflow               kedro mlflow-ui",
     ):
         assert line in done.out
 
@@ -144,3 +151,59 @@ def test_a_mistake_is_one_message(cloned, runs, monkeypatch):
     assert done.stderr.startswith("Error: Unknown parameter 'budgett'. Did you mean 'budget'?")
     assert len(done.stderr.strip().splitlines()) == 1
     assert sorted(p.name for p in (cloned / "data" / "08_reporting").iterdir()) == ["one", "two"]
+
+
+def test_json_is_the_summary_and_nothing_else(cloned, runs, monkeypatch):
+    project = enter(cloned, monkeypatch)
+    method = f"method=random_search,budget={BUDGET},tracking=off"
+    arguments = ("run", "--pipeline=nb201_methods", f"--params=run_id=json,{method}")
+    done = command(project, *arguments, "--json")
+    assert (done.exit_code, done.stderr) == (0, "")
+    shown = json.loads(done.stdout)
+    assert manifest(cloned, "json")["result"].items() <= shown.items()
+    assert shown["artifacts"].endswith("08_reporting/json")
+    done = command(project, *arguments, "--quiet")  # there is one of that id
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: ")
+
+
+def test_a_command_line_that_cannot_be_read_ends_with_two(cloned, runs, monkeypatch):
+    assert command(enter(cloned, monkeypatch), "run", "--no-such-option").exit_code == 2
+
+
+def test_a_bound_that_the_shell_has_cut_off_is_named_so():
+    with pytest.raises(ParameterError, match="^Quote the whole argument"):
+        parse_constraint("latency_ms")
+
+
+@pytest.mark.parametrize("to", ["optuna", "csv", "jsonl"])
+def test_trials_are_exported(cloned, runs, monkeypatch, tmp_path, to):
+    path = tmp_path / f"trials.{to}"
+    project = enter(cloned, monkeypatch)
+    done = command(project, "export", "one", "--to", to, "--out", str(path))
+    assert done.exit_code == 0, done.output
+    expected = last_archive(cloned, "one")["value"].tolist()
+    if to == "optuna":
+        study = optuna.load_study(study_name="one", storage=f"sqlite:///{path}")
+        assert [trial.value for trial in study.trials] == expected
+    elif to == "csv":
+        assert pd.read_csv(path)["value"].tolist() == pytest.approx(expected)
+    else:
+        rows = map(json.loads, path.read_text("utf-8").splitlines())
+        assert [row["value"] for row in rows] == expected
+
+
+def test_the_list_of_runs_is_that_of_the_pipeline(cloned, runs):
+    store = ProjectStore(cloned)
+    ids = {
+        name: mlflow_run(cloned, name, experiment=manifest(cloned, name)["pipeline"])[1]
+        for name in runs
+    }
+    assert experiment_of(store, "nb201_search") == ids["one"].info.experiment_id
+    latest = max(ids.values(), key=lambda found: found.info.start_time)
+    assert experiment_of(store, None) == latest.info.experiment_id
+    with pytest.raises(UnknownNameError):
+        experiment_of(store, "no_such_pipeline")
+    client = store.open()
+    experiment = client.get_experiment(ids["one"].info.experiment_id)
+    assert json.loads(experiment.tags[f"mlflow.sharedViewState.{VIEW}"])["selectedColumns"]

@@ -54,7 +54,7 @@ def signed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(template, monkeypatch)
         crate = folder / "reference.crate"
-        result = command(template, "export", "reference", "--to", str(crate), "--sign", str(key))
+        result = command(template, "export", "reference", "--out", str(crate), "--sign", str(key))
     assert result.exit_code == 0, result.output
     return crate
 
@@ -299,7 +299,9 @@ def test_the_same_run_gives_the_same_bytes_without_a_signature(
     finished: Path, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):
-        assert command(finished, "export", "reference", "--to", str(tmp_path / name)).exit_code == 0
+        assert (
+            command(finished, "export", "reference", "--out", str(tmp_path / name)).exit_code == 0
+        )
     one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
     assert {path: digest for path, (digest, _) in one.items()} == {
         path: digest for path, (digest, _) in two.items()
@@ -314,7 +316,7 @@ def test_a_folder_that_is_taken_is_refused_and_nothing_is_left(
     target = tmp_path / "crates" / "taken"
     target.mkdir(parents=True)
     (target / "mine.txt").write_text("x")
-    result = command(finished, "export", "reference", "--to", str(target))
+    result = command(finished, "export", "reference", "--out", str(target))
     assert result.exit_code == 1
     assert [path.name for path in target.parent.iterdir()] == ["taken"]
     assert [path.name for path in target.iterdir()] == ["mine.txt"]
@@ -323,7 +325,7 @@ def test_a_folder_that_is_taken_is_refused_and_nothing_is_left(
 def test_a_damaged_run_is_not_exported(finished: Path, tmp_path: Path) -> None:
     folder = finished / "data" / "07_model_output" / "reference"
     flip(max(folder.rglob("archive.parquet/*/*.parquet")))
-    result = command(finished, "export", "reference", "--to", str(tmp_path / "crate"))
+    result = command(finished, "export", "reference", "--out", str(tmp_path / "crate"))
     assert result.exit_code == 1
     assert not (tmp_path / "crate").exists()
 

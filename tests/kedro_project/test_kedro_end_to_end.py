@@ -107,13 +107,28 @@ def test_mlflow_run_tells_all(tracked):
     client, found = mlflow_run(tracked, "r")
     assert found.info.status == "FINISHED"
     assert found.info.run_id == record["mlflow_run_id"]
-    assert found.data.params == {k: str(v) for k, v in flatten(record["parameters"]).items()}
+    everything = {k: str(v) for k, v in flatten(record["parameters"]).items()}
+    shown = found.data.params
+    assert shown.items() <= everything.items()
+    assert {"method", "preset", "dataset", "seed", "budget", "fit.epochs"} <= shown.keys()
+    assert len(shown) < len(everything) / 2  # the others are the preset's
+    assert found.info.run_name == "optiproxy cifar10 seed 0"
     tags = found.data.tags
+    for words in (
+        record["result"]["best_architecture"],
+        "report%2Fbest_so_far.png",
+        "kedro audit r",
+    ):
+        assert words in tags["mlflow.note.content"]
+    experiment = client.get_experiment(found.info.experiment_id)
+    assert experiment.tags["mlflow.experiment.primaryMetric.name"] == "best_validation_accuracy"
+    (data,) = found.inputs.dataset_inputs
+    assert data.dataset.name == "cifar10 of embedded"
     assert tags["code.sha256"] == record["code"]["sha256"]
     assert tags["parameters.sha256"] == record["parameters_sha256"]
     assert tags["version.torch"] == record["libraries"]["torch"]
     assert tags["git.commit"] == str(record["git"]["commit"])
-    assert "SequentialRunner" in tags["kedro.runner"] or tags["kedro.runner"] == "None"
+    assert tags["kedro.runner"] == "SequentialRunner"
     assert tags["best_architecture"] == record["result"]["best_architecture"]
 
     table = archive(tracked, "r")

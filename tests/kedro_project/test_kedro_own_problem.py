@@ -528,7 +528,7 @@ def test_a_diagnosis_judges_by_the_runs_own_trials(finished, monkeypatch):
 
 def test_a_crate_has_the_journal_and_repeats_the_search_with_its_answers(finished, tmp_path):
     crate = tmp_path / "crate"
-    result = command(finished, "export", "reference", "--to", str(crate))
+    result = command(finished, "export", "reference", "--out", str(crate))
     assert result.exit_code == 0, result.output
     found = {check.name: check.state for check in verify_crate(crate)}
     assert found["journal"] == found["archive"] == OK

@@ -14,6 +14,7 @@ from kedro_runs import REPOSITORY, catalog_patterns
 import optiproxy_nas
 from optiproxy_nas.pipeline_registry import register_pipelines
 from optiproxy_nas.pipelines import asynchronous, ingest, methods, search
+from optiproxy_nas.pipelines.configuration import DRAWN_STEPS
 from optiproxy_nas.pipelines.report_nodes import collect_diagnostics
 from optiproxy_nas.problems.resolution import PROBLEMS, resolve_problem
 from optiproxy_nas.runs.datasets.model_folder import MODEL
@@ -27,6 +28,26 @@ STEP_NODES = [
     "update_archive",
     "diagnose",
 ]
+
+
+class NoPlugins:
+    """The plug-ins of Kedro-Viz: any call of a hook does nothing."""
+
+    def __getattr__(self, name):
+        return self
+
+    def __call__(self, *args, **kwargs):
+        return None
+
+
+def test_kedro_viz_draws_few_steps(project):
+    with KedroSession.create(project, runtime_params={"budget": 100}) as session:
+        session._hook_manager = NoPlugins()
+        session.load_context()
+    drawn = {node.namespace for node in pipelines["nb201_search"].nodes}
+    assert {name for name in drawn if name and name.startswith("step_")} == {
+        f"step_{step:02d}" for step in range(DRAWN_STEPS + 1)
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optiproxy_nas.api.result_lines import answer_line, search_line, trials_line
 from optiproxy_nas.core.validation import path_of
 from optiproxy_nas.evaluation.record import SearchRecord
+from optiproxy_nas.spaces import get_space
 
 if TYPE_CHECKING:
     from optiproxy_nas.api.result_views import ResultPlots
@@ -74,6 +75,29 @@ class SearchResult(SearchRecord):
         of_journal = None if journal is None else path_of("journal", journal)
         of_key = None if key is None else path_of("key", key)
         return export_search(self, target, of_journal, of_key, author)
+
+    def export_trials(self, path: str | Path, to: str | None = None) -> Path:
+        """Write all trials into a new file for other tools: an Optuna study, CSV, or JSON lines.
+
+        A study opens in optuna-dashboard and by ``optuna.load_study``; one comes back by
+        ``search(..., initial=study)``.
+
+        Args:
+            path: of the file: ``.db`` (a study in SQLite), ``.log`` (a study in Optuna's journal
+                storage), ``.csv`` or ``.jsonl``. Nothing is written over.
+            to: ``optuna``, ``csv`` or ``jsonl``; None: as the path ends.
+
+        Raises:
+            ParameterError: there is something at the path, or it says no format.
+            DataError: the file cannot be written, or Optuna is not installed.
+        """
+        from optiproxy_nas.export.trial_files import format_of, write_trials
+
+        target = path_of("path", path)
+        parameters = self.parameters
+        space, direction = get_space(parameters.space), parameters.objective.order.direction
+        name = f"{parameters.label} {parameters.dataset} seed {parameters.seed}"
+        return write_trials(target, format_of(target, to), self.to_frame(), space, direction, name)
 
     @property
     def plot(self) -> ResultPlots:

@@ -174,16 +174,16 @@ def _read(path: Path) -> Fetched:
 
 def _missing(source: Source, file: RawFile, places: list[Path], reason: str = "") -> DataError:
     looked = ", ".join(map(str, places)) or f"an installed package of {file.package_path}"
-    url = f" Its download from {file.url} failed: {reason}." if file.url else ""
+    url = f" Its download from {file.url} failed: {reason[:LONGEST]}" if file.url else ""
     put = (
         ""
         if file.package_path
-        else f" Put it at {places[-1]}, or set {DATA_DIRECTORY_VARIABLE} to a directory that has "
-        f"{source.folder}/{file.name}."
+        else f"Put {file.name} at {places[-1]}, or set {DATA_DIRECTORY_VARIABLE} to a directory "
+        f"that has {source.folder}/{file.name}. "
     )
     return DataError(
-        f"{file.name} of source {source.name!r} (sha256 {file.sha256 or 'not pinned'}) was not "
-        f"found in: {looked}.{url} {source.publication.obtain}{put}",
+        f"{put}{source.publication.obtain} {file.name} of source {source.name!r} (sha256 "
+        f"{file.sha256 or 'not pinned'}) was not found in: {looked}.{url}",
         file=file.name,
         sha256=file.sha256,
         url=file.url,
@@ -191,6 +191,7 @@ def _missing(source: Source, file: RawFile, places: list[Path], reason: str = ""
     )
 
 
+LONGEST = 200  # letters of why a download failed
 _TIMEOUT_SECONDS = 10
 _CHUNK = 2**16
 

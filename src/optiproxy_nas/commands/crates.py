@@ -12,6 +12,9 @@ import click
 from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors
+from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.export.trial_files import FORMATS, write_trials
+from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.repetition import steps_of
 from optiproxy_nas.proof.contents import NO_LICENCE, Statement
 from optiproxy_nas.proof.crate import write_crate
@@ -19,14 +22,24 @@ from optiproxy_nas.proof.crate_reading import SUMS, identity_of
 from optiproxy_nas.proof.signature import Signer
 from optiproxy_nas.proof.verification import failed, verify_crate
 from optiproxy_nas.proof.verify import table_of
+from optiproxy_nas.runs.finished import StoredRun
 from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
+from optiproxy_nas.spaces import get_space
 
 _FILE = click.Path(path_type=Path)
 
 
 @click.command()
 @click.argument("run_id")
-@click.option("--to", "folder", type=_FILE, help="A new folder.  [default: RUN_ID.crate]")
+@click.option(
+    "--to",
+    default="crate",
+    show_default=True,
+    type=click.Choice(["crate", *FORMATS]),
+    help="crate: all of the run, for others to check; the others are its trials: an Optuna study, "
+    "a table, lines of JSON.",
+)
+@click.option("--out", type=_FILE, help="A new folder or file.  [default: RUN_ID.crate, RUN_ID.db]")
 @click.option("--sign", "key", type=_FILE, help="PEM file of an elliptic curve key to sign with.")
 @click.option("--password", is_flag=True, help="Ask for the password of the key.")
 @click.option("--certificate", type=_FILE, help="PEM file of the certificate of the key.")
@@ -37,7 +50,8 @@ _FILE = click.Path(path_type=Path)
 def export(
     metadata: ProjectMetadata,
     run_id: str,
-    folder: Path | None,
+    to: str,
+    out: Path | None,
     key: Path | None,
     password: bool,
     certificate: Path | None,
@@ -45,8 +59,22 @@ def export(
     licence: str,
     author: str | None,
 ) -> None:
-    """Write a finished run as a crate: what decided it, its steps and files, with all digests."""
+    """Write a finished run as a crate, or its trials for other tools.
+
+    A crate has what decided the run, its steps and files, with all digests. The trials are an
+    Optuna study (optuna-dashboard sqlite:///RUN_ID.db), a table, or one JSON object a line.
+    """
     project = Path(metadata.project_path)
+    if to != "crate":
+        if key is not None or author or licence != NO_LICENCE:
+            raise click.UsageError("--sign, --license and --author are of crates.")
+        with clear_errors():
+            path = out or Path(f"{run_id}{FORMATS[to]}")
+            write_run_trials(project, run_id, to, path)
+        click.echo(f"Trials     {shlex.quote(os.path.relpath(path))}")
+        if to == "optuna":
+            click.echo(f"Look       optuna-dashboard sqlite:///{os.path.relpath(path)}")
+        return
     signer = None
     if key is None and (password or certificate or chain):
         raise click.UsageError("--password, --certificate and --chain go with --sign KEY.")
@@ -60,7 +88,7 @@ def export(
         signer = Signer(key, secret, certificate, chain)
     with clear_errors():
         manifest = read_manifest(reporting_folder(project), run_id)
-        target = folder or Path(f"{run_id}.crate")
+        target = out or Path(f"{run_id}.crate")
         statement = Statement(licence, author)
         steps = steps_of(project, manifest) if manifest["status"] == "finished" else []
         write_crate(project, manifest, steps, target.absolute(), statement, signer)
@@ -70,6 +98,28 @@ def export(
     click.echo(f"SHA-256    {digest} of its {SUMS}")
     by = "--chain ROOT" if certificate else "--key PUBLIC" if key else f"--digest {digest}"
     click.echo(f"Verify     kedro verify {place} {by}")
+
+
+def write_run_trials(project: Path, run_id: str, to: str, path: Path) -> None:
+    """Write the trials of a finished run into a new file, once its files are checked.
+
+    Raises:
+        ParameterError: there is no such run, it has not finished, or there is something at the
+            path.
+        ArtifactError: a file that is read was edited or is missing.
+        DataError: the file cannot be written, or Optuna is not installed.
+    """
+    manifest = read_manifest(reporting_folder(project), run_id)
+    if manifest["status"] != "finished":
+        raise ParameterError(
+            f"Go on with run {run_id!r} first, kedro run --resume {run_id}: it has not finished.",
+            run_id=run_id,
+        )
+    run = StoredRun(project, manifest)
+    run.check(run.tables)
+    parameters = parameters_of(manifest["parameters"])
+    space, direction = get_space(parameters.space), parameters.objective.order.direction
+    write_trials(path, to, run.trials(), space, direction, run_id)
 
 
 def crate_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -104,7 +104,7 @@ def run_help() -> str:
 
 
 def run_options() -> list[click.Parameter]:
-    """Return Kedro's options with ``--params`` in our way of reading, and ``--resume``."""
+    """Return Kedro's options with ``--params`` in our way of reading, and those that are ours."""
     params = _Params(
         ["--params"],
         multiple=True,
@@ -116,8 +116,16 @@ def run_options() -> list[click.Parameter]:
         metavar="RUN_ID",
         help="Go on with an unfinished run, to the same result as an uninterrupted one.",
     )
+    quiet = click.Option(
+        ["--quiet", "-q"], is_flag=True, help="Show no progress and no summary; errors are shown."
+    )
+    as_json = click.Option(
+        ["--json", "as_json"],
+        is_flag=True,
+        help="Print the summary as JSON on standard output, and nothing else there.",
+    )
     ours = {"params": params, "config": _config()}
-    return [*(ours.get(str(p.name), p) for p in kedro_run.params), resume]
+    return [*(ours.get(str(p.name), p) for p in kedro_run.params), resume, quiet, as_json]
 
 
 def _config() -> click.Parameter:

@@ -22,6 +22,7 @@ from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.comparable import check_comparable
 from optiproxy_nas.evaluation.journal_file import is_journal, read_records
 from optiproxy_nas.evaluation.journal_table import journal_trials, last_attempts
+from optiproxy_nas.evaluation.optuna_study import is_study, trials_of_study
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.evaluation.record_file import plug_ins_of, read_record
 from optiproxy_nas.evaluation.trials import Trial, column_of
@@ -33,6 +34,7 @@ from optiproxy_nas.spaces.base import SearchSpace
 _log = logging.getLogger(__name__)
 
 # The result of a search; a table or a list of trials made by hand or by any method; a file of one.
+# Also an ``optuna.Study``, which is no type here: Optuna may not be installed.
 Initial = SearchRecord | pd.DataFrame | Sequence[Trial] | str | Path
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
@@ -52,7 +54,8 @@ def apply_initial(
     budget): it repeats what it did, answered from the result, and ends as if it had never stopped.
     Else it starts warm: the trials are in the archive before the first proposal, and are not
     charged. A result or a journal says what its values are, and must agree with the search; a table
-    and a list of trials are taken on trust.
+    and a list of trials are taken on trust. Of an Optuna study the parameters' names and values
+    must be those of the space, and its direction that of the search.
 
     Args:
         search: that was not asked yet.
@@ -68,6 +71,8 @@ def apply_initial(
             dataset.
     """
     decisive = parameters.decisive
+    if is_study(initial):
+        initial = trials_of_study(initial, search.space, search.objective.order.direction)
     if isinstance(initial, str | Path):
         path = Path(initial)
         if path.is_file() and is_journal(path):

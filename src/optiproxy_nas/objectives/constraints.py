@@ -70,6 +70,13 @@ def parse_constraint(text: str) -> Constraint:
     match = _TEXT.fullmatch(text) if isinstance(text, str) else None
     if "," in str(text):
         raise wrong("a comma separates nothing here")
+    if isinstance(text, str) and text.strip().isidentifier():
+        raise ParameterError(
+            f'Quote the whole argument, --params="objective.constraints={text.strip()} <= 12": '
+            f"constraint {text!r} ends after the metric, and a shell takes < and > that are not "
+            "quoted for files.",
+            constraint=text,
+        )
     if match is None:
         raise wrong("it cannot be read")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,14 @@ from optiproxy_nas.pipelines.prior import with_prior
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.pipelines.run_progress import RunProgress
 from optiproxy_nas.problems.resolution import resolve_problem
+from optiproxy_nas.report.summary import headline
+from optiproxy_nas.report.terminal import audit_command
 from optiproxy_nas.runs.manifest import SEAL, last_archive
+from optiproxy_nas.runs.mlflow_view import note
 from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
+
+BEST_SO_FAR = "best_so_far.png"  # the picture of every report
 
 
 class ActiveRun:
@@ -54,8 +59,10 @@ class ActiveRun:
         return time.perf_counter() - self._began
 
     def node_started(self, node: Node) -> None:
-        """Note when a node began."""
+        """Note when a node began, and show it."""
         self._started[node.name] = _clocks()
+        if self.progress is not None:
+            self.progress.node_began(node.name)
 
     def node_ended(self, node: Node, outputs: dict[str, Any]) -> None:
         """Add a node's seconds, show the archive that it made, and track both."""
@@ -102,12 +109,12 @@ class ActiveRun:
     def log_data(self) -> None:
         """Log the data as inputs of the MLflow run, where they are known already."""
         if self.tracker is not None and self.record.manifest["data"]:
-            self.tracker.log_data(self.record.manifest["data"])
+            self.tracker.log_data(self.record.manifest["data"], self.parameters.dataset)
 
     def track(
         self,
         catalog: CatalogProtocol[Any, Any],
-        files: Iterable[tuple[Path, str]],
+        files: Sequence[tuple[Path, str]],
         model: Path | None,
     ) -> None:
         """Send MLflow what it lacks of the closed run, and note whether it has all of it now.
@@ -132,6 +139,7 @@ class ActiveRun:
                 manifest["node_seconds"],
                 manifest["wall_seconds"] or None,
                 self.parameters.objective,
+                self._note(manifest["result"], [path for path, _ in files]),
             )
         tracker.log_artifacts(files)
         if model is not None:
@@ -145,6 +153,15 @@ class ActiveRun:
             tracker.end("FINISHED", self.record.manifest[SEAL])
         if tracker.lost and not self.record.owed:
             self.record.settle(owed=True)
+
+    def _note(self, summary: Mapping[str, Any], files: Iterable[Path]) -> str:
+        """Return what MLflow shows as the description of the run: what it found, and a picture."""
+        assert self.tracker is not None
+        drawing = str(summary.get("best_drawing") or "").splitlines()
+        lines = [summary["best_architecture"], "", *drawing, "", audit_command(summary["run_id"])]
+        drawn = not self.tracker.is_lean and any(path.name == BEST_SO_FAR for path in files)
+        picture = f"report/{BEST_SO_FAR}" if drawn else ""
+        return note(headline(summary), lines, picture, str(self.tracker.run_id))
 
     def close(self) -> None:
         """Close the bar, and what trained the trials, if there is any."""

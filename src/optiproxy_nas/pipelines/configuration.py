@@ -27,6 +27,7 @@ from kedro.framework.hooks.markers import hook_spec
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from omegaconf import OmegaConf
+from pluggy import PluginManager
 
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ParameterError, unknown_name
@@ -49,6 +50,7 @@ from optiproxy_nas.pipelines.run_parameters import (
 )
 from optiproxy_nas.runs.run_names import CONF
 
+DRAWN_STEPS = 2  # of a search in Kedro-Viz: the loop is seen, and legible
 PACKAGE = Path(__file__).parents[1]
 # Kind of pipeline -> what the nodes get of the values given, checked; completes ``run`` in place.
 # A kind whose pipelines are recorded runs sets ``run["run_id"]`` and returns, under "search",
@@ -200,7 +202,8 @@ class SearchContext(KedroContext):
     """A context that puts the pipeline of its parameters into Kedro's registry.
 
     A search has as many steps, and figures, as its parameters say. Not in a hook, since Kedro-Viz
-    makes a context and runs no hooks.
+    makes a context and runs no hooks; what it draws has few steps, unless it is told to include
+    hooks (``kedro viz run --include-hooks``): it refuses to draw a hundred.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -218,7 +221,8 @@ class SearchContext(KedroContext):
             if datasets is not None and run["evaluation"]["asynchronous"]:
                 pipeline = asynchronous.pipeline_of(typed, datasets, export)
             else:
-                pipeline = search.pipeline_of(typed, datasets, export)
+                steps = None if self._has_plugins else DRAWN_STEPS
+                pipeline = search.pipeline_of(typed, datasets, export, steps)
         elif datasets is not None or has_prior:
             export, confirms = bool(run["export"]), bool(typed.confirm)
             pipeline = methods.create_pipeline(datasets, export, confirms, has_prior)
@@ -228,6 +232,11 @@ class SearchContext(KedroContext):
         pipelines[run["pipeline"]] = pipeline
         if isinstance(pipelines.get("__default__"), ProjectPipeline):
             pipelines["__default__"] = pipeline
+
+    @property
+    def _has_plugins(self) -> bool:
+        """Whether hooks can be called, as of any context that runs something."""
+        return isinstance(self._hook_manager, PluginManager)
 
 
 class SessionSpecs:

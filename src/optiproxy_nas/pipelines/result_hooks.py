@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -54,7 +55,9 @@ class ResultHooks:
             lines = [f"Look at {path}" for path in _relative_paths(catalog, "comparison.page")]
         elif "diagnosis.page" in outputs:
             lines = self._diagnosed(self._run, sorted(outputs), catalog)
-        if lines and not self._run["quiet"]:
+        if lines and self._run["json"]:
+            print(json.dumps({"lines": lines}, indent=1), flush=True)
+        elif lines and not self._run["quiet"]:
             print("\n".join(lines), flush=True)
 
     def _diagnosed(

@@ -16,7 +16,6 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 
 from optiproxy_nas.core.errors import ParameterError, TrackingError, first_line
-from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.core.numbers import unit
 from optiproxy_nas.core.secrets import MaskedRecord
 from optiproxy_nas.evaluation.interrupts import interrupts_held
@@ -40,9 +39,9 @@ from optiproxy_nas.runs.datasets.model_folder import MODEL
 from optiproxy_nas.runs.manifest import SEAL, is_asynchronous, last_archive, provenance
 from optiproxy_nas.runs.mlflow_run import CREATED
 from optiproxy_nas.runs.mlflow_store import PARENT_TAG
+from optiproxy_nas.runs.mlflow_view import UI_COMMAND, compared, experiment_tags, title
 from optiproxy_nas.runs.run_record import RunRecord
 from optiproxy_nas.runs.tracking import MlflowTracker
-from optiproxy_nas.spaces import space_label
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +126,9 @@ class RunHooks:
         except Exception as error:
             self._fail(error)
             raise
-        active.progress = RunProgress(parameters, active.label, self._run["quiet"])
+        active.progress = RunProgress(
+            parameters, active.label, self._run["quiet"], self._run["json"]
+        )
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -186,7 +187,7 @@ class RunHooks:
         elif tracker is not None:
             tracker.end("FINISHED", record.manifest.get(SEAL, ""))
         if tracker is not None:
-            facts["mlflow_store"] = tracker.uri
+            facts["mlflow_command"] = UI_COMMAND
         record.release()
         if active.progress is not None:
             active.progress.say_end(summary, record.folder, **facts)
@@ -228,7 +229,7 @@ class RunHooks:
             CREATED: manifest["created"],
             **provenance(manifest),
             "parameters.sha256": manifest["parameters_sha256"],
-            "kedro.runner": runner,
+            "kedro.runner": _word(runner),
             "target": active.target,
             "target.unit": unit(active.label),
         }
@@ -236,12 +237,14 @@ class RunHooks:
             tags["workers"] = str(manifest["evaluation"]["workers"])
         if sweep:
             tags |= {PARENT_TAG: sweep["parent"], "sweep": sweep["name"]}
-        decisive = manifest["parameters"]
-        parameters = flatten({**decisive, "space": space_label(decisive["space"])})
+        shown = title(active.parameters)
+        parameters = compared(active.parameters, manifest["parameters"])
+        is_maximised = active.parameters.objective.order.sign > 0
+        view = experiment_tags(active.target, is_maximised)
         try:
             created = manifest["created"] if self._run["resume"] else ""
             is_retried = active.record.is_retried
-            mlflow_id = tracker.start(name, parameters, tags, begun, is_retried, created)
+            mlflow_id = tracker.start(shown, parameters, tags, begun, is_retried, created, view)
         except TrackingError as error:
             if not sweep:
                 raise
@@ -292,6 +295,12 @@ class RunHooks:
             active.advise(error)
             with interrupts_held():
                 active.fail(error, mlflow_status)
+
+
+def _word(runner: str) -> str:
+    """Return the name of Kedro's runner, of what Kedro tells of it: a class, an object, none."""
+    path = runner.removeprefix("<").partition(" ")[0]
+    return "SequentialRunner" if path == "None" else path.rpartition(".")[2]
 
 
 def _model(pipeline: Pipeline, catalog: DataCatalog) -> Path | None:

@@ -52,7 +52,7 @@ class ProblemRunSettings(WorkerSettings, RunSettings):
 _OF_PROBLEMS = tuple(ProblemRunSettings.model_fields.keys() - RunSettings.model_fields.keys())
 GIVEN = tuple(ProblemRunSettings.model_fields)  # by users
 # They do not decide the search, so they are not in its digest.
-RUN_KEYS = (*GIVEN, "pipeline", "resume", "quiet", "sweep", "replay")
+RUN_KEYS = (*GIVEN, "pipeline", "resume", "quiet", "json", "sweep", "replay")
 _SWITCH = {"on": True, "off": False, "true": True, "false": False}
 
 
@@ -60,7 +60,7 @@ def split_run(flat: dict[str, Any]) -> dict[str, Any]:
     """Remove the run's own keys from ``flat`` and return them, switches as booleans."""
     run = {"tracking": True} | {key: flat.pop(key) for key in RUN_KEYS if key in flat}
     run = {key: run.get(key) for key in RUN_KEYS}
-    for key in ("tracking", "resume", "quiet", "replay"):
+    for key in ("tracking", "resume", "quiet", "json", "replay"):
         run[key] = switch(key, run[key])
     return run
 

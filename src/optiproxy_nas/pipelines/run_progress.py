@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -22,9 +23,16 @@ from optiproxy_nas.evaluation.stop_rules import WarnOfWideEpsilon
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.report.terminal import terminal_summary
-from optiproxy_nas.runs.mlflow_store import ui_command
 
-_STATUS_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+_STATUS_FORMAT = (
+    "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+)
+# What a run does after its last query, by how the names of nodes begin.
+_PHASES = {
+    "confirm.": "training the best again",
+    "report.": "drawing the report",
+    "export": "exporting the best model",
+}
 
 
 class RunProgress:
@@ -34,9 +42,13 @@ class RunProgress:
         parameters: of the run.
         target: the metric that it maximises.
         quiet: show and say nothing.
+        as_json: print the summary as JSON at the end, also of a quiet run.
     """
 
-    def __init__(self, parameters: RunParameters, target: str, quiet: bool) -> None:
+    def __init__(
+        self, parameters: RunParameters, target: str, quiet: bool, as_json: bool = False
+    ) -> None:
+        self._as_json = as_json
         self._objective = parameters.objective
         self._target = target
         self._quiet = quiet
@@ -58,7 +70,7 @@ class RunProgress:
         value = outcome.metrics.get(VALUE)
         ended = "failed" if value is None else value_text(self._target, value)
         repeat = f"confirmation {request.repeat} of " if request.repeat else ""
-        self._show(f"{self._best}{repeat}trial {request.number}: {ended}")
+        self._show(f"{self._best}{self._failures}{repeat}trial {request.number}: {ended}")
         charged = 1 if request.epochs is None else request.epochs
         if request.folder and not request.repeat:  # it continues the training of the rung below
             rungs = [fidelity.epochs for fidelity in self._objective.fidelities]
@@ -70,6 +82,17 @@ class RunProgress:
         """Warn of what a step's numbers raise for the first time."""
         if self._alarms is not None and not self._quiet:
             self._alarms.look(numbers)
+
+    def node_began(self, name: str) -> None:
+        """Show what goes on once all is spent: the last phases take longer than a query."""
+        for start, phase in _PHASES.items():
+            if name.startswith(start) and self._bar.n >= (self._bar.total or 0):
+                self._bar.bar_format = _STATUS_FORMAT.replace("<{remaining}", "")
+                self._bar.set_postfix_str(f"{self._best}{self._failures}{phase}")
+
+    @property
+    def _failures(self) -> str:
+        return f"{len(self._failed)} failed, " if len(self._failed) else ""
 
     def show_status(self, status: Status) -> None:
         """Show an asynchronous search: what is spent, and how busy its workers are."""
@@ -116,17 +139,17 @@ class RunProgress:
             summary: of the search; None where it did not come to its end.
             folder: of the run's reports.
             **facts: more for the summary, ``wall_seconds`` (or, of a run that went on,
-                ``resumed_seconds``: of this session), ``mlflow_store`` and ``model``, the path of
-                the exported answer.
+                ``resumed_seconds``: of this session), ``mlflow_command``, which shows it in MLflow,
+                and ``model``, the path of the exported answer.
         """
-        if summary is None or self._quiet:
+        if summary is None or (self._quiet and not self._as_json):
             return
-        if (store := facts.pop("mlflow_store", None)) is not None:
-            facts["mlflow_command"] = ui_command(store.replace(f"{Path.cwd()}/", ""))
         facts["artifacts"] = os.path.relpath(folder)
         if (page := folder / "report.html").exists():
             facts["page"] = os.path.relpath(page)
-        print(terminal_summary({**summary, **facts}), flush=True)
+        found = {**summary, **facts}
+        as_text = json.dumps(found, indent=1) if self._as_json else terminal_summary(found)
+        print(as_text, flush=True)
 
 
 def say_misfit(parameters: RunParameters, quiet: bool) -> None:

@@ -102,13 +102,21 @@ def create_pipeline(
 
 
 def pipeline_of(
-    parameters: SearchParameters, datasets: tuple[str, ...] | None = None, export: bool = True
+    parameters: SearchParameters,
+    datasets: tuple[str, ...] | None = None,
+    export: bool = True,
+    most_steps: int | None = None,
 ) -> ProjectPipeline:
-    """Return the pipeline of a search: as many steps, and figures, as its parameters say."""
+    """Return the pipeline of a search: as many steps, and figures, as its parameters say.
+
+    ``most_steps`` is for drawings of it; None: all.
+    """
     has_prior = bool(parameters.prior)
     figures = tuple(figure.id for figure in figures_of(parameters.objective, has_prior))
     flags = export, parameters.stop_regret is not None, parameters.confirm is not None, has_prior
-    return create_pipeline(number_of_steps(parameters), figures, datasets, *flags)
+    steps = number_of_steps(parameters)
+    drawn = steps if most_steps is None else min(steps, most_steps)
+    return create_pipeline(drawn, figures, datasets, *flags)
 
 
 def load_benchmark(

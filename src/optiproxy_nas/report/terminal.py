@@ -21,6 +21,7 @@ from optiproxy_nas.report.summary import (
 )
 from optiproxy_nas.report.summary_fields import duration, text
 
+WIDTH = 80  # columns
 # Results that the terminal shows, after the value.
 TERMINAL = (
     "test_accuracy",
@@ -47,8 +48,8 @@ def terminal_summary(summary: Summary) -> str:
 
     Besides the keys of the report, ``wall_seconds``, ``artifacts`` and ``page`` (paths) and
     ``mlflow_command`` are shown where they are given. It is plain ASCII, so that every console can
-    show it. An architecture string is never broken, so that it can be copied; all other lines fit
-    80 columns unless a value is longer.
+    show it. An architecture string, a path and a command are never broken, so that they can be
+    copied; all other lines fit 80 columns.
     """
     keys = ("space", "dataset", "preset" if summary.get("preset") else "method")
     about = [*dict.fromkeys(text(summary[key]) for key in keys if summary.get(key))]
@@ -65,14 +66,26 @@ def terminal_summary(summary: Summary) -> str:
     if summary.get("best_drawing"):
         lines += [f"  {line}".rstrip() for line in str(summary["best_drawing"]).splitlines()]
         lines.append("")
-    rows = [*_terminal_results(summary), *_terminal_pointers(summary)]
-    width = max((len(label) for label, _ in rows), default=0)
-    lines += [f"{label:<{width}}  {value}" for label, value in rows]
+    results, pointers = [*_terminal_results(summary)], [*_terminal_pointers(summary)]
+    width = max((len(label) for label, _ in (*results, *pointers)), default=0)
+    lines += [line for label, value in results for line in _wrapped(f"{label:<{width}}  ", value)]
+    lines += [f"{label:<{width}}  {value}" for label, value in pointers]
     for alarm in summary.get("alarms") or ():  # of the proxy; plain ASCII, as all lines
-        lines += ["", *textwrap.wrap(f"Alarm: {alarm}".replace("τ", "tau"), 80)]
+        lines += ["", *textwrap.wrap(f"Alarm: {alarm}".replace("τ", "tau"), WIDTH)]
     if summary.get("caution"):
-        lines += ["", *textwrap.wrap(f"Note: {summary['caution']}", 80)]
+        lines += ["", *textwrap.wrap(f"Note: {summary['caution']}", WIDTH)]
     return "\n".join(lines)
+
+
+def _wrapped(label: str, value: str) -> list[str]:
+    """Return a result in lines of at most 80 columns."""
+    return textwrap.wrap(
+        label + value,
+        WIDTH,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
@@ -125,7 +138,7 @@ def _terminal_pointers(summary: Summary) -> Iterator[tuple[str, str]]:
         ("Artifacts", "artifacts", str),
         ("Page", "page", str),
         ("Audit", "run_id", audit_command),
-        ("MLflow UI", "mlflow_command", str),
+        ("MLflow", "mlflow_command", str),
     ):
         if present(summary.get(key)):
             yield label, form(summary[key])

@@ -131,6 +131,24 @@ class StoredRun:
         """Return the whole archive, one row a query."""
         return pd.read_parquet(self.path(last_archive(self._artifacts)))
 
+    def trials(self) -> pd.DataFrame:
+        """Return the complete and the failed trials: number, architecture, state, value, error, ...
+
+        The others are the columns of the archive; complete trials come first.
+        """
+        name = last_archive(self._artifacts)
+        archive = self.archive()
+        failed_name = f"{name.removesuffix('archive')}failed"
+        tables = [archive.assign(state="complete", error="")]
+        if failed_name in self._artifacts:
+            failed = pd.read_parquet(self.path(failed_name))
+            tables += [failed.assign(state="failed")] if len(failed) else []
+        table = pd.concat(tables, ignore_index=True)
+        table = table[[it for it in table if not str(it).startswith("code_") and it != "order"]]
+        first = ["number", "architecture", "state", "value"]
+        table = table.assign(number=range(len(table)))
+        return table[[*first, *(it for it in table if it not in first)]]
+
     def proposals(self) -> pd.DataFrame | None:
         """Return every proposal of a method that may repeat itself; None where none are stored."""
         stored = PROPOSALS in self._artifacts

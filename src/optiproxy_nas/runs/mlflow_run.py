@@ -87,6 +87,11 @@ class MlflowRun:
         self.run_id: str | None = None
 
     @property
+    def is_lean(self) -> bool:
+        """Whether it has no artifacts."""
+        return self._lean
+
+    @property
     def uri(self) -> str:
         """That of the store."""
         return self._store.uri
@@ -107,17 +112,19 @@ class MlflowRun:
         resume: str | None,
         anew: bool = False,
         created: str = "",
+        of_experiment: Mapping[str, str] | None = None,
     ) -> str:
         """Open a run, or open again the one with id ``resume``, and return its id.
 
         Args:
-            name: of a new run.
+            name: of a new run, for people.
             parameters: of the run.
-            tags: of a new run.
+            tags: of a new run; ``run_id`` is ours.
             resume: MLflow's id of a run that goes on, as far as it is recorded.
             created: the tag ``CREATED`` of a run that goes on: where ``resume`` is None, a run with
                 it is opened again. An earlier session was killed before it recorded the id.
             anew: whether metrics are sent that take the place of those of an earlier session.
+            of_experiment: tags that the experiment gets where it lacks them.
 
         Raises:
             TrackingError: the store cannot be reached or is damaged, lacks the run, or would write
@@ -125,12 +132,13 @@ class MlflowRun:
         """
         with store_errors(self.uri, "used", self._advice), self._store.lock:
             stored: Mapping[str, str] = {}
+            ours = tags.get("run_id", name)
             if resume is None and created:
-                resume = self._unrecorded(name, created)
+                resume = self._unrecorded(ours, created)
             if resume is None:
-                self.run_id = self._create(name, tags)
+                self.run_id = self._create(name, tags, of_experiment or {})
             else:
-                run = self._opened(resume, name)
+                run = self._opened(resume, ours)
                 self.run_id, stored = resume, run.data.params
                 self.was_open = run.info.status != "FINISHED"
                 self._unsent.others_sent = not anew
@@ -141,14 +149,14 @@ class MlflowRun:
             self._log_parameters({k: v for k, v in parameters.items() if k not in stored})
         return self.run_id
 
-    def _unrecorded(self, name: str, created: str) -> str | None:
-        """Return the id of the run that a session opened for this one and did not record."""
+    def _unrecorded(self, ours: str, created: str) -> str | None:
+        """Return the id of the run that a session opened for run ``ours`` and did not record."""
         experiment = self.client.get_experiment_by_name(self._experiment)
         if experiment is None:
             return None
         begun = f"tags.`{CREATED}` = '{created}'"
         for run in self.client.search_runs([experiment.experiment_id], begun):
-            if run.info.run_name == name:
+            if run.data.tags.get("run_id", run.info.run_name) == ours:
                 return str(run.info.run_id)
         return None
 
@@ -168,7 +176,7 @@ class MlflowRun:
             )
         return run
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+    def _create(self, name: str, tags: Mapping[str, str], shown: Mapping[str, str]) -> str:
         experiment = self.client.get_experiment_by_name(self._experiment)
         if experiment is None:
             folder = self._store.artifacts
@@ -177,6 +185,9 @@ class MlflowRun:
         else:
             self._store.check_place(experiment.artifact_location)
             experiment_id = experiment.experiment_id
+        present = experiment.tags if experiment is not None else {}
+        for key in shown.keys() - present.keys():
+            self.client.set_experiment_tag(experiment_id, key, shown[key])
         run = self.client.create_run(experiment_id, run_name=name, tags=masked_values(tags))
         run_id: str = run.info.run_id
         return run_id

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from optiproxy_nas.core.errors import OptiProxyError, TrackingError, first_line
-from optiproxy_nas.core.secrets import masked
 from optiproxy_nas.runs.atomic_files import PARTIAL
 
 PARENT_TAG = "mlflow.parentRunId"  # by which MLflow nests a run
@@ -63,11 +62,6 @@ def _make_store(path: Path) -> None:
         partial.rename(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def ui_command(uri: str) -> str:
-    """Return the command that shows a store, to nobody beyond this machine."""
-    return f"mlflow ui --host 127.0.0.1 --backend-store-uri {masked(uri)}"
 
 
 @contextmanager

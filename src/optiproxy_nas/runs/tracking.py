@@ -21,6 +21,7 @@ from optiproxy_nas.runs import metrics as run_metrics
 from optiproxy_nas.runs.logged_model import log_model
 from optiproxy_nas.runs.manifest import data_digest
 from optiproxy_nas.runs.mlflow_run import MlflowRun, forgiving
+from optiproxy_nas.runs.mlflow_view import NOTE
 
 _DIGITS = 36  # of a dataset's digest, that MLflow takes
 # MLflow's codes of a store that has no models.
@@ -56,10 +57,15 @@ class MlflowTracker(MlflowRun):
         self._main_process = os.getpid()
 
     @forgiving
-    def log_data(self, data: Mapping[str, Any]) -> None:
-        """Log the data that a manifest records, as inputs and by the tag ``data.sha256``."""
+    def log_data(self, data: Mapping[str, Any], dataset: str) -> None:
+        """Log the data that a manifest records, as inputs and by the tag ``data.sha256``.
+
+        Args:
+            data: of the manifest.
+            dataset: which one of a benchmark's table is searched.
+        """
         self.client.set_tag(self.run_id, "data.sha256", data_digest(data))
-        if not self._lean and (inputs := _dataset_inputs(data)):
+        if not self._lean and (inputs := _dataset_inputs(data, dataset)):
             self.client.log_inputs(self.run_id, inputs)
 
     @forgiving
@@ -104,6 +110,7 @@ class MlflowTracker(MlflowRun):
         seconds: Mapping[str, float],
         wall_seconds: float | None,
         objective: Objective,
+        note: str,
     ) -> None:
         """Log all metrics of a finished search that the store lacks.
 
@@ -114,6 +121,7 @@ class MlflowTracker(MlflowRun):
             seconds: by node.
             wall_seconds: of the run; None: a version of before has not noted them.
             objective: of the search.
+            note: what MLflow shows as the run's description, in Markdown.
         """
         if self._lean:
             self._add(run_metrics.improvements(archive, self._target))
@@ -126,7 +134,7 @@ class MlflowTracker(MlflowRun):
             self._add(starmap(run_metrics.node_seconds, seconds.items()))
             self._add(run_metrics.regret_metrics(archive, summary.get("optimum")))
         self._add([(0, {**run_metrics.final_metrics(summary), "seconds/run": wall_seconds})])
-        self._unsent.add_tags({"best_architecture": summary["best_architecture"]})
+        self._unsent.add_tags({"best_architecture": summary["best_architecture"], NOTE: note})
 
     @forgiving
     def log_metrics(self, metrics: Iterable[tuple[int, run_metrics.Metrics]]) -> None:
@@ -164,7 +172,7 @@ class MlflowTracker(MlflowRun):
             )
 
 
-def _dataset_inputs(data: Mapping[str, Any]) -> list[Any]:
+def _dataset_inputs(data: Mapping[str, Any], dataset: str) -> list[Any]:
     """Return MLflow's inputs of the data that a manifest records: a table, or each dataset.
 
     Their digests are the first 36 digits of ours, which MLflow keeps no more of; the whole digest
@@ -173,7 +181,7 @@ def _dataset_inputs(data: Mapping[str, Any]) -> list[Any]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     if "table_sha256" in data:
-        found = {str(data["source"]): {"sha256": data["table_sha256"]}}
+        found = {f"{dataset} of {data['source']}": {"sha256": data["table_sha256"]}}
     else:
         found = {name: {"digest": it} for name, it in (data.get("datasets") or {}).items() if it}
     return [

@@ -19,7 +19,8 @@ from optiproxy_nas.evaluation.finished_run import FoundRuns
 from optiproxy_nas.runs.datasets.files import ReadOnlyDataset
 from optiproxy_nas.runs.manifest import reporting_folder
 from optiproxy_nas.runs.mlflow_reader import SWEEP, MlflowReader, id_of, is_sweep
-from optiproxy_nas.runs.mlflow_store import PARENT_TAG, sqlite_file, store_errors, ui_command
+from optiproxy_nas.runs.mlflow_store import PARENT_TAG, sqlite_file, store_errors
+from optiproxy_nas.runs.mlflow_view import UI_COMMAND
 from optiproxy_nas.runs.tracking import MlflowTracker
 
 PAGE = 1000  # runs that one call of the MLflow API gives
@@ -105,7 +106,7 @@ class MlflowRuns(ReadOnlyDataset[FoundRuns]):
             more = f"; {unfinished} that have not finished" if unfinished else ""
             raise errors.ParameterError(
                 f"No finished run matches: {describe(self._selection)}{more}. "
-                f"'{ui_command(self._tracker.uri)}' shows what there is.",
+                f"'{UI_COMMAND}' shows what there is.",
                 selection=self._selection,
                 unfinished=unfinished,
             )
