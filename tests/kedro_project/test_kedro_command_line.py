@@ -172,7 +172,7 @@ def test_a_command_line_that_cannot_be_read_ends_with_two(cloned, runs, monkeypa
 
 
 def test_a_bound_that_the_shell_has_cut_off_is_named_so():
-    with pytest.raises(ParameterError, match="^Quote the whole argument"):
+    with pytest.raises(ParameterError, match=r"^Quote the whole argument"):
         parse_constraint("latency_ms")
 
 
