@@ -21,6 +21,15 @@ NOTE = "mlflow.note.content"  # a tag: MLflow's description of a run, in Markdow
 UI_COMMAND = "kedro mlflow-ui"
 VIEW = "optiproxy"  # the key of the shared view that an experiment's tag holds
 MOST = 5000  # letters of a tag, which every store takes
+# Of the view: curves against queries, whose names have no prefix, stand first among the charts;
+# MLflow itself puts them behind those of final/, seconds/ and step/. It makes the charts.
+_CHARTS = {
+    "compareRunCharts": [],
+    "compareRunSections": [
+        {"uuid": "curves", "name": "Model metrics", "display": True, "isGenerated": True}
+    ],
+    "isAccordionReordered": True,
+}
 # What a person compares; also each setting that is not the preset's.
 COMPARED = ("method", "preset", "dataset", "source", "space", "problem", "seed", "budget")
 
@@ -85,7 +94,7 @@ def experiment_tags(target: str, is_maximised: bool) -> dict[str, str]:
     return {
         "mlflow.experiment.primaryMetric.name": f"best_{target}",
         "mlflow.experiment.primaryMetric.greaterIsBetter": json.dumps(is_maximised),
-        f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": columns}),
+        f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": columns, **_CHARTS}),
     }
 
 
@@ -101,4 +110,4 @@ def note(text: str, lines: Iterable[str], picture: str, mlflow_id: str) -> str:
     code = "\n".join(f"    {line}" for line in lines)
     query = urlencode({"path": picture, "run_uuid": mlflow_id})
     shown = f"![the best value against the queries](get-artifact?{query})" if picture else ""
-    return "\n\n".join(filter(None, [text, shown, code]))[:MOST]
+    return "\n\n".join(filter(None, [text, code, shown]))[:MOST]
