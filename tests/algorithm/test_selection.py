@@ -61,6 +61,14 @@ def test_the_best_scores_are_taken_best_first(space, make_parameters):
         assert table[f"code_{i}"].tolist() == codes[[1, 3], i].tolist()
 
 
+@pytest.mark.parametrize(("allowance", "chosen"), [(0, 0), (1, 1), (4, 4), (9, 4)])
+def test_as_many_are_taken_as_the_step_may_pay_and_the_pool_has(
+    nb201, make_parameters, allowance, chosen
+):
+    _, table = select(nb201, [[0.1, 0.9, -0.5, 0.4]], allowance, make_parameters)
+    assert len(table) == chosen
+
+
 def test_without_the_proxy_every_candidate_is_as_likely(nb201, make_parameters):
     scores, chosen = [0.0, 1.0, 2.0, 3.0], []
     for seed in range(200):
