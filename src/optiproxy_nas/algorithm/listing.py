@@ -100,7 +100,7 @@ def _predictions(
     """Return the predictions [E, H, N] of the listed architectures."""
     if isinstance(proxy, WithPrior):
         alone = _predictions(space, proxy.proxy, settings, functions)
-        return alone + proxy.mean(_prior_means(space, proxy.means, functions))
+        return alone + proxy.mean(listed_means(space, proxy.means, functions))
     prepared = _prepared(space, settings, functions)
     if isinstance(proxy, FeatureProxy) and prepared is not None:
         return proxy.predict_prepared(prepared)
@@ -115,7 +115,7 @@ def _encodings(space: SearchSpace, functions: bool) -> Iterator[Encoding]:
 
 
 @lru_cache(maxsize=4)
-def _prior_means(space: SearchSpace, means: PriorMeans, functions: bool) -> Tensor:
+def listed_means(space: SearchSpace, means: PriorMeans, functions: bool) -> Tensor:
     """Return the means [J, H, N] of earlier runs, which stay the same in a search."""
     with torch.no_grad():
         return torch.cat([means.of(encoding) for encoding in _encodings(space, functions)], -1)

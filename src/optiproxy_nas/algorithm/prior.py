@@ -9,12 +9,13 @@ initial sample stays random, on which a useless or a misleading run shows as suc
 
 from __future__ import annotations
 
-import scipy
+import numpy as np
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 from optiproxy_nas.algorithm.candidates import NEIGHBOURS, Pool, beam_width, climb
-from optiproxy_nas.algorithm.listing import list_architectures, may_list
+from optiproxy_nas.algorithm.listing import list_architectures, listed_means, may_list
 from optiproxy_nas.core.arrays import Floats, Tensors
 from optiproxy_nas.core.parameters import SelectionSettings
 from optiproxy_nas.proxies.prior_mean import WEIGHTS, PriorMeans, prior_means
@@ -43,9 +44,9 @@ def trust_of(means: Tensor, targets: Tensor, beliefs: Tensor) -> Tensor:
     for head, values in enumerate(targets):
         seen = ~torch.isnan(values)
         count = int(seen.sum())
-        for run in range(len(means)):
-            rho = _spearman(means[run, head, seen].double().numpy(), values[seen].double().numpy())
-            trust[run, head] = (PSEUDO * beliefs[run] + count * rho) / (PSEUDO + count)
+        found = means[:, head, seen].double().numpy(), values[seen].double().numpy()
+        rho = torch.from_numpy(_spearman(*found))
+        trust[:, head] = (PSEUDO * beliefs + count * rho) / (PSEUDO + count)
     return trust.clamp(0, 1)
 
 
@@ -119,6 +120,7 @@ def choose_by_prior(
 
     if may_list(space, settings.listed):
         codes = list_architectures(space, settings.skip_twins).codes
+        scores = (weights * listed_means(space, means, settings.skip_twins)[:, 0]).sum(0)
     else:
         drawn = torch.cat([means.best_codes(), space.random(NEIGHBOURS, generator)])
         codes = _distinct(space, drawn)
@@ -131,9 +133,9 @@ def choose_by_prior(
             width=beam_width(space, codes, count),
             skip_twins=settings.skip_twins,
         ).codes
+        scores = score(codes)
+    codes = codes[torch.argsort(scores, descending=True, stable=True)[:NEIGHBOURS]]
     identities = space.canonical if settings.skip_twins else space.identify
-    best = torch.argsort(score(codes), descending=True, stable=True)[:NEIGHBOURS]
-    codes = codes[best]
     first = {identity: row for row, identity in reversed(list(enumerate(identities(codes))))}
     for identity in () if excluded is None else identities(excluded):
         first.pop(identity, None)
@@ -157,7 +159,12 @@ def _spread(codes: Tensor, count: int) -> Tensor:
     return codes[chosen]
 
 
-def _spearman(left: Floats, right: Floats) -> float:
-    if len(left) < 2 or (left == left[0]).all() or (right == right[0]).all():
-        return 0.0
-    return float(scipy.stats.spearmanr(left, right).statistic)
+def _spearman(means: Floats, values: Floats) -> Floats:
+    """Return the rank correlation of each of means [J, n] with values [n]; 0 where undefined."""
+    if len(values) < 2:
+        return np.zeros(len(means))
+    ranks = rankdata(means, axis=1), rankdata(values)[None]
+    left, right = (rank - rank.mean(1, keepdims=True) for rank in ranks)
+    scale = np.sqrt((left**2).sum(1) * (right**2).sum(1))
+    found: Floats = (left * right).sum(1) / np.where(scale > 0, scale, 1.0)
+    return found

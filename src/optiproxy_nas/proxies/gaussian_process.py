@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +43,15 @@ LIMITS = (-3.0, 4.0), (math.log(1e-4), 0.5)  # of the logarithms: lengths, noise
 ITERATIONS, FEWER, FEW_ROWS = 30, 5, 100  # of L-BFGS, at most; of more rows than these
 LARGEST = 300  # rows that it is fitted on: a step takes a fifth of a second then
 _STATE = ("codes", "targets", "hyper")
+
+
+class LinearMean(NamedTuple):
+    """The mean of a process with H heads on n architectures."""
+
+    weights: Tensor  # [H, 1, D], of features
+    inputs: Tensor  # [H, n, D], weighted features
+    solved: Tensor  # [H, n]
+    centre: Tensor  # [H, 1]
 
 
 class GaussianProcessProxy(FeatureProxy):
@@ -156,14 +165,12 @@ class GaussianProcessProxy(FeatureProxy):
         half: Tensor = (factor @ normal.unsqueeze(-1)).squeeze(-1)
         return mean + spread * deviation * half
 
-    def mean(self, features: Tensor) -> Tensor:
-        """Return the posterior mean alone, [H, n], of features [n, D]: at less cost."""
+    def linear_mean(self) -> LinearMean:
+        """Return the posterior mean as centre + Σ_i a_i (k(x, x_i) + 1), for each head."""
         posterior = self._posterior()
-        squares = squared_distances(posterior.inputs, features * posterior.weights)
-        cross = matern(squares + 1e-12)  # whose gradient at 0 is 0
-        solved = posterior.fitted.unsqueeze(1) @ posterior.inverse  # [H, 1, n']
-        mean = (solved @ cross).squeeze(1)
-        return scaled_moments(mean, torch.zeros_like(mean), posterior)[0].float()
+        solved = (posterior.fitted.unsqueeze(1) @ posterior.inverse).squeeze(1)  # [H, n]
+        centre, spread, _ = posterior.scale.unbind(1)  # [H, 1] each
+        return LinearMean(posterior.weights, posterior.inputs, spread * solved, centre)
 
     def fit(self, codes: Tensor, targets: Tensor) -> Tensor:
         """Fit it to targets [H, n], NaN where not observed, from the hyper-parameters it has.

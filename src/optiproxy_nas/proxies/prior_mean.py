@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import SamplesFunctions
+from optiproxy_nas.proxies.gaussian_moments import matern, squared_distances
 from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy, fitted_rows
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
@@ -51,28 +52,37 @@ class PriorMeans:
         self._space = space
         self.state = {name: state[name] for name in _STATE}
         codes, self._runs, targets, hyper, self.scores = self.state.values()
-        self._processes = []
+        self.count = len(hyper)  # J
+        means = []
         for run, of_run in enumerate(hyper):
             rows, process = self._runs == run, _RunProcess(space, len(targets))
             values = codes[rows], targets[:, rows], of_run
             process.load_state_dict(dict(zip(process.state_dict(), values, strict=True)))
-            self._processes.append(process)
+            means.append(process.linear_mean())
+        self._process = process
+        # As float32 and side by side, rows of shorter runs filled up: [J, H, 1, D], [J, H, n, D],
+        # [J, H, n] and [J, H, 1].
+        longest = max(len(mean.inputs[0]) for mean in means)
+        self._weights = torch.stack([mean.weights for mean in means]).float()
+        self._inputs = torch.stack([_filled(mean.inputs, longest) for mean in means]).float()
+        solved = torch.stack([_filled(mean.solved.unsqueeze(-1), longest) for mean in means])
+        self._solved = solved.squeeze(-1).float()
+        self._centre = torch.stack([mean.centre for mean in means]).float()
         self._key = digest_of(self.state)
 
-    @property
-    def count(self) -> int:
-        """J, the number of runs."""
-        return len(self._processes)
+    def of(self, encoding: Encoding, used: Tensor | None = None) -> Tensor:
+        """Return m_j of n encodings: [J, H, n], differentiable.
 
-    def of(self, encoding: Encoding, used: Sequence[bool] | None = None) -> Tensor:
-        """Return m_j of n encodings: [J, H, n], differentiable; 0 of runs that are not used."""
-        features = self._processes[0].features(encoding)
-        none = torch.zeros(self.state["prior/targets"].shape[0], len(features))
-        means = [
-            process.mean(features) if used is None or used[run] else none
-            for run, process in enumerate(self._processes)
-        ]
-        return torch.stack(means)
+        Args:
+            encoding: of the architectures.
+            used: numbers of runs [u]; the others are left out, [u, H, n].
+        """
+        parts = self._weights, self._inputs, self._solved, self._centre
+        weights, inputs, solved, centre = (it if used is None else it[used] for it in parts)
+        points = self._process.features(encoding).float() * weights  # [J, H, n, D]
+        # Their gradient at a distance of 0 is 0, not NaN.
+        cross = matern(squared_distances(inputs, points) + 1e-9)
+        return centre + (solved.unsqueeze(2) @ cross).squeeze(2)
 
     def best_codes(self, each: int = 10) -> Tensor:
         """Return the architectures of the best trials of each run, as far as all is known of them.
@@ -108,12 +118,16 @@ class WithPrior(nn.Module):
         self.proxy = proxy
         self.means = means
         self.weights = weights.float()
-        self._used = (weights != 0).any(1).tolist()
+        self._used = (weights != 0).any(1).nonzero().flatten()
 
     def forward(self, encoding: Encoding) -> Tensor:
         """Return predictions [E, H, n]."""
         predictions: Tensor = self.proxy(encoding)
-        return predictions + self.mean(self.means.of(encoding, self._used))
+        return predictions + self._mean(encoding)
+
+    def _mean(self, encoding: Encoding) -> Tensor:
+        found = self.means.of(encoding, self._used)
+        return torch.einsum("jh,jhn->hn", self.weights[self._used], found)
 
     def mean(self, means: Tensor) -> Tensor:
         """Return Σ_j w_j m_j [H, n] of m [J, H, n]."""
@@ -130,7 +144,7 @@ class WithPriorAndDraws(WithPrior):
         assert isinstance(self.proxy, SamplesFunctions)
         drawn = self.proxy.sample_functions(encoding, draws, generator)
         with torch.no_grad():
-            return drawn + self.mean(self.means.of(encoding, self._used))
+            return drawn + self._mean(encoding)
 
 
 def fit_prior(
@@ -168,6 +182,11 @@ class _RunProcess(GaussianProcessProxy):
 
     def _encode(self, codes: Tensor) -> Encoding:
         return encode_partly(self.space, codes)
+
+
+def _filled(rows: Tensor, count: int) -> Tensor:
+    """Return rows [H, n, D] with zeros behind them: [H, count, D]."""
+    return nn.functional.pad(rows, (0, 0, 0, count - rows.shape[1]))
 
 
 def encode_partly(space: SearchSpace, codes: Tensor) -> Encoding:
