@@ -24,6 +24,7 @@ RENDERERS = Registry(
         "tables": "evidence.tables:render",
         "robustness": "evidence.robustness:render",
         "rungs": "evidence.rungs:render",
+        "memory": "evidence.memory:render",
         "stopping": "evidence.stopping:render",
         "workers": "evidence.workers:render",
     },
