@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from evidence import badge, own_problem, regenerate, stopping, tables, worker_record
+from evidence import badge, memory, own_problem, regenerate, stopping, tables, worker_record
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.runs.run_names import check_run_id
 
-PATHS = (own_problem.JOURNALS, stopping.KEPT, tables.RECORD, worker_record.RECORD)
+PATHS = (memory.RECORD, own_problem.JOURNALS, stopping.KEPT, tables.RECORD, worker_record.RECORD)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from optiproxy_nas.core.errors import ParameterError
 CONF = Path(__file__).parents[1] / "conf"  # in a checkout, its conf/base
 # What sweeps and the evidence of a checkout write into data/08_reporting.
 _NO_RUNS = ("sweeps", "evidence", "evidence_badge", "evidence_preview", "evidence_smoke")
-_OF_RENDERERS = ("own_problem", "tables", "workers")
+_OF_RENDERERS = ("memory", "own_problem", "tables", "workers")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IN_CATALOG = re.compile(r"\bdata/\d\d_\w+/([A-Za-z0-9][\w.-]*)")
 
