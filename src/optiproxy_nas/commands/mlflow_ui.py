@@ -17,6 +17,7 @@ from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors
 from optiproxy_nas.core.errors import ParameterError, TrackingError, unknown_name
+from optiproxy_nas.evaluation.interrupts import end_as_interrupted
 from optiproxy_nas.runs.mlflow_store import sqlite_file, store_errors
 from optiproxy_nas.runs.mlflow_view import run_list
 from optiproxy_nas.runs.project_store import ProjectStore
@@ -38,6 +39,7 @@ def mlflow_ui(metadata: ProjectMetadata, pipeline: str | None, port: int, no_bro
     It opens the list of runs; the link that MLflow prints leads to a page for language models.
     Where MLFLOW_TRACKING_URI names a server, the list there is opened.
     """
+    end_as_interrupted()  # a closed terminal ends the server, too
     with clear_errors("The runs are as they were."):
         store = ProjectStore(Path(metadata.project_path))
         experiment_id = experiment_of(store, pipeline)
