@@ -132,6 +132,7 @@ def test_no_source_tells_more_than_is_queried(name, preset, values):
 @pytest.mark.parametrize(
     "arguments",
     [
+        {"source": "embedded", "preset": "default", "objective": bounded("latency_ms < 12")},
         {"source": "embedded", "preset": "hardware", "objective": bounded("latency_ms < 12")},
         {
             "source": "v1_0+hw_nas_bench",
@@ -140,7 +141,7 @@ def test_no_source_tells_more_than_is_queried(name, preset, values):
         },
         {"source": "v1_0+schedule12", "objective": "multi_fidelity", "budget": 1900},
     ],
-    ids=["one_bound", "two_bounds", "low_fidelity"],
+    ids=["default", "one_bound", "two_bounds", "low_fidelity"],
 )
 def test_no_objective_sees_more_than_is_queried(arguments, values):
     assert_blind(values, **{"budget": 15, **QUICK, **arguments})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -63,3 +64,16 @@ def test_a_value_far_below_all_others_is_a_failed_one(nb201, make_parameters):
     assert not are_broken(np.array([10.0, 10.0, 90.0, 91.0, 91.5, 91.6])).any()
     assert not are_broken(np.array([0.0, 5.0, 5.0, 5.0, 5.0, 5.0])).any()
     assert not are_broken(np.full(4, 7.0)).any()
+
+
+def test_a_broken_value_of_an_upper_rung_says_nothing_of_the_lowest(nb201, make_parameters):
+    rungs = {"name": "multi_fidelity", "rungs": [2, 4, 8], "low_first": 6, "step_epochs": 12}
+    parameters = make_parameters(objective=rungs, budget=52, fit={"failed": 0.25})
+    batch = steps.initial_batch(nb201, parameters)
+    low = steps.update_archive(batch.assign(value=np.arange(50.0, 50.0 + len(batch))), parameters)
+    raised = low.tail(3).assign(epochs=4, value=[90.0, 91.0, -1e9])
+    archive = pd.concat([low, raised], ignore_index=True)
+    assert are_broken(archive["value"].to_numpy())[-1]
+    targets = archive_targets(archive, parameters)
+    assert targets[0, -3:].isnan().all()
+    assert torch.isfinite(targets[0, :-3]).all()

@@ -144,6 +144,7 @@ def test_sizes_of_cells_are_scores():
 @pytest.mark.parametrize(
     ("prior", "error", "text"),
     [
+        (iter([]), ParameterError, "names no earlier run"),
         ([3], ParameterError, "it takes results of searches"),
         (["missing.csv"], DataError, "no file 'missing.csv'"),
         ([pd.DataFrame({"architecture": [], "value": []})], ParameterError, "0 complete trials"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,15 @@ def test_order_and_ties_are_kept(name, values):
     steps, gaps = np.diff(values[order]), targets.double().numpy()[order]
     assert (np.diff(gaps)[steps == 0] == 0).all()
     assert (np.diff(gaps)[steps > 0] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["rank", "log_regret", "bounded_log_regret"])
+@pytest.mark.parametrize("reference", [None, 0.93])
+def test_the_lowest_float_is_a_bad_value_and_hides_no_other(name, reference):
+    values = np.array([0.91, 0.93, 0.92, -sys.float_info.max, 0.9, 0.935])
+    targets = make_targets(values, name, reference)
+    assert torch.isfinite(targets).all()
+    assert targets.argsort().tolist() == [3, 4, 0, 2, 1, 5]
 
 
 @each_target

@@ -69,12 +69,16 @@ def believed_targets(
 
 
 def archive_targets(archive: pd.DataFrame, parameters: SearchParameters) -> Tensor:
-    """Return the targets [H, n] of the archive, those of broken values as of failed trials."""
+    """Return the targets [H, n] of the archive, those of broken values as of failed trials.
+
+    Of the first head alone: with rungs, the heads of the others compare ranks.
+    """
     objective, quantile = parameters.objective, parameters.fit.failed
     targets = objective.task.targets(archive, parameters.fit.targets)
     if quantile is None:
         return targets
     broken = torch.from_numpy(are_broken(objective.order.goodness(archive)))
+    broken &= ~torch.isnan(targets[0])
     if broken.any():
         targets[0, broken] = torch.nanquantile(targets[0, ~broken], quantile)
     return targets

@@ -248,8 +248,14 @@ def prior_table(
         target: the metric that is searched for, with its unit; ``value``: not said.
 
     Raises:
-        ParameterError: a run is of another space, or has fewer than two complete trials.
+        ParameterError: there is none, or one is of another space, or has fewer than two complete
+            trials.
     """
+    if not runs:
+        raise ParameterError(
+            "prior names no earlier run but this one, or is an empty sequence. Name one that has "
+            "finished, or leave prior out."
+        )
     tables: dict[str, pd.DataFrame] = {}
     for run in runs:
         table = _trials_of(run, space, objective, target)
@@ -272,7 +278,7 @@ def prior_table(
             len(kept),
         )
     numbered = [table.assign(run=place) for place, table in enumerate(kept)]
-    return pd.concat(numbered, ignore_index=True) if numbered else pd.DataFrame()
+    return pd.concat(numbered, ignore_index=True)
 
 
 def prior_facts(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -59,6 +59,7 @@ def bounded_log_regret(values: Floats, reference: float | None = None) -> Floats
     return _log_distance(values, reference, 10.0)
 
 
+@np.errstate(over="ignore")  # beyond the largest float it is the largest
 def _log_distance(values: Floats, reference: float | None, bound: float) -> Floats:
     if reference is None:
         best, median = float(values.max()), float(np.median(values))
@@ -71,6 +72,7 @@ def _log_distance(values: Floats, reference: float | None, bound: float) -> Floa
     return standardise(at_reference - np.sign(regret) * distance)
 
 
+@np.errstate(over="ignore")
 def are_broken(values: Floats) -> Mask:
     """Return which values [n] lie a thousand times as far below the best as the lower quartile."""
     best, quartile = values.max(), np.quantile(values, 0.25)
@@ -80,6 +82,7 @@ def are_broken(values: Floats) -> Mask:
 
 def _bounded(distance: Floats, bound: float) -> Floats:
     """Return distances d [n] up to a bound b, of those above b (1 + log(d / b)): as smooth."""
+    distance = np.minimum(distance, np.finfo(np.float64).max)
     above: Floats = bound * (1 + np.log(np.maximum(distance / bound, 1)))
     return np.where(distance > bound, above, distance)
 
