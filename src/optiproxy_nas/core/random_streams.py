@@ -11,10 +11,13 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
+import scipy.linalg.blas  # noqa: F401  it brings a BLAS beside numpy's
 import torch
+from threadpoolctl import ThreadpoolController
 
 
 def derive_seed(seed: int, step: int, purpose: str) -> int:
@@ -57,7 +60,14 @@ def isolated() -> Iterator[None]:
         for read, write, value in _SETTINGS:
             stack.callback(_change, read, write, read())
             _change(read, write, value)
+        # The setting of torch does not reach the BLAS of numpy and scipy.
+        stack.enter_context(_linear_algebra().limit(limits=1, user_api="blas"))
         yield
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 @contextmanager
