@@ -27,7 +27,7 @@ def test_passes_and_leaves_nothing_behind(finished):
     before = tree(finished)
     result = command(finished, "audit", "reference")
     assert result.exit_code == 0, result.output
-    assert "AUDIT PASSED: 16 archive rows and 36 artifacts compared" in result.output
+    assert "AUDIT PASSED: 16 archive rows and 37 artifacts compared" in result.output
     assert "0 damaged on disk, 0 different when run again" in result.output
     assert tree(finished) == before
 
