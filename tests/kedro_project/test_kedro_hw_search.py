@@ -170,7 +170,7 @@ def test_mlflow_holds_the_violation_rate_and_the_weights_by_step(tracked):
         ("objective.constraints=edgegpu_latency_ms < 4", "source=embedded+hw_nas_bench"),
         ("objective.constraints=latency_ms < 1", "goes from 7.145 to 25.58"),
         ("objective.constraints=latency_ms < -12", "-12 is not a positive number"),
-        ("objective.constraints=latency_ms", "it cannot be read"),
+        ("objective.constraints=latency_ms", "ends after the metric"),
         ("objective.constraints=latency_ms < 8;parameters_millions > 1.4", "keeps all of them"),
         ("objective.constraint=latency_ms < 8", "Did you mean 'constraints'"),
         ("objective.mode=paper", "Did you mean 'paper_weights'"),

@@ -149,8 +149,8 @@ def test_killed_after_one_node_after_another_with_whole_mlflow_history(
         "step_01.fit_proxy",
         "step_01.update_archive",
         "step_02.select",
-        "report.summarise",
         "step_02.diagnose",
+        "report.summarise",
     ):
         with monkeypatch.context() as patch:
             die_at(patch, node, after=True)
