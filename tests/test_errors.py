@@ -7,7 +7,14 @@ import pickle
 import pytest
 
 from optiproxy_nas.core import errors
-from optiproxy_nas.core.errors import OptiProxyError, ParameterError, UnknownNameError, unknown_name
+from optiproxy_nas.core.errors import (
+    OptiProxyError,
+    ParameterError,
+    UnknownNameError,
+    message_of,
+    project_error,
+    unknown_name,
+)
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)
          if issubclass(kind, OptiProxyError)]  # fmt: skip
@@ -57,3 +64,11 @@ def test_a_long_message_ends_with_a_sentence_or_a_word():
     )
     assert errors.shortened("words without an end of any sentence", 20) == "words without an ..."
     assert len(errors.shortened("x" * 500, 300)) <= 300
+
+
+def test_a_circle_of_causes_is_walked_once() -> None:
+    ours = ParameterError("No such run.", name="r")
+    wrapped = RuntimeError("loading failed")
+    wrapped.__cause__, ours.__cause__ = ours, wrapped
+    assert project_error(wrapped) is ours
+    assert message_of(wrapped) == message_of(ours) == "No such run."

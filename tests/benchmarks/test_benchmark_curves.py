@@ -156,7 +156,7 @@ def test_a_truncated_schedule_is_named(folder, cut):
 
 
 def test_an_absent_schedule_says_how_to_make_it(folder):
-    with pytest.raises(DataError, match=r"not found .*nb201_12epoch\.npz .*numpy\.savez: ops"):
+    with pytest.raises(DataError, match=r"Put .*nb201_12epoch\.npz .*numpy\.savez: ops"):
         benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 

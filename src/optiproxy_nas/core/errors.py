@@ -219,8 +219,10 @@ def shortened(text: str, most: int) -> str:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return an error and its causes, the first cause last."""
+    """Return an error and its causes, the first cause last; of a circle of them each once."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        if any(cause is link for link in chain):
+            break
         chain.append(cause)
     return chain

@@ -181,7 +181,7 @@ def _from_store(project: Path, selection: Mapping[str, Any]) -> tuple[FinishedRu
         ours = project_error(error)
         if ours is None:
             raise
-        raise ours from error
+        raise ours from None
 
 
 def _of_project(project: Path, name: str) -> EarlierRun:
