@@ -10,8 +10,8 @@ initial sample stays random, on which a useless or a misleading run shows as suc
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from optiproxy_nas.algorithm.candidates import NEIGHBOURS, Pool, beam_width, climb
@@ -163,7 +163,7 @@ def _spearman(means: Floats, values: Floats) -> Floats:
     """Return the rank correlation of each of means [J, n] with values [n]; 0 where undefined."""
     if len(values) < 2:
         return np.zeros(len(means))
-    ranks = rankdata(means, axis=1), rankdata(values)[None]
+    ranks = scipy.stats.rankdata(means, axis=1), scipy.stats.rankdata(values)[None]
     left, right = (rank - rank.mean(1, keepdims=True) for rank in ranks)
     scale = np.sqrt((left**2).sum(1) * (right**2).sum(1))
     found: Floats = (left * right).sum(1) / np.where(scale > 0, scale, 1.0)
