@@ -205,7 +205,7 @@ def _counted_twice(journal: Path) -> Iterator[str]:
 def _export(project: Path) -> int:
     if (project / "crate").exists():
         return command(project, "verify", "crate")
-    return command(project, "export", RUN, "--to", "crate")
+    return command(project, "export", RUN, "--out", "crate")
 
 
 def _wrong_of_crate(folder: Path) -> Iterator[str]:

@@ -59,9 +59,9 @@ class Tampers:
         self._project = copy_of(templates["run"], folder / "project")
         with log.open("w") as file, redirect_stdout(file), redirect_stderr(file):
             for arguments in (
-                (RUN, "--to", "../signed", "--sign", str(self._private)),
-                (RUN, "--to", "../unsigned"),
-                (OWN, "--to", "../journal"),
+                (RUN, "--out", "../signed", "--sign", str(self._private)),
+                (RUN, "--out", "../unsigned"),
+                (OWN, "--out", "../journal"),
             ):
                 assert command(self._project, "export", *arguments) == 0, log.read_text()
 
