@@ -132,6 +132,7 @@ def test_a_training_that_goes_wrong_is_one_failure_of_one_line(
         ("prints_much", 1.0),
         ("deletes_its_folder", 1.0),
         ("has_a_pool", 3),
+        ("kills_children", 20),
     ],
 )
 def test_what_a_training_may_do_leaves_its_answer(

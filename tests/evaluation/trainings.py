@@ -144,6 +144,16 @@ class Misbehaves:
         with multiprocessing.get_context("fork").Pool(2) as pool:
             return sum(pool.map(abs, [1, -2]))
 
+    def kills_children(self, job: Job, report: Report) -> Any:
+        ended = []
+        for _ in range(20):
+            if not (child := os.fork()):
+                time.sleep(60)
+                os._exit(0)
+            os.kill(child, signal.SIGTERM)  # before it has begun
+            ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        return sum(code == -signal.SIGTERM for code in ended)
+
     def reads_input(self, job: Job, report: Report) -> Any:
         return float(input())
 

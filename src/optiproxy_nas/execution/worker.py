@@ -78,6 +78,28 @@ def _end_with_parent(lifeline: int) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
+def _end_children_by_default() -> None:
+    """Let SIGTERM end what a training forks, such as the workers of a pool, as it usually does.
+
+    A child inherits the handler of this process. Python forgets a signal that reaches it before it
+    has begun, and whoever sent it waits for ever; so it is held back until the child has the
+    default.
+    """
+    masks = threading.local()
+
+    def hold() -> None:
+        masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)
+
+    def release_in_child() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=release_in_child)
+
+
 class _Worker:
     """The state of this process, to which it returns after each training."""
 
@@ -91,6 +113,7 @@ class _Worker:
         self._seeds = _SeedAtImport()
         sys.meta_path.insert(0, self._seeds)
         faulthandler.enable()  # a crash leaves its stack in the output
+        _end_children_by_default()
         with suppress(OSError, ValueError, AttributeError):  # C's own buffer, by lines
             library = ctypes.CDLL(None)
             library.setvbuf(ctypes.c_void_p.in_dll(library, "stdout"), None, 1, 0)
