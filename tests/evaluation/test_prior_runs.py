@@ -9,8 +9,8 @@ import pytest
 
 from optiproxy_nas import Search, Space, search
 from optiproxy_nas.core.errors import DataError, JournalError, ParameterError
-from optiproxy_nas.evaluation import prior_runs as module
-from optiproxy_nas.evaluation.prior_runs import prior_facts, prior_table, read_sources
+from optiproxy_nas.evaluation.prior_sources import read_sources
+from optiproxy_nas.evaluation.prior_table import MOST, prior_facts, prior_table
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.proxies.prior_mean import UNKNOWN
 from optiproxy_nas.spaces import get_space
@@ -120,7 +120,7 @@ def test_a_run_twice_counts_once_and_of_many_the_last_are_used(result, caplog):
         kept = prior_facts(table_of(tables))
     assert [fact["name"] for fact in kept] == [f"table {i}" for i in range(5, 15)]
     assert "counts once" in caplog.text
-    assert f"of 15 runs the last {module.MOST}" in caplog.text
+    assert f"of 15 runs the last {MOST}" in caplog.text
 
 
 def test_scores_are_computed_once_without_a_training(result):

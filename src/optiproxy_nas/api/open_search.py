@@ -26,13 +26,8 @@ from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_replay import repeat_history
-from optiproxy_nas.evaluation.prior_runs import (
-    are_given,
-    fitted_prior,
-    prior_lines,
-    prior_table,
-    read_sources,
-)
+from optiproxy_nas.evaluation.prior_sources import are_given, read_sources
+from optiproxy_nas.evaluation.prior_table import fitted_prior, prior_lines, prior_table
 from optiproxy_nas.methods import METHODS, resolve_method
 from optiproxy_nas.objectives import name_of
 from optiproxy_nas.presets import misfit, preset_for
@@ -170,7 +165,7 @@ class Search(AskTell):
         """Let earlier runs guide the search, and note in its parameters which they are.
 
         Raises:
-            OptiProxyError: as of :func:`~optiproxy_nas.evaluation.prior_runs.read_sources`.
+            OptiProxyError: as of :func:`~optiproxy_nas.evaluation.prior_sources.read_sources`.
         """
         parameters = self.parameters
         assert isinstance(parameters, SearchParameters)  # other methods refuse it

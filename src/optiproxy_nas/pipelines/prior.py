@@ -21,17 +21,15 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.bounded_files import read_parquet
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, project_error
 from optiproxy_nas.evaluation.finished_run import FinishedRun
-from optiproxy_nas.evaluation.prior_runs import (
+from optiproxy_nas.evaluation.prior_sources import (
     EarlierRun,
     facts_of_parameters,
-    fitted_prior,
     is_score,
     named_score,
     of_finished,
-    prior_facts,
-    prior_table,
     read_file,
 )
+from optiproxy_nas.evaluation.prior_table import fitted_prior, prior_facts, prior_table
 from optiproxy_nas.pipelines.project_pipeline import node_in
 from optiproxy_nas.runs.datasets.mlflow_runs import MlflowRuns
 from optiproxy_nas.runs.manifest import AUDITED_PRIOR, PRIOR, read_manifest, reporting_folder

@@ -1,0 +1,207 @@
+"""The trials of all earlier runs as one table, what it says of each run, and its fitted means.
+
+One row a trial, with columns ``run`` (from 0), ``name``, ``kind`` (``run``, or ``score`` of a
+zero-cost function), ``code_0`` ... (-1: unknown), ``value`` (in the direction of this search),
+metrics of its objective, and ``error`` (of a failed trial, which has no value).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.core.errors import DataError, ParameterError
+from optiproxy_nas.core.random_streams import isolated
+from optiproxy_nas.evaluation.prior_matching import codes_of
+from optiproxy_nas.evaluation.prior_sources import RUN, SCORE, EarlierRun
+from optiproxy_nas.objectives.base import Objective
+from optiproxy_nas.problems import VALUE
+from optiproxy_nas.proxies.prior_mean import UNKNOWN, EarlierTrials, fit_prior
+from optiproxy_nas.proxies.targets import make_targets
+from optiproxy_nas.spaces.base import SearchSpace
+
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
+
+MOST = 10  # runs that guide a search: more would cost more time than the search itself
+
+
+def prior_table(
+    runs: Sequence[EarlierRun], space: SearchSpace, objective: Objective, target: str
+) -> pd.DataFrame:
+    """Return the prior's trials: those of at most ``MOST`` runs, each run once.
+
+    Args:
+        runs: the earlier runs, oldest first.
+        space: of the search.
+        objective: of the search.
+        target: the metric that is searched for, with its unit; ``value``: not said.
+
+    Raises:
+        ParameterError: there is none, or one is of another space, or has fewer than two complete
+            trials.
+    """
+    if not runs:
+        raise ParameterError(
+            "prior names no earlier run but this one, or is an empty sequence. Name one that has "
+            "finished, or leave prior out."
+        )
+    tables: dict[str, pd.DataFrame] = {}
+    for run in runs:
+        table = _trials_of(run, space, objective, target)
+        digest = trials_digest(table)
+        if digest in tables:
+            _log.warning(
+                "prior: %s has the trials of an earlier one again; it counts once.", run.name
+            )
+            continue
+        if not run.finished:
+            complete = int(table["value"].notna().sum())
+            _log.warning("prior: %s has not finished; its %d trials count.", run.name, complete)
+        tables[digest] = table
+    kept = list(tables.values())[-MOST:]
+    if len(tables) > len(kept):
+        _log.warning(
+            "prior: of %d runs the last %d are used, as each costs time in every step. Name those "
+            "that shall be.",
+            len(tables),
+            len(kept),
+        )
+    numbered = [table.assign(run=place) for place, table in enumerate(kept)]
+    return pd.concat(numbered, ignore_index=True)
+
+
+def prior_facts(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return name, kind, complete and failed trials and SHA-256 of each run of the table."""
+    return [
+        {
+            "name": str(rows["name"].iloc[0]),
+            "kind": str(rows["kind"].iloc[0]),
+            "trials": int(rows["value"].notna().sum()),
+            "failed": int(rows["value"].isna().sum()),
+            "sha256": trials_digest(rows),
+        }
+        for _, rows in table.groupby("run", sort=True)
+    ]
+
+
+def prior_lines(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return a line on each run: its name, how many trials it had, and their digest."""
+    return tuple(
+        f"{it['name']} ({it['trials']} {'scores' if it['kind'] == SCORE else 'trials'}"
+        + (f", {it['failed']} failed" if it["failed"] else "")
+        + f", SHA-256 {it['sha256'][:12]})"
+        for it in prior_facts(table)
+    )
+
+
+def trials_digest(rows: pd.DataFrame) -> str:
+    """Return the SHA-256 of a run's rows, but for their number and name."""
+    columns = sorted(str(name) for name in rows if name not in ("run", "name"))
+    text = rows[columns].to_csv(index=False, float_format="%.17g", lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fitted_prior(
+    space: SearchSpace, table: pd.DataFrame, objective: Objective, targets: str
+) -> Tensors:
+    """Return the tensors that guide a search, of :func:`~.prior_mean.fit_prior`.
+
+    Args:
+        space: of the search.
+        table: the prior's trials.
+        objective: of the search.
+        targets: the target transformation (``FitSettings.targets``).
+    """
+    names = [f"code_{place}" for place in range(space.code_length)]
+    runs, scores = [], []
+    for _, rows in table.groupby("run", sort=True):
+        complete = rows[rows["value"].notna()].reset_index(drop=True)
+        is_score = complete["kind"].iloc[0] == SCORE
+        codes = torch.from_numpy(complete[names].to_numpy(dtype=np.int64, copy=True))
+        name = "rank" if is_score else targets
+        runs.append(EarlierTrials(codes, _targets(objective, complete, name, is_score)))
+        scores.append(is_score)
+    with isolated():
+        return fit_prior(space, runs, scores)
+
+
+def _targets(objective: Objective, table: pd.DataFrame, name: str, is_score: bool) -> Tensor:
+    """Return targets [H, n]: of all heads where a run has all metrics, else of the value."""
+    metrics = objective.metrics
+    if metrics and not is_score and table[list(metrics)].notna().to_numpy().all():
+        return objective.task.targets(table.assign(step=0), name)
+    values = table["value"].to_numpy(dtype=np.float64)
+    goodness = values if is_score else objective.order.sign * values
+    targets = torch.full((objective.task.heads, len(table)), torch.nan)
+    targets[0] = make_targets(goodness, name)
+    return targets
+
+
+def _trials_of(
+    run: EarlierRun, space: SearchSpace, objective: Objective, target: str
+) -> pd.DataFrame:
+    """Return a run's trials as rows of the prior's, without their number."""
+    trials = run.trials.loc[:, ~run.trials.columns.duplicated()].reset_index(drop=True)
+    values, sign = _values(run, trials, objective, target)
+    codes = codes_of(run, trials, space)
+    found = pd.DataFrame({"name": run.name, "kind": run.kind}, index=trials.index)
+    found = found.join(pd.DataFrame(codes.numpy()).add_prefix("code_"))
+    error = trials["error"] if "error" in trials else pd.Series(None, trials.index, dtype=object)
+    failed = error.map(lambda text: isinstance(text, str) and text != "").to_numpy(dtype=bool)
+    values = np.where(failed | ~np.isfinite(values), np.nan, sign * values)
+    found["value"] = values
+    for metric in objective.metrics:
+        found[metric] = pd.to_numeric(trials[metric], "coerce") if metric in trials else np.nan
+    found["error"] = np.where(failed, error.astype(str), "")
+    is_over = failed | np.isfinite(values)
+    if "state" in trials:
+        is_over &= ~trials["state"].isin(["waiting", "running"]).to_numpy()
+    is_over &= (codes != UNKNOWN).any(1).numpy()
+    if "epochs" in trials and trials["epochs"].notna().any():  # a rung's values compare
+        rung = trials["epochs"].mode().iloc[-1]
+        is_over &= (trials["epochs"] == rung).to_numpy()
+    found = found[is_over].drop_duplicates([f"code_{i}" for i in range(codes.shape[1])])
+    complete = int(found["value"].notna().sum())
+    if complete < 2:
+        raise ParameterError(
+            f"prior: {run.name} has {complete} complete trials of a finite value; an earlier run "
+            "needs two at least. Leave it out.",
+            run=run.name,
+        )
+    return found.reset_index(drop=True)
+
+
+def _values(
+    run: EarlierRun, trials: pd.DataFrame, objective: Objective, target: str
+) -> tuple[Any, float]:
+    """Return the values [n] of a run's trials, and the sign that turns them to this search's.
+
+    Where a run searched for something else and has this search's metric too, it is that metric.
+    """
+    name, sign = target.partition(" [")[0], 1.0
+    column = VALUE if VALUE in trials else name
+    if run.kind == RUN and name != VALUE and name in trials and not _is_same(run.target, name):
+        column = name
+    elif run.direction and run.kind == RUN and run.direction != objective.direction:
+        sign = -1.0
+    if column not in trials:
+        names = ", ".join(map(str, trials.columns))
+        raise DataError(
+            f"prior: {run.name} has no column {VALUE!r}"
+            + (f" or {name!r}" if name != VALUE else "")
+            + f" among {names}.",
+            run=run.name,
+        )
+    return pd.to_numeric(trials[column], "coerce").to_numpy(dtype=np.float64), sign
+
+
+def _is_same(target: str, name: str) -> bool:
+    return target.partition(" [")[0] in ("", VALUE, name)
