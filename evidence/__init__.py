@@ -3,7 +3,7 @@
 ``sections`` reads conf/base/evidence/*.yml, ``collect`` runs their searches, ``measures`` and
 ``optiproxy_nas.report.statistics`` turn curves into numbers, a renderer turns numbers into text and
 pictures, ``pages`` puts them between the markers of a page, and ``regenerate`` does it all. A
-number in docs/results.md is written by this package only.
+number between markers in the documentation is written by this package only.
 """
 
 from optiproxy_nas.core.registry import Registry

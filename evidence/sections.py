@@ -91,7 +91,7 @@ class Section(_Strict):
     title: str
     order: int
     render: str
-    page: str = "docs/results.md"
+    page: str
     pipeline: str = "nb201_methods"
     common: Block = {}
     budgets: tuple[int, ...] = ()

@@ -22,6 +22,7 @@ def section(name, *rows):
         title="T",
         order=1,
         render="comparison",
+        page="docs/page.md",
         common={"source": "v1_0", "dataset": "cifar10"},
         rows=rows,
     )

@@ -25,6 +25,7 @@ def section_of(**facts):
     values = {
         "name": "made",
         "title": "T",
+        "page": "docs/page.md",
         "order": 1,
         "render": "constrained",
         "common": {

@@ -102,6 +102,7 @@ def section_of():
         title="T",
         order=1,
         render="fidelity",
+        page="docs/page.md",
         common={"dataset": ["cifar10", "cifar100"], "source": "embedded"},
         budgets=(224, 600, 3000),
         rows=(

@@ -21,6 +21,7 @@ SECTION = """
 title: T
 order: 1
 render: comparison
+page: docs/page.md
 common: {source: v1_0, budget: 100}
 rows:
   - label: a
@@ -82,7 +83,7 @@ def test_a_file_that_is_no_section_is_named(tmp_path, old, new, message):
             ],
         ),
         (
-            "title: T\norder: 1\nrender: comparison\nrows: 5\n",
+            "title: T\norder: 1\nrender: comparison\npage: p.md\nrows: 5\n",
             ["Parameter 'rows' = 5: Input should be a valid tuple."],
         ),
         ("title: [T\norder: 1\n", ["Line 2, column 6 is not YAML"]),

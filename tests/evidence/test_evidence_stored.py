@@ -39,6 +39,7 @@ def section_of(render="comparison", methods=("ours", "theirs"), **facts):
     )
     base = {
         "title": "T",
+        "page": "docs/page.md",
         "order": 1,
         "budgets": (25, 40),
         "common": {"source": "v1_0", "dataset": ["cifar10", "cifar100"], "budget": 40},

@@ -28,7 +28,8 @@ def section_of(render="comparison", **facts):
         Row(label="theirs", seeds="0-9", blocks=({"method": "theirs"},)),
     )
     common = {"source": "v1_0", "dataset": "cifar10", "budget": 6}
-    base = {"title": "T", "order": 1, "budgets": (3, 6), "common": common, "rows": rows}
+    base = {"title": "T", "order": 1, "page": "docs/page.md", "common": common, "rows": rows}
+    base["budgets"] = (3, 6)
     return Section(name="made", render=render, **{**base, **facts})
 
 

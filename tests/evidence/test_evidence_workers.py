@@ -196,7 +196,9 @@ def test_the_page_says_what_the_record_holds(
         add(path, key, did)
     for drawing in ("by_time_and_queries", "speed_ups"):  # as of kedro evidence --smoke
         monkeypatch.setattr(workers, drawing, lambda panels: Figure())
-    section = Section(name="workers", title="T", order=1, render="workers", options=OPTIONS)
+    section = Section(
+        name="workers", title="T", order=1, render="workers", page="p.md", options=OPTIONS
+    )
     rendered = workers.render(section, Evidence(pd.DataFrame(), pd.DataFrame(), {}, tmp_path))
     (goals,) = rows(rendered.texts["workers-goals"])
     assert goals[:4] == ["T", "as measured", "2", "**+0% (+0% to +0%)**"]

@@ -84,7 +84,7 @@ def test_searches_are_run_by_worker_processes_and_tracked(documented, empty_stor
     (experiment,) = (e for e in client.search_experiments() if e.name == "nb201_methods")
     statuses = [run.info.status for run in client.search_runs([experiment.experiment_id])]
     assert statuses == ["FINISHED"] * (2 + 1)  # the searches, and their sweep
-    page = documented / "data" / "08_reporting" / "evidence_smoke" / "docs" / "results.md"
+    page = documented / "data" / "08_reporting" / "evidence_smoke" / "docs" / "results" / "parts.md"
     filled = {marker for marker, text in MARKED.findall(page.read_text()) if "| --- |" in text}
     assert filled
     assert all(marker.startswith("initial") for marker in filled)

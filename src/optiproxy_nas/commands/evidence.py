@@ -1,4 +1,4 @@
-"""``kedro evidence``: run the searches behind docs/results.md and write its tables and figures."""
+"""``kedro evidence``: run the searches behind the tables of the documentation, and write these."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def evidence(
     no_tracking: bool,
     only_list: bool,
 ) -> None:
-    """Regenerate docs/results.md: run the searches that are missing, write tables and figures.
+    """Regenerate the tables and figures of docs/: run the searches that are missing.
 
     SECTIONs are the files of conf/base/evidence/; if none is named, all but reproduced*, which take
     50 CPU hours. Searches that are there already are not run again, so an interrupted call goes on

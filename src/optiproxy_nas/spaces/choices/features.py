@@ -12,7 +12,7 @@ class Features:
     They are the probabilities of each option of the choices that are not ordered; of the existence
     of each conditional choice; and of each ordered option but the first, or a later one: a
     thermometer, in which near options are near. One-hot rows beside a thermometer rank worse
-    (docs/results.md).
+    (docs/results/choices.md).
 
     Args:
         allowed: bool [N, M], the options of each choice.
