@@ -1,6 +1,9 @@
 # make search   install, and run the main job (PARAMS=dataset=cifar100,seed=3 for other settings)
 # make test     install with the test extras, and run the whole suite: by three processes, also on two
 #               cores, as many tests wait for processes that they start
+# make fast     the fast tests only: no process, no Kedro project, none above a quarter of a CPU second
+# make coverage  the lines that the fast tests execute, the least covered modules first
+# make mutants  mutants of the modules listed in pyproject.toml (MODULE=algorithm.budget for one)
 # make lint     ruff, mypy, import-linter (the layers of the package, pyproject.toml), vulture (dead
 #               code), deptry (unused dependencies), and pip-audit, which is skipped, with the reason,
 #               where its service does not answer
@@ -13,15 +16,29 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 AUDIT := .venv/audit/bin
+TOOLS := .venv/tools
 PARAMS ?=
+MODULE ?=
 
-.PHONY: search test lint docs dist bench results reproduction clean
+.PHONY: search test fast coverage mutants lint docs dist bench results reproduction clean
 
 search: .venv/installed
 	$(BIN)/kedro run --pipeline=nb201_search $(if $(PARAMS),--params=$(PARAMS))
 
 test: .venv/installed-dev
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+fast: .venv/installed-dev
+	$(BIN)/pytest -m fast
+
+coverage: .venv/installed-dev | $(TOOLS)/mutmut
+	PYTHONPATH=$(TOOLS) $(BIN)/python -m coverage run -m pytest -m fast
+	PYTHONPATH=$(TOOLS) $(BIN)/python -m coverage report
+
+mutants: .venv/installed-dev | $(TOOLS)/mutmut
+	@mkdir -p mutants/src
+	PYTHONPATH=mutants/src:$(TOOLS) $(BIN)/python -m mutmut run $(if $(MODULE),"optiproxy_nas.$(MODULE).*")
+	PYTHONPATH=$(TOOLS) $(BIN)/python -m mutmut results
 
 lint: .venv/installed-dev $(AUDIT)/deptry | $(AUDIT)/pip-audit
 	$(BIN)/ruff check .
@@ -68,6 +85,10 @@ reproduction: .venv/installed-baselines
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,viz]"
 	@touch $@ .venv/installed .venv/installed-baselines
+
+# Beside the environment, as they import the package; mutmut brings coverage.
+$(TOOLS)/mutmut: | .venv/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --target $(TOOLS) mutmut==3.8.1
 
 # In an environment of their own: they need none of ours.
 $(AUDIT)/python: | .venv/bin/python

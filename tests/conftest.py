@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,11 +41,22 @@ settings.load_profile("suite")
 
 # Where single tests take seconds: one that begins last is waited for by all workers.
 LONGEST = ("execution", "kedro_project", "test_notebooks.py", "golden", "evaluation")
+HEAVY_FIXTURES = {"ingested", "empty_store"}  # tables of all sources, a store of MLflow
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests; else the order stays."""
+    """Mark the fast tests and begin with the longest; else the order stays.
+
+    Fast is what is not marked slow or heavy, uses no heavy fixture and runs in no Kedro project.
+    """
     folder = Path(__file__).parent
+    for item in items:
+        marked = any(item.get_closest_marker(name) for name in ("slow", "heavy"))
+        fixtures: list[str] = getattr(item, "fixturenames", [])
+        marked |= folder / "kedro_project" in item.path.parents
+        if not marked and HEAVY_FIXTURES.isdisjoint(fixtures):
+            item.add_marker("fast")
 
     def place(item: pytest.Item) -> int:
         name = item.path.relative_to(folder).parts[0]
@@ -156,6 +168,18 @@ def signal_handlers():
     for number, handler in before.items():
         if signal.getsignal(number) is not handler:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def no_processes(request, monkeypatch):
+    """A process that a test starts makes it fail, where the fast tests alone are run."""
+    if request.config.option.markexpr == "fast":
+
+        def refuse(*_: object, **__: object) -> None:
+            pytest.fail("A fast test starts no process: mark it with @pytest.mark.heavy.")
+
+        monkeypatch.setattr(os, "fork", refuse)
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from packaging.utils import canonicalize_name
 from cost.dependencies import bill, installed, table
 from cost.vulnerabilities import audit
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def made():

@@ -77,6 +77,7 @@ def test_columns_of_nb201(nb201, generator):
     assert torch.equal(path_encoding(nb201, encoding, longest=2), paths[:, :30])
 
 
+@pytest.mark.heavy
 def test_soft_paths_are_the_expected_indicators(nb201, generator):
     """Of a cell whose operations are drawn independently: a sum over all 15,625 cells."""
     encoding = soft(nb201, 1, generator)
@@ -100,6 +101,7 @@ def test_paths_of_a_space_with_searched_edges(tiny):
         assert row.tolist() == [float(s in present) for s in sequences(3, (1, 2))]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("hard", [True, False])
 def test_paths_have_their_slopes_at_corners_too(space, hard, generator):
     encoding = space.encode(space.random(2, generator)) if hard else soft(space, 2, generator)

@@ -22,6 +22,8 @@ from optiproxy_nas.benchmarks.tidy_table import metric_names
 from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.spaces import get_space
 
+pytestmark = pytest.mark.heavy
+
 QUICK = {
     "fit": {"epochs": 2, "first_epochs": 2},
     "gradient": {"epochs": 2},

@@ -21,6 +21,8 @@ from optiproxy_nas.testing import check_proxy, check_search_space
 from optiproxy_nas.testing.sampling_checks import check_alike
 from tiny_space import TinySpace
 
+pytestmark = pytest.mark.heavy
+
 NEED_NO_GRAPH = (
     "autoregressive_mlp",
     "gaussian_process",

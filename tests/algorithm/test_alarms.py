@@ -108,6 +108,7 @@ def test_the_summary_says_when_each_was_raised_first_and_how_often():
     assert all(line.isascii() for line in lines)
 
 
+@pytest.mark.heavy
 def test_a_search_warns_while_it_runs_and_its_archive_is_the_same(caplog):
     """Thresholds that any search passes: they change what is told, and nothing else."""
     quick = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,9 +89,9 @@ def edited(archive, row, column, value):
     ],
 )
 def test_an_archive_that_was_edited_is_refused(space, archive, edit, problem):
-    with pytest.raises(ArtifactError, match=problem) as caught:
+    with pytest.raises(ArtifactError) as caught:
         checked(space, edit(archive))
-    assert len(caught.value.data["problems"]) >= 1
+    assert any(re.search(problem, it) for it in caught.value.data["problems"])
 
 
 def test_all_problems_are_told_at_once(space, archive):

@@ -36,6 +36,7 @@ def test_it_reaches_the_top_of_a_slope_in_as_many_rounds_as_changes(seed):
     assert score(climb(space, pool_of(start), score, known[:0], apart - 1).codes).max() == 5
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["nb201", "nb101", "nb301", "nbnlp"])
 def test_what_it_adds_is_new_valid_and_no_worse(name, generator):
     space = get_space(name)

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optiproxy_nas.algorithm.budget import QueryLedger, allowance, number_of_steps
-from optiproxy_nas.core.errors import BudgetError
+from optiproxy_nas.algorithm.archive import make_batch
+from optiproxy_nas.algorithm.budget import (
+    QueryLedger,
+    allowance,
+    charges,
+    check_budget,
+    check_confirm,
+    number_of_steps,
+    refuse_confirm,
+)
+from optiproxy_nas.core.errors import BudgetError, ParameterError
+from optiproxy_nas.core.run_settings import ConfirmSettings
+from optiproxy_nas.objectives import resolve_objective
+from optiproxy_nas.objectives.pricing import Pricing
+
+EPOCHS = {"name": "multi_fidelity", "low_epochs": 12, "full_epochs": 200, "continues": False}
+
+
+def spent_on(queries):
+    """An archive, of which only the length counts."""
+    return pd.DataFrame(index=range(queries))
 
 
 def test_the_ledger_charges_each_query_once():
@@ -83,3 +103,88 @@ def test_what_a_step_left_over_is_the_next_ones(make_parameters):
     archive = pd.DataFrame(index=range(8 + 3))  # step 1 queried three of its five
     assert allowance(parameters, archive, 2) == 7
     assert allowance(parameters, archive, 3) == 12
+
+
+def test_failed_and_pending_trials_are_spent_and_free_ones_are_not(make_parameters):
+    parameters = make_parameters(budget=23, selection={"batch": 5})
+    assert allowance(parameters, spent_on(8), 1, spent_on(3)) == 2
+    assert allowance(parameters, spent_on(8), 1, spent_on(0)) == 5
+    assert allowance(parameters, spent_on(12), 1, free=4) == 5
+
+
+def test_a_free_worker_may_have_the_share_of_a_later_step(make_parameters):
+    parameters = make_parameters(budget=23, selection={"batch": 5})
+    assert allowance(parameters, spent_on(13), 1) == 0
+    assert allowance(parameters, spent_on(13), 1, wanted=2) == 2
+    assert allowance(parameters, spent_on(11), 1, wanted=1) == 2  # the step's share is more
+    assert allowance(parameters, spent_on(22), 1, wanted=3) == 1
+    short = make_parameters(budget=2000, objective=EPOCHS, selection={"batch": 5})
+    price = short.objective.price
+    due = price.initial_cost(short.initial_samples) + price.step_cost(5)
+    assert allowance(short, pd.DataFrame({"cost": [due]}), 1, wanted=3) == 3 * 12
+
+
+def test_a_rest_that_pays_no_query_is_no_step(make_parameters):
+    price = resolve_objective(EPOCHS).price
+    for rest, steps in ((0, 6), (11, 6), (12, 7), (price.step_cost(5), 7)):
+        budget = price.initial_cost(8) + 6 * price.step_cost(5) + rest
+        parameters = make_parameters(budget=budget, objective=EPOCHS, initial_samples=8)
+        assert number_of_steps(parameters) == steps
+
+
+def test_each_query_of_a_batch_is_charged_by_its_identity(tiny):
+    codes = torch.tensor([[0, 0, 0, 0, 0], [1, 2, 1, 1, 1], [2, 2, 1, 1, 1]])
+    plain, short = Pricing(), resolve_objective(EPOCHS).price
+    identities = tiny.identify(codes)
+    assert charges(tiny, make_batch(tiny, codes, 0), plain) == dict.fromkeys(identities, 1)
+    batch = make_batch(tiny, codes, 0, epochs=[12, 200, 200], cost=[12, 200, 188])
+    keys = zip(identities, [12, 200, 200], strict=True)
+    assert charges(tiny, batch, short) == dict(zip(keys, [12, 200, 188], strict=True))
+
+
+def test_a_budget_must_pay_for_an_answer_and_may_pay_for_the_whole_space():
+    price = Pricing()
+    check_budget(price, 8, size=None, least=8)
+    check_budget(price, 8, size=8, least=8, kept_back=3)
+    with pytest.raises(BudgetError, match=r"cost 8 queries\. ") as caught:
+        check_budget(price, 7, size=None, least=8)
+    assert caught.value.data == {"budget": 7, "least": 8}
+    with pytest.raises(BudgetError, match="budget of 10 queries, 3 are kept back") as caught:
+        check_budget(price, 7, size=None, least=8, kept_back=3)
+    assert caught.value.data == {"budget": 7, "least": 8, "kept_back": 3}
+    with pytest.raises(BudgetError, match=r"low_epochs = 12, full_epochs = 200.*\)\. Raise"):
+        check_budget(resolve_objective(EPOCHS).price, 7, size=None, least=8)
+
+
+def test_a_budget_above_the_cost_of_all_is_refused_with_the_most():
+    with pytest.raises(BudgetError, match=r"9 queries is larger .* at most 8") as caught:
+        check_budget(Pricing(), 9, size=8)
+    assert caught.value.data == {"budget": 9, "size": 8}
+    message = "budget of 13 queries, of which 4 are kept back .* at most 12"
+    with pytest.raises(BudgetError, match=message):
+        check_budget(Pricing(), 9, size=8, kept_back=4)
+
+
+def test_no_more_are_confirmed_than_the_search_trains_in_full(make_parameters):
+    def confirming(parameters, best):
+        return parameters.model_copy(update={"confirm": ConfirmSettings(best=best, seeds=1)})
+
+    plain = make_parameters()
+    short = make_parameters(budget=3000, objective=EPOCHS)
+    check_confirm(plain, 2)
+    for parameters, best, size in ((plain, 11, None), (plain, 6, 6), (short, 7, None)):
+        check_confirm(confirming(parameters, best), size)
+    refused = (
+        (plain, 12, None, 11), (plain, 12, 100, 11), (plain, 6, 5, 17), (short, 8, None, 7),
+    )  # fmt: skip
+    for parameters, best, size, most in refused:
+        with pytest.raises(ParameterError) as caught:
+            check_confirm(confirming(parameters, best), size)
+        assert caught.value.data == {"name": "confirm.best", "most": most}
+
+
+def test_the_answer_of_a_benchmark_is_not_confirmed(make_parameters):
+    refuse_confirm(make_parameters())
+    with pytest.raises(ParameterError, match="'nb201'") as caught:
+        refuse_confirm(make_parameters(confirm={"best": 2, "seeds": 1}))
+    assert caught.value.data == {"name": "confirm"}

@@ -32,6 +32,7 @@ def test_a_failed_trial_is_believed_a_quantile_of_the_archive(nb201, make_parame
     assert failed_targets(nb201, None, parameters, targets) is None
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seed", [1000, 1001])
 def test_what_fails_for_a_reason_is_soon_left_alone(seed):
     def train(network):

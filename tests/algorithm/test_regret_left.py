@@ -86,6 +86,7 @@ def broken(count):
     return {"latency_ms": [5.0] * count, "violation": [4.0] * count, "feasibility": [0.0] * count}
 
 
+@pytest.mark.heavy
 def test_the_search_ends_with_the_reason_and_shows_each_step():
     stop = {"epsilon": 3.0, "confidence": 0.8}
     found = search(evaluate=worth, stop_regret=stop, **QUICK)
@@ -105,6 +106,7 @@ def test_the_search_ends_with_the_reason_and_shows_each_step():
     )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("way", ["initial", "journal"])
 def test_a_rule_that_is_added_ends_a_search_only_after_all_that_was_made(way, tmp_path):
     asked = []

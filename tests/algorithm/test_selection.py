@@ -69,6 +69,7 @@ def test_as_many_are_taken_as_the_step_may_pay_and_the_pool_has(
     assert len(table) == chosen
 
 
+@pytest.mark.heavy
 def test_without_the_proxy_every_candidate_is_as_likely(nb201, make_parameters):
     scores, chosen = [0.0, 1.0, 2.0, 3.0], []
     for seed in range(200):

@@ -71,6 +71,7 @@ def test_candidates_are_twins_of_the_best_and_nothing_taken(nb201, make_paramete
     assert set(nb201.canonical(fewer.codes)) == set(functions) - {known[-1]}
 
 
+@pytest.mark.heavy
 def test_the_share_of_twins_follows_their_noise(tiny):
     """Of 72 architectures, the twins of the best are queried where they differ much, else not."""
 

@@ -5,7 +5,7 @@ import pytest
 from optiproxy_nas import Choice, Space, search
 from optiproxy_nas.benchmarks import get_source, source_registry
 from optiproxy_nas.benchmarks.source_registry import SOURCES, check_source
-from optiproxy_nas.core.errors import OptiProxyError, ParameterError
+from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.spaces import get_space
 
 NB101 = "Sources of nb101: nb101_table, nb101_tfrecord, nb101_full_tfrecord."
@@ -31,7 +31,7 @@ NB301 = "Sources of nb301: nb301_yahpo, nb301_package, nb301_package_v0_9."
     ],
 )
 def test_a_source_that_does_not_fit_is_refused(make_parameters, run, message):
-    with pytest.raises(OptiProxyError, match=message):
+    with pytest.raises(ParameterError, match=message):
         check_source(make_parameters(**run))
 
 
@@ -65,7 +65,7 @@ def test_the_first_source_of_a_benchmark_can_serve_a_search(benchmark, first):
     ],
 )
 def test_plain_python_refuses_alike(given, message):
-    with pytest.raises(OptiProxyError, match=message.replace("?", r"\?")):
+    with pytest.raises(ParameterError, match=message.replace("?", r"\?")):
         search(budget=12, method="random_search", **given)
 
 

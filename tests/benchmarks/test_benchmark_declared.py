@@ -72,6 +72,7 @@ def test_plain_objects_are_looked_up_as_their_strings_are() -> None:
     assert np.array_equal(benchmark.query(plain, LOSS), benchmark.query(texts, LOSS))
 
 
+@pytest.mark.heavy
 def test_the_package_has_the_values_of_its_own_look_up() -> None:
     benchmark = load_benchmark("hpobench", "vehicle", complete=True)
     space = get_space("hpobench")
@@ -156,6 +157,7 @@ def test_a_spoilt_file_is_refused(
         gzip_csv_table(b"no,table", "made.csv.gz")
 
 
+@pytest.mark.heavy
 def test_the_surrogate_answers_for_any_sub_network(sub_networks: pd.DataFrame) -> None:
     pytest.importorskip("lightgbm")
     model = hwgpt.build({}, sub_networks)
@@ -187,6 +189,7 @@ def published() -> pd.DataFrame:
     return load_benchmark("hwgpt", "openwebtext").table(list(hwgpt.SOURCE.contents.metrics))
 
 
+@pytest.mark.heavy
 def test_the_published_file_has_the_figures_known_of_it(published: pd.DataFrame) -> None:
     assert len(published) == 10_000
     assert published["perplexity"].agg(["min", "max"]).round(3).tolist() == [22.159, 41.919]

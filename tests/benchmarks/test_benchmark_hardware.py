@@ -76,6 +76,7 @@ def unpickled(content, tmp_path):
     return read_rows(load_files(source, str(tmp_path), tmp_path), source), source
 
 
+@pytest.mark.heavy
 def test_values_come_with_their_cells_units_and_marks(measured, tmp_path):
     rows, source = csv(measured.sample(frac=1, random_state=0), tmp_path)
     assert check_table(rows, source) is rows
@@ -91,6 +92,7 @@ def test_values_come_with_their_cells_units_and_marks(measured, tmp_path):
         benchmark.query(cells[:1], "validation_accuracy")
 
 
+@pytest.mark.heavy
 def test_both_layouts_give_one_table(measured, tmp_path):
     content = layout(measured.sample(frac=1, random_state=1))
     content["nasbench201"]["cifar10"]["fpga_energy"] = [

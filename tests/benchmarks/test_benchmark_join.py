@@ -51,6 +51,7 @@ def rows(codes, metrics, epochs=200, dataset="cifar10"):
     return tidy(NB201, torch.tensor(codes).reshape(-1, 6), dataset, metrics, epochs=epochs)
 
 
+@pytest.mark.heavy
 @given(st.data(), cells, cells)
 def test_a_join_keeps_the_main_source_and_adds_what_the_others_say(data, codes, others):
     def draw(n, elements=percent):

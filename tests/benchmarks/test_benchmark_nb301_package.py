@@ -170,8 +170,9 @@ def test_without_models_the_message_says_where_to_get_and_put_them(package, tmp_
 
 
 def test_official_values_alone_are_no_benchmark(package, tmp_path):
-    with pytest.raises(DataError, match="does not have any"):
+    with pytest.raises(DataError) as caught:
         build_model({SOURCE.name: {nb301_official.FILE.name: {"object": []}}}, None, SOURCE)
+    assert caught.value.data["folder"] == "nb_models_1.0/xgb_v1.0"
 
 
 def test_without_the_package_the_message_says_what_it_needs(monkeypatch, folder):

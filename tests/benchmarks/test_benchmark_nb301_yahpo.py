@@ -324,6 +324,7 @@ def real():
     return table, build_model(raw, table, SOURCE)
 
 
+@pytest.mark.heavy
 def test_the_real_network_agrees_with_the_official_values(real):
     table, model = real
     if table.empty:
@@ -335,6 +336,7 @@ def test_the_real_network_agrees_with_the_official_values(real):
     assert told["mean_difference"] == pytest.approx(1.304, abs=5e-3)
 
 
+@pytest.mark.heavy
 def test_the_real_networks_known_figures(real):
     asked = open_benchmark(*real, "cifar10", SOURCE)
     drawn = codes(1000, 1)

@@ -161,6 +161,7 @@ def test_features_of_a_known_recipe() -> None:
     assert found["parameters"] == pytest.approx(4.01 + 2 * 0.0016 + 2 * 0.84 + 3 * 0.88)
 
 
+@pytest.mark.heavy
 def test_the_surrogate_is_a_benchmark(made: tuple[pd.DataFrame, bytes]) -> None:
     table, model = made
     benchmark = open_benchmark(table, model, "ptb", nbnlp.SURROGATE)
@@ -218,6 +219,7 @@ def test_its_facts_are_those_of_recipes_left_out(made: tuple[pd.DataFrame, bytes
     assert spearmanr(inside, table["negative_test_loss"]).statistic > checked["spearman"]
 
 
+@pytest.mark.heavy
 def test_the_same_data_give_the_same_bytes_and_no_pickle(made: tuple[pd.DataFrame, bytes]) -> None:
     few = made[0].head(60)
     with few_trees():
@@ -228,6 +230,7 @@ def test_the_same_data_give_the_same_bytes_and_no_pickle(made: tuple[pd.DataFram
     assert stored_facts(model) == Boosted(model).facts
 
 
+@pytest.mark.heavy
 def test_noise_is_told_as_noise() -> None:
     random = np.random.default_rng(0)
     features, values = random.normal(size=(200, 5)), random.normal(size=200)
@@ -264,6 +267,7 @@ def test_without_lightgbm_it_says_what_to_install(
         open_benchmark(*made, "ptb", nbnlp.SURROGATE)
 
 
+@pytest.mark.heavy
 def test_the_published_table(published: pd.DataFrame) -> None:
     for name, others in (("nbnlp", 265), ("nbnlp_surrogate", 0)):
         source = get_source(name)
@@ -285,6 +289,7 @@ def test_the_published_table(published: pd.DataFrame) -> None:
     )
 
 
+@pytest.mark.heavy
 def test_the_documentation_tells_the_figures_of_the_data_card(published: pd.DataFrame) -> None:
     source = get_source("nbnlp_surrogate")
     table = assemble(source.read(file, published) for file in source.publication.files)

@@ -43,6 +43,7 @@ def test_specs_are_naslibs():
     assert [objective(CELL), objective(nothing)] == [90.0, 10.0]
 
 
+@pytest.mark.heavy
 def test_a_search_runs_on_it():
     objective = NASLibObjective("cifar10", {"cifar10": Convolutions()}, FakeGraph, "val")
     result = search(evaluate=objective, budget=40, seed=1000)

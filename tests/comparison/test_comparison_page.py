@@ -66,6 +66,7 @@ def read(page):
     return parser
 
 
+@pytest.mark.heavy
 def test_page_is_well_formed_and_fetches_nothing(page):
     parser = read(page)
     places = [v for _, name, v in parser.attributes if name in {"src", "href", "action"}]
@@ -75,6 +76,7 @@ def test_page_is_well_formed_and_fetches_nothing(page):
     assert len(page) < 2_000_000
 
 
+@pytest.mark.heavy
 def test_page_can_be_read_without_eyes_and_mouse(page):
     found = read(page).attributes
     assert [value for tag, name, value in found if tag == "html" and name == "lang"] == ["en"]
@@ -106,6 +108,7 @@ def test_page_tells_all(page, two_methods):
         assert run.run_id in text
 
 
+@pytest.mark.heavy
 def test_page_is_the_same_again_with_its_pictures(page, two_methods, nb201):
     assert comparison_page(compare(two_methods, name="made-up"), nb201) == page
 

@@ -58,6 +58,7 @@ def test_labels_are_those_of_the_panels(mixed):
     assert "Regret (nats)" in page("Both", panels)
 
 
+@pytest.mark.heavy
 def test_the_page_tells_unit_and_caution_once_a_panel(mixed, nb201):
     text = html.unescape(comparison_page(mixed, nb201))
     first, second = text.split("<h2>cifar10, ")[1:3]

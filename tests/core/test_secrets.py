@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from optiproxy_nas.core.errors import DataError, first_line, message_of, one_line
+from optiproxy_nas.core.errors import DataError, ParameterError, first_line, message_of, one_line
 from optiproxy_nas.core.secrets import HIDDEN, MaskedRecord, mask_file, masked
 from optiproxy_nas.core.validation import refuse_secrets
 from optiproxy_nas.execution.jobs import reason_of
@@ -118,7 +118,7 @@ def test_other_variables_are_no_secrets(monkeypatch):
     "setting", [{"password": "x"}, {"url": "http://a:b@h"}, {"x": ["hf_" + 20 * "a"]}]
 )
 def test_parameters_with_secrets_are_refused_without_showing_them(setting):
-    with pytest.raises(Exception, match="environment variable") as refused:
+    with pytest.raises(ParameterError, match="environment variable") as refused:
         refuse_secrets({"problem": {"name": "x:Y", **setting}})
     assert refused.value.data["name"] == f"problem.{next(iter(setting))}"
 

@@ -129,6 +129,7 @@ def test_no_room_for_the_digest_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("version", [None, Version(None, "2026-01-01T00.00.00.000Z")])
 def test_killed_while_writing(tmp_path, monkeypatch, version):
@@ -147,6 +148,7 @@ def test_killed_while_writing(tmp_path, monkeypatch, version):
     assert again.load() == b"content"
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_between_digest_and_rename(tmp_path, monkeypatch):
     entry = dataset(tmp_path / "b.bin")

@@ -12,6 +12,8 @@ from optiproxy_nas.evaluation.identity import digests_of
 from optiproxy_nas.problems.mnist1d_data import make_signals
 from optiproxy_nas.runs.datasets import GeneratedDataset
 
+pytestmark = pytest.mark.heavy
+
 CALLS: list[int] = []
 
 

@@ -49,12 +49,14 @@ def texts(figure: Figure) -> str:
     return " ".join(t.get_text() for axes in figure.axes for t in (axes.title, *axes.texts))
 
 
+@pytest.mark.heavy
 def test_every_figure_has_a_title_a_caption_and_a_picture(pictures):
     assert list(pictures) == [figure.id for figure in FIGURES]
     assert all(figure.title and figure.caption for figure in FIGURES)
     assert all(data.startswith(b"\x89PNG") for data in pictures.values())
 
 
+@pytest.mark.heavy
 def test_the_same_run_gives_the_same_bytes(run, cells, measured, pictures, page):
     assert nodes.draw(run, *measured, SETTINGS) == pictures
     numbers = nodes.summarise(run, *measured, cells, SETTINGS)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optiproxy_nas import Search, batched, search
-from optiproxy_nas.core.errors import EvaluationError, OptiProxyError, ParameterError
+from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.evaluation.answers import read_answer, read_answers
 from optiproxy_nas.objectives import resolve_objective
 
@@ -24,6 +24,7 @@ def values(answer, objective=PLAIN):
     return [outcome.metrics.get("value") for outcome in read_answers(objective, answer, NAMES)]
 
 
+@pytest.mark.heavy
 @given(order=st.permutations(NAMES))
 def test_labels_are_matched_in_any_order(order):
     column = [VALUES[name] for name in order]
@@ -154,7 +155,7 @@ def test_a_batch_that_raises_ends_the_search_with_what_came_before():
 
 
 def test_only_functions_are_called():
-    with pytest.raises(OptiProxyError, match="function"):
+    with pytest.raises(ParameterError, match="function"):
         search(evaluate=3, **arguments("random_search"))
     with pytest.raises(ParameterError):
         batched(3)

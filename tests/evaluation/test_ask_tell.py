@@ -33,6 +33,7 @@ def told(opened: Search, trial, evaluate=failing):
         opened.tell(trial, failed=f"MemoryError: {error}")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("method", "objective"), EACH)
 def test_it_is_the_search_of_the_function(method, objective):
     """Asked a round at a time, with failures."""
@@ -49,6 +50,7 @@ def test_it_is_the_search_of_the_function(method, objective):
     check_archive(opened.space, found.archive, opened.objective)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in SLOW])
 @settings(max_examples=3)
@@ -90,6 +92,7 @@ def _scripted(method, objective, script):
             told(opened, running.pop())
 
 
+@pytest.mark.heavy
 @settings(max_examples=2)
 @given(script=st.randoms(use_true_random=False))
 def test_how_a_round_is_worked_through_does_not_matter(script):
@@ -136,22 +139,26 @@ def test_who_tells_wrongly_is_told_so_and_nothing_changes():
     for wrong in (7, -1, "first", None):
         with pytest.raises(TrialError):
             opened.tell(wrong, 1.0)
-    with pytest.raises(TrialError, match="not asked for"):
+    with pytest.raises(TrialError) as caught:
         opened.tell(1, 1.0)
+    assert caught.value.data == {"trial": 1, "state": "waiting"}
     other = Search(**arguments("random_search", seed=4)).ask(1)[0]
-    with pytest.raises(TrialError, match="another search"):
+    with pytest.raises(TrialError) as caught:
         opened.tell(other, 1.0)
+    assert caught.value.data["trial"] == other.number
     for answer in ("0.5", True, [1.0], {"accuracy": 1.0}, object()):
         with pytest.raises(EvaluationError):
             opened.tell(trial, answer)
     assert opened.tell(trial, 1.0).state == "complete"
-    with pytest.raises(TrialError, match="told already"):
+    with pytest.raises(TrialError) as caught:
         opened.tell(trial, 1.0)
+    assert caught.value.data == {"trial": 0, "state": "complete"}
 
 
 def test_failures_in_a_row_end_the_search_with_its_trials():
-    with pytest.raises(FailedTrialsError, match="burnt") as caught:
+    with pytest.raises(FailedTrialsError) as caught:
         search(evaluate=_burnt, **arguments("random_search", failures={"in_a_row": 4}))
+    assert caught.value.data["error"] == "RuntimeError: burnt"
     assert len([t for t in caught.value.data["trials"] if t.state == "failed"]) == 4
     assert len(caught.value.data["result"].failed) == 4
 
@@ -166,7 +173,7 @@ def test_a_share_of_failures_ends_the_search():
 
     count = iter(range(100))
     limits = {"in_a_row": None, "share": 0.4}
-    with pytest.raises(FailedTrialsError, match="share") as caught:
+    with pytest.raises(FailedTrialsError) as caught:
         search(evaluate=evaluate, **arguments("random_search", budget=60, failures=limits))
     assert caught.value.data["failed"] == 10
 

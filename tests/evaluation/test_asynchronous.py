@@ -77,6 +77,7 @@ def assert_equal(one: Search, other: Search) -> None:
     assert one.done == other.done
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("method", "objective"), EACH)
 def test_with_one_worker_it_is_the_serial_search(method, objective):
     asked = small(method, objective, failures={"retries": 1})
@@ -181,6 +182,7 @@ def _raise_when(condition: Any) -> Any:
     return check
 
 
+@pytest.mark.heavy
 def test_a_serial_search_and_one_on_workers_go_on_with_each_others_journal(tmp_path):
     path = tmp_path / "j.jsonl"
     asked = arguments("optiproxy", budget=20)

@@ -295,6 +295,7 @@ def fails_first(attempts: dict[str, int]) -> Any:
     return evaluate
 
 
+@pytest.mark.heavy
 @settings(max_examples=4)
 @given(
     retries=st.lists(st.integers(0, 3), min_size=3, max_size=3),

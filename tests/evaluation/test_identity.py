@@ -192,4 +192,4 @@ def test_the_class_of_a_problem_is_code_too():
         def evaluate(self, trial: RunningTrial) -> float:
             return 1.0
 
-    assert identity_of(Other())["code"] is not None
+    assert identity_of(Other())["code"] == code_digest(Other)

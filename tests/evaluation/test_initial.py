@@ -27,7 +27,6 @@ from optiproxy_nas.core.errors import (
     BudgetError,
     DataError,
     InvalidArchitectureError,
-    OptiProxyError,
     ParameterError,
 )
 from optiproxy_nas.evaluation.initial import _rows
@@ -69,6 +68,7 @@ class Stopping:
 EACH = [*((method, "accuracy") for method in METHODS), ("optiproxy", "multi_fidelity")]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("method", "objective"), EACH)
 def test_interrupted_at_every_trial_it_ends_as_if_it_had_not_been(method, objective, tmp_path):
     asked = arguments(method, objective, budget=30 if objective == "multi_fidelity" else 14)
@@ -87,6 +87,7 @@ def test_interrupted_at_every_trial_it_ends_as_if_it_had_not_been(method, object
     assert len(evaluate.asked) == len(whole.trials)  # none twice
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("space", SPACES)
 def test_in_every_space(space):
     """With failures, interrupted, and with labelled answers in another order."""
@@ -178,6 +179,7 @@ def test_trials_that_another_code_does_not_propose_again_are_told_of(caplog):
 MINIMISED = {"direction": "minimize", "method": "random_search", "budget": 6}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("first", "second", "name"),
     [
@@ -455,5 +457,5 @@ def test_without_a_complete_trial_there_is_no_answer():
     nothing = caught.value.result
     assert nothing.top(3) == []
     assert "complete" in repr(nothing) + str(nothing)
-    with pytest.raises(OptiProxyError, match="no answer"):
+    with pytest.raises(DataError, match="no answer"):
         nothing.best  # noqa: B018

@@ -200,6 +200,7 @@ def open_elsewhere(path: Path, answers: Any) -> None:
         answers.send("locked")
 
 
+@pytest.mark.heavy
 def test_of_two_searches_at_once_one_is_refused(tmp_path):
     path = tmp_path / "j.jsonl"
     with Journal.open(path, HEADER), pytest.raises(RunLockedError):
@@ -282,6 +283,7 @@ def searched(path: Path | None, problem: Trained, **changes: Any) -> SearchResul
     return search(problem=problem, journal=path, **{**RUN, **changes})
 
 
+@pytest.mark.heavy
 def test_with_a_journal_or_without_killed_or_whole_the_archive_is_the_same(tmp_path):
     plain, whole = Trained(), Trained()
     expected = searched(None, plain)

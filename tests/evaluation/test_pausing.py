@@ -21,7 +21,10 @@ from optiproxy_nas.execution.jobs import Ended, Job
 from optiproxy_nas.execution.processes import ProcessExecutor
 from waiting import PATIENCE, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are found on Linux")
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(sys.platform != "linux", reason="children are found on Linux"),
+]
 
 
 @contextmanager

@@ -38,6 +38,7 @@ def table_of(prior, space=SPACE, objective=None, target="value"):
     )
 
 
+@pytest.mark.heavy
 def test_a_search_learns_from_a_result_and_says_so(result):
     found = earlier(seed=1, prior=result)
     assert found.parameters.prior[0].startswith("custom, optiproxy, seed 0 (11 trials, SHA-256 ")
@@ -53,6 +54,7 @@ def test_without_earlier_runs_nothing_changes(result):
     assert "prior_trust" not in result.diagnostics
 
 
+@pytest.mark.heavy
 def test_every_source_gives_the_same_trials(result, tmp_path):
     result.save(tmp_path / "earlier.search")
     result.archive.to_csv(tmp_path / "earlier.csv")
@@ -72,8 +74,9 @@ def test_asked_and_told_with_a_journal_that_refuses_another_prior(result, tmp_pa
     with Search(prior=result, **arguments) as opened:
         assert first[1].architecture in [trial.architecture for trial in opened.pending]
         assert len(opened.archive()) == 1
-    with pytest.raises(JournalError, match="prior"):
+    with pytest.raises(JournalError) as caught:
         Search(**arguments)
+    assert caught.value.data["names"] == ["prior"]
 
 
 def test_a_reversed_direction_is_turned(result):
@@ -136,6 +139,7 @@ def test_scores_are_computed_once_without_a_training(result):
     assert found.diagnostics["prior_trust_1"].iloc[-1] > 0.5
 
 
+@pytest.mark.heavy
 def test_sizes_of_cells_are_scores():
     table = table_of(["parameters", "flops"], get_space("nb201"))
     assert prior_facts(table)[0]["trials"] == 100
@@ -160,6 +164,7 @@ def test_what_is_no_earlier_run_is_refused_before_the_search(prior, error, text)
         earlier(prior=prior)
 
 
+@pytest.mark.heavy
 def test_runs_of_another_space_and_other_methods_are_refused(result):
     with pytest.raises(ParameterError, match="space 'choices', not of 'nb201'"):
         search("cifar10", prior=result)

@@ -86,6 +86,7 @@ def test_nothing_yet_and_part_of_a_search_are_shown():
     assert part._repr_html_().count("<img") == 2
 
 
+@pytest.mark.heavy
 def test_the_page_of_a_notebook_is_small_and_whole():
     """Of the space with the largest drawings."""
     result = search(space="nb301", evaluate=share, method="random_search", budget=12)
@@ -190,6 +191,7 @@ def test_an_open_search_shows_how_far_it_is():
     assert page.count("<polyline") == 1
 
 
+@pytest.mark.heavy
 def test_a_notebook_has_one_display_that_is_renewed(monkeypatch):
     shown = []
 

@@ -50,6 +50,7 @@ def test_a_search_that_does_not_continue_trains_from_nothing() -> None:
     assert len(problem.trained) == result.archive["epochs"].sum()
 
 
+@pytest.mark.heavy
 def test_in_processes_it_is_the_same_also_what_is_stopped(tmp_path) -> None:
     settings = {"executor": "processes"}
     run = RUN | {"stopping": {"rule": "median", "warmup_steps": 2, "least_trials": 1}}
@@ -80,6 +81,7 @@ def searched(path: Path, dies_at: tuple[int, int]) -> None:
     search(problem=Continuing(dies_at), journal=path, **RUN)
 
 
+@pytest.mark.heavy
 def test_killed_within_a_promotion_it_goes_on_from_there(whole, tmp_path) -> None:
     trial, path = promoted(whole[0])[-1], tmp_path / "j.jsonl"
     context = multiprocessing.get_context("fork")
@@ -133,6 +135,7 @@ class Spoilt(Continuing):
         return {}
 
 
+@pytest.mark.heavy
 def test_a_checkpoint_that_does_not_load_fails_its_trial_and_the_search_stands() -> None:
     result = search(problem=Spoilt(), failures={"in_a_row": None}, **RUN)
     assert result.failed

@@ -120,6 +120,7 @@ def searched(path: Path, dies_at: tuple[int, int]) -> None:
     search(problem=Continuing(dies_at), journal=path, **RUN)
 
 
+@pytest.mark.heavy
 def test_killed_and_saved_it_goes_on_to_the_same(whole, tmp_path) -> None:
     path, number = tmp_path / "j.jsonl", stopped(whole[0])[1].number
     process = multiprocessing.get_context("fork").Process(target=searched, args=(path, (number, 3)))

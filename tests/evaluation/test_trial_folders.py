@@ -29,6 +29,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchResult, Path]:
     return search(problem=Continuing(), journal=path / "j.jsonl", **SHARE), path
 
 
+@pytest.mark.heavy
 def test_left_are_those_that_can_be_promoted_and_the_best(kept) -> None:
     result, path = kept
     promotable = result.parameters.objective.promotable(result.archive)
@@ -54,6 +55,7 @@ def searched(path: Path, dies_at: tuple[int, int]) -> None:
     search(problem=Continuing(dies_at), journal=path, **SHARE)
 
 
+@pytest.mark.heavy
 def test_killed_it_finds_what_it_needs(kept, tmp_path) -> None:
     last = [trial for trial in kept[0].trials if trial.epochs == 6][-1]
     dies_at = (last.number, 5)

@@ -178,6 +178,7 @@ def test_epochs_beside_the_paper(rendered):
     ]
 
 
+@pytest.mark.heavy
 def test_the_frontier_says_where_there_is_no_mean(made, rendered):
     rows = rows_of(rendered.texts["made-frontier"])
     assert rows[0][2:] == ["85.000 ± 0.000", "91.607 ± 0.000", "–"]  # the search ends at 700

@@ -16,5 +16,6 @@ PATHS = (memory.RECORD, own_problem.JOURNALS, stopping.KEPT, tables.RECORD, work
     [badge.NAME, regenerate.PREVIEW, regenerate.SMOKE, *(path.parts[2] for path in PATHS)],
 )
 def test_no_run_takes_a_folder_of_the_evidence(name: str) -> None:
-    with pytest.raises(ParameterError, match="other things than runs"):
+    with pytest.raises(ParameterError) as caught:
         check_run_id(name)
+    assert caught.value.data["value"] == name

@@ -76,6 +76,7 @@ def gather(asked):
     return run
 
 
+@pytest.mark.heavy
 def test_a_regeneration_writes_page_figures_and_interactive_page(project):
     asked, said = [], []
     written = regenerate(project, choose(project), say=said.append, gather=gather(asked), workers=2)
@@ -92,6 +93,7 @@ def test_a_regeneration_writes_page_figures_and_interactive_page(project):
     assert said == ["made: docs/page.md"]
 
 
+@pytest.mark.heavy
 def test_a_second_regeneration_changes_nothing(project):
     regenerate(project, choose(project), gather=gather([]))
     before = (project / "docs" / "page.md").read_bytes()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from optiproxy_nas import search
+
+pytestmark = pytest.mark.heavy
 
 QUICK = {"fit": {"epochs": 5, "first_epochs": 5}, "gradient": {"epochs": 5}}
 

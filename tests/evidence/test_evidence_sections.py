@@ -102,8 +102,9 @@ def test_what_is_wrong_in_a_file_is_told_on_a_line_a_field(tmp_path, text, lines
 
 def test_unknown_sections_are_refused_with_the_nearest(tmp_path):
     write(tmp_path, SECTION)
-    with pytest.raises(UnknownNameError, match="one"):
+    with pytest.raises(UnknownNameError) as caught:
         load_sections(tmp_path, ["onne"])
+    assert caught.value.data["suggestion"] == "one"
     with pytest.raises(ParameterError, match="No sections"):
         load_sections(tmp_path / "nothing")
 

@@ -16,6 +16,8 @@ from evidence.sections import Section
 from optiproxy_nas import Choice, Space
 from optiproxy_nas.objectives.constraints import parse_constraints
 
+pytestmark = pytest.mark.heavy
+
 REPOSITORY = Path(__file__).parents[2]
 SPACE = Space(
     {

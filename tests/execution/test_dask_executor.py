@@ -23,6 +23,7 @@ from dask import config
 from dask_trainings import JOBS, UNTIL_GO, Wish, job, measures, obey, opened, runs
 from distributed import Client, LocalCluster, Status
 
+from optiproxy_nas.core.code_digest import package_identity
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution import dask, dask_cluster, dask_task, dask_worker, remote, worker
@@ -53,7 +54,7 @@ def cluster(local: LocalCluster) -> str:
 
 
 def started() -> LocalCluster:
-    return LocalCluster(
+    return LocalCluster(  # type: ignore[no-untyped-call]
         n_workers=2,
         threads_per_worker=1,
         dashboard_address=None,
@@ -69,11 +70,13 @@ def pids(local: LocalCluster) -> dict[str, int]:
     Dask starts a worker anew that was killed, but not one that was killed while it started.
     """
 
+    scheduler: Any = local.scheduler
+
     def running() -> dict[str, int]:
         nannies = [nanny for nanny in local.workers.values() if nanny.process]
         nannies = [nanny for nanny in nannies if nanny.process.status == Status.running]
         found = {nanny.worker_address: nanny.pid for nanny in nannies}
-        return found if len(found) == 2 and found.keys() <= local.scheduler.workers.keys() else {}
+        return found if len(found) == 2 and found.keys() <= scheduler.workers.keys() else {}
 
     return wait_until(running)
 
@@ -131,6 +134,7 @@ def refuse_strangers(address: str) -> None:
         stranger.recv(1)
 
 
+@pytest.mark.heavy
 def test_jobs_end_once_with_their_answers_and_nothing_stays(cluster: str, tmp_path: Path) -> None:
     with opened(cluster, tmp_path) as executor:
         assert executor.workers == 2
@@ -149,10 +153,12 @@ def test_jobs_end_once_with_their_answers_and_nothing_stays(cluster: str, tmp_pa
     assert not (tmp_path / JOBS).exists()
 
 
+@pytest.mark.heavy
 def test_it_conforms(cluster: str, tmp_path: Path) -> None:
     check_executor(lambda training, n, at: opened(cluster, at, n, training), tmp_path, many=10)
 
 
+@pytest.mark.heavy
 def test_a_job_that_is_handed_out_twice_runs_once(executor: DaskExecutor, tmp_path: Path) -> None:
     executor.submit(job(tmp_path, 0, 0.3))
     task = executor._tasks[0, 0, 1]
@@ -172,6 +178,7 @@ def test_what_is_cancelled_ends_and_is_not_heard_of(executor: DaskExecutor, tmp_
     assert not (tmp_path / "0000" / "over").exists()
 
 
+@pytest.mark.heavy
 def test_a_killed_worker_costs_the_job_that_it_ran(
     executor: DaskExecutor, pids: dict[str, int], tmp_path: Path
 ) -> None:
@@ -189,6 +196,7 @@ def test_a_killed_worker_costs_the_job_that_it_ran(
     wait_until(lambda: executor._cluster.room(9) == 2)  # Dask has started another one
 
 
+@pytest.mark.heavy
 def test_a_job_that_had_not_begun_when_its_worker_died_is_run_elsewhere(
     executor: DaskExecutor, pids: dict[str, int], tmp_path: Path
 ) -> None:
@@ -198,6 +206,7 @@ def test_a_job_that_had_not_begun_when_its_worker_died_is_run_elsewhere(
     assert runs(tmp_path, 0) == 1
 
 
+@pytest.mark.heavy
 def test_a_worker_that_hangs_costs_its_job_and_what_it_answers_later_is_dropped(
     executor: DaskExecutor, pids: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +229,7 @@ def test_a_worker_that_hangs_costs_its_job_and_what_it_answers_later_is_dropped(
     assert executor.poll(0.2) == []
 
 
+@pytest.mark.heavy
 def test_a_worker_that_pauses_loses_nothing(
     executor: DaskExecutor, pids: dict[str, int], tmp_path: Path
 ) -> None:
@@ -237,6 +247,7 @@ def test_a_job_ends_at_its_timeout(executor: DaskExecutor, tmp_path: Path) -> No
     assert "timed out" in all_ended(executor)[0].error
 
 
+@pytest.mark.heavy
 def test_a_worker_that_measures_has_the_machine_to_itself(cluster: str, tmp_path: Path) -> None:
     with opened(cluster, tmp_path, training=measures) as executor:
         for number in range(2):
@@ -247,6 +258,7 @@ def test_a_worker_that_measures_has_the_machine_to_itself(cluster: str, tmp_path
     assert found[0].seconds < found[0].answer - 0.2  # it was not charged for the pause
 
 
+@pytest.mark.heavy
 def test_a_later_driver_rejoins_what_runs_or_has_ended(cluster: str, tmp_path: Path) -> None:
     code = "import sys; from dask_trainings import drive; drive(*sys.argv[1:])"
     command = [sys.executable, "-c", code, cluster, str(tmp_path)]
@@ -285,6 +297,7 @@ def test_what_is_left_runs_on_and_is_rejoined(cluster: str, tmp_path: Path) -> N
     assert [runs(tmp_path, number) for number in range(3)] == [1, 1, 1]
 
 
+@pytest.mark.heavy
 def test_a_scheduler_that_dies_ends_the_search_and_loses_no_result(tmp_path: Path) -> None:
     """The cluster is that of this machine, which the executor starts."""
     with opened(None, tmp_path) as executor:
@@ -317,7 +330,7 @@ def test_a_scheduler_that_is_not_there_is_said_at_once_and_its_client_is_closed(
 
     def closing(client: Client, **arguments: Any) -> Any:
         closed.append(client)
-        return close(client, **arguments)
+        return close(client, **arguments)  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(Client, "close", closing)
     with socket.socket() as deaf:  # it takes connections, and never answers
@@ -366,7 +379,7 @@ def test_dask_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def run_of(folder: Path, **values: Any) -> Run:
     folder.mkdir(exist_ok=True)
     (folder / worker.TRAINING).touch()
-    return Run(str(folder), dask_worker.package_identity(), (), "cpu", **values)
+    return Run(str(folder), package_identity(), (), "cpu", **values)
 
 
 def test_a_worker_that_does_not_see_the_folder_or_is_of_another_kind_is_refused(
@@ -468,6 +481,7 @@ def test_gpus_of_a_worker_are_taken_in_turn(
     assert found == [["cpu", "cpu"], ["cuda", "cuda"], ["cuda:1", "cuda:2"]]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("device", "room"), [("auto", [1, 0]), ("cpu", [2, 4])])
 def test_workers_that_declare_gpus_get_a_trial_for_each(device: str, room: list[int]) -> None:
     cluster = Cluster(EvaluationSettings(executor="dask", device=device), lambda: None)

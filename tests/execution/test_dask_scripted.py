@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -90,8 +90,7 @@ def opened(folder: Path) -> DaskExecutor:
 
 
 def cluster_of(executor: DaskExecutor) -> ScriptedCluster:
-    cluster: Any = executor._cluster
-    return cluster
+    return cast(ScriptedCluster, executor._cluster)
 
 
 def job(number: int) -> Job:

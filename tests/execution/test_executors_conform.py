@@ -14,6 +14,8 @@ from optiproxy_nas.execution.registry import EXECUTORS, open_executor
 from optiproxy_nas.execution.serial import SerialExecutor
 from optiproxy_nas.testing import check_executor
 
+pytestmark = pytest.mark.heavy
+
 
 def make(name: str) -> Callable[[Training, int, Path], Executor]:
     def opened(training: Training, workers: int, folder: Path) -> Executor:
@@ -39,7 +41,7 @@ class IgnoresCancel(SerialExecutor):
 
 
 @pytest.mark.parametrize("broken", [GivesTwice, IgnoresCancel])
-def test_what_an_executor_breaks_is_noticed(broken: type[Executor], tmp_path: Path) -> None:
+def test_what_an_executor_breaks_is_noticed(broken: type[SerialExecutor], tmp_path: Path) -> None:
     def opened(training: Training, workers: int, folder: Path) -> Executor:
         return broken(EvaluationSettings(), training, "the training")
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from optiproxy_nas.execution.slurm_queue import Queue
 from optiproxy_nas.execution.slurm_settings import SlurmSettings, slurm_settings
 from optiproxy_nas.testing import check_executor
 from waiting import PATIENCE, wait_until
+
+pytestmark = pytest.mark.heavy
 
 RESOURCES = {"partition": "gpu", "time": "1:00:00", "mem_gb": 4, "poll_seconds": 0.05}
 Open = Callable[..., SlurmExecutor]
@@ -73,8 +76,12 @@ def job(folder: Path, what: str, number: int = 0, **changes: Any) -> Job:
     return Job(number, 1, what, None, 5, str(trial), **changes)
 
 
+def has_jobs(cluster: FakeSlurm, count: int) -> bool:
+    return len(cluster.ids()) == count
+
+
 def all_ended(executor: SlurmExecutor) -> dict[int, Ended]:
-    ended = {}
+    ended: dict[int, Ended] = {}
     while results := executor.poll():
         ended |= {result.job.number: result for result in results}
     return ended
@@ -232,7 +239,7 @@ def test_a_preempted_job_is_submitted_again_but_not_without_end(
         node(tmp_path).begin(name, number)
         (cluster.folder / "jobs" / number / "state").write_text(f"{state}\n")
         if tries <= 3:
-            until(executor, lambda tries=tries: len(cluster.ids()) == tries)
+            until(executor, partial(has_jobs, cluster, tries))
     ended = executor.poll(PATIENCE)
     assert len(cluster.ids()) == 3
     assert "was lost (BOOT_FAIL)" in ended[0].error

@@ -129,7 +129,7 @@ def test_a_name_is_imported_where_that_is_allowed_only(copied: Path) -> None:
 
 class Changed(Built):
     def build(self, architecture: Any) -> nn.Module:
-        return nn.Sequential(*super().build(architecture), nn.Tanh())
+        return nn.Sequential(*super().build(architecture).children(), nn.Tanh())
 
 
 class Wider(Built):
@@ -262,7 +262,8 @@ class Inexpressible(Built):
     def build(self, architecture: Any) -> nn.Module:
         class Svd(nn.Module):
             def forward(self, inputs: Tensor) -> Tensor:
-                return torch.linalg.svd(inputs[:, :, None] * inputs[:, None, :]).S
+                values: Tensor = torch.linalg.svd(inputs[:, :, None] * inputs[:, None, :]).S
+                return values
 
         return nn.Sequential(super().build(architecture), Svd())
 

@@ -28,7 +28,7 @@ def layers(count: int) -> nn.Module:
 
 @pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
 def test_a_network_of_more_layers_takes_longer(runtime: str) -> None:
-    settings = LatencySettings(runtime=runtime, **QUICK)  # type: ignore[arg-type]
+    settings = LatencySettings(runtime=runtime, **QUICK)
     found = measure_latency({"short": layers(1), "long": layers(30)}, EXAMPLE, settings)
     short, long = found["short"], found["long"]
     assert floor_ms(settings) < long.median_ms  # the machine may be slower by now
@@ -113,6 +113,7 @@ def test_an_example_that_is_no_tensor_is_one_error(example: Any) -> None:
         measure_latency(nn.Linear(4, 2), example)
 
 
+@pytest.mark.heavy
 def test_more_threads_than_cores_are_refused() -> None:
     with pytest.raises(ParameterError) as caught:
         measure_latency(nn.Linear(4, 2), torch.zeros(1, 4), LatencySettings(threads=10_000))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,12 +177,18 @@ def test_a_quantile_between_runs_with_an_interrupt_and_those_without_has_both_in
     assert edge.high > many.value
 
 
+def noting(order: list[str], name: str, burst: Callable[..., None], *given: Any) -> None:
+    order.append(name)
+    burst(*given)
+
+
 def test_several_functions_are_run_in_turn() -> None:
-    machine, order = Machine(3), []
+    machine = Machine(3)
+    order: list[str] = []
     both = [Series(lambda: None, machine.time, 0.9, steady()) for _ in range(2)]
     for name, series in zip("ab", both, strict=True):
-        burst = series.burst
-        series.burst = lambda *given, burst=burst, name=name: (order.append(name), burst(*given))  # type: ignore[method-assign]
+        noted = partial(noting, order, name, series.burst)
+        series.burst = noted  # type: ignore[method-assign]
     time_until_precise(both, 0.15, 0.95, 1.0, 5.0, machine.clock, machine.sleep)
     assert order[:4] == ["a", "b", "a", "b"]
     assert machine.now >= 2.0

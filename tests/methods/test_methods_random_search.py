@@ -62,6 +62,7 @@ def searches():
     return np.array(rows)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("source", "dataset"),
     [

@@ -39,6 +39,7 @@ def load(name):
     return METHODS.load(name)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("space", ["nb201", "tiny_space:TinySpace"])
 def test_methods_conform(name, space):
@@ -84,6 +85,7 @@ def test_all_begin_with_the_initial_sample_of_optiproxy(name, nb201):
     assert torch.equal(codes[:count], first[:count])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", sorted({*METHODS} - {"random_search", "optiproxy"}))
 def test_methods_beat_random_search(name, nb201):
     """On a smooth objective, in both of two seeds, by the mean of the last queries."""

@@ -65,6 +65,7 @@ def test_vertices_on_no_path_have_no_weights():
     assert counted(with_dead_end) == counted(code)
 
 
+@pytest.mark.heavy
 def test_parameters_are_those_of_the_table():
     folder = os.environ.get(DATA_DIRECTORY_VARIABLE)
     path = Path(folder or "") / "nb101" / "nb101_table.npz"

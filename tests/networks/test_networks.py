@@ -48,6 +48,7 @@ def test_each_operation_is_trained(space, operation):
         assert bool(torch.isfinite(tensor.grad).all())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("space", SPACES)
 def test_a_relaxed_network_is_the_discrete_one_at_the_corners(space):
     torch.manual_seed(0)

@@ -21,7 +21,6 @@ from optiproxy_nas.core.errors import (
     DataError,
     EvaluationError,
     ObjectiveError,
-    OptiProxyError,
     ParameterError,
     UnknownNameError,
 )
@@ -474,6 +473,7 @@ def test_a_search_without_a_feasible_cell_says_so(tiny, make_parameters):
     assert result.diagnostics["best"].isna().all()
 
 
+@pytest.mark.heavy
 def test_the_search_turns_to_what_is_feasible(nb201, make_parameters):
     """Of random cells few keep the bound; of the last queries most do, and they are better."""
     bound = {"name": "constrained", "constraints": ["latency_ms < 5.2"]}
@@ -535,14 +535,14 @@ def test_an_evaluation_that_forgets_a_metric_keeps_what_was_paid_for(tiny, make_
         told = evaluate(names)
         return told["value"] if len(evaluate.calls) == call else told
 
-    with pytest.raises(OptiProxyError, match="columns value, latency_ms") as caught:
+    with pytest.raises(EvaluationError) as caught:
         searched(
             tiny,
             make_parameters,
             {"name": "constrained", "constraints": ["latency_ms < 6"]},
             batched(forgets),
         )
-    assert isinstance(caught.value, EvaluationError)
+    assert caught.value.data["needed"] == ["value", "latency_ms"]
     assert len(caught.value.data["archive"]) == 8 * (call - 1)
     assert len(caught.value.data["trials"]) == (8 if call == 1 else 13)
 

@@ -217,7 +217,7 @@ def benchmark(**columns):
         "edgegpu_latency_ms <= 5; raspi4_latency_ms <= 7",
     ],
 )
-def test_what_a_cell_keeps_is_not_refused(texts):
+def test_bounds_that_a_cell_keeps_do_not_raise(texts):
     check_benchmark(Constrained(constraints=texts), benchmark())
 
 

@@ -21,6 +21,8 @@ from optiproxy_nas.objectives.pricing import Pricing
 from optiproxy_nas.objectives.trial_order import TrialOrder
 from optiproxy_nas.testing import check_objective
 
+pytestmark = pytest.mark.heavy
+
 ONE = ["latency_ms <= 6"]
 THREE = ["latency_ms <= 6.5", "size_mb < 1.6", "some_fail_ms >= 1.2"]
 

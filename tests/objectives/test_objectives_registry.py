@@ -14,7 +14,13 @@ from pydantic import Field
 from changed_source import changed
 from optiproxy_nas.benchmarks import get_source
 from optiproxy_nas.benchmarks.source_benchmark import SurrogateBenchmark
-from optiproxy_nas.core.errors import BudgetError, OptiProxyError, ParameterError, UnknownNameError
+from optiproxy_nas.core.errors import (
+    BudgetError,
+    MetricUnavailableError,
+    ObjectiveError,
+    ParameterError,
+    UnknownNameError,
+)
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.evaluation.loop import run_search
@@ -271,5 +277,5 @@ def test_fidelities_that_a_source_lacks_are_told_with_those_that_fit(epochs, set
     metrics = {known.contents.target: "percent"}
     benchmark = SurrogateBenchmark(known, "cifar10", lambda *_: np.empty(0), metrics)
     given = {"name": "multi_fidelity", "low_epochs": 12, "full_epochs": 98, **settings}
-    with pytest.raises(OptiProxyError, match=message):
+    with pytest.raises((MetricUnavailableError, ObjectiveError), match=message):
         check_benchmark(resolve_objective(given), benchmark)

@@ -449,7 +449,7 @@ def benchmark_of(*epochs, continues=False):
     )
 
 
-def test_fidelities_that_are_held_are_accepted():
+def test_fidelities_that_the_source_holds_do_not_raise():
     check_benchmark(objective_of(), benchmark_of(12, 200))
     check_benchmark(objective_of(low_epochs=5), benchmark_of(*range(1, 201)))
     check_benchmark(objective_of(continues=True), benchmark_of(12, 200, continues=True))

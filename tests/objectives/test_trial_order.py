@@ -118,12 +118,14 @@ def test_the_answer_is_the_best_feasible_row_also_with_values_near_minus_1e8(met
     assert result.best_value == feasible["value"].max() == result.archive["best"].iloc[-1]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("method", [name for name in SETTINGS if name != "bananas"])
 def test_methods_that_only_compare_search_alike_at_any_scale(method):
     one, other = (bounded_search(method, *of).archive for of in ((1, 0), NEAR_MINUS_1E8))
     assert one["architecture"].tolist() == other["architecture"].tolist()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "optiproxy"])
 def test_methods_compare_as_the_order_does(name, nb201):
     """Also what they remember of earlier rounds. (OptiProxy-NAS reads the order itself.)"""

@@ -12,6 +12,8 @@ import pytest
 from optiproxy_nas.problems.mnist1d import Mnist1d
 from optiproxy_nas.problems.mnist1d_data import make_signals
 
+pytestmark = pytest.mark.heavy
+
 PAGE = Path(__file__).parents[2] / "docs" / "own-problem.md"
 SMALLER = {
     "budget=40": "budget=10",

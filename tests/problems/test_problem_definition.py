@@ -245,6 +245,7 @@ def test_the_label_of_a_target_tells_its_unit(target, name, its_unit):
     assert value_text(target.label, 1.0).endswith(its_unit)
 
 
+@pytest.mark.heavy
 def test_importing_a_problem_loads_no_torch():
     code = (
         "import sys, optiproxy_nas.problems; print({'torch', 'numpy', 'pandas'} & {*sys.modules})"

@@ -75,6 +75,7 @@ def test_the_ranking_loss_alone_can_be_switched_on(nb201):
     assert ranked.loss[0] > plain.loss[0]
 
 
+@pytest.mark.heavy
 def test_equal_calls_give_equal_weights(space):
     assert equal(fit(space).weights, fit(space).weights)
     assert not equal(fit(space).weights, fit(space, seed=1).weights)
@@ -126,6 +127,7 @@ def test_a_fit_that_diverges_is_a_proxy_error(nb201):
         fit(nb201, targets=targets)
 
 
+@pytest.mark.heavy
 def test_targets_are_what_is_learnt(nb201):
     _, truth = archive(nb201)
     by_rank, by_rank_again = (

@@ -54,6 +54,7 @@ def fitted():
     return parameters, proxy.state_dict()
 
 
+@pytest.mark.heavy
 def test_effects_are_the_shares_of_the_variance(fitted):
     effects = choice_effects(SPACE, *fitted, sample=1500)
     mean = dict(zip(effects.choices, effects.shares.mean(0), strict=True))

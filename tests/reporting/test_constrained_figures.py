@@ -243,6 +243,7 @@ def test_bounds_keep_all_their_digits():
     assert bounds_of({"constraints": facts})[0].bound == 3.14159265
 
 
+@pytest.mark.heavy
 def test_nothing_feasible_is_drawn_and_said_loudly(hopeless):
     drawn = draw(hopeless)
     assert all(png(figure, COARSE) for figure in drawn.values())
@@ -326,12 +327,14 @@ def test_only_cells_that_may_be_the_answer_are_top_cells(made):
     assert "Top" not in nothing
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("size", [(1, 0, 1, 1, 1), (1, 1, 1, 1, 1), (3, 2, 1, 1, 2)])
 def test_tiny_runs(make, size):
     tiny = constrained(make(*size))
     assert all(png(figure, COARSE) for figure in draw(tiny).values())
 
 
+@pytest.mark.heavy
 def test_without_predictions_bounds_or_steps(made):
     archive = made["archive"].assign(
         feasibility=np.nan, **{f"predicted_{m}": np.nan for m in (LATENCY, SIZE, CHIP)}

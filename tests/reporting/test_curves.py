@@ -112,6 +112,7 @@ def test_forty_lines_differ():
     assert len({line_style(index).dashes for index in range(5)}) == 5
 
 
+@pytest.mark.heavy
 def test_the_values_of_a_page_are_what_its_pictures_show():
     for panel in PANELS:
         for view in (BEST, REGRET, REACHED):
@@ -136,6 +137,7 @@ def test_a_query_is_read_where_the_picture_has_it():
     assert (column < 128).mean() > 0.5  # the axis of values
 
 
+@pytest.mark.heavy
 def test_a_page_is_whole_and_the_same_again():
     html = page("Made up", PANELS)
     assert html == page("Made up", PANELS)

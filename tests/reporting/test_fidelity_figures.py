@@ -131,6 +131,7 @@ def test_low_against_full_by_hand(run):
     assert "not measured" in words(drawn["epochs_by_step"])
 
 
+@pytest.mark.heavy
 def test_three_rungs_in_another_unit_by_hand(run):
     archive = pd.DataFrame(
         {
@@ -186,6 +187,7 @@ def test_full_training_only(run):
     assert all(png(figure, COARSE) for figure in drawn.values())
 
 
+@pytest.mark.heavy
 def test_brief_training_only_and_nothing(run):
     archive = run["archive"].assign(epochs=12, cost=12, best=np.nan)
     for part in (archive, archive.head(1), archive.head(0)):

@@ -194,6 +194,7 @@ def test_diagnostics_that_were_not_measured(run):
     assert words(step_diagnostics(RunData(**run | {"diagnostics": nothing}))) == "not measured none"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "size", [(1, 0, 1, 1, 1), (1, 1, 1, 1, 1), (3, 2, 1, 1, 2)], ids=["initial", "one", "two"]
 )
@@ -214,6 +215,7 @@ def test_an_empty_run(run, draw_all):
     assert all(png(figure, COARSE) for figure in figures.values())
 
 
+@pytest.mark.heavy
 def test_equal_figures_give_equal_bytes(run):
     first, second = (best_so_far(RunData(**run)) for _ in range(2))
     data = png(first)
@@ -231,6 +233,7 @@ def test_figures_have_an_id_a_title_and_a_caption_of_their_own(objective):
     assert figures[0].id == "best_so_far"
 
 
+@pytest.mark.heavy
 def test_inputs_are_left_alone(run, draw_all):
     before = run["archive"].copy()
     draw_all(run)

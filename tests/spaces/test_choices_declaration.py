@@ -15,7 +15,7 @@ import torch
 from omegaconf import OmegaConf
 
 import optiproxy_nas
-from optiproxy_nas import Choice, ParameterError, Space
+from optiproxy_nas import Choice, ParameterError, Space, UnknownNameError
 from optiproxy_nas.spaces import get_space
 
 
@@ -236,8 +236,9 @@ def test_messages_about_one_choice_name_it_in_data() -> None:
 def test_a_list_that_holds_itself_is_refused() -> None:
     endless: list[Any] = []
     endless.append(endless)
-    with pytest.raises(ParameterError, match="cannot be a value"):
+    with pytest.raises(ParameterError) as caught:
         Space({"x": [endless, 1]})
+    assert caught.value.data["choice"] == "x"
 
 
 def test_conditions_far_from_their_parents_stay_countable() -> None:
@@ -259,8 +260,9 @@ def test_too_entangled_conditions_say_so() -> None:
         f"p{i}": Choice(["a", "b"], when={f"s{j}": 1 for j in ((7 * i) % 40, (11 * i + 3) % 40, i)})
         for i in range(40)
     }
-    with pytest.raises(ParameterError, match="entangled"):
+    with pytest.raises(ParameterError) as caught:
         Space(switches | tangled)
+    assert caught.value.data["states"] > 50_000
 
 
 def test_choice_and_space_are_public_and_readable() -> None:
@@ -276,7 +278,8 @@ def test_choice_and_space_are_public_and_readable() -> None:
 def test_a_mapping_of_nothing_but_choices_declares_a_space() -> None:
     choices = {"a": [1, 2], "b": {"log": [1, 100], "count": 3}, "c": Choice([3], when={"a": 1})}
     assert get_space(choices) == Space(choices)
-    with pytest.raises(ParameterError, match="choises"):
+    with pytest.raises(UnknownNameError) as caught:
         get_space({"choises": {"a": [1, 2]}})
+    assert caught.value.data["suggestion"] == "choices"
     with pytest.raises(ParameterError, match=r"Space\(\{"):
         get_space({"name": ["a", "b"], "depth": [1, 2]})

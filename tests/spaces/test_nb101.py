@@ -300,6 +300,7 @@ def test_neighbours_differ_by_one_change(rows):
         assert set(map(tuple, more.tolist())) <= {(1, 2), (0, 1)}
 
 
+@pytest.mark.heavy
 def test_what_a_change_takes_away_another_brings_back(generator):
     """Also where the loss of an edge leaves a vertex unused, if it had one edge in and one out."""
 

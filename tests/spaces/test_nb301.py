@@ -247,6 +247,7 @@ def isomorphic_by_networkx(one, two):
     )
 
 
+@pytest.mark.heavy
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 3))
 def test_canonical_is_graph_isomorphism(seed, operations):

@@ -90,6 +90,7 @@ def test_known_cells_come_out_as_they_went_in(recipe: dict) -> None:
     assert torch.equal(SPACE.from_string([out]), SPACE.from_string([text]))
 
 
+@pytest.mark.heavy
 def test_all_published_recipes_come_out_as_they_went_in() -> None:
     own = os.environ.get(DATA_DIRECTORY_VARIABLE)
     path = Path(own or "nowhere") / "nbnlp" / "nbnlp_unique_recipes.csv"
@@ -314,6 +315,7 @@ def test_neighbours_are_one_change_away() -> None:
     assert (unpack(codes).operations > 0).sum() >= 14
 
 
+@pytest.mark.heavy
 def test_neighbours_stay_within_the_grammar() -> None:
     codes = SPACE.random(10, generator(5))
     near = SPACE.neighbours(torch.cat([codes, codes_of(LSTM, GRU)]))
@@ -328,6 +330,7 @@ def test_a_drawing_has_one_line_a_node() -> None:
     assert re.fullmatch(r" h_new_0 = blend\(node_\d, h_prev_0, node_\d\)", lines[-1])
 
 
+@pytest.mark.heavy
 def test_two_threads_share_the_cache_of_canonical_codes() -> None:
     """The cache is emptied all the time, by either thread while the other one reads it."""
     codes = SPACE.random(60, generator())

@@ -61,6 +61,7 @@ def test_values_left_out(text):
 
 
 # At most 3^4 points: without a bound, one draw of 25 names fills the machine's memory.
+@pytest.mark.heavy
 @given(
     st.dictionaries(names, st.lists(st.integers(), min_size=1, max_size=3), min_size=1, max_size=4)
 )

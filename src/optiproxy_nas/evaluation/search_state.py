@@ -214,10 +214,11 @@ class SearchState:
         entry = self._entry(trial)
         number = entry.number
         if isinstance(trial, Trial) and trial.text != entry.architecture:
-            raise TrialError(f"Trial {number} of {trial.text} is of another search.")
+            raise TrialError(f"Trial {number} of {trial.text} is of another search.", trial=number)
         if entry.state != "running":
             was = "was not asked for yet" if entry.state == "waiting" else "was told already"
-            raise TrialError(f"Trial {number} {was}; its state is {entry.state!r}.", trial=number)
+            message = f"Trial {number} {was}; its state is {entry.state!r}."
+            raise TrialError(message, trial=number, state=entry.state)
         return entry
 
     def _entry(self, trial: Trial | int) -> Entry:
