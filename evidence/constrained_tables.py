@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from itertools import product
 
 from evidence import table
@@ -31,7 +32,8 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     """Texts ``<name>`` (first row beside the paper), ``-methods``, ``-differences``, ``-quoted``.
 
     The bounds are those of ``common``, in their order; ``options.names`` says how each is called,
-    ``options.paper`` which quoted rows the first row is set against.
+    ``options.paper`` which quoted rows the first row is set against. ``options.tables`` names the
+    texts that the page has, by their endings ("": the first); default: all four.
     """
     bounds = bounds_of(section)
     (dataset,) = section.datasets()
@@ -41,13 +43,14 @@ def render(section: Section, evidence: Evidence) -> Rendered:
         if measured is not None:
             cells[row.label, bound, budget] = measured
     name = section.name
+    tables: dict[str, Callable[[], str]] = {
+        "": lambda: _against_paper(section, cells, bounds),
+        "-methods": lambda: _methods(section, evidence, cells, bounds),
+        "-differences": lambda: _differences(section, cells, bounds),
+        "-quoted": lambda: _quoted(section, bounds),
+    }
     return Rendered(
-        {
-            name: _against_paper(section, cells, bounds),
-            f"{name}-methods": _methods(section, evidence, cells, bounds),
-            f"{name}-differences": _differences(section, cells, bounds),
-            f"{name}-quoted": _quoted(section, bounds),
-        },
+        {name + ending: tables[ending]() for ending in section.options.get("tables", tables)},
         figures={f"{name}_best_so_far.png": png(by_bound(_panels(section, cells, bounds)))},
     )
 
