@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ IMPORTED = ["mylab", "mylab.data", "mylab.lazy", "mylab.model", "mylab.trees", "
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A user's own code, with a plug-in module ``mysearch``."""
     for name, text in FILES.items():
         path = tmp_path / name
@@ -67,7 +68,7 @@ def lab(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write(path, content):
+def write(path: Any, content: Any) -> None:
     """Write a file, later than before for the clock of the file system."""
     before = path.stat().st_mtime_ns if path.exists() else 0
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -75,16 +76,16 @@ def write(path, content):
     os.utime(path, ns=(later, later))
 
 
-def test_all_own_code_that_is_imported_counts(lab):
+def test_all_own_code_that_is_imported_counts(lab: Any) -> None:
     assert list(imported_code(["mysearch"])) == IMPORTED
 
 
-def test_nothing_is_imported_to_find_out(lab):
+def test_nothing_is_imported_to_find_out(lab: Any) -> None:
     write(lab / "mylab" / "__init__.py", "raise RuntimeError('imported')\n")
     assert list(imported_code(["mysearch"])) == IMPORTED
 
 
-def test_code_that_is_not_imported_does_not_count(lab):
+def test_code_that_is_not_imported_does_not_count(lab: Any) -> None:
     before = imported_code(["mysearch"])
     write(lab / "mylab" / "unrelated.py", "X = 2\n")
     write(lab / "mylab" / "typed.py", "X = 2\n")
@@ -103,7 +104,7 @@ def test_code_that_is_not_imported_does_not_count(lab):
         "mylab/notes.txt",
     ],
 )
-def test_stray_files_do_not_count(lab, name):
+def test_stray_files_do_not_count(lab: Any, name: str) -> None:
     before = imported_code(["mysearch"])
     (lab / name).parent.mkdir(exist_ok=True)
     write(lab / name, "VALUE = 3\n")
@@ -123,7 +124,7 @@ def test_stray_files_do_not_count(lab, name):
     ],
     ids=["CRLF", "docstring", "no docstring", "comment", "trailing comment", "layout", "BOM"],
 )
-def test_what_does_nothing_does_not_count(lab, change):
+def test_what_does_nothing_does_not_count(lab: Any, change: Any) -> None:
     before = imported_code(["mysearch"])
     write(lab / "mysearch.py", change(SEARCH))
     assert imported_code(["mysearch"]) == before
@@ -140,7 +141,7 @@ def test_what_does_nothing_does_not_count(lab, change):
         ("mylab/lazy.py", b"\xff\xfe"),
     ],
 )
-def test_a_changed_module_is_named(lab, name, content):
+def test_a_changed_module_is_named(lab: Any, name: str, content: Any) -> None:
     before = imported_code(["mysearch"])
     write(lab / name, content)
     after = imported_code(["mysearch"])
@@ -149,20 +150,22 @@ def test_a_changed_module_is_named(lab, name, content):
     assert combined(after) != combined(before)
 
 
-def test_a_changed_import_brings_other_code(lab):
+def test_a_changed_import_brings_other_code(lab: Any) -> None:
     write(lab / "mylab" / "model.py", "from mylab import unrelated\n")
     found = imported_code(["mysearch"])
     assert "mylab.unrelated" in found
     assert "mylab.data" not in found
 
 
-def test_installed_packages_count_only_as_roots(lab):
+def test_installed_packages_count_only_as_roots(lab: Any) -> None:
     assert not any(name.startswith("numpy") for name in imported_code(["mysearch"]))
     found = imported_code(["iniconfig"])
     assert "iniconfig" in found
 
 
-def test_roots_that_are_missing_are_told_and_imports_left_out(lab, monkeypatch):
+def test_roots_that_are_missing_are_told_and_imports_left_out(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = imported_code(["nowhere.at_all", "nowhere", "mylab.absent", "mylab"])
     missing = {name for name, digest in found.items() if digest == NOT_FOUND}
     assert missing == {"nowhere.at_all", "nowhere", "mylab.absent"}
@@ -178,7 +181,7 @@ def test_roots_that_are_missing_are_told_and_imports_left_out(lab, monkeypatch):
     )
 
 
-def test_namespace_packages_are_followed_to_any_depth(lab):
+def test_namespace_packages_are_followed_to_any_depth(lab: Any) -> None:
     for name in ("outer/inner/deep/leaf.py", "outer/inner/other.py"):
         path = lab / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,7 +200,7 @@ def test_namespace_packages_are_followed_to_any_depth(lab):
     assert "mylab.folder.inside" in imported_code(["mysearch"])
 
 
-def test_own_files_with_names_of_the_standard_library_count(lab):
+def test_own_files_with_names_of_the_standard_library_count(lab: Any) -> None:
     """``this`` is a module that no program has imported, so that Python finds the user's first."""
     write(lab / "this.py", "X = 1\n")
     assert "this" not in sys.modules
@@ -225,7 +228,7 @@ def test_own_files_with_names_of_the_standard_library_count(lab):
         ("trees", "from mylab.shelf import *\n"),
     ],
 )
-def test_code_that_is_imported_in_other_ways_counts(lab, file, text):
+def test_code_that_is_imported_in_other_ways_counts(lab: Any, file: Any, text: Any) -> None:
     (lab / "mylab" / "shelf").mkdir()
     (lab / "mylab" / "shelf" / "__init__.py").write_text("__all__ = ['book', 'NAME']\nNAME = 'a'\n")
     (lab / "mylab" / "shelf" / "book.py").write_text("from mylab import unrelated\n")
@@ -257,7 +260,9 @@ def __getattr__(name):
         (lambda text: text.replace('"tool"', '"instrument"'), True),
     ],
 )
-def test_what_this_package_offers_is_for_others_to_choose_from(lab, monkeypatch, change, counts):
+def test_what_this_package_offers_is_for_others_to_choose_from(
+    lab: Any, monkeypatch: pytest.MonkeyPatch, change: Any, counts: Any
+) -> None:
     monkeypatch.setattr(code_digest, "PACKAGE", "mylab")
     write(lab / "mylab" / "__init__.py", OFFERS)
     before = imported_code(["mysearch"])
@@ -269,9 +274,13 @@ def test_what_this_package_offers_is_for_others_to_choose_from(lab, monkeypatch,
 @pytest.mark.parametrize(
     "module", ["methods", "objectives", "proxies", "spaces", "benchmarks.source_registry"]
 )
-def test_an_entry_more_in_a_registry_does_not_count(lab, monkeypatch, module):
+def test_an_entry_more_in_a_registry_does_not_count(
+    lab: Any, monkeypatch: pytest.MonkeyPatch, module: Any
+) -> None:
     monkeypatch.setattr(code_digest, "PACKAGE", "mylab")
     spec = importlib.util.find_spec(f"optiproxy_nas.{module}")
+    assert spec is not None
+    assert spec.origin is not None
     text = Path(spec.origin).read_text(encoding="utf-8")
     more = re.sub(r"(Registry\(\s*\"[a-z ]+\",\s*\{)", r'\1"new": "new:New", ', text)
     assert more != text
@@ -293,14 +302,14 @@ def test_an_entry_more_in_a_registry_does_not_count(lab, monkeypatch, module):
         ("a = [[1], 2]", "a = [[1, 2]]"),
     ],
 )
-def test_other_code_has_another_digest(lab, one, other):
+def test_other_code_has_another_digest(lab: Any, one: Any, other: Any) -> None:
     write(lab / "one.py", one)
     write(lab / "other.py", other)
     found = imported_code(["one", "other"])
     assert found["one"] != found["other"]
 
 
-def test_the_digest_does_not_change_with_the_version_of_python(lab):
+def test_the_digest_does_not_change_with_the_version_of_python(lab: Any) -> None:
     """As recorded with Python 3.11; 3.12 brought fields of its own."""
     text = "class A(B):\n    def f(self, *x: int) -> str:\n        return f'{x!r:>{1}} {2}'\n"
     write(lab / "one.py", text)

@@ -12,7 +12,7 @@ def blas_threads() -> list[int]:
     return [library["num_threads"] for library in found]
 
 
-def test_linear_algebra_of_numpy_and_scipy_has_one_thread_and_then_as_many_as_before():
+def test_linear_algebra_of_numpy_and_scipy_has_one_thread_and_then_as_many_as_before() -> None:
     with ThreadpoolController().limit(limits=2, user_api="blas"):
         before = blas_threads()
         with isolated():

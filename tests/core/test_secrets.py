@@ -2,6 +2,8 @@
 
 import json
 import logging
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +55,7 @@ ORDINARY = (
 
 
 @pytest.mark.parametrize("text", [*PLANTED.values()], ids=[*PLANTED])
-def test_a_secret_is_hidden_wherever_a_text_leaves(text, tmp_path):
+def test_a_secret_is_hidden_wherever_a_text_leaves(text: Any, tmp_path: Path) -> None:
     error = DataError(f"it failed: {text}", advice=text, at=text)
     foreign = ValueError(f"it failed: {text}")
     page = environment().from_string("<p>{{ text }}</p>").render(text=text)
@@ -75,12 +77,12 @@ def test_a_secret_is_hidden_wherever_a_text_leaves(text, tmp_path):
 
 
 @pytest.mark.parametrize("token", TOKENS)
-def test_a_token_is_known_by_its_form(token):
+def test_a_token_is_known_by_its_form(token: Any) -> None:
     assert masked(f"refused: {token}.") == f"refused: {HIDDEN}."
 
 
 @pytest.mark.parametrize("text", ORDINARY)
-def test_ordinary_texts_stay(text, tmp_path):
+def test_ordinary_texts_stay(text: Any, tmp_path: Path) -> None:
     assert masked(text) == text
     refuse_secrets({"setting": {"of": [text, 1], "it": text}})
 
@@ -92,19 +94,21 @@ def test_ordinary_texts_stay(text, tmp_path):
         *("DB_PASS", "SECRET_KEY", "KAGGLE_KEY", "AZURE_STORAGE_KEY", "npm_config__authToken"),
     ],
 )
-def test_values_of_secret_variables_are_hidden(name, monkeypatch):
+def test_values_of_secret_variables_are_hidden(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, PLANT)
     assert masked(f"no {PLANT} is allowed") == f"no {HIDDEN} is allowed"
 
 
-def test_the_password_of_an_address_among_the_variables_is_hidden_alone(monkeypatch):
+def test_the_password_of_an_address_among_the_variables_is_hidden_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://bob:p%40ss-word@proxy:3128")
     assert masked("login p@ss-word failed") == f"login {HIDDEN} failed"
     monkeypatch.setenv("HTTPS_PROXY", "bob:other-word@proxy:3128")
     assert masked("login other-word failed") == f"login {HIDDEN} failed"
 
 
-def test_other_variables_are_no_secrets(monkeypatch):
+def test_other_variables_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "falsehood")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")
     monkeypatch.setenv("SHORT_TOKEN", "on")
@@ -117,13 +121,13 @@ def test_other_variables_are_no_secrets(monkeypatch):
 @pytest.mark.parametrize(
     "setting", [{"password": "x"}, {"url": "http://a:b@h"}, {"x": ["hf_" + 20 * "a"]}]
 )
-def test_parameters_with_secrets_are_refused_without_showing_them(setting):
+def test_parameters_with_secrets_are_refused_without_showing_them(setting: Any) -> None:
     with pytest.raises(ParameterError, match="environment variable") as refused:
         refuse_secrets({"problem": {"name": "x:Y", **setting}})
     assert refused.value.data["name"] == f"problem.{next(iter(setting))}"
 
 
-def test_a_file_without_secrets_is_left_alone(tmp_path):
+def test_a_file_without_secrets_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "output.txt"
     path.write_bytes(b"\xff plain\r\n")
     before = path.stat()
@@ -133,6 +137,6 @@ def test_a_file_without_secrets_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["://a:{}/@", "://{}@", "eyJ{}.eyJhbGciOiJ.a"])
-def test_no_secret_is_so_long_that_looking_for_it_takes_time_by_the_square(text):
+def test_no_secret_is_so_long_that_looking_for_it_takes_time_by_the_square(text: Any) -> None:
     assert HIDDEN in masked(text.format("x" * 100))
     assert HIDDEN not in masked(text.format("x" * 5000))
