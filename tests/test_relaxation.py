@@ -96,7 +96,11 @@ def test_noisy_weights_are_close_to_a_uniform_share_that_grows_with_the_choices(
 
 def test_noise_of_the_weights_leaves_out_what_is_not_allowed(generator):
     noisy = noisy_logits(Logits(ALPHA, BETA), 500, 2.0, generator, ALLOWED)
-    assert torch.isfinite(noisy.alpha).all()
+    assert noisy.alpha.dtype == ALPHA.dtype
+    assert (noisy.alpha[:, ~ALLOWED] == 0).all()
+    weights = torch.softmax(ALPHA[0].masked_fill(~ALLOWED, -torch.inf), -1)
+    added = (noisy.alpha.exp() - weights)[:, ALLOWED] / 2.0
+    assert kstest(added.flatten().double().numpy(), "uniform").pvalue > 1e-3
     drawn = sample_operations(noisy.alpha, 1, generator, allowed=ALLOWED)[:, 0]
     assert ALLOWED[torch.arange(2), drawn].all()
 
@@ -108,6 +112,11 @@ def test_sample_edges_draws_from_the_mixed_sigmoid(exploration, generator):
     assert drawn.dtype == torch.int64
     on = torch.sigmoid(BETA[0]) * (1 - exploration) + exploration / 2
     assert_frequencies(drawn[0], torch.stack([1 - on, on], -1))
+
+
+def test_without_exploration_edges_are_drawn_from_the_sigmoid(generator):
+    on = torch.sigmoid(BETA[0])
+    assert_frequencies(sample_edges(BETA, DRAWS, generator)[0], torch.stack([1 - on, on], -1))
 
 
 def test_gumbel_softmax_tends_to_the_categorical(generator):
@@ -126,6 +135,16 @@ def test_gumbel_softmax_is_the_printed_formula(temperature, seed):
     printed /= printed.sum(-1, keepdim=True)
     torch.testing.assert_close(relaxed.double(), printed, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(relaxed.sum(-1), torch.ones(1, 2))
+
+
+@pytest.mark.parametrize("noise", ["logistic", "gumbel"])
+@given(temperature=st.floats(0.05, 50), seed=st.integers(0, 2**32))
+def test_binary_concrete_is_the_printed_formula(noise, temperature, seed):
+    relaxed = binary_concrete(BETA, temperature, torch.Generator().manual_seed(seed), noise)
+    draw = {"logistic": logistic_noise, "gumbel": gumbel_noise}[noise]
+    drawn = draw((1, 3), torch.Generator().manual_seed(seed))
+    printed = 1 / (1 + torch.exp(-(BETA + drawn).double() / temperature))
+    torch.testing.assert_close(relaxed.double(), printed, atol=1e-4, rtol=1e-3)
 
 
 def test_logistic_noise_makes_the_edges_unbiased(generator):
