@@ -32,6 +32,8 @@ def test_a_twin_is_scored_by_the_mean_of_the_proxy_and_the_spread_of_twins(make_
     score = acquisition_score(changed[:, 0], settings)[1]
     mean = predictions[:, 0, 1].mean()
     assert float(score) == pytest.approx(float(mean) + settings.optimism * 0.5, abs=1e-6)
+    both = with_spread(predictions, [0, 2], 0.5)[:, 0, [0, 2]]  # each keeps a mean of its own
+    torch.testing.assert_close(both.mean(0), predictions[:, 0, [0, 2]].mean(0))
     alone = with_spread(predictions[:1], [0], 0.5)  # one member has no deviation
     assert torch.equal(alone, predictions[:1])
 
@@ -69,6 +71,10 @@ def test_candidates_are_twins_of_the_best_and_nothing_taken(nb201, make_paramete
     unavailable = steps.make_batch(nb201, taken, step=1)
     fewer, _ = with_twins(nb201, pool, predict, archive, parameters, unavailable)
     assert set(nb201.canonical(fewer.codes)) == set(functions) - {known[-1]}
+    # Of all functions with such trials: what was there before.
+    unavailable = steps.make_batch(nb201, codes_of(nb201, archive)[-5:], step=1)
+    unchanged, _ = with_twins(nb201, pool, predict, archive, parameters, unavailable)
+    assert len(unchanged.codes) == 0
 
 
 @pytest.mark.heavy
