@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from optiproxy_nas import build_network
@@ -21,7 +23,7 @@ TINY = {"channels": 4, "cells": 1, "stages": 2, "input_channels": 1}
 IMAGES = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def test_parameters_are_those_that_darts_prints_for_its_best_cells():
+def test_parameters_are_those_that_darts_prints_for_its_best_cells() -> None:
     with torch.device("meta"):
         small = build_network(DARTS_V2, "nb301", channels=36, cells=6)  # 20 cells
         large = build_network(
@@ -31,8 +33,8 @@ def test_parameters_are_those_that_darts_prints_for_its_best_cells():
     assert parameters(large) == 4_718_752
 
 
-def test_a_reduction_cell_halves_the_side_and_doubles_the_channels():
-    network = build_network(DARTS_V2, "nb301", **TINY).eval()
+def test_a_reduction_cell_halves_the_side_and_doubles_the_channels() -> None:
+    network: Any = build_network(DARTS_V2, "nb301", **TINY).eval()
     shapes = []
     for cell in network.layers:
         cell.register_forward_hook(lambda cell, inputs, output: shapes.append([*output.shape[1:]]))
@@ -42,20 +44,20 @@ def test_a_reduction_cell_halves_the_side_and_doubles_the_channels():
     assert network.are_reductions == [False, True, False]
 
 
-def test_the_skeleton_of_the_benchmark_has_eight_cells():
+def test_the_skeleton_of_the_benchmark_has_eight_cells() -> None:
     with torch.device("meta"):
-        network = build_network(DARTS_V2, "nb301")
+        network: Any = build_network(DARTS_V2, "nb301")
     assert [number for number, one in enumerate(network.are_reductions) if one] == [2, 5]
     assert len(network.are_reductions) == 8
 
 
-def test_an_odd_side_is_halved_and_rounded_up():
+def test_an_odd_side_is_halved_and_rounded_up() -> None:
     assert FactorizedReduce(4, 6)(torch.randn(2, 4, 7, 5)).shape == (2, 6, 4, 3)
 
 
-def test_outputs_are_dropped_in_training_only_and_only_where_it_is_asked_for():
+def test_outputs_are_dropped_in_training_only_and_only_where_it_is_asked_for() -> None:
     torch.manual_seed(0)
-    network = build_network(DARTS_V2, "nb301", **TINY)
+    network: Any = build_network(DARTS_V2, "nb301", **TINY)
     with torch.no_grad():
         assert torch.equal(network(IMAGES), network(IMAGES))
         network.drop_path = 0.5

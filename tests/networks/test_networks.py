@@ -40,7 +40,7 @@ def loss(network: CellNetwork, *weights: Tensor | None) -> Tensor:
 @pytest.mark.parametrize(
     ("space", "operation"), [(name, one) for name in SPACES for one in get_space(name).operations]
 )
-def test_each_operation_is_trained(space, operation):
+def test_each_operation_is_trained(space: str, operation: Any) -> None:
     network = build_network(made_of(space, operation), space, **TINY)
     torch.autograd.backward(loss(network))
     for tensor in network.parameters():
@@ -50,7 +50,7 @@ def test_each_operation_is_trained(space, operation):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("space", SPACES)
-def test_a_relaxed_network_is_the_discrete_one_at_the_corners(space):
+def test_a_relaxed_network_is_the_discrete_one_at_the_corners(space: str) -> None:
     torch.manual_seed(0)
     relaxed, kind = relaxed_network(space, **TINY).double(), get_space(space)
     images = IMAGES.double()
@@ -65,7 +65,7 @@ def test_a_relaxed_network_is_the_discrete_one_at_the_corners(space):
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_gradient_reaches_the_weights_of_operations_and_edges(space):
+def test_gradient_reaches_the_weights_of_operations_and_edges(space: str) -> None:
     kind = get_space(space)
     generator = torch.Generator().manual_seed(0)
     operations = torch.rand(kind.num_nodes, len(kind.operations), generator=generator)
@@ -81,7 +81,9 @@ def test_gradient_reaches_the_weights_of_operations_and_edges(space):
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_stages_halve_the_side_and_a_stem_for_large_images_halves_it_more(space):
+def test_stages_halve_the_side_and_a_stem_for_large_images_halves_it_more(
+    space: str,
+) -> None:
     cell = made_of(space, get_space(space).operations[-1])
     settings = TINY | {"stages": 3, "stem": "imagenet", "classes": 4}
     network = build_network(cell, space, **settings).eval()
@@ -93,7 +95,7 @@ def test_stages_halve_the_side_and_a_stem_for_large_images_halves_it_more(space)
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_no_weights_are_drawn_where_a_network_is_built_on_no_device(space):
+def test_no_weights_are_drawn_where_a_network_is_built_on_no_device(space: str) -> None:
     cell = made_of(space, get_space(space).operations[0])
     with torch.device("meta"):
         network = build_network(cell, space)
@@ -112,14 +114,16 @@ def test_no_weights_are_drawn_where_a_network_is_built_on_no_device(space):
         (SKIPS, "nb201", {"drop_path": 0.2}, ParameterError, {"errors": 1}),
     ],
 )
-def test_what_no_network_can_be_is_refused(architecture, space, settings, error, data):
+def test_what_no_network_can_be_is_refused(
+    architecture: Any, space: str, settings: Any, error: Any, data: Any
+) -> None:
     with pytest.raises(error) as raised:
         build_network(architecture, space, **settings)
     assert raised.value.data.items() >= data.items()
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 8, 8), (1, 1, 8, 1), (1, 8, 8), (8, 8)])
-def test_images_of_other_channels_or_too_small_are_refused(shape):
+def test_images_of_other_channels_or_too_small_are_refused(shape: Any) -> None:
     network = build_network(SKIPS, **TINY)
     for use in (network, lambda images: flops(network, images)):
         with pytest.raises(ParameterError) as raised:
@@ -127,12 +131,12 @@ def test_images_of_other_channels_or_too_small_are_refused(shape):
         assert raised.value.data == {"shape": [*shape], "input_channels": 1, "least_side": 2}
 
 
-def test_an_example_of_which_any_network_makes_nothing_is_refused():
+def test_an_example_of_which_any_network_makes_nothing_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"\[2, 5\]"):
         flops(nn.Linear(4, 3), torch.zeros(2, 5))
 
 
-def test_weights_of_another_shape_are_refused():
+def test_weights_of_another_shape_are_refused() -> None:
     relaxed, discrete = relaxed_network("nb201", **TINY), build_network(SKIPS, **TINY)
     for network, weights in (
         (relaxed, None),
@@ -149,7 +153,7 @@ def test_weights_of_another_shape_are_refused():
         discrete.discrete(SKIPS)
 
 
-def test_the_page_about_networks_says_what_is():
+def test_the_page_about_networks_says_what_is() -> None:
     page = Path(__file__).parents[2] / "docs" / "networks.md"
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
