@@ -31,7 +31,7 @@ class TinySpace(GraphSpace):
     num_vertices = 5
     vertex_labels = ("input", "", "", "output", "padding")
     num_features = 5  # input, three operations, output
-    size = 72
+    size: int | None = 72
 
     def random(self, count, generator):
         operations = torch.randint(0, 3, (count, 2), generator=generator)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import shutil
+from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -40,21 +43,23 @@ class Uncounted(TinySpace):
     size = None
 
 
-def resolved(**overrides):
+def resolved(**overrides: Any) -> Any:
     return resolve_method(merge(RUN, overrides))
 
 
-def test_stray_files_beside_the_presets_are_none(monkeypatch, tmp_path):
+def test_stray_files_beside_the_presets_are_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     before = preset_names()
-    shutil.copytree(presets.resources.files(presets.__name__), tmp_path / "presets")
+    shutil.copytree(Path(presets.__file__).parent, tmp_path / "presets")
     for name in ("._default.yml", ".#paper.yml", "default.yml~", "default (copy).yml", ".yml"):
         (tmp_path / "presets" / name).write_bytes(b"\x00\xff")
-    monkeypatch.setattr(presets.resources, "files", lambda _: tmp_path / "presets")
+    monkeypatch.setattr(resources, "files", lambda _: tmp_path / "presets")
     assert preset_names() == before
     assert preset_for("nb201", "accuracy") == "default"
 
 
-def test_paper_is_table_5():
+def test_paper_is_table_5() -> None:
     parameters = resolved()
     assert parameters.proxy.name == "gcn"
     assert parameters.proxy.hidden == 144  # gcn_hidden, linear_size
@@ -76,7 +81,7 @@ def test_paper_is_table_5():
     assert not fit.bootstrap
 
 
-def test_paper_is_table_6():
+def test_paper_is_table_6() -> None:
     parameters = resolved()
     gradient, selection = parameters.gradient, parameters.selection
     assert gradient.base_temperature == 0.7
@@ -98,7 +103,7 @@ def test_paper_is_table_6():
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_preset_resolves_and_names_each_parameter(name):
+def test_every_preset_resolves_and_names_each_parameter(name: Any) -> None:
     parameters = resolved(preset=name)
     open_at_run_time = {*RUN, "problem", "method", "objective", "failures", "confirm"}
     open_at_run_time |= {"alarms", "fit.failed", "stopping", "stop_regret", "evolution", "prior"}
@@ -110,7 +115,7 @@ def test_every_preset_resolves_and_names_each_parameter(name):
     open_at_run_time |= {f"gradient.lhs_beta_{name}" for name in ("lower", "range")}
     given = load_preset(name)
 
-    def walk(model: BaseModel, values, path=""):
+    def walk(model: BaseModel, values: Any, path: Any = "") -> None:
         for field in type(model).model_fields:
             if f"{path}{field}" in open_at_run_time:
                 continue
@@ -136,7 +141,9 @@ def test_every_preset_resolves_and_names_each_parameter(name):
         ("published_hardware", 10, 20, 200, 30),
     ],
 )
-def test_published_presets_spend_the_published_budgets(name, batch, initial, budget, candidates):
+def test_published_presets_spend_the_published_budgets(
+    name: Any, batch: Any, initial: Any, budget: Any, candidates: Any
+) -> None:
     parameters = resolved(preset=name, budget=budget)
     assert parameters.selection.batch == batch
     assert parameters.initial_samples + batch * number_of_steps(parameters) == budget
@@ -145,7 +152,7 @@ def test_published_presets_spend_the_published_budgets(name, batch, initial, bud
     assert parameters.fit.targets == "standardised"  # by the archive, never by the table
 
 
-def test_a_preset_that_extends_another_has_its_values_but_for_its_own():
+def test_a_preset_that_extends_another_has_its_values_but_for_its_own() -> None:
     base, task = load_preset("published"), load_preset("published_cifar100")
     assert "extends" not in task
     assert task["proxy"] == {**base["proxy"], "hidden": 128}
@@ -155,7 +162,7 @@ def test_a_preset_that_extends_another_has_its_values_but_for_its_own():
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
-def test_settings_that_came_later_are_left_out_of_dumps_that_do_not_give_them(name):
+def test_settings_that_came_later_are_left_out_of_dumps_that_do_not_give_them(name: Any) -> None:
     parameters = resolved(preset=name)
     dumped = parameters.model_dump(mode="json")
     assert not {"lr_gamma", "lr_step", "lhs_beta_lower", "lhs_beta_range"} & {*dumped["gradient"]}
@@ -172,13 +179,13 @@ def test_settings_that_came_later_are_left_out_of_dumps_that_do_not_give_them(na
         {"selection": {"weight_noise": 0.0}, "evolution": {"generations": 3}},
     ],
 )
-def test_a_dump_read_over_its_preset_gives_the_same_parameters(given):
+def test_a_dump_read_over_its_preset_gives_the_same_parameters(given: Any) -> None:
     """Also where it turns off what the preset turns on."""
     parameters = resolved(preset="published_nb101", **given)
     assert resolve_method(parameters.model_dump(mode="json")) == parameters
 
 
-def test_overrides_name_settings_that_the_preset_does_not():
+def test_overrides_name_settings_that_the_preset_does_not() -> None:
     given = {"gradient": {"lr_gamma": 0.9}, "evolution": {"population": 7}}
     found = overrides_of(resolved(**given))
     assert "gradient.lr_gamma = 0.9 (1.0)" in found
@@ -186,11 +193,11 @@ def test_overrides_name_settings_that_the_preset_does_not():
     assert overrides_of(resolved(preset="published")) == []
 
 
-def test_two_presets_are_there():
+def test_two_presets_are_there() -> None:
     assert {"default", "paper"} <= set(preset_names())
 
 
-def test_overrides_win_and_leave_their_siblings():
+def test_overrides_win_and_leave_their_siblings() -> None:
     base, over = {"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 5}, "c": {"z": 1}}
     kept = copy.deepcopy((base, over))
     assert merge(base, over) == {"a": {"x": 1, "y": 5}, "b": 3, "c": {"z": 1}}
@@ -211,14 +218,14 @@ def test_overrides_win_and_leave_their_siblings():
         ({"proxy": {"hiden": 3}}, "proxy.hiden", "hidden"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest(overrides, where, near):
+def test_an_unknown_key_is_refused_with_the_nearest(overrides: Any, where: Any, near: Any) -> None:
     message = rf"Unknown parameter '{where}'\. Did you mean '{near}'\? Allowed here: .*{near}"
     with pytest.raises(ParameterError, match=message) as caught:
         resolved(**overrides)
     assert caught.value.data["errors"] == 1
 
 
-def test_an_unknown_key_like_nothing_is_refused_with_the_list():
+def test_an_unknown_key_like_nothing_is_refused_with_the_list() -> None:
     with pytest.raises(
         ParameterError, match=r"Unknown parameter 'fit.zzz'\. Allowed here: batch_size"
     ):
@@ -251,12 +258,12 @@ def test_an_unknown_key_like_nothing_is_refused_with_the_list():
         ({"selection": {"batch": 101}}, "B = 101 is greater than selection.samples Q = 100"),
     ],
 )
-def test_wrong_types_and_values_are_refused(overrides, message):
+def test_wrong_types_and_values_are_refused(overrides: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         resolved(**overrides)
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(ParameterError) as caught:
         resolved(fit={"epoch": 3, "lr": -1}, seed="x")
     assert caught.value.data["errors"] == 3
@@ -264,7 +271,7 @@ def test_all_mistakes_are_told_at_once():
 
 
 @pytest.mark.parametrize("missing", ["budget", "seed", "space"])
-def test_what_is_missing_is_named(missing):
+def test_what_is_missing_is_named(missing: Any) -> None:
     values = {key: value for key, value in RUN.items() if key != missing}
     with pytest.raises(ParameterError, match=f"Parameter '{missing}' is missing"):
         resolve_method(values)
@@ -279,7 +286,7 @@ def test_what_is_missing_is_named(missing):
         ({"fit": {"targets": "ranks"}}, "Unknown target 'ranks'. Did you mean 'rank'"),
     ],
 )
-def test_unknown_names_are_refused_with_the_nearest(overrides, message):
+def test_unknown_names_are_refused_with_the_nearest(overrides: Any, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         resolved(**overrides)
 
@@ -291,13 +298,13 @@ def test_unknown_names_are_refused_with_the_nearest(overrides, message):
         {"proxy": {"name": "no.such:Proxy"}},
     ],
 )
-def test_a_path_that_cannot_be_imported_is_refused_before_any_query(overrides):
+def test_a_path_that_cannot_be_imported_is_refused_before_any_query(overrides: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         resolved(**overrides)
     assert caught.value.data["path"].startswith("no.such:")
 
 
-def test_budgets_that_cannot_be_spent():
+def test_budgets_that_cannot_be_spent() -> None:
     with pytest.raises(
         BudgetError, match=r"9 queries is too small: .* the initial sample, .* cost 10"
     ):
@@ -312,7 +319,7 @@ def test_budgets_that_cannot_be_spent():
 @pytest.mark.parametrize(
     ("budget", "steps", "batches"), [(30, 2, [10, 10]), (31, 3, [10, 10, 1]), (11, 1, [1])]
 )
-def test_steps_fill_the_budget(budget, steps, batches):
+def test_steps_fill_the_budget(budget: Any, steps: Any, batches: Any) -> None:
     parameters = resolved(budget=budget)
     assert number_of_steps(parameters) == steps
     spent, granted = 10, []
@@ -322,7 +329,7 @@ def test_steps_fill_the_budget(budget, steps, batches):
     assert granted == batches
 
 
-def test_parameters_are_frozen_and_equal_by_value():
+def test_parameters_are_frozen_and_equal_by_value() -> None:
     parameters = resolved()
     with pytest.raises(ValidationError):
         parameters.budget = 3
@@ -347,7 +354,9 @@ def test_parameters_are_frozen_and_equal_by_value():
         ("large", "accuracy", "default"),
     ],
 )
-def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective, better):
+def test_a_preset_that_was_made_for_another_objective_is_told(
+    preset: Any, objective: Any, better: Any
+) -> None:
     named = {"name": objective}
     if objective == "constrained":
         named["constraints"] = "a < 1"
@@ -377,14 +386,16 @@ def test_a_preset_that_was_made_for_another_objective_is_told(preset, objective,
         ("nb201", "mine", None),
     ],
 )
-def test_the_preset_that_was_tuned_for_an_objective_and_a_space(space, objective, preset):
+def test_the_preset_that_was_tuned_for_an_objective_and_a_space(
+    space: Any, objective: Any, preset: Any
+) -> None:
     assert preset_for(space, objective) == preset
 
 
 BOUNDED = {"name": "constrained", "constraints": ["latency_ms < 12"]}
 
 
-def test_a_preset_may_differ_under_bounds():
+def test_a_preset_may_differ_under_bounds() -> None:
     plain, bounded = resolved(preset="default"), resolved(preset="default", objective=BOUNDED)
     assert plain.selection.skip_twins
     assert not bounded.selection.skip_twins
@@ -396,7 +407,7 @@ def test_a_preset_may_differ_under_bounds():
 
 
 @pytest.mark.parametrize("scale", [None, "log", "linear"])
-def test_what_is_given_under_bounds_wins_and_is_read_back(scale):
+def test_what_is_given_under_bounds_wins_and_is_read_back(scale: Any) -> None:
     objective = {**BOUNDED, "metric_scale": scale} if scale else BOUNDED
     given = {"objective": objective, "selection": {"skip_twins": True}}
     parameters = resolved(preset="default", **given)
@@ -407,7 +418,7 @@ def test_what_is_given_under_bounds_wins_and_is_read_back(scale):
     assert resolved(preset="default", **{**given, "objective": built}) == parameters
 
 
-def test_a_preset_that_was_tuned_on_another_space_is_told():
+def test_a_preset_that_was_tuned_on_another_space_is_told() -> None:
     told = {"space": "nb301", "benchmark": "nb301", "source": "nb301_yahpo", "budget": 3000}
     run = {**RUN, **told, "preset": "low_fidelity", "objective": {"name": "multi_fidelity"}}
     note = misfit(resolve_method(run))
@@ -415,7 +426,7 @@ def test_a_preset_that_was_tuned_on_another_space_is_told():
     assert misfit(resolve_method({**run, "preset": "rungs"})) == ""
 
 
-def test_every_preset_is_known_to_fit_something():
+def test_every_preset_is_known_to_fit_something() -> None:
     others = {name for name in preset_names() if not made_for(name)}
     assert {name for name in others if not name.startswith("published")} == {
         "paper",

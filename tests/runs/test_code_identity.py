@@ -3,10 +3,14 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from optiproxy_nas.core.code_digest import imported_code
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.problems.resolution import with_problem
@@ -26,7 +30,7 @@ class Mine(RandomSearch):
 """
 
 
-def parameters(method="optiproxy", **values):
+def parameters(method: Any = "optiproxy", **values: Any) -> Any:
     given = {
         "space": "nb201",
         "benchmark": "nb201",
@@ -41,18 +45,18 @@ def parameters(method="optiproxy", **values):
     return resolve_method(given).model_dump()
 
 
-def code(*arguments, **values):
+def code(*arguments: Any, **values: Any) -> Any:
     return software(parameters(*arguments, **values))["code"]
 
 
-def write(path, text):
+def write(path: Any, text: Any) -> None:
     path.write_text(text)
     later = time.time_ns() + 1
     os.utime(path, ns=(later, later))
 
 
 @pytest.fixture
-def plugin(tmp_path, monkeypatch):
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A method of the user's, whose module imports his ``train.py``."""
     write(tmp_path / "train.py", TRAIN)
     write(tmp_path / "minemethod.py", PLUGIN)
@@ -62,7 +66,7 @@ def plugin(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_a_search_is_decided_by_what_its_parameters_name():
+def test_a_search_is_decided_by_what_its_parameters_name() -> None:
     modules = {name.removeprefix("optiproxy_nas.") for name in code()["modules"]}
     assert {
         "algorithm.steps",
@@ -83,23 +87,23 @@ def test_a_search_is_decided_by_what_its_parameters_name():
     assert not [name for name in modules if name.startswith((*others, *rest))]
 
 
-def test_a_baseline_is_decided_by_its_own_code():
+def test_a_baseline_is_decided_by_its_own_code() -> None:
     modules = code("regularized_evolution")["modules"]
     assert "optiproxy_nas.methods.regularized_evolution" in modules
     assert "optiproxy_nas.methods.bananas" not in modules
     assert "optiproxy_nas.algorithm.gradient" not in modules
 
 
-def test_joined_sources_count_each():
+def test_joined_sources_count_each() -> None:
     modules = code(source="embedded+hw_nas_bench")["modules"]
     assert "optiproxy_nas.benchmarks.readers.hw_nas_bench" in modules
 
 
-def test_what_is_imported_and_changed_changes_the_digest(monkeypatch):
+def test_what_is_imported_and_changed_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     before = code()
-    real = code_identity.imported_code
+    real = imported_code
 
-    def changed(roots):
+    def changed(roots: Any) -> Any:
         return {**real(roots), "optiproxy_nas.algorithm.gradient": "0" * 16}
 
     monkeypatch.setattr(code_identity, "imported_code", changed)
@@ -107,7 +111,7 @@ def test_what_is_imported_and_changed_changes_the_digest(monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["train.py", "minemethod.py"])
-def test_a_plugin_counts_with_the_user_s_own_code_that_it_imports(plugin, file):
+def test_a_plugin_counts_with_the_user_s_own_code_that_it_imports(plugin: Any, file: Any) -> None:
     given = parameters("minemethod:Mine")
     before = software(given)
     text = (plugin / file).read_text()
@@ -139,7 +143,7 @@ class Mine(Problem):
 
 
 @pytest.mark.parametrize("given", ["mineproblem:Mine", {"name": "mineproblem:Mine"}])
-def test_a_problem_is_a_plugin(plugin, given):
+def test_a_problem_is_a_plugin(plugin: Any, given: Any) -> None:
     write(plugin / "mineproblem.py", PROBLEM)
     run = {"problem": given, "method": "random_search", "seed": 0, "budget": 3}
     decided = resolve_method(with_problem(run)).model_dump()
@@ -153,20 +157,22 @@ def test_a_problem_is_a_plugin(plugin, given):
     sys.modules.pop("mineproblem")
 
 
-def test_what_a_plugin_imports_of_the_package_counts(plugin):
+def test_what_a_plugin_imports_of_the_package_counts(plugin: Any) -> None:
     modules = code("minemethod:Mine")["modules"]
     assert {"minemethod", "train", "optiproxy_nas.methods.random_search"} <= modules.keys()
 
 
 @pytest.mark.parametrize("how", ["gone", "by hand", "notebook", "value", "nested"])
-def test_a_plugin_whose_source_cannot_be_read_is_refused(plugin, monkeypatch, how):
+def test_a_plugin_whose_source_cannot_be_read_is_refused(
+    plugin: Any, monkeypatch: pytest.MonkeyPatch, how: Any
+) -> None:
     given = parameters("minemethod:Mine")
     module, name = "minemethod", "Mine"
     if how == "gone":
         (plugin / "minemethod.py").unlink()
     else:
         module = "__main__" if how == "notebook" else "by_hand"
-        made = ModuleType(module)
+        made: Any = ModuleType(module)
         made.Mine = sys.modules["minemethod"].Mine
         made.Outer = type("Outer", (), {"Mine": made.Mine})
         monkeypatch.setitem(sys.modules, module, made)
@@ -177,7 +183,7 @@ def test_a_plugin_whose_source_cannot_be_read_is_refused(plugin, monkeypatch, ho
         software(given)
 
 
-def test_a_nested_name_is_a_plugin_and_a_text_that_only_reads_like_one_is_none(plugin):
+def test_a_nested_name_is_a_plugin_and_a_text_that_only_reads_like_one_is_none(plugin: Any) -> None:
     text = (plugin / "minemethod.py").read_text()
     write(plugin / "minemethod.py", f"{text}\n\nclass Outer:\n    Inner = Mine\n")
     given = parameters("minemethod:Outer.Inner", settings={})
@@ -187,7 +193,7 @@ def test_a_nested_name_is_a_plugin_and_a_text_that_only_reads_like_one_is_none(p
     assert "no_module" not in software(given)["code"]["modules"]
 
 
-def test_only_the_chosen_entry_of_a_registry_counts(monkeypatch):
+def test_only_the_chosen_entry_of_a_registry_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     given = parameters(preset="ensemble")
     before = software(given)
     assert before["code"]["modules"]["proxy graph_mlp"] == PROXIES["graph_mlp"]
@@ -200,8 +206,10 @@ def test_only_the_chosen_entry_of_a_registry_counts(monkeypatch):
     assert line.startswith("code.modules.proxy graph_mlp: ")
 
 
-def test_libraries_of_every_member_are_recorded(plugin, monkeypatch):
-    def surrogate(version):
+def test_libraries_of_every_member_are_recorded(
+    plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surrogate(version: Any) -> Any:
         monkeypatch.setattr(code_identity, "_version", version)
         values = {"space": "nb301", "benchmark": "nb301", "source": "nb301_yahpo"}
         return software(parameters("random_search", **values))["libraries"]
@@ -217,13 +225,13 @@ def test_libraries_of_every_member_are_recorded(plugin, monkeypatch):
     assert found["nowhere-at-all"] == "not installed"
 
 
-def test_manifests_without_digests_by_module_are_compared_as_a_whole():
+def test_manifests_without_digests_by_module_are_compared_as_a_whole() -> None:
     old = {"code": {"search_sha256": "1", "plugins": {}}}
     new = {"code": {"search_sha256": "2", "plugins": {}, "modules": {"a": "3"}}}
     assert differences(old, new) == ["code.search_sha256: '1' then, '2' now"]
 
 
-def test_it_takes_no_time_again():
+def test_it_takes_no_time_again() -> None:
     given = parameters()
     software(given)
     start = time.process_time()
@@ -232,7 +240,7 @@ def test_it_takes_no_time_again():
     assert (time.process_time() - start) / 5 < 0.1
 
 
-def test_what_only_one_of_two_runs_has_is_said_to_be_not_set_in_the_other():
+def test_what_only_one_of_two_runs_has_is_said_to_be_not_set_in_the_other() -> None:
     old, new = ({"parameters": {"problem": it}} for it in ({"epochs": 2}, {"depth": 9}))
     depth, epochs = differences(old, new)
     assert depth == "parameters.problem.depth: not set then, 9 now"

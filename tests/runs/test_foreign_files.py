@@ -2,6 +2,8 @@
 
 import json
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,14 +40,14 @@ SOUND = {"run_id": "a", "status": "failed", "artifacts": {}, "pipeline": "x", "d
         {"parameters": {}, "status": "finished", "result": {}},
     ],
 )
-def test_a_manifest_that_no_run_writes_is_refused(facts, tmp_path):
+def test_a_manifest_that_no_run_writes_is_refused(facts: Any, tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({**SOUND, **facts}))
     with pytest.raises(ResumeError):
         load_manifest(path)
 
 
-def test_a_manifest_of_another_run_is_refused(tmp_path):
+def test_a_manifest_of_another_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "b" / "manifest.json"
     path.parent.mkdir()
     path.write_text(json.dumps({**SOUND, "parameters": {}}))
@@ -54,7 +56,7 @@ def test_a_manifest_of_another_run_is_refused(tmp_path):
         read_manifest(tmp_path, "b")
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     os.mkfifo(path)
     with pytest.raises(ResumeError, match="no file"):
@@ -63,7 +65,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
         file_digest(path)
 
 
-def test_a_manifest_nested_without_end_is_no_manifest(tmp_path):
+def test_a_manifest_nested_without_end_is_no_manifest(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     path.write_text("[" * 100_000)
     with pytest.raises(ResumeError):
@@ -71,7 +73,7 @@ def test_a_manifest_nested_without_end_is_no_manifest(tmp_path):
 
 
 @pytest.mark.slow
-def test_changed_files_raise_our_errors_only_and_take_no_memory():
+def test_changed_files_raise_our_errors_only_and_take_no_memory() -> None:
     for reader in samples():
         found = fuzz(reader, seconds=60)
         assert found["other_errors"] == [], reader

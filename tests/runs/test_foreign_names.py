@@ -2,6 +2,8 @@
 
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,7 +27,7 @@ PLACES = [
 ]
 
 
-def write(folder, parameters, **facts):
+def write(folder: Any, parameters: Any, **facts: Any) -> None:
     path = folder / "mine" / "manifest.json"
     path.parent.mkdir(parents=True)
     lacking = {"run_id": "mine", "status": "failed", "artifacts": {}, "pipeline": "x", "data": {}}
@@ -33,12 +35,14 @@ def write(folder, parameters, **facts):
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_trusted(monkeypatch):
+def nobody_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TRUSTED)
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_manifest_that_names_foreign_code_is_refused(place, tmp_path, monkeypatch):
+def test_a_manifest_that_names_foreign_code_is_refused(
+    place: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, PARAMETERS | place)
     with pytest.raises(UntrustedNameError, match=f"{TRUSTED}=os ") as refused:
         read_manifest(tmp_path, "mine")
@@ -49,7 +53,7 @@ def test_a_manifest_that_names_foreign_code_is_refused(place, tmp_path, monkeypa
     assert read_manifest(tmp_path, "mine", given=place)["run_id"] == "mine"
 
 
-def test_an_executor_of_a_manifest_is_refused_but_no_scheduler(tmp_path):
+def test_an_executor_of_a_manifest_is_refused_but_no_scheduler(tmp_path: Path) -> None:
     write(tmp_path, PARAMETERS, evaluation={"executor": "os:abort"})
     with pytest.raises(UntrustedNameError):
         read_manifest(tmp_path, "mine")
@@ -58,14 +62,16 @@ def test_an_executor_of_a_manifest_is_refused_but_no_scheduler(tmp_path):
     read_manifest(other, "mine")
 
 
-def test_a_sweeps_table_that_names_foreign_code_is_refused():
+def test_a_sweeps_table_that_names_foreign_code_is_refused() -> None:
     point = {"parameters": json.dumps({**PARAMETERS, "method": "os:abort"})}
     tables = SweepTables({"p": pd.DataFrame()}, {"p": point})
     with pytest.raises(UntrustedNameError):
         tables.read("p", "reference")
 
 
-def test_code_of_the_project_and_of_this_package_is_its_own(tmp_path, monkeypatch):
+def test_code_of_the_project_and_of_this_package_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.kedro]\npackage_name = 'mine'\n")
     for folder in ("src", "data"):
         (tmp_path / folder).mkdir()
@@ -79,7 +85,7 @@ def test_code_of_the_project_and_of_this_package_is_its_own(tmp_path, monkeypatc
     assert not sys.modules.keys() & {"own_src_code", "own_data_code"}
 
 
-def test_trust_in_one_module_is_none_in_another(monkeypatch):
+def test_trust_in_one_module_is_none_in_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TRUSTED, "lab.spaces,one:Name")
     refuse_foreign_names({"space": "lab.spaces.big:Space", "method": "one:Name"}, "x", {})
     for name in ("lab.other:Space", "lab.spacesuit:Space", "one:Other"):
@@ -87,6 +93,6 @@ def test_trust_in_one_module_is_none_in_another(monkeypatch):
             refuse_foreign_names({"space": name}, "x", {})
 
 
-def test_what_a_module_has_imported_is_no_member_of_a_registry():
+def test_what_a_module_has_imported_is_no_member_of_a_registry() -> None:
     with pytest.raises(ParameterError, match="os is a module"):
         Registry("space", {}).load("optiproxy_nas.execution.worker:os.abort")

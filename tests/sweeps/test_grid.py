@@ -1,5 +1,8 @@
 """What a grid's text, files and Python values stand for."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,39 +26,39 @@ names = st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){0,2}", fullmatch=True)
 
 
 @given(st.integers(-50, 50), st.integers(1, 30), st.integers(1, 7))
-def test_ranges_are_those_of_python(start, length, step):
+def test_ranges_are_those_of_python(start: Any, length: Any, step: Any) -> None:
     stop = start + length
     assert list(parse_text("seed", f"{start}:{stop}:{step}")) == list(range(start, stop, step))
     assert list(parse_text("seed", f"{start}:{stop}")) == list(range(start, stop))
 
 
 @given(st.lists(st.integers(), min_size=1))
-def test_lists_of_integers(values):
+def test_lists_of_integers(values: Any) -> None:
     assert list(parse_text("seed", ",".join(map(str, values)))) == values
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_floats_keep_their_value(value):
+def test_floats_keep_their_value(value: Any) -> None:
     assert list(parse_text("fit.lr", repr(value))) == [value]
 
 
-def test_types_of_scalars():
+def test_types_of_scalars() -> None:
     values = parse_text("x", "5, 0.5,1e-3,true,False,null,cifar10,my_module:Class,1_0,nan")
     assert values == [5, 0.5, 0.001, True, False, None, "cifar10", "my_module:Class", "1_0", "nan"]
 
 
-def test_ranges_among_other_values():
+def test_ranges_among_other_values() -> None:
     assert parse_text("seed", "0:3,7,10:4:-3") == [0, 1, 2, 7, 10, 7]
 
 
 @pytest.mark.parametrize("text", ["0:", ":5", "0:x:y:", "1:2:0", "5:5", "5:0", "0:1:2:3", "0.5:2"])
-def test_bad_ranges(text):
+def test_bad_ranges(text: Any) -> None:
     with pytest.raises(ParameterError, match="half-open"):
         parse_text("seed", text)
 
 
 @pytest.mark.parametrize("text", ["", ",", "1,,2", "1,"])
-def test_values_left_out(text):
+def test_values_left_out(text: Any) -> None:
     with pytest.raises(ParameterError, match="lacks a value"):
         parse_text("seed", text)
 
@@ -65,7 +68,7 @@ def test_values_left_out(text):
 @given(
     st.dictionaries(names, st.lists(st.integers(), min_size=1, max_size=3), min_size=1, max_size=4)
 )
-def test_a_block_is_a_product(block):
+def test_a_block_is_a_product(block: Any) -> None:
     parsed = parse_block(block)
     points = list(expand(parsed))
     assert len(points) == parsed.size == np.prod([len(values) for values in block.values()])
@@ -73,13 +76,13 @@ def test_a_block_is_a_product(block):
     assert points[-1] == {name: values[-1] for name, values in block.items()}
 
 
-def test_the_last_parameter_changes_fastest():
+def test_the_last_parameter_changes_fastest() -> None:
     points = list(expand(parse_block({"a": "1,2", "b": "0:2"})))
     assert points == [{"a": 1, "b": 0}, {"a": 1, "b": 1}, {"a": 2, "b": 0}, {"a": 2, "b": 1}]
 
 
-def test_spellings_of_the_same_block():
-    spellings = [
+def test_spellings_of_the_same_block() -> None:
+    spellings: list[dict[str, Any]] = [
         {"seed": "0:3", "selection.batch": "2,5"},
         {"seed": range(3), "selection": {"batch": [2, 5]}},
         {"seed": [0, "1:3"], "selection.batch": ("2", 5)},
@@ -90,17 +93,17 @@ def test_spellings_of_the_same_block():
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]\.[a-z]|[A-Z]", fullmatch=True), st.integers()))
-def test_nested_undoes_flatten(flat):
+def test_nested_undoes_flatten(flat: Any) -> None:
     assert (flatten(nested(flat)) if flat else {}) == flat
 
 
-def test_a_name_and_a_part_of_it():
+def test_a_name_and_a_part_of_it() -> None:
     for flat in ({"fit": 1, "fit.lr": 2}, {"fit.lr": 2, "fit": 1}):
         with pytest.raises(ParameterError, match="both given"):
             nested(flat)
 
 
-def test_a_problem_or_an_objective_beside_its_settings():
+def test_a_problem_or_an_objective_beside_its_settings() -> None:
     for flat in (
         {"problem": "m:P", "problem.mode": "a", "objective": "o", "objective.x.y": 1},
         {"objective.x.y": 1, "problem.mode": "a", "objective": "o", "problem": "m:P"},
@@ -115,12 +118,12 @@ def test_a_problem_or_an_objective_beside_its_settings():
 
 
 @pytest.mark.parametrize("block", [{}, {"pipeline": "nb201_search"}])
-def test_empty_blocks(block):
+def test_empty_blocks(block: Any) -> None:
     with pytest.raises(ParameterError, match="empty"):
         parse_block(block)
 
 
-def test_sizes():
+def test_sizes() -> None:
     with pytest.raises(ParameterError, match="no blocks"):
         check_size([])
     block = parse_block({"seed": f"0:{10**12}"})  # not made into a list
@@ -130,17 +133,17 @@ def test_sizes():
 
 
 @pytest.mark.parametrize("argument", ["seed", "=3", ""])
-def test_arguments_that_are_none(argument):
+def test_arguments_that_are_none(argument: Any) -> None:
     with pytest.raises(ParameterError, match="NAME=VALUES"):
         parse_arguments([argument])
 
 
-def test_an_argument_twice():
+def test_an_argument_twice() -> None:
     with pytest.raises(ParameterError, match="given twice"):
         parse_arguments(["seed=0", "seed=1"])
 
 
-def test_files(tmp_path):
+def test_files(tmp_path: Path) -> None:
     path = tmp_path / "grid.yml"
     path.write_text(
         "- seed: 10:20\n  dataset: [cifar10, cifar100]\n"
@@ -154,13 +157,13 @@ def test_files(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "5", "- 5", "[a, b]"])
-def test_files_without_blocks(tmp_path, text):
+def test_files_without_blocks(tmp_path: Path, text: Any) -> None:
     (tmp_path / "grid.yml").write_text(text)
     with pytest.raises(ParameterError, match=r"grid\.yml"):
         read_blocks(tmp_path / "grid.yml")
 
 
-def test_unreadable_files(tmp_path):
+def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"grid\.yml"):
         read_blocks(tmp_path / "grid.yml")
     (tmp_path / "grid.yml").write_text("- {a: [}")
@@ -176,29 +179,29 @@ def test_unreadable_files(tmp_path):
         "- {fit.lr: 1, fit.lr: 1}",
     ],
 )
-def test_a_name_twice_in_a_file(tmp_path, text):
+def test_a_name_twice_in_a_file(tmp_path: Path, text: Any) -> None:
     (tmp_path / "grid.yml").write_text(text)
     with pytest.raises(ParameterError, match=r"given twice.*line \d of .*grid\.yml"):
         read_blocks(tmp_path / "grid.yml")
 
 
-def test_a_name_in_two_blocks(tmp_path):
+def test_a_name_in_two_blocks(tmp_path: Path) -> None:
     (tmp_path / "grid.yml").write_text("- {seed: 1}\n- {seed: 2}\n- {a: {lr: 1}, b: {lr: 1}}")
     assert len(read_blocks(tmp_path / "grid.yml")) == 3
 
 
-def test_a_name_dotted_and_nested():
+def test_a_name_dotted_and_nested() -> None:
     with pytest.raises(ParameterError, match=r"'fit\.lr' is given twice"):
         parse_block({"fit.lr": 1, "fit": {"lr": 2}})
 
 
-def test_the_command_line_wins_over_a_file():
+def test_the_command_line_wins_over_a_file() -> None:
     (block,) = with_given([{"seed": "0:9", "fit": {"lr": "1", "epochs": "5"}}], {"fit.lr": "2"})
     assert block == {"seed": "0:9", "fit.lr": "2", "fit.epochs": "5"}
 
 
-def test_two_pipelines():
-    blocks = [{"seed": 0}, {"pipeline": "a", "seed": 0}]
+def test_two_pipelines() -> None:
+    blocks: list[dict[str, Any]] = [{"seed": 0}, {"pipeline": "a", "seed": 0}]
     assert [b["pipeline"] for b in with_given(blocks, {"pipeline": "a"})] == ["a", "a"]
     assert with_given(blocks, {}) == blocks
     with pytest.raises(ParameterError, match=r"says pipeline 'b', and block 2 .* says 'a'"):

@@ -83,9 +83,9 @@ def test_settings_of_a_sweep_are_checked() -> None:
     with pytest.raises(UnknownNameError) as caught:
         executor_settings("process", 2, None)
     assert caught.value.data["suggestion"] == "processes"
-    with pytest.raises(ParameterError) as caught:
+    with pytest.raises(ParameterError) as invalid:
         executor_settings("serial", 0, None)
-    assert [it.parameter for it in caught.value.data["problems"]] == ["workers"]
+    assert [it.parameter for it in invalid.value.data["problems"]] == ["workers"]
     for name in ("serial", "processes"):
         with pytest.raises(ParameterError) as refused:
             executor_settings(name, 2, "tcp://127.0.0.1:8786")

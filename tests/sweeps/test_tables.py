@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +29,7 @@ BOUND = {"name": "constrained", "constraints": "latency_ms < 12; parameters_mill
 FIDELITY = {"name": "multi_fidelity"}
 
 
-def point_of(objective=None, **over):
+def point_of(objective: Any = None, **over: Any) -> Any:
     values = {**RUN, "method": "random_search", **({"objective": objective} if objective else {})}
     search = resolve_method({**values, **over}).model_dump()
     data = {"source": "embedded", "table_sha256": "0"}
@@ -44,7 +46,7 @@ def point_of(objective=None, **over):
     )
 
 
-def rows_of(tmp_path, point, archive, **summary):
+def rows_of(tmp_path: Any, point: Any, archive: Any, **summary: Any) -> Any:
     """``finished_rows`` of an archive on disk."""
     path = tmp_path / "archive.parquet"
     columns = resolve_objective(point.parameters["objective"]).columns
@@ -70,7 +72,7 @@ def rows_of(tmp_path, point, archive, **summary):
     return assemble([finished_rows(tmp_path, point, manifest)])
 
 
-def test_plain_searches_have_no_label_and_spend_queries(tmp_path):
+def test_plain_searches_have_no_label_and_spend_queries(tmp_path: Path) -> None:
     archive = pd.DataFrame({"value": [1.0, 2.0], "best": [1.0, 2.0]})
     results, runs = rows_of(tmp_path, point_of(), archive)
     assert list(results) == list(RESULTS)
@@ -79,7 +81,7 @@ def test_plain_searches_have_no_label_and_spend_queries(tmp_path):
     assert set(results["objective"]) == set(runs["objective"]) == {""}
 
 
-def test_bounds_are_the_label_and_nothing_found_is_nan(tmp_path):
+def test_bounds_are_the_label_and_nothing_found_is_nan(tmp_path: Path) -> None:
     archive = pd.DataFrame({"value": [1.0, 2.0], "best": [np.nan, np.nan]})
     point = point_of(BOUND)
     results, runs = rows_of(tmp_path, point, archive, regret=None)
@@ -89,7 +91,7 @@ def test_bounds_are_the_label_and_nothing_found_is_nan(tmp_path):
     assert runs["optimum"].tolist() == [91.0]
 
 
-def test_another_target_without_an_optimum(tmp_path):
+def test_another_target_without_an_optimum(tmp_path: Path) -> None:
     archive = pd.DataFrame({"value": [-5.0, -4.5], "best": [-5.0, -4.5]})
     told = {"target": "negative_test_loss", "negative_test_loss": -4.5}
     _, runs = rows_of(tmp_path, point_of(), archive, **told, optimum=None, regret=None)
@@ -97,7 +99,7 @@ def test_another_target_without_an_optimum(tmp_path):
     assert runs[["optimum", "regret", "test_accuracy"]].isna().all(axis=None)
 
 
-def test_a_confirmed_answer_is_told_with_its_spread_and_single_value(tmp_path):
+def test_a_confirmed_answer_is_told_with_its_spread_and_single_value(tmp_path: Path) -> None:
     archive = pd.DataFrame({"value": [89.0, 93.0], "best": [89.0, 93.0]})
     told = {"validation_accuracy": 90.0, "confirmed_value": 90.0, "confirmed_sd": 0.5}
     told |= {"single_value": 93.0, "confirmations": 2}
@@ -111,7 +113,7 @@ def test_a_confirmed_answer_is_told_with_its_spread_and_single_value(tmp_path):
     assert runs["confirmations"].tolist() == [0]
 
 
-def test_epochs_are_added_up(tmp_path):
+def test_epochs_are_added_up(tmp_path: Path) -> None:
     archive = pd.DataFrame(
         {"value": 1.0, "best": np.nan, "epochs": [12, 12, 200], "cost": [12, 12, 188]}
     )
@@ -121,7 +123,7 @@ def test_epochs_are_added_up(tmp_path):
     assert set(results["objective"]) == {"12 then 200 epochs"}
 
 
-def test_points_that_differ_in_the_objective_alone_have_other_ids():
+def test_points_that_differ_in_the_objective_alone_have_other_ids() -> None:
     objectives = [
         None,
         BOUND,
@@ -136,13 +138,13 @@ def test_points_that_differ_in_the_objective_alone_have_other_ids():
     assert point_of(spelt).run_id == points[1].run_id
 
 
-def test_the_mode_of_an_objective_is_in_the_setting():
+def test_the_mode_of_an_objective_is_in_the_setting() -> None:
     assert point_of(BOUND).setting == point_of().setting == ""
     changed = point_of({**BOUND, "mode": "paper_weights"}).setting
     assert changed == "objective.mode = paper_weights (default)"
 
 
-def test_tables_without_these_columns_are_refused(tmp_path):
+def test_tables_without_these_columns_are_refused(tmp_path: Path) -> None:
     facts = {"schema": 1, "grid_sha256": "", "mlflow_run_id": None, "tables": {}}
     (tmp_path / "sweep.json").write_text(json.dumps(facts))
     with pytest.raises(ArtifactError, match=f"schema version 1; this version .* writes {SCHEMA}"):
