@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from optiproxy_nas import Search
 from optiproxy_nas.algorithm import prior as module
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.listing import list_architectures, score_all
@@ -14,6 +16,7 @@ from optiproxy_nas.core.random_streams import torch_generator
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.proxies.prior_mean import WEIGHTS, EarlierTrials, fit_prior, prior_means
+from optiproxy_nas.spaces import get_space
 
 
 def worth(space, codes):
@@ -81,11 +84,12 @@ def test_a_part_of_the_initial_sample_is_what_earlier_runs_rank_best(nb201, para
     assert warm.equals(steps.initial_batch(nb201, parameters, prior=state))
 
 
-def test_chosen_architectures_differ_in_two_choices_and_leave_out_what_is_taken(nb201, parameters):
+def test_chosen_architectures_compute_other_functions_and_leave_out_what_is_taken(
+    nb201, parameters
+):
     arguments = (nb201, state_of(nb201, 1), 6, parameters.selection)
     chosen = choose_by_prior(*arguments, torch_generator(0, 0, "prior-sample"))
-    distances = (chosen.unsqueeze(0) != chosen.unsqueeze(1)).sum(-1)
-    assert (distances[~torch.eye(6, dtype=torch.bool)] >= 2).all()
+    assert len(set(nb201.canonical(chosen))) == 6
     others = choose_by_prior(*arguments, torch_generator(0, 0, "prior-sample"), chosen)
     assert not set(nb201.canonical(others)) & set(nb201.canonical(chosen))
 
@@ -103,3 +107,26 @@ def test_the_list_is_scored_as_each_architecture_is(nb201, parameters):
     listed = nb201.encode(list_architectures(nb201, True).codes[rows])
     expected = fitting.predict(proxy, listed).mean(0)[0]
     np.testing.assert_allclose(scores[rows], expected, atol=1e-4)
+
+
+def searched_by(prior, seed=3):
+    """The archive of a search for ``worth``, led by earlier trials of the given values."""
+    space = get_space("nb201")
+    codes = space.random(40, torch.Generator().manual_seed(5))
+    values = prior(worth(space, codes)).numpy()
+    trials = pd.DataFrame({"architecture": space.to_string(codes), "value": values})
+    opened = Search(space="nb201", budget=14, seed=seed, prior=trials)
+    while not opened.done:
+        for trial in opened.ask():
+            opened.tell(trial, float(worth(space, space.from_string([trial.architecture]))[0]))
+    return opened.result().archive
+
+
+def test_where_earlier_runs_mislead_the_initial_sample_grows_to_that_of_a_search_without(nb201):
+    cold = steps.initial_batch(
+        nb201, resolve_method({"space": "nb201", "method": "optiproxy", "seed": 3, "budget": 14})
+    )
+    misled, led = searched_by(lambda it: -it), searched_by(lambda it: it)
+    assert set(misled["architecture"][2:11]) == set(cold["architecture"][:9])
+    assert not set(misled["architecture"][11:]) & set(cold["architecture"])
+    assert led["value"][3:11].mean() > misled["value"][3:11].mean()

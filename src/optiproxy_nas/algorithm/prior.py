@@ -24,9 +24,9 @@ from optiproxy_nas.spaces.base import SearchSpace
 BELIEF = 0.8  # rank correlation that is believed of a run before any query,
 SCORE_BELIEF = 0.5  # of a score without a training,
 PSEUDO = 5.0  # and the number of queries that the belief counts for
-SAMPLE = 0.4  # size of the initial sample in that of a search without earlier runs,
-FIRST = 0.5  # and the share of it that they choose
-APART = 2  # choices in which two of these differ at least, where the space has such
+SAMPLE = 0.3  # size of the initial sample in that of a search without earlier runs,
+FIRST = 2 / 3  # and the share of it that they choose
+DOUBT = 0.5  # weight of all runs together below which they mislead
 
 
 def trust_of(means: Tensor, targets: Tensor, beliefs: Tensor) -> Tensor:
@@ -89,6 +89,11 @@ def weigh_prior(
     return {**means.state, WEIGHTS: weights}, trust[:, 0], left
 
 
+def misleads(weights: Tensors) -> bool:
+    """Return whether earlier runs are among the weights θ*, and are trusted less than ``DOUBT``."""
+    return WEIGHTS in weights and float(weights[WEIGHTS][:, 0].sum()) < DOUBT
+
+
 def choose_by_prior(
     space: SearchSpace,
     prior: Tensors,
@@ -97,11 +102,10 @@ def choose_by_prior(
     generator: torch.Generator,
     excluded: Tensor | None = None,
 ) -> Tensor:
-    """Return the architectures that earlier runs rank best, spread out, best first: [count, L].
+    """Return the architectures that earlier runs rank best, best first: [count, L].
 
     They are the best of a space that may be listed; of others, those to which random architectures
-    and the best of each run climb. They differ in ``APART`` choices at least, where so many are
-    found, and no two compute the same function.
+    and the best of each run climb.
 
     Args:
         space: the search space.
@@ -139,24 +143,12 @@ def choose_by_prior(
     first = {identity: row for row, identity in reversed(list(enumerate(identities(codes))))}
     for identity in () if excluded is None else identities(excluded):
         first.pop(identity, None)
-    return _spread(codes[sorted(first.values())], count)
+    return codes[sorted(first.values())[:count]]
 
 
 def _distinct(space: SearchSpace, codes: Tensor) -> Tensor:
     first = {identity: row for row, identity in reversed(list(enumerate(space.identify(codes))))}
     return codes[sorted(first.values())]
-
-
-def _spread(codes: Tensor, count: int) -> Tensor:
-    """Return ``count`` of codes [n, L], each the first that is ``APART`` from those before."""
-    chosen: list[int] = []
-    for apart in range(APART, 0, -1):
-        for row in range(len(codes)):
-            if len(chosen) < count and row not in chosen:
-                distances = (codes[chosen] != codes[row]).sum(1)
-                if bool((distances >= apart).all()):
-                    chosen.append(row)
-    return codes[chosen]
 
 
 def _spearman(means: Floats, values: Floats) -> Floats:

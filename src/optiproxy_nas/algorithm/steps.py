@@ -33,7 +33,13 @@ from optiproxy_nas.algorithm.pending import (
     followed_members,
     followed_scores,
 )
-from optiproxy_nas.algorithm.prior import FIRST, choose_by_prior, weigh_prior
+from optiproxy_nas.algorithm.prior import (
+    FIRST,
+    SAMPLE,
+    choose_by_prior,
+    misleads,
+    weigh_prior,
+)
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.arrays import Tensors
@@ -63,7 +69,6 @@ def initial_batch(
         excluded: codes [x, L] that are passed over.
         prior: tensors of earlier runs, which choose the first, a share ``FIRST``.
     """
-    generator = torch_generator(parameters.seed, 0, "initial-sample")
     count = parameters.initial_samples if count is None else count
     chosen: Tensor | None = None
     if prior is not None and count:
@@ -77,17 +82,27 @@ def initial_batch(
         )
         excluded = chosen if excluded is None else torch.cat([excluded, chosen])
         count -= len(chosen)
-    if excluded is None or not len(excluded):
-        codes = sample_random(space, count, generator)
-    else:
-        drawn = sample_random(space, count + len(excluded), generator)
-        out = set(space.identify(excluded))
-        kept = [row for row, identity in enumerate(space.identify(drawn)) if identity not in out]
-        codes = drawn[kept[:count]]
+    codes = _of_initial_stream(space, parameters, count, excluded)
     if chosen is not None:
         codes = torch.cat([chosen, codes])
     columns = parameters.objective.price.initial_columns(len(codes))
     return make_batch(space, codes, step=0, **columns)
+
+
+def _of_initial_stream(
+    space: SearchSpace, parameters: SearchParameters, count: int, excluded: Tensor | None
+) -> Tensor:
+    """Return the first random architectures that a search begins with: [count, L].
+
+    Those of ``excluded`` [x, L] are passed over.
+    """
+    generator = torch_generator(parameters.seed, 0, "initial-sample")
+    if excluded is None or not len(excluded):
+        return sample_random(space, count, generator)
+    drawn = sample_random(space, count + len(excluded), generator)
+    out = set(space.identify(excluded))
+    kept = [row for row, identity in enumerate(space.identify(drawn)) if identity not in out]
+    return drawn[kept[:count]]
 
 
 @isolated()
@@ -293,6 +308,9 @@ def select_batch(
 ) -> pd.DataFrame:
     """Select the candidates that the proxy scores best (line 8), within the step's budget.
 
+    While earlier runs mislead, and the archive is smaller than the initial sample of a search
+    without them, further random architectures of that sample are the candidates.
+
     ``unavailable``, ``free`` and ``wanted`` as of :func:`sample_candidates`, ``proxy`` as of
     :func:`search_logits`; ``pending``: those of ``unavailable`` that are; ``given``: how many rows
     of D, the first, were made before the search.
@@ -314,14 +332,21 @@ def select_batch(
     picks = max(1, may_spend // objective.price.cheapest)
     members = followed_members(pending, parameters, step, picks)
     archive_codes, unavailable_codes = codes_of(space, archive), _codes_of(space, unavailable)
+    taken = archive_codes
+    if unavailable_codes is not None:
+        taken = torch.cat([archive_codes, unavailable_codes])
     fewest = max(selection.batch, wanted)
-    for followed in followed_scores(score, members) if selection.use_proxy else ():
+    is_misled = misleads(weights) and len(taken) < round(parameters.initial_samples / SAMPLE)
+    is_misled &= space.size is None or len(taken) + picks <= space.size
+    if is_misled:
+        codes = _of_initial_stream(space, parameters, picks, taken)
+        pool = pool._replace(codes=codes, group=torch.full((len(codes),), -1))
+    for followed in (
+        followed_scores(score, members) if selection.use_proxy and not is_misled else ()
+    ):
         if may_list(space, selection.listed):
             scores = score_all(space, proxy, followed, parameters.proxy, selection.skip_twins)
-            taken = (
-                [archive_codes] if unavailable_codes is None else [archive_codes, unavailable_codes]
-            )
-            pool = append_best(space, pool, scores, torch.cat(taken), fewest, selection)
+            pool = append_best(space, pool, scores, taken, fewest, selection)
         elif selection.ascent_rounds:
             pool = climb(
                 space,
