@@ -14,16 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.algorithm import gradient
-from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend, make_batch
+from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend
 from optiproxy_nas.algorithm.budget import allowance
-from optiproxy_nas.algorithm.candidates import (
-    Pool,
-    beam_width,
-    climb,
-    draw_candidates,
-    sample_random,
-)
+from optiproxy_nas.algorithm.candidates import Pool, beam_width, climb, draw_candidates
 from optiproxy_nas.algorithm.evolution import evolve
+from optiproxy_nas.algorithm.initial_sample import further_sample
+from optiproxy_nas.algorithm.initial_sample import initial_batch as initial_batch
 from optiproxy_nas.algorithm.listing import append_best, may_list, score_all
 from optiproxy_nas.algorithm.pending import (
     archive_targets,
@@ -33,13 +29,7 @@ from optiproxy_nas.algorithm.pending import (
     followed_members,
     followed_scores,
 )
-from optiproxy_nas.algorithm.prior import (
-    FIRST,
-    SAMPLE,
-    choose_by_prior,
-    misleads,
-    weigh_prior,
-)
+from optiproxy_nas.algorithm.prior import SAMPLE, misleads, weigh_prior
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.arrays import Tensors
@@ -50,59 +40,6 @@ from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
 LEAST = 2  # complete trials that a proxy can be fitted on; with earlier runs one suffices
-
-
-@isolated()
-def initial_batch(
-    space: SearchSpace,
-    parameters: SearchParameters,
-    count: int | None = None,
-    excluded: Tensor | None = None,
-    prior: Tensors | None = None,
-) -> pd.DataFrame:
-    """Draw the random architectures that the search starts from (Algorithm 2, line 4).
-
-    Args:
-        space: the search space.
-        parameters: of the search.
-        count: of architectures; default ``initial_samples``.
-        excluded: codes [x, L] that are passed over.
-        prior: tensors of earlier runs, which choose the first, a share ``FIRST``.
-    """
-    count = parameters.initial_samples if count is None else count
-    chosen: Tensor | None = None
-    if prior is not None and count:
-        chosen = choose_by_prior(
-            space,
-            prior,
-            round(FIRST * count),
-            parameters.selection,
-            torch_generator(parameters.seed, 0, "prior-sample"),
-            excluded,
-        )
-        excluded = chosen if excluded is None else torch.cat([excluded, chosen])
-        count -= len(chosen)
-    codes = _of_initial_stream(space, parameters, count, excluded)
-    if chosen is not None:
-        codes = torch.cat([chosen, codes])
-    columns = parameters.objective.price.initial_columns(len(codes))
-    return make_batch(space, codes, step=0, **columns)
-
-
-def _of_initial_stream(
-    space: SearchSpace, parameters: SearchParameters, count: int, excluded: Tensor | None
-) -> Tensor:
-    """Return the first random architectures that a search begins with: [count, L].
-
-    Those of ``excluded`` [x, L] are passed over.
-    """
-    generator = torch_generator(parameters.seed, 0, "initial-sample")
-    if excluded is None or not len(excluded):
-        return sample_random(space, count, generator)
-    drawn = sample_random(space, count + len(excluded), generator)
-    out = set(space.identify(excluded))
-    kept = [row for row, identity in enumerate(space.identify(drawn)) if identity not in out]
-    return drawn[kept[:count]]
 
 
 @isolated()
@@ -339,7 +276,7 @@ def select_batch(
     is_misled = misleads(weights) and len(taken) < round(parameters.initial_samples / SAMPLE)
     is_misled &= space.size is None or len(taken) + picks <= space.size
     if is_misled:
-        codes = _of_initial_stream(space, parameters, picks, taken)
+        codes = further_sample(space, parameters, picks, taken)
         pool = pool._replace(codes=codes, group=torch.full((len(codes),), -1))
     for followed in (
         followed_scores(score, members) if selection.use_proxy and not is_misled else ()
