@@ -18,7 +18,7 @@ extensions = [
     "sphinx_click",
     "generated_pages",
 ]
-exclude_patterns = ["_build", "_ext", "images", "README.md"]
+exclude_patterns = ["_build", "_ext", "images", "README.md", "generated/parameters.md"]
 templates_path: list[str] = []
 
 html_theme = "furo"

@@ -64,16 +64,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def parameters_page() -> str:
-    """Return the page of all parameters: of searches, presets, methods, objectives."""
+    """Return the tables of all parameters: of searches, presets, methods, objectives."""
     objective = fields_of(SearchParameters)
     run = fields_of(ProblemRunSettings)
     own = {name: field for name, field in objective.items() if name not in fields_of(RunParameters)}
     parts = [
-        "# All parameters",
-        "Written from the models that check them. By `--params=NAME=VALUE` or in `conf/local` "
-        'under Kedro, as arguments in Python (`search(selection={"batch": 4})`). '
-        "`kedro parameters --pipeline=NAME` lists those of one pipeline with the values that a "
-        "run would have.",
         "## Of every search",
         _table(fields_of(RunParameters)),
         "## Of a run under Kedro",

@@ -86,14 +86,14 @@ def test_page_can_be_read_without_eyes_and_mouse(page):
         found for found in re.findall(r"<th(?: [^>]*)?>", page) if "scope=" in found
     }
     for slider in re.findall(r"<label>[^<]*<input type=\"range\"", page):
-        assert re.match(r"<label>\w+ <", slider)
+        assert re.match(r"<label>\w+ \(upright line\) <", slider)
 
 
 def test_page_tells_all(page, two_methods):
     text = "".join(read(page).text)
     for expected in (
-        "Comparison made-up",
-        "32 finished runs: made up",
+        "Comparison of 32 runs",
+        "OptiProxy-NAS, made up",
         "cifar100",
         "Settings that differ",
         "regret".capitalize(),
@@ -140,10 +140,16 @@ def test_targets_that_no_run_found_make_no_empty_figure(page):
 
 
 def test_few_seeds_are_marked(nb201, unpictured):
-    runs = [make_run(0), make_run(0, method="tpe")]
+    runs = [make_run(0), make_run(0, (10.0, 30.0, 20.0, 39.0), method="tpe")]
     page = comparison_page(compare(found(*runs)), nb201)
     assert "too few seeds" in page
     assert "too few common seeds for a test" in page
+
+
+def test_no_group_is_called_best_where_means_are_equal(nb201, unpictured):
+    runs = [make_run(0), make_run(0, method="tpe")]
+    page = comparison_page(compare(found(*runs)), nb201)
+    assert "2 of 2 groups have the same best mean, 40.00 %" in page
 
 
 def test_values_that_are_read_out_are_the_means(two_methods):

@@ -35,6 +35,10 @@ def test_every_objective_is_drawn_with_its_answer(name):
     asked = SHORT | {"budget": 36 if name == "multi_fidelity" else 12}
     result = search(evaluate=failing, objective=OBJECTIVES[name], direction="minimize", **asked)
     assert result.failed
+    asked_and_failed = (
+        f"{len(result.archive) + len(result.failed)} queries, {len(result.failed)} failed"
+    )
+    assert asked_and_failed in str(result)
     figure = result.plot.best_so_far()
     low, high = shown_limits(figure)
     assert low < result.best_value < high

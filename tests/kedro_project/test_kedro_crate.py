@@ -75,7 +75,10 @@ def test_all_that_can_be_checked_holds(signed: Path) -> None:
     assert {name for name, state in found.items() if state != OK} == unchecked
     result = command(Path(), "verify", str(signed), "--key", str(signed.parent / "ours.pub"))
     assert result.exit_code == 0, result.output
-    assert result.output.endswith("VERIFIED, but for journal, search\n")
+    *_, verified, rest = result.output.splitlines()
+    assert verified.startswith("VERIFIED: ")
+    assert not any(name in verified for name in unchecked)
+    assert rest.endswith(": journal, search")
 
 
 def test_its_own_script_needs_no_package(signed: Path) -> None:

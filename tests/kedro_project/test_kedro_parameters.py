@@ -58,7 +58,7 @@ WRONG = [
     ("proxy.hidden=8,proxy.hidden=8", "'proxy.hidden' is given twice"),
     ("proxy=mlp,proxy.hidden=8", "'proxy' and a part of it, 'proxy.hidden', are both given"),
     ("dataset=", "'dataset' = ''"),
-    ("dataset=1e3", "Unknown dataset of source 'embedded' '1e3'"),
+    ("dataset=1e3", "Unknown dataset '1e3' of source 'embedded'"),
     ("tracking=maybe", "'tracking' = 'maybe': on or off"),
     ("resume=true", "'resume' is not for --params"),
     ("pipeline=ingest", "'pipeline' is not for --params"),

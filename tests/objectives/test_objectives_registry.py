@@ -108,7 +108,7 @@ def test_unknown_names_are_refused_with_the_nearest(values, message):
          "Settings of objective 'accuracy': Unknown parameter 'constraints'"),
         ({"constraints": ["a < 1"]}, "Settings of objective 'accuracy'.*'constraints'"),
         ({"name": "constrained", "mode": "paper", **NEEDED["constrained"]},
-         "Unknown mode of objective 'constrained' 'paper'. Did you mean 'paper_weights'"),
+         "Unknown mode 'paper' of objective 'constrained'. Did you mean 'paper_weights'"),
         ({"name": "constrained"},
          "Settings of objective 'constrained': Parameter 'constraints' is missing"),
         ({"name": "constrained", "constraint": ["a < 1"]},

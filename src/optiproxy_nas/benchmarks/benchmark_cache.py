@@ -56,7 +56,7 @@ def _loaded(name: str, dataset: str, directory: str | None) -> tuple[pd.DataFram
     """Return table and model of one dataset alone: a third of the memory of all three."""
     source = get_source(name)
     if dataset not in source.datasets:
-        raise unknown_name("dataset", dataset, source.datasets)
+        raise unknown_name("dataset", dataset, source.datasets, where=f"of source {name!r}")
     return _read(name, source.of_dataset(dataset), directory)[:2]
 
 

@@ -238,7 +238,7 @@ def check_source(parameters: RunParameters, dataset: str | None = None) -> None:
     check_serves(source)
     dataset = parameters.dataset if dataset is None else dataset
     if dataset not in source.datasets:
-        raise unknown_name(f"dataset of source {name!r}", dataset, source.datasets)
+        raise unknown_name("dataset", dataset, source.datasets, where=f"of source {name!r}")
 
 
 def _difference(space: SpaceLike, of_source: SpaceLike) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -71,9 +70,10 @@ def export(
         with clear_errors():
             path = out or Path(f"{run_id}{FORMATS[to]}")
             write_run_trials(project, run_id, to, path)
-        click.echo(f"Trials     {shlex.quote(os.path.relpath(path))}")
+        click.echo(f"Trials     {shlex.quote(str(path.absolute()))}")
         if to == "optuna":
-            click.echo(f"Look       optuna-dashboard sqlite:///{os.path.relpath(path)}")
+            address = shlex.quote(f"sqlite:///{path.absolute()}")
+            click.echo(f"Look       optuna-dashboard {address}")
         return
     signer = None
     if key is None and (password or certificate or chain):
@@ -92,7 +92,7 @@ def export(
         statement = Statement(licence, author)
         steps = steps_of(project, manifest) if manifest["status"] == "finished" else []
         write_crate(project, manifest, steps, target.absolute(), statement, signer)
-    place = shlex.quote(os.path.relpath(target))
+    place = shlex.quote(str(target.absolute()))
     click.echo(f"Crate      {place}{', signed' if signer else ', not signed'}")
     digest = identity_of(target)
     click.echo(f"SHA-256    {digest} of its {SUMS}")

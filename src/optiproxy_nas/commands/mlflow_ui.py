@@ -54,9 +54,11 @@ def mlflow_ui(metadata: ProjectMetadata, pipeline: str | None, port: int, no_bro
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        address = f"http://{HOST}:{port}"
+        click.echo(f"Starting MLflow's server at {address}; Ctrl-C ends it.")
         try:
             _wait(server, port)
-            _show(run_list(f"http://{HOST}:{port}", experiment_id), no_browser)
+            _show(run_list(address, experiment_id), no_browser)
             server.wait()
         finally:
             server.terminate()
@@ -82,7 +84,7 @@ def experiment_of(store: ProjectStore, pipeline: str | None) -> str:
         ids = {found.name: str(found.experiment_id) for found in client.search_experiments()}
         if pipeline is not None:
             if pipeline not in ids:
-                raise unknown_name("pipeline with tracked runs", pipeline, ids)
+                raise unknown_name("pipeline", pipeline, ids, where="among those with tracked runs")
             return ids[pipeline]
         order = ["attributes.start_time DESC"]
         runs: list[Any] = client.search_runs(list(ids.values()), max_results=1, order_by=order)

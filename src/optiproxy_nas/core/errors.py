@@ -152,7 +152,9 @@ class SearchInterrupted(KeyboardInterrupt):
         return type(self), (self.message, self.result)
 
 
-def unknown_name(kind: str, name: Any, allowed: Iterable[str], other: str = "") -> UnknownNameError:
+def unknown_name(
+    kind: str, name: Any, allowed: Iterable[str], other: str = "", where: str = ""
+) -> UnknownNameError:
     """Build the error for an unregistered name: the list, and the nearest member of it.
 
     Args:
@@ -160,12 +162,14 @@ def unknown_name(kind: str, name: Any, allowed: Iterable[str], other: str = "") 
         name: as given.
         allowed: the registered names.
         other: in words, what is allowed beside them.
+        where: in words, what it belongs to, such as "of source 'embedded'".
     """
     names = sorted(allowed)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    place = f" {where}" if where else ""
     return UnknownNameError(
-        f"Unknown {kind} {name!r}.{hint} Allowed: {', '.join(names)}{other}.",
+        f"Unknown {kind} {name!r}{place}.{hint} Allowed: {', '.join(names)}{other}.",
         kind=kind,
         name=name,
         allowed=names,

@@ -272,12 +272,15 @@ class SelectionSettings(ExtendedModel):
         description="what a candidate is ranked by, over the ensemble"
     )
     optimism: float = Field(ge=0, description="κ of mean + κ · sd over the ensemble")
-    skip_twins: bool = Field(description="skip architectures that compute a known function")
+    skip_twins: bool = Field(
+        description="skip architectures that compute the same function as a queried one"
+    )
     twin_noise: float = Field(
         default=0.0,
         ge=0,
-        description="deviation between targets of such architectures, as long as none are seen: "
-        "skipped ones are put off until nothing promises more; 0: never queried",
+        description="how far apart training luck alone puts the values of two such architectures, "
+        "in standard deviations of all values (learnt from the archive once it has two): skipped "
+        "ones like the best are queried when nothing new promises more; 0: never",
     )
     pending: Literal["exclude", "thompson", "believer"] = Field(
         default="exclude",

@@ -203,7 +203,8 @@ class SearchRecord:
             return f"No complete trial among {len(self.trials)}."
         value = value_text(self.target, self.best_value, self.optimum)
         value = f"{metric_name(self.target)} {value}{self.confirmed_text}"
-        value = f"{value} after {len(self.archive)} queries"
+        count = f"{len(self.archive) + len(self.failed)} queries"
+        value = f"{value} after {count}" + (f", {len(self.failed)} failed" if self.failed else "")
         found = value if self.is_eligible else f"{value}, which is no answer: see is_eligible"
         lines = [self.best.text, found, *self.metric_lines, *self.test_lines, self.caution]
         return "\n".join(filter(None, lines))

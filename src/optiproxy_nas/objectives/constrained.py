@@ -78,7 +78,7 @@ class Constrained(AggregationSettings, Objective):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in MODES:
-            raise unknown_name("mode of objective 'constrained'", value, MODES)
+            raise unknown_name("mode", value, MODES, where="of objective 'constrained'")
         return value
 
     @model_validator(mode="after")

@@ -91,6 +91,10 @@ class RunProgress:
                 self._bar.set_postfix_str(f"{self._best}{self._failures}{phase}")
 
     @property
+    def _none_yet(self) -> str:
+        return "none fully trained yet" if self._objective.fidelities else "none feasible yet"
+
+    @property
     def _failures(self) -> str:
         return f"{len(self._failed)} failed, " if len(self._failed) else ""
 
@@ -99,7 +103,9 @@ class RunProgress:
         self._bar.bar_format = _STATUS_FORMAT
         if not math.isnan(status.best):
             self._best = f"best {value_text(self._target, status.best)}, "
-        self._show(status.text(self._target))
+        text = status.text(self._target)
+        none = math.isnan(status.best) and status.complete > 0
+        self._show(f"{text}, {self._none_yet}" if none else text)
         self._bar.update(status.spent_on_ended - self._bar.n)
         if sys.stderr.isatty():  # a file gets a line where something was spent
             self._bar.refresh()
@@ -117,10 +123,10 @@ class RunProgress:
         if not self._quiet:
             self._wide_epsilon.look(archive)
         best = float(archive["best"].iloc[-1])
-        text = "-" if math.isnan(best) else value_text(self._target, best)
-        self._best = f"best {text}, "
+        text = self._none_yet if math.isnan(best) else f"best {value_text(self._target, best)}"
+        self._best = f"{text}, "
         count = len(self._failed)
-        self._show(f"best {text}" + (f", {count} failed" if count else ""))
+        self._show(text + (f", {count} failed" if count else ""))
         charged = int(self._objective.price.costs(archive).sum())
         charged += int(self._objective.price.costs(self._failed).sum()) if count else 0
         self._bar.update(charged - self._bar.n)

@@ -240,7 +240,7 @@ def _journal(crate: Path) -> Findings:
 
 
 def table_of(checks: list[Check]) -> str:
-    """Return the checks as a table for a terminal, and the verdict."""
+    """Return the checks as a table for a terminal, what was verified, and what was not."""
     width = max(len(check.name) for check in checks)
     lines = []
     for check in checks:
@@ -250,9 +250,10 @@ def table_of(checks: list[Check]) -> str:
     if failed:
         verdict = f"VERIFICATION FAILED: {', '.join(failed)}"
     else:
-        unchecked = [check.name for check in checks if check.state == NOT_CHECKED]
-        verdict = f"VERIFIED, but for {', '.join(unchecked)}" if unchecked else "VERIFIED"
-    return "\n".join([*lines, verdict])
+        verdict = f"VERIFIED: {', '.join(check.name for check in checks if check.state == OK)}"
+    unchecked = [check.name for check in checks if check.state == NOT_CHECKED]
+    rest = [f"NOT CHECKED, reasons above: {', '.join(unchecked)}"] if unchecked else []
+    return "\n".join([*lines, verdict, *rest])
 
 
 def shown(text: str) -> str:

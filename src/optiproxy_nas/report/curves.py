@@ -233,11 +233,12 @@ def _label(view: View, panel: CurvePanel) -> str:
 
 
 def draw_steps(axes: Axes, line: Line, name: str, look: style.LineStyle, order: int) -> None:
-    """Draw a line in its band, those of lower ``order`` on top."""
+    """Draw a line in its band, dashes above whole lines, so that equal ones all show."""
     if line.band is not None:
         band: dict[str, Any] = {"color": look.colour, "alpha": 0.15, "linewidth": 0}
         axes.fill_between(line.x, *line.band, step="post", **band)
-    axes.step(line.x, line.y, where="post", label=name, zorder=20 - 0.1 * order, **look.drawn)
+    level = 20 + style.DASHES.index(look.dashes) - 0.01 * order  # of one style, the first on top
+    axes.step(line.x, line.y, where="post", label=name, zorder=level, **look.drawn)
 
 
 def _draw_view(axes: Axes, panel: CurvePanel, view: View, legend: dict[str, Entry]) -> None:

@@ -217,6 +217,8 @@ def headline(summary: Summary) -> str:
             result += f" (trial {text(summary['answer_trial'])})"
     elif present(summary.get("queries")):
         result += f" after {text(summary['queries'])} queries"
+    if summary.get("failed_trials"):
+        result += f", beside {summary['failed_trials']} that failed"
     if nothing_feasible(summary):
         thing = noun(summary)
         start = f"No feasible {thing} was found; the least violating is one of {result}."

@@ -89,7 +89,7 @@ def compare(found: FoundRuns, budgets: Sequence[int] = (), name: str = "comparis
 
 
 def headline(panel: Panel, tables: PanelTables) -> str:
-    """Return the best mean at the smallest budget, and whether a test sets it apart."""
+    """Return the best mean at the smallest budget, who has it, and whether a test sets it apart."""
     budget = min(tables.results["budget"])
     rows = tables.results[tables.results["budget"] == budget]
     if rows["mean"].isna().all():
@@ -98,11 +98,14 @@ def headline(panel: Panel, tables: PanelTables) -> str:
     seeds = f"{best['answered']} seed{'' if best['answered'] == 1 else 's'}"
     # A true minus, as in the page's tables.
     compared = panel.target_at(int(budget)), *rows["mean"]
-    mean = value_text(panel.metric, best["mean"], *compared).replace("-", "−")
+    means = [value_text(panel.metric, mean, *compared).replace("-", "−") for mean in rows["mean"]]
+    mean = means[list(rows.index).index(best.name)]
+    equal = means.count(mean)
     mean += " (confirmed)" if panel.compares_confirmed(int(budget)) else ""
-    sentence = (
-        f"{panel.title}, {budget} {panel.unit}: {best['group']} has {mean} on average over {seeds}"
-    )
+    place = f"{panel.title}, {budget} {panel.unit}"
+    if equal > 1:
+        return f"{place}: {equal} of {len(rows)} groups have the same best mean, {mean}."
+    sentence = f"{place}: {best['group']} has {mean} on average over {seeds}"
     if len(rows) > 1:
         apart = _apart(tables.paired, budget, str(best["group"]), len(rows))
         which = "highest" if panel.sign > 0 else "lowest"

@@ -45,7 +45,7 @@ def comparison_page(comparison: Comparison, space: SearchSpace) -> str:
     panels = list(zip(comparison.panels, comparison.tables, strict=True))
     return render(
         "comparison.html.j2",
-        title=f"Comparison {comparison.name}",
+        title=f"Comparison of {len(comparison.runs)} run{'' if len(comparison.runs) == 1 else 's'}",
         comparison=comparison,
         headlines=[headline(panel, tables) for panel, tables in panels],
         sections=[

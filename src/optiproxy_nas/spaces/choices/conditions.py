@@ -34,7 +34,7 @@ def resolve_conditions(choices: Mapping[str, Choice]) -> list[tuple[Condition, .
         resolved = []
         for parent, values in choice.when.items():
             if parent not in choices:
-                raise unknown_name(f"choice in the condition of {name!r}:", parent, names)
+                raise unknown_name("choice", parent, names, where=f"in the condition of {name!r}")
             if names.index(parent) >= position:
                 in_order(choices)  # a circle has no right order to ask for
                 raise ParameterError(

@@ -70,7 +70,7 @@ class Forbidden:
             named = {}
             for name, given in clause.items():
                 if name not in choices:
-                    raise unknown_name("choice in a forbidden clause:", name, choices)
+                    raise unknown_name("choice", name, choices, where="in a forbidden clause")
                 options = {value_key(option): option for option in choices[name].options}
                 values = one_or_several(given, choices[name].options)
                 for value in values:

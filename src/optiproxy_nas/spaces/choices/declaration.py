@@ -42,7 +42,7 @@ def read_space(declaration: Mapping[str, Any]) -> dict[str, Any]:
     if "choices" in declaration or not any(map(_looks_like_choice, declaration.values())):
         for key in declaration:
             if key not in allowed:
-                raise unknown_name("part of a declared space:", key, allowed)
+                raise unknown_name("part", key, allowed, where="of a declared space")
     if "choices" not in declaration:
         raise ParameterError(
             "A declared space needs choices: {choices: {name: [options], ...}}, and may have a "
@@ -155,7 +155,7 @@ def _of_mapping(mapping: Mapping[Any, Any]) -> Choice:
     all_keys = {*_KINDS, *_COMMON, *(key for further in _KINDS.values() for key in further)}
     for key in mapping:
         if key not in all_keys:
-            raise unknown_name("key of a choice:", key, all_keys)
+            raise unknown_name("key", key, all_keys, where="of a choice")
     if len(kinds) != 1:
         given = " and ".join(kinds) if kinds else "none of them"
         raise ParameterError(
