@@ -15,6 +15,7 @@ from evidence.smoke import miniature
 from evidence.stored import from_text, stored_path, to_text, why_not
 from evidence.table import with_notes
 from optiproxy_nas.core.errors import DataError
+from optiproxy_nas.report.documents import document_page
 from optiproxy_nas.runs.atomic_files import write_atomically
 
 SECTIONS = Path("conf") / "base" / "evidence"
@@ -86,7 +87,7 @@ def regenerate(
             if not why_not(target, section):
                 shown = from_text(section, text, project)
         written += _write(project, target, section, renderer(section, shown), shown, preview)
-        say(f"{section.name}: {(target / section.page).relative_to(project)}")
+        say(f"{section.name}: {written[-1].relative_to(project)}")
     for section in left_out:
         say(f"{section.name}: left out: {section.options['left_out']}.")
     return written
@@ -167,6 +168,10 @@ def _write(
         write_atomically(path, data)
     page, notice = target / section.page, NOTICES.get(preview or "", "")
     update_page(project / section.page, page, texts_of(section, rendered, evidence), notice)
+    if preview:
+        shown = page.with_suffix(".html")
+        write_atomically(shown, document_page(page.read_text("utf-8"), section.title).encode())
+        return [*files, page, shown]
     return [*files, page]
 
 

@@ -111,6 +111,7 @@ def test_a_smoke_run_never_touches_the_documents(project):
     page = (folder / "docs" / "page.md").read_text()
     assert page.startswith("> Written by `kedro evidence --smoke`")
     assert page.count("> Written by") == 1
+    assert "<h1>Page</h1>" in (folder / "docs" / "page.html").read_text()
     ((sections, _),) = asked
     assert {row.seeds for row in sections[0].rows} == {"0-1"}
 

@@ -142,7 +142,7 @@ def test_a_problem_without_networks_has_the_architecture_and_a_card(finished):
     facts = manifest(finished, "reference")
     names = [name for name in facts["artifacts"] if name.startswith("report.model/")]
     said = {name.partition("/")[2] for name in names}
-    assert said == {"README.md", "architecture.json", "model.json"}
+    assert said == {"README.md", "architecture.json", "model.html", "model.json"}
     folder = artifact(finished, "reference", names[0]).parent
     best = json.loads(facts["result"]["best_architecture"])
     assert json.loads((folder / "architecture.json").read_text()) == best

@@ -21,6 +21,7 @@ from optiproxy_nas.export.folder import (
 )
 from optiproxy_nas.export.trainings import Trainings
 from optiproxy_nas.problems import VALUE
+from optiproxy_nas.report.documents import with_page
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
@@ -32,7 +33,8 @@ def export_result(result: SearchRecord, trainings: Trainings | None, folder: Pat
         OptiProxyError: as of :meth:`SearchResult.export`.
     """
     check_free(folder)
-    return write_folder(folder, export_answer(answer_of(result, trainings), trainings))
+    files = export_answer(answer_of(result, trainings), trainings)
+    return write_folder(folder, with_page(files))
 
 
 def check_export(folder: Any, parameters: RunParameters, is_again: bool) -> Path:
@@ -64,7 +66,7 @@ def export_if_possible(result: SearchRecord, trainings: Trainings | None, folder
                 return
             check_free(folder)
         answer = answer_of(result, trainings)
-        write_folder(folder, export_answer(answer, trainings, keep_going=True))
+        write_folder(folder, with_page(export_answer(answer, trainings, keep_going=True)))
     except OptiProxyError as error:
         _log.warning("The answer was not exported: %s", error.message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -70,9 +71,10 @@ def export(
         with clear_errors():
             path = out or Path(f"{run_id}{FORMATS[to]}")
             write_run_trials(project, run_id, to, path)
-        click.echo(f"Trials     {shlex.quote(str(path.absolute()))}")
+        place = os.path.abspath(path)
+        click.echo(f"Trials     {shlex.quote(place)}")
         if to == "optuna":
-            address = shlex.quote(f"sqlite:///{path.absolute()}")
+            address = shlex.quote(f"sqlite:///{place}")
             click.echo(f"Look       optuna-dashboard {address}")
         return
     signer = None
@@ -92,7 +94,7 @@ def export(
         statement = Statement(licence, author)
         steps = steps_of(project, manifest) if manifest["status"] == "finished" else []
         write_crate(project, manifest, steps, target.absolute(), statement, signer)
-    place = shlex.quote(str(target.absolute()))
+    place = shlex.quote(os.path.abspath(target))
     click.echo(f"Crate      {place}{', signed' if signer else ', not signed'}")
     digest = identity_of(target)
     click.echo(f"SHA-256    {digest} of its {SUMS}")

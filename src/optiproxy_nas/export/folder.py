@@ -32,8 +32,9 @@ from optiproxy_nas.problems import Problem
 from optiproxy_nas.problems.building import has_build
 from optiproxy_nas.spaces import get_space
 
-ARCHITECTURE, FACTS, CARD = "architecture.json", "model.json", "README.md"
-FILES = (ARCHITECTURE, WEIGHTS, GRAPH, CHECK, FACTS, CARD)
+ARCHITECTURE, FACTS = "architecture.json", "model.json"
+CARD, PAGE = "README.md", "model.html"  # the page is the card, as it was written
+FILES = (ARCHITECTURE, WEIGHTS, GRAPH, CHECK, FACTS, CARD, PAGE)
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 _ABSOLUTE = re.compile(r"(?<=')/[^'\n]+(?=')|(?<![\w.~:/])/[^\s/'\":,;]+/[^\s'\":,;]+")
 _PARTIAL = ".partial-"  # how the name of a folder begins that is not whole yet

@@ -19,6 +19,7 @@ from optiproxy_nas.evaluation.journal_table import (
 from optiproxy_nas.export.answer import Answer
 from optiproxy_nas.export.folder import export_answer
 from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
+from optiproxy_nas.report.documents import with_page
 from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.runs.datasets.model_folder import MODEL
 
@@ -59,7 +60,7 @@ def export_model(
         caution=summary.get("caution") or "",
         latency=summary.get("latency", {}),
     )
-    return export_answer(answer, evaluate.trainings, keep_going=True)
+    return with_page(export_answer(answer, evaluate.trainings, keep_going=True))
 
 
 def _row(trials: pd.DataFrame, folder: str) -> dict[Any, Any]:
