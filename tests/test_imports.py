@@ -9,6 +9,8 @@ from functools import cache
 
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 SEARCH = ["optiproxy_nas.evaluation.loop", "optiproxy_nas.algorithm.steps"]
 STAGES = {
     "package": "import optiproxy_nas; dir(optiproxy_nas)",
@@ -43,12 +45,10 @@ def imported() -> dict[str, set[str]]:
     return {name: set(modules) for name, modules in json.loads(done.stdout).items()}
 
 
-@pytest.mark.heavy
 def test_importing_the_package_imports_no_torch() -> None:
     assert not {"torch", "pandas"} & imported()["package"]
 
 
-@pytest.mark.heavy
 def test_no_objective_is_imported_before_it_is_asked_for() -> None:
     package = "optiproxy_nas.objectives."
     found = {name for name in imported()["objectives"] if name.startswith(package)}

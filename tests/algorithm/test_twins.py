@@ -7,7 +7,7 @@ import torch
 
 from optiproxy_nas import Choice, Space, search
 from optiproxy_nas.algorithm import steps
-from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.algorithm.twins import twin_spread, with_spread, with_twins
 from optiproxy_nas.proxies.targets import acquisition_score
 
@@ -48,7 +48,7 @@ def test_candidates_are_twins_of_the_best_and_nothing_taken(nb201, make_paramete
     dead = nb201.from_string(
         "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|avg_pool_3x3~2|"
     )  # node 2 has no input
-    batch = steps.make_batch(nb201, torch.cat([codes_of(nb201, first), chain, dead]), step=0)
+    batch = make_batch(nb201, torch.cat([codes_of(nb201, first), chain, dead]), step=0)
     values = [float(row) for row in range(len(batch))]
     archive = steps.update_archive(batch.assign(value=values), parameters)
     taken = nb201.from_string(
@@ -68,11 +68,11 @@ def test_candidates_are_twins_of_the_best_and_nothing_taken(nb201, make_paramete
     assert not set(nb201.identify(found.codes)) & set(nb201.identify(codes_of(nb201, archive)))
     assert predictions[:, 0].std(0).tolist() == pytest.approx([0.1] * len(functions), abs=1e-5)
     # Of a function with a pending or failed trial none.
-    unavailable = steps.make_batch(nb201, taken, step=1)
+    unavailable = make_batch(nb201, taken, step=1)
     fewer, _ = with_twins(nb201, pool, predict, archive, parameters, unavailable)
     assert set(nb201.canonical(fewer.codes)) == set(functions) - {known[-1]}
     # Of all functions with such trials: what was there before.
-    unavailable = steps.make_batch(nb201, codes_of(nb201, archive)[-5:], step=1)
+    unavailable = make_batch(nb201, codes_of(nb201, archive)[-5:], step=1)
     unchanged, _ = with_twins(nb201, pool, predict, archive, parameters, unavailable)
     assert len(unchanged.codes) == 0
 

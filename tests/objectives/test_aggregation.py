@@ -93,6 +93,7 @@ def test_the_default_score_is_acquisition_plus_log_feasibility(make_parameters, 
     kept = log_feasibility(heads[:, 1:], NOISE)
     expected = acquisition_score(heads[:, 0], chosen) + 0.7 * (kept[0] + kept[1])
     torch.testing.assert_close(mode.score(heads, weights, NOISE, chosen), expected)
+    assert mode.score(heads.float(), weights, NOISE, chosen).dtype == torch.float32
 
 
 def test_the_default_weight_follows_the_violation_rate():

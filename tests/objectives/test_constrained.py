@@ -291,6 +291,18 @@ def test_predictions_are_told_in_units_and_as_a_probability(space):
     assert told["predicted_size_mb"] == pytest.approx([1.2])
 
 
+@pytest.mark.parametrize(
+    ("target", "direction"), [("log_regret", "maximize"), ("rank", "minimize")]
+)
+def test_predictions_are_in_units_whatever_the_target_and_the_direction(tiny, target, direction):
+    objective = constrained("latency_ms < 6", direction=direction)
+    archive = archive_of(tiny, objective)
+    assert not objective.order.eligible(archive)[archive["value"].argmax()]  # no reference
+    targets = objective.task.targets(archive, target).unsqueeze(0)  # a proxy that is right
+    predicted = objective.task.predicted(targets, archive, target)["predicted"]
+    np.testing.assert_allclose(predicted, archive["value"], rtol=1e-3)
+
+
 def test_a_metric_bounded_from_both_sides_is_drawn_between_them(tiny, make_parameters):
     objective = constrained("latency_ms < 6", "latency_ms > 4")
     archive = archive_of(tiny, objective)
@@ -372,6 +384,12 @@ def test_losses_have_no_hypervolume(tiny):
     assert objective.summary(archive)["hypervolume"] == 90 * 3
     losses = archive_of(tiny, objective, (2,), value=[-4.6, -4.7], latency_ms=[4.0, 3.0])
     assert objective.summary(losses)["hypervolume"] is None
+    for value, size in ((0.0, None), (0.5, 0.5 * 3)):
+        low = archive_of(tiny, objective, (2,), value=[-1.0, value], latency_ms=[4.0, 3.0])
+        assert objective.summary(low)["hypervolume"] == size
+    minimised = constrained("latency_ms < 6", direction="minimize")
+    errors = archive_of(tiny, minimised, (2,), value=[80, 90], latency_ms=[4.0, 3.0])
+    assert minimised.summary(errors)["hypervolume"] is None
     broken = archive_of(tiny, objective, (2,), value=[80, 90], latency_ms=[7.0, 8.0])
     assert objective.summary(broken)["hypervolume"] == 0
 

@@ -442,6 +442,24 @@ def test_predicted_final_values_lie_on_the_line_through_the_pairs():
 # Which fidelities there are.
 
 
+def test_where_all_trials_have_one_target_nothing_is_predicted():
+    objective = objective_of()
+    low = [(cell, LOW, 50.0) for cell in range(3)]  # equal values have equal targets
+    archive = archive_of(*low, (0, FULL, 60.0), (1, FULL, 70.0), (2, FULL, 80.0))
+    told = objective.task.predicted(torch.zeros(1, 2, 4), archive, "rank")
+    assert np.isnan(told["predicted"]).all()
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_what_a_new_trial_reveals_is_predicted_in_units(direction):
+    objective = objective_of(direction=direction)
+    archive = archive_of(*low_rows(50.0, 61.0, 55.0, 40.0), objective=objective)
+    targets = objective.task.targets(archive, "rank").unsqueeze(0)  # a proxy that is right
+    assert targets.dtype == torch.float32
+    told = objective.task.revealed(targets, archive, "rank")
+    assert told["predicted"] == pytest.approx([50.0, 61.0, 55.0, 40.0], abs=1e-3)
+
+
 def benchmark_of(*epochs, continues=False):
     known = changed(get_source("nb301_yahpo"), continues=continues, epochs=epochs)
     return SurrogateBenchmark(

@@ -309,6 +309,8 @@ def test_the_best_predicted_at_each_rung_is_raised():
     opinion = [(0.0, 0.0, 0.3), (0.0, 0.0, 0.1), (0.2, 0.0, 0.0), (0.0, 0.4, 0.0)]
     assert promoted(objective, archive, 54, opinion) == [(0, 27), (3, 9), (2, 9)]
     assert promoted(objective, archive, 17, opinion) == [(3, 9), (2, 9)]
+    once = [(0.0, 0.0, 0.3), (0.4, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 0.4, 0.0)]  # each head counts
+    assert promoted(objective, archive, 54, once) == [(1, 27), (2, 9), (3, 9)]
     out = [SPACE.to_string(CELLS[:1])[0], SPACE.to_string(CELLS[3:4])[0]]
     assert promoted(objective, archive, 54, opinion, out) == [(1, 27), (2, 9)]
     assert promoted(objective_of(low_first=5), archive, 42, opinion) == []

@@ -91,6 +91,7 @@ def checked(made: Path, *trusted: str, key: str = "") -> Check:
     return check_signature(made / "crate", made / f"{key}.pub" if key else None, paths)
 
 
+@pytest.mark.heavy
 def test_a_root_vouches_for_a_signer_by_those_between(made: Path) -> None:
     signer(made, "leaf", "middle").sign(made / "crate")
     found = checked(made, "root")

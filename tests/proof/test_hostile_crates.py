@@ -167,6 +167,7 @@ def test_an_unreadable_folder_hides_nothing(crate: Path, monkeypatch: pytest.Mon
     assert failed(crate) == {"completeness"}
 
 
+@pytest.mark.heavy
 def test_names_of_files_write_nothing_to_the_terminal(crate: Path) -> None:
     (crate / "x\n\x1b[2J\u202eVERIFIED\n").write_text("x")
     done = subprocess.run(

@@ -51,6 +51,7 @@ def test_serial_keeps_the_order(tmp_path: Path) -> None:
     assert not (tmp_path / "sweep" / "failed").exists()
 
 
+@pytest.mark.heavy
 def test_a_killed_worker_costs_its_point_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_killed_worker_costs_its_point_only(
     assert written == {"fatal": "by fatal\n", "fails": "by fails\n"}
 
 
+@pytest.mark.heavy
 def test_no_worker_outlives_the_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished = run(tmp_path, "processes", 2, "slow", "b", "c")
     next(finished)
