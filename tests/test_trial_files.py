@@ -54,6 +54,7 @@ def test_a_study_has_the_trials_of_the_search(result: SearchResult, tmp_path: Pa
     assert [trial.state.name for trial in study.trials] == states
     assert [trial.params for trial in study.trials] == [it.architecture for it in result.trials]
     assert study.best_value == result.best_value
+    assert study.metric_names == ["value"]
     kinds = {name: type(it).__name__ for name, it in study.trials[0].distributions.items()}
     assert kinds["layers"] == "IntDistribution"
     assert kinds["width"] == kinds["rate"] == "CategoricalDistribution"  # not evenly spaced

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiproxy_nas.api.result_lines import answer_line, search_line, trials_line
+from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.core.validation import path_of
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.spaces import get_space
@@ -97,7 +98,8 @@ class SearchResult(SearchRecord):
         parameters = self.parameters
         space, direction = get_space(parameters.space), parameters.objective.order.direction
         name = f"{parameters.label} {parameters.dataset} seed {parameters.seed}"
-        return write_trials(target, format_of(target, to), self.to_frame(), space, direction, name)
+        to, metric = format_of(target, to), metric_label(self.target)
+        return write_trials(target, to, self.to_frame(), space, direction, name, metric)
 
     @property
     def plot(self) -> ResultPlots:

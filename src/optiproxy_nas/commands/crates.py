@@ -13,6 +13,7 @@ from kedro.framework.startup import ProjectMetadata
 
 from optiproxy_nas.commands.command_line import clear_errors
 from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.numbers import metric_label
 from optiproxy_nas.export.trial_files import FORMATS, write_trials
 from optiproxy_nas.methods import parameters_of
 from optiproxy_nas.pipelines.repetition import steps_of
@@ -121,7 +122,8 @@ def write_run_trials(project: Path, run_id: str, to: str, path: Path) -> None:
     run.check(run.tables)
     parameters = parameters_of(manifest["parameters"])
     space, direction = get_space(parameters.space), parameters.objective.order.direction
-    write_trials(path, to, run.trials(), space, direction, run_id)
+    metric = metric_label(str(manifest["result"]["target"]))
+    write_trials(path, to, run.trials(), space, direction, run_id, metric)
 
 
 def crate_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,6 +9,7 @@ the values of the space and no others.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from numbers import Real
@@ -28,7 +29,7 @@ _SHOWN = 5
 
 
 def write_study(
-    path: Path, name: str, space: SearchSpace, trials: pd.DataFrame, direction: str
+    path: Path, name: str, space: SearchSpace, trials: pd.DataFrame, direction: str, metric: str
 ) -> None:
     """Write trials as a study into a new file.
 
@@ -39,6 +40,7 @@ def write_study(
         trials: one row each: architecture (text), state, value, error, seconds; what else is a
             number is a user attribute of the trial. Failed ones are ``FAIL``, open ones left out.
         direction: ``maximize`` or ``minimize``.
+        metric: what the value is; plots are labelled by it.
 
     Raises:
         DataError: Optuna is not installed.
@@ -70,6 +72,9 @@ def write_study(
             storage=_storage(optuna, path), study_name=name, direction=direction
         )
         study.add_trials(frozen)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([metric])
     finally:
         optuna.logging.set_verbosity(level)
 

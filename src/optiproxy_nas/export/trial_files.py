@@ -41,7 +41,13 @@ def format_of(path: Path, to: str | None = None) -> str:
 
 
 def write_trials(
-    path: Path, to: str, trials: pd.DataFrame, space: SearchSpace, direction: str, name: str
+    path: Path,
+    to: str,
+    trials: pd.DataFrame,
+    space: SearchSpace,
+    direction: str,
+    name: str,
+    metric: str,
 ) -> Path:
     """Write trials into a new file.
 
@@ -52,6 +58,7 @@ def write_trials(
         space: that was searched; each choice of a declared one is a column, too.
         direction: ``maximize`` or ``minimize``.
         name: of the study.
+        metric: what the value is, for people.
 
     Raises:
         ParameterError: there is something at the path.
@@ -61,7 +68,7 @@ def write_trials(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if to == "optuna":
-            write_study(path, name, space, trials, direction)
+            write_study(path, name, space, trials, direction, metric)
         elif to == "csv":
             _with_choices(trials, space).to_csv(path, index=False)
         else:
