@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from evidence import memory
+from evidence import memory, memory_tables, memory_tasks
 from evidence.memory import Done
 
 GROUP = {
@@ -38,7 +38,7 @@ def test_each_search_is_run_once_and_tables_pair_seeds(tmp_path, monkeypatch):
 
     def run(case):
         calls.append(case)
-        optimum = memory._benchmark("embedded", case.dataset).optimum("validation_accuracy")[1]
+        _, optimum = memory_tasks.answers_of(GROUP, case.dataset)
         found = {"cold": 5, "others": 2, "next": 9}[case.way["label"]]
         return Done(np.where(np.arange(6) + 1 >= found, optimum, optimum - 3.0), 1.0)
 
@@ -48,7 +48,7 @@ def test_each_search_is_run_once_and_tables_pair_seeds(tmp_path, monkeypatch):
     assert len(calls) == len(found) == len(path.read_text(encoding="utf-8").splitlines())
     assert memory.run_missing(path, OPTIONS, 2).keys() == found.keys()
     assert len(calls) == len(found)
-    text = memory._optimum(GROUP, found)
+    text = memory_tables.optimum_table(GROUP, found)
     cold, others, following = (line.split("|") for line in text.splitlines()[2:5])
     assert [cells[5].strip() for cells in (cold, others, following)] == ["5", "2", "> 6"]
     assert others[3].strip() == "10"  # trials that memory cost
