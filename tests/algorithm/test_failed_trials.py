@@ -67,6 +67,36 @@ def test_a_value_far_below_all_others_is_a_failed_one(nb201, make_parameters):
     assert not are_broken(np.full(4, 7.0)).any()
 
 
+@pytest.mark.parametrize(
+    ("values", "broken"),
+    [
+        ([50.0, 51.0, -1e9], 1),
+        ([50.0, 51.0, 52.0, -1e9], 1),
+        ([50.0, 51.0, 52.0, 53.0, 54.0, -1e9, -1e9, -2e9, np.finfo(np.float64).min], 4),
+        ([50.0, -1e9], 0),  # which of the two is it?
+        ([10.0, 10.0, 90.0, 91.0], 0),
+        ([10.0, 91.0, 91.001], 0),
+        ([7.0], 0),
+    ],
+)
+def test_few_values_and_many_broken_ones_are_told_apart(values, broken):
+    found = are_broken(np.array(values))
+    assert found.sum() == broken
+    assert found[len(values) - broken :].all()
+
+
+def test_what_failed_on_an_upper_rung_says_nothing_of_the_lowest(nb201, make_parameters):
+    rungs = {"name": "multi_fidelity", "rungs": [2, 4, 8], "low_first": 6, "step_epochs": 12}
+    parameters = make_parameters(objective=rungs, budget=52, fit={"failed": 0.25})
+    batch = steps.initial_batch(nb201, parameters)
+    targets = torch.arange(18.0).view(3, 6)
+    failed = batch.head(3).assign(epochs=[2, 4, 8])
+    codes, believed = failed_targets(nb201, failed, parameters, targets)
+    assert torch.equal(codes, codes_of(nb201, failed.head(1)))
+    assert believed.shape == (3, 1)
+    assert failed_targets(nb201, failed.tail(2), parameters, targets) is None
+
+
 def test_a_broken_value_of_an_upper_rung_says_nothing_of_the_lowest(nb201, make_parameters):
     rungs = {"name": "multi_fidelity", "rungs": [2, 4, 8], "low_first": 6, "step_epochs": 12}
     parameters = make_parameters(objective=rungs, budget=52, fit={"failed": 0.25})

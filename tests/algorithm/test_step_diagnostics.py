@@ -10,7 +10,10 @@ from scipy.stats import kendalltau, rankdata
 
 from optiproxy_nas.algorithm.step_diagnostics import MEASURABLE, rank_correlations
 
-numbers = st.one_of(st.integers(0, 3).map(float), st.floats(-1e9, 1e9), st.just(np.nan))
+LOWEST = float(np.finfo(np.float64).min)
+numbers = st.one_of(
+    st.integers(0, 3).map(float), st.floats(-1e9, 1e9), st.sampled_from([np.nan, LOWEST, -LOWEST])
+)
 
 
 @given(st.lists(st.tuples(numbers, numbers), max_size=25))

@@ -79,6 +79,20 @@ def test_asked_and_told_with_a_journal_that_refuses_another_prior(result, tmp_pa
     assert caught.value.data["names"] == ["prior"]
 
 
+def test_a_journal_follows_a_prior_whose_file_was_renamed(result, tmp_path):
+    result.save(tmp_path / "before.search")
+    other = earlier(seed=9)
+    other.save(tmp_path / "other.search")
+    arguments = {"space": SPACE, "journal": tmp_path / "told.jsonl", **QUICK}
+    with Search(prior=str(tmp_path / "before.search"), **arguments) as opened:
+        opened.tell(opened.ask(1)[0], 1.0)
+    (tmp_path / "before.search").rename(tmp_path / "after.search")
+    with Search(prior=str(tmp_path / "after.search"), **arguments) as opened:
+        assert len(opened.archive()) == 1
+    with pytest.raises(JournalError, match="prior"):
+        Search(prior=str(tmp_path / "other.search"), **arguments)
+
+
 def test_a_reversed_direction_is_turned(result):
     lost = earlier(evaluate=lambda network: -worth(network), direction="minimize")
     turned = table_of(lost)

@@ -12,7 +12,7 @@ from optiproxy_nas.objectives.constraints import parse_constraint
 from optiproxy_nas.objectives.metric_scale import MetricScale
 
 BOUNDS = [parse_constraint("latency_ms <= 4"), parse_constraint("latency_ms > 4")]
-NAMES = ["linear", "log"]
+NAMES = ["linear", "log", "ratio"]
 VALUES = st.lists(st.floats(0.01, 1e4), min_size=2, max_size=20, unique=True)
 
 
@@ -53,7 +53,7 @@ def test_errors_are_those_of_targets(name):
     table = pd.DataFrame(
         {"latency_ms": [5.0, 8.0, np.inf], "predicted_latency_ms": [np.nan, 3.0, 3.0]}
     )
-    scale = MetricScale(2.0, name)
+    scale = MetricScale(2.0, name, bound=4.0)
     errors = scale.errors(BOUNDS[0], table)
     expected = scale.target(np.array([4.0])) - scale.target(np.array([-1.0]))
     assert np.isnan(errors[0])
@@ -61,5 +61,24 @@ def test_errors_are_those_of_targets(name):
     assert not np.isfinite(errors[2])
 
 
-def test_an_overflowing_prediction_is_finite():
-    assert np.isfinite(MetricScale(1.0, "log").excess(np.array([1e6, -1e6]))).all()
+@pytest.mark.parametrize("name", NAMES)
+def test_an_overflowing_prediction_is_finite(name):
+    assert np.isfinite(MetricScale(1.0, name).excess(np.array([1e6, -1e6]))).all()
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_on_the_scale_of_ratios_a_product_is_a_sum(bound):
+    depth, width = np.meshgrid([1.0, 2.0, 4.0], [3.0, 5.0])
+    scale = MetricScale.of(bound, archive((depth * width).ravel()), "ratio")
+    targets = scale.target(bound.excess(depth * width))
+    np.testing.assert_allclose(np.diff(targets, axis=0), np.full((1, 3), np.diff(targets[:, 0])))
+    assert np.ptp(targets) * scale.spread == pytest.approx(np.log(20 / 3))
+
+
+def test_on_the_scale_of_ratios_a_metric_may_be_zero_and_all_may_be_equal():
+    targets = [
+        MetricScale.of(BOUNDS[0], archive(values), "ratio").targets(BOUNDS[0], archive(values))
+        for values in ([0.0, 4.0, 8.0], [2.0, 2.0])
+    ]
+    assert all(np.isfinite(values).all() for values in targets)
+    assert (targets[1] == targets[1][0]).all()

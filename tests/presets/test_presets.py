@@ -351,7 +351,7 @@ def test_parameters_are_frozen_and_equal_by_value() -> None:
         ("low_fidelity", "constrained", "default"),
         ("hardware", "accuracy", "default"),
         ("default", "multi_fidelity", "low_fidelity"),
-        ("large", "accuracy", "default"),
+        ("declared_bounds", "accuracy", "default"),
     ],
 )
 def test_a_preset_that_was_made_for_another_objective_is_told(
@@ -374,7 +374,7 @@ def test_a_preset_that_was_made_for_another_objective_is_told(
         ("nb301", "accuracy", "default"),
         ("nbnlp", "accuracy", "default"),
         ("nb201", "constrained", "default"),
-        ("hwgpt", "constrained", "large"),
+        ("hwgpt", "constrained", "declared_bounds"),
         ("nb301", "constrained", "default"),  # tuned elsewhere, but for that
         ("nb201", "multi_fidelity", "low_fidelity"),
         ("nb301", "multi_fidelity", "rungs"),
@@ -406,6 +406,21 @@ def test_a_preset_may_differ_under_bounds() -> None:
     assert "metric_scale" not in kept.model_dump(mode="json")["objective"]
 
 
+def test_a_preset_that_extends_another_says_what_differs_and_what_it_was_made_for() -> None:
+    chosen = {
+        "space": "hwgpt",
+        "benchmark": "hwgpt",
+        "dataset": "openwebtext",
+        "source": "hwgpt_surrogate",
+        "objective": BOUNDED,
+    }
+    base, extended = (resolved(preset=name, **chosen) for name in ("default", "declared_bounds"))
+    assert (base.selection.optimism, extended.selection.optimism) == (1.0, 2.0)
+    assert extended.objective.metric_scale == "ratio"
+    assert extended.proxy == base.proxy
+    assert made_for("declared_bounds") == {"constrained": ("declared spaces",)}
+
+
 @pytest.mark.parametrize("scale", [None, "log", "linear"])
 def test_what_is_given_under_bounds_wins_and_is_read_back(scale: Any) -> None:
     objective = {**BOUNDED, "metric_scale": scale} if scale else BOUNDED
@@ -431,5 +446,6 @@ def test_every_preset_is_known_to_fit_something() -> None:
     assert {name for name in others if not name.startswith("published")} == {
         "paper",
         "ensemble",
+        "large",
         "nlp",
     }

@@ -78,7 +78,7 @@ def test_the_gradient_of_the_posterior_is_that_of_differences():
     draws = np.random.default_rng(0)
     parts = [draws.normal(size=(20, width)) for width in (4, 2, 3)]
     squares = np.stack([((x[:, None] - x[None]) ** 2).mean(-1) for x in parts])
-    found = NegativeLogPosterior(squares, draws.normal(size=20))
+    found = NegativeLogPosterior(squares, draws.normal(size=20), length_prior=(3.0, 1.2))
     for _ in range(3):
         point = np.append(draws.normal(size=3) / 2, draws.normal() - 3)
         assert check_grad(lambda x: found(x)[0], lambda x: found(x)[1], point) < 1e-5
@@ -164,6 +164,19 @@ def test_without_a_table_of_distances_all_covariances_are_computed(nb201, monkey
     proxy.fit(seen, counted(seen, 0.3))
     prepared = proxy.prepare(nb201.encode(seen))
     assert torch.equal(proxy.predict_prepared(prepared), predict(proxy, seen))
+
+
+def test_whether_distances_are_listed_does_not_depend_on_what_was_asked_before(monkeypatch):
+    monkeypatch.setattr(listed_distances, "LARGEST", 150)
+    rows = np.array([[0, 0], [9, 0], [0, 9]], dtype=np.float32)
+    blocks = [rows[:1, :1], rows[:1, 1:]]
+    listed = listed_distances.ListedDistances(blocks)
+    for asked, expected in (([1], [[81, 0]]), ([2], [[0, 81]]), ([1, 2], None), ([1], [[81, 0]])):
+        found = listed.of([rows[asked, :1], rows[asked, 1:]])
+        assert (found is None) == (expected is None)
+        if found is not None:
+            squares, columns = found
+            assert squares[np.concatenate(columns)].tolist() == expected
 
 
 @given(st.lists(st.tuples(*[st.integers(-9, 9)] * 5), min_size=1, max_size=30), st.randoms())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
+from scipy.stats import spearmanr
 
-from optiproxy_nas import Space
+from optiproxy_nas import Choice, Space
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy
@@ -15,7 +15,8 @@ from optiproxy_nas.spaces.encodings import connected_counts
 from optiproxy_nas.spaces.nb201 import EDGES
 
 SETTINGS = ProxySettings(**load_preset("default")["proxy"])
-DECLARED = Space({"depth": [1, 2, 3], "width": [4, 8, 16]})
+LAYERS = {f"heads_{i}": Choice([4, 8, 12], ordered=True) for i in range(12)}
+DECLARED = Space({"size": Choice([1, 2, 4], ordered=True), **LAYERS})
 
 
 def some(space, count, seed=0):
@@ -45,8 +46,8 @@ def test_operations_on_a_path_are_counted():
         assert row[[0, 6]].tolist() == [float(bool(used))] * 2  # input and output
 
 
-@pytest.mark.parametrize("space", [get_space("nb101"), DECLARED], ids=["nb101", "declared"])
-def test_without_an_operation_none_nothing_is_counted(space):
+def test_without_an_operation_none_nothing_is_counted():
+    space = get_space("nb101")
     encoding = space.encode(some(space, 5))
     assert connected_counts(space, encoding).shape == (5, 0)
     proxies = (kind(space, SETTINGS, torch.Generator()) for kind in KINDS)
@@ -58,17 +59,35 @@ KINDS = (GaussianProcessProxy, MeasuringGaussianProcess)
 
 
 def test_the_spread_of_metrics_has_the_noise_of_a_measurement():
-    seen, asked = some(DECLARED, 9), some(DECLARED, 4, seed=1)
+    space = get_space("nb101")
+    seen, asked = some(space, 9), some(space, 4, seed=1)
     noise = torch.randn(2, len(seen), generator=torch.Generator().manual_seed(2))
     targets = seen[:, 0].float() + noise
     found = []
     for kind in KINDS:
-        proxy = kind(DECLARED, SETTINGS, torch.Generator(), heads=2)
+        proxy = kind(space, SETTINGS, torch.Generator(), heads=2)
         proxy.fit(seen, targets)
-        found.append(proxy(DECLARED.encode(asked)))
+        found.append(proxy(space.encode(asked)))
     plain, measuring = found
     assert torch.allclose(plain.mean(0), measuring.mean(0), atol=1e-5)
     assert torch.allclose(plain[:, 0], measuring[:, 0])
     scale, hyper = proxy._posterior().scale[1].flatten(), proxy.hyper[1, -1]
     added = (scale[1] * scale[2]) ** 2 * hyper.exp()
     assert torch.allclose(measuring[:, 1].var(0), plain[:, 1].var(0) + added.float(), rtol=1e-3)
+
+
+def test_of_a_declared_space_it_learns_which_choices_decide():
+    seen, asked = some(DECLARED, 20), some(DECLARED, 200, seed=1)
+
+    def metric(codes):  # the size of a network decides, its layers add up
+        return (2.0 ** codes[:, 0]) * (10 + codes[:, 1:].sum(1))
+
+    correlations = []
+    for kind in KINDS:
+        proxy = kind(DECLARED, SETTINGS, torch.Generator())
+        proxy.fit(seen, metric(seen).log().unsqueeze(0))
+        predicted = proxy(DECLARED.encode(asked)).mean((0, 1))
+        correlations.append(spearmanr(predicted, metric(asked)).statistic)
+    plain, measuring = correlations
+    assert plain < 0.9
+    assert measuring > 0.98

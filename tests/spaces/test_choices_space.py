@@ -178,6 +178,23 @@ def test_features_are_thermometers_of_ordered_choices_and_one_hot_rows_of_others
     assert features.tolist() == [[0, 1, 1, 1, 1, 0], [1, 0, 0, 0, 0, 0]]  # a, b exists, >= 2, 3, 4
 
 
+def test_features_by_kind_count_what_layers_have_in_common() -> None:
+    layers = {
+        f"width_{i}": Choice([8, 16, 32], ordered=True, when={"depth": range(i, 4)})
+        for i in (1, 2, 3)
+    }
+    space = Space({"depth": [1, 2, 3], **layers, "act_1": ["relu", "tanh"], "act_2": [1, 2]})
+    codes = space.random(50, torch.Generator().manual_seed(0))
+    encoding = space.encode(codes)
+    blocks = space.features_by_kind(encoding)
+    assert [block.shape[1] for block in blocks] == [3, 9, 2, 2, 3]  # act_2 has other options
+    ungrouped = torch.cat(blocks[:4], 1).sort(1).values
+    assert torch.equal(ungrouped, space.features(encoding).sort(1).values)
+    widths = codes[:, 1:4]
+    counts = [(widths >= least).sum(1) for least in (1, 2, 3)]
+    assert blocks[4].tolist() == torch.stack(counts, 1).tolist()
+
+
 def test_architectures_are_plain_dicts_that_an_evaluation_may_change() -> None:
     space = Space({"kernel": [[3, 3], [5, 5]], "head": [{"units": 4}, None], "x": [True, 1.5]})
     text = '{"kernel": [3, 3], "head": {"units": 4}, "x": true}'

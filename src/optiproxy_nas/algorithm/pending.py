@@ -92,7 +92,8 @@ def failed_targets(
 ) -> tuple[Tensor, Tensor] | None:
     """Return the codes [f, L] of failed trials, and the targets [H, f] that are believed of them.
 
-    Of the value it is the quantile ``fit.failed`` of the archive's; other heads are NaN.
+    Of the value it is the quantile ``fit.failed`` of the archive's; other heads are NaN. A trial
+    that failed above the lowest rung says nothing: its value on the lowest is in the archive.
 
     Args:
         space: the search space.
@@ -105,6 +106,9 @@ def failed_targets(
     """
     quantile = parameters.fit.failed
     if quantile is None or failed is None or failed.empty:
+        return None
+    failed = failed[parameters.objective.task.heads_of(failed)[0]]
+    if failed.empty:
         return None
     believed = torch.full((len(targets), len(failed)), torch.nan)
     believed[0] = torch.nanquantile(targets[0], quantile)

@@ -116,7 +116,8 @@ def rank_correlations(first: Floats, second: Floats) -> tuple[float | None, floa
     pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
     if pairs.shape[1] < MEASURABLE:
         return None, None
-    order = np.sign(pairs[:, :, np.newaxis] - pairs[:, np.newaxis])  # [2, n, n]
+    left, right = pairs[:, :, np.newaxis], pairs[:, np.newaxis]
+    order = (left > right).astype(np.float64) - (left < right)  # [2, n, n]; a difference overflows
     untied = (order * order).sum(axis=(1, 2)) / 2
     if not untied.all():
         return None, None

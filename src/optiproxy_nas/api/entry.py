@@ -98,8 +98,8 @@ def search(
         method: ``optiproxy``, or a baseline: ``random_search``, ``regularized_evolution``,
             ``local_search``, ``bananas``, ``gaussian_process``, ``tpe``.
         preset: of OptiProxy-NAS, ``default``, ``paper``, ``large``, ``nlp``, ``hardware``,
-            ``low_fidelity``, ``rungs``, or ``published`` and ``published_*``; default that which
-            was tuned for the objective and the space.
+            ``declared_bounds``, ``low_fidelity``, ``rungs``, or ``published`` and ``published_*``;
+            default that which was tuned for the objective and the space.
         space: a registered search space, or ``package.module:Class``; your own declared
             :class:`~optiproxy_nas.Space`, or its declaration. Default ``nb201``, or the problem's.
         objective: what is searched for, a registered name or a mapping of its name and settings:

@@ -17,6 +17,7 @@ from optiproxy_nas.evaluation.comparable import (
     facts_of,
 )
 from optiproxy_nas.evaluation.journal_file import DIGITS
+from optiproxy_nas.evaluation.prior_table import digests_of_lines
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.problems import VALUE
 
@@ -58,6 +59,8 @@ def check_header(recorded: Mapping[str, Any], header: Mapping[str, Any], path: P
         JournalError: in what it differs.
     """
     before, now = dict(recorded), dict(header)
+    if "prior" in before and "prior" in now:  # a file of trials may be renamed
+        before["prior"], now["prior"] = (digests_of_lines(it["prior"]) for it in (before, now))
     for name in _OPTIONAL:
         if before.get(name) is None or now.get(name) is None:
             before.pop(name, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,11 @@ def prior_lines(table: pd.DataFrame) -> tuple[str, ...]:
         + f", SHA-256 {it['sha256'][:12]})"
         for it in prior_facts(table)
     )
+
+
+def digests_of_lines(lines: Iterable[str]) -> list[str]:
+    """Return the digests that :func:`prior_lines` ends with: what a run is, whatever its name."""
+    return [line.rpartition("SHA-256 ")[2].removesuffix(")") for line in lines]
 
 
 def trials_digest(rows: pd.DataFrame) -> str:

@@ -34,8 +34,8 @@ class AggregationSettings(ExtendedModel):
 
     metric_scale: ScaleName = Field(
         default="linear",
-        description="of metrics, as the proxy learns them: linear, or log of the distance to the "
-        "bound",
+        description="of metrics, as the proxy learns them: linear, log of the distance to the "
+        "bound, or ratio: log of the metric",
     )
     tolerated_violation_rate: float = Field(
         default=0.4, ge=0, le=1, description="share of a batch that may break a bound"

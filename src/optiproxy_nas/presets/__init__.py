@@ -3,7 +3,8 @@
 A file holds the parameters and, under ``made_for``, the objectives that they were tuned for, each
 with the spaces. The presets of the paper and of its code have none: they are as published,
 whatever is searched for. ``by_objective`` holds what differs under an objective, settings of the
-objective itself among it. A file that ``extends`` another preset holds what differs from it.
+objective itself among it. A file that ``extends`` another preset holds what differs from it,
+and what itself was made for.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ def _read(name: str) -> dict[str, Any]:
     text = resources.files(__name__).joinpath(f"{name}.yml").read_text(encoding="utf-8")
     preset: dict[str, Any] = yaml.safe_load(text)
     base = preset.pop("extends", None)
-    return preset if base is None else merge(_read(base), preset)
+    if base is None:
+        return preset
+    inherited = {key: value for key, value in _read(base).items() if key != "made_for"}
+    return merge(inherited, preset)
 
 
 def preset_for(space: SpaceLike, objective: str) -> str | None:
@@ -95,7 +99,8 @@ def preset_for(space: SpaceLike, objective: str) -> str | None:
         return preset
     if objective == DEFAULT_OBJECTIVE:
         return DEFAULT
-    return next((name for name in preset_names() if objective in made_for(name)), None)
+    tuned = (name for name in (DEFAULT, *preset_names()) if objective in made_for(name))
+    return next(tuned, None)
 
 
 def _tuned_for(space: SpaceLike, objective: str) -> str | None:

@@ -86,7 +86,8 @@ class GaussianProcessProxy(FeatureProxy):
         self.norms, self.blocks, self._owner = _blocks(type(self), space)
         spots = torch.arange(max(2, settings.members), dtype=torch.float64)
         self._spots = ((spots - spots.mean()) / spots.std()).view(-1, 1, 1)  # [E, 1, 1]
-        prior = torch.tensor([math.log(LENGTH)] * len(self.blocks) + [math.log(NOISE)])
+        median, _ = self.length_prior(space, len(self.blocks))
+        prior = torch.tensor([math.log(median)] * len(self.blocks) + [math.log(NOISE)])
         # One value of 0, until it is fitted.
         self._set(
             _typical_codes(space)[:1],
@@ -105,6 +106,11 @@ class GaussianProcessProxy(FeatureProxy):
         width = space.features(encoding).shape[1]
         count = space.num_features if space.num_vertices else 0
         return list(torch.split(features, [width, count, count * count] if count else [width], 1))
+
+    @classmethod
+    def length_prior(cls, space: SearchSpace, blocks: int) -> tuple[float, float]:
+        """Return the median of the length scales of blocks, and the deviation of its logarithm."""
+        return LENGTH, LENGTH_SD
 
     def _counts(self, encoding: Encoding) -> Tensor:
         return torch.cat(self.feature_blocks(self.space, encoding), 1)
@@ -201,6 +207,7 @@ class GaussianProcessProxy(FeatureProxy):
         posterior = NegativeLogPosterior(
             torch.stack([squared_distances(block, block) for block in blocks]).numpy(),
             _standard(values)[0].numpy(),
+            self.length_prior(self.space, len(self.blocks)),
         )
         lengths, noise = LIMITS
         found: Any = minimize(
@@ -262,13 +269,19 @@ class NegativeLogPosterior:
     Args:
         squares: squared distances in each block of features [B, n, n].
         values: standardised targets [n].
+        length_prior: median of the lengths, and deviation of their logarithm.
     """
 
-    def __init__(self, squares: Floats, values: Floats) -> None:
+    def __init__(
+        self,
+        squares: Floats,
+        values: Floats,
+        length_prior: tuple[float, float] = (LENGTH, LENGTH_SD),
+    ) -> None:
         self._squares, self._values = squares, values
-        lengths = len(squares)
-        self._middle = np.array([math.log(LENGTH)] * lengths + [math.log(NOISE)])
-        self._spread = np.array([LENGTH_SD] * lengths + [NOISE_SD])
+        lengths, (median, deviation) = len(squares), length_prior
+        self._middle = np.array([math.log(median)] * lengths + [math.log(NOISE)])
+        self._spread = np.array([deviation] * lengths + [NOISE_SD])
 
     def __call__(self, hyper: Floats) -> tuple[float, Floats]:
         """Return it and its gradient [B + 1] at ``hyper``, logarithms of lengths and noise."""

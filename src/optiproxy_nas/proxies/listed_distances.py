@@ -29,6 +29,7 @@ class ListedDistances:
     def __init__(self, blocks: Sequence[NDArray[np.float32]]) -> None:
         self._blocks = [(block, _norms(block)) for block in blocks]
         self._lock = threading.Lock()
+        self._reach: dict[bytes, Integers] = {}  # the largest distances to the list, in each block
         self._forget((1,) * len(blocks))
 
     def _forget(self, shape: tuple[int, ...]) -> None:
@@ -36,6 +37,15 @@ class ListedDistances:
         self._numbers = np.zeros(shape, dtype=np.int32).ravel()  # of combinations; 0: unseen
         self._combinations = np.zeros((1, len(shape)), dtype=np.int64)
         self._columns: dict[bytes, NDArray[np.int32]] = {}
+
+    def _squares(
+        self, blocks: Sequence[NDArray[np.float32]], rows: Sequence[int]
+    ) -> list[NDArray[np.float32]]:
+        """Return the squared distances [rows, N] in each block."""
+        return [
+            norms + _norms(values[rows])[:, np.newaxis] - 2 * values[rows] @ block.T
+            for (block, norms), values in zip(self._blocks, blocks, strict=True)
+        ]
 
     def of(
         self, blocks: Sequence[NDArray[np.float32]]
@@ -51,21 +61,27 @@ class ListedDistances:
         """
         keys = [row.tobytes() for row in np.concatenate(blocks, axis=1)]
         with self._lock:
-            if len(self._columns) > KEPT:
+            if len(self._reach) > KEPT:
+                self._reach = {key: self._reach[key] for key in keys if key in self._reach}
                 self._columns = {key: self._columns[key] for key in keys if key in self._columns}
-            while missing := [row for row, key in enumerate(keys) if key not in self._columns]:
-                squares = [
-                    (norms + _norms(values[missing])[:, np.newaxis] - 2 * values[missing] @ block.T)
-                    for (block, norms), values in zip(self._blocks, blocks, strict=True)
-                ]
-                needed = tuple(int(square.max()) + 1 for square in squares)
-                if any(a > b for a, b in zip(needed, self._shape, strict=True)):
-                    shape = tuple(max(a, b) for a, b in zip(needed, self._shape, strict=True))
-                    if math.prod(shape) > LARGEST:
-                        return None
-                    ample = tuple(max(2 * a, b) for a, b in zip(needed, self._shape, strict=True))
-                    self._forget(ample if math.prod(ample) <= LARGEST else shape)
-                    continue
+            squares: list[NDArray[np.float32]] = []
+            if new := [row for row, key in enumerate(keys) if key not in self._reach]:
+                squares = self._squares(blocks, new)
+                reach = np.stack([square.max(1) for square in squares], axis=1).astype(np.int64)
+                self._reach |= {keys[row]: found for row, found in zip(new, reach, strict=True)}
+            # Of these architectures alone, so that it does not depend on what was asked before.
+            needed = tuple((np.max([self._reach[key] for key in keys], axis=0) + 1).tolist())
+            if math.prod(needed) > LARGEST:
+                return None
+            if any(a > b for a, b in zip(needed, self._shape, strict=True)):
+                together = tuple(max(a, b) for a, b in zip(needed, self._shape, strict=True))
+                ample = tuple(max(2 * a, b) for a, b in zip(needed, self._shape, strict=True))
+                fitting = (it for it in (ample, together, needed) if math.prod(it) <= LARGEST)
+                self._forget(next(fitting))
+            missing = [row for row, key in enumerate(keys) if key not in self._columns]
+            if missing != new:
+                squares = self._squares(blocks, missing)
+            if missing:
                 places = np.ravel_multi_index([it.astype(np.int64) for it in squares], self._shape)
                 for row, column in zip(missing, places, strict=True):
                     self._columns[keys[row]] = self._numbered(column)

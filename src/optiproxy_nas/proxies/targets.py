@@ -74,10 +74,16 @@ def _log_distance(values: Floats, reference: float | None, bound: float) -> Floa
 
 @np.errstate(over="ignore")
 def are_broken(values: Floats) -> Mask:
-    """Return which values [n] lie a thousand times as far below the best as the lower quartile."""
-    best, quartile = values.max(), np.quantile(values, 0.25)
-    broken: Mask = best - values > BROKEN * (best - quartile)
-    return broken & bool(quartile < best)
+    """Return which values [n] lie a thousand times as far below the best as the lower quartile.
+
+    Of few values, or where a quarter is broken, the quartile is broken itself: then a million times
+    as far as the median.
+    """
+    best, distances = values.max(), values.max() - values
+    quartile, median = best - np.quantile(values, 0.25), best - np.median(values)
+    by_quartile: Mask = (distances > BROKEN * quartile) & bool(quartile > 0)
+    by_median: Mask = (distances > BROKEN**2 * median) & bool(median > 0)
+    return by_quartile | by_median
 
 
 def _bounded(distance: Floats, bound: float) -> Floats:

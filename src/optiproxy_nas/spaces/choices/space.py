@@ -26,7 +26,7 @@ from optiproxy_nas.spaces.choices.constraint import (
 from optiproxy_nas.spaces.choices.counting import Counts
 from optiproxy_nas.spaces.choices.declaration import read_choices, read_space
 from optiproxy_nas.spaces.choices.drawing import architecture_table, size_line, space_table
-from optiproxy_nas.spaces.choices.features import Features
+from optiproxy_nas.spaces.choices.features import Features, kinds_of
 from optiproxy_nas.spaces.choices.json_values import value_label, value_text
 from optiproxy_nas.spaces.choices.notation import Notation, check_numbers, checked_generator
 from optiproxy_nas.spaces.choices.sampling import Sampler
@@ -87,7 +87,8 @@ class Space:
         self.size = self._sampler.size
         self._size_line = size_line(len(counts), self.size, self._sampler.most)
         conditional = torch.tensor([bool(needed) for needed in conditions])
-        self._features = Features(self.allowed, self._ordered, conditional)
+        kinds = kinds_of(self._choices)
+        self._features = Features(self.allowed, self._ordered, conditional, kinds)
 
     @property
     def choices(self) -> dict[str, Choice]:
@@ -199,6 +200,10 @@ class Space:
     def features(self, encoding: Encoding) -> Tensor:
         """Return the probabilities [n, D] that a proxy without a graph sees; see ``Features``."""
         return self._features.of(encoding.operations)
+
+    def features_by_kind(self, encoding: Encoding) -> list[Tensor]:
+        """Return them in blocks [n, d], and their sums over repeated choices; see ``Features``."""
+        return self._features.by_kind(encoding.operations)
 
     def graph(self, encoding: Encoding) -> Graph:
         """Raise ParameterError: a declared space has no graph."""
