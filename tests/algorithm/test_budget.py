@@ -144,6 +144,7 @@ def test_each_query_of_a_batch_is_charged_by_its_identity(tiny):
 
 def test_a_budget_must_pay_for_an_answer_and_may_pay_for_the_whole_space():
     price = Pricing()
+    check_budget(price, 0, size=None)
     check_budget(price, 8, size=None, least=8)
     check_budget(price, 8, size=8, least=8, kept_back=3)
     with pytest.raises(BudgetError, match=r"cost 8 queries\. ") as caught:
@@ -170,7 +171,7 @@ def test_no_more_are_confirmed_than_the_search_trains_in_full(make_parameters):
         return parameters.model_copy(update={"confirm": ConfirmSettings(best=best, seeds=1)})
 
     plain = make_parameters()
-    short = make_parameters(budget=3000, objective=EPOCHS)
+    short = make_parameters(budget=3100, objective=EPOCHS)
     check_confirm(plain, 2)
     for parameters, best, size in ((plain, 11, None), (plain, 6, 6), (short, 7, None)):
         check_confirm(confirming(parameters, best), size)
